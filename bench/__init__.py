@@ -1,0 +1,1 @@
+"""The load generator, its scenarios, and their report."""

@@ -1,0 +1,1 @@
+"""The game tier: the node that runs the rooms."""

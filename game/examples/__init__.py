@@ -1,0 +1,1 @@
+"""Four rooms, each showing one thing."""

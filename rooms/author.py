@@ -1,0 +1,199 @@
+"""What an author of rooms touches: the decorator, the room, and its events.
+
+::
+
+    @room("tictactoe", seats=2, starts=2, inputs=Place)
+    async def tictactoe(table: Room) -> dict:
+        async for event in table:
+            match event:
+                case Said(player, Place(cell)): table.broadcast(...)
+                case Left(player): return {"winner": ...}
+
+A room is an async function. It ends when the function returns, and what it returns is the result
+that its clients see. It runs in one task, with one nursery of its own, and needs no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+import trio
+
+from rooms.errors import BadRooms
+from rooms.ids import KindName, PlayerId, RoomId
+
+__all__ = ["Away", "Back", "Desk", "Draining", "Event", "Joined", "Kind", "Left", "Room", "Said"]
+__all__ += ["room"]
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A player has taken a seat."""
+
+    player: PlayerId
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A player has given the seat up, or lost it; the seat is free again."""
+
+    player: PlayerId
+
+
+class Away(msgspec.Struct, frozen=True):
+    """A player's socket is lost; the seat is kept for a while."""
+
+    player: PlayerId
+
+
+class Back(msgspec.Struct, frozen=True):
+    """A player who was away is here again."""
+
+    player: PlayerId
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A player's input, decoded and validated as the kind's ``inputs``."""
+
+    player: PlayerId
+    input: Any
+
+
+class Draining(msgspec.Struct, frozen=True):
+    """The house is closing: in ``seconds`` the room will be cut."""
+
+    seconds: float
+
+
+Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
+
+
+class Desk(Protocol):
+    """What carries a room: the host in a node, the harness in a test."""
+
+    @property
+    def players(self) -> tuple[PlayerId, ...]:
+        """Who has a seat, in the order of joining."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the cut, or None while no drain is under way."""
+
+    async def next_event(self) -> Event:
+        """The next event; waits for one. Checkpoints only when it waits, or every 64 events."""
+
+    def name_of(self, player: PlayerId) -> str:
+        """The name the player gave, or an empty text."""
+
+    def say(self, body: bytes, to: PlayerId | None) -> None:
+        """Numbers a message and sends it to all, or to one."""
+
+    def lock(self, *, locked: bool) -> None:
+        """Closes the room to new players, or opens it again."""
+
+    def kick(self, player: PlayerId) -> None:
+        """Ends one player's place."""
+
+
+class Room:
+    """One room, in the hands of its author."""
+
+    __slots__ = ("_desk", "id", "kind", "nursery", "options")
+
+    def __init__(
+        self, desk: Desk, *, room_id: RoomId, kind: Kind, options: Any, nursery: trio.Nursery
+    ) -> None:
+        self._desk = desk
+        self.id = room_id
+        self.kind = kind
+        self.options = options
+        """What the first player's ``join`` asked for, decoded as the kind's ``options``."""
+        self.nursery = nursery
+        """For the room's timers and bots; they end with the room."""
+
+    @property
+    def players(self) -> tuple[PlayerId, ...]:
+        """Who has a seat, in the order of joining."""
+        return self._desk.players
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the cut, or None while no drain is under way."""
+        return self._desk.seconds_left
+
+    def name_of(self, player: PlayerId) -> str:
+        """The name the player gave at the join, or an empty text."""
+        return self._desk.name_of(player)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        return await self._desk.next_event()
+
+    def broadcast(self, message: Any) -> None:
+        """Sends ``message`` to every player; never blocks.
+
+        It is encoded as JSON at once, so it may be changed afterwards. Raises
+        :class:`rooms.errors.MessageTooBig` over the policy's ``message_bytes``, and ``TypeError``
+        for what JSON cannot hold.
+        """
+        self._desk.say(msgspec.json.encode(message), None)
+
+    def send(self, player: PlayerId, message: Any) -> None:
+        """Sends ``message`` to one player; never blocks; nothing if he has no seat here.
+
+        Others see a hole in ``seq``. Raises as :meth:`broadcast` does.
+        """
+        self._desk.say(msgspec.json.encode(message), player)
+
+    def lock(self) -> None:
+        """Closes the door: nobody joins until :meth:`unlock`."""
+        self._desk.lock(locked=True)
+
+    def unlock(self) -> None:
+        """Opens the door again."""
+        self._desk.lock(locked=False)
+
+    def kick(self, player: PlayerId) -> None:
+        """Shows a player the door: he gets ``ended`` with ``kicked``, the room gets ``Left``."""
+        self._desk.kick(player)
+
+
+RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A named room type: an author's function and what it asks for."""
+
+    name: KindName
+    function: RoomFunction
+    seats: int
+    starts: int
+    inputs: Any
+    options: Any
+
+
+def room(
+    name: str,
+    *,
+    seats: int,
+    starts: int = 1,
+    inputs: Any = Any,
+    options: Any = dict[str, Any],
+) -> Callable[[RoomFunction], Kind]:
+    """Makes an async function a kind of room.
+
+    ``seats`` bounds its players, ``starts`` is how many make it a started match, ``inputs`` and
+    ``options`` are types that msgspec can decode: what does not fit is refused before the room
+    sees it. Raises :class:`rooms.errors.BadRooms` for numbers that make no sense.
+    """
+    if not name or len(name) > 128:
+        raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
+    if not 1 <= starts <= seats:
+        raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
+
+    def kind(function: RoomFunction) -> Kind:
+        return Kind(KindName(name), function, seats, starts, inputs, options)
+
+    return kind

@@ -1,0 +1,1 @@
+"""The transport seam: the Protocol, one bus in memory, one over nng."""

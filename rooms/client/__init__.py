@@ -1,0 +1,1 @@
+"""The Python client: connect, join, say, listen."""

@@ -1,0 +1,86 @@
+"""The life of a node, as one table that both tiers share.
+
+* A node starts, serves, may be cordoned and uncordoned, and is stopped once.
+* The first stop drains: new work is refused, what is there runs on.
+* The deadline cuts what is left, and so does a second stop.
+* Whatever is empty may go: ``emptied`` ends a drain and a cut.
+
+An event that the table does not know raises :class:`rooms.errors.WrongEvent` and changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+
+from rooms.errors import WrongEvent
+
+__all__ = ["TABLE", "Event", "Lifecycle", "Phase", "diagram"]
+
+
+class Phase(enum.StrEnum):
+    """Where a node is in its life; shown in ``/status`` and as the body of ``/readyz``."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    CORDONED = "cordoned"
+    DRAINING = "draining"
+    CUTTING = "cutting"
+    STOPPED = "stopped"
+
+
+class Event(enum.StrEnum):
+    """What may happen to a node."""
+
+    READY = "ready"
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+    STOP = "stop"
+    DEADLINE = "deadline"
+    EMPTIED = "emptied"
+
+
+TABLE = MappingProxyType(
+    {
+        Phase.STARTING: {Event.READY: Phase.SERVING, Event.STOP: Phase.STOPPED},
+        Phase.SERVING: {Event.STOP: Phase.DRAINING, Event.CORDON: Phase.CORDONED},
+        Phase.CORDONED: {Event.STOP: Phase.DRAINING, Event.UNCORDON: Phase.SERVING},
+        Phase.DRAINING: {
+            Event.EMPTIED: Phase.STOPPED,
+            Event.DEADLINE: Phase.CUTTING,
+            Event.STOP: Phase.CUTTING,
+        },
+        Phase.CUTTING: {Event.EMPTIED: Phase.STOPPED},
+        Phase.STOPPED: {},
+    }
+)
+
+
+class Lifecycle:
+    """One node's place in the table."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+
+    def knows(self, event: Event) -> bool:
+        """Whether the table has a step for ``event`` from here."""
+        return event in TABLE[self.phase]
+
+    def on(self, event: Event) -> Phase:
+        """Takes the step and returns the new phase; raises :class:`WrongEvent` if there is none."""
+        if not self.knows(event):
+            expected = ", ".join(TABLE[self.phase]) or "nothing more"
+            raise WrongEvent(f"a node that is {self.phase} takes {expected}; not {event}")
+        self.phase = TABLE[self.phase][event]
+        return self.phase
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; the documentation's picture is this text."""
+    lines = ["stateDiagram-v2", "    [*] --> starting"]
+    lines += [
+        f"    {phase} --> {after}: {event}"
+        for phase, steps in TABLE.items()
+        for event, after in steps.items()
+    ]
+    return "\n".join([*lines, "    stopped --> [*]"])

@@ -1,0 +1,117 @@
+"""Every error that Lastcall raises, in one tree.
+
+::
+
+    LastcallError
+    ├── UsageError              a wrong option, address or module; the command ends with exit code 2
+    │   ├── AddressInUse        somebody listens there already
+    │   ├── BadAddress          not an address of the form that is wanted
+    │   └── BadRooms            an author's module that cannot be served
+    ├── LocalProtocolError      we, or a room's author, asked for something that the rules forbid
+    │   ├── MessageTooBig       a message over its limit was about to be sent
+    │   └── WrongEvent          the lifecycle table has no such step from this phase
+    ├── RemoteProtocolError     the other side sent something that the rules forbid
+    │   └── BadFrame            a client's frame that cannot be taken; carries its error code
+    ├── NodeGone                a game node is lost, and what was asked of it is not answered
+    └── ClientError             what the Python client raises
+        ├── ConnectFailed       no server could be reached, or none would have us
+        ├── ConnectionLost      the socket is closed; carries the close code
+        └── JoinRefused         the server answered a join with an error; carries its code
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AddressInUse",
+    "BadAddress",
+    "BadFrame",
+    "BadRooms",
+    "ClientError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "JoinRefused",
+    "LastcallError",
+    "LocalProtocolError",
+    "MessageTooBig",
+    "NodeGone",
+    "RemoteProtocolError",
+    "UsageError",
+    "WrongEvent",
+]
+
+
+class LastcallError(Exception):
+    """The root: catch this to catch all that Lastcall raises on purpose."""
+
+
+class UsageError(LastcallError):
+    """A wrong option, address or module: one line that says what and where; exit code 2."""
+
+
+class AddressInUse(UsageError):
+    """Somebody listens at that address already."""
+
+
+class BadAddress(UsageError):
+    """Not an address of the form that is wanted; the message shows that form."""
+
+
+class BadRooms(UsageError):
+    """An author's module that cannot be imported, holds no kind, or defines one twice."""
+
+
+class LocalProtocolError(LastcallError):
+    """We, or a room's author, asked for something that the rules forbid."""
+
+
+class MessageTooBig(LocalProtocolError):
+    """A message over its limit was about to be sent; the message names both sizes in bytes."""
+
+
+class WrongEvent(LocalProtocolError):
+    """The lifecycle table has no such step from this phase; nothing was changed."""
+
+
+class RemoteProtocolError(LastcallError):
+    """The other side sent something that the rules forbid."""
+
+
+class BadFrame(RemoteProtocolError):
+    """A client's frame that cannot be taken.
+
+    ``code`` is one of the closed list in :class:`rooms.reasons.ErrorCode`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NodeGone(LastcallError):
+    """A game node is lost, and what was asked of it is not answered."""
+
+
+class ClientError(LastcallError):
+    """The root of what the Python client raises."""
+
+
+class ConnectFailed(ClientError):
+    """No server could be reached, or none would have us, within the time given."""
+
+
+class ConnectionLost(ClientError):
+    """The socket is closed. ``code`` is the close code (RFC 6455 §7.4), 1006 if there was none."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"the connection is closed ({code}{': ' + reason if reason else ''})")
+        self.code = code
+        self.reason = reason
+
+
+class JoinRefused(ClientError):
+    """The server answered a join with an error frame: ``code``, and ``retry`` if it may pass."""
+
+    def __init__(self, code: str, message: str, *, retry: bool) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.retry = retry

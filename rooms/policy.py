@@ -1,0 +1,93 @@
+"""Settings: frozen values with their units in their names, checked when they are made."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rooms.errors import UsageError
+
+__all__ = ["DrainPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
+
+KIB = 1024
+MIB = 1024 * 1024
+
+
+class DrainPolicy(msgspec.Struct, frozen=True):
+    """How long a node may take from the signal to its end.
+
+    ``grace_seconds`` is the whole budget. The cut comes ``farewell_seconds`` before its end, the
+    lame duck (doors still open while balancers learn by polling) is its beginning, and clients
+    that are moved are spread over ``spread_seconds``, clipped to what is left.
+    """
+
+    grace_seconds: float = 25.0
+    lame_duck_seconds: float = 0.0
+    farewell_seconds: float = 3.0
+    spread_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            if not 0 <= getattr(self, field) < float("inf"):
+                name = field.removesuffix("_seconds").replace("_", "-")
+                raise UsageError(f"--{name} is {getattr(self, field)}; it takes seconds, 0 or more")
+        if self.farewell_seconds + self.lame_duck_seconds >= self.grace_seconds:
+            raise UsageError(
+                f"--farewell {self.farewell_seconds:g} and --lame-duck {self.lame_duck_seconds:g} "
+                f"leave nothing of --grace {self.grace_seconds:g}: their sum must be below it"
+            )
+
+    @property
+    def cut_seconds(self) -> float:
+        """From the signal to the cut."""
+        return self.grace_seconds - self.farewell_seconds
+
+
+class LinkPolicy(msgspec.Struct, frozen=True):
+    """The timing and the bounds of a link between an api and a game node.
+
+    When the feed's ring is full (a peer that stays behind), the link is reset: nothing waits
+    without a bound. ``batch_bytes`` bounds one request, one reply's repair and one feed message.
+    """
+
+    heartbeat_seconds: float = 0.5
+    repair_seconds: float = 0.02
+    probe_seconds: float = 0.25
+    silence_seconds: float = 3.0
+    lost_seconds: float = 6.0
+    stall_seconds: float = 0.5
+    batch_bytes: int = 256 * KIB
+    ring_items: int = 65_536
+    ring_bytes: int = 16 * MIB
+
+
+class RoomPolicy(msgspec.Struct, frozen=True):
+    """The bounds of one room. A full inbox holds its players back; nothing is thrown away."""
+
+    inbox_events: int = 256
+    message_bytes: int = 256 * KIB
+    max_rooms: int = 100_000
+
+
+class SocketPolicy(msgspec.Struct, frozen=True):
+    """The timing and the bounds of one client's socket.
+
+    ``held_inputs`` and ``held_bytes`` bound what is said but not yet in the room's inbox: beyond
+    them the socket is not read, and closed with 4101 after ``held_seconds``. ``backlog_bytes``
+    bounds what the client has not read: beyond it, 4100. A client may send ``burst_frames`` at
+    once and ``frames_per_second`` for ever; beyond that, 4101.
+    """
+
+    handshake_seconds: float = 5.0
+    frame_bytes: int = 64 * KIB
+    backlog_bytes: int = 1 * MIB
+    ping_seconds: float = 20.0
+    pong_seconds: float = 10.0
+    beat_seconds: float = 10.0
+    close_seconds: float = 0.5
+    join_seconds: float = 1.0
+    held_inputs: int = 64
+    held_bytes: int = 256 * KIB
+    held_seconds: float = 5.0
+    burst_frames: int = 4_000
+    frames_per_second: float = 2_000.0
+    max_clients: int = 50_000

@@ -1,0 +1,69 @@
+"""Why things end or are refused: the closed lists that clients and operators rely on."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["RETRY", "Close", "EndReason", "ErrorCode", "ExitCode"]
+
+
+class EndReason(enum.StrEnum):
+    """Why a player's place is over: ``reason`` of the frame ``ended``."""
+
+    FINISHED = "finished"
+    CUT = "cut"
+    CRASHED = "crashed"
+    NODE_LOST = "node_lost"
+    ABANDONED = "abandoned"
+    KICKED = "kicked"
+    LEFT = "left"
+
+
+class ErrorCode(enum.StrEnum):
+    """``code`` of the frame ``error``. The first three close the socket at the third time."""
+
+    BAD_JSON = "bad_json"
+    BAD_FRAME = "bad_frame"
+    UNKNOWN_TYPE = "unknown_type"
+    NO_SUCH_KIND = "no_such_kind"
+    NO_SUCH_ROOM = "no_such_room"
+    FULL = "full"
+    LOCKED = "locked"
+    NO_GAME_NODE = "no_game_node"
+    NOT_IN_A_ROOM = "not_in_a_room"
+    ALREADY_IN_A_ROOM = "already_in_a_room"
+    BAD_INPUT = "bad_input"
+    TOO_BIG = "too_big"
+    TOO_MANY = "too_many"
+
+
+RETRY = frozenset({ErrorCode.NO_GAME_NODE, ErrorCode.TOO_MANY})
+"""The codes after which the same request may succeed a little later."""
+
+
+class Close(enum.IntEnum):
+    """WebSocket close codes (RFC 6455 §7.4; 4000-4999 are ours). 4001-4005 are final."""
+
+    NORMAL = 1000
+    UNSUPPORTED = 1003
+    SERVICE_RESTART = 1012
+    """This node is leaving: reconnect."""
+    TRY_AGAIN_LATER = 1013
+    """Full, or not ready."""
+    NOT_ALLOWED = 4001
+    BROKE_PROTOCOL = 4002
+    KICKED = 4003
+    NO_SUCH_PLACE = 4004
+    TAKEN_OVER = 4005
+    SLOW_READER = 4100
+    TOO_MANY_MESSAGES = 4101
+
+
+class ExitCode(enum.IntEnum):
+    """How a node's process ends."""
+
+    DRAINED = 0
+    CRASHED = 1
+    USAGE = 2
+    CUT = 3
+    """The deadline or a second signal cut something."""

@@ -1,0 +1,1 @@
+"""The trio drivers that both kinds of node use."""

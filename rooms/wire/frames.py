@@ -1,0 +1,235 @@
+"""Client frames: JSON objects in WebSocket text frames, ``t`` is the type (``lastcall.v1``).
+
+What comes from a client is tolerant of unknown keys and of nothing else: :func:`decode` returns a
+value or raises :class:`rooms.errors.BadFrame` with the code that the client is told.
+``d`` travels as the bytes the client or the room wrote: it is never decoded on the api node.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from rooms.errors import BadFrame
+from rooms.ids import KindName, PlayerId, RoomId
+from rooms.reasons import EndReason, ErrorCode
+
+__all__ = [
+    "SUBPROTOCOL",
+    "Ack",
+    "Beat",
+    "Draining",
+    "Ended",
+    "Error",
+    "FromClient",
+    "FromServer",
+    "Got",
+    "Hello",
+    "Join",
+    "Joined",
+    "Leave",
+    "Message",
+    "Move",
+    "Player",
+    "Resume",
+    "Resumed",
+    "Say",
+    "decode",
+    "decode_server",
+    "encode",
+    "message",
+]
+
+SUBPROTOCOL = "lastcall.v1"
+
+ShortText = Annotated[str, Meta(max_length=128)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+class Frame(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+    """The shape of all frames."""
+
+
+class Join(Frame, frozen=True, tag="join"):
+    """Asks for a seat: of a kind, or in a room by its id."""
+
+    kind: Annotated[KindName, Meta(max_length=128)] = KindName("")
+    room: Annotated[RoomId, Meta(max_length=256)] = RoomId("")
+    new: bool = False
+    options: dict[str, Any] = {}
+    name: ShortText = ""
+    key: ShortText = ""
+
+
+class Say(Frame, frozen=True, tag="say"):
+    """An input; ``n`` counts from 1 in this place."""
+
+    n: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    d: msgspec.Raw
+
+
+class Got(Frame, frozen=True, tag="got"):
+    """The client has everything up to ``seq``."""
+
+    seq: Count
+
+
+class Leave(Frame, frozen=True, tag="leave"):
+    """Gives the seat up."""
+
+
+class Resume(Frame, frozen=True, tag="resume"):
+    """Takes a place again; ``seen`` is the last ``seq`` that the client received."""
+
+    ticket: Annotated[str, Meta(max_length=512)]
+    seen: Count = 0
+
+
+class Player(msgspec.Struct, frozen=True):
+    """A player, as the others see him."""
+
+    id: PlayerId
+    name: str
+
+
+class Hello(Frame, frozen=True, tag="hello"):
+    """The first frame from a server."""
+
+    v: int
+    node: str
+    version: str
+
+
+class Joined(Frame, frozen=True, tag="joined"):
+    """A seat is taken; messages follow from ``seq``. ``you`` is the player's id."""
+
+    room: RoomId
+    kind: KindName
+    you: PlayerId
+    seq: int
+    ticket: str
+    players: list[Player]
+
+
+class Message(Frame, frozen=True, tag="msg"):
+    """A message from the room; :func:`message` builds its bytes."""
+
+    seq: int
+    d: msgspec.Raw
+
+
+class Ack(Frame, frozen=True, tag="ack"):
+    """The room has every input up to ``n``."""
+
+    n: int
+
+
+class Resumed(Frame, frozen=True, tag="resumed"):
+    """The place is taken again; every missed message follows."""
+
+    room: RoomId
+    seq: int
+    n: int
+    ticket: str
+    complete: bool
+    state: msgspec.Raw | UnsetType = UNSET
+
+
+class Draining(Frame, frozen=True, tag="draining"):
+    """A notice: in so many seconds what is left will be cut."""
+
+    tier: str
+    seconds: float
+
+
+class Move(Frame, frozen=True, tag="move"):
+    """This socket closes with 1012 in so many seconds; reconnect then."""
+
+    after: float
+
+
+class Ended(Frame, frozen=True, tag="ended"):
+    """The place is over; the socket stays open for another join."""
+
+    room: RoomId
+    reason: EndReason
+    result: msgspec.Raw | UnsetType = UNSET
+
+
+class Beat(Frame, frozen=True, tag="beat"):
+    """Nothing happened for a while, and the server is alive."""
+
+
+class Error(Frame, frozen=True, tag="error"):
+    """What was asked cannot be; ``retry`` if the same may pass later; ``n`` where a say did it."""
+
+    code: ErrorCode
+    message: str
+    retry: bool
+    n: int | UnsetType = UNSET
+
+
+FromClient = Join | Say | Got | Leave | Resume
+FromServer = Hello | Joined | Message | Ack | Resumed | Draining | Move | Ended | Beat | Error
+
+_from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
+_from_server: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
+_KNOWN = frozenset({"join", "say", "got", "leave", "resume"})
+
+
+class _Peek(msgspec.Struct):
+    t: str
+
+
+_peek = msgspec.json.Decoder(_Peek)
+
+encode = msgspec.json.Encoder().encode
+"""A frame's JSON bytes."""
+
+
+def message(seq: int, body: bytes) -> bytes:
+    """The JSON bytes of a ``msg`` frame around ``body``, which is JSON already."""
+    return b'{"t":"msg","seq":%d,"d":%b}' % (seq, body)
+
+
+def decode(text: str | bytes) -> FromClient:
+    """A client's frame; raises :class:`BadFrame` with ``bad_json unknown_type bad_frame``."""
+    return _decode(_from_client, text)
+
+
+def decode_server(text: str | bytes) -> FromServer | None:
+    """A server's frame, or None for a type that this client does not know yet."""
+    try:
+        return _decode(_from_server, text)
+    except BadFrame as bad:
+        if bad.code == ErrorCode.UNKNOWN_TYPE:
+            return None
+        raise
+
+
+T = TypeVar("T")
+
+
+def _decode(decoder: msgspec.json.Decoder[T], text: str | bytes) -> T:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise _told_apart(text, error) from error
+    except RecursionError as error:  # msgspec raises it for deep nesting, instead of DecodeError
+        raise BadFrame(ErrorCode.BAD_JSON, "nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadFrame(ErrorCode.BAD_JSON, f"not JSON: {error}") from error
+
+
+def _told_apart(text: str | bytes, error: msgspec.ValidationError) -> BadFrame:
+    """Not the frame of any type: is it the type that is unknown, or a field that is wrong?"""
+    try:
+        kind = _peek.decode(text).t
+    except msgspec.DecodeError:
+        return BadFrame(ErrorCode.BAD_FRAME, 'a frame is a JSON object with a text "t"')
+    if kind not in _KNOWN:
+        known = " ".join(sorted(_KNOWN))
+        return BadFrame(ErrorCode.UNKNOWN_TYPE, f'"t" is {kind[:40]!r}; known are: {known}')
+    return BadFrame(ErrorCode.BAD_FRAME, f"{kind}: {error}")
