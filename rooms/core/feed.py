@@ -1,0 +1,214 @@
+"""The feed, game → api: what makes an ordered stream without loss of a transport that drops.
+
+* The sender numbers items from 1 and keeps each in a bounded ring until it is confirmed.
+* The receiver passes items on in order, each once. Later ones wait; a hole is asked for by range.
+* A hole that is *seen* is asked for at once. A head that was *announced* (in a reply, which travels
+  beside the feed) and has not arrived is asked for after ``repair_seconds``: asking sooner would
+  send half the feed twice, since it is only still on its way.
+* While a question is under way, and for ``repair_seconds`` after its reply, nothing is asked again.
+* A ring over its bound is emptied and ``overflowed``: the link must be reset.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from math import inf
+
+import msgspec
+
+__all__ = ["FeedReceiver", "FeedRing"]
+
+RANGES_AT_ONCE = 64
+
+
+class FeedRing:
+    """The sender's half. Items are encoded once, as they are pushed."""
+
+    __slots__ = ("_bytes", "_bytes_max", "_fresh", "_items_max", "_kept", "head", "overflowed")
+
+    def __init__(self, *, items_max: int, bytes_max: int) -> None:
+        self._items_max = items_max
+        self._bytes_max = bytes_max
+        self._kept: deque[bytes] = deque()
+        """Published and not confirmed; the last is item ``head - len(_fresh)``."""
+        self._fresh: list[bytes] = []
+        self._bytes = 0
+        self.head = 0
+        """The number of the newest item."""
+        self.overflowed = False
+
+    @property
+    def confirmed(self) -> int:
+        """Everything up to this number has arrived."""
+        return self.head - len(self._fresh) - len(self._kept)
+
+    @property
+    def bytes_held(self) -> int:
+        """What the ring holds, in bytes."""
+        return self._bytes
+
+    def push(self, item: bytes) -> None:
+        """Numbers ``item``; over the bound it empties the ring and sets ``overflowed``."""
+        if self.overflowed:
+            return
+        self.head += 1
+        self._fresh.append(item)
+        self._bytes += len(item)
+        if len(self._kept) + len(self._fresh) > self._items_max or self._bytes > self._bytes_max:
+            self._kept.clear()
+            self._fresh.clear()
+            self._bytes = 0
+            self.overflowed = True
+
+    def fresh(self, batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Takes what was never published, as runs ``(first number, items)`` of bounded size."""
+        first = self.head - len(self._fresh) + 1
+        items, self._fresh = self._fresh, []
+        self._kept.extend(items)
+        return _runs(first, items, batch_bytes)
+
+    def again(
+        self, missing: list[tuple[int, int]], batch_bytes: int
+    ) -> list[tuple[int, list[bytes]]]:
+        """Published items of the ranges, ``batch_bytes`` in all; the rest will be asked again."""
+        runs: list[tuple[int, list[bytes]]] = []
+        left, lowest = batch_bytes, self.confirmed + 1
+        highest = self.head - len(self._fresh)
+        for first, last in missing[:RANGES_AT_ONCE]:
+            start, stop = max(first, lowest), min(last, highest)
+            if start > stop or left <= 0:
+                continue
+            items = list(islice(self._kept, start - lowest, stop - lowest + 1))
+            run = next(_runs(start, items, left))
+            left -= sum(map(len, run[1]))
+            runs.append(run)
+        return runs
+
+    def confirm(self, number: int) -> None:
+        """Forgets every published item up to ``number``."""
+        for _ in range(min(number - self.confirmed, len(self._kept))):
+            self._bytes -= len(self._kept.popleft())
+
+
+def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Cuts a run so that none is over ``batch_bytes``, unless one item alone is."""
+    run: list[bytes] = []
+    size = 0
+    for item in items:
+        if run and size + len(item) > batch_bytes:
+            yield first, run
+            first += len(run)
+            run, size = [], 0
+        run.append(item)
+        size += len(item)
+    if run:
+        yield first, run
+
+
+class FeedReceiver:
+    """The receiver's half."""
+
+    __slots__ = (
+        "_again_at",
+        "_ahead",
+        "_ahead_bytes",
+        "_ahead_bytes_max",
+        "_ahead_max",
+        "_due_announced",
+        "_hole_at",
+        "_last_announced",
+        "_repair_seconds",
+        "arrived",
+    )
+
+    def __init__(self, *, repair_seconds: float, ahead_max: int, ahead_bytes_max: int) -> None:
+        self._repair_seconds = repair_seconds
+        self._ahead: dict[int, msgspec.Raw] = {}
+        self._ahead_max = ahead_max
+        self._ahead_bytes = 0
+        self._ahead_bytes_max = ahead_bytes_max
+        self._hole_at = inf
+        self._again_at = -inf
+        self._due_announced = (0, inf)
+        """The oldest announced head that has not arrived, and when it was announced."""
+        self._last_announced = (0, inf)
+        self.arrived = 0
+        """Every item up to this number was passed on; what a request confirms."""
+
+    def receive(self, first: int, items: list[msgspec.Raw], now: float) -> list[msgspec.Raw]:
+        """Takes items ``first``, ``first + 1``, …; returns what may be passed on now, in order."""
+        if first <= self.arrived + 1 and not self._ahead:
+            ready = items[self.arrived + 1 - first :]
+            self.arrived += len(ready)
+        else:
+            for number, item in enumerate(items, first):
+                self._keep(number, item)
+            ready = self._released()
+        if self._ahead:
+            self._hole_at = min(self._hole_at, now)
+        else:
+            self._hole_at = inf
+        if self.arrived >= self._due_announced[0]:
+            self._due_announced = self._last_announced
+        return ready
+
+    def _keep(self, number: int, item: msgspec.Raw) -> None:
+        """What is beyond the bounds is let go: it stays in the sender's ring, and is asked for."""
+        size = len(memoryview(item))
+        if number <= self.arrived or number in self._ahead:
+            return
+        if number != self.arrived + 1 and (
+            number > self.arrived + self._ahead_max
+            or self._ahead_bytes + size > self._ahead_bytes_max
+        ):
+            return
+        self._ahead[number] = item
+        self._ahead_bytes += size
+
+    def _released(self) -> list[msgspec.Raw]:
+        ready = []
+        while (item := self._ahead.pop(self.arrived + 1, None)) is not None:
+            self.arrived += 1
+            self._ahead_bytes -= len(memoryview(item))
+            ready.append(item)
+        return ready
+
+    def announce(self, head: int, now: float) -> None:
+        """A reply says that the feed's newest item has this number."""
+        if head > self._last_announced[0]:
+            self._last_announced = (head, now)
+        if self._due_announced[0] <= self.arrived:
+            self._due_announced = self._last_announced
+
+    def due(self) -> float:
+        """When :meth:`ask` will have something to ask for; ``inf`` if nothing is missing."""
+        if self._ahead:
+            return max(self._hole_at, self._again_at)
+        head, at = self._due_announced
+        return max(at + self._repair_seconds, self._again_at) if head > self.arrived else inf
+
+    def ask(self, now: float) -> list[tuple[int, int]]:
+        """The ranges to ask for now, if it is time; then silence until :meth:`answered`."""
+        if now < self.due():
+            return []
+        self._again_at = inf
+        return self._holes(now)[:RANGES_AT_ONCE]
+
+    def _holes(self, now: float) -> list[tuple[int, int]]:
+        holes, expected = [], self.arrived + 1
+        for number in sorted(self._ahead):
+            if number > expected:
+                holes.append((expected, number - 1))
+            expected = number + 1
+        head, at = self._last_announced
+        if head >= expected and now >= at + self._repair_seconds:
+            holes.append((expected, head))
+        elif (due := self._due_announced)[0] >= expected and now >= due[1] + self._repair_seconds:
+            holes.append((expected, due[0]))
+        return holes
+
+    def answered(self, now: float) -> None:
+        """The request with the question is answered; what it brings needs a moment."""
+        self._again_at = now + self._repair_seconds

@@ -1,0 +1,85 @@
+"""Which game node gets a join: a pure function, the same on every api node.
+
+Only serving nodes that know the kind; among them the newest version first, then one with an open
+seat of the kind, else the least loaded; ties by name. Versions rank by age and not by their names
+(newest: the one whose oldest node is youngest), so that a rollback works too.
+
+The api node chooses the node; the game node chooses or opens the room. So two api nodes that look
+at the same moment meet in the same room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from rooms.core.lifecycle import Phase
+from rooms.ids import Incarnation, KindName, NodeName, RoomId
+from rooms.wire.nodes import NodeState
+
+__all__ = ["GameNode", "choose", "holders", "knows_kind"]
+
+
+class GameNode(msgspec.Struct, frozen=True):
+    """A game node as an api node sees it."""
+
+    address: str
+    name: NodeName
+    incarnation: Incarnation
+    version: str
+    born: float
+    state: NodeState
+    asked: int = 0
+    """Joins that are under way to it from here: they count as load that it cannot tell yet."""
+    silent: bool = False
+
+    @property
+    def serving(self) -> bool:
+        """Whether new rooms may be opened there."""
+        return self.state.phase == Phase.SERVING and not self.silent
+
+
+def choose(
+    nodes: Iterable[GameNode],
+    kind: KindName,
+    *,
+    new: bool = False,
+    without: Collection[Incarnation] = (),
+) -> GameNode | None:
+    """The node for a join by kind, or None if no serving node has the kind.
+
+    ``new`` wants a room of its own, so open seats do not count; ``without`` are nodes that have
+    refused already.
+    """
+    able = [
+        node
+        for node in nodes
+        if node.serving and kind in node.state.seats and node.incarnation not in without
+    ]
+    if not able:
+        return None
+    ages: dict[str, float] = {}
+    for node in able:
+        ages[node.version] = min(node.born, ages.get(node.version, node.born))
+
+    def rank(node: GameNode) -> tuple[float, str, bool, int, str, int]:
+        full = new or node.state.seats[kind] <= 0
+        load = node.state.rooms + node.asked
+        return (-ages[node.version], node.version, full, load, node.name, node.incarnation)
+
+    return min(able, key=rank)
+
+
+def holders(nodes: Iterable[GameNode], room: RoomId) -> list[GameNode]:
+    """Where to ask for a room by its id: the node that its name hints at first, then the others.
+
+    The hint may be wrong (names come back, rooms will move), so it only orders the questions.
+    """
+    hint = room.rpartition(".")[0]
+    return sorted(nodes, key=lambda node: (node.name != hint, node.silent, node.name, node.born))
+
+
+def knows_kind(nodes: Iterable[GameNode], kind: KindName) -> bool:
+    """Whether any known node, in whatever phase, serves the kind."""
+    return any(kind in node.state.seats for node in nodes)

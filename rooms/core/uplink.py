@@ -1,0 +1,75 @@
+"""The uplink, api → game: requests in lockstep, each with everything that has gathered.
+
+* The api node has one request in flight; it is said again, the same bytes, until it is answered.
+* The game node applies each number once, and repeats its reply for a number that it has had.
+* A number that is neither the last nor the next means that one side has lost the link.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+__all__ = ["Requests", "Verdict", "Waiting"]
+
+
+class Waiting:
+    """The api node's half: items that wait for the next request.
+
+    It is bounded by what its writers are: a client holds at most its input window here, and one
+    join.
+    """
+
+    __slots__ = ("_items", "number")
+
+    def __init__(self) -> None:
+        self._items: deque[bytes] = deque()
+        self.number = 0
+        """Of the request that was made last."""
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def push(self, item: bytes) -> None:
+        """Adds an encoded item."""
+        self._items.append(item)
+
+    def take(self, batch_bytes: int) -> tuple[int, list[bytes]]:
+        """The next request's number, and its items: at least one if any waits, else up to size."""
+        self.number += 1
+        taken: list[bytes] = []
+        size = 0
+        while self._items and (not taken or size + len(self._items[0]) <= batch_bytes):
+            item = self._items.popleft()
+            taken.append(item)
+            size += len(item)
+        return self.number, taken
+
+
+class Verdict(enum.Enum):
+    """What a request's number says."""
+
+    NEXT = "next"
+    REPEAT = "repeat"
+    LOST = "lost"
+
+
+class Requests:
+    """The game node's half: which number was applied last, and what was answered."""
+
+    __slots__ = ("last", "reply")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.reply = b""
+
+    def judge(self, number: int) -> Verdict:
+        """Whether to apply the request, to say the last reply again, or to give the link up."""
+        if number == self.last + 1:
+            return Verdict.NEXT
+        return Verdict.REPEAT if number == self.last and self.reply else Verdict.LOST
+
+    def applied(self, number: int, reply: bytes) -> None:
+        """Request ``number`` was applied and answered with ``reply``."""
+        self.last = number
+        self.reply = reply

@@ -1,0 +1,387 @@
+"""The api node's half of its links: attach, the lockstep of requests, the feed, and the loss.
+
+A :class:`Peer` stands for one address and lives as long as the node; an :class:`ApiLink` is one
+attach, from the welcome to the loss. All decisions are in :mod:`rooms.core`; here they meet the
+bus and the clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from rooms.bus.base import Bus, Caller, Probe, Subscriber
+from rooms.core.feed import FeedReceiver
+from rooms.core.lifecycle import Phase
+from rooms.core.liveness import Liveness, Verdict
+from rooms.core.uplink import Waiting
+from rooms.errors import RemoteProtocolError
+from rooms.ids import Incarnation, LinkId, NodeName, new_link
+from rooms.policy import LinkPolicy
+from rooms.wire import nodes
+
+__all__ = ["ApiIdentity", "ApiLink", "Feeds", "Loss", "Peer", "Sink"]
+
+log = structlog.get_logger()
+
+ASK_AGAIN_SECONDS = 1.0
+"""A request without an answer is said again, the same bytes: the other side repeats its reply."""
+ATTACH_EVERY_SECONDS = 0.1
+"""Between two tries to attach, so that a node that has just come up is met at once."""
+
+
+class ApiIdentity(msgspec.Struct, frozen=True):
+    """Who we are, for a game node."""
+
+    name: NodeName
+    incarnation: Incarnation
+    version: str
+    feed: str
+    """The URL of our subscriber, as a game node can dial it."""
+
+
+class Loss(enum.StrEnum):
+    """Why a link is over."""
+
+    LOST = "lost"
+    """The process is gone, or silent for too long: its rooms are lost."""
+    RESET = "reset"
+    """The game node lives but does not know this link: attach anew."""
+    FAREWELL = "farewell"
+    """The game node has drained, and everything it said has arrived."""
+    LEFT = "left"
+    """We go."""
+
+
+class Sink(Protocol):
+    """Who is told what a link brings."""
+
+    def link_up(self, link: ApiLink) -> None:
+        """The link stands, and its first state has arrived."""
+
+    def link_state(self, link: ApiLink) -> None:
+        """``link.state`` or ``link.silent`` has changed."""
+
+    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+        """An item of the feed, in order, once."""
+
+    def link_down(self, link: ApiLink, loss: Loss) -> None:
+        """The link is over; nothing comes from it any more."""
+
+
+class Feeds:
+    """The one subscriber of this node: gives each batch to its link, and drops strangers."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self.links: dict[LinkId, ApiLink] = {}
+
+    async def run(self) -> None:
+        """Passes batches on until cancelled."""
+        while True:
+            for message in await self._subscriber.receive():
+                try:
+                    batch = nodes.decode_feed(message)
+                except RemoteProtocolError as error:
+                    log.warning("feed.unreadable", error=str(error))
+                    continue
+                if (link := self.links.get(batch.link)) is not None:
+                    link.on_feed(batch)
+
+
+class Peer:
+    """One game node's address: attaches to whoever is there, again and again."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        bus: Bus,
+        me: ApiIdentity,
+        feeds: Feeds,
+        sink: Sink,
+        policy: LinkPolicy,
+        rng: random.Random,
+        attempts: Callable[[], int],
+    ) -> None:
+        self._bus = bus
+        self.address = address
+        self._me = me
+        self._feeds = feeds
+        self._sink = sink
+        self._policy = policy
+        self._rng = rng
+        self._attempts = attempts
+        self.answered = False
+        """Whether a game node was ever met here."""
+        self.link: ApiLink | None = None
+
+    async def run(self) -> None:
+        """Holds a link to the address until cancelled; on cancellation says goodbye."""
+        while True:
+            caller = self._bus.caller(self.address)
+            try:
+                await self._one_link(caller)
+            finally:
+                caller.close()
+            await trio.sleep(ATTACH_EVERY_SECONDS)
+
+    async def _one_link(self, caller: Caller) -> None:
+        link_id = new_link(self._rng)
+        link = ApiLink(
+            link_id,
+            self.address,
+            bus=self._bus,
+            caller=caller,
+            sink=self._sink,
+            policy=self._policy,
+        )
+        self._feeds.links[link_id] = link
+        try:
+            if (welcome := await self._attach(caller, link_id)) is None:
+                return
+            self.answered = True
+            self.link = link
+            await link.run(welcome)
+        finally:
+            self.link = None
+            del self._feeds.links[link_id]
+
+    async def _attach(self, caller: Caller, link_id: LinkId) -> nodes.Welcome | None:
+        request = nodes.encode(
+            nodes.Attach(
+                wire=nodes.WIRE,
+                link=link_id,
+                attempt=self._attempts(),
+                api=self._me.name,
+                incarnation=self._me.incarnation,
+                feed=self._me.feed,
+                version=self._me.version,
+            )
+        )
+        with trio.move_on_after(ASK_AGAIN_SECONDS):
+            reply = _read(await caller.call(request))
+            if isinstance(reply, nodes.Welcome) and reply.link == link_id:
+                return reply
+            log.warning("link.refused", address=self.address, reply=repr(reply))
+        return None
+
+
+class ApiLink:
+    """One attach. ``send`` queues; ``run`` talks in lockstep until the link is over."""
+
+    def __init__(
+        self,
+        link_id: LinkId,
+        address: str,
+        *,
+        bus: Bus,
+        caller: Caller,
+        sink: Sink,
+        policy: LinkPolicy,
+    ) -> None:
+        self._bus = bus
+        self.address = address
+        self._caller = caller
+        self.id = link_id
+        self._sink = sink
+        self._policy = policy
+        self._waiting = Waiting()
+        self._feed = FeedReceiver(
+            repair_seconds=policy.repair_seconds,
+            ahead_max=policy.ring_items,
+            ahead_bytes_max=policy.ring_bytes,
+        )
+        self._wake = trio.Event()
+        self._confirm_now = False
+        self._confirmed = 0
+        self._asked_at: float | None = None
+        self._request_at = trio.current_time()
+        self._liveness = Liveness(policy, trio.current_time())
+        self._scope = trio.CancelScope()
+        self._loss: Loss | None = None
+        self._welcome: nodes.Welcome | None = None
+        self._up = False
+        self.silent = False
+        self._state: nodes.NodeState | None = None
+
+    @property
+    def node(self) -> nodes.Welcome:
+        """Who answers there; only once the link is up."""
+        if self._welcome is None:
+            raise RuntimeError("the link is not up yet")
+        return self._welcome
+
+    @property
+    def state(self) -> nodes.NodeState:
+        """The newest state of the game node; only once the link is up."""
+        if self._state is None:
+            raise RuntimeError("the link is not up yet")
+        return self._state
+
+    def send(self, item: nodes.Up) -> None:
+        """Queues an item for the next request; after the loss, nothing."""
+        if self._loss is None:
+            self._waiting.push(nodes.encode(item))
+            self._wake.set()
+
+    async def run(self, welcome: nodes.Welcome) -> None:
+        """Talks until the link is over, and tells the sink; when cancelled, detaches."""
+        self._welcome = welcome
+        self._state = welcome.state
+        self._liveness = Liveness(self._policy, trio.current_time())
+        try:
+            with self._scope:
+                self._come_up()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch)
+                    await self._lockstep()
+        finally:
+            loss = self._loss = self._loss or Loss.LEFT
+            if loss is Loss.LEFT:
+                await self._detach()
+            if self._up:
+                log.info("link.down", node=welcome.name, address=self.address, loss=loss)
+                self._sink.link_down(self, loss)
+
+    def _over(self, loss: Loss) -> None:
+        self._loss = self._loss or loss
+        self._scope.cancel()
+
+    # the feed
+
+    def on_feed(self, batch: nodes.FeedBatch) -> None:
+        """Takes a batch: what is in order goes to the sink, a hole is asked for."""
+        ready = self._feed.receive(batch.first, batch.items, trio.current_time())
+        for item in nodes.decode_down(ready):
+            if isinstance(item, nodes.NodeState):
+                self._confirm_now |= item.phase == Phase.STOPPED
+                self._learn(item)
+            else:
+                self._confirm_now |= isinstance(item, nodes.Ended)
+                self._sink.link_item(self, item)
+        self._come_up()
+        if self._confirm_now or self._feed.due() <= trio.current_time():
+            self._wake.set()
+
+    def _come_up(self) -> None:
+        """The attach is complete when the welcome and the feed's first item have arrived."""
+        if self._up or self._welcome is None or self._feed.arrived == 0:
+            return
+        self._up = True
+        log.info("link.up", node=self._welcome.name, address=self.address)
+        self._sink.link_up(self)
+
+    def _learn(self, state: nodes.NodeState) -> None:
+        if self._state is None or state.revision > self._state.revision:
+            self._state = state
+            if self._up:
+                self._sink.link_state(self)
+
+    # the requests
+
+    async def _lockstep(self) -> None:
+        while True:
+            await self._something_to_say()
+            request, asks = self._next_request()
+            self._asked_at = trio.current_time()
+            reply = await self._answer_to(request)
+            self._asked_at = None
+            if asks:
+                self._feed.answered(trio.current_time())
+            self._take(reply)
+
+    async def _something_to_say(self) -> None:
+        while not (self._waiting or self._confirm_now):
+            at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
+            if at <= trio.current_time():
+                break
+            self._wake = trio.Event()
+            with trio.move_on_at(at):
+                await self._wake.wait()
+
+    def _next_request(self) -> tuple[bytes, bool]:
+        now = self._request_at = trio.current_time()
+        missing = self._feed.ask(now)
+        number, items = self._waiting.take(self._policy.batch_bytes)
+        self._confirm_now = False
+        self._confirmed = self._feed.arrived
+        batch = nodes.Batch(
+            link=self.id,
+            number=number,
+            confirmed=self._confirmed,
+            missing=missing,
+            items=[msgspec.Raw(item) for item in items],
+        )
+        return nodes.encode(batch), bool(missing)
+
+    async def _answer_to(self, request: bytes) -> nodes.Reply:
+        while True:
+            with trio.move_on_after(ASK_AGAIN_SECONDS):
+                return _read(await self._caller.call(request))
+
+    def _take(self, reply: nodes.Reply) -> None:
+        now = trio.current_time()
+        self._liveness.heard(now)
+        self._unsilent()
+        match reply:
+            case nodes.Answer(link=link, head=head, state=state) if link == self.id:
+                self._feed.announce(head, now)
+                self._learn(state)
+                if self.state.phase == Phase.STOPPED and head == self._confirmed:
+                    self._over(Loss.FAREWELL)
+            case nodes.UnknownLink(incarnation=incarnation):
+                same = incarnation == self.node.incarnation
+                self._over(Loss.RESET if same else Loss.LOST)
+            case _:
+                log.warning("link.strange_reply", address=self.address, reply=repr(reply))
+                self._over(Loss.RESET)
+
+    # the rules of gone
+
+    async def _watch(self) -> None:
+        while True:
+            await trio.sleep(self._policy.probe_seconds)
+            now = trio.current_time()
+            self._liveness.turned(now)
+            if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
+                continue
+            if await self._refused():
+                self._over(Loss.LOST)
+            verdict = self._liveness.verdict(trio.current_time())
+            if verdict is Verdict.LOST:
+                self._over(Loss.LOST)
+            elif verdict is Verdict.SILENT and not self.silent:
+                self.silent = True
+                if self._up:
+                    self._sink.link_state(self)
+
+    async def _refused(self) -> bool:
+        """Whether nobody listens there while our request waits: certain, and quick."""
+        asked_at = self._asked_at
+        probe = await self._bus.probe(self.address, self._policy.probe_seconds)
+        return probe is Probe.REFUSED and self._asked_at is not None and self._asked_at == asked_at
+
+    def _unsilent(self) -> None:
+        if self.silent:
+            self.silent = False
+            if self._up:
+                self._sink.link_state(self)
+
+    async def _detach(self) -> None:
+        """Says that we go, if the other side still listens; bounded, since it may not."""
+        with trio.move_on_after(0.5, shield=True):
+            await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
+
+
+def _read(reply: bytes) -> nodes.Reply:
+    try:
+        return nodes.decode_reply(reply)
+    except RemoteProtocolError as error:
+        return nodes.Unsupported(message=str(error))
