@@ -120,11 +120,12 @@ class Peer:
         self._attempts = attempts
         self.answered = False
         """Whether a game node was ever met here."""
-        self.link: ApiLink | None = None
+        self.wanted = True
+        """Set to False when the address is no longer named: the link that stands is the last."""
 
     async def run(self) -> None:
-        """Holds a link to the address until cancelled; on cancellation says goodbye."""
-        while True:
+        """Holds a link to the address while it is wanted; when cancelled, says goodbye."""
+        while self.wanted:
             caller = self._bus.caller(self.address)
             try:
                 await self._one_link(caller)
@@ -147,10 +148,8 @@ class Peer:
             if (welcome := await self._attach(caller, link_id)) is None:
                 return
             self.answered = True
-            self.link = link
             await link.run(welcome)
         finally:
-            self.link = None
             del self._feeds.links[link_id]
 
     async def _attach(self, caller: Caller, link_id: LinkId) -> nodes.Welcome | None:

@@ -1,0 +1,266 @@
+"""The game nodes behind this api node: links to them, and the joins that are under way.
+
+A join goes to the node that placement chooses. A node that refuses because it drains, is full or
+does not know the room costs a second choice, and the client sees nothing of it. While no node takes
+rooms a join waits for a moment: a node that is just coming up is worth less than a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable
+
+import msgspec
+import structlog
+import trio
+
+from api.discovery import Discovery, parse
+from api.relay import Relays
+from api.session import Session
+from rooms.bus.base import Bus
+from rooms.core.lifecycle import Phase
+from rooms.core.placement import GameNode, choose, holders, knows_kind
+from rooms.ids import Incarnation
+from rooms.policy import LinkPolicy, SocketPolicy
+from rooms.reasons import EndReason, ErrorCode
+from rooms.runtime.link_api import ApiIdentity, ApiLink, Feeds, Loss, Peer
+from rooms.wire import frames, nodes
+
+__all__ = ["Games"]
+
+log = structlog.get_logger()
+
+READY_ANYWAY_SECONDS = 2.0
+SWEEP_SECONDS = 0.1
+KNOWN_CODES = frozenset(ErrorCode) | {"draining"}
+
+
+class _Asking:
+    """One join under way: with a node (``link``), or waiting for one."""
+
+    __slots__ = ("call", "expires_at", "last_refusal", "link", "refused_by", "request", "session")
+
+    def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
+        self.session = session
+        self.request = request
+        self.expires_at = expires_at
+        self.link: ApiLink | None = None
+        self.call = 0
+        self.refused_by: set[Incarnation] = set()
+        self.last_refusal: nodes.Refused | None = None
+
+
+class Games:
+    """Links, directory and joins; the sink of every link."""
+
+    def __init__(
+        self,
+        games: str,
+        *,
+        bus: Bus,
+        me: ApiIdentity,
+        feeds: Feeds,
+        relays: Relays,
+        link_policy: LinkPolicy,
+        socket_policy: SocketPolicy,
+        rng: random.Random,
+    ) -> None:
+        self._discovery = Discovery(parse(games), self._found)
+        self._bus = bus
+        self._me = me
+        self._feeds = feeds
+        self._relays = relays
+        self._link_policy = link_policy
+        self._socket_policy = socket_policy
+        self._rng = rng
+        self._attempts = itertools.count(1)
+        self._calls = itertools.count(1)
+        self._peers: dict[str, Peer] = {}
+        self._links: list[ApiLink] = []
+        self._asking: dict[Session, _Asking] = {}
+        self._asked: dict[int, _Asking] = {}
+        self._draining: set[ApiLink] = set()
+        self._nursery: trio.Nursery | None = None
+        self._started_at = trio.current_time()
+
+    async def run(self) -> None:
+        """Follows the game nodes until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._discovery.run)
+            nursery.start_soon(self._sweep)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a join would find a place now (the api node's part of ``/readyz``)."""
+        heard = self._discovery.complete and all(peer.answered for peer in self._peers.values())
+        waited = trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
+        return (heard or waited) and any(node.serving for node in self._nodes())
+
+    @property
+    def links(self) -> int:
+        """How many game nodes are attached."""
+        return len(self._links)
+
+    def _nodes(self) -> list[GameNode]:
+        asked: dict[ApiLink | None, int] = {}
+        for asking in self._asked.values():
+            asked[asking.link] = asked.get(asking.link, 0) + 1
+        return [_seen(link, asked.get(link, 0)) for link in self._links]
+
+    def _found(self, addresses: frozenset[str]) -> None:
+        """Meets new addresses; one that is no longer named is left when its link is over."""
+        for address in addresses - self._peers.keys():
+            peer = self._peers[address] = Peer(
+                address,
+                bus=self._bus,
+                me=self._me,
+                feeds=self._feeds,
+                sink=self,
+                policy=self._link_policy,
+                rng=self._rng,
+                attempts=lambda: next(self._attempts),
+            )
+            if self._nursery is not None:
+                self._nursery.start_soon(peer.run)
+        for address in self._peers.keys() - addresses:
+            self._peers.pop(address).wanted = False
+
+    # joins
+
+    def join(self, session: Session, request: frames.Join) -> None:
+        """Seeks a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
+        expires_at = trio.current_time() + self._socket_policy.join_seconds - 2 * SWEEP_SECONDS
+        asking = self._asking[session] = _Asking(session, request, expires_at)
+        self._seek(asking)
+
+    def forget(self, session: Session) -> None:
+        """The session is gone: a seat that still comes for it is given up at once."""
+        if (asking := self._asking.pop(session, None)) is not None:
+            self._asked.pop(asking.call, None)
+
+    def _seek(self, asking: _Asking) -> None:
+        """Asks the best node that has not refused; without one waits, or refuses for good."""
+        asking.link = None
+        request, known = asking.request, self._nodes()
+        if request.room:
+            rest = [
+                n for n in holders(known, request.room) if n.incarnation not in asking.refused_by
+            ]
+            node = rest[0] if rest else None
+        else:
+            node = choose(known, request.kind, new=request.new, without=asking.refused_by)
+        if node is not None:
+            self._ask(asking, node)
+        elif asking.last_refusal is not None:
+            refusal = asking.last_refusal
+            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
+        elif known and not request.room and not knows_kind(known, request.kind):
+            self._refuse(asking, ErrorCode.NO_SUCH_KIND, f"no game node has {request.kind!r}")
+
+    def _ask(self, asking: _Asking, node: GameNode) -> None:
+        link = next(link for link in self._links if link.node.incarnation == node.incarnation)
+        asking.link, asking.call = link, next(self._calls)
+        self._asked[asking.call] = asking
+        request = asking.request
+        link.send(
+            nodes.Join(
+                call=asking.call,
+                kind=request.kind,
+                room=request.room,
+                new=request.new,
+                options=msgspec.json.encode(request.options),
+                name=request.name,
+                key=request.key,
+            )
+        )
+
+    def _refuse(self, asking: _Asking, code: ErrorCode, message: str) -> None:
+        self.forget(asking.session)
+        asking.session.refused(code, message)
+
+    def _seek_again(self, askings: Iterable[_Asking]) -> None:
+        for asking in list(askings):
+            self._asked.pop(asking.call, None)
+            self._seek(asking)
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            now = trio.current_time()
+            for asking in [a for a in self._asking.values() if a.link is None]:
+                if asking.expires_at <= now:
+                    message = "no game node takes rooms now; try again in a moment"
+                    self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
+
+    # what links bring
+
+    def link_up(self, link: ApiLink) -> None:
+        """A game node is there: joins that wait go on."""
+        self._links.append(link)
+        self.link_state(link)
+
+    def link_state(self, link: ApiLink) -> None:
+        """Phase, load, seats or silence have changed."""
+        if link.silent:
+            self._seek_again(a for a in self._asked.values() if a.link is link)
+        self._seek_again(a for a in self._asking.values() if a.link is None)
+        if link.state.phase == Phase.DRAINING and link not in self._draining:
+            self._draining.add(link)
+            self._relays.draining(link, link.state.seconds_left or 0.0)
+
+    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+        """Results of joins are ours; all else belongs to a room."""
+        match item:
+            case nodes.Seated():
+                self._seated(link, item)
+            case nodes.Refused():
+                self._refused(link, item)
+            case _:
+                self._relays.take(link, item)
+
+    def _seated(self, link: ApiLink, seat: nodes.Seated) -> None:
+        asking = self._asked.pop(seat.call, None)
+        if asking is None or asking.link is not link:
+            link.send(nodes.Absent(room=seat.room, player=seat.player, session=seat.session))
+            return
+        del self._asking[asking.session]
+        self._relays.seat(link, seat, asking.session)
+
+    def _refused(self, link: ApiLink, refusal: nodes.Refused) -> None:
+        asking = self._asked.pop(refusal.call, None)
+        if asking is None:
+            return
+        asking.refused_by.add(link.node.incarnation)
+        elsewhere = {"draining"} | ({"no_such_room"} if asking.request.room else {"full"})
+        if refusal.code not in KNOWN_CODES:
+            log.warning("join.strange_refusal", node=link.node.name, code=refusal.code)
+            refusal = nodes.Refused(refusal.call, ErrorCode.BAD_INPUT, refusal.message)
+        if refusal.code != "draining":
+            asking.last_refusal = refusal
+        if refusal.code in elsewhere:
+            self._seek(asking)
+        else:
+            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
+
+    def link_down(self, link: ApiLink, loss: Loss) -> None:
+        """Its rooms are lost for us; joins that were asked there go elsewhere."""
+        self._links.remove(link)
+        self._draining.discard(link)
+        if loss is not Loss.LEFT:
+            self._relays.lost(link, EndReason.NODE_LOST)
+            self._seek_again(a for a in self._asked.values() if a.link is link)
+
+
+def _seen(link: ApiLink, asked: int) -> GameNode:
+    return GameNode(
+        address=link.address,
+        name=link.node.name,
+        incarnation=link.node.incarnation,
+        version=link.node.version,
+        born=link.node.born,
+        state=link.state,
+        asked=asked,
+        silent=link.silent,
+    )

@@ -1,0 +1,44 @@
+"""What a game node answers: the verbs of its links, applied to its rooms.
+
+Each item of a request goes to the host in order; nothing here waits, so the reply can go out in
+the same turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rooms.core.lifecycle import Phase
+from rooms.ids import LinkId
+from rooms.runtime.host import Host
+from rooms.wire import nodes
+
+__all__ = ["GameVerbs"]
+
+
+class GameVerbs:
+    """The host, as :class:`rooms.runtime.link_game.GameLinks` sees it."""
+
+    def __init__(
+        self, host: Host, phase: Callable[[], Phase], seconds_left: Callable[[], float | None]
+    ) -> None:
+        self._host = host
+        self._phase = phase
+        self._seconds_left = seconds_left
+        self._state = nodes.NodeState(revision=0, phase=phase(), rooms=0, seats=host.seats())
+        self.handle = host.handle
+        self.flush_acks = host.flush_acks
+        self.drop_link = host.drop_link
+
+    def state(self) -> nodes.NodeState:
+        """The node as placement should see it; a new revision whenever placement would care."""
+        last, phase, rooms, seats = self._state, self._phase(), self._host.rooms, self._host.seats()
+        if (last.phase, last.rooms, last.seats) != (phase, rooms, seats):
+            self._state = nodes.NodeState(
+                revision=last.revision + 1,
+                phase=phase,
+                rooms=rooms,
+                seats=dict(seats),
+                seconds_left=self._seconds_left(),
+            )
+        return self._state

@@ -1,0 +1,215 @@
+"""The drain: one driver for both tiers, with three nested lifetimes.
+
+::
+
+    services          bus, feeds, admin port: serve whatever still lives
+    └── work          rooms on a game node, clients on an api node
+        └── doors     the accept loop, the verb that opens rooms
+
+Stop asked: the phase changes (readiness and feeds say so), the lame duck passes, the doors are
+cancelled, the tier tells its rooms and clients the seconds left, and then the driver waits until
+the work is empty. At grace - farewell what is left is cut; a second stop cuts at once. The farewell
+runs inside a shielded scope with a deadline, and nothing outlives grace: what does not yield to
+cancellation is reported as cut, and the process is ended under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from rooms.core.lifecycle import Event, Lifecycle, Phase
+from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
+
+__all__ = ["Counts", "Drain", "Tier"]
+
+log = structlog.get_logger()
+
+PROGRESS_EVERY_SECONDS = 5.0
+REPORT_SECONDS = 0.1
+"""Before the end of grace, kept for the report and the exit."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What became of rooms and clients; the keys of ``drain.finished``."""
+
+    rooms_finished: int = 0
+    rooms_regrouped: int = 0
+    rooms_abandoned: int = 0
+    rooms_handed_off: int = 0
+    rooms_cut: int = 0
+    clients_finished: int = 0
+    clients_moved: int = 0
+    clients_cut: int = 0
+
+    @property
+    def cut(self) -> int:
+        """How many were cut; more than none makes the exit code 3."""
+        return self.rooms_cut + self.clients_cut
+
+
+class Tier(Protocol):
+    """What a kind of node lends the driver."""
+
+    async def start(self, services: trio.Nursery) -> None:
+        """Brings the services up and returns when the node can serve; may be cancelled."""
+
+    async def keep_doors_open(self, work: trio.Nursery) -> None:
+        """Lets new rooms or clients into ``work`` until cancelled."""
+
+    def phase_changed(self) -> None:
+        """The phase is another: readiness and feeds must say so at once."""
+
+    def begin_drain(self, seconds_left: float) -> None:
+        """The doors are closed: tell rooms and clients, and let go what can go."""
+
+    async def wait_empty(self) -> None:
+        """Until the last room or client is gone."""
+
+    def cut(self, seconds_left: float) -> None:
+        """End what is left within so many seconds."""
+
+    async def farewell(self) -> None:
+        """The work is empty: say goodbye to the other tier; will be cancelled at its deadline."""
+
+    def counts(self) -> Counts:
+        """What became of rooms and clients since the drain began."""
+
+    def why(self) -> list[str]:
+        """What still keeps the node up, a sentence each."""
+
+
+class Drain:
+    """One node's way from its start to its end.
+
+    ``end_process`` is called with the exit code when something that cannot be cancelled is left
+    at the end of grace; in a node it does not return.
+    """
+
+    def __init__(self, policy: DrainPolicy, end_process: Callable[[int], None]) -> None:
+        self.policy = policy
+        self._end_process = end_process
+        self._life = Lifecycle()
+        self._stopping = trio.Event()
+        self._stopped_at = inf
+        self._starting = trio.CancelScope()
+        self._patience = trio.CancelScope()
+        self._changed: Callable[[], None] = lambda: None
+
+    @property
+    def phase(self) -> Phase:
+        """Where the node is in its life."""
+        return self._life.phase
+
+    @property
+    def cut_at(self) -> float:
+        """When what is left is cut, in trio's time; ``inf`` before a stop."""
+        return self._stopped_at + self.policy.cut_seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the cut, or None while no drain is under way."""
+        if self._stopped_at == inf:
+            return None
+        return max(0.0, self.cut_at - trio.current_time())
+
+    def stop(self) -> None:
+        """A signal: the first drains, the second cuts, more change nothing. Call it in trio."""
+        if not self._life.knows(Event.STOP):
+            return
+        if self._stopped_at == inf:
+            self._stopped_at = trio.current_time()
+        phase = self._step(Event.STOP)
+        self._stopping.set()
+        self._starting.cancel()
+        if phase is Phase.CUTTING:
+            self._patience.cancel()
+
+    def _step(self, event: Event) -> Phase:
+        phase = self._life.on(event)
+        log.info("node.phase", phase=phase)
+        self._changed()
+        return phase
+
+    async def run(self, tier: Tier, on_ready: Callable[[], None] = lambda: None) -> ExitCode:
+        """Starts, serves, drains, and returns how the node ended.
+
+        ``on_ready`` is called once, when the node serves. A stop while starting ends the node.
+        """
+        async with trio.open_nursery() as services:
+            with self._starting:
+                await tier.start(services)
+                self._changed = tier.phase_changed
+                if self._life.knows(Event.READY):
+                    self._step(Event.READY)
+                    on_ready()
+            if self.phase is not Phase.STOPPED:
+                async with trio.open_nursery() as work:
+                    await self._serve(tier, work)
+                    await self._finish(tier)
+                    work.cancel_scope.cancel()
+            self._report(tier)
+            services.cancel_scope.cancel()
+        return ExitCode.CUT if tier.counts().cut else ExitCode.DRAINED
+
+    async def _serve(self, tier: Tier, work: trio.Nursery) -> None:
+        """Doors open, until a stop and the lame duck are over."""
+        async with trio.open_nursery() as doors:
+            doors.start_soon(tier.keep_doors_open, work)
+            await self._stopping.wait()
+            log.info("drain.started", grace=self.policy.grace_seconds, why=tier.why())
+            lame_duck_until = self._stopped_at + self.policy.lame_duck_seconds
+            await self._until(lame_duck_until, trio.sleep_forever)
+            doors.cancel_scope.cancel()
+
+    async def _finish(self, tier: Tier) -> None:
+        """Work runs on until it is empty, or the deadline, or the second stop."""
+        tier.begin_drain(self.seconds_left or 0.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._progress, tier)
+            emptied = await self._until(self.cut_at, tier.wait_empty)
+            nursery.cancel_scope.cancel()
+        grace_at = self._stopped_at + self.policy.grace_seconds
+        if not emptied:
+            emptied = await self._cut(tier, grace_at - REPORT_SECONDS)
+        if not emptied:
+            self._report(tier)
+            self._end_process(ExitCode.CUT)
+        self._step(Event.EMPTIED)
+        with trio.CancelScope(deadline=grace_at - REPORT_SECONDS, shield=True):
+            await tier.farewell()
+
+    async def _cut(self, tier: Tier, until: float) -> bool:
+        if self.phase is Phase.DRAINING:
+            self._step(Event.DEADLINE)
+        tier.cut(min(self.policy.farewell_seconds, until - trio.current_time()))
+        with trio.CancelScope(deadline=until, shield=True):
+            await tier.wait_empty()
+            return True
+        return False
+
+    async def _until(self, deadline: float, wait: Callable[[], Awaitable[None]]) -> bool:
+        """Whether ``wait`` came to its end before the deadline and before the second stop."""
+        if self.phase is Phase.CUTTING:
+            return False
+        with trio.CancelScope(deadline=deadline) as self._patience:
+            await wait()
+            return True
+        return False
+
+    async def _progress(self, tier: Tier) -> None:
+        while True:
+            await trio.sleep(PROGRESS_EVERY_SECONDS)
+            seconds_left = round(self.seconds_left or 0.0, 1)
+            log.info("drain.progress", seconds_left=seconds_left, why=tier.why())
+
+    def _report(self, tier: Tier) -> None:
+        seconds = trio.current_time() - self._stopped_at
+        counts = msgspec.to_builtins(tier.counts())
+        log.info("drain.finished", **counts, seconds=round(seconds, 3))

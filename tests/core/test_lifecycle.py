@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from rooms.core.lifecycle import TABLE, Event, Lifecycle, Phase, diagram
+from rooms.errors import WrongEvent
+
+
+def after(*events: Event) -> Phase:
+    life = Lifecycle()
+    for event in events:
+        life.on(event)
+    return life.phase
+
+
+def test_a_node_serves_drains_and_stops() -> None:
+    assert after(Event.READY, Event.STOP, Event.EMPTIED) is Phase.STOPPED
+
+
+def test_the_second_signal_cuts() -> None:
+    assert after(Event.READY, Event.STOP, Event.STOP) is Phase.CUTTING
+
+
+def test_a_node_that_is_told_to_stop_while_starting_stops() -> None:
+    assert after(Event.STOP) is Phase.STOPPED
+
+
+def test_a_cordon_is_reversible() -> None:
+    assert after(Event.READY, Event.CORDON, Event.UNCORDON) is Phase.SERVING
+
+
+def test_an_event_that_the_table_does_not_know_raises_and_changes_nothing() -> None:
+    life = Lifecycle()
+    with pytest.raises(WrongEvent, match="starting takes ready, stop; not deadline"):
+        life.on(Event.DEADLINE)
+    assert life.phase is Phase.STARTING
+
+
+def test_every_phase_reaches_the_end() -> None:
+    ends = {Phase.STOPPED}
+    while more := {p for p, steps in TABLE.items() if ends & set(steps.values())} - ends:
+        ends |= more
+    assert ends == set(Phase)
+
+
+def test_the_diagram_has_each_step_of_the_table() -> None:
+    lines = diagram().splitlines()
+    steps = [f"    {p} --> {to}: {e}" for p, table in TABLE.items() for e, to in table.items()]
+    assert [line for line in lines if ": " in line] == steps
