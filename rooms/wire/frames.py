@@ -7,7 +7,7 @@ value or raises :class:`rooms.errors.BadFrame` with the code that the client is 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -177,6 +177,7 @@ FromServer = Hello | Joined | Message | Ack | Resumed | Draining | Move | Ended 
 _from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
 _from_server: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
 _KNOWN = frozenset({"join", "say", "got", "leave", "resume"})
+_KNOWN_SERVER = frozenset(str(frame.__struct_config__.tag) for frame in get_args(FromServer))
 
 
 class _Peek(msgspec.Struct):
@@ -196,13 +197,13 @@ def message(seq: int, body: bytes) -> bytes:
 
 def decode(text: str | bytes) -> FromClient:
     """A client's frame; raises :class:`BadFrame` with ``bad_json unknown_type bad_frame``."""
-    return _decode(_from_client, text)
+    return _decode(_from_client, text, _KNOWN)
 
 
 def decode_server(text: str | bytes) -> FromServer | None:
     """A server's frame, or None for a type that this client does not know yet."""
     try:
-        return _decode(_from_server, text)
+        return _decode(_from_server, text, _KNOWN_SERVER)
     except BadFrame as bad:
         if bad.code == ErrorCode.UNKNOWN_TYPE:
             return None
@@ -212,24 +213,26 @@ def decode_server(text: str | bytes) -> FromServer | None:
 T = TypeVar("T")
 
 
-def _decode(decoder: msgspec.json.Decoder[T], text: str | bytes) -> T:
+def _decode(decoder: msgspec.json.Decoder[T], text: str | bytes, known: frozenset[str]) -> T:
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise _told_apart(text, error) from error
+        raise _told_apart(text, error, known) from error
     except RecursionError as error:  # msgspec raises it for deep nesting, instead of DecodeError
         raise BadFrame(ErrorCode.BAD_JSON, "nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadFrame(ErrorCode.BAD_JSON, f"not JSON: {error}") from error
 
 
-def _told_apart(text: str | bytes, error: msgspec.ValidationError) -> BadFrame:
+def _told_apart(
+    text: str | bytes, error: msgspec.ValidationError, known: frozenset[str]
+) -> BadFrame:
     """Not the frame of any type: is it the type that is unknown, or a field that is wrong?"""
     try:
         kind = _peek.decode(text).t
     except msgspec.DecodeError:
         return BadFrame(ErrorCode.BAD_FRAME, 'a frame is a JSON object with a text "t"')
-    if kind not in _KNOWN:
-        known = " ".join(sorted(_KNOWN))
-        return BadFrame(ErrorCode.UNKNOWN_TYPE, f'"t" is {kind[:40]!r}; known are: {known}')
+    if kind not in known:
+        listed = " ".join(sorted(known))
+        return BadFrame(ErrorCode.UNKNOWN_TYPE, f'"t" is {kind[:40]!r}; known are: {listed}')
     return BadFrame(ErrorCode.BAD_FRAME, f"{kind}: {error}")

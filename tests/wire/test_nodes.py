@@ -1,0 +1,127 @@
+"""Old and new nodes talk during every rollout, so these bytes are a contract.
+
+``golden_v1.json`` holds the bytes of wire version 1 as they were sent then. They stay for ever.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rooms.errors import RemoteProtocolError
+from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from rooms.wire import nodes
+
+ROOM, ANN, BOB = RoomId("game-1.abc"), PlayerId("pann"), PlayerId("pbob")
+CHESS = KindName("chess")
+STATE = nodes.NodeState(revision=3, phase="serving", rooms=2, seats={CHESS: 1})
+
+REQUESTS = {
+    "attach": nodes.Attach(
+        wire=1,
+        link=LinkId(7),
+        attempt=2,
+        api=NodeName("api-1"),
+        incarnation=Incarnation(9),
+        feed="tcp://127.0.0.1:7001",
+        version="1.0",
+    ),
+    "batch": nodes.Batch(link=LinkId(7), number=5, confirmed=11, missing=[(12, 14)]),
+    "detach": nodes.Detach(link=LinkId(7)),
+}
+REPLIES = {
+    "welcome": nodes.Welcome(
+        wire=1,
+        link=LinkId(7),
+        name=NodeName("game-1"),
+        incarnation=Incarnation(4),
+        version="1.0",
+        born=1.5,
+        state=STATE,
+    ),
+    "answer": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE),
+    "unknown_link": nodes.UnknownLink(incarnation=Incarnation(4)),
+    "unsupported": nodes.Unsupported(message="what?"),
+}
+UP = {
+    "join": nodes.Join(call=1, kind=CHESS, options=b"{}", name="ann", key="k"),
+    "say": nodes.Say(room=ROOM, player=ANN, session=1, n=3, body=b'{"cell":4}'),
+    "leave": nodes.Leave(room=ROOM, player=ANN, session=1),
+    "absent": nodes.Absent(room=ROOM, player=ANN, session=1),
+}
+DOWN = {
+    "msg": nodes.Message(room=ROOM, epoch=0, seq=18, body=b"1"),
+    "msg_to": nodes.Message(room=ROOM, epoch=0, seq=19, body=b"2", to=[ANN]),
+    "seated": nodes.Seated(
+        call=1,
+        room=ROOM,
+        kind=CHESS,
+        player=ANN,
+        session=1,
+        epoch=0,
+        seq=0,
+        secret="00",  # noqa: S106
+        players=[nodes.Player(ANN, "ann"), nodes.Player(BOB, "")],
+    ),
+    "refused": nodes.Refused(call=1, code="full", message="no seat"),
+    "acks": nodes.Acks(acks=[(ROOM, ANN, 3)]),
+    "bad_input": nodes.BadInput(room=ROOM, player=ANN, n=4, code="bad_input", message="no"),
+    "wanted": nodes.Wanted(room=ROOM, player=ANN, n=4),
+    "out": nodes.Out(room=ROOM, player=ANN, reason="left"),
+    "ended": nodes.Ended(room=ROOM, epoch=0, reason="finished", result=b"null"),
+    "state": STATE,
+}
+BYTES: dict[str, str] = msgspec.json.decode(Path(__file__).with_name("golden_v1.json").read_bytes())
+VALUES = {**REQUESTS, **REPLIES, **UP, **DOWN}
+
+
+def read(name: str, data: bytes) -> object:
+    if name in REQUESTS:
+        return nodes.decode_request(data)
+    if name in REPLIES:
+        return nodes.decode_reply(data)
+    decode = nodes.decode_up if name in UP else nodes.decode_down
+    return decode([msgspec.Raw(data)])[0]
+
+
+def test_the_golden_bytes_cover_every_message() -> None:
+    assert BYTES.keys() == VALUES.keys()
+    types = {type(value) for value in VALUES.values()} | {nodes.Unknown}
+    for union in (nodes.Up, nodes.Down, nodes.Request, nodes.Reply):
+        assert set(union.__args__) <= types
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_the_golden_bytes_of_version_1_are_written_and_read(name: str) -> None:
+    assert nodes.encode(VALUES[name]).hex() == BYTES[name]
+    assert read(name, bytes.fromhex(BYTES[name])) == VALUES[name]
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_a_field_of_a_later_version_is_passed_over(name: str) -> None:
+    fields = msgspec.msgpack.decode(bytes.fromhex(BYTES[name]))
+    assert read(name, msgspec.msgpack.encode({**fields, "later": [1, 2]})) == VALUES[name]
+
+
+def test_an_item_of_a_later_version_takes_its_place_and_nothing_else() -> None:
+    later = msgspec.Raw(msgspec.msgpack.encode({"t": "teleport", "room": "r"}))
+    known = msgspec.Raw(nodes.encode(UP["leave"]))
+    broken = msgspec.Raw(msgspec.msgpack.encode({"t": "leave", "room": 7}))
+    items = nodes.decode_up([later, known, broken])
+    assert items == [nodes.Unknown(), UP["leave"], nodes.Unknown()]
+
+
+def test_a_feed_batch_keeps_its_items_encoded() -> None:
+    items = [msgspec.Raw(nodes.encode(item)) for item in DOWN.values()]
+    batch = nodes.decode_feed(nodes.encode(nodes.FeedBatch(LinkId(7), 12, items)))
+    assert (batch.link, batch.first) == (7, 12)
+    assert nodes.decode_down(batch.items) == list(DOWN.values())
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"GET / HTTP/1.1\r\n", b"\x91" * 5000, b"\x80"])
+def test_what_is_no_message_is_a_fault_of_the_other_side(data: bytes) -> None:
+    for decode in (nodes.decode_request, nodes.decode_reply, nodes.decode_feed):
+        with pytest.raises(RemoteProtocolError, match="cannot be read"):
+            decode(data)
