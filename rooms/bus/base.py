@@ -15,7 +15,10 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
+from rooms.errors import MessageTooBig
+
 __all__ = [
+    "BUFFER_MESSAGES",
     "MESSAGE_BYTES_MAX",
     "RECEIVE_AT_ONCE",
     "Bus",
@@ -24,12 +27,27 @@ __all__ = [
     "Publisher",
     "Responder",
     "Subscriber",
+    "check_message",
 ]
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """A longer message is refused by the sender with :class:`rooms.errors.MessageTooBig`."""
 RECEIVE_AT_ONCE = 256
 """How many messages one ``receive`` returns at the most, so that no peer can hold the loop."""
+BUFFER_MESSAGES = 8192
+"""How many published messages wait at each end, nng's most; when full, the oldest is lost."""
+
+
+def check_message(message: bytes) -> bytes:
+    """Returns ``message`` if it may be sent.
+
+    Raises :class:`rooms.errors.MessageTooBig`, or ``ValueError`` for an empty one.
+    """
+    if len(message) > MESSAGE_BYTES_MAX:
+        raise MessageTooBig(f"a message of {len(message)} bytes is over {MESSAGE_BYTES_MAX}")
+    if not message:
+        raise ValueError("a message has at least one byte")
+    return message
 
 
 class Probe(enum.Enum):

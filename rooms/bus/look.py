@@ -1,0 +1,50 @@
+"""Looks whether somebody listens at an address, by a bare connection without nng."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from socket import AF_UNIX
+
+import trio
+
+from rooms.bus.address import parse_ipc, parse_tcp
+from rooms.bus.base import Probe
+
+__all__ = ["look"]
+
+
+async def look(address: str, timeout_seconds: float) -> Probe:
+    """Connects to ``address`` and closes at once; says nothing on the connection.
+
+    The kernel of a frozen process still accepts, so ``REACHED`` does not prove that it turns; only
+    ``REFUSED`` proves something. Raises :class:`rooms.errors.BadAddress`, and nothing else.
+    """
+    dial = _dialler(address)
+    with trio.move_on_after(timeout_seconds):
+        try:
+            stream = await dial()
+        except OSError as error:
+            return _verdict(error)
+        with stream.socket as socket:
+            # A dial to a port of the ephemeral range may, rarely, meet itself.
+            local = socket.family != AF_UNIX and socket.getsockname()
+            return Probe.REFUSED if local == socket.getpeername() else Probe.REACHED
+    return Probe.SILENT
+
+
+def _dialler(address: str) -> Callable[[], Awaitable[trio.SocketStream]]:
+    path = parse_ipc(address)
+    if path is not None:
+        return partial(trio.open_unix_socket, path)
+    where = parse_tcp(address, dialled=True)
+    return partial(trio.open_tcp_stream, where.host.strip("[]"), where.port)
+
+
+def _verdict(error: OSError) -> Probe:
+    """What a failed connection shows: refused only if each of the host's addresses refused."""
+    causes: tuple[BaseException, ...] = (error,)
+    if isinstance(error.__cause__, BaseExceptionGroup):
+        causes = error.__cause__.exceptions
+    gone = (ConnectionRefusedError, FileNotFoundError)  # the latter: a Unix socket's path
+    return Probe.REFUSED if all(isinstance(c, gone) for c in causes) else Probe.SILENT

@@ -1,0 +1,265 @@
+"""The bus inside one process, under trio's clock, virtual or real, with faults on demand.
+
+It behaves as nng does where the links can see it: a request is sent again, also to another
+process, when its responder is gone; a late reply to an abandoned call is dropped; published
+messages are lost while nobody listens, and the newest are kept when a buffer is full. Nothing is
+handed over inside the sender's call: the receiver's task always has to be scheduled for it.
+
+To cut off or to crash a node as a whole, give it a view of its own: ``bus.node("game-1")``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from rooms.bus.address import parse_tcp
+from rooms.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_message
+from rooms.bus.mailbox import Mailbox
+from rooms.bus.net import End, Faults, Net
+
+__all__ = [
+    "Faults",
+    "MemoryBus",
+    "MemoryCaller",
+    "MemoryPublisher",
+    "MemoryResponder",
+    "MemorySubscriber",
+]
+
+T = TypeVar("T")
+
+
+class _Listener(End, Generic[T]):
+    """An end that listens. Up to 8192 items wait for it; then the oldest is lost."""
+
+    def __init__(self, net: Net, owner: str, address: str) -> None:
+        self.mail: Mailbox[T] = Mailbox(BUFFER_MESSAGES)
+        address = net.bind(self, address)
+        super().__init__(net, owner, address)
+        net.changed()
+
+    def look(self) -> None:
+        """Stops handing items out while frozen."""
+        self.mail.freeze(frozen=self.net.is_frozen(self))
+
+    def close(self) -> None:
+        """Stops listening; what waits is lost."""
+        self.mail.close()
+        super().close()
+
+
+class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
+    """Answers at one address. A request not answered goes to whoever binds it next."""
+
+    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+        """See :meth:`rooms.bus.base.Responder.serve`."""
+        while True:
+            for caller, call in await self.mail.take(RECEIVE_AT_ONCE):
+                self.check_open()  # the answer before may have been this node's end
+                caller.take_reply(call, check_message(answer(call.request)))
+
+
+class _Call:
+    """One request until its reply: the identity that nng's request ids give."""
+
+    __slots__ = ("due", "reply", "request", "sent_to")
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.sent_to: MemoryResponder | None = None
+        self.reply: bytes | None = None
+        self.due = math.inf
+
+
+class MemoryCaller(End):
+    """Asks one address; sends again whenever the responder or the link has changed."""
+
+    def __init__(self, net: Net, owner: str, address: str) -> None:
+        super().__init__(net, owner, str(parse_tcp(address, dialled=True)))
+        self._call: _Call | None = None
+        self._wake = trio.Event()
+        self._last_due = -math.inf
+
+    async def call(self, request: bytes) -> bytes:
+        """See :meth:`rooms.bus.base.Caller.call`."""
+        check_message(request)
+        self.check_open()
+        if self._call is not None:
+            raise trio.BusyResourceError("this caller waits for a reply already")
+        call = self._call = _Call(request)
+        try:
+            await trio.lowlevel.checkpoint()
+            while (reply := self._advance(call)) is None:
+                self._wake = trio.Event()
+                with trio.move_on_at(math.inf if self.net.is_frozen(self) else call.due):
+                    await self._wake.wait()
+            return reply
+        finally:
+            self._call = None
+
+    def _advance(self, call: _Call) -> bytes | None:
+        """Takes the reply if it is here; sends the request if it is with nobody."""
+        self.check_open()
+        if self.net.is_frozen(self):
+            return None
+        if call.reply is not None:
+            return call.reply if call.due <= trio.current_time() else None
+        responder = self.net.listener(self.address)
+        if responder is call.sent_to or not self.net.passes(self.owner, self.address):
+            return None
+        if isinstance(responder, MemoryResponder):
+            self._send(call, responder)
+        return None
+
+    def _send(self, call: _Call, responder: MemoryResponder) -> None:
+        call.sent_to = responder
+        faults = self.net.faults
+        self._last_due = max(self._last_due, faults.due())
+        responder.mail.put((self, call), self._last_due)
+        if faults.strikes(faults.repeat_request):
+            responder.mail.put((self, call), faults.due())
+
+    def take_reply(self, call: _Call, reply: bytes) -> None:
+        """The responder has answered; dropped if ``call`` is over, answered, or cut off."""
+        if call is self._call and call.reply is None and self.net.passes(self.owner, self.address):
+            call.reply = reply
+            call.due = self.net.faults.due()
+            self._wake.set()
+
+    def look(self) -> None:
+        """Wakes the call; if the link is cut, its reply is lost and it must be sent again."""
+        if self._call is not None and not self.net.passes(self.owner, self.address):
+            self._call.sent_to = self._call.reply = None
+            self._call.due = math.inf
+        self._wake.set()
+
+    def close(self) -> None:
+        """Gives the connection up."""
+        super().close()
+        self._wake.set()
+
+
+class MemoryPublisher(End):
+    """Sends to one subscriber's address."""
+
+    def __init__(self, net: Net, owner: str, address: str) -> None:
+        super().__init__(net, owner, str(parse_tcp(address, dialled=True)))
+        self._last_due = -math.inf
+
+    def publish(self, message: bytes) -> None:
+        """See :meth:`rooms.bus.base.Publisher.publish`."""
+        check_message(message)
+        self.check_open()
+        subscriber = self._subscriber()
+        faults = self.net.faults
+        if subscriber is None or faults.strikes(faults.drop):
+            return
+        for _ in range(2 if faults.strikes(faults.repeat_publish) else 1):
+            due = faults.due()
+            if not faults.reorder_publish:
+                due = self._last_due = max(due, self._last_due)
+            subscriber.mail.put(message, due, self)
+
+    def _subscriber(self) -> MemorySubscriber | None:
+        end = self.net.listener(self.address)
+        if self.net.is_frozen(self) or not self.net.passes(self.owner, self.address):
+            return None
+        return end if isinstance(end, MemorySubscriber) else None
+
+    def close(self) -> None:
+        """Gives the connection up; what is still under way is lost, as in nng."""
+        subscriber = self._subscriber()
+        if subscriber is not None and not self.closed:
+            subscriber.mail.lose(self)
+        super().close()
+
+
+class MemorySubscriber(_Listener[bytes]):
+    """Listens at one address for any number of publishers."""
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were lost because the buffer was full."""
+        return self.mail.dropped
+
+    async def receive(self) -> list[bytes]:
+        """See :meth:`rooms.bus.base.Subscriber.receive`."""
+        return await self.mail.take(RECEIVE_AT_ONCE)
+
+
+class MemoryBus:
+    """A :class:`rooms.bus.base.Bus` in memory. An address is compared as text.
+
+    A *place*, where links are cut, is an address or the name of a node (see :meth:`node`).
+    """
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self._net = Net(faults or Faults())
+        self._owner = ""
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong; shared by all views."""
+        return self._net.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._net.faults = faults
+
+    def node(self, name: str) -> MemoryBus:
+        """A view of this bus whose ends belong to the node ``name``."""
+        view = MemoryBus()
+        view._net = self._net
+        view._owner = name
+        return view
+
+    def crash(self) -> None:
+        """Closes every end made through this view, as the end of its process would."""
+        self._net.close_all(self._owner)
+
+    def respond(self, address: str) -> MemoryResponder:
+        """See :meth:`rooms.bus.base.Bus.respond`."""
+        return MemoryResponder(self._net, self._owner, address)
+
+    def caller(self, address: str) -> MemoryCaller:
+        """See :meth:`rooms.bus.base.Bus.caller`."""
+        return MemoryCaller(self._net, self._owner, address)
+
+    def subscribe(self, address: str) -> MemorySubscriber:
+        """See :meth:`rooms.bus.base.Bus.subscribe`."""
+        return MemorySubscriber(self._net, self._owner, address)
+
+    def publisher(self, address: str) -> MemoryPublisher:
+        """See :meth:`rooms.bus.base.Bus.publisher`."""
+        return MemoryPublisher(self._net, self._owner, address)
+
+    async def probe(self, address: str, timeout_seconds: float) -> Probe:
+        """See :meth:`rooms.bus.base.Bus.probe`."""
+        place = str(parse_tcp(address, dialled=True))
+        await trio.lowlevel.checkpoint()
+        if self._net.is_silent(self._owner, place):
+            await trio.sleep(timeout_seconds)
+            return Probe.SILENT
+        return Probe.REFUSED if self._net.listener(place) is None else Probe.REACHED
+
+    def break_link(self, place: str, other: str | None = None) -> None:
+        """Lets nothing pass to or from ``place``, in silence; with ``other``, between the two.
+
+        What is published meanwhile is lost; a call waits, and is sent (again) once healed.
+        """
+        self._net.cut(frozenset({place} if other is None else {place, other}))
+
+    def freeze(self, place: str) -> None:
+        """Stops the process at ``place``: what comes to it waits, unanswered, up to the buffers.
+
+        For a node's name also: its calls wait, and what it publishes is lost.
+        """
+        self._net.freeze(place)
+
+    def heal(self, place: str) -> None:
+        """Undoes what was broken or frozen at ``place``."""
+        self._net.heal(place)

@@ -1,0 +1,437 @@
+"""The law of links: each side sees each item once and in order, or a reset; and nothing grows."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.bus.memory import Faults, MemoryBus
+from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from rooms.policy import LinkPolicy
+from rooms.runtime.link_api import ApiIdentity, ApiLink, Feeds, Loss, Peer
+from rooms.runtime.link_game import GameIdentity, GameLinks
+from rooms.wire import nodes
+
+GAME, FEED = "tcp://game:1", "tcp://api:1"
+ROOM, ANN = RoomId("r"), PlayerId("p")
+POLICY = LinkPolicy()
+
+
+def said(n: int) -> nodes.Say:
+    return nodes.Say(room=ROOM, player=ANN, session=1, n=n, body=b"1")
+
+
+def told(seq: int) -> nodes.Message:
+    return nodes.Message(room=ROOM, epoch=0, seq=seq, body=b"1")
+
+
+class Heard:
+    """An api node that only listens: what came by each link, and how each ended."""
+
+    def __init__(self) -> None:
+        self.up: list[ApiLink] = []
+        self.seqs: dict[LinkId, list[int]] = {}
+        self.losses: list[tuple[float, Loss]] = []
+        self.phases: list[str] = []
+
+    def link_up(self, link: ApiLink) -> None:
+        self.up.append(link)
+        self.seqs.setdefault(link.id, [])
+
+    def link_state(self, link: ApiLink) -> None:
+        self.phases.append("silent" if link.silent else link.state.phase)
+
+    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+        if isinstance(item, nodes.Message):
+            self.seqs[link.id].append(item.seq)
+
+    def link_down(self, link: ApiLink, loss: Loss) -> None:
+        self.up.remove(link)
+        self.losses.append((trio.current_time(), loss))
+
+
+class Recorder:
+    """Verbs that only write down what each link said."""
+
+    def __init__(self) -> None:
+        self.heard: dict[LinkId, list[int]] = {}
+        self.dropped: list[LinkId] = []
+        self.phase = "serving"
+        self.revision = itertools.count(1)
+        self._state = self._made()
+
+    def _made(self) -> nodes.NodeState:
+        seats = {KindName("k"): 0}
+        return nodes.NodeState(next(self.revision), self.phase, rooms=0, seats=seats)
+
+    def handle(self, link: LinkId, item: nodes.Up) -> None:
+        assert isinstance(item, nodes.Say)
+        self.heard.setdefault(link, []).append(item.n)
+
+    def flush_acks(self) -> None:
+        pass
+
+    def drop_link(self, link: LinkId) -> None:
+        self.dropped.append(link)
+
+    def state(self) -> nodes.NodeState:
+        if self._state.phase != self.phase:
+            self._state = self._made()
+        return self._state
+
+
+class Game:
+    """One game process: born with an incarnation, ended by ``crash``."""
+
+    def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
+        self.verbs = Recorder()
+        me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
+        self.bus = bus.node(f"game-{incarnation}")
+        self.links = GameLinks(self.bus, self.bus.respond(GAME), me, self.verbs, policy)
+        self.scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        with self.scope:
+            await self.links.run()
+
+    def crash(self) -> None:
+        self.scope.cancel()
+        self.bus.crash()
+
+
+class Pair:
+    """One api node and the game processes that come and go at one address."""
+
+    def __init__(self, nursery: trio.Nursery, bus: MemoryBus, rng: random.Random) -> None:
+        self.nursery = nursery
+        self.bus = bus
+        self.heard = Heard()
+        api = bus.node("api")
+        feeds = Feeds(api.subscribe(FEED))
+        attempts = itertools.count(1)
+        self.peer = Peer(
+            GAME,
+            bus=api,
+            me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
+            feeds=feeds,
+            sink=self.heard,
+            policy=POLICY,
+            rng=rng,
+            attempts=lambda: next(attempts),
+        )
+        self.api_scope = trio.CancelScope()
+        nursery.start_soon(feeds.run)
+        nursery.start_soon(self._run_peer)
+
+    async def _run_peer(self) -> None:
+        with self.api_scope:
+            await self.peer.run()
+
+    def start_game(self, incarnation: int, policy: LinkPolicy = POLICY) -> Game:
+        game = Game(self.bus, incarnation, policy)
+        self.nursery.start_soon(game.run)
+        return game
+
+    async def link(self) -> ApiLink:
+        with trio.fail_after(60):
+            while not self.heard.up:
+                await trio.sleep(0.01)
+        return self.heard.up[0]
+
+
+@asynccontextmanager
+async def pair(faults: Faults | None = None, seed: int = 0) -> AsyncIterator[Pair]:
+    async with trio.open_nursery() as nursery:
+        yield Pair(nursery, MemoryBus(faults), random.Random(seed))
+        nursery.cancel_scope.cancel()
+
+
+async def settle(seconds: float = 0.1) -> None:
+    await trio.sleep(seconds)
+
+
+async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        for n in range(1, 1001):
+            link.send(said(n))
+            game.links.push(link.id, told(n))
+        await settle()
+        assert game.verbs.heard[link.id] == list(range(1, 1001))
+        assert both.heard.seqs[link.id] == list(range(1, 1001))
+
+
+async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        await trio.sleep(5)
+        assert not both.heard.up
+        both.start_game(1)
+        await settle(1.5)
+        assert len(both.heard.up) == 1
+
+
+async def test_at_rest_the_feed_is_confirmed_within_one_heartbeat(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        game.links.push(link.id, told(1))
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert trio.current_time() - start <= POLICY.heartbeat_seconds
+
+
+async def test_the_end_of_a_room_is_confirmed_at_once(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        await settle(0.2)
+        game.links.push(link.id, nodes.Ended(room=ROOM, epoch=0, reason="finished"))
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert trio.current_time() == start
+
+
+async def test_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        await both.link()
+        game.crash()
+        start = trio.current_time()
+        await trio.sleep(1.5)
+        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
+        assert both.heard.losses[0][0] - start <= 1.0
+
+
+async def test_another_process_at_the_address_means_that_the_rooms_are_lost(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        first = both.start_game(1)
+        await both.link()
+        first.crash()
+        second = both.start_game(2)
+        await settle(1)
+        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
+        link = await both.link()
+        assert link.node.incarnation == 2
+        assert second.verbs.heard == {}
+
+
+async def test_a_silent_game_node_gets_nothing_new_after_3_s_and_is_lost_after_6(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        await both.link()
+        await settle(0.6)
+        both.bus.freeze("game-1")
+        start = trio.current_time()
+        await trio.sleep(4)
+        assert both.heard.phases[-1] == "silent"
+        assert both.heard.losses == []
+        await trio.sleep(4)
+        [(at, loss)] = both.heard.losses
+        assert loss is Loss.LOST
+        assert 5.5 <= at - start <= 7.0
+
+
+async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.freeze("game-1")
+        for n in range(1, 101):
+            link.send(said(n))
+        await trio.sleep(2)
+        both.bus.heal("game-1")
+        await settle(2)
+        assert game.verbs.heard[link.id] == list(range(1, 101))
+        assert both.heard.losses == []
+
+
+async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.break_link("api")
+        await trio.sleep(4)
+        assert game.verbs.dropped == [link.id]
+        both.bus.heal("api")
+        await trio.sleep(3)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert (await both.link()).id != link.id
+
+
+async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1, LinkPolicy(ring_items=100))
+        link = await both.link()
+        both.bus.break_link("api")
+        for seq in range(1, 102):
+            game.links.push(link.id, told(seq))
+        await settle()
+        assert game.verbs.dropped == [link.id]
+        both.bus.heal("api")
+        await trio.sleep(2)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+
+
+async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        start = trio.current_time()
+        both.api_scope.cancel()
+        await settle(0.05)
+        assert game.verbs.dropped == [link.id]
+        assert both.heard.losses == [(start, Loss.LEFT)]
+
+
+async def test_a_drained_game_node_is_left_when_all_it_said_has_arrived(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        game.links.push(link.id, told(1))
+        game.verbs.phase = "stopped"
+        game.links.state_changed()
+        await game.links.wait_confirmed()
+        game.crash()
+        await settle(1)
+        assert both.heard.seqs[link.id] == [1]
+        assert [loss for _, loss in both.heard.losses] == [Loss.FAREWELL]
+
+
+async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        late = nodes.Attach(
+            wire=1,
+            link=LinkId(5),
+            attempt=0,
+            api=NodeName("api-1"),
+            incarnation=Incarnation(77),
+            feed=FEED,
+        )
+        caller = both.bus.caller(GAME)
+        reply = nodes.decode_reply(await caller.call(nodes.encode(late)))
+        assert isinstance(reply, nodes.UnknownLink)
+        link.send(said(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+
+
+@pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])
+async def test_a_stranger_at_the_rpc_port_gets_an_answer_and_changes_nothing(
+    request_bytes: bytes, autojump_clock: MockClock
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        reply = nodes.decode_reply(await both.bus.caller(GAME).call(request_bytes))
+        assert isinstance(reply, nodes.Unsupported)
+        both.bus.publisher(FEED).publish(request_bytes)
+        link.send(said(1))
+        game.links.push(link.id, told(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert both.heard.seqs[link.id] == [1]
+
+
+def counted(count: int) -> list[int]:
+    return list(range(1, count + 1))
+
+
+class Storm:
+    """Both sides talk without pause while the bus does its worst."""
+
+    def __init__(self, both: Pair, rng: random.Random) -> None:
+        self.both = both
+        self.rng = rng
+        self.games = [both.start_game(1)]
+        self.sent: Counter[LinkId] = Counter()
+        self.pushed: Counter[tuple[Game, LinkId]] = Counter()
+
+    def talk(self) -> None:
+        game = self.games[-1]
+        for link in self.both.heard.up:
+            for _ in range(self.rng.randrange(4)):
+                self.sent[link.id] += 1
+                link.send(said(self.sent[link.id]))
+            for _ in range(self.rng.randrange(4)):
+                self.pushed[game, link.id] += 1
+                game.links.push(link.id, told(self.pushed[game, link.id]))
+
+    def harm(self) -> None:
+        match self.rng.randrange(40):
+            case 0:
+                self.both.bus.break_link(self.rng.choice(["api", self._alive]))
+            case 1 | 2:
+                self.heal()
+            case 3 if len(self.games) < 4:
+                self.games[-1].crash()
+                self.games.append(self.both.start_game(len(self.games) + 1))
+
+    def heal(self) -> None:
+        self.both.bus.heal("api")
+        self.both.bus.heal(self._alive)
+
+    @property
+    def _alive(self) -> str:
+        return f"game-{len(self.games)}"
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_link_is_reset(
+    seed: int, autojump_clock: MockClock
+) -> None:
+    """Drops, repeats, delays, both streams against each other, cuts, and other processes."""
+    rng = random.Random(seed)
+    faults = Faults(
+        rng=random.Random(seed + 1),
+        drop=rng.choice([0, 0.1, 0.5]),
+        repeat_request=rng.choice([0, 0.3]),
+        repeat_publish=rng.choice([0, 0.3]),
+        delay_seconds=rng.choice([0, 0.01, 0.1]),
+        reorder_publish=rng.random() < 0.5,
+    )
+    async with pair(faults, seed) as both:
+        storm = Storm(both, rng)
+        for _ in range(150):
+            await trio.sleep(rng.uniform(0, 0.1))
+            storm.talk()
+            storm.harm()
+        both.bus.faults = Faults()
+        storm.heal()
+        await trio.sleep(20)
+
+        for game in storm.games:
+            for heard in game.verbs.heard.values():
+                assert heard == counted(len(heard))
+        for seqs in both.heard.seqs.values():
+            assert seqs == counted(len(seqs))
+        [link] = both.heard.up
+        alive = storm.games[-1]
+        assert alive.verbs.heard.get(link.id, []) == counted(storm.sent[link.id])
+        assert both.heard.seqs[link.id] == counted(storm.pushed[alive, link.id])
+        assert len(alive.links) == 1
+        with trio.fail_after(1):
+            await alive.links.wait_confirmed()
