@@ -11,22 +11,21 @@ is being replaced, must not make a node forget its links.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import structlog
 import trio
 
 from rooms.errors import BadAddress
+from rooms.runtime.address import GameDns, GameFile, GameSource, GameUrl, HostPort, parse_game_url
 
-__all__ = ["Discovery", "parse"]
+__all__ = ["Discovery"]
 
 log = structlog.get_logger()
 
 DNS_EVERY_SECONDS = 2.0
 FILE_EVERY_SECONDS = 0.5
-FORMS = "tcp://HOST:PORT, dns://HOST:PORT or file:///PATH"
 
 
 class Source(Protocol):
@@ -51,67 +50,44 @@ class _Fixed:
 class _Dns:
     every_seconds = DNS_EVERY_SECONDS
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
+    def __init__(self, address: HostPort) -> None:
+        self._address = address
 
     async def read(self) -> frozenset[str]:
-        found = await trio.socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        return frozenset(
-            f"tcp://[{where[0]}]:{self.port}"
-            if ":" in str(where[0])
-            else f"tcp://{where[0]}:{self.port}"
-            for *_, where in found
-        )
+        host, port = self._address.host, self._address.port
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return frozenset(HostPort(str(where[0]), port).url for *_, where in found)
 
 
 class _File:
     every_seconds = FILE_EVERY_SECONDS
 
     def __init__(self, path: str) -> None:
-        self.path = trio.Path(path)
+        self._path = trio.Path(path)
 
     async def read(self) -> frozenset[str]:
-        lines = (await self.path.read_text()).splitlines()
+        lines = (await self._path.read_text()).splitlines()
         stripped = (line.partition("#")[0].strip() for line in lines)
-        return frozenset(_address(line, str(self.path)) for line in stripped if line)
+        return frozenset(parse_game_url(line).url for line in stripped if line)
 
 
-def _address(text: str, where: str) -> str:
-    """``text`` if it is ``tcp://HOST:PORT``, else :class:`BadAddress` that says where it stands."""
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme == "tcp" and parts.hostname and parts.port and not parts.path
-    except ValueError:
-        good = False
-    if not good:
-        raise BadAddress(f"{where}: {text!r} is no game node's address; it takes {FORMS}")
-    return text
-
-
-def parse(text: str) -> list[Source]:
-    """The sources in ``text``, separated by commas; raises :class:`BadAddress`."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
-        raise BadAddress(f"--games names no game node; it takes {FORMS}, separated by commas")
-    return [_source(part) for part in parts]
-
-
-def _source(text: str) -> Source:
-    scheme, _, rest = text.partition("://")
-    if scheme == "file" and rest:
-        return _File(rest)
-    if scheme == "dns":
-        parts = urlsplit(_address(f"tcp://{rest}", "--games"))
-        return _Dns(str(parts.hostname), int(parts.port or 0))
-    return _Fixed(_address(text, "--games"))
+def _source(source: GameSource) -> Source:
+    match source:
+        case GameUrl(address):
+            return _Fixed(address.url)
+        case GameDns(address):
+            return _Dns(address)
+        case GameFile(path):
+            return _File(path)
 
 
 class Discovery:
     """Asks every source again and again, and tells ``found`` all addresses when they change."""
 
-    def __init__(self, sources: list[Source], found: Callable[[frozenset[str]], None]) -> None:
-        self._sources = sources
+    def __init__(
+        self, sources: Sequence[GameSource], found: Callable[[frozenset[str]], None]
+    ) -> None:
+        self._sources = [_source(source) for source in sources]
         self._found = found
         self._known: list[frozenset[str] | None] = [None] * len(sources)
         self._told: frozenset[str] | None = None

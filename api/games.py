@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import structlog
 import trio
 
-from api.discovery import Discovery, parse
+from api.discovery import Discovery
 from api.relay import Relays
 from api.session import Session
 from rooms.bus.base import Bus
@@ -24,6 +24,7 @@ from rooms.core.placement import GameNode, choose, holders, knows_kind
 from rooms.ids import Incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
+from rooms.runtime.address import GameSource
 from rooms.runtime.link_api import ApiIdentity, ApiLink, Feeds, Loss, Peer
 from rooms.wire import frames, nodes
 
@@ -56,7 +57,7 @@ class Games:
 
     def __init__(
         self,
-        games: str,
+        sources: Sequence[GameSource],
         *,
         bus: Bus,
         me: ApiIdentity,
@@ -66,7 +67,7 @@ class Games:
         socket_policy: SocketPolicy,
         rng: random.Random,
     ) -> None:
-        self._discovery = Discovery(parse(games), self._found)
+        self._discovery = Discovery(sources, self._found)
         self._bus = bus
         self._me = me
         self._feeds = feeds

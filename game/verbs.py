@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rooms.core.lifecycle import Phase
-from rooms.ids import LinkId
 from rooms.runtime.host import Host
 from rooms.wire import nodes
 

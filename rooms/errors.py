@@ -13,6 +13,7 @@
     ├── RemoteProtocolError     the other side sent something that the rules forbid
     │   └── BadFrame            a client's frame that cannot be taken; carries its error code
     ├── NodeGone                a game node is lost, and what was asked of it is not answered
+    ├── ClusterFailed           a cluster on this machine did not come up; the message says why
     └── ClientError             what the Python client raises
         ├── ConnectFailed       no server could be reached, or none would have us
         ├── ConnectionLost      the socket is closed; carries the close code
@@ -27,6 +28,7 @@ __all__ = [
     "BadFrame",
     "BadRooms",
     "ClientError",
+    "ClusterFailed",
     "ConnectFailed",
     "ConnectionLost",
     "JoinRefused",
@@ -89,6 +91,10 @@ class BadFrame(RemoteProtocolError):
 
 class NodeGone(LastcallError):
     """A game node is lost, and what was asked of it is not answered."""
+
+
+class ClusterFailed(LastcallError):
+    """A cluster on this machine did not come up: a node ended, or was not ready in time."""
 
 
 class ClientError(LastcallError):

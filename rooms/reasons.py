@@ -46,6 +46,7 @@ class Close(enum.IntEnum):
 
     NORMAL = 1000
     UNSUPPORTED = 1003
+    TOO_BIG = 1009
     SERVICE_RESTART = 1012
     """This node is leaving: reconnect."""
     TRY_AGAIN_LATER = 1013

@@ -1,14 +1,13 @@
 """A client's inputs on the api node, from the socket to the room's inbox.
 
 The api node keeps each input until the game node acks it, so that what a full inbox refused can
-be said again, in order. ``held`` is bounded by count and bytes: beyond either, the socket is not
-read (the session waits), so nothing is lost and nothing grows.
+be said again, in order. What is held is bounded by count and bytes: at either bound the socket is
+not read (the session waits), so nothing is lost and nothing grows.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import deque
 
 __all__ = ["InputWindow", "Verdict"]
 
@@ -22,17 +21,23 @@ class Verdict(enum.Enum):
 
 
 class InputWindow:
-    """The inputs of one place that the room may not have yet."""
+    """The inputs of one place that the room may not have yet: all in ``acked < n <= last``."""
 
-    __slots__ = ("_held", "bytes_held", "bytes_max", "inputs_max", "last")
+    # A list, not a deque: an empty deque takes 600 bytes, and there is one for each client.
+    __slots__ = ("_held", "acked", "bytes_held", "bytes_max", "inputs_max")
 
     def __init__(self, inputs_max: int, bytes_max: int) -> None:
-        self._held: deque[tuple[int, bytes]] = deque()
+        self._held: list[bytes] = []
         self.inputs_max = inputs_max
         self.bytes_max = bytes_max
         self.bytes_held = 0
-        self.last = 0
+        self.acked = 0
+        """The room has every input up to this one."""
+
+    @property
+    def last(self) -> int:
         """The highest ``n`` that the client has said here."""
+        return self.acked + len(self._held)
 
     @property
     def full(self) -> bool:
@@ -40,23 +45,34 @@ class InputWindow:
         return len(self._held) >= self.inputs_max or self.bytes_held >= self.bytes_max
 
     def take(self, n: int, body: bytes) -> Verdict:
-        """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing."""
+        """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
+
+        A full window takes one more all the same: the bounds ask the caller to stop reading, and
+        what it has read already must not be lost.
+        """
         if n <= self.last:
             return Verdict.REPEAT
         if n > self.last + 1:
             return Verdict.GAP
-        self.last = n
-        self._held.append((n, body))
+        self._held.append(body)
         self.bytes_held += len(body)
         return Verdict.NEXT
 
     def ack(self, n: int) -> bool:
-        """Forgets all up to ``n``; True if that made room where there was none."""
-        was_full = self.full
-        while self._held and self._held[0][0] <= n:
-            self.bytes_held -= len(self._held.popleft()[1])
-        return was_full and not self.full
+        """Forgets all up to ``n``; True if that was news.
+
+        An ack of what was never said is one up to :attr:`last`: the other side cannot make
+        inputs vanish that are still to come.
+        """
+        had = min(n, self.last) - self.acked
+        if had <= 0:
+            return False
+        self.bytes_held -= sum(map(len, self._held[:had]))
+        del self._held[:had]
+        self.acked += had
+        return True
 
     def again(self, n: int) -> list[tuple[int, bytes]]:
-        """What to say once more when the room wants all from ``n`` on."""
-        return [held for held in self._held if held[0] >= n]
+        """What to say once more, in order, when the room wants all from ``n`` on."""
+        first = max(n, self.acked + 1)
+        return list(enumerate(self._held[first - self.acked - 1 :], first))

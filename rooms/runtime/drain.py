@@ -72,8 +72,8 @@ class Tier(Protocol):
     async def wait_empty(self) -> None:
         """Until the last room or client is gone."""
 
-    def cut(self, seconds_left: float) -> None:
-        """End what is left within so many seconds."""
+    def cut(self) -> None:
+        """End what is left, inside the farewell."""
 
     async def farewell(self) -> None:
         """The work is empty: say goodbye to the other tier; will be cancelled at its deadline."""
@@ -101,6 +101,8 @@ class Drain:
         self._starting = trio.CancelScope()
         self._patience = trio.CancelScope()
         self._changed: Callable[[], None] = lambda: None
+        self.overdue = False
+        """At the end of grace something still would not yield to cancellation."""
 
     @property
     def phase(self) -> Phase:
@@ -154,8 +156,8 @@ class Drain:
                     await self._serve(tier, work)
                     await self._finish(tier)
                     work.cancel_scope.cancel()
-            self._report(tier)
             services.cancel_scope.cancel()
+        self._report(tier)
         return ExitCode.CUT if tier.counts().cut else ExitCode.DRAINED
 
     async def _serve(self, tier: Tier, work: trio.Nursery) -> None:
@@ -179,6 +181,7 @@ class Drain:
         if not emptied:
             emptied = await self._cut(tier, grace_at - REPORT_SECONDS)
         if not emptied:
+            self.overdue = True
             self._report(tier)
             self._end_process(ExitCode.CUT)
         self._step(Event.EMPTIED)
@@ -188,7 +191,7 @@ class Drain:
     async def _cut(self, tier: Tier, until: float) -> bool:
         if self.phase is Phase.DRAINING:
             self._step(Event.DEADLINE)
-        tier.cut(min(self.policy.farewell_seconds, until - trio.current_time()))
+        tier.cut()
         with trio.CancelScope(deadline=until, shield=True):
             await tier.wait_empty()
             return True

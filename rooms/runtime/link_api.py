@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 import msgspec
@@ -201,7 +202,7 @@ class ApiLink:
         self._confirm_now = False
         self._confirmed = 0
         self._asked_at: float | None = None
-        self._request_at = trio.current_time()
+        self._request_at = -inf  # the first request goes at once: its reply announces the head
         self._liveness = Liveness(policy, trio.current_time())
         self._scope = trio.CancelScope()
         self._loss: Loss | None = None

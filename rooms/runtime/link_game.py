@@ -127,9 +127,14 @@ class GameLinks:
         for link_id in self._links:
             self._mark(link_id)
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many api nodes have not confirmed everything that was said to them."""
+        return sum(link.ring.confirmed < link.ring.head for link in self._links.values())
+
     async def wait_confirmed(self) -> None:
         """Until every api node has confirmed everything that was said to it."""
-        while any(link.ring.confirmed < link.ring.head for link in self._links.values()):
+        while self.unconfirmed:
             self._confirmed = trio.Event()
             await self._confirmed.wait()
 

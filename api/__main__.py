@@ -1,0 +1,66 @@
+"""``python -m api``: runs an api node."""
+
+from rooms.runtime.signals import install
+
+STOPS = install()  # before any other import: a signal before the handler is lost, or worse
+
+import random  # noqa: E402
+
+import click  # noqa: E402
+
+from api.node import ApiNode  # noqa: E402
+from rooms.bus.nng import NngBus  # noqa: E402
+from rooms.policy import DrainPolicy  # noqa: E402
+from rooms.reasons import ExitCode  # noqa: E402
+from rooms.runtime.command import epilog, run_command  # noqa: E402
+from rooms.runtime.options import (  # noqa: E402
+    ApiOptions,
+    NodeOptions,
+    api_options,
+    drain_options,
+    node_options,
+)
+from rooms.runtime.process import run_node  # noqa: E402
+
+
+@click.command(
+    "api",
+    epilog=epilog(
+        "python -m api --games tcp://127.0.0.1:7101",
+        "python -m api --listen 0.0.0.0:8080 --feed tcp://0.0.0.0:7001 --advertise 10.0.0.5 "
+        "--games dns://game:7101",
+    ),
+)
+@node_options("api")
+@drain_options
+@api_options
+def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
+    """Runs an api node: clients' WebSockets in front of the game nodes.
+
+    SIGTERM or SIGINT drains it: no new clients, those without a room are moved, the others go as
+    their rooms end, and the process ends with the last one, or at the end of grace. A second
+    signal cuts. Exit code 0: nothing was cut; 3: something was.
+    """
+    return run_node(
+        lambda life: ApiNode(
+            name=node.name,
+            version=node.version,
+            advertise=node.advertise,
+            options=api,
+            bus=NngBus(),
+            drain=life,
+            rng=random.SystemRandom(),
+        ),
+        node,
+        drain,
+        STOPS,
+    )
+
+
+def main() -> None:
+    """The entry point of ``lastcall-api``."""
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The client port: from a stream to a session, and out again.
+
+Each connection is one task with two nested nurseries. The inner one holds the protocol library,
+whose reader task may fail in its own ways; the outer one holds the outlet's flusher, so that a
+close frame still leaves when the library is done with. Around both stands a border that no
+exception passes: what happens to one client does not happen to another.
+
+Lifetimes: the accept loop (:meth:`Gateway.serve`) ends when its scope is cancelled, the
+connections live on in the nursery that was given for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+import trio
+import trio.abc
+from trio_websocket import (
+    CloseReason,
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
+
+from api.outlet import Outlet, text_frame
+from api.session import LOST, Counts, Games, Session, State
+from rooms.core.pacing import Dice, spread
+from rooms.policy import SocketPolicy
+from rooms.reasons import Close
+from rooms.wire import frames
+
+__all__ = ["Gateway"]
+
+SWEEP_SECONDS = 1.0
+AT_ONCE = 256
+"""How many clients one step of a loop over all of them serves before others may run."""
+HALF_OPEN_SECONDS = 1.0
+LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
+"""What the protocol library closes with, for its own reasons."""
+STANDING = {
+    State.SEATED: "in rooms",
+    State.JOINING: "with a join under way",
+    State.FREE: "outside rooms",
+}
+
+log = structlog.get_logger("api.gateway")
+
+
+class Gateway:
+    """All clients of an api node.
+
+    Counts from :meth:`close_doors` on: ``clients_moved`` (had a move and 1012),
+    ``clients_finished`` (went by themselves, when in no room) and ``clients_cut`` (the socket
+    ended before the room did, or without a word).
+    """
+
+    def __init__(self, games: Games, policy: SocketPolicy, *, node: str, version: str) -> None:
+        self._games = games
+        self._policy = policy
+        self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
+        self._sessions: dict[Session, None] = {}
+        self._half_open: set[trio.CancelScope] = set()
+        self._connections = 0
+        self._emptied = trio.Event()
+        self._draining = False
+        self._leaving = False
+        self.refuse: str | None = None
+        """Why new clients get 503 at the handshake; None while they are welcome."""
+        self.counts = Counts()
+        self.clients_moved = 0
+        self.clients_finished = 0
+        self.clients_cut = 0
+
+    # Connections.
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+        *,
+        handler_nursery: trio.Nursery,
+    ) -> None:
+        """Accepts until cancelled; each connection runs in ``handler_nursery``."""
+        await trio.serve_listeners(
+            self.serve_stream, list(listeners), handler_nursery=handler_nursery
+        )
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serves one connection to its end and closes ``stream``.
+
+        Raises nothing but ``Cancelled``; cancelling cuts the client.
+        """
+        self._connections += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                outlet = Outlet(stream, nursery, backlog_bytes=self._policy.backlog_bytes)
+                if await self._converse(outlet):
+                    await outlet.part(self._policy.close_seconds)
+                else:
+                    await outlet.abort()
+                nursery.cancel_scope.cancel()
+        except* Exception:
+            log.exception("client.failed")
+        finally:
+            await trio.aclose_forcefully(stream)
+            self._connections -= 1
+            if not self._connections:
+                self._emptied.set()
+
+    async def _converse(self, outlet: Outlet) -> bool:
+        """From the handshake to the end; True if the peer may still be there to part from."""
+        session: Session | None = None
+        try:
+            async with trio.open_nursery() as library:
+                socket = await self._handshake(outlet, library)
+                if socket is not None:
+                    hang_up = library.cancel_scope.cancel
+                    session = Session(outlet, self._games, self._policy, self.counts, hang_up)
+                    await self._talk(socket, outlet, session)
+                library.cancel_scope.cancel()
+        except* Exception:
+            log.exception("client.failed")
+        return session is None or session.close_code not in {None, LOST}
+
+    async def _handshake(self, outlet: Outlet, library: trio.Nursery) -> WebSocketConnection | None:
+        """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
+
+        The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
+        to that); ``outlet.ended`` tells.
+        """
+        with trio.move_on_after(self._policy.handshake_seconds) as patience:
+            self._half_open.add(patience)
+            outlet.ended = patience.cancel
+            try:
+                request = await wrap_server_stream(
+                    library, outlet, max_message_size=self._policy.frame_bytes
+                )
+                return await self._answer(request)
+            finally:
+                outlet.ended = None
+                self._half_open.discard(patience)
+        return None
+
+    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | None:
+        reason = self.refuse
+        if reason is None and self.clients >= self._policy.max_clients:
+            reason = "full"
+        if reason is not None:
+            self.counts.refused += 1
+            headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
+            await request.reject(503, extra_headers=headers, body=reason.encode())
+            return None
+        offered = frames.SUBPROTOCOL in request.proposed_subprotocols
+        return await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
+
+    async def _talk(self, socket: WebSocketConnection, outlet: Outlet, session: Session) -> None:
+        outlet.overflowed = session.too_slow
+        self._sessions[session] = None
+        self.counts.opened += 1
+        try:
+            session.send_built(self._hello)
+            if self._leaving:  # it came in while the drain began
+                session.move_now()
+            while True:
+                session.handle(await socket.get_message())
+                if session.held:
+                    await session.wait_until_free()
+        except ConnectionClosed as closed:
+            _closed_by_peer(session, closed.reason)
+        finally:
+            del self._sessions[session]
+            self._score(session)
+            session.gone()
+
+    def _score(self, session: Session) -> None:
+        code = session.close_code
+        self.counts.closed[LOST if code is None else code] += 1
+        if not self._draining:
+            return
+        if code is None or session.seat is not None:
+            self.clients_cut += 1
+        elif code == Close.SERVICE_RESTART:
+            self.clients_moved += 1
+        else:
+            self.clients_finished += 1
+
+    async def sweep(self) -> None:
+        """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            for index, session in enumerate(tuple(self._sessions)):
+                if index % AT_ONCE == AT_ONCE - 1:
+                    await trio.lowlevel.checkpoint()
+                session.tick(trio.current_time())
+
+    # What the drain asks.
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._sessions)
+
+    def close_doors(self, reason: str = "draining") -> None:
+        """New clients get 503; half-open handshakes too, and a second to end.
+
+        The accept loop ends by its scope. From here on it is counted how clients go.
+        """
+        self.refuse = reason
+        self._draining = True
+        deadline = trio.current_time() + HALF_OPEN_SECONDS
+        for patience in self._half_open:
+            patience.deadline = min(patience.deadline, deadline)
+
+    def notify(self, tier: str, seconds: float) -> None:
+        """Tells every client the seconds to the cut."""
+        notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
+        for session in tuple(self._sessions):
+            session.send_built(notice)
+
+    async def move_idle(self, spread_seconds: float, dice: Dice) -> None:
+        """Moves the clients outside rooms, spread over so many seconds; returns when done.
+
+        All others are moved as soon as their room ends (or their join is refused), also after
+        this was cancelled.
+        """
+        self._let_all_leave()
+        idle = [session for session in self._sessions if session.state is State.FREE]
+        await self._move(idle, spread(len(idle), spread_seconds, dice))
+
+    async def move_all(self, within_seconds: float) -> None:
+        """Moves everybody, in rooms or not, at an even pace; returns when done."""
+        self._let_all_leave()
+        everybody = list(self._sessions)
+        await self._move(everybody, spread(len(everybody), within_seconds))
+
+    def _let_all_leave(self) -> None:
+        self._leaving = True
+        for session in self._sessions:
+            session.leaving = True
+
+    async def _move(self, sessions: Sequence[Session], offsets: Sequence[float]) -> None:
+        begin = trio.current_time()
+        for session, offset in zip(sessions, offsets, strict=True):
+            session.move(offset)
+        for session, offset in zip(sessions, offsets, strict=True):
+            await trio.sleep_until(begin + offset)
+            session.close(Close.SERVICE_RESTART, "this node is leaving")
+
+    async def wait_empty(self) -> None:
+        """Waits until no connection is left, half-open and parting ones included."""
+        while self._connections:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    def why(self) -> list[str]:
+        """What still keeps the node up, one sentence each."""
+        now = trio.current_time()
+        reasons = []
+        for state, where in STANDING.items():
+            ages = [now - session.since for session in self._sessions if session.state is state]
+            if ages:
+                many = "clients" if len(ages) > 1 else "client"
+                reasons.append(f"{len(ages)} {many} {where}, the oldest for {max(ages):.0f} s")
+        other = self._connections - len(self._sessions)
+        if other:
+            many = "connections" if other > 1 else "connection"
+            reasons.append(f"{other} {many} half-open or closing")
+        return reasons
+
+
+def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
+    """The library has seen the end; its own errors it may have left unsaid, so we say them."""
+    code = 1002 if reason is None else reason.code
+    if session.close_code is not None:
+        return
+    if code in LIBRARY_CODES:
+        session.output.say_close(code, (reason and reason.reason) or "")
+        session.close_code = code
+    else:
+        session.close_code = LOST if code == LOST else int(Close.NORMAL)

@@ -1,0 +1,160 @@
+"""An api node: clients in front of links, as the drain driver sees them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import trio
+import trio.abc
+
+from api.games import Games
+from api.gateway import Gateway
+from api.relay import Relays
+from rooms.bus.base import Bus
+from rooms.ids import Incarnation, NodeName, new_incarnation
+from rooms.policy import LinkPolicy, SocketPolicy
+from rooms.runtime.address import bound_address, open_listeners, parse_url
+from rooms.runtime.drain import Counts, Drain
+from rooms.runtime.link_api import ApiIdentity, Feeds
+from rooms.runtime.metrics import Figures
+from rooms.runtime.options import ApiOptions
+
+__all__ = ["ApiNode"]
+
+Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
+
+
+class ApiNode:
+    """Clients are its work; the accept loop is its door."""
+
+    tier = "api"
+
+    def __init__(
+        self,
+        *,
+        name: NodeName,
+        version: str,
+        advertise: str | None,
+        options: ApiOptions,
+        bus: Bus,
+        drain: Drain,
+        rng: random.Random,
+        link_policy: LinkPolicy | None = None,
+        socket_policy: SocketPolicy | None = None,
+        listeners: Listeners | None = None,
+    ) -> None:
+        self._name = name
+        self._version = version
+        self._incarnation: Incarnation = new_incarnation(rng)
+        self._advertise = advertise
+        self._options = options
+        self._bus = bus
+        self._drain = drain
+        self._rng = rng
+        self._link_policy = link_policy or LinkPolicy()
+        self._socket_policy = socket_policy or SocketPolicy()
+        self._listeners = listeners
+        self._relays = Relays(self._socket_policy)
+        self._listen = str(options.listen)
+        self._services: trio.Nursery | None = None
+        self._games: Games
+        self.gateway: Gateway
+
+    @property
+    def listen(self) -> str:
+        """Where clients connect, with the real port."""
+        return self._listen
+
+    @property
+    def ready(self) -> bool:
+        """Whether a client that comes now would find a game node."""
+        return self._services is not None and self._games.ready
+
+    async def start(self, services: trio.Nursery) -> None:
+        """Opens the feed and the client port, and begins to follow the game nodes."""
+        if self._listeners is None:
+            opened = await open_listeners(self._options.listen)
+            self._listen = str(bound_address(opened[0]))
+            self._listeners = opened
+        subscriber = self._bus.subscribe(self._options.feed.url)
+        port = parse_url(subscriber.address).port
+        feed = self._options.feed.dialled(self._advertise, port).url
+        feeds = Feeds(subscriber)
+        self._games = Games(
+            self._options.games,
+            bus=self._bus,
+            me=ApiIdentity(self._name, self._incarnation, self._version, feed),
+            feeds=feeds,
+            relays=self._relays,
+            link_policy=self._link_policy,
+            socket_policy=self._socket_policy,
+            rng=self._rng,
+        )
+        self.gateway = Gateway(
+            self._games, self._socket_policy, node=self._name, version=self._version
+        )
+        self._services = services
+        services.start_soon(feeds.run)
+        services.start_soon(self._games.run)
+        services.start_soon(self.gateway.sweep)
+
+    async def keep_doors_open(self, work: trio.Nursery) -> None:
+        """Accepts clients into ``work`` until cancelled."""
+        self._relays.start = work.start_soon
+        try:
+            await self.gateway.serve(self._listeners or [], handler_nursery=work)
+        finally:
+            self.gateway.close_doors()
+
+    def phase_changed(self) -> None:
+        """Readiness is asked for, not pushed: nothing to tell."""
+
+    def begin_drain(self, seconds_left: float) -> None:
+        """Clients hear the seconds left; those outside rooms are moved, spread over time."""
+        self.gateway.notify("api", seconds_left)
+        if self._services is not None:
+            spread = min(self._drain.policy.spread_seconds, seconds_left)
+            self._services.start_soon(self.gateway.move_idle, spread, self._rng)
+
+    async def wait_empty(self) -> None:
+        """Until the last client is gone."""
+        await self.gateway.wait_empty()
+
+    def cut(self) -> None:
+        """Whoever is left gets ``move`` and 1012, paced inside the farewell."""
+        if self._services is not None:
+            within = self._drain.policy.farewell_seconds / 2
+            self._services.start_soon(self.gateway.move_all, within)
+
+    async def farewell(self) -> None:
+        """Game nodes hear of it as the services end: each link detaches."""
+
+    def counts(self) -> Counts:
+        """How clients have gone since the drain began."""
+        if self._services is None:
+            return Counts()
+        gateway = self.gateway
+        overdue = gateway.clients if self._drain.overdue else 0
+        return Counts(
+            clients_finished=gateway.clients_finished,
+            clients_moved=gateway.clients_moved,
+            clients_cut=gateway.clients_cut + overdue,
+        )
+
+    def why(self) -> list[str]:
+        """Clients in rooms, with joins under way, and outside rooms."""
+        return [] if self._services is None else self.gateway.why()
+
+    def figures(self) -> Figures:
+        """For ``/metrics`` and ``/status``."""
+        if self._services is None:
+            return Figures(phase=self._drain.phase)
+        return Figures(
+            phase=self._drain.phase,
+            rooms=self._relays.rooms,
+            clients=self.gateway.clients,
+            links=self._games.links,
+            messages_in=self.gateway.counts.frames_in,
+            messages_out=self.gateway.counts.frames_out,
+        )

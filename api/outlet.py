@@ -1,0 +1,287 @@
+"""A client's byte stream: one ordered output that the protocol library and we share.
+
+``trio_websocket`` sits on an :class:`Outlet` and sends its handshake, pongs and close frames with
+``send_all``; rooms send frames that were built once with :meth:`Outlet.send_nowait`, without a
+task and without waiting. Both append whole frames to the same output, so none is ever torn, also
+not by a cancellation.
+
+Over a plain socket and with nothing queued a frame is one non-blocking write (2.9 µs, where a
+``send_message`` costs 44). What does not fit waits in a queue, bounded by bytes, and a flusher
+task, which exists only meanwhile, sends it. Other streams (TLS, memory) always use the flusher.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+
+import trio
+import trio.abc
+
+__all__ = ["PING_FRAME", "Outlet", "close_frame", "text_frame"]
+
+PING_FRAME = b"\x89\x00"
+CHUNK_BYTES = 64 * 1024
+REASON_BYTES_MAX = 123
+"""A control frame holds 125 bytes, two of which are the close code (RFC 6455 §5.5)."""
+_CLOSE_OPCODE = b"\x88"
+
+
+def text_frame(payload: bytes) -> bytes:
+    """An unmasked, unfragmented text frame, as a server sends it (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x81, size) + payload
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame; ``reason`` is cut, between characters, where it does not fit."""
+    text = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
+    return struct.pack("!BBH", 0x88, 2 + len(text), code) + text
+
+
+class Outlet(trio.abc.HalfCloseableStream):
+    """Wraps any trio stream; see the module.
+
+    The flusher is spawned in ``nursery``, which must outlive the library's reader task and every
+    call of :meth:`send_nowait`. Beyond ``backlog_bytes`` the frames that have not begun to leave
+    are dropped and :attr:`overflowed` is called, once; after that only a close frame is taken.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_chunk",
+        "_closing",
+        "_direct_fd",
+        "_drained",
+        "_flushing",
+        "_left",
+        "_nursery",
+        "_overflown",
+        "_queue",
+        "_stream",
+        "backlog",
+        "backlog_bytes",
+        "ended",
+        "heard_at",
+        "overflowed",
+        "sent_at",
+    )
+
+    def __init__(
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, backlog_bytes: int
+    ) -> None:
+        self._stream = stream
+        self._nursery = nursery
+        self._direct_fd = -1
+        if isinstance(stream, trio.SocketStream):
+            self._direct_fd = stream.socket.fileno()
+        self._queue: list[bytes] = []
+        self._chunk = b""
+        self._drained: trio.Event | None = None
+        self._flushing = False
+        self._broken = False
+        self._closing = False
+        self._left = False
+        self._overflown = False
+        self.backlog = 0
+        """Bytes that wait for the client to read."""
+        self.backlog_bytes = backlog_bytes
+        self.heard_at = self.sent_at = trio.current_time()
+        """When the last byte came, and when :meth:`send_nowait` last took a frame (trio time)."""
+        self.overflowed: Callable[[], None] | None = None
+        self.ended: Callable[[], None] | None = None
+        """Called when no more can come: the peer's end of file, a broken stream, or the library
+        has finished. During the handshake it is the only sign of that; see ``gateway``."""
+
+    # Our side: synchronous, whole frames.
+
+    def send_nowait(self, frame: bytes) -> None:
+        """Sends a whole frame, now or as soon as the client reads; never waits, never raises.
+
+        After a close frame, and on a broken stream, it drops the frame: the session learns of
+        the end by its own way.
+        """
+        if self._closing or self._overflown:
+            return
+        self.sent_at = trio.current_time()
+        self._put(frame)
+
+    def ping(self) -> None:
+        """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
+        if not (self._closing or self._overflown):
+            self._put(PING_FRAME)
+
+    def say_close(self, code: int, reason: str = "") -> None:
+        """Sends a close frame, unless one was sent; nothing follows it."""
+        if not self._closing:
+            self._closing = True
+            self._put(close_frame(code, reason))
+
+    @property
+    def close_sent(self) -> bool:
+        """Whether a close frame, ours or the library's, ends the output."""
+        return self._closing
+
+    async def part(self, seconds: float) -> None:
+        """The end of a conversation: flush, half-close, discard input, all in ``seconds``; close.
+
+        Closing at once would make the kernel answer unread input with a reset, which can
+        overtake our close frame. Only one task may read by now. Always closes, also when
+        cancelled or when the peer is gone.
+        """
+        with trio.move_on_after(seconds):
+            try:
+                await self._wait_drained()
+                if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                    await self._stream.send_eof()
+                while await self._stream.receive_some(CHUNK_BYTES):
+                    pass
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Closes the stream at once, and forgets what is queued."""
+        self._break()
+        self._left = True
+        self.overflowed = self.ended = None
+        await trio.aclose_forcefully(self._stream)
+
+    # The library's side: a stream.
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Sends the library's bytes, and waits until they have left.
+
+        They are queued whole before the first wait: cancelling does not tear them. After a close
+        frame they are dropped (the library answers a ping whenever one comes).
+        """
+        if self._left:
+            raise trio.ClosedResourceError("the library has closed its side")
+        if self._broken:
+            raise trio.BrokenResourceError("the connection is lost")
+        if not self._closing:
+            whole = bytes(data)
+            self._closing = whole[:1] == _CLOSE_OPCODE  # its handshake begins with an H
+            self._put(whole)
+        await trio.lowlevel.checkpoint()
+        await self._wait_drained()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Waits until nothing is queued."""
+        await trio.lowlevel.checkpoint()
+        await self._wait_drained()
+
+    async def send_eof(self) -> None:
+        """Nothing: whether more follows is not the library's to say."""
+        await trio.lowlevel.checkpoint()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """The next bytes of the client, or none at the end; notes ``heard_at``."""
+        if self._left:
+            raise trio.ClosedResourceError("the library has closed its side")
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError:
+            self._end()
+            raise
+        if data:
+            self.heard_at = trio.current_time()
+        else:
+            self._end()
+        return data
+
+    async def aclose(self) -> None:
+        """The library has finished. What is queued still leaves; :meth:`part` closes for real."""
+        self._left = True
+        self._end()
+        await trio.lowlevel.checkpoint()
+
+    # The one output.
+
+    def _put(self, data: bytes) -> None:
+        if self._broken:
+            return
+        if self._direct_fd >= 0 and not self.backlog:
+            try:
+                sent = os.write(self._direct_fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._break()
+                return
+            if sent == len(data):
+                return
+            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
+            self.backlog = len(self._chunk)
+        else:
+            self._queue.append(data)
+            self.backlog += len(data)
+        if not self._flushing:
+            self._flushing = True
+            self._nursery.start_soon(self._flush)
+        if self.backlog > self.backlog_bytes and not (self._closing or self._overflown):
+            self._overflow()
+
+    def _overflow(self) -> None:
+        self._overflown = True
+        self._queue.clear()
+        self.backlog = len(self._chunk)
+        if self.overflowed is not None:
+            self.overflowed()
+
+    async def _flush(self) -> None:
+        try:
+            while self.backlog:
+                if not self._chunk:
+                    self._chunk = self._next_chunk()
+                await self._stream.send_all(self._chunk)
+                self.backlog -= len(self._chunk)
+                self._chunk = b""
+            self._flushing = False
+            self._wake()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._break()
+        except BaseException:
+            self._break()  # a frame may be torn: nothing may follow it
+            raise
+
+    def _next_chunk(self) -> bytes:
+        size = count = 0
+        for frame in self._queue:
+            size += len(frame)
+            count += 1
+            if size >= CHUNK_BYTES:
+                break
+        chunk = b"".join(self._queue[:count])
+        del self._queue[:count]
+        return chunk
+
+    async def _wait_drained(self) -> None:
+        while self.backlog:
+            if self._drained is None:
+                self._drained = trio.Event()
+            await self._drained.wait()
+        if self._broken:
+            raise trio.BrokenResourceError("the connection is lost")
+
+    def _break(self) -> None:
+        self._broken = True
+        self._direct_fd = -1
+        self._queue.clear()
+        self._chunk = b""
+        self.backlog = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
+
+    def _end(self) -> None:
+        if self.ended is not None:
+            self.ended()

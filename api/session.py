@@ -1,0 +1,343 @@
+"""One client's side of the protocol: frames in, frames out, and where it stands.
+
+Everything here is synchronous but :meth:`Session.wait_until_free`; the gateway brings the frames
+in, the relay brings what rooms say, and the outlet takes what goes out. Nothing here closes a
+stream or ends a task: :meth:`Session.close` says the close frame and asks the gateway to hang up,
+and :meth:`Session.gone` is told when that is done. So a room's fan-out may find a client too slow
+in the middle of its loop without a place vanishing under it.
+
+Resume does not exist yet: every ticket is unknown, and ``resume`` closes with 4004.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from api.outlet import Outlet, text_frame
+from rooms import ids
+from rooms.core.delivery import Verdict
+from rooms.core.throttle import Bucket
+from rooms.errors import BadFrame
+from rooms.ids import RoomId
+from rooms.policy import SocketPolicy
+from rooms.reasons import RETRY, Close, EndReason, ErrorCode
+from rooms.wire import frames, nodes
+
+__all__ = ["LOST", "Counts", "Games", "Seat", "Session", "State"]
+
+LOST = 1006
+"""Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
+STRIKES = 3
+
+
+class Seat(Protocol):
+    """A session's end of its place in a room; :class:`api.relay.Place`."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the room is so far behind that no more should be said."""
+
+    @property
+    def expected(self) -> int:
+        """The number of the next input."""
+
+    def say(self, n: int, body: bytes) -> Verdict:
+        """Passes an input on, if it is the next."""
+
+    def leave(self) -> None:
+        """Gives the place up."""
+
+    def absent(self) -> None:
+        """The socket is gone."""
+
+
+class Games(Protocol):
+    """What a session asks of the game tier."""
+
+    def join(self, session: Session, request: frames.Join) -> None:
+        """Finds a seat: one of :meth:`Session.seated` and ``refused`` follows, now or later."""
+
+    def forget(self, session: Session) -> None:
+        """The session is gone while its join is under way."""
+
+
+class Counts(msgspec.Struct):
+    """What an api node has done, for its metrics; ``closed`` by close code."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    opened: int = 0
+    refused: int = 0
+    closed: Counter[int] = msgspec.field(default_factory=Counter)
+
+
+class State(enum.Enum):
+    """Where a client stands."""
+
+    FREE = "free"
+    JOINING = "joining"
+    SEATED = "seated"
+    GONE = "gone"
+
+
+class Session:
+    """One client; ``hang_up`` ends its conversation, after the close frame."""
+
+    __slots__ = (
+        "_bucket",
+        "_counts",
+        "_crossing",
+        "_freed",
+        "_games",
+        "_hang_up",
+        "_pinged_at",
+        "_policy",
+        "_strikes",
+        "close_code",
+        "leaving",
+        "output",
+        "seat",
+        "since",
+        "state",
+    )
+
+    def __init__(
+        self,
+        output: Outlet,
+        games: Games,
+        policy: SocketPolicy,
+        counts: Counts,
+        hang_up: Callable[[], None],
+    ) -> None:
+        now = trio.current_time()
+        self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, now)
+        self._counts = counts
+        self._crossing = False
+        self._freed: trio.Event | None = None
+        self._games = games
+        self._hang_up = hang_up
+        self._pinged_at = 0.0
+        self._policy = policy
+        self._strikes = 0
+        self.output = output
+        self.close_code: int | None = None
+        """The code that ended the conversation; 1006 for a lost socket."""
+        self.leaving = False
+        """The node drains: as soon as the client is in no room, it is moved."""
+        self.seat: Seat | None = None
+        self.state = State.FREE
+        self.since = now
+        """When it came to its present state (trio time)."""
+
+    # From the client.
+
+    def handle(self, message: str | bytes) -> None:
+        """Takes one message; whatever is wrong with it is told, and raises nothing."""
+        self._counts.frames_in += 1
+        if not self._bucket.take(trio.current_time()):
+            self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
+            self.close(Close.TOO_MANY_MESSAGES, "too many frames")
+        elif isinstance(message, bytes):
+            self.close(Close.UNSUPPORTED, "text frames only")
+        elif self._too_big(message):
+            self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
+        else:
+            try:
+                frame = frames.decode(message)
+            except BadFrame as bad:
+                self._strike(ErrorCode(bad.code), str(bad))
+            else:
+                self._take(frame)
+
+    def _too_big(self, message: str) -> bool:
+        """The library counts characters; ``isascii`` is a look at a flag, so this is cheap."""
+        return not message.isascii() and len(message.encode()) > self._policy.frame_bytes
+
+    def _take(self, frame: frames.FromClient) -> None:
+        match frame:
+            case frames.Say():
+                self._say(frame)
+            case frames.Got():
+                pass  # for resume, which does not exist yet
+            case frames.Join():
+                self._join(frame)
+            case frames.Leave():
+                self._leave()
+            case frames.Resume():
+                self.close(Close.NO_SUCH_PLACE, "no such place")
+
+    def _say(self, frame: frames.Say) -> None:
+        if self.seat is None:
+            if not self._crossing:
+                self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
+        elif self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
+            self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
+
+    def _join(self, request: frames.Join) -> None:
+        if not (request.kind or request.room):
+            self._strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
+        elif self.state is not State.FREE:
+            self.error(ErrorCode.ALREADY_IN_A_ROOM, "leave your room before you join another")
+        elif self.leaving:
+            self.move_now()
+        else:
+            self._crossing = False
+            self._become(State.JOINING)
+            self._games.join(self, request)
+
+    def _leave(self) -> None:
+        if self.seat is None:
+            self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
+        else:
+            self.seat.leave()
+
+    def _strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
+        self.error(code, message, n)
+        self._strikes += 1
+        if self._strikes == STRIKES:
+            self.close(Close.BROKE_PROTOCOL, f"the third bad frame ({code})")
+
+    # From the game tier.
+
+    def seated(self, seat: Seat, news: nodes.Seated) -> None:
+        """The join is answered with a place; for a session in a room, this one replaces it."""
+        if self.seat is not None:
+            self.seat.absent()
+        self.seat = seat
+        self._become(State.SEATED)
+        self._free()
+        self.send(
+            frames.Joined(
+                room=news.room,
+                kind=news.kind,
+                you=news.player,
+                seq=news.seq,
+                ticket=ids.ticket(news.room, news.player, news.secret),
+                players=[frames.Player(player.id, player.name) for player in news.players],
+            )
+        )
+
+    def refused(self, code: ErrorCode, message: str) -> None:
+        """The join is answered with a no."""
+        if self.state is State.GONE:
+            return
+        self._become(State.FREE)
+        self.error(code, message)
+        if self.leaving:
+            self.move_now()
+
+    def acked(self, n: int) -> None:
+        """The room has every input up to ``n``; a session that was held may go on."""
+        self.send(frames.Ack(n))
+        self._free()
+
+    def ended(self, room: RoomId, reason: EndReason, result: bytes = b"") -> None:
+        """The place is over. Inputs that cross this are dropped, until the next join."""
+        self.seat = None
+        self._crossing = True
+        self._become(State.FREE)
+        self._free()
+        self.send(
+            frames.Ended(room, reason, msgspec.Raw(result))
+            if result
+            else frames.Ended(room, reason)
+        )
+        if self.leaving:
+            self.move_now()
+
+    def taken_over(self) -> None:
+        """A newer socket has this place now; the place is not told that this one goes."""
+        self.seat = None
+        self._become(State.FREE)
+        self._free()
+        self.close(Close.TAKEN_OVER, "taken over by a newer socket")
+
+    # To the client.
+
+    def send(self, frame: frames.FromServer) -> None:
+        """Sends a frame to this client alone."""
+        self.send_built(text_frame(frames.encode(frame)))
+
+    def send_built(self, frame: bytes) -> None:
+        """Sends a WebSocket frame that was built once for many."""
+        self._counts.frames_out += 1
+        self.output.send_nowait(frame)
+
+    def error(self, code: ErrorCode, message: str, n: int | None = None) -> None:
+        """Says what is wrong; ``n`` where a say did it."""
+        number = msgspec.UNSET if n is None else n
+        self.send(frames.Error(code, message, retry=code in RETRY, n=number))
+
+    def move(self, after_seconds: float) -> None:
+        """Announces the move; :meth:`close` with 1012 is the mover's to call in time."""
+        self.send(frames.Move(round(after_seconds, 3)))
+
+    def move_now(self) -> None:
+        """Moves the client at once."""
+        self.move(0)
+        self.close(Close.SERVICE_RESTART, "this node is leaving")
+
+    def close(self, code: Close, reason: str = "") -> None:
+        """Says the close frame and hangs up; the first code counts, a second call does nothing."""
+        if self.close_code is None:
+            self.close_code = int(code)
+            self.output.say_close(code, reason)
+            self._hang_up()
+
+    def too_slow(self) -> None:
+        """The client does not read."""
+        self.close(Close.SLOW_READER, "too slow a reader")
+
+    def tick(self, now: float) -> None:
+        """What the clock asks for, about once a second: a beat, a ping, or to give it up."""
+        policy, output = self._policy, self.output
+        if now - output.sent_at >= policy.beat_seconds:
+            self.send(frames.Beat())
+        if now - output.heard_at < policy.ping_seconds:
+            return
+        if self._pinged_at <= output.heard_at:
+            self._pinged_at = now
+            output.ping()
+        elif now - self._pinged_at >= policy.pong_seconds and self.close_code is None:
+            self.close_code = LOST
+            self._hang_up()
+
+    # The conversation's driver.
+
+    @property
+    def held(self) -> bool:
+        """Whether the room is so far behind that this socket must not be read."""
+        return self.seat is not None and self.seat.full
+
+    async def wait_until_free(self) -> None:
+        """Waits while :attr:`held`; closes with 4101 after ``held_seconds``. May be cancelled."""
+        with trio.move_on_after(self._policy.held_seconds):
+            while self.held:
+                self._freed = trio.Event()
+                await self._freed.wait()
+        if self.held:
+            self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
+
+    def gone(self) -> None:
+        """The socket is no more: the room, or whoever looks for one, is told. Called once."""
+        if self.state is State.JOINING:
+            self._games.forget(self)
+        elif self.seat is not None:
+            self.seat.absent()
+        self.seat = None
+        self._become(State.GONE)
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self.since = trio.current_time()
+
+    def _free(self) -> None:
+        if self._freed is not None and not self.held:
+            self._freed.set()
+            self._freed = None

@@ -1,0 +1,73 @@
+"""``python -m game``: runs a game node."""
+
+from rooms.runtime.signals import install
+
+STOPS = install()  # before any other import: a signal before the handler is lost, or worse
+
+import random  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import click  # noqa: E402
+
+from game.loader import load  # noqa: E402
+from game.node import GameNode  # noqa: E402
+from rooms.bus.nng import NngBus  # noqa: E402
+from rooms.policy import DrainPolicy  # noqa: E402
+from rooms.reasons import ExitCode  # noqa: E402
+from rooms.runtime.command import epilog, run_command  # noqa: E402
+from rooms.runtime.options import (  # noqa: E402
+    GameOptions,
+    NodeOptions,
+    drain_options,
+    game_options,
+    node_options,
+)
+from rooms.runtime.process import run_node  # noqa: E402
+
+
+@click.command(
+    "game",
+    epilog=epilog(
+        "python -m game --rooms game.examples",
+        "python -m game --name game-2 --listen tcp://10.0.0.7:7101 --rooms shop.rooms --grace 600",
+    ),
+)
+@node_options("game")
+@drain_options
+@game_options
+def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCode:
+    """Runs a game node: the rooms, and the links by which api nodes reach them.
+
+    SIGTERM or SIGINT drains it: no new rooms, those that run play on, and the process ends with
+    the last one, or at the end of grace. A second signal cuts. Exit code 0: nothing was cut; 3:
+    something was.
+    """
+    sys.path.insert(0, str(Path.cwd()))  # an author's module stands where he stands
+    kinds = load(game.rooms)
+    return run_node(
+        lambda life: GameNode(
+            name=node.name,
+            version=node.version,
+            listen=game.listen,
+            advertise=node.advertise,
+            kinds=kinds,
+            bus=NngBus(),
+            drain=life,
+            rng=random.SystemRandom(),
+            born=time.time(),
+        ),
+        node,
+        drain,
+        STOPS,
+    )
+
+
+def main() -> None:
+    """The entry point of ``lastcall-game``."""
+    run_command(command)
+
+
+if __name__ == "__main__":
+    main()

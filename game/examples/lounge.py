@@ -1,0 +1,16 @@
+"""A lounge: people come, talk and go. It has no end of its own, as a drain will find."""
+
+from __future__ import annotations
+
+from rooms import Left, Room, Said, room
+
+
+@room("lounge", seats=50)
+async def lounge(table: Room) -> None:
+    """Repeats what each one says to all, until the last one has left."""
+    async for event in table:
+        match event:
+            case Said(player, said):
+                table.broadcast({"from": player, "said": said})
+            case Left() if not table.players:
+                return

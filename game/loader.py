@@ -1,0 +1,84 @@
+"""Finds an author's kinds of rooms: ``--rooms package.module``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import traceback
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import rooms.author
+from rooms.author import Kind
+from rooms.errors import BadRooms
+from rooms.ids import KindName
+from rooms.runtime.served import Served
+
+__all__ = ["load"]
+
+
+def load(modules: Sequence[str]) -> dict[KindName, Kind]:
+    """The kinds that ``modules`` hold, by name, in the order of their definition.
+
+    Of a package also its direct submodules are imported, but those with a leading underscore.
+    Raises :class:`BadRooms`, in one line, for a module that cannot be imported, for two kinds of
+    one name, for inputs or options that cannot be decoded, and if there is no kind at all.
+    """
+    kinds: dict[KindName, Kind] = {}
+    for name in modules:
+        for module in _with_submodules(name):
+            for kind in vars(module).values():
+                if isinstance(kind, Kind):
+                    _add(kinds, kind)
+    if not kinds:
+        raise BadRooms(f"no rooms in {', '.join(modules) or 'nothing'}: give a module with @room")
+    return kinds
+
+
+def _with_submodules(name: str) -> Iterator[ModuleType]:
+    module = _imported(name)
+    yield module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not found.name.startswith("_"):
+            yield _imported(f"{name}.{found.name}")
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split()) or "no message"
+        raise BadRooms(
+            f"cannot import {name!r}: {type(error).__name__}: {reason}{_place(error)}"
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Where in the author's code it happened, or nothing if it was not there."""
+    if isinstance(error, SyntaxError):  # its text names the place already
+        return ""
+    ours = {__file__, rooms.author.__file__}
+    places = [
+        f" ({frame.filename}:{frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and "importlib" not in frame.filename
+    ]
+    return places[-1] if places else ""
+
+
+def _add(kinds: dict[KindName, Kind], kind: Kind) -> None:
+    other = kinds.setdefault(kind.name, kind)
+    if other is not kind:
+        raise BadRooms(f"kind {kind.name!r} is defined twice: {_home(other)} and {_home(kind)}")
+    try:
+        Served(kind)
+    except TypeError as error:
+        raise BadRooms(f"kind {kind.name!r} in {_home(kind)}: {error}") from error
+
+
+def _home(kind: Kind) -> str:
+    """Where the kind's function stands: module, name and line."""
+    function = kind.function
+    code = getattr(function, "__code__", None)
+    line = f":{code.co_firstlineno}" if code else ""
+    return f"{function.__module__}.{getattr(function, '__qualname__', '?')}{line}"

@@ -1,0 +1,151 @@
+"""A game node: rooms behind links, as the drain driver sees them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import trio
+
+from game.verbs import GameVerbs
+from rooms.author import Kind
+from rooms.bus.base import Bus
+from rooms.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
+from rooms.policy import LinkPolicy, RoomPolicy
+from rooms.reasons import EndReason
+from rooms.runtime.address import HostPort, parse_url
+from rooms.runtime.drain import Counts, Drain
+from rooms.runtime.host import Host
+from rooms.runtime.link_game import GameIdentity, GameLinks
+from rooms.runtime.metrics import Figures
+from rooms.wire import nodes
+
+__all__ = ["GameNode"]
+
+
+class GameNode:
+    """Rooms are its work; the verb that opens rooms is its door.
+
+    ``born`` is the time of its start in seconds since 1970: placement ranks versions by age.
+    """
+
+    tier = "game"
+
+    def __init__(
+        self,
+        *,
+        name: NodeName,
+        version: str,
+        listen: HostPort,
+        advertise: str | None,
+        kinds: Mapping[KindName, Kind],
+        bus: Bus,
+        drain: Drain,
+        rng: random.Random,
+        born: float,
+        link_policy: LinkPolicy | None = None,
+        room_policy: RoomPolicy | None = None,
+    ) -> None:
+        self.incarnation: Incarnation = new_incarnation(rng)
+        self._me = GameIdentity(name, self.incarnation, version, born)
+        self._where = listen
+        self._advertise = advertise
+        self._bus = bus
+        self._drain = drain
+        self._link_policy = link_policy or LinkPolicy()
+        self.host = Host(
+            kinds=kinds,
+            node=name,
+            rng=rng,
+            outbox=self._say,
+            policy=room_policy,
+            on_change=self.phase_changed,
+        )
+        self._links: GameLinks | None = None
+        self._listen = listen.url
+        self._before: dict[EndReason, int] = {}
+
+    @property
+    def listen(self) -> str:
+        """The URL that api nodes dial, with the real port."""
+        return self._listen
+
+    @property
+    def ready(self) -> bool:
+        """Whether it listens."""
+        return self._links is not None
+
+    def _say(self, link: LinkId, item: nodes.Down) -> None:
+        if self._links is not None:
+            self._links.push(link, item)
+
+    async def start(self, services: trio.Nursery) -> None:
+        """Listens for api nodes; raises :class:`rooms.errors.AddressInUse`."""
+        responder = self._bus.respond(self._where.url)
+        port = parse_url(responder.address).port
+        self._listen = self._where.dialled(self._advertise, port).url
+        verbs = GameVerbs(self.host, lambda: self._drain.phase, lambda: self._drain.seconds_left)
+        self._links = GameLinks(self._bus, responder, self._me, verbs, self._link_policy)
+        services.start_soon(self._links.run)
+        await trio.lowlevel.checkpoint()
+
+    async def keep_doors_open(self, work: trio.Nursery) -> None:
+        """Rooms may be opened, each a task in ``work``, until cancelled."""
+        self.host.serve(work)
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.host.close_doors()
+
+    def phase_changed(self) -> None:
+        """Every api node hears at once of the phase, the load and the seats."""
+        if self._links is not None:
+            self._links.state_changed()
+
+    def begin_drain(self, seconds_left: float) -> None:
+        """Every room hears the seconds left."""
+        self._before = dict(self.host.ends)
+        self.host.drain(trio.current_time() + seconds_left)
+
+    async def wait_empty(self) -> None:
+        """Until the last room has ended and every api node has confirmed that it did."""
+        await self.host.wait_empty()
+        if self._links is not None:
+            await self._links.wait_confirmed()
+
+    def cut(self) -> None:
+        """Cancels every room; their ``finally`` blocks run inside the farewell."""
+        self.host.cut()
+
+    async def farewell(self) -> None:
+        """Every api node confirms that this node has stopped, and leaves."""
+        if self._links is not None:
+            await self._links.wait_confirmed()
+
+    def counts(self) -> Counts:
+        """How rooms have ended since the drain began."""
+        since = {
+            reason: count - self._before.get(reason, 0) for reason, count in self.host.ends.items()
+        }
+        return Counts(
+            rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
+            rooms_abandoned=since[EndReason.ABANDONED],
+            rooms_cut=since[EndReason.CUT] + (self.host.rooms if self._drain.overdue else 0),
+        )
+
+    def why(self) -> list[str]:
+        """Rooms first, the oldest at the head; then api nodes that have not confirmed."""
+        reasons = self.host.why()
+        if self._links is not None and (behind := self._links.unconfirmed):
+            reasons.append(f"{behind} api node(s) have not confirmed what was said last")
+        return reasons
+
+    def figures(self) -> Figures:
+        """For ``/metrics`` and ``/status``."""
+        return Figures(
+            phase=self._drain.phase,
+            rooms=self.host.rooms,
+            clients=self.host.players,
+            links=len(self._links) if self._links is not None else 0,
+            rooms_ended={str(reason): count for reason, count in self.host.ends.items()},
+        )

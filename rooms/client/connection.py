@@ -1,0 +1,341 @@
+"""One socket: opened, read, written, and lost."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
+
+from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
+from rooms.client.lone_error import lone_error
+from rooms.client.place import Place
+from rooms.errors import (
+    BadFrame,
+    ConnectFailed,
+    ConnectionLost,
+    JoinRefused,
+    LocalProtocolError,
+)
+from rooms.ids import KindName, RoomId
+from rooms.wire import frames
+
+__all__ = ["Connection", "State", "open_connection"]
+
+SILENCE_SECONDS = 25.0
+"""A server sends a ``beat`` after 10 s without a frame; one that is silent for longer is lost."""
+CLOSE_SECONDS = 0.5
+ERRORS_KEPT = 64
+NO_CLOSE_FRAME = 1006
+PROTOCOL_ERROR = 1002
+
+
+class State(enum.StrEnum):
+    """How a connection is."""
+
+    OPEN = "open"
+    MOVING = "moving"
+    """The node leaves and will close this socket: see :attr:`Connection.move`."""
+    CLOSED = "closed"
+
+
+class _Asked:
+    """A ``join`` that is not answered yet."""
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.given_up = False
+        self.refusal: JoinRefused | None = None
+        self.place: Place | None = None
+
+
+class Connection:
+    """One open socket, with at most one place at a time. Made by :func:`open_connection`."""
+
+    def __init__(self, url: str, hello: frames.Hello, socket: WebSocketConnection) -> None:
+        self._socket = socket
+        self._asked: _Asked | None = None
+        self._outbox, self._to_send = trio.open_memory_channel[str](float("inf"))
+        self._written = trio.Event()
+        self._closed = trio.Event()
+        self.url = url
+        self.node = hello.node
+        """The api node's name."""
+        self.version = hello.version
+        self.state = State.OPEN
+        self.place: Place | None = None
+        """The place taken last, if any."""
+        self.draining: frames.Draining | None = None
+        """The last notice that a node drains: its tier, and the seconds to the cut."""
+        self.move: frames.Move | None = None
+        """The notice that this socket will be closed, and in how many seconds."""
+        self.lost: ConnectionLost | None = None
+        """Why the socket is closed."""
+        self.errors: deque[frames.Error] = deque(maxlen=ERRORS_KEPT)
+        """The last 64 error frames that answer neither a join nor an input."""
+
+    async def join(
+        self,
+        *,
+        kind: str = "",
+        room: str = "",
+        new: bool = False,
+        options: Mapping[str, Any] | None = None,
+        name: str = "",
+        key: str = "",
+    ) -> Place:
+        """Takes a seat: in a room of ``kind``, or in the one that ``room`` names.
+
+        ``new`` opens a room of its own, ``options`` go to a room that is opened for it, ``name``
+        is shown to others, and the same ``key`` again gives the same place. Raises
+        :class:`JoinRefused`, :class:`ConnectionLost`, and :class:`LocalProtocolError` while there
+        is a place already. No time limit of its own; when it is cancelled and a seat is granted
+        all the same, that seat is given up.
+        """
+        await self._wait_for_earlier_answers()
+        if self.lost is not None:
+            raise ConnectionLost(self.lost.code, self.lost.reason)
+        if self.place is not None and self.place.ended is None:
+            raise LocalProtocolError(
+                f"this socket has a place in {self.place.room}: leave it first"
+            )
+        asked = self._asked = _Asked()
+        self._post(
+            frames.Join(
+                kind=KindName(kind),
+                room=RoomId(room),
+                new=new,
+                options=dict(options or {}),
+                name=name,
+                key=key,
+            )
+        )
+        try:
+            await asked.answered.wait()
+        finally:
+            asked.given_up = not asked.answered.is_set()
+        if asked.place is not None:
+            return asked.place
+        lost = self.lost or ConnectionLost(NO_CLOSE_FRAME)
+        raise asked.refusal or ConnectionLost(lost.code, lost.reason)
+
+    async def _wait_for_earlier_answers(self) -> None:
+        """A cancelled join and a place that is being left are answered before the next join."""
+        while self._asked is not None:
+            await self._asked.answered.wait()
+        if self.place is not None and self.place.leaving:
+            await self.place.wait_over()
+
+    async def wait_closed(self) -> ConnectionLost:
+        """Returns when the socket is closed, with the reason."""
+        await self._closed.wait()
+        return self.lost or ConnectionLost(NO_CLOSE_FRAME)
+
+    async def aclose(self) -> None:
+        """Sends what is still to send and closes the socket, within 0.5 s."""
+        self._outbox.close()
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._written.wait()
+
+    def _post(self, frame: frames.FromClient) -> None:
+        # Frames are written by one task, never by the caller: a cancelled write tears a frame.
+        # The queue is bounded by what can be unanswered: a join, a leave, and a place's inputs.
+        with suppress(trio.ClosedResourceError):
+            self._outbox.send_nowait(frames.encode(frame).decode())
+
+    # Tasks, run by open_connection.
+
+    async def write(self) -> None:
+        """Sends what is posted; closes the socket when this connection is closed."""
+        try:
+            async for text in self._to_send:
+                await self._socket.send_message(text)
+            await self._socket.aclose()
+        except ConnectionClosed:
+            pass  # the reader knows why
+        finally:
+            self._written.set()
+
+    async def read(self) -> ConnectionLost:
+        """Takes frames until the socket is lost; returns why."""
+        try:
+            while True:
+                frame = await _next_frame(self._socket)
+                if frame is not None:
+                    self._take(frame)
+                    if self.place is not None:
+                        await self.place.wait_read()
+        except ConnectionClosed as closed:
+            return _lost(closed)
+        except trio.TooSlowError:
+            return ConnectionLost(NO_CLOSE_FRAME, f"nothing heard for {SILENCE_SECONDS:g} s")
+        except BadFrame as bad:
+            return ConnectionLost(PROTOCOL_ERROR, f"a frame that cannot be read: {bad}")
+
+    def lose(self, lost: ConnectionLost) -> None:
+        """The socket is gone: tells everybody who waits for something from it."""
+        self.state, self.lost = State.CLOSED, lost
+        self._closed.set()
+        self._outbox.close()
+        if self.place is not None:
+            self.place.lose(lost)
+        self._answer()
+
+    def _take(self, frame: frames.FromServer) -> None:
+        match frame:
+            case frames.Joined():
+                self._on_joined(frame)
+            case frames.Error(n=int()):
+                self._to_place(frame)
+            case frames.Error():
+                self._on_error(frame)
+            case frames.Draining():
+                self.draining = frame
+            case frames.Move():
+                self.move, self.state = frame, State.MOVING
+            case _:
+                self._to_place(frame)
+
+    def _on_joined(self, frame: frames.Joined) -> None:
+        self._post(frames.Got(frame.seq))
+        asked = self._asked
+        if asked is None:
+            self._to_place(frame)
+            return
+        self.place = asked.place = Place(frame, self._post)
+        if asked.given_up:
+            self.place.leave_soon()
+        self._answer()
+
+    def _on_error(self, frame: frames.Error) -> None:
+        if self._asked is None:
+            self.errors.append(frame)
+            return
+        self._asked.refusal = JoinRefused(frame.code, frame.message, retry=frame.retry)
+        self._answer()
+
+    def _answer(self) -> None:
+        if self._asked is not None:
+            self._asked.answered.set()
+            self._asked = None
+
+    def _to_place(self, frame: frames.FromServer) -> None:
+        if self.place is not None and self.place.ended is None:
+            self.place.take(frame)
+
+
+@asynccontextmanager
+async def open_connection(
+    urls: str | Iterable[str],
+    *,
+    connect_seconds: float = 5.0,
+    open_stream: OpenStream = open_tcp,
+) -> AsyncIterator[Connection]:
+    """Opens a socket to the first of ``urls`` that will have us; closes it at the end (≤ 0.5 s).
+
+    ``connect_seconds`` bounds each attempt, the server's ``hello`` included; ``open_stream`` opens
+    the transport. Raises :class:`ConnectFailed` when none worked, with each one's reason, and
+    :class:`rooms.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
+    raises where it is used: in ``join``, in ``say``, and from a place's messages.
+    """
+    urls = [urls] if isinstance(urls, str) else list(urls)
+    for url in urls:
+        parse(url)
+    with lone_error():
+        async with trio.open_nursery() as nursery:
+            connection = await _first_that_answers(nursery, urls, connect_seconds, open_stream)
+            try:
+                yield connection
+            finally:
+                with trio.CancelScope(shield=True):  # aclose() has a time limit of its own
+                    await connection.aclose()
+                nursery.cancel_scope.cancel()
+
+
+async def _first_that_answers(
+    nursery: trio.Nursery, urls: list[str], connect_seconds: float, open_stream: OpenStream
+) -> Connection:
+    failures = []
+    for url in urls:
+        try:
+            connection: Connection = await nursery.start(_serve, url, connect_seconds, open_stream)
+        except ConnectFailed as error:
+            failures.append(error)
+        else:
+            return connection
+    raise ConnectFailed("; ".join(map(str, failures)) or "there is no URL to connect to")
+
+
+async def _serve(
+    url: str,
+    connect_seconds: float,
+    open_stream: OpenStream,
+    *,
+    task_status: trio.TaskStatus[Connection],
+) -> None:
+    """One socket from its opening to its end; after the start it raises nothing."""
+    connection: Connection | None = None
+    try:
+        async with _socket(url, connect_seconds, open_stream) as (socket, hello, nursery):
+            connection = Connection(url, hello, socket)
+            nursery.start_soon(connection.write)
+            task_status.started(connection)
+            connection.lose(await connection.read())
+            await connection.aclose()
+    except (OSError, trio.TooSlowError, HandshakeError, ConnectionClosed, BadFrame) as error:
+        if connection is None:
+            raise ConnectFailed(f"{url}: {why(error)}") from error
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, why(error)))
+    except Exception as error:  # the library's reader task can raise: the border of one socket
+        if connection is None:
+            raise
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, repr(error)))
+    finally:
+        if connection is not None and connection.lost is None:
+            connection.lose(ConnectionLost(NO_CLOSE_FRAME, "closed without an answer"))
+
+
+@asynccontextmanager
+async def _socket(
+    url: str, connect_seconds: float, open_stream: OpenStream
+) -> AsyncIterator[tuple[WebSocketConnection, frames.Hello, trio.Nursery]]:
+    """A WebSocket that has said ``hello``, and the nursery that its tasks run in."""
+    stream: trio.abc.Stream | None = None
+    try:
+        with lone_error():
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(connect_seconds):
+                    stream = await open_stream(url)
+                    socket = await handshake(nursery, stream, url)
+                    hello = await _hello(socket, url)
+                yield socket, hello, nursery
+                nursery.cancel_scope.cancel()
+    finally:
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
+
+
+async def _hello(socket: WebSocketConnection, url: str) -> frames.Hello:
+    frame = await _next_frame(socket)
+    if not isinstance(frame, frames.Hello):
+        raise ConnectFailed(f"{url}: the server's first frame is no hello")
+    if frame.v != 1:
+        raise ConnectFailed(f"{url}: the server speaks version {frame.v}, and we speak 1")
+    return frame
+
+
+async def _next_frame(socket: WebSocketConnection) -> frames.FromServer | None:
+    """The next frame, or None for a type that we don't know. TooSlowError after 25 s."""
+    with trio.fail_after(SILENCE_SECONDS):
+        text = await socket.get_message()
+    return frames.decode_server(text)
+
+
+def _lost(closed: ConnectionClosed) -> ConnectionLost:
+    if closed.reason is None:
+        return ConnectionLost(NO_CLOSE_FRAME)
+    return ConnectionLost(closed.reason.code, closed.reason.reason or "")

@@ -1,0 +1,107 @@
+"""From a URL to a WebSocket: the transport, the opening handshake, and what can go wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
+
+from rooms.errors import BadAddress, ConnectFailed
+from rooms.wire.frames import SUBPROTOCOL
+
+__all__ = ["OpenStream", "handshake", "open_tcp", "parse", "why"]
+
+OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
+"""Opens the transport to a ``ws://`` or ``wss://`` URL; may raise ``OSError``."""
+
+MESSAGE_CHARACTERS_MAX = 2 * 1024 * 1024
+RECEIVE_BYTES = 64 * 1024
+
+
+def parse(url: str) -> SplitResult:
+    """The parts of a WebSocket URL; raises :class:`BadAddress` for anything else."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is what checks it
+    except ValueError as error:
+        raise BadAddress(f"{url!r} is not a URL: {error}") from error
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+        raise BadAddress(f"{url!r} is not a WebSocket URL; it looks like ws://HOST:PORT/")
+    return parts
+
+
+async def open_tcp(url: str) -> trio.abc.Stream:
+    """TCP for ``ws://``, TLS with the system's certificates for ``wss://``."""
+    parts = parse(url)
+    host = parts.hostname or ""
+    if parts.scheme == "wss":
+        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443, https_compatible=True)
+    return await trio.open_tcp_stream(host, parts.port or 80)
+
+
+class _Watched(trio.abc.Stream):
+    """A stream that tells when it is over.
+
+    trio_websocket's opening handshake does not notice a peer that closes TCP, which is just what
+    a node does that leaves; so it would wait out its whole time limit.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, on_over: Callable[[], None]) -> None:
+        self._stream = stream
+        self._on_over = on_over
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._on_over()
+            raise
+        if not data:
+            self._on_over()
+        return data
+
+    async def aclose(self) -> None:
+        self._on_over()
+        await self._stream.aclose()
+
+
+async def handshake(
+    nursery: trio.Nursery, stream: trio.abc.Stream, url: str
+) -> WebSocketConnection:
+    """The opening handshake over ``stream``; its reader task then runs in ``nursery``.
+
+    Raises :class:`ConnectFailed` if the peer closes instead. A refusal (an HTTP status other
+    than 101) surfaces as trio_websocket's ``ConnectionRejected`` from ``nursery``. Has no time
+    limit of its own; may be cancelled.
+    """
+    parts = parse(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    with trio.CancelScope() as opening:
+        return await wrap_client_stream(
+            nursery,
+            _Watched(stream, opening.cancel),  # type: ignore[arg-type]  # it takes any stream
+            parts.netloc.rpartition("@")[2],
+            target,
+            subprotocols=[SUBPROTOCOL],
+            max_message_size=MESSAGE_CHARACTERS_MAX,
+            receive_buffer_size=RECEIVE_BYTES,
+        )
+    raise ConnectFailed(f"{url}: the server closed the connection during the handshake")
+
+
+def why(error: Exception) -> str:
+    """A failure to connect, in words."""
+    if isinstance(error, ConnectionRejected):
+        return f"the server answered {error.status_code}"
+    if isinstance(error, trio.TooSlowError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,69 @@
+"""Which open room of a kind the next player gets.
+
+* A room that has not started comes before one that has: its players wait for more.
+* Then the fullest, then the oldest: matches fill up one after the other.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rooms.ids import KindName, RoomId
+
+__all__ = ["Lobby"]
+
+
+class _Rank(NamedTuple):
+    started: bool
+    free: int
+
+
+class _Spot(NamedTuple):
+    kind: KindName
+    rank: _Rank
+    age: int
+
+
+class Lobby:
+    """The open rooms of one node, by kind; a room without a free seat is not remembered at all.
+
+    A choice costs a look at each number of free seats that occurs (at most a kind's seats), a
+    change a binary search; neither grows with the number of rooms.
+    """
+
+    def __init__(self, kinds: Iterable[KindName]) -> None:
+        self._queues: dict[KindName, dict[_Rank, list[tuple[int, RoomId]]]] = {
+            kind: {} for kind in kinds
+        }
+        self._seats: dict[KindName, int] = dict.fromkeys(self._queues, 0)
+        self._spots: dict[RoomId, _Spot] = {}
+
+    def choose(self, kind: KindName) -> RoomId | None:
+        """The room for the next player of ``kind``, or None if none has a free seat."""
+        queues = self._queues[kind]
+        return queues[min(queues)][0][1] if queues else None
+
+    def seats(self) -> dict[KindName, int]:
+        """Free seats in open rooms, for every kind, 0 included."""
+        return dict(self._seats)
+
+    def put(self, room: RoomId, kind: KindName, *, age: int, free: int, started: bool) -> None:
+        """The room has ``free`` seats now. Of two rooms, the older has the lower ``age``."""
+        self.remove(room)
+        if free:
+            spot = self._spots[room] = _Spot(kind, _Rank(started, free), age)
+            bisect.insort(self._queues[kind].setdefault(spot.rank, []), (age, room))
+            self._seats[kind] += free
+
+    def remove(self, room: RoomId) -> None:
+        """The room is full, locked or over; nothing if it was not open."""
+        spot = self._spots.pop(room, None)
+        if spot is None:
+            return
+        queue = self._queues[spot.kind][spot.rank]
+        del queue[bisect.bisect_left(queue, (spot.age, room))]
+        if not queue:
+            del self._queues[spot.kind][spot.rank]
+        self._seats[spot.kind] -= spot.rank.free

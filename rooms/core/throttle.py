@@ -1,0 +1,27 @@
+"""A token bucket: so many at once, and so many a second for ever."""
+
+from __future__ import annotations
+
+__all__ = ["Bucket"]
+
+
+class Bucket:
+    """Holds up to ``burst`` tokens, starts full, and gains ``per_second``."""
+
+    __slots__ = ("_at", "_left", "burst", "per_second")
+
+    def __init__(self, burst: float, per_second: float, now: float) -> None:
+        self.burst = burst
+        self.per_second = per_second
+        self._left = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Takes one token if there is one; ``now`` (seconds) must not run backwards."""
+        left = min(self.burst, self._left + (now - self._at) * self.per_second)
+        self._at = now
+        if left < 1:
+            self._left = left
+            return False
+        self._left = left - 1
+        return True

@@ -1,0 +1,197 @@
+"""One node as a child process: started, listened to, signalled, and outlived."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+
+import rooms
+from rooms.runtime.signals import LIFELINE
+
+__all__ = ["Child", "DrainFinished", "NodeReady", "python"]
+
+LAST_WORDS = 20
+LINE_BYTES_MAX = 64 * 1024
+KILL_SECONDS = 2.0
+DRAIN_PIPE_SECONDS = 0.5
+
+
+class NodeReady(msgspec.Struct, frozen=True):
+    """The event ``node.ready``: where the node really listens."""
+
+    name: str
+    listen: str
+    admin: str
+
+
+class DrainFinished(msgspec.Struct, frozen=True):
+    """The event ``drain.finished``: what became of rooms and clients."""
+
+    rooms_finished: int = 0
+    rooms_regrouped: int = 0
+    rooms_abandoned: int = 0
+    rooms_handed_off: int = 0
+    rooms_cut: int = 0
+    clients_finished: int = 0
+    clients_moved: int = 0
+    clients_cut: int = 0
+    seconds: float = 0.0
+
+
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+
+
+class Child:
+    """A node's process. It speaks JSON lines on stderr; the last 20 lines are kept.
+
+    It runs in a session of its own, since a terminal's Ctrl-C would else be its second signal,
+    and hangs on a pipe whose other end closes when we die (``LASTCALL_LIFELINE``).
+    """
+
+    def __init__(self, name: str, tier: str, command: Sequence[str], fds: Sequence[int] = ()):
+        self.name = name
+        self.tier = tier
+        self.ready: NodeReady | None = None
+        self.finished: DrainFinished | None = None
+        self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self.exit_code: int | None = None
+        """Negative: the number of the signal that killed it."""
+        self.became_ready = trio.Event()
+        """Set at ``node.ready``, and also at the end of a process that never was."""
+        self.ended = trio.Event()
+        self._command = command
+        self._fds = fds
+        self._process: trio.Process | None = None
+
+    async def run(self) -> None:
+        """Runs the process to its end. Cancelled, it kills the process and waits for it."""
+        ours, theirs = os.pipe()
+        try:
+            self._process = await self._start(ours)
+        except BaseException:
+            os.close(theirs)
+            raise
+        finally:
+            os.close(ours)
+        try:
+            await self._listen_until_the_end(self._process)
+        finally:
+            os.close(theirs)
+            await self._bury(self._process)
+
+    async def _start(self, lifeline: int) -> trio.Process:
+        return await trio.lowlevel.open_process(
+            list(self._command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[lifeline, *self._fds],
+            start_new_session=True,
+            env=_environment(lifeline),
+        )
+
+    async def _listen_until_the_end(self, process: trio.Process) -> None:
+        assert process.stderr is not None  # noqa: S101 - it was started with a pipe
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, process.stderr)
+            await process.wait()
+            # What it said last may still be in the pipe; a grandchild may hold it open for ever.
+            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_PIPE_SECONDS
+
+    async def _bury(self, process: trio.Process) -> None:
+        if process.returncode is None:
+            process.kill()
+            with trio.move_on_after(KILL_SECONDS, shield=True):
+                await process.wait()
+        if process.stderr is not None:
+            await trio.aclose_forcefully(process.stderr)
+        self.exit_code = process.returncode
+        self.became_ready.set()
+        self.ended.set()
+
+    async def _read(self, stderr: trio.abc.ReceiveStream) -> None:
+        rest = b""
+        async for chunk in stderr:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._on_line(line)
+            if len(rest) > LINE_BYTES_MAX:
+                self._on_line(rest)
+                rest = b""
+        if rest:
+            self._on_line(rest)
+
+    def _on_line(self, line: bytes) -> None:
+        self.last_words.append(line[:LINE_BYTES_MAX].decode(errors="replace").rstrip())
+        try:
+            match msgspec.json.decode(line, type=_Event).event:
+                case "node.ready":
+                    self.ready = msgspec.json.decode(line, type=NodeReady)
+                    self.became_ready.set()
+                case "drain.finished":
+                    self.finished = msgspec.json.decode(line, type=DrainFinished)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # a traceback, or a line of another form: it is kept as last words
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, if the process still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Ends the process without asking it."""
+        self.send(signal.SIGKILL)
+
+    def how_it_ended(self) -> str:
+        """Name and exit code or signal, in words."""
+        code = self.exit_code
+        if code is None:
+            return f"{self.name} runs"
+        if code < 0:
+            return f"{self.name} was killed by {signal.Signals(-code).name}"
+        return f"{self.name} ended with exit code {code}"
+
+    def last_words_text(self) -> str:
+        """The last lines that it said, indented, or a word that there are none."""
+        lines = [_plain(line) for line in self.last_words]
+        return "\n".join(f"    {line}" for line in lines) or "    (it said nothing)"
+
+
+def _plain(line: str) -> str:
+    """A JSON event as text: tracebacks in it become readable lines."""
+    try:
+        event = msgspec.json.decode(line, type=dict[str, object])
+    except msgspec.DecodeError:
+        return line
+    traceback = str(event.pop("traceback", "")).rstrip()
+    text = " ".join(f"{key}={value}" for key, value in event.items() if key not in {"at", "node"})
+    return "\n    ".join([text, *traceback.splitlines()])
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs ``module`` with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _environment(lifeline: int) -> dict[str, str]:
+    """Ours, with a path on which a child finds ``rooms``, ``api`` and ``game`` as we did.
+
+    Without our options: ``LASTCALL_GAMES`` is a number here and a list of addresses there.
+    """
+    home = str(Path(rooms.__file__).resolve().parent.parent)
+    path = os.environ.get("PYTHONPATH")
+    inherited = {key: os.environ[key] for key in os.environ if not key.startswith("LASTCALL_")}
+    return {
+        **inherited,
+        LIFELINE: str(lifeline),
+        "PYTHONPATH": os.pathsep.join([home, path] if path else [home]),
+    }

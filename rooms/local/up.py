@@ -1,0 +1,156 @@
+"""``lastcall up``: a whole cluster on this machine, with bots that play on it.
+
+::
+
+    start all nodes → ready → bots play → stop asked → bots finish → nodes drain → summary
+
+The first Ctrl-C, SIGTERM or the end of ``seconds`` asks for the stop; a second one cuts.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import trio
+from rich.console import Console
+
+from rooms.client.lone_error import lone_error
+from rooms.local.bots import Bots
+from rooms.local.child import Child, python
+from rooms.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
+from rooms.local.ledger import Ledger
+from rooms.local.summary import exit_code, summary
+from rooms.local.table import Screen
+from rooms.reasons import ExitCode
+
+__all__ = ["Up", "up"]
+
+
+async def up(plan: Plan, *, bots: int, seconds: float | None, console: Console) -> ExitCode:
+    """Runs the cluster of ``plan`` until it is told to stop; returns the exit code.
+
+    Raises :class:`rooms.errors.UsageError` and :class:`rooms.errors.ClusterFailed` when the
+    cluster does not come up. To be called in the main thread: it takes SIGINT and SIGTERM.
+    """
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        return await Up(plan, bots=bots, seconds=seconds, console=console).run(signals)
+
+
+class Up:
+    """One run of a cluster, from its start to its summary."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        bots: int,
+        seconds: float | None,
+        console: Console,
+        start: NodeCommand = python,
+    ) -> None:
+        self._plan = plan
+        self._seconds = math.inf if seconds is None else seconds
+        self._start = start
+        self._began = trio.current_time()
+        self._stop = trio.Event()
+        self._cut = trio.Event()
+        self._bots_done = trio.Event()
+        self._dead: list[Child] = []
+        self._count = bots
+        self._ledger = Ledger(trio.current_time)
+        self._screen = Screen(self._ledger, lambda: trio.current_time() - self._began, console)
+
+    async def run(self, signals: AsyncIterator[int]) -> ExitCode:
+        """The whole life; each item of ``signals`` is a request to stop."""
+        code = ExitCode.CRASHED
+        with lone_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, signals)
+                code = await self._live()
+                nursery.cancel_scope.cancel()
+        return code
+
+    async def _listen(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            if self._stop.is_set():
+                self._cut.set()
+            else:
+                self._stop.set()
+
+    async def _live(self) -> ExitCode:
+        async with self._open_cluster() as cluster:
+            if await _unless(self._stop, cluster.wait_ready):
+                self._screen.say(f"{_names(cluster.children)} are ready: {cluster.url}")
+                await self._serve(cluster)
+            else:
+                await self._drain(cluster)
+        ledger = self._ledger if self._count else None
+        self._screen.say(summary(cluster.children, ledger))
+        code = exit_code(cluster.children, ledger)
+        return ExitCode.CRASHED if self._dead else code
+
+    def _open_cluster(self) -> AbstractAsyncContextManager[LocalCluster]:
+        return open_cluster(self._plan, self._on_death, start=self._start)
+
+    def _on_death(self, child: Child) -> None:
+        self._dead.append(child)
+        self._screen.say(f"{child.how_it_ended()}. Its last words:\n{child.last_words_text()}")
+        nodes = {"api": self._plan.apis, "game": self._plan.games}[child.tier]
+        if nodes == sum(dead.tier == child.tier for dead in self._dead):
+            self._screen.say(f"No {child.tier} node is left: the others are drained.")
+            self._stop.set()
+
+    async def _serve(self, cluster: LocalCluster) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._screen.show, cluster.children)
+            bots = Bots([cluster.url], self._count, self._ledger, random.Random())  # noqa: S311
+            nursery.start_soon(self._play, bots)
+            with trio.move_on_after(self._seconds):
+                await self._stop.wait()
+            self._stop.set()  # also after --seconds: the next signal is the second
+            bots.stop()
+            await self._let_bots_finish()
+            self._ledger.close()
+            await self._drain(cluster)
+            nursery.cancel_scope.cancel()
+
+    async def _play(self, bots: Bots) -> None:
+        await bots.run()
+        self._bots_done.set()
+
+    async def _let_bots_finish(self) -> None:
+        self._screen.say("Stopping: the bots finish their matches, then all nodes drain.")
+        with trio.move_on_after(self._plan.drain.grace_seconds):
+            await _unless(self._cut, self._bots_done.wait)
+
+    async def _drain(self, cluster: LocalCluster) -> None:
+        cluster.stop()
+        if not await _unless(self._cut, cluster.wait_ended):
+            self._screen.say("Once more: what still runs is cut.")
+            cluster.hurry()
+            await cluster.wait_ended()
+
+
+async def _unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
+    """Runs ``work``, cancelled once ``event`` is set; whether it came to its end."""
+    ended = False
+    with lone_error():
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(cancel)
+            await work()
+            ended = True
+            nursery.cancel_scope.cancel()
+    return ended
+
+
+def _names(children: tuple[Child, ...]) -> str:
+    return ", ".join(child.name for child in children)

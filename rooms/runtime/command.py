@@ -1,0 +1,166 @@
+"""How a command gets its options and how it ends.
+
+Each option is a flag, an environment variable (``LASTCALL_GRACE=60``) and a key of an optional
+TOML file; flags win over environment over file. Whatever is wrong with them, here or later in the
+command, becomes one line on stderr, ``Error: …``, and exit code 2.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import click
+from click.core import ParameterSource
+
+from rooms.errors import UsageError
+from rooms.reasons import ExitCode
+
+__all__ = ["Command", "Decorator", "Parsed", "config_option", "epilog", "gathered", "run_command"]
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+CONFIG_FILE = "lastcall.config_file"
+"""Where a click context remembers the file that its defaults are from."""
+
+
+def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
+    """Runs ``command`` and exits with what it returns; ``None`` is 0.
+
+    Every :class:`UsageError`, also one out of a nursery, is one line on stderr and exit code 2.
+    """
+    try:
+        code = command.main(args, standalone_mode=False)
+    except click.ClickException as error:
+        _refuse(error.format_message().rstrip(".") + _source(error))
+    except click.Abort:
+        _refuse("interrupted")
+    except UsageError as error:
+        _refuse(str(error))
+    except BaseExceptionGroup as group:
+        first = _only_usage_error(group)
+        if first is None:
+            raise
+        _refuse(str(first))
+    sys.exit(0 if code is None else int(code))
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(ExitCode.USAGE)
+
+
+def _only_usage_error(group: BaseExceptionGroup[BaseException]) -> UsageError | None:
+    if group.split(UsageError)[1] is not None:
+        return None
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return cast("UsageError", first)
+
+
+def _source(error: click.ClickException) -> str:
+    """Where a bad value is from, if not from the command line."""
+    if not isinstance(error, click.BadParameter) or error.param is None or error.ctx is None:
+        return ""
+    match error.ctx.get_parameter_source(error.param.name or ""):
+        case ParameterSource.ENVIRONMENT:
+            return f" (from the environment: {error.param.envvar})"
+        case ParameterSource.DEFAULT_MAP:
+            return f" (from {error.ctx.meta.get(CONFIG_FILE)})"
+    return ""
+
+
+def epilog(*examples: str) -> str:
+    """The end of a command's ``--help``: examples, and the other two ways to set an option."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    return (
+        f"\b\nExamples:\n{lines}\n\n"
+        "Each option is also an environment variable (--lame-duck: LASTCALL_LAME_DUCK) and a key "
+        "of the --config file (lame-duck = 5). Flags win over environment over file."
+    )
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
+    """An option's text, read by one of our parsers; its complaint is the option's."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """The parsed value; click fails with our message otherwise."""
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option(flag: str, **settings: Any) -> Decorator:
+    variable = "LASTCALL_" + flag.removeprefix("--").replace("-", "_").upper()
+    return click.option(flag, envvar=variable, **({"show_default": True} | settings))
+
+
+def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> Decorator:
+    """Adds ``options``, and gives the command what ``build`` makes of them as ``into``."""
+    names = [flag.removeprefix("--").replace("-", "_") for flag in options]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def gather(**values: Any) -> Any:
+            values[into] = build(**{name: values.pop(name) for name in names})
+            return command(**values)
+
+        decorated: Command = gather
+        for flag, settings in reversed(options.items()):
+            decorated = _option(flag, **settings)(decorated)
+        return decorated
+
+    return decorate
+
+
+def config_option(command: Command) -> Command:
+    """``--config FILE``: a TOML file whose keys are the command's options."""
+    return _option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,  # read before the options that it gives defaults to
+        expose_value=False,
+        callback=_use_config,
+        help="A TOML file with options, such as: grace = 60",
+    )(command)
+
+
+def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -> None:
+    if file is not None:
+        known = {str(param.name) for param in ctx.command.params} - {"config"}
+        ctx.default_map = _read_config(Path(file), known)
+        ctx.meta[CONFIG_FILE] = file
+
+
+def _read_config(file: Path, known: set[str]) -> dict[str, str]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"--config {file} is no TOML: {error}") from error
+    values: dict[str, str] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            options = ", ".join(sorted(one.replace("_", "-") for one in known))
+            raise UsageError(f"{file}: {key!r} is no option of this command; they are {options}")
+        if name in values:
+            raise UsageError(f"{file}: {key!r} is there twice, with a dash and an underscore")
+        if isinstance(value, dict):
+            raise UsageError(f"{file}: {key!r} is a table; it takes one value")
+        values[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return values

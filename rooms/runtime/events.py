@@ -1,0 +1,176 @@
+"""What a process says: one renderer for its own events and everybody's log lines.
+
+``log = structlog.get_logger()`` at the top of a file, and ``log.info("drain.started", seconds=25)``
+in it. With ``json`` each line on stderr is one object with ``at``, ``level``, ``event`` and
+``node``; with ``console`` it is for eyes. Lines of the standard library's logging, warnings and
+uncaught exceptions come out the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+__all__ = ["LogFormat", "configure", "overrun_words", "write_to_stderr"]
+
+LogFormat = Literal["console", "json"]
+
+Write = Callable[[bytes], object]
+
+
+def configure(log_format: LogFormat, *, node: str = "", write: Write | None = None) -> None:
+    """Sets the process's logging up; may be called again when more is known.
+
+    ``node`` is bound to each line unless empty. ``write`` takes one whole line, its newline
+    included; what it raises is swallowed, since a node must not end for want of a reader.
+    """
+    write = write_to_stderr if write is None else write
+    structlog.configure(
+        processors=_processors(log_format, node),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_names: _Lines(write),
+        cache_logger_on_first_use=False,  # a cached logger would keep the renderer of before
+    )
+    logging.basicConfig(handlers=[_StandardLogging()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _on_crash
+    threading.excepthook = _on_thread_crash
+
+
+def write_to_stderr(line: bytes) -> None:
+    """Writes to the descriptor itself, past ``sys.stderr``.
+
+    A line that a broken pipe refused would stay in that object's buffer, and the interpreter,
+    failing to flush it at the end, would turn the exit code into 120.
+    """
+    while line:
+        line = line[os.write(2, line) :]
+
+
+def overrun_words(log_format: LogFormat, node: str) -> Callable[[float], str] | None:
+    """The watchdog's last line in this format, for ``StopRequests.arm``; ``None``: its own.
+
+    It does without structlog: the thread that writes it must not wait for a lock.
+    """
+    return partial(_overrun_json, node) if log_format == "json" else None
+
+
+def _overrun_json(node: str, grace_seconds: float) -> str:
+    line = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "level": "critical",
+        "event": "drain.overrun",
+        "node": node,
+        "grace_seconds": grace_seconds,
+        "message": "the grace is over and something blocks the loop: the process ends with code 3",
+    }
+    return json.dumps(line)
+
+
+class _Lines:
+    """The end of the chain: takes rendered lines, whatever their level."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._write(line.encode(errors="backslashreplace") + b"\n")
+
+    debug = info = warning = warn = error = exception = critical = fatal = msg
+
+
+class _StandardLogging(logging.Handler):
+    """Hands the standard library's records over to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                _known_level(record.levelno),
+                record.getMessage(),
+                logger=record.name,
+                exc_info=record.exc_info,
+            )
+        except Exception:  # noqa: BLE001 (a log line with wrong arguments is no reason to fail)
+            self.handleError(record)
+
+
+def _known_level(level: int) -> int:
+    return max(min(level // 10 * 10, logging.CRITICAL), logging.DEBUG)
+
+
+def _processors(log_format: LogFormat, node: str) -> list[Processor]:
+    chain: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        partial(_stamp, node),
+    ]
+    if log_format == "json":
+        return [*chain, structlog.processors.StackInfoRenderer(), _traceback_text, _as_json]
+    console = structlog.dev.ConsoleRenderer(
+        colors=os.isatty(2),
+        timestamp_key="at",
+        exception_formatter=structlog.dev.plain_traceback,
+        pad_event_to=24,
+    )
+    return [*chain, structlog.processors.StackInfoRenderer(), console]
+
+
+def _stamp(node: str, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    now = time.time()
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    head = {"at": f"{seconds}.{int(now * 1000) % 1000:03d}Z", "level": event.pop("level")}
+    head["event"] = event.pop("event")
+    return {**head, "node": node, **event} if node else {**head, **event}
+
+
+def _traceback_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    wanted = event.pop("exc_info", None)
+    if isinstance(wanted, BaseException):
+        error: BaseException | None = wanted
+    elif isinstance(wanted, tuple):
+        error = wanted[1]
+    else:
+        error = sys.exc_info()[1] if wanted else None
+    if error is not None:
+        event["traceback"] = "".join(traceback.format_exception(error))
+    return event
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        # Odd keys, halves of surrogate pairs, numbers over 64 bits: said as text rather than lost.
+        return json.dumps({str(key): repr(value) for key, value in event.items()})
+
+
+def _on_crash(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    if not issubclass(kind, Exception):  # Ctrl-C before the handler: the interpreter says it best
+        sys.__excepthook__(kind, error, where)
+        return
+    info: ExcInfo = (kind, error, where)
+    structlog.get_logger().critical("process.crashed", error=repr(error), exc_info=info)
+
+
+def _on_thread_crash(args: threading.ExceptHookArgs) -> None:
+    structlog.get_logger().error(
+        "thread.crashed",
+        thread=args.thread.name if args.thread else "",
+        error=repr(args.exc_value),
+        exc_info=args.exc_value,
+    )

@@ -1,0 +1,104 @@
+"""What waits to be seen by a room: one queue, one reader, bounded.
+
+Inputs are refused when ``limit`` events wait: the sender is held back and called when half of
+them are read. Players' coming and going, and the drain's notice, always fit; so that they cannot
+grow, a player who came and went while the queue was full leaves no trace in it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+from rooms.author import Event, Joined, Left, Said
+
+__all__ = ["AT_ONCE", "Inbox"]
+
+AT_ONCE = 64
+"""How many events a room may take before it lets other tasks run."""
+
+
+class Inbox:
+    """The events of one room, in order.
+
+    ``on_room`` is called, by the reader's task, when the queue has fallen to half of ``limit``
+    after having refused an input. Holds at most ``2 * limit + 2 * seats + 1`` events.
+    """
+
+    __slots__ = ("_limit", "_on_room", "_queue", "_reader", "_refused", "_taken")
+
+    def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
+        self._limit = limit
+        self._on_room = on_room
+        self._queue: deque[Event] = deque()
+        self._reader: trio.lowlevel.Task | None = None
+        self._refused = False
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def has_room(self) -> bool:
+        """Whether an input fits. If not, that is a refusal, after which ``on_room`` is owed."""
+        if len(self._queue) < self._limit:
+            return True
+        self._refused = True
+        return False
+
+    def put(self, event: Said) -> bool:
+        """Takes an input; False if it does not fit, which is a refusal too."""
+        if not self.has_room():
+            return False
+        self._append(event)
+        return True
+
+    def put_control(self, event: Event) -> None:
+        """Takes any other event; it always fits."""
+        if isinstance(event, Left) and len(self._queue) >= self._limit and self._unseen(event):
+            self._queue.remove(Joined(event.player))
+        else:
+            self._append(event)
+
+    async def next(self) -> Event:
+        """The next event. Checkpoints when it waits, and before every 64th without waiting.
+
+        When cancelled, no event is lost. One task at a time may wait here: another one gets
+        :class:`trio.BusyResourceError`.
+        """
+        queue = self._queue
+        if queue and self._taken < AT_ONCE:
+            self._taken += 1
+        else:
+            await self._wait()
+        event = queue.popleft()
+        if self._refused and len(queue) <= self._limit // 2:
+            self._refused = False
+            self._on_room()
+        return event
+
+    async def _wait(self) -> None:
+        if self._reader is not None:
+            raise trio.BusyResourceError("another task of this room waits for its events already")
+        if self._queue:
+            await trio.lowlevel.checkpoint()
+        while not self._queue:  # again, if another task of the room has taken it meanwhile
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+        self._taken = 1
+
+    def _give_up(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _append(self, event: Event) -> None:
+        self._queue.append(event)
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
+
+    def _unseen(self, left: Left) -> bool:
+        """Whether the room knows nothing of a player who leaves, and he has said nothing."""
+        of_player = [e for e in self._queue if getattr(e, "player", None) == left.player]
+        return of_player == [Joined(left.player)]

@@ -1,0 +1,132 @@
+"""A node as a process: signals, clock, admin port and exit code around its tier."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from rooms.core.lifecycle import Phase
+from rooms.errors import UsageError
+from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
+from rooms.runtime import events
+from rooms.runtime.admin import AdminPort, Status
+from rooms.runtime.drain import Drain, Tier
+from rooms.runtime.metrics import Figures, node_registry
+from rooms.runtime.options import NodeOptions
+from rooms.runtime.signals import StopRequests
+
+__all__ = ["Node", "run_node"]
+
+log = structlog.get_logger()
+
+YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 20, 100
+"""A full collection takes 60 ms at 3 000 connections: what is there at the start is frozen, and the
+rest is looked through seldom."""
+
+
+class Node(Tier, Protocol):
+    """A tier with what the admin port shows of it."""
+
+    tier: str
+
+    @property
+    def listen(self) -> str:
+        """Where it listens, with the real port; only once started."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it could serve now, apart from its phase."""
+
+    def figures(self) -> Figures:
+        """For ``/metrics`` and ``/status``."""
+
+
+class _View:
+    """What the admin port sees."""
+
+    def __init__(self, options: NodeOptions, drain: Drain, node: Node) -> None:
+        self._options = options
+        self._drain = drain
+        self._node = node
+
+    @property
+    def ready(self) -> bool:
+        return self._drain.phase is Phase.SERVING and self._node.ready
+
+    @property
+    def phase(self) -> str:
+        return self._drain.phase
+
+    def status(self) -> Status:
+        figures = self._node.figures()
+        left = self._drain.seconds_left
+        return Status(
+            name=self._options.name,
+            tier=self._node.tier,
+            version=self._options.version,
+            phase=self._drain.phase,
+            rooms=figures.rooms,
+            clients=figures.clients,
+            seconds_left=None if left is None else round(left, 3),
+            why=tuple(self._node.why()),
+        )
+
+
+def run_node(
+    make: Callable[[Drain], Node], options: NodeOptions, policy: DrainPolicy, stops: StopRequests
+) -> ExitCode:
+    """Runs a node to its end and returns how it ended.
+
+    Raises :class:`UsageError` for what the operator can mend. ``stops`` stays armed: whatever
+    holds the process up after this, it is gone at the end of grace.
+    """
+    events.configure(options.log_format, node=options.name)
+    stops.arm(policy.grace_seconds, words=events.overrun_words(options.log_format, options.name))
+    try:
+        return trio.run(_live, make, options, policy, stops)
+    except BaseException as error:
+        if _is_usage(error):
+            raise
+        log.critical("node.crashed", exc_info=error)
+        return ExitCode.CRASHED
+
+
+async def _live(
+    make: Callable[[Drain], Node], options: NodeOptions, policy: DrainPolicy, stops: StopRequests
+) -> ExitCode:
+    drain = Drain(policy, end_process=os._exit)
+    token = trio.lowlevel.current_trio_token()
+    stops.subscribe(lambda: token.run_sync_soon(drain.stop))
+    node = make(drain)
+    registry = node_registry(
+        node.figures,
+        name=options.name,
+        tier=node.tier,
+        version=options.version,
+        phases=tuple(Phase),
+    )
+    admin = await AdminPort.open(options.admin, _View(options, drain, node), registry)
+
+    def ready() -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
+        log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(admin.serve)
+        code = await drain.run(node, ready)
+        nursery.cancel_scope.cancel()
+    return code
+
+
+def _is_usage(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(UsageError)[1] is None
+    return isinstance(error, UsageError)

@@ -1,0 +1,49 @@
+"""A kind of room as a node serves it: with the decoders of what its clients send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from rooms.author import Kind
+from rooms.errors import BadFrame
+from rooms.reasons import ErrorCode
+
+__all__ = ["Served"]
+
+
+class Served:
+    """One kind. Raises ``TypeError`` for types of inputs or options that msgspec cannot decode."""
+
+    __slots__ = ("_decode_input", "_decode_options", "kind")
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._decode_input: Callable[[bytes], Any] = msgspec.json.Decoder(kind.inputs).decode
+        self._decode_options: Callable[[bytes], Any] = msgspec.json.Decoder(kind.options).decode
+
+    def read_input(self, body: bytes) -> Any:
+        """An input; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
+        try:
+            return self._decode_input(body)
+        except Exception as error:  # an author's types may raise anything
+            raise _refusal(error) from error
+
+    def read_options(self, body: bytes) -> Any:
+        """Options; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
+        try:
+            return self._decode_options(body)
+        except Exception as error:  # an author's types may raise anything
+            raise _refusal(error, "options: ") from error
+
+
+def _refusal(error: Exception, what: str = "") -> BadFrame:
+    """What the client may read of ``error``: nothing of the author's own code."""
+    reason = "not what the kind takes"
+    if isinstance(error, msgspec.MsgspecError):
+        reason = str(error)
+    elif isinstance(error, RecursionError):  # msgspec raises it for deep nesting
+        reason = "nested too deeply"
+    return BadFrame(ErrorCode.BAD_INPUT, what + reason)

@@ -1,0 +1,124 @@
+"""The bus suite's checks of requests and replies."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import trio
+import trio.testing
+
+from rooms.bus.base import Bus
+from rooms.testing.bus_checks import ANYWHERE, POLL_SECONDS, echo, expect, free_address, serving
+
+__all__ = ["CALL_CHECKS"]
+
+REQUESTS = 2_000
+
+
+async def check_requests_in_lockstep_are_answered_in_order(bus: Bus) -> None:
+    """2 000 requests, one after the other: each once, each with its own reply."""
+    seen: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        seen.append(request)
+        return echo(request)
+
+    sent = [b"%d" % number for number in range(REQUESTS)]
+    with (
+        closing(bus.respond(ANYWHERE)) as responder,
+        closing(bus.caller(responder.address)) as caller,
+    ):
+        async with serving(responder, answer):
+            for request in sent:
+                expect(await caller.call(request) == echo(request), "the reply of another call")
+    expect(seen == sent, "requests were lost, repeated or out of order")
+
+
+async def check_a_call_waits_for_a_responder_that_is_not_up_yet(bus: Bus) -> None:
+    """The request goes out when somebody binds the address."""
+    address = free_address(bus)
+    with closing(bus.caller(address)) as caller:
+        with trio.move_on_after(5 * POLL_SECONDS):
+            await caller.call(b"too early")
+            expect(holds=False, otherwise="somebody answers at a free address")
+        async with trio.open_nursery() as nursery:
+            replies: list[bytes] = []
+
+            async def ask() -> None:
+                replies.append(await caller.call(b"early"))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            with closing(bus.respond(address)) as responder:
+                await responder.serve(echo)
+    expect(replies == [b"re: early"], f"the replies are {replies}")
+
+
+async def check_a_call_is_answered_by_the_next_process_at_the_address(bus: Bus) -> None:
+    """A responder that goes away with a request in hand: the next one there gets it."""
+    with closing(bus.respond(ANYWHERE)) as first, closing(bus.caller(first.address)) as caller:
+        async with serving(first, echo):
+            await caller.call(b"hello")
+        replies: list[bytes] = []
+
+        async with trio.open_nursery() as nursery:
+
+            async def ask() -> None:
+                replies.append(await caller.call(b"whoever"))
+                replies.append(await caller.call(b"again"))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            first.close()
+            with closing(bus.respond(first.address)) as second:
+                await second.serve(lambda request: b"second: " + request)
+    expect(replies == [b"second: whoever", b"second: again"], f"the replies are {replies}")
+
+
+async def check_a_cancelled_call_leaves_the_caller_usable(bus: Bus) -> None:
+    """The late reply to an abandoned call is nobody's, whether it comes soon or later."""
+    with (
+        closing(bus.respond(ANYWHERE)) as responder,
+        closing(bus.caller(responder.address)) as caller,
+    ):
+        with trio.move_on_after(POLL_SECONDS):
+            await caller.call(b"nobody serves yet")
+        scope = trio.CancelScope()
+
+        def answer(request: bytes) -> bytes:
+            if request.startswith(b"drop"):
+                scope.cancel()
+            return echo(request)
+
+        async with serving(responder, answer):
+            for number in range(200):
+                with trio.CancelScope() as scope:
+                    await caller.call(b"drop %d" % number)
+                if number % 4 == 0:
+                    await trio.sleep(POLL_SECONDS)  # the late reply is here before the next call
+                reply = await caller.call(b"keep %d" % number)
+                expect(reply == b"re: keep %d" % number, f"call {number} got {reply!r}")
+
+
+async def check_a_caller_asks_one_thing_at_a_time(bus: Bus) -> None:
+    """A second call beside the first is a :class:`trio.BusyResourceError`."""
+    with closing(bus.caller(free_address(bus))) as caller:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller.call, b"first")
+            await trio.testing.wait_all_tasks_blocked()
+            try:
+                await caller.call(b"second")
+                expect(holds=False, otherwise="two calls at once")
+            except trio.BusyResourceError:
+                nursery.cancel_scope.cancel()
+
+
+CALL_CHECKS = (
+    check_requests_in_lockstep_are_answered_in_order,
+    check_a_call_waits_for_a_responder_that_is_not_up_yet,
+    check_a_call_is_answered_by_the_next_process_at_the_address,
+    check_a_cancelled_call_leaves_the_caller_usable,
+    check_a_caller_asks_one_thing_at_a_time,
+)

@@ -1,0 +1,214 @@
+"""A room on a table of its own, for its author's tests.
+
+::
+
+    async def test_the_middle_wins(autojump_clock):
+        async with play(tictactoe) as table:
+            ann, bob = table.join("ann"), table.join("bob")
+            table.say(ann, {"cell": 4})
+            assert await table.messages() == [...]
+            table.leave(bob)
+            assert (await table.ended())["winner"] == ann
+
+The room runs in a :class:`rooms.runtime.host.Host`, as in a node, and its messages pass through
+JSON. Under ``trio.testing.MockClock`` no time is lost; without it, time is real.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+import trio.testing
+
+from rooms.author import Kind
+from rooms.core.delivery import InputWindow
+from rooms.errors import BadFrame, JoinRefused
+from rooms.ids import LinkId, NodeName, PlayerId, RoomId
+from rooms.policy import RoomPolicy
+from rooms.reasons import EndReason
+from rooms.runtime.host import Host
+from rooms.runtime.live_room import LiveRoom
+from rooms.wire import nodes
+
+__all__ = ["Table", "play"]
+
+LINK = LinkId(1)
+NO_BOUND = 2**53
+
+
+@asynccontextmanager
+async def play(
+    kind: Kind, *, options: object = None, policy: RoomPolicy | None = None
+) -> AsyncIterator[Table]:
+    """A table at which one room of ``kind`` is played; it is opened by the first ``join``.
+
+    What still runs at the end is cut. A crash of the room that the test has not met yet is raised
+    then, if nothing else was.
+    """
+    failure: Exception | None = None
+    async with trio.open_nursery() as work:
+        table = Table(kind, {} if options is None else options, policy, work)
+        try:
+            yield table
+        except Exception as error:  # noqa: BLE001 - raised below, outside of any group
+            failure = error
+        table.host.cut()
+    if failure is not None:
+        raise failure
+    table.check()
+
+
+class _Chair:
+    """What the harness knows of one player."""
+
+    __slots__ = ("heard", "session", "window")
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        self.window = InputWindow(NO_BOUND, NO_BOUND)
+        self.heard: list[Any] = []
+
+
+class Table:
+    """One room, its players, and what they heard."""
+
+    def __init__(
+        self, kind: Kind, options: object, policy: RoomPolicy | None, work: trio.Nursery
+    ) -> None:
+        self.host = Host(
+            kinds={kind.name: kind},
+            node=NodeName("table"),
+            rng=random.Random(0),  # noqa: S311 - the same ids in each run; nobody to hide from
+            outbox=self._hear,
+            policy=policy,
+            on_end=self._ended,
+            on_crash=self._crashed,
+        )
+        self.host.serve(work)
+        self.room = RoomId("")
+        """The room's id; empty before the first join."""
+        self.heard: list[Any] = []
+        """All that the room has said so far, to all or to one, decoded."""
+        self.reason: EndReason | None = None
+        """Why the room has ended, or None while it runs."""
+        self.outs: dict[PlayerId, EndReason] = {}
+        """Who had to go while the room went on, and why: ``left`` or ``kicked``."""
+        self._kind = kind
+        self._options = msgspec.json.encode(options)
+        self._chairs: dict[PlayerId, _Chair] = {}
+        self._answer: nodes.Seated | nodes.Refused | None = None
+        self._bad: nodes.BadInput | None = None
+        self._result: Any = None
+        self._crash: BaseException | None = None
+        self._over = trio.Event()
+        self._read = 0
+
+    def join(self, name: str = "", *, key: str = "") -> PlayerId:
+        """Takes a seat; raises :class:`JoinRefused` as a client would see it."""
+        join = nodes.Join(0, self._kind.name, self.room, options=self._options, name=name, key=key)
+        self.host.handle(LINK, join)
+        if isinstance(self._answer, nodes.Seated):
+            self.room = self._answer.room
+            self._chairs[self._answer.player] = _Chair(self._answer.session)
+            return self._answer.player
+        refused = self._answer or nodes.Refused(0, "", "no answer")
+        raise JoinRefused(refused.code, refused.message, retry=False)
+
+    def say(self, player: PlayerId, message: object) -> None:
+        """Says something as ``player``; the room has it when it runs next.
+
+        Raises :class:`BadFrame` for what the kind's ``inputs`` refuse. What does not fit into the
+        room's inbox is said again when it does.
+        """
+        chair = self._chairs[player]
+        self._bad = None
+        chair.window.take(chair.window.last + 1, msgspec.json.encode(message))
+        self._say_from(player, chair.window.last)
+        if self._bad is not None:
+            raise BadFrame(self._bad.code, self._bad.message)
+
+    def leave(self, player: PlayerId) -> None:
+        """Gives the player's seat up."""
+        self.host.handle(LINK, nodes.Leave(self.room, player, self._chairs[player].session))
+
+    def heard_by(self, player: PlayerId) -> list[Any]:
+        """All that this player has heard so far, decoded."""
+        return self._chairs[player].heard
+
+    async def messages(self) -> list[Any]:
+        """Lets the room run until it waits, and returns what it has said since the last call.
+
+        Raises what the room crashed with.
+        """
+        await trio.testing.wait_all_tasks_blocked()
+        self.check()
+        said, self._read = self.heard[self._read :], len(self.heard)
+        return said
+
+    async def ended(self) -> Any:
+        """Waits for the room's end and returns its result; None unless it finished.
+
+        Raises what the room crashed with. :attr:`reason` tells how it ended.
+        """
+        await self._over.wait()
+        self.check()
+        return self._result
+
+    def drain(self, seconds: float) -> None:
+        """The house closes: the room is told that it will be cut in ``seconds``."""
+        self.host.close_doors()
+        self.host.drain(trio.current_time() + seconds)
+
+    def cut(self) -> None:
+        """The time is up: the room is cancelled."""
+        self.host.cut()
+
+    def check(self) -> None:
+        """Raises what the room crashed with, once."""
+        crash, self._crash = self._crash, None
+        if crash is not None:
+            raise crash
+
+    def _say_from(self, player: PlayerId, n: int) -> None:
+        chair = self._chairs[player]
+        for number, body in chair.window.again(n):
+            self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
+        self.host.flush_acks()
+
+    def _ended(self, _: LiveRoom, reason: EndReason, result: bytes) -> None:
+        self.reason = reason
+        self._result = msgspec.json.decode(result) if result else None
+        self._over.set()
+
+    def _crashed(self, _: LiveRoom, error: BaseException) -> None:
+        self._crash = error
+
+    def _hear(self, _: LinkId, item: nodes.Down) -> None:
+        match item:
+            case nodes.Seated() | nodes.Refused():
+                self._answer = item
+            case nodes.Message():
+                self._take(item)
+            case nodes.Acks():
+                for _room, player, n in item.acks:
+                    self._chairs[player].window.ack(n)
+            case nodes.BadInput():
+                self._bad = item
+            case nodes.Wanted():
+                self._say_from(item.player, item.n)
+            case nodes.Out():
+                self.outs[item.player] = EndReason(item.reason)
+            case nodes.Ended() | nodes.NodeState() | nodes.Unknown():
+                pass
+
+    def _take(self, message: nodes.Message) -> None:
+        body = msgspec.json.decode(message.body)
+        self.heard.append(body)
+        for player in self._chairs if message.to is None else message.to:
+            if player not in self.outs:
+                self._chairs[player].heard.append(body)

@@ -1,0 +1,498 @@
+import random
+
+import pytest
+import trio
+import trio.testing
+from trio_websocket import ConnectionClosed
+
+from api.outlet import PING_FRAME
+from rooms.wire import nodes
+
+
+async def read_to_end(stream: trio.abc.ReceiveStream) -> bytes:
+    parts = []
+    while part := await stream.receive_some():
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def settle() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+# The handshake.
+
+
+async def test_the_first_frame_is_hello(house) -> None:
+    client = await house.socket()
+    assert await client.next() == {"t": "hello", "v": 1, "node": "api-1", "version": "7"}
+
+
+async def test_the_subprotocol_is_echoed_when_it_is_offered(house) -> None:
+    offering = await house.socket(subprotocols=["other", "lastcall.v1"])
+    silent = await house.socket()
+    assert offering.socket.subprotocol == "lastcall.v1"
+    assert silent.socket.subprotocol is None
+
+
+async def test_a_peer_that_never_finishes_its_handshake_is_closed_after_5_s(
+    house, bystander, upgrade
+) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade[:-2])
+    begin = trio.current_time()
+    assert await read_to_end(stream) == b""
+    assert trio.current_time() - begin == 5
+
+
+async def test_dripping_bytes_do_not_prolong_the_handshake(house, upgrade) -> None:
+    stream = house.dial()
+
+    async def drip() -> None:
+        for byte in upgrade:
+            await trio.sleep(1)
+            await stream.send_all(bytes([byte]))
+
+    house.nursery.start_soon(drip)
+    begin = trio.current_time()
+    assert await read_to_end(stream) == b""
+    assert trio.current_time() - begin == 5
+    await stream.send_eof()
+
+
+async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(house, upgrade) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade[:20])
+    await settle()
+    await stream.aclose()
+    begin = trio.current_time()
+    await house.gateway.wait_empty()
+    assert trio.current_time() == begin
+
+
+async def test_a_plain_http_request_is_answered_400_and_closed(house, bystander) -> None:
+    stream = house.dial()
+    begin = trio.current_time()
+    await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert (await read_to_end(stream)).startswith(b"HTTP/1.1 400 ")
+    assert trio.current_time() == begin
+
+
+async def test_what_is_no_http_at_all_is_closed(house, bystander) -> None:
+    stream = house.dial()
+    begin = trio.current_time()
+    await stream.send_all(b"\x16\x03\x01\x00\xff not http\r\n\r\n")
+    await read_to_end(stream)
+    assert trio.current_time() == begin
+
+
+async def test_a_gateway_that_refuses_answers_503_with_retry_after(house, upgrade) -> None:
+    house.gateway.refuse = "cordoned"
+    stream = house.dial()
+    await stream.send_all(upgrade)
+    answer = await read_to_end(stream)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in answer.lower()
+    assert answer.endswith(b"cordoned")
+    assert house.gateway.counts.refused == 1
+
+
+async def test_one_client_more_than_fit_gets_503(make_house, upgrade) -> None:
+    house = make_house(max_clients=1)
+    await house.client()
+    stream = house.dial()
+    await stream.send_all(upgrade)
+    assert (await read_to_end(stream)).startswith(b"HTTP/1.1 503 ")
+    assert house.gateway.clients == 1
+
+
+# Bad input, at the socket.
+
+
+async def test_a_frame_over_64_kib_closes_1009(house, bystander) -> None:
+    client = await house.client()
+    await client.say("x" * (64 * 1024 + 1))
+    assert (await client.end())[1] == 1009
+
+
+async def test_a_frame_of_64_kib_is_read(house) -> None:
+    client = await house.client()
+    await client.say('{"t":"nonsense","pad":"' + "x" * (64 * 1024 - 25) + '"}')
+    assert (await client.next())["code"] == "unknown_type"
+
+
+async def test_a_frame_of_few_characters_but_over_64_kib_closes_1009(house, bystander) -> None:
+    client = await house.client()
+    await client.say("ü" * (33 * 1024))
+    assert (await client.end())[1] == 1009
+
+
+async def test_a_binary_frame_closes_1003(house, bystander) -> None:
+    client = await house.client()
+    await client.say(b"{}")
+    assert (await client.end())[1] == 1003
+
+
+async def test_10_000_frames_in_a_burst_close_4101(house, bystander) -> None:
+    client = await house.client()
+
+    async def burst() -> None:
+        try:
+            for _ in range(10_000):
+                await client.say('{"t":"got","seq":0}')
+        except ConnectionClosed:
+            pass
+
+    house.nursery.start_soon(burst)
+    seen, code = await client.end()
+    assert code == 4101
+    assert [(frame["code"], frame["retry"]) for frame in seen] == [("too_many", True)]
+    assert house.gateway.counts.frames_in < 4_200
+
+
+async def test_an_unmasked_frame_closes_1002(house, bystander, upgrade) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade + b"\x81\x02{}")
+    assert b"\x03\xea" in (await read_to_end(stream))[-125:]
+    await settle()
+    assert house.gateway.counts.closed[1002] == 1
+
+
+async def test_text_that_is_no_utf8_closes_1007(house, bystander, upgrade) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade + b"\x81\x82\x00\x00\x00\x00\xff\xff")
+    assert b"\x03\xef" in (await read_to_end(stream))[-125:]
+
+
+async def test_a_client_that_never_reads_is_closed_4100(make_house) -> None:
+    house = make_house(backlog_bytes=10_000)
+    slow = await house.client("den", pair=trio.testing.lockstep_stream_pair)
+    other = await house.client("den")
+    slow.socket._stream.receive_some = trio.sleep_forever  # SlowReader: it reads no more
+    await settle()
+    for seq in range(1, 30):
+        house.room_says("den", seq, "x" * 1_000)
+    assert [session.close_code for session in house.sessions] == [4100, None]
+    assert [(await other.next())["seq"] for _ in range(29)] == list(range(1, 30))
+    await trio.sleep(0.5)
+    assert house.gateway.counts.closed == {4100: 1}
+    assert house.gateway.clients == 1
+
+
+async def test_a_slow_reader_that_wakes_up_in_time_learns_why(make_house, upgrade) -> None:
+    house = make_house(backlog_bytes=10_000)
+    stream = house.dial(trio.testing.lockstep_stream_pair)
+    await stream.send_all(upgrade)
+    await stream.receive_some(10_000)
+    await settle()
+    for _ in range(20):
+        house.gateway.notify("x" * 1_000, 1)
+    end = await read_to_end(stream)
+    assert end.endswith(b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader")
+
+
+# Silence.
+
+
+async def test_a_client_gets_a_beat_after_10_s_without_a_frame(house) -> None:
+    house.nursery.start_soon(house.gateway.sweep)
+    client = await house.client()
+    begin = trio.current_time()
+    assert await client.next() == {"t": "beat"}
+    assert 10 <= trio.current_time() - begin <= 11
+    assert await client.next() == {"t": "beat"}
+    assert 20 <= trio.current_time() - begin <= 22
+
+
+async def test_a_frame_puts_the_beat_off(house) -> None:
+    house.nursery.start_soon(house.gateway.sweep)
+    client = await house.client("den")
+    await trio.sleep(8)
+    house.room_says("den", 1, "hm")
+    begin = trio.current_time()
+    assert (await client.next())["t"] == "msg"
+    assert (await client.next())["t"] == "beat"
+    assert 10 <= trio.current_time() - begin <= 11
+
+
+async def test_a_client_that_answers_pings_stays(house) -> None:
+    house.nursery.start_soon(house.gateway.sweep)
+    await house.client()
+    await trio.sleep(300)
+    assert house.gateway.clients == 1
+
+
+async def test_a_silent_peer_is_pinged_after_20_s_and_absent_10_s_later(house, upgrade) -> None:
+    house.nursery.start_soon(house.gateway.sweep)
+    silent = house.dial()
+    await silent.send_all(upgrade)
+    begin = trio.current_time()
+    end = await read_to_end(silent)
+    assert end.count(PING_FRAME) == 1
+    assert 30 <= trio.current_time() - begin <= 32
+    assert b"\x88" not in end[-20:]
+    assert house.gateway.counts.closed == {1006: 1}
+
+
+async def test_any_byte_counts_as_life(house, upgrade) -> None:
+    house.nursery.start_soon(house.gateway.sweep)
+    stream = house.dial()
+    await stream.send_all(upgrade)
+    for _ in range(20):
+        await trio.sleep(15)
+        await stream.send_all(b"\x81")  # a frame that never comes to its end
+        break
+    await trio.sleep(19)
+    assert PING_FRAME not in await stream.receive_some()
+    assert house.gateway.clients == 1
+
+
+# The end of a conversation.
+
+
+async def test_a_clients_close_is_answered_and_its_room_learns_of_an_absence(house) -> None:
+    client = await house.client("den")
+    await client.socket.aclose(1000)
+    await house.gateway.wait_empty()
+    assert house.link.sent == [nodes.Absent("game-1.den", "p1", 1)]
+    assert house.gateway.counts.closed == {1000: 1}
+
+
+async def test_a_lost_socket_is_an_absence(house) -> None:
+    client = await house.client("den")
+    await client.socket._stream.aclose()
+    await house.gateway.wait_empty()
+    assert house.link.of(nodes.Absent)
+    assert house.gateway.counts.closed == {1006: 1}
+
+
+async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(house) -> None:
+    client = await house.client("den")
+    await client.say({"t": "leave"})
+    await client.socket._stream.aclose()
+    await house.gateway.wait_empty()
+    assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1)]
+
+
+async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
+    house, bystander, upgrade
+) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade)
+    await settle()
+    begin = trio.current_time()
+    house.sessions[-1].close(4001)
+    await read_to_end(stream)  # the half-close
+    assert trio.current_time() == begin
+    await stream.send_all(b"\x89\x80\x00\x00\x00\x00" * 100)  # pings after the close
+    await trio.sleep(0.49)
+    await stream.send_all(b"x")
+    await trio.sleep(0.02)
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.send_all(b"x")
+
+
+async def test_an_error_of_ours_ends_one_client_and_no_other(house, bystander) -> None:
+    client = await house.client()
+
+    def broken(session: object, request: object) -> None:
+        raise RuntimeError("a bug")
+
+    house.games.join, before = broken, house.games.join
+    await client.say({"t": "join", "kind": "den"})
+    assert (await client.end())[1] == 1006
+    house.games.join = before
+
+
+async def test_cancelling_the_connections_cuts_them(house) -> None:
+    house.gateway.close_doors()
+    house.gateway.refuse = None
+    async with trio.open_nursery() as work:
+        house.nursery = work
+        await house.client("den")
+        work.cancel_scope.cancel()
+    assert house.gateway.clients == 0
+    assert house.gateway.clients_cut == 1
+
+
+# Doors and drain.
+
+
+async def test_a_half_open_handshake_gets_503_when_the_doors_close(house, upgrade) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade[:-2])
+    await settle()
+    house.gateway.close_doors()
+    await trio.sleep(0.9)
+    await stream.send_all(upgrade[-2:])
+    assert (await read_to_end(stream)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_half_open_handshake_has_one_second_to_end(house, upgrade) -> None:
+    stream = house.dial()
+    await stream.send_all(upgrade[:-2])
+    await settle()
+    house.gateway.close_doors()
+    begin = trio.current_time()
+    assert await read_to_end(stream) == b""
+    assert trio.current_time() - begin == 1
+
+
+async def test_notify_tells_every_client_the_seconds(house) -> None:
+    clients = [await house.client(), await house.client("den")]
+    house.gateway.notify("api", 22)
+    for client in clients:
+        assert await client.next() == {"t": "draining", "tier": "api", "seconds": 22.0}
+
+
+async def test_idle_clients_are_moved_one_by_one_within_the_spread(house) -> None:
+    clients = [await house.client() for _ in range(5)]
+    house.gateway.close_doors()
+    begin = trio.current_time()
+    ends: list[tuple[float, float, int]] = []
+
+    async def watch(client) -> None:
+        seen, code = await client.end()
+        ends.append((seen[-1]["after"], trio.current_time() - begin, code))
+
+    for client in clients:
+        house.nursery.start_soon(watch, client)
+    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.wait_empty()
+    ends.sort()
+    for slot, (after, seconds, code) in enumerate(ends):
+        assert code == 1012
+        assert seconds == pytest.approx(after, abs=0.001)
+        assert slot <= seconds <= slot + 1
+    assert len(ends) == 5
+    assert house.gateway.clients_moved == 5
+    assert house.gateway.clients_cut == 0
+
+
+async def test_a_client_in_a_room_is_moved_as_soon_as_its_room_ends(house) -> None:
+    client = await house.client("den")
+    house.gateway.close_doors()
+    await house.gateway.move_idle(5, random.Random(1))
+    begin = trio.current_time()
+    await trio.sleep(29)
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished", b'"won"'))
+    seen, code = await client.end()
+    await house.gateway.wait_empty()
+    assert [frame["t"] for frame in seen] == ["ended", "move"]
+    assert seen[1]["after"] == 0
+    assert code == 1012
+    assert trio.current_time() - begin == 29
+    assert house.gateway.clients_moved == 1
+
+
+async def test_a_join_while_waiting_for_the_turn_is_answered_with_a_move_at_once(house) -> None:
+    client = await house.client()
+    house.gateway.close_doors()
+    house.nursery.start_soon(house.gateway.move_idle, 1_000, random.Random(1))
+    assert (await client.next())["after"] > 1
+    begin = trio.current_time()
+    await client.say({"t": "join", "kind": "den"})
+    seen, code = await client.end()
+    assert seen == [{"t": "move", "after": 0.0}]
+    assert code == 1012
+    assert trio.current_time() == begin
+    assert house.relays.rooms == 0
+
+
+async def test_a_join_under_way_may_still_be_seated_and_plays_to_the_end(house) -> None:
+    house.games.hold = True
+    client = await house.client()
+    await client.say({"t": "join", "kind": "den"})
+    await settle()
+    house.gateway.close_doors()
+    await house.gateway.move_idle(5, random.Random(1))
+    house.games.seat(*house.games.kept[0])
+    assert (await client.next())["t"] == "joined"
+    await trio.sleep(60)
+    assert house.gateway.clients == 1
+
+
+async def test_a_join_under_way_that_is_refused_is_moved(house) -> None:
+    house.games.hold = True
+    client = await house.client()
+    await client.say({"t": "join", "kind": "den"})
+    await settle()
+    await house.gateway.move_idle(5, random.Random(1))
+    house.games.kept[0][0].refused("full", "the room is full")
+    seen, code = await client.end()
+    assert [frame["t"] for frame in seen] == ["error", "move"]
+    assert code == 1012
+
+
+async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(house) -> None:
+    await house.gateway.move_idle(5, random.Random(1))
+    client = await house.socket()
+    seen, code = await client.end()
+    assert [frame["t"] for frame in seen] == ["hello", "move"]
+    assert code == 1012
+
+
+async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(house) -> None:
+    for kind in ("", "den", "den"):
+        await house.client(kind)
+    house.gateway.close_doors()
+    begin = trio.current_time()
+    await house.gateway.move_all(3)
+    await house.gateway.wait_empty()
+    assert trio.current_time() - begin == 2
+    gateway = house.gateway
+    assert (gateway.clients_moved, gateway.clients_finished, gateway.clients_cut) == (1, 0, 2)
+    assert gateway.counts.closed == {1012: 3}
+
+
+async def test_a_client_that_goes_by_itself_after_its_room_has_finished(house) -> None:
+    client = await house.client("den")
+    house.gateway.close_doors()
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    await client.until("ended")
+    await client.socket.aclose()
+    await house.gateway.wait_empty()
+    assert house.gateway.clients_finished == 1
+
+
+async def test_a_socket_that_falls_before_its_room_ends_is_cut(house) -> None:
+    client = await house.client("den")
+    house.gateway.close_doors()
+    await client.socket._stream.aclose()
+    await house.gateway.wait_empty()
+    assert house.gateway.clients_cut == 1
+
+
+async def test_why_tells_who_is_still_here_and_for_how_long(house) -> None:
+    await house.client("den")
+    await trio.sleep(12)
+    await house.client("den")
+    await house.client()
+    house.dial()
+    await settle()
+    assert house.gateway.why() == [
+        "2 clients in rooms, the oldest for 12 s",
+        "1 client outside rooms, the oldest for 0 s",
+        "1 connection half-open or closing",
+    ]
+
+
+async def test_closing_the_accept_loop_leaves_its_clients_alone(make_house, nursery) -> None:
+    house = make_house()
+    ours: list[trio.abc.Stream] = []
+
+    class Listener(trio.abc.Listener[trio.StapledStream]):
+        async def accept(self) -> trio.StapledStream:
+            await trio.sleep(1)
+            mine, theirs = trio.testing.memory_stream_pair()
+            ours.append(mine)
+            return theirs
+
+        async def aclose(self) -> None:
+            pass
+
+    with trio.move_on_after(2.5):
+        await house.gateway.serve([Listener()], handler_nursery=nursery)
+    await settle()
+    assert len(ours) == 2
+    assert house.gateway._connections == 2

@@ -1,0 +1,243 @@
+"""A place in a room, against a server in memory, in virtual time."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from rooms.client import Ended, connect, open_connection
+from rooms.errors import ConnectionLost, MessageTooBig
+from rooms.reasons import EndReason
+
+URL = "ws://somewhere:8080/"
+ROOM = "game-1.r1"
+
+
+@asynccontextmanager
+async def seated(server, script):
+    """A place whose server runs ``script`` once it is taken."""
+
+    async def whole(peer):
+        await peer.seat()
+        await script(peer)
+
+    server.script = whole
+    async with connect(URL, kind="k", open_stream=server.open_stream) as place:
+        yield place
+
+
+async def test_messages_come_in_order_until_the_place_has_ended(server, autojump_clock):
+    async def script(peer):
+        await peer.send(t="msg", seq=1, d={"board": "X"})
+        await peer.send(t="msg", seq=2, d=[1, 2])
+        await peer.send(t="ended", room=ROOM, reason="finished", result={"winner": "p1"})
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        heard = [(message.seq, message.data) async for message in place]
+    assert heard == [(1, {"board": "X"}), (2, [1, 2])]
+    assert place.ended == Ended(EndReason.FINISHED, {"winner": "p1"})
+
+
+async def test_inputs_are_numbered_from_one(server, autojump_clock):
+    said = []
+
+    async def script(peer):
+        said.extend([await peer.next(), await peer.next()])
+        await peer.send(t="ended", room=ROOM, reason="finished")
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        await place.say({"cell": 4})
+        await place.say("well")
+        async for _ in place:
+            pass
+    assert said == [{"t": "say", "n": 1, "d": {"cell": 4}}, {"t": "say", "n": 2, "d": "well"}]
+
+
+async def test_a_65th_unacknowledged_input_waits_and_a_cancelled_one_was_not_said(
+    server, autojump_clock
+):
+    heard = []
+
+    async def script(peer):
+        heard.extend([(await peer.next())["n"] for _ in range(64)])
+        await trio.sleep(5)
+        await peer.send(t="ack", n=1)
+        heard.append((await peer.next())["d"])
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        for number in range(64):
+            await place.say(number)
+        with trio.move_on_after(1) as impatient:
+            await place.say("never said")
+        assert impatient.cancelled_caught
+        await place.say("the 65th")
+        assert trio.current_time() == 5
+        assert place.unacked == 64
+        await wait_all_tasks_blocked()
+    assert heard == [*range(1, 65), "the 65th"]
+
+
+async def test_repeats_are_dropped_and_counted_and_holes_are_counted(server, autojump_clock):
+    async def script(peer):
+        for seq in (1, 2, 2, 1, 5):
+            await peer.send(t="msg", seq=seq, d=seq)
+        await peer.send(t="ended", room=ROOM, reason="finished")
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        assert [message.data async for message in place] == [1, 2, 5]
+    assert (place.repeats, place.holes, place.seq) == (2, 2, 5)
+
+
+async def test_a_refused_input_is_seen_on_the_place(server, autojump_clock):
+    async def script(peer):
+        await peer.next()
+        await peer.send(t="error", code="bad_input", message="cell is 9", retry=False, n=1)
+        await peer.send(t="ack", n=1)
+        await peer.send(t="ended", room=ROOM, reason="finished")
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        await place.say({"cell": 9})
+        async for _ in place:
+            pass
+    assert place.refused == 1
+    assert [(error.n, error.code, error.message) for error in place.errors] == [
+        (1, "bad_input", "cell is 9")
+    ]
+
+
+async def test_leave_waits_for_the_answer_and_drops_what_comes_before_it(server, autojump_clock):
+    async def script(peer):
+        assert await peer.next() == {"t": "leave"}
+        await trio.sleep(2)
+        await peer.send(t="msg", seq=1, d="too late")
+        await peer.send(t="ended", room=ROOM, reason="left")
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        await place.leave()
+        assert trio.current_time() == 2
+        assert place.ended == Ended(EndReason.LEFT)
+        assert [message async for message in place] == []
+
+
+async def test_leaving_the_block_leaves_the_place(server, autojump_clock):
+    last = []
+
+    async def script(peer):
+        last.extend(await peer.rest())
+
+    async with seated(server, script):
+        pass
+    await wait_all_tasks_blocked()
+    assert last == [{"t": "leave"}]
+
+
+async def test_a_say_after_the_end_is_dropped_in_silence(server, autojump_clock):
+    last = []
+
+    async def script(peer):
+        await peer.send(t="ended", room=ROOM, reason="cut")
+        last.extend(await peer.rest())
+
+    async with seated(server, script) as place:
+        await place.wait_over()
+        await place.say("too late")
+    await wait_all_tasks_blocked()
+    assert last == []
+
+
+async def test_the_socket_is_free_for_another_place_after_the_end(server, autojump_clock):
+    async def script(peer):
+        for room in ("game-1.r1", "game-2.r2"):
+            await peer.seat(room=room)
+            await peer.send(t="ended", room=room, reason="finished", result=room)
+        await peer.rest()
+
+    server.script = script
+    async with open_connection(URL, open_stream=server.open_stream) as connection:
+        results = []
+        for _ in range(2):
+            place = await connection.join(kind="k")
+            await place.wait_over()
+            assert place.ended is not None
+            results.append(place.ended.result)
+    assert results == ["game-1.r1", "game-2.r2"]
+
+
+async def test_a_regrouped_place_starts_anew(server, autojump_clock):
+    said = []
+
+    async def script(peer):
+        said.append(await peer.next())
+        await peer.send(t="msg", seq=1, d="of the old room")
+        await peer.joined("game-2.r9", "p9", seq=4)
+        said.append(await peer.next())
+        await peer.send(t="ended", room=ROOM, reason="abandoned")  # an old word, crossing
+        await peer.send(t="msg", seq=5, d="of the new room")
+        await peer.send(t="ended", room="game-2.r9", reason="finished")
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        await place.say("to the old room")
+        await wait_all_tasks_blocked()
+        assert (place.room, place.you, place.regroups) == ("game-2.r9", "p9", 1)
+        await place.say("to the new room")
+        assert [message.data async for message in place] == ["of the new room"]
+    assert [frame["n"] for frame in said] == [1, 1]
+    assert place.holes == 0
+
+
+async def test_a_lost_socket_raises_after_what_was_received(server, autojump_clock):
+    async def script(peer):
+        await peer.send(t="msg", seq=1, d="last")
+        await peer.socket.aclose(1012)
+
+    async with seated(server, script) as place:
+        await wait_all_tasks_blocked()
+        assert (await anext(place)).data == "last"
+        with pytest.raises(ConnectionLost) as lost:
+            await anext(place)
+        assert lost.value.code == 1012
+        with pytest.raises(ConnectionLost):
+            await place.say("anybody?")
+
+
+async def test_one_who_does_not_read_holds_the_server_back(server, autojump_clock):
+    sent = 0
+
+    async def script(peer):
+        nonlocal sent
+        for seq in range(1, 5000):
+            await peer.send(t="msg", seq=seq, d="x" * 1000)
+            sent = seq
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        await trio.sleep(60)  # and it is not taken for a silent server
+        assert place.seq == 1024
+        count = 0
+        async for _ in place:
+            count += 1
+            if count == 4999:
+                break
+    assert sent == 4999
+    assert place.repeats == place.holes == 0
+
+
+async def test_an_input_over_the_limit_is_refused_here(server, autojump_clock):
+    async def script(peer):
+        await peer.rest()
+
+    async with seated(server, script) as place:
+        with pytest.raises(MessageTooBig, match="65536"):
+            await place.say("x" * 65_536)
+        with pytest.raises(TypeError):
+            await place.say(object())

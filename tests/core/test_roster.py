@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rooms.core.roster import Roster, Seat, Verdict
+from rooms.ids import LinkId, PlayerId
+from rooms.reasons import ErrorCode
+
+ANN, BOB = PlayerId("ann"), PlayerId("bob")
+NORTH, SOUTH = LinkId(1), LinkId(2)
+
+
+def seat(player: PlayerId, link: LinkId = NORTH, key: str = "") -> Seat:
+    return Seat(player, link=link, secret="s", key=key)
+
+
+def test_a_full_room_says_full_even_when_it_is_locked_too() -> None:
+    roster = Roster(1)
+    assert roster.take(seat(ANN)) is None
+    roster.locked = True
+    assert roster.take(seat(BOB)) is ErrorCode.FULL
+    assert roster.players == (ANN,)
+
+
+def test_a_locked_room_with_free_seats_says_locked() -> None:
+    roster = Roster(2)
+    roster.locked = True
+    assert roster.take(seat(ANN)) is ErrorCode.LOCKED
+    assert len(roster) == 0
+
+
+def test_links_count_the_players_that_sit_by_way_of_them() -> None:
+    roster = Roster(3)
+    for player in (ANN, BOB):
+        roster.take(seat(player))
+    roster.take(seat(PlayerId("cid"), SOUTH))
+    assert roster.links == {NORTH: 2, SOUTH: 1}
+    roster.release(ANN)
+    roster.release(BOB)
+    assert roster.links == {SOUTH: 1}
+    assert [s.player for s in roster.of_link(SOUTH)] == ["cid"]
+    assert roster.of_link(NORTH) == []
+
+
+def test_a_key_finds_its_seat_and_an_empty_key_finds_none() -> None:
+    roster = Roster(2)
+    roster.take(seat(ANN))
+    roster.take(seat(BOB, key="k"))
+    assert roster.find_key("k") is roster.find(BOB)
+    assert roster.find_key("") is None
+
+
+def test_a_place_that_is_retaken_has_a_raised_session_and_counts_from_1() -> None:
+    roster = Roster(1)
+    ann = seat(ANN, NORTH, "k")
+    roster.take(ann)
+    roster.advance(ann)
+    roster.retake(ann, SOUTH)
+    assert ann.session == 2
+    assert roster.links == {SOUTH: 1}
+    assert roster.accept(ANN, 1, 2) is Verdict.STALE
+    assert roster.accept(ANN, 2, 1) is Verdict.NEXT
+
+
+def test_what_each_input_number_means() -> None:
+    roster = Roster(1)
+    ann = seat(ANN)
+    roster.take(ann)
+    for _ in range(3):
+        roster.advance(ann)
+    verdicts = [roster.accept(ANN, 1, n) for n in (1, 3, 4, 5)]
+    assert verdicts == [Verdict.REPEAT, Verdict.REPEAT, Verdict.NEXT, Verdict.GAP]
+    assert roster.accept(BOB, 1, 1) is Verdict.UNKNOWN
+
+
+def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answers() -> None:
+    roster = Roster(1)
+    ann = seat(ANN)
+    roster.take(ann)
+    roster.hold(ann)
+    assert roster.accept(ANN, 1, 2) is Verdict.HELD
+    assert roster.wanted() == [(ann, 1)]
+    assert roster.wanted() == []
+    assert roster.accept(ANN, 1, 2) is Verdict.HELD  # was under way when he was called
+    assert roster.accept(ANN, 1, 1) is Verdict.NEXT
+    roster.advance(ann)
+    assert roster.accept(ANN, 1, 3) is Verdict.GAP
+
+
+def test_a_player_who_is_held_again_is_called_again() -> None:
+    roster = Roster(1)
+    ann = seat(ANN)
+    roster.take(ann)
+    roster.hold(ann)
+    roster.wanted()
+    roster.hold(ann)
+    assert roster.wanted() == [(ann, 1)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.booleans())))
+def test_whatever_comes_each_input_is_applied_once_and_in_order(
+    heard: list[tuple[int, bool]],
+) -> None:
+    """Under any order, repeats and gaps, and with an inbox that is full at any time."""
+    roster = Roster(1)
+    ann = seat(ANN)
+    roster.take(ann)
+    applied = []
+    for n, fits in heard:
+        if roster.accept(ANN, 1, n) is Verdict.NEXT:
+            if fits:
+                applied.append(n)
+                roster.advance(ann)
+            else:
+                roster.hold(ann)
+    assert applied == list(range(1, len(applied) + 1))
+    assert ann.last_n == len(applied)
+    following = roster.accept(ANN, 1, len(applied) + 1)
+    assert following is Verdict.NEXT  # nobody is ever stuck

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from rooms import Draining, Joined, Left, Said
+from rooms.author import Event
+from rooms.ids import PlayerId
+from rooms.runtime.inbox import AT_ONCE, Inbox
+
+ANN, BOB = PlayerId("ann"), PlayerId("bob")
+
+
+def said(n: int, player: PlayerId = ANN) -> Said:
+    return Said(player, n)
+
+
+def inbox_of(limit: int, calls: list[int] | None = None) -> Inbox:
+    noted = [] if calls is None else calls
+    return Inbox(limit, lambda: noted.append(len(noted)))
+
+
+async def test_events_come_in_the_order_in_which_they_were_put() -> None:
+    inbox = inbox_of(8)
+    events: list[Event] = [Joined(ANN), said(1), said(2), Left(ANN)]
+    inbox.put_control(events[0])
+    inbox.put(said(1))
+    inbox.put(said(2))
+    inbox.put_control(events[3])
+    assert [await inbox.next() for _ in events] == events
+
+
+async def test_a_reader_that_waits_gets_what_comes() -> None:
+    inbox = inbox_of(8)
+    got: list[Event] = []
+
+    async def read() -> None:
+        got.append(await inbox.next())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        inbox.put(said(1))
+    assert got == [said(1)]
+
+
+async def test_a_full_inbox_refuses_inputs_and_still_takes_control_events() -> None:
+    inbox = inbox_of(2)
+    assert inbox.put(said(1))
+    assert inbox.put(said(2))
+    assert not inbox.put(said(3))
+    inbox.put_control(Joined(BOB))
+    inbox.put_control(Draining(5))
+    events = [await inbox.next() for _ in range(4)]
+    assert events == [said(1), said(2), Joined(BOB), Draining(5)]
+
+
+async def test_the_owner_is_told_once_when_a_full_inbox_has_fallen_to_half() -> None:
+    calls: list[int] = []
+    inbox = inbox_of(4, calls)
+    for n in range(5):
+        inbox.put(said(n))
+    await inbox.next()
+    assert calls == []
+    await inbox.next()
+    assert calls == [0]
+    await inbox.next()
+    assert calls == [0]
+
+
+async def test_an_inbox_that_never_refused_tells_nothing() -> None:
+    calls: list[int] = []
+    inbox = inbox_of(4, calls)
+    for n in range(4):
+        inbox.put(said(n))
+    for _ in range(4):
+        await inbox.next()
+    assert calls == []
+
+
+async def test_a_reader_with_a_long_queue_lets_others_run_before_every_64th_event() -> None:
+    inbox = inbox_of(1000)
+    for n in range(1000):
+        inbox.put(said(n))
+    turns: list[int] = []
+
+    async def bystander() -> None:
+        while len(inbox):
+            turns.append(1000 - len(inbox))
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bystander)
+        for _ in range(1000):
+            await inbox.next()
+    steps = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    assert max(steps) <= 2 * AT_ONCE  # trio may run the two in either order in each turn
+
+
+async def test_a_wait_that_is_cancelled_loses_no_event(autojump_clock: trio.testing.Clock) -> None:
+    inbox = inbox_of(8)
+    with trio.move_on_after(1) as scope:
+        await inbox.next()
+    assert scope.cancelled_caught
+    inbox.put(said(1))
+    assert await inbox.next() == said(1)
+
+
+async def test_a_second_task_that_waits_is_told_that_one_waits_already() -> None:
+    inbox = inbox_of(8)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(inbox.next)
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await inbox.next()
+        nursery.cancel_scope.cancel()
+
+
+async def test_players_who_come_and_go_do_not_fill_the_inbox_of_a_room_that_never_reads() -> None:
+    inbox = inbox_of(4)
+    for n in range(4):
+        inbox.put(said(n))
+    for n in range(1000):
+        inbox.put_control(Joined(PlayerId(f"p{n}")))
+        inbox.put_control(Left(PlayerId(f"p{n}")))
+    assert len(inbox) == 4
+
+
+async def test_below_the_limit_who_comes_and_goes_is_seen() -> None:
+    inbox = inbox_of(4)
+    inbox.put_control(Joined(ANN))
+    inbox.put_control(Left(ANN))
+    assert [await inbox.next(), await inbox.next()] == [Joined(ANN), Left(ANN)]
+
+
+async def test_who_has_said_something_unread_is_seen_to_go() -> None:
+    inbox = inbox_of(2)
+    inbox.put_control(Joined(ANN))
+    inbox.put(said(1))
+    inbox.put_control(Left(ANN))
+    assert [await inbox.next() for _ in range(3)] == [Joined(ANN), said(1), Left(ANN)]

@@ -1,0 +1,276 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from rooms.errors import AddressInUse, UsageError
+from rooms.policy import DrainPolicy
+from rooms.runtime.address import GameDns, GameFile, GameUrl, HostPort, InheritedSocket
+from rooms.runtime.command import epilog, run_command
+from rooms.runtime.options import (
+    ApiOptions,
+    GameOptions,
+    NodeOptions,
+    api_options,
+    drain_options,
+    game_options,
+    node_options,
+)
+
+
+class Said:
+    """What a command was called with."""
+
+    node: NodeOptions
+    drain: DrainPolicy
+    api: ApiOptions
+    game: GameOptions
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRACE", "GAMES", "NAME", "CONFIG", "LAME_DUCK"):
+        monkeypatch.delenv(f"LASTCALL_{name}", raising=False)
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+@pytest.fixture
+def api(said: Said) -> click.Command:
+    @click.command("api", epilog=epilog("python -m api --games tcp://127.0.0.1:7101"))
+    @node_options("api")
+    @drain_options
+    @api_options
+    def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> None:
+        """Holds clients."""
+        said.node, said.drain, said.api = node, drain, api
+
+    return command
+
+
+@pytest.fixture
+def game(said: Said) -> click.Command:
+    @click.command("game")
+    @node_options("game")
+    @drain_options
+    @game_options
+    def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> int:
+        """Runs rooms."""
+        said.node, said.drain, said.game = node, drain, game
+        return 3
+
+    return command
+
+
+def run(command: click.Command, *args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        run_command(command, args)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
+    """Runs a command that must be refused in one line; that line."""
+
+    def run_refused(command: click.Command, *args: str) -> str:
+        capfd.readouterr()
+        assert run(command, *args) == 2
+        out, line = capfd.readouterr()
+        assert out == ""
+        assert line.startswith("Error: ")
+        assert line.endswith("\n")
+        assert line.count("\n") == 1
+        return line.removesuffix("\n")
+
+    return run_refused
+
+
+GAMES = ("--games", "tcp://10.0.0.1:7101")
+
+
+def test_an_api_node_gets_values_and_not_texts(api: click.Command, said: Said) -> None:
+    args = ["--name", "api-1", "--listen", "[::1]:8080", "--feed", "tcp://127.0.0.1:0"]
+    args += ["--games", "tcp://a:1, dns://game.svc:7101,file:///run/games"]
+    args += [
+        "--admin",
+        "127.0.0.1:0",
+        "--clients",
+        "move",
+        "--version",
+        "7",
+        "--log-format",
+        "json",
+    ]
+    assert run(api, *args) == 0
+    assert said.node == NodeOptions("api-1", HostPort("127.0.0.1", 0), "json", None, "7")  # type: ignore[arg-type]
+    assert said.api == ApiOptions(
+        listen=HostPort("::1", 8080),
+        feed=HostPort("127.0.0.1", 0),
+        games=(
+            GameUrl(HostPort("a", 1)),
+            GameDns(HostPort("game.svc", 7101)),
+            GameFile("/run/games"),
+        ),
+        clients="move",
+    )
+
+
+def test_a_game_node_gets_values_and_its_return_is_the_exit_code(
+    game: click.Command, said: Said
+) -> None:
+    assert run(game, "--rooms", "game.examples,mine", "--listen", "tcp://0.0.0.0:7101") == 3
+    assert said.game == GameOptions(HostPort("0.0.0.0", 7101), ("game.examples", "mine"))
+
+
+def test_defaults_are_those_of_the_documentation(api: click.Command, said: Said) -> None:
+    assert run(api, *GAMES) == 0
+    assert said.drain == DrainPolicy(25, 0, 3, 5)
+    assert said.api.clients == "finish"
+    assert said.api.listen == HostPort("127.0.0.1", 8080)
+    assert said.node.name.startswith("api-")
+    assert said.node.version
+
+
+def test_flags_win_over_environment_over_file_over_default(
+    api: click.Command, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('grace = 50\nlame-duck = 2\nspread = 7.5\ngames = ["tcp://a:1", "tcp://b:2"]\n')
+    monkeypatch.setenv("LASTCALL_CONFIG", str(file))
+    monkeypatch.setenv("LASTCALL_GRACE", "60")
+    monkeypatch.setenv("LASTCALL_LAME_DUCK", "4")
+
+    assert run(api, "--grace", "70") == 0
+
+    assert said.drain == DrainPolicy(70, 4, 3, 7.5)
+    assert said.api.games == (GameUrl(HostPort("a", 1)), GameUrl(HostPort("b", 2)))
+
+
+def test_keys_of_the_file_may_have_underscores(
+    api: click.Command, said: Said, tmp_path: Path
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text("lame_duck = 2")
+    assert run(api, *GAMES, "--config", str(file)) == 0
+    assert said.drain.lame_duck_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("graze = 1", "'graze' is no option of this command"),
+        ("config = 'x'", "'config' is no option of this command"),
+        ("lame-duck = 1\nlame_duck = 2", "'lame_duck' is there twice"),
+        ("[grace]\nseconds = 1", "'grace' is a table"),
+        ("grace = \n", "is no TOML"),
+        ("grace = 'soon'", "Invalid value for '--grace': 'soon'"),
+        ("grace = true", "Invalid value for '--grace'"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name(
+    text: str, complaint: str, api: click.Command, refused: Refused, tmp_path: Path
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(text)
+    line = refused(api, *GAMES, "--config", str(file))
+    assert complaint in line
+    assert str(file) in line
+
+
+def test_a_file_that_is_not_there_is_refused(api: click.Command, refused: Refused) -> None:
+    assert refused(api, "--config", "/nowhere.toml") == (
+        "Error: --config /nowhere.toml cannot be read: No such file or directory"
+    )
+
+
+def test_a_bad_value_of_the_environment_is_said_to_be_from_there(
+    api: click.Command, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTCALL_GAMES", "game-1")
+    line = refused(api)
+    assert "'--games': 'game-1' is no URL" in line
+    assert "such as tcp://127.0.0.1:7101" in line
+    assert line.endswith("(from the environment: LASTCALL_GAMES)")
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((), "Missing option '--games'"),
+        ((*GAMES, "--gracee", "1"), "No such option '--gracee'"),
+        ((*GAMES, "more"), "unexpected extra argument (more)"),
+        ((*GAMES, "--grace", "x"), "'--grace': 'x' is not a valid float"),
+        ((*GAMES, "--grace", "nan"), "--grace is nan"),
+        ((*GAMES, "--farewell", "25"), "leave nothing of --grace 25"),
+        ((*GAMES, "--clients", "kick"), "'kick' is not one of 'finish', 'move'"),
+        ((*GAMES, "--admin", "9001"), "'--admin': '9001' is no address: it takes HOST:PORT"),
+        ((*GAMES, "--listen", "fd:x"), "it takes fd:N"),
+        ((*GAMES, "--name", "a/b"), "'a/b' is no node's name"),
+        ((*GAMES, "--advertise", "host:1"), "'host:1' is no host"),
+        ((*GAMES, "--feed", "127.0.0.1:7001"), "it takes tcp://HOST:PORT"),
+        ((*GAMES, "--feed", "tcp://0.0.0.0:7001"), "say with --advertise HOST"),
+        (("--games", "tcp://a:1,,b"), "'b' is no URL"),
+        (("--games", ""), "names no game node"),
+        (("--games", "tcp://a:0"), "port 0 is none to dial"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(
+    args: tuple[str, ...], complaint: str, api: click.Command, refused: Refused
+) -> None:
+    assert complaint in refused(api, *args)
+
+
+@pytest.mark.parametrize("rooms", ["game/examples.py", "", "a,,b", "a..b"])
+def test_rooms_that_are_no_module_are_refused(
+    rooms: str, game: click.Command, refused: Refused
+) -> None:
+    assert "is no module's name" in refused(game, "--rooms", rooms)
+
+
+def test_a_wildcard_feed_is_fine_with_a_host_to_dial(api: click.Command, said: Said) -> None:
+    assert run(api, *GAMES, "--feed", "tcp://0.0.0.0:0", "--advertise", "10.0.0.9") == 0
+    assert said.api.feed.dialled(said.node.advertise, 7001).url == "tcp://10.0.0.9:7001"
+
+
+def test_an_inherited_socket_is_taken_by_number(api: click.Command, said: Said) -> None:
+    assert run(api, *GAMES, "--listen", "fd:7") == 0
+    assert said.api.listen == InheritedSocket(7)
+
+
+def test_help_names_units_examples_and_the_other_ways(
+    api: click.Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(api, "--help") == 0
+    text = capfd.readouterr().out
+    for word in ("--grace SECONDS", "python -m api --games", "LASTCALL_LAME_DUCK", "25.0"):
+        assert word in text
+
+
+def raising(error: BaseException) -> click.Command:
+    @click.command()
+    def command() -> None:
+        raise error
+
+    return command
+
+
+def test_a_usage_error_out_of_nested_nurseries_is_one_line_too(refused: Refused) -> None:
+    inner = ExceptionGroup("", [AddressInUse("127.0.0.1:80 is in use:\n another listens there")])
+    line = refused(raising(ExceptionGroup("", [inner])))
+    assert line == "Error: 127.0.0.1:80 is in use: another listens there"
+
+
+def test_a_bug_beside_a_usage_error_is_not_hidden() -> None:
+    mixed = ExceptionGroup("", [UsageError("wrong"), ValueError("a bug")])
+    with pytest.raises(ExceptionGroup):
+        run_command(raising(mixed), [])
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()), [])

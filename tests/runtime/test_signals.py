@@ -1,0 +1,289 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rooms.runtime import signals
+from rooms.runtime.signals import LIFELINE, StopRequests, install
+
+BOUND_SECONDS = 10.0
+"""For a thread or a process that must answer; reached only by a failing test."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class End:
+    """Stands for the end of the process."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.called = threading.Event()
+
+    def __call__(self, code: int) -> None:
+        self.codes.append(code)
+        self.called.set()
+
+
+def parked(clock: Clock, end: End) -> tuple[StopRequests, threading.Thread]:
+    before = set(threading.enumerate())
+    stops = StopRequests(clock=clock, end=end)
+    stops.watch()
+    [thread] = set(threading.enumerate()) - before
+    return stops, thread
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def test_requests_are_counted_from_the_first_ones_moment() -> None:
+    clock = Clock()
+    stops = StopRequests(clock=clock)
+    assert (stops.requested, stops.count, stops.first_at, stops.deadline) == (False, 0, None, None)
+
+    stops.request()
+    clock.now = 107.0
+    stops.request()
+
+    assert (stops.requested, stops.count, stops.first_at) == (True, 2, 100.0)
+
+
+def test_the_grace_is_25_s_until_it_is_known_and_counts_from_the_first_request() -> None:
+    clock = Clock()
+    stops = StopRequests(clock=clock)
+    stops.request()
+    assert stops.deadline == 125.0
+
+    clock.now = 110.0
+    stops.arm(60)
+
+    assert stops.deadline == 160.0
+
+
+def test_a_subscriber_hears_what_came_before_it_and_what_comes_after() -> None:
+    stops = StopRequests()
+    heard: list[int] = []
+    stops.request()
+    stops.subscribe(lambda: heard.append(stops.count))
+    assert heard == [1]
+
+    stops.request()
+
+    assert heard == [1, 2]
+
+
+def test_a_request_that_interrupts_the_telling_of_another_is_told_once() -> None:
+    stops = StopRequests()
+    heard: list[int] = []
+
+    def interrupted() -> None:
+        heard.append(stops.count)
+        if stops.count < 3:
+            stops.request()  # as a signal between two bytecodes of this function
+
+    stops.request()
+    stops.subscribe(interrupted)
+
+    assert heard == [1, 2, 3]
+
+
+def test_requests_of_many_threads_are_each_told_once() -> None:
+    stops = StopRequests()
+    heard: list[None] = []
+    stops.subscribe(lambda: heard.append(None))
+    threads = [
+        threading.Thread(target=lambda: [stops.request() for _ in range(200)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(BOUND_SECONDS)
+
+    assert (stops.count, len(heard)) == (1600, 1600)
+
+
+def test_there_is_one_subscriber() -> None:
+    stops = StopRequests()
+    stops.subscribe(lambda: None)
+    with pytest.raises(RuntimeError, match="subscriber already"):
+        stops.subscribe(lambda: None)
+
+
+def test_a_subscriber_whose_loop_has_ended_does_not_break_the_handler() -> None:
+    def ended() -> None:
+        raise RuntimeError("the run has finished")
+
+    stops = StopRequests()
+    stops.subscribe(ended)
+    stops.request()
+    assert stops.count == 1
+
+
+def test_the_watchdog_ends_the_process_with_3_when_the_grace_is_over() -> None:
+    clock, end = Clock(), End()
+    stops, thread = parked(clock, end)
+    stops.arm(0)
+    assert end.codes == []
+
+    stops.request()
+
+    assert end.called.wait(BOUND_SECONDS)
+    thread.join(BOUND_SECONDS)
+    assert end.codes == [3]
+
+
+def test_a_shorter_grace_reaches_a_watchdog_that_waits_already() -> None:
+    clock, end = Clock(), End()
+    stops, thread = parked(clock, end)
+    stops.request()
+    clock.now = 130.0
+
+    stops.arm(30)
+
+    assert end.called.wait(BOUND_SECONDS)
+    thread.join(BOUND_SECONDS)
+
+
+def test_a_disarmed_watchdog_lets_the_process_end_by_itself() -> None:
+    clock, end = Clock(), End()
+    stops, thread = parked(clock, end)
+    stops.request()
+
+    stops.disarm()
+
+    thread.join(BOUND_SECONDS)
+    assert (thread.is_alive(), end.codes) == (False, [])
+
+
+def test_the_watchdog_says_why_before_it_ends_the_process(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    end = End()
+    stops = StopRequests(end=end)
+    stops.arm(7)
+    stops.overrun()
+    assert "grace of 7 s is over" in capfd.readouterr().err
+
+    stops.arm(7, words=lambda seconds: f'{{"event":"drain.overrun","grace":{seconds}}}')
+    stops.overrun()
+
+    assert capfd.readouterr().err == '{"event":"drain.overrun","grace":7}\n'
+    assert end.codes == [3, 3]
+
+
+def test_the_process_ends_although_nobody_reads_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    monkeypatch.setattr(signals, "STDERR", writer)
+    end = End()
+
+    StopRequests(end=end).overrun()
+
+    assert end.codes == [3]
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_both_signals_are_requests(number: signal.Signals) -> None:
+    stops = install()
+    os.kill(os.getpid(), number)
+    assert stops.count == 1
+    stops.disarm()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_parent_that_dies_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, parents = os.pipe()
+    monkeypatch.setenv(LIFELINE, str(ours))
+    stops = install()
+    asked = threading.Event()
+    stops.subscribe(asked.set)
+    assert LIFELINE not in os.environ
+    os.write(parents, b"alive")
+    assert not stops.requested
+
+    os.close(parents)
+
+    assert asked.wait(BOUND_SECONDS)
+    assert stops.count == 1
+    stops.disarm()
+    os.close(ours)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("text", ["", "three", "99999"])
+def test_a_lifeline_that_is_none_is_said_and_ignored(
+    text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(LIFELINE, text)
+    stops = install()
+    assert not stops.requested
+    assert f"{LIFELINE}={text} is no open descriptor" in capfd.readouterr().err
+    stops.disarm()
+
+
+def in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        after(process)
+        _, error = process.communicate(timeout=BOUND_SECONDS)
+        return process.returncode, error
+
+
+def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
+    code = (
+        "from rooms.runtime.signals import install\n"
+        "install().arm(0)\n"
+        "print('ready', flush=True)\n"
+        "while True: pass"
+    )
+    status, error = in_a_process(code, lambda process: process.terminate())
+    assert (status, error.count("\n")) == (3, 1)
+    assert "the process did not end by itself" in error
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "import rooms.runtime.signals\n"
+        "print('ready'); print(*sorted(set(sys.modules) - before), file=sys.stderr)"
+    )
+    _, error = in_a_process(code, lambda _process: None)
+    loaded = set(error.split())
+    assert "rooms.runtime.signals" in loaded
+    heavy = {
+        "trio",
+        "click",
+        "structlog",
+        "msgspec",
+        "socket",
+        "logging",
+        "asyncio",
+        "rooms.author",
+    }
+    assert not loaded & heavy
