@@ -99,7 +99,7 @@ class AdminPort:
                 )
             finally:
                 for stream in self._streams:
-                    pass
+                    stream.socket.close()  # ends a shielded send, which no cancellation reaches
 
     async def _answer(self, stream: trio.SocketStream) -> None:
         self._streams.add(stream)

@@ -121,12 +121,15 @@ class Drain:
             return None
         return max(0.0, self.cut_at - trio.current_time())
 
-    def stop(self) -> None:
-        """A signal: the first drains, the second cuts, more change nothing. Call it in trio."""
+    def stop(self, seconds_ago: float = 0.0) -> None:
+        """A signal: the first drains, the second cuts, more change nothing. Call it in trio.
+
+        ``seconds_ago``: when it came, if the loop was not there to take it; grace runs from then.
+        """
         if not self._life.knows(Event.STOP):
             return
         if self._stopped_at == inf:
-            self._stopped_at = trio.current_time()
+            self._stopped_at = trio.current_time() - seconds_ago
         phase = self._step(Event.STOP)
         self._stopping.set()
         self._starting.cancel()

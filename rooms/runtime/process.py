@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -102,7 +103,12 @@ async def _live(
 ) -> ExitCode:
     drain = Drain(policy, end_process=os._exit)
     token = trio.lowlevel.current_trio_token()
-    stops.subscribe(lambda: token.run_sync_soon(drain.stop))
+
+    def stop() -> None:
+        first_at = stops.first_at
+        drain.stop(0.0 if first_at is None else time.monotonic() - first_at)
+
+    stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
     registry = node_registry(
         node.figures,

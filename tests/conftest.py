@@ -1,0 +1,28 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+
+@pytest.fixture(params=range(20))
+def schedule(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Runs the test under 20 orders of tasks: one lucky order proves nothing.
+
+    trio shuffles the tasks that can run in each turn; here the shuffle has a seed, so that an
+    order in which a test fails can be had again.
+    """
+    runner_random = trio._core._run._r
+    state = runner_random.getstate()
+    runner_random.seed(request.param)
+    yield int(request.param)
+    runner_random.setstate(state)
+
+
+@pytest.fixture
+def rng(schedule: int) -> random.Random:
+    return random.Random(schedule)

@@ -1,0 +1,343 @@
+"""How a node drains, to the second, in a whole cluster under the virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms import Draining, Room, room
+from rooms.errors import ConnectFailed, ConnectionLost, JoinRefused
+from rooms.ids import KindName
+from rooms.policy import DrainPolicy
+from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+SHORT = DrainPolicy(grace_seconds=10, farewell_seconds=3)
+
+
+def soon(seconds: float) -> object:
+    """Equal to ``seconds``, give or take the heartbeat of the links."""
+    return pytest.approx(seconds, abs=0.6)
+
+
+async def test_a_node_with_nothing_to_drain_exits_at_once_with_0(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        start = trio.current_time()
+        game.signal()
+        api.signal()
+        await game.gone.wait()
+        await api.gone.wait()
+        assert (game.exit_code, api.exit_code) == (CLEAN, CLEAN)
+        assert trio.current_time() - start < 0.6
+
+
+async def test_a_node_that_is_told_to_stop_while_starting_stops(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        game = c.game()
+        game.signal()
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
+        assert not game.up.is_set()
+
+
+async def test_a_room_that_needs_9_s_more_survives_a_grace_of_25_and_the_node_exits_at_9(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="countdown", options={"seconds": 10})
+        await trio.sleep(1)
+        start = trio.current_time()
+        game.signal()
+        messages = [message.data async for message in place]
+        assert messages[-1] == {"left": 0}
+        assert place.ended is not None
+        assert place.ended.reason == "finished"
+        await game.gone.wait()
+        assert game.exited_at - start == soon(9)
+        assert game.exit_code == CLEAN
+        assert game.counts is not None
+        assert (game.counts.rooms_finished, game.counts.rooms_cut) == (1, 0)
+
+
+async def test_a_room_over_grace_is_cut_exactly_at_grace_minus_farewell_and_finally_runs(
+    autojump_clock: MockClock,
+) -> None:
+    ran: list[float] = []
+
+    @room("endless", seats=1)
+    async def endless(_table: Room) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ran.append(trio.current_time())
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            ran.append(trio.current_time())
+
+    async with cluster() as c:
+        api, game = await c.one_of_each(kinds={KindName("endless"): endless}, drain=SHORT)
+        client = await c.client(api)
+        place = await client.join(kind="endless")
+        start = trio.current_time()
+        game.signal()
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "cut"
+        await game.gone.wait()
+        assert [at - start for at in ran] == [7, 8]
+        assert game.exited_at - start == soon(8)
+        assert game.exit_code == CUT
+        assert game.counts is not None
+        assert game.counts.rooms_cut == 1
+
+
+async def test_a_room_that_shields_itself_does_not_hold_the_process_beyond_grace(
+    autojump_clock: MockClock,
+) -> None:
+    @room("stubborn", seats=1)
+    async def stubborn(_table: Room) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1000)
+
+    async with cluster() as c:
+        api, game = await c.one_of_each(kinds={KindName("stubborn"): stubborn}, drain=SHORT)
+        await (await c.client(api)).join(kind="stubborn")
+        start = trio.current_time()
+        game.signal()
+        await game.gone.wait()
+        assert 9.8 <= game.exited_at - start <= 10
+        assert game.exit_code == CUT
+        c.nursery.cancel_scope.cancel()
+
+
+async def test_a_room_hears_the_seconds_left(autojump_clock: MockClock) -> None:
+    heard: list[float] = []
+
+    @room("listener", seats=1)
+    async def listener(table: Room) -> None:
+        async for event in table:
+            if isinstance(event, Draining):
+                heard.append(event.seconds)
+                assert table.seconds_left == event.seconds
+                return
+
+    async with cluster() as c:
+        api, game = await c.one_of_each(kinds={KindName("listener"): listener}, drain=SHORT)
+        await (await c.client(api)).join(kind="listener")
+        game.signal()
+        await game.gone.wait()
+        assert heard == [7]
+        assert game.exit_code == CLEAN
+
+
+async def test_the_second_signal_cuts_now(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        place = await (await c.client(api)).join(kind="lounge")
+        start = trio.current_time()
+        game.signal()
+        await trio.sleep(2)
+        game.signal()
+        async for _ in place:
+            pass
+        await game.gone.wait()
+        assert game.exited_at - start == soon(2)
+        assert game.exit_code == CUT
+        assert place.ended is not None
+        assert place.ended.reason == "cut"
+
+
+async def test_a_join_during_the_drain_of_one_game_node_goes_to_another_unseen(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        staying = await (await c.client(api)).join(kind="lounge")
+        assert staying.room.startswith("game-1.")
+        first.signal()
+        place = await (await c.client(api)).join(kind="lounge")
+        assert place.room.startswith("game-2.")
+
+
+async def test_a_join_by_name_into_a_draining_node_is_admitted(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        place = await (await c.client(api)).join(kind="lounge")
+        game.signal()
+        await trio.sleep(1)
+        friend = await (await c.client(api)).join(room=place.room)
+        assert friend.room == place.room
+
+
+async def test_without_a_serving_game_node_a_join_gets_no_game_node_within_1_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        await (await c.client(api)).join(kind="lounge")
+        game.signal()
+        start = trio.current_time()
+        with pytest.raises(JoinRefused) as refused:
+            await client.join(kind="lounge")
+        assert refused.value.code == "no_game_node"
+        assert refused.value.retry
+        assert trio.current_time() - start <= 1
+
+
+async def test_a_connection_to_a_draining_api_node_is_refused(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        await (await c.client(api)).join(kind="lounge")
+        api.signal()
+        await trio.sleep(0.1)
+        with pytest.raises(ConnectFailed, match="nobody listens"):
+            await c.client(api)
+
+
+async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_with_the_last(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        clients = [await c.client(api) for _ in range(20)]
+        start = trio.current_time()
+        api.signal()
+        lost: list[ConnectionLost] = [await client.wait_closed() for client in clients]
+        assert {one.code for one in lost} == {1012}
+        await api.gone.wait()
+        assert 4 <= api.exited_at - start <= 5.6
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert (api.counts.clients_moved, api.counts.clients_cut) == (20, 0)
+
+
+async def test_a_client_in_a_room_stays_until_the_room_ends_and_is_then_moved(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="countdown", options={"seconds": 6})
+        start = trio.current_time()
+        api.signal()
+        async for _ in place:
+            pass
+        assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert api.exited_at - start == soon(6)
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert api.counts.clients_moved == 1
+
+
+async def test_a_client_in_a_room_at_the_deadline_is_cut_inside_the_farewell(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(drain=SHORT)
+        await c.ready(game, api)
+        client = await c.client(api)
+        await client.join(kind="lounge")
+        start = trio.current_time()
+        api.signal()
+        assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert 7 <= api.exited_at - start <= 10
+        assert api.exit_code == CUT
+        assert api.counts is not None
+        assert (api.counts.clients_moved, api.counts.clients_cut) == (0, 1)
+
+
+async def test_both_tiers_drain_at_the_same_time_and_no_match_is_cut(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="countdown", options={"seconds": 5})
+        start = trio.current_time()
+        api.signal()
+        game.signal()
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "finished"
+        await api.gone.wait()
+        await game.gone.wait()
+        assert (api.exit_code, game.exit_code) == (CLEAN, CLEAN)
+        assert game.exited_at - start == soon(5)
+
+
+async def test_a_room_is_not_gone_before_its_end_is_confirmed_even_if_the_feed_drops_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        place = await (await c.client(api)).join(kind="countdown", options={"seconds": 3})
+        game.signal()
+        await trio.sleep(2.5)
+        c.bus.faults.drop = 1.0
+        await trio.sleep(1.5)
+        assert not game.gone.is_set()
+        c.bus.faults.drop = 0.0
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "finished"
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
+
+
+async def test_a_killed_game_nodes_clients_get_node_lost_within_4_s_and_join_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        client = await c.client(api)
+        place = await client.join(kind="lounge")
+        start = trio.current_time()
+        first.kill()
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "node_lost"
+        assert trio.current_time() - start <= 4
+        again = await client.join(kind="lounge")
+        assert again.room.startswith("game-2.")
+
+
+async def test_a_crash_in_one_room_during_the_drain_cuts_no_other(
+    autojump_clock: MockClock,
+) -> None:
+    @room("bomb", seats=1)
+    async def bomb(_table: Room) -> None:
+        await trio.sleep(2)
+        raise RuntimeError("boom")
+
+    kinds = {**EXAMPLES, KindName("bomb"): bomb}
+    async with cluster() as c:
+        api, game = await c.one_of_each(kinds=kinds)
+        doomed = await (await c.client(api)).join(kind="bomb")
+        place = await (await c.client(api)).join(kind="countdown", options={"seconds": 5})
+        game.signal()
+        async for _ in doomed:
+            pass
+        async for _ in place:
+            pass
+        assert doomed.ended is not None
+        assert place.ended is not None
+        assert (doomed.ended.reason, place.ended.reason) == ("crashed", "finished")
+        await game.gone.wait()
+        assert game.exit_code == CLEAN

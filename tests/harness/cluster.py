@@ -1,0 +1,216 @@
+"""A whole cluster in one process: real nodes, a real client, and all wires in memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import trio
+import trio.testing
+
+from api.node import ApiNode
+from game.loader import load
+from game.node import GameNode
+from rooms.author import Kind
+from rooms.bus.memory import MemoryBus
+from rooms.client import Connection, open_connection
+from rooms.ids import KindName, NodeName
+from rooms.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
+from rooms.reasons import ExitCode
+from rooms.runtime.address import GameUrl, HostPort
+from rooms.runtime.drain import Counts, Drain
+from rooms.runtime.options import ApiOptions
+
+EXAMPLES = load(["game.examples"])
+
+
+class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
+    """A client port that refuses once it is closed, as a kernel does."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[trio.abc.Stream](1000)
+
+    async def accept(self) -> trio.abc.Stream:
+        return await self._receive.receive()
+
+    async def aclose(self) -> None:
+        self._receive.close()
+        await trio.lowlevel.checkpoint()
+
+    async def connect(self) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        try:
+            await self._send.send(theirs)
+        except trio.BrokenResourceError as error:
+            raise ConnectionRefusedError("nobody listens") from error
+        return ours
+
+
+class Process:
+    """One node as a process: it can be signalled, crashes, and ends with an exit code."""
+
+    def __init__(self, name: str, bus: MemoryBus, drain: DrainPolicy) -> None:
+        self.name = name
+        self.bus = bus
+        self.drain = Drain(drain, end_process=self._end)
+        self.exit_code: int | None = None
+        self.exited_at = float("inf")
+        self.counts: Counts | None = None
+        self.scope = trio.CancelScope()
+        self.up = trio.Event()
+        self.gone = trio.Event()
+
+    def signal(self) -> None:
+        """SIGTERM, or SIGINT: the node makes no difference."""
+        self.drain.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: the sockets close, and nothing is said."""
+        self.scope.cancel()
+        self.bus.crash()
+
+    def _end(self, code: int) -> None:
+        if self.exit_code is None:
+            self.exit_code = int(code)
+            self.exited_at = trio.current_time()
+            self.gone.set()
+            self.kill()
+
+    async def run(self, node: ApiNode | GameNode) -> None:
+        with self.scope:
+            code = await self.drain.run(node, self.up.set)
+            self.counts = node.counts()
+            self._end(code)
+
+
+class GameProcess(Process):
+    node: GameNode
+
+    @property
+    def rooms(self) -> int:
+        return self.node.host.rooms
+
+
+class ApiProcess(Process):
+    node: ApiNode
+    listener: MemoryListener
+
+    @property
+    def clients(self) -> int:
+        return self.node.gateway.clients
+
+
+class Cluster:
+    """Starts nodes and clients; everything ends with ``nursery``."""
+
+    def __init__(self, nursery: trio.Nursery, stack: AsyncExitStack, seed: int) -> None:
+        self.nursery = nursery
+        self.stack = stack
+        self.seed = seed
+        self.bus = MemoryBus()
+        self.addresses: list[HostPort] = []
+
+    def address(self, name: str) -> HostPort:
+        """Where the game node ``name`` listens; known to every api node that starts later."""
+        where = HostPort(name, 7101)
+        if where not in self.addresses:
+            self.addresses.append(where)
+        return where
+
+    def game(
+        self,
+        name: str = "game-1",
+        *,
+        kinds: Mapping[KindName, Kind] = EXAMPLES,
+        version: str = "1",
+        drain: DrainPolicy | None = None,
+        rooms: RoomPolicy | None = None,
+    ) -> GameProcess:
+        process = GameProcess(name, self.bus.node(name), drain or DrainPolicy())
+        process.node = GameNode(
+            name=NodeName(name),
+            version=version,
+            listen=self.address(name),
+            advertise=None,
+            kinds=kinds,
+            bus=process.bus,
+            drain=process.drain,
+            rng=self._rng(name),
+            born=trio.current_time(),
+            room_policy=rooms,
+        )
+        self.nursery.start_soon(process.run, process.node)
+        return process
+
+    def api(
+        self,
+        name: str = "api-1",
+        *,
+        version: str = "1",
+        drain: DrainPolicy | None = None,
+        links: LinkPolicy | None = None,
+        sockets: SocketPolicy | None = None,
+    ) -> ApiProcess:
+        process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
+        process.listener = MemoryListener()
+        process.node = ApiNode(
+            name=NodeName(name),
+            version=version,
+            advertise=None,
+            options=ApiOptions(
+                listen=HostPort(name, 8080),
+                feed=HostPort(name, 7001),
+                games=tuple(GameUrl(where) for where in self.addresses),
+                clients="finish",
+            ),
+            bus=process.bus,
+            drain=process.drain,
+            rng=self._rng(name),
+            link_policy=links,
+            socket_policy=sockets,
+            listeners=[process.listener],
+        )
+        self.nursery.start_soon(process.run, process.node)
+        return process
+
+    def _rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.seed} {name}")
+
+    async def ready(self, *processes: Process) -> None:
+        """Until every node serves, and every api node would find a room."""
+        with trio.fail_after(30):
+            for process in processes:
+                await process.up.wait()
+                while isinstance(process, ApiProcess) and not process.node.ready:
+                    await trio.sleep(0.01)
+
+    async def client(self, api: ApiProcess) -> Connection:
+        """A connected client, closed at the end of the cluster."""
+
+        async def open_stream(_url: str) -> trio.abc.Stream:
+            return await api.listener.connect()
+
+        return await self.stack.enter_async_context(
+            open_connection(f"ws://{api.name}/", open_stream=open_stream)
+        )
+
+    async def one_of_each(self, **game_options: Any) -> tuple[ApiProcess, GameProcess]:
+        """One game node and one api node, ready."""
+        game = self.game(**game_options)
+        api = self.api()
+        await self.ready(game, api)
+        return api, game
+
+
+@asynccontextmanager
+async def cluster(seed: int = 0) -> AsyncIterator[Cluster]:
+    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        yield Cluster(nursery, stack, seed)
+        await stack.aclose()
+        nursery.cancel_scope.cancel()
+
+
+CLEAN = ExitCode.DRAINED
+CUT = ExitCode.CUT
