@@ -59,8 +59,9 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
         """See :meth:`rooms.bus.base.Responder.serve`."""
         while True:
             for caller, call in await self.mail.take(RECEIVE_AT_ONCE):
-                self.check_open()  # the answer before may have been this node's end
-                caller.take_reply(call, check_message(answer(call.request)))
+                reply = check_message(answer(call.request))
+                self.check_open()  # the answer may have been this node's end
+                caller.take_reply(call, reply)
 
 
 class _Call:
@@ -124,8 +125,8 @@ class MemoryCaller(End):
             responder.mail.put((self, call), faults.due())
 
     def take_reply(self, call: _Call, reply: bytes) -> None:
-        """The responder has answered; dropped if ``call`` is over, answered, or cut off."""
-        if call is self._call and call.reply is None and self.net.passes(self.owner, self.address):
+        """``call`` is answered; dropped if it was before, or if the link is cut."""
+        if call.reply is None and self.net.passes(self.owner, self.address):
             call.reply = reply
             call.due = self.net.faults.due()
             self._wake.set()

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 import trio
@@ -34,7 +35,7 @@ class Stranger:
         self.socket = trio.socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
-    async def __aenter__(self) -> Stranger:
+    async def __aenter__(self) -> Self:
         host, _, port = self.address.removeprefix("tcp://").partition(":")
         await self.socket.connect((host, int(port)))
         await self._write(b"\0SP\0" + struct.pack(">HH", self.protocol, 0))
@@ -79,7 +80,7 @@ async def test_a_caller_that_reads_late_still_gets_each_reply(responder: NngResp
             async with Stranger(responder.address, REQ) as slow:
                 await slow.say(b"large", 1)
                 await slow.say(b"small", 2)
-                while len(answered) < 2:  # noqa: ASYNC110 - it is another task's list
+                while len(answered) < 2:
                     await trio.sleep(0.01)
                 assert await slow.hear() == replies[b"large"]
                 assert await slow.hear() == b"small"
@@ -99,6 +100,45 @@ async def test_a_caller_that_never_reads_holds_the_others_up_for_half_a_second(
                 assert (await caller.call(b"hello")).startswith(b"hello ")
                 caller.close()
             nursery.cancel_scope.cancel()
+
+
+class Wakings(trio.abc.Instrument):
+    """Counts how often trio looks for input."""
+
+    count = 0
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - the base's signature
+        self.count += 1
+
+
+async def test_an_abandoned_reply_does_not_keep_the_next_call_spinning() -> None:
+    responder = NngBus().respond("tcp://127.0.0.1:0")
+    caller, other = NngBus().caller(responder.address), NngBus().caller(responder.address)
+    wakings = Wakings()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(responder.serve, bytes.upper)
+            await other.call(b"met")
+            with trio.move_on_after(0):
+                await caller.call(b"never sent")
+            for _ in range(3):
+                with trio.CancelScope() as scope:
+                    nursery.start_soon(_cancel_soon, scope)
+                    await caller.call(b"abandoned")
+                for _ in range(20):  # its reply has come when as many others have
+                    await other.call(b"?")
+            nursery.cancel_scope.cancel()
+        trio.lowlevel.add_instrument(wakings)
+        with trio.move_on_after(0.2):
+            await caller.call(b"nobody serves now")
+        trio.lowlevel.remove_instrument(wakings)
+    for end in (responder, caller, other):
+        end.close()
+    assert wakings.count < 20
+
+
+async def _cancel_soon(scope: trio.CancelScope) -> None:
+    scope.cancel()
 
 
 async def test_a_stranger_with_an_empty_request_is_passed_over(responder: NngResponder) -> None:

@@ -12,7 +12,7 @@ NORTH, SOUTH = LinkId(1), LinkId(2)
 
 
 def seat(player: PlayerId, link: LinkId = NORTH, key: str = "") -> Seat:
-    return Seat(player, link=link, secret="s", key=key)
+    return Seat(player, link=link, secret="", key=key)
 
 
 def test_a_full_room_says_full_even_when_it_is_locked_too() -> None:

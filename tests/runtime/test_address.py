@@ -77,9 +77,8 @@ async def test_an_inherited_listening_socket_is_adopted_and_not_handed_on() -> N
     async with listener:
         assert bound_address(listener) == HostPort("127.0.0.1", port)
         assert not os.get_inheritable(listener.socket.fileno())
-        async with await trio.open_tcp_stream("127.0.0.1", port):
-            async with await listener.accept():
-                pass
+        async with await trio.open_tcp_stream("127.0.0.1", port), await listener.accept():
+            pass
 
 
 async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_alone() -> None:

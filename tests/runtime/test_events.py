@@ -28,9 +28,12 @@ class Lines:
         return [msgspec.json.decode(line) for line in self.raw]
 
 
-class BrokenStderr:
-    def __call__(self, line: bytes) -> None:
-        raise BrokenPipeError
+def broken_stderr(_line: bytes) -> None:
+    raise BrokenPipeError
+
+
+def crash(error: Exception) -> None:
+    raise error
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +76,7 @@ def test_a_json_line_says_when_how_bad_what_and_which_node(lines: Lines) -> None
 
 def test_an_exception_is_a_traceback_in_the_same_line(lines: Lines) -> None:
     try:
-        raise ExceptionGroup("two", [ValueError("deep inside"), KeyError("k")])
+        crash(ExceptionGroup("two", [ValueError("deep inside"), KeyError("k")]))
     except ExceptionGroup:
         log.exception("room.crashed", room="game-1.x")
     [line] = lines.objects
@@ -122,7 +125,7 @@ def test_values_that_json_cannot_hold_are_said_as_text(lines: Lines) -> None:
 
 
 def test_a_broken_stderr_is_no_reason_to_fail() -> None:
-    events.configure("json", write=BrokenStderr())
+    events.configure("json", write=broken_stderr)
     log.info("said.to.nobody")
     logging.getLogger("hypercorn").error("said to nobody")
 
@@ -132,7 +135,7 @@ def test_the_console_is_for_eyes() -> None:
     events.configure("console", node="game-1", write=written)
     log.warning("drain.started", seconds=25)
     try:
-        raise ValueError("seen")
+        crash(ValueError("seen"))
     except ValueError:
         log.exception("room.crashed")
     first, second = written.raw
@@ -143,10 +146,7 @@ def test_the_console_is_for_eyes() -> None:
 
 
 def test_a_crashed_thread_is_a_line(lines: Lines) -> None:
-    def crash() -> None:
-        raise ValueError("in a thread")
-
-    thread = threading.Thread(target=crash, name="helper")
+    thread = threading.Thread(target=crash, args=(ValueError("in a thread"),), name="helper")
     thread.start()
     thread.join()
     [line] = lines.objects
@@ -156,7 +156,8 @@ def test_a_crashed_thread_is_a_line(lines: Lines) -> None:
 
 def in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     prelude = "from rooms.runtime.events import configure; import structlog; configure('json')\n"
-    return subprocess.run([sys.executable, "-c", prelude + code], stderr=stderr, timeout=20)
+    command = [sys.executable, "-c", prelude + code]
+    return subprocess.run(command, check=False, stderr=stderr, timeout=20)
 
 
 def test_a_crash_is_a_line_and_exit_code_1() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -94,7 +96,7 @@ async def test_a_reader_with_a_long_queue_lets_others_run_before_every_64th_even
         nursery.start_soon(bystander)
         for _ in range(1000):
             await inbox.next()
-    steps = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(turns)]
     assert max(steps) <= 2 * AT_ONCE  # trio may run the two in either order in each turn
 
 
@@ -140,3 +142,20 @@ async def test_who_has_said_something_unread_is_seen_to_go() -> None:
     inbox.put(said(1))
     inbox.put_control(Left(ANN))
     assert [await inbox.next() for _ in range(3)] == [Joined(ANN), said(1), Left(ANN)]
+
+
+async def test_a_reader_whose_event_another_task_has_taken_waits_for_the_next() -> None:
+    inbox = inbox_of(8)
+    got: list[Event] = []
+
+    async def read() -> None:
+        got.append(await inbox.next())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        inbox.put(said(1))
+        assert await inbox.next() == said(1)
+        await wait_all_tasks_blocked()
+        inbox.put(said(2))
+    assert got == [said(2)]

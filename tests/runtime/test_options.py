@@ -126,8 +126,8 @@ def test_an_api_node_gets_values_and_not_texts(api: click.Command, said: Said) -
 def test_a_game_node_gets_values_and_its_return_is_the_exit_code(
     game: click.Command, said: Said
 ) -> None:
-    assert run(game, "--rooms", "game.examples,mine", "--listen", "tcp://0.0.0.0:7101") == 3
-    assert said.game == GameOptions(HostPort("0.0.0.0", 7101), ("game.examples", "mine"))
+    assert run(game, "--rooms", "game.examples,mine", "--listen", "tcp://10.0.0.2:7101") == 3
+    assert said.game == GameOptions(HostPort("10.0.0.2", 7101), ("game.examples", "mine"))
 
 
 def test_defaults_are_those_of_the_documentation(api: click.Command, said: Said) -> None:

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import game.examples
+from game.examples.arena import arena
+from game.examples.countdown import countdown
+from game.examples.lounge import lounge
+from game.examples.tictactoe import tictactoe
+from rooms.errors import BadFrame, JoinRefused
+from rooms.ids import PlayerId
+from rooms.reasons import EndReason
+from rooms.testing.harness import Table, play
+
+
+def test_each_example_has_less_than_80_lines() -> None:
+    folder = Path(str(game.examples.__file__)).parent
+    lines = {path.name: len(path.read_text().splitlines()) for path in folder.glob("*.py")}
+    assert {name: count for name, count in lines.items() if count >= 80} == {}
+
+
+# tictactoe
+
+
+async def moves(table: Table, players: list[PlayerId], cells: str) -> None:
+    """Plays ``cells`` in turn, X first."""
+    for turn, cell in enumerate(cells):
+        table.say(players[turn % 2], {"cell": int(cell)})
+    await table.messages()
+
+
+async def test_the_first_to_join_is_x_and_moves_first() -> None:
+    async with play(tictactoe) as table:
+        ann = table.join("ann")
+        assert await table.messages() == []
+        bob = table.join("bob")
+        assert await table.messages() == [{"board": "---------", "turn": ann}]
+        table.say(ann, {"cell": 4})
+        assert await table.messages() == [{"board": "----X----", "turn": bob}]
+
+
+async def test_three_in_a_line_win_and_the_last_board_is_shown() -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await moves(table, [ann, bob], "03142")
+        assert table.heard[-1] == {"board": "XXXOO----", "turn": bob}
+        assert await table.ended() == {"winner": ann, "board": "XXXOO----"}
+
+
+@pytest.mark.parametrize("line", ["012", "345", "678", "036", "147", "258", "048", "246"])
+async def test_every_line_wins_also_for_the_second_player(line: str) -> None:
+    corners = [cell for cell in "013578642" if cell not in line]
+    elsewhere = next(
+        f"{a}{b}{c}"
+        for a in corners
+        for b in corners
+        for c in corners
+        if len({a, b, c}) == 3
+        and "".join(sorted((a, b, c)))
+        not in ("012", "345", "678", "036", "147", "258", "048", "246")
+    )
+    async with play(tictactoe) as table:
+        ann, bob = table.join(), table.join()
+        turns = zip(elsewhere, line, strict=True)
+        await moves(table, [ann, bob], "".join(x + o for x, o in turns))
+        assert (await table.ended())["winner"] == bob
+
+
+async def test_a_full_board_without_a_line_is_drawn() -> None:
+    async with play(tictactoe) as table:
+        players = [table.join(), table.join()]
+        await moves(table, players, "048176253")
+        assert await table.ended() == {"winner": None, "board": table.heard[-1]["board"]}
+        assert "-" not in table.heard[-1]["board"]
+        assert table.heard[-1]["turn"] in players
+
+
+async def test_a_move_out_of_turn_or_on_a_taken_cell_is_ignored() -> None:
+    async with play(tictactoe) as table:
+        ann = table.join("ann")
+        table.say(ann, {"cell": 0})
+        bob = table.join("bob")
+        table.say(bob, {"cell": 1})
+        table.say(ann, {"cell": 2})
+        table.say(bob, {"cell": 2})
+        table.say(ann, {"cell": 3})
+        boards = [message["board"] for message in await table.messages()]
+        assert boards == ["---------", "--X------"]
+
+
+@pytest.mark.parametrize("move", [{"cell": 9}, {"cell": -1}, {"cell": "0"}, {}, 4])
+async def test_what_is_no_cell_is_refused_to_its_sender(move: object) -> None:
+    async with play(tictactoe) as table:
+        ann = table.join("ann")
+        with pytest.raises(BadFrame) as caught:
+            table.say(ann, move)
+        assert caught.value.code == "bad_input"
+
+
+async def test_who_stays_wins_and_nobody_wins_before_the_start() -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        table.leave(ann)
+        assert await table.ended() == {"winner": bob, "board": "---------"}
+    async with play(tictactoe) as table:
+        table.leave(table.join("ann"))
+        assert await table.ended() == {"winner": None, "board": "---------"}
+
+
+async def test_a_third_player_finds_it_full() -> None:
+    async with play(tictactoe) as table:
+        table.join()
+        table.join()
+        await table.messages()
+        with pytest.raises(JoinRefused) as caught:
+            table.join()
+        assert caught.value.code == "full"
+
+
+# countdown
+
+
+async def test_a_countdown_of_10_says_9_to_0_once_a_second_and_ends(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(countdown) as table:
+        table.join()
+        start = trio.current_time()
+        await trio.sleep(3.5)
+        assert await table.messages() == [{"left": 9}, {"left": 8}, {"left": 7}]
+        assert await table.ended() == {"left": 0}
+        assert trio.current_time() - start == 10
+        assert [message["left"] for message in table.heard] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+async def test_a_countdown_takes_its_seconds_from_the_options(autojump_clock: MockClock) -> None:
+    async with play(countdown, options={"seconds": 3600}) as table:
+        table.join()
+        start = trio.current_time()
+        await table.ended()
+        assert trio.current_time() - start == 3600
+
+
+@pytest.mark.parametrize("seconds", [0, 3601, 1.5, "9"])
+async def test_a_countdown_refuses_seconds_that_make_no_sense(seconds: object) -> None:
+    async with play(countdown, options={"seconds": seconds}) as table:
+        with pytest.raises(JoinRefused) as caught:
+            table.join()
+        assert caught.value.code == "bad_input"
+
+
+# arena
+
+
+async def test_an_arena_says_20_times_a_second_who_is_where(autojump_clock: MockClock) -> None:
+    async with play(arena, options={"seconds": 1}) as table:
+        ann, bob = table.join(), table.join()
+        table.say(ann, {"dx": 1, "dy": -0.5})
+        start = trio.current_time()
+        await table.ended()
+        assert trio.current_time() - start == 1
+        assert len(table.heard) == 20
+        assert table.heard[0]["at"] == {ann: [51, 49.5], bob: [50, 50]}
+        assert table.heard[-1]["at"] == {ann: [70, 40], bob: [50, 50]}
+
+
+async def test_an_arena_has_walls(autojump_clock: MockClock) -> None:
+    async with play(arena, options={"seconds": 5}) as table:
+        ann = table.join()
+        table.say(ann, {"dx": -1, "dy": 1})
+        await table.ended()
+        assert table.heard[-1]["at"] == {ann: [0, 100]}
+
+
+async def test_who_reaches_the_coin_scores_and_the_next_one_lies_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(arena, options={"seconds": 2}) as table:
+        ann, bob = table.join(), table.join()
+        await trio.sleep(0.06)
+        assert table.heard[0]["coin"] == [37, 61]
+        table.say(ann, {"dx": -1, "dy": 11 / 13})  # from the middle, 13 ticks away
+        await trio.sleep(1)
+        table.say(ann, {"dx": 0, "dy": 0})
+        assert await table.ended() == {"scores": {ann: 1, bob: 0}}
+        assert table.heard[-1]["coin"] == [74, 22]
+
+
+async def test_an_arena_refuses_more_than_full_speed() -> None:
+    async with play(arena) as table:
+        ann = table.join()
+        with pytest.raises(BadFrame):
+            table.say(ann, {"dx": 1.1, "dy": 0})
+
+
+async def test_who_leaves_the_arena_is_seen_no_more_but_keeps_his_score(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(arena, options={"seconds": 1}) as table:
+        ann, bob = table.join(), table.join()
+        await trio.sleep(0.51)
+        table.leave(ann)
+        assert await table.ended() == {"scores": {ann: 0, bob: 0}}
+        assert list(table.heard[-1]["at"]) == [bob]
+        assert len(table.heard_by(ann)) == 10
+
+
+# lounge
+
+
+async def test_a_lounge_repeats_anything_to_all_its_author_too() -> None:
+    async with play(lounge) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        for said in ("hi", {"x": [1, None]}, 4, None):
+            table.say(ann, said)
+        expected = [{"from": ann, "said": said} for said in ("hi", {"x": [1, None]}, 4, None)]
+        assert await table.messages() == expected
+        assert table.heard_by(ann) == table.heard_by(bob) == expected
+
+
+async def test_a_lounge_ends_when_the_last_one_leaves(autojump_clock: MockClock) -> None:
+    async with play(lounge) as table:
+        ann, bob = table.join(), table.join()
+        table.leave(ann)
+        await trio.sleep(3600)
+        assert table.reason is None
+        table.leave(bob)
+        assert await table.ended() is None
+        assert table.reason is EndReason.FINISHED
+
+
+async def test_a_lounge_with_somebody_in_it_is_cut_at_the_deadline(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(lounge) as table:
+        table.join()
+        table.drain(30)
+        await trio.sleep(30)
+        assert table.reason is None
+        table.cut()
+        assert await table.ended() is None
+        assert table.reason is EndReason.CUT

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from game.loader import load
+from rooms.errors import BadRooms
+
+KIND = """
+    from rooms import Room, room
+
+    @room("{name}", seats=2{more})
+    async def {name}(table: Room) -> None: ...
+"""
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes modules by their path into a folder that imports look into."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def write(path: str, text: str = "") -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+
+    yield write
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]
+
+
+def kind(name: str, more: str = "") -> str:
+    return KIND.format(name=name, more=more)
+
+
+def test_the_examples_hold_the_four_kinds_of_the_design() -> None:
+    assert sorted(load(["game.examples"])) == ["arena", "countdown", "lounge", "tictactoe"]
+
+
+def test_a_module_and_another_one_are_put_together(write: Write) -> None:
+    write("one.py", kind("chess"))
+    write("two.py", kind("chat"))
+    assert list(load(["one", "two"])) == ["chess", "chat"]
+
+
+def test_a_package_brings_its_direct_submodules_but_not_the_private_ones(write: Write) -> None:
+    write("club/__init__.py")
+    write("club/chess.py", kind("chess"))
+    write("club/__main__.py", "raise SystemExit('was run')")
+    write("club/deeper/__init__.py")
+    write("club/deeper/chat.py", kind("chat"))
+    assert list(load(["club"])) == ["chess"]
+
+
+def test_a_kind_that_is_imported_elsewhere_is_no_second_one(write: Write) -> None:
+    write("one.py", kind("chess"))
+    write("two.py", "from one import chess\nsame = chess")
+    assert list(load(["one", "two"])) == ["chess"]
+
+
+def test_a_kind_defined_twice_names_both_places(write: Write) -> None:
+    write("one.py", kind("chess"))
+    write("two.py", kind("chess"))
+    with pytest.raises(BadRooms, match=r"'chess' .* one\.chess:4 and two\.chess:4$"):
+        load(["one", "two"])
+
+
+def test_a_module_without_rooms_is_refused(write: Write) -> None:
+    write("empty.py")
+    with pytest.raises(BadRooms, match="no rooms in empty"):
+        load(["empty"])
+
+
+def test_a_module_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadRooms, match=r"^cannot import 'nowhere\.rooms': .*'nowhere'$"):
+        load(["nowhere.rooms"])
+
+
+def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> None:
+    write("helper.py", "\n\n1 / 0")
+    write("broken.py", "import helper")
+    with pytest.raises(BadRooms) as caught:
+        load(["broken"])
+    line = str(caught.value)
+    assert line.startswith("cannot import 'broken': ZeroDivisionError: division by zero (")
+    assert line.endswith("helper.py:3)")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def f(:", r"SyntaxError: .*wrong\.py, line 1\)$"),
+        ("raise SystemExit(5)", r"SystemExit: 5 \(.*wrong\.py:1\)$"),
+        ("raise ValueError('two\\nlines')", r"ValueError: two lines \(.*wrong\.py:1\)$"),
+        ("raise ValueError", r"ValueError: no message \(.*wrong\.py:1\)$"),
+        ("from rooms import room\nroom('x', seats=0)", r"BadRooms: .*starts.* \(.*wrong\.py:2\)$"),
+    ],
+)
+def test_whatever_is_wrong_in_a_module_becomes_one_line(write: Write, text: str, says: str) -> None:
+    write("wrong.py", text)
+    with pytest.raises(BadRooms, match=f"^cannot import 'wrong': {says}"):
+        load(["wrong"])
+
+
+def test_inputs_that_cannot_be_decoded_are_refused_at_once(write: Write) -> None:
+    write("odd.py", kind("odd", more=", inputs=dict[int, int] | list[int] | set[int]"))
+    with pytest.raises(BadRooms, match=r"^kind 'odd' in odd\.odd:4: "):
+        load(["odd"])

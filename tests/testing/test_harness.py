@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms import Draining, Joined, Room, Said, room
+from rooms.ids import PlayerId
+from rooms.policy import RoomPolicy
+from rooms.reasons import EndReason
+from rooms.testing.harness import play
+
+
+@room("odd", seats=3)
+async def odd(table: Room) -> Any:
+    """Whispers names, adds numbers, crashes on texts."""
+    total = 0
+    async for event in table:
+        match event:
+            case Joined(player):
+                table.send(player, table.name_of(player))
+            case Said(player, None):
+                table.kick(player)
+            case Said(_, number):
+                total += number
+            case Draining(seconds):
+                return [total, seconds]
+    raise AssertionError
+
+
+async def test_a_private_message_is_heard_by_one() -> None:
+    async with play(odd) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        assert await table.messages() == ["ann", "bob"]
+        assert await table.messages() == []
+        assert (table.heard_by(ann), table.heard_by(bob)) == (["ann"], ["bob"])
+
+
+async def test_a_drain_is_told_to_the_room(autojump_clock: MockClock) -> None:
+    async with play(odd) as table:
+        ann = table.join()
+        table.say(ann, 4)
+        table.drain(9)
+        assert await table.ended() == [4, 9]
+
+
+async def test_a_crash_is_raised_where_the_test_waits() -> None:
+    async with play(odd) as table:
+        table.say(table.join(), "text")
+        with pytest.raises(ExceptionGroup):
+            await table.ended()
+        assert table.reason is EndReason.CRASHED
+
+
+async def play_until_the_crash() -> None:
+    async with play(odd) as table:
+        table.say(table.join(), "text")
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_crash_that_nobody_waited_for_is_raised_at_the_end() -> None:
+    with pytest.raises(ExceptionGroup):
+        await play_until_the_crash()
+
+
+async def test_what_a_test_raises_comes_out_as_it_is() -> None:
+    with pytest.raises(KeyError):
+        async with play(odd) as table:
+            table.heard_by(PlayerId("nobody"))
+
+
+async def test_who_is_kicked_is_noted() -> None:
+    async with play(odd) as table:
+        ann = table.join()
+        table.say(ann, None)
+        await table.messages()
+        assert table.outs == {ann: EndReason.KICKED}
+
+
+async def test_more_than_the_inbox_holds_is_said_again_when_it_fits() -> None:
+    async with play(odd, policy=RoomPolicy(inbox_events=4)) as table:
+        ann = table.join()
+        for _ in range(50):
+            table.say(ann, 1)
+        await table.messages()
+        table.drain(0)
+        assert await table.ended() == [50, 0]
