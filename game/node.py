@@ -142,10 +142,13 @@ class GameNode:
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
+        links = self._links
         return Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
             clients=self.host.players,
-            links=len(self._links) if self._links is not None else 0,
+            links=0 if links is None else len(links),
+            messages_in=0 if links is None else links.items_in,
+            messages_out=0 if links is None else links.items_out,
             rooms_ended={str(reason): count for reason, count in self.host.ends.items()},
         )

@@ -100,6 +100,8 @@ class GameLinks:
         self._dirty: set[LinkId] = set()
         self._wake = trio.Event()
         self._confirmed = trio.Event()
+        self.items_in = 0
+        self.items_out = 0
 
     def __len__(self) -> int:
         return len(self._links)
@@ -119,6 +121,7 @@ class GameLinks:
         """Adds an item to a link's feed; to a link that is gone, nothing."""
         if (link := self._links.get(link_id)) is None:
             return
+        self.items_out += 1
         link.ring.push(nodes.encode(item))
         self._mark(link_id)
 
@@ -172,6 +175,7 @@ class GameLinks:
                 self._drop(link.id, "requests out of step")
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._confirm(link, batch.confirmed)
+        self.items_in += len(batch.items)
         for item in nodes.decode_up(batch.items):
             self._apply(link.id, item)
         self._verbs.flush_acks()

@@ -79,10 +79,14 @@ class Process:
             self.kill()
 
     async def run(self, node: ApiNode | GameNode) -> None:
-        with self.scope:
-            code = await self.drain.run(node, self.up.set)
-            self.counts = node.counts()
-            self._end(code)
+        try:
+            with self.scope:
+                code = await self.drain.run(node, self.up.set)
+                self.counts = node.counts()
+                self._end(code)
+        except* trio.ClosedResourceError:
+            if not self.scope.cancel_called:  # a killed process says nothing, and cannot
+                raise
 
 
 class GameProcess(Process):

@@ -1,0 +1,261 @@
+"""Joins across the cluster: which node is asked, what is asked again, and who is told what."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.client import Connection, Place
+from rooms.errors import JoinRefused
+from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+
+async def refusal(client: Connection, **join: object) -> str:
+    with pytest.raises(JoinRefused) as refused:
+        await client.join(**join)  # type: ignore[arg-type]
+    return refused.value.code
+
+
+async def two_and_two(c: Cluster) -> tuple[list[ApiProcess], list[GameProcess]]:
+    games = [c.game("game-1"), c.game("game-2")]
+    apis = [c.api("api-1"), c.api("api-2")]
+    await c.ready(*games, *apis)
+    return apis, games
+
+
+async def joined_together(*clients: Connection, kind: str) -> list[Place]:
+    places: list[Place] = []
+
+    async def join(client: Connection) -> None:
+        places.append(await client.join(kind=kind))
+
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            nursery.start_soon(join, client)
+    return places
+
+
+async def test_two_api_nodes_that_look_at_the_same_moment_meet_in_the_same_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, _ = await two_and_two(c)
+        clients = [await c.client(api) for api in apis]
+        places = await joined_together(*clients, kind="tictactoe")
+        assert places[0].room == places[1].room
+
+
+async def test_a_player_who_waits_on_one_api_node_is_found_from_another(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, _ = await two_and_two(c)
+        first = await (await c.client(apis[0])).join(kind="tictactoe")
+        await trio.sleep(0.1)
+        second = await (await c.client(apis[1])).join(kind="tictactoe")
+        assert first.room == second.room
+
+
+async def test_rooms_of_their_own_are_spread_over_the_game_nodes(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, games = await two_and_two(c)
+        for _ in range(10):
+            await (await c.client(apis[0])).join(kind="lounge", new=True)
+        await trio.sleep(0.1)
+        assert [game.rooms for game in games] == [5, 5]
+
+
+async def test_joins_in_one_instant_are_spread_too_although_no_load_was_told_yet(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, games = await two_and_two(c)
+        clients = [await c.client(apis[0]) for _ in range(10)]
+
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(lambda one=client: one.join(kind="lounge", new=True))
+        assert [game.rooms for game in games] == [5, 5]
+
+
+async def test_a_room_is_joined_by_its_id_through_another_api_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, _ = await two_and_two(c)
+        first = await (await c.client(apis[0])).join(kind="lounge")
+        second = await (await c.client(apis[1])).join(room=first.room)
+        assert second.room == first.room
+
+
+async def test_what_cannot_be_joined_gets_its_code(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        apis, _ = await two_and_two(c)
+        client, other, late = [await c.client(apis[0]) for _ in range(3)]
+        assert await refusal(client, kind="poker") == "no_such_kind"
+        assert await refusal(client, room="game-1.nothing") == "no_such_room"
+        assert await refusal(client, room="elsewhere") == "no_such_room"
+        assert await refusal(client, kind="countdown", options={"seconds": "x"}) == "bad_input"
+        place = await client.join(kind="tictactoe")
+        await other.join(room=place.room)
+        assert await refusal(late, room=place.room) in {"full", "locked"}
+
+
+async def test_a_join_that_crosses_the_signal_is_seated_elsewhere_and_nothing_is_seen(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, games = await two_and_two(c)
+        keeper = await (await c.client(apis[0])).join(kind="lounge", new=True)
+        assert keeper.room.startswith("game-1.")
+        client = await c.client(apis[0])
+        async with trio.open_nursery() as nursery:
+            places: list[Place] = []
+
+            async def join() -> None:
+                places.append(await client.join(kind="tictactoe"))
+
+            nursery.start_soon(join)
+            games[0].signal()
+
+        assert len(places) == 1
+        assert places[0].room.split(".")[0] in {"game-1", "game-2"}
+        again = await (await c.client(apis[0])).join(kind="countdown", new=True)
+        assert again.room.startswith("game-2.")
+
+
+async def test_a_client_that_goes_during_its_join_leaves_no_seat_behind(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        c.bus.faults.delay_seconds = 0.2
+        with trio.move_on_after(0.01):
+            await client.join(kind="lounge")
+        await client.aclose()
+        await trio.sleep(2)
+        assert game.node.host.players == 0
+        assert game.rooms == 0
+
+
+async def test_a_join_at_a_game_node_that_falls_silent_is_asked_elsewhere_after_3_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, _ = await two_and_two(c)
+        client = await c.client(apis[0])
+        c.bus.freeze("game-1")
+        start = trio.current_time()
+        place = await client.join(kind="tictactoe")
+        assert place.room.startswith("game-2.")
+        assert trio.current_time() - start <= 4.5
+
+
+async def test_a_join_at_a_game_node_that_is_killed_is_asked_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, games = await two_and_two(c)
+        client = await c.client(apis[0])
+        c.bus.freeze("game-1")
+        async with trio.open_nursery() as nursery:
+            places: list[Place] = []
+
+            async def join() -> None:
+                places.append(await client.join(kind="tictactoe"))
+
+            nursery.start_soon(join)
+            await trio.sleep(0.3)
+            c.bus.heal("game-1")
+            games[0].kill()
+        assert places[0].room
+
+
+async def test_a_cut_of_4_s_between_the_tiers_costs_the_place_and_not_the_socket(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="lounge")
+        c.bus.break_link("api-1")
+        await trio.sleep(4)
+        assert game.node.host.players == 0
+        c.bus.heal("api-1")
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "node_lost"
+        with trio.fail_after(5):
+            while not api.node.ready:
+                await trio.sleep(0.1)
+        assert (await client.join(kind="lounge")).room
+
+
+async def test_an_api_node_is_ready_when_a_game_node_that_was_not_up_comes(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-1")
+        api = c.api()
+        await api.up.wait()
+        await trio.sleep(5)
+        assert not api.node.ready
+        client = await c.client(api)
+        start = trio.current_time()
+        assert await refusal(client, kind="lounge") == "no_game_node"
+        assert trio.current_time() - start <= 1
+        await c.ready(c.game("game-1"), api)
+        assert (await client.join(kind="lounge")).room.startswith("game-1.")
+
+
+async def test_an_api_node_waits_2_s_for_a_game_node_that_does_not_answer(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-0")
+        game = c.game("game-1")
+        api = c.api()
+        await api.up.wait()
+        start = trio.current_time()
+        await c.ready(game, api)
+        assert trio.current_time() - start == pytest.approx(2, abs=0.2)
+
+
+async def test_a_join_that_comes_before_the_game_node_waits_for_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-1")
+        api = c.api()
+        await api.up.wait()
+        client = await c.client(api)
+        async with trio.open_nursery() as nursery:
+            places: list[Place] = []
+
+            async def join() -> None:
+                places.append(await client.join(kind="lounge"))
+
+            nursery.start_soon(join)
+            await trio.sleep(0.3)
+            c.game("game-1")
+        assert places[0].room.startswith("game-1.")
+
+
+async def test_an_api_node_that_is_killed_leaves_no_player_behind(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        apis, games = await two_and_two(c)
+        await (await c.client(apis[0])).join(kind="lounge")
+        await trio.sleep(0.1)
+        apis[0].kill()
+        await trio.sleep(4)
+        assert [game.node.host.players for game in games] == [0, 0]
+        assert [game.rooms for game in games] == [0, 0]
