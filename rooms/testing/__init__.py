@@ -1,1 +1,8 @@
-"""The public test kit: the room harness, fakes named by their failure, the bus suite."""
+"""The public test kit.
+
+``play`` runs one room of yours under the virtual clock; ``bus_suite`` is what a transport must pass.
+"""
+
+from rooms.testing.harness import Table, play
+
+__all__ = ["Table", "play"]
