@@ -95,15 +95,15 @@ class Gateway:
         try:
             async with trio.open_nursery() as nursery:
                 outlet = Outlet(stream, nursery, backlog_bytes=self._policy.backlog_bytes)
-                if await self._converse(outlet):
-                    await outlet.part(self._policy.close_seconds)
-                else:
+                try:
+                    if await self._converse(outlet):
+                        await outlet.part(self._policy.close_seconds)
+                finally:
                     await outlet.abort()
                 nursery.cancel_scope.cancel()
-        except* Exception:
+        except* Exception:  # the border: other clients must not notice
             log.exception("client.failed")
         finally:
-            await trio.aclose_forcefully(stream)
             self._connections -= 1
             if not self._connections:
                 self._emptied.set()
@@ -119,7 +119,7 @@ class Gateway:
                     session = Session(outlet, self._games, self._policy, self.counts, hang_up)
                     await self._talk(socket, outlet, session)
                 library.cancel_scope.cancel()
-        except* Exception:
+        except* Exception:  # the library's reader task fails in many ways
             log.exception("client.failed")
         return session is None or session.close_code not in {None, LOST}
 
@@ -129,7 +129,8 @@ class Gateway:
         The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
         to that); ``outlet.ended`` tells.
         """
-        with trio.move_on_after(self._policy.handshake_seconds) as patience:
+        seconds = HALF_OPEN_SECONDS if self._draining else self._policy.handshake_seconds
+        with trio.move_on_after(seconds) as patience:
             self._half_open.add(patience)
             outlet.ended = patience.cancel
             try:

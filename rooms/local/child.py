@@ -71,6 +71,7 @@ class Child:
         self._command = command
         self._fds = fds
         self._process: trio.Process | None = None
+        self._unsent: list[signal.Signals] = []
 
     async def run(self) -> None:
         """Runs the process to its end. Cancelled, it kills the process and waits for it."""
@@ -83,10 +84,14 @@ class Child:
         finally:
             os.close(ours)
         try:
+            for number in self._unsent:
+                self.send(number)
             await self._listen_until_the_end(self._process)
         finally:
-            os.close(theirs)
-            await self._bury(self._process)
+            try:
+                await self._bury(self._process)
+            finally:
+                os.close(theirs)
 
     async def _start(self, lifeline: int) -> trio.Process:
         return await trio.lowlevel.open_process(
@@ -112,11 +117,11 @@ class Child:
             process.kill()
             with trio.move_on_after(KILL_SECONDS, shield=True):
                 await process.wait()
-        if process.stderr is not None:
-            await trio.aclose_forcefully(process.stderr)
         self.exit_code = process.returncode
         self.became_ready.set()
         self.ended.set()
+        if process.stderr is not None:
+            await trio.aclose_forcefully(process.stderr)
 
     async def _read(self, stderr: trio.abc.ReceiveStream) -> None:
         rest = b""
@@ -143,13 +148,20 @@ class Child:
             pass  # a traceback, or a line of another form: it is kept as last words
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal, if the process still runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Sends a signal, if the process still runs; one that is yet to start gets it then."""
+        if self._process is None:
+            self._unsent.append(number)
+        elif self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
         """Ends the process without asking it."""
         self.send(signal.SIGKILL)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether our SIGTERM came before the node could catch it: it had nothing to drain."""
+        return self.ready is None and self.exit_code == -signal.SIGTERM
 
     def how_it_ended(self) -> str:
         """Name and exit code or signal, in words."""

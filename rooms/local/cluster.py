@@ -131,15 +131,15 @@ class LocalCluster:
         beside.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
         beside.replace(self._games_file)
 
-    async def wait_ready(self) -> None:
+    async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
         """Returns when every node says that it is ready.
 
         Raises :class:`UsageError` when a node refuses its options, and :class:`ClusterFailed` when
-        one ends, or is not ready within 20 s. May be cancelled.
+        one ends, or is not ready within ``limit_seconds``. May be cancelled.
         """
         failures: list[UsageError | ClusterFailed] = []
         async with open_admin_client() as client, trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + READY_SECONDS
+            nursery.cancel_scope.deadline = trio.current_time() + limit_seconds
             waiting = {child.name for child in self.children}
 
             async def wait(child: Child) -> None:
@@ -157,7 +157,7 @@ class LocalCluster:
             raise failures[0]
         if waiting:
             names = ", ".join(sorted(waiting))
-            raise ClusterFailed(f"not ready within {READY_SECONDS:g} s: {names}")
+            raise ClusterFailed(f"not ready within {limit_seconds:g} s: {names}")
         self._watching = True
 
     def stop(self) -> None:

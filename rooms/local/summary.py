@@ -56,7 +56,7 @@ def _of_bots(ledger: Ledger) -> list[str]:
 
 def exit_code(children: Sequence[Child], ledger: Ledger | None) -> ExitCode:
     """1 for a crash or for what the bots found wrong, else 3 for anything cut, else 0."""
-    codes = {child.exit_code for child in children}
+    codes = {child.exit_code for child in children if not child.stopped_early}
     if not codes <= {ExitCode.DRAINED, ExitCode.CUT} or (ledger and not ledger.clean):
         return ExitCode.CRASHED
     cut = any(_cut(child.finished) for child in children if child.finished)

@@ -94,7 +94,7 @@ class Screen:
         if delivered is None:
             return 0.0
         now = self._clock()
-        then, before = self._delivered.get(name, (now, delivered))
+        then, before = self._delivered.get(name, (0.0, 0.0))
         self._delivered[name] = (now, delivered)
         return (delivered - before) / (now - then) if now > then else 0.0
 
@@ -110,10 +110,7 @@ def plain_line(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> str
 
 
 def _table(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> Table:
-    caption = (
-        f"{seconds:.0f} s · matches finished {ledger.matches} · errors {ledger.errors} · "
-        "Ctrl-C drains"
-    )
+    caption = f"{seconds:.0f} s · matches finished {ledger.matches} · errors {ledger.errors}"
     table = Table("node", "phase", caption=caption, caption_justify="left")
     for column in ("rooms", "clients", "messages/s"):
         table.add_column(column, justify="right")

@@ -84,7 +84,10 @@ class Up:
     async def _live(self) -> ExitCode:
         async with self._open_cluster() as cluster:
             if await _unless(self._stop, cluster.wait_ready):
-                self._screen.say(f"{_names(cluster.children)} are ready: {cluster.url}")
+                seconds = trio.current_time() - self._began
+                names = ", ".join(child.name for child in cluster.children)
+                self._screen.say(f"{names} are ready after {seconds:.1f} s.")
+                self._screen.say(f"Clients connect to {cluster.url}; Ctrl-C drains.")
                 await self._serve(cluster)
             else:
                 await self._drain(cluster)
@@ -123,11 +126,14 @@ class Up:
         self._bots_done.set()
 
     async def _let_bots_finish(self) -> None:
+        if self._bots_done.is_set():
+            return
         self._screen.say("Stopping: the bots finish their matches, then all nodes drain.")
         with trio.move_on_after(self._plan.drain.grace_seconds):
             await _unless(self._cut, self._bots_done.wait)
 
     async def _drain(self, cluster: LocalCluster) -> None:
+        self._screen.say("All nodes drain.")
         cluster.stop()
         if not await _unless(self._cut, cluster.wait_ended):
             self._screen.say("Once more: what still runs is cut.")
@@ -150,7 +156,3 @@ async def _unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> b
             ended = True
             nursery.cancel_scope.cancel()
     return ended
-
-
-def _names(children: tuple[Child, ...]) -> str:
-    return ", ".join(child.name for child in children)

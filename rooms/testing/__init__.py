@@ -1,6 +1,6 @@
 """The public test kit.
 
-``play`` runs one room of yours under the virtual clock; ``bus_suite`` is what a transport must pass.
+``play`` runs one room of yours under the virtual clock; ``bus_suite`` is for a new transport.
 """
 
 from rooms.testing.harness import Table, play

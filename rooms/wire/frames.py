@@ -230,6 +230,8 @@ def _told_apart(
     """Not the frame of any type: is it the type that is unknown, or a field that is wrong?"""
     try:
         kind = _peek.decode(text).t
+    except RecursionError:  # the tag was refused before the depth was met
+        return BadFrame(ErrorCode.BAD_JSON, "nested too deeply")
     except msgspec.DecodeError:
         return BadFrame(ErrorCode.BAD_FRAME, 'a frame is a JSON object with a text "t"')
     if kind not in known:

@@ -62,10 +62,10 @@ class FakeGames:
             room=f"game-1.{request.kind}",
             kind=request.kind,
             player=player or f"p{next(self._numbers)}",
-            session=more.get("session", 1),
+            session=more.get("number", 1),
             epoch=more.get("epoch", 1),
             seq=0,
-            secret="5ec7e7",
+            secret="5ec7e7",  # noqa: S106
             players=[nodes.Player("p1", "one")],
         )
         self.relays.seat(self.link, seat, session)
@@ -111,6 +111,8 @@ class House:
     """The client side of one api node."""
 
     def __init__(self, nursery: trio.Nursery, **policy: Any) -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock), "the test must ask for autojump_clock"
         self.nursery = nursery
         self.policy = SocketPolicy(**policy)
         self.link = FakeLink()
@@ -171,7 +173,7 @@ class Bystander:
 
 
 @pytest.fixture
-async def house(nursery: trio.Nursery, autojump_clock: object) -> House:
+async def house(nursery: trio.Nursery) -> House:
     return House(nursery)
 
 
@@ -185,7 +187,7 @@ async def bystander(house: House) -> AsyncIterator[Bystander]:
 
 
 @pytest.fixture
-def make_house(nursery: trio.Nursery, autojump_clock: object) -> Callable[..., House]:
+def make_house(nursery: trio.Nursery) -> Callable[..., House]:
     def make(**policy: Any) -> House:
         return House(nursery, **policy)
 

@@ -1,4 +1,6 @@
+import os
 import random
+import socket
 
 import pytest
 import trio
@@ -16,6 +18,20 @@ async def read_to_end(stream: trio.abc.ReceiveStream) -> bytes:
     return b"".join(parts)
 
 
+async def upgraded(house, upgrade: bytes, *pair) -> trio.StapledStream:
+    """A connection that speaks bytes, after its handshake and its hello."""
+    stream = house.dial(*pair)
+    await stream.send_all(upgrade)
+    seen = b""
+    while b"hello" not in seen:
+        seen += await stream.receive_some()
+    return stream
+
+
+def masked(payload: bytes) -> bytes:
+    return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
+
+
 async def settle() -> None:
     await trio.testing.wait_all_tasks_blocked()
 
@@ -23,12 +39,12 @@ async def settle() -> None:
 # The handshake.
 
 
-async def test_the_first_frame_is_hello(house) -> None:
+async def test_the_first_frame_is_hello(autojump_clock, house) -> None:
     client = await house.socket()
     assert await client.next() == {"t": "hello", "v": 1, "node": "api-1", "version": "7"}
 
 
-async def test_the_subprotocol_is_echoed_when_it_is_offered(house) -> None:
+async def test_the_subprotocol_is_echoed_when_it_is_offered(autojump_clock, house) -> None:
     offering = await house.socket(subprotocols=["other", "lastcall.v1"])
     silent = await house.socket()
     assert offering.socket.subprotocol == "lastcall.v1"
@@ -36,7 +52,7 @@ async def test_the_subprotocol_is_echoed_when_it_is_offered(house) -> None:
 
 
 async def test_a_peer_that_never_finishes_its_handshake_is_closed_after_5_s(
-    house, bystander, upgrade
+    autojump_clock, house, bystander, upgrade
 ) -> None:
     stream = house.dial()
     await stream.send_all(upgrade[:-2])
@@ -45,7 +61,7 @@ async def test_a_peer_that_never_finishes_its_handshake_is_closed_after_5_s(
     assert trio.current_time() - begin == 5
 
 
-async def test_dripping_bytes_do_not_prolong_the_handshake(house, upgrade) -> None:
+async def test_dripping_bytes_do_not_prolong_the_handshake(autojump_clock, house, upgrade) -> None:
     stream = house.dial()
 
     async def drip() -> None:
@@ -60,7 +76,9 @@ async def test_dripping_bytes_do_not_prolong_the_handshake(house, upgrade) -> No
     await stream.send_eof()
 
 
-async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(house, upgrade) -> None:
+async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(
+    autojump_clock, house, upgrade
+) -> None:
     stream = house.dial()
     await stream.send_all(upgrade[:20])
     await settle()
@@ -70,7 +88,9 @@ async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(house, up
     assert trio.current_time() == begin
 
 
-async def test_a_plain_http_request_is_answered_400_and_closed(house, bystander) -> None:
+async def test_a_plain_http_request_is_answered_400_and_closed(
+    autojump_clock, house, bystander
+) -> None:
     stream = house.dial()
     begin = trio.current_time()
     await stream.send_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
@@ -78,7 +98,7 @@ async def test_a_plain_http_request_is_answered_400_and_closed(house, bystander)
     assert trio.current_time() == begin
 
 
-async def test_what_is_no_http_at_all_is_closed(house, bystander) -> None:
+async def test_what_is_no_http_at_all_is_closed(autojump_clock, house, bystander) -> None:
     stream = house.dial()
     begin = trio.current_time()
     await stream.send_all(b"\x16\x03\x01\x00\xff not http\r\n\r\n")
@@ -86,7 +106,9 @@ async def test_what_is_no_http_at_all_is_closed(house, bystander) -> None:
     assert trio.current_time() == begin
 
 
-async def test_a_gateway_that_refuses_answers_503_with_retry_after(house, upgrade) -> None:
+async def test_a_gateway_that_refuses_answers_503_with_retry_after(
+    autojump_clock, house, upgrade
+) -> None:
     house.gateway.refuse = "cordoned"
     stream = house.dial()
     await stream.send_all(upgrade)
@@ -97,7 +119,7 @@ async def test_a_gateway_that_refuses_answers_503_with_retry_after(house, upgrad
     assert house.gateway.counts.refused == 1
 
 
-async def test_one_client_more_than_fit_gets_503(make_house, upgrade) -> None:
+async def test_one_client_more_than_fit_gets_503(autojump_clock, make_house, upgrade) -> None:
     house = make_house(max_clients=1)
     await house.client()
     stream = house.dial()
@@ -109,31 +131,33 @@ async def test_one_client_more_than_fit_gets_503(make_house, upgrade) -> None:
 # Bad input, at the socket.
 
 
-async def test_a_frame_over_64_kib_closes_1009(house, bystander) -> None:
+async def test_a_frame_over_64_kib_closes_1009(autojump_clock, house, bystander) -> None:
     client = await house.client()
     await client.say("x" * (64 * 1024 + 1))
     assert (await client.end())[1] == 1009
 
 
-async def test_a_frame_of_64_kib_is_read(house) -> None:
+async def test_a_frame_of_64_kib_is_read(autojump_clock, house) -> None:
     client = await house.client()
     await client.say('{"t":"nonsense","pad":"' + "x" * (64 * 1024 - 25) + '"}')
     assert (await client.next())["code"] == "unknown_type"
 
 
-async def test_a_frame_of_few_characters_but_over_64_kib_closes_1009(house, bystander) -> None:
+async def test_a_frame_of_few_characters_but_over_64_kib_closes_1009(
+    autojump_clock, house, bystander
+) -> None:
     client = await house.client()
     await client.say("ü" * (33 * 1024))
     assert (await client.end())[1] == 1009
 
 
-async def test_a_binary_frame_closes_1003(house, bystander) -> None:
+async def test_a_binary_frame_closes_1003(autojump_clock, house, bystander) -> None:
     client = await house.client()
     await client.say(b"{}")
     assert (await client.end())[1] == 1003
 
 
-async def test_10_000_frames_in_a_burst_close_4101(house, bystander) -> None:
+async def test_10_000_frames_in_a_burst_close_4101(autojump_clock, house, bystander) -> None:
     client = await house.client()
 
     async def burst() -> None:
@@ -150,41 +174,44 @@ async def test_10_000_frames_in_a_burst_close_4101(house, bystander) -> None:
     assert house.gateway.counts.frames_in < 4_200
 
 
-async def test_an_unmasked_frame_closes_1002(house, bystander, upgrade) -> None:
-    stream = house.dial()
-    await stream.send_all(upgrade + b"\x81\x02{}")
+async def test_an_unmasked_frame_closes_1002(autojump_clock, house, bystander, upgrade) -> None:
+    stream = await upgraded(house, upgrade)
+    await stream.send_all(b"\x81\x02{}")
     assert b"\x03\xea" in (await read_to_end(stream))[-125:]
     await settle()
     assert house.gateway.counts.closed[1002] == 1
 
 
-async def test_text_that_is_no_utf8_closes_1007(house, bystander, upgrade) -> None:
-    stream = house.dial()
-    await stream.send_all(upgrade + b"\x81\x82\x00\x00\x00\x00\xff\xff")
+async def test_text_that_is_no_utf8_closes_1007(autojump_clock, house, bystander, upgrade) -> None:
+    stream = await upgraded(house, upgrade)
+    await stream.send_all(b"\x81\x82\x00\x00\x00\x00\xff\xff")
     assert b"\x03\xef" in (await read_to_end(stream))[-125:]
 
 
-async def test_a_client_that_never_reads_is_closed_4100(make_house) -> None:
+async def test_a_client_that_never_reads_is_closed_4100(
+    autojump_clock, make_house, upgrade
+) -> None:
     house = make_house(backlog_bytes=10_000)
-    slow = await house.client("den", pair=trio.testing.lockstep_stream_pair)
+    slow_reader = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
+    await slow_reader.send_all(masked(b'{"t":"join","kind":"den"}'))
     other = await house.client("den")
-    slow.socket._stream.receive_some = trio.sleep_forever  # SlowReader: it reads no more
-    await settle()
     for seq in range(1, 30):
         house.room_says("den", seq, "x" * 1_000)
-    assert [session.close_code for session in house.sessions] == [4100, None]
-    assert [(await other.next())["seq"] for _ in range(29)] == list(range(1, 30))
+        assert (await other.next())["seq"] == seq
     await trio.sleep(0.5)
     assert house.gateway.counts.closed == {4100: 1}
-    assert house.gateway.clients == 1
+    assert house.link.of(nodes.Absent) == [nodes.Absent("game-1.den", "p1", 1)]
+    with pytest.raises(trio.BrokenResourceError):
+        await slow_reader.send_all(b"x")
+    house.room_says("den", 30, "still here")
+    assert (await other.next())["seq"] == 30
 
 
-async def test_a_slow_reader_that_wakes_up_in_time_learns_why(make_house, upgrade) -> None:
+async def test_a_slow_reader_that_wakes_up_in_time_learns_why(
+    autojump_clock, make_house, upgrade
+) -> None:
     house = make_house(backlog_bytes=10_000)
-    stream = house.dial(trio.testing.lockstep_stream_pair)
-    await stream.send_all(upgrade)
-    await stream.receive_some(10_000)
-    await settle()
+    stream = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     for _ in range(20):
         house.gateway.notify("x" * 1_000, 1)
     end = await read_to_end(stream)
@@ -194,7 +221,7 @@ async def test_a_slow_reader_that_wakes_up_in_time_learns_why(make_house, upgrad
 # Silence.
 
 
-async def test_a_client_gets_a_beat_after_10_s_without_a_frame(house) -> None:
+async def test_a_client_gets_a_beat_after_10_s_without_a_frame(autojump_clock, house) -> None:
     house.nursery.start_soon(house.gateway.sweep)
     client = await house.client()
     begin = trio.current_time()
@@ -204,7 +231,7 @@ async def test_a_client_gets_a_beat_after_10_s_without_a_frame(house) -> None:
     assert 20 <= trio.current_time() - begin <= 22
 
 
-async def test_a_frame_puts_the_beat_off(house) -> None:
+async def test_a_frame_puts_the_beat_off(autojump_clock, house) -> None:
     house.nursery.start_soon(house.gateway.sweep)
     client = await house.client("den")
     await trio.sleep(8)
@@ -215,17 +242,19 @@ async def test_a_frame_puts_the_beat_off(house) -> None:
     assert 10 <= trio.current_time() - begin <= 11
 
 
-async def test_a_client_that_answers_pings_stays(house) -> None:
+async def test_a_client_that_answers_pings_stays(autojump_clock, house) -> None:
     house.nursery.start_soon(house.gateway.sweep)
-    await house.client()
+    client = await house.client()
+    house.nursery.start_soon(client.end)
     await trio.sleep(300)
     assert house.gateway.clients == 1
 
 
-async def test_a_silent_peer_is_pinged_after_20_s_and_absent_10_s_later(house, upgrade) -> None:
+async def test_a_silent_peer_is_pinged_after_20_s_and_absent_10_s_later(
+    autojump_clock, house, upgrade
+) -> None:
     house.nursery.start_soon(house.gateway.sweep)
-    silent = house.dial()
-    await silent.send_all(upgrade)
+    silent = await upgraded(house, upgrade)
     begin = trio.current_time()
     end = await read_to_end(silent)
     assert end.count(PING_FRAME) == 1
@@ -234,23 +263,24 @@ async def test_a_silent_peer_is_pinged_after_20_s_and_absent_10_s_later(house, u
     assert house.gateway.counts.closed == {1006: 1}
 
 
-async def test_any_byte_counts_as_life(house, upgrade) -> None:
+async def test_any_byte_counts_as_life(autojump_clock, house, upgrade) -> None:
     house.nursery.start_soon(house.gateway.sweep)
-    stream = house.dial()
-    await stream.send_all(upgrade)
-    for _ in range(20):
+    stream = await upgraded(house, upgrade)
+    for byte in b"\x81\xfe":  # a frame that never comes to its end
         await trio.sleep(15)
-        await stream.send_all(b"\x81")  # a frame that never comes to its end
-        break
+        await stream.send_all(bytes([byte]))
     await trio.sleep(19)
     assert PING_FRAME not in await stream.receive_some()
-    assert house.gateway.clients == 1
+    await trio.sleep(3)
+    assert PING_FRAME in await stream.receive_some()
 
 
 # The end of a conversation.
 
 
-async def test_a_clients_close_is_answered_and_its_room_learns_of_an_absence(house) -> None:
+async def test_a_clients_close_is_answered_and_its_room_learns_of_an_absence(
+    autojump_clock, house
+) -> None:
     client = await house.client("den")
     await client.socket.aclose(1000)
     await house.gateway.wait_empty()
@@ -258,7 +288,7 @@ async def test_a_clients_close_is_answered_and_its_room_learns_of_an_absence(hou
     assert house.gateway.counts.closed == {1000: 1}
 
 
-async def test_a_lost_socket_is_an_absence(house) -> None:
+async def test_a_lost_socket_is_an_absence(autojump_clock, house) -> None:
     client = await house.client("den")
     await client.socket._stream.aclose()
     await house.gateway.wait_empty()
@@ -266,7 +296,9 @@ async def test_a_lost_socket_is_an_absence(house) -> None:
     assert house.gateway.counts.closed == {1006: 1}
 
 
-async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(house) -> None:
+async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(
+    autojump_clock, house
+) -> None:
     client = await house.client("den")
     await client.say({"t": "leave"})
     await client.socket._stream.aclose()
@@ -275,11 +307,9 @@ async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(house) -
 
 
 async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
-    house, bystander, upgrade
+    autojump_clock, house, bystander, upgrade
 ) -> None:
-    stream = house.dial()
-    await stream.send_all(upgrade)
-    await settle()
+    stream = await upgraded(house, upgrade)
     begin = trio.current_time()
     house.sessions[-1].close(4001)
     await read_to_end(stream)  # the half-close
@@ -292,7 +322,9 @@ async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
         await stream.send_all(b"x")
 
 
-async def test_an_error_of_ours_ends_one_client_and_no_other(house, bystander) -> None:
+async def test_an_error_of_ours_ends_one_client_and_no_other(
+    autojump_clock, house, bystander
+) -> None:
     client = await house.client()
 
     def broken(session: object, request: object) -> None:
@@ -304,7 +336,7 @@ async def test_an_error_of_ours_ends_one_client_and_no_other(house, bystander) -
     house.games.join = before
 
 
-async def test_cancelling_the_connections_cuts_them(house) -> None:
+async def test_cancelling_the_connections_cuts_them(autojump_clock, house) -> None:
     house.gateway.close_doors()
     house.gateway.refuse = None
     async with trio.open_nursery() as work:
@@ -313,12 +345,43 @@ async def test_cancelling_the_connections_cuts_them(house) -> None:
         work.cancel_scope.cancel()
     assert house.gateway.clients == 0
     assert house.gateway.clients_cut == 1
+    assert house.link.of(nodes.Absent)
+    await house.gateway.wait_empty()
+
+
+async def test_after_its_end_nothing_is_written_to_a_clients_socket(
+    autojump_clock, house, upgrade
+) -> None:
+    """The kernel gives its number to the next connection: a late frame would land there."""
+    mine, theirs = socket.socketpair()
+    stream, served = (trio.SocketStream(trio.socket.from_stdlib_socket(s)) for s in (mine, theirs))
+    async with trio.open_nursery() as work:
+        work.start_soon(house.gateway.serve_stream, served)
+        await stream.send_all(upgrade)
+        while not house.sessions:
+            await trio.lowlevel.checkpoint()
+        session = house.sessions[0]
+        number = served.socket.fileno()
+        work.cancel_scope.cancel()
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    os.dup2(writer, number)
+    try:
+        session.close(4001)
+        session.output.send_nowait(b"late")
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 100)
+    finally:
+        for end in (reader, writer, number):
+            os.close(end)
+    await stream.aclose()
 
 
 # Doors and drain.
 
 
-async def test_a_half_open_handshake_gets_503_when_the_doors_close(house, upgrade) -> None:
+async def test_a_half_open_handshake_gets_503_when_the_doors_close(
+    autojump_clock, house, upgrade
+) -> None:
     stream = house.dial()
     await stream.send_all(upgrade[:-2])
     await settle()
@@ -328,7 +391,7 @@ async def test_a_half_open_handshake_gets_503_when_the_doors_close(house, upgrad
     assert (await read_to_end(stream)).startswith(b"HTTP/1.1 503 ")
 
 
-async def test_a_half_open_handshake_has_one_second_to_end(house, upgrade) -> None:
+async def test_a_half_open_handshake_has_one_second_to_end(autojump_clock, house, upgrade) -> None:
     stream = house.dial()
     await stream.send_all(upgrade[:-2])
     await settle()
@@ -338,14 +401,14 @@ async def test_a_half_open_handshake_has_one_second_to_end(house, upgrade) -> No
     assert trio.current_time() - begin == 1
 
 
-async def test_notify_tells_every_client_the_seconds(house) -> None:
+async def test_notify_tells_every_client_the_seconds(autojump_clock, house) -> None:
     clients = [await house.client(), await house.client("den")]
     house.gateway.notify("api", 22)
     for client in clients:
         assert await client.next() == {"t": "draining", "tier": "api", "seconds": 22.0}
 
 
-async def test_idle_clients_are_moved_one_by_one_within_the_spread(house) -> None:
+async def test_idle_clients_are_moved_one_by_one_within_the_spread(autojump_clock, house) -> None:
     clients = [await house.client() for _ in range(5)]
     house.gateway.close_doors()
     begin = trio.current_time()
@@ -369,7 +432,7 @@ async def test_idle_clients_are_moved_one_by_one_within_the_spread(house) -> Non
     assert house.gateway.clients_cut == 0
 
 
-async def test_a_client_in_a_room_is_moved_as_soon_as_its_room_ends(house) -> None:
+async def test_a_client_in_a_room_is_moved_as_soon_as_its_room_ends(autojump_clock, house) -> None:
     client = await house.client("den")
     house.gateway.close_doors()
     await house.gateway.move_idle(5, random.Random(1))
@@ -385,7 +448,9 @@ async def test_a_client_in_a_room_is_moved_as_soon_as_its_room_ends(house) -> No
     assert house.gateway.clients_moved == 1
 
 
-async def test_a_join_while_waiting_for_the_turn_is_answered_with_a_move_at_once(house) -> None:
+async def test_a_join_while_waiting_for_the_turn_is_answered_with_a_move_at_once(
+    autojump_clock, house
+) -> None:
     client = await house.client()
     house.gateway.close_doors()
     house.nursery.start_soon(house.gateway.move_idle, 1_000, random.Random(1))
@@ -399,7 +464,9 @@ async def test_a_join_while_waiting_for_the_turn_is_answered_with_a_move_at_once
     assert house.relays.rooms == 0
 
 
-async def test_a_join_under_way_may_still_be_seated_and_plays_to_the_end(house) -> None:
+async def test_a_join_under_way_may_still_be_seated_and_plays_to_the_end(
+    autojump_clock, house
+) -> None:
     house.games.hold = True
     client = await house.client()
     await client.say({"t": "join", "kind": "den"})
@@ -412,7 +479,7 @@ async def test_a_join_under_way_may_still_be_seated_and_plays_to_the_end(house) 
     assert house.gateway.clients == 1
 
 
-async def test_a_join_under_way_that_is_refused_is_moved(house) -> None:
+async def test_a_join_under_way_that_is_refused_is_moved(autojump_clock, house) -> None:
     house.games.hold = True
     client = await house.client()
     await client.say({"t": "join", "kind": "den"})
@@ -424,7 +491,9 @@ async def test_a_join_under_way_that_is_refused_is_moved(house) -> None:
     assert code == 1012
 
 
-async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(house) -> None:
+async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(
+    autojump_clock, house
+) -> None:
     await house.gateway.move_idle(5, random.Random(1))
     client = await house.socket()
     seen, code = await client.end()
@@ -432,7 +501,9 @@ async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(house
     assert code == 1012
 
 
-async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(house) -> None:
+async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(
+    autojump_clock, house
+) -> None:
     for kind in ("", "den", "den"):
         await house.client(kind)
     house.gateway.close_doors()
@@ -445,7 +516,9 @@ async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(hou
     assert gateway.counts.closed == {1012: 3}
 
 
-async def test_a_client_that_goes_by_itself_after_its_room_has_finished(house) -> None:
+async def test_a_client_that_goes_by_itself_after_its_room_has_finished(
+    autojump_clock, house
+) -> None:
     client = await house.client("den")
     house.gateway.close_doors()
     house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
@@ -455,7 +528,7 @@ async def test_a_client_that_goes_by_itself_after_its_room_has_finished(house) -
     assert house.gateway.clients_finished == 1
 
 
-async def test_a_socket_that_falls_before_its_room_ends_is_cut(house) -> None:
+async def test_a_socket_that_falls_before_its_room_ends_is_cut(autojump_clock, house) -> None:
     client = await house.client("den")
     house.gateway.close_doors()
     await client.socket._stream.aclose()
@@ -463,7 +536,7 @@ async def test_a_socket_that_falls_before_its_room_ends_is_cut(house) -> None:
     assert house.gateway.clients_cut == 1
 
 
-async def test_why_tells_who_is_still_here_and_for_how_long(house) -> None:
+async def test_why_tells_who_is_still_here_and_for_how_long(autojump_clock, house) -> None:
     await house.client("den")
     await trio.sleep(12)
     await house.client("den")
@@ -477,7 +550,9 @@ async def test_why_tells_who_is_still_here_and_for_how_long(house) -> None:
     ]
 
 
-async def test_closing_the_accept_loop_leaves_its_clients_alone(make_house, nursery) -> None:
+async def test_closing_the_accept_loop_leaves_its_clients_alone(
+    autojump_clock, make_house, nursery
+) -> None:
     house = make_house()
     ours: list[trio.abc.Stream] = []
 
