@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -21,7 +22,7 @@ from api.session import Session
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
 from rooms.core.placement import GameNode, choose, holders, knows_kind
-from rooms.ids import Incarnation
+from rooms.ids import Incarnation, KindName
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.runtime.address import GameSource
@@ -34,6 +35,10 @@ log = structlog.get_logger()
 
 READY_ANYWAY_SECONDS = 2.0
 SWEEP_SECONDS = 0.1
+REGROUP_SECONDS = 5.0
+"""How long a player whose room was given up waits for another node, before his place is over."""
+UnderWay = Counter[tuple[KindName, bool]]
+"""Joins that a link has not answered yet: how many of each kind, and of its own room."""
 KNOWN_CODES = frozenset(ErrorCode) | {"draining"}
 
 
@@ -78,7 +83,7 @@ class Games:
         self._attempts = itertools.count(1)
         self._calls = itertools.count(1)
         self._peers: dict[str, Peer] = {}
-        self._links: list[ApiLink] = []
+        self._links: dict[ApiLink, UnderWay] = {}
         self._asking: dict[Session, _Asking] = {}
         self._asked: dict[int, _Asking] = {}
         self._draining: set[ApiLink] = set()
@@ -105,10 +110,7 @@ class Games:
         return len(self._links)
 
     def _nodes(self) -> list[GameNode]:
-        asked: dict[ApiLink | None, int] = {}
-        for asking in self._asked.values():
-            asked[asking.link] = asked.get(asking.link, 0) + 1
-        return [_seen(link, asked.get(link, 0)) for link in self._links]
+        return [_seen(link, under_way) for link, under_way in self._links.items()]
 
     def _found(self, addresses: frozenset[str]) -> None:
         """Meets new addresses; one that is no longer named is left when its link is over."""
@@ -132,14 +134,17 @@ class Games:
 
     def join(self, session: Session, request: frames.Join) -> None:
         """Seeks a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
-        expires_at = trio.current_time() + self._socket_policy.join_seconds - 2 * SWEEP_SECONDS
+        self._begin(session, request, self._socket_policy.join_seconds - 2 * SWEEP_SECONDS)
+
+    def _begin(self, session: Session, request: frames.Join, patience_seconds: float) -> None:
+        expires_at = trio.current_time() + patience_seconds
         asking = self._asking[session] = _Asking(session, request, expires_at)
         self._seek(asking)
 
     def forget(self, session: Session) -> None:
         """The session is gone: a seat that still comes for it is given up at once."""
         if (asking := self._asking.pop(session, None)) is not None:
-            self._asked.pop(asking.call, None)
+            self._answered(asking.call)
 
     def _seek(self, asking: _Asking) -> None:
         """Asks the best node that has not refused; without one waits, or refuses for good."""
@@ -165,6 +170,8 @@ class Games:
         asking.link, asking.call = link, next(self._calls)
         self._asked[asking.call] = asking
         request = asking.request
+        if not request.room:
+            self._links[link][request.kind, request.new] += 1
         link.send(
             nodes.Join(
                 call=asking.call,
@@ -177,13 +184,22 @@ class Games:
             )
         )
 
+    def _answered(self, call: int) -> _Asking | None:
+        """The join numbered ``call``, which is under way no more; None if there is none."""
+        if (asking := self._asked.pop(call, None)) is None:
+            return None
+        request = asking.request
+        if not request.room and asking.link in self._links:
+            self._links[asking.link][request.kind, request.new] -= 1
+        return asking
+
     def _refuse(self, asking: _Asking, code: ErrorCode, message: str) -> None:
         self.forget(asking.session)
         asking.session.refused(code, message)
 
     def _seek_again(self, askings: Iterable[_Asking]) -> None:
         for asking in list(askings):
-            self._asked.pop(asking.call, None)
+            self._answered(asking.call)
             self._seek(asking)
 
     async def _sweep(self) -> None:
@@ -199,7 +215,7 @@ class Games:
 
     def link_up(self, link: ApiLink) -> None:
         """A game node is there: joins that wait go on."""
-        self._links.append(link)
+        self._links[link] = Counter()
         self.link_state(link)
 
     def link_state(self, link: ApiLink) -> None:
@@ -218,11 +234,14 @@ class Games:
                 self._seated(link, item)
             case nodes.Refused():
                 self._refused(link, item)
+            case nodes.Regroup():
+                for session, request in self._relays.vacate(link, item):
+                    self._begin(session, request, REGROUP_SECONDS)
             case _:
                 self._relays.take(link, item)
 
     def _seated(self, link: ApiLink, seat: nodes.Seated) -> None:
-        asking = self._asked.pop(seat.call, None)
+        asking = self._answered(seat.call)
         if asking is None or asking.link is not link:
             link.send(nodes.Absent(room=seat.room, player=seat.player, session=seat.session))
             return
@@ -230,7 +249,7 @@ class Games:
         self._relays.seat(link, seat, asking.session)
 
     def _refused(self, link: ApiLink, refusal: nodes.Refused) -> None:
-        asking = self._asked.pop(refusal.call, None)
+        asking = self._answered(refusal.call)
         if asking is None:
             return
         asking.refused_by.add(link.node.incarnation)
@@ -247,14 +266,14 @@ class Games:
 
     def link_down(self, link: ApiLink, loss: Loss) -> None:
         """Its rooms are lost for us; joins that were asked there go elsewhere."""
-        self._links.remove(link)
+        del self._links[link]
         self._draining.discard(link)
         if loss is not Loss.LEFT:
             self._relays.lost(link, EndReason.NODE_LOST)
             self._seek_again(a for a in self._asked.values() if a.link is link)
 
 
-def _seen(link: ApiLink, asked: int) -> GameNode:
+def _seen(link: ApiLink, asked: UnderWay) -> GameNode:
     return GameNode(
         address=link.address,
         name=link.node.name,

@@ -233,7 +233,7 @@ class Outlet(trio.abc.HalfCloseableStream):
                 return
             if sent == len(data):
                 return
-            self._queue.append(data[sent:])
+            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
             self.backlog = len(self._chunk)
         else:
             self._queue.append(data)

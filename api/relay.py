@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
 import trio
 
 from api.outlet import text_frame
@@ -221,6 +222,25 @@ class Relays:
         """The link's rooms are no more, for ``reason``."""
         for place in self._places(link):
             place.over(reason)
+
+    def vacate(self, link: Link, item: nodes.Regroup) -> list[tuple[Session, frames.Join]]:
+        """Empties a room that was given up before it started.
+
+        Returns its sessions here, each with the join that finds its player another room.
+        """
+        relay = self._relays.get(item.room)
+        if relay is None or not relay.current(item.epoch):
+            return []
+        options = msgspec.json.decode(item.options)
+        found = []
+        for player, name, key in item.players:
+            place = relay.places.get(player)
+            if place is not None and place.link is link:
+                relay.remove(place)
+                place.session.regrouped(item.room)
+                join = frames.Join(kind=item.kind, options=options, name=name, key=key)
+                found.append((place.session, join))
+        return found
 
     def draining(self, link: Link, seconds: float) -> None:
         """The game node drains: its players are told the seconds to the cut."""

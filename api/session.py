@@ -12,6 +12,7 @@ Resume does not exist yet: every ticket is unknown, and ``resume`` closes with 4
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
@@ -34,6 +35,7 @@ __all__ = ["LOST", "Counts", "Games", "Seat", "Session", "State"]
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
 STRIKES = 3
+STALE_SECONDS = 2.0
 
 
 class Seat(Protocol):
@@ -98,6 +100,8 @@ class Session:
         "_hang_up",
         "_pinged_at",
         "_policy",
+        "_regrouped_from",
+        "_stale_until",
         "_strikes",
         "close_code",
         "leaving",
@@ -124,6 +128,8 @@ class Session:
         self._hang_up = hang_up
         self._pinged_at = 0.0
         self._policy = policy
+        self._regrouped_from: RoomId | None = None
+        self._stale_until = -math.inf
         self._strikes = 0
         self.output = output
         self.close_code: int | None = None
@@ -164,7 +170,7 @@ class Session:
             case frames.Say():
                 self._say(frame)
             case frames.Got():
-                pass  # for resume, which does not exist yet
+                self._stale_until = -math.inf
             case frames.Join():
                 self._join(frame)
             case frames.Leave():
@@ -176,6 +182,8 @@ class Session:
         if self.seat is None:
             if not self._crossing:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
+        elif trio.current_time() < self._stale_until:
+            pass  # said to the room of before: it crossed the second joined
         elif self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
             self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
 
@@ -192,10 +200,13 @@ class Session:
             self._games.join(self, request)
 
     def _leave(self) -> None:
-        if self.seat is None:
-            self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
-        else:
+        if self.seat is not None:
             self.seat.leave()
+        elif self._regrouped_from is not None:
+            self._games.forget(self)
+            self.ended(self._regrouped_from, EndReason.LEFT)
+        else:
+            self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
     def _strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         self.error(code, message, n)
@@ -209,6 +220,9 @@ class Session:
         """The join is answered with a place; for a session in a room, this one replaces it."""
         if self.seat is not None:
             self.seat.absent()
+        if self._regrouped_from is not None:
+            self._regrouped_from = None
+            self._stale_until = trio.current_time() + STALE_SECONDS
         self.seat = seat
         self._become(State.SEATED)
         self._free()
@@ -227,6 +241,9 @@ class Session:
         """The join is answered with a no."""
         if self.state is State.GONE:
             return
+        if self._regrouped_from is not None:
+            self.ended(self._regrouped_from, EndReason.ABANDONED)
+            return
         self._become(State.FREE)
         self.error(code, message)
         if self.leaving:
@@ -240,6 +257,7 @@ class Session:
     def ended(self, room: RoomId, reason: EndReason, result: bytes = b"") -> None:
         """The place is over. Inputs that cross this are dropped, until the next join."""
         self.seat = None
+        self._regrouped_from = None
         self._crossing = True
         self._become(State.FREE)
         self._free()
@@ -250,6 +268,19 @@ class Session:
         )
         if self.leaving:
             self.move_now()
+
+    def regrouped(self, room: RoomId) -> None:
+        """The room was given up before it had started; another is being sought.
+
+        One of :meth:`seated` (the client gets a second ``joined``) and :meth:`refused` (its place
+        ends as *abandoned*) follows. Inputs are dropped until the client has answered the second
+        ``joined`` with ``got``, or for two seconds: they were said to the room of before.
+        """
+        self.seat = None
+        self._regrouped_from = room
+        self._crossing = True
+        self._become(State.JOINING)
+        self._free()
 
     def taken_over(self) -> None:
         """A newer socket has this place now; the place is not told that this one goes."""

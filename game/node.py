@@ -64,6 +64,7 @@ class GameNode:
         self._links: GameLinks | None = None
         self._listen = listen.url
         self._before: dict[EndReason, int] = {}
+        self._regrouped_before = 0
 
     @property
     def listen(self) -> str:
@@ -105,6 +106,7 @@ class GameNode:
     def begin_drain(self, seconds_left: float) -> None:
         """Every room hears the seconds left."""
         self._before = dict(self.host.ends)
+        self._regrouped_before = self.host.regrouped
         self.host.drain(trio.current_time() + seconds_left)
 
     async def wait_empty(self) -> None:
@@ -129,6 +131,7 @@ class GameNode:
         }
         return Counts(
             rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
+            rooms_regrouped=self.host.regrouped - self._regrouped_before,
             rooms_abandoned=since[EndReason.ABANDONED],
             rooms_cut=since[EndReason.CUT] + (self.host.rooms if self._drain.overdue else 0),
         )

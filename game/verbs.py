@@ -24,7 +24,9 @@ class GameVerbs:
         self._host = host
         self._phase = phase
         self._seconds_left = seconds_left
-        self._state = nodes.NodeState(revision=0, phase=phase(), rooms=0, seats=host.seats())
+        self._state = nodes.NodeState(
+            revision=0, phase=phase(), rooms=0, seats=host.seats(), sizes=host.sizes
+        )
         self.handle = host.handle
         self.flush_acks = host.flush_acks
         self.drop_link = host.drop_link
@@ -39,5 +41,6 @@ class GameVerbs:
                 rooms=rooms,
                 seats=dict(seats),
                 seconds_left=self._seconds_left(),
+                sizes=last.sizes,
             )
         return self._state

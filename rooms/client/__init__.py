@@ -8,8 +8,9 @@
             print(message.seq, message.data)
     print(place.ended.reason)
 
-``dial.py`` makes a WebSocket from a URL, ``connection.py`` is one socket, ``place.py`` a seat in
-a room. A lost socket raises :class:`rooms.errors.ConnectionLost`: there is no resume yet.
+``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection, ``connection.py`` is
+one, ``place.py`` is a seat in a room. A lost socket raises :class:`rooms.errors.ConnectionLost`:
+there is no resume yet.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from rooms.client.connection import Connection, State, open_connection
+from rooms.client.connection import Connection, State
 from rooms.client.dial import OpenStream, open_tcp
+from rooms.client.opening import open_connection
 from rooms.client.place import Ended, InputRefused, Message, Place, Player
 
 __all__ = [

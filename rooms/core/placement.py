@@ -5,12 +5,15 @@ seat of the kind, else the least loaded; ties by name. Versions rank by age and 
 (newest: the one whose oldest node is youngest), so that a rollback works too.
 
 The api node chooses the node; the game node chooses or opens the room. So two api nodes that look
-at the same moment meet in the same room.
+at the same moment meet in the same room. Joins that are under way count with what they will have
+done when they arrive: else two players who come in one instant would wait for each other in two
+rooms, each on a node of his own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -30,14 +33,30 @@ class GameNode(msgspec.Struct, frozen=True):
     version: str
     born: float
     state: NodeState
-    asked: int = 0
-    """Joins that are under way to it from here: they count as load that it cannot tell yet."""
+    asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
+    """Joins that are under way to it from here: how many of each kind, and of its own room."""
     silent: bool = False
 
     @property
     def serving(self) -> bool:
         """Whether new rooms may be opened there."""
         return self.state.phase == Phase.SERVING and not self.silent
+
+    def expected(self, kind: KindName) -> tuple[int, int]:
+        """Open seats of ``kind``, and rooms opened, once the joins under way have arrived."""
+        size = max(1, self.state.sizes.get(kind, 1))
+        new = self.asked.get((kind, True), 0)
+        free = self.state.seats.get(kind, 0) + new * (size - 1)
+        beyond = max(0, self.asked.get((kind, False), 0) - free)
+        if not beyond:
+            return free - self.asked.get((kind, False), 0), new
+        opened = -(-beyond // size)
+        return opened * size - beyond, new + opened
+
+    @property
+    def load(self) -> int:
+        """Rooms, with those that the joins under way will open."""
+        return self.state.rooms + sum(self.expected(kind)[1] for kind in {k for k, _ in self.asked})
 
 
 def choose(
@@ -64,9 +83,8 @@ def choose(
         ages[node.version] = min(node.born, ages.get(node.version, node.born))
 
     def rank(node: GameNode) -> tuple[float, str, bool, int, str, int]:
-        full = new or node.state.seats[kind] <= 0
-        load = node.state.rooms + node.asked
-        return (-ages[node.version], node.version, full, load, node.name, node.incarnation)
+        full = new or node.expected(kind)[0] <= 0
+        return (-ages[node.version], node.version, full, node.load, node.name, node.incarnation)
 
     return min(able, key=rank)
 

@@ -147,6 +147,11 @@ class Child:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # a traceback, or a line of another form: it is kept as last words
 
+    @property
+    def pid(self) -> int:
+        """The process's id, also after its end; 0 before its start."""
+        return 0 if self._process is None else self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         """Sends a signal, if the process still runs; one that is yet to start gets it then."""
         if self._process is None:

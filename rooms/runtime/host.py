@@ -80,6 +80,8 @@ class Host:
             (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED), 0
         )
         """How many rooms have ended, by reason."""
+        self.regrouped = 0
+        """How many were given up before they had started, their players seated elsewhere."""
 
     # What the wire brings
 
@@ -132,6 +134,11 @@ class Host:
         """Free seats in open rooms, for every kind that is served."""
         return self._lobby.seats()
 
+    @property
+    def sizes(self) -> dict[KindName, int]:
+        """The seats of a room, for every kind that is served."""
+        return {name: served.kind.seats for name, served in self._kinds.items()}
+
     def why(self) -> list[str]:
         """What still keeps the node up: a sentence for each room, the oldest first."""
         now = trio.current_time()
@@ -151,7 +158,8 @@ class Host:
 
     def drain(self, cut_at: float) -> None:
         """Tells every room, also those still to come, that :meth:`cut` comes at ``cut_at``
-        (:func:`trio.current_time`). Rooms without players are given up, now and later.
+        (:func:`trio.current_time`). Rooms without players are given up, now and later; rooms that
+        have not started are regrouped.
         """
         self.cut_at = cut_at
         for room in list(self._rooms.values()):
@@ -204,16 +212,23 @@ class Host:
             limit = self.policy.max_rooms
             self._refuse(link, join, ErrorCode.FULL, f"this node runs {limit} rooms, its limit")
             return
-        room = self._open(served, options) if chosen is None else self._rooms[chosen]
+        room = self._open(served, options, join.options) if chosen is None else self._rooms[chosen]
         room.admit(link, join, self._rng)
         if join.key:
             self._keys[join.kind, join.key] = room
         if chosen is None:
             self._start(room)
 
-    def _open(self, served: Served, options: Any) -> LiveRoom:
+    def _open(self, served: Served, options: Any, raw: bytes) -> LiveRoom:
         room_id = new_room(self._rng, self._node)
-        room = LiveRoom(self, served, room_id=room_id, options=options, age=self._opened)
+        room = LiveRoom(
+            self,
+            served,
+            room_id=room_id,
+            options=options,
+            raw_options=raw,
+            age=self._opened,
+        )
         self._opened += 1
         self._rooms[room_id] = room
         return room
@@ -253,7 +268,10 @@ class Host:
 
     def ended(self, room: LiveRoom, reason: EndReason, result: bytes) -> None:
         """The room is over, and its players are told."""
-        self.ends[reason] += 1
+        if room.regrouped:
+            self.regrouped += 1
+        else:
+            self.ends[reason] += 1
         del self._rooms[room.id]
         for seat in room.roster:
             self._forget(room, seat)

@@ -67,6 +67,8 @@ class LiveRoom:
         "closed",
         "id",
         "inbox",
+        "raw_options",
+        "regrouped",
         "roster",
         "seq",
         "served",
@@ -74,7 +76,14 @@ class LiveRoom:
     )
 
     def __init__(
-        self, house: House, served: Served, *, room_id: RoomId, options: Any, age: int
+        self,
+        house: House,
+        served: Served,
+        *,
+        room_id: RoomId,
+        options: Any,
+        raw_options: bytes,
+        age: int,
     ) -> None:
         self._house = house
         self._options = options
@@ -91,6 +100,9 @@ class LiveRoom:
         """Whether ``starts`` players have ever sat here together."""
         self.closed = False
         self.cancelled_as = EndReason.CUT
+        self.raw_options = raw_options
+        self.regrouped = False
+        """Whether its players were sent elsewhere, so that its end is nothing to them."""
 
     # What the host asks
 
@@ -143,9 +155,15 @@ class LiveRoom:
             self._release(seat, None)
 
     def warn(self, seconds: float) -> None:
-        """The house is closing: the room gets the event; one without players is given up."""
+        """The house is closing: the room gets the event.
+
+        One without players is given up, and so is one that never started: its players are to
+        be seated elsewhere, since a match must not wait here for an opponent who cannot come.
+        """
         self.inbox.put_control(Draining(seconds))
         self._give_up_if_empty()
+        if not (self.started or self.closed):
+            self._regroup()
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
@@ -254,7 +272,7 @@ class LiveRoom:
     def _end(self, reason: EndReason, result: bytes) -> None:
         self.close()
         ended = nodes.Ended(self.id, EPOCH, reason, result)
-        for link in self.roster.links:
+        for link in () if self.regrouped else self.roster.links:
             self._house.outbox(link, ended)
         self._house.ended(self, reason, result)
         self.roster.clear()
@@ -289,6 +307,16 @@ class LiveRoom:
     def _give_up_if_empty(self) -> None:
         if not self.roster:
             self.cancel(EndReason.ABANDONED)
+
+    def _regroup(self) -> None:
+        self.regrouped = True
+        for link in self.roster.links:
+            players = [(seat.player, seat.name, seat.key) for seat in self.roster.of_link(link)]
+            self._house.outbox(
+                link,
+                nodes.Regroup(self.id, EPOCH, self.served.kind.name, players, self.raw_options),
+            )
+        self.cancel(EndReason.ABANDONED)
 
     def _call_the_held(self) -> None:
         for seat, n in self.roster.wanted():

@@ -37,6 +37,7 @@ __all__ = [
     "Out",
     "Player",
     "Refused",
+    "Regroup",
     "Reply",
     "Request",
     "Say",
@@ -197,11 +198,21 @@ class Ended(Item, frozen=True, tag="ended"):
     result: bytes = b""
 
 
+class Regroup(Item, frozen=True, tag="regroup"):
+    """The room never started and is given up: seat ``players`` (id, name, key) elsewhere."""
+
+    room: RoomId
+    epoch: int
+    kind: KindName
+    players: list[tuple[PlayerId, str, str]]
+    options: bytes = b"{}"
+
+
 class NodeState(Item, frozen=True, tag="state"):
     """A game node as placement sees it; of two, the one with the higher ``revision`` holds.
 
-    ``seats`` are the free seats in open rooms, by kind, for every kind that the node serves.
-    ``seconds_left`` counts to the cut, while draining.
+    ``seats`` are the free seats in open rooms, by kind, for every kind that the node serves;
+    ``sizes`` are the seats of a whole room. ``seconds_left`` counts to the cut, while draining.
     """
 
     revision: int
@@ -209,9 +220,22 @@ class NodeState(Item, frozen=True, tag="state"):
     rooms: int
     seats: dict[KindName, int]
     seconds_left: float | None = None
+    sizes: dict[KindName, int] = {}
 
 
-Down = Message | Seated | Refused | Acks | BadInput | Wanted | Out | Ended | NodeState | Unknown
+Down = (
+    Message
+    | Seated
+    | Refused
+    | Acks
+    | BadInput
+    | Wanted
+    | Out
+    | Ended
+    | Regroup
+    | NodeState
+    | Unknown
+)
 
 
 # requests, replies, feed batches

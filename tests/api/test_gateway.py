@@ -362,8 +362,8 @@ async def test_after_its_end_nothing_is_written_to_a_clients_socket(
             await trio.lowlevel.checkpoint()
         session = house.sessions[0]
         number = served.socket.fileno()
+        reader, writer = os.pipe2(os.O_NONBLOCK)
         work.cancel_scope.cancel()
-    reader, writer = os.pipe2(os.O_NONBLOCK)
     os.dup2(writer, number)
     try:
         session.close(4001)

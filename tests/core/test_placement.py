@@ -17,10 +17,10 @@ def node(
     phase: str = "serving",
     version: str = "1",
     born: float = 0.0,
-    asked: int = 0,
+    asked: dict[tuple[KindName, bool], int] | None = None,
     silent: bool = False,
 ) -> GameNode:
-    state = NodeState(revision=1, phase=phase, rooms=rooms, seats={CHESS: seats})
+    state = NodeState(revision=1, phase=phase, rooms=rooms, seats={CHESS: seats}, sizes={CHESS: 2})
     return GameNode(
         address=f"tcp://{name}:1",
         name=NodeName(name),
@@ -28,7 +28,7 @@ def node(
         version=version,
         born=born,
         state=state,
-        asked=asked,
+        asked=asked or {},
         silent=silent,
     )
 
@@ -52,8 +52,19 @@ def test_without_open_seats_the_least_loaded_is_chosen_and_ties_go_by_name() -> 
     assert chosen(node("b", rooms=1), node("a", rooms=1)) == "a"
 
 
-def test_joins_that_are_under_way_count_as_load() -> None:
-    assert chosen(node("a", rooms=1, asked=5), node("b", rooms=3)) == "b"
+def test_two_players_who_come_in_one_instant_go_to_the_same_node() -> None:
+    one_under_way = node("b", asked={(CHESS, False): 1})
+    assert chosen(node("a"), one_under_way) == "b"
+    two_under_way = node("a", asked={(CHESS, False): 2})
+    assert chosen(two_under_way, node("b")) == "b"
+
+
+def test_joins_that_are_under_way_take_open_seats_and_open_rooms() -> None:
+    assert node("a", seats=1, asked={(CHESS, False): 1}).expected(CHESS) == (0, 0)
+    assert node("a", seats=1, asked={(CHESS, False): 4}).expected(CHESS) == (1, 2)
+    assert node("a", asked={(CHESS, True): 3}).expected(CHESS) == (3, 3)
+    assert node("a", asked={(CHESS, True): 3, (CHESS, False): 3}).expected(CHESS) == (0, 3)
+    assert node("a", rooms=7, asked={(CHESS, True): 3}).load == 10
 
 
 def test_only_serving_nodes_get_joins() -> None:

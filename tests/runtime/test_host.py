@@ -733,11 +733,12 @@ async def test_a_draining_room_whose_last_player_has_gone_is_given_up() -> None:
 
 async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finished() -> None:
     async with opened(echo) as house:
-        ann = house.join(echo)
+        ann, bob = house.join(echo), house.join(echo)
         await wait_all_tasks_blocked()
         house.host.drain(trio.current_time() + 30)
         await wait_all_tasks_blocked()
-        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        for seat in (ann, bob):
+            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
         await house.host.wait_empty()
         assert house.host.ends[EndReason.FINISHED] == 1
 

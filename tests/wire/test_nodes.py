@@ -71,6 +71,7 @@ DOWN = {
     "wanted": nodes.Wanted(room=ROOM, player=ANN, n=4),
     "out": nodes.Out(room=ROOM, player=ANN, reason="left"),
     "ended": nodes.Ended(room=ROOM, epoch=0, reason="finished", result=b"null"),
+    "regroup": nodes.Regroup(room=ROOM, epoch=0, kind=CHESS, players=[(ANN, "ann", "k")]),
     "state": STATE,
 }
 BYTES: dict[str, str] = msgspec.json.decode(Path(__file__).with_name("golden_v1.json").read_bytes())

@@ -1,0 +1,152 @@
+"""``python -m bench``: measures real nodes on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.latency import LatencySettings, measure_latency
+from bench.memory import MemorySettings, measure_memory
+from bench.report import Report, open_progress, show, write_json
+from rooms.errors import LastcallError, UsageError
+from rooms.reasons import ExitCode
+from rooms.runtime.command import run_command
+
+Measure = Callable[[Progress], Awaitable[Report]]
+
+EXAMPLES = """\b
+Examples:
+  python -m bench memory
+  python -m bench latency --pairs 200 --json latency.json
+"""
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the figures there, too, as JSON.",
+)
+
+
+@click.group(epilog=EXAMPLES)
+def cli() -> None:
+    """Measures real nodes on this machine, and prints the figures next to their limits.
+
+    Each scenario starts an api node and a game node as processes of their own, on free ports, and
+    drives them from this process through plain WebSockets; memory and processor time are the
+    operating system's accounts of those two processes (Linux).
+
+    This is a bench and not a test: the exit code is 0 whatever the figures say. It is 1 when the
+    run itself failed (a node ended, a client lost its socket), and 2 for wrong usage.
+    """
+
+
+@cli.command()
+@click.option("--rooms", type=click.IntRange(1), default=2_000, show_default=True, help="How many.")
+@click.option(
+    "--players", type=click.IntRange(1, 50), default=2, show_default=True, help="In each room."
+)
+@click.option(
+    "--settle",
+    "settle_seconds",
+    type=click.FloatRange(0),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of rest before each reading.",
+)
+@json_option
+def memory(json_file: Path | None, **settings: Any) -> None:
+    """Idle rooms: resident memory per client (api node) and per room (game node).
+
+    Both are read before the first client and again when all have a seat and are silent. The
+    difference holds everything that a client or a room costs, but not the kernel's buffers.
+    """
+    _run(lambda progress: measure_memory(MemorySettings(**settings), progress), json_file)
+
+
+@cli.command()
+@click.option(
+    "--pairs", type=click.IntRange(1), default=50, show_default=True, help="Rooms of two clients."
+)
+@click.option(
+    "--every",
+    "every_ms",
+    type=click.FloatRange(0, min_open=True),
+    default=100.0,
+    show_default=True,
+    metavar="MS",
+    help="Each client says something so often.",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="That count; two more go before, to warm up.",
+)
+@json_option
+def latency(json_file: Path | None, **settings: Any) -> None:
+    """Pairs that talk: the time from a client's say to its own msg, and the cost of an input.
+
+    A message goes socket, api node, game node, room, and back to both clients. `processor per
+    input` is all that a node does for one input: take it, pass it on, ack it, and deliver it.
+    """
+    _run(lambda progress: measure_latency(LatencySettings(**settings), progress), json_file)
+
+
+def _run(measure: Measure, json_file: Path | None) -> None:
+    if json_file is not None:
+        _check_writable(json_file)
+
+    async def run() -> Report:
+        with open_progress() as progress:
+            return await measure(progress)
+
+    try:
+        report = trio.run(run)
+    except (LastcallError, BaseExceptionGroup) as error:
+        _fail(error)
+    else:
+        show(report, Console())
+        if json_file is not None:
+            write_json(report, json_file)
+
+
+def _check_writable(file: Path) -> None:
+    """Now, not after the run."""
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"--json {file} cannot be written: {error.strerror}") from error
+
+
+def _fail(error: BaseException) -> None:
+    """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
+    while isinstance(error, BaseExceptionGroup):
+        if error.subgroup(KeyboardInterrupt):
+            raise click.Abort
+        if error.split(LastcallError)[1] is not None:
+            raise error
+        error = error.exceptions[0]
+    if isinstance(error, UsageError):
+        raise error
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(ExitCode.CRASHED)
+
+
+def main() -> None:
+    """The entry point of ``python -m bench``."""
+    run_command(cli)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""WebSocket frames as a client writes and reads them, as far as a load needs it (RFC 6455 §5).
+
+Masks are all zero: a legal mask that costs the load no arithmetic. The server cannot tell, and
+unmasks with it as with any other.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLOSE", "PING", "PONG", "TEXT", "masked", "take_frames", "upgrade_request"]
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+_FINAL = 0x80
+_MASKED = 0x80
+_NO_MASK = b"\0\0\0\0"
+
+
+def upgrade_request(host: str, subprotocol: str) -> bytes:
+    """The opening handshake; the key is the RFC's own example, since nobody checks the answer."""
+    return (
+        f"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
+    ).encode("ascii")
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A whole frame from a client."""
+    first, size = _FINAL | opcode, len(payload)
+    if size < 126:
+        head = bytes((first, _MASKED | size))
+    elif size < 65_536:
+        head = bytes((first, _MASKED | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, _MASKED | 127)) + size.to_bytes(8, "big")
+    return head + _NO_MASK + payload
+
+
+def take_frames(buffer: bytearray) -> list[tuple[int, bytes]]:
+    """Cuts the whole frames off the head of ``buffer``: opcode and payload of each.
+
+    Raises ``ValueError`` for what this server has no cause to send: fragments, masked frames.
+    """
+    frames: list[tuple[int, bytes]] = []
+    begin, end = 0, len(buffer)
+    while end - begin >= 2:
+        first, size = buffer[begin], buffer[begin + 1]
+        if not first & _FINAL or size & _MASKED:
+            raise ValueError(f"a fragment or a masked frame from the server ({first:#x} {size:#x})")
+        body = begin + 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            if end - body < width:
+                break
+            size = int.from_bytes(buffer[body : body + width], "big")
+            body += width
+        if end - body < size:
+            break
+        frames.append((first & 0x0F, bytes(buffer[body : body + size])))
+        begin = body + size
+    del buffer[:begin]
+    return frames

@@ -1,0 +1,184 @@
+"""The clients of a bench: thousands of WebSockets in one task of one process.
+
+A client costs the load as little as can be (one epoll set, frames cut in place), so that two cores
+are the servers' and what is measured is theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import trio
+
+from bench.framing import CLOSE, PING, PONG, TEXT, masked, take_frames, upgrade_request
+from rooms.errors import LastcallError
+from rooms.ids import PlayerId, RoomId
+from rooms.wire import frames
+
+__all__ = ["Client", "Load", "LoadFailed"]
+
+HANDSHAKE_SECONDS = 10.0
+JOIN_SECONDS = 10.0
+READ_BYTES = 64 * 1024
+AT_ONCE = 1024
+
+OnMessage = Callable[[frames.Message], None]
+
+
+class LoadFailed(LastcallError):
+    """A client lost its socket, or was refused: the figures would be of something else."""
+
+
+class Client:
+    """One client with a socket, and with a seat once :meth:`join` has returned."""
+
+    __slots__ = ("_answer", "_answered", "_buffer", "_socket", "on_message", "player", "room")
+
+    def __init__(self, connected: socket.socket, rest: bytes) -> None:
+        self._socket = connected
+        self._buffer = bytearray(rest)
+        self._answer: frames.Joined | frames.Error | None = None
+        self._answered: trio.Event | None = None
+        self.on_message: OnMessage | None = None
+        """Called with each ``msg`` frame."""
+        self.player = PlayerId("")
+        self.room = RoomId("")
+
+    async def join(self, *, kind: str = "", room: str = "") -> None:
+        """Takes a seat in a new room of ``kind``, or in ``room``; raises :class:`LoadFailed`."""
+        self._answered = trio.Event()
+        asks = {"t": "join", "kind": kind, "new": True} if kind else {"t": "join", "room": room}
+        self.send(frames.encode(asks))
+        with trio.move_on_after(JOIN_SECONDS):
+            await self._answered.wait()
+        answer, self._answer, self._answered = self._answer, None, None
+        if not isinstance(answer, frames.Joined):
+            raise LoadFailed(f"a join was not answered with a seat, but with {answer}")
+        self.room, self.player = answer.room, answer.you
+
+    def send(self, text: bytes) -> None:
+        """Sends a text frame; raises :class:`LoadFailed` when the server does not take it."""
+        self._send(masked(TEXT, text))
+
+    def receive(self) -> None:
+        """Takes what has come; raises :class:`LoadFailed` at the end of the socket."""
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise LoadFailed(f"a client lost its socket: {error}") from error
+        if not data:
+            raise LoadFailed("the server closed a client's socket")
+        self._buffer += data
+        self.take()
+
+    def take(self) -> None:
+        """Acts on the frames that are whole."""
+        for opcode, payload in take_frames(self._buffer):
+            if opcode == TEXT:
+                self._on_frame(frames.decode_server(payload))
+            elif opcode == PING:
+                self._send(masked(PONG, payload))
+            elif opcode == CLOSE:
+                raise LoadFailed(f"the server closed a client: {payload!r}")
+
+    def close(self) -> None:
+        """Says goodbye, and closes."""
+        with contextlib.suppress(OSError):  # it may be gone already
+            self._socket.send(masked(CLOSE, (1000).to_bytes(2, "big")))
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            sent = self._socket.send(frame)
+        except OSError as error:
+            raise LoadFailed(f"the server takes no more from a client: {error}") from error
+        if sent < len(frame):
+            raise LoadFailed("the server does not read: a client's socket is full")
+
+    def _on_frame(self, frame: frames.FromServer | None) -> None:
+        match frame:
+            case frames.Message():
+                if self.on_message is not None:
+                    self.on_message(frame)
+            case frames.Joined() | frames.Error():
+                if self._answered is None:
+                    raise LoadFailed(f"a client got {frame}")
+                self._answer = frame
+                self._answered.set()
+            case frames.Ended() | frames.Move():
+                raise LoadFailed(f"a client got {frame}")
+            case _:
+                pass  # hello, acks, beats and notices
+
+
+class Load:
+    """All clients of one server. They live while :meth:`run` does."""
+
+    def __init__(self, url: str) -> None:
+        where = urlsplit(url)
+        self._address = (where.hostname or "127.0.0.1", where.port or 80)
+        self._request = upgrade_request(where.netloc, frames.SUBPROTOCOL)
+        self._epoll = select.epoll()
+        self._clients: dict[int, Client] = {}
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    async def run(self) -> None:
+        """Reads for all clients until cancelled; closes them at the end."""
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+                    self._clients[descriptor].receive()
+        finally:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+            self._epoll.close()
+
+    async def connect(self) -> Client:
+        """A client that has shaken hands; raises :class:`LoadFailed`. May be cancelled."""
+        with trio.move_on_after(HANDSHAKE_SECONDS):
+            stream = socket.socket()
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                client = Client(stream, await self._shake_hands(stream))
+            except OSError as error:
+                stream.close()
+                raise LoadFailed(f"a client could not connect: {error}") from error
+            except BaseException:
+                stream.close()
+                raise
+            self._clients[client.fileno()] = client
+            client.take()
+            self._epoll.register(client.fileno(), select.EPOLLIN)
+            return client
+        raise LoadFailed(f"no handshake within {HANDSHAKE_SECONDS:g} s")
+
+    async def _shake_hands(self, stream: socket.socket) -> bytes:
+        """Connects and upgrades; returns what came after the answer."""
+        stream.setblocking(False)
+        waiting = trio.socket.from_stdlib_socket(stream)
+        await waiting.connect(self._address)
+        await waiting.send(self._request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            data = await waiting.recv(READ_BYTES)
+            if not data:
+                raise LoadFailed("the server closed a socket during the handshake")
+            answer += data
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise LoadFailed(f"the server refused a client: {head.splitlines()[0]!r}")
+        return rest

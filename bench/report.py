@@ -1,0 +1,92 @@
+"""What a scenario found: a table for eyes, and JSON for later comparisons."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["Figure", "Report", "open_progress", "percentile", "show", "write_json"]
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One number with its unit; ``limit`` is the most that it should be, if it has one."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the limit is kept; None without one."""
+        return None if self.limit is None else self.value <= self.limit
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All figures of one run, and what it was a run of."""
+
+    scenario: str
+    settings: dict[str, float]
+    figures: list[Figure]
+
+
+class _Machine(msgspec.Struct, frozen=True):
+    python: str
+    system: str
+    cores: int
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The least of ``ordered`` (rising) that ``share`` (0 to 1) of all do not exceed.
+
+    The nearest-rank method: always one of the samples. NaN if there is none.
+    """
+    if not ordered:
+        return math.nan
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def show(report: Report, console: Console) -> None:
+    """The report as a table."""
+    settings = ", ".join(f"{name} {value:g}" for name, value in report.settings.items())
+    table = Table(title=f"bench {report.scenario}: {settings}", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    table.add_column("limit", justify="right")
+    table.add_column("holds")
+    for figure in report.figures:
+        limit = "" if figure.limit is None else f"{figure.limit:g}"
+        table.add_row(figure.name, _digits(figure.value), figure.unit, limit, _word(figure.holds))
+    console.print(table)
+
+
+def write_json(report: Report, file: Path) -> None:
+    """The report, and on what it was measured."""
+    machine = _Machine(platform.python_version(), platform.platform(), os.cpu_count() or 1)
+    figures = [msgspec.to_builtins(one) | {"holds": one.holds} for one in report.figures]
+    written = msgspec.to_builtins(report) | {"figures": figures, "machine": machine}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
+
+
+def open_progress() -> Progress:
+    """A bar on stderr, so that the table can go to a file; none where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _word(holds: bool | None) -> str:
+    return {None: "", True: "yes", False: "NO"}[holds]

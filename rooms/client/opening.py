@@ -1,0 +1,117 @@
+"""Opening a socket: the first of several URLs that will have us, and its life to the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
+
+from rooms.client.connection import NO_CLOSE_FRAME, Connection, next_frame
+from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
+from rooms.client.lone_error import lone_error
+from rooms.errors import BadFrame, ConnectFailed, ConnectionLost
+from rooms.wire import frames
+
+__all__ = ["open_connection"]
+
+
+@asynccontextmanager
+async def open_connection(
+    urls: str | Iterable[str],
+    *,
+    connect_seconds: float = 5.0,
+    open_stream: OpenStream = open_tcp,
+) -> AsyncIterator[Connection]:
+    """Opens a socket to the first of ``urls`` that will have us; closes it at the end (≤ 0.5 s).
+
+    ``connect_seconds`` bounds each attempt, the server's ``hello`` included; ``open_stream`` opens
+    the transport. Raises :class:`ConnectFailed` when none worked, with each one's reason, and
+    :class:`rooms.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
+    raises where it is used: in ``join``, in ``say``, and from a place's messages.
+    """
+    urls = [urls] if isinstance(urls, str) else list(urls)
+    for url in urls:
+        parse(url)
+    with lone_error():
+        async with trio.open_nursery() as nursery:
+            connection = await _first_that_answers(nursery, urls, connect_seconds, open_stream)
+            try:
+                yield connection
+            finally:
+                with trio.CancelScope(shield=True):  # aclose() has a time limit of its own
+                    await connection.aclose()
+                nursery.cancel_scope.cancel()
+
+
+async def _first_that_answers(
+    nursery: trio.Nursery, urls: list[str], connect_seconds: float, open_stream: OpenStream
+) -> Connection:
+    failures = []
+    for url in urls:
+        try:
+            connection: Connection = await nursery.start(_serve, url, connect_seconds, open_stream)
+        except ConnectFailed as error:
+            failures.append(error)
+        else:
+            return connection
+    raise ConnectFailed("; ".join(map(str, failures)) or "there is no URL to connect to")
+
+
+async def _serve(
+    url: str,
+    connect_seconds: float,
+    open_stream: OpenStream,
+    *,
+    task_status: trio.TaskStatus[Connection],
+) -> None:
+    """One socket from its opening to its end; after the start it raises nothing."""
+    connection: Connection | None = None
+    try:
+        async with _socket(url, connect_seconds, open_stream) as (socket, hello, nursery):
+            connection = Connection(url, hello, socket)
+            nursery.start_soon(connection.write)
+            task_status.started(connection)
+            connection.lose(await connection.read())
+            await connection.aclose()
+    except (OSError, trio.TooSlowError, HandshakeError, ConnectionClosed, BadFrame) as error:
+        if connection is None:
+            raise ConnectFailed(f"{url}: {why(error)}") from error
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, why(error)))
+    except Exception as error:  # the library's reader task can raise: the border of one socket
+        if connection is None:
+            raise
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, repr(error)))
+    finally:
+        if connection is not None and connection.lost is None:
+            connection.lose(ConnectionLost(NO_CLOSE_FRAME, "closed without an answer"))
+
+
+@asynccontextmanager
+async def _socket(
+    url: str, connect_seconds: float, open_stream: OpenStream
+) -> AsyncIterator[tuple[WebSocketConnection, frames.Hello, trio.Nursery]]:
+    """A WebSocket that has said ``hello``, and the nursery that its tasks run in."""
+    stream: trio.abc.Stream | None = None
+    try:
+        with lone_error():
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(connect_seconds):
+                    stream = await open_stream(url)
+                    socket = await handshake(nursery, stream, url)
+                    hello = await _hello(socket, url)
+                yield socket, hello, nursery
+                nursery.cancel_scope.cancel()
+    finally:
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
+
+
+async def _hello(socket: WebSocketConnection, url: str) -> frames.Hello:
+    frame = await next_frame(socket)
+    if not isinstance(frame, frames.Hello):
+        raise ConnectFailed(f"{url}: the server's first frame is no hello")
+    if frame.v != 1:
+        raise ConnectFailed(f"{url}: the server speaks version {frame.v}, and we speak 1")
+    return frame

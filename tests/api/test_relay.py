@@ -1,0 +1,209 @@
+import pytest
+import trio
+import trio.testing
+
+from rooms.reasons import EndReason
+from rooms.wire import frames, nodes
+
+DEN = "game-1.den"
+
+
+async def settle() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_message_reaches_every_client_in_its_room_and_no_other(
+    autojump_clock, house, bystander
+) -> None:
+    inside = [await house.client("den") for _ in range(3)]
+    house.room_says("den", 7, {"left": 3})
+    for client in inside:
+        assert await client.next() == {"t": "msg", "seq": 7, "d": {"left": 3}}
+
+
+async def test_a_private_message_reaches_only_those_it_is_for(autojump_clock, house) -> None:
+    first, second = await house.client("den"), await house.client("den")
+    house.room_says("den", 1, "for two", to=["p2", "p-elsewhere"])
+    house.room_says("den", 2, "for all")
+    assert (await first.next())["seq"] == 2
+    assert (await second.next())["seq"] == 1
+
+
+async def test_a_message_for_nobody_here_is_dropped(autojump_clock, house) -> None:
+    house.room_says("elsewhere", 1, "hm")
+    house.relays.take(house.link, nodes.Ended("elsewhere", 1, "finished"))
+    house.relays.take(house.link, nodes.Acks([("elsewhere", "p1", 1)]))
+    house.relays.take(house.link, nodes.Out("elsewhere", "p1", "left"))
+    house.relays.take(house.link, nodes.NodeState(1, "serving", 0, {}))
+    house.relays.take(house.link, nodes.Unknown())
+    assert house.relays.rooms == 0
+
+
+async def test_an_older_epoch_may_not_speak(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Message(DEN, 2, 1, b'"new owner"'))
+    house.relays.take(house.link, nodes.Message(DEN, 1, 2, b'"old owner"'))
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "cut"))
+    house.relays.take(house.link, nodes.Message(DEN, 2, 3, b'"new owner"'))
+    assert [(await client.next())["seq"] for _ in range(2)] == [1, 3]
+
+
+async def test_the_rooms_end_reaches_all_and_frees_them(autojump_clock, house) -> None:
+    clients = [await house.client("den") for _ in range(2)]
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished", b'{"winner":"p1"}'))
+    for client in clients:
+        end = await client.next()
+        assert (end["reason"], end["result"]) == ("finished", {"winner": "p1"})
+    assert house.relays.rooms == 0
+
+
+async def test_one_players_end_leaves_the_others(autojump_clock, house) -> None:
+    kicked, other = await house.client("den"), await house.client("den")
+    house.relays.take(house.link, nodes.Out(DEN, "p1", "kicked"))
+    house.room_says("den", 1, "on we go")
+    assert await kicked.next() == {"t": "ended", "room": DEN, "reason": "kicked"}
+    assert (await other.next())["t"] == "msg"
+    assert (await kicked.join("bar"))["t"] == "joined"
+
+
+async def test_a_reason_of_a_later_version_reads_as_cut(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Out(DEN, "p1", "teleported"))
+    assert (await client.next())["reason"] == "cut"
+
+
+async def test_a_bad_input_is_told_to_its_sender_alone(autojump_clock, house) -> None:
+    sender, other = await house.client("den"), await house.client("den")
+    house.relays.take(house.link, nodes.BadInput(DEN, "p1", 4, "bad_input", "no such cell"))
+    house.relays.take(house.link, nodes.BadInput(DEN, "p1", 5, "from_later", "hm"))
+    house.room_says("den", 1, "on we go")
+    assert await sender.next() == {
+        "t": "error",
+        "code": "bad_input",
+        "message": "no such cell",
+        "retry": False,
+        "n": 4,
+    }
+    assert (await sender.next())["code"] == "bad_input"
+    assert (await other.next())["t"] == "msg"
+
+
+async def test_what_a_full_inbox_refused_is_said_again_in_order(autojump_clock, house) -> None:
+    client = await house.client("den")
+    for n in range(1, 5):
+        await client.say({"t": "say", "n": n, "d": n})
+    await settle()
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 1)]))
+    house.link.sent.clear()
+    house.relays.take(house.link, nodes.Wanted(DEN, "p1", 2))
+    assert [(say.n, say.body) for say in house.link.sent] == [(2, b"2"), (3, b"3"), (4, b"4")]
+
+
+async def test_a_lost_link_ends_its_places_and_no_others(autojump_clock, house, bystander) -> None:
+    house.games.link, quiet_link = type(house.link)(), house.link
+    inside = [await house.client("den") for _ in range(2)]
+    house.relays.lost(house.games.link, EndReason.NODE_LOST)
+    for client in inside:
+        assert (await client.next())["reason"] == "node_lost"
+    assert house.relays.rooms == 1
+    house.games.link = quiet_link
+    assert (await inside[0].join("bar"))["t"] == "joined"
+
+
+async def test_draining_is_told_to_the_players_of_that_node_alone(
+    autojump_clock, house, bystander
+) -> None:
+    house.games.link = type(house.link)()
+    client = await house.client("den")
+    house.relays.draining(house.games.link, 540)
+    assert await client.next() == {"t": "draining", "tier": "game", "seconds": 540.0}
+
+
+async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
+    running = []
+
+    async def watched(run) -> None:
+        running.append("room")
+        await run()
+        running.remove("room")
+
+    house.relays.start = lambda run: house.nursery.start_soon(watched, run)
+    first, second = await house.client("den"), await house.client("den")
+    assert running == ["room"]
+    await first.say({"t": "leave"})
+    await settle()
+    assert running == ["room"]
+    await second.socket.aclose()
+    await settle()
+    assert running == []
+    assert house.relays.rooms == 0
+
+
+async def test_what_runs_in_a_rooms_nursery_ends_with_the_room(autojump_clock, house) -> None:
+    await house.client("den")
+    await settle()
+    ended = trio.Event()
+
+    async def companion() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    house.relays._relays[DEN].nursery.start_soon(companion)
+    await settle()
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
+    with trio.fail_after(1):
+        await ended.wait()
+
+
+async def test_the_same_place_on_a_newer_socket_closes_the_older_4005(
+    autojump_clock, house
+) -> None:
+    old, new = await house.client("den"), await house.client()
+    house.games.seat(house.sessions[1], frames.Join(kind="den"), player="p1", number=2)
+    assert (await new.next())["you"] == "p1"
+    assert (await old.end())[1] == 4005
+    await settle()
+    assert house.link.sent == []  # the place is not absent
+    house.room_says("den", 1, "hm")
+    assert (await new.next())["t"] == "msg"
+
+
+async def test_a_second_joined_replaces_the_place(autojump_clock, house) -> None:
+    client = await house.client("den")
+    await client.say({"t": "say", "n": 1, "d": 0})
+    await settle()
+    house.games.seat(house.sessions[0], frames.Join(kind="bar"), player="p9")
+    assert (await client.until("joined"))["room"] == "game-1.bar"
+    await client.say({"t": "say", "n": 1, "d": 0})
+    await settle()
+    assert house.relays.rooms == 1
+    assert [(say.room, say.n) for say in house.link.of(nodes.Say)] == [(DEN, 1), ("game-1.bar", 1)]
+
+
+async def test_a_client_too_slow_in_the_middle_of_a_fan_out_harms_no_other(
+    autojump_clock, make_house
+) -> None:
+    house = make_house(backlog_bytes=500)
+    clients = [await house.client("den") for _ in range(5)]
+    await settle()
+    house.sessions[2].output.backlog_bytes = 10
+    house.room_says("den", 1, "x" * 100)
+    for index, client in enumerate(clients):
+        if index == 2:
+            assert await client.end() == ([], 4100)
+        else:
+            assert (await client.next())["seq"] == 1
+
+
+@pytest.mark.parametrize("players", [1, 500])
+async def test_a_fan_out_switches_no_task_on_the_way(autojump_clock, house, players) -> None:
+    """The frame is in each outlet when ``take`` returns."""
+    for _ in range(players):
+        await house.client("den")
+    await settle()
+    before = house.gateway.counts.frames_out
+    house.room_says("den", 1, "x")
+    assert house.gateway.counts.frames_out - before == players
+    assert all(session.output.backlog for session in house.sessions)

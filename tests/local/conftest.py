@@ -1,0 +1,214 @@
+"""A house of tic-tac-toe in memory, honest or with one named fault; and nodes that are scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import memory_stream_pair
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
+
+
+class Match:
+    """One room: the sockets of its players, the board, the numbers."""
+
+    def __init__(self, room: str) -> None:
+        self.room = room
+        self.sockets: list[WebSocketConnection] = []
+        self.board, self.seq, self.over = "-" * 9, 0, False
+
+    @property
+    def players(self) -> list[str]:
+        return [f"p{seat}" for seat in range(len(self.sockets))]
+
+
+class House:
+    """Serves tic-tac-toe to any number of sockets; ``fault`` names the one thing it does wrong."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._waiting: Match | None = None
+        self.rooms = 0
+        self.fault = ""
+        self.leaves = 0
+        self.refuse_joins = 0
+        self.move_after_matches = False
+
+    async def open_stream(self, _url: str) -> trio.abc.Stream:
+        ours, theirs = memory_stream_pair()
+        self._nursery.start_soon(self._serve, ours)
+        return theirs
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            request = await wrap_server_stream(nursery, stream)
+            socket = await request.accept(subprotocol="lastcall.v1")
+            await _send(socket, t="hello", v=1, node="api-1", version="1")
+            with suppress(ConnectionClosed):
+                await self._talk(socket)
+            nursery.cancel_scope.cancel()
+        await trio.aclose_forcefully(stream)
+
+    async def _talk(self, socket: WebSocketConnection) -> None:
+        match: Match | None = None
+        while True:
+            frame = json.loads(await socket.get_message())
+            if frame["t"] == "join" and self.refuse_joins:
+                self.refuse_joins -= 1
+                await _send(socket, t="error", code="no_game_node", message="-", retry=True)
+            elif frame["t"] == "join":
+                match = await self._join(socket)
+            elif frame["t"] == "say" and match is not None and not match.over:
+                await self._on_cell(match, frame["d"]["cell"])
+            elif frame["t"] == "leave" and match is not None:
+                self.leaves += 1
+                if match is self._waiting:
+                    self._waiting = None
+                await _send(socket, t="ended", room=match.room, reason="left")
+
+    async def _join(self, socket: WebSocketConnection) -> Match:
+        if self._waiting is None:
+            self.rooms += 1
+            self._waiting = Match(f"game-1.r{self.rooms}")
+        match = self._waiting
+        match.sockets.append(socket)
+        you = match.players[-1]
+        complete = len(match.sockets) == 2
+        if complete:
+            self._waiting = None
+        seat = {"room": match.room, "kind": "tictactoe", "you": you, "seq": match.seq}
+        await _send(socket, t="joined", ticket="t", players=[{"id": you, "name": ""}], **seat)
+        if complete:
+            await self._show(match)
+        return match
+
+    async def _on_cell(self, match: Match, cell: int) -> None:
+        if self.fault == "silence":
+            return
+        mark = "XO"[9 - match.board.count("-") & 1]
+        assert match.board[cell] == "-"
+        match.board = match.board[:cell] + mark + match.board[cell + 1 :]
+        if self.fault == "cheat":
+            match.board = "X" * 9
+        await self._show(match)
+        won = any(match.board[a] == match.board[b] == match.board[c] != "-" for a, b, c in LINES)
+        if won or "-" not in match.board:
+            await self._end(match, match.players["XO".index(mark)] if won else None)
+
+    async def _show(self, match: Match) -> None:
+        turn = match.players[9 - match.board.count("-") & 1]
+        match.seq += 2 if self.fault == "gap" else 1
+        for socket in match.sockets:
+            for _ in range(2 if self.fault == "repeat" else 1):
+                await _send(socket, t="msg", seq=match.seq, d={"board": match.board, "turn": turn})
+
+    async def _end(self, match: Match, winner: str | None) -> None:
+        match.over = True
+        for seat, socket in enumerate(match.sockets):
+            result = {"winner": winner, "board": match.board}
+            if self.fault == "wrong winner":
+                result["winner"] = "p1" if winner == "p0" else "p0"
+            if self.fault == "two results" and seat == 1:
+                result["board"] = "-" * 9
+            await _send(socket, t="ended", room=match.room, reason="finished", result=result)
+            if self.move_after_matches:
+                await _send(socket, t="move", after=0)
+                self._nursery.start_soon(_close, socket)
+
+
+async def _close(socket: WebSocketConnection) -> None:
+    with trio.move_on_after(0.1):
+        await socket.aclose(1012)
+
+
+async def _send(socket: WebSocketConnection, **frame: Any) -> None:
+    with suppress(ConnectionClosed):  # that player has gone
+        await socket.send_message(json.dumps(frame))
+
+
+@pytest.fixture
+async def house(nursery: trio.Nursery) -> House:
+    return House(nursery)
+
+
+NODE = """
+import http.server, json, os, signal, sys, threading, time
+behaviour, tier, *options = sys.argv[1:]
+options = dict(zip(options[::2], options[1::2]))
+name = options["--name"]
+
+def say(event, **fields):
+    print(json.dumps({"event": event, "node": name, **fields}), file=sys.stderr, flush=True)
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ready = behaviour != "never-ready"
+        body = json.dumps({"name": name, "tier": tier, "phase": "serving"}).encode()
+        self.send_response(200 if ready else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+
+cut = 0
+def stop(number, frame):
+    global cut
+    say("stop", number=number)
+    if behaviour == "stubborn":
+        return
+    if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
+        return
+    cut = 3 if number == signal.SIGINT else 0
+    say("drain.finished", rooms_finished=2, rooms_cut=cut // 3, clients_moved=4, seconds=0.5)
+    os._exit(cut)
+
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+if behaviour == "usage":
+    print("Error: --rooms nope cannot be imported", file=sys.stderr, flush=True)
+    sys.exit(2)
+if behaviour == "crashes":
+    raise RuntimeError("the last word")
+def hang_on():
+    os.read(int(os.environ["LASTCALL_LIFELINE"]), 1)
+    os._exit(0)
+threading.Thread(target=hang_on, daemon=True).start()
+admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ready)
+port = admin.server_port
+ours = [key for key in os.environ if key.startswith("LASTCALL_")]
+say("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
+    options=options, path=os.environ["PYTHONPATH"], ours=ours)
+def die_on_demand():
+    while not os.path.exists(os.path.join(os.path.dirname(__file__), "die")):
+        time.sleep(0.02)
+    os._exit(7)
+if behaviour == "dies-on-demand":
+    threading.Thread(target=die_on_demand, daemon=True).start()
+admin.serve_forever()
+"""
+
+
+@pytest.fixture
+def fake_nodes(tmp_path: Path) -> Callable[[str], Callable[..., list[str]]]:
+    """``fake_nodes(behaviour)`` is what starts such nodes; ``fake_nodes("x", game="y")`` differs
+    for one tier.
+    """
+    script = tmp_path / "node.py"
+    script.write_text(NODE)
+
+    def start(behaviour: str = "good", **by_tier: str) -> Callable[..., list[str]]:
+        return lambda tier, *options: [
+            *(sys.executable, str(script), by_tier.get(tier, behaviour), tier),
+            *options,
+        ]
+
+    return start

@@ -1,0 +1,77 @@
+"""The last word on a cluster, and its exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from rooms.local.child import Child, DrainFinished, NodeReady
+from rooms.local.ledger import Ledger
+from rooms.local.readings import counter
+from rooms.local.summary import exit_code, summary
+from rooms.local.table import NodeLine, plain_line
+
+
+def ended(code, **counts):
+    child = Child("game-1", "game", [])
+    child.exit_code = code
+    child.finished = DrainFinished(seconds=1.25, **counts)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("children", "expected"),
+    [
+        ([ended(0), ended(0)], 0),
+        ([ended(0), ended(3, rooms_cut=1)], 3),
+        ([ended(0, clients_cut=1)], 3),
+        ([ended(3), ended(1)], 1),
+        ([ended(-9)], 1),
+        ([ended(2)], 1),
+    ],
+)
+def test_a_crash_outranks_a_cut(children, expected):
+    assert exit_code(children, None) == expected
+
+
+def test_a_node_stopped_before_it_could_catch_a_signal_had_nothing_to_drain():
+    child = Child("game-1", "game", [])
+    child.exit_code = -15
+    assert exit_code([child], None) == 0
+    child.ready = NodeReady("game-1", "tcp://127.0.0.1:1", "127.0.0.1:2")
+    assert exit_code([child], None) == 1
+
+
+def test_what_the_bots_found_wrong_is_exit_code_1():
+    ledger = Ledger(lambda: 0)
+    assert exit_code([ended(3)], ledger) == 3
+    ledger.numbered(gaps=1, repeats=0)
+    assert exit_code([ended(3)], ledger) == 1
+
+
+def test_the_summary_has_a_line_for_each_node_and_one_for_the_bots():
+    ledger = Ledger(lambda: 0)
+    ledger.error("bot-1: something")
+    dead = Child("game-2", "game", [])
+    dead.exit_code = -9
+    node = ended(0, rooms_finished=3, clients_moved=2, clients_finished=1)
+    lines = summary([node, dead], ledger).splitlines()
+    assert lines[1].split() == ["game-1", "0", "1.2", "3/0", "2/1/0"]
+    assert lines[2].split() == ["game-2", "-9", "-", "-", "-"]
+    assert lines[3].startswith("matches finished 0 · first match after - · errors 1 · gaps 0")
+    assert lines[4].strip() == "bot-1: something"
+
+
+def test_counters_are_summed_over_the_labels_that_are_not_asked_for():
+    text = (
+        "# TYPE m counter\n"
+        'm_total{direction="out",node="a"} 3\nm_total{direction="out",node="b"} 4\n'
+        'm_total{direction="in",node="a"} 9\n'
+    )
+    assert counter(text, "m_total", direction="out") == 7
+    assert counter(text, "other_total") is None
+
+
+def test_the_plain_line_tells_the_same_as_the_table():
+    line = plain_line([NodeLine("api-1", "serving", 2, 4, 31.6)], Ledger(lambda: 0), 12.34)
+    assert line.split()[:2] == ["12.3", "s"]
+    assert "api-1 serving rooms=2 clients=4 msg/s=32" in line

@@ -1,0 +1,93 @@
+"""The life of ``lastcall up``, with nodes that are scripts and requests to stop that are items."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import trio
+from rich.console import Console
+
+from rooms.local.cluster import Plan
+from rooms.local.up import Up
+from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
+from rooms.runtime.address import HostPort
+
+FREE = HostPort("127.0.0.1", 0)
+PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1))
+
+
+class Run:
+    """One ``up``: its output, and the way to send it a request to stop."""
+
+    def __init__(self, start, *, bots=0, seconds=None, terminal=False):
+        self.shown = StringIO()
+        console = Console(file=self.shown, width=200, force_terminal=terminal)
+        self.up = Up(PLAN, bots=bots, seconds=seconds, console=console, start=start)
+        self.send, self.requests = trio.open_memory_channel(9)
+
+    async def to_its_end(self):
+        with trio.fail_after(20):
+            return await self.up.run(self.requests)
+
+    async def shows(self, text):
+        while text not in self.shown.getvalue():
+            await trio.sleep(0.01)
+
+
+async def test_after_its_seconds_all_nodes_drain_and_the_summary_is_shown(fake_nodes):
+    run = Run(fake_nodes(), seconds=0.2)
+    assert await run.to_its_end() == ExitCode.DRAINED
+    lines = run.shown.getvalue().splitlines()
+    assert "are ready after" in lines[0]
+    assert lines[-1].split() == ["game-2", "0", "0.5", "2/0", "4/0/0"]
+
+
+async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):
+    run = Run(fake_nodes(), terminal=True)
+    async with trio.open_nursery() as nursery:
+
+        async def stop_when_shown():
+            await run.shows("messages/s")
+            await run.shows("│ game-2 │ serving │")
+            await run.send.send(2)
+
+        nursery.start_soon(stop_when_shown)
+        assert await run.to_its_end() == ExitCode.DRAINED
+
+
+async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
+    run = Run(fake_nodes("waits-for-the-second"))
+    async with trio.open_nursery() as nursery:
+
+        async def twice():
+            await run.shows("are ready")
+            await run.send.send(2)
+            await run.shows("All nodes drain")
+            await run.send.send(2)
+
+        nursery.start_soon(twice)
+        assert await run.to_its_end() == ExitCode.CUT
+    assert "what still runs is cut" in run.shown.getvalue()
+
+
+async def test_a_request_while_it_starts_stops_it(fake_nodes):
+    run = Run(fake_nodes("never-ready"))
+    await run.send.send(2)
+    assert await run.to_its_end() == ExitCode.DRAINED
+    assert "are ready" not in run.shown.getvalue()
+
+
+async def test_when_a_tier_is_gone_the_rest_is_drained_and_the_code_is_1(fake_nodes, tmp_path):
+    run = Run(fake_nodes(game="dies-on-demand"))
+    async with trio.open_nursery() as nursery:
+
+        async def kill_the_tier():
+            await run.shows("are ready")
+            (tmp_path / "die").touch()
+
+        nursery.start_soon(kill_the_tier)
+        assert await run.to_its_end() == ExitCode.CRASHED
+    shown = run.shown.getvalue()
+    assert "game-1 ended with exit code 7. Its last words:" in shown
+    assert "No game node is left" in shown
