@@ -100,7 +100,8 @@ class Games:
     @property
     def ready(self) -> bool:
         """Whether a join would find a place now (the api node's part of ``/readyz``)."""
-        heard = self._discovery.complete and all(peer.answered for peer in self._peers.values())
+        wanted = [peer for peer in self._peers.values() if peer.wanted]
+        heard = self._discovery.complete and all(peer.answered for peer in wanted)
         waited = trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
         return (heard or waited) and any(node.serving for node in self._nodes())
 
@@ -126,9 +127,14 @@ class Games:
                 attempts=lambda: next(self._attempts),
             )
             if self._nursery is not None:
-                self._nursery.start_soon(peer.run)
-        for address in self._peers.keys() - addresses:
-            self._peers.pop(address).wanted = False
+                self._nursery.start_soon(self._follow, peer)
+        for address, peer in self._peers.items():
+            peer.wanted = address in addresses
+
+    async def _follow(self, peer: Peer) -> None:
+        """Known to its end: a second peer at an address would end the first one's link."""
+        await peer.run()
+        del self._peers[peer.address]
 
     # joins
 

@@ -229,11 +229,11 @@ class Gateway:
         idle = [session for session in self._sessions if session.state is State.FREE]
         await self._move(idle, spread(len(idle), spread_seconds, dice))
 
-    async def move_all(self, within_seconds: float) -> None:
-        """Moves everybody, in rooms or not, at an even pace; returns when done."""
+    async def move_all(self, within_seconds: float, dice: Dice | None = None) -> None:
+        """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
         self._let_all_leave()
         everybody = list(self._sessions)
-        await self._move(everybody, spread(len(everybody), within_seconds))
+        await self._move(everybody, spread(len(everybody), within_seconds, dice))
 
     def _let_all_leave(self) -> None:
         self._leaving = True

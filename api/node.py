@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import trio
 import trio.abc
 
+from api.door import Door
 from api.games import Games
 from api.gateway import Gateway
 from api.relay import Relays
 from rooms.bus.base import Bus
+from rooms.core.lifecycle import Phase
 from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
-from rooms.runtime.address import bound_address, open_listeners, parse_url
+from rooms.runtime.address import InheritedSocket, bound_address, open_listeners, parse_url
 from rooms.runtime.drain import Counts, Drain
 from rooms.runtime.link_api import ApiIdentity, Feeds
 from rooms.runtime.metrics import Figures
@@ -55,6 +57,8 @@ class ApiNode:
         self._link_policy = link_policy or LinkPolicy()
         self._socket_policy = socket_policy or SocketPolicy()
         self._listeners = listeners
+        self._shared = isinstance(options.listen, InheritedSocket)
+        self._doors: list[Door] = []
         self._relays = Relays(self._socket_policy)
         self._listen = str(options.listen)
         self._services: trio.Nursery | None = None
@@ -77,6 +81,7 @@ class ApiNode:
             opened = await open_listeners(self._options.listen)
             self._listen = str(bound_address(opened[0]))
             self._listeners = opened
+        self._doors = [Door(listener) for listener in self._listeners]
         subscriber = self._bus.subscribe(self._options.feed.url)
         port = parse_url(subscriber.address).port
         feed = self._options.feed.dialled(self._advertise, port).url
@@ -103,19 +108,34 @@ class ApiNode:
         """Accepts clients into ``work`` until cancelled."""
         self._relays.start = work.start_soon
         try:
-            await self.gateway.serve(self._listeners or [], handler_nursery=work)
+            await self.gateway.serve(self._doors, handler_nursery=work)
         finally:
             self.gateway.close_doors()
 
     def phase_changed(self) -> None:
-        """Readiness is asked for, not pushed: nothing to tell."""
+        """A cordon keeps new clients out: by a 503, or by leaving a shared socket to others."""
+        cordoned = self._drain.phase is Phase.CORDONED
+        if cordoned or self._drain.phase is Phase.SERVING:
+            self.gateway.refuse = "cordoned" if cordoned and not self._shared else None
+            for door in self._doors:
+                if cordoned and self._shared:
+                    door.shut()
+                else:
+                    door.open()
 
     def begin_drain(self, seconds_left: float) -> None:
-        """Clients hear the seconds left; those outside rooms are moved, spread over time."""
+        """Clients hear the seconds left; those outside rooms, or all, are moved over time."""
         self.gateway.notify("api", seconds_left)
         if self._services is not None:
+            all_now = self._options.clients == "move"
+            move = self.gateway.move_all if all_now else self.gateway.move_idle
             spread = min(self._drain.policy.spread_seconds, seconds_left)
-            self._services.start_soon(self.gateway.move_idle, spread, self._rng)
+            self._services.start_soon(move, spread, self._rng)
+
+    @property
+    def left(self) -> int:
+        """How many clients are connected."""
+        return self.gateway.clients
 
     async def wait_empty(self) -> None:
         """Until the last client is gone."""

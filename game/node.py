@@ -10,6 +10,7 @@ import trio
 from game.verbs import GameVerbs
 from rooms.author import Kind
 from rooms.bus.base import Bus
+from rooms.core.lifecycle import Phase
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, RoomPolicy
 from rooms.reasons import EndReason
@@ -59,7 +60,7 @@ class GameNode:
             rng=rng,
             outbox=self._say,
             policy=room_policy,
-            on_change=self.phase_changed,
+            on_change=self._say_state,
         )
         self._links: GameLinks | None = None
         self._listen = listen.url
@@ -79,6 +80,10 @@ class GameNode:
     def _say(self, link: LinkId, item: nodes.Down) -> None:
         if self._links is not None:
             self._links.push(link, item)
+
+    def _say_state(self) -> None:
+        if self._links is not None:
+            self._links.state_changed()
 
     async def start(self, services: trio.Nursery) -> None:
         """Listens for api nodes; raises :class:`rooms.errors.AddressInUse`."""
@@ -100,14 +105,23 @@ class GameNode:
 
     def phase_changed(self) -> None:
         """Every api node hears at once of the phase, the load and the seats."""
-        if self._links is not None:
-            self._links.state_changed()
+        match self._drain.phase:
+            case Phase.CORDONED:
+                self.host.close_doors()
+            case Phase.SERVING:
+                self.host.open_doors()
+        self._say_state()
 
     def begin_drain(self, seconds_left: float) -> None:
         """Every room hears the seconds left."""
         self._before = dict(self.host.ends)
         self._regrouped_before = self.host.regrouped
         self.host.drain(trio.current_time() + seconds_left)
+
+    @property
+    def left(self) -> int:
+        """How many rooms run."""
+        return self.host.rooms
 
     async def wait_empty(self) -> None:
         """Until the last room has ended and every api node has confirmed that it did."""

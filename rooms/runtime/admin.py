@@ -24,12 +24,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from rooms.errors import WrongEvent
 from rooms.runtime.address import HostPort, bound_address, open_listeners
+from rooms.runtime.guard import Guard, Visit
 
-__all__ = ["AdminPort", "NodeView", "Status"]
+__all__ = ["AdminPort", "Controls", "NodeView", "Status"]
 
 log = structlog.get_logger()
 
+VERBS = ("cordon", "uncordon", "drain")
 FRESH = {"cache-control": "no-store"}
 """An answer is true now; a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
@@ -48,6 +51,19 @@ class Status(msgspec.Struct, frozen=True):
     why: tuple[str, ...] = ()
 
 
+class Controls(Protocol):
+    """What the admin port may tell its node to do."""
+
+    def cordon(self) -> None:
+        """Refuse new work without leaving; raises :class:`WrongEvent`."""
+
+    def uncordon(self) -> None:
+        """Serve again; raises :class:`WrongEvent`."""
+
+    def drain(self) -> None:
+        """What a signal does: the first drains, the second cuts."""
+
+
 class NodeView(Protocol):
     """What the admin port sees of its node; read at each request, from the node's own loop."""
 
@@ -58,6 +74,14 @@ class NodeView(Protocol):
     @property
     def phase(self) -> str:
         """Where the node is in its life."""
+
+    @property
+    def controls(self) -> Controls:
+        """What the guarded verbs do."""
+
+    @property
+    def guard(self) -> Guard:
+        """Who may use them."""
 
     def status(self) -> Status:
         """The node at this moment."""
@@ -129,15 +153,33 @@ def _application(view: NodeView, registry: CollectorRegistry) -> Starlette:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers=FRESH | {"content-type": content_type})
 
+    async def control(request: Request) -> Response:
+        verb = request.url.path.removeprefix("/")
+        if (refusal := view.guard.refusal(_visit(request))) is not None:
+            return PlainTextResponse(refusal, 403, headers=FRESH)
+        try:
+            getattr(view.controls, verb)()
+        except WrongEvent as wrong:
+            return PlainTextResponse(str(wrong), 409, headers=FRESH)
+        log.info("admin.told", verb=verb)
+        return await status(request)
+
     routes = [
         Route("/livez", livez),
         Route("/readyz", readyz),
         Route("/status", status),
         Route("/metrics", metrics),
+        *(Route(f"/{verb}", control, methods=["POST"]) for verb in VERBS),
     ]
     app = Starlette(routes=routes, exception_handlers={Exception: _failed})
     app.router.redirect_slashes = False
     return app
+
+
+def _visit(request: Request) -> Visit:
+    host, port = request.scope["server"][:2]
+    client = request.client.host if request.client is not None else ""
+    return Visit(dict(request.headers), client, HostPort(host, port or 0))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -32,6 +32,7 @@ __all__ = ["Counts", "Drain", "Tier"]
 log = structlog.get_logger()
 
 PROGRESS_EVERY_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.25
 REPORT_SECONDS = 0.1
 """Before the end of grace, kept for the report and the exit."""
 
@@ -68,6 +69,10 @@ class Tier(Protocol):
 
     def begin_drain(self, seconds_left: float) -> None:
         """The doors are closed: tell rooms and clients, and let go what can go."""
+
+    @property
+    def left(self) -> int:
+        """How many rooms or clients keep the node up."""
 
     async def wait_empty(self) -> None:
         """Until the last room or client is gone."""
@@ -135,6 +140,14 @@ class Drain:
         self._starting.cancel()
         if phase is Phase.CUTTING:
             self._patience.cancel()
+
+    def cordon(self) -> None:
+        """Refuses new work without leaving; raises :class:`rooms.errors.WrongEvent`."""
+        self._step(Event.CORDON)
+
+    def uncordon(self) -> None:
+        """Serves again; raises :class:`rooms.errors.WrongEvent`."""
+        self._step(Event.UNCORDON)
 
     def _step(self, event: Event) -> Phase:
         phase = self._life.on(event)
@@ -210,10 +223,17 @@ class Drain:
         return False
 
     async def _progress(self, tier: Tier) -> None:
+        """Says how far it is: every 5 s, and whenever another tenth of the work has gone."""
+        total = tier.left
+        tenths, said_at = 0, trio.current_time()
         while True:
-            await trio.sleep(PROGRESS_EVERY_SECONDS)
-            seconds_left = round(self.seconds_left or 0.0, 1)
-            log.info("drain.progress", seconds_left=seconds_left, why=tier.why())
+            await trio.sleep(LOOK_EVERY_SECONDS)
+            left, now = tier.left, trio.current_time()
+            gone = 10 * (total - left) // total if total else 0
+            if gone > tenths or now - said_at >= PROGRESS_EVERY_SECONDS:
+                tenths, said_at = max(gone, tenths), now
+                seconds_left = round(self.seconds_left or 0.0, 1)
+                log.info("drain.progress", left=left, seconds_left=seconds_left, why=tier.why())
 
     def _report(self, tier: Tier) -> None:
         seconds = trio.current_time() - self._stopped_at

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import socket
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -59,6 +60,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
     log_format: LogFormat
     advertise: str | None
     version: str
+    admin_token_file: Path | None = None
 
 
 class ApiOptions(msgspec.Struct, frozen=True):
@@ -102,6 +104,11 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
             "--advertise": {
                 "type": Parsed("HOST", parse_host),
                 "help": "What other nodes dial, when it is not the host that we bind.",
+            },
+            "--admin-token-file": {
+                "type": click.Path(dir_okay=False, path_type=Path),
+                "help": "A file with the token that /cordon, /uncordon and /drain want from "
+                "beyond loopback.",
             },
             "--version": {
                 "metavar": "V",

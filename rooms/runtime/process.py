@@ -18,6 +18,7 @@ from rooms.reasons import ExitCode
 from rooms.runtime import events
 from rooms.runtime.admin import AdminPort, Status
 from rooms.runtime.drain import Drain, Tier
+from rooms.runtime.guard import Guard
 from rooms.runtime.metrics import Figures, node_registry
 from rooms.runtime.options import NodeOptions
 from rooms.runtime.signals import StopRequests
@@ -48,13 +49,25 @@ class Node(Tier, Protocol):
         """For ``/metrics`` and ``/status``."""
 
 
+class _Controls:
+    """What the admin port may do: the drain goes the way of a signal, watchdog included."""
+
+    def __init__(self, life: Drain, stops: StopRequests) -> None:
+        self.cordon = life.cordon
+        self.uncordon = life.uncordon
+        self.drain = stops.request
+
+
 class _View:
     """What the admin port sees."""
 
-    def __init__(self, options: NodeOptions, drain: Drain, node: Node) -> None:
+    def __init__(self, options: NodeOptions, drain: Drain, node: Node, stops: StopRequests) -> None:
         self._options = options
         self._drain = drain
         self._node = node
+        self.controls = _Controls(drain, stops)
+        names = frozenset({options.advertise} if options.advertise else ())
+        self.guard = Guard(names, options.admin_token_file)
 
     @property
     def ready(self) -> bool:
@@ -117,7 +130,7 @@ async def _live(
         version=options.version,
         phases=tuple(Phase),
     )
-    admin = await AdminPort.open(options.admin, _View(options, drain, node), registry)
+    admin = await AdminPort.open(options.admin, _View(options, drain, node, stops), registry)
 
     def ready() -> None:
         gc.collect()

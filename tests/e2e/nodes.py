@@ -6,11 +6,11 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from signal import SIGTERM, Signals
 from typing import Any, NamedTuple
 
 import trio
@@ -91,10 +91,10 @@ class Process:
     def running(self) -> bool:
         return self._popen.poll() is None
 
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def signal(self, number: Signals = SIGTERM) -> None:
         self._popen.send_signal(number)
 
-    def catches(self, number: signal.Signals) -> bool:
+    def catches(self, number: Signals) -> bool:
         """Whether a handler for the signal stands by now."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         mask = int(status.partition("SigCgt:")[2].split()[0], 16)
@@ -221,10 +221,11 @@ class Nodes:
         self.processes.append(process)
         return process
 
-    def games_file(self, *nodes: Node) -> str:
+    def games_file(self, *games: Node | str) -> str:
         """Writes the list that the returned URL names: beside first, then renamed."""
         beside, file = self.folder / "games.new", self.folder / "games"
-        beside.write_text("".join(f"{node.listen}\n" for node in nodes))
+        urls = [game if isinstance(game, str) else game.listen for game in games]
+        beside.write_text("".join(f"{url}\n" for url in urls))
         beside.replace(file)
         return f"file://{file}"
 

@@ -10,9 +10,10 @@ import trio.testing
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.testing import capture_logs
 
-from rooms.errors import AddressInUse
+from rooms.errors import AddressInUse, WrongEvent
 from rooms.runtime.address import HostPort
 from rooms.runtime.admin import AdminPort, Status
+from rooms.runtime.guard import Guard
 
 ANY_PORT = HostPort("127.0.0.1", 0)
 BOUND_SECONDS = 10.0
@@ -22,6 +23,20 @@ class View:
     def __init__(self) -> None:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
+        self.guard = Guard()
+        self.told: list[str] = []
+        self.controls = self
+
+    def cordon(self) -> None:
+        if self.phase != "serving":
+            raise WrongEvent(f"a node that is {self.phase} cannot be cordoned")
+        self.phase = "cordoned"
+
+    def uncordon(self) -> None:
+        self.phase = "serving"
+
+    def drain(self) -> None:
+        self.phase = "draining"
 
     @property
     def ready(self) -> bool:
@@ -179,3 +194,49 @@ async def test_its_sockets_are_closed_when_it_has_stopped() -> None:
         address = port.address
     with socket.socket() as probe:
         assert probe.connect_ex((address.host, address.port)) != 0
+
+
+async def test_a_guarded_verb_answers_with_the_status_after_it() -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "cordoned")
+        assert (await client.get("/readyz")).status_code == 503
+        answer = await client.post("/uncordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "serving")
+        answer = await client.post("/drain", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "draining")
+
+
+async def test_a_step_that_the_lifecycle_does_not_have_is_409_with_a_sentence() -> None:
+    view = View()
+    view.phase = "draining"
+    async with serving(view) as (_, client):
+        answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, view.phase) == (409, "draining")
+        assert "draining cannot be cordoned" in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Lastcall": "0"},
+        {"X-Lastcall": "1", "Host": "evil.example"},
+        {"X-Lastcall": "1", "Host": "evil.example:80"},
+        {"X-Lastcall": "1", "Origin": "https://evil.example"},
+        {"X-Lastcall": "1", "Origin": "null"},
+    ],
+)
+async def test_a_web_page_cannot_tell_a_node_what_to_do(headers: dict[str, str]) -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.post("/drain", headers=headers)
+        assert (answer.status_code, view.phase) == (403, "serving")
+
+
+async def test_a_verb_is_not_for_get() -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.get("/drain", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, view.phase) == (405, "serving")

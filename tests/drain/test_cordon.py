@@ -1,0 +1,105 @@
+"""A cordon refuses new work without leaving, and is taken back."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.errors import ConnectFailed, WrongEvent
+from tests.harness.cluster import CLEAN, cluster
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+
+async def test_a_cordoned_game_node_gets_no_new_rooms_and_those_it_has_play_on(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        place = await (await c.client(api)).join(kind="lounge", new=True)
+        assert place.room.startswith("game-1.")
+        first.drain.cordon()
+        await trio.sleep(0.1)
+        for _ in range(4):
+            new = await (await c.client(api)).join(kind="lounge", new=True)
+            assert new.room.startswith("game-2.")
+        friend = await (await c.client(api)).join(room=place.room)
+        await friend.say("still here")
+        assert (await place.__anext__()).data == {"from": friend.you, "said": "still here"}
+
+
+async def test_a_join_that_crosses_the_cordon_is_seated_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        client = await c.client(api)
+        first.drain.cordon()
+        place = await client.join(kind="lounge")
+        assert place.room.startswith("game-2.")
+
+
+async def test_an_uncordoned_game_node_gets_rooms_again(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        game.drain.cordon()
+        await trio.sleep(0.1)
+        assert not api.node.ready
+        game.drain.uncordon()
+        await trio.sleep(0.1)
+        assert api.node.ready
+        assert (await (await c.client(api)).join(kind="lounge")).room
+
+
+async def test_a_cordoned_api_node_refuses_new_clients_with_503_and_keeps_its_own(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        client = await c.client(api)
+        api.drain.cordon()
+        with pytest.raises(ConnectFailed, match="503"):
+            await c.client(api)
+        assert (await client.join(kind="lounge")).room
+        api.drain.uncordon()
+        assert (await (await c.client(api)).join(kind="lounge")).room
+
+
+async def test_cordon_uncordon_then_drain(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        for process in (api, game):
+            process.drain.cordon()
+            process.drain.uncordon()
+            process.signal()
+            await process.gone.wait()
+            assert process.exit_code == CLEAN
+
+
+async def test_a_cordoned_node_drains_too(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        place = await (await c.client(api)).join(kind="countdown", options={"seconds": 3})
+        game.drain.cordon()
+        game.signal()
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "finished"
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
+
+
+async def test_a_draining_node_cannot_be_cordoned(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        await (await c.client(api)).join(kind="lounge")
+        game.signal()
+        await trio.sleep(0.1)
+        with pytest.raises(WrongEvent, match="draining takes"):
+            game.drain.cordon()
