@@ -11,7 +11,7 @@ connections live on in the nursery that was given for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
@@ -34,8 +34,9 @@ from rooms.wire import frames
 __all__ = ["Gateway"]
 
 SWEEP_SECONDS = 1.0
-AT_ONCE = 256
-"""How many clients one step of a loop over all of them serves before others may run."""
+AT_ONCE = 128
+"""How many clients one step of a loop over all of them serves before others may run: about 2 ms,
+where a write to a socket costs 15 µs."""
 HALF_OPEN_SECONDS = 1.0
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """What the protocol library closes with, for its own reasons."""
@@ -190,10 +191,7 @@ class Gateway:
         """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            for index, session in enumerate(tuple(self._sessions)):
-                if index % AT_ONCE == AT_ONCE - 1:
-                    await trio.lowlevel.checkpoint()
-                session.tick(trio.current_time())
+            await _each(tuple(self._sessions), lambda session: session.tick(trio.current_time()))
 
     # What the drain asks.
 
@@ -213,11 +211,10 @@ class Gateway:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
-    def notify(self, tier: str, seconds: float) -> None:
+    async def notify(self, tier: str, seconds: float) -> None:
         """Tells every client the seconds to the cut."""
         notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
-        for session in tuple(self._sessions):
-            session.send_built(notice)
+        await _each(tuple(self._sessions), lambda session: session.send_built(notice))
 
     async def move_idle(self, spread_seconds: float, dice: Dice) -> None:
         """Moves the clients outside rooms, spread over so many seconds; returns when done.
@@ -242,9 +239,9 @@ class Gateway:
 
     async def _move(self, sessions: Sequence[Session], offsets: Sequence[float]) -> None:
         begin = trio.current_time()
-        for session, offset in zip(sessions, offsets, strict=True):
-            session.move(offset)
-        for session, offset in zip(sessions, offsets, strict=True):
+        after = dict(zip(sessions, offsets, strict=True))
+        await _each(sessions, lambda session: session.move(after[session]))
+        for session, offset in after.items():
             await trio.sleep_until(begin + offset)
             session.close(Close.SERVICE_RESTART, "this node is leaving")
 
@@ -268,6 +265,15 @@ class Gateway:
             many = "connections" if other > 1 else "connection"
             reasons.append(f"{other} {many} half-open or closing")
         return reasons
+
+
+async def _each(sessions: Sequence[Session], do: Callable[[Session], None]) -> None:
+    """Does something with each, letting others run in between; those gone by then are left out."""
+    for index, session in enumerate(sessions, 1):
+        if session.state is not State.GONE:
+            do(session)
+        if index % AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
 
 
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:

@@ -125,12 +125,15 @@ class ApiNode:
 
     def begin_drain(self, seconds_left: float) -> None:
         """Clients hear the seconds left; those outside rooms, or all, are moved over time."""
-        self.gateway.notify("api", seconds_left)
         if self._services is not None:
-            all_now = self._options.clients == "move"
-            move = self.gateway.move_all if all_now else self.gateway.move_idle
-            spread = min(self._drain.policy.spread_seconds, seconds_left)
-            self._services.start_soon(move, spread, self._rng)
+            self._services.start_soon(self._let_go, seconds_left)
+
+    async def _let_go(self, seconds_left: float) -> None:
+        gateway = self.gateway
+        spread = min(self._drain.policy.spread_seconds, seconds_left)
+        move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
+        await gateway.notify("api", seconds_left)
+        await move(spread, self._rng)
 
     @property
     def left(self) -> int:

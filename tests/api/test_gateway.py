@@ -213,7 +213,7 @@ async def test_a_slow_reader_that_wakes_up_in_time_learns_why(
     house = make_house(backlog_bytes=10_000)
     stream = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     for _ in range(20):
-        house.gateway.notify("x" * 1_000, 1)
+        await house.gateway.notify("x" * 1_000, 1)
     end = await read_to_end(stream)
     assert end.endswith(b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader")
 
@@ -403,7 +403,7 @@ async def test_a_half_open_handshake_has_one_second_to_end(autojump_clock, house
 
 async def test_notify_tells_every_client_the_seconds(autojump_clock, house) -> None:
     clients = [await house.client(), await house.client("den")]
-    house.gateway.notify("api", 22)
+    await house.gateway.notify("api", 22)
     for client in clients:
         assert await client.next() == {"t": "draining", "tier": "api", "seconds": 22.0}
 
