@@ -103,14 +103,16 @@ class Games:
         wanted = [peer for peer in self._peers.values() if peer.wanted]
         heard = self._discovery.complete and all(peer.answered for peer in wanted)
         waited = trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
-        return (heard or waited) and any(node.serving for node in self._nodes())
+        return (heard or waited) and any(node.serving for node in self.known)
 
     @property
     def links(self) -> int:
         """How many game nodes are attached."""
         return len(self._links)
 
-    def _nodes(self) -> list[GameNode]:
+    @property
+    def known(self) -> list[GameNode]:
+        """The game nodes that are attached, with the joins that are under way to each."""
         return [_seen(link, under_way) for link, under_way in self._links.items()]
 
     def _found(self, addresses: frozenset[str]) -> None:
@@ -155,7 +157,7 @@ class Games:
     def _seek(self, asking: _Asking) -> None:
         """Asks the best node that has not refused; without one waits, or refuses for good."""
         asking.link = None
-        request, known = asking.request, self._nodes()
+        request, known = asking.request, self.known
         if request.room:
             rest = [
                 n for n in holders(known, request.room) if n.incarnation not in asking.refused_by

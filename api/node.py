@@ -14,6 +14,7 @@ from api.gateway import Gateway
 from api.relay import Relays
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
+from rooms.core.placement import GameNode
 from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.runtime.address import InheritedSocket, bound_address, open_listeners, parse_url
@@ -74,6 +75,11 @@ class ApiNode:
     def ready(self) -> bool:
         """Whether a client that comes now would find a game node."""
         return self._services is not None and self._games.ready
+
+    @property
+    def known(self) -> list[GameNode]:
+        """The game nodes that are attached, as placement sees them."""
+        return self._games.known
 
     async def start(self, services: trio.Nursery) -> None:
         """Opens the feed and the client port, and begins to follow the game nodes."""

@@ -15,12 +15,28 @@ _NO_MASK = b"\0\0\0\0"
 
 
 def upgrade_request(host: str, subprotocol: str) -> bytes:
-    """The opening handshake; the key is the RFC's own example, since nobody checks the answer."""
-    return (
-        f"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
-    ).encode("ascii")
+    """The opening handshake with all that a browser adds, since a server may keep it.
+
+    The key is the RFC's own example: nobody here checks the answer to it.
+    """
+    headers = {
+        "Host": host,
+        "Connection": "Upgrade",
+        "Pragma": "no-cache",
+        "Cache-Control": "no-cache",
+        "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/131.0.0.0 Safari/537.36",
+        "Upgrade": "websocket",
+        "Origin": f"http://{host}",
+        "Sec-WebSocket-Version": "13",
+        "Accept-Encoding": "gzip, deflate, br, zstd",
+        "Accept-Language": "en-US,en;q=0.9",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
+        "Sec-WebSocket-Protocol": subprotocol,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET / HTTP/1.1\r\n{lines}\r\n".encode("ascii")
 
 
 def masked(opcode: int, payload: bytes) -> bytes:

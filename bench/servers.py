@@ -41,18 +41,18 @@ async def open_servers() -> AsyncIterator[Servers]:
     """
     plan = Plan(apis=1, games=1, client=FREE_PORT, admin=FREE_PORT, drain=DRAIN)
     crashed: list[Child] = []
+    body = trio.CancelScope()
     try:
-        async with trio.open_nursery() as nursery:
-            stop = nursery.cancel_scope.cancel
-            async with open_cluster(plan, lambda _child: stop()) as cluster:
-                await cluster.wait_ready()
-                try:
+        async with open_cluster(plan, lambda _child: body.cancel()) as cluster:
+            await cluster.wait_ready()
+            try:
+                with body:
                     yield Servers(cluster)
-                finally:
-                    cluster.stop()
-                    with trio.CancelScope(shield=True):  # bounded: it kills after the grace
-                        await cluster.wait_ended()
-                    crashed = [child for child in cluster.children if child.exit_code not in PEACE]
+            finally:
+                cluster.stop()
+                with trio.CancelScope(shield=True):  # bounded: it kills after the grace
+                    await cluster.wait_ended()
+                crashed = [child for child in cluster.children if child.exit_code not in PEACE]
     finally:
         for child in crashed:  # this says more than what it has done to the clients
             words = child.last_words_text()

@@ -66,15 +66,16 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        stderr: int | None = None,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.stderr"
-        with self.log.open("wb") as stderr:
+        with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                stderr=log if stderr is None else stderr,
                 cwd=folder,
                 env=_environment(env or {}),
                 pass_fds=list(pass_fds),
@@ -194,16 +195,18 @@ class Nodes:
         tier: str,
         *options: str,
         name: str | None = None,
-        env: Mapping[str, str] | None = None,
-        pass_fds: Sequence[int] = (),
+        **more: Any,
     ) -> Node:
-        """``python -m TIER OPTIONS``, with ports of its own choice where none are given."""
+        """``python -m TIER OPTIONS``, with a name and an admin port if none are given.
+
+        ``more`` is for the process: ``env``, ``pass_fds``, ``stderr``.
+        """
         name = name or f"{tier}-{sum(p.name.startswith(tier) for p in self.processes) + 1}"
         usual = {"--name": name, "--admin": ANY_PORT, "--log-format": "json"}
         given = [part for option in usual.items() if option[0] not in options for part in option]
         command = [sys.executable, "-m", tier, *given, *options]
         log_name = f"{name}-{len(self.processes)}"
-        node = Node(log_name, command, self.folder, env=env, pass_fds=pass_fds)
+        node = Node(log_name, command, self.folder, **more)
         self.processes.append(node)
         return node
 

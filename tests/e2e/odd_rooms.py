@@ -38,7 +38,7 @@ async def crasher(table: Room) -> None:
 @room("spinner", seats=1)
 async def spinner(_table: Room) -> None:
     """Takes the loop, and the interpreter's lock, and never gives them back."""
-    print('{"event":"spinning","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
+    print('{"event":"blocking","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
     while True:
         pass
 
@@ -46,7 +46,7 @@ async def spinner(_table: Room) -> None:
 @room("sleeper", seats=1)
 async def sleeper(_table: Room) -> None:
     """Takes the loop, and sleeps."""
-    print('{"event":"sleeping","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
+    print('{"event":"blocking","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
     time.sleep(60)  # noqa: ASYNC251 (that is its fault)
 
 

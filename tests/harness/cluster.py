@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import trio
 import trio.testing
@@ -154,6 +154,7 @@ class Cluster:
         *,
         version: str = "1",
         drain: DrainPolicy | None = None,
+        clients: Literal["finish", "move"] = "finish",
         links: LinkPolicy | None = None,
         sockets: SocketPolicy | None = None,
     ) -> ApiProcess:
@@ -167,7 +168,7 @@ class Cluster:
                 listen=HostPort(name, 8080),
                 feed=HostPort(name, 7001),
                 games=tuple(GameUrl(where) for where in self.addresses),
-                clients="finish",
+                clients=clients,
             ),
             bus=process.bus,
             drain=process.drain,

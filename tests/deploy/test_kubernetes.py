@@ -1,0 +1,267 @@
+"""The manifests: valid, consistent with each other, and patient enough for a drain."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from rooms.runtime.address import GameDns, HostPort
+
+Manifest = dict[str, Any]
+Find = Callable[[str, str], Manifest]
+
+MARGIN_SECONDS = 10
+"""Between the end of grace and SIGKILL, at least."""
+AUTOSCALER_SECONDS = 600
+"""What the cluster autoscaler waits for a pod, unless told otherwise."""
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (told to a node that runs in a pod, and read here only)
+POD = {"status.podIP": "10.1.2.3", "metadata.name": "lastcall-5d4f7c-x2z9k"}
+HASH = "metadata.labels['pod-template-hash']"
+
+both_tiers = pytest.mark.parametrize("tier", ["api", "game"])
+
+
+def documents(file: Path) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(file.read_text()) if document]
+
+
+@pytest.fixture
+def kustomization(deploy: Path) -> Manifest:
+    return documents(deploy / "kubernetes" / "kustomization.yaml")[0]
+
+
+@pytest.fixture
+def manifests(deploy: Path, kustomization: Manifest) -> list[Manifest]:
+    files = [deploy / "kubernetes" / name for name in kustomization["resources"]]
+    return [document for file in files for document in documents(file)]
+
+
+@pytest.fixture
+def find(manifests: list[Manifest]) -> Find:
+    def one(kind: str, tier: str) -> Manifest:
+        names = (kind, f"lastcall-{tier}")
+        [found] = [m for m in manifests if (m["kind"], m["metadata"]["name"]) == names]
+        return found
+
+    return one
+
+
+@pytest.fixture
+def read(find: Find, tell: Any) -> Callable[[str], Any]:
+    """What the node of a tier is told, with the downward API's values filled in."""
+
+    def settings(tier: str) -> Any:
+        container = container_of(find("Deployment", tier))
+        environment = {entry["name"]: value_of(entry) for entry in container["env"]}
+        name, *args = [with_variables(arg, environment) for arg in container["args"]]
+        assert name == tier
+        return tell(tier, args, environment)
+
+    return settings
+
+
+def container_of(deployment: Manifest) -> Manifest:
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def value_of(entry: Manifest) -> str:
+    if "value" in entry:
+        return str(entry["value"])
+    return {**POD, HASH: "5d4f7c"}[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+
+
+def with_variables(arg: str, environment: dict[str, str]) -> str:
+    return re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], arg)
+
+
+def ports_of(deployment: Manifest) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for port in container_of(deployment)["ports"]}
+
+
+def refused(manifest: Manifest, version: str) -> str | None:
+    try:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return f"{manifest['kind']} {manifest['metadata']['name']}: {error.message}"
+    return None
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.32", "1.37"])
+def test_every_manifest_obeys_the_strict_schema(manifests: list[Manifest], version: str) -> None:
+    assert [refused(manifest, version) for manifest in manifests] == [None] * len(manifests)
+
+
+def test_a_misspelt_field_would_be_refused(find: Find) -> None:
+    deployment = copy.deepcopy(find("Deployment", "api"))
+    deployment["spec"]["template"]["spec"]["terminationGracePeriodSecond"] = 560
+    assert "terminationGracePeriodSecond" in str(refused(deployment, "1.32"))
+
+
+def test_the_kustomization_lists_every_file(deploy: Path, kustomization: Manifest) -> None:
+    files = {file.name for file in (deploy / "kubernetes").iterdir()}
+    assert files == {*kustomization["resources"], "kustomization.yaml"}
+
+
+def test_the_base_names_no_namespace(manifests: list[Manifest], kustomization: Manifest) -> None:
+    assert "namespace" not in kustomization
+    assert not [m for m in manifests if "namespace" in m["metadata"]]
+
+
+@both_tiers
+def test_the_grace_period_covers_pre_stop_and_grace_and_a_margin(
+    tier: str, find: Find, read: Callable[[str], Any]
+) -> None:
+    pod = find("Deployment", tier)["spec"]["template"]["spec"]
+    pre_stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    least = pre_stop + read(tier).drain.grace_seconds + MARGIN_SECONDS
+    assert least <= pod["terminationGracePeriodSeconds"] < AUTOSCALER_SECONDS
+
+
+@both_tiers
+def test_no_old_pod_goes_before_a_new_one_serves(tier: str, find: Find) -> None:
+    spec = find("Deployment", tier)["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert spec["replicas"] >= 2
+    assert spec["minReadySeconds"] > 0
+
+
+def test_a_new_game_pod_counts_only_when_every_api_node_has_found_it(find: Find) -> None:
+    dns_cache_seconds, preparing = 30, find("Deployment", "game")["spec"]["minReadySeconds"]
+    assert preparing >= dns_cache_seconds
+
+
+@both_tiers
+def test_the_probes_ask_the_admin_port(tier: str, find: Find, read: Callable[[str], Any]) -> None:
+    deployment = find("Deployment", tier)
+    container, admin = container_of(deployment), read(tier).node.admin
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness")}
+    assert probes == {name: {"path": "/livez", "port": "admin"} for name in probes}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
+    assert admin == HostPort(EVERY_INTERFACE, ports_of(deployment)["admin"])
+
+
+@both_tiers
+def test_one_failed_probe_of_a_second_takes_a_pod_out(tier: str, find: Find) -> None:
+    probe = container_of(find("Deployment", tier))["readinessProbe"]
+    assert (probe["periodSeconds"], probe["failureThreshold"]) == (1, 1)
+
+
+@both_tiers
+def test_a_pod_that_is_alive_but_slow_is_not_killed(tier: str, find: Find) -> None:
+    probe = container_of(find("Deployment", tier))["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 60
+
+
+def test_the_nodes_listen_on_the_ports_that_are_declared(
+    find: Find, read: Callable[[str], Any]
+) -> None:
+    api, game = read("api").api, read("game").game
+    assert ports_of(find("Deployment", "api")).items() >= {
+        ("clients", api.listen.port),
+        ("feed", api.feed.port),
+    }
+    assert ports_of(find("Deployment", "game"))["links"] == game.listen.port
+
+
+def test_api_nodes_find_every_game_node_also_one_that_drains(
+    find: Find, read: Callable[[str], Any]
+) -> None:
+    service = find("Service", "game")
+    [port] = service["spec"]["ports"]
+    assert read("api").api.games == (GameDns(HostPort(service["metadata"]["name"], port["port"])),)
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    # A headless name resolves to pods, so that the Service's port must be the pod's.
+    assert port["port"] == ports_of(find("Deployment", "game"))[port["targetPort"]]
+
+
+def test_game_nodes_dial_the_address_of_the_api_pod(read: Callable[[str], Any]) -> None:
+    assert read("api").node.advertise == POD["status.podIP"]
+
+
+@both_tiers
+def test_a_node_is_named_after_its_pod_and_its_rollout(
+    tier: str, read: Callable[[str], Any]
+) -> None:
+    node = read(tier).node
+    assert (node.name, node.version) == (POD["metadata.name"], "5d4f7c")
+    assert node.log_format == "json"
+
+
+@both_tiers
+@pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "NetworkPolicy"])
+def test_what_selects_pods_selects_those_of_the_deployment(
+    kind: str, tier: str, find: Find
+) -> None:
+    spec = find(kind, tier)["spec"]
+    selector = {
+        "Service": lambda: spec["selector"],
+        "PodDisruptionBudget": lambda: spec["selector"]["matchLabels"],
+        "NetworkPolicy": lambda: spec["podSelector"]["matchLabels"],
+    }[kind]()
+    deployment = find("Deployment", tier)["spec"]
+    assert selector == deployment["template"]["metadata"]["labels"]
+    assert selector == deployment["selector"]["matchLabels"]
+
+
+@both_tiers
+def test_evictions_take_one_pod_at_a_time(tier: str, find: Find) -> None:
+    assert find("PodDisruptionBudget", tier)["spec"]["maxUnavailable"] == 1
+
+
+@both_tiers
+def test_the_network_policy_knows_each_port_and_opens_only_the_clients_to_all(
+    tier: str, find: Find
+) -> None:
+    rules = find("NetworkPolicy", tier)["spec"]["ingress"]
+    named = [port["port"] for rule in rules for port in rule["ports"]]
+    open_to_all = [port["port"] for rule in rules if "from" not in rule for port in rule["ports"]]
+    assert sorted(named) == sorted(ports_of(find("Deployment", tier)))
+    assert open_to_all == (["clients"] if tier == "api" else [])
+
+
+@both_tiers
+def test_a_node_runs_without_root_without_writing_and_without_privileges(
+    tier: str, find: Find
+) -> None:
+    pod = find("Deployment", tier)["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["containers"][0]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+@both_tiers
+def test_the_image_starts_the_program_as_process_1(
+    tier: str, deploy: Path, find: Find, kustomization: Manifest
+) -> None:
+    lines = (deploy / "Containerfile").read_text().splitlines()
+    [entry] = [line.removeprefix("ENTRYPOINT ") for line in lines if line.startswith("ENTRYPOINT")]
+    assert yaml.safe_load(entry) == ["python", "-m"]  # a list: no shell in between
+    container = container_of(find("Deployment", tier))
+    assert "command" not in container
+    assert container["args"][0] == tier
+    assert container["image"] == kustomization["images"][0]["name"]
+
+
+def test_the_image_copies_what_is_there(deploy: Path) -> None:
+    lines = (deploy / "Containerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if re.match(r"COPY (?!--from)", line)]
+    sources = [source for each in copied for source in each]
+    assert [s for s in sources if not (deploy.parent / s).exists()] == []
+    pyproject = tomllib.loads((deploy.parent / "pyproject.toml").read_text())
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["packages"]) <= set(sources)

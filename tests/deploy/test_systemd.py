@@ -1,0 +1,109 @@
+"""The units: accepted by systemd, understood by the programs, and patient enough for a drain."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rooms.runtime.address import InheritedSocket
+
+Unit = dict[str, list[str]]
+
+INSTALLED = "/opt/lastcall/bin"
+MARGIN_SECONDS = 10
+both_tiers = pytest.mark.parametrize("tier", ["api", "game"])
+
+
+def unit(file: Path) -> Unit:
+    """Its settings, each with all of its values."""
+    settings: Unit = defaultdict(list)
+    for line in file.read_text().splitlines():
+        key, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            settings[key].append(value)
+    return settings
+
+
+@pytest.fixture
+def service(deploy: Path) -> Callable[[str], Unit]:
+    return lambda tier: unit(deploy / "systemd" / f"lastcall-{tier}@.service")
+
+
+@pytest.fixture
+def read(service: Callable[[str], Unit], tell: Any) -> Callable[[str], Any]:
+    """What the first node of a tier is told."""
+
+    def settings(tier: str) -> Any:
+        lines = [
+            line.replace("%i", "1").replace("%l", "host") for line in service(tier)["Environment"]
+        ]
+        program, *args = shlex.split(service(tier)["ExecStart"][0])
+        assert program == f"{INSTALLED}/lastcall-{tier}"
+        return tell(tier, args, dict(line.split("=", 1) for line in lines))
+
+    return settings
+
+
+@both_tiers
+def test_systemd_waits_longer_than_grace(
+    tier: str, service: Callable[[str], Unit], read: Callable[[str], Any]
+) -> None:
+    [stop_seconds] = service(tier)["TimeoutStopSec"]
+    assert int(stop_seconds) >= read(tier).drain.grace_seconds + MARGIN_SECONDS
+
+
+@both_tiers
+def test_only_the_node_gets_the_signal(tier: str, service: Callable[[str], Unit]) -> None:
+    settings = service(tier)
+    assert settings["KillMode"] == ["mixed"]
+    assert settings["KillSignal"] == ["SIGTERM"]
+    assert settings["Type"] == ["exec"]
+
+
+@both_tiers
+def test_wrong_usage_is_not_tried_again(tier: str, service: Callable[[str], Unit]) -> None:
+    assert service(tier)["Restart"] == ["on-failure"]
+    assert service(tier)["RestartPreventExitStatus"] == ["2"]
+
+
+def test_the_client_port_is_systemds_and_outlives_the_node(
+    deploy: Path, service: Callable[[str], Unit], read: Callable[[str], Any]
+) -> None:
+    assert service("api")["Sockets"] == ["lastcall-api.socket"]
+    assert read("api").api.listen == InheritedSocket(3)
+    assert len(unit(deploy / "systemd" / "lastcall-api.socket")["ListenStream"]) == 1
+
+
+def test_the_api_node_of_a_machine_finds_its_game_nodes(read: Callable[[str], Any]) -> None:
+    found = [source.address for source in read("api").api.games]
+    assert read("game").game.listen in found
+
+
+def test_systemd_finds_no_fault(deploy: Path, tmp_path: Path) -> None:
+    """Its words count: ``verify`` ends with 0 also when it has complained."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
+    here = str(Path(sys.executable).parent)
+    for file in (deploy / "systemd").iterdir():
+        copied = tmp_path / file.name.replace("@.", "@1.")
+        copied.write_text(file.read_text().replace(INSTALLED, here))
+    units = sorted(str(file) for file in tmp_path.iterdir())
+    assert len(units) == 3
+    verified = subprocess.run(
+        [analyze, "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    about_ours = [line for line in verified.stderr.splitlines() if "lastcall" in line]
+    assert about_ours == []

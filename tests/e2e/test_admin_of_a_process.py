@@ -1,0 +1,98 @@
+"""What the admin ports of running nodes say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.clients import Clients
+from tests.e2e.nodes import Node, Nodes
+
+pytestmark = pytest.mark.e2e
+
+STATUS = {"name", "tier", "version", "phase", "rooms", "clients", "seconds_left", "why"}
+FAMILIES = {
+    "lastcall_rooms",
+    "lastcall_clients",
+    "lastcall_links",
+    "lastcall_phase",
+    "lastcall_messages",
+    "lastcall_rooms_ended",
+    "lastcall_build_info",
+    "process_resident_memory_bytes",
+}
+
+
+@pytest.fixture(scope="module")
+def pair(shared_nodes: Nodes) -> tuple[Node, Node]:
+    """An api node and its game node."""
+    return trio.run(lambda: shared_nodes.one_of_each("--version", "7"))
+
+
+async def figures(node: Node) -> dict[tuple[str, str], float]:
+    """Every sample of ``/metrics``, by name and first label's value."""
+    answer = await node.get("/metrics")
+    assert answer.status == 200
+    families = list(text_string_to_metric_families(answer.body))
+    assert {family.name for family in families} >= FAMILIES
+    return {
+        (sample.name, first_value(sample.labels)): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def first_value(labels: Mapping[str, str]) -> str:
+    return next(iter(labels.values()), "")
+
+
+async def test_status_has_exactly_its_keys_and_counts_who_is_there(
+    pair: tuple[Node, Node], clients: Clients
+) -> None:
+    for tier, node in zip(("api", "game"), pair, strict=True):
+        status = await node.status()
+        assert status.keys() == STATUS
+        assert (status["tier"], status["phase"]) == (tier, "serving")
+        assert (status["rooms"], status["clients"], status["seconds_left"]) == (0, 0, None)
+    assert (await pair[0].status())["version"] == "7"
+    for room in (None, None):
+        client = await clients.connect(pair[0])
+        await client.join(kind="lounge", new=room is None)
+    for node in pair:
+        await node.has(within=2, rooms=2, clients=2)
+    clients.close()
+    for node in pair:
+        await node.has(within=2, rooms=0, clients=0)
+
+
+async def test_live_and_ready_are_200_and_nothing_else_is_there(pair: tuple[Node, Node]) -> None:
+    for node in pair:
+        for path in ("/livez", "/readyz"):
+            answer = await node.get(path)
+            assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+        assert (await node.get("/nothing")).status == 404
+
+
+async def test_metrics_can_be_scraped_and_count_what_was_said(
+    pair: tuple[Node, Node], clients: Clients
+) -> None:
+    api, game = pair
+    before = await figures(api)
+    client = await clients.connect(api)
+    await client.join(kind="lounge", new=True)
+    for word in range(10):
+        await client.say(word)
+        await client.hear("msg")
+    after = await figures(api)
+    said = ("lastcall_messages_total", "in")
+    heard = ("lastcall_messages_total", "out")
+    assert after[said] - before[said] == 12, "a join, a got, ten words"
+    assert after[heard] - before[heard] == 22, "hello, joined, ten words, ten acks"
+    assert after["lastcall_phase", "serving"] == 1
+    assert (await figures(game))["lastcall_rooms", ""] == 1
+    await client.send({"t": "leave"})
+    await game.has(within=2, rooms=0)
+    assert (await figures(game))["lastcall_rooms_ended_total", "finished"] >= 1

@@ -1,0 +1,164 @@
+"""Api nodes behind one client port: a listening socket that both inherit, and haproxy."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import trio
+from websockets.exceptions import InvalidStatus
+
+from tests.e2e.clients import Client, Clients
+from tests.e2e.nodes import Node, Nodes, Process, until
+
+pytestmark = pytest.mark.e2e
+
+HAPROXY = """
+global
+    maxconn 500
+defaults
+    mode http
+    timeout connect 200ms
+    timeout client 1h
+    timeout server 5s
+    timeout tunnel 1h
+    option redispatch 1
+    retries 3
+    retry-on conn-failure empty-response 503
+listen apis
+    bind fd@{descriptor}
+    balance roundrobin
+    option httpchk
+    http-check send meth GET uri /readyz
+    default-server check inter 500ms fall 1 rise 1
+"""
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """A listening socket for others to inherit; who waits in its backlog is not lost."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        yield listener
+
+
+def address(listener: socket.socket) -> str:
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def open_one(clients: Clients, where: str) -> str:
+    """Opens a client and closes it again; returns the name of its api node."""
+    client = await clients.connect(where)
+    await trio.to_thread.run_sync(client.close)
+    return str(client.heard[0]["node"])
+
+
+async def test_two_api_nodes_on_one_socket_and_one_that_stops_resets_nobody(
+    nodes: Nodes, clients: Clients, port: socket.socket
+) -> None:
+    game = nodes.game()
+    await game.started()
+    inherited = f"fd:{port.fileno()}"
+    apis = [
+        nodes.api(game.listen, "--listen", inherited, "--spread", "0.2", pass_fds=[port.fileno()])
+        for _ in range(2)
+    ]
+    for api in apis:
+        await api.ready()
+    opened: Counter[str] = Counter()
+    told_to_come_again = 0
+    for number in range(200):
+        if number == 50:
+            apis[0].signal()
+        try:
+            opened[await open_one(clients, address(port))] += 1
+        except InvalidStatus as refusal:  # its handshake was half-way as the doors closed
+            assert refusal.response.status_code == 503
+            assert "Retry-After" in refusal.response.headers
+            told_to_come_again += 1
+            opened[await open_one(clients, address(port))] += 1
+    assert told_to_come_again <= 1
+    assert opened.total() == 200
+    assert opened["api-2"] >= 150 - 20, "who left soon took no more"
+    assert await apis[0].exit_code(within=5) == 0
+    assert apis[1].running
+
+
+def is_up(proxy: Process, count: int) -> bool:
+    return proxy.running and count > 0
+
+
+async def start_haproxy(nodes: Nodes, port: socket.socket, apis: list[Node]) -> Process:
+    """In front of the api nodes, once it has found all of them ready."""
+    servers = [
+        f"    server {api.name} {api.listen} check port {api.admin.rpartition(':')[2]}\n"
+        for api in apis
+    ]
+    config = nodes.folder / "haproxy.cfg"
+    config.write_text(HAPROXY.format(descriptor=port.fileno()) + "".join(servers))
+    proxy = nodes.run("haproxy", "haproxy", "-db", "-f", str(config), pass_fds=[port.fileno()])
+    await until(lambda: is_up(proxy, 1), within=5)
+    return proxy
+
+
+@pytest.mark.skipif(
+    shutil.which("haproxy") is None, reason="haproxy is not installed: apt-get install haproxy"
+)
+async def test_behind_haproxy_no_open_fails_while_an_api_node_leaves(
+    nodes: Nodes, clients: Clients, port: socket.socket
+) -> None:
+    game = nodes.game()
+    await game.started()
+    apis = [nodes.api(game.listen), nodes.api(game.listen)]
+    for api in apis:
+        await api.ready()
+    await start_haproxy(nodes, port, apis)
+    ann, bob = await two_on_both(clients, address(port))
+    room = (await ann.join(kind="tictactoe"))["room"]
+    await bob.join(room=room)
+    await ann.hear("msg")
+
+    before = await open_at_20_a_second(clients, address(port), 10)
+    assert before.keys() == {"api-1", "api-2"}
+    leaving = apis[0] if ann.heard[0]["node"] == "api-1" else apis[1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(play_on, ann, bob)
+        leaving.signal()
+        after = await open_at_20_a_second(clients, address(port), 40)
+    assert after.total() == 40, "none has failed"
+    assert await leaving.exit_code(within=5) == 0
+    stays = "api-2" if leaving is apis[0] else "api-1"
+    assert await open_at_20_a_second(clients, address(port), 5) == {stays: 5}
+
+
+async def two_on_both(clients: Clients, where: str) -> tuple[Client, Client]:
+    """Two clients on different api nodes."""
+    ann = bob = await clients.connect(where)
+    with trio.fail_after(5):
+        while bob.heard[0]["node"] == ann.heard[0]["node"]:
+            bob = await clients.connect(where)
+    return ann, bob
+
+
+async def open_at_20_a_second(clients: Clients, where: str, count: int) -> Counter[str]:
+    """Opens ``count`` clients, each in time; returns how many each api node had."""
+    opened: Counter[str] = Counter()
+    begin = trio.current_time()
+    for number in range(count):
+        await trio.sleep_until(begin + number / 20)
+        opened[await open_one(clients, where)] += 1
+    return opened
+
+
+async def play_on(ann: Client, bob: Client) -> None:
+    """A match over both api nodes, one of which drains: it is played to its end."""
+    await ann.hear("draining")
+    for player, cell in ((ann, 0), (bob, 3), (ann, 1), (bob, 4), (ann, 2)):
+        await player.say({"cell": cell})
+        await ann.hear("msg")
+    for player in (ann, bob):
+        assert (await player.hear("ended"))["reason"] == "finished"
+    await ann.hear("move")
+    assert await ann.close_code() == 1012
