@@ -26,7 +26,8 @@ from rooms.ids import Incarnation, KindName
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.runtime.address import GameSource
-from rooms.runtime.link_api import ApiIdentity, ApiLink, Feeds, Loss, Peer
+from rooms.runtime.link_api import ApiLink, Loss
+from rooms.runtime.peer import ApiIdentity, Feeds, Peer
 from rooms.wire import frames, nodes
 
 __all__ = ["Games"]

@@ -19,9 +19,9 @@ from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.runtime.address import InheritedSocket, bound_address, open_listeners, parse_url
 from rooms.runtime.drain import Counts, Drain
-from rooms.runtime.link_api import ApiIdentity, Feeds
 from rooms.runtime.metrics import Figures
 from rooms.runtime.options import ApiOptions
+from rooms.runtime.peer import ApiIdentity, Feeds
 
 __all__ = ["ApiNode"]
 

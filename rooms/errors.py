@@ -12,7 +12,6 @@
     │   └── WrongEvent          the lifecycle table has no such step from this phase
     ├── RemoteProtocolError     the other side sent something that the rules forbid
     │   └── BadFrame            a client's frame that cannot be taken; carries its error code
-    ├── NodeGone                a game node is lost, and what was asked of it is not answered
     ├── ClusterFailed           a cluster on this machine did not come up; the message says why
     └── ClientError             what the Python client raises
         ├── ConnectFailed       no server could be reached, or none would have us
@@ -35,7 +34,6 @@ __all__ = [
     "LastcallError",
     "LocalProtocolError",
     "MessageTooBig",
-    "NodeGone",
     "RemoteProtocolError",
     "UsageError",
     "WrongEvent",
@@ -87,10 +85,6 @@ class BadFrame(RemoteProtocolError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class NodeGone(LastcallError):
-    """A game node is lost, and what was asked of it is not answered."""
 
 
 class ClusterFailed(LastcallError):

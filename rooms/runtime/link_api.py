@@ -1,15 +1,12 @@
-"""The api node's half of its links: attach, the lockstep of requests, the feed, and the loss.
+"""The api node's half of one link: the lockstep of requests, the feed, and the rules of gone.
 
-A :class:`Peer` stands for one address and lives as long as the node; an :class:`ApiLink` is one
-attach, from the welcome to the loss. All decisions are in :mod:`rooms.core`; here they meet the
-bus and the clock.
+An :class:`ApiLink` is one attach, from the welcome to the loss; :mod:`rooms.runtime.peer` makes
+them. All decisions are in :mod:`rooms.core`; here they meet the bus and the clock.
 """
 
 from __future__ import annotations
 
 import enum
-import random
-from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -17,34 +14,22 @@ import msgspec
 import structlog
 import trio
 
-from rooms.bus.base import Bus, Caller, Probe, Subscriber
+from rooms.bus.base import Bus, Caller, Probe
 from rooms.core.feed import FeedReceiver
 from rooms.core.lifecycle import Phase
 from rooms.core.liveness import Liveness, Verdict
 from rooms.core.uplink import Waiting
 from rooms.errors import RemoteProtocolError
-from rooms.ids import Incarnation, LinkId, NodeName, new_link
+from rooms.ids import LinkId
 from rooms.policy import LinkPolicy
 from rooms.wire import nodes
 
-__all__ = ["ApiIdentity", "ApiLink", "Feeds", "Loss", "Peer", "Sink"]
+__all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
 
 log = structlog.get_logger()
 
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is said again, the same bytes: the other side repeats its reply."""
-ATTACH_EVERY_SECONDS = 0.1
-"""Between two tries to attach, so that a node that has just come up is met at once."""
-
-
-class ApiIdentity(msgspec.Struct, frozen=True):
-    """Who we are, for a game node."""
-
-    name: NodeName
-    incarnation: Incarnation
-    version: str
-    feed: str
-    """The URL of our subscriber, as a game node can dial it."""
 
 
 class Loss(enum.StrEnum):
@@ -74,103 +59,6 @@ class Sink(Protocol):
 
     def link_down(self, link: ApiLink, loss: Loss) -> None:
         """The link is over; nothing comes from it any more."""
-
-
-class Feeds:
-    """The one subscriber of this node: gives each batch to its link, and drops strangers."""
-
-    def __init__(self, subscriber: Subscriber) -> None:
-        self._subscriber = subscriber
-        self.links: dict[LinkId, ApiLink] = {}
-
-    async def run(self) -> None:
-        """Passes batches on until cancelled."""
-        while True:
-            for message in await self._subscriber.receive():
-                try:
-                    batch = nodes.decode_feed(message)
-                except RemoteProtocolError as error:
-                    log.warning("feed.unreadable", error=str(error))
-                    continue
-                if (link := self.links.get(batch.link)) is not None:
-                    link.on_feed(batch)
-
-
-class Peer:
-    """One game node's address: attaches to whoever is there, again and again."""
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        bus: Bus,
-        me: ApiIdentity,
-        feeds: Feeds,
-        sink: Sink,
-        policy: LinkPolicy,
-        rng: random.Random,
-        attempts: Callable[[], int],
-    ) -> None:
-        self._bus = bus
-        self.address = address
-        self._me = me
-        self._feeds = feeds
-        self._sink = sink
-        self._policy = policy
-        self._rng = rng
-        self._attempts = attempts
-        self.answered = False
-        """Whether a game node was ever met here."""
-        self.wanted = True
-        """Set to False when the address is no longer named: the link that stands is the last."""
-
-    async def run(self) -> None:
-        """Holds a link to the address while it is wanted; when cancelled, says goodbye."""
-        while self.wanted:
-            caller = self._bus.caller(self.address)
-            try:
-                await self._one_link(caller)
-            finally:
-                caller.close()
-            await trio.sleep(ATTACH_EVERY_SECONDS)
-
-    async def _one_link(self, caller: Caller) -> None:
-        link_id = new_link(self._rng)
-        link = ApiLink(
-            link_id,
-            self.address,
-            bus=self._bus,
-            caller=caller,
-            sink=self._sink,
-            policy=self._policy,
-        )
-        self._feeds.links[link_id] = link
-        try:
-            if (welcome := await self._attach(caller, link_id)) is None:
-                return
-            self.answered = True
-            await link.run(welcome)
-        finally:
-            del self._feeds.links[link_id]
-
-    async def _attach(self, caller: Caller, link_id: LinkId) -> nodes.Welcome | None:
-        request = nodes.encode(
-            nodes.Attach(
-                wire=nodes.WIRE,
-                link=link_id,
-                attempt=self._attempts(),
-                api=self._me.name,
-                incarnation=self._me.incarnation,
-                feed=self._me.feed,
-                version=self._me.version,
-            )
-        )
-        with trio.move_on_after(ASK_AGAIN_SECONDS):
-            reply = _read(await caller.call(request))
-            if isinstance(reply, nodes.Welcome) and reply.link == link_id:
-                return reply
-            log.warning("link.refused", address=self.address, reply=repr(reply))
-        return None
 
 
 class ApiLink:
@@ -275,7 +163,8 @@ class ApiLink:
         if self._up or self._welcome is None or self._feed.arrived == 0:
             return
         self._up = True
-        log.info("link.up", node=self._welcome.name, address=self.address)
+        wire = min(nodes.WIRE, self._welcome.wire)
+        log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
         self._sink.link_up(self)
 
     def _learn(self, state: nodes.NodeState) -> None:
@@ -324,7 +213,7 @@ class ApiLink:
     async def _answer_to(self, request: bytes) -> nodes.Reply:
         while True:
             with trio.move_on_after(ASK_AGAIN_SECONDS):
-                return _read(await self._caller.call(request))
+                return read_reply(await self._caller.call(request))
 
     def _take(self, reply: nodes.Reply) -> None:
         now = trio.current_time()
@@ -380,7 +269,8 @@ class ApiLink:
             await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
 
 
-def _read(reply: bytes) -> nodes.Reply:
+def read_reply(reply: bytes) -> nodes.Reply:
+    """A reply; one that cannot be read is ``Unsupported``, with the reason."""
     try:
         return nodes.decode_reply(reply)
     except RemoteProtocolError as error:

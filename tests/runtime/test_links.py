@@ -15,8 +15,9 @@ from trio.testing import MockClock
 from rooms.bus.memory import Faults, MemoryBus
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import LinkPolicy
-from rooms.runtime.link_api import ApiIdentity, ApiLink, Feeds, Loss, Peer
+from rooms.runtime.link_api import ApiLink, Loss
 from rooms.runtime.link_game import GameIdentity, GameLinks
+from rooms.runtime.peer import ApiIdentity, Feeds, Peer
 from rooms.wire import nodes
 
 GAME, FEED = "tcp://game:1", "tcp://api:1"
