@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
@@ -69,7 +69,7 @@ class Process:
         stderr: int | None = None,
     ) -> None:
         self.name = name
-        self.log = folder / f"{name}.stderr"
+        self.log = folder / f"{name}-{uuid.uuid4().hex[:8]}.stderr"  # a name may come again
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
                 list(command),
@@ -111,14 +111,13 @@ class Process:
         await until(lambda: not self.running, within)
         return int(self._popen.returncode)
 
-    def bury(self) -> None:
-        """Ends it if it still runs, and fails if it does not end."""
-        if self.running:
-            self._popen.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(0.2)
+    def kill(self) -> None:
+        """Ends it without a word, if it still runs."""
         if self.running:
             self._popen.kill()
+
+    def bury(self) -> None:
+        """Fails if it does not end."""
         self._popen.wait(KILL_SECONDS)
 
 
@@ -205,8 +204,7 @@ class Nodes:
         usual = {"--name": name, "--admin": ANY_PORT, "--log-format": "json"}
         given = [part for option in usual.items() if option[0] not in options for part in option]
         command = [sys.executable, "-m", tier, *given, *options]
-        log_name = f"{name}-{len(self.processes)}"
-        node = Node(log_name, command, self.folder, **more)
+        node = Node(name, command, self.folder, **more)
         self.processes.append(node)
         return node
 
@@ -220,7 +218,7 @@ class Nodes:
 
     def run(self, name: str, *command: str, pass_fds: Sequence[int] = ()) -> Process:
         """A process that is no node."""
-        process = Process(f"{name}-{len(self.processes)}", command, self.folder, pass_fds=pass_fds)
+        process = Process(name, command, self.folder, pass_fds=pass_fds)
         self.processes.append(process)
         return process
 
@@ -243,6 +241,9 @@ class Nodes:
         return api, game
 
     def bury(self) -> None:
+        """Ends what still runs: how nodes end by themselves is the tests' affair."""
+        for process in self.processes:
+            process.kill()
         for process in self.processes:
             process.bury()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-import trio
-
 from rooms import Joined, Room, Said, room
 
 
@@ -48,9 +46,3 @@ async def sleeper(_table: Room) -> None:
     """Takes the loop, and sleeps."""
     print('{"event":"blocking","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
     time.sleep(60)  # noqa: ASYNC251 (that is its fault)
-
-
-@room("deaf", seats=1)
-async def deaf(_table: Room) -> None:
-    """Reads nothing that its player says."""
-    await trio.sleep_forever()

@@ -237,19 +237,6 @@ async def test_10_000_frames_in_a_burst_are_served_or_close_4101(
             pass
 
 
-async def test_who_says_more_than_a_room_takes_is_closed_4101_after_5_s(
-    pair: tuple[Node, Node], clients: Clients
-) -> None:
-    async with nobody_notices(clients, *pair):
-        ann = await clients.connect(pair[0], max_queue=None)
-        await ann.join(kind="deaf")
-        await ann.send_raw(sayings(1_000))
-        start = trio.current_time()
-        assert await ann.close_code(within=10) == 4101
-        assert 4.5 < trio.current_time() - start < 8
-        assert [frame["n"] for frame in ann.heard if frame["t"] == "ack"][-1] < 1_000
-
-
 async def read_to_the_end(stream: trio.SocketStream) -> bytes:
     """What comes until the server closes, in whatever way."""
     got = bytearray()

@@ -116,10 +116,10 @@ async def test_players_of_a_killed_game_node_are_told_within_4_s_and_join_elsewh
     ann, bob = await clients.connect(apis[0]), await clients.connect(apis[1])
     room = (await ann.join(kind="lounge", new=True))["room"]
     await bob.join(room=room)
-    killed = next(game for game in games if game.name.startswith(room.partition(".")[0]))
+    killed = next(game for game in games if room.startswith(f"{game.name}."))
     survivor = next(game for game in games if game is not killed)
     eve = await clients.connect(apis[0])
-    while not (await eve.join(kind="lounge", new=True))["room"].startswith(survivor.name[:6]):
+    while not (await eve.join(kind="lounge", new=True))["room"].startswith(f"{survivor.name}."):
         await eve.send({"t": "leave"})
         await eve.hear("ended")
 
@@ -129,8 +129,9 @@ async def test_players_of_a_killed_game_node_are_told_within_4_s_and_join_elsewh
             ended = await player.hear("ended")
             assert ended == {"t": "ended", "room": room, "reason": "node_lost"}
     for player in (ann, bob):
-        assert (await player.join(kind="tictactoe"))["room"].startswith(survivor.name[:6])
-        assert (await player.hear("msg"))["seq"] == 1 if player is bob else True
+        assert (await player.join(kind="tictactoe"))["room"].startswith(f"{survivor.name}.")
+    for player in (ann, bob):
+        assert (await player.hear("msg"))["seq"] == 1, "the match has begun"
     await eve.say("what happened?")
     assert (await eve.hear("msg"))["d"]["said"] == "what happened?"
 

@@ -113,6 +113,21 @@ async def test_an_api_node_lets_its_clients_finish_and_exits_0_with_the_last(
     assert (await game.get("/readyz")).status == 200
 
 
+async def test_a_cluster_that_is_stopped_as_a_whole_plays_its_room_to_the_end(
+    nodes: Nodes, clients: Clients
+) -> None:
+    api, game = await nodes.one_of_each()
+    ann = await seated(clients, api, kind="countdown", options={"seconds": 2})
+    for node in (game, api):
+        node.signal()
+    assert {(await ann.hear("draining"))["tier"] for _ in range(2)} == {"api", "game"}
+    assert (await ann.hear("ended"))["result"] == {"left": 0}
+    assert await ann.close_code() == 1012
+    for node in (game, api):
+        assert await node.exit_code(within=2) == 0
+    assert (report(game)["rooms_finished"], report(api)["clients_moved"]) == (1, 1)
+
+
 async def test_the_second_signal_cuts_and_the_exit_code_is_3(
     nodes: Nodes, clients: Clients
 ) -> None:
