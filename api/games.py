@@ -12,7 +12,6 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import msgspec
 import structlog
 import trio
 
@@ -40,6 +39,8 @@ REGROUP_SECONDS = 5.0
 """How long a player whose room was given up waits for another node, before his place is over."""
 UnderWay = Counter[tuple[KindName, bool]]
 """Joins that a link has not answered yet: how many of each kind, and of its own room."""
+ANSWER_SECONDS = 10.0
+"""A game node whose link lives answers a join at once; one that does not has no answer for it."""
 KNOWN_CODES = frozenset(ErrorCode) | {"draining"}
 
 
@@ -87,6 +88,7 @@ class Games:
         self._links: dict[ApiLink, UnderWay] = {}
         self._asking: dict[Session, _Asking] = {}
         self._asked: dict[int, _Asking] = {}
+        self._waiting: dict[Session, _Asking] = {}
         self._draining: set[ApiLink] = set()
         self._nursery: trio.Nursery | None = None
         self._started_at = trio.current_time()
@@ -148,17 +150,17 @@ class Games:
     def _begin(self, session: Session, request: frames.Join, patience_seconds: float) -> None:
         expires_at = trio.current_time() + patience_seconds
         asking = self._asking[session] = _Asking(session, request, expires_at)
-        self._seek(asking)
+        self._seek(asking, self.known)
 
     def forget(self, session: Session) -> None:
         """The session is gone: a seat that still comes for it is given up at once."""
         if (asking := self._asking.pop(session, None)) is not None:
+            self._waiting.pop(session, None)
             self._answered(asking.call)
 
-    def _seek(self, asking: _Asking) -> None:
-        """Asks the best node that has not refused; without one waits, or refuses for good."""
-        asking.link = None
-        request, known = asking.request, self.known
+    def _seek(self, asking: _Asking, known: list[GameNode]) -> None:
+        """Asks the best of ``known`` that has not refused; without one waits, or refuses."""
+        request = asking.request
         if request.room:
             rest = [
                 n for n in holders(known, request.room) if n.incarnation not in asking.refused_by
@@ -173,6 +175,9 @@ class Games:
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
         elif known and not request.room and not knows_kind(known, request.kind):
             self._refuse(asking, ErrorCode.NO_SUCH_KIND, f"no game node has {request.kind!r}")
+        else:
+            asking.link = None
+            self._waiting[asking.session] = asking
 
     def _ask(self, asking: _Asking, node: GameNode) -> None:
         link = next(link for link in self._links if link.node.incarnation == node.incarnation)
@@ -187,7 +192,7 @@ class Games:
                 kind=request.kind,
                 room=request.room,
                 new=request.new,
-                options=msgspec.json.encode(request.options),
+                options=bytes(request.options),
                 name=request.name,
                 key=request.key,
             )
@@ -209,16 +214,19 @@ class Games:
     def _seek_again(self, askings: Iterable[_Asking]) -> None:
         for asking in list(askings):
             self._answered(asking.call)
-            self._seek(asking)
+            self._waiting.pop(asking.session, None)
+            self._seek(asking, self.known)
 
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for asking in [a for a in self._asking.values() if a.link is None]:
-                if asking.expires_at <= now:
-                    message = "no game node takes rooms now; try again in a moment"
-                    self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
+            for asking in [a for a in self._waiting.values() if a.expires_at <= now]:
+                message = "no game node takes rooms now; try again in a moment"
+                self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
+            late = now - ANSWER_SECONDS
+            for asking in [a for a in self._asked.values() if a.expires_at <= late]:
+                self._refuse(asking, ErrorCode.NO_GAME_NODE, "the game node does not answer")
 
     # what links bring
 
@@ -231,7 +239,13 @@ class Games:
         """Phase, load, seats or silence have changed."""
         if link.silent:
             self._seek_again(a for a in self._asked.values() if a.link is link)
-        self._seek_again(a for a in self._asking.values() if a.link is None)
+        elif link.state.phase == Phase.SERVING:
+            seats = link.state.seats
+            self._seek_again(
+                asking
+                for asking in self._waiting.values()
+                if asking.request.room or asking.request.kind in seats
+            )
         if link.state.phase == Phase.DRAINING and link not in self._draining:
             self._draining.add(link)
             self._relays.draining(link, link.state.seconds_left or 0.0)
@@ -269,7 +283,7 @@ class Games:
         if refusal.code != "draining":
             asking.last_refusal = refusal
         if refusal.code in elsewhere:
-            self._seek(asking)
+            self._seek(asking, self.known)
         else:
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from collections.abc import Sequence
 
 import trio
@@ -24,6 +25,9 @@ from rooms.runtime.options import ApiOptions
 from rooms.runtime.peer import ApiIdentity, Feeds
 
 __all__ = ["ApiNode"]
+
+CLOSE_MARGIN_SECONDS = 0.25
+"""The last to be moved must be gone before the cut, or it would look as if something was cut."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
@@ -56,7 +60,7 @@ class ApiNode:
         self._drain = drain
         self._rng = rng
         self._link_policy = link_policy or LinkPolicy()
-        self._socket_policy = socket_policy or SocketPolicy()
+        self._socket_policy = socket_policy or SocketPolicy(max_clients=_clients_that_fit())
         self._listeners = listeners
         self._shared = isinstance(options.listen, InheritedSocket)
         self._doors: list[Door] = []
@@ -136,7 +140,8 @@ class ApiNode:
 
     async def _let_go(self, seconds_left: float) -> None:
         gateway = self.gateway
-        spread = min(self._drain.policy.spread_seconds, seconds_left)
+        closing = self._socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
+        spread = max(0.0, min(self._drain.policy.spread_seconds, seconds_left - closing))
         move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
         await gateway.notify("api", seconds_left)
         await move(spread, self._rng)
@@ -187,3 +192,16 @@ class ApiNode:
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
         )
+
+
+def _clients_that_fit() -> int:
+    """As many as there are descriptors, less what links, feeds and the admin port need.
+
+    A node that runs out of descriptors can reach no game node: better to say 503 before.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = SocketPolicy().max_clients
+    if descriptors == resource.RLIM_INFINITY:
+        return usual
+    reserve = min(256, descriptors // 2)
+    return max(1, min(usual, int((descriptors - reserve) / (1 + SocketPolicy().half_open_share))))

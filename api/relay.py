@@ -55,6 +55,11 @@ class Place:
     # From the session.
 
     @property
+    def room(self) -> RoomId:
+        """The room's id."""
+        return self.relay.room
+
+    @property
     def full(self) -> bool:
         """Whether the socket must not be read for now."""
         return self.window.full
@@ -231,7 +236,7 @@ class Relays:
         relay = self._relays.get(item.room)
         if relay is None or not relay.current(item.epoch):
             return []
-        options = msgspec.json.decode(item.options)
+        options = msgspec.Raw(item.options)
         found = []
         for player, name, key in item.players:
             place = relay.places.get(player)

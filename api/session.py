@@ -42,6 +42,10 @@ class Seat(Protocol):
     """A session's end of its place in a room; :class:`api.relay.Place`."""
 
     @property
+    def room(self) -> RoomId:
+        """The room's id."""
+
+    @property
     def full(self) -> bool:
         """Whether the room is so far behind that no more should be said."""
 
@@ -98,6 +102,8 @@ class Session:
         "_freed",
         "_games",
         "_hang_up",
+        "_joined_seq",
+        "_joins",
         "_pinged_at",
         "_policy",
         "_regrouped_from",
@@ -126,6 +132,8 @@ class Session:
         self._freed: trio.Event | None = None
         self._games = games
         self._hang_up = hang_up
+        self._joined_seq = 0
+        self._joins = Bucket(policy.burst_joins, policy.joins_per_second, now)
         self._pinged_at = 0.0
         self._policy = policy
         self._regrouped_from: RoomId | None = None
@@ -170,13 +178,20 @@ class Session:
             case frames.Say():
                 self._say(frame)
             case frames.Got():
-                self._stale_until = -math.inf
+                self._got(frame)
             case frames.Join():
                 self._join(frame)
             case frames.Leave():
                 self._leave()
             case frames.Resume():
                 self.close(Close.NO_SUCH_PLACE, "no such place")
+
+    def _got(self, frame: frames.Got) -> None:
+        """The answer to a second ``joined`` lifts its guard; one about the room before does not."""
+        if self.seat is None:
+            return
+        if frame.room == self.seat.room or (not frame.room and frame.seq == self._joined_seq):
+            self._stale_until = -math.inf
 
     def _say(self, frame: frames.Say) -> None:
         if self.seat is None:
@@ -194,6 +209,8 @@ class Session:
             self.error(ErrorCode.ALREADY_IN_A_ROOM, "leave your room before you join another")
         elif self.leaving:
             self.move_now()
+        elif not self._joins.take(trio.current_time()):
+            self.error(ErrorCode.TOO_MANY, "too many joins; wait a second before the next")
         else:
             self._crossing = False
             self._become(State.JOINING)
@@ -224,6 +241,7 @@ class Session:
             self._regrouped_from = None
             self._stale_until = trio.current_time() + STALE_SECONDS
         self.seat = seat
+        self._joined_seq = news.seq
         self._become(State.SEATED)
         self._free()
         self.send(

@@ -7,6 +7,7 @@
     │   ├── AddressInUse        somebody listens there already
     │   ├── BadAddress          not an address of the form that is wanted
     │   └── BadRooms            an author's module that cannot be served
+    ├── BusExhausted            the process has no descriptor or memory for one more socket
     ├── LocalProtocolError      we, or a room's author, asked for something that the rules forbid
     │   ├── MessageTooBig       a message over its limit was about to be sent
     │   └── WrongEvent          the lifecycle table has no such step from this phase
@@ -26,6 +27,7 @@ __all__ = [
     "BadAddress",
     "BadFrame",
     "BadRooms",
+    "BusExhausted",
     "ClientError",
     "ClusterFailed",
     "ConnectFailed",
@@ -58,6 +60,10 @@ class BadAddress(UsageError):
 
 class BadRooms(UsageError):
     """An author's module that cannot be imported, holds no kind, or defines one twice."""
+
+
+class BusExhausted(LastcallError):
+    """The process has no descriptor or memory for one more socket to another node."""
 
 
 class LocalProtocolError(LastcallError):

@@ -57,15 +57,27 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     stall_seconds: float = 0.5
     batch_bytes: int = 256 * KIB
     ring_items: int = 65_536
-    ring_bytes: int = 16 * MIB
+    ring_bytes: int = 32 * MIB
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):
-    """The bounds of one room. A full inbox holds its players back; nothing is thrown away."""
+    """The bounds of one room. A full inbox holds its players back; nothing is thrown away.
+
+    Of the ``inbox_events``, one player's inputs take at most :attr:`share_events`. A player is
+    told at his join of ``listed_players`` players, himself included. A room that nobody has sat
+    in for ``empty_seconds`` is given up.
+    """
 
     inbox_events: int = 256
     message_bytes: int = 256 * KIB
     max_rooms: int = 100_000
+    listed_players: int = 64
+    empty_seconds: float = 60.0
+
+    @property
+    def share_events(self) -> int:
+        """How many inputs of one player may wait in the inbox."""
+        return max(16, self.inbox_events // 4)
 
 
 class SocketPolicy(msgspec.Struct, frozen=True):
@@ -74,7 +86,8 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     ``held_inputs`` and ``held_bytes`` bound what is said but not yet in the room's inbox: beyond
     them the socket is not read, and closed with 4101 after ``held_seconds``. ``backlog_bytes``
     bounds what the client has not read: beyond it, 4100. A client may send ``burst_frames`` at
-    once and ``frames_per_second`` for ever; beyond that, 4101.
+    once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a measure of their own,
+    since each may open a room; beyond it, ``too_many``.
     """
 
     handshake_seconds: float = 5.0
@@ -90,4 +103,12 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     held_seconds: float = 5.0
     burst_frames: int = 4_000
     frames_per_second: float = 2_000.0
+    burst_joins: int = 30
+    joins_per_second: float = 5.0
     max_clients: int = 50_000
+    half_open_share: float = 0.125
+
+    @property
+    def max_connections(self) -> int:
+        """Clients and those who are not yet, or no more, in all; beyond it a socket is closed."""
+        return self.max_clients + max(16, int(self.max_clients * self.half_open_share))

@@ -26,7 +26,7 @@ from rooms.bus.base import (
     check_message,
 )
 from rooms.bus.look import look
-from rooms.errors import AddressInUse, BadAddress
+from rooms.errors import AddressInUse, BadAddress, BusExhausted
 
 __all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
 
@@ -59,7 +59,10 @@ class _Socket:
         """The descriptor ``recv_fd`` or ``send_fd``; asked for once, as nng makes it on demand."""
         self.check_open()
         if name not in self._fds:
-            self._fds[name] = getattr(self._nng, name)
+            try:
+                self._fds[name] = getattr(self._nng, name)
+            except pynng.NNGException as error:
+                raise BusExhausted(f"no descriptor for another node's socket: {error}") from error
         return self._fds[name]
 
     async def wait(self, name: str) -> None:
@@ -219,22 +222,22 @@ class NngBus:
 
     def respond(self, address: str) -> NngResponder:
         """See :meth:`rooms.bus.base.Bus.respond`."""
-        nng = _tuned(pynng.Rep0())
+        nng = _made(pynng.Rep0)
         return NngResponder(nng, _listen(nng, address))
 
     def caller(self, address: str) -> NngCaller:
         """See :meth:`rooms.bus.base.Bus.caller`."""
-        nng = _tuned(pynng.Req0(resend_time=RESEND_MS))
+        nng = _made(pynng.Req0, resend_time=RESEND_MS)
         return NngCaller(nng, _dial(nng, address))
 
     def subscribe(self, address: str) -> NngSubscriber:
         """See :meth:`rooms.bus.base.Bus.subscribe`."""
-        nng = _tuned(pynng.Sub0(topics=b"", recv_buffer_size=BUFFER_MESSAGES))
+        nng = _made(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
         return NngSubscriber(nng, _listen(nng, address))
 
     def publisher(self, address: str) -> NngPublisher:
         """See :meth:`rooms.bus.base.Bus.publisher`."""
-        nng = _tuned(pynng.Pub0(send_buffer_size=BUFFER_MESSAGES))
+        nng = _made(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
         return NngPublisher(nng, _dial(nng, address))
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
@@ -242,11 +245,16 @@ class NngBus:
         return await look(address, timeout_seconds)
 
 
-def _tuned(nng: pynng.Socket) -> pynng.Socket:
-    nng.recv_max_size = MESSAGE_BYTES_MAX + HEADER_BYTES
-    nng.reconnect_time_min, nng.reconnect_time_max = RECONNECT_MS
-    nng.tcp_nodelay = True
-    nng.tcp_keepalive = True  # else the connection of a peer that lost its power stays for ever
+def _made(kind: type[pynng.Socket], **options: object) -> pynng.Socket:
+    """A socket with our settings; raises :class:`BusExhausted` when the process has no more."""
+    try:
+        nng = kind(**options)
+        nng.recv_max_size = MESSAGE_BYTES_MAX + HEADER_BYTES
+        nng.reconnect_time_min, nng.reconnect_time_max = RECONNECT_MS
+        nng.tcp_nodelay = True
+        nng.tcp_keepalive = True  # else the connection of a peer that lost its power stays for ever
+    except pynng.NNGException as error:
+        raise BusExhausted(f"cannot make one more socket for other nodes: {error}") from error
     return nng
 
 

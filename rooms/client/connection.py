@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
@@ -106,7 +107,7 @@ class Connection:
                 kind=KindName(kind),
                 room=RoomId(room),
                 new=new,
-                options=dict(options or {}),
+                options=msgspec.Raw(msgspec.json.encode(dict(options or {}))),
                 name=name,
                 key=key,
             )
@@ -198,7 +199,7 @@ class Connection:
                 self._to_place(frame)
 
     def _on_joined(self, frame: frames.Joined) -> None:
-        self._post(frames.Got(frame.seq))
+        self._post(frames.Got(frame.seq, frame.room))
         asked = self._asked
         if asked is None:
             self._to_place(frame)

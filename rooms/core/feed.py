@@ -189,6 +189,11 @@ class FeedReceiver:
         head, at = self._due_announced
         return max(at + self._repair_seconds, self._again_at) if head > self.arrived else inf
 
+    @property
+    def behind(self) -> bool:
+        """Whether something was announced, or seen to be missing, that has not arrived."""
+        return bool(self._ahead) or self._last_announced[0] > self.arrived
+
     def ask(self, now: float) -> list[tuple[int, int]]:
         """The ranges to ask for now, if it is time; then silence until :meth:`answered`."""
         if now < self.due():

@@ -92,10 +92,12 @@ def choose(
 def holders(nodes: Iterable[GameNode], room: RoomId) -> list[GameNode]:
     """Where to ask for a room by its id: the node that its name hints at first, then the others.
 
+    A node that has stopped has no rooms.
     The hint may be wrong (names come back, rooms will move), so it only orders the questions.
     """
     hint = room.rpartition(".")[0]
-    return sorted(nodes, key=lambda node: (node.name != hint, node.silent, node.name, node.born))
+    there = (node for node in nodes if node.state.phase != Phase.STOPPED)
+    return sorted(there, key=lambda node: (node.name != hint, node.silent, node.name, node.born))
 
 
 def knows_kind(nodes: Iterable[GameNode], kind: KindName) -> bool:

@@ -9,6 +9,7 @@ import socket
 import msgspec
 import trio
 
+from rooms.bus.address import parse_tcp
 from rooms.errors import AddressInUse, BadAddress
 
 __all__ = [
@@ -133,6 +134,7 @@ def parse_game_url(text: str) -> HostPort:
     address = parse_url(text)
     if address.port == 0:
         raise BadAddress(f"{text!r}: port 0 is none to dial; say the one the game node listens on")
+    parse_tcp(address.url, dialled=True)  # what the bus would refuse later is refused here
     return address
 
 

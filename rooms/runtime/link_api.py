@@ -97,6 +97,8 @@ class ApiLink:
         self._welcome: nodes.Welcome | None = None
         self._up = False
         self.silent = False
+        self._seen_arrived = 0
+        self._stuck_seconds = 0.0
         self._state: nodes.NodeState | None = None
 
     @property
@@ -153,10 +155,17 @@ class ApiLink:
                 self._learn(item)
             else:
                 self._confirm_now |= isinstance(item, nodes.Ended)
-                self._sink.link_item(self, item)
+                self._deliver(item)
         self._come_up()
         if self._confirm_now or self._feed.due() <= trio.current_time():
             self._wake.set()
+
+    def _deliver(self, item: nodes.Down) -> None:
+        """A fault of ours in one item must not cost the others their turn."""
+        try:
+            self._sink.link_item(self, item)
+        except Exception:
+            log.exception("feed.item_failed", item=type(item).__name__)
 
     def _come_up(self) -> None:
         """The attach is complete when the welcome and the feed's first item have arrived."""
@@ -239,6 +248,7 @@ class ApiLink:
             await trio.sleep(self._policy.probe_seconds)
             now = trio.current_time()
             self._liveness.turned(now)
+            self._look_at_feed()
             if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
                 continue
             if await self._refused():
@@ -250,6 +260,17 @@ class ApiLink:
                 self.silent = True
                 if self._up:
                     self._sink.link_state(self)
+
+    def _look_at_feed(self) -> None:
+        """A feed that stands still while requests are answered is a link's end, told early."""
+        stuck = self._feed.arrived == self._seen_arrived and self._feed.behind
+        self._stuck_seconds = self._stuck_seconds + self._policy.probe_seconds if stuck else 0.0
+        self._seen_arrived = self._feed.arrived
+        if self._stuck_seconds == self._policy.silence_seconds:
+            hint = "its feed does not arrive here; is our --advertise or --feed right?"
+            log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
+        if self._stuck_seconds >= self._policy.lost_seconds:
+            self._over(Loss.RESET)
 
     async def _refused(self) -> bool:
         """Whether nobody listens there while our request waits: certain, and quick."""

@@ -14,10 +14,11 @@ import trio
 
 from rooms.bus.base import Bus, Publisher, Responder
 from rooms.core.feed import FeedRing
+from rooms.core.lifecycle import Phase
 from rooms.core.liveness import Liveness, Verdict
 from rooms.core.uplink import Requests
 from rooms.core.uplink import Verdict as Number
-from rooms.errors import LastcallError, RemoteProtocolError
+from rooms.errors import LastcallError, MessageTooBig, RemoteProtocolError
 from rooms.ids import Incarnation, LinkId, NodeName
 from rooms.policy import LinkPolicy
 from rooms.wire import nodes
@@ -68,6 +69,8 @@ class _Link:
         "requests",
         "revision",
         "ring",
+        "seen_confirmed",
+        "stuck_seconds",
     )
 
     def __init__(
@@ -83,6 +86,17 @@ class _Link:
         self.liveness = Liveness(policy, now)
         self.revision = -1
         """Of the state that was said last on this feed."""
+        self.seen_confirmed = 0
+        self.stuck_seconds = 0.0
+        """For how long nothing was confirmed although there was something to confirm."""
+
+    def stuck_for(self, seconds: float) -> float:
+        """Counts ``seconds`` more, or begins anew if the feed has moved since."""
+        confirmed = self.ring.confirmed
+        moved = confirmed > self.seen_confirmed or confirmed == self.ring.head
+        self.stuck_seconds = 0.0 if moved else self.stuck_seconds + seconds
+        self.seen_confirmed = confirmed
+        return self.stuck_seconds
 
 
 class GameLinks:
@@ -136,8 +150,13 @@ class GameLinks:
         return sum(link.ring.confirmed < link.ring.head for link in self._links.values())
 
     async def wait_confirmed(self) -> None:
-        """Until every api node has confirmed everything that was said to it."""
-        while self.unconfirmed:
+        """Until every api node has confirmed everything that has been said to it by now.
+
+        What is said meanwhile does not count: a client that asks again and again must not hold
+        a node that has nothing left.
+        """
+        marks = {link.id: link.ring.head for link in self._links.values()}
+        while any(link.ring.confirmed < marks.get(link.id, 0) for link in self._links.values()):
             self._confirmed = trio.Event()
             await self._confirmed.wait()
 
@@ -196,8 +215,7 @@ class GameLinks:
 
     def _confirm(self, link: _Link, number: int) -> None:
         link.ring.confirm(number)
-        if link.ring.confirmed == link.ring.head:
-            self._confirmed.set()
+        self._confirmed.set()
 
     def _attach(self, attach: nodes.Attach) -> nodes.Reply:
         now = trio.current_time()
@@ -206,6 +224,8 @@ class GameLinks:
             for old in [x for x in self._links.values() if x.incarnation == attach.incarnation]:
                 if old.attempt > attach.attempt:
                     return nodes.UnknownLink(incarnation=self._me.incarnation)
+                if old.id != attach.replaces:
+                    return nodes.Twice(incarnation=self._me.incarnation)
                 self._drop(old.id, "attached anew")
             if len(self._links) >= LINKS_MAX:
                 return nodes.Unsupported(message=f"{LINKS_MAX} api nodes are attached already")
@@ -255,8 +275,9 @@ class GameLinks:
         if link.ring.overflowed:
             self._drop(link.id, "too far behind")
             return
-        for first, items in link.ring.fresh(self._policy.batch_bytes):
-            self._publish_run(link, first, items)
+        runs = link.ring.fresh(self._policy.batch_bytes)
+        if not all(_published(link, first, items) for first, items in runs):
+            self._drop(link.id, "an item over the transport's limit, which can never arrive")
 
     def _say_state(self, link: _Link, state: nodes.NodeState) -> None:
         link.revision = state.revision
@@ -264,12 +285,7 @@ class GameLinks:
 
     def _publish_again(self, link: _Link, missing: list[tuple[int, int]]) -> None:
         for first, items in link.ring.again(missing, self._policy.batch_bytes):
-            self._publish_run(link, first, items)
-
-    @staticmethod
-    def _publish_run(link: _Link, first: int, items: list[bytes]) -> None:
-        batch = nodes.FeedBatch(link.id, first, [msgspec.Raw(item) for item in items])
-        link.publisher.publish(nodes.encode(batch))
+            _published(link, first, items)
 
     # the rules of gone
 
@@ -277,7 +293,21 @@ class GameLinks:
         while True:
             await trio.sleep(self._policy.probe_seconds)
             now = trio.current_time()
+            serving = self._verbs.state().phase == Phase.SERVING
+            patience = self._policy.lost_seconds if serving else self._policy.silence_seconds
             for link in list(self._links.values()):
                 link.liveness.turned(now)
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
                     self._drop(link.id, "silent")
+                elif link.stuck_for(self._policy.probe_seconds) >= patience:
+                    self._drop(link.id, "its feed does not arrive; is --advertise right there?")
+
+
+def _published(link: _Link, first: int, items: list[bytes]) -> bool:
+    """Hands items to the transport; False if it would never take them."""
+    batch = nodes.FeedBatch(link.id, first, [msgspec.Raw(item) for item in items])
+    try:
+        link.publisher.publish(nodes.encode(batch))
+    except MessageTooBig:
+        return False
+    return True

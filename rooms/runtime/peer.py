@@ -7,13 +7,14 @@ an :class:`rooms.runtime.link_api.ApiLink`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import msgspec
 import structlog
 import trio
 
-from rooms.bus.base import Bus, Caller, Subscriber
+from rooms.bus.base import Bus, Caller, Probe, Subscriber
 from rooms.errors import RemoteProtocolError
 from rooms.ids import Incarnation, LinkId, NodeName, new_link
 from rooms.policy import LinkPolicy
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 
 ATTACH_EVERY_SECONDS = 0.1
 """Between two tries to attach, so that a node that has just come up is met at once."""
+ATTACH_AT_MOST_SECONDS = 1.0
+"""The pause doubles up to this while nobody answers."""
 
 
 class ApiIdentity(msgspec.Struct, frozen=True):
@@ -43,7 +46,16 @@ class Feeds:
 
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
-        self.links: dict[LinkId, ApiLink] = {}
+        self._links: dict[LinkId, ApiLink] = {}
+
+    @contextmanager
+    def bringing(self, link: ApiLink) -> Iterator[None]:
+        """In the block, what bears the link's id goes to ``link``."""
+        self._links[link.id] = link
+        try:
+            yield
+        finally:
+            del self._links[link.id]
 
     async def run(self) -> None:
         """Passes batches on until cancelled."""
@@ -54,7 +66,7 @@ class Feeds:
                 except RemoteProtocolError as error:
                     log.warning("feed.unreadable", error=str(error))
                     continue
-                if (link := self.links.get(batch.link)) is not None:
+                if (link := self._links.get(batch.link)) is not None:
                     link.on_feed(batch)
 
 
@@ -85,37 +97,61 @@ class Peer:
         """Whether a game node was ever met here."""
         self.wanted = True
         """Set to False when the address is no longer named: the link that stands is the last."""
+        self._last = LinkId(0)
 
     async def run(self) -> None:
-        """Holds a link to the address while it is wanted; when cancelled, says goodbye."""
+        """Holds a link to the address while it is wanted; when cancelled, says goodbye.
+
+        Whatever goes wrong at this address is logged, once for each trouble, and costs no other
+        address its link.
+        """
+        pause, trouble = ATTACH_EVERY_SECONDS, ""
         while self.wanted:
-            caller = self._bus.caller(self.address)
             try:
-                await self._one_link(caller)
-            finally:
-                caller.close()
-            await trio.sleep(ATTACH_EVERY_SECONDS)
+                pause = await self._try(pause)
+                trouble = ""
+            except Exception as error:  # the border of one game node
+                if str(error) != trouble:
+                    trouble = str(error)
+                    log.warning("link.failed", address=self.address, exc_info=error)
+            await trio.sleep(pause)
 
-    async def _one_link(self, caller: Caller) -> None:
-        link_id = new_link(self._rng)
-        link = ApiLink(
-            link_id,
-            self.address,
-            bus=self._bus,
-            caller=caller,
-            sink=self._sink,
-            policy=self._policy,
-        )
-        self._feeds.links[link_id] = link
-        try:
-            if (welcome := await self._attach(caller, link_id)) is None:
-                return
-            self.answered = True
-            await link.run(welcome)
-        finally:
-            del self._feeds.links[link_id]
+    async def _try(self, pause: float) -> float:
+        """One look, and if somebody listens one link to its end; how long to wait then.
 
-    async def _attach(self, caller: Caller, link_id: LinkId) -> nodes.Welcome | None:
+        A bare look costs a fraction of an nng socket that dials a dead address all the time
+        (4.5 ms of CPU a second each, and in a rollout there is always a dead one).
+        """
+        longer = min(2 * pause, ATTACH_AT_MOST_SECONDS)
+        if await self._bus.probe(self.address, self._policy.probe_seconds) is not Probe.REACHED:
+            return longer
+        with closing(self._bus.caller(self.address)) as caller:
+            link_id, replaces = new_link(self._rng), self._last
+            self._last = link_id
+            link = ApiLink(
+                link_id,
+                self.address,
+                bus=self._bus,
+                caller=caller,
+                sink=self._sink,
+                policy=self._policy,
+            )
+            with self._feeds.bringing(link):  # what comes before the welcome is kept
+                match await self._attach(caller, link_id, replaces):
+                    case nodes.Welcome() as welcome if welcome.link == link_id:
+                        self.answered = True
+                        await link.run(welcome)
+                        return ATTACH_EVERY_SECONDS
+                    case nodes.Twice():
+                        self.answered = True
+                        raise RemoteProtocolError(f"{self.address} is a node that we know already")
+                    case nodes.Unsupported(message):
+                        raise RemoteProtocolError(f"{self.address} refuses us: {message}")
+        return longer
+
+    async def _attach(
+        self, caller: Caller, link_id: LinkId, replaces: LinkId
+    ) -> nodes.Reply | None:
         request = nodes.encode(
             nodes.Attach(
                 wire=nodes.WIRE,
@@ -125,11 +161,9 @@ class Peer:
                 incarnation=self._me.incarnation,
                 feed=self._me.feed,
                 version=self._me.version,
+                replaces=replaces,
             )
         )
         with trio.move_on_after(ASK_AGAIN_SECONDS):
-            reply = read_reply(await caller.call(request))
-            if isinstance(reply, nodes.Welcome) and reply.link == link_id:
-                return reply
-            log.warning("link.refused", address=self.address, reply=repr(reply))
+            return read_reply(await caller.call(request))
         return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import resource
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -27,9 +29,10 @@ __all__ = ["Node", "run_node"]
 
 log = structlog.get_logger()
 
-YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 20, 100
+YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 3, 700
 """A full collection takes 60 ms at 3 000 connections: what is there at the start is frozen, and the
-rest is looked through seldom."""
+rest is looked through seldom. With 20 young passes to a middle one, a middle one took 110 ms while
+10 000 clients connected; with 3 it takes 30."""
 
 
 class Node(Tier, Protocol):
@@ -101,6 +104,7 @@ def run_node(
     holds the process up after this, it is gone at the end of grace.
     """
     events.configure(options.log_format, node=options.name)
+    _raise_descriptor_limit()
     stops.arm(policy.grace_seconds, words=events.overrun_words(options.log_format, options.name))
     try:
         return trio.run(_live, make, options, policy, stops)
@@ -111,6 +115,13 @@ def run_node(
         return ExitCode.CRASHED
 
 
+def _raise_descriptor_limit() -> None:
+    """As far as we may: many systems give 1 024, and each client costs one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _live(
     make: Callable[[Drain], Node], options: NodeOptions, policy: DrainPolicy, stops: StopRequests
 ) -> ExitCode:
@@ -118,6 +129,7 @@ async def _live(
     token = trio.lowlevel.current_trio_token()
 
     def stop() -> None:
+        gc.freeze()  # whoever leaves is freed without a collection; one of 10 000 takes 100 ms
         first_at = stops.first_at
         drain.stop(0.0 if first_at is None else time.monotonic() - first_at)
 

@@ -7,7 +7,7 @@ value or raises :class:`rooms.errors.BadFrame` with the code that the client is 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -45,7 +45,11 @@ __all__ = [
 SUBPROTOCOL = "lastcall.v1"
 
 ShortText = Annotated[str, Meta(max_length=128)]
+Name = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+NO_OPTIONS = msgspec.Raw(b"{}")
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
@@ -58,9 +62,13 @@ class Join(Frame, frozen=True, tag="join"):
     kind: Annotated[KindName, Meta(max_length=128)] = KindName("")
     room: Annotated[RoomId, Meta(max_length=256)] = RoomId("")
     new: bool = False
-    options: dict[str, Any] = {}
-    name: ShortText = ""
+    options: msgspec.Raw = NO_OPTIONS
+    name: Name = ""
     key: ShortText = ""
+
+    def __post_init__(self) -> None:
+        if bytes(self.options)[:1] != b"{":
+            raise ValueError("options is an object")
 
 
 class Say(Frame, frozen=True, tag="say"):
@@ -71,9 +79,10 @@ class Say(Frame, frozen=True, tag="say"):
 
 
 class Got(Frame, frozen=True, tag="got"):
-    """The client has everything up to ``seq``."""
+    """The client has everything up to ``seq``; ``room`` (optional) says of which room."""
 
     seq: Count
+    room: Annotated[RoomId, Meta(max_length=256)] = RoomId("")
 
 
 class Leave(Frame, frozen=True, tag="leave"):

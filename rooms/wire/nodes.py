@@ -42,6 +42,7 @@ __all__ = [
     "Request",
     "Say",
     "Seated",
+    "Twice",
     "Unknown",
     "UnknownLink",
     "Unsupported",
@@ -242,7 +243,11 @@ Down = (
 
 
 class Attach(Item, frozen=True, tag="attach"):
-    """Asks for a new link. ``attempt`` rises, so that a delayed one cannot displace a later one."""
+    """Asks for a new link. ``attempt`` rises, so that a delayed one cannot displace a later one.
+
+    ``replaces`` is the link that the same address was asked for before, or 0. A node that has
+    another live link of this api node answers :class:`Twice`: it is known by two addresses.
+    """
 
     wire: int
     link: LinkId
@@ -252,6 +257,7 @@ class Attach(Item, frozen=True, tag="attach"):
     feed: str
     """The URL of the api node's subscriber, as the game node can dial it."""
     version: str = ""
+    replaces: LinkId = LinkId(0)
 
 
 class Batch(Item, frozen=True, tag="batch"):
@@ -301,6 +307,12 @@ class UnknownLink(Item, frozen=True, tag="unknown_link"):
     incarnation: Incarnation
 
 
+class Twice(Item, frozen=True, tag="twice"):
+    """You are attached to this node already, by another address; nothing was changed."""
+
+    incarnation: Incarnation
+
+
 class Unsupported(Item, frozen=True, tag="unsupported"):
     """A request of a type that this node does not know, or one that could not be read."""
 
@@ -308,7 +320,7 @@ class Unsupported(Item, frozen=True, tag="unsupported"):
 
 
 Request = Attach | Batch | Detach
-Reply = Welcome | Answer | UnknownLink | Unsupported
+Reply = Welcome | Answer | UnknownLink | Twice | Unsupported
 
 
 class FeedBatch(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ class Peer:
         await self.send(
             t="joined", room=room, kind="k", you=you, seq=seq, ticket="tk", players=players
         )
-        assert await self.next() == {"t": "got", "seq": seq}
+        assert await self.next() == {"t": "got", "seq": seq, "room": room}
 
     async def rest(self) -> list[dict[str, Any]]:
         """Everything that the client still says until it closes."""

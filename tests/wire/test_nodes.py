@@ -43,6 +43,7 @@ REPLIES = {
     ),
     "answer": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE),
     "unknown_link": nodes.UnknownLink(incarnation=Incarnation(4)),
+    "twice": nodes.Twice(incarnation=Incarnation(4)),
     "unsupported": nodes.Unsupported(message="what?"),
 }
 UP = {
