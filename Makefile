@@ -4,12 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check clean help
+.PHONY: run demo test check clean help
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
 run: $(READY)    ## a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
 	@$(BIN)/lastcall up $(ARGS)
+
+demo: $(READY)   ## a rolling update in half a minute: cluster, 50 bots, every node replaced, the report
+	@$(BIN)/lastcall up --port 0 --admin 127.0.0.1:0 --bots 50 --roll-after 5 $(ARGS)
 
 test: $(READY)   ## every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
 	@tests/e2e/install-packages

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import click
 
-from rooms.errors import ClusterFailed
+from rooms.errors import ClusterFailed, UsageError
+from rooms.local.control_messages import AskRoll, RollTier, parse_version
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime.address import HostPort, parse_host_port
-from rooms.runtime.command import Parsed, config_option, epilog, gathered, run_command
+from rooms.runtime.command import Decorator, Parsed, config_option, epilog, gathered, run_command
 from rooms.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
@@ -65,19 +67,31 @@ def cli() -> None:
     envvar="LASTCALL_SECONDS",
     help="Stop by itself after so long.  [default: at Ctrl-C]",
 )
+@click.option(
+    "--roll-after",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    envvar="LASTCALL_ROLL_AFTER",
+    help="Roll both tiers once after so long, report, and stop by itself.  [default: never]",
+)
 def up(
-    cluster: dict[str, object], drain: DrainPolicy, bots: int, seconds: float | None
-) -> ExitCode:
+    cluster: dict[str, object],
+    drain: DrainPolicy,
+    bots: int,
+    seconds: float | None,
+    roll_after: float | None,
+) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
 
     Ctrl-C, or SIGTERM, stops it: the bots finish their matches, all nodes drain, and a summary is
-    printed. A second Ctrl-C cuts what still runs.
+    printed. A second Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
+    node by a new one, and `lastcall status` tells how they are.
 
-    Exit code 0: everything ended in peace. 3: something was cut. 1: a node crashed, or the bots
-    saw an error, a gap, a repeat, or two players with different results. 2: wrong usage.
+    Exit code 0: everything ended in peace. 3: something was cut, or a player noticed the roll.
+    1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
+    players with different results. 2: wrong usage.
     """
-    import trio  # noqa: PLC0415 - `lastcall --help` need not wait for these
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - `lastcall --help` need not wait for these
 
     from rooms.local.cluster import Plan  # noqa: PLC0415
     from rooms.local.up import up as run_up  # noqa: PLC0415
@@ -86,10 +100,136 @@ def up(
     plan = Plan(client=client, drain=drain, **cluster)  # type: ignore[arg-type]
 
     async def run() -> ExitCode:
-        return await run_up(plan, bots=bots, seconds=seconds, console=Console())
+        return await run_up(
+            plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console()
+        )
+
+    return _run(run)
+
+
+port_option = click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    envvar="LASTCALL_PORT",
+    help="Which local cluster: its client port.  [default: the only one, or 8080]",
+)
+
+
+def admin_option(*, many: bool) -> Decorator:
+    """``--admin``: a node by its address; ``many`` may be given."""
+    return click.option(
+        "--admin",
+        "admins" if many else "admin",
+        multiple=many,
+        type=Parsed("HOST:PORT", parse_host_port),
+        metavar="HOST:PORT",
+        help="A node by its admin port; no local cluster is needed then.",
+    )
+
+
+@cli.command()
+@click.option(
+    "--tier",
+    type=click.Choice(["game", "api", "all"]),
+    default="all",
+    show_default=True,
+    envvar="LASTCALL_TIER",
+    help="Which nodes; all: first the game nodes, then the api nodes.",
+)
+@click.option(
+    "--version",
+    type=Parsed("V", parse_version),
+    metavar="V",
+    envvar="LASTCALL_VERSION",
+    help="What the new nodes say they are.  [default: one up, such as 0.1.0+1]",
+)
+@port_option
+def roll(tier: RollTier, version: str | None, port: int | None) -> int:
+    """Replaces every node of the running local cluster by a new one, while players play.
+
+    One new node is started, with the code as it is on disk now; once it is ready, one old node is
+    told to drain; and so on, until no old one is left. If a new node is not ready within 20
+    seconds, the roll stops and the old nodes go on. Ctrl-C only closes the view.
+
+    Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
+    half-way, was refused, or there is no local cluster. 2: wrong usage.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from rooms.local.rendezvous import find  # noqa: PLC0415
+    from rooms.local.rollview import roll as run_roll  # noqa: PLC0415
+
+    async def run() -> int:
+        return await run_roll(await find(port), AskRoll(tier, version), Console())
+
+    return _run(run)
+
+
+@cli.command()
+@admin_option(many=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
+@port_option
+def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
+    """Tells how a node is, or each node of the local cluster, and why it is still up.
+
+    Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
+    """
+    from rooms.local import operate  # noqa: PLC0415
+
+    async def run() -> int:
+        admins = [] if admin is None else [admin]
+        asked = await operate.targets(admins, (), port, everybody=admin is None)
+        answers = await operate.statuses(asked)
+        show = operate.status_json if as_json else operate.status_text
+        click.echo(show(asked, answers))
+        return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
+
+    return _run(run)
+
+
+def _verb(verb: str, text: str) -> None:
+    """Adds the command ``lastcall VERB``, whose help is ``text``."""
+
+    @click.argument("names", nargs=-1, metavar="[NAME]...")
+    @admin_option(many=True)
+    @click.option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
+    @port_option
+    def command(
+        names: tuple[str, ...],
+        admins: tuple[HostPort, ...],
+        everybody: bool,
+        port: int | None,
+    ) -> int:
+        from rooms.local import operate  # noqa: PLC0415
+
+        if not (names or admins or everybody):
+            raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
+
+        async def run() -> int:
+            asked = await operate.targets(admins, names, port, everybody=everybody)
+            failed = False
+            for result in await operate.tell(verb, asked):
+                failed |= isinstance(result, ClusterFailed)
+                click.echo(operate.result_text(verb, result), err=isinstance(result, ClusterFailed))
+            return ExitCode.CRASHED if failed else ExitCode.DRAINED
+
+        return _run(run)
+
+    ends = "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage."
+    cli.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
+
+
+_verb("cordon", "Makes nodes refuse new rooms or clients, without leaving. See uncordon.")
+_verb("uncordon", "Makes cordoned nodes take new rooms or clients again.")
+_verb("drain", "Tells nodes to drain and end, as SIGTERM does.")
+
+
+def _run(main: Callable[[], Awaitable[int]]) -> int:
+    """Runs ``main`` under trio; a failure is one line on stderr and exit code 1."""
+    import trio  # noqa: PLC0415
 
     try:
-        return trio.run(run)
+        return trio.run(main)
     except ClusterFailed as failed:
         click.echo(f"Error: {failed}", err=True)
         return ExitCode.CRASHED

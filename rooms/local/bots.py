@@ -33,7 +33,8 @@ class Bots:
     """``count`` bots against ``urls``; what they see is in ``ledger``.
 
     Each keeps one socket and plays match after match on it. When its node leaves (``move``, or a
-    close with 1012) it reconnects at once; any other loss is an error.
+    close with 1012) it reconnects at once, which is a hop and no error, if it was between two
+    matches; a match that is closed under it was cut. Any other loss is an error.
     """
 
     def __init__(
@@ -45,72 +46,99 @@ class Bots:
         *,
         open_stream: OpenStream = open_tcp,
     ) -> None:
-        self._urls = urls
+        self.urls = urls
+        self.ledger = ledger
+        self.rng = rng
+        self.open_stream = open_stream
+        self.stopping = False
+        self.waiting: set[trio.CancelScope] = set()
+        """Of bots that wait for an opponent."""
         self._count = count
-        self._ledger = ledger
-        self._rng = rng
-        self._open_stream = open_stream
-        self._stopping = False
-        self._waiting: set[trio.CancelScope] = set()
 
     async def run(self) -> None:
         """Plays until :meth:`stop`, and then each bot's match to its end."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
-                nursery.start_soon(self._bot, f"bot-{number}")
+                nursery.start_soon(_Bot(f"bot-{number}", self).run)
 
     def stop(self) -> None:
         """No more matches. A bot that waits for an opponent leaves; the others finish theirs."""
-        self._stopping = True
-        for scope in self._waiting:
+        self.stopping = True
+        for scope in self.waiting:
             scope.cancel()
 
-    async def _bot(self, name: str) -> None:
+
+class _Bot:
+    """One of the crowd."""
+
+    def __init__(self, name: str, crowd: Bots) -> None:
+        self._name = name
+        self._crowd = crowd
+        self._ledger = crowd.ledger
+        self._rng = crowd.rng
+        self._wished_at = 0.0
+        """Since when it wants a seat: a reconnect and a second try do not begin anew."""
+
+    async def run(self) -> None:
         await trio.sleep(self._rng.uniform(0, ARRIVE_SECONDS))
-        while not self._stopping:
+        self._wished_at = trio.current_time()
+        while not self._crowd.stopping:
             try:
-                await self._one_socket(name)
-            except (ConnectFailed, ConnectionLost) as error:
-                self._ledger.error(f"{name}: {error}")
+                await self._one_socket()
+            except ConnectFailed as error:
+                self._ledger.turn_away(f"{self._name}: {error}")
+                await self._pause()
+            except ConnectionLost as error:
+                self._ledger.error(f"{self._name}: {error}")
                 await self._pause()
 
-    async def _one_socket(self, name: str) -> None:
+    async def _one_socket(self) -> None:
         """Plays on one socket until the bots are stopped or its node leaves."""
-        async with open_connection(self._urls, open_stream=self._open_stream) as connection:
+        crowd = self._crowd
+        async with open_connection(crowd.urls, open_stream=crowd.open_stream) as connection:
             try:
-                while not self._stopping and connection.move is None:
-                    await self._one_join(connection, name)
+                while not crowd.stopping and connection.move is None:
+                    await self._one_join(connection)
             except ConnectionLost as lost:
                 if connection.move is None and lost.code != Close.SERVICE_RESTART:
                     raise
-            if not self._stopping:
-                self._ledger.reconnected()
+            if not crowd.stopping:
+                self._ledger.hopped(self._name)
 
-    async def _one_join(self, connection: Connection, name: str) -> None:
+    async def _one_join(self, connection: Connection) -> None:
         try:
-            place = await connection.join(kind=KIND, name=name)
+            place = await connection.join(kind=KIND, name=self._name)
         except JoinRefused as refused:
-            if refused.retry:
-                self._ledger.refused()
-            else:
-                self._ledger.error(f"{name}: {refused}")
+            self._on_refusal(refused)
             await self._pause()
             return
+        self._ledger.joined(trio.current_time() - self._wished_at)
         try:
             await self._match(place)
         except (RemoteProtocolError, trio.TooSlowError) as fault:
             text = str(fault) or f"nothing happened for {STALL_SECONDS:g} s"
-            self._ledger.error(f"{name} in {place.room}: {text}")
+            self._ledger.error(f"{self._name} in {place.room}: {text}")
             await place.leave()
+        except ConnectionLost as lost:
+            if connection.move is not None or lost.code == Close.SERVICE_RESTART:
+                self._ledger.was_cut()
+            raise
         finally:
+            self._wished_at = trio.current_time()
             self._ledger.numbered(gaps=place.holes, repeats=place.repeats)
+
+    def _on_refusal(self, refused: JoinRefused) -> None:
+        if refused.retry:
+            self._ledger.refused()
+        else:
+            self._ledger.turn_away(f"{self._name}: {refused}")
 
     async def _match(self, place: Place) -> None:
         message = await self._first_message(place)
-        room, referee = place.room, Referee(place.you)
+        regroups, referee = place.regroups, Referee(place.you)
         while message is not None:
-            if place.room != room:
-                room, referee = place.room, Referee(place.you)
+            if place.regroups != regroups:
+                regroups, referee = place.regroups, Referee(place.you)
             referee.on_message(message.data)
             await self._move(place, referee)
             with trio.fail_after(STALL_SECONDS):
@@ -122,20 +150,24 @@ class Bots:
 
     async def _first_message(self, place: Place) -> Message | None:
         """Waits for the match to begin; None when it ends, or when the bots are stopped, before."""
+        crowd = self._crowd
         with trio.CancelScope() as waiting:
-            self._waiting.add(waiting)
-            if self._stopping:
+            crowd.waiting.add(waiting)
+            if crowd.stopping:
                 waiting.cancel()
             try:
                 return await anext(place, None)
             finally:
-                self._waiting.discard(waiting)
+                crowd.waiting.discard(waiting)
         return None
 
     async def _move(self, place: Place, referee: Referee) -> None:
         cell = referee.choose(self._rng)
-        if cell is not None:
-            await trio.sleep(self._rng.uniform(*THINK_SECONDS))
+        if cell is None:
+            return
+        regroups = place.regroups
+        await trio.sleep(self._rng.uniform(*THINK_SECONDS))
+        if place.regroups == regroups:  # else the board that it was chosen for is gone
             await place.say({"cell": cell})
 
     def _on_end(self, place: Place, referee: Referee) -> None:

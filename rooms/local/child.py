@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 import rooms
+from rooms.reasons import ExitCode
 from rooms.runtime.signals import LIFELINE
 
 __all__ = ["Child", "DrainFinished", "NodeReady", "python"]
@@ -57,9 +58,23 @@ class Child:
     and hangs on a pipe whose other end closes when we die (``LASTCALL_LIFELINE``).
     """
 
-    def __init__(self, name: str, tier: str, command: Sequence[str], fds: Sequence[int] = ()):
+    def __init__(
+        self,
+        name: str,
+        tier: str,
+        command: Sequence[str],
+        fds: Sequence[int] = (),
+        *,
+        version: str = "",
+    ):
         self.name = name
         self.tier = tier
+        self.version = version
+        """What it was told to say of itself."""
+        self.on_duty = False
+        """It serves and was not told to stop: its end would be a death."""
+        self.retired = False
+        """A roll has replaced it."""
         self.ready: NodeReady | None = None
         self.finished: DrainFinished | None = None
         self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
@@ -72,6 +87,7 @@ class Child:
         self._fds = fds
         self._process: trio.Process | None = None
         self._unsent: list[signal.Signals] = []
+        self._told = False
 
     async def run(self) -> None:
         """Runs the process to its end. Cancelled, it kills the process and waits for it."""
@@ -159,6 +175,15 @@ class Child:
         elif self._process.poll() is None:
             self._process.send_signal(number)
 
+    def stop(self) -> None:
+        """Asks it to drain, once: a second SIGTERM would cut what it still serves."""
+        if self.ended.is_set():
+            return  # a death that is still to be told stays one
+        self.on_duty = False
+        if not self._told:
+            self._told = True
+            self.send(signal.SIGTERM)
+
     def kill(self) -> None:
         """Ends the process without asking it."""
         self.send(signal.SIGKILL)
@@ -167,6 +192,11 @@ class Child:
     def stopped_early(self) -> bool:
         """Whether our SIGTERM came before the node could catch it: it had nothing to drain."""
         return self.ready is None and self.exit_code == -signal.SIGTERM
+
+    @property
+    def drained(self) -> bool:
+        """Whether it has ended by a drain, whoever asked for it."""
+        return self.finished is not None and self.exit_code in {ExitCode.DRAINED, ExitCode.CUT}
 
     def how_it_ended(self) -> str:
         """Name and exit code or signal, in words."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,16 +22,17 @@ from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime.address import HostPort, bound_address, open_listeners
 
-__all__ = ["LocalCluster", "Plan", "open_cluster"]
+__all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"]
 
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
 AFTER_GRACE_SECONDS = 2.0
 """A node ends itself at grace; one that is still there so long after is killed."""
+PORTS = 65_536
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a cluster consists of.
+    """What a cluster consists of at its start.
 
     ``client`` is where clients connect. Node number i answers for its admin at ``admin`` plus i,
     api nodes first; with port 0 each takes a free one.
@@ -41,12 +44,12 @@ class Plan(msgspec.Struct, frozen=True):
     admin: HostPort = HostPort("127.0.0.1", 9000)
     rooms: str = "game.examples"
     drain: DrainPolicy = DrainPolicy()
-    version: str | None = None
+    version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:
         if self.apis < 1 or self.games < 1:
             raise UsageError("a cluster has one api node and one game node at least")
-        if self.admin.port and self.admin.port + self.apis + self.games > 65_536:
+        if self.admin.port and self.admin.port + self.apis + self.games > PORTS:
             raise UsageError(f"--admin {self.admin}: there are no ports for so many nodes from it")
 
     def admin_of(self, number: int) -> HostPort:
@@ -55,84 +58,116 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class LocalCluster:
-    """The nodes of a plan. Made by :func:`open_cluster`."""
+    """The nodes of a plan, and those that came after. Made by :func:`open_cluster`."""
 
     def __init__(
-        self, plan: Plan, listener: trio.SocketListener, games_file: Path, start: NodeCommand
+        self,
+        plan: Plan,
+        *,
+        listener: trio.SocketListener,
+        games_file: Path,
+        start: NodeCommand,
+        on_death: Callable[[Child], None],
+        nursery: trio.Nursery,
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._listener = listener
         self._games_file = games_file
-        self._watching = False
+        self._start = start
+        self._on_death = on_death
+        self._nursery = nursery
+        self._stopping = False
+        self._admins: dict[Child, HostPort] = {}
         self.url = f"ws://{bound_address(listener)}/"
         """Where clients connect."""
-        apis = [self._api(number, start) for number in range(plan.apis)]
-        games = [self._game(number, start) for number in range(plan.games)]
-        self.children: tuple[Child, ...] = (*apis, *games)
+        self.port = bound_address(listener).port
+        self.children: list[Child] = []
+        """All nodes that ever ran, in the order of their start; but not those discarded."""
 
-    def _api(self, number: int, start: NodeCommand) -> Child:
+    def start_all(self) -> None:
+        """Starts the nodes of the plan."""
+        plan = self.plan
+        self._write_games()
+        for number, tier in enumerate(["api"] * plan.apis + ["game"] * plan.games):
+            self._launch(tier, plan.version, plan.admin_of(number))
+
+    def launch(self, tier: str, version: str) -> Child:
+        """Starts one more node, under the next free name.
+
+        It is not :attr:`Child.on_duty` until somebody says so. Raises :class:`ClusterFailed` when
+        the cluster is stopping.
+        """
+        if self._stopping:
+            raise ClusterFailed("the cluster is stopping")
+        return self._launch(tier, version, self._free_admin())
+
+    def _launch(self, tier: str, version: str, admin: HostPort) -> Child:
+        taken = (child.name for child in self.children if child.tier == tier)
+        number = max((int(name.removeprefix(f"{tier}-")) for name in taken), default=0) + 1
         descriptor = self._listener.socket.fileno()
-        arguments = [
-            *("--listen", f"fd:{descriptor}", "--feed", "tcp://127.0.0.1:0"),
-            *("--games", f"file://{self._games_file}"),
-        ]
-        command = self._command("api", number, number, arguments, start)
-        return Child(f"api-{number + 1}", "api", command, fds=[descriptor])
+        arguments = self._arguments(tier, f"{tier}-{number}", version, admin, descriptor)
+        fds = [descriptor] if tier == "api" else []
+        child = Child(f"{tier}-{number}", tier, self._start(tier, *arguments), fds, version=version)
+        self.children.append(child)
+        self._admins[child] = admin
+        self._nursery.start_soon(self._run_child, child)
+        return child
 
-    def _game(self, number: int, start: NodeCommand) -> Child:
-        arguments = ["--listen", "tcp://127.0.0.1:0", "--rooms", self._plan.rooms]
-        command = self._command("game", number, self._plan.apis + number, arguments, start)
-        return Child(f"game-{number + 1}", "game", command)
-
-    def _command(
-        self, tier: str, number: int, place: int, arguments: Sequence[str], start: NodeCommand
-    ) -> list[str]:
-        plan, drain = self._plan, self._plan.drain
-        return start(
-            tier,
-            *("--name", f"{tier}-{number + 1}", "--admin", str(plan.admin_of(place))),
-            *arguments,
+    def _arguments(
+        self, tier: str, name: str, version: str, admin: HostPort, descriptor: int
+    ) -> Sequence[str]:
+        plan, drain = self.plan, self.plan.drain
+        of_tier = {
+            "api": [
+                *("--listen", f"fd:{descriptor}", "--feed", "tcp://127.0.0.1:0"),
+                *("--games", f"file://{self._games_file}"),
+            ],
+            "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", plan.rooms],
+        }
+        return [
+            *("--name", name, "--version", version, "--admin", str(admin)),
+            *of_tier[tier],
             *("--log-format", "json"),
             *("--grace", f"{drain.grace_seconds:g}"),
             *("--lame-duck", f"{drain.lame_duck_seconds:g}"),
             *("--farewell", f"{drain.farewell_seconds:g}"),
             *("--spread", f"{drain.spread_seconds:g}"),
-            *(("--version", plan.version) if plan.version else ()),
-        )
+        ]
 
-    async def run(self, on_death: Callable[[Child], None]) -> None:
-        """Runs all nodes to their ends.
+    def _free_admin(self) -> HostPort:
+        """The first place in the plan's row that no living node has and nobody else holds."""
+        row = self.plan.admin
+        if row.port:
+            held = {self._admins[child].port for child in self.living()}
+            for port in range(row.port, PORTS):
+                if port not in held and _bindable(row.host, port):
+                    return HostPort(row.host, port)
+        return HostPort(row.host, 0)
 
-        ``on_death`` hears of each that ends between :meth:`wait_ready` and :meth:`stop`.
-        """
-        self._write_games()
-        async with trio.open_nursery() as nursery:
-            for child in self.children:
-                nursery.start_soon(self._run_child, child, on_death)
-
-    async def _run_child(self, child: Child, on_death: Callable[[Child], None]) -> None:
+    async def _run_child(self, child: Child) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.run)
             await child.became_ready.wait()
             self._write_games()
             await child.ended.wait()
             self._write_games()
-        if self._watching:
-            on_death(child)
+        if child.on_duty:
+            self._on_death(child)
 
     def _write_games(self) -> None:
         """The list that api nodes read: written beside, then renamed, so never seen half."""
-        urls = [
-            child.ready.listen
-            for child in self.children
-            if child.tier == "game" and child.ready is not None and not child.ended.is_set()
-        ]
+        urls = [child.ready.listen for child in self.living("game") if child.ready is not None]
         beside = self._games_file.with_suffix(".new")
         beside.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
         beside.replace(self._games_file)
 
+    def living(self, tier: str | None = None) -> list[Child]:
+        """The nodes, of one tier or of all, whose process has not ended."""
+        alive = (child for child in self.children if not child.ended.is_set())
+        return [child for child in alive if tier in {None, child.tier}]
+
     async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
-        """Returns when every node says that it is ready.
+        """Returns when every node says that it is ready; from then on a node's end is a death.
 
         Raises :class:`UsageError` when a node refuses its options, and :class:`ClusterFailed` when
         one ends, or is not ready within ``limit_seconds``. May be cancelled.
@@ -144,7 +179,7 @@ class LocalCluster:
 
             async def wait(child: Child) -> None:
                 try:
-                    await _wait_ready(child, client)
+                    await wait_serving(child, client)
                     waiting.discard(child.name)
                 except (UsageError, ClusterFailed) as error:
                     failures.append(error)
@@ -158,33 +193,49 @@ class LocalCluster:
         if waiting:
             names = ", ".join(sorted(waiting))
             raise ClusterFailed(f"not ready within {limit_seconds:g} s: {names}")
-        self._watching = True
+        for child in self.children:
+            child.on_duty = True
+
+    async def retire(self, child: Child) -> None:
+        """Asks one node to drain and sees it to its end."""
+        child.retired = True
+        child.stop()
+        await self._see_out([child])
+
+    async def discard(self, child: Child) -> None:
+        """Ends a node that was not to be: it is no part of the cluster any more."""
+        self.children.remove(child)
+        child.stop()
+        if child.ready is None:  # it serves nobody, so there is nothing to wait for
+            child.kill()
+        await self._see_out([child])
 
     def stop(self) -> None:
-        """Asks all nodes to drain."""
-        self._watching = False
-        self._signal(signal.SIGTERM)
+        """Asks all nodes to drain that were not asked yet; no more can be launched."""
+        self._stopping = True
+        for child in self.children:
+            child.stop()
 
     def hurry(self) -> None:
         """The second signal, after :meth:`stop`: what still runs is cut.
 
         It is another signal than the first, since two of a kind may arrive as one.
         """
-        self._signal(signal.SIGINT)
-
-    def _signal(self, number: signal.Signals) -> None:
         for child in self.children:
-            child.send(number)
+            child.send(signal.SIGINT)
 
     async def wait_ended(self) -> None:
         """Returns when all nodes have ended; kills those that outlive their grace by 2 s."""
-        with trio.move_on_after(self._plan.drain.grace_seconds + AFTER_GRACE_SECONDS) as limit:
-            for child in self.children:
+        await self._see_out(list(self.children))
+
+    async def _see_out(self, children: Sequence[Child]) -> None:
+        with trio.move_on_after(self.plan.drain.grace_seconds + AFTER_GRACE_SECONDS) as limit:
+            for child in children:
                 await child.ended.wait()
         if limit.cancelled_caught:
-            for child in self.children:
+            for child in children:
                 child.kill()
-            for child in self.children:
+            for child in children:
                 await child.ended.wait()
 
 
@@ -192,7 +243,10 @@ NodeCommand = Callable[..., list[str]]
 """``(tier, *arguments)`` to the command that starts such a node; tests start fakes."""
 
 
-async def _wait_ready(child: Child, client: httpx.AsyncClient) -> None:
+async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
+    """Returns when ``/readyz`` is 200. Raises :class:`UsageError` or :class:`ClusterFailed` when
+    the node ends before.
+    """
     await child.became_ready.wait()
     while not child.ended.is_set() and child.ready is not None:
         if await is_ready(client, child.ready.admin):
@@ -203,13 +257,20 @@ async def _wait_ready(child: Child, client: httpx.AsyncClient) -> None:
 
 
 def _failure(child: Child) -> UsageError | ClusterFailed:
-    """Why a cluster cannot come up whose ``child`` has ended."""
+    """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.last_words:
         return UsageError(f"{child.name}: {child.last_words[-1].removeprefix('Error: ')}")
     return ClusterFailed(
-        f"{child.how_it_ended()} while the cluster started; its last words:\n"
-        f"{child.last_words_text()}"
+        f"{child.how_it_ended()} while it started; its last words:\n{child.last_words_text()}"
     )
+
+
+def _bindable(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -218,7 +279,7 @@ async def open_cluster(
 ) -> AsyncIterator[LocalCluster]:
     """Starts all nodes of ``plan`` at once; at the end of the block those left are killed.
 
-    ``on_death`` is called with each node that ends and was not told to. Raises
+    ``on_death`` is called with each node that ends on duty. Raises
     :class:`rooms.errors.AddressInUse` when the client port is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
@@ -226,7 +287,14 @@ async def open_cluster(
         await other.aclose()
     with TemporaryDirectory(prefix="lastcall-") as folder, lone_error():
         async with listener, trio.open_nursery() as nursery:
-            cluster = LocalCluster(plan, listener, Path(folder, "games"), start)
-            nursery.start_soon(cluster.run, on_death)
+            cluster = LocalCluster(
+                plan,
+                listener=listener,
+                games_file=Path(folder, "games"),
+                start=start,
+                on_death=on_death,
+                nursery=nursery,
+            )
+            cluster.start_all()
             yield cluster
             nursery.cancel_scope.cancel()

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Callable
+
+import msgspec
 
 from rooms.local.referee import Outcome
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "Mark", "at_quantile"]
 
 ERRORS_KEPT = 20
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The ledger's counts at one moment; the difference of two tells what was in between.
+
+    ``waits`` counts joins by how long they took, in whole milliseconds, rounded up. ``hops`` counts
+    by bot.
+    """
+
+    refused: int
+    cut: int
+    lost: int
+    repeated: int
+    matches: int
+    errors: int
+    waits: Counter[int]
+    hops: Counter[str]
+
+    def since(self, before: Mark) -> Mark:
+        """What was counted after ``before``."""
+        return Mark(
+            *(getattr(self, field) - getattr(before, field) for field in Mark.__struct_fields__)
+        )
+
+
+def at_quantile(waits: Counter[int], quantile: float) -> float:
+    """Seconds that so many of the waits did not exceed (0.99: 99 of 100); 0 if there are none."""
+    left = quantile * waits.total()
+    for milliseconds in sorted(waits):
+        left -= waits[milliseconds]
+        if left <= 0:
+            return milliseconds / 1000
+    return max(waits, default=0) / 1000
 
 
 class Ledger:
@@ -38,8 +74,13 @@ class Ledger:
         self.repeats = 0
         self.refused_joins = 0
         """Joins that were told to try again later."""
-        self.reconnects = 0
-        """After a ``move`` or a close with 1012."""
+        self.turned_away = 0
+        """Joins refused for good, and sockets that would not open; they are errors, too."""
+        self.hops: Counter[str] = Counter()
+        """Reconnects after a ``move`` or a close with 1012, by bot."""
+        self.join_waits: Counter[int] = Counter()
+        """Joins by their milliseconds from the wish to ``joined``: reconnects and second tries are
+        in it."""
         self.errors = 0
         self.error_texts: deque[str] = deque(maxlen=ERRORS_KEPT)
         """The last 20 errors."""
@@ -78,9 +119,20 @@ class Ledger:
         """A join was told to try again later."""
         self.refused_joins += not self._closed
 
-    def reconnected(self) -> None:
+    def hopped(self, name: str) -> None:
         """A node left and its client goes on elsewhere."""
-        self.reconnects += not self._closed
+        if not self._closed:
+            self.hops[name] += 1
+
+    def joined(self, waited_seconds: float) -> None:
+        """A seat was granted, so long after it was wished for."""
+        if not self._closed:
+            self.join_waits[math.ceil(1000 * waited_seconds)] += 1
+
+    def turn_away(self, text: str) -> None:
+        """A join refused for good, or a socket that would not open."""
+        self.turned_away += not self._closed
+        self.error(text)
 
     def error(self, text: str) -> None:
         """Anything that should not happen."""
@@ -91,6 +143,35 @@ class Ledger:
     def close(self) -> None:
         """From here on nothing counts."""
         self._closed = True
+
+    def mark(self) -> Mark:
+        """The counts now."""
+        strays = self.gaps + self.disagreements + self.walkovers
+        return Mark(
+            refused=self.refused_joins + self.turned_away,
+            cut=self.cut,
+            lost=self.errors - self.turned_away + strays,
+            repeated=self.repeats,
+            matches=self.matches,
+            errors=self.errors,
+            waits=self.join_waits.copy(),
+            hops=self.hops.copy(),
+        )
+
+    @property
+    def join_wait_max(self) -> float:
+        """The longest wait of any bot from the wish to join to ``joined``, in seconds."""
+        return at_quantile(self.join_waits, 1)
+
+    @property
+    def join_wait_p99(self) -> float:
+        """What 99 of 100 such waits did not exceed, in seconds."""
+        return at_quantile(self.join_waits, 0.99)
+
+    @property
+    def reconnects(self) -> int:
+        """All hops of all bots."""
+        return self.hops.total()
 
     @property
     def unpaired(self) -> int:

@@ -6,9 +6,21 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Status", "counter", "is_ready", "messages_out", "open_admin_client", "status"]
+from rooms.errors import ClusterFailed
+
+__all__ = [
+    "Status",
+    "command",
+    "counter",
+    "is_ready",
+    "links",
+    "messages_out",
+    "open_admin_client",
+    "status",
+]
 
 ANSWER_SECONDS = 1.0
+SENTENCE_MAX = 300
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -46,11 +58,35 @@ async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
         return None
 
 
+async def command(client: httpx.AsyncClient, admin: str, verb: str) -> Status:
+    """``POST /cordon``, ``/uncordon`` or ``/drain``; the node's status after it.
+
+    Raises :class:`ClusterFailed` with the node's own sentence when it refuses.
+    """
+    try:
+        answer = await client.post(f"http://{admin}/{verb}", headers={"X-Lastcall": "1"})
+        if answer.status_code == httpx.codes.OK:
+            return msgspec.json.decode(answer.content, type=Status)
+    except httpx.HTTPError as error:
+        raise ClusterFailed(f"no answer from {admin} ({str(error) or 'too slow'})") from error
+    except msgspec.DecodeError as error:
+        raise ClusterFailed(f"{admin} is no node of ours: {error}") from error
+    raise ClusterFailed(answer.text.strip()[:SENTENCE_MAX] or f"HTTP {answer.status_code}")
+
+
 async def messages_out(client: httpx.AsyncClient, admin: str) -> float | None:
     """How many messages the node has delivered, from ``/metrics``."""
+    return await _metric(client, admin, "lastcall_messages_total", direction="out")
+
+
+async def links(client: httpx.AsyncClient, admin: str) -> float | None:
+    """How many nodes of the other tier are attached to this one, from ``/metrics``."""
+    return await _metric(client, admin, "lastcall_links")
+
+
+async def _metric(client: httpx.AsyncClient, admin: str, name: str, **labels: str) -> float | None:
     try:
-        text = (await client.get(f"http://{admin}/metrics")).text
-        return counter(text, "lastcall_messages_total", direction="out")
+        return counter((await client.get(f"http://{admin}/metrics")).text, name, **labels)
     except (httpx.HTTPError, ValueError):
         return None
 

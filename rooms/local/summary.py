@@ -42,6 +42,8 @@ def _of_bots(ledger: Ledger) -> list[str]:
         f"gaps {ledger.gaps}",
         f"repeats {ledger.repeats}",
         f"disagreements {ledger.disagreements}",
+        f"wait to join p99 {1000 * ledger.join_wait_p99:.0f} ms",
+        f"at most {1000 * ledger.join_wait_max:.0f} ms",
     ]
     rare = {
         "walkovers": ledger.walkovers,

@@ -25,6 +25,7 @@ class NodeLine(msgspec.Struct, frozen=True):
     """One node, as it is shown."""
 
     name: str
+    version: str = ""
     phase: str = "starting"
     rooms: int = 0
     clients: int = 0
@@ -48,7 +49,10 @@ class Screen:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     async def show(self, children: Sequence[Child]) -> None:
-        """Reads the nodes and shows them until cancelled."""
+        """Reads the nodes and shows them until cancelled.
+
+        ``children`` may change meanwhile; one that a roll has replaced is shown until its end.
+        """
         async with open_admin_client() as client:
             if self._console.is_terminal:
                 await self._show_live(children, client)
@@ -73,22 +77,23 @@ class Screen:
         async def read(child: Child) -> None:
             lines[child.name] = await self._read_one(child, client)
 
+        shown = [child for child in children if not (child.retired and child.ended.is_set())]
         async with trio.open_nursery() as nursery:
-            for child in children:
+            for child in shown:
                 nursery.start_soon(read, child)
-        return [lines[child.name] for child in children]
+        return [lines[child.name] for child in shown]
 
     async def _read_one(self, child: Child, client: httpx.AsyncClient) -> NodeLine:
         if child.ended.is_set():
-            return NodeLine(child.name, phase=f"ended ({child.exit_code})")
+            return NodeLine(child.name, child.version, phase=f"ended ({child.exit_code})")
         if child.ready is None:
-            return NodeLine(child.name)
+            return NodeLine(child.name, child.version)
         now = await status(client, child.ready.admin)
         delivered = await messages_out(client, child.ready.admin)
         if now is None:
-            return NodeLine(child.name, phase="no answer")
+            return NodeLine(child.name, child.version, phase="no answer")
         rate = self._rate(child.name, delivered)
-        return NodeLine(child.name, now.phase, now.rooms, now.clients, rate)
+        return NodeLine(child.name, child.version, now.phase, now.rooms, now.clients, rate)
 
     def _rate(self, name: str, delivered: float | None) -> float:
         if delivered is None:
@@ -102,7 +107,7 @@ class Screen:
 def plain_line(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> str:
     """Everything on one line, for a log file."""
     nodes = "  ".join(
-        f"{line.name} {line.phase} rooms={line.rooms} clients={line.clients} "
+        f"{line.name} {line.version} {line.phase} rooms={line.rooms} clients={line.clients} "
         f"msg/s={line.messages_per_second:.0f}"
         for line in lines
     )
@@ -111,10 +116,10 @@ def plain_line(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> str
 
 def _table(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> Table:
     caption = f"{seconds:.0f} s · matches finished {ledger.matches} · errors {ledger.errors}"
-    table = Table("node", "phase", caption=caption, caption_justify="left")
+    table = Table("node", "version", "phase", caption=caption, caption_justify="left")
     for column in ("rooms", "clients", "messages/s"):
         table.add_column(column, justify="right")
     for line in lines:
         counts = (line.rooms, line.clients, round(line.messages_per_second))
-        table.add_row(line.name, line.phase, *map(str, counts))
+        table.add_row(line.name, line.version, line.phase, *map(str, counts))
     return table

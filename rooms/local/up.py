@@ -3,8 +3,10 @@
 ::
 
     start all nodes → ready → bots play → stop asked → bots finish → nodes drain → summary
+                              └─ rolls, one at a time
 
-The first Ctrl-C, SIGTERM or the end of ``seconds`` asks for the stop; a second one cuts.
+The first Ctrl-C, SIGTERM, the end of ``seconds`` or of the roll of ``roll_after`` asks for the
+stop; a second one cuts. All the while the control socket answers ``lastcall roll`` and ``status``.
 """
 
 from __future__ import annotations
@@ -19,10 +21,14 @@ import trio
 from rich.console import Console
 
 from rooms.client.lone_error import lone_error
+from rooms.errors import ClusterFailed
 from rooms.local.bots import Bots
 from rooms.local.child import Child, python
 from rooms.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
+from rooms.local.control import serve_control
+from rooms.local.control_messages import AskRoll, RollReport
 from rooms.local.ledger import Ledger
+from rooms.local.rolls import Rolls
 from rooms.local.summary import exit_code, summary
 from rooms.local.table import Screen
 from rooms.reasons import ExitCode
@@ -30,14 +36,23 @@ from rooms.reasons import ExitCode
 __all__ = ["Up", "up"]
 
 
-async def up(plan: Plan, *, bots: int, seconds: float | None, console: Console) -> ExitCode:
+async def up(
+    plan: Plan,
+    *,
+    bots: int,
+    seconds: float | None,
+    roll_after: float | None = None,
+    console: Console,
+) -> ExitCode:
     """Runs the cluster of ``plan`` until it is told to stop; returns the exit code.
 
+    ``roll_after`` seconds after it is ready, both tiers are rolled once, and then it stops.
     Raises :class:`rooms.errors.UsageError` and :class:`rooms.errors.ClusterFailed` when the
     cluster does not come up. To be called in the main thread: it takes SIGINT and SIGTERM.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        return await Up(plan, bots=bots, seconds=seconds, console=console).run(signals)
+        cluster = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=console)
+        return await cluster.run(signals)
 
 
 class Up:
@@ -49,10 +64,13 @@ class Up:
         *,
         bots: int,
         seconds: float | None,
+        roll_after: float | None = None,
         console: Console,
         start: NodeCommand = python,
     ) -> None:
         self._plan = plan
+        self._roll_after = roll_after
+        self._roll_code = ExitCode.DRAINED
         self._seconds = math.inf if seconds is None else seconds
         self._start = start
         self._began = trio.current_time()
@@ -60,6 +78,7 @@ class Up:
         self._cut = trio.Event()
         self._bots_done = trio.Event()
         self._dead: list[Child] = []
+        self._cluster: LocalCluster | None = None
         self._count = bots
         self._ledger = Ledger(trio.current_time)
         self._screen = Screen(self._ledger, lambda: trio.current_time() - self._began, console)
@@ -83,33 +102,45 @@ class Up:
 
     async def _live(self) -> ExitCode:
         async with self._open_cluster() as cluster:
-            if await _unless(self._stop, cluster.wait_ready):
-                seconds = trio.current_time() - self._began
-                names = ", ".join(child.name for child in cluster.children)
-                self._screen.say(f"{names} are ready after {seconds:.1f} s.")
-                self._screen.say(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-                await self._serve(cluster)
-            else:
-                await self._drain(cluster)
+            self._cluster = cluster
+            rolls = Rolls(cluster, self._ledger, self._count, self._screen.say)
+            async with serve_control(cluster.port, rolls, self._screen.say):
+                await self._serve_or_not(cluster, rolls)
         ledger = self._ledger if self._count else None
         self._screen.say(summary(cluster.children, ledger))
-        code = exit_code(cluster.children, ledger)
-        return ExitCode.CRASHED if self._dead else code
+        codes = {exit_code(cluster.children, ledger), self._roll_code}
+        if self._dead or ExitCode.CRASHED in codes:
+            return ExitCode.CRASHED
+        return max(codes)
 
     def _open_cluster(self) -> AbstractAsyncContextManager[LocalCluster]:
         return open_cluster(self._plan, self._on_death, start=self._start)
 
+    async def _serve_or_not(self, cluster: LocalCluster, rolls: Rolls) -> None:
+        if not await _unless(self._stop, cluster.wait_ready):
+            await self._drain(cluster)
+            return
+        seconds = trio.current_time() - self._began
+        names = ", ".join(child.name for child in cluster.children)
+        self._screen.say(f"{names} are ready after {seconds:.1f} s.")
+        self._screen.say(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        await self._serve(cluster, rolls)
+
     def _on_death(self, child: Child) -> None:
-        self._dead.append(child)
-        self._screen.say(f"{child.how_it_ended()}. Its last words:\n{child.last_words_text()}")
-        nodes = {"api": self._plan.apis, "game": self._plan.games}[child.tier]
-        if nodes == sum(dead.tier == child.tier for dead in self._dead):
+        if child.drained:
+            self._screen.say(f"{child.how_it_ended()}: somebody else told it to drain.")
+        else:
+            self._dead.append(child)
+            self._screen.say(f"{child.how_it_ended()}. Its last words:\n{child.last_words_text()}")
+        if self._cluster is not None and not self._cluster.living(child.tier):
             self._screen.say(f"No {child.tier} node is left: the others are drained.")
             self._stop.set()
 
-    async def _serve(self, cluster: LocalCluster) -> None:
+    async def _serve(self, cluster: LocalCluster, rolls: Rolls) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._screen.show, cluster.children)
+            nursery.start_soon(rolls.run, self._stop)
+            nursery.start_soon(self._roll_once, rolls)
             bots = Bots([cluster.url], self._count, self._ledger, random.Random())  # noqa: S311
             nursery.start_soon(self._play, bots)
             with trio.move_on_after(self._seconds):
@@ -120,6 +151,24 @@ class Up:
             self._ledger.close()
             await self._drain(cluster)
             nursery.cancel_scope.cancel()
+
+    async def _roll_once(self, rolls: Rolls) -> None:
+        """The roll of ``--roll-after``, and the stop after it."""
+        if self._roll_after is None:
+            return
+        await trio.sleep(self._roll_after)
+        if self._stop.is_set():
+            return
+        try:
+            news = rolls.roll(AskRoll())
+        except ClusterFailed as refused:
+            self._screen.say(str(refused))
+            self._roll_code = ExitCode.CRASHED
+        else:
+            async for item in news:
+                if isinstance(item, RollReport):
+                    self._roll_code = item.exit_code
+        self._stop.set()
 
     async def _play(self, bots: Bots) -> None:
         await bots.run()

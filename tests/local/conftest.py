@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,6 +42,8 @@ class House:
         self.leaves = 0
         self.refuse_joins = 0
         self.move_after_matches = False
+        self.hang_up_in_matches = False
+        self.regroup_first = False
 
     async def open_stream(self, _url: str) -> trio.abc.Stream:
         ours, theirs = memory_stream_pair()
@@ -78,6 +81,9 @@ class House:
         if self._waiting is None:
             self.rooms += 1
             self._waiting = Match(f"game-1.r{self.rooms}")
+            if self.regroup_first:
+                before = {"room": f"game-1.b{self.rooms}", "kind": "tictactoe", "you": "p9"}
+                await _send(socket, t="joined", ticket="t", players=[], seq=7, **before)
         match = self._waiting
         match.sockets.append(socket)
         you = match.players[-1]
@@ -92,6 +98,11 @@ class House:
 
     async def _on_cell(self, match: Match, cell: int) -> None:
         if self.fault == "silence":
+            return
+        if self.hang_up_in_matches:
+            for socket in match.sockets:
+                await _send(socket, t="move", after=0)
+                self._nursery.start_soon(_close, socket)
             return
         mark = "XO"[9 - match.board.count("-") & 1]
         assert match.board[cell] == "-"
@@ -148,11 +159,26 @@ name = options["--name"]
 def say(event, **fields):
     print(json.dumps({"event": event, "node": name, **fields}), file=sys.stderr, flush=True)
 
-class Ready(http.server.BaseHTTPRequestHandler):
+phase = "serving"
+
+class Admin(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        ready = behaviour != "never-ready"
-        body = json.dumps({"name": name, "tier": tier, "phase": "serving"}).encode()
-        self.send_response(200 if ready else 503)
+        ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
+        seen = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
+        self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **seen)
+    def do_POST(self):
+        global phase
+        verb = self.path[1:]
+        say("told", verb=verb, guarded=self.headers["X-Lastcall"])
+        phases = {"cordon": "cordoned", "uncordon": "serving", "drain": "draining"}
+        if phases[verb] == phase:
+            self.answer(409, error=f"it is {phase} already")
+            return
+        phase = phases[verb]
+        self.answer(200, name=name, tier=tier, version=options["--version"], phase=phase)
+    def answer(self, code, **fields):
+        body = json.dumps(fields).encode()
+        self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -182,7 +208,7 @@ def hang_on():
     os.read(int(os.environ["LASTCALL_LIFELINE"]), 1)
     os._exit(0)
 threading.Thread(target=hang_on, daemon=True).start()
-admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ready)
+admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Admin)
 port = admin.server_port
 ours = [key for key in os.environ if key.startswith("LASTCALL_")]
 say("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
@@ -190,25 +216,37 @@ say("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{p
 def die_on_demand():
     while not os.path.exists(os.path.join(os.path.dirname(__file__), "die")):
         time.sleep(0.02)
+    if behaviour == "drains-on-demand":
+        stop(signal.SIGTERM, None)
     os._exit(7)
-if behaviour == "dies-on-demand":
+if behaviour in ("dies-on-demand", "drains-on-demand"):
     threading.Thread(target=die_on_demand, daemon=True).start()
 admin.serve_forever()
 """
 
 
 @pytest.fixture
-def fake_nodes(tmp_path: Path) -> Callable[[str], Callable[..., list[str]]]:
+def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
     """``fake_nodes(behaviour)`` is what starts such nodes; ``fake_nodes("x", game="y")`` differs
-    for one tier.
+    for one tier, and ``fake_nodes("x", new="y")`` for the nodes of a later version.
     """
     script = tmp_path / "node.py"
     script.write_text(NODE)
 
-    def start(behaviour: str = "good", **by_tier: str) -> Callable[..., list[str]]:
-        return lambda tier, *options: [
-            *(sys.executable, str(script), by_tier.get(tier, behaviour), tier),
-            *options,
-        ]
+    def start(behaviour: str = "good", new: str = "", **by_tier: str) -> Callable[..., list[str]]:
+        def command(tier: str, *options: str) -> list[str]:
+            later = "+" in options[options.index("--version") + 1]
+            how = new if later and new else by_tier.get(tier, behaviour)
+            return [sys.executable, str(script), how, tier, *options]
+
+        return command
 
     return start
+
+
+@pytest.fixture(autouse=True)
+def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for control sockets of this test's own; their paths must be short."""
+    with TemporaryDirectory(prefix="lc-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder)

@@ -84,3 +84,36 @@ async def test_a_server_that_cannot_be_reached_is_an_error_each_time(autojump_cl
     ledger, _ = await play(Nowhere, bots=1, seconds=5)
     assert 8 <= ledger.errors <= 25
     assert "refused" in ledger.error_texts[0]
+
+
+async def test_a_match_whose_socket_is_closed_under_it_was_cut(house, autojump_clock):
+    house.hang_up_in_matches = True
+    ledger, _ = await play(house, bots=2, seconds=3)
+    assert ledger.cut >= 2
+    assert ledger.errors == 0
+    assert ledger.matches == 0
+
+
+async def test_a_second_joined_before_the_match_is_no_fault(house, autojump_clock):
+    house.regroup_first = True
+    ledger, _ = await play(house, bots=2, seconds=20)
+    assert list(ledger.error_texts) == []
+    assert ledger.clean
+    assert ledger.matches > 0
+
+
+async def test_a_wait_begins_with_the_wish_and_a_refusal_does_not_begin_it_anew(
+    house, autojump_clock
+):
+    house.refuse_joins = 1
+    ledger, _ = await play(house, bots=2, seconds=10)
+    assert 0.2 <= ledger.join_wait_max <= 0.6 + 0.001
+    assert ledger.join_waits.total() >= 2 * ledger.matches
+
+
+async def test_hops_are_counted_by_bot(house, autojump_clock):
+    house.move_after_matches = True
+    ledger, _ = await play(house, bots=2, seconds=20)
+    assert set(ledger.hops) == {"bot-1", "bot-2"}
+    assert abs(ledger.hops["bot-1"] - ledger.hops["bot-2"]) <= 1
+    assert ledger.cut == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rooms.local.ledger import Ledger
+from collections import Counter
+
+from rooms.local.ledger import Ledger, at_quantile
 from rooms.local.referee import Outcome
 
 
@@ -42,8 +44,38 @@ def test_after_the_close_nothing_counts():
     ledger.error("cut")
     ledger.was_cut()
     ledger.refused()
-    ledger.reconnected()
+    ledger.hopped("bot-1")
+    ledger.joined(0.2)
+    ledger.turn_away("no")
     ledger.walked_over()
     assert ledger.clean
     counts = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
     assert (*counts, ledger.walkovers) == (0, 0, 0, 0, 0)
+    assert (ledger.turned_away, ledger.join_wait_max) == (0, 0)
+
+
+def test_a_mark_tells_what_players_noticed_since_another():
+    ledger = Ledger(lambda: 0)
+    ledger.error("before")
+    ledger.hopped("bot-1")
+    ledger.joined(2)
+    before = ledger.mark()
+    ledger.refused()
+    ledger.turn_away("503")
+    ledger.was_cut()
+    ledger.error("lost")
+    ledger.numbered(gaps=1, repeats=2)
+    ledger.walked_over()
+    for name in ("bot-1", "bot-1", "bot-2"):
+        ledger.hopped(name)
+    ledger.joined(0.0301)
+    seen = ledger.mark().since(before)
+    assert (seen.refused, seen.cut, seen.lost, seen.repeated, seen.errors) == (2, 1, 3, 2, 2)
+    assert seen.hops == {"bot-1": 2, "bot-2": 1}
+    assert seen.waits == {31: 1}
+
+
+def test_a_quantile_is_a_wait_that_so_many_did_not_exceed():
+    waits = Counter({10: 98, 20: 1, 700: 1})
+    assert [at_quantile(waits, q) for q in (0.5, 0.98, 0.99, 1)] == [0.01, 0.01, 0.02, 0.7]
+    assert at_quantile(Counter(), 0.99) == 0

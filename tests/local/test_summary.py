@@ -72,6 +72,6 @@ def test_counters_are_summed_over_the_labels_that_are_not_asked_for():
 
 
 def test_the_plain_line_tells_the_same_as_the_table():
-    line = plain_line([NodeLine("api-1", "serving", 2, 4, 31.6)], Ledger(lambda: 0), 12.34)
+    line = plain_line([NodeLine("api-1", "0.1.0", "serving", 2, 4, 31.6)], Ledger(lambda: 0), 12.34)
     assert line.split()[:2] == ["12.3", "s"]
-    assert "api-1 serving rooms=2 clients=4 msg/s=32" in line
+    assert "api-1 0.1.0 serving rooms=2 clients=4 msg/s=32" in line

@@ -20,10 +20,10 @@ PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell
 class Run:
     """One ``up``: its output, and the way to send it a request to stop."""
 
-    def __init__(self, start, *, bots=0, seconds=None, terminal=False):
+    def __init__(self, start, *, bots=0, terminal=False, **when):
         self.shown = StringIO()
         console = Console(file=self.shown, width=200, force_terminal=terminal)
-        self.up = Up(PLAN, bots=bots, seconds=seconds, console=console, start=start)
+        self.up = Up(PLAN, bots=bots, console=console, start=start, **({"seconds": None} | when))
         self.send, self.requests = trio.open_memory_channel(9)
 
     async def to_its_end(self):
@@ -49,7 +49,7 @@ async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):
 
         async def stop_when_shown():
             await run.shows("messages/s")
-            await run.shows("│ game-2 │ serving │")
+            await run.shows("│ game-2 │ 0.1.0   │ serving │")
             await run.send.send(2)
 
         nursery.start_soon(stop_when_shown)
@@ -76,6 +76,61 @@ async def test_a_request_while_it_starts_stops_it(fake_nodes):
     await run.send.send(2)
     assert await run.to_its_end() == ExitCode.DRAINED
     assert "are ready" not in run.shown.getvalue()
+
+
+async def test_a_roll_after_so_many_seconds_is_reported_and_then_it_stops(fake_nodes):
+    run = Run(fake_nodes(), roll_after=0.1)
+    assert await run.to_its_end() == ExitCode.DRAINED
+    shown = run.shown.getvalue()
+    assert "Roll of the game and api nodes to 0.1.0+1:" in shown
+    assert "nothing was cut. Nobody was watching" in shown
+    names = [line.split()[0] for line in shown.splitlines()[-8:]]
+    assert names == [f"{tier}-{n}" for t in ("12", "34") for tier, n in _names(t)]
+    assert "last words" not in shown
+
+
+def _names(numbers):
+    tiers = ("api", "game") if numbers == "12" else ("game", "api")
+    return [(tier, number) for tier in tiers for number in numbers]
+
+
+async def test_the_exit_code_is_the_worst_of_the_roll_and_of_the_rest(fake_nodes):
+    run = Run(fake_nodes(new="crashes"), roll_after=0.1)
+    assert await run.to_its_end() == ExitCode.CRASHED
+    shown = run.shown.getvalue()
+    assert "The roll has stopped: game-3 ended with exit code 1" in shown
+    assert [line.split()[1] for line in shown.splitlines()[-4:]] == ["0"] * 4
+
+
+async def test_a_request_to_stop_in_the_middle_of_a_roll_stops_everything(fake_nodes):
+    run = Run(fake_nodes(new="never-ready"), roll_after=0.1)
+    async with trio.open_nursery() as nursery:
+
+        async def stop():
+            await run.shows("game-3 (0.1.0+1) starts")
+            await run.send.send(2)
+
+        nursery.start_soon(stop)
+        assert await run.to_its_end() == ExitCode.CRASHED
+    shown = run.shown.getvalue()
+    assert "told to stop in the middle of the roll" in shown
+    assert "All nodes drain." in shown
+
+
+async def test_a_node_that_somebody_else_has_drained_is_no_death(fake_nodes, tmp_path):
+    run = Run(fake_nodes(game="drains-on-demand"))
+    async with trio.open_nursery() as nursery:
+
+        async def drain():
+            await run.shows("are ready")
+            (tmp_path / "die").touch()
+
+        nursery.start_soon(drain)
+        assert await run.to_its_end() == ExitCode.DRAINED
+    shown = run.shown.getvalue()
+    assert "game-1 ended with exit code 0: somebody else told it to drain" in shown
+    assert "No game node is left" in shown
+    assert "last words" not in shown
 
 
 async def test_when_a_tier_is_gone_the_rest_is_drained_and_the_code_is_1(fake_nodes, tmp_path):

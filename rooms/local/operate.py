@@ -1,0 +1,130 @@
+"""``lastcall status | cordon | uncordon | drain``: asked of nodes one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+import msgspec
+import trio
+
+from rooms.core.lifecycle import Phase
+from rooms.errors import ClusterFailed, UsageError
+from rooms.local.control import calling
+from rooms.local.control_messages import AskNodes, NodeList
+from rooms.local.readings import Status, command, open_admin_client, status
+from rooms.local.rendezvous import find
+from rooms.local.roll_report import columns
+from rooms.runtime.address import HostPort
+
+__all__ = ["Target", "result_text", "status_json", "status_text", "statuses", "targets", "tell"]
+
+WHY_SHOWN = 10
+DONE = {"cordon": "is cordoned", "uncordon": "takes new work again", "drain": "drains"}
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A node to be asked. ``name`` is its address when it was given by that."""
+
+    name: str
+    admin: str
+
+
+async def local_nodes(port: int | None) -> NodeList:
+    """What ``lastcall up`` on ``port`` (by default the only one) runs now."""
+    async with calling(await find(port), AskNodes()) as call:
+        reply = await call.next()
+    if not isinstance(reply, NodeList):
+        raise ClusterFailed("the local cluster answered another question")
+    return reply
+
+
+async def targets(
+    admins: Sequence[HostPort], names: Sequence[str], port: int | None, *, everybody: bool
+) -> list[Target]:
+    """The nodes that are meant: those at ``admins``, and those of the local cluster in ``names``,
+    or all of them. Raises :class:`UsageError` for a name that is not there.
+    """
+    found = [Target(str(admin), str(admin)) for admin in admins]
+    if not (names or everybody):
+        return found
+    local = {node.name: Target(node.name, node.admin) for node in (await local_nodes(port)).nodes}
+    unknown = [name for name in names if name not in local]
+    if unknown:
+        raise UsageError(
+            f"no node {unknown[0]!r} in the local cluster; there are {', '.join(sorted(local))}"
+        )
+    return found + [local[name] for name in (local if everybody else dict.fromkeys(names))]
+
+
+async def statuses(asked: Sequence[Target]) -> list[Status | None]:
+    """Each node's status, asked at the same time; None for one that does not answer."""
+    answers: dict[int, Status | None] = {}
+    async with open_admin_client() as client, trio.open_nursery() as nursery:
+
+        async def ask(index: int, target: Target) -> None:
+            answers[index] = await status(client, target.admin) if target.admin else None
+
+        for index, target in enumerate(asked):
+            nursery.start_soon(ask, index, target)
+    return [answers[index] for index in range(len(asked))]
+
+
+def status_text(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:
+    """A line for each node, and below one that does not serve, why it is still up."""
+    head = ("node", "version", "phase", "rooms", "clients", "seconds to the cut")
+    rows = [_row(target, now) for target, now in zip(asked, answers, strict=True)]
+    first, *rest = columns([head, *rows])
+    lines = [first]
+    for line, now in zip(rest, answers, strict=True):
+        lines += [line, *(f"    {sentence}" for sentence in _why(now))]
+    return "\n".join(lines)
+
+
+def _why(now: Status | None) -> list[str]:
+    if now is None or now.phase == Phase.SERVING:
+        return []
+    more = len(now.why) - WHY_SHOWN
+    return [*now.why[:WHY_SHOWN], *([f"and {more} more; --json tells all"] if more > 0 else [])]
+
+
+def _row(target: Target, now: Status | None) -> tuple[str, str, str, str, str, str]:
+    if now is None:
+        phase = "no answer" if target.admin else "starting"
+        return (target.name, "-", phase, "-", "-", "-")
+    left = "-" if now.seconds_left is None else f"{now.seconds_left:.1f}"
+    return (now.name, now.version, now.phase, str(now.rooms), str(now.clients), left)
+
+
+async def tell(verb: str, asked: Sequence[Target]) -> list[Status | ClusterFailed]:
+    """Tells each node to do it, one after the other, and says what came of it."""
+    results: list[Status | ClusterFailed] = []
+    async with open_admin_client() as client:
+        for target in asked:
+            results.append(await _tell_one(verb, target, client))  # noqa: PERF401
+    return results
+
+
+async def _tell_one(verb: str, target: Target, client: httpx.AsyncClient) -> Status | ClusterFailed:
+    if not target.admin:
+        return ClusterFailed(f"{target.name} is still starting")
+    try:
+        return await command(client, target.admin, verb)
+    except ClusterFailed as error:
+        return ClusterFailed(f"{target.name}: {error}")
+
+
+def result_text(verb: str, result: Status | ClusterFailed) -> str:
+    """What a node does now that it was told, or why it does not."""
+    if isinstance(result, ClusterFailed):
+        return f"Error: {result}"
+    return f"{result.name} {DONE[verb]}"
+
+
+def status_json(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:
+    """A JSON array with each node's ``/status`` and its admin port; an absent node has no phase."""
+    nodes = [
+        {"admin": target.admin, **(msgspec.to_builtins(now) if now else {"name": target.name})}
+        for target, now in zip(asked, answers, strict=True)
+    ]
+    return msgspec.json.encode(nodes).decode()

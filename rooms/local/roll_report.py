@@ -1,0 +1,84 @@
+"""A roll's report, as it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rooms.local.control_messages import NodeReport, Players, RollReport
+
+__all__ = ["columns", "report_text"]
+
+HEAD = (
+    "node",
+    "version",
+    "exit",
+    "seconds",
+    "rooms finished/regrouped/handed off/cut",
+    "clients moved/finished/cut",
+)
+
+
+def report_text(report: RollReport) -> str:
+    """All of it: a line for each node that was replaced, what the players saw, the verdict."""
+    tiers = "game and api nodes" if report.tier == "all" else f"{report.tier} nodes"
+    head = f"Roll of the {tiers} to {report.version}: {report.seconds:.1f} s"
+    rows = [_row(node) for node in report.nodes]
+    return "\n".join(
+        [
+            head,
+            *(columns([HEAD, *rows]) if rows else ()),
+            f"new nodes: {', '.join(report.started) or 'none'}",
+            *(_of_players(report.players) if report.players else ()),
+            _verdict(report),
+        ]
+    )
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines in which the cells stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(node: NodeReport) -> tuple[str, ...]:
+    code = "drains" if node.exit_code is None else str(node.exit_code)
+    if node.seconds is None:
+        return (node.name, node.version, code, "-", "-", "-")
+    rooms = (node.rooms_finished, node.rooms_regrouped, node.rooms_handed_off, node.rooms_cut)
+    clients = (node.clients_moved, node.clients_finished, node.clients_cut)
+    seconds = f"{node.seconds:.1f}"
+    return (node.name, node.version, code, seconds, _slashed(rooms), _slashed(clients))
+
+
+def _slashed(counts: Sequence[int]) -> str:
+    return "/".join(map(str, counts))
+
+
+def _of_players(players: Players) -> list[str]:
+    noticed = f"refused {players.refused} · cut {players.cut}"
+    waits = [_ms(seconds) for seconds in (players.wait_p50, players.wait_p99, players.wait_max)]
+    return [
+        f"players who noticed: {noticed} · lost {players.lost} · repeated {players.repeated}",
+        f"{players.bots} bots meanwhile: {players.matches} matches, {players.joins} joins",
+        "from the wish to join to the seat: p50 {}, p99 {}, at most {}".format(*waits),
+        f"hops per client: {players.hops_mean:.2f} on average, {players.hops_max} at most",
+        *(f"    {text}" for text in players.troubles),
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms"
+
+
+def _verdict(report: RollReport) -> str:
+    if report.failure is not None:
+        return f"The roll has stopped: {report.failure}"
+    peace = "nothing was cut" if report.exit_code == 0 else "NOT ALL ENDED IN PEACE"
+    if report.players is None:
+        return f"By the nodes' own reports, {peace}. Nobody was watching: there are no bots."
+    if report.players.noticed:
+        return "PLAYERS NOTICED."
+    return f"Nobody noticed; {peace}."
