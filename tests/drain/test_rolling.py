@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 from trio.testing import MockClock
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from rooms.client import Connection, Place
 from rooms.core.lifecycle import Phase
@@ -29,6 +35,13 @@ REST_OF_REQUEST = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+
+
+@asynccontextmanager
+async def websocket_over(stream: trio.abc.Stream) -> AsyncIterator[WebSocketConnection]:
+    async with trio.open_nursery() as nursery:
+        yield await wrap_client_stream(nursery, stream, "api", "/")  # type: ignore[arg-type]
+        nursery.cancel_scope.cancel()
 
 
 async def answer(stream: trio.abc.Stream) -> bytes:
@@ -385,3 +398,90 @@ async def test_a_third_signal_changes_nothing(autojump_clock: MockClock) -> None
         await game.gone.wait()
         game.signal()
         assert game.exit_code == CUT
+
+
+@pytest.mark.parametrize("farewell", [0.0, 0.3, 1.0])
+async def test_a_short_farewell_cuts_nobody_who_could_be_moved_before(
+    farewell: float, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(drain=DrainPolicy(grace_seconds=4, farewell_seconds=farewell))
+        await c.ready(game, api)
+        for _ in range(20):
+            await c.client(api)
+        api.signal()
+        await api.gone.wait()
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert api.counts.clients_moved == 20
+
+
+async def test_a_client_that_asks_for_a_gone_room_again_and_again_does_not_hold_a_drain(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+
+        async def ask() -> None:
+            while True:
+                with contextlib.suppress(JoinRefused):
+                    await client.join(room="game-1.gone")
+                await trio.sleep(0.25)
+
+        c.nursery.start_soon(ask)
+        await trio.sleep(1)
+        start = trio.current_time()
+        game.signal()
+        await game.gone.wait()
+        assert game.exited_at - start <= 0.6
+        assert game.exit_code == CLEAN
+
+
+async def test_inputs_to_the_room_before_do_not_reach_the_one_after_a_regroup(
+    autojump_clock: MockClock,
+) -> None:
+    """They crossed the second joined; so did a ``got`` about the room before."""
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        stream = await api.listener.connect()
+        bob = await c.stack.enter_async_context(websocket_over(stream))
+        await bob.get_message()
+        await bob.send_message('{"t":"join","kind":"tictactoe"}')
+        before = json.loads(await bob.get_message())
+        first.signal()
+        again = json.loads(await bob.get_message())
+        while again["t"] != "joined":
+            again = json.loads(await bob.get_message())
+        assert again["room"] != before["room"]
+        room = before["room"]
+        await bob.send_message(f'{{"t":"got","seq":7,"room":"{room}"}}')
+        for n in (1, 5, 6, 7):
+            await bob.send_message(f'{{"t":"say","n":{n},"d":{{"cell":0}}}}')
+        await trio.sleep(0.1)
+        ann = await (await c.client(api)).join(kind="tictactoe")
+        assert ann.room == again["room"]
+        await bob.send_message('{"t":"got","seq":0}')
+        await bob.send_message('{"t":"say","n":1,"d":{"cell":8}}')
+        boards = [(await ann.__anext__()).data for _ in range(2)]
+        assert [board["board"] for board in boards] == ["---------", "--------X"]
+
+
+async def test_one_client_cannot_open_rooms_without_measure(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        refused = 0
+        for _ in range(100):
+            try:
+                place = await client.join(kind="countdown", new=True)
+                await place.leave()
+            except JoinRefused as refusal:
+                refused += refusal.code == "too_many" and refusal.retry
+        assert refused >= 50
+        assert game.rooms <= 50
+        await trio.sleep(10)
+        assert (await client.join(kind="lounge")).room

@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import MockClock
 
-from rooms.bus.memory import Faults, MemoryBus
+from rooms.bus.base import Probe
+from rooms.bus.memory import Faults, MemoryBus, MemoryCaller
+from rooms.errors import BusExhausted
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import LinkPolicy
 from rooms.runtime.link_api import ApiLink, Loss
@@ -436,3 +439,139 @@ async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_
         assert len(alive.links) == 1
         with trio.fail_after(1):
             await alive.links.wait_confirmed()
+
+
+async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drain(
+    autojump_clock: MockClock,
+) -> None:
+    """A wrong ``--advertise``: requests are answered, and the feed never arrives."""
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.faults.drop = 1.0
+        game.links.push(link.id, told(1))
+        game.verbs.phase = "draining"
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert 3 <= trio.current_time() - start <= 4
+        assert game.verbs.dropped == [link.id]
+        await trio.sleep(1)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+
+
+async def test_a_feed_that_stands_still_while_requests_are_answered_is_reset_after_6_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.faults.drop = 1.0
+        start = trio.current_time()
+        game.links.push(link.id, told(1))
+        await trio.sleep(8)
+        [(at, loss)] = both.heard.losses
+        assert loss is Loss.RESET
+        assert 5.5 <= at - start <= 7
+
+
+async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for_confirmation(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        async with trio.open_nursery() as nursery:
+
+            async def talk() -> None:
+                for seq in itertools.count(1):
+                    link.send(said(seq))
+                    game.links.push(link.id, told(seq))
+                    await trio.sleep(0.001)
+
+            nursery.start_soon(talk)
+            await trio.sleep(0.1)
+            start = trio.current_time()
+            await game.links.wait_confirmed()
+            assert trio.current_time() - start <= POLICY.heartbeat_seconds
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_is_known_by_two_addresses_is_attached_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        alias = nodes.Attach(
+            wire=1,
+            link=LinkId(5),
+            attempt=99,
+            api=NodeName("api-1"),
+            incarnation=Incarnation(77),
+            feed=FEED,
+        )
+        reply = nodes.decode_reply(await both.bus.caller(GAME).call(nodes.encode(alias)))
+        assert isinstance(reply, nodes.Twice)
+        link.send(said(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert both.heard.losses == []
+
+
+async def test_an_item_over_the_transports_limit_costs_its_link_and_not_the_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        huge = nodes.Message(room=ROOM, epoch=0, seq=1, body=b"x" * (5 << 20))
+        game.links.push(link.id, huge)
+        await settle(3)
+        assert game.verbs.dropped == [link.id]
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        again = await both.link()
+        game.links.push(again.id, told(1))
+        await settle()
+        assert both.heard.seqs[again.id] == [1]
+
+
+class PoorBus(MemoryBus):
+    """A bus of a process that has no descriptors left, for a while."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.poor = True
+
+    def caller(self, address: str) -> MemoryCaller:
+        if self.poor:
+            raise BusExhausted("cannot make one more socket: out of files")
+        return self._bus.caller(address)
+
+    async def probe(self, address: str, timeout_seconds: float) -> Probe:
+        return await self._bus.probe(address, timeout_seconds)
+
+
+async def test_a_process_without_descriptors_tries_again_and_does_not_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.peer._bus = poor = PoorBus(both.peer._bus)
+        both.start_game(1)
+        await trio.sleep(5)
+        assert both.heard.up == []
+        poor.poor = False
+        await settle(1.5)
+        assert len(both.heard.up) == 1
+
+
+async def test_nobody_is_dialled_at_an_address_where_nobody_listens(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.peer._bus = PoorBus(both.peer._bus)  # would tell of each dial
+        await trio.sleep(5)
+        start = trio.current_time()
+        both.peer._bus.poor = False
+        both.start_game(1)
+        await both.link()
+        assert trio.current_time() - start <= 1.2
