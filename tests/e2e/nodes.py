@@ -216,9 +216,9 @@ class Nodes:
         usual = () if "--listen" in options else ("--listen", ANY_PORT)
         return self.start("api", *usual, "--feed", ANY_URL, "--games", games, *options, **more)
 
-    def run(self, name: str, *command: str, pass_fds: Sequence[int] = ()) -> Process:
-        """A process that is no node."""
-        process = Process(name, command, self.folder, pass_fds=pass_fds)
+    def run(self, name: str, *command: str, **more: Any) -> Process:
+        """A process that is no node; ``more`` as for :meth:`start`."""
+        process = Process(name, command, self.folder, **more)
         self.processes.append(process)
         return process
 
