@@ -209,6 +209,9 @@ class Session:
             self.error(ErrorCode.ALREADY_IN_A_ROOM, "leave your room before you join another")
         elif self.leaving:
             self.move_now()
+        elif len(bytes(request.options)) > self._policy.options_bytes:
+            limit = self._policy.options_bytes
+            self.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many joins; wait a second before the next")
         else:

@@ -93,6 +93,7 @@ class GameNode:
         verbs = GameVerbs(self.host, lambda: self._drain.phase, lambda: self._drain.seconds_left)
         self._links = GameLinks(self._bus, responder, self._me, verbs, self._link_policy)
         services.start_soon(self._links.run)
+        services.start_soon(self.host.watch)
         await trio.lowlevel.checkpoint()
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:

@@ -27,6 +27,8 @@ from rooms.ids import KindName, PlayerId, RoomId
 __all__ = ["Away", "Back", "Desk", "Draining", "Event", "Joined", "Kind", "Left", "Room", "Said"]
 __all__ += ["room"]
 
+SEATS_MAX = 10_000
+
 
 class Joined(msgspec.Struct, frozen=True):
     """A player has taken a seat."""
@@ -109,7 +111,11 @@ class Room:
         self.options = options
         """What the first player's ``join`` asked for, decoded as the kind's ``options``."""
         self.nursery = nursery
-        """For the room's timers and bots; they end with the room."""
+        """For the room's timers and bots; they end with the room.
+
+        Cancelling its ``cancel_scope`` ends the room as finished, as a return would: the result
+        is what the author's function still returns while it is being cancelled, or None.
+        """
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
@@ -164,7 +170,7 @@ RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A named room type: an author's function and what it asks for."""
+    """A named room type: an author's function and what it asks for; see :func:`room`."""
 
     name: KindName
     function: RoomFunction
@@ -186,10 +192,14 @@ def room(
 
     ``seats`` bounds its players, ``starts`` is how many make it a started match, ``inputs`` and
     ``options`` are types that msgspec can decode: what does not fit is refused before the room
-    sees it. Raises :class:`rooms.errors.BadRooms` for numbers that make no sense.
+    sees it. With ``inputs=None`` the players have nothing to say, and every input is refused: a
+    room that reads no events must ask for that. Raises :class:`rooms.errors.BadRooms` for numbers
+    that make no sense.
     """
     if not name or len(name) > 128:
         raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
+    if not 1 <= seats <= SEATS_MAX:
+        raise BadRooms(f"kind {name!r}: a room has 1 to {SEATS_MAX} seats; got {seats}")
     if not 1 <= starts <= seats:
         raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
 

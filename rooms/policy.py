@@ -103,6 +103,7 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     held_seconds: float = 5.0
     burst_frames: int = 4_000
     frames_per_second: float = 2_000.0
+    options_bytes: int = 4 * KIB
     burst_joins: int = 30
     joins_per_second: float = 5.0
     max_clients: int = 50_000

@@ -1,4 +1,4 @@
-"""A countdown: options, and time. It reads no events, and needs not."""
+"""A countdown: options, and time. It reads no events, so it asks for no inputs."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from rooms.ids import LinkId, PlayerId
 from rooms.reasons import ErrorCode
 
-__all__ = ["Roster", "Seat", "Verdict"]
+__all__ = ["Roster", "Seat", "Verdict", "parties"]
 
 
 class Verdict(enum.Enum):
@@ -57,10 +58,11 @@ class Seat:
 class Roster:
     """The seats of one room, in the order of joining."""
 
-    __slots__ = ("_links", "_seats", "locked", "seats_max")
+    __slots__ = ("_by_key", "_links", "_seats", "locked", "seats_max")
 
     def __init__(self, seats_max: int) -> None:
         self._seats: dict[PlayerId, Seat] = {}
+        self._by_key: dict[str, Seat] = {}
         self._links: dict[LinkId, int] = {}
         self.seats_max = seats_max
         self.locked = False
@@ -94,16 +96,23 @@ class Roster:
 
     def find_key(self, key: str) -> Seat | None:
         """The seat that was taken with the client's ``key``; None for an empty one."""
-        return next((seat for seat in self if key and seat.key == key), None)
+        return self._by_key.get(key)
 
     def of_link(self, link: LinkId) -> list[Seat]:
         """The seats of those who sit here by way of ``link``."""
         return [seat for seat in self if seat.link == link] if link in self._links else []
 
+    def listed(self, seat: Seat, limit: int) -> list[Seat]:
+        """At most ``limit`` seats, the first to join; ``seat`` is one of them all the same."""
+        first = list(islice(self, limit))
+        return first if seat in first else [*first[:-1], seat]
+
     def take(self, seat: Seat) -> ErrorCode | None:
         """Gives ``seat`` to a new player; or changes nothing and returns :attr:`refusal`."""
         if (refusal := self.refusal) is None:
             self._seats[seat.player] = seat
+            if seat.key:
+                self._by_key[seat.key] = seat
             self._count(seat.link, +1)
         return refusal
 
@@ -120,12 +129,14 @@ class Roster:
         """Frees the seat and returns what it was; None if there is no such player."""
         seat = self._seats.pop(player, None)
         if seat is not None:
+            self._by_key.pop(seat.key, None)
             self._count(seat.link, -1)
         return seat
 
     def clear(self) -> None:
         """Frees every seat."""
         self._seats.clear()
+        self._by_key.clear()
         self._links.clear()
 
     def accept(self, player: PlayerId, session: int, n: int) -> Verdict:
@@ -153,12 +164,21 @@ class Roster:
         seat.held = True
         seat.called = False
 
-    def wanted(self) -> list[tuple[Seat, int]]:
-        """Who is to be called now that there is room, and from which input on; each once."""
-        waiting = [seat for seat in self if seat.held and not seat.called]
+    def wanted(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
+        """Who is to be called now that there is room, and from which input on; each once.
+
+        Given a ``player``, there is room for him alone.
+        """
+        waiting = [s for s in self._of(player) if s.held and not s.called]
         for seat in waiting:
             seat.called = True
         return [(seat, seat.last_n + 1) for seat in waiting]
+
+    def _of(self, player: PlayerId | None) -> Iterable[Seat]:
+        if player is None:
+            return self
+        seat = self._seats.get(player)
+        return () if seat is None else (seat,)
 
     def _count(self, link: LinkId, change: int) -> None:
         count = self._links.get(link, 0) + change
@@ -166,3 +186,21 @@ class Roster:
             self._links[link] = count
         else:
             del self._links[link]
+
+
+def parties(seats: Iterable[Seat], bytes_max: int) -> Iterator[list[Seat]]:
+    """``seats`` in order, in lists whose names and keys hold at most ``bytes_max`` bytes each.
+
+    A seat that alone holds more has a list of its own.
+    """
+    party: list[Seat] = []
+    left = bytes_max
+    for seat in seats:
+        size = len(seat.player) + len(seat.name.encode()) + len(seat.key.encode())
+        if party and size > left:
+            yield party
+            party, left = [], bytes_max
+        party.append(seat)
+        left -= size
+    if party:
+        yield party

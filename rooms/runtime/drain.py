@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 PROGRESS_EVERY_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.25
+WHY_LOGGED = 10
+"""Sentences in one event; ``/status`` has more."""
 REPORT_SECONDS = 0.1
 """Before the end of grace, kept for the report and the exit."""
 
@@ -181,7 +183,7 @@ class Drain:
         async with trio.open_nursery() as doors:
             doors.start_soon(tier.keep_doors_open, work)
             await self._stopping.wait()
-            log.info("drain.started", grace=self.policy.grace_seconds, why=tier.why())
+            log.info("drain.started", grace=self.policy.grace_seconds, why=tier.why()[:WHY_LOGGED])
             lame_duck_until = self._stopped_at + self.policy.lame_duck_seconds
             await self._until(lame_duck_until, trio.sleep_forever)
             doors.cancel_scope.cancel()
@@ -233,7 +235,8 @@ class Drain:
             if gone > tenths or now - said_at >= PROGRESS_EVERY_SECONDS:
                 tenths, said_at = max(gone, tenths), now
                 seconds_left = round(self.seconds_left or 0.0, 1)
-                log.info("drain.progress", left=left, seconds_left=seconds_left, why=tier.why())
+                why = tier.why()[:WHY_LOGGED]
+                log.info("drain.progress", left=left, seconds_left=seconds_left, why=why)
 
     def _report(self, tier: Tier) -> None:
         seconds = trio.current_time() - self._stopped_at

@@ -1,13 +1,15 @@
 """The rooms of one game node: who gets which seat, and how rooms end.
 
-Every method but :meth:`Host.wait_empty` is synchronous, so that what a request carries is applied
-as a whole before any room runs; and nothing that comes from the wire makes one raise.
+Every method but :meth:`Host.wait_empty` and :meth:`Host.watch` is synchronous, so that what a
+request carries is applied as a whole before any room runs; and nothing that comes from the wire
+makes one raise.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from itertools import islice, takewhile
 from typing import Any
 
 import structlog
@@ -26,6 +28,9 @@ from rooms.wire import nodes
 
 __all__ = ["DRAINING", "Host"]
 
+SWEEP_SECONDS = 1.0
+ROOMS_TOLD = 50
+"""In :meth:`Host.why`: enough to act on, where thousands would only hold the loop."""
 DRAINING = "draining"
 """``Refused.code`` that no client sees: the api node asks another game node."""
 
@@ -69,6 +74,8 @@ class Host:
         self._lobby = Lobby(self._kinds)
         self._rooms: dict[RoomId, LiveRoom] = {}
         self._keys: dict[tuple[KindName, str], LiveRoom] = {}
+        self._empty: dict[LiveRoom, float] = {}
+        """Rooms without a player, and since when; the one that is empty for longest first."""
         self._acks: dict[LinkId, dict[tuple[RoomId, PlayerId], int]] = {}
         self._work: trio.Nursery | None = None
         self._opened = 0
@@ -140,13 +147,15 @@ class Host:
         return {name: served.kind.seats for name, served in self._kinds.items()}
 
     def why(self) -> list[str]:
-        """What still keeps the node up: a sentence for each room, the oldest first."""
+        """What keeps the node up: a sentence for each of the oldest rooms, then how many more."""
         now = trio.current_time()
-        return [
+        sentences = [
             f"{room.served.kind.name} {room.id}, {now - room.born:.0f} s old, "
             f"{len(room.roster)} player{'' if len(room.roster) == 1 else 's'}"
-            for room in self._rooms.values()
+            for room in islice(self._rooms.values(), ROOMS_TOLD)
         ]
+        more = len(self._rooms) - len(sentences)
+        return [*sentences, f"and {more} younger rooms"] if more else sentences
 
     def close_doors(self) -> None:
         """From now on only rooms that a join names take players; the rest is ``draining``."""
@@ -176,6 +185,16 @@ class Host:
         while self._rooms:
             await self._emptied.wait()
 
+    async def watch(self) -> None:
+        """Gives up rooms that have had no player for ``empty_seconds``, until cancelled."""
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            self._give_up_empty(trio.current_time() - self.policy.empty_seconds)
+
+    def _give_up_empty(self, since: float) -> None:
+        for room, _ in list(takewhile(lambda item: item[1] <= since, self._empty.items())):
+            room.cancel(EndReason.ABANDONED)
+
     # Joins
 
     def _join(self, link: LinkId, join: nodes.Join) -> None:
@@ -189,11 +208,9 @@ class Host:
 
     def _join_room(self, link: LinkId, join: nodes.Join) -> None:
         room = self._rooms.get(join.room)
-        refusal = ErrorCode.NO_SUCH_ROOM if room is None else room.admit(link, join, self._rng)
+        refusal = ErrorCode.NO_SUCH_ROOM if room is None else self._admit(room, link, join)
         if refusal is not None:
             self._refuse(link, join, refusal, f"room {join.room!r}: {_WHY[refusal]}")
-        elif room is not None and join.key:
-            self._keys[room.served.kind.name, join.key] = room
 
     def _join_kind(self, link: LinkId, join: nodes.Join, served: Served) -> None:
         mine = self._keys.get((join.kind, join.key)) if join.key else None
@@ -213,11 +230,15 @@ class Host:
             self._refuse(link, join, ErrorCode.FULL, f"this node runs {limit} rooms, its limit")
             return
         room = self._open(served, options, join.options) if chosen is None else self._rooms[chosen]
-        room.admit(link, join, self._rng)
-        if join.key:
-            self._keys[join.kind, join.key] = room
+        self._admit(room, link, join)
         if chosen is None:
             self._start(room)
+
+    def _admit(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> ErrorCode | None:
+        refusal = room.admit(link, join, self._rng)
+        if refusal is None and join.key:
+            self._keys[room.served.kind.name, join.key] = room
+        return refusal
 
     def _open(self, served: Served, options: Any, raw: bytes) -> LiveRoom:
         room_id = new_room(self._rng, self._node)
@@ -255,10 +276,14 @@ class Host:
         acks[room.id, seat.player] = seat.last_n
 
     def doors_changed(self, room: LiveRoom) -> None:
-        """Its free seats are others than before."""
+        """Its free seats are others than before, or its players."""
         self._lobby.put(
             room.id, room.served.kind.name, age=room.age, free=room.free, started=room.started
         )
+        if room.roster or room.closed:
+            self._empty.pop(room, None)
+        else:
+            self._empty.setdefault(room, trio.current_time())
         self._on_change()
 
     def freed(self, room: LiveRoom, seat: Seat) -> None:

@@ -1,8 +1,9 @@
 """What waits to be seen by a room: one queue, one reader, bounded.
 
-Inputs are refused when ``limit`` events wait: the sender is held back and called when half of
-them are read. Players' coming and going, and the drain's notice, always fit; so that they cannot
-grow, a player who came and went while the queue was full leaves no trace in it.
+Inputs are refused when ``limit`` events wait, or ``share`` inputs of the same player: the sender
+is held back, and called when half of them are read. Players' coming and going, and the drain's
+notice, always fit; so that they cannot grow, a player who came and went while the queue was full
+leaves no trace in it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 import trio
 
 from rooms.author import Event, Joined, Left, Said
+from rooms.ids import PlayerId
 
 __all__ = ["AT_ONCE", "Inbox"]
 
@@ -23,15 +25,29 @@ AT_ONCE = 64
 class Inbox:
     """The events of one room, in order.
 
-    ``on_room`` is called, by the reader's task, when the queue has fallen to half of ``limit``
-    after having refused an input. Holds at most ``2 * limit + 2 * seats + 1`` events.
+    ``on_room`` is called, by the reader's task, when there is room again: with None when the
+    queue has fallen to half of ``limit`` after having refused an input, with a player when his
+    inputs have fallen to half of ``share``, whether or not one was refused.
+    Holds at most ``2 * limit + 2 * seats + 1`` events.
     """
 
-    __slots__ = ("_limit", "_on_room", "_queue", "_reader", "_refused", "_taken")
+    __slots__ = (
+        "_limit",
+        "_of_player",
+        "_on_room",
+        "_queue",
+        "_reader",
+        "_refused",
+        "_share",
+        "_taken",
+    )
 
-    def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
+    def __init__(self, limit: int, share: int, on_room: Callable[[PlayerId | None], None]) -> None:
         self._limit = limit
+        self._share = share
         self._on_room = on_room
+        self._of_player: dict[PlayerId, int] = {}
+        """How many inputs of each player wait; no zeros."""
         self._queue: deque[Event] = deque()
         self._reader: trio.lowlevel.Task | None = None
         self._refused = False
@@ -40,8 +56,10 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def has_room(self) -> bool:
-        """Whether an input fits. If not, that is a refusal, after which ``on_room`` is owed."""
+    def has_room(self, player: PlayerId) -> bool:
+        """Whether an input of ``player`` fits. If not, ``on_room`` is owed to him."""
+        if self._of_player.get(player, 0) >= self._share:
+            return False
         if len(self._queue) < self._limit:
             return True
         self._refused = True
@@ -49,8 +67,10 @@ class Inbox:
 
     def put(self, event: Said) -> bool:
         """Takes an input; False if it does not fit, which is a refusal too."""
-        if not self.has_room():
+        player = event.player
+        if not self.has_room(player):
             return False
+        self._of_player[player] = self._of_player.get(player, 0) + 1
         self._append(event)
         return True
 
@@ -73,10 +93,21 @@ class Inbox:
         else:
             await self._wait()
         event = queue.popleft()
+        if type(event) is Said:
+            self._read(event.player)
         if self._refused and len(queue) <= self._limit // 2:
             self._refused = False
-            self._on_room()
+            self._on_room(None)
         return event
+
+    def _read(self, player: PlayerId) -> None:
+        left = self._of_player[player] - 1
+        if left:
+            self._of_player[player] = left
+        else:
+            del self._of_player[player]
+        if left == self._share // 2:
+            self._on_room(player)
 
     async def _wait(self) -> None:
         if self._reader is not None:

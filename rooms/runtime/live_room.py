@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from rooms.author import Draining, Event, Joined, Left, Room, Said
-from rooms.core.roster import Roster, Seat, Verdict
+from rooms.core.roster import Roster, Seat, Verdict, parties
 from rooms.errors import BadFrame, MessageTooBig
 from rooms.ids import LinkId, PlayerId, RoomId, new_player, new_secret
 from rooms.policy import RoomPolicy
@@ -27,8 +27,8 @@ __all__ = ["EPOCH", "House", "LiveRoom"]
 
 EPOCH = 0
 """How often a room has moved; rooms do not move yet."""
-PASSING = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
-"""What is not about the room, and must pass through it."""
+PARTY_BYTES = 64 * 1024
+"""How much of names and keys one ``Regroup`` bears: a message between nodes is bounded."""
 
 
 class House(Protocol):
@@ -94,13 +94,16 @@ class LiveRoom:
         """How many rooms were opened before this one."""
         self.born = trio.current_time()
         self.roster = Roster(served.kind.seats)
-        self.inbox = Inbox(house.policy.inbox_events, self._call_the_held)
+        self.inbox = Inbox(
+            house.policy.inbox_events, house.policy.share_events, self._call_the_held
+        )
         self.seq = 0
         self.started = False
         """Whether ``starts`` players have ever sat here together."""
         self.closed = False
         self.cancelled_as = EndReason.CUT
         self.raw_options = raw_options
+        """For those who open the room anew elsewhere; dropped once it has started."""
         self.regrouped = False
         """Whether its players were sent elsewhere, so that its end is nothing to them."""
 
@@ -119,11 +122,13 @@ class LiveRoom:
             self.roster.retake(seat, link)
             self._seated(seat, join.call)
             return None
-        seat = Seat(new_player(rng), link=link, secret=new_secret(rng), name=join.name)
-        seat.key = join.key
+        player, secret = new_player(rng), new_secret(rng)
+        seat = Seat(player, link=link, secret=secret, name=join.name, key=join.key)
         if (refusal := self.roster.take(seat)) is not None:
             return refusal
-        self.started = self.started or len(self.roster) >= self.served.kind.starts
+        if len(self.roster) >= self.served.kind.starts:
+            self.started = True
+            self.raw_options = b""
         self._seated(seat, join.call)
         self.inbox.put_control(Joined(seat.player))
         self._house.doors_changed(self)
@@ -238,14 +243,15 @@ class LiveRoom:
     async def run(self) -> None:
         """Runs the author's function to its end, whatever that is, and tells the players.
 
-        Raises nothing of the author's: only what cancels or interrupts the host's own task.
+        Whatever the author's code raises, ``KeyboardInterrupt`` too, ends this room and no other:
+        only the cancellation of the host's own task passes.
         """
         reason, result = None, b""
         try:
             with self._scope:
                 result = await self._play()
                 reason = EndReason.FINISHED
-        except BaseException as error:  # noqa: BLE001 - SystemExit too ends this room and no other
+        except BaseException as error:  # noqa: BLE001 - no room may end the node
             passing, crash = _parted(error)
             if crash is not None:
                 reason = None if self._scope.cancel_called else EndReason.CRASHED
@@ -256,7 +262,7 @@ class LiveRoom:
             self._end(reason or self.cancelled_as, result)
 
     async def _play(self) -> bytes:
-        kind = self.served.kind
+        kind, result = self.served.kind, None
         async with trio.open_nursery() as nursery:
             room = Room(self, room_id=self.id, kind=kind, options=self._options, nursery=nursery)
             try:
@@ -280,7 +286,7 @@ class LiveRoom:
     # The steps
 
     def _take(self, seat: Seat, say: nodes.Say) -> None:
-        if not self.inbox.has_room():
+        if self.served.hears and not self.inbox.has_room(seat.player):
             self.roster.hold(seat)
             return
         try:
@@ -310,22 +316,22 @@ class LiveRoom:
 
     def _regroup(self) -> None:
         self.regrouped = True
+        kind, options = self.served.kind.name, self.raw_options
         for link in self.roster.links:
-            players = [(seat.player, seat.name, seat.key) for seat in self.roster.of_link(link)]
-            self._house.outbox(
-                link,
-                nodes.Regroup(self.id, EPOCH, self.served.kind.name, players, self.raw_options),
-            )
+            for party in parties(self.roster.of_link(link), PARTY_BYTES):
+                players = [(seat.player, seat.name, seat.key) for seat in party]
+                self._house.outbox(link, nodes.Regroup(self.id, EPOCH, kind, players, options))
         self.cancel(EndReason.ABANDONED)
 
-    def _call_the_held(self) -> None:
-        for seat, n in self.roster.wanted():
+    def _call_the_held(self, player: PlayerId | None) -> None:
+        for seat, n in self.roster.wanted(player):
             self._house.outbox(seat.link, nodes.Wanted(self.id, seat.player, n))
 
     def _out(self, seat: Seat, reason: EndReason) -> None:
         self._house.outbox(seat.link, nodes.Out(self.id, seat.player, reason))
 
     def _seated(self, seat: Seat, call: int) -> None:
+        listed = self.roster.listed(seat, self._house.policy.listed_players)
         seated = nodes.Seated(
             call=call,
             room=self.id,
@@ -335,7 +341,7 @@ class LiveRoom:
             epoch=EPOCH,
             seq=self.seq,
             secret=seat.secret,
-            players=[nodes.Player(other.player, other.name) for other in self.roster],
+            players=[nodes.Player(other.player, other.name) for other in listed],
         )
         self._house.outbox(seat.link, seated)
 
@@ -343,5 +349,5 @@ class LiveRoom:
 def _parted(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
     """What must pass through the room, and what is a crash of it."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split(PASSING)
-    return (error, None) if isinstance(error, PASSING) else (None, error)
+        return error.split(trio.Cancelled)
+    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

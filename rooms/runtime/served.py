@@ -17,33 +17,37 @@ __all__ = ["Served"]
 class Served:
     """One kind. Raises ``TypeError`` for types of inputs or options that msgspec cannot decode."""
 
-    __slots__ = ("_decode_input", "_decode_options", "kind")
+    __slots__ = ("_decode_input", "_decode_options", "hears", "kind")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        self.hears = kind.inputs is not None
+        """Whether its players may say anything at all."""
         self._decode_input: Callable[[bytes], Any] = msgspec.json.Decoder(kind.inputs).decode
         self._decode_options: Callable[[bytes], Any] = msgspec.json.Decoder(kind.options).decode
 
     def read_input(self, body: bytes) -> Any:
         """An input; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
+        if not self.hears:
+            raise BadFrame(ErrorCode.BAD_INPUT, "this kind takes no inputs")
         try:
             return self._decode_input(body)
-        except Exception as error:  # an author's types may raise anything
+        except BaseException as error:  # an author's types may raise anything
             raise _refusal(error) from error
 
     def read_options(self, body: bytes) -> Any:
         """Options; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
         try:
             return self._decode_options(body)
-        except Exception as error:  # an author's types may raise anything
+        except BaseException as error:  # an author's types may raise anything
             raise _refusal(error, "options: ") from error
 
 
-def _refusal(error: Exception, what: str = "") -> BadFrame:
+def _refusal(error: BaseException, what: str = "") -> BadFrame:
     """What the client may read of ``error``: nothing of the author's own code."""
     reason = "not what the kind takes"
     if isinstance(error, msgspec.MsgspecError):
-        reason = str(error)
+        reason = str(error).encode(errors="replace").decode()  # an author's words may be odd
     elif isinstance(error, RecursionError):  # msgspec raises it for deep nesting
         reason = "nested too deeply"
     return BadFrame(ErrorCode.BAD_INPUT, what + reason)

@@ -47,17 +47,21 @@ async def play(
 ) -> AsyncIterator[Table]:
     """A table at which one room of ``kind`` is played; it is opened by the first ``join``.
 
-    What still runs at the end is cut. A crash of the room that the test has not met yet is raised
-    then, if nothing else was.
+    As in a node, a room that nobody has sat in for a minute is given up. What still runs at the
+    end is cut. A crash of the room that the test has not met yet is raised then, if nothing else
+    was.
     """
     failure: Exception | None = None
-    async with trio.open_nursery() as work:
+    async with trio.open_nursery() as services, trio.open_nursery() as work:
         table = Table(kind, {} if options is None else options, policy, work)
+        services.start_soon(table.host.watch)
         try:
             yield table
         except Exception as error:  # noqa: BLE001 - raised below, outside of any group
             failure = error
         table.host.cut()
+        await table.host.wait_empty()
+        services.cancel_scope.cancel()
     if failure is not None:
         raise failure
     table.check()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.roster import Roster, Seat, Verdict
+from rooms.core.roster import Roster, Seat, Verdict, parties
 from rooms.ids import LinkId, PlayerId
 from rooms.reasons import ErrorCode
 
@@ -51,6 +51,41 @@ def test_a_key_finds_its_seat_and_an_empty_key_finds_none() -> None:
     assert roster.find_key("") is None
 
 
+def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_retaken() -> None:
+    roster = Roster(2)
+    roster.take(seat(ANN))
+    bob = seat(BOB, key="k")
+    roster.take(bob)
+    roster.retake(bob, SOUTH)
+    roster.release(ANN)
+    assert roster.find_key("k") is bob
+    roster.release(BOB)
+    assert roster.find_key("k") is None
+
+
+def test_a_list_holds_the_first_to_join_and_the_one_it_is_for() -> None:
+    roster = Roster(9)
+    seats = [seat(PlayerId(f"p{n}")) for n in range(5)]
+    for each in seats:
+        roster.take(each)
+    assert roster.listed(seats[4], 9) == seats
+    assert roster.listed(seats[4], 3) == [seats[0], seats[1], seats[4]]
+    assert roster.listed(seats[1], 3) == seats[:3]
+    assert roster.listed(seats[4], 1) == [seats[4]]
+
+
+@given(st.lists(st.text(max_size=20), max_size=20), st.integers(1, 60))
+def test_parties_hold_every_seat_in_order_and_none_is_over_the_bound(
+    names: list[str], bytes_max: int
+) -> None:
+    seats = [Seat(ANN, link=NORTH, secret="", name=name, key=name) for name in names]
+    found = list(parties(seats, bytes_max))
+    assert [s for party in found for s in party] == seats
+    sizes = [sum(3 + 2 * len(s.name.encode()) for s in party) for party in found]
+    assert all(len(p) == 1 or size <= bytes_max for p, size in zip(found, sizes, strict=True))
+    assert all(found)
+
+
 def test_a_place_that_is_retaken_has_a_raised_session_and_counts_from_1() -> None:
     roster = Roster(1)
     ann = seat(ANN, NORTH, "k")
@@ -95,6 +130,18 @@ def test_a_player_who_is_held_again_is_called_again() -> None:
     roster.hold(ann)
     roster.wanted()
     roster.hold(ann)
+    assert roster.wanted() == [(ann, 1)]
+
+
+def test_one_player_is_called_alone() -> None:
+    roster = Roster(2)
+    ann, bob = seat(ANN), seat(BOB)
+    for each in (ann, bob):
+        roster.take(each)
+        roster.hold(each)
+    assert roster.wanted(BOB) == [(bob, 1)]
+    assert roster.wanted(BOB) == []
+    assert roster.wanted(PlayerId("nobody")) == []
     assert roster.wanted() == [(ann, 1)]
 
 

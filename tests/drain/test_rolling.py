@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
@@ -485,3 +487,38 @@ async def test_one_client_cannot_open_rooms_without_measure(autojump_clock: Mock
         assert game.rooms <= 50
         await trio.sleep(10)
         assert (await client.join(kind="lounge")).room
+
+
+async def test_a_drain_tells_its_progress_every_5_s_and_at_each_tenth(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game(drain=DrainPolicy(grace_seconds=40))
+        api = c.api()
+        await c.ready(game, api)
+        for seconds in range(2, 12):
+            await (await c.client(api)).join(
+                kind="countdown", options={"seconds": seconds}, new=True
+            )
+        start = trio.current_time()
+        with capture_logs() as logs:
+            game.signal()
+            await game.gone.wait()
+        told = [line for line in logs if line["event"] == "drain.progress"]
+        assert [line["left"] for line in told][:9] == list(range(9, 0, -1))
+        assert trio.current_time() - start == pytest.approx(11, abs=0.6)
+
+        last = c.game("game-9", drain=DrainPolicy(grace_seconds=23))
+        other = c.api("api-9")
+        await c.ready(last, other)
+        await (await c.client(other)).join(kind="lounge")
+        with capture_logs() as logs:
+            last.signal()
+            await last.gone.wait()
+        told = [line for line in logs if line["event"] == "drain.progress"]
+        assert [line["seconds_left"] for line in told] == [15, 10, 5]
+        assert told[0]["why"] == [f"lounge {line_room(told[0])}, 5 s old, 1 player"]
+
+
+def line_room(line: MutableMapping[str, Any]) -> str:
+    return str(line["why"][0].split()[1].rstrip(","))

@@ -146,6 +146,14 @@ async def test_a_countdown_takes_its_seconds_from_the_options(autojump_clock: Mo
         assert trio.current_time() - start == 3600
 
 
+async def test_a_countdown_takes_no_inputs() -> None:
+    async with play(countdown) as table:
+        ann = table.join()
+        for said in (None, {}, "wait!"):
+            with pytest.raises(BadFrame, match="takes no inputs"):
+                table.say(ann, said)
+
+
 @pytest.mark.parametrize("seconds", [0, 3601, 1.5, "9"])
 async def test_a_countdown_refuses_seconds_that_make_no_sense(seconds: object) -> None:
     async with play(countdown, options={"seconds": seconds}) as table:

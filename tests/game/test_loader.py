@@ -103,7 +103,9 @@ def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> No
         ("raise SystemExit(5)", r"SystemExit: 5 \(.*wrong\.py:1\)$"),
         ("raise ValueError('two\\nlines')", r"ValueError: two lines \(.*wrong\.py:1\)$"),
         ("raise ValueError", r"ValueError: no message \(.*wrong\.py:1\)$"),
-        ("from rooms import room\nroom('x', seats=0)", r"BadRooms: .*starts.* \(.*wrong\.py:2\)$"),
+        ("from rooms import room\nroom('x', seats=0)", r"BadRooms: .*10000 seats; got 0 \(.*:2\)$"),
+        ("from rooms import room\nroom('x', seats=10_001)", r"BadRooms: .* got 10001 \(.*py:2\)$"),
+        ("from rooms import room\nroom('x', seats=2, starts=3)", r"BadRooms: .*starts.* 3 and 2 "),
     ],
 )
 def test_whatever_is_wrong_in_a_module_becomes_one_line(write: Write, text: str, says: str) -> None:

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import trio
 import trio.lowlevel
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -264,6 +266,139 @@ async def test_seats_are_told_anew_when_they_change() -> None:
         assert house.changes > before
 
 
+@room("hall", seats=10_000, starts=10_000)
+async def hall(table: Room) -> Any:
+    """Many, who wait for more."""
+    await trio.sleep_forever()
+
+
+async def test_of_a_full_hall_a_player_is_told_64_the_first_ones_and_himself() -> None:
+    async with opened(hall) as house:
+        seats = [house.join(hall, name=f"n{n}", key=f"k{n}") for n in range(100)]
+        first = [nodes.Player(seat.player, f"n{n}") for n, seat in enumerate(seats)]
+        assert seats[63].players == first[:64]
+        assert seats[64].players == [*first[:63], first[64]]
+        assert seats[99].players == [*first[:63], first[99]]
+        assert house.join(hall, key="k80").players == [*first[:63], first[80]]
+        assert house.join(hall, key="k7").players == first[:64]
+
+
+async def test_2500_joins_of_one_room_say_little() -> None:
+    async with opened(hall) as house:
+        for _ in range(2500):
+            house.join(hall)
+        assert sum(len(nodes.encode(item)) for _, item in house.sent) < 5 * 2**20
+
+
+async def test_a_rooms_options_are_kept_until_it_has_started() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, options=b'{"pad":1}')
+        [live] = house.host._rooms.values()
+        assert live.raw_options == b'{"pad":1}'
+        house.join(room=ann.room)
+        assert live.raw_options == b""
+
+
+# What comes from the wire
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
+NAMES = st.sampled_from(["", "echo", "typed", "mute"]) | TEXT
+BODIES = st.binary(max_size=30) | st.sampled_from(
+    [b"{}", b'{"cell":1}', b"[" * 100_000, b'"' + b"x" * 300_000 + b'"', b'"end"', b'"crash"']
+)
+NUMBERS = st.integers(0, 3) | st.integers(-(2**63), 2**64 - 1)
+RAW_UP = st.one_of(
+    st.builds(
+        lambda **fields: {"t": "join", **fields},
+        call=NUMBERS,
+        kind=NAMES,
+        room=st.sampled_from([0, 1, 2, ""]) | TEXT,
+        new=st.booleans(),
+        options=BODIES,
+        name=TEXT,
+        key=st.sampled_from(["", "k", "l"]) | TEXT,
+    ),
+    st.builds(
+        lambda **fields: fields,
+        t=st.sampled_from(["say", "leave", "absent", "of a later version"]),
+        room=st.sampled_from([0, 1, 2]) | TEXT,
+        player=st.sampled_from([0, 1, 2]) | TEXT,
+        session=NUMBERS,
+        n=NUMBERS,
+        body=BODIES,
+    ),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(RAW_UP, max_size=30))
+def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, Any]]) -> None:
+    """Rooms and players given as numbers stand for those that there are."""
+
+    async def play() -> None:
+        @room("mute", seats=1, inputs=None)
+        async def mute(table: Room) -> Any:
+            await trio.sleep_forever()
+
+        async with opened(echo, typed, mute) as house:
+            for fields in up:
+                seats = house.all_of(nodes.Seated)
+                for field in ("room", "player"):
+                    if isinstance(number := fields.get(field), int):
+                        fields[field] = getattr(seats[number], field) if number < len(seats) else ""
+                [item] = nodes.decode_up([msgspec.Raw(msgspec.msgpack.encode(fields))])
+                house.host.handle(NORTH, item)
+                await trio.lowlevel.checkpoint()
+            house.host.flush_acks()
+            for _, down in house.sent:
+                nodes.encode(down)
+            assert len(house.host._keys) <= house.host.players
+
+    with capture_logs():
+        trio.run(play)
+
+
+@pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\xff", b"caf\xc3"])
+async def test_a_join_whose_name_is_no_text_is_not_heard(text: bytes) -> None:
+    raw = nodes.encode(nodes.Join(7, echo.name, name="N" * len(text)))
+    [item] = nodes.decode_up([msgspec.Raw(raw.replace(b"N" * len(text), text))])
+    async with opened(echo) as house:
+        house.host.handle(NORTH, item)
+        assert (house.sent, house.host.rooms) == ([], 0)
+
+
+async def test_the_keys_of_those_who_left_are_forgotten_wherever_they_sat() -> None:
+    async with opened(hall) as house:
+        first, second = house.join(hall, new=True), house.join(hall, new=True)
+        seats = [
+            house.join(room=place.room, key=f"k{n}")
+            for n in range(50)
+            for place in ((first, second) if n % 2 else (second, first))
+        ]
+        assert len(house.host._keys) == 50
+        for seat in (first, second, *seats):
+            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
+        assert house.host._keys == {}
+
+
+@pytest.mark.parametrize("error", [KeyError("a secret"), SystemExit(1), ValueError("\ud800")])
+async def test_options_whose_type_raises_anything_refuse_the_join(error: BaseException) -> None:
+    class Picky(msgspec.Struct):
+        def __post_init__(self) -> None:
+            raise error
+
+    @room("picky", seats=1, options=Picky)
+    async def picky(table: Room) -> Any:
+        await trio.sleep_forever()
+
+    async with opened(picky) as house:
+        refused = house.join(picky)
+        assert refused.code == "bad_input"
+        assert "secret" not in refused.message
+        assert nodes.encode(refused)
+        assert house.host.rooms == 0
+
+
 # Talk
 
 
@@ -363,6 +498,23 @@ async def test_what_is_about_nobody_here_is_dropped_in_silence() -> None:
         assert house.sent == before
 
 
+async def test_a_kind_without_inputs_refuses_each_one_and_its_inbox_stays_empty() -> None:
+    @room("mute", seats=2, inputs=None)
+    async def mute(table: Room) -> Any:
+        await trio.sleep_forever()
+
+    async with opened(mute, policy=RoomPolicy(inbox_events=1)) as house:
+        ann = house.join(mute)  # fills the inbox, which nobody reads
+        for n in range(1, 401):
+            house.say(ann, n, None)
+        bad = house.all_of(nodes.BadInput)
+        assert [item.n for item in bad] == list(range(1, 401))
+        assert {(item.code, item.message) for item in bad} == {
+            ("bad_input", "this kind takes no inputs")
+        }
+        assert house.acked() == [(ann.room, ann.player, 400)]
+
+
 @pytest.mark.parametrize("body", [b'{"cell":"x"}', b"{", b"\xff\xff", b"[" * 100_000, b""])
 async def test_a_bad_input_is_told_to_its_sender_and_counts_as_had(body: bytes) -> None:
     async with opened(typed) as house:
@@ -412,6 +564,43 @@ async def test_a_full_inbox_holds_the_player_back_and_calls_him_when_there_is_ro
             await wait_all_tasks_blocked()
         assert house.all_of(nodes.BadInput) == []
         assert house.said() == list(range(1, 10))
+
+
+async def test_a_player_over_his_share_is_held_while_others_are_heard(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(deaf) as house:  # 256 events, of which 64 may be of one player
+        ann, bob = house.join(deaf), house.join(deaf)
+        for n in range(1, 101):
+            house.say(ann, n, ["ann", n])
+        house.say(bob, 1, ["bob", 1])
+        assert house.acked() == [(ann.room, ann.player, 64), (bob.room, bob.player, 1)]
+        await trio.sleep(11)
+        assert house.all_of(nodes.Wanted) == [nodes.Wanted(ann.room, ann.player, 65)]
+        for n in range(65, 101):
+            house.say(ann, n, ["ann", n])
+        await wait_all_tasks_blocked()
+        assert house.all_of(nodes.BadInput) == []
+        said = house.said()
+        assert [n for who, n in said if who == "ann"] == list(range(1, 101))
+        assert said.index(["bob", 1]) == 64
+
+
+async def test_a_player_over_his_share_is_called_when_half_of_it_is_read() -> None:
+    @room("counting", seats=2)
+    async def counting(table: Room) -> Any:
+        async for event in table:
+            if isinstance(event, Said):
+                calls_before_input.append(len(house.all_of(nodes.Wanted)))  # noqa: PERF401
+
+    calls_before_input: list[int] = []
+    async with opened(counting, policy=RoomPolicy(inbox_events=64)) as house:
+        ann = house.join(counting)
+        for n in range(1, 18):  # the share is 16
+            house.say(ann, n, n)
+        await wait_all_tasks_blocked()
+        assert calls_before_input == [0] * 7 + [1] * 9
+        assert house.all_of(nodes.Wanted) == [nodes.Wanted(ann.room, ann.player, 17)]
 
 
 async def test_a_message_over_the_limit_is_the_authors_error_and_is_not_sent() -> None:
@@ -517,6 +706,19 @@ async def exits() -> None:
     raise SystemExit(0)
 
 
+async def is_interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+async def is_interrupted_in_a_bot() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(is_interrupted)
+
+
+async def raises_generator_exit() -> None:
+    raise GeneratorExit
+
+
 async def raises_stop() -> None:
     raise StopAsyncIteration
 
@@ -534,6 +736,9 @@ async def raises_in_a_bot() -> None:
         returns_too_much,
         returns_a_circle,
         exits,
+        is_interrupted,
+        is_interrupted_in_a_bot,
+        raises_generator_exit,
         raises_stop,
         raises_in_a_bot,
     ],
@@ -599,19 +804,75 @@ async def test_who_joins_while_a_room_is_ending_gets_another_one() -> None:
         assert house.ends() == [(ann.room, "finished")]
 
 
-async def test_an_interrupt_from_the_keyboard_passes_through_a_room() -> None:
-    @room("interrupted", seats=1)
-    async def interrupted(table: Room) -> Any:
-        raise KeyboardInterrupt
+async def test_a_room_whose_nursery_is_cancelled_is_finished_without_a_result(
+    autojump_clock: MockClock,
+) -> None:
+    @room("timed", seats=1)
+    async def timed(table: Room) -> Any:
+        async def alarm() -> None:
+            await trio.sleep(3)
+            table.nursery.cancel_scope.cancel()
 
-    async def work() -> None:
-        async with opened(interrupted) as house:
-            house.join(interrupted)
-            await trio.sleep_forever()
+        table.nursery.start_soon(alarm)
+        async for _ in table:
+            pass
 
-    with pytest.raises(BaseExceptionGroup) as caught:
-        await work()
-    assert caught.group_contains(KeyboardInterrupt)
+    async with opened(timed) as house:
+        ann = house.join(timed)
+        with capture_logs() as logs:
+            await house.host.wait_empty()
+        assert trio.current_time() == 3
+        assert house.sent[-1] == (NORTH, nodes.Ended(ann.room, 0, "finished", b"null"))
+        assert logs == []
+
+
+async def test_a_room_that_cancels_its_nursery_and_returns_has_its_result() -> None:
+    @room("last_words", seats=1)
+    async def last_words(table: Room) -> Any:
+        table.nursery.cancel_scope.cancel()
+        return "done"
+
+    async with opened(last_words) as house:
+        ann = house.join(last_words)
+        await house.host.wait_empty()
+        assert house.sent[-1] == (NORTH, nodes.Ended(ann.room, 0, "finished", b'"done"'))
+
+
+async def test_a_cancellation_of_before_that_a_room_raises_again_ends_it_alone() -> None:
+    @room("stale", seats=1)
+    async def stale(table: Room) -> Any:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as cancelled:
+                before = cancelled
+        raise before
+
+    async with opened(stale, echo) as house:
+        ann, bob = house.join(echo), house.join(stale)
+        await wait_all_tasks_blocked()
+        house.say(ann, 1, "still here")
+        await wait_all_tasks_blocked()
+        assert (house.said(), house.ends()) == (["still here"], [(bob.room, "finished")])
+
+
+async def test_a_cut_while_the_nursery_is_cancelled_is_a_cut() -> None:
+    @room("both", seats=1)
+    async def both(table: Room) -> Any:
+        table.nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await may_end.wait()
+        await trio.sleep_forever()
+
+    may_end = trio.Event()
+    async with opened(both) as house:
+        ann = house.join(both)
+        await wait_all_tasks_blocked()
+        house.host.cut()
+        may_end.set()
+        await house.host.wait_empty()
+        assert house.ends() == [(ann.room, "cut")]
 
 
 async def test_rooms_are_cut_when_the_work_itself_is_cancelled() -> None:
@@ -729,6 +990,102 @@ async def test_a_draining_room_whose_last_player_has_gone_is_given_up() -> None:
         house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
         await house.host.wait_empty()
         assert house.host.ends[EndReason.ABANDONED] == 2
+
+
+async def test_a_room_that_is_regrouped_names_its_players_in_items_of_64_kib() -> None:
+    async with opened(hall) as house:
+        options = b'{"pad":"' + b"x" * 1000 + b'"}'
+        seats = [
+            house.join(hall, name="\U0001f600" * 128, key=f"{n:0128}", options=options)
+            for n in range(300)
+        ]
+        far = house.join(hall, link=SOUTH, name="far")
+        house.host.drain(trio.current_time() + 30)
+        north, south = house.all_of(nodes.Regroup, NORTH), house.all_of(nodes.Regroup, SOUTH)
+        assert [who for item in north for who, _, _ in item.players] == [s.player for s in seats]
+        assert len(north) == 3
+        assert max(len(nodes.encode(item)) for item in north) < 70_000
+        assert {item.options for item in (*north, *south)} == {options}
+        assert [item.players for item in south] == [[(far.player, "far", "")]]
+
+
+async def test_a_room_that_stays_empty_for_60_s_is_given_up(autojump_clock: MockClock) -> None:
+    async with opened(hall) as house, trio.open_nursery() as services:
+        services.start_soon(house.host.watch)
+        ann, bob = house.join(hall), house.join(hall, new=True)
+        await trio.sleep(100)
+        assert house.host.rooms == 2
+        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        await trio.sleep(59.5)
+        assert house.host.rooms == 2
+        await trio.sleep(2)
+        assert house.host.ends[EndReason.ABANDONED] == 1
+        assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
+        assert house.join(room=bob.room).room == bob.room
+        services.cancel_scope.cancel()
+
+
+async def test_who_comes_back_in_time_keeps_the_room_and_its_minute_begins_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(hall) as house, trio.open_nursery() as services:
+        services.start_soon(house.host.watch)
+        ann = house.join(hall)
+        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        await trio.sleep(40)
+        again = house.join(room=ann.room)
+        await trio.sleep(100)
+        assert house.host.rooms == 1
+        house.host.handle(NORTH, nodes.Absent(again.room, again.player, again.session))
+        await trio.sleep(59.5)
+        assert house.host.rooms == 1
+        await trio.sleep(2)
+        assert house.host.rooms == 0
+        services.cancel_scope.cancel()
+
+
+async def test_one_player_who_opens_and_leaves_rooms_does_not_hold_all_of_them(
+    autojump_clock: MockClock,
+) -> None:
+    policy = RoomPolicy(max_rooms=50, empty_seconds=5)
+    async with opened(hall, policy=policy) as house, trio.open_nursery() as services:
+        services.start_soon(house.host.watch)
+        for _ in range(50):
+            seat = house.join(hall, new=True)
+            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
+        assert house.join(hall, new=True).code == ErrorCode.FULL
+        await trio.sleep(7)
+        assert house.host.rooms == 0
+        assert house.host._empty == {}
+        assert house.join(hall, new=True).room
+        services.cancel_scope.cancel()
+
+
+async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: MockClock) -> None:
+    @room("winding", seats=1)
+    async def winding(table: Room) -> str:
+        async def wind_down() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(90)
+
+        table.nursery.start_soon(wind_down)
+        async for event in table:
+            if isinstance(event, Left):
+                break
+        return "wound down"
+
+    async with opened(winding) as house, trio.open_nursery() as services:
+        services.start_soon(house.host.watch)
+        ann = house.join(winding)
+        await wait_all_tasks_blocked()
+        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        await house.host.wait_empty()
+        assert trio.current_time() == 90
+        assert house.host.ends[EndReason.FINISHED] == 1
+        services.cancel_scope.cancel()
 
 
 async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finished() -> None:

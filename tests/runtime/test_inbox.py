@@ -19,8 +19,9 @@ def said(n: int, player: PlayerId = ANN) -> Said:
 
 
 def inbox_of(limit: int, calls: list[int] | None = None) -> Inbox:
+    """One that a single player may fill; ``calls`` are counted as they come."""
     noted = [] if calls is None else calls
-    return Inbox(limit, lambda: noted.append(len(noted)))
+    return Inbox(limit, 2 * limit, lambda who: noted.append(len(noted)) if who is None else None)
 
 
 async def test_events_come_in_the_order_in_which_they_were_put() -> None:
@@ -69,6 +70,39 @@ async def test_the_owner_is_told_once_when_a_full_inbox_has_fallen_to_half() -> 
     assert calls == [0]
     await inbox.next()
     assert calls == [0]
+
+
+async def test_a_player_has_a_share_and_the_rest_is_for_others() -> None:
+    inbox = Inbox(8, 2, lambda _: None)
+    assert [inbox.put(said(n)) for n in range(3)] == [True, True, False]
+    assert [inbox.put(said(n, BOB)) for n in range(3)] == [True, True, False]
+    inbox.put_control(Left(ANN))
+    assert [await inbox.next() for _ in range(2)] == [said(0), said(1)]
+    assert inbox.put(said(2))
+    assert not inbox.put(said(2, BOB))
+
+
+async def test_a_player_is_called_alone_when_half_of_his_share_is_read() -> None:
+    calls: list[PlayerId | None] = []
+    inbox = Inbox(100, 4, calls.append)
+    inbox.put_control(Joined(ANN))
+    for n in range(5):
+        inbox.put(said(n))
+        inbox.put(said(n, BOB))
+    called_after = []
+    for _ in range(9):
+        await inbox.next()
+        called_after.append(list(calls))
+    assert called_after == [[], [], [], [ANN], *[[ANN, BOB]] * 5]
+
+
+async def test_nothing_is_kept_of_players_whose_inputs_are_read() -> None:
+    inbox = inbox_of(100)
+    for n in range(50):
+        inbox.put(said(n, PlayerId(f"p{n}")))
+    for _ in range(50):
+        await inbox.next()
+    assert inbox._of_player == {}
 
 
 async def test_an_inbox_that_never_refused_tells_nothing() -> None:

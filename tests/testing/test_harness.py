@@ -79,6 +79,26 @@ async def test_who_is_kicked_is_noted() -> None:
         assert table.outs == {ann: EndReason.KICKED}
 
 
+async def test_a_room_that_nobody_sits_in_is_given_up_as_in_a_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(odd) as table:
+        table.leave(table.join())
+        assert await table.ended() is None
+        assert table.reason is EndReason.ABANDONED
+        assert trio.current_time() == pytest.approx(60, abs=1)
+
+
+async def test_more_than_a_players_share_is_said_again_when_it_fits() -> None:
+    async with play(odd) as table:
+        ann = table.join()
+        for _ in range(300):
+            table.say(ann, 1)
+        await table.messages()
+        table.drain(0)
+        assert await table.ended() == [300, 0]
+
+
 async def test_more_than_the_inbox_holds_is_said_again_when_it_fits() -> None:
     async with play(odd, policy=RoomPolicy(inbox_events=4)) as table:
         ann = table.join()
