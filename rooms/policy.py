@@ -104,8 +104,8 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     burst_frames: int = 4_000
     frames_per_second: float = 2_000.0
     options_bytes: int = 4 * KIB
-    burst_joins: int = 30
-    joins_per_second: float = 5.0
+    burst_joins: int = 100
+    joins_per_second: float = 50.0
     max_clients: int = 50_000
     half_open_share: float = 0.125
 

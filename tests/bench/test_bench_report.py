@@ -64,6 +64,8 @@ def test_the_json_holds_figures_limits_verdicts_and_the_machine(tmp_path: Path) 
         "value": 20.5,
         "unit": "KiB",
         "limit": 20,
+        "least": None,
+        "runs": [],
         "holds": False,
     }
     assert written["machine"].keys() == {"python", "system", "cores"}
