@@ -41,7 +41,7 @@ UnderWay = Counter[tuple[KindName, bool]]
 """Joins that a link has not answered yet: how many of each kind, and of its own room."""
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers a join at once; one that does not has no answer for it."""
-KNOWN_CODES = frozenset(ErrorCode) | {"draining"}
+KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
 
 
 class _Asking:
@@ -276,11 +276,11 @@ class Games:
         if asking is None:
             return
         asking.refused_by.add(link.node.incarnation)
-        elsewhere = {"draining"} | ({"no_such_room"} if asking.request.room else {"full"})
+        elsewhere = {nodes.DRAINING} | ({"no_such_room"} if asking.request.room else {"full"})
         if refusal.code not in KNOWN_CODES:
             log.warning("join.strange_refusal", node=link.node.name, code=refusal.code)
             refusal = nodes.Refused(refusal.call, ErrorCode.BAD_INPUT, refusal.message)
-        if refusal.code != "draining":
+        if refusal.code != nodes.DRAINING:
             asking.last_refusal = refusal
         if refusal.code in elsewhere:
             self._seek(asking, self.known)

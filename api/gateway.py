@@ -113,6 +113,7 @@ class Gateway:
             self._connections -= 1
             if not self._connections:
                 self._emptied.set()
+                self._emptied = trio.Event()
 
     async def _converse(self, outlet: Outlet) -> bool:
         """From the handshake to the end; True if the peer may still be there to part from."""
@@ -265,7 +266,6 @@ class Gateway:
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""
         while self._connections:
-            self._emptied = trio.Event()
             await self._emptied.wait()
 
     def why(self) -> list[str]:

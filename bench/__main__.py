@@ -12,6 +12,7 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.drain import PARTS, DrainSettings, measure_drain
 from bench.latency import LatencySettings, measure_latency
 from bench.memory import MemorySettings, measure_memory
 from bench.report import Report, open_progress, show, write_json
@@ -25,6 +26,7 @@ EXAMPLES = """\b
 Examples:
   python -m bench memory
   python -m bench latency --pairs 200 --json latency.json
+  python -m bench drain --runs 1 --part move
 """
 
 json_option = click.option(
@@ -101,6 +103,59 @@ def latency(json_file: Path | None, **settings: Any) -> None:
     input` is all that a node does for one input: take it, pass it on, ack it, and deliver it.
     """
     _run(lambda progress: measure_latency(LatencySettings(**settings), progress), json_file)
+
+
+@cli.command()
+@click.option(
+    "--runs", type=click.IntRange(1), default=3, show_default=True, help="The medians are shown."
+)
+@click.option(
+    "--connected",
+    type=click.IntRange(2),
+    default=2_000,
+    show_default=True,
+    help="Clients while the signal comes.",
+)
+@click.option(
+    "--idle",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Clients that are moved.",
+)
+@click.option(
+    "--spread",
+    "spread_seconds",
+    type=click.FloatRange(0, 20),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of the moves.",
+)
+@click.option(
+    "--bots",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    help="That play while all is rolled.",
+)
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    default=PARTS,
+    help="Only this one; may be repeated.  [default: all]",
+)
+@json_option
+def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> None:
+    """Nodes that leave: how soon they say so and are gone, and what clients notice.
+
+    `ready`: the signal to the 503, under load. `gone`: the last room's end to the end of the
+    process. `move`: thousands of idle clients leave one api node. `roll`: all nodes of a cluster of
+    2 + 2 are replaced while bots play.
+    """
+    _run(lambda progress: measure_drain(DrainSettings(**settings), parts, progress), json_file)
 
 
 def _run(measure: Measure, json_file: Path | None) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "resident_bytes"]
+import trio
+
+__all__ = ["cpu_seconds", "resident_bytes", "wait_gone"]
 
 KIB = 1024
 _RSS = re.compile(r"^Rss:\s+(\d+) kB$", re.MULTILINE)
@@ -41,3 +44,16 @@ def _read(pid: int, name: str) -> str:
     if not folder.exists():
         raise ProcessLookupError(f"process {pid} has ended, or this system has no /proc")
     return (folder / name).read_text(encoding="ascii", errors="replace")
+
+
+async def wait_gone(pid: int) -> float:
+    """Waits for the end of our child ``pid``; returns when, in the seconds of ``time.monotonic``.
+
+    The kernel tells of it before the child is reaped; call it while the child runs.
+    """
+    descriptor = os.pidfd_open(pid)
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+        return time.monotonic()
+    finally:
+        os.close(descriptor)

@@ -7,9 +7,11 @@ are the servers' and what is measured is theirs.
 from __future__ import annotations
 
 import contextlib
+import gc
 import select
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import trio
@@ -19,7 +21,7 @@ from rooms.errors import LastcallError
 from rooms.ids import PlayerId, RoomId
 from rooms.wire import frames
 
-__all__ = ["Client", "Load", "LoadFailed"]
+__all__ = ["Client", "Load", "LoadFailed", "no_collections"]
 
 HANDSHAKE_SECONDS = 10.0
 JOIN_SECONDS = 10.0
@@ -27,6 +29,11 @@ READ_BYTES = 64 * 1024
 AT_ONCE = 1024
 
 OnMessage = Callable[[frames.Message], None]
+OnEnded = Callable[[frames.Ended], None]
+OnLeave = Callable[["Client"], None]
+
+CLOSE_CODE_BYTES = 2
+LOST = 1006
 
 
 class LoadFailed(LastcallError):
@@ -34,9 +41,24 @@ class LoadFailed(LastcallError):
 
 
 class Client:
-    """One client with a socket, and with a seat once :meth:`join` has returned."""
+    """One client with a socket, and with a seat once :meth:`join` has returned.
 
-    __slots__ = ("_answer", "_answered", "_buffer", "_socket", "on_message", "player", "room")
+    To be moved, or to see its room end, is a failure, unless :attr:`on_close` is set.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_answered",
+        "_buffer",
+        "_socket",
+        "close_code",
+        "move_due",
+        "on_close",
+        "on_ended",
+        "on_message",
+        "player",
+        "room",
+    )
 
     def __init__(self, connected: socket.socket, rest: bytes) -> None:
         self._socket = connected
@@ -45,14 +67,22 @@ class Client:
         self._answered: trio.Event | None = None
         self.on_message: OnMessage | None = None
         """Called with each ``msg`` frame."""
+        self.on_ended: OnEnded | None = None
+        """Called when its room has ended."""
+        self.on_close: OnLeave | None = None
+        """Called once when the server ends the conversation; :attr:`close_code` says how."""
+        self.close_code = 0
+        """What the server closed with; 1006 for a socket that ended without a word."""
+        self.move_due: float | None = None
+        """When the server said that it would close, in the seconds of ``time.monotonic``."""
         self.player = PlayerId("")
         self.room = RoomId("")
 
-    async def join(self, *, kind: str = "", room: str = "") -> None:
+    async def join(self, *, kind: str = "", room: str = "", **options: int) -> None:
         """Takes a seat in a new room of ``kind``, or in ``room``; raises :class:`LoadFailed`."""
         self._answered = trio.Event()
-        asks = {"t": "join", "kind": kind, "new": True} if kind else {"t": "join", "room": room}
-        self.send(frames.encode(asks))
+        new = {"t": "join", "kind": kind, "new": True, "options": options}
+        self.send(frames.encode(new if kind else {"t": "join", "room": room}))
         with trio.move_on_after(JOIN_SECONDS):
             await self._answered.wait()
         answer, self._answer, self._answered = self._answer, None, None
@@ -64,18 +94,21 @@ class Client:
         """Sends a text frame; raises :class:`LoadFailed` when the server does not take it."""
         self._send(masked(TEXT, text))
 
-    def receive(self) -> None:
-        """Takes what has come; raises :class:`LoadFailed` at the end of the socket."""
+    def receive(self) -> bool:
+        """Takes what has come, and says whether more may; raises :class:`LoadFailed`."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return True
         except OSError as error:
-            raise LoadFailed(f"a client lost its socket: {error}") from error
+            self._closed(LOST, str(error))
+            return False
         if not data:
-            raise LoadFailed("the server closed a client's socket")
+            self._closed(LOST, "the socket ended")
+            return False
         self._buffer += data
         self.take()
+        return True
 
     def take(self) -> None:
         """Acts on the frames that are whole."""
@@ -85,17 +118,31 @@ class Client:
             elif opcode == PING:
                 self._send(masked(PONG, payload))
             elif opcode == CLOSE:
-                raise LoadFailed(f"the server closed a client: {payload!r}")
+                code = int.from_bytes(payload[:CLOSE_CODE_BYTES], "big")
+                self._closed(code, payload[CLOSE_CODE_BYTES:].decode(errors="replace"))
+                self._say_close(payload[:CLOSE_CODE_BYTES])  # as browsers do
+
+    def _closed(self, code: int, reason: str) -> None:
+        if self.close_code:
+            return
+        self.close_code = code
+        if self.on_close is None:
+            raise LoadFailed(f"the server closed a client: {code} {reason}")
+        self.on_close(self)
 
     def close(self) -> None:
-        """Says goodbye, and closes."""
-        with contextlib.suppress(OSError):  # it may be gone already
-            self._socket.send(masked(CLOSE, (1000).to_bytes(2, "big")))
+        """Says goodbye, unless the server did, and closes."""
+        if not self.close_code:
+            self._say_close((1000).to_bytes(2, "big"))
         self._socket.close()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._socket.fileno()
+
+    def _say_close(self, code: bytes) -> None:
+        with contextlib.suppress(OSError):  # it may be gone already
+            self._socket.send(masked(CLOSE, code))
 
     def _send(self, frame: bytes) -> None:
         try:
@@ -115,10 +162,25 @@ class Client:
                     raise LoadFailed(f"a client got {frame}")
                 self._answer = frame
                 self._answered.set()
+            case frames.Ended() if self.on_ended is not None:
+                self.on_ended(frame)
+            case frames.Move() if self.on_close is not None:
+                self.move_due = time.monotonic() + frame.after
             case frames.Ended() | frames.Move():
                 raise LoadFailed(f"a client got {frame}")
             case _:
                 pass  # hello, acks, beats and notices
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Collects garbage before, and not inside: a pause of ours would pass for one of the nodes'."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Load:
@@ -140,7 +202,9 @@ class Load:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 for descriptor, _ in self._epoll.poll(0, AT_ONCE):
-                    self._clients[descriptor].receive()
+                    if not self._clients[descriptor].receive():
+                        self._epoll.unregister(descriptor)
+                        self._clients.pop(descriptor).close()
         finally:
             for client in self._clients.values():
                 client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,21 +14,38 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["Figure", "Report", "open_progress", "percentile", "show", "write_json"]
+__all__ = ["Figure", "Report", "medians", "open_progress", "percentile", "show", "write_json"]
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One number with its unit; ``limit`` is the most that it should be, if it has one."""
+    """One number with its unit; it should be at most ``limit`` and at least ``least``, if any.
+
+    ``runs``: what each run found, where there were several; the value is then their median.
+    """
 
     name: str
     value: float
     unit: str
     limit: float | None = None
+    least: float | None = None
+    runs: tuple[float, ...] = ()
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limit is kept; None without one."""
-        return None if self.limit is None else self.value <= self.limit
+        """Whether the limits are kept; None without any."""
+        if self.limit is None and self.least is None:
+            return None
+        enough = self.least is None or self.value >= self.least
+        return enough and (self.limit is None or self.value <= self.limit)
+
+    @property
+    def limits(self) -> str:
+        """The limits, as they are shown."""
+        if self.least is None or self.least == self.limit:
+            return "" if self.limit is None else f"{self.limit:g}"
+        return (
+            f"{self.least:g} or more" if self.limit is None else f"{self.least:g} to {self.limit:g}"
+        )
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -54,6 +72,19 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """The same figures of several runs as one list: medians, each with what every run found.
+
+    A run that has no value for a figure (NaN) leaves it without a median.
+    """
+    merged = []
+    for same in zip(*runs, strict=True):
+        values = tuple(figure.value for figure in same)
+        middle = math.nan if any(map(math.isnan, values)) else statistics.median(values)
+        merged.append(msgspec.structs.replace(same[0], value=middle, runs=values))
+    return merged
+
+
 def show(report: Report, console: Console) -> None:
     """The report as a table."""
     settings = ", ".join(f"{name} {value:g}" for name, value in report.settings.items())
@@ -63,9 +94,12 @@ def show(report: Report, console: Console) -> None:
     table.add_column("unit")
     table.add_column("limit", justify="right")
     table.add_column("holds")
+    if several := any(figure.runs for figure in report.figures):
+        table.add_column("each run", justify="right")
     for figure in report.figures:
-        limit = "" if figure.limit is None else f"{figure.limit:g}"
-        table.add_row(figure.name, _digits(figure.value), figure.unit, limit, _word(figure.holds))
+        row = [figure.name, _digits(figure.value), figure.unit, figure.limits, _word(figure.holds)]
+        runs = [" ".join(map(_digits, figure.runs))] if several else []
+        table.add_row(*row, *runs)
     console.print(table)
 
 

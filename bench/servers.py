@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,18 +29,37 @@ class Servers:
 
     def __init__(self, cluster: LocalCluster) -> None:
         self.url = cluster.url
-        pids = {child.tier: child.pid for child in cluster.children}
-        self.api = pids["api"]
-        self.game = pids["game"]
+        self._nodes = {child.tier: child for child in cluster.children}
+
+    @property
+    def api(self) -> int:
+        """The api node's pid."""
+        return self._nodes["api"].pid
+
+    @property
+    def game(self) -> int:
+        """The game node's pid."""
+        return self._nodes["game"].pid
+
+    def node(self, tier: str) -> Child:
+        """The node of that tier."""
+        return self._nodes[tier]
+
+    def stop(self, tier: str) -> float:
+        """Sends SIGTERM to one node; returns when, in the seconds of ``time.monotonic``."""
+        now = time.monotonic()
+        self._nodes[tier].stop()
+        return now
 
 
 @asynccontextmanager
-async def open_servers() -> AsyncIterator[Servers]:
+async def open_servers(drain: DrainPolicy = DRAIN) -> AsyncIterator[Servers]:
     """Starts both nodes on free ports and waits until they are ready; drains them at the end.
 
-    Raises :class:`ClusterFailed` when one does not come up, or ends before the block does.
+    Raises :class:`ClusterFailed` when one does not come up, or ends before the block does and
+    was not told to.
     """
-    plan = Plan(apis=1, games=1, client=FREE_PORT, admin=FREE_PORT, drain=DRAIN)
+    plan = Plan(apis=1, games=1, client=FREE_PORT, admin=FREE_PORT, drain=drain)
     crashed: list[Child] = []
     body = trio.CancelScope()
     try:

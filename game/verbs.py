@@ -1,7 +1,6 @@
-"""What a game node answers: the verbs of its links, applied to its rooms.
+"""What a game node answers: its host's verbs, and the state that placement sees.
 
-Each item of a request goes to the host in order; nothing here waits, so the reply can go out in
-the same turn.
+Nothing here waits, so that a reply can go out in the turn in which its request came.
 """
 
 from __future__ import annotations

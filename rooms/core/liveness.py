@@ -4,6 +4,8 @@
   after one, at least one whole request is tried before the peer is judged. (In 17 of 50 trials a
   watcher without this rule condemned a healthy peer whose answer lay unread.)
 * Silent for ``silence_seconds``: nothing new goes there. For ``lost_seconds``: it is lost.
+* A feed that stands still while its peer lives is the link's end too: it cannot be dialled, or its
+  transport has died alone (:class:`Standstill`).
 * A refused connection, or another incarnation at the address, is certain, and is not judged here.
 """
 
@@ -13,7 +15,7 @@ import enum
 
 from rooms.policy import LinkPolicy
 
-__all__ = ["Liveness", "Verdict"]
+__all__ = ["Liveness", "Standstill", "Verdict"]
 
 
 class Verdict(enum.Enum):
@@ -53,3 +55,23 @@ class Liveness:
         if now < self._judge_from or silent < self._policy.silence_seconds:
             return Verdict.ALIVE
         return Verdict.LOST if silent >= self._policy.lost_seconds else Verdict.SILENT
+
+
+class Standstill:
+    """How long a stream has stood still although something is to come, in looks of our own loop."""
+
+    __slots__ = ("_at", "seconds")
+
+    def __init__(self) -> None:
+        self._at = 0
+        self.seconds = 0.0
+
+    def look(self, position: int, *, behind: bool, seconds: float) -> None:
+        """``seconds`` after the last look the stream is at ``position``; is more to come?"""
+        stands = behind and position == self._at
+        self.seconds = self.seconds + seconds if stands else 0.0
+        self._at = position
+
+    def crossed(self, limit: float, seconds: float) -> bool:
+        """Whether the last look, ``seconds`` long, was the first over ``limit``."""
+        return self.seconds - seconds < limit <= self.seconds

@@ -26,13 +26,11 @@ from rooms.runtime.live_room import LiveRoom
 from rooms.runtime.served import Served
 from rooms.wire import nodes
 
-__all__ = ["DRAINING", "Host"]
+__all__ = ["Host"]
 
 SWEEP_SECONDS = 1.0
 ROOMS_TOLD = 50
 """In :meth:`Host.why`: enough to act on, where thousands would only hold the loop."""
-DRAINING = "draining"
-"""``Refused.code`` that no client sees: the api node asks another game node."""
 
 
 def log_crash(room: LiveRoom, error: BaseException) -> None:
@@ -217,7 +215,7 @@ class Host:
         if mine is not None and mine.admit(link, join, self._rng) is None:
             return
         if not self.doors_open or self._work is None:
-            self._refuse(link, join, DRAINING, "this node opens no rooms")
+            self._refuse(link, join, nodes.DRAINING, "this node opens no rooms")
             return
         try:
             options = served.read_options(join.options)

@@ -17,7 +17,7 @@ import trio
 from rooms.bus.base import Bus, Caller, Probe
 from rooms.core.feed import FeedReceiver
 from rooms.core.lifecycle import Phase
-from rooms.core.liveness import Liveness, Verdict
+from rooms.core.liveness import Liveness, Standstill, Verdict
 from rooms.core.uplink import Waiting
 from rooms.errors import RemoteProtocolError
 from rooms.ids import LinkId
@@ -28,6 +28,7 @@ __all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
 
 log = structlog.get_logger()
 
+DETACH_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is said again, the same bytes: the other side repeats its reply."""
 
@@ -97,8 +98,7 @@ class ApiLink:
         self._welcome: nodes.Welcome | None = None
         self._up = False
         self.silent = False
-        self._seen_arrived = 0
-        self._stuck_seconds = 0.0
+        self._standstill = Standstill()
         self._state: nodes.NodeState | None = None
 
     @property
@@ -139,6 +139,10 @@ class ApiLink:
             if self._up:
                 log.info("link.down", node=welcome.name, address=self.address, loss=loss)
                 self._sink.link_down(self, loss)
+
+    def reset(self) -> None:
+        """Gives this attach up; the next one begins anew."""
+        self._over(Loss.RESET)
 
     def _over(self, loss: Loss) -> None:
         self._loss = self._loss or loss
@@ -263,13 +267,12 @@ class ApiLink:
 
     def _look_at_feed(self) -> None:
         """A feed that stands still while requests are answered is a link's end, told early."""
-        stuck = self._feed.arrived == self._seen_arrived and self._feed.behind
-        self._stuck_seconds = self._stuck_seconds + self._policy.probe_seconds if stuck else 0.0
-        self._seen_arrived = self._feed.arrived
-        if self._stuck_seconds == self._policy.silence_seconds:
+        policy, feed, standstill = self._policy, self._feed, self._standstill
+        standstill.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
+        if standstill.crossed(policy.silence_seconds, policy.probe_seconds):
             hint = "its feed does not arrive here; is our --advertise or --feed right?"
             log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
-        if self._stuck_seconds >= self._policy.lost_seconds:
+        if standstill.seconds >= policy.lost_seconds:
             self._over(Loss.RESET)
 
     async def _refused(self) -> bool:
@@ -286,7 +289,7 @@ class ApiLink:
 
     async def _detach(self) -> None:
         """Says that we go, if the other side still listens; bounded, since it may not."""
-        with trio.move_on_after(0.5, shield=True):
+        with trio.move_on_after(DETACH_SECONDS, shield=True):
             await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
 
 

@@ -15,7 +15,7 @@ import trio
 from rooms.bus.base import Bus, Publisher, Responder
 from rooms.core.feed import FeedRing
 from rooms.core.lifecycle import Phase
-from rooms.core.liveness import Liveness, Verdict
+from rooms.core.liveness import Liveness, Standstill, Verdict
 from rooms.core.uplink import Requests
 from rooms.core.uplink import Verdict as Number
 from rooms.errors import LastcallError, MessageTooBig, RemoteProtocolError
@@ -69,8 +69,7 @@ class _Link:
         "requests",
         "revision",
         "ring",
-        "seen_confirmed",
-        "stuck_seconds",
+        "standstill",
     )
 
     def __init__(
@@ -86,17 +85,7 @@ class _Link:
         self.liveness = Liveness(policy, now)
         self.revision = -1
         """Of the state that was said last on this feed."""
-        self.seen_confirmed = 0
-        self.stuck_seconds = 0.0
-        """For how long nothing was confirmed although there was something to confirm."""
-
-    def stuck_for(self, seconds: float) -> float:
-        """Counts ``seconds`` more, or begins anew if the feed has moved since."""
-        confirmed = self.ring.confirmed
-        moved = confirmed > self.seen_confirmed or confirmed == self.ring.head
-        self.stuck_seconds = 0.0 if moved else self.stuck_seconds + seconds
-        self.seen_confirmed = confirmed
-        return self.stuck_seconds
+        self.standstill = Standstill()
 
 
 class GameLinks:
@@ -157,7 +146,6 @@ class GameLinks:
         """
         marks = {link.id: link.ring.head for link in self._links.values()}
         while any(link.ring.confirmed < marks.get(link.id, 0) for link in self._links.values()):
-            self._confirmed = trio.Event()
             await self._confirmed.wait()
 
     def _mark(self, link_id: LinkId) -> None:
@@ -215,7 +203,11 @@ class GameLinks:
 
     def _confirm(self, link: _Link, number: int) -> None:
         link.ring.confirm(number)
+        self._say_confirmed()
+
+    def _say_confirmed(self) -> None:
         self._confirmed.set()
+        self._confirmed = trio.Event()
 
     def _attach(self, attach: nodes.Attach) -> nodes.Reply:
         now = trio.current_time()
@@ -254,7 +246,7 @@ class GameLinks:
         self._dirty.discard(link_id)
         link.publisher.close()
         self._verbs.drop_link(link_id)
-        self._confirmed.set()
+        self._say_confirmed()
 
     # feeds
 
@@ -299,7 +291,13 @@ class GameLinks:
                 link.liveness.turned(now)
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
                     self._drop(link.id, "silent")
-                elif link.stuck_for(self._policy.probe_seconds) >= patience:
+                    continue
+                ring = link.ring
+                behind = ring.confirmed < ring.head
+                link.standstill.look(
+                    ring.confirmed, behind=behind, seconds=self._policy.probe_seconds
+                )
+                if link.standstill.seconds >= patience:
                     self._drop(link.id, "its feed does not arrive; is --advertise right there?")
 
 

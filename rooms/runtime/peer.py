@@ -67,7 +67,16 @@ class Feeds:
                     log.warning("feed.unreadable", error=str(error))
                     continue
                 if (link := self._links.get(batch.link)) is not None:
-                    link.on_feed(batch)
+                    self._pass_on(link, batch)
+
+    @staticmethod
+    def _pass_on(link: ApiLink, batch: nodes.FeedBatch) -> None:
+        """A fault of ours with one link's batch costs that link and no other."""
+        try:
+            link.on_feed(batch)
+        except Exception:
+            log.exception("feed.failed", address=link.address)
+            link.reset()
 
 
 class Peer:

@@ -19,6 +19,7 @@ from rooms.errors import RemoteProtocolError
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 
 __all__ = [
+    "DRAINING",
     "WIRE",
     "Absent",
     "Acks",
@@ -147,10 +148,14 @@ class Seated(Item, frozen=True, tag="seated"):
     players: list[Player]
 
 
+DRAINING = "draining"
+"""A code that no client sees: another node is asked."""
+
+
 class Refused(Item, frozen=True, tag="refused"):
     """The join numbered ``call`` has no seat here.
 
-    ``code`` is an error code of the client's list, or ``draining``: then another node is asked.
+    ``code`` is an error code of the client's list, or :data:`DRAINING`.
     """
 
     call: int

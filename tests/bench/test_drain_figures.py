@@ -72,3 +72,4 @@ def test_a_figure_may_be_too_small() -> None:
     ]
     assert Figure("s", 5, "s", 6, least=5).limits == "5 to 6"
     assert Figure("s", 5, "s", least=5).limits == "5 or more"
+    assert Figure("s", 5, "s", 5, least=5).limits == "5"

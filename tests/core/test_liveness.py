@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rooms.core.liveness import Liveness, Verdict
+from rooms.core.liveness import Liveness, Standstill, Verdict
 from rooms.policy import LinkPolicy
 
 POLICY = LinkPolicy()
@@ -49,3 +49,24 @@ def test_after_a_stall_one_whole_request_is_tried_even_if_the_silence_was_nearly
     assert peer.verdict(7.4) is Verdict.ALIVE
     turning(peer, 7.0, 7.5)
     assert peer.verdict(7.5) is not Verdict.ALIVE
+
+
+def test_a_stream_that_moves_or_has_nothing_to_come_does_not_stand_still() -> None:
+    feed = Standstill()
+    for position in range(20):
+        feed.look(position, behind=True, seconds=0.25)
+    assert feed.seconds == 0
+    for _ in range(20):
+        feed.look(19, behind=False, seconds=0.25)
+    assert feed.seconds == 0
+
+
+def test_a_stream_that_stands_still_crosses_a_limit_once_whatever_the_step() -> None:
+    for step in (0.05, 0.1, 0.25, 0.3):
+        feed, crossings = Standstill(), 0
+        for _ in range(200):
+            feed.look(0, behind=True, seconds=step)
+            crossings += feed.crossed(3.0, step)
+        assert crossings == 1
+        feed.look(1, behind=True, seconds=step)
+        assert feed.seconds == 0
