@@ -571,3 +571,16 @@ async def test_closing_the_accept_loop_leaves_its_clients_alone(
     await settle()
     assert len(ours) == 2
     assert house.gateway._connections == 2
+
+
+async def test_of_100_who_are_moved_at_once_each_hears_it_before_his_socket_closes(
+    autojump_clock, house
+) -> None:
+    clients = [await house.client("den") for _ in range(100)]
+    house.gateway.close_doors()
+    await house.gateway.move_all(0)
+    for client in clients:
+        assert (await client.until("move"))["after"] == 0
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.next()
+        assert closed.value.reason.code == 1012
