@@ -4,23 +4,18 @@ from rooms.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
-import random  # noqa: E402
+import random
 
-import click  # noqa: E402
+import click
 
-from api.node import ApiNode  # noqa: E402
-from rooms.bus.nng import NngBus  # noqa: E402
-from rooms.policy import DrainPolicy  # noqa: E402
-from rooms.reasons import ExitCode  # noqa: E402
-from rooms.runtime.command import epilog, run_command  # noqa: E402
-from rooms.runtime.options import (  # noqa: E402
-    ApiOptions,
-    NodeOptions,
-    api_options,
-    drain_options,
-    node_options,
-)
-from rooms.runtime.process import run_node  # noqa: E402
+from api.node import ApiNode
+from api.options import ApiOptions, api_options
+from rooms.bus.nng import NngBus
+from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
+from rooms.runtime.command import epilog, run_command
+from rooms.runtime.options import NodeOptions, drain_options, node_options
+from rooms.runtime.process import run_node
 
 
 @click.command(

@@ -17,8 +17,9 @@ from typing import Protocol
 import structlog
 import trio
 
+from api.sources import GameDns, GameFile, GameSource, GameUrl, parse_game_url
+from rooms.bus.address import HostPort
 from rooms.errors import BadAddress
-from rooms.runtime.address import GameDns, GameFile, GameSource, GameUrl, HostPort, parse_game_url
 
 __all__ = ["Discovery"]
 

@@ -12,16 +12,18 @@ import trio.abc
 from api.door import Door
 from api.games import Games
 from api.gateway import Gateway
+from api.options import ApiOptions
 from api.relay import Relays
+from rooms.bus.address import parse_url
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
 from rooms.core.placement import GameNode
 from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
-from rooms.runtime.address import InheritedSocket, bound_address, open_listeners, parse_url
+from rooms.runtime.address import InheritedSocket
 from rooms.runtime.drain import Counts, Drain
+from rooms.runtime.listening import bound_address, open_listeners
 from rooms.runtime.metrics import Figures
-from rooms.runtime.options import ApiOptions
 from rooms.runtime.peer import ApiIdentity, Feeds
 
 __all__ = ["ApiNode"]

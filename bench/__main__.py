@@ -17,6 +17,7 @@ from bench.latency import LatencySettings, measure_latency
 from bench.memory import MemorySettings, measure_memory
 from bench.report import Report, open_progress, show, write_json
 from rooms.errors import LastcallError, UsageError
+from rooms.lone_error import only
 from rooms.reasons import ExitCode
 from rooms.runtime.command import run_command
 
@@ -186,15 +187,14 @@ def _check_writable(file: Path) -> None:
 
 def _fail(error: BaseException) -> None:
     """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
-    while isinstance(error, BaseExceptionGroup):
-        if error.subgroup(KeyboardInterrupt):
-            raise click.Abort
-        if error.split(LastcallError)[1] is not None:
-            raise error
-        error = error.exceptions[0]
-    if isinstance(error, UsageError):
+    if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
+        raise click.Abort
+    lone = only(error, LastcallError)
+    if lone is None:
         raise error
-    click.echo(f"Error: {error}", err=True)
+    if isinstance(lone, UsageError):
+        raise lone
+    click.echo(f"Error: {lone}", err=True)
     sys.exit(ExitCode.CRASHED)
 
 

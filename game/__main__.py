@@ -4,27 +4,22 @@ from rooms.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
-import random  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
+import random
+import sys
+import time
+from pathlib import Path
 
-import click  # noqa: E402
+import click
 
-from game.loader import load  # noqa: E402
-from game.node import GameNode  # noqa: E402
-from rooms.bus.nng import NngBus  # noqa: E402
-from rooms.policy import DrainPolicy  # noqa: E402
-from rooms.reasons import ExitCode  # noqa: E402
-from rooms.runtime.command import epilog, run_command  # noqa: E402
-from rooms.runtime.options import (  # noqa: E402
-    GameOptions,
-    NodeOptions,
-    drain_options,
-    game_options,
-    node_options,
-)
-from rooms.runtime.process import run_node  # noqa: E402
+from game.loader import load
+from game.node import GameNode
+from game.options import GameOptions, game_options
+from rooms.bus.nng import NngBus
+from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
+from rooms.runtime.command import epilog, run_command
+from rooms.runtime.options import NodeOptions, drain_options, node_options
+from rooms.runtime.process import run_node
 
 
 @click.command(

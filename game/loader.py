@@ -48,6 +48,8 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split()) or "no message"
+        if name.endswith(".py"):
+            reason += f"; a module is named without .py: {name.removesuffix('.py')}"
         raise BadRooms(
             f"cannot import {name!r}: {type(error).__name__}: {reason}{_place(error)}"
         ) from error

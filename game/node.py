@@ -9,12 +9,12 @@ import trio
 
 from game.verbs import GameVerbs
 from rooms.author import Kind
+from rooms.bus.address import HostPort, parse_url
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, RoomPolicy
 from rooms.reasons import EndReason
-from rooms.runtime.address import HostPort, parse_url
 from rooms.runtime.drain import Counts, Drain
 from rooms.runtime.host import Host
 from rooms.runtime.link_game import GameIdentity, GameLinks

@@ -15,6 +15,7 @@ that its clients see. It runs in one task, with one nursery of its own, and need
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -204,6 +205,11 @@ def room(
         raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
 
     def kind(function: RoomFunction) -> Kind:
+        if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
+            raise BadRooms(
+                f"kind {name!r}: {function.__name__} is no async function; "
+                f"it begins with: async def {function.__name__}(table: Room)"
+            )
         return Kind(KindName(name), function, seats, starts, inputs, options)
 
     return kind

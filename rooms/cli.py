@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
+from msgspec.structs import replace
 
+from rooms.bus.address import HostPort, parse_host_port
 from rooms.errors import ClusterFailed, UsageError
 from rooms.local.control_messages import AskRoll, RollTier, parse_version
+from rooms.local.plan import Plan
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
-from rooms.runtime.address import HostPort, parse_host_port
-from rooms.runtime.command import Decorator, Parsed, config_option, epilog, gathered, run_command
+from rooms.runtime.command import (
+    Decorator,
+    Parsed,
+    config_option,
+    epilog,
+    gathered,
+    option,
+    run_command,
+)
 from rooms.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
@@ -24,15 +35,22 @@ def cli() -> None:
 
     Start here with `lastcall up`: a whole cluster on this machine. To run the nodes one by one, see
     `python -m api --help` and `python -m game --help`.
+
+    Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
+    its --config file (port = 8081). Flags win over environment over file.
     """
+
+
+def _plan(port: int, **settings: Any) -> Plan:
+    return Plan(client=HostPort("127.0.0.1", port), **settings)
 
 
 @cli.command(epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"))
 @config_option
 @drain_options
 @gathered(
-    "cluster",
-    dict,
+    "plan",
+    _plan,
     {
         "--apis": {"type": click.IntRange(1, 64), "default": 2, "help": "How many api nodes."},
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "How many game nodes."},
@@ -53,29 +71,25 @@ def cli() -> None:
         },
     },
 )
-@click.option(
+@option(
     "--bots",
     type=click.IntRange(0),
     default=50,
-    show_default=True,
-    envvar="LASTCALL_BOTS",
     help="How many bots play tictactoe on it and check all that they see.",
 )
-@click.option(
+@option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    envvar="LASTCALL_SECONDS",
     help="Stop by itself after so long.  [default: at Ctrl-C]",
 )
-@click.option(
+@option(
     "--roll-after",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    envvar="LASTCALL_ROLL_AFTER",
     help="Roll both tiers once after so long, report, and stop by itself.  [default: never]",
 )
 def up(
-    cluster: dict[str, object],
+    plan: Plan,
     drain: DrainPolicy,
     bots: int,
     seconds: float | None,
@@ -91,13 +105,11 @@ def up(
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
     players with different results. 2: wrong usage.
     """
-    from rich.console import Console  # noqa: PLC0415 - `lastcall --help` need not wait for these
+    from rich.console import Console
 
-    from rooms.local.cluster import Plan  # noqa: PLC0415
-    from rooms.local.up import up as run_up  # noqa: PLC0415
+    from rooms.local.up import up as run_up
 
-    client = HostPort("127.0.0.1", int(str(cluster.pop("port"))))
-    plan = Plan(client=client, drain=drain, **cluster)  # type: ignore[arg-type]
+    plan = replace(plan, drain=drain)
 
     async def run() -> ExitCode:
         return await run_up(
@@ -107,40 +119,37 @@ def up(
     return _run(run)
 
 
-port_option = click.option(
+port_option = option(
     "--port",
     type=click.IntRange(1, 65_535),
-    envvar="LASTCALL_PORT",
     help="Which local cluster: its client port.  [default: the only one, or 8080]",
 )
 
 
-def admin_option(*, many: bool) -> Decorator:
-    """``--admin``: a node by its address; ``many`` may be given."""
-    return click.option(
+def admin_option(into: str, **settings: Any) -> Decorator:
+    """``--admin``: a node by its address."""
+    return option(
         "--admin",
-        "admins" if many else "admin",
-        multiple=many,
+        into,
         type=Parsed("HOST:PORT", parse_host_port),
         metavar="HOST:PORT",
         help="A node by its admin port; no local cluster is needed then.",
+        **settings,
     )
 
 
 @cli.command()
-@click.option(
+@config_option
+@option(
     "--tier",
     type=click.Choice(["game", "api", "all"]),
     default="all",
-    show_default=True,
-    envvar="LASTCALL_TIER",
     help="Which nodes; all: first the game nodes, then the api nodes.",
 )
-@click.option(
+@option(
     "--version",
     type=Parsed("V", parse_version),
     metavar="V",
-    envvar="LASTCALL_VERSION",
     help="What the new nodes say they are.  [default: one up, such as 0.1.0+1]",
 )
 @port_option
@@ -154,10 +163,10 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
     half-way, was refused, or there is no local cluster. 2: wrong usage.
     """
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from rooms.local.rendezvous import find  # noqa: PLC0415
-    from rooms.local.rollview import roll as run_roll  # noqa: PLC0415
+    from rooms.local.rendezvous import find
+    from rooms.local.rollview import roll as run_roll
 
     async def run() -> int:
         return await run_roll(await find(port), AskRoll(tier, version), Console())
@@ -166,15 +175,16 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
 
 
 @cli.command()
-@admin_option(many=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
+@config_option
+@admin_option("admin")
+@option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
 @port_option
 def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
     """Tells how a node is, or each node of the local cluster, and why it is still up.
 
     Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
     """
-    from rooms.local import operate  # noqa: PLC0415
+    from rooms.local import operate
 
     async def run() -> int:
         admins = [] if admin is None else [admin]
@@ -187,12 +197,21 @@ def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
     return _run(run)
 
 
+def _typed(parameter: str) -> bool:
+    """Whether it is from the command line. Who is meant there outranks what is set elsewhere: a
+    node that is named twice would be told twice, and a second ``drain`` cuts.
+    """
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.COMMANDLINE
+
+
 def _verb(verb: str, text: str) -> None:
     """Adds the command ``lastcall VERB``, whose help is ``text``."""
 
     @click.argument("names", nargs=-1, metavar="[NAME]...")
-    @admin_option(many=True)
-    @click.option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
+    @config_option
+    @admin_option("admins", multiple=True)
+    @option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
     @port_option
     def command(
         names: tuple[str, ...],
@@ -200,8 +219,11 @@ def _verb(verb: str, text: str) -> None:
         everybody: bool,
         port: int | None,
     ) -> int:
-        from rooms.local import operate  # noqa: PLC0415
+        from rooms.local import operate
 
+        if names or _typed("admins") or _typed("everybody"):
+            admins = admins if _typed("admins") else ()
+            everybody = _typed("everybody")
         if not (names or admins or everybody):
             raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
 
@@ -226,7 +248,7 @@ _verb("drain", "Tells nodes to drain and end, as SIGTERM does.")
 
 def _run(main: Callable[[], Awaitable[int]]) -> int:
     """Runs ``main`` under trio; a failure is one line on stderr and exit code 1."""
-    import trio  # noqa: PLC0415
+    import trio
 
     try:
         return trio.run(main)

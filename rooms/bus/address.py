@@ -1,48 +1,112 @@
-"""Addresses: ``tcp://HOST:PORT`` (and ``ipc:///PATH``), refused with a sentence."""
+"""Addresses: ``HOST:PORT``, ``tcp://HOST:PORT`` and ``ipc:///PATH``, refused with a sentence.
+
+A host is a name, an IPv4 address, or an IPv6 address in brackets. Every interface is ``0.0.0.0`` or
+``[::]``; nng's ``*`` is left out, since nothing else knows it.
+"""
 
 from __future__ import annotations
 
 import re
+import socket
+from ipaddress import IPv6Address
 
 import msgspec
 
 from rooms.errors import BadAddress
 
-__all__ = ["TcpAddress", "parse_ipc", "parse_tcp"]
+__all__ = ["HostPort", "is_host", "is_wildcard", "parse_host_port", "parse_ipc", "parse_url"]
 
 PORT_MAX = 65_535
 SUN_PATH_BYTES = 108
 """The room for a Unix socket's path, with its final zero (``unix(7)``)."""
-_FORM = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})")
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}")
 
 
-class TcpAddress(msgspec.Struct, frozen=True):
-    """A host, with the brackets of a literal IPv6 address, and a port; 0 asks for a free one."""
+class HostPort(msgspec.Struct, frozen=True):
+    """A TCP address: a name or IP address without brackets, and a port, where 0 is a free one."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        return f"tcp://{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The same as the bus takes it."""
+        return f"tcp://{self}"
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it binds every interface, so that nobody can dial it as it stands."""
+        return is_wildcard(self.host)
+
+    def dialled(self, advertise: str | None, port: int | None = None) -> HostPort:
+        """What others dial to get here: ``advertise`` if given, and the real ``port`` if known."""
+        return HostPort(advertise or self.host, self.port if port is None else port)
 
 
-def parse_tcp(address: str, *, dialled: bool = False) -> TcpAddress:
-    """Takes ``address`` apart; with ``dialled``, port 0 and the host ``*`` are refused too.
+def is_host(text: str) -> bool:
+    """Whether it is a name or an IP address, without brackets."""
+    return _HOST_NAME.fullmatch(text) is not None or _ipv6(text) is not None
 
-    Raises :class:`rooms.errors.BadAddress`, whose message shows the form that is wanted.
+
+def is_wildcard(host: str) -> bool:
+    """Whether ``host`` stands for every interface, however it is spelled: ``::``, ``0.0.0.0``…"""
+    v6 = _ipv6(host)
+    if v6 is not None:
+        return v6.is_unspecified
+    try:
+        return host == "*" or socket.inet_aton(host) == bytes(4)
+    except OSError:
+        return False
+
+
+def parse_host_port(text: str, *, example: str = "127.0.0.1:9001") -> HostPort:
+    """``HOST:PORT``, or ``[IPv6]:PORT``; raises :class:`BadAddress` with ``example``."""
+    return _parse(text, text, example)
+
+
+def parse_url(
+    text: str, *, dialled: bool = False, example: str = "tcp://127.0.0.1:7101"
+) -> HostPort:
+    """``tcp://HOST:PORT``, perhaps with a final slash: where nodes listen to each other.
+
+    With ``dialled``, port 0 is refused too. Raises :class:`BadAddress` with ``example``, also for
+    an IPv6 address with a zone (``fe80::1%eth0``): nng cannot listen there.
     """
-    match = _FORM.fullmatch(address)
-    if match is None or int(match["port"]) > PORT_MAX:
+    if not text.startswith("tcp://"):
+        raise BadAddress(f"{text!r} is no URL: it takes tcp://HOST:PORT, such as {example}")
+    where = _parse(text.removeprefix("tcp://").removesuffix("/"), text, example)
+    if "%" in where.host:
         raise BadAddress(
-            f"{address!r} is not an address of the form tcp://HOST:PORT, "
-            f"such as tcp://127.0.0.1:7101"
+            f"{text!r}: nodes do not reach each other by an address with a zone, {where.host!r}; "
+            f"it takes one without, such as {example}"
         )
-    found = TcpAddress(match["host"], int(match["port"]))
-    if dialled and (found.port == 0 or found.host == "*"):
-        raise BadAddress(
-            f"{address!r} cannot be dialled: it takes one host and its port, tcp://HOST:PORT"
-        )
-    return found
+    if dialled and where.port == 0:
+        raise BadAddress(f"{text!r}: port 0 is none to dial; say the one that is listened at")
+    return where
+
+
+def _parse(text: str, shown: str, example: str) -> HostPort:
+    found = _HOST_PORT.fullmatch(text)
+    if found is None:
+        raise BadAddress(f"{shown!r} is no address: it takes HOST:PORT, such as {example}")
+    host, port = found["v6"] or found["host"], int(found["port"])
+    if not (_ipv6(host) if found["v6"] else _HOST_NAME.fullmatch(host)):
+        raise BadAddress(f"{shown!r}: {host!r} is no host; it takes HOST:PORT, such as {example}")
+    if port > PORT_MAX:
+        raise BadAddress(f"{shown!r}: there is no port {port}; ports end at {PORT_MAX}")
+    return HostPort(host, port)
+
+
+def _ipv6(text: str) -> IPv6Address | None:
+    try:
+        return IPv6Address(text)
+    except ValueError:
+        return None
 
 
 def parse_ipc(address: str) -> str | None:

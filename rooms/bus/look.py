@@ -8,7 +8,7 @@ from socket import AF_UNIX
 
 import trio
 
-from rooms.bus.address import parse_ipc, parse_tcp
+from rooms.bus.address import parse_ipc, parse_url
 from rooms.bus.base import Probe
 
 __all__ = ["look"]
@@ -37,8 +37,8 @@ def _dialler(address: str) -> Callable[[], Awaitable[trio.SocketStream]]:
     path = parse_ipc(address)
     if path is not None:
         return partial(trio.open_unix_socket, path)
-    where = parse_tcp(address, dialled=True)
-    return partial(trio.open_tcp_stream, where.host.strip("[]"), where.port)
+    where = parse_url(address, dialled=True)
+    return partial(trio.open_tcp_stream, where.host, where.port)
 
 
 def _verdict(error: OSError) -> Probe:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from rooms.bus.address import parse_tcp
+from rooms.bus.address import parse_url
 from rooms.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_message
 from rooms.bus.mailbox import Mailbox
 from rooms.bus.net import End, Faults, Net
@@ -80,7 +80,7 @@ class MemoryCaller(End):
     """Asks one address; sends again whenever the responder or the link has changed."""
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
-        super().__init__(net, owner, str(parse_tcp(address, dialled=True)))
+        super().__init__(net, owner, parse_url(address, dialled=True).url)
         self._call: _Call | None = None
         self._wake = trio.Event()
         self._last_due = -math.inf
@@ -148,7 +148,7 @@ class MemoryPublisher(End):
     """Sends to one subscriber's address."""
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
-        super().__init__(net, owner, str(parse_tcp(address, dialled=True)))
+        super().__init__(net, owner, parse_url(address, dialled=True).url)
         self._last_due = -math.inf
 
     def publish(self, message: bytes) -> None:
@@ -240,7 +240,7 @@ class MemoryBus:
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
         """See :meth:`rooms.bus.base.Bus.probe`."""
-        place = str(parse_tcp(address, dialled=True))
+        place = parse_url(address, dialled=True).url
         await trio.lowlevel.checkpoint()
         if self._net.is_silent(self._owner, place):
             await trio.sleep(timeout_seconds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from rooms.bus.address import parse_tcp
+from rooms.bus.address import HostPort, parse_url
 from rooms.errors import AddressInUse
 
 __all__ = ["End", "Faults", "Net"]
@@ -60,11 +60,11 @@ class Net:
 
     def bind(self, end: End, address: str) -> str:
         """Lets ``end`` listen at ``address`` and returns it, with its port where that was 0."""
-        wanted = parse_tcp(address)
-        found = str(wanted)
+        wanted = parse_url(address)
+        found = wanted.url
         if wanted.port == 0:
             # Each number is given once, so that a closed address stays refused.
-            while (found := f"tcp://{wanted.host}:{self._next_port}") in self._bound:
+            while (found := HostPort(wanted.host, self._next_port).url) in self._bound:
                 self._next_port += 1
             self._next_port += 1
         elif found in self._bound:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import pynng
 import trio
 
-from rooms.bus.address import parse_ipc, parse_tcp
+from rooms.bus.address import HostPort, parse_ipc, parse_url
 from rooms.bus.base import (
     BUFFER_MESSAGES,
     MESSAGE_BYTES_MAX,
@@ -264,17 +264,17 @@ def _listen(nng: pynng.Socket, address: str) -> str:
         if parse_ipc(address) is not None:
             nng.listen(address)
             return address
-        where = parse_tcp(address)
-        listener = nng.listen(address)
+        where = parse_url(address)
+        listener = nng.listen(where.url)
         port = where.port or int(str(listener.local_address).rpartition(":")[2])
-        return f"tcp://{where.host}:{port}"
+        return HostPort(where.host, port).url
 
 
 def _dial(nng: pynng.Socket, address: str) -> str:
     """Dials in the background, for ever; closes ``nng`` if the address is none."""
     with _translated(nng, f"cannot dial {address}"):
         if parse_ipc(address) is None:
-            parse_tcp(address, dialled=True)
+            address = parse_url(address, dialled=True).url
         nng.dial(address, block=False)
     return address
 

@@ -10,8 +10,8 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from rooms.client.connection import NO_CLOSE_FRAME, Connection, next_frame
 from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
-from rooms.client.lone_error import lone_error
 from rooms.errors import BadFrame, ConnectFailed, ConnectionLost
+from rooms.lone_error import lone_error
 from rooms.wire import frames
 
 __all__ = ["open_connection"]

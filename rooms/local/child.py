@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,11 +16,13 @@ import trio
 import rooms
 from rooms.reasons import ExitCode
 from rooms.runtime.signals import LIFELINE
+from rooms.wire.reports import DrainFinished
 
-__all__ = ["Child", "DrainFinished", "NodeReady", "python"]
+__all__ = ["Child", "NodeReady", "python"]
 
 LAST_WORDS = 20
 LINE_BYTES_MAX = 64 * 1024
+TROUBLES_TOLD = 20
 KILL_SECONDS = 2.0
 DRAIN_PIPE_SECONDS = 0.5
 
@@ -33,26 +35,19 @@ class NodeReady(msgspec.Struct, frozen=True):
     admin: str
 
 
-class DrainFinished(msgspec.Struct, frozen=True):
-    """The event ``drain.finished``: what became of rooms and clients."""
-
-    rooms_finished: int = 0
-    rooms_regrouped: int = 0
-    rooms_abandoned: int = 0
-    rooms_handed_off: int = 0
-    rooms_cut: int = 0
-    clients_finished: int = 0
-    clients_moved: int = 0
-    clients_cut: int = 0
-    seconds: float = 0.0
-
-
 class _Event(msgspec.Struct, frozen=True):
     event: str
+    level: str = ""
+    logger: str = ""
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether whoever runs the cluster should see it at once."""
+        return self.level in {"error", "critical"} or self.logger == "py.warnings"
 
 
 class Child:
-    """A node's process. It speaks JSON lines on stderr; the last 20 lines are kept.
+    """A node's process. It speaks JSON lines on stderr, its rooms may print; 20 lines are kept.
 
     It runs in a session of its own, since a terminal's Ctrl-C would else be its second signal,
     and hangs on a pipe whose other end closes when we die (``LASTCALL_LIFELINE``).
@@ -88,6 +83,9 @@ class Child:
         self._process: trio.Process | None = None
         self._unsent: list[signal.Signals] = []
         self._told = False
+        self._troubles = 0
+        self.on_trouble: Callable[[str], None] | None = None
+        """Hears of errors, and of what a room prints; the first 20 times."""
 
     async def run(self) -> None:
         """Runs the process to its end. Cancelled, it kills the process and waits for it."""
@@ -113,17 +111,17 @@ class Child:
         return await trio.lowlevel.open_process(
             list(self._command),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             pass_fds=[lifeline, *self._fds],
             start_new_session=True,
             env=_environment(lifeline),
         )
 
     async def _listen_until_the_end(self, process: trio.Process) -> None:
-        assert process.stderr is not None  # noqa: S101 - it was started with a pipe
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, process.stderr)
+            nursery.start_soon(self._read, process.stdout)
             await process.wait()
             # What it said last may still be in the pipe; a grandchild may hold it open for ever.
             nursery.cancel_scope.deadline = trio.current_time() + DRAIN_PIPE_SECONDS
@@ -136,12 +134,12 @@ class Child:
         self.exit_code = process.returncode
         self.became_ready.set()
         self.ended.set()
-        if process.stderr is not None:
-            await trio.aclose_forcefully(process.stderr)
+        if process.stdout is not None:
+            await trio.aclose_forcefully(process.stdout)
 
-    async def _read(self, stderr: trio.abc.ReceiveStream) -> None:
+    async def _read(self, words: trio.abc.ReceiveStream) -> None:
         rest = b""
-        async for chunk in stderr:
+        async for chunk in words:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._on_line(line)
@@ -152,16 +150,28 @@ class Child:
             self._on_line(rest)
 
     def _on_line(self, line: bytes) -> None:
-        self.last_words.append(line[:LINE_BYTES_MAX].decode(errors="replace").rstrip())
+        text = line[:LINE_BYTES_MAX].decode(errors="replace").rstrip()
+        self.last_words.append(text)
         try:
-            match msgspec.json.decode(line, type=_Event).event:
+            event = msgspec.json.decode(line, type=_Event)
+            if event.is_trouble:
+                self._tell(_plain(text))
+            match event.event:
                 case "node.ready":
                     self.ready = msgspec.json.decode(line, type=NodeReady)
                     self.became_ready.set()
                 case "drain.finished":
                     self.finished = msgspec.json.decode(line, type=DrainFinished)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # a traceback, or a line of another form: it is kept as last words
+            self._tell(text)  # a room's print, or a traceback from before the log
+
+    def _tell(self, text: str) -> None:
+        self._troubles += 1
+        if self.on_trouble is None or not text or self._troubles > TROUBLES_TOLD:
+            return
+        self.on_trouble(f"{self.name}: {text}")
+        if self._troubles == TROUBLES_TOLD:
+            self.on_trouble(f"{self.name}: what it says from here on is not shown")
 
     @property
     def pid(self) -> int:
@@ -240,5 +250,6 @@ def _environment(lifeline: int) -> dict[str, str]:
     return {
         **inherited,
         LIFELINE: str(lifeline),
+        "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join([home, path] if path else [home]),
     }

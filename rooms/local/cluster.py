@@ -6,21 +6,20 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-import msgspec
 import trio
 
-from rooms.client.lone_error import lone_error
+from rooms.bus.address import HostPort
 from rooms.errors import ClusterFailed, UsageError
 from rooms.local.child import Child, python
+from rooms.local.plan import PORTS, Plan
 from rooms.local.readings import is_ready, open_admin_client
-from rooms.policy import DrainPolicy
+from rooms.lone_error import lone_error
 from rooms.reasons import ExitCode
-from rooms.runtime.address import HostPort, bound_address, open_listeners
+from rooms.runtime.listening import bound_address, open_listeners
 
 __all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"]
 
@@ -28,33 +27,6 @@ READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
 AFTER_GRACE_SECONDS = 2.0
 """A node ends itself at grace; one that is still there so long after is killed."""
-PORTS = 65_536
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a cluster consists of at its start.
-
-    ``client`` is where clients connect. Node number i answers for its admin at ``admin`` plus i,
-    api nodes first; with port 0 each takes a free one.
-    """
-
-    apis: int = 2
-    games: int = 2
-    client: HostPort = HostPort("127.0.0.1", 8080)
-    admin: HostPort = HostPort("127.0.0.1", 9000)
-    rooms: str = "game.examples"
-    drain: DrainPolicy = DrainPolicy()
-    version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
-
-    def __post_init__(self) -> None:
-        if self.apis < 1 or self.games < 1:
-            raise UsageError("a cluster has one api node and one game node at least")
-        if self.admin.port and self.admin.port + self.apis + self.games > PORTS:
-            raise UsageError(f"--admin {self.admin}: there are no ports for so many nodes from it")
-
-    def admin_of(self, number: int) -> HostPort:
-        """Where node ``number``, from 0, answers for its admin."""
-        return HostPort(self.admin.host, self.admin.port and self.admin.port + number)
 
 
 class LocalCluster:
@@ -83,6 +55,8 @@ class LocalCluster:
         self.port = bound_address(listener).port
         self.children: list[Child] = []
         """All nodes that ever ran, in the order of their start; but not those discarded."""
+        self.on_trouble: Callable[[str], None] = lambda _text: None
+        """Hears of the nodes' errors, and of what rooms print."""
 
     def start_all(self) -> None:
         """Starts the nodes of the plan."""
@@ -108,10 +82,14 @@ class LocalCluster:
         arguments = self._arguments(tier, f"{tier}-{number}", version, admin, descriptor)
         fds = [descriptor] if tier == "api" else []
         child = Child(f"{tier}-{number}", tier, self._start(tier, *arguments), fds, version=version)
+        child.on_trouble = self._tell
         self.children.append(child)
         self._admins[child] = admin
         self._nursery.start_soon(self._run_child, child)
         return child
+
+    def _tell(self, text: str) -> None:
+        self.on_trouble(text)  # looked up now: it is set after the first nodes were started
 
     def _arguments(
         self, tier: str, name: str, version: str, admin: HostPort, descriptor: int
@@ -166,6 +144,13 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
+    def _unready(self, waiting: set[str], seconds: float) -> str:
+        """Those that never came up are to blame; the others may only be waiting for them."""
+        stuck = [child for child in self.children if child.ready is None]
+        blamed = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
+        words = "".join(f"\n{child.name} said:\n{child.last_words_text()}" for child in stuck)
+        return f"not ready within {seconds:g} s: {blamed}{words}"
+
     async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
         """Returns when every node says that it is ready; from then on a node's end is a death.
 
@@ -191,8 +176,7 @@ class LocalCluster:
         if failures:
             raise failures[0]
         if waiting:
-            names = ", ".join(sorted(waiting))
-            raise ClusterFailed(f"not ready within {limit_seconds:g} s: {names}")
+            raise ClusterFailed(self._unready(waiting, limit_seconds))
         for child in self.children:
             child.on_duty = True
 
@@ -259,7 +243,9 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
 def _failure(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.last_words:
-        return UsageError(f"{child.name}: {child.last_words[-1].removeprefix('Error: ')}")
+        words = child.last_words[-1].removeprefix("Error: ")
+        hint = "; choose other admin ports with --admin HOST:PORT (port 0: free ones)"
+        return UsageError(f"{child.name}: {words}{hint if 'is in use' in words else ''}")
     return ClusterFailed(
         f"{child.how_it_ended()} while it started; its last words:\n{child.last_words_text()}"
     )

@@ -15,7 +15,6 @@ from typing import Protocol
 import structlog
 import trio
 
-from rooms.client.lone_error import lone_error
 from rooms.errors import ClusterFailed, LastcallError, RemoteProtocolError
 from rooms.local.control_messages import (
     AskNodes,
@@ -31,6 +30,7 @@ from rooms.local.control_messages import (
     encode,
 )
 from rooms.local.rendezvous import open_control_socket
+from rooms.lone_error import lone_error
 
 __all__ = ["Call", "Desk", "calling", "serve_control"]
 

@@ -15,6 +15,7 @@ import msgspec
 
 from rooms.errors import RemoteProtocolError, UsageError
 from rooms.reasons import ExitCode
+from rooms.wire.reports import DrainFinished
 
 __all__ = [
     "AskNodes",
@@ -92,25 +93,20 @@ class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):
 
 
 class NodeReport(msgspec.Struct, frozen=True):
-    """What became of a node that the roll has replaced. ``exit_code`` is None while it drains."""
+    """What became of a node that the roll has replaced. ``exit_code`` is None while it drains,
+    and ``finished`` until it has told how the drain went.
+    """
 
     name: str
     version: str
     exit_code: int | None
-    seconds: float | None = None
-    rooms_finished: int = 0
-    rooms_regrouped: int = 0
-    rooms_abandoned: int = 0
-    rooms_handed_off: int = 0
-    rooms_cut: int = 0
-    clients_moved: int = 0
-    clients_finished: int = 0
-    clients_cut: int = 0
+    finished: DrainFinished | None = None
 
     @property
     def in_peace(self) -> bool:
         """Whether it ended with 0, and has cut nothing."""
-        return self.exit_code == ExitCode.DRAINED and not self.rooms_cut + self.clients_cut
+        cut = 0 if self.finished is None else self.finished.cut
+        return self.exit_code == ExitCode.DRAINED and not cut
 
 
 class Players(msgspec.Struct, frozen=True):

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import httpx
 import msgspec
-import trio
 
+from rooms.bus.address import HostPort
 from rooms.core.lifecycle import Phase
 from rooms.errors import ClusterFailed, UsageError
+from rooms.local.columns import columns
 from rooms.local.control import calling
 from rooms.local.control_messages import AskNodes, NodeList
-from rooms.local.readings import Status, command, open_admin_client, status
+from rooms.local.readings import ask_all, command, open_admin_client, status
 from rooms.local.rendezvous import find
-from rooms.local.roll_report import columns
-from rooms.runtime.address import HostPort
+from rooms.wire.reports import Status
 
 __all__ = ["Target", "result_text", "status_json", "status_text", "statuses", "targets", "tell"]
 
@@ -59,15 +59,12 @@ async def targets(
 
 async def statuses(asked: Sequence[Target]) -> list[Status | None]:
     """Each node's status, asked at the same time; None for one that does not answer."""
-    answers: dict[int, Status | None] = {}
-    async with open_admin_client() as client, trio.open_nursery() as nursery:
+    async with open_admin_client() as client:
 
-        async def ask(index: int, target: Target) -> None:
-            answers[index] = await status(client, target.admin) if target.admin else None
+        async def ask(target: Target) -> Status | None:
+            return await status(client, target.admin) if target.admin else None
 
-        for index, target in enumerate(asked):
-            nursery.start_soon(ask, index, target)
-    return [answers[index] for index in range(len(asked))]
+        return await ask_all(asked, ask)
 
 
 def status_text(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:

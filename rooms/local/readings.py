@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
 import httpx
 import msgspec
+import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from rooms.errors import ClusterFailed
+from rooms.wire.reports import Status
 
 __all__ = [
-    "Status",
+    "ask_all",
     "command",
     "counter",
     "is_ready",
@@ -22,23 +27,26 @@ __all__ = [
 ANSWER_SECONDS = 1.0
 SENTENCE_MAX = 300
 
-
-class Status(msgspec.Struct, frozen=True):
-    """``GET /status``. ``why`` is what still keeps the node up, one sentence each."""
-
-    name: str
-    tier: str
-    phase: str
-    version: str = ""
-    rooms: int = 0
-    clients: int = 0
-    seconds_left: float | None = None
-    why: list[str] = []
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def open_admin_client() -> httpx.AsyncClient:
     """An HTTP client for admin ports: no proxies, no TLS set-up, answers within a second."""
     return httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, verify=False)  # noqa: S501 - plain HTTP on loopback
+
+
+async def ask_all(those: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
+    """Asks all of ``those`` at the same time; the answers are in their order."""
+    answers: dict[int, R] = {}
+
+    async def ask_one(index: int, one: T) -> None:
+        answers[index] = await ask(one)
+
+    async with trio.open_nursery() as nursery:
+        for index, one in enumerate(those):
+            nursery.start_soon(ask_one, index, one)
+    return [answers[index] for index in sorted(answers)]
 
 
 async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:

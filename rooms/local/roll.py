@@ -12,7 +12,7 @@ from rooms.errors import ClusterFailed, UsageError
 from rooms.local.child import Child
 from rooms.local.cluster import READY_SECONDS, LocalCluster, wait_serving
 from rooms.local.control_messages import AskRoll, NodeReport, Progress, RollReport
-from rooms.local.readings import command, links, open_admin_client, status
+from rooms.local.readings import ask_all, command, links, open_admin_client, status
 from rooms.local.rollplan import (
     Cordon,
     Finish,
@@ -124,18 +124,13 @@ class Roll:
 
     async def _meet(self, client: httpx.AsyncClient) -> None:
         """One that somebody has cordoned or drained by hand stays so."""
-        phases: dict[Child, str] = {}
 
-        async def read(child: Child) -> None:
-            if child.ready and (now := await status(client, child.ready.admin)):
-                phases[child] = now.phase
+        async def phase(child: Child) -> str:
+            now = await status(client, child.ready.admin) if child.ready else None
+            return now.phase if now else ""
 
-        async with trio.open_nursery() as nursery:
-            for child in self._old:
-                nursery.start_soon(read, child)
-        for child in self._old:
-            stage = BY_HAND.get(phases.get(child, ""), Stage.SERVING)
-            self._enter(child, stage, "is to be replaced")
+        for child, found in zip(self._old, await ask_all(self._old, phase), strict=True):
+            self._enter(child, BY_HAND.get(found, Stage.SERVING), "is to be replaced")
 
     async def _watch_old(self, child: Child) -> None:
         await child.ended.wait()
@@ -234,28 +229,9 @@ class Roll:
             tier=self.tier,
             version=self.version,
             seconds=round(self.seconds, 3),
-            nodes=tuple(self._node_report(child) for child in told),
+            nodes=tuple(NodeReport(c.name, c.version, c.exit_code, c.finished) for c in told),
             started=tuple(c.name for c in self._new if self._stages[c] is Stage.READY),
             failure=self.failure,
-        )
-
-    def _node_report(self, child: Child) -> NodeReport:
-        done = child.finished
-        if done is None:
-            return NodeReport(child.name, child.version, child.exit_code)
-        return NodeReport(
-            name=child.name,
-            version=child.version,
-            exit_code=child.exit_code,
-            seconds=done.seconds,
-            rooms_finished=done.rooms_finished,
-            rooms_regrouped=done.rooms_regrouped,
-            rooms_abandoned=done.rooms_abandoned,
-            rooms_handed_off=done.rooms_handed_off,
-            rooms_cut=done.rooms_cut,
-            clients_moved=done.clients_moved,
-            clients_finished=done.clients_finished,
-            clients_cut=done.clients_cut,
         )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rooms.local.columns import columns
 from rooms.local.control_messages import NodeReport, Players, RollReport
 
-__all__ = ["columns", "report_text"]
+__all__ = ["report_text"]
 
 HEAD = (
     "node",
     "version",
     "exit",
     "seconds",
-    "rooms finished/regrouped/handed off/cut",
+    "rooms finished/regrouped/abandoned/handed off/cut",
     "clients moved/finished/cut",
 )
 
@@ -34,22 +35,20 @@ def report_text(report: RollReport) -> str:
     )
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines in which the cells stand below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def _row(node: NodeReport) -> tuple[str, ...]:
     code = "drains" if node.exit_code is None else str(node.exit_code)
-    if node.seconds is None:
+    done = node.finished
+    if done is None:
         return (node.name, node.version, code, "-", "-", "-")
-    rooms = (node.rooms_finished, node.rooms_regrouped, node.rooms_handed_off, node.rooms_cut)
-    clients = (node.clients_moved, node.clients_finished, node.clients_cut)
-    seconds = f"{node.seconds:.1f}"
+    rooms = (
+        done.rooms_finished,
+        done.rooms_regrouped,
+        done.rooms_abandoned,
+        done.rooms_handed_off,
+        done.rooms_cut,
+    )
+    clients = (done.clients_moved, done.clients_finished, done.clients_cut)
+    seconds = f"{done.seconds:.1f}"
     return (node.name, node.version, code, seconds, _slashed(rooms), _slashed(clients))
 
 

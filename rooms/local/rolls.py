@@ -22,7 +22,7 @@ from rooms.local.control_messages import (
     RollReport,
 )
 from rooms.local.ledger import Ledger, Mark, at_quantile
-from rooms.local.readings import open_admin_client, status
+from rooms.local.readings import ask_all, open_admin_client, status
 from rooms.local.roll import Roll
 from rooms.local.roll_report import report_text
 
@@ -119,21 +119,16 @@ class Rolls:
 
     async def nodes(self) -> NodeList:
         """The nodes whose process runs; those that answer tell their phase themselves."""
-        entries: dict[Child, NodeEntry] = {}
+        async with open_admin_client() as client:
 
-        async def read(child: Child) -> None:
-            admin = child.ready.admin if child.ready else ""
-            now = await status(client, admin) if admin else None
-            phase = now.phase if now else ("no answer" if admin else "starting")
-            entries[child] = NodeEntry(
-                child.name, child.tier, child.version, admin, child.pid, phase
-            )
+            async def read(child: Child) -> NodeEntry:
+                admin = child.ready.admin if child.ready else ""
+                now = await status(client, admin) if admin else None
+                phase = now.phase if now else ("no answer" if admin else "starting")
+                return NodeEntry(child.name, child.tier, child.version, admin, child.pid, phase)
 
-        living = self._cluster.living()
-        async with open_admin_client() as client, trio.open_nursery() as nursery:
-            for child in living:
-                nursery.start_soon(read, child)
-        return NodeList(self._cluster.url, tuple(entries[child] for child in living))
+            entries = await ask_all(self._cluster.living(), read)
+        return NodeList(self._cluster.url, tuple(entries))
 
 
 def _offer(send: trio.MemorySendChannel[Reply], news: Progress | RollReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,13 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rooms.client.lone_error import lone_error
 from rooms.errors import ClusterFailed
 from rooms.local.control import Call, calling
 from rooms.local.control_messages import AskRoll, NodeList, Progress, RollReport
-from rooms.local.readings import Status, open_admin_client, status
+from rooms.local.readings import ask_all, open_admin_client, status
 from rooms.local.roll_report import report_text
 from rooms.local.rollplan import Stage
+from rooms.lone_error import lone_error
+from rooms.wire.reports import Status
 
 __all__ = ["DETACHED", "roll"]
 
@@ -93,13 +95,11 @@ class RollView:
 
     async def _refresh(self, live: Live, client: httpx.AsyncClient) -> None:
         while True:
-            async with trio.open_nursery() as nursery:
-                for news in self._nodes.values():
-                    nursery.start_soon(self._read, news, client)
+            await ask_all(list(self._nodes.values()), partial(self._read, client))
             live.update(self._table(), refresh=True)
             await trio.sleep(LIVE_SECONDS)
 
-    async def _read(self, news: Progress, client: httpx.AsyncClient) -> None:
+    async def _read(self, client: httpx.AsyncClient, news: Progress) -> None:
         alive = news.admin and news.stage not in {Stage.ENDED, Stage.FAILED}
         now = await status(client, news.admin) if alive else None
         if now is not None and now.name == news.node:  # the port may be another node's by now

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rooms.local.child import Child, DrainFinished
+from rooms.local.child import Child
+from rooms.local.columns import columns
 from rooms.local.ledger import Ledger
 from rooms.reasons import ExitCode
 
@@ -15,12 +16,7 @@ HEAD = ("node", "exit", "seconds", "rooms finished/cut", "clients moved/finished
 
 def summary(children: Sequence[Child], ledger: Ledger | None) -> str:
     """A table of nodes, and what the bots saw, if there were any."""
-    rows = [HEAD, *(_row(child) for child in children)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = columns([HEAD, *(_row(child) for child in children)])
     return "\n".join([*lines, *(_of_bots(ledger) if ledger else ())])
 
 
@@ -61,9 +57,5 @@ def exit_code(children: Sequence[Child], ledger: Ledger | None) -> ExitCode:
     codes = {child.exit_code for child in children if not child.stopped_early}
     if not codes <= {ExitCode.DRAINED, ExitCode.CUT} or (ledger and not ledger.clean):
         return ExitCode.CRASHED
-    cut = any(_cut(child.finished) for child in children if child.finished)
+    cut = any(child.finished.cut for child in children if child.finished)
     return ExitCode.CUT if cut or ExitCode.CUT in codes else ExitCode.DRAINED
-
-
-def _cut(done: DrainFinished) -> bool:
-    return done.rooms_cut + done.clients_cut > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import httpx
 import msgspec
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from rooms.local.child import Child
 from rooms.local.ledger import Ledger
-from rooms.local.readings import messages_out, open_admin_client, status
+from rooms.local.readings import ask_all, messages_out, open_admin_client, status
 
 __all__ = ["NodeLine", "Screen", "plain_line"]
 
@@ -72,18 +73,10 @@ class Screen:
     async def _read(
         self, children: Sequence[Child], client: httpx.AsyncClient
     ) -> Sequence[NodeLine]:
-        lines: dict[str, NodeLine] = {}
-
-        async def read(child: Child) -> None:
-            lines[child.name] = await self._read_one(child, client)
-
         shown = [child for child in children if not (child.retired and child.ended.is_set())]
-        async with trio.open_nursery() as nursery:
-            for child in shown:
-                nursery.start_soon(read, child)
-        return [lines[child.name] for child in shown]
+        return await ask_all(shown, partial(self._read_one, client))
 
-    async def _read_one(self, child: Child, client: httpx.AsyncClient) -> NodeLine:
+    async def _read_one(self, client: httpx.AsyncClient, child: Child) -> NodeLine:
         if child.ended.is_set():
             return NodeLine(child.name, child.version, phase=f"ended ({child.exit_code})")
         if child.ready is None:

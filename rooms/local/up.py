@@ -20,7 +20,6 @@ from contextlib import AbstractAsyncContextManager
 import trio
 from rich.console import Console
 
-from rooms.client.lone_error import lone_error
 from rooms.errors import ClusterFailed
 from rooms.local.bots import Bots
 from rooms.local.child import Child, python
@@ -31,6 +30,7 @@ from rooms.local.ledger import Ledger
 from rooms.local.rolls import Rolls
 from rooms.local.summary import exit_code, summary
 from rooms.local.table import Screen
+from rooms.lone_error import lone_error
 from rooms.reasons import ExitCode
 
 __all__ = ["Up", "up"]
@@ -50,7 +50,7 @@ async def up(
     Raises :class:`rooms.errors.UsageError` and :class:`rooms.errors.ClusterFailed` when the
     cluster does not come up. To be called in the main thread: it takes SIGINT and SIGTERM.
     """
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         cluster = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=console)
         return await cluster.run(signals)
 
@@ -103,6 +103,7 @@ class Up:
     async def _live(self) -> ExitCode:
         async with self._open_cluster() as cluster:
             self._cluster = cluster
+            cluster.on_trouble = self._screen.say
             rolls = Rolls(cluster, self._ledger, self._count, self._screen.say)
             async with serve_control(cluster.port, rolls, self._screen.say):
                 await self._serve_or_not(cluster, rolls)

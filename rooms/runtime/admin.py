@@ -24,9 +24,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from rooms.bus.address import HostPort
 from rooms.errors import WrongEvent
-from rooms.runtime.address import HostPort, bound_address, open_listeners
 from rooms.runtime.guard import Guard, Visit
+from rooms.runtime.listening import bound_address, open_listeners
+from rooms.wire.reports import Status
 
 __all__ = ["AdminPort", "Controls", "NodeView", "Status"]
 
@@ -35,20 +37,6 @@ log = structlog.get_logger()
 VERBS = ("cordon", "uncordon", "drain")
 FRESH = {"cache-control": "no-store"}
 """An answer is true now; a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """The body of ``/status``. ``why``: what still keeps the node up, one sentence each."""
-
-    name: str
-    tier: str
-    version: str
-    phase: str
-    rooms: int
-    clients: int
-    seconds_left: float | None
-    """To the cut; ``None`` while nothing is to be cut."""
-    why: tuple[str, ...] = ()
 
 
 class Controls(Protocol):

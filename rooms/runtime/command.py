@@ -12,15 +12,25 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeGuard
 
 import click
 from click.core import ParameterSource
 
 from rooms.errors import UsageError
+from rooms.lone_error import only
 from rooms.reasons import ExitCode
 
-__all__ = ["Command", "Decorator", "Parsed", "config_option", "epilog", "gathered", "run_command"]
+__all__ = [
+    "Command",
+    "Decorator",
+    "Parsed",
+    "config_option",
+    "epilog",
+    "gathered",
+    "option",
+    "run_command",
+]
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -43,25 +53,16 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except UsageError as error:
         _refuse(str(error))
     except BaseExceptionGroup as group:
-        first = _only_usage_error(group)
-        if first is None:
+        lone = only(group, UsageError)
+        if lone is None:
             raise
-        _refuse(str(first))
+        _refuse(str(lone))
     sys.exit(0 if code is None else int(code))
 
 
 def _refuse(message: str) -> NoReturn:
     click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(ExitCode.USAGE)
-
-
-def _only_usage_error(group: BaseExceptionGroup[BaseException]) -> UsageError | None:
-    if group.split(UsageError)[1] is not None:
-        return None
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return cast("UsageError", first)
 
 
 def _source(error: click.ClickException) -> str:
@@ -102,15 +103,27 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The values of an option that may be given several times: comma separated."""
+        return [part.strip() for part in rv.split(",")]
 
-def _option(flag: str, **settings: Any) -> Decorator:
-    variable = "LASTCALL_" + flag.removeprefix("--").replace("-", "_").upper()
-    return click.option(flag, envvar=variable, **({"show_default": True} | settings))
+
+def option(flag: str, into: str | None = None, **settings: Any) -> Decorator:
+    """One option, which is also a variable and a key; the command receives it as ``into``, by
+    default as the flag's name. ``settings`` are those of :func:`click.option`.
+    """
+    variable = "LASTCALL_" + _key(flag).upper()
+    names = [flag] if into is None else [flag, into]
+    return click.option(*names, envvar=variable, **({"show_default": True} | settings))
+
+
+def _key(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> Decorator:
     """Adds ``options``, and gives the command what ``build`` makes of them as ``into``."""
-    names = [flag.removeprefix("--").replace("-", "_") for flag in options]
+    names = [_key(flag) for flag in options]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -120,7 +133,7 @@ def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> D
 
         decorated: Command = gather
         for flag, settings in reversed(options.items()):
-            decorated = _option(flag, **settings)(decorated)
+            decorated = option(flag, **settings)(decorated)
         return decorated
 
     return decorate
@@ -128,21 +141,30 @@ def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> D
 
 def config_option(command: Command) -> Command:
     """``--config FILE``: a TOML file whose keys are the command's options."""
-    return _option(
+    return option(
         "--config",
         metavar="FILE",
         is_eager=True,  # read before the options that it gives defaults to
         expose_value=False,
         callback=_use_config,
-        help="A TOML file with options, such as: grace = 60",
+        help="A TOML file with these options, by their names.",
     )(command)
 
 
 def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -> None:
-    if file is not None:
-        known = {str(param.name) for param in ctx.command.params} - {"config"}
-        ctx.default_map = _read_config(Path(file), known)
-        ctx.meta[CONFIG_FILE] = file
+    if file is None:
+        return
+    known = {_key(param.opts[0]): param for param in ctx.command.params if _is_setting(param)}
+    values = _read_config(Path(file), set(known))
+    ctx.default_map = {
+        str(known[key].name): value.split(",") if known[key].multiple else value
+        for key, value in values.items()
+    }
+    ctx.meta[CONFIG_FILE] = file
+
+
+def _is_setting(param: click.Parameter) -> TypeGuard[click.Option]:
+    return isinstance(param, click.Option) and param.name != "config"
 
 
 def _read_config(file: Path, known: set[str]) -> dict[str, str]:

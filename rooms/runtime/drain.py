@@ -19,13 +19,14 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Protocol
 
-import msgspec
 import structlog
 import trio
+from msgspec.structs import asdict
 
 from rooms.core.lifecycle import Event, Lifecycle, Phase
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
+from rooms.wire.reports import Counts, DrainFinished
 
 __all__ = ["Counts", "Drain", "Tier"]
 
@@ -37,24 +38,6 @@ WHY_LOGGED = 10
 """Sentences in one event; ``/status`` has more."""
 REPORT_SECONDS = 0.1
 """Before the end of grace, kept for the report and the exit."""
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """What became of rooms and clients; the keys of ``drain.finished``."""
-
-    rooms_finished: int = 0
-    rooms_regrouped: int = 0
-    rooms_abandoned: int = 0
-    rooms_handed_off: int = 0
-    rooms_cut: int = 0
-    clients_finished: int = 0
-    clients_moved: int = 0
-    clients_cut: int = 0
-
-    @property
-    def cut(self) -> int:
-        """How many were cut; more than none makes the exit code 3."""
-        return self.rooms_cut + self.clients_cut
 
 
 class Tier(Protocol):
@@ -196,6 +179,8 @@ class Drain:
             emptied = await self._until(self.cut_at, tier.wait_empty)
             nursery.cancel_scope.cancel()
         grace_at = self._stopped_at + self.policy.grace_seconds
+        if self.phase is Phase.CUTTING:  # the second stop: the farewell begins now
+            grace_at = min(grace_at, trio.current_time() + self.policy.farewell_seconds)
         if not emptied:
             emptied = await self._cut(tier, grace_at - REPORT_SECONDS)
         if not emptied:
@@ -240,5 +225,5 @@ class Drain:
 
     def _report(self, tier: Tier) -> None:
         seconds = trio.current_time() - self._stopped_at
-        counts = msgspec.to_builtins(tier.counts())
-        log.info("drain.finished", **counts, seconds=round(seconds, 3))
+        finished = DrainFinished(**asdict(tier.counts()), seconds=round(seconds, 3))
+        log.info("drain.finished", **asdict(finished))

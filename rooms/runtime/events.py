@@ -61,7 +61,7 @@ def write_to_stderr(line: bytes) -> None:
         line = line[os.write(2, line) :]
 
 
-def overrun_words(log_format: LogFormat, node: str) -> Callable[[float], str] | None:
+def overrun_words(log_format: LogFormat, node: str) -> Callable[[float, str], str] | None:
     """The watchdog's last line in this format, for ``StopRequests.arm``; ``None``: its own.
 
     It does without structlog: the thread that writes it must not wait for a lock.
@@ -69,14 +69,15 @@ def overrun_words(log_format: LogFormat, node: str) -> Callable[[float], str] | 
     return partial(_overrun_json, node) if log_format == "json" else None
 
 
-def _overrun_json(node: str, grace_seconds: float) -> str:
+def _overrun_json(node: str, grace_seconds: float, where: str) -> str:
     line = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "level": "critical",
         "event": "drain.overrun",
         "node": node,
         "grace_seconds": grace_seconds,
-        "message": "the grace is over and something blocks the loop: the process ends with code 3",
+        "message": "the time is up and something blocks the loop: the process ends with code 3",
+        "traceback": where,
     }
     return json.dumps(line)
 

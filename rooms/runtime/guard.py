@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from rooms.bus.address import HostPort, parse_host_port
 from rooms.errors import BadAddress, UsageError
-from rooms.runtime.address import HostPort, parse_host_port
 
 __all__ = ["Guard", "Visit"]
 

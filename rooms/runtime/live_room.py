@@ -270,7 +270,10 @@ class LiveRoom:
             finally:
                 self.close()
             nursery.cancel_scope.cancel()
-        body = msgspec.json.encode(result)
+        try:
+            body = msgspec.json.encode(result)
+        except Exception as error:  # an author's types may raise anything
+            raise TypeError(f"the result of {kind.name!r} cannot be JSON: {error}") from error
         if len(body) > (limit := self._house.policy.message_bytes):
             raise MessageTooBig(f"a result of {len(body)} bytes; the limit is {limit} bytes")
         return body

@@ -15,6 +15,7 @@ import trio
 
 from rooms.core.lifecycle import Phase
 from rooms.errors import UsageError
+from rooms.lone_error import only
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime import events
@@ -53,12 +54,27 @@ class Node(Tier, Protocol):
 
 
 class _Controls:
-    """What the admin port may do: the drain goes the way of a signal, watchdog included."""
+    """What the admin port may do: the drain goes the way of a signal, watchdog included.
+
+    Saying a thing twice changes nothing; above all a second drain does not cut, as a second
+    signal does: an HTTP request may be repeated by whoever carries it.
+    """
 
     def __init__(self, life: Drain, stops: StopRequests) -> None:
-        self.cordon = life.cordon
-        self.uncordon = life.uncordon
-        self.drain = stops.request
+        self._life = life
+        self._stops = stops
+
+    def cordon(self) -> None:
+        if self._life.phase is not Phase.CORDONED:
+            self._life.cordon()
+
+    def uncordon(self) -> None:
+        if self._life.phase is not Phase.SERVING:
+            self._life.uncordon()
+
+    def drain(self) -> None:
+        if not self._stops.count:
+            self._stops.request()
 
 
 class _View:
@@ -105,11 +121,15 @@ def run_node(
     """
     events.configure(options.log_format, node=options.name)
     _raise_descriptor_limit()
-    stops.arm(policy.grace_seconds, words=events.overrun_words(options.log_format, options.name))
+    stops.arm(
+        policy.grace_seconds,
+        policy.farewell_seconds,
+        words=events.overrun_words(options.log_format, options.name),
+    )
     try:
         return trio.run(_live, make, options, policy, stops)
     except BaseException as error:
-        if _is_usage(error):
+        if only(error, UsageError) is not None:
             raise
         log.critical("node.crashed", exc_info=error)
         return ExitCode.CRASHED
@@ -155,9 +175,3 @@ async def _live(
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
-
-
-def _is_usage(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(UsageError)[1] is None
-    return isinstance(error, UsageError)

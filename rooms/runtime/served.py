@@ -20,6 +20,11 @@ class Served:
     __slots__ = ("_decode_input", "_decode_options", "hears", "kind")
 
     def __init__(self, kind: Kind) -> None:
+        for what in (kind.inputs, kind.options):
+            if isinstance(msgspec.inspect.type_info(what), msgspec.inspect.CustomType):
+                raise TypeError(
+                    f"{what.__name__} cannot be read from JSON: make it a msgspec.Struct"
+                )
         self.kind = kind
         self.hears = kind.inputs is not None
         """Whether its players may say anything at all."""

@@ -12,9 +12,11 @@ watchdog is a thread that has been parked since :func:`install`.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +27,7 @@ __all__ = ["LIFELINE", "StopRequests", "install"]
 LIFELINE = "LASTCALL_LIFELINE"
 """Environment: a descriptor whose end of file says that the parent died: a stop request."""
 
+FRAMES_TOLD = 6
 OVERRUN = 3
 """``ExitCode.CUT``; written out, because importing it would cost more than all of this file."""
 
@@ -51,7 +54,8 @@ class StopRequests:
         self._clock = clock
         self._end = end
         self._grace_seconds = 25.0
-        self._words: Callable[[float], str] = _plain_words
+        self._farewell_seconds = math.inf
+        self._words: Callable[[float, str], str] = _plain_words
         self._times: list[float] = []
         self._untold: deque[float] = deque()
         self._callback: Callable[[], object] | None = None
@@ -77,8 +81,16 @@ class StopRequests:
 
     @property
     def deadline(self) -> float | None:
-        """When the process must be gone, in the clock's seconds; ``None`` before a request."""
-        return self._times[0] + self._grace_seconds if self._times else None
+        """When the process must be gone, in the clock's seconds; ``None`` before a request.
+
+        At the end of grace; after a second request, at the end of the farewell that it begins.
+        """
+        if not self._times:
+            return None
+        at_grace = self._times[0] + self._grace_seconds
+        if len(self._times) == 1:
+            return at_grace
+        return min(at_grace, self._times[1] + self._farewell_seconds)
 
     def request(self) -> None:
         """One more request: counted, and told to the watchdog and to the subscriber."""
@@ -99,13 +111,21 @@ class StopRequests:
         self._callback = callback
         self._tell()
 
-    def arm(self, grace_seconds: float, *, words: Callable[[float], str] | None = None) -> None:
+    def arm(
+        self,
+        grace_seconds: float,
+        farewell_seconds: float = math.inf,
+        *,
+        words: Callable[[float, str], str] | None = None,
+    ) -> None:
         """Sets the budget, once it is known; it counts from the first request, also a past one.
 
-        ``words`` makes the line that is written to stderr when the grace (its argument, in
-        seconds) is over. It runs in the watchdog's thread, and must not need the loop or a lock.
+        ``words`` makes the line that is written to stderr at the deadline, from the grace in
+        seconds and the stack of the main thread: where it hangs. It runs in the watchdog's
+        thread, and must not need the loop or a lock.
         """
         self._grace_seconds = grace_seconds
+        self._farewell_seconds = farewell_seconds
         if words is not None:
             self._words = words
         self._notify_watchdog()
@@ -126,7 +146,7 @@ class StopRequests:
     def overrun(self) -> None:
         """The grace is over and the process still here: one line to stderr, then exit code 3."""
         try:
-            _write_if_possible(self._words(self._grace_seconds))
+            _write_if_possible(self._words(self._grace_seconds, _where_it_hangs()))
         finally:
             self._end(OVERRUN)
 
@@ -198,10 +218,22 @@ def _read_to_end(descriptor: int, stops: StopRequests) -> None:
     stops.request()
 
 
-def _plain_words(grace_seconds: float) -> str:
+def _where_it_hangs() -> str:
+    """The innermost frames of the main thread; empty if they cannot be had."""
+    try:
+        import traceback  # noqa: PLC0415 - loaded by now, and too dear for the first statement
+
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+        return "".join(traceback.format_stack(frame)[-FRAMES_TOLD:])
+    except Exception:  # noqa: BLE001 - the end must come, with these words or without
+        return ""
+
+
+def _plain_words(grace_seconds: float, where: str) -> str:
     return (
-        f"The grace of {grace_seconds:g} s is over and the process did not end by itself: "
-        f"something blocks its loop. It ends now with code {OVERRUN}."
+        f"The time is up (grace {grace_seconds:g} s) and the process did not end by itself: "
+        f"something blocks its loop. It ends now with code {OVERRUN}. The main thread is at:\n"
+        f"{where}"
     )
 
 

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from api.discovery import Discovery
-from rooms.runtime.address import parse_games
+from api.sources import parse_games
 
 
 class Names(trio.abc.HostnameResolver):

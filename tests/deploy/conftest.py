@@ -9,16 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
+from api.options import ApiOptions, api_options
+from game.options import GameOptions, game_options
 from rooms.policy import DrainPolicy
-from rooms.runtime.options import (
-    ApiOptions,
-    GameOptions,
-    NodeOptions,
-    api_options,
-    drain_options,
-    game_options,
-    node_options,
-)
+from rooms.runtime.options import NodeOptions, drain_options, node_options
 
 
 class Told:

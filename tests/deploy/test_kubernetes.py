@@ -13,7 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from rooms.runtime.address import GameDns, HostPort
+from api.sources import GameDns
+from rooms.bus.address import HostPort
 
 Manifest = dict[str, Any]
 Find = Callable[[str, str], Manifest]

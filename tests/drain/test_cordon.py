@@ -16,9 +16,7 @@ async def test_a_cordoned_game_node_gets_no_new_rooms_and_those_it_has_play_on(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        first, second = c.game("game-1"), c.game("game-2")
-        api = c.api()
-        await c.ready(first, second, api)
+        api, first, _ = await c.two_games()
         place = await (await c.client(api)).join(kind="lounge", new=True)
         assert place.room.startswith("game-1.")
         first.drain.cordon()
@@ -35,9 +33,7 @@ async def test_a_join_that_crosses_the_cordon_is_seated_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        first, second = c.game("game-1"), c.game("game-2")
-        api = c.api()
-        await c.ready(first, second, api)
+        api, first, _ = await c.two_games()
         client = await c.client(api)
         first.drain.cordon()
         place = await client.join(kind="lounge")

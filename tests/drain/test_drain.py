@@ -7,19 +7,14 @@ import trio
 from trio.testing import MockClock
 
 from rooms import Draining, Room, room
-from rooms.errors import ConnectFailed, ConnectionLost, JoinRefused
+from rooms.errors import ConnectFailed, JoinRefused
 from rooms.ids import KindName
 from rooms.policy import DrainPolicy
-from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster
+from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 SHORT = DrainPolicy(grace_seconds=10, farewell_seconds=3)
-
-
-def soon(seconds: float) -> object:
-    """Equal to ``seconds``, give or take the heartbeat of the links."""
-    return pytest.approx(seconds, abs=0.6)
 
 
 async def test_a_node_with_nothing_to_drain_exits_at_once_with_0(autojump_clock: MockClock) -> None:
@@ -157,9 +152,7 @@ async def test_a_join_during_the_drain_of_one_game_node_goes_to_another_unseen(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        first, second = c.game("game-1"), c.game("game-2")
-        api = c.api()
-        await c.ready(first, second, api)
+        api, first, _ = await c.two_games()
         staying = await (await c.client(api)).join(kind="lounge")
         assert staying.room.startswith("game-1.")
         first.signal()
@@ -201,61 +194,6 @@ async def test_a_connection_to_a_draining_api_node_is_refused(autojump_clock: Mo
         await trio.sleep(0.1)
         with pytest.raises(ConnectFailed, match="nobody listens"):
             await c.client(api)
-
-
-async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_with_the_last(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        api, _ = await c.one_of_each()
-        clients = [await c.client(api) for _ in range(20)]
-        start = trio.current_time()
-        api.signal()
-        lost: list[ConnectionLost] = [await client.wait_closed() for client in clients]
-        assert {one.code for one in lost} == {1012}
-        await api.gone.wait()
-        assert 4 <= api.exited_at - start <= 5.6
-        assert api.exit_code == CLEAN
-        assert api.counts is not None
-        assert (api.counts.clients_moved, api.counts.clients_cut) == (20, 0)
-
-
-async def test_a_client_in_a_room_stays_until_the_room_ends_and_is_then_moved(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        api, _ = await c.one_of_each()
-        client = await c.client(api)
-        place = await client.join(kind="countdown", options={"seconds": 6})
-        start = trio.current_time()
-        api.signal()
-        async for _ in place:
-            pass
-        assert (await client.wait_closed()).code == 1012
-        await api.gone.wait()
-        assert api.exited_at - start == soon(6)
-        assert api.exit_code == CLEAN
-        assert api.counts is not None
-        assert api.counts.clients_moved == 1
-
-
-async def test_a_client_in_a_room_at_the_deadline_is_cut_inside_the_farewell(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        game = c.game()
-        api = c.api(drain=SHORT)
-        await c.ready(game, api)
-        client = await c.client(api)
-        await client.join(kind="lounge")
-        start = trio.current_time()
-        api.signal()
-        assert (await client.wait_closed()).code == 1012
-        await api.gone.wait()
-        assert 7 <= api.exited_at - start <= 10
-        assert api.exit_code == CUT
-        assert api.counts is not None
-        assert (api.counts.clients_moved, api.counts.clients_cut) == (0, 1)
 
 
 async def test_both_tiers_drain_at_the_same_time_and_no_match_is_cut(
@@ -302,9 +240,7 @@ async def test_a_killed_game_nodes_clients_get_node_lost_within_4_s_and_join_els
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        first, second = c.game("game-1"), c.game("game-2")
-        api = c.api()
-        await c.ready(first, second, api)
+        api, first, _ = await c.two_games()
         client = await c.client(api)
         place = await client.join(kind="lounge")
         start = trio.current_time()
@@ -343,84 +279,22 @@ async def test_a_crash_in_one_room_during_the_drain_cuts_no_other(
         assert game.exit_code == CLEAN
 
 
-async def test_a_half_filled_match_is_regrouped_and_played_elsewhere(
+async def test_after_the_second_signal_a_room_that_shields_itself_has_the_farewell_and_no_more(
     autojump_clock: MockClock,
 ) -> None:
-    async with cluster() as c:
-        first, second = c.game("game-1"), c.game("game-2")
-        api = c.api()
-        await c.ready(first, second, api)
-        client = await c.client(api)
-        ann = await client.join(kind="tictactoe", name="ann")
-        you = ann.you
-        assert ann.room.startswith("game-1.")
-        first.signal()
-        await first.gone.wait()
-        assert first.exit_code == CLEAN
-        assert first.counts is not None
-        assert (first.counts.rooms_regrouped, first.counts.rooms_cut) == (1, 0)
-        with trio.fail_after(1):
-            while not ann.regroups:
-                await trio.sleep(0.01)
-        assert ann.room.startswith("game-2.")
-        assert ann.you != you
-        bob = await (await c.client(api)).join(kind="tictactoe", name="bob")
-        assert bob.room == ann.room
-        message = await ann.__anext__()
-        assert message.data == {"board": "---------", "turn": ann.you}
-        await ann.say({"cell": 4})
-        assert (await ann.__anext__()).data == {"board": "----X----", "turn": bob.you}
+    @room("stubborn", seats=1)
+    async def stubborn(_table: Room) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1000)
 
-
-async def test_a_player_whose_match_cannot_be_regrouped_within_5_s_is_told_that_it_is_over(
-    autojump_clock: MockClock,
-) -> None:
     async with cluster() as c:
-        api, game = await c.one_of_each()
-        client = await c.client(api)
-        place = await client.join(kind="tictactoe")
+        api, game = await c.one_of_each(kinds={KindName("stubborn"): stubborn})
+        await (await c.client(api)).join(kind="stubborn")
         start = trio.current_time()
         game.signal()
-        await game.gone.wait()
-        assert trio.current_time() - start == soon(0)
-        async for _ in place:
-            pass
-        assert place.ended is not None
-        assert place.ended.reason == "abandoned"
-        assert trio.current_time() - start == soon(5)
-
-
-async def test_a_player_who_leaves_while_his_match_is_regrouped_has_left(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        api, game = await c.one_of_each()
-        place = await (await c.client(api)).join(kind="tictactoe")
+        await trio.sleep(2)
         game.signal()
         await game.gone.wait()
-        await place.leave()
-        assert place.ended is not None
-        assert place.ended.reason == "left"
-
-
-async def test_a_regrouped_room_is_opened_with_the_options_of_before(
-    autojump_clock: MockClock,
-) -> None:
-    seen: list[object] = []
-
-    @room("pair", seats=2, starts=2)
-    async def pair(table: Room) -> None:
-        seen.append((table.options, [table.name_of(player) for player in table.players]))
-        await trio.sleep_forever()
-
-    async with cluster() as c:
-        kinds = {KindName("pair"): pair}
-        first, second = c.game("game-1", kinds=kinds), c.game("game-2", kinds=kinds)
-        api = c.api()
-        await c.ready(first, second, api)
-        await (await c.client(api)).join(kind="pair", options={"best_of": 3}, name="ann")
-        first.signal()
-        await first.gone.wait()
-        await trio.sleep(0.1)
-        assert seen == [({"best_of": 3}, ["ann"])] * 2
-        assert second.rooms == 1
+        assert 4.8 <= game.exited_at - start <= 5
+        assert game.exit_code == CUT
+        c.nursery.cancel_scope.cancel()

@@ -118,3 +118,25 @@ def test_inputs_that_cannot_be_decoded_are_refused_at_once(write: Write) -> None
     write("odd.py", kind("odd", more=", inputs=dict[int, int] | list[int] | set[int]"))
     with pytest.raises(BadRooms, match=r"^kind 'odd' in odd\.odd:4: "):
         load(["odd"])
+
+
+def test_a_plain_class_as_inputs_is_refused_at_once(write: Write) -> None:
+    write("plain.py", "class Plain: pass")
+    write("odd.py", kind("odd", more=", inputs=__import__('plain').Plain"))
+    with pytest.raises(BadRooms, match=r"^kind 'odd' in .*: Plain cannot be read from JSON: make"):
+        load(["odd"])
+
+
+@pytest.mark.parametrize(
+    "head", ["def dice(table):\n    return 1", "async def dice(t):\n    yield"]
+)
+def test_a_function_that_is_not_async_is_refused_at_once(write: Write, head: str) -> None:
+    write("dice.py", f"from rooms import room\n@room('dice', seats=2)\n{head}")
+    with pytest.raises(BadRooms, match=r"dice is no async function; .*async def dice\(table"):
+        load(["dice"])
+
+
+def test_a_file_where_a_module_is_wanted_is_told_so(write: Write) -> None:
+    write("dice.py", kind("dice"))
+    with pytest.raises(BadRooms, match=r"a module is named without \.py: dice$"):
+        load(["dice.py"])

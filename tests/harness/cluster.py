@@ -7,23 +7,27 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
+import pytest
 import trio
 import trio.testing
 
 from api.node import ApiNode
+from api.options import ApiOptions
+from api.sources import GameUrl
 from game.loader import load
 from game.node import GameNode
 from rooms.author import Kind
+from rooms.bus.address import HostPort
 from rooms.bus.memory import MemoryBus
-from rooms.client import Connection, open_connection
+from rooms.client import Connection, Place, open_connection
 from rooms.ids import KindName, NodeName
 from rooms.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from rooms.reasons import ExitCode
-from rooms.runtime.address import GameUrl, HostPort
 from rooms.runtime.drain import Counts, Drain
-from rooms.runtime.options import ApiOptions
 
 EXAMPLES = load(["game.examples"])
+CLEAN = ExitCode.DRAINED
+CUT = ExitCode.CUT
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
@@ -208,6 +212,13 @@ class Cluster:
         await self.ready(game, api)
         return api, game
 
+    async def two_games(self, **game_options: Any) -> tuple[ApiProcess, GameProcess, GameProcess]:
+        """One api node and the game nodes game-1 and game-2, ready; game-1 is filled first."""
+        first, second = (self.game(name, **game_options) for name in ("game-1", "game-2"))
+        api = self.api()
+        await self.ready(first, second, api)
+        return api, first, second
+
 
 @asynccontextmanager
 async def cluster(seed: int = 0) -> AsyncIterator[Cluster]:
@@ -217,5 +228,14 @@ async def cluster(seed: int = 0) -> AsyncIterator[Cluster]:
         nursery.cancel_scope.cancel()
 
 
-CLEAN = ExitCode.DRAINED
-CUT = ExitCode.CUT
+async def finished(place: Place) -> str:
+    """Why the place ended, once it has; what was said there before is dropped."""
+    async for _ in place:
+        pass
+    assert place.ended is not None
+    return place.ended.reason
+
+
+def soon(seconds: float) -> object:
+    """Equal to ``seconds``, give or take the heartbeat of the links."""
+    return pytest.approx(seconds, abs=0.6)

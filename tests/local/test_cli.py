@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from rooms.cli import cli
@@ -35,3 +36,36 @@ def test_the_help_tells_the_exit_codes(capsys):
         run_command(cli, ["up", "--help"])
     assert exit_.value.code == 0
     assert "Exit code 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_option_is_also_an_environment_variable_and_every_command_takes_a_file(name):
+    options = [one for one in cli.commands[name].params if isinstance(one, click.Option)]
+    for option in options:
+        assert option.envvar == "LASTCALL_" + option.opts[0][2:].replace("-", "_").upper()
+    assert "--config" in {option.opts[0] for option in options}
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, arguments)
+    assert exit_.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_file_has_the_keys_that_the_flags_are_called(tmp_path, capsys):
+    file = tmp_path / "lastcall.toml"
+    file.write_text('json = "perhaps"')
+    assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
+    file.write_text("as_json = true")
+    assert "they are admin, json, port" in refused(capsys, "status", "--config", str(file))
+
+
+def test_several_values_are_a_list_in_a_file_and_have_commas_in_the_environment(
+    tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "lastcall.toml"
+    file.write_text('admin = ["127.0.0.1:1", "there"]')
+    assert "'there' is no address" in refused(capsys, "cordon", "--config", str(file))
+    monkeypatch.setenv("LASTCALL_ADMIN", "127.0.0.1:1, here")
+    assert "'here' is no address" in refused(capsys, "cordon")

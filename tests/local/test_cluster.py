@@ -13,10 +13,11 @@ import pytest
 import trio
 
 import rooms
+from rooms.bus.address import HostPort
 from rooms.errors import AddressInUse, ClusterFailed, UsageError
+from rooms.local.child import Child
 from rooms.local.cluster import Plan, open_cluster
 from rooms.policy import DrainPolicy
-from rooms.runtime.address import HostPort
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=0.2, farewell_seconds=0.1))
@@ -142,3 +143,45 @@ def test_admin_ports_follow_each_other_and_zero_stays_zero():
         Plan(admin=HostPort("127.0.0.1", 65_534))
     with pytest.raises(UsageError, match="one game node at least"):
         Plan(games=0)
+
+
+def test_a_client_port_in_the_row_of_admin_ports_is_refused_with_both_options():
+    with pytest.raises(UsageError, match=r"--port 9003 is one of .* 9000 to 9003.*--admin"):
+        Plan(client=HostPort("127.0.0.1", 9003), admin=HostPort("127.0.0.1", 9000))
+    Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
+
+
+def child_that_said(*lines: str) -> list[str]:
+    told: list[str] = []
+    child = Child("game-1", "game", [])
+    child.on_trouble = told.append
+    for line in lines:
+        child._on_line(line.encode())
+    return told
+
+
+def test_a_crashed_room_is_told_at_once_with_its_traceback():
+    [told] = child_that_said(
+        '{"level":"info","event":"link.up"}',
+        '{"level":"error","event":"room.crashed","kind":"dice","traceback":"line 7\\nboom"}',
+        '{"level":"warning","event":"link.failed"}',
+    )
+    assert told.startswith("game-1: ")
+    assert "room.crashed" in told
+    assert "boom" in told
+
+
+def test_what_a_room_prints_is_told_and_so_is_a_warning_of_its_code():
+    told = child_that_said(
+        "hello from a room",
+        '{"level":"warning","logger":"py.warnings","event":"coroutine was never awaited"}',
+    )
+    assert [line.startswith("game-1: ") for line in told] == [True, True]
+    assert "hello from a room" in told[0]
+    assert "never awaited" in told[1]
+
+
+def test_a_node_that_never_stops_complaining_is_told_20_times():
+    told = child_that_said(*["trouble"] * 100)
+    assert len(told) == 21
+    assert told[-1].endswith("is not shown")

@@ -12,6 +12,7 @@ import pytest
 import trio
 from rich.console import Console
 
+from rooms.bus.address import HostPort
 from rooms.cli import cli
 from rooms.errors import ClusterFailed
 from rooms.local.cluster import Plan, open_cluster
@@ -22,7 +23,6 @@ from rooms.local.rendezvous import find
 from rooms.local.rolls import Rolls
 from rooms.local.rollview import DETACHED, roll
 from rooms.policy import DrainPolicy
-from rooms.runtime.address import HostPort
 from rooms.runtime.command import run_command
 
 FREE = HostPort("127.0.0.1", 0)
@@ -102,6 +102,22 @@ async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys
         ]
 
 
+async def test_who_is_named_on_the_command_line_outranks_the_environment(
+    fake_nodes, monkeypatch, capsys
+):
+    async with running(fake_nodes()) as cluster:
+        monkeypatch.setenv("LASTCALL_ADMIN", cluster.children[0].ready.admin)
+        assert await lastcall("cordon", "game-1") == 0
+        assert await lastcall("uncordon", "game-1") == 0
+        assert await lastcall("cordon", "--all") == 0
+        assert await lastcall("uncordon") == 0
+        assert capsys.readouterr().out.splitlines() == [
+            *("game-1 is cordoned", "game-1 takes new work again"),
+            *("api-1 is cordoned", "game-1 is cordoned"),
+            "api-1 takes new work again",
+        ]
+
+
 async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_the_same(
     fake_nodes, capsys
 ):
@@ -159,7 +175,7 @@ async def test_a_roll_is_shown_line_by_line_and_reported(fake_nodes):
         assert lines[0].endswith("game-1 (1.0) is to be replaced")
         assert any(line.endswith("game-2 (1.0+1) is ready") for line in lines)
         assert any(
-            line.split() == ["game-1", "1.0", "0", "0.5", "2/0/0/0", "4/0/0"] for line in lines
+            line.split() == ["game-1", "1.0", "0", "0.5", "2/0/0/0/0", "4/0/0"] for line in lines
         )
         assert lines[-1].endswith("nothing was cut. Nobody was watching: there are no bots.")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from rooms.bus.address import HostPort
 from rooms.errors import ClusterFailed
 from rooms.local.cluster import Plan, open_cluster
 from rooms.local.control_messages import AskRoll, Progress, RollReport
@@ -18,7 +19,7 @@ from rooms.local.readings import command, open_admin_client
 from rooms.local.roll import Roll
 from rooms.local.rolls import Rolls
 from rooms.policy import DrainPolicy
-from rooms.runtime.address import HostPort
+from rooms.wire.reports import DrainFinished
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(
@@ -84,8 +85,8 @@ async def test_the_report_has_what_became_of_each_old_node(fake_nodes):
         report, _ = await rolled(cluster)
         (game, api) = report.nodes
         assert (game.name, api.name) == ("game-1", "api-1")
-        assert (game.version, game.exit_code, game.seconds) == ("1.0", 0, 0.5)
-        assert (game.rooms_finished, game.clients_moved, game.rooms_cut) == (2, 4, 0)
+        assert (game.version, game.exit_code) == ("1.0", 0)
+        assert game.finished == DrainFinished(rooms_finished=2, clients_moved=4, seconds=0.5)
 
 
 async def test_new_nodes_say_the_version_that_was_asked_for_or_one_up(fake_nodes):

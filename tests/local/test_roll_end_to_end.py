@@ -8,12 +8,12 @@ import pytest
 import trio
 from rich.console import Console
 
+from rooms.bus.address import HostPort
 from rooms.local.cluster import Plan
 from rooms.local.control import calling
 from rooms.local.control_messages import AskRoll, RollReport
 from rooms.local.rendezvous import find
 from rooms.local.up import Up
-from rooms.runtime.address import HostPort
 
 FREE = HostPort("127.0.0.1", 0)
 LIMIT_SECONDS = 30

@@ -7,8 +7,11 @@ import pytest
 
 from rooms.local.control_messages import NodeReport, Players, RollReport, decode_reply, encode
 from rooms.local.roll_report import report_text
+from rooms.wire.reports import DrainFinished
 
-GOOD = NodeReport("game-1", "1", 0, seconds=1.26, rooms_finished=7, rooms_regrouped=2)
+GOOD = NodeReport("game-1", "1", 0, DrainFinished(7, 2, 1, seconds=1.26))
+ROOM_CUT = NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))
+CLIENT_CUT = NodeReport("api-1", "1", 0, DrainFinished(clients_cut=1))
 QUIET = Players(bots=50, matches=40, joins=99, hops_max=1, hops_mean=0.98, wait_max=0.0123)
 
 
@@ -25,8 +28,16 @@ def report(*nodes, players=QUIET, failure=None):
         (report(players=msgspec.structs.replace(QUIET, cut=1)), 3, "PLAYERS NOTICED."),
         (report(players=msgspec.structs.replace(QUIET, lost=1)), 3, "PLAYERS NOTICED."),
         (report(players=msgspec.structs.replace(QUIET, repeated=1)), 3, "PLAYERS NOTICED."),
-        (report(NodeReport("game-1", "1", 3, 9.0, rooms_cut=1)), 3, "NOT ALL ENDED IN PEACE"),
-        (report(NodeReport("api-1", "1", 0, 9.0, clients_cut=1)), 3, "NOT ALL ENDED IN PEACE"),
+        (
+            report(NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))),
+            3,
+            "NOT ALL ENDED IN PEACE",
+        ),
+        (
+            report(NodeReport("api-1", "1", 0, DrainFinished(clients_cut=1))),
+            3,
+            "NOT ALL ENDED IN PEACE",
+        ),
         (report(NodeReport("api-1", "1", -9)), 3, "NOT ALL ENDED IN PEACE"),
         (report(GOOD, NodeReport("api-1", "1", -9), players=None), 3, "NOT ALL ENDED IN PEACE"),
         (report(failure="game-3 died"), 1, "The roll has stopped: game-3 died"),
@@ -41,7 +52,7 @@ def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
     drains = NodeReport("api-1", "1", None)
     lines = report_text(report(GOOD, drains)).splitlines()
     assert lines[0] == "Roll of the game and api nodes to 2: 12.3 s"
-    assert lines[2].split() == ["game-1", "1", "0", "1.3", "7/2/0/0", "0/0/0"]
+    assert lines[2].split() == ["game-1", "1", "0", "1.3", "7/2/1/0/0", "0/0/0"]
     assert lines[3].split() == ["api-1", "1", "drains", "-", "-", "-"]
     assert lines[4] == "new nodes: game-3"
     assert lines[5] == "players who noticed: refused 0 · cut 0 · lost 0 · repeated 0"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rooms.local.child import Child, DrainFinished, NodeReady
+from rooms.local.child import Child, NodeReady
 from rooms.local.ledger import Ledger
 from rooms.local.readings import counter
 from rooms.local.summary import exit_code, summary
 from rooms.local.table import NodeLine, plain_line
+from rooms.wire.reports import DrainFinished
 
 
 def ended(code, **counts):

@@ -7,11 +7,11 @@ from io import StringIO
 import trio
 from rich.console import Console
 
+from rooms.bus.address import HostPort
 from rooms.local.cluster import Plan
 from rooms.local.up import Up
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
-from rooms.runtime.address import HostPort
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1))

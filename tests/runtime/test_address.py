@@ -1,92 +1,32 @@
-import os
-import socket
-
 import pytest
-import trio
 
-from rooms.errors import AddressInUse, BadAddress
-from rooms.runtime.address import (
-    HostPort,
-    InheritedSocket,
-    bound_address,
-    open_listeners,
-    parse_game_url,
-    parse_host_port,
-)
-
-ANY_PORT = HostPort("127.0.0.1", 0)
+from rooms.bus.address import HostPort
+from rooms.errors import BadAddress
+from rooms.runtime.address import InheritedSocket, parse_host, parse_listen
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "my-host.svc:0"])
-def test_an_address_is_written_as_it_was_read(text: str) -> None:
-    assert str(parse_host_port(text)) == text
+@pytest.mark.parametrize("host", ["10.0.0.5", "game-1.svc", "fd00::2"])
+def test_a_host_stands_as_it_was_read(host: str) -> None:
+    assert parse_host(host) == host
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "80",
-        ":80",
-        "host",
-        "host:",
-        "host:x",
-        "::1:80",
-        "[host]:80",
-        "a b:80",
-        "h:65536",
-        "-a:1",
-    ],
-)
-def test_what_is_no_address_is_refused_with_itself_and_the_form(text: str) -> None:
-    with pytest.raises(BadAddress, match=r"127\.0\.0\.1:9001|ports end at 65535") as refused:
-        parse_host_port(text)
-    assert repr(text) in str(refused.value)
+def test_a_host_loses_its_brackets() -> None:
+    assert parse_host("[fd00::2]") == "fd00::2"
 
 
-def test_a_url_may_end_in_a_slash() -> None:
-    assert parse_game_url("tcp://[::1]:7101/") == HostPort("::1", 7101)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "*", "0"])  # noqa: S104 (refused)
+def test_a_host_that_stands_for_every_interface_is_none_to_be_known_by(host: str) -> None:
+    with pytest.raises(BadAddress, match="which nobody can dial: it takes the name") as refused:
+        parse_host(host)
+    assert repr(host) in str(refused.value)
 
 
-async def test_port_0_is_one_free_port_that_is_told() -> None:
-    [listener] = await open_listeners(HostPort("localhost", 0))
-    async with listener:
-        address = bound_address(listener)
-        assert address.port > 0
-        async with await trio.open_tcp_stream(address.host, address.port):
-            pass
+@pytest.mark.parametrize("text", ["host:1", "", "a b", "-a", "[a", "::1:x", "fe80::1%eth0"])
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(BadAddress, match="is no host"):
+        parse_host(text)
 
 
-async def test_a_port_in_use_is_refused() -> None:
-    [listener] = await open_listeners(ANY_PORT)
-    async with listener:
-        with pytest.raises(AddressInUse, match="is in use: another process listens there"):
-            await open_listeners(bound_address(listener))
-
-
-async def test_an_address_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(BadAddress, match="no interface of this machine has that address"):
-        await open_listeners(HostPort("192.0.2.1", 0))
-
-
-async def test_an_inherited_listening_socket_is_adopted_and_not_handed_on() -> None:
-    opened = socket.create_server(("127.0.0.1", 0))
-    port = opened.getsockname()[1]
-    opened.set_inheritable(True)
-    [listener] = await open_listeners(InheritedSocket(opened.detach()))
-    async with listener:
-        assert bound_address(listener) == HostPort("127.0.0.1", port)
-        assert not os.get_inheritable(listener.socket.fileno())
-        async with await trio.open_tcp_stream("127.0.0.1", port), await listener.accept():
-            pass
-
-
-async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_alone() -> None:
-    reader, writer = os.pipe()
-    with socket.socket() as idle, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-        for descriptor in (reader, idle.fileno(), datagrams.fileno(), 99_999):
-            with pytest.raises(BadAddress, match=f"fd:{descriptor}: descriptor {descriptor} is no"):
-                await open_listeners(InheritedSocket(descriptor))
-        assert os.fstat(idle.fileno())
-    os.close(reader)
-    os.close(writer)
+def test_a_client_port_is_an_address_or_a_descriptor() -> None:
+    assert parse_listen("[::1]:80") == HostPort("::1", 80)
+    assert parse_listen("fd:3") == InheritedSocket(3)

@@ -10,8 +10,8 @@ import trio.testing
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.testing import capture_logs
 
+from rooms.bus.address import HostPort
 from rooms.errors import AddressInUse, WrongEvent
-from rooms.runtime.address import HostPort
 from rooms.runtime.admin import AdminPort, Status
 from rooms.runtime.guard import Guard
 

@@ -178,6 +178,7 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
 def test_the_watchdogs_last_line_is_in_the_format_of_the_others() -> None:
     words = events.overrun_words("json", "game-1")
     assert words is not None
-    line = msgspec.json.decode(words(25.0))
+    line = msgspec.json.decode(words(25.0, "in a loop"))
     assert (line["event"], line["node"], line["grace_seconds"]) == ("drain.overrun", "game-1", 25.0)
+    assert line["traceback"] == "in a loop"
     assert events.overrun_words("console", "game-1") is None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from rooms.bus.address import HostPort
 from rooms.errors import UsageError
-from rooms.runtime.address import HostPort
 from rooms.runtime.guard import Guard, Visit
 
 HERE = HostPort("127.0.0.1", 9001)

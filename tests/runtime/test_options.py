@@ -4,19 +4,15 @@ from pathlib import Path
 import click
 import pytest
 
+from api.options import ApiOptions, api_options
+from api.sources import GameDns, GameFile, GameUrl
+from game.options import GameOptions, game_options
+from rooms.bus.address import HostPort
 from rooms.errors import AddressInUse, UsageError
 from rooms.policy import DrainPolicy
-from rooms.runtime.address import GameDns, GameFile, GameUrl, HostPort, InheritedSocket
+from rooms.runtime.address import InheritedSocket
 from rooms.runtime.command import epilog, run_command
-from rooms.runtime.options import (
-    ApiOptions,
-    GameOptions,
-    NodeOptions,
-    api_options,
-    drain_options,
-    game_options,
-    node_options,
-)
+from rooms.runtime.options import NodeOptions, drain_options, node_options
 
 
 class Said:

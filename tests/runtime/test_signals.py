@@ -177,9 +177,9 @@ def test_the_watchdog_says_why_before_it_ends_the_process(
     stops = StopRequests(end=end)
     stops.arm(7)
     stops.overrun()
-    assert "grace of 7 s is over" in capfd.readouterr().err
+    assert "test_the_watchdog_says_why" in capfd.readouterr().err
 
-    stops.arm(7, words=lambda seconds: f'{{"event":"drain.overrun","grace":{seconds}}}')
+    stops.arm(7, words=lambda seconds, _where: f'{{"event":"drain.overrun","grace":{seconds}}}')
     stops.overrun()
 
     assert capfd.readouterr().err == '{"event":"drain.overrun","grace":7}\n'
@@ -268,7 +268,8 @@ def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
         "while True: pass"
     )
     status, error = in_a_process(code, lambda process: process.terminate())
-    assert (status, error.count("\n")) == (3, 1)
+    assert status == 3
+    assert "line 4" in error  # where it hangs
     assert "the process did not end by itself" in error
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["lone_error"]
+__all__ = ["lone_error", "only"]
+
+E = TypeVar("E", bound=BaseException)
 
 
 @contextmanager
@@ -21,3 +24,14 @@ def lone_error() -> Iterator[None]:
             raise
         error = group.exceptions[0]
         raise error from error.__cause__
+
+
+def only(error: BaseException, kind: type[E]) -> E | None:
+    """``error``, or the first one in it if it is a group, when there is nothing but ``kind``.
+
+    None when anything in it, however deep, is of another kind.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        found = [only(one, kind) for one in error.exceptions]
+        return None if None in found else found[0]
+    return error if isinstance(error, kind) else None

@@ -1,0 +1,64 @@
+"""The options that only an api node has."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from api.sources import GameSource, parse_games
+from rooms.bus.address import HostPort, parse_url
+from rooms.errors import UsageError
+from rooms.runtime.address import InheritedSocket, parse_listen
+from rooms.runtime.command import Command, Parsed, gathered
+
+__all__ = ["ApiOptions", "api_options"]
+
+
+class ApiOptions(msgspec.Struct, frozen=True):
+    """What an api node is told besides what every node is."""
+
+    listen: HostPort | InheritedSocket
+    feed: HostPort
+    games: tuple[GameSource, ...]
+    clients: Literal["finish", "move"]
+
+
+def api_options(command: Command) -> Command:
+    """The options of an api node, gathered into ``api: ApiOptions``."""
+    options = {
+        "--listen": {
+            "type": Parsed("address", parse_listen),
+            "metavar": "HOST:PORT|fd:N",
+            "default": "127.0.0.1:8080",
+            "help": "Where clients connect; fd:N takes an inherited listening socket.",
+        },
+        "--feed": {
+            "type": Parsed("URL", parse_url),
+            "default": "tcp://127.0.0.1:7001",
+            "help": "Where game nodes send to. Port 0: a free one.",
+        },
+        "--games": {
+            "type": Parsed("SOURCES", parse_games),
+            "required": True,
+            "help": "The game nodes: tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or "
+            "file://PATH (a URL a line, read every 0.5 s), comma separated.",
+        },
+        "--clients": {
+            "type": click.Choice(["finish", "move"]),
+            "default": "finish",
+            "help": "At a drain, clients in rooms stay to their room's end, or are moved now.",
+        },
+    }
+    return gathered("api", _checked_api_options, options)(command)
+
+
+def _checked_api_options(**values: Any) -> ApiOptions:
+    options = ApiOptions(**values)
+    if options.feed.is_wildcard and click.get_current_context().params.get("advertise") is None:
+        raise UsageError(
+            f"--feed {options.feed.url} binds every interface, so game nodes cannot dial it as it "
+            "stands: say with --advertise HOST what they dial"
+        )
+    return options

@@ -1,0 +1,49 @@
+"""The options that only a game node has."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from rooms.bus.address import HostPort, parse_url
+from rooms.errors import BadRooms
+from rooms.runtime.command import Command, Parsed, gathered
+
+__all__ = ["GameOptions", "game_options"]
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+class GameOptions(msgspec.Struct, frozen=True):
+    """What a game node is told besides what every node is; ``rooms`` are modules to import."""
+
+    listen: HostPort
+    rooms: tuple[str, ...]
+
+
+def game_options(command: Command) -> Command:
+    """The options of a game node, gathered into ``game: GameOptions``."""
+    options = {
+        "--listen": {
+            "type": Parsed("URL", parse_url),
+            "default": "tcp://127.0.0.1:7101",
+            "help": "Where api nodes send to. Port 0: a free one.",
+        },
+        "--rooms": {
+            "type": Parsed("MODULES", _parse_rooms),
+            "required": True,
+            "help": "The modules with the kinds of rooms to serve, such as game.examples.",
+        },
+    }
+    return gathered("game", GameOptions, options)(command)
+
+
+def _parse_rooms(text: str) -> tuple[str, ...]:
+    modules = tuple(part.strip() for part in text.split(","))
+    for module in modules:
+        if not _MODULE.fullmatch(module):
+            raise BadRooms(
+                f"{module!r} is no module's name: it takes package.module, comma separated"
+            )
+    return modules

@@ -1,0 +1,16 @@
+"""A table as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["columns"]
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each of ``rows``, of one length each, with the cells below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,68 @@
+"""The listening sockets of a node's ports: opened, or adopted from the process's parent."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import trio
+
+from rooms.bus.address import HostPort
+from rooms.errors import AddressInUse, BadAddress
+from rooms.runtime.address import InheritedSocket
+
+__all__ = ["bound_address", "open_listeners"]
+
+BACKLOG = 4096
+"""Connections that the kernel accepts for us while the loop is busy; a rollout brings thousands."""
+
+
+def bound_address(listener: trio.SocketListener) -> HostPort:
+    """Where a listener really listens, its port included."""
+    host, port = listener.socket.getsockname()[:2]
+    return HostPort(host, port)
+
+
+async def open_listeners(where: HostPort | InheritedSocket) -> list[trio.SocketListener]:
+    """Opens, or adopts, the listening sockets of ``where``: one for each address of its host.
+
+    With port 0 there is one only, since each would get a port of its own. Raises
+    :class:`AddressInUse`, or :class:`BadAddress` for anything else that the operator can mend.
+    """
+    if isinstance(where, InheritedSocket):
+        return [_adopt(where)]
+    try:
+        listeners = await trio.open_tcp_listeners(where.port, host=where.host, backlog=BACKLOG)
+    except OSError as error:
+        raise _translated(error, where) from error
+    if where.port == 0:
+        for surplus in listeners[1:]:
+            await surplus.aclose()
+        del listeners[1:]
+    return listeners
+
+
+def _adopt(where: InheritedSocket) -> trio.SocketListener:
+    try:
+        inherited = socket.socket(fileno=where.descriptor)
+    except OSError as error:
+        raise BadAddress(f"{where}: descriptor {where.descriptor} is no open socket") from error
+    tcp = inherited.family in {socket.AF_INET, socket.AF_INET6}
+    if not (tcp and inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+        inherited.detach()  # not ours, so not ours to close
+        raise BadAddress(f"{where}: descriptor {where.descriptor} is no listening TCP socket")
+    inherited.set_inheritable(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(inherited))
+
+
+def _translated(error: OSError, where: HostPort) -> BadAddress | AddressInUse:
+    if isinstance(error, socket.gaierror):
+        return BadAddress(f"{where}: no such host {where.host!r} ({error.strerror})")
+    match error.errno:
+        case errno.EADDRINUSE:
+            return AddressInUse(f"{where} is in use: another process listens there")
+        case errno.EADDRNOTAVAIL:
+            return BadAddress(f"{where}: no interface of this machine has that address")
+        case errno.EACCES:
+            return BadAddress(f"{where}: this user may not listen on port {where.port}")
+    return BadAddress(f"{where}: cannot listen there ({error.strerror or error})")

@@ -1,0 +1,45 @@
+"""What a node tells of itself: its ``/status``, and the event ``drain.finished``."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Counts", "DrainFinished", "Status"]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What became of rooms and clients since the drain began."""
+
+    rooms_finished: int = 0
+    rooms_regrouped: int = 0
+    rooms_abandoned: int = 0
+    rooms_handed_off: int = 0
+    rooms_cut: int = 0
+    clients_finished: int = 0
+    clients_moved: int = 0
+    clients_cut: int = 0
+
+    @property
+    def cut(self) -> int:
+        """How many were cut; more than none makes the exit code 3."""
+        return self.rooms_cut + self.clients_cut
+
+
+class DrainFinished(Counts, frozen=True):
+    """The event ``drain.finished``; ``seconds`` are from the signal to the end."""
+
+    seconds: float = 0.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The body of ``/status``. ``why``: what still keeps the node up, one sentence each."""
+
+    name: str
+    tier: str
+    version: str
+    phase: str
+    rooms: int = 0
+    clients: int = 0
+    seconds_left: float | None = None
+    """To the cut; ``None`` while nothing is to be cut."""
+    why: tuple[str, ...] = ()

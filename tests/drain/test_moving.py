@@ -1,0 +1,218 @@
+"""Clients that are moved off a draining api node: which, when, and how evenly."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.client import Connection
+from rooms.errors import ConnectionLost
+from rooms.policy import DrainPolicy
+from tests.drain.sockets import REST_OF_REQUEST
+from tests.harness.cluster import CLEAN, CUT, ApiProcess, Cluster, cluster, finished, soon
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+SHORT = DrainPolicy(grace_seconds=10, farewell_seconds=3)
+
+
+async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_with_the_last(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        clients = [await c.client(api) for _ in range(20)]
+        start = trio.current_time()
+        api.signal()
+        lost: list[ConnectionLost] = [await client.wait_closed() for client in clients]
+        assert {one.code for one in lost} == {1012}
+        await api.gone.wait()
+        assert 4 <= api.exited_at - start <= 5.6
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert (api.counts.clients_moved, api.counts.clients_cut) == (20, 0)
+
+
+async def test_a_client_in_a_room_stays_until_the_room_ends_and_is_then_moved(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="countdown", options={"seconds": 6})
+        start = trio.current_time()
+        api.signal()
+        async for _ in place:
+            pass
+        assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert api.exited_at - start == soon(6)
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert api.counts.clients_moved == 1
+
+
+async def test_a_client_in_a_room_at_the_deadline_is_cut_inside_the_farewell(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(drain=SHORT)
+        await c.ready(game, api)
+        client = await c.client(api)
+        await client.join(kind="lounge")
+        start = trio.current_time()
+        api.signal()
+        assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert 7 <= api.exited_at - start <= 10
+        assert api.exit_code == CUT
+        assert api.counts is not None
+        assert (api.counts.clients_moved, api.counts.clients_cut) == (0, 1)
+
+
+async def test_a_client_that_joins_in_the_same_tick_as_the_signal_is_served_or_sent_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        old, new = c.api("api-1"), c.api("api-2")
+        await c.ready(game, old, new)
+        client = await c.client(old)
+        fate: list[str] = []
+
+        async def join(connection: Connection) -> None:
+            try:
+                place = await connection.join(kind="countdown", options={"seconds": 2})
+                fate.append(await finished(place))
+            except ConnectionLost as lost:
+                fate.append(f"sent elsewhere with {lost.code}")
+                await join(await c.client(new))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(join, client)
+            nursery.start_soon(trio.lowlevel.checkpoint)
+            old.signal()
+        assert fate in (["finished"], ["sent elsewhere with 1012", "finished"])
+        await old.gone.wait()
+        assert old.exit_code == CLEAN
+
+
+async def test_a_client_whose_join_is_under_way_when_its_node_drains_is_seated_and_stays(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        client = await c.client(api)
+        c.bus.faults.delay_seconds = 0.05
+        async with trio.open_nursery() as nursery:
+            fate: list[str] = []
+
+            async def join() -> None:
+                place = await client.join(kind="countdown", options={"seconds": 2})
+                fate.append(await finished(place))
+
+            nursery.start_soon(join)
+            await trio.sleep(0.01)
+            api.signal()
+        assert fate == ["finished"]
+        assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert api.exit_code == CLEAN
+
+
+async def test_one_that_asks_to_join_while_it_waits_for_its_turn_is_moved_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        clients = [await c.client(api) for _ in range(10)]
+        start = trio.current_time()
+        api.signal()
+        await trio.sleep(0.1)
+        last = clients[-1]
+        assert last.move is not None
+        assert last.move.after > 3
+        with pytest.raises(ConnectionLost) as lost:
+            await last.join(kind="lounge")
+        assert lost.value.code == 1012
+        assert trio.current_time() - start < 0.5
+
+
+async def test_with_clients_move_even_those_in_rooms_are_moved_over_the_spread(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(clients="move")
+        await c.ready(game, api)
+        clients = [await c.client(api) for _ in range(5)]
+        for client in clients:
+            await client.join(kind="lounge")
+        start = trio.current_time()
+        api.signal()
+        for client in clients:
+            assert (await client.wait_closed()).code == 1012
+        await api.gone.wait()
+        assert api.exited_at - start <= 5.6
+
+
+@pytest.mark.parametrize("farewell", [0.0, 0.3, 1.0])
+async def test_a_short_farewell_cuts_nobody_who_could_be_moved_before(
+    farewell: float, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(drain=DrainPolicy(grace_seconds=4, farewell_seconds=farewell))
+        await c.ready(game, api)
+        for _ in range(20):
+            await c.client(api)
+        api.signal()
+        await api.gone.wait()
+        assert api.exit_code == CLEAN
+        assert api.counts is not None
+        assert api.counts.clients_moved == 20
+
+
+async def test_1000_idle_clients_are_moved_over_exactly_the_spread_and_none_twice(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        moved = await idle_clients(c, api, 1000)
+        start = trio.current_time()
+        api.signal()
+        await api.gone.wait()
+        assert len(moved) == 1000
+        offsets = sorted(at - start for at in moved)
+        assert offsets[0] >= 0
+        assert 4.99 <= offsets[-1] <= 5.0
+        for tenth in range(50):
+            window = [at for at in offsets if tenth / 10 <= at < (tenth + 1) / 10]
+            assert 18 <= len(window) <= 22
+        assert api.counts is not None
+        assert api.counts.clients_moved == 1000
+        assert api.exited_at - start <= 5.6
+
+
+async def idle_clients(c: Cluster, api: ApiProcess, count: int) -> list[float]:
+    """That many bare sockets; returns the list that their close frames' times go to."""
+    moved: list[float] = []
+
+    async def stay() -> None:
+        stream = await api.listener.connect()
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: api\r\n" + REST_OF_REQUEST)
+        while data := await stream.receive_some(65536):
+            if b"\x88" in data and b"\x03\xf4" in data:  # a close frame with 1012
+                moved.append(trio.current_time())
+                await stream.aclose()
+                return
+
+    for _ in range(count):
+        c.nursery.start_soon(stay)
+    with trio.fail_after(30):
+        while api.clients < count:
+            await trio.sleep(0.01)
+    await trio.sleep(0.01)
+    return moved

@@ -1,0 +1,124 @@
+"""A match that never started is regrouped: its players wait on at another game node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms import Room, room
+from rooms.ids import KindName
+from tests.drain.sockets import websocket_over
+from tests.harness.cluster import CLEAN, cluster, soon
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+
+async def test_a_half_filled_match_is_regrouped_and_played_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, first, _ = await c.two_games()
+        client = await c.client(api)
+        ann = await client.join(kind="tictactoe", name="ann")
+        you = ann.you
+        assert ann.room.startswith("game-1.")
+        first.signal()
+        await first.gone.wait()
+        assert first.exit_code == CLEAN
+        assert first.counts is not None
+        assert (first.counts.rooms_regrouped, first.counts.rooms_cut) == (1, 0)
+        with trio.fail_after(1):
+            while not ann.regroups:
+                await trio.sleep(0.01)
+        assert ann.room.startswith("game-2.")
+        assert ann.you != you
+        bob = await (await c.client(api)).join(kind="tictactoe", name="bob")
+        assert bob.room == ann.room
+        message = await ann.__anext__()
+        assert message.data == {"board": "---------", "turn": ann.you}
+        await ann.say({"cell": 4})
+        assert (await ann.__anext__()).data == {"board": "----X----", "turn": bob.you}
+
+
+async def test_a_player_whose_match_cannot_be_regrouped_within_5_s_is_told_that_it_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        place = await client.join(kind="tictactoe")
+        start = trio.current_time()
+        game.signal()
+        await game.gone.wait()
+        assert trio.current_time() - start == soon(0)
+        async for _ in place:
+            pass
+        assert place.ended is not None
+        assert place.ended.reason == "abandoned"
+        assert trio.current_time() - start == soon(5)
+
+
+async def test_a_player_who_leaves_while_his_match_is_regrouped_has_left(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        place = await (await c.client(api)).join(kind="tictactoe")
+        game.signal()
+        await game.gone.wait()
+        await place.leave()
+        assert place.ended is not None
+        assert place.ended.reason == "left"
+
+
+async def test_a_regrouped_room_is_opened_with_the_options_of_before(
+    autojump_clock: MockClock,
+) -> None:
+    seen: list[object] = []
+
+    @room("pair", seats=2, starts=2)
+    async def pair(table: Room) -> None:
+        seen.append((table.options, [table.name_of(player) for player in table.players]))
+        await trio.sleep_forever()
+
+    async with cluster() as c:
+        kinds = {KindName("pair"): pair}
+        api, first, second = await c.two_games(kinds=kinds)
+        await (await c.client(api)).join(kind="pair", options={"best_of": 3}, name="ann")
+        first.signal()
+        await first.gone.wait()
+        await trio.sleep(0.1)
+        assert seen == [({"best_of": 3}, ["ann"])] * 2
+        assert second.rooms == 1
+
+
+async def test_inputs_to_the_room_before_do_not_reach_the_one_after_a_regroup(
+    autojump_clock: MockClock,
+) -> None:
+    """They crossed the second joined; so did a ``got`` about the room before."""
+    async with cluster() as c:
+        api, first, _ = await c.two_games()
+        stream = await api.listener.connect()
+        bob = await c.stack.enter_async_context(websocket_over(stream))
+        await bob.get_message()
+        await bob.send_message('{"t":"join","kind":"tictactoe"}')
+        before = json.loads(await bob.get_message())
+        first.signal()
+        again = json.loads(await bob.get_message())
+        while again["t"] != "joined":
+            again = json.loads(await bob.get_message())
+        assert again["room"] != before["room"]
+        room = before["room"]
+        await bob.send_message(f'{{"t":"got","seq":7,"room":"{room}"}}')
+        for n in (1, 5, 6, 7):
+            await bob.send_message(f'{{"t":"say","n":{n},"d":{{"cell":0}}}}')
+        await trio.sleep(0.1)
+        ann = await (await c.client(api)).join(kind="tictactoe")
+        assert ann.room == again["room"]
+        await bob.send_message('{"t":"got","seq":0}')
+        await bob.send_message('{"t":"say","n":1,"d":{"cell":8}}')
+        boards = [(await ann.__anext__()).data for _ in range(2)]
+        assert [board["board"] for board in boards] == ["---------", "--------X"]

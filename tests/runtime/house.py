@@ -1,0 +1,131 @@
+"""A host with two links, and the kinds of room that its tests play in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+import trio.lowlevel
+
+from rooms import Kind, Left, Room, Said, room
+from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
+from rooms.policy import RoomPolicy
+from rooms.runtime.host import Host
+from rooms.wire import nodes
+
+NORTH, SOUTH = LinkId(1), LinkId(2)
+
+
+class Move(msgspec.Struct):
+    cell: int
+
+
+class Size(msgspec.Struct):
+    width: int = 3
+
+
+@room("echo", seats=4, starts=2)
+async def echo(table: Room) -> dict[str, Any]:
+    """Repeats what is said; ends on `end`, crashes on `crash`, exits on `exit`."""
+    async for event in table:
+        match event:
+            case Said(_, "end"):
+                return {"said": "end"}
+            case Said(_, "crash"):
+                raise RuntimeError("as told")
+            case Said(_, "exit"):
+                raise SystemExit(1)
+            case Said(player, "whisper"):
+                table.send(player, "psst")
+            case Said(player, "kick"):
+                table.kick(player)
+            case Said(_, "lock"):
+                table.lock()
+            case Said(_, said):
+                table.broadcast(said)
+            case Left() if not table.players:
+                return {"said": "all left"}
+    raise AssertionError
+
+
+@room("typed", seats=2, inputs=Move, options=Size)
+async def typed(table: Room) -> Any:
+    """Hears only moves."""
+    async for event in table:
+        if isinstance(event, Said):
+            table.broadcast(event.input.cell * table.options.width)
+
+
+@room("spinning", seats=1)
+async def spinning(table: Room) -> Any:
+    """Never waits for anything, but lets others run."""
+    while True:
+        await trio.lowlevel.checkpoint()
+
+
+@room("hall", seats=10_000, starts=10_000)
+async def hall(table: Room) -> Any:
+    """Many, who wait for more."""
+    await trio.sleep_forever()
+
+
+class House:
+    """A host with two links, and what came out of it."""
+
+    def __init__(self, work: trio.Nursery, *kinds: Kind, policy: RoomPolicy | None = None) -> None:
+        self.sent: list[tuple[LinkId, nodes.Down]] = []
+        self.changes = 0
+        self.host = Host(
+            kinds={kind.name: kind for kind in kinds},
+            node=NodeName("game-1"),
+            rng=random.Random(1),
+            outbox=lambda link, item: self.sent.append((link, item)),
+            policy=policy,
+            on_change=self._changed,
+        )
+        self.host.serve(work)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def join(self, kind: Kind | str = "", *, link: LinkId = NORTH, **fields: Any) -> Any:
+        """Joins and returns the answer: Seated or Refused."""
+        name = kind.name if isinstance(kind, Kind) else KindName(kind)
+        before = len(self.sent)
+        self.host.handle(link, nodes.Join(7, name, **fields))
+        answers = [
+            item
+            for to, item in self.sent[before:]
+            if to == link and isinstance(item, nodes.Seated | nodes.Refused)
+        ]
+        assert [answer.call for answer in answers] == [7]
+        return answers[0]
+
+    def say(self, seat: nodes.Seated, n: int, body: object, session: int | None = None) -> None:
+        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        item = nodes.Say(seat.room, seat.player, session or seat.session, n, raw)
+        self.host.handle(NORTH, item)
+
+    def all_of(self, kind: type[Any], link: LinkId | None = None) -> list[Any]:
+        return [item for to, item in self.sent if isinstance(item, kind) and link in (None, to)]
+
+    def said(self, link: LinkId = NORTH) -> list[Any]:
+        return [msgspec.json.decode(m.body) for m in self.all_of(nodes.Message, link)]
+
+    def ends(self) -> list[tuple[RoomId, str]]:
+        return [(item.room, item.reason) for item in self.all_of(nodes.Ended)]
+
+    def acked(self) -> list[tuple[RoomId, PlayerId, int]]:
+        self.host.flush_acks()
+        return [ack for item in self.all_of(nodes.Acks) for ack in item.acks]
+
+
+@asynccontextmanager
+async def opened(*kinds: Kind, policy: RoomPolicy | None = None) -> AsyncIterator[House]:
+    async with trio.open_nursery() as work:
+        yield House(work, *kinds, policy=policy)
+        work.cancel_scope.cancel()
