@@ -55,11 +55,6 @@ class Place:
     # From the session.
 
     @property
-    def room(self) -> RoomId:
-        """The room's id."""
-        return self.relay.room
-
-    @property
     def full(self) -> bool:
         """Whether the socket must not be read for now."""
         return self.window.full

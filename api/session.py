@@ -12,7 +12,6 @@ Resume does not exist yet: every ticket is unknown, and ``resume`` closes with 4
 from __future__ import annotations
 
 import enum
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
@@ -22,6 +21,7 @@ import trio
 
 from api.outlet import Outlet, text_frame
 from rooms import ids
+from rooms.core.crossing import Crossing
 from rooms.core.delivery import Verdict
 from rooms.core.throttle import Bucket
 from rooms.errors import BadFrame
@@ -35,15 +35,10 @@ __all__ = ["LOST", "Counts", "Games", "Seat", "Session", "State"]
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
 STRIKES = 3
-STALE_SECONDS = 2.0
 
 
 class Seat(Protocol):
     """A session's end of its place in a room; :class:`api.relay.Place`."""
-
-    @property
-    def room(self) -> RoomId:
-        """The room's id."""
 
     @property
     def full(self) -> bool:
@@ -102,12 +97,10 @@ class Session:
         "_freed",
         "_games",
         "_hang_up",
-        "_joined_seq",
         "_joins",
         "_pinged_at",
         "_policy",
         "_regrouped_from",
-        "_stale_until",
         "_strikes",
         "close_code",
         "leaving",
@@ -128,16 +121,14 @@ class Session:
         now = trio.current_time()
         self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, now)
         self._counts = counts
-        self._crossing = False
+        self._crossing = Crossing()
         self._freed: trio.Event | None = None
         self._games = games
         self._hang_up = hang_up
-        self._joined_seq = 0
         self._joins = Bucket(policy.burst_joins, policy.joins_per_second, now)
         self._pinged_at = 0.0
         self._policy = policy
         self._regrouped_from: RoomId | None = None
-        self._stale_until = -math.inf
         self._strikes = 0
         self.output = output
         self.close_code: int | None = None
@@ -178,7 +169,7 @@ class Session:
             case frames.Say():
                 self._say(frame)
             case frames.Got():
-                self._got(frame)
+                self._crossing.got(frame.room, frame.seq)
             case frames.Join():
                 self._join(frame)
             case frames.Leave():
@@ -186,18 +177,11 @@ class Session:
             case frames.Resume():
                 self.close(Close.NO_SUCH_PLACE, "no such place")
 
-    def _got(self, frame: frames.Got) -> None:
-        """The answer to a second ``joined`` lifts its guard; one about the room before does not."""
-        if self.seat is None:
-            return
-        if frame.room == self.seat.room or (not frame.room and frame.seq == self._joined_seq):
-            self._stale_until = -math.inf
-
     def _say(self, frame: frames.Say) -> None:
         if self.seat is None:
-            if not self._crossing:
+            if not self._crossing.forgiven:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
-        elif trio.current_time() < self._stale_until:
+        elif self._crossing.stale(trio.current_time()):
             pass  # said to the room of before: it crossed the second joined
         elif self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
             self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
@@ -215,7 +199,7 @@ class Session:
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many joins; wait a second before the next")
         else:
-            self._crossing = False
+            self._crossing.join_asked()
             self._become(State.JOINING)
             self._games.join(self, request)
 
@@ -240,11 +224,10 @@ class Session:
         """The join is answered with a place; for a session in a room, this one replaces it."""
         if self.seat is not None:
             self.seat.absent()
-        if self._regrouped_from is not None:
-            self._regrouped_from = None
-            self._stale_until = trio.current_time() + STALE_SECONDS
+        again = self._regrouped_from is not None
+        self._regrouped_from = None
+        self._crossing.joined(news.room, news.seq, trio.current_time(), again=again)
         self.seat = seat
-        self._joined_seq = news.seq
         self._become(State.SEATED)
         self._free()
         self.send(
@@ -279,7 +262,7 @@ class Session:
         """The place is over. Inputs that cross this are dropped, until the next join."""
         self.seat = None
         self._regrouped_from = None
-        self._crossing = True
+        self._crossing.left()
         self._become(State.FREE)
         self._free()
         self.send(
@@ -299,7 +282,7 @@ class Session:
         """
         self.seat = None
         self._regrouped_from = room
-        self._crossing = True
+        self._crossing.left()
         self._become(State.JOINING)
         self._free()
 
