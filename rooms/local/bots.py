@@ -76,12 +76,11 @@ class _Bot:
         self._crowd = crowd
         self._ledger = crowd.ledger
         self._rng = crowd.rng
-        self._wished_at = 0.0
-        """Since when it wants a seat: a reconnect and a second try do not begin anew."""
+        self._asked_at: float | None = None
+        """Since when it asks for a seat: a refusal or a move on the way does not begin anew."""
 
     async def run(self) -> None:
         await trio.sleep(self._rng.uniform(0, ARRIVE_SECONDS))
-        self._wished_at = trio.current_time()
         while not self._crowd.stopping:
             try:
                 await self._one_socket()
@@ -106,13 +105,16 @@ class _Bot:
                 self._ledger.hopped(self._name)
 
     async def _one_join(self, connection: Connection) -> None:
+        if self._asked_at is None:
+            self._asked_at = trio.current_time()
         try:
             place = await connection.join(kind=KIND, name=self._name)
         except JoinRefused as refused:
             self._on_refusal(refused)
             await self._pause()
             return
-        self._ledger.joined(trio.current_time() - self._wished_at)
+        self._ledger.joined(trio.current_time() - self._asked_at)
+        self._asked_at = None
         try:
             await self._match(place)
         except (RemoteProtocolError, trio.TooSlowError) as fault:
@@ -124,7 +126,6 @@ class _Bot:
                 self._ledger.was_cut()
             raise
         finally:
-            self._wished_at = trio.current_time()
             self._ledger.numbered(gaps=place.holes, repeats=place.repeats)
 
     def _on_refusal(self, refused: JoinRefused) -> None:

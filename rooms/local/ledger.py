@@ -79,8 +79,8 @@ class Ledger:
         self.hops: Counter[str] = Counter()
         """Reconnects after a ``move`` or a close with 1012, by bot."""
         self.join_waits: Counter[int] = Counter()
-        """Joins by their milliseconds from the wish to ``joined``: reconnects and second tries are
-        in it."""
+        """Joins by their milliseconds from the first asking to ``joined``: second tries, and a move
+        that answers instead, are in it."""
         self.errors = 0
         self.error_texts: deque[str] = deque(maxlen=ERRORS_KEPT)
         """The last 20 errors."""
@@ -125,7 +125,7 @@ class Ledger:
             self.hops[name] += 1
 
     def joined(self, waited_seconds: float) -> None:
-        """A seat was granted, so long after it was wished for."""
+        """A seat was granted, so long after it was first asked for."""
         if not self._closed:
             self.join_waits[math.ceil(1000 * waited_seconds)] += 1
 
@@ -160,7 +160,7 @@ class Ledger:
 
     @property
     def join_wait_max(self) -> float:
-        """The longest wait of any bot from the wish to join to ``joined``, in seconds."""
+        """The longest wait of any bot from asking to join to ``joined``, in seconds."""
         return at_quantile(self.join_waits, 1)
 
     @property

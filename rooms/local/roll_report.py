@@ -62,7 +62,7 @@ def _of_players(players: Players) -> list[str]:
     return [
         f"players who noticed: {noticed} · lost {players.lost} · repeated {players.repeated}",
         f"{players.bots} bots meanwhile: {players.matches} matches, {players.joins} joins",
-        "from the wish to join to the seat: p50 {}, p99 {}, at most {}".format(*waits),
+        "from asking to join to the seat: p50 {}, p99 {}, at most {}".format(*waits),
         f"hops per client: {players.hops_mean:.2f} on average, {players.hops_max} at most",
         *(f"    {text}" for text in players.troubles),
     ]

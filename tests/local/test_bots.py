@@ -102,7 +102,7 @@ async def test_a_second_joined_before_the_match_is_no_fault(house, autojump_cloc
     assert ledger.matches > 0
 
 
-async def test_a_wait_begins_with_the_wish_and_a_refusal_does_not_begin_it_anew(
+async def test_a_wait_begins_with_the_asking_and_a_refusal_does_not_begin_it_anew(
     house, autojump_clock
 ):
     house.refuse_joins = 1

@@ -185,3 +185,16 @@ def test_a_node_that_never_stops_complaining_is_told_20_times():
     told = child_that_said(*["trouble"] * 100)
     assert len(told) == 21
     assert told[-1].endswith("is not shown")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority again")
+async def test_a_node_that_starts_stands_back_behind_those_that_serve(fake_nodes):
+    async with running(fake_nodes()) as cluster:
+        for child in cluster.children:
+            assert os.getpriority(os.PRIO_PROCESS, child.pid) == 0
+        late = cluster.launch("game", "2")
+        while not late.pid:
+            await trio.sleep(0.001)
+        assert os.getpriority(os.PRIO_PROCESS, late.pid) == 10
+        await late.became_ready.wait()
+        assert os.getpriority(os.PRIO_PROCESS, late.pid) == 0

@@ -56,7 +56,7 @@ def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
     assert lines[3].split() == ["api-1", "1", "drains", "-", "-", "-"]
     assert lines[4] == "new nodes: game-3"
     assert lines[5] == "players who noticed: refused 0 · cut 0 · lost 0 · repeated 0"
-    assert lines[7] == "from the wish to join to the seat: p50 0 ms, p99 0 ms, at most 12 ms"
+    assert lines[7] == "from asking to join to the seat: p50 0 ms, p99 0 ms, at most 12 ms"
     assert lines[8] == "hops per client: 0.98 on average, 1 at most"
 
 
