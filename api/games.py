@@ -54,7 +54,7 @@ class Games:
         self._rng = rng
         self._attempts = itertools.count(1)
         self._peers: dict[str, Peer] = {}
-        self._joins = Joins()
+        self._joins = Joins(lambda: self._heard)
         self._draining: set[ApiLink] = set()
         self._nursery: trio.Nursery | None = None
         self._started_at = trio.current_time()
@@ -69,10 +69,14 @@ class Games:
     @property
     def ready(self) -> bool:
         """Whether a join would find a place now (the api node's part of ``/readyz``)."""
+        return self._heard and any(node.serving for node in self.known)
+
+    @property
+    def _heard(self) -> bool:
+        """Whether every game node has been met, or has had its time to be."""
         wanted = [peer for peer in self._peers.values() if peer.wanted]
         heard = self._discovery.complete and all(peer.answered for peer in wanted)
-        waited = trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
-        return (heard or waited) and any(node.serving for node in self.known)
+        return heard or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
     @property
     def links(self) -> int:
@@ -122,6 +126,8 @@ class Games:
 
     def link_up(self, link: ApiLink) -> None:
         """A game node is there: joins that wait go on."""
+        if (peer := self._peers.get(link.address)) is not None:
+            peer.answered = True
         self._joins.link_up(link)
         self.link_state(link)
 

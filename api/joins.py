@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 import trio
@@ -52,7 +52,9 @@ class _Asking:
 class Joins:
     """The attached game nodes, and every join that is not answered yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], bool]) -> None:
+        self._heard = heard
+        """Whether every game node has been met: before, a *no* may come from the wrong ones."""
         self._calls = itertools.count(1)
         self._links: dict[ApiLink, UnderWay] = {}
         self._asking: dict[Session, _Asking] = {}
@@ -87,11 +89,17 @@ class Joins:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for asking in [a for a in self._waiting.values() if a.expires_at <= now]:
-                message = "no game node takes rooms now; try again in a moment"
-                self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
+                self._give_up(asking)
             late = now - ANSWER_SECONDS
             for asking in [a for a in self._asked.values() if a.expires_at <= late]:
                 self._refuse(asking, ErrorCode.NO_GAME_NODE, "the game node does not answer")
+
+    def _give_up(self, asking: _Asking) -> None:
+        if (refusal := asking.last_refusal) is not None:
+            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
+        else:
+            message = "no game node takes rooms now; try again in a moment"
+            self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
 
     # from the links
 
@@ -155,14 +163,19 @@ class Joins:
             node = choose(known, request.kind, new=request.new, without=asking.refused_by)
         if node is not None:
             self._ask(asking, node)
+        elif not self._heard():
+            self._wait(asking)
         elif asking.last_refusal is not None:
             refusal = asking.last_refusal
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
         elif known and not request.room and not knows_kind(known, request.kind):
             self._refuse(asking, ErrorCode.NO_SUCH_KIND, f"no game node has {request.kind!r}")
         else:
-            asking.link = None
-            self._waiting[asking.session] = asking
+            self._wait(asking)
+
+    def _wait(self, asking: _Asking) -> None:
+        asking.link = None
+        self._waiting[asking.session] = asking
 
     def _ask(self, asking: _Asking, node: GameNode) -> None:
         link = next(link for link in self._links if link.node.incarnation == node.incarnation)

@@ -103,7 +103,7 @@ class Peer:
         self._rng = rng
         self._attempts = attempts
         self.answered = False
-        """Whether a game node was ever met here."""
+        """Whether a game node was ever met here; set by the sink, when a link is up."""
         self.wanted = True
         """Set to False when the address is no longer named: the link that stands is the last."""
         self._last = LinkId(0)
@@ -148,7 +148,6 @@ class Peer:
             with self._feeds.bringing(link):  # what comes before the welcome is kept
                 match await self._attach(caller, link_id, replaces):
                     case nodes.Welcome() as welcome if welcome.link == link_id:
-                        self.answered = True
                         await link.run(welcome)
                         return ATTACH_EVERY_SECONDS
                     case nodes.Twice():

@@ -259,3 +259,49 @@ async def test_an_api_node_that_is_killed_leaves_no_player_behind(
         await trio.sleep(4)
         assert [game.node.host.players for game in games] == [0, 0]
         assert [game.rooms for game in games] == [0, 0]
+
+
+async def test_a_room_is_not_declared_dead_while_its_node_is_still_being_met(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        old = c.api("api-1")
+        await c.ready(first, second, old)
+        place = await (await c.client(old)).join(kind="lounge", new=True)
+        assert place.room.startswith("game-1.")
+        c.bus.break_link("game-1", "api-2")
+        new = c.api("api-2")
+        await new.up.wait()
+        client = await c.client(new)
+        joined: list[Place] = []
+
+        async def join() -> None:
+            joined.append(await client.join(room=place.room))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(join)
+            await trio.sleep(0.3)
+            assert not new.node.ready
+            assert joined == []
+            c.bus.heal("game-1")
+        assert joined[0].room == place.room
+
+
+async def test_an_unknown_room_is_refused_within_1_s_although_a_node_was_never_met(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-0")
+        game = c.game("game-1")
+        api = c.api()
+        await api.up.wait()
+        client = await c.client(api)
+        await trio.sleep(0.5)
+        start = trio.current_time()
+        assert await refusal(client, room="game-1.nothing") == "no_such_room"
+        assert trio.current_time() - start <= 1
+        await c.ready(game, api)
+        start = trio.current_time()
+        assert await refusal(client, room="game-1.nothing") == "no_such_room"
+        assert trio.current_time() - start <= 0.1
