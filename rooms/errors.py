@@ -18,6 +18,7 @@
         ├── ConnectFailed       no server could be reached, or none would have us
         ├── ConnectionLost      the socket is closed; carries the close code
         └── JoinRefused         the server answered a join with an error; carries its code
+            └── NodeGone        the game node that was asked has gone, and no other takes rooms now
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "LastcallError",
     "LocalProtocolError",
     "MessageTooBig",
+    "NodeGone",
     "RemoteProtocolError",
     "UsageError",
     "WrongEvent",
@@ -121,3 +123,10 @@ class JoinRefused(ClientError):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.retry = retry
+
+
+class NodeGone(JoinRefused):
+    """The game node that was asked has gone, and no other takes rooms now; the same may pass later.
+
+    The server's ``no_game_node``.
+    """

@@ -18,8 +18,10 @@ from rooms.errors import (
     ConnectionLost,
     JoinRefused,
     LocalProtocolError,
+    NodeGone,
 )
 from rooms.ids import KindName, RoomId
+from rooms.reasons import ErrorCode
 from rooms.wire import frames
 
 __all__ = ["Connection", "State", "next_frame"]
@@ -213,7 +215,8 @@ class Connection:
         if self._asked is None:
             self.errors.append(frame)
             return
-        self._asked.refusal = JoinRefused(frame.code, frame.message, retry=frame.retry)
+        refused = NodeGone if frame.code == ErrorCode.NO_GAME_NODE else JoinRefused
+        self._asked.refusal = refused(frame.code, frame.message, retry=frame.retry)
         self._answer()
 
     def _answer(self) -> None:

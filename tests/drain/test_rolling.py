@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from rooms.core.lifecycle import Phase
-from rooms.errors import JoinRefused
+from rooms.errors import JoinRefused, NodeGone
 from rooms.policy import DrainPolicy
 from tests.harness.cluster import CLEAN, CUT, cluster, finished
 
@@ -32,7 +32,7 @@ async def test_clients_in_rooms_of_a_draining_game_node_hear_the_seconds_left(
         assert outside.draining is None
 
 
-async def test_a_join_in_flight_to_a_draining_node_is_answered_and_to_a_stopped_one_too(
+async def test_a_join_in_flight_to_a_draining_node_is_answered_and_to_a_stopped_one_is_node_gone(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -43,9 +43,30 @@ async def test_a_join_in_flight_to_a_draining_node_is_answered_and_to_a_stopped_
             await client.join(kind="lounge")
         assert refused.value.retry
         await game.gone.wait()
-        with trio.fail_after(1), pytest.raises(JoinRefused) as refused:
+        with trio.fail_after(1), pytest.raises(NodeGone) as gone:
             await client.join(kind="lounge")
-        assert (refused.value.code, refused.value.retry) == ("no_game_node", True)
+        assert (gone.value.code, gone.value.retry) == ("no_game_node", True)
+
+
+async def test_a_join_in_flight_to_a_node_that_is_killed_is_node_gone_and_does_not_hang(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        client = await c.client(api)
+        c.bus.freeze("game-1")
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+
+            async def join() -> None:
+                with pytest.raises(NodeGone):
+                    await client.join(kind="lounge")
+
+            nursery.start_soon(join)
+            await trio.sleep(0.2)
+            c.bus.heal("game-1")
+            game.kill()
+        assert trio.current_time() - start <= 2.5
 
 
 async def test_three_generations_drain_at_once_and_each_room_plays_to_its_end(
