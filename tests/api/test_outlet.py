@@ -212,7 +212,7 @@ async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
     outlet.send_nowait(b"late")
     outlet.ping()
     nursery.start_soon(outlet.send_all, b"\x8a\x00")
-    nursery.start_soon(outlet.part, 0.01)
+    nursery.start_soon(outlet.part, 5)
     assert await read_to_end(peer) == close_frame(1012)
 
 
@@ -224,7 +224,7 @@ async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, 
     await trio.testing.wait_all_tasks_blocked()
     outlet.say_close(4100)
     assert outlet.close_sent
-    nursery.start_soon(outlet.part, 0.01)
+    nursery.start_soon(outlet.part, 5)
     assert await read_to_end(peer) == close_frame(1009)
 
 
