@@ -20,12 +20,11 @@ import msgspec
 import trio
 
 from api.outlet import Outlet, text_frame
-from rooms import ids
 from rooms.core.crossing import Crossing
 from rooms.core.delivery import Verdict
 from rooms.core.throttle import Bucket
 from rooms.errors import BadFrame
-from rooms.ids import RoomId
+from rooms.ids import RoomId, Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import RETRY, Close, EndReason, ErrorCode
 from rooms.wire import frames, nodes
@@ -236,7 +235,7 @@ class Session:
                 kind=news.kind,
                 you=news.player,
                 seq=news.seq,
-                ticket=ids.ticket(news.room, news.player, news.secret),
+                ticket=str(Ticket(news.room, news.player, news.secret)),
                 players=[frames.Player(player.id, player.name) for player in news.players],
             )
         )

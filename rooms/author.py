@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from math import inf
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -101,7 +102,7 @@ class Desk(Protocol):
 class Room:
     """One room, in the hands of its author."""
 
-    __slots__ = ("_desk", "id", "kind", "nursery", "options")
+    __slots__ = ("_desk", "id", "kind", "nursery", "options", "state_for")
 
     def __init__(
         self, desk: Desk, *, room_id: RoomId, kind: Kind, options: Any, nursery: trio.Nursery
@@ -116,6 +117,14 @@ class Room:
 
         Cancelling its ``cancel_scope`` ends the room as finished, as a return would: the result
         is what the author's function still returns while it is being cancelled, or None.
+        """
+        self.state_for: Callable[[PlayerId], Any] | None = None
+        """The room's picture for one player, if the author gives a function that draws it.
+
+        It is asked when a player comes back who has missed more than the room remembers: he then
+        gets what it returns (anything that JSON can hold) in place of the messages before. Without
+        one he gets those messages that are left. It must not wait; what it raises is logged, and
+        the player is served as if there were none.
         """
 
     @property
@@ -179,6 +188,9 @@ class Kind(msgspec.Struct, frozen=True):
     starts: int
     inputs: Any
     options: Any
+    history_messages: int | None = None
+    history_bytes: int | None = None
+    resume_seconds: float | None = None
 
 
 def room(
@@ -188,14 +200,19 @@ def room(
     starts: int = 1,
     inputs: Any = Any,
     options: Any = dict[str, Any],
+    history_messages: int | None = None,
+    history_bytes: int | None = None,
+    resume_seconds: float | None = None,
 ) -> Callable[[RoomFunction], Kind]:
     """Makes an async function a kind of room.
 
     ``seats`` bounds its players, ``starts`` is how many make it a started match, ``inputs`` and
     ``options`` are types that msgspec can decode: what does not fit is refused before the room
     sees it. With ``inputs=None`` the players have nothing to say, and every input is refused: a
-    room that reads no events must ask for that. Raises :class:`rooms.errors.BadRooms` for numbers
-    that make no sense.
+    room that reads no events must ask for that. The room remembers its last ``history_messages``
+    (at most ``history_bytes`` of them), and keeps the seat of a player whose socket is lost for
+    ``resume_seconds``; None means the node's policy (1 024, 256 KiB, 30 s). Raises
+    :class:`rooms.errors.BadRooms` for numbers that make no sense.
     """
     if not name or len(name) > 128:
         raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
@@ -203,6 +220,9 @@ def room(
         raise BadRooms(f"kind {name!r}: a room has 1 to {SEATS_MAX} seats; got {seats}")
     if not 1 <= starts <= seats:
         raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
+    for what in (history_messages, history_bytes, resume_seconds):
+        if what is not None and not 0 <= what < inf:
+            raise BadRooms(f"kind {name!r}: history and resume_seconds are 0 or more; got {what}")
 
     def kind(function: RoomFunction) -> Kind:
         if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
@@ -210,6 +230,16 @@ def room(
                 f"kind {name!r}: {function.__name__} is no async function; "
                 f"it begins with: async def {function.__name__}(table: Room)"
             )
-        return Kind(KindName(name), function, seats, starts, inputs, options)
+        return Kind(
+            KindName(name),
+            function,
+            seats,
+            starts,
+            inputs,
+            options,
+            history_messages,
+            history_bytes,
+            resume_seconds,
+        )
 
     return kind

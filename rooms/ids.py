@@ -10,6 +10,8 @@ import base64
 import random
 from typing import NewType
 
+import msgspec
+
 RoomId = NewType("RoomId", str)
 PlayerId = NewType("PlayerId", str)
 KindName = NewType("KindName", str)
@@ -26,12 +28,12 @@ __all__ = [
     "NodeName",
     "PlayerId",
     "RoomId",
+    "Ticket",
     "new_incarnation",
     "new_link",
     "new_player",
     "new_room",
     "new_secret",
-    "ticket",
 ]
 
 
@@ -65,6 +67,21 @@ def new_secret(rng: random.Random) -> str:
     return f"{rng.getrandbits(128):032x}"
 
 
-def ticket(room: RoomId, player: PlayerId, secret: str) -> str:
-    """The capability to take a player's place again (design: tickets)."""
-    return f"{room}/{player}/{secret}"
+class Ticket(msgspec.Struct, frozen=True):
+    """The capability to take a player's place again; as text ``ROOM/PLAYER/SECRET``."""
+
+    room: RoomId
+    player: PlayerId
+    secret: str
+
+    def __str__(self) -> str:
+        return f"{self.room}/{self.player}/{self.secret}"
+
+    @classmethod
+    def read(cls, text: str) -> Ticket | None:
+        """The ticket that ``text`` is; None for what cannot be one."""
+        room, _, rest = text.partition("/")
+        player, _, secret = rest.partition("/")
+        if not (room and player and secret) or "/" in secret:
+            return None
+        return cls(RoomId(room), PlayerId(player), secret)

@@ -58,6 +58,8 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     batch_bytes: int = 256 * KIB
     ring_items: int = 65_536
     ring_bytes: int = 32 * MIB
+    resumes_at_once: int = 32
+    """Each may bring a whole history on the feed: more at once would overflow its ring."""
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):
@@ -66,6 +68,13 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     Of the ``inbox_events``, one player's inputs take at most :attr:`share_events`. A player is
     told at his join of ``listed_players`` players, himself included. A room that nobody has sat
     in for ``empty_seconds`` is given up.
+
+    A room remembers its last messages, ``history_messages`` and ``history_bytes`` at the most. A
+    player whose socket is lost keeps his seat for ``resume_seconds`` (both by kind, if the kind
+    says so); his room hears of it after ``away_seconds``. While the node drains, or if he has
+    never shown that he knows of his seat, it is kept for ``brief_seconds`` at the most. What an
+    ended room has said is kept as long, for those who were between two sockets: of
+    ``tombstones_max`` rooms with ``tombstone_bytes`` in all, the oldest going first.
     """
 
     inbox_events: int = 256
@@ -73,6 +82,13 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     max_rooms: int = 100_000
     listed_players: int = 64
     empty_seconds: float = 60.0
+    history_messages: int = 1024
+    history_bytes: int = 256 * KIB
+    resume_seconds: float = 30.0
+    away_seconds: float = 2.0
+    brief_seconds: float = 5.0
+    tombstones_max: int = 10_000
+    tombstone_bytes: int = 64 * MIB
 
     @property
     def share_events(self) -> int:
@@ -87,7 +103,11 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     them the socket is not read, and closed with 4101 after ``held_seconds``. ``backlog_bytes``
     bounds what the client has not read: beyond it, 4100. A client may send ``burst_frames`` at
     once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a measure of their own,
-    since each may open a room; beyond it, ``too_many``.
+    since each may open a room; beyond it, ``too_many``. A resume whose place is not found yet is
+    sought for ``resume_seconds``, then 1013. An address may fail at ``burst_guesses`` resumes at
+    once and at ``guesses_per_second`` for ever; beyond that its resumes wait their turn, and beyond
+    twice the burst they get 1013. Acks go to a client ``ack_seconds`` after the room's at the
+    latest.
     """
 
     handshake_seconds: float = 5.0
@@ -106,6 +126,10 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     options_bytes: int = 4 * KIB
     burst_joins: int = 100
     joins_per_second: float = 50.0
+    resume_seconds: float = 3.0
+    burst_guesses: int = 20
+    guesses_per_second: float = 5.0
+    ack_seconds: float = 0.05
     max_clients: int = 50_000
     half_open_share: float = 0.125
 

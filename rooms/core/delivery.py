@@ -26,12 +26,12 @@ class InputWindow:
     # A list, not a deque: an empty deque takes 600 bytes, and there is one for each client.
     __slots__ = ("_held", "acked", "bytes_held", "bytes_max", "inputs_max")
 
-    def __init__(self, inputs_max: int, bytes_max: int) -> None:
+    def __init__(self, inputs_max: int, bytes_max: int, acked: int = 0) -> None:
         self._held: list[bytes] = []
         self.inputs_max = inputs_max
         self.bytes_max = bytes_max
         self.bytes_held = 0
-        self.acked = 0
+        self.acked = acked
         """The room has every input up to this one."""
 
     @property

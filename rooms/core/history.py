@@ -1,0 +1,47 @@
+"""What a room has said, for those who were away: numbered, addressed, and bounded.
+
+* Each message keeps its number and its audience: a private one is replayed to its player alone.
+* The oldest is forgotten when there are more than ``messages_max`` or ``bytes_max``.
+* A player is owed what came after the number that he has seen, and not before he sat down.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rooms.ids import PlayerId
+
+__all__ = ["History"]
+
+
+class History:
+    """The last messages of one room."""
+
+    __slots__ = ("_bytes", "_bytes_max", "_forgotten", "_kept", "_messages_max")
+
+    def __init__(self, *, messages_max: int, bytes_max: int) -> None:
+        self._kept: deque[tuple[int, bytes, PlayerId | None]] | None = None
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._forgotten = 0
+        """The highest number that was forgotten."""
+
+    def add(self, seq: int, body: bytes, to: PlayerId | None) -> None:
+        """Keeps a message; ``to`` is its only reader, or None for all."""
+        if self._kept is None:  # most rooms of a lobby never say a word, and a deque takes 600 B
+            self._kept = deque()
+        self._kept.append((seq, body, to))
+        self._bytes += len(body)
+        while len(self._kept) > self._messages_max or self._bytes > self._bytes_max:
+            self._forgotten, forgotten, _ = self._kept.popleft()
+            self._bytes -= len(forgotten)
+
+    def since(self, player: PlayerId, seen: int) -> tuple[list[tuple[int, bytes]], bool]:
+        """What ``player`` is owed after number ``seen``, in order; and whether that is all."""
+        owed = [
+            (seq, body)
+            for seq, body, to in self._kept or ()
+            if seq > seen and (to is None or to == player)
+        ]
+        return owed, seen >= self._forgotten

@@ -1,0 +1,321 @@
+"""What travels between the nodes, one by one: the items of requests (up) and of the feed (down).
+
+Items are numbered by their position, so one of a type that this version does not know must still
+count: it becomes :class:`Unknown`. Fields may be added with a default; none is removed or changes
+its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from rooms.ids import KindName, PlayerId, RoomId
+
+__all__ = [
+    "DRAINING",
+    "NO_SUCH_PLACE",
+    "TAKEN_OVER",
+    "Absent",
+    "Acks",
+    "BadInput",
+    "Confirm",
+    "Down",
+    "Ended",
+    "Item",
+    "Join",
+    "Leave",
+    "Message",
+    "NodeState",
+    "Out",
+    "Player",
+    "Refused",
+    "Regroup",
+    "Replay",
+    "Resume",
+    "Resumed",
+    "Say",
+    "Seated",
+    "Unknown",
+    "Up",
+    "Wanted",
+    "decode_down",
+    "decode_up",
+]
+
+
+class Item(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+    """The shape of all node messages."""
+
+
+class Unknown(Item, frozen=True, tag="?"):
+    """An item of a later version: it takes its number and nothing else."""
+
+
+# api → game
+
+
+class Join(Item, frozen=True, tag="join"):
+    """A player asks for a seat; the answer is :class:`Seated` or :class:`Refused` with ``call``."""
+
+    call: int
+    kind: KindName = KindName("")
+    room: RoomId = RoomId("")
+    new: bool = False
+    options: bytes = b"{}"
+    """JSON of the client's ``options``."""
+    name: str = ""
+    key: str = ""
+    seated_only: bool = False
+    """Only a seat that was taken with ``key`` before; else ``no_such_place``, and nothing new."""
+
+
+class Resume(Item, frozen=True, tag="resume"):
+    """A player takes his place again from a new socket; ``seen`` is the last number he has.
+
+    The answer is :class:`Resumed`, or :class:`Refused` with :data:`NO_SUCH_PLACE`, or with
+    ``bad_frame`` for a number that the room has not come to.
+
+    With a ``session``, it is the api node that renews a place of its own on a new link: only if
+    that session is still the seat's, else :data:`TAKEN_OVER`; and the secret stays as it is.
+    """
+
+    call: int
+    room: RoomId
+    player: PlayerId
+    secret: str
+    seen: int
+    session: int = 0
+
+
+class Confirm(Item, frozen=True, tag="confirm"):
+    """The client has its ``joined`` or ``resumed``: the ticket before it is used up."""
+
+    room: RoomId
+    player: PlayerId
+    session: int
+
+
+class Say(Item, frozen=True, tag="say"):
+    """A player's input number ``n``; ``body`` is the JSON of ``d``."""
+
+    room: RoomId
+    player: PlayerId
+    session: int
+    n: int
+    body: bytes
+
+
+class Leave(Item, frozen=True, tag="leave"):
+    """The player gives the seat up."""
+
+    room: RoomId
+    player: PlayerId
+    session: int
+
+
+class Absent(Item, frozen=True, tag="absent"):
+    """The player's socket is gone; the seat is kept for a while."""
+
+    room: RoomId
+    player: PlayerId
+    session: int
+
+
+Up = Join | Resume | Confirm | Say | Leave | Absent | Unknown
+
+
+# game → api
+
+
+class Player(msgspec.Struct, frozen=True, array_like=True):
+    """A seat as others see it."""
+
+    id: PlayerId
+    name: str
+
+
+class Message(Item, frozen=True, tag="msg"):
+    """What the room said; to all of its players on this link, or to those in ``to``."""
+
+    room: RoomId
+    epoch: int
+    seq: int
+    body: bytes
+    to: list[PlayerId] | None = None
+
+
+class Seated(Item, frozen=True, tag="seated"):
+    """The join numbered ``call`` has a seat; the room's messages follow from ``seq``."""
+
+    call: int
+    room: RoomId
+    kind: KindName
+    player: PlayerId
+    session: int
+    epoch: int
+    seq: int
+    secret: str
+    players: list[Player]
+
+
+class Resumed(Item, frozen=True, tag="resumed"):
+    """The resume numbered ``call`` has its place; the messages after ``seq`` follow.
+
+    ``n`` is the last input that the room has. Not ``complete``: some of what he missed is
+    forgotten, and ``state`` is the room's picture as JSON, or empty if its author draws none.
+    """
+
+    call: int
+    room: RoomId
+    player: PlayerId
+    session: int
+    epoch: int
+    seq: int
+    n: int
+    secret: str
+    complete: bool
+    state: bytes = b""
+
+
+class Replay(Item, frozen=True, tag="replay"):
+    """What one player has missed: numbers and bodies, in order; before anything live."""
+
+    room: RoomId
+    player: PlayerId
+    session: int
+    messages: list[tuple[int, bytes]]
+
+
+DRAINING = "draining"
+"""A code that no client sees: another node is asked."""
+NO_SUCH_PLACE = "no_such_place"
+"""A code of refused resumes: no such room, player or secret here; another node is asked."""
+TAKEN_OVER = "taken_over"
+"""A newer socket has the place: why a renewal is refused, and a reason of :class:`Out`."""
+
+
+class Refused(Item, frozen=True, tag="refused"):
+    """The join or resume numbered ``call`` has no seat here.
+
+    ``code`` is an error code of the client's list, or one of those above.
+    """
+
+    call: int
+    code: str
+    message: str
+
+
+class Acks(Item, frozen=True, tag="acks"):
+    """For each room and player: every input up to ``n`` is in the room's inbox."""
+
+    acks: list[tuple[RoomId, PlayerId, int]]
+
+
+class BadInput(Item, frozen=True, tag="bad_input"):
+    """Input ``n`` was not what the kind takes; it counts as had."""
+
+    room: RoomId
+    player: PlayerId
+    n: int
+    code: str
+    message: str
+
+
+class Wanted(Item, frozen=True, tag="wanted"):
+    """The inbox was full at input ``n`` and has room again: say it and all after it once more."""
+
+    room: RoomId
+    player: PlayerId
+    n: int
+
+
+class Out(Item, frozen=True, tag="out"):
+    """One player's place is over: the room goes on, or was over before he resumed.
+
+    Of ``session`` alone, unless that is 0. ``reason`` is an end's reason, or :data:`TAKEN_OVER`.
+    """
+
+    room: RoomId
+    player: PlayerId
+    reason: str
+    session: int = 0
+    result: bytes = b""
+
+
+class Ended(Item, frozen=True, tag="ended"):
+    """The room is over for all; ``result`` is JSON, or empty."""
+
+    room: RoomId
+    epoch: int
+    reason: str
+    result: bytes = b""
+
+
+class Regroup(Item, frozen=True, tag="regroup"):
+    """The room never started and is given up: seat ``players`` (id, name, key) elsewhere."""
+
+    room: RoomId
+    epoch: int
+    kind: KindName
+    players: list[tuple[PlayerId, str, str]]
+    options: bytes = b"{}"
+
+
+class NodeState(Item, frozen=True, tag="state"):
+    """A game node as placement sees it; of two, the one with the higher ``revision`` holds.
+
+    ``seats`` are the free seats in open rooms, by kind, for every kind that the node serves;
+    ``sizes`` are the seats of a whole room. ``seconds_left`` counts to the cut, while draining.
+    """
+
+    revision: int
+    phase: str
+    rooms: int
+    seats: dict[KindName, int]
+    seconds_left: float | None = None
+    sizes: dict[KindName, int] = {}
+
+
+Down = (
+    Message
+    | Seated
+    | Resumed
+    | Replay
+    | Refused
+    | Acks
+    | BadInput
+    | Wanted
+    | Out
+    | Ended
+    | Regroup
+    | NodeState
+    | Unknown
+)
+
+
+T = TypeVar("T")
+_up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+
+
+def decode_up(items: Sequence[msgspec.Raw]) -> list[Up]:
+    """The items of a request, in order; one that this version cannot read is ``Unknown``."""
+    return [_item(_up, item) for item in items]
+
+
+def decode_down(items: Sequence[msgspec.Raw]) -> list[Down]:
+    """The items of a feed batch, in order; one that this version cannot read is ``Unknown``."""
+    return [_item(_down, item) for item in items]
+
+
+_UNKNOWN = Unknown()
+
+
+def _item(decoder: msgspec.msgpack.Decoder[T], item: msgspec.Raw) -> T | Unknown:
+    try:
+        return decoder.decode(item)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _UNKNOWN
