@@ -10,6 +10,7 @@ import click
 
 from api.node import ApiNode
 from api.options import ApiOptions, api_options
+from api.pages import PAGES
 from rooms.bus.nng import NngBus
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
@@ -49,6 +50,7 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
         node,
         drain,
         STOPS,
+        static=PAGES,
     )
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
 from api.discovery import Discovery
 from api.joins import SWEEP_SECONDS, Joins
+from api.outlet import text_frame
 from api.relay import Relays
+from api.renewals import Renewals
+from api.resumes import Resumes
 from api.session import Session
 from api.sources import GameSource
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
 from rooms.core.placement import GameNode
+from rooms.ids import Ticket
 from rooms.policy import LinkPolicy, SocketPolicy
-from rooms.reasons import EndReason
 from rooms.runtime.link_api import ApiLink, Loss
 from rooms.runtime.peer import ApiIdentity, Feeds, Peer
 from rooms.wire import frames, nodes
@@ -30,7 +33,10 @@ REGROUP_SECONDS = 5.0
 
 
 class Games:
-    """Discovery, links and readiness; the sink of every link, and what a session asks of a game."""
+    """Discovery, links and readiness; the sink of every link, and what a session asks of a game.
+
+    ``move`` moves clients to other api nodes, over a moment.
+    """
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class Games:
         link_policy: LinkPolicy,
         socket_policy: SocketPolicy,
         rng: random.Random,
+        move: Callable[[Sequence[Session]], None],
     ) -> None:
         self._discovery = Discovery(sources, self._found)
         self._bus = bus
@@ -54,8 +61,20 @@ class Games:
         self._rng = rng
         self._attempts = itertools.count(1)
         self._peers: dict[str, Peer] = {}
-        self._joins = Joins(lambda: self._heard)
+        self._move = move
+        self._links: dict[str, ApiLink] = {}
+        """By address."""
+        calls = itertools.count(1)
+        self._joins = Joins(lambda: self._heard, calls)
+        self._resumes = Resumes(
+            calls=calls,
+            everyone=lambda: self.everyone,
+            policy=socket_policy,
+            at_once=link_policy.resumes_at_once,
+        )
+        self._renewals = Renewals(relays, calls=calls, policy=link_policy, move=move)
         self._draining: set[ApiLink] = set()
+        self._silent: set[ApiLink] = set()
         self._nursery: trio.Nursery | None = None
         self._started_at = trio.current_time()
 
@@ -65,6 +84,8 @@ class Games:
             self._nursery = nursery
             nursery.start_soon(self._discovery.run)
             nursery.start_soon(self._joins.sweep)
+            nursery.start_soon(self._resumes.sweep)
+            nursery.start_soon(self._renewals.sweep)
 
     @property
     def ready(self) -> bool:
@@ -77,6 +98,22 @@ class Games:
         wanted = [peer for peer in self._peers.values() if peer.wanted]
         heard = self._discovery.complete and all(peer.answered for peer in wanted)
         return heard or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
+
+    @property
+    def everyone(self) -> bool:
+        """Whether every known game node answers now, or is certainly not there.
+
+        What none of the attached knows then, nobody does. Without a single one that answers we
+        may be the ones who are cut off.
+        """
+        peers = self._peers.values()
+        answering = [self._answers(peer) for peer in peers]
+        sure = all(answers or peer.empty for answers, peer in zip(answering, peers, strict=True))
+        return self._discovery.complete and any(answering) and sure
+
+    def _answers(self, peer: Peer) -> bool:
+        link = self._links.get(peer.address)
+        return link is not None and not link.silent
 
     @property
     def links(self) -> int:
@@ -118,33 +155,59 @@ class Games:
         patience = self._socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._joins.begin(session, request, patience)
 
+    def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
+        """Seeks a place; exactly one of the session's answers to a resume follows."""
+        self._resumes.begin(session, ticket, seen)
+
     def forget(self, session: Session) -> None:
-        """The session is gone: a seat that still comes for it is given up at once."""
+        """The session is gone: what still comes for it is given up at once."""
         self._joins.forget(session)
+        self._resumes.forget(session)
 
     # what links bring
 
     def link_up(self, link: ApiLink) -> None:
-        """A game node is there: joins that wait go on."""
+        """A game node is there: joins and resumes that wait go on, suspended places are renewed."""
         if (peer := self._peers.get(link.address)) is not None:
             peer.answered = True
+        self._links[link.address] = link
         self._joins.link_up(link)
+        self._resumes.link_up(link)
         self.link_state(link)
+        self._renewals.link_up(link)
 
     def link_state(self, link: ApiLink) -> None:
         """Phase, load, seats or silence have changed."""
         self._joins.link_state(link)
+        self._resumes.link_state(link)
         if link.state.phase == Phase.DRAINING and link not in self._draining:
             self._draining.add(link)
-            self._relays.draining(link, link.state.seconds_left or 0.0)
+            self._tell_draining(link)
+        if not link.silent:
+            self._silent.discard(link)
+        elif link not in self._silent:
+            self._silent.add(link)
+            self._move(self._with_places(link))
+
+    def _tell_draining(self, link: ApiLink) -> None:
+        """Its players are told the seconds to the cut."""
+        seconds = round(link.state.seconds_left or 0.0, 3)
+        notice = text_frame(frames.encode(frames.Draining("game", seconds)))
+        for session in self._with_places(link):
+            session.send_built(notice)
+
+    def _with_places(self, link: ApiLink) -> list[Session]:
+        return self._relays.sessions(link) + self._renewals.sessions(link)
 
     def link_item(self, link: ApiLink, item: nodes.Down) -> None:
-        """Results of joins find their session; all else belongs to a room."""
+        """Answers to calls find their session; all else belongs to a room."""
         match item:
             case nodes.Seated():
                 self._seated(link, item)
+            case nodes.Resumed():
+                self._resumed(link, item)
             case nodes.Refused():
-                self._joins.refused(link, item)
+                self._refused(link, item)
             case nodes.Regroup():
                 for session, request in self._relays.vacate(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS)
@@ -152,15 +215,32 @@ class Games:
                 self._relays.take(link, item)
 
     def _seated(self, link: ApiLink, seat: nodes.Seated) -> None:
-        session = self._joins.seated(link, seat)
+        match self._joins.seated(link, seat):
+            case nodes.Leave() | nodes.Absent() as goodbye:
+                link.send(goodbye)
+            case session:
+                self._relays.seat(link, seat, session)
+
+    def _resumed(self, link: ApiLink, item: nodes.Resumed) -> None:
+        if self._renewals.resumed(link, item):
+            return
+        session = self._resumes.resumed(link, item)
         if session is None:
-            link.send(nodes.Absent(room=seat.room, player=seat.player, session=seat.session))
+            link.send(nodes.Absent(room=item.room, player=item.player, session=item.session))
         else:
-            self._relays.seat(link, seat, session)
+            self._relays.resume(link, item, session)
+
+    def _refused(self, link: ApiLink, item: nodes.Refused) -> None:
+        for asked in (self._joins, self._resumes, self._renewals):
+            if asked.refused(link, item):
+                return
 
     def link_down(self, link: ApiLink, loss: Loss) -> None:
-        """Its rooms are lost for us; joins that were asked there go elsewhere."""
+        """Its places are suspended or lost; joins and resumes asked there go elsewhere."""
+        if self._links.get(link.address) is link:
+            del self._links[link.address]
         self._draining.discard(link)
-        if loss is not Loss.LEFT:
-            self._relays.lost(link, EndReason.NODE_LOST)
+        self._silent.discard(link)
+        self._renewals.link_down(link, loss)
         self._joins.link_down(link)
+        self._resumes.link_down(link)

@@ -12,7 +12,7 @@ connections live on in the nursery that was given for them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 import trio
@@ -27,6 +27,7 @@ from trio_websocket import (
 
 from api.outlet import Outlet, text_frame
 from api.session import LOST, Counts, Games, Session, State
+from rooms.core.guesses import origin
 from rooms.core.pacing import Dice, spread
 from rooms.policy import SocketPolicy
 from rooms.reasons import Close
@@ -44,6 +45,7 @@ LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 STANDING = {
     State.SEATED: "in rooms",
     State.JOINING: "with a join under way",
+    State.RESUMING: "with a resume under way",
     State.FREE: "outside rooms",
 }
 
@@ -53,9 +55,9 @@ log = structlog.get_logger("api.gateway")
 class Gateway:
     """All clients of an api node.
 
-    Counts from :meth:`close_doors` on: ``clients_moved`` (had a move and 1012),
-    ``clients_finished`` (went by themselves, when in no room) and ``clients_cut`` (the socket
-    ended before the room did, or without a word).
+    Counts from :meth:`close_doors` on: ``clients_moved`` (had a move and 1012, in a room or not:
+    its place is found again), ``clients_finished`` (all who went otherwise, by themselves or for a
+    reason of their own) and ``clients_cut`` (the socket was taken away under them).
     """
 
     def __init__(self, games: Games, policy: SocketPolicy, *, node: str, version: str) -> None:
@@ -102,7 +104,7 @@ class Gateway:
             async with trio.open_nursery() as nursery:
                 outlet = Outlet(stream, nursery, backlog_bytes=self._policy.backlog_bytes)
                 try:
-                    if await self._converse(outlet):
+                    if await self._converse(outlet, _origin(stream)):
                         await outlet.part(self._policy.close_seconds)
                 finally:
                     await outlet.abort()
@@ -115,7 +117,7 @@ class Gateway:
                 self._emptied.set()
                 self._emptied = trio.Event()
 
-    async def _converse(self, outlet: Outlet) -> bool:
+    async def _converse(self, outlet: Outlet, address: str) -> bool:
         """From the handshake to the end; True if the peer may still be there to part from."""
         session: Session | None = None
         try:
@@ -123,7 +125,9 @@ class Gateway:
                 socket = await self._handshake(outlet, library)
                 if socket is not None:
                     hang_up = library.cancel_scope.cancel
-                    session = Session(outlet, self._games, self._policy, self.counts, hang_up)
+                    session = Session(
+                        outlet, self._games, self._policy, self.counts, hang_up, address=address
+                    )
                     await self._talk(socket, outlet, session)
                 library.cancel_scope.cancel()
         except* Exception:  # the library's reader task fails in many ways
@@ -186,7 +190,7 @@ class Gateway:
         self.counts.closed[LOST if code is None else code] += 1
         if not self._draining:
             return
-        if code is None or session.seat is not None:
+        if code is None:
             self.clients_cut += 1
         elif code == Close.SERVICE_RESTART:
             self.clients_moved += 1
@@ -226,7 +230,7 @@ class Gateway:
         """Moves the clients outside rooms, spread over so many seconds; returns when done.
 
         All others are moved as soon as their room ends (or their join is refused), also after
-        this was cancelled.
+        this was cancelled. A resume that is under way is seated, one that still comes is moved.
         """
         self._let_all_leave()
         idle = [session for session in self._sessions if session.state is State.FREE]
@@ -238,12 +242,28 @@ class Gateway:
         everybody = list(self._sessions)
         await self._move(everybody, spread(len(everybody), within_seconds, dice))
 
+    async def move_some(
+        self, sessions: Iterable[Session], within_seconds: float, dice: Dice
+    ) -> None:
+        """Moves these, since their rooms cannot be reached from here; returns when done.
+
+        They resume through another node, or through this one.
+        """
+        some = list(sessions)
+        offsets = spread(len(some), within_seconds, dice)
+        await self._move(some, offsets, "your room cannot be reached from here")
+
     def _let_all_leave(self) -> None:
         self._leaving = True
         for session in self._sessions:
             session.leaving = True
 
-    async def _move(self, sessions: list[Session], offsets: Sequence[float]) -> None:
+    async def _move(
+        self,
+        sessions: list[Session],
+        offsets: Sequence[float],
+        reason: str = "this node is leaving",
+    ) -> None:
         """Tells each when its turn is, and closes it then. Empties ``sessions``.
 
         Telling all takes its time, so the first are closed before the last are told. Whoever has
@@ -261,7 +281,7 @@ class Gateway:
                 if trio.current_time() >= at:
                     break
             await trio.sleep_until(at)
-            session.close(Close.SERVICE_RESTART, "this node is leaving")
+            session.close(Close.SERVICE_RESTART, reason)
 
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""
@@ -312,3 +332,16 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
         session.close_code = code
     else:
         session.close_code = LOST if code == LOST else int(Close.NORMAL)
+
+
+def _origin(stream: trio.abc.Stream) -> str:
+    """Whom a connection is from, for the count of guesses; "" if nobody can tell."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        peer = stream.socket.getpeername()
+    except OSError:  # it has gone already
+        return ""
+    return origin(peer[0]) if isinstance(peer, tuple) else ""

@@ -3,13 +3,17 @@
 A join goes to the node that placement chooses. A node that refuses because it drains, is full or
 does not know the room costs a second choice, and the client sees nothing of it. While no node takes
 rooms a join waits for a moment: a node that is just coming up is worth less than a second.
+
+A join with a ``key`` may be one that was said before, when placement chose another node. So all
+others that could hold the key's seat are asked first, at the same time: a seat there is taken. Only
+when they have said no, or are gone or silent, the join goes to the chosen one.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import structlog
 import trio
@@ -22,49 +26,81 @@ from rooms.reasons import ErrorCode
 from rooms.runtime.link_api import ApiLink
 from rooms.wire import frames, nodes
 
-__all__ = ["SWEEP_SECONDS", "Joins"]
+__all__ = ["ANSWER_SECONDS", "SWEEP_SECONDS", "Joins", "as_placed"]
 
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 0.1
 ANSWER_SECONDS = 10.0
-"""A game node whose link lives answers a join at once; one that does not has no answer for it."""
+"""A game node whose link lives answers at once; one that does not by then has no answer."""
 UnderWay = Counter[tuple[KindName, bool]]
 """Joins that a link has not answered yet: how many of each kind, and of its own room."""
+NOTHING: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
 
 
 class _Asking:
-    """One join under way: with a node (``link``), or waiting for one."""
+    """One join under way: with nodes, or waiting for one; ``session`` is None when it is over."""
 
-    __slots__ = ("call", "expires_at", "last_refusal", "link", "refused_by", "request", "session")
+    __slots__ = (
+        "expires_at",
+        "last_refusal",
+        "questions",
+        "refused_by",
+        "request",
+        "session",
+        "without_key",
+    )
 
     def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
-        self.session = session
+        self.session: Session | None = session
         self.request = request
         self.expires_at = expires_at
-        self.link: ApiLink | None = None
-        self.call = 0
         self.refused_by: set[Incarnation] = set()
+        self.without_key: set[Incarnation] = set()
+        """Who has been asked for the key's seat."""
+        self.questions: set[int] = set()
+        """Those questions that are not answered yet."""
         self.last_refusal: nodes.Refused | None = None
 
 
-class Joins:
-    """The attached game nodes, and every join that is not answered yet."""
+class _Call:
+    """What one node was asked; ``over`` when its answer is no more waited for."""
 
-    def __init__(self, heard: Callable[[], bool]) -> None:
+    __slots__ = ("asking", "expires_at", "link", "over", "question")
+
+    def __init__(self, asking: _Asking, link: ApiLink, *, question: bool) -> None:
+        self.asking = asking
+        self.link = link
+        self.question = question
+        self.expires_at = trio.current_time() + ANSWER_SECONDS
+        self.over = False
+
+    @property
+    def live(self) -> bool:
+        return not self.over and self.asking.session is not None
+
+
+class Joins:
+    """The attached game nodes, and every join that is not answered yet.
+
+    ``calls`` numbers the calls, of resumes too. What is remembered is bounded by the sockets and,
+    for those that went before their answer, by what a link has not answered yet.
+    """
+
+    def __init__(self, heard: Callable[[], bool], calls: Iterator[int]) -> None:
         self._heard = heard
         """Whether every game node has been met: before, a *no* may come from the wrong ones."""
-        self._calls = itertools.count(1)
+        self._calls = calls
         self._links: dict[ApiLink, UnderWay] = {}
         self._asking: dict[Session, _Asking] = {}
-        self._asked: dict[int, _Asking] = {}
-        self._waiting: dict[Session, _Asking] = {}
+        self._asked: dict[int, _Call] = {}
+        self._waiting: dict[_Asking, None] = {}
 
     @property
     def known(self) -> list[GameNode]:
         """The game nodes that are attached, with the joins that are under way to each."""
-        return [_seen(link, under_way) for link, under_way in self._links.items()]
+        return [as_placed(link, under_way) for link, under_way in self._links.items()]
 
     # from the client
 
@@ -75,24 +111,28 @@ class Joins:
         """
         expires_at = trio.current_time() + patience_seconds
         asking = self._asking[session] = _Asking(session, request, expires_at)
-        self._seek(asking, self.known)
+        self._seek(asking)
 
     def forget(self, session: Session) -> None:
         """The session is gone: a seat that still comes for it is nobody's."""
         if (asking := self._asking.pop(session, None)) is not None:
-            self._waiting.pop(session, None)
-            self._answered(asking.call)
+            self._waiting.pop(asking, None)
+            asking.session = None
 
     async def sweep(self) -> None:
         """Refuses what has waited for too long, until cancelled."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for asking in [a for a in self._waiting.values() if a.expires_at <= now]:
+            for asking in [a for a in self._waiting if a.expires_at <= now]:
                 self._give_up(asking)
-            late = now - ANSWER_SECONDS
-            for asking in [a for a in self._asked.values() if a.expires_at <= late]:
-                self._refuse(asking, ErrorCode.NO_GAME_NODE, "the game node does not answer")
+            for number, call in [(n, c) for n, c in self._asked.items() if c.expires_at <= now]:
+                self._answered(call.link, number)
+                if call.live and call.question:
+                    self._no_key_there(call.asking, number)
+                elif call.live:
+                    message = "the game node does not answer"
+                    self._refuse(call.asking, ErrorCode.NO_GAME_NODE, message)
 
     def _give_up(self, asking: _Asking) -> None:
         if (refusal := asking.last_refusal) is not None:
@@ -110,33 +150,133 @@ class Joins:
     def link_state(self, link: ApiLink) -> None:
         """What waits may find a place there now; what was asked of a silent one goes elsewhere."""
         if link.silent:
-            self._seek_again(a for a in self._asked.values() if a.link is link)
+            self._ask_elsewhere(link)
         elif link.state.phase == Phase.SERVING:
             seats = link.state.seats
-            self._seek_again(
+            for asking in [
                 asking
-                for asking in self._waiting.values()
+                for asking in self._waiting
                 if asking.request.room or asking.request.kind in seats
-            )
+            ]:
+                self._waiting.pop(asking, None)
+                self._seek(asking)
 
     def link_down(self, link: ApiLink) -> None:
         """What was asked there goes elsewhere."""
         del self._links[link]
-        self._seek_again(a for a in self._asked.values() if a.link is link)
+        self._ask_elsewhere(link)
+        for number in [n for n, call in self._asked.items() if call.link is link]:
+            del self._asked[number]
 
-    def seated(self, link: ApiLink, seat: nodes.Seated) -> Session | None:
-        """Whose seat it is, or None if nobody waits for it any more."""
-        asking = self._answered(seat.call)
-        if asking is None or asking.link is not link:
+    def seated(self, link: ApiLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
+        """Whose seat it is; for nobody's, what the game node is to be told.
+
+        Without a key nobody can ever come back to a seat that he has not heard of: it is given
+        up. One with a key is kept for a while.
+        """
+        call = self._answered(link, seat.call)
+        session = call.asking.session if call is not None and call.live else None
+        if session is not None:
+            self.forget(session)
+            return session
+        if call is None or call.asking.request.key:
+            return nodes.Absent(seat.room, seat.player, seat.session)
+        return nodes.Leave(seat.room, seat.player, seat.session)
+
+    def refused(self, link: ApiLink, refusal: nodes.Refused) -> bool:
+        """A second choice where that can help, else the client is told. False: not a join's."""
+        call = self._answered(link, refusal.call)
+        if call is not None and call.live:
+            if call.question:
+                self._no_key_there(call.asking, refusal.call)
+            else:
+                self._no_seat_there(call.asking, link, refusal)
+        return call is not None
+
+    # the steps
+
+    def _seek(self, asking: _Asking) -> None:
+        """Asks for the key's seat, then the best node that has not refused; waits, or refuses."""
+        known = self.known
+        node = self._choose(asking, known)
+        if asking.request.key and not asking.request.room:
+            self._ask_for_key(asking, [one for one in known if one is not node])
+        if node is not None:
+            if not asking.questions:
+                self._ask(asking, node.incarnation)
+        elif asking.questions or not self._heard():
+            self._waiting[asking] = None
+        elif asking.last_refusal is not None:
+            self._give_up(asking)
+        elif known and not asking.request.room and not knows_kind(known, asking.request.kind):
+            message = f"no game node has {asking.request.kind!r}"
+            self._refuse(asking, ErrorCode.NO_SUCH_KIND, message)
+        else:
+            self._waiting[asking] = None
+
+    def _choose(self, asking: _Asking, known: list[GameNode]) -> GameNode | None:
+        request, without = asking.request, asking.refused_by
+        if not request.room:
+            return choose(known, request.kind, new=request.new, without=without)
+        rest = (node for node in holders(known, request.room) if node.incarnation not in without)
+        return next(rest, None)
+
+    def _ask_for_key(self, asking: _Asking, others: Iterable[GameNode]) -> None:
+        """Asks those that may hold the key's seat, each once; an older version would make one."""
+        done = asking.without_key | asking.refused_by
+        for node in others:
+            if node.silent or node.incarnation in done or node.state.phase == Phase.STOPPED:
+                continue
+            if asking.request.kind in node.state.seats:
+                link = self._link(node.incarnation)
+                if link.node.wire >= nodes.RESUMES:
+                    asking.without_key.add(node.incarnation)
+                    asking.questions.add(self._call(asking, link, question=True))
+
+    def _ask(self, asking: _Asking, incarnation: Incarnation) -> None:
+        link, request = self._link(incarnation), asking.request
+        if not request.room:
+            self._links[link][request.kind, request.new] += 1
+        self._call(asking, link, question=False)
+
+    def _call(self, asking: _Asking, link: ApiLink, *, question: bool) -> int:
+        number, request = next(self._calls), asking.request
+        self._asked[number] = _Call(asking, link, question=question)
+        link.send(
+            nodes.Join(
+                call=number,
+                kind=request.kind,
+                room=request.room,
+                new=request.new,
+                options=bytes(request.options),
+                name=request.name,
+                key=request.key,
+                seated_only=question,
+            )
+        )
+        return number
+
+    def _link(self, incarnation: Incarnation) -> ApiLink:
+        return next(link for link in self._links if link.node.incarnation == incarnation)
+
+    def _answered(self, link: ApiLink, number: int) -> _Call | None:
+        """The call ``number``, which is under way no more; None if ``link`` was not asked it."""
+        call = self._asked.get(number)
+        if call is None or call.link is not link:
             return None
-        del self._asking[asking.session]
-        return asking.session
+        del self._asked[number]
+        request = call.asking.request
+        if link in self._links and not call.question and not request.room:
+            self._links[link][request.kind, request.new] -= 1
+        return call
 
-    def refused(self, link: ApiLink, refusal: nodes.Refused) -> None:
-        """A second choice where that can help, else the client is told."""
-        asking = self._answered(refusal.call)
-        if asking is None:
-            return
+    def _no_key_there(self, asking: _Asking, number: int) -> None:
+        asking.questions.discard(number)
+        if not asking.questions:
+            self._waiting.pop(asking, None)
+            self._seek(asking)
+
+    def _no_seat_there(self, asking: _Asking, link: ApiLink, refusal: nodes.Refused) -> None:
         asking.refused_by.add(link.node.incarnation)
         elsewhere = {nodes.DRAINING} | ({"no_such_room"} if asking.request.room else {"full"})
         if refusal.code not in KNOWN_CODES:
@@ -145,78 +285,28 @@ class Joins:
         if refusal.code != nodes.DRAINING:
             asking.last_refusal = refusal
         if refusal.code in elsewhere:
-            self._seek(asking, self.known)
+            self._seek(asking)
         else:
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
-
-    # the steps
-
-    def _seek(self, asking: _Asking, known: list[GameNode]) -> None:
-        """Asks the best of ``known`` that has not refused; without one waits, or refuses."""
-        request = asking.request
-        if request.room:
-            rest = [
-                n for n in holders(known, request.room) if n.incarnation not in asking.refused_by
-            ]
-            node = rest[0] if rest else None
-        else:
-            node = choose(known, request.kind, new=request.new, without=asking.refused_by)
-        if node is not None:
-            self._ask(asking, node)
-        elif not self._heard():
-            self._wait(asking)
-        elif asking.last_refusal is not None:
-            refusal = asking.last_refusal
-            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
-        elif known and not request.room and not knows_kind(known, request.kind):
-            self._refuse(asking, ErrorCode.NO_SUCH_KIND, f"no game node has {request.kind!r}")
-        else:
-            self._wait(asking)
-
-    def _wait(self, asking: _Asking) -> None:
-        asking.link = None
-        self._waiting[asking.session] = asking
-
-    def _ask(self, asking: _Asking, node: GameNode) -> None:
-        link = next(link for link in self._links if link.node.incarnation == node.incarnation)
-        asking.link, asking.call = link, next(self._calls)
-        self._asked[asking.call] = asking
-        request = asking.request
-        if not request.room:
-            self._links[link][request.kind, request.new] += 1
-        link.send(
-            nodes.Join(
-                call=asking.call,
-                kind=request.kind,
-                room=request.room,
-                new=request.new,
-                options=bytes(request.options),
-                name=request.name,
-                key=request.key,
-            )
-        )
-
-    def _answered(self, call: int) -> _Asking | None:
-        """The join numbered ``call``, which is under way no more; None if there is none."""
-        if (asking := self._asked.pop(call, None)) is None:
-            return None
-        request = asking.request
-        if not request.room and asking.link in self._links:
-            self._links[asking.link][request.kind, request.new] -= 1
-        return asking
 
     def _refuse(self, asking: _Asking, code: ErrorCode, message: str) -> None:
-        self.forget(asking.session)
-        asking.session.refused(code, message)
+        if (session := asking.session) is not None:
+            self.forget(session)
+            session.refused(code, message)
 
-    def _seek_again(self, askings: Iterable[_Asking]) -> None:
-        for asking in list(askings):
-            self._answered(asking.call)
-            self._waiting.pop(asking.session, None)
-            self._seek(asking, self.known)
+    def _ask_elsewhere(self, link: ApiLink) -> None:
+        """The link is silent or gone. What it still answers is nobody's."""
+        there = [(n, call) for n, call in self._asked.items() if call.link is link and call.live]
+        for number, call in there:
+            call.over = True
+            if call.question:
+                self._no_key_there(call.asking, number)
+            else:
+                self._seek(call.asking)
 
 
-def _seen(link: ApiLink, asked: UnderWay) -> GameNode:
+def as_placed(link: ApiLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> GameNode:
+    """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
     return GameNode(
         address=link.address,
         name=link.node.name,

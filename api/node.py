@@ -14,6 +14,7 @@ from api.games import Games
 from api.gateway import Gateway
 from api.options import ApiOptions
 from api.relay import Relays
+from api.session import Session
 from rooms.bus.address import parse_url
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
@@ -30,6 +31,8 @@ __all__ = ["ApiNode"]
 
 CLOSE_MARGIN_SECONDS = 0.25
 """The last to be moved must be gone before the cut, or it would look as if something was cut."""
+SILENCE_SPREAD_SECONDS = 1.0
+"""Clients whose game node has fallen silent are moved over so many seconds."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
@@ -107,6 +110,7 @@ class ApiNode:
             link_policy=self._link_policy,
             socket_policy=self._socket_policy,
             rng=self._rng,
+            move=self._move_some,
         )
         self.gateway = Gateway(
             self._games, self._socket_policy, node=self._name, version=self._version
@@ -147,6 +151,12 @@ class ApiNode:
         move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
         await gateway.notify("api", seconds_left)
         await move(spread, self._rng)
+
+    def _move_some(self, sessions: Sequence[Session]) -> None:
+        """Moves clients whose game node we cannot reach: another api node may."""
+        if self._services is not None and sessions:
+            move = self.gateway.move_some
+            self._services.start_soon(move, sessions, SILENCE_SPREAD_SECONDS, self._rng)
 
     @property
     def left(self) -> int:

@@ -6,8 +6,9 @@ task and without waiting. Both append whole frames to the same output, so none i
 not by a cancellation.
 
 Over a plain socket and with nothing queued a frame is one non-blocking write (2.9 µs, where a
-``send_message`` costs 44). What does not fit waits in a queue, bounded by bytes, and a flusher
-task, which exists only meanwhile, sends it. Other streams (TLS, memory) always use the flusher.
+``send_message`` costs 44); within a turn of the loop many are one (:mod:`api.cork`). What does not
+fit waits in a queue, bounded by bytes, and a flusher task, which exists only meanwhile, sends it.
+Other streams (TLS, memory) always use the flusher.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from collections.abc import Callable
 
 import trio
 import trio.abc
+
+from api.cork import Cork
+from api.pump import PumpedStream
 
 __all__ = ["PING_FRAME", "Outlet", "close_frame", "text_frame"]
 
@@ -69,29 +73,42 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_broken",
         "_chunk",
         "_closing",
+        "_cork",
+        "_corked",
         "_direct_fd",
         "_drained",
         "_flushing",
+        "_heard_at",
         "_left",
         "_nursery",
         "_overflown",
+        "_pumped",
         "_queue",
         "_stream",
         "backlog",
         "backlog_bytes",
         "ended",
-        "heard_at",
         "overflowed",
         "sent_at",
     )
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, backlog_bytes: int
+        self,
+        stream: trio.abc.Stream,
+        nursery: trio.Nursery,
+        *,
+        backlog_bytes: int,
+        cork: Cork | None = None,
     ) -> None:
         self._stream = stream
         self._nursery = nursery
+        self._cork = cork or Cork()
+        self._corked = False
         self._direct_fd = -1
-        if isinstance(stream, trio.SocketStream):
+        self._pumped = stream if isinstance(stream, PumpedStream) else None
+        if isinstance(stream, PumpedStream):
+            self._direct_fd = stream.fd
+        elif isinstance(stream, trio.SocketStream):
             self._direct_fd = stream.socket.fileno()
         self._queue: list[bytes] = []
         self._chunk = b""
@@ -104,12 +121,17 @@ class Outlet(trio.abc.HalfCloseableStream):
         self.backlog = 0
         """Bytes that wait for the client to read."""
         self.backlog_bytes = backlog_bytes
-        self.heard_at = self.sent_at = trio.current_time()
-        """When the last byte came, and when :meth:`send_nowait` last took a frame (trio time)."""
+        self._heard_at = self.sent_at = trio.current_time()
+        """``sent_at``: when :meth:`send_nowait` last took a frame (trio time)."""
         self.overflowed: Callable[[], None] | None = None
         self.ended: Callable[[], None] | None = None
         """Called when no more can come: the peer's end of file, a broken stream, or the library
         has finished. During the handshake it is the only sign of that; see ``gateway``."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the last byte came (trio time)."""
+        return self._heard_at if self._pumped is None else self._pumped.heard_at
 
     # Our side: synchronous, whole frames.
 
@@ -135,11 +157,6 @@ class Outlet(trio.abc.HalfCloseableStream):
             self._closing = True
             self._put(close_frame(code, reason))
 
-    @property
-    def close_sent(self) -> bool:
-        """Whether a close frame, ours or the library's, ends the output."""
-        return self._closing
-
     async def part(self, seconds: float) -> None:
         """The end of a conversation: flush, half-close, discard input, all in ``seconds``; close.
 
@@ -147,6 +164,8 @@ class Outlet(trio.abc.HalfCloseableStream):
         overtake our close frame. It ends early with the peer's own close frame or end of file.
         Only one task may read by now. Always closes, also when cancelled or the peer is gone.
         """
+        if self._pumped is not None:
+            self._pumped.end()
         with trio.move_on_after(seconds):
             try:
                 await self._wait_drained()
@@ -207,7 +226,7 @@ class Outlet(trio.abc.HalfCloseableStream):
             self._end()
             raise
         if data:
-            self.heard_at = trio.current_time()
+            self._heard_at = trio.current_time()
         else:
             self._end()
         return data
@@ -223,21 +242,50 @@ class Outlet(trio.abc.HalfCloseableStream):
     def _put(self, data: bytes) -> None:
         if self._broken:
             return
-        if self._direct_fd >= 0 and not self.backlog:
-            try:
-                sent = os.write(self._direct_fd, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._break()
-                return
-            if sent == len(data):
-                return
-            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
-            self.backlog = len(self._chunk)
+        if self._direct_fd < 0 or self._flushing:
+            self._queue.append(data)
+            self.backlog += len(data)
+            self._flush_soon()
+        elif not self._cork.held:
+            self._write(data)
         else:
             self._queue.append(data)
             self.backlog += len(data)
+            if not self._corked:
+                self._corked = True
+                self._cork.waiting.append(self)
+            elif self.backlog >= CHUNK_BYTES:
+                self._write_queue()
+
+    def uncork(self) -> None:
+        """The turn is over: what it has said leaves in one write."""
+        self._corked = False
+        if not self._flushing:
+            self._write_queue()
+
+    def _write_queue(self) -> None:
+        if self._queue:
+            data = b"".join(self._queue)
+            self._queue.clear()
+            self.backlog = 0
+            self._write(data)
+            if not self.backlog:
+                self._wake()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            sent = os.write(self._direct_fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._break()
+            return
+        if sent < len(data):
+            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
+            self.backlog = len(self._chunk)
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._nursery.start_soon(self._flush)

@@ -1,106 +1,32 @@
 """Rooms as an api node sees them: who is here, and which way their words go.
 
-A :class:`Relay` stands for one room with clients on this node, a :class:`Place` for one of those.
-What comes from the game node goes to the sessions at once, in the caller's task: a frame is built
-once for each room message, and there is no task switch between the feed and the sockets.
+A :class:`Relay` stands for one room with clients on this node, a :class:`api.place.Place` for one
+of those. What comes from the game node goes to the sessions at once, in the caller's task: a frame
+is built once for each room message, and there is no task switch between the feed and the sockets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import msgspec
 import trio
 
 from api.outlet import text_frame
+from api.place import Link, Place, Standing
 from api.session import Session, State
-from rooms.core.delivery import InputWindow, Verdict
+from rooms.core.delivery import InputWindow
 from rooms.ids import PlayerId, RoomId
 from rooms.policy import SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.wire import frames, nodes
 
-__all__ = ["Link", "Place", "Relay", "Relays", "Start"]
+__all__ = ["Relay", "Relays", "Start"]
 
 Start = Callable[[Callable[[], Awaitable[None]]], object]
 """``nursery.start_soon``, as far as relays need it."""
-
-
-class Link(Protocol):
-    """A live link to one game node."""
-
-    def send(self, item: nodes.Up) -> None:
-        """Queues an item; order is kept, nothing is lost short of a reset."""
-
-
-class Place:
-    """One client's seat, and the inputs that its room may not have yet.
-
-    ``number`` is the place's session number: the game node ignores what an older one says.
-    """
-
-    __slots__ = ("link", "number", "player", "relay", "session", "window")
-
-    def __init__(
-        self, relay: Relay, link: Link, seat: nodes.Seated, session: Session, window: InputWindow
-    ) -> None:
-        self.relay = relay
-        self.link = link
-        self.player = seat.player
-        self.number = seat.session
-        self.session = session
-        self.window = window
-
-    # From the session.
-
-    @property
-    def full(self) -> bool:
-        """Whether the socket must not be read for now."""
-        return self.window.full
-
-    @property
-    def expected(self) -> int:
-        """The number of the next input."""
-        return self.window.last + 1
-
-    def say(self, n: int, body: bytes) -> Verdict:
-        """Passes an input on if it is the next, and keeps it until the room has it."""
-        verdict = self.window.take(n, body)
-        if verdict is Verdict.NEXT:
-            self._pass_on(n, body)
-        return verdict
-
-    def leave(self) -> None:
-        """Gives the seat up: the client has its ``ended`` at once, whatever the room still says."""
-        self.relay.remove(self)
-        self.link.send(nodes.Leave(self.relay.room, self.player, self.number))
-        self.session.ended(self.relay.room, EndReason.LEFT)
-
-    def absent(self) -> None:
-        """The socket is gone, and was not taken over."""
-        self.relay.remove(self)
-        self.link.send(nodes.Absent(self.relay.room, self.player, self.number))
-
-    # From the room.
-
-    def acked(self, n: int) -> None:
-        """The room has every input up to ``n``."""
-        if self.window.ack(n):
-            self.session.acked(self.window.acked)
-
-    def wanted(self, n: int) -> None:
-        """The room refused ``n`` for want of space, and has space again."""
-        for number, body in self.window.again(n):
-            self._pass_on(number, body)
-
-    def over(self, reason: EndReason, result: bytes = b"") -> None:
-        """The place is over, by the room's or the node's doing."""
-        self.relay.remove(self)
-        self.session.ended(self.relay.room, reason, result)
-
-    def _pass_on(self, n: int, body: bytes) -> None:
-        self.link.send(nodes.Say(self.relay.room, self.player, self.number, n, body))
+AT_ONCE = 32
+"""How many clients are told of their inputs before others may run (see :mod:`api.gateway`)."""
 
 
 class Relay:
@@ -110,16 +36,20 @@ class Relay:
     hand-off still says is dropped.
     """
 
-    __slots__ = ("_over", "_relays", "epoch", "nursery", "places", "room")
+    __slots__ = ("_over", "_relays", "epoch", "nursery", "places", "room", "seq", "suspended")
 
     def __init__(self, relays: Relays, room: RoomId, epoch: int) -> None:
         self._over = trio.Event()
         self._relays = relays
         self.room = room
         self.epoch = epoch
+        self.seq = 0
+        """The last of the room's numbers that came by the live places' link."""
         self.nursery: trio.Nursery | None = None
         """What must end with the room's time on this node runs here; None until it has begun."""
         self.places: dict[PlayerId, Place] = {}
+        """The live ones: whom the room's messages reach."""
+        self.suspended: dict[PlayerId, Place] = {}
 
     async def run(self) -> None:
         """The actor's life; cancelling it ends what runs in its nursery and tells nobody."""
@@ -129,18 +59,32 @@ class Relay:
 
     def add(self, place: Place) -> None:
         """Seats ``place``; a session that had the same player's place is taken over."""
-        before = self.places.get(place.player)
+        before = self.places.get(place.player) or self.suspended.pop(place.player, None)
         self.places[place.player] = place
         if before is not None and before.session is not place.session:
-            before.session.taken_over()
+            before.taken_over()
 
     def remove(self, place: Place) -> None:
         """Takes ``place`` out, unless another has the player's seat by now."""
-        if self.places.get(place.player) is place:
-            del self.places[place.player]
-        if not self.places:
+        for places in (self.places, self.suspended):
+            if places.get(place.player) is place:
+                del places[place.player]
+        if not (self.places or self.suspended):
             self._relays.drop(self)
             self._over.set()
+
+    def suspend(self, place: Place) -> None:
+        """The place hears nothing of the room until :meth:`revive`."""
+        self.suspended[place.player] = self.places.pop(place.player)
+        place.suspend()
+
+    def revive(self, place: Place) -> None:
+        """The suspended place hears the room again."""
+        self.places[place.player] = self.suspended.pop(place.player)
+
+    def owe(self, place: Place) -> None:
+        """The place has acks to tell its client, soon."""
+        self._relays.owe(place)
 
     def current(self, epoch: int) -> bool:
         """Whether what bears ``epoch`` may speak for the room; a higher one is its owner now."""
@@ -151,6 +95,7 @@ class Relay:
 
     def message(self, item: nodes.Message) -> None:
         """Fans one message out. No place vanishes meanwhile: see :mod:`api.session`."""
+        self.seq = item.seq
         frame = text_frame(frames.message(item.seq, item.body))
         if item.to is None:
             for place in self.places.values():
@@ -162,7 +107,10 @@ class Relay:
                 addressed.session.send_built(frame)
 
     def ended(self, reason: EndReason, result: bytes) -> None:
-        """The room is over for all."""
+        """The room is over for all who have heard its last words.
+
+        A suspended place has not: it hears them, and of the end, when it is renewed.
+        """
         for place in tuple(self.places.values()):
             place.over(reason, result)
 
@@ -173,6 +121,7 @@ class Relays:
     def __init__(self, policy: SocketPolicy) -> None:
         self._policy = policy
         self._relays: dict[RoomId, Relay] = {}
+        self._owed: dict[Place, None] = {}
         self.start: Start
 
     @property
@@ -187,15 +136,33 @@ class Relays:
         """
         if session.state is State.GONE:
             link.send(nodes.Absent(seat.room, seat.player, seat.session))
-            return
-        relay = self._relays.get(seat.room)
+        else:
+            session.seated(self._placed(link, seat, session, 0), seat)
+
+    def resume(self, link: Link, item: nodes.Resumed, session: Session) -> None:
+        """A session's resume has its place: makes it and tells the session; see :meth:`seat`.
+
+        What the place has missed follows as :class:`rooms.wire.nodes.Replay`. Inputs count on
+        from what the room has.
+        """
+        if session.state is State.GONE:
+            link.send(nodes.Absent(item.room, item.player, item.session))
+        else:
+            session.resumed(self._placed(link, item, session, item.n), item)
+
+    def _placed(
+        self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session, acked: int
+    ) -> Place:
+        relay = self._relays.get(news.room)
         if relay is None:
-            relay = self._relays[seat.room] = Relay(self, seat.room, seat.epoch)
+            relay = self._relays[news.room] = Relay(self, news.room, news.epoch)
             self.start(relay.run)
-        window = InputWindow(self._policy.held_inputs, self._policy.held_bytes)
-        place = Place(relay, link, seat, session, window)
+        relay.current(news.epoch)
+        relay.seq = max(relay.seq, news.seq)
+        window = InputWindow(self._policy.held_inputs, self._policy.held_bytes, acked)
+        place = Place(relay, link, news, session, window)
         relay.add(place)
-        session.seated(place, seat)
+        return place
 
     def take(self, link: Link, item: nodes.Down) -> None:
         """What a game node says to places here; what concerns nobody here is dropped."""
@@ -212,7 +179,7 @@ class Relays:
                 relay = self._relays.get(item.room)
                 if relay is not None and relay.current(item.epoch):
                     relay.ended(_reason(item.reason), item.result)
-            case nodes.BadInput() | nodes.Wanted() | nodes.Out():
+            case nodes.BadInput() | nodes.Wanted() | nodes.Out() | nodes.Replay():
                 if place := self._place(link, item.room, item.player):
                     _tell(place, item)
             case _:
@@ -222,6 +189,13 @@ class Relays:
         """The link's rooms are no more, for ``reason``."""
         for place in self._places(link):
             place.over(reason)
+
+    def suspend(self, link: Link) -> list[Place]:
+        """The link was reset: its places, which wait to be renewed from now on."""
+        places = self._places(link)
+        for place in places:
+            self._relays[place.relay.room].suspend(place)
+        return places
 
     def vacate(self, link: Link, item: nodes.Regroup) -> list[tuple[Session, frames.Join]]:
         """Empties a room that was given up before it started.
@@ -236,22 +210,37 @@ class Relays:
         for player, name, key in item.players:
             place = relay.places.get(player)
             if place is not None and place.link is link:
-                relay.remove(place)
-                place.session.regrouped(item.room)
+                place.vacated()
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
                 found.append((place.session, join))
         return found
 
-    def draining(self, link: Link, seconds: float) -> None:
-        """The game node drains: its players are told the seconds to the cut."""
-        notice = text_frame(frames.encode(frames.Draining("game", round(seconds, 3))))
-        for place in self._places(link):
-            place.session.send_built(notice)
+    def sessions(self, link: Link) -> list[Session]:
+        """Who has a live place by way of ``link``."""
+        return [place.session for place in self._places(link)]
 
     def drop(self, relay: Relay) -> None:
         """The room has no client here any more."""
         if self._relays.get(relay.room) is relay:
             del self._relays[relay.room]
+
+    def owe(self, place: Place) -> None:
+        """Has the place tell its acks within ``ack_seconds``, all that come until then in one.
+
+        One task for all places, which runs only while something is owed.
+        """
+        if not self._owed:
+            self.start(self._tell_acks)
+        self._owed[place] = None
+
+    async def _tell_acks(self) -> None:
+        await trio.sleep(self._policy.ack_seconds)
+        owed, self._owed = self._owed, {}
+        for index, place in enumerate(owed, 1):
+            if place.standing in {Standing.LIVE, Standing.SUSPENDED}:
+                place.tell_acked()
+            if index % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
 
     def _place(self, link: Link, room: RoomId, player: PlayerId) -> Place | None:
         relay = self._relays.get(room)
@@ -267,14 +256,22 @@ class Relays:
         ]
 
 
-def _tell(place: Place, item: nodes.BadInput | nodes.Wanted | nodes.Out) -> None:
+def _tell(place: Place, item: nodes.BadInput | nodes.Wanted | nodes.Out | nodes.Replay) -> None:
     match item:
         case nodes.BadInput():
             place.session.error(_code(item.code), item.message, item.n)
         case nodes.Wanted():
             place.wanted(item.n)
-        case nodes.Out():
-            place.over(_reason(item.reason))
+        case nodes.Replay(session=number):
+            if number == place.number:
+                place.replay(item)
+        case nodes.Out(session=number):
+            if number not in {0, place.number}:
+                return
+            if item.reason == nodes.TAKEN_OVER:
+                place.taken_over()
+            else:
+                place.over(_reason(item.reason), item.result)
 
 
 def _reason(text: str) -> EndReason:

@@ -6,7 +6,10 @@ stream or ends a task: :meth:`Session.close` says the close frame and asks the g
 and :meth:`Session.gone` is told when that is done. So a room's fan-out may find a client too slow
 in the middle of its loop without a place vanishing under it.
 
-Resume does not exist yet: every ticket is unknown, and ``resume`` closes with 4004.
+A place outlives the socket: whatever closes it, also a node that leaves, the client may resume
+with its ticket. So a drain has nothing to wait for in a resume: one that comes while the node
+leaves is moved at once, and one that was under way before is seated, as a join is, and stays until
+its room ends or all are moved.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from rooms.core.crossing import Crossing
 from rooms.core.delivery import Verdict
 from rooms.core.throttle import Bucket
 from rooms.errors import BadFrame
-from rooms.ids import RoomId, Ticket
+from rooms.ids import PlayerId, RoomId, Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import RETRY, Close, EndReason, ErrorCode
 from rooms.wire import frames, nodes
@@ -34,6 +37,7 @@ __all__ = ["LOST", "Counts", "Games", "Seat", "Session", "State"]
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
 STRIKES = 3
+NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 
 
 class Seat(Protocol):
@@ -42,6 +46,10 @@ class Seat(Protocol):
     @property
     def full(self) -> bool:
         """Whether the room is so far behind that no more should be said."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it is our own link that holds the inputs back, and not the room."""
 
     @property
     def expected(self) -> int:
@@ -56,6 +64,9 @@ class Seat(Protocol):
     def absent(self) -> None:
         """The socket is gone."""
 
+    def confirm(self) -> None:
+        """The client has shown that it has its ticket: its first frame about the place has come."""
+
 
 class Games(Protocol):
     """What a session asks of the game tier."""
@@ -63,8 +74,16 @@ class Games(Protocol):
     def join(self, session: Session, request: frames.Join) -> None:
         """Finds a seat: one of :meth:`Session.seated` and ``refused`` follows, now or later."""
 
+    def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
+        """Finds the place again; ``seen`` is the last number the client has.
+
+        Exactly one of :meth:`Session.resumed`, ``no_such_place``, ``not_found`` and
+        ``bad_resume`` follows, now or later. A ticket without a room stands for a text that is
+        none: there is no such place, but it counts as a guess.
+        """
+
     def forget(self, session: Session) -> None:
-        """The session is gone while its join is under way."""
+        """The session is gone while its join or resume is under way."""
 
 
 class Counts(msgspec.Struct):
@@ -82,12 +101,16 @@ class State(enum.Enum):
 
     FREE = "free"
     JOINING = "joining"
+    RESUMING = "resuming"
     SEATED = "seated"
     GONE = "gone"
 
 
 class Session:
-    """One client; ``hang_up`` ends its conversation, after the close frame."""
+    """One client; ``hang_up`` ends its conversation, after the close frame.
+
+    ``address`` is where it comes from, as far as guesses are counted; "" if that is not known.
+    """
 
     __slots__ = (
         "_bucket",
@@ -101,6 +124,8 @@ class Session:
         "_policy",
         "_regrouped_from",
         "_strikes",
+        "_unconfirmed",
+        "address",
         "close_code",
         "leaving",
         "output",
@@ -116,6 +141,8 @@ class Session:
         policy: SocketPolicy,
         counts: Counts,
         hang_up: Callable[[], None],
+        *,
+        address: str = "",
     ) -> None:
         now = trio.current_time()
         self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, now)
@@ -129,6 +156,8 @@ class Session:
         self._policy = policy
         self._regrouped_from: RoomId | None = None
         self._strikes = 0
+        self._unconfirmed = False
+        self.address = address
         self.output = output
         self.close_code: int | None = None
         """The code that ended the conversation; 1006 for a lost socket."""
@@ -169,12 +198,20 @@ class Session:
                 self._say(frame)
             case frames.Got():
                 self._crossing.got(frame.room, frame.seq)
+                self._confirm()
             case frames.Join():
                 self._join(frame)
             case frames.Leave():
                 self._leave()
             case frames.Resume():
-                self.close(Close.NO_SUCH_PLACE, "no such place")
+                self._resume(frame)
+
+    def _confirm(self) -> None:
+        """The client speaks of its place, so it has the ticket; unless it is of a room before."""
+        stale = self._crossing.stale(trio.current_time())
+        if self._unconfirmed and self.seat is not None and not stale:
+            self._unconfirmed = False
+            self.seat.confirm()
 
     def _say(self, frame: frames.Say) -> None:
         if self.seat is None:
@@ -182,8 +219,11 @@ class Session:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
         elif self._crossing.stale(trio.current_time()):
             pass  # said to the room of before: it crossed the second joined
-        elif self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
-            self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
+        else:
+            if self._unconfirmed:
+                self._confirm()
+            if self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
+                self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
 
     def _join(self, request: frames.Join) -> None:
         if not (request.kind or request.room):
@@ -201,6 +241,18 @@ class Session:
             self._crossing.join_asked()
             self._become(State.JOINING)
             self._games.join(self, request)
+
+    def _resume(self, request: frames.Resume) -> None:
+        if self.state is not State.FREE:
+            self.error(ErrorCode.ALREADY_IN_A_ROOM, "resume on a socket that is in no room")
+        elif self.leaving:
+            self.move_now()
+        elif not self._joins.take(trio.current_time()):
+            self.error(ErrorCode.TOO_MANY, "too many resumes; wait a second before the next")
+        elif self.close_code is None:  # else a place would come to a socket that ends
+            self._crossing.join_asked()
+            self._become(State.RESUMING)
+            self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
 
     def _leave(self) -> None:
         if self.seat is not None:
@@ -225,10 +277,7 @@ class Session:
             self.seat.absent()
         again = self._regrouped_from is not None
         self._regrouped_from = None
-        self._crossing.joined(news.room, news.seq, trio.current_time(), again=again)
-        self.seat = seat
-        self._become(State.SEATED)
-        self._free()
+        self._sit(seat, news.room, news.seq, again=again)
         self.send(
             frames.Joined(
                 room=news.room,
@@ -239,6 +288,44 @@ class Session:
                 players=[frames.Player(player.id, player.name) for player in news.players],
             )
         )
+
+    def resumed(self, seat: Seat, news: nodes.Resumed) -> None:
+        """The place is found again; what the client has missed follows."""
+        self._sit(seat, news.room, news.seq, again=False)
+        self.send(
+            frames.Resumed(
+                room=news.room,
+                seq=news.seq,
+                n=news.n,
+                ticket=str(Ticket(news.room, news.player, news.secret)),
+                complete=news.complete,
+                state=msgspec.Raw(news.state) if news.state else msgspec.UNSET,
+            )
+        )
+
+    def _sit(self, seat: Seat, room: RoomId, seq: int, *, again: bool) -> None:
+        self._crossing.joined(room, seq, trio.current_time(), again=again)
+        self.seat = seat
+        self._unconfirmed = True
+        self._become(State.SEATED)
+        self.freed()
+
+    def no_such_place(self) -> None:
+        """Each game node has said that it does not know the place: final."""
+        self._become(State.FREE)
+        self.close(Close.NO_SUCH_PLACE, "no such place")
+
+    def not_found(self) -> None:
+        """Nobody could say whether there is such a place: the client tries again."""
+        self._become(State.FREE)
+        self.close(Close.TRY_AGAIN_LATER, "your place cannot be looked for now")
+
+    def bad_resume(self, message: str) -> None:
+        """The place is there, but what the client said of it cannot be; the socket stays free."""
+        self._become(State.FREE)
+        self._strike(ErrorCode.BAD_FRAME, message)
+        if self.leaving:
+            self.move_now()
 
     def refused(self, code: ErrorCode, message: str) -> None:
         """The join is answered with a no."""
@@ -252,10 +339,22 @@ class Session:
         if self.leaving:
             self.move_now()
 
+    def freed(self) -> None:
+        """The room may have taken inputs, or is left: a session that was held may go on."""
+        if self._freed is not None and not self.held:
+            self._freed.set()
+            self._freed = None
+
     def acked(self, n: int) -> None:
-        """The room has every input up to ``n``; a session that was held may go on."""
+        """The room has every input up to ``n``."""
         self.send(frames.Ack(n))
-        self._free()
+        self.freed()
+
+    def renewed(self) -> None:
+        """Our link is back: the room's time to take more begins anew."""
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
 
     def ended(self, room: RoomId, reason: EndReason, result: bytes = b"") -> None:
         """The place is over. Inputs that cross this are dropped, until the next join."""
@@ -263,7 +362,7 @@ class Session:
         self._regrouped_from = None
         self._crossing.left()
         self._become(State.FREE)
-        self._free()
+        self.freed()
         self.send(
             frames.Ended(room, reason, msgspec.Raw(result))
             if result
@@ -283,13 +382,13 @@ class Session:
         self._regrouped_from = room
         self._crossing.left()
         self._become(State.JOINING)
-        self._free()
+        self.freed()
 
     def taken_over(self) -> None:
         """A newer socket has this place now; the place is not told that this one goes."""
         self.seat = None
         self._become(State.FREE)
-        self._free()
+        self.freed()
         self.close(Close.TAKEN_OVER, "taken over by a newer socket")
 
     # To the client.
@@ -350,17 +449,22 @@ class Session:
         return self.seat is not None and self.seat.full
 
     async def wait_until_free(self) -> None:
-        """Waits while :attr:`held`; closes with 4101 after ``held_seconds``. May be cancelled."""
-        with trio.move_on_after(self._policy.held_seconds):
-            while self.held:
-                self._freed = trio.Event()
-                await self._freed.wait()
-        if self.held:
-            self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
+        """Waits while :attr:`held`; may be cancelled.
+
+        Closes with 4101 after ``held_seconds``, unless the link is at fault and not the client: a
+        suspended place is renewed, moved or lost before long.
+        """
+        while self.held:
+            freed = self._freed = trio.Event()
+            with trio.move_on_after(self._policy.held_seconds):
+                await freed.wait()
+            if not freed.is_set() and self.seat is not None and not self.seat.suspended:
+                self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
+                return
 
     def gone(self) -> None:
         """The socket is no more: the room, or whoever looks for one, is told. Called once."""
-        if self.state is State.JOINING:
+        if self.state in {State.JOINING, State.RESUMING}:
             self._games.forget(self)
         elif self.seat is not None:
             self.seat.absent()
@@ -370,8 +474,3 @@ class Session:
     def _become(self, state: State) -> None:
         self.state = state
         self.since = trio.current_time()
-
-    def _free(self) -> None:
-        if self._freed is not None and not self.held:
-            self._freed.set()
-            self._freed = None

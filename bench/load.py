@@ -12,11 +12,11 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 import trio
 
-from bench.framing import CLOSE, PING, PONG, TEXT, masked, take_frames, upgrade_request
+from bench.dial import DialFailed, Door
+from bench.framing import CLOSE, PING, PONG, TEXT, masked, take_frames
 from rooms.errors import LastcallError
 from rooms.ids import PlayerId, RoomId
 from rooms.wire import frames
@@ -187,9 +187,7 @@ class Load:
     """All clients of one server. They live while :meth:`run` does."""
 
     def __init__(self, url: str) -> None:
-        where = urlsplit(url)
-        self._address = (where.hostname or "127.0.0.1", where.port or 80)
-        self._request = upgrade_request(where.netloc, frames.SUBPROTOCOL)
+        self._door = Door(url)
         self._epoll = select.epoll()
         self._clients: dict[int, Client] = {}
 
@@ -213,36 +211,11 @@ class Load:
 
     async def connect(self) -> Client:
         """A client that has shaken hands; raises :class:`LoadFailed`. May be cancelled."""
-        with trio.move_on_after(HANDSHAKE_SECONDS):
-            stream = socket.socket()
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                client = Client(stream, await self._shake_hands(stream))
-            except OSError as error:
-                stream.close()
-                raise LoadFailed(f"a client could not connect: {error}") from error
-            except BaseException:
-                stream.close()
-                raise
-            self._clients[client.fileno()] = client
-            client.take()
-            self._epoll.register(client.fileno(), select.EPOLLIN)
-            return client
-        raise LoadFailed(f"no handshake within {HANDSHAKE_SECONDS:g} s")
-
-    async def _shake_hands(self, stream: socket.socket) -> bytes:
-        """Connects and upgrades; returns what came after the answer."""
-        stream.setblocking(False)
-        waiting = trio.socket.from_stdlib_socket(stream)
-        await waiting.connect(self._address)
-        await waiting.send(self._request)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            data = await waiting.recv(READ_BYTES)
-            if not data:
-                raise LoadFailed("the server closed a socket during the handshake")
-            answer += data
-        head, _, rest = answer.partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 101 "):
-            raise LoadFailed(f"the server refused a client: {head.splitlines()[0]!r}")
-        return rest
+        try:
+            client = Client(*await self._door.dial(HANDSHAKE_SECONDS))
+        except DialFailed as error:
+            raise LoadFailed(str(error)) from error
+        self._clients[client.fileno()] = client
+        client.take()
+        self._epoll.register(client.fileno(), select.EPOLLIN)
+        return client

@@ -11,7 +11,7 @@ from bench.accounting import wait_gone
 from bench.load import Client, Load, no_collections
 from bench.probe import Answer, open_probe
 from bench.readiness import connect_all
-from bench.report import Figure, percentile
+from bench.report import Figure, exactly, percentile
 from bench.servers import Servers, allow_descriptors, open_servers
 from rooms.policy import DrainPolicy
 from rooms.reasons import Close
@@ -76,9 +76,9 @@ async def _drain(servers: Servers, watch: _Watch, spread_seconds: float) -> list
     counted = child.finished.clients_moved if child.finished else 0
     assert child.exit_code is not None
     return [
-        _exactly("clients that got a move and 1012", len(moved_at), watch.clients),
-        _exactly("clients_moved in drain.finished", counted, watch.clients),
-        _exactly("exit code", child.exit_code, 0),
+        exactly("clients that got a move and 1012", len(moved_at), watch.clients),
+        exactly("clients_moved in drain.finished", counted, watch.clients),
+        exactly("exit code", child.exit_code, 0),
         Figure("signal to first moved", 1000 * (moved_at[0] - told_at), "ms"),
         Figure(
             "signal to last moved",
@@ -109,10 +109,6 @@ def _of_times(name: str, ordered: Sequence[float]) -> list[Figure]:
 def _of_blocking(between: Sequence[float]) -> list[Figure]:
     *some, worst = _of_times("between two answers of /livez", sorted(between))
     return [*some, Figure(worst.name, worst.value, worst.unit, BLOCKED_LIMIT_MS)]
-
-
-def _exactly(name: str, value: float, wanted: float) -> Figure:
-    return Figure(name, value, "", limit=wanted, least=wanted)
 
 
 def gaps(answers: Sequence[Answer], begin: float, end: float) -> list[float]:

@@ -14,7 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["Figure", "Report", "medians", "open_progress", "percentile", "show", "write_json"]
+__all__ = [
+    "Figure",
+    "Report",
+    "exactly",
+    "medians",
+    "open_progress",
+    "percentile",
+    "show",
+    "write_json",
+]
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -49,11 +58,17 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All figures of one run, and what it was a run of."""
+    """All figures of one run, and what it was a run of.
+
+    ``notes`` are shown below the figures. ``failure``: a sentence, where the run has failed and its
+    figures are shown all the same; the exit code is then 1.
+    """
 
     scenario: str
     settings: dict[str, float]
     figures: list[Figure]
+    notes: tuple[str, ...] = ()
+    failure: str = ""
 
 
 class _Machine(msgspec.Struct, frozen=True):
@@ -70,6 +85,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def exactly(name: str, value: float, wanted: float) -> Figure:
+    """A figure that must be ``wanted``."""
+    return Figure(name, value, "", limit=wanted, least=wanted)
 
 
 def medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
@@ -100,7 +120,10 @@ def show(report: Report, console: Console) -> None:
         row = [figure.name, _digits(figure.value), figure.unit, figure.limits, _word(figure.holds)]
         runs = [" ".join(map(_digits, figure.runs))] if several else []
         table.add_row(*row, *runs)
-    console.print(table)
+    if report.figures:
+        console.print(table)
+    for note in report.notes:
+        console.print(note, highlight=False)
 
 
 def write_json(report: Report, file: Path) -> None:

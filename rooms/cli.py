@@ -59,6 +59,12 @@ def _plan(port: int, **settings: Any) -> Plan:
             "default": "game.examples",
             "help": "The modules with the kinds of rooms to serve, comma separated.",
         },
+        "--clients": {
+            "type": click.Choice(["move", "finish"]),
+            "default": "move",
+            "help": "What an api node that leaves does with clients in rooms: they resume on the "
+            "next one at once, or it waits until their rooms end.",
+        },
         "--port": {
             "type": click.IntRange(0, 65_535),
             "default": 8080,

@@ -17,6 +17,7 @@
     └── ClientError             what the Python client raises
         ├── ConnectFailed       no server could be reached, or none would have us
         ├── ConnectionLost      the socket is closed; carries the close code
+        │   └── PlaceLost       and the place with it: the client does not, or may not, come back
         └── JoinRefused         the server answered a join with an error; carries its code
             └── NodeGone        the game node that was asked has gone, and no other takes rooms now
 """
@@ -38,6 +39,7 @@ __all__ = [
     "LocalProtocolError",
     "MessageTooBig",
     "NodeGone",
+    "PlaceLost",
     "RemoteProtocolError",
     "UsageError",
     "WrongEvent",
@@ -114,6 +116,14 @@ class ConnectionLost(ClientError):
         super().__init__(f"the connection is closed ({code}{': ' + reason if reason else ''})")
         self.code = code
         self.reason = reason
+
+
+class PlaceLost(ConnectionLost):
+    """The place is gone for good, though its room may go on.
+
+    ``code`` is the final close code (4001 to 4005: not allowed, broke the protocol, kicked, no
+    such place, taken over), or that of the last loss when the client gave up.
+    """
 
 
 class JoinRefused(ClientError):

@@ -1,6 +1,6 @@
 """An arena: a loop of ticks, and beside it the inputs, in a task of the room's nursery.
 
-Players run after a coin. Where it lies next follows from how many were taken: no dice.
+Players run after a coin; its next place follows from the count: no dice. Who is away stands still.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from typing import Annotated
 import msgspec
 import trio
 
-from rooms import Joined, Left, Room, Said, room
+from rooms import Away, Joined, Left, Room, Said, room
 
 TICKS_PER_SECOND = 20
 SIZE = 100.0
 STEP = 1.0  # what a player at full speed runs in one tick
 REACH = 3.0
-
 Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
@@ -71,8 +70,9 @@ async def listen(table: Room, runners: dict[str, Runner], scores: dict[str, int]
     async for event in table:
         match event:
             case Joined(player):
-                runners[player] = Runner()
-                scores[player] = 0
+                runners[player], scores[player] = Runner(), 0
+            case Away(player):
+                runners[player].run = Run(0, 0)
             case Left(player):
                 del runners[player]
             case Said(player, Run() as run):

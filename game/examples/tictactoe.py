@@ -25,6 +25,7 @@ async def tictactoe(table: Room) -> dict[str, Any]:
     """Two players; ends with the winner, or with None when it is drawn."""
     board = "-" * 9
     seated: list[str] = []  # X, then O
+    table.state_for = lambda _player: picture(board, seated)
     async for event in table:
         match event:
             case Joined(player):

@@ -1,16 +1,19 @@
-"""The Python client: connect, join, say, listen.
+"""The Python client: connect, join, say, listen; nothing is lost when a socket is.
 
 ::
 
-    async with connect("ws://127.0.0.1:8080", kind="lounge", name="Ada") as place:
+    urls = ["ws://127.0.0.1:8080", "ws://127.0.0.1:8081"]
+    async with connect(urls, kind="lounge", name="Ada") as place:
         await place.say("hello")
         async for message in place:
             print(message.seq, message.data)
     print(place.ended.reason)
 
-``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection, ``connection.py`` is
-one, ``place.py`` is a seat in a room. A lost socket raises :class:`rooms.errors.ConnectionLost`:
-there is no resume yet.
+``connect`` keeps one place over any number of sockets, ``open_client`` one place after the other,
+and ``open_connection`` is one socket, whose loss (:class:`rooms.errors.ConnectionLost`) is its
+user's own business. ``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection,
+``connection.py`` is one, ``place.py`` is a seat in a room, ``client.py`` takes it from one
+connection to the next.
 """
 
 from __future__ import annotations
@@ -19,21 +22,30 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from rooms.client.client import CONNECT_SECONDS, JOIN_SECONDS, Client, OnState, open_client
 from rooms.client.connection import Connection, State
 from rooms.client.dial import OpenStream, open_tcp
 from rooms.client.opening import open_connection
-from rooms.client.place import Ended, InputRefused, Message, Place, Player
+from rooms.client.place import Place
+from rooms.client.values import Ended, InputRefused, Message, Picture, PlaceState
+from rooms.core.pacing import Dice
+from rooms.wire.frames import Player
 
 __all__ = [
+    "Client",
     "Connection",
     "Ended",
     "InputRefused",
     "Message",
+    "OnState",
     "OpenStream",
+    "Picture",
     "Place",
+    "PlaceState",
     "Player",
     "State",
     "connect",
+    "open_client",
     "open_connection",
     "open_tcp",
 ]
@@ -49,20 +61,33 @@ async def connect(
     options: Mapping[str, Any] | None = None,
     name: str = "",
     key: str = "",
-    connect_seconds: float = 5.0,
+    connect_seconds: float = CONNECT_SECONDS,
+    join_seconds: float = JOIN_SECONDS,
+    give_up_seconds: float | None = None,
+    on_state: OnState | None = None,
+    dice: Dice | None = None,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Place]:
-    """Opens a socket and takes one place; leaving the block leaves the place.
+    """Takes one place and keeps it, over any number of sockets; leaving the block leaves it.
 
-    Arguments and errors are those of :func:`open_connection` and :meth:`Connection.join`.
+    Arguments, times and errors are those of :func:`open_client` and :meth:`Client.join`. In the
+    block, the place tells of its loss: :class:`rooms.errors.PlaceLost` out of ``say`` and of the
+    loop over its messages.
     """
-    async with open_connection(
-        urls, connect_seconds=connect_seconds, open_stream=open_stream
-    ) as connection:
-        place = await connection.join(
-            kind=kind, room=room, new=new, options=options, name=name, key=key
+    async with open_client(
+        urls,
+        connect_seconds=connect_seconds,
+        give_up_seconds=give_up_seconds,
+        on_state=on_state,
+        dice=dice,
+        open_stream=open_stream,
+    ) as client:
+        yield await client.join(
+            kind=kind,
+            room=room,
+            new=new,
+            options=options,
+            name=name,
+            key=key,
+            join_seconds=join_seconds,
         )
-        try:
-            yield place
-        finally:
-            place.leave_soon()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,8 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from rooms.client.place import Place
+from rooms.client.place import Carrier, Place
+from rooms.client.values import PlaceState
 from rooms.errors import (
     BadFrame,
     ConnectionLost,
@@ -44,9 +45,10 @@ class State(enum.StrEnum):
 
 
 class _Asked:
-    """A ``join`` that is not answered yet."""
+    """A ``join``, or a ``resume`` of a place, that is not answered yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, resuming: Place | None = None) -> None:
+        self.resuming = resuming
         self.answered = trio.Event()
         self.given_up = False
         self.refusal: JoinRefused | None = None
@@ -54,10 +56,23 @@ class _Asked:
 
 
 class Connection:
-    """One open socket, with at most one place at a time. Made by ``open_connection``."""
+    """One open socket, with at most one place at a time.
 
-    def __init__(self, url: str, hello: frames.Hello, socket: WebSocketConnection) -> None:
+    Made by ``open_connection``: then a place is lost with it. Or by a
+    :class:`rooms.client.Client`, the ``carrier`` that takes its places to another when it is lost.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        hello: frames.Hello,
+        socket: WebSocketConnection,
+        cut: Callable[[], None],
+        carrier: Carrier | None = None,
+    ) -> None:
         self._socket = socket
+        self._cut = cut
+        self._carrier = carrier
         self._asked: _Asked | None = None
         self._outbox, self._to_send = trio.open_memory_channel[str](float("inf"))
         self._written = trio.Event()
@@ -75,6 +90,8 @@ class Connection:
         """The notice that this socket will be closed, and in how many seconds."""
         self.lost: ConnectionLost | None = None
         """Why the socket is closed."""
+        self.lost_at: float | None = None
+        """Since when, by trio's clock."""
         self.errors: deque[frames.Error] = deque(maxlen=ERRORS_KEPT)
         """The last 64 error frames that answer neither a join nor an input."""
 
@@ -99,12 +116,12 @@ class Connection:
         await self._wait_for_earlier_answers()
         if self.lost is not None:
             raise ConnectionLost(self.lost.code, self.lost.reason)
-        if self.place is not None and self.place.ended is None:
+        if self.place is not None and self.place.state is not PlaceState.OVER:
             raise LocalProtocolError(
                 f"this socket has a place in {self.place.room}: leave it first"
             )
         asked = self._asked = _Asked()
-        self._post(
+        self.post(
             frames.Join(
                 kind=KindName(kind),
                 room=RoomId(room),
@@ -120,8 +137,31 @@ class Connection:
             asked.given_up = not asked.answered.is_set()
         if asked.place is not None:
             return asked.place
+        raise self._why_not(asked)
+
+    async def resume(self, place: Place) -> None:
+        """Takes ``place``, whose socket is lost, on this one; or learns of its end.
+
+        Raises :class:`ConnectionLost`, with a code that is final if the place is no more, and
+        :class:`JoinRefused` when the answer is an error. Then, and when cancelled, this socket is
+        cut, so that it cannot have the place while another is tried.
+        """
+        if self.lost is not None:
+            raise ConnectionLost(self.lost.code, self.lost.reason)
+        asked = self._asked = _Asked(place)
+        self.place = place
+        self.post(place.resume())
+        try:
+            await asked.answered.wait()
+        finally:
+            if self.lost is None and place.state is PlaceState.AWAY:
+                self.abandon("no place for a resume")
+        if place.state is PlaceState.AWAY:
+            raise self._why_not(asked)
+
+    def _why_not(self, asked: _Asked) -> ConnectionLost | JoinRefused:
         lost = self.lost or ConnectionLost(NO_CLOSE_FRAME)
-        raise asked.refusal or ConnectionLost(lost.code, lost.reason)
+        return asked.refusal or ConnectionLost(lost.code, lost.reason)
 
     async def _wait_for_earlier_answers(self) -> None:
         """A cancelled join and a place that is being left are answered before the next join."""
@@ -141,13 +181,26 @@ class Connection:
         with trio.move_on_after(CLOSE_SECONDS):
             await self._written.wait()
 
-    def _post(self, frame: frames.FromClient) -> None:
-        # Frames are written by one task, never by the caller: a cancelled write tears a frame.
-        # The queue is bounded by what can be unanswered: a join, a leave, and a place's inputs.
+    def abandon(self, reason: str) -> None:
+        """Cuts the socket without a word; nothing is taken from it any more."""
+        self.lose(ConnectionLost(NO_CLOSE_FRAME, reason))
+        self._cut()
+
+    def post(self, frame: frames.FromClient) -> None:
+        """Sends a frame soon, in order; drops it when the socket is gone.
+
+        Frames are written by one task, never by the caller: a cancelled write tears a frame. The
+        queue is bounded by what can be unanswered: a join, a leave, and a place's inputs.
+        """
         with suppress(trio.ClosedResourceError):
             self._outbox.send_nowait(frames.encode(frame).decode())
 
-    # Tasks, run by open_connection.
+    @property
+    def backlog(self) -> int:
+        """How many frames wait to be written."""
+        return self._outbox.statistics().current_buffer_used
+
+    # Tasks, run by opening.serve.
 
     async def write(self) -> None:
         """Sends what is posted; closes the socket when this connection is closed."""
@@ -178,17 +231,22 @@ class Connection:
 
     def lose(self, lost: ConnectionLost) -> None:
         """The socket is gone: tells everybody who waits for something from it."""
-        self.state, self.lost = State.CLOSED, lost
+        if self.lost is not None:
+            return
+        self.state, self.lost, self.lost_at = State.CLOSED, lost, trio.current_time()
         self._closed.set()
         self._outbox.close()
         if self.place is not None:
-            self.place.lose(lost)
+            self.place.lose_line(self, lost)
         self._answer()
 
     def _take(self, frame: frames.FromServer) -> None:
         match frame:
             case frames.Joined():
                 self._on_joined(frame)
+            case frames.Resumed() | frames.Ended():
+                self._to_place(frame)
+                self._on_resumed()
             case frames.Error(n=int()):
                 self._to_place(frame)
             case frames.Error():
@@ -201,15 +259,22 @@ class Connection:
                 self._to_place(frame)
 
     def _on_joined(self, frame: frames.Joined) -> None:
-        self._post(frames.Got(frame.seq, frame.room))
         asked = self._asked
-        if asked is None:
+        if asked is None or asked.resuming is not None:
             self._to_place(frame)
+            self._on_resumed()
             return
-        self.place = asked.place = Place(frame, self._post)
+        carrier = None if asked.given_up else self._carrier
+        self.place = asked.place = Place(frame, self, carrier)
         if asked.given_up:
             self.place.leave_soon()
         self._answer()
+
+    def _on_resumed(self) -> None:
+        """Something may have answered a resume: the place is here again, or over."""
+        resuming = self._asked.resuming if self._asked is not None else None
+        if resuming is not None and resuming.state is not PlaceState.AWAY:
+            self._answer()
 
     def _on_error(self, frame: frames.Error) -> None:
         if self._asked is None:
@@ -225,8 +290,8 @@ class Connection:
             self._asked = None
 
     def _to_place(self, frame: frames.FromServer) -> None:
-        if self.place is not None and self.place.ended is None:
-            self.place.take(frame)
+        if self.place is not None:
+            self.place.take(frame, self)
 
 
 async def next_frame(socket: WebSocketConnection) -> frames.FromServer | None:

@@ -10,11 +10,12 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from rooms.client.connection import NO_CLOSE_FRAME, Connection, next_frame
 from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
+from rooms.client.place import Carrier
 from rooms.errors import BadFrame, ConnectFailed, ConnectionLost
 from rooms.lone_error import lone_error
 from rooms.wire import frames
 
-__all__ = ["open_connection"]
+__all__ = ["checked", "first_that_answers", "open_connection", "socket_nursery"]
 
 
 @asynccontextmanager
@@ -31,27 +32,64 @@ async def open_connection(
     :class:`rooms.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
     raises where it is used: in ``join``, in ``say``, and from a place's messages.
     """
-    urls = [urls] if isinstance(urls, str) else list(urls)
-    for url in urls:
-        parse(url)
+    async with socket_nursery() as nursery:
+        connection = await first_that_answers(nursery, checked(urls), connect_seconds, open_stream)
+        try:
+            yield connection
+        finally:
+            with trio.CancelScope(shield=True):  # aclose() has a time limit of its own
+                await connection.aclose()
+
+
+@asynccontextmanager
+async def socket_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose tasks end with the block, and not before it.
+
+    When the block is cancelled, what it says last (a leave, a close) still has a writer; how long
+    that may take is for the block to bound.
+    """
     with lone_error():
-        async with trio.open_nursery() as nursery:
-            connection = await _first_that_answers(nursery, urls, connect_seconds, open_stream)
+        async with trio.open_nursery() as shelter:
+            with trio.CancelScope(shield=True):  # it waits for nothing
+                nursery: trio.Nursery = await shelter.start(_shelter)
             try:
-                yield connection
+                yield nursery
             finally:
-                with trio.CancelScope(shield=True):  # aclose() has a time limit of its own
-                    await connection.aclose()
                 nursery.cancel_scope.cancel()
 
 
-async def _first_that_answers(
-    nursery: trio.Nursery, urls: list[str], connect_seconds: float, open_stream: OpenStream
+async def _shelter(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    with trio.CancelScope(shield=True), lone_error():
+        async with trio.open_nursery() as nursery:
+            task_status.started(nursery)
+            await trio.sleep_forever()
+
+
+def checked(urls: str | Iterable[str]) -> list[str]:
+    """One URL or several, as a list; raises :class:`rooms.errors.BadAddress`."""
+    urls = [urls] if isinstance(urls, str) else list(urls)
+    for url in urls:
+        parse(url)
+    return urls
+
+
+async def first_that_answers(
+    nursery: trio.Nursery,
+    urls: Iterable[str],
+    connect_seconds: float,
+    open_stream: OpenStream,
+    carrier: Carrier | None = None,
 ) -> Connection:
+    """A socket to the first of ``urls`` that will have us; its tasks then run in ``nursery``.
+
+    Raises :class:`ConnectFailed` with each one's reason. Cancelled, nothing is left open.
+    """
     failures = []
     for url in urls:
         try:
-            connection: Connection = await nursery.start(_serve, url, connect_seconds, open_stream)
+            connection: Connection = await nursery.start(
+                _serve, url, connect_seconds, open_stream, carrier
+            )
         except ConnectFailed as error:
             failures.append(error)
         else:
@@ -63,6 +101,7 @@ async def _serve(
     url: str,
     connect_seconds: float,
     open_stream: OpenStream,
+    carrier: Carrier | None,
     *,
     task_status: trio.TaskStatus[Connection],
 ) -> None:
@@ -70,18 +109,21 @@ async def _serve(
     connection: Connection | None = None
     try:
         async with _socket(url, connect_seconds, open_stream) as (socket, hello, nursery):
-            connection = Connection(url, hello, socket)
+            cut = nursery.cancel_scope.cancel
+            connection = Connection(url, hello, socket, cut, carrier)
             nursery.start_soon(connection.write)
             task_status.started(connection)
             connection.lose(await connection.read())
             await connection.aclose()
+    except ConnectFailed:
+        raise
     except (OSError, trio.TooSlowError, HandshakeError, ConnectionClosed, BadFrame) as error:
         if connection is None:
             raise ConnectFailed(f"{url}: {why(error)}") from error
         connection.lose(ConnectionLost(NO_CLOSE_FRAME, why(error)))
     except Exception as error:  # the library's reader task can raise: the border of one socket
         if connection is None:
-            raise
+            raise ConnectFailed(f"{url}: {error!r}") from error
         connection.lose(ConnectionLost(NO_CLOSE_FRAME, repr(error)))
     finally:
         if connection is not None and connection.lost is None:

@@ -13,6 +13,9 @@ from rooms.ids import PlayerId
 
 __all__ = ["History"]
 
+MESSAGE_BYTES = 140
+"""What a message takes beside its text: a tuple, a number, the head of a bytes object."""
+
 
 class History:
     """The last messages of one room."""
@@ -37,11 +40,18 @@ class History:
             self._forgotten, forgotten, _ = self._kept.popleft()
             self._bytes -= len(forgotten)
 
+    @property
+    def memory(self) -> int:
+        """About how many bytes the messages take, their numbers and frames included."""
+        return self._bytes + MESSAGE_BYTES * len(self._kept or ())
+
     def since(self, player: PlayerId, seen: int) -> tuple[list[tuple[int, bytes]], bool]:
         """What ``player`` is owed after number ``seen``, in order; and whether that is all."""
-        owed = [
-            (seq, body)
-            for seq, body, to in self._kept or ()
-            if seq > seen and (to is None or to == player)
-        ]
+        owed = []
+        for seq, body, to in reversed(self._kept or ()):  # most have missed little of it
+            if seq <= seen:
+                break
+            if to is None or to == player:
+                owed.append((seq, body))
+        owed.reverse()
         return owed, seen >= self._forgotten

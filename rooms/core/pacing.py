@@ -1,10 +1,10 @@
-"""When each of many clients moves, so that they do not all reconnect in one instant."""
+"""When each of many clients moves or tries again, so that they do not all come in one instant."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Dice", "spread"]
+__all__ = ["Dice", "full_jitter", "spread"]
 
 
 class Dice(Protocol):
@@ -26,3 +26,15 @@ def spread(count: int, seconds: float, dice: Dice | None = None) -> list[float]:
     if dice is None:
         return [slot * index for index in range(count)]
     return [slot * (index + dice.random()) for index in range(count)]
+
+
+def full_jitter(
+    attempt: int, dice: Dice, *, first_seconds: float = 0.25, longest_seconds: float = 10.0
+) -> float:
+    """Seconds to wait after failure ``attempt`` (from 0): anything up to a ceiling that doubles.
+
+    The ceiling begins at ``first_seconds`` and ends at ``longest_seconds``. Clients that failed
+    together are so spread over the whole time, and not only over the end of it.
+    """
+    doublings = min(attempt, 64)  # a float's exponent is bounded, and a failure's count is not
+    return dice.random() * min(longest_seconds, first_seconds * 2.0**doublings)

@@ -5,18 +5,24 @@
 * When an input does not fit into the inbox, the player is *held*: what follows it is neither
   taken nor a gap. He is called once when there is room, and says it and all after it again.
 * The session fences: what bears another session than the seat's comes from a socket before.
+* A player whose socket is lost is *away*: his seat stays taken, and no link counts him.
+* A ticket's secret changes at each resume; the one before it is good until he has confirmed.
 """
 
 from __future__ import annotations
 
 import enum
+import hmac
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from rooms.ids import LinkId, PlayerId
 from rooms.reasons import ErrorCode
 
-__all__ = ["Roster", "Seat", "Verdict", "parties"]
+__all__ = ["NOWHERE", "Roster", "Seat", "Verdict", "parties"]
+
+NOWHERE = LinkId(0)
+"""The link of a player who is away; no real one has this number."""
 
 
 class Verdict(enum.Enum):
@@ -31,28 +37,86 @@ class Verdict(enum.Enum):
     HELD = "held"
     """It comes after one that did not fit, and will be said again: drop it in silence."""
     STALE = "stale"
-    """From an earlier socket of this player: drop it in silence."""
+    """From an earlier socket of this player, or a lost one: drop it in silence."""
     UNKNOWN = "unknown"
     """No such player here (any more): drop it in silence."""
 
 
 class Seat:
-    """One player's place. ``link`` is the way to him; ``last_n`` the last input that was taken."""
+    """One player's place. ``link`` is the way to him; ``last_n`` the last input that was taken.
 
-    __slots__ = ("called", "held", "key", "last_n", "link", "name", "player", "secret", "session")
+    ``joined_seq`` is the room's number when he sat down, ``away_at`` when he was lost last.
+    """
+
+    __slots__ = (
+        "away_at",
+        "before",
+        "called",
+        "confirmed",
+        "held",
+        "joined_seq",
+        "key",
+        "last_n",
+        "link",
+        "name",
+        "player",
+        "secret",
+        "session",
+    )
 
     def __init__(
-        self, player: PlayerId, *, link: LinkId, secret: str, name: str = "", key: str = ""
+        self,
+        player: PlayerId,
+        *,
+        link: LinkId,
+        secret: str,
+        name: str = "",
+        key: str = "",
+        joined_seq: int = 0,
     ) -> None:
         self.player = player
         self.link = link
         self.secret = secret
+        self.before = ""
+        """The secret before, while he may not know of the new one; else empty."""
         self.name = name
         self.key = key
+        self.joined_seq = joined_seq
         self.session = 1
         self.last_n = 0
         self.held = False
         self.called = False
+        self.confirmed = False
+        """Whether he has ever shown that he knows of his seat."""
+        self.away_at = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether his socket is lost and no other has come yet."""
+        return self.link == NOWHERE
+
+    def shows(self, secret: str) -> bool:
+        """Whether ``secret`` is one of the two that are good; takes the same time for any."""
+        shown = secret.encode()
+        newest = hmac.compare_digest(shown, self.secret.encode())
+        before = hmac.compare_digest(shown, self.before.encode())
+        return newest or (before and self.before != "")
+
+    def renew(self, shown: str, secret: str) -> None:
+        """He has shown a good secret and gets a new one; what he has shown stays good for now.
+
+        So a resume whose answer was lost can be said again; and the secret of that answer, which
+        nobody has confirmed, is good no more.
+        """
+        if hmac.compare_digest(shown.encode(), self.secret.encode()):
+            self.before = self.secret
+        self.secret = secret
+        self.confirmed = True
+
+    def confirm(self) -> None:
+        """He has the newest secret: the one before is used up."""
+        self.before = ""
+        self.confirmed = True
 
 
 class Roster:
@@ -80,7 +144,7 @@ class Roster:
 
     @property
     def links(self) -> dict[LinkId, int]:
-        """How many players sit here by way of each link; to be read only."""
+        """How many players sit here by way of each link, without the away; to be read only."""
         return self._links
 
     @property
@@ -116,13 +180,22 @@ class Roster:
             self._count(seat.link, +1)
         return refusal
 
-    def retake(self, seat: Seat, link: LinkId) -> None:
-        """The same player from a new socket, by way of ``link``: a raised session, ``n`` from 1."""
+    def retake(self, seat: Seat, link: LinkId, *, same_socket: bool = False) -> None:
+        """The same player by way of ``link``, from a new socket: a raised session.
+
+        From the same socket it stays: the answer may be lost with the link, and asked for again.
+        """
         self._count(seat.link, -1)
         self._count(link, +1)
         seat.link = link
-        seat.session += 1
-        seat.last_n = 0
+        seat.session += not same_socket
+        seat.held = seat.called = False
+
+    def lose(self, seat: Seat, now: float) -> None:
+        """The player is away: his seat stays, and nothing is for his link any more."""
+        self._count(seat.link, -1)
+        seat.link = NOWHERE
+        seat.away_at = now
         seat.held = seat.called = False
 
     def release(self, player: PlayerId) -> Seat | None:
@@ -133,18 +206,17 @@ class Roster:
             self._count(seat.link, -1)
         return seat
 
-    def clear(self) -> None:
-        """Frees every seat."""
-        self._seats.clear()
-        self._by_key.clear()
-        self._links.clear()
+    @property
+    def present(self) -> int:
+        """How many players are not away."""
+        return sum(self._links.values())
 
     def accept(self, player: PlayerId, session: int, n: int) -> Verdict:
         """What input ``n`` of that session is; changes nothing."""
         seat = self._seats.get(player)
         if seat is None:
             return Verdict.UNKNOWN
-        if session != seat.session:
+        if session != seat.session or seat.away:
             return Verdict.STALE
         if n <= seat.last_n:
             return Verdict.REPEAT
@@ -181,6 +253,8 @@ class Roster:
         return () if seat is None else (seat,)
 
     def _count(self, link: LinkId, change: int) -> None:
+        if link == NOWHERE:
+            return
         count = self._links.get(link, 0) + change
         if count:
             self._links[link] = count

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 import trio
 
-from rooms.client import Connection, Message, OpenStream, Place, open_connection, open_tcp
+from rooms.client import (
+    Client,
+    Message,
+    OpenStream,
+    Picture,
+    Place,
+    PlaceState,
+    open_client,
+    open_tcp,
+)
 from rooms.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -23,18 +32,18 @@ __all__ = ["Bots"]
 KIND = "tictactoe"
 THINK_SECONDS = (0.05, 0.25)
 PAUSE_SECONDS = (0.2, 0.6)
-"""After something went wrong; the clients' own back-off comes with resume."""
+"""After a join that went wrong: a bot asks again by itself, so that each refusal is counted."""
 ARRIVE_SECONDS = 0.2
 STALL_SECONDS = 10.0
-"""A match in which nothing happens for so long has lost something."""
+"""A match in which nothing happens for so long has lost something; so has one who is away."""
 
 
 class Bots:
     """``count`` bots against ``urls``; what they see is in ``ledger``.
 
-    Each keeps one socket and plays match after match on it. When its node leaves (``move``, or a
-    close with 1012) it reconnects at once, which is a hop and no error, if it was between two
-    matches; a match that is closed under it was cut. Any other loss is an error.
+    Each is one client and plays match after match. When its socket is lost it goes on through
+    another, also in the middle of a match, which is a hop and no error; a place that it does not
+    get back, or not within 10 s, is one.
     """
 
     def __init__(
@@ -78,55 +87,71 @@ class _Bot:
         self._rng = crowd.rng
         self._asked_at: float | None = None
         """Since when it asks for a seat: a refusal or a move on the way does not begin anew."""
+        self._sockets = 1
+        """How many it needed, as far as its hops are counted."""
 
     async def run(self) -> None:
-        await trio.sleep(self._rng.uniform(0, ARRIVE_SECONDS))
-        while not self._crowd.stopping:
-            try:
-                await self._one_socket()
-            except ConnectFailed as error:
-                self._ledger.turn_away(f"{self._name}: {error}")
-                await self._pause()
-            except ConnectionLost as error:
-                self._ledger.error(f"{self._name}: {error}")
-                await self._pause()
-
-    async def _one_socket(self) -> None:
-        """Plays on one socket until the bots are stopped or its node leaves."""
         crowd = self._crowd
-        async with open_connection(crowd.urls, open_stream=crowd.open_stream) as connection:
-            try:
-                while not crowd.stopping and connection.move is None:
-                    await self._one_join(connection)
-            except ConnectionLost as lost:
-                if connection.move is None and lost.code != Close.SERVICE_RESTART:
-                    raise
-            if not crowd.stopping:
-                self._ledger.hopped(self._name)
+        await trio.sleep(self._rng.uniform(0, ARRIVE_SECONDS))
+        async with open_client(
+            crowd.urls,
+            give_up_seconds=STALL_SECONDS,
+            on_state=self._on_state,
+            dice=self._rng,
+            open_stream=crowd.open_stream,
+        ) as client:
+            self._client = client
+            while not crowd.stopping:
+                try:
+                    await self._one_join(client)
+                except ConnectFailed as error:
+                    self._ledger.turn_away(f"{self._name}: {error}")
+                    await self._pause()
+                except ConnectionLost as error:
+                    self._ledger.error(f"{self._name}: {error}")
+                    await self._pause()
 
-    async def _one_join(self, connection: Connection) -> None:
-        if self._asked_at is None:
-            self._asked_at = trio.current_time()
-        try:
-            place = await connection.join(kind=KIND, name=self._name)
-        except JoinRefused as refused:
-            self._on_refusal(refused)
-            await self._pause()
+    def _on_state(self, _place: Place, state: PlaceState) -> None:
+        if state is PlaceState.HERE:
+            self._count_hops()
+
+    def _count_hops(self) -> None:
+        for _ in range(self._client.opened - self._sockets):
+            self._ledger.hopped(self._name)
+        self._sockets = max(1, self._client.opened)
+
+    async def _one_join(self, client: Client) -> None:
+        place = await self._seat(client)
+        if place is None:
             return
-        self._ledger.joined(trio.current_time() - self._asked_at)
-        self._asked_at = None
+        self._count_hops()
         try:
             await self._match(place)
         except (RemoteProtocolError, trio.TooSlowError) as fault:
             text = str(fault) or f"nothing happened for {STALL_SECONDS:g} s"
             self._ledger.error(f"{self._name} in {place.room}: {text}")
             await place.leave()
-        except ConnectionLost as lost:
-            if connection.move is not None or lost.code == Close.SERVICE_RESTART:
-                self._ledger.was_cut()
-            raise
         finally:
             self._ledger.numbered(gaps=place.holes, repeats=place.repeats)
+
+    async def _seat(self, client: Client) -> Place | None:
+        """Asks once; None when it is refused, or moved instead of answered."""
+        if self._asked_at is None:
+            self._asked_at = trio.current_time()
+        try:
+            place = await client.join(kind=KIND, name=self._name, join_seconds=0)
+        except JoinRefused as refused:
+            self._on_refusal(refused)
+            await self._pause()
+            return None
+        except ConnectionLost as lost:
+            told = client.connection is not None and client.connection.move is not None
+            if told or lost.code == Close.SERVICE_RESTART:
+                return None
+            raise
+        self._ledger.joined(trio.current_time() - self._asked_at)
+        self._asked_at = None
+        return place
 
     def _on_refusal(self, refused: JoinRefused) -> None:
         if refused.retry:
@@ -149,7 +174,7 @@ class _Bot:
         else:
             self._on_end(place, referee)
 
-    async def _first_message(self, place: Place) -> Message | None:
+    async def _first_message(self, place: Place) -> Message | Picture | None:
         """Waits for the match to begin; None when it ends, or when the bots are stopped, before."""
         crowd = self._crowd
         with trio.CancelScope() as waiting:

@@ -99,6 +99,7 @@ class LocalCluster:
             "api": [
                 *("--listen", f"fd:{descriptor}", "--feed", "tcp://127.0.0.1:0"),
                 *("--games", f"file://{self._games_file}"),
+                *("--clients", plan.clients),
             ],
             "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", plan.rooms],
         }

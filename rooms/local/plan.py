@@ -20,7 +20,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What a cluster consists of at its start.
 
     ``client`` is where clients connect. Node number i answers for its admin at ``admin`` plus i,
-    api nodes first; with port 0 each takes a free one.
+    api nodes first; with port 0 each takes a free one. ``clients`` is what an api node that leaves
+    does with clients in rooms: they resume on the next (``move``), or it waits for their rooms.
     """
 
     apis: int = 2
@@ -28,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     client: HostPort = HostPort("127.0.0.1", 8080)
     admin: HostPort = HostPort("127.0.0.1", 9000)
     rooms: str = "game.examples"
+    clients: str = "move"
     drain: DrainPolicy = DrainPolicy()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 

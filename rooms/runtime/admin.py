@@ -7,6 +7,8 @@ read (it shields each send, without a deadline).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -28,13 +30,15 @@ from rooms.bus.address import HostPort
 from rooms.errors import WrongEvent
 from rooms.runtime.guard import Guard, Visit
 from rooms.runtime.listening import bound_address, open_listeners
+from rooms.runtime.static_files import static_routes
 from rooms.wire.reports import Status
 
-__all__ = ["AdminPort", "Controls", "NodeView", "Status"]
+__all__ = ["NO_FILES", "AdminPort", "Controls", "NodeView", "Status"]
 
 log = structlog.get_logger()
 
 VERBS = ("cordon", "uncordon", "drain")
+NO_FILES: Mapping[str, Path] = {}
 FRESH = {"cache-control": "no-store"}
 """An answer is true now; a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
@@ -88,9 +92,18 @@ class AdminPort:
         self._context = WorkerContext(None)
 
     @classmethod
-    async def open(cls, where: HostPort, view: NodeView, registry: CollectorRegistry) -> AdminPort:
-        """Listens at ``where``; port 0 takes a free one. Raises as ``open_listeners`` does."""
-        return cls(await open_listeners(where), _application(view, registry))
+    async def open(
+        cls,
+        where: HostPort,
+        view: NodeView,
+        registry: CollectorRegistry,
+        static: Mapping[str, Path] = NO_FILES,
+    ) -> AdminPort:
+        """Listens at ``where``; port 0 takes a free one. Raises as ``open_listeners`` does.
+
+        ``static``: files to serve, by path; see :func:`static_routes`.
+        """
+        return cls(await open_listeners(where), _application(view, registry, static))
 
     @property
     def address(self) -> HostPort:
@@ -124,7 +137,9 @@ class AdminPort:
             self._streams.discard(stream)
 
 
-def _application(view: NodeView, registry: CollectorRegistry) -> Starlette:
+def _application(
+    view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]
+) -> Starlette:
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok", headers=FRESH)
 
@@ -158,6 +173,7 @@ def _application(view: NodeView, registry: CollectorRegistry) -> Starlette:
         Route("/status", status),
         Route("/metrics", metrics),
         *(Route(f"/{verb}", control, methods=["POST"]) for verb in VERBS),
+        *static_routes(static),
     ]
     app = Starlette(routes=routes, exception_handlers={Exception: _failed})
     app.router.redirect_slashes = False

@@ -3,7 +3,7 @@
 Inputs are refused when ``limit`` events wait, or ``share`` inputs of the same player: the sender
 is held back, and called when half of them are read. Players' coming and going, and the drain's
 notice, always fit; so that they cannot grow, a player who came and went while the queue was full
-leaves no trace in it.
+leaves no trace in it, nor does one who was away and is back, or was away before he left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import trio
 
-from rooms.author import Event, Joined, Left, Said
+from rooms.author import Away, Back, Event, Joined, Left, Said
 from rooms.ids import PlayerId
 
 __all__ = ["AT_ONCE", "Inbox"]
@@ -28,7 +28,7 @@ class Inbox:
     ``on_room`` is called, by the reader's task, when there is room again: with None when the
     queue has fallen to half of ``limit`` after having refused an input, with a player when his
     inputs have fallen to half of ``share``, whether or not one was refused.
-    Holds at most ``2 * limit + 2 * seats + 1`` events.
+    Holds at most ``2 * limit + 3 * seats + 1`` events.
     """
 
     __slots__ = (
@@ -76,8 +76,10 @@ class Inbox:
 
     def put_control(self, event: Event) -> None:
         """Takes any other event; it always fits."""
-        if isinstance(event, Left) and len(self._queue) >= self._limit and self._unseen(event):
-            self._queue.remove(Joined(event.player))
+        if len(self._queue) < self._limit:
+            self._append(event)
+        elif isinstance(event, Back | Left):
+            self._put_shortened(event)
         else:
             self._append(event)
 
@@ -129,7 +131,14 @@ class Inbox:
             trio.lowlevel.reschedule(self._reader)
             self._reader = None
 
-    def _unseen(self, left: Left) -> bool:
-        """Whether the room knows nothing of a player who leaves, and he has said nothing."""
-        of_player = [e for e in self._queue if getattr(e, "player", None) == left.player]
-        return of_player == [Joined(left.player)]
+    def _put_shortened(self, event: Back | Left) -> None:
+        """``event`` and what of its player it makes void: the room has not read that yet."""
+        mine = [n for n, e in enumerate(self._queue) if getattr(e, "player", None) == event.player]
+        if mine and self._queue[mine[-1]] == Away(event.player):
+            del self._queue[mine.pop()]
+            if isinstance(event, Back):
+                return
+        if isinstance(event, Left) and [self._queue[n] for n in mine] == [Joined(event.player)]:
+            del self._queue[mine[0]]
+        else:
+            self._append(event)

@@ -7,6 +7,7 @@ them. All decisions are in :mod:`rooms.core`; here they meet the bus and the clo
 from __future__ import annotations
 
 import enum
+import sys
 from math import inf
 from typing import Protocol
 
@@ -39,7 +40,7 @@ class Loss(enum.StrEnum):
     LOST = "lost"
     """The process is gone, or silent for too long: its rooms are lost."""
     RESET = "reset"
-    """The game node lives but does not know this link: attach anew."""
+    """The game node lives, and so do its rooms, but this link is over: attach anew."""
     FAREWELL = "farewell"
     """The game node has drained, and everything it said has arrived."""
     LEFT = "left"
@@ -82,6 +83,8 @@ class ApiLink:
         self._sink = sink
         self._policy = policy
         self._waiting = Waiting()
+        self._saying: list[bytes] = []
+        """The items of the request that is not answered yet."""
         self._feed = FeedReceiver(
             repair_seconds=policy.repair_seconds,
             ahead_max=policy.ring_items,
@@ -115,6 +118,17 @@ class ApiLink:
             raise RuntimeError("the link is not up yet")
         return self._state
 
+    @property
+    def loss(self) -> Loss | None:
+        """Why it is over; None while it is not."""
+        return self._loss
+
+    @property
+    def unsaid(self) -> list[nodes.Up]:
+        """What the game node has not answered to. To be read once, when the link is over."""
+        _, waiting = self._waiting.take(sys.maxsize)
+        return nodes.decode_up([msgspec.Raw(item) for item in [*self._saying, *waiting]])
+
     def send(self, item: nodes.Up) -> None:
         """Queues an item for the next request; after the loss, nothing."""
         if self._loss is None:
@@ -132,6 +146,9 @@ class ApiLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch)
                     await self._lockstep()
+        except Exception:  # a fault of ours: its rooms live
+            self._loss = self._loss or Loss.RESET
+            raise
         finally:
             loss = self._loss = self._loss or Loss.LEFT
             if loss is Loss.LEFT:
@@ -212,6 +229,7 @@ class ApiLink:
         now = self._request_at = trio.current_time()
         missing = self._feed.ask(now)
         number, items = self._waiting.take(self._policy.batch_bytes)
+        self._saying = items
         self._confirm_now = False
         self._confirmed = self._feed.arrived
         batch = nodes.Batch(
@@ -234,6 +252,7 @@ class ApiLink:
         self._unsilent()
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
+                self._saying = []
                 self._feed.announce(head, now)
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self._confirmed:

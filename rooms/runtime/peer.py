@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from math import inf
 
 import msgspec
 import structlog
@@ -18,7 +19,7 @@ from rooms.bus.base import Bus, Caller, Probe, Subscriber
 from rooms.errors import RemoteProtocolError
 from rooms.ids import Incarnation, LinkId, NodeName, new_link
 from rooms.policy import LinkPolicy
-from rooms.runtime.link_api import ASK_AGAIN_SECONDS, ApiLink, Sink, read_reply
+from rooms.runtime.link_api import ASK_AGAIN_SECONDS, ApiLink, Loss, Sink, read_reply
 from rooms.wire import nodes
 
 __all__ = ["ApiIdentity", "Feeds", "Peer"]
@@ -105,8 +106,13 @@ class Peer:
         self.answered = False
         """Whether a game node was ever met here; set by the sink, when a link is up."""
         self.wanted = True
-        """Set to False when the address is no longer named: the link that stands is the last."""
+        """Set to False when the address is no longer named: the link that stands is the last, but
+        for one that heals it."""
+        self.empty = False
+        """Whether the last look found nobody there, or a node that is attached elsewhere: it is
+        certain that no other node is missed here."""
         self._last = LinkId(0)
+        self._heals_until = -inf
 
     async def run(self) -> None:
         """Holds a link to the address while it is wanted; when cancelled, says goodbye.
@@ -115,7 +121,7 @@ class Peer:
         address its link.
         """
         pause, trouble = ATTACH_EVERY_SECONDS, ""
-        while self.wanted:
+        while self.wanted or trio.current_time() < self._heals_until:
             try:
                 pause = await self._try(pause)
                 trouble = ""
@@ -132,7 +138,9 @@ class Peer:
         (4.5 ms of CPU a second each, and in a rollout there is always a dead one).
         """
         longer = min(2 * pause, ATTACH_AT_MOST_SECONDS)
-        if await self._bus.probe(self.address, self._policy.probe_seconds) is not Probe.REACHED:
+        look = await self._bus.probe(self.address, self._policy.probe_seconds)
+        self.empty = look is Probe.REFUSED
+        if look is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
             link_id, replaces = new_link(self._rng), self._last
@@ -148,14 +156,23 @@ class Peer:
             with self._feeds.bringing(link):  # what comes before the welcome is kept
                 match await self._attach(caller, link_id, replaces):
                     case nodes.Welcome() as welcome if welcome.link == link_id:
-                        await link.run(welcome)
+                        await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
                     case nodes.Twice():
-                        self.answered = True
+                        self.answered = self.empty = True
                         raise RemoteProtocolError(f"{self.address} is a node that we know already")
                     case nodes.Unsupported(message):
                         raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
+
+    async def _hold(self, link: ApiLink, welcome: nodes.Welcome) -> None:
+        """Holds the link to its end. Its rooms survive a reset, so it is worth another."""
+        try:
+            await link.run(welcome)
+        finally:
+            heals = link.loss is Loss.RESET
+            patience = self._policy.lost_seconds if heals else -inf
+            self._heals_until = trio.current_time() + patience
 
     async def _attach(
         self, caller: Caller, link_id: LinkId, replaces: LinkId

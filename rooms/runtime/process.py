@@ -7,7 +7,8 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -19,7 +20,7 @@ from rooms.lone_error import only
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime import events
-from rooms.runtime.admin import AdminPort, Status
+from rooms.runtime.admin import NO_FILES, AdminPort, Status
 from rooms.runtime.drain import Drain, Tier
 from rooms.runtime.guard import Guard
 from rooms.runtime.metrics import Figures, node_registry
@@ -112,12 +113,17 @@ class _View:
 
 
 def run_node(
-    make: Callable[[Drain], Node], options: NodeOptions, policy: DrainPolicy, stops: StopRequests
+    make: Callable[[Drain], Node],
+    options: NodeOptions,
+    policy: DrainPolicy,
+    stops: StopRequests,
+    static: Mapping[str, Path] = NO_FILES,
 ) -> ExitCode:
     """Runs a node to its end and returns how it ended.
 
-    Raises :class:`UsageError` for what the operator can mend. ``stops`` stays armed: whatever
-    holds the process up after this, it is gone at the end of grace.
+    ``static`` are the files that its admin port serves, by path. Raises :class:`UsageError` for
+    what the operator can mend. ``stops`` stays armed: whatever holds the process up after this, it
+    is gone at the end of grace.
     """
     events.configure(options.log_format, node=options.name)
     _raise_descriptor_limit()
@@ -127,7 +133,7 @@ def run_node(
         words=events.overrun_words(options.log_format, options.name),
     )
     try:
-        return trio.run(_live, make, options, policy, stops)
+        return trio.run(_live, make, options, policy, stops, static)
     except BaseException as error:
         if only(error, UsageError) is not None:
             raise
@@ -143,7 +149,11 @@ def _raise_descriptor_limit() -> None:
 
 
 async def _live(
-    make: Callable[[Drain], Node], options: NodeOptions, policy: DrainPolicy, stops: StopRequests
+    make: Callable[[Drain], Node],
+    options: NodeOptions,
+    policy: DrainPolicy,
+    stops: StopRequests,
+    static: Mapping[str, Path],
 ) -> ExitCode:
     drain = Drain(policy, end_process=os._exit)
     token = trio.lowlevel.current_trio_token()
@@ -162,7 +172,8 @@ async def _live(
         version=options.version,
         phases=tuple(Phase),
     )
-    admin = await AdminPort.open(options.admin, _View(options, drain, node, stops), registry)
+    view = _View(options, drain, node, stops)
+    admin = await AdminPort.open(options.admin, view, registry, static)
 
     def ready() -> None:
         gc.collect()

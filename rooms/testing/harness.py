@@ -17,7 +17,7 @@ JSON. Under ``trio.testing.MockClock`` no time is lost; without it, time is real
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ from rooms.ids import LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason
 from rooms.runtime.host import Host
-from rooms.runtime.live_room import LiveRoom
+from rooms.runtime.seating import Seating
 from rooms.wire import nodes
 
 __all__ = ["Table", "play"]
@@ -70,10 +70,13 @@ async def play(
 class _Chair:
     """What the harness knows of one player."""
 
-    __slots__ = ("heard", "session", "window")
+    __slots__ = ("away", "heard", "secret", "seen", "session", "window")
 
-    def __init__(self, session: int) -> None:
-        self.session = session
+    def __init__(self, seat: nodes.Seated) -> None:
+        self.session = seat.session
+        self.secret = seat.secret
+        self.seen = seat.seq
+        self.away = False
         self.window = InputWindow(NO_BOUND, NO_BOUND)
         self.heard: list[Any] = []
 
@@ -97,15 +100,20 @@ class Table:
         self.room = RoomId("")
         """The room's id; empty before the first join."""
         self.heard: list[Any] = []
-        """All that the room has said so far, to all or to one, decoded."""
+        """All that the room has said so far, to all or to one, decoded.
+
+        What was said while nobody for whom it was had a socket comes when one is back.
+        """
         self.reason: EndReason | None = None
         """Why the room has ended, or None while it runs."""
         self.outs: dict[PlayerId, EndReason] = {}
-        """Who had to go while the room went on, and why: ``left`` or ``kicked``."""
+        """Who had to go while the room went on (``left``, ``kicked``), and who heard only when he
+        was :meth:`back` how it had ended."""
         self._kind = kind
         self._options = msgspec.json.encode(options)
         self._chairs: dict[PlayerId, _Chair] = {}
-        self._answer: nodes.Seated | nodes.Refused | None = None
+        self._answer: nodes.Seated | nodes.Resumed | nodes.Refused
+        self._numbers: set[int] = set()
         self._bad: nodes.BadInput | None = None
         self._result: Any = None
         self._crash: BaseException | None = None
@@ -115,13 +123,10 @@ class Table:
     def join(self, name: str = "", *, key: str = "") -> PlayerId:
         """Takes a seat; raises :class:`JoinRefused` as a client would see it."""
         join = nodes.Join(0, self._kind.name, self.room, options=self._options, name=name, key=key)
-        self.host.handle(LINK, join)
-        if isinstance(self._answer, nodes.Seated):
-            self.room = self._answer.room
-            self._chairs[self._answer.player] = _Chair(self._answer.session)
-            return self._answer.player
-        refused = self._answer or nodes.Refused(0, "", "no answer")
-        raise JoinRefused(refused.code, refused.message, retry=False)
+        seated = self._ask(join)
+        self.room = seated.room
+        self._confirm(seated.player)
+        return seated.player
 
     def say(self, player: PlayerId, message: object) -> None:
         """Says something as ``player``; the room has it when it runs next.
@@ -139,6 +144,34 @@ class Table:
     def leave(self, player: PlayerId) -> None:
         """Gives the player's seat up."""
         self.host.handle(LINK, nodes.Leave(self.room, player, self._chairs[player].session))
+
+    def away(self, player: PlayerId) -> None:
+        """The player's socket is lost: he hears nothing until he is :meth:`back`.
+
+        The room gets ``Away`` after 2 s, and ``Left`` after the kind's ``resume_seconds``.
+        """
+        self._chairs[player].away = True
+        self.host.handle(LINK, nodes.Absent(self.room, player, self._chairs[player].session))
+
+    def back(self, player: PlayerId) -> None:
+        """The player is here again: he gets what he has missed, and says again what was not had.
+
+        Raises :class:`JoinRefused` (``no_such_place``) if his seat is not kept any more. What he
+        has missed of a room that has ended, he gets too.
+        """
+        chair = self._chairs[player]
+        self._ask(nodes.Resume(0, self.room, player, chair.secret, chair.seen))
+        self._confirm(player)
+        self._say_from(player, chair.window.acked + 1)
+
+    def picture(self, player: PlayerId) -> Any:
+        """What the room's ``state_for`` draws for ``player``, decoded; None if it has none.
+
+        Raises what it raises. Let the room run first: it is the author's function that sets it.
+        """
+        room = self.host.find(self.room)
+        draw = None if room is None or room.table is None else room.table.state_for
+        return None if draw is None else msgspec.json.decode(msgspec.json.encode(draw(player)))
 
     def heard_by(self, player: PlayerId) -> list[Any]:
         """All that this player has heard so far, decoded."""
@@ -178,26 +211,41 @@ class Table:
         if crash is not None:
             raise crash
 
+    def _confirm(self, player: PlayerId) -> None:
+        self.host.handle(LINK, nodes.Confirm(self.room, player, self._chairs[player].session))
+
+    def _ask(self, question: nodes.Join | nodes.Resume) -> nodes.Seated | nodes.Resumed:
+        self.host.handle(LINK, question)
+        answer = self._answer
+        if isinstance(answer, nodes.Refused):
+            raise JoinRefused(answer.code, answer.message, retry=False)
+        return answer
+
     def _say_from(self, player: PlayerId, n: int) -> None:
         chair = self._chairs[player]
+        if chair.away:  # what he says meanwhile is had when he is back
+            return
         for number, body in chair.window.again(n):
             self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
         self.host.flush_acks()
 
-    def _ended(self, _: LiveRoom, reason: EndReason, result: bytes) -> None:
+    def _ended(self, _: Seating, reason: EndReason, result: bytes) -> None:
         self.reason = reason
         self._result = msgspec.json.decode(result) if result else None
         self._over.set()
 
-    def _crashed(self, _: LiveRoom, error: BaseException) -> None:
+    def _crashed(self, _: Seating, error: BaseException) -> None:
         self._crash = error
 
     def _hear(self, _: LinkId, item: nodes.Down) -> None:
         match item:
-            case nodes.Seated() | nodes.Refused():
-                self._answer = item
+            case nodes.Seated() | nodes.Resumed() | nodes.Refused():
+                self._hear_answer(item)
             case nodes.Message():
-                self._take(item)
+                self._take(item.seq, item.body, self._chairs if item.to is None else item.to)
+            case nodes.Replay():
+                for seq, body in item.messages:
+                    self._take(seq, body, [item.player])
             case nodes.Acks():
                 for _room, player, n in item.acks:
                     self._chairs[player].window.ack(n)
@@ -205,14 +253,26 @@ class Table:
                 self._bad = item
             case nodes.Wanted():
                 self._say_from(item.player, item.n)
-            case nodes.Out():
-                self.outs[item.player] = EndReason(item.reason)
-            case nodes.Ended() | nodes.NodeState() | nodes.Unknown():
-                pass
+            case nodes.Out(reason=reason) if reason != nodes.TAKEN_OVER:
+                self.outs[item.player] = EndReason(reason)
 
-    def _take(self, message: nodes.Message) -> None:
-        body = msgspec.json.decode(message.body)
-        self.heard.append(body)
-        for player in self._chairs if message.to is None else message.to:
-            if player not in self.outs:
-                self._chairs[player].heard.append(body)
+    def _hear_answer(self, answer: nodes.Seated | nodes.Resumed | nodes.Refused) -> None:
+        self._answer = answer
+        if isinstance(answer, nodes.Seated):
+            self._chairs[answer.player] = _Chair(answer)
+        elif isinstance(answer, nodes.Resumed):
+            chair = self._chairs[answer.player]
+            chair.session, chair.secret, chair.seen = answer.session, answer.secret, answer.seq
+            chair.window.ack(answer.n)
+            chair.away = False
+
+    def _take(self, seq: int, body: bytes, to: Iterable[PlayerId]) -> None:
+        decoded = msgspec.json.decode(body)
+        if seq not in self._numbers:
+            self._numbers.add(seq)
+            self.heard.append(decoded)
+        for player in to:
+            chair = self._chairs[player]
+            if not (chair.away or player in self.outs):
+                chair.heard.append(decoded)
+                chair.seen = seq

@@ -79,7 +79,8 @@ class Resume(Item, frozen=True, tag="resume"):
     ``bad_frame`` for a number that the room has not come to.
 
     With a ``session``, it is the api node that renews a place of its own on a new link: only if
-    that session is still the seat's, else :data:`TAKEN_OVER`; and the secret stays as it is.
+    that session is still the seat's, else :data:`TAKEN_OVER`; and the secret and the session stay
+    as they are, since the answer may be lost with that link too.
     """
 
     call: int

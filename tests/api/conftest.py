@@ -14,6 +14,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from api.gateway import Gateway
 from api.relay import Relays
 from api.session import Session
+from rooms.ids import Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import ErrorCode
 from rooms.wire import frames, nodes
@@ -38,13 +39,17 @@ class FakeLink:
 
 
 class FakeGames:
-    """Seats each join at once, in the room that its kind names; or keeps it, with ``hold``."""
+    """Seats each join at once, in the room that its kind names; or keeps it, with ``hold``.
+
+    Resumes are kept, for the test to answer.
+    """
 
     def __init__(self, relays: Relays, link: FakeLink) -> None:
         self.relays = relays
         self.link = link
         self.hold = False
         self.kept: list[tuple[Session, frames.Join]] = []
+        self.resumes: list[tuple[Session, Ticket, int]] = []
         self.forgotten: list[Session] = []
         self._numbers = itertools.count(1)
 
@@ -69,6 +74,26 @@ class FakeGames:
             players=[nodes.Player("p1", "one")],
         )
         self.relays.seat(self.link, seat, session)
+
+    def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
+        self.resumes.append((session, ticket, seen))
+
+    def answer(self, **more: Any) -> None:
+        """The resume that came first has its place again."""
+        session, ticket, seen = self.resumes.pop(0)
+        news = nodes.Resumed(
+            call=1,
+            room=ticket.room,
+            player=ticket.player,
+            session=2,
+            epoch=1,
+            seq=seen,
+            n=more.pop("n", 0),
+            secret="0ther",  # noqa: S106
+            complete=more.pop("complete", True),
+            **more,
+        )
+        self.relays.resume(self.link, news, session)
 
     def forget(self, session: Session) -> None:
         self.forgotten.append(session)
@@ -96,6 +121,11 @@ class Client:
     async def join(self, kind: str = "den") -> dict[str, Any]:
         await self.say({"t": "join", "kind": kind})
         return await self.until("joined")
+
+    async def resume(self, ticket: str = "game-1.den/p1/5ec7e7", seen: int = 0) -> None:
+        """Asks for a place, and waits until that has arrived."""
+        await self.say({"t": "resume", "ticket": ticket, "seen": seen})
+        await trio.testing.wait_all_tasks_blocked()
 
     async def end(self) -> tuple[list[dict[str, Any]], int]:
         """All frames to the end, and the close code."""

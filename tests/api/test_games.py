@@ -8,7 +8,9 @@ from trio.testing import MockClock
 
 from rooms.client import Connection, Place
 from rooms.errors import JoinRefused
+from rooms.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
+from tests.harness.player import Player
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
@@ -177,25 +179,159 @@ async def test_a_join_at_a_game_node_that_is_killed_is_asked_elsewhere(
         assert places[0].room
 
 
-async def test_a_cut_of_4_s_between_the_tiers_costs_the_place_and_not_the_socket(
+async def test_a_cut_of_4_s_between_the_tiers_costs_the_socket_and_not_the_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        ann = Player(c.nursery)
+        await ann.join(api, kind="lounge")
+        c.bus.break_link("api-1")
+        start = trio.current_time()
+        assert await ann.socket.close_code() == 1012
+        assert 2.5 <= trio.current_time() - start <= 4.5
+        assert ann.socket.heard[-1]["t"] == "move"
+        await trio.sleep_until(start + 4.5)
+        c.bus.heal("api-1")
+        await ann.resume(api)
+        await ann.say("back")
+        await ann.hears({"from": ann.you, "said": "back"})
+
+
+@pytest.mark.parametrize("place", ["api-1", "game-1"])
+async def test_a_freeze_of_2_s_on_either_side_costs_nothing(
+    autojump_clock: MockClock, place: str
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        ann = Player(c.nursery)
+        await ann.join(api, kind="lounge")
+        c.bus.freeze(place)
+        for number in range(100):  # more than the window holds
+            await ann.say(number)
+        await trio.sleep(2)
+        c.bus.heal(place)
+        await ann.hears({"from": ann.you, "said": 99})
+        assert [d["said"] for _, d in ann.messages] == list(range(100))
+        assert ann.heard_once
+        assert ann.socket.closed is None
+
+
+async def test_a_game_node_that_is_frozen_for_4_s_has_its_places_afterwards(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        players = [Player(c.nursery) for _ in range(3)]
+        for player in players:
+            await player.join(api, kind="lounge")
+        c.bus.freeze("game-1")
+        start = trio.current_time()
+        codes = [await player.socket.close_code() for player in players]
+        assert codes == [1012, 1012, 1012]
+        await trio.sleep(0.1)
+        assert await (await players[0].ask(api)).close_code() == 1013  # nobody could say
+        await trio.sleep_until(start + 5)
+        c.bus.heal("game-1")
+        for player in players:
+            await player.resume(api)
+        await players[0].say("all here")
+        for player in players:
+            await player.hears({"from": players[0].you, "said": "all here"})
+
+
+async def test_a_game_node_that_stays_silent_moves_its_clients_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        moved: list[int] = []
+        api.node._games._move = lambda sessions: moved.append(len(sessions))
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="lounge")
+        await bob.join(api, kind="lounge")
+        for _ in range(2):
+            c.bus.freeze("game-1")
+            await trio.sleep(4.5)
+            c.bus.heal("game-1")
+            await trio.sleep(1)
+        assert moved == [2, 2]
+        c.bus.freeze("game-1")
+        assert (await ann.socket.hear("ended"))["reason"] == "node_lost"
+
+
+async def test_everyone_is_there_when_each_known_node_answers_or_its_address_refuses(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        games = api.node._games
+        assert games.everyone
+        c.bus.freeze("game-2")
+        await trio.sleep(4)
+        assert not games.everyone  # silent
+        await trio.sleep(4)
+        assert not games.everyone  # lost, and yet it may be there
+        c.bus.heal("game-2")
+        await trio.sleep(2)
+        assert games.everyone
+        second.kill()
+        await trio.sleep(2)
+        assert games.everyone  # certainly not there
+        first.kill()
+        await trio.sleep(2)
+        assert not games.everyone  # nobody is left who could say no
+
+
+async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game, other = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(game, other, api)
+        peers = list(api.node._games._peers.values())
+        peers[0].empty = True  # as a peer knows when it was told that it came twice
+        del api.node._games._links[peers[0].address]
+        assert api.node._games.everyone
+
+
+async def test_players_of_a_link_that_was_reset_hear_that_their_game_node_drains(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
-        client = await c.client(api)
-        place = await client.join(kind="lounge")
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="lounge")
+        await bob.join(api, kind="lounge")
         c.bus.break_link("api-1")
-        await trio.sleep(4)
-        assert game.node.host.players == 0
+        for link in list(game.node._links._links.values()):
+            game.node._links._drop(link.id, "as the test wants it")
+        game.signal()
+        await trio.sleep(1)
         c.bus.heal("api-1")
-        async for _ in place:
-            pass
-        assert place.ended is not None
-        assert place.ended.reason == "node_lost"
-        with trio.fail_after(5):
-            while not api.node.ready:
-                await trio.sleep(0.1)
-        assert (await client.join(kind="lounge")).room
+        for player in (ann, bob):
+            notice = await player.socket.hear("draining")
+            assert notice["tier"] == "game"
+
+
+async def test_clients_that_are_cut_from_an_api_node_at_the_deadline_are_moved(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game("game-1")
+        one, two = c.api("api-1", drain=DrainPolicy(grace_seconds=10)), c.api("api-2")
+        await c.ready(game, one, two)
+        players = [Player(c.nursery) for _ in range(20)]
+        for player in players:
+            await player.join(one, kind="lounge")
+        one.signal()
+        await one.gone.wait()
+        assert (one.exit_code, one.counts.clients_moved, one.counts.clients_cut) == (0, 20, 0)
+        for player in players:
+            await player.resume(two)
 
 
 async def test_an_api_node_is_ready_when_a_game_node_that_was_not_up_comes(
@@ -256,7 +392,7 @@ async def test_an_api_node_that_is_killed_leaves_no_player_behind(
         await (await c.client(apis[0])).join(kind="lounge")
         await trio.sleep(0.1)
         apis[0].kill()
-        await trio.sleep(4)
+        await trio.sleep(40)  # its seat was kept for 30
         assert [game.node.host.players for game in games] == [0, 0]
         assert [game.rooms for game in games] == [0, 0]
 

@@ -501,9 +501,7 @@ async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(
     assert code == 1012
 
 
-async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(
-    autojump_clock, house
-) -> None:
+async def test_at_the_deadline_all_are_moved_in_rooms_or_not(autojump_clock, house) -> None:
     for kind in ("", "den", "den"):
         await house.client(kind)
     house.gateway.close_doors()
@@ -512,7 +510,7 @@ async def test_at_the_deadline_all_are_moved_and_those_in_rooms_count_as_cut(
     await house.gateway.wait_empty()
     assert trio.current_time() - begin == 2
     gateway = house.gateway
-    assert (gateway.clients_moved, gateway.clients_finished, gateway.clients_cut) == (1, 0, 2)
+    assert (gateway.clients_moved, gateway.clients_finished, gateway.clients_cut) == (3, 0, 0)
     assert gateway.counts.closed == {1012: 3}
 
 
@@ -528,12 +526,111 @@ async def test_a_client_that_goes_by_itself_after_its_room_has_finished(
     assert house.gateway.clients_finished == 1
 
 
-async def test_a_socket_that_falls_before_its_room_ends_is_cut(autojump_clock, house) -> None:
+async def test_a_client_that_loses_its_socket_by_itself_during_the_drain_is_not_cut(
+    autojump_clock, house
+) -> None:
     client = await house.client("den")
     house.gateway.close_doors()
     await client.socket._stream.aclose()
     await house.gateway.wait_empty()
-    assert house.gateway.clients_cut == 1
+    assert (house.gateway.clients_finished, house.gateway.clients_cut) == (1, 0)
+
+
+async def test_a_resume_that_comes_while_the_node_leaves_is_moved_at_once(
+    autojump_clock, house
+) -> None:
+    client = await house.client()
+    house.gateway.close_doors()
+    house.nursery.start_soon(house.gateway.move_idle, 5, random.Random(1))
+    await settle()
+    begin = trio.current_time()
+    await client.resume()
+    seen, code = await client.end()
+    assert seen[-1] == {"t": "move", "after": 0}
+    assert code == 1012
+    assert trio.current_time() == begin
+    assert house.games.resumes == []
+
+
+async def test_a_resume_under_way_as_the_node_leaves_is_seated_and_plays_to_the_end(
+    autojump_clock, house
+) -> None:
+    client = await house.client()
+    await client.resume()
+    house.gateway.close_doors()
+    await house.gateway.move_idle(5, random.Random(1))
+    house.games.answer()
+    assert (await client.next())["t"] == "resumed"
+    await trio.sleep(60)
+    assert house.gateway.clients == 1
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    seen, code = await client.end()
+    assert [frame["t"] for frame in seen[-2:]] == ["ended", "move"]
+    assert code == 1012
+
+
+async def test_a_resume_under_way_at_the_deadline_is_moved(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    house.gateway.close_doors()
+    await house.gateway.move_all(1)
+    assert await client.end() == ([{"t": "move", "after": 0}], 1012)
+    await house.gateway.wait_empty()
+    assert len(house.games.forgotten) == 1
+    assert house.gateway.clients_moved == 1
+
+
+async def test_a_bad_resume_while_the_node_leaves_is_told_and_moved(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    await house.gateway.move_idle(5, random.Random(1))
+    house.games.resumes[0][0].bad_resume("seen is ahead of the room")
+    seen, code = await client.end()
+    assert [frame["t"] for frame in seen] == ["error", "move"]
+    assert code == 1012
+
+
+async def test_some_are_moved_over_a_moment_and_the_others_stay(autojump_clock, house) -> None:
+    some = [await house.client("den") for _ in range(4)]
+    moved = house.sessions
+    other = await house.client("bar")
+    begin = trio.current_time()
+    at: list[float] = []
+
+    async def watch(client) -> None:
+        seen, code = await client.end()
+        assert (seen[-1]["t"], code) == ("move", 1012)
+        at.append(trio.current_time() - begin)
+
+    async with trio.open_nursery() as nursery:
+        for client in some:
+            nursery.start_soon(watch, client)
+        await house.gateway.move_some(moved, 2, random.Random(1))
+    for slot, seconds in enumerate(sorted(at)):
+        assert slot / 2 <= seconds <= (slot + 1) / 2
+    assert len(moved) == 4
+    await other.say({"t": "got", "seq": 0})
+    await settle()
+    assert house.gateway.clients == 1
+    assert house.gateway.clients_moved == 0  # it is no drain
+    assert (await (await house.client()).join())["t"] == "joined"
+
+
+async def test_a_session_knows_the_address_of_its_peer(autojump_clock, house, upgrade) -> None:
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        served = await listeners[0].accept()
+        nursery.start_soon(house.gateway.serve_stream, served)
+        await stream.send_all(upgrade)
+        while not house.sessions:
+            await trio.lowlevel.checkpoint()
+        assert house.sessions[0].address == "127.0.0.1"
+        await stream.aclose()
+        await listeners[0].aclose()
+    await house.client()
+    assert house.sessions[0].address == ""
 
 
 async def test_why_tells_who_is_still_here_and_for_how_long(autojump_clock, house) -> None:

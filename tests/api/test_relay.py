@@ -6,6 +6,12 @@ from rooms.reasons import EndReason
 from rooms.wire import frames, nodes
 
 DEN = "game-1.den"
+SECRET = "5ec7e7"  # noqa: S105
+
+
+def resumed(player: str = "p1", number: int = 2, **more: object) -> nodes.Resumed:
+    values = {"call": 1, "epoch": 1, "seq": 17, "n": 7, "secret": SECRET, "complete": True, **more}
+    return nodes.Resumed(room=DEN, player=player, session=number, **values)  # type: ignore[arg-type]
 
 
 async def settle() -> None:
@@ -110,15 +116,6 @@ async def test_a_lost_link_ends_its_places_and_no_others(autojump_clock, house, 
     assert (await inside[0].join("bar"))["t"] == "joined"
 
 
-async def test_draining_is_told_to_the_players_of_that_node_alone(
-    autojump_clock, house, bystander
-) -> None:
-    house.games.link = type(house.link)()
-    client = await house.client("den")
-    house.relays.draining(house.games.link, 540)
-    assert await client.next() == {"t": "draining", "tier": "game", "seconds": 540.0}
-
-
 async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
     running = []
 
@@ -207,3 +204,160 @@ async def test_a_fan_out_switches_no_task_on_the_way(autojump_clock, house, play
     house.room_says("den", 1, "x")
     assert house.gateway.counts.frames_out - before == players
     assert all(session.output.backlog for session in house.sessions)
+
+
+async def resuming(house, item: nodes.Resumed):
+    """A new client whose resume is answered with ``item``."""
+    client = await house.client()
+    house.relays.resume(house.link, item, house.sessions[-1])
+    return client
+
+
+async def test_a_resumed_place_counts_on_from_what_the_room_has(autojump_clock, house) -> None:
+    client = await resuming(house, resumed())
+    frame = await client.next()
+    assert (frame["t"], frame["seq"], frame["n"]) == ("resumed", 17, 7)
+    await client.say({"t": "say", "n": 7, "d": "had"}, {"t": "say", "n": 8, "d": "new"})
+    await settle()
+    assert [(say.session, say.n) for say in house.link.of(nodes.Say)] == [(2, 8)]
+
+
+async def test_what_was_missed_reaches_its_player_alone_and_only_in_his_present_place(
+    autojump_clock, house
+) -> None:
+    other = await house.client("den")
+    client = await resuming(house, resumed("p2"))
+    house.relays.take(house.link, nodes.Replay(DEN, "p2", 1, [(18, b'"to an older place"')]))
+    house.relays.take(type(house.link)(), nodes.Replay(DEN, "p2", 2, [(18, b'"by another link"')]))
+    house.relays.take(house.link, nodes.Replay(DEN, "p2", 2, [(18, b"1"), (20, b"2")]))
+    house.room_says("den", 21, 3)
+    await client.until("resumed")
+    assert [(await client.next())["seq"] for _ in range(3)] == [18, 20, 21]
+    assert (await other.next())["seq"] == 21
+
+
+async def test_a_resume_on_this_node_takes_the_older_socket_over(autojump_clock, house) -> None:
+    old = await house.client("den")
+    new = await resuming(house, resumed())
+    house.relays.take(house.link, nodes.Out(DEN, "p1", nodes.TAKEN_OVER, session=1))
+    assert (await old.end())[1] == 4005
+    house.room_says("den", 18, "on we go")
+    assert [(await new.next())["t"] for _ in range(2)] == ["resumed", "msg"]
+    assert house.link.of(nodes.Absent) == []
+
+
+async def test_a_place_that_was_taken_over_elsewhere_closes_4005_and_says_nothing(
+    autojump_clock, house, bystander
+) -> None:
+    # the bystander is p1
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Out(DEN, "p2", nodes.TAKEN_OVER, session=2))  # not this one
+    house.room_says("den", 1, "still here")
+    house.relays.take(house.link, nodes.Out(DEN, "p2", nodes.TAKEN_OVER, session=1))
+    frames_seen, code = await client.end()
+    assert ([frame["t"] for frame in frames_seen], code) == (["msg"], 4005)
+    await settle()
+    assert house.link.of(nodes.Absent) == []
+    assert house.relays.rooms == 1
+
+
+async def test_a_room_that_was_over_before_the_resume_says_its_last_words_and_its_result(
+    autojump_clock, house
+) -> None:
+    client = await resuming(house, resumed())
+    house.relays.take(house.link, nodes.Replay(DEN, "p1", 2, [(18, b'"mate"')]))
+    house.relays.take(house.link, nodes.Out(DEN, "p1", "finished", 2, b'{"winner":"p1"}'))
+    seen = [await client.next() for _ in range(3)]
+    assert [frame["t"] for frame in seen] == ["resumed", "msg", "ended"]
+    assert seen[2]["result"] == {"winner": "p1"}
+
+
+async def test_a_resume_whose_socket_has_gone_leaves_the_seat_away(autojump_clock, house) -> None:
+    client = await house.client()
+    session = house.sessions[0]
+    await client.socket.aclose()
+    await settle()
+    house.relays.resume(house.link, resumed(), session)
+    assert house.link.sent == [nodes.Absent(DEN, "p1", 2)]
+    assert house.relays.rooms == 0
+
+
+async def test_the_first_frame_of_the_client_confirms_its_ticket_once(
+    autojump_clock, house
+) -> None:
+    client = await resuming(house, resumed())
+    await settle()
+    assert house.link.sent == []
+    await client.say({"t": "got", "seq": 17}, {"t": "got", "seq": 17})
+    await settle()
+    assert house.link.sent == [nodes.Confirm(DEN, "p1", 2)]
+
+
+async def test_acks_of_50_ms_are_one_frame(autojump_clock, house) -> None:
+    client = await house.client("den")
+    start = trio.current_time()
+    for n in range(1, 11):
+        await client.say({"t": "say", "n": n, "d": n})
+        await settle()
+        house.relays.take(house.link, nodes.Acks([(DEN, "p1", n)]))
+    assert await client.next() == {"t": "ack", "n": 10}
+    assert trio.current_time() - start == pytest.approx(0.05)
+    await client.say({"t": "say", "n": 11, "d": 11})
+    await settle()
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 11)]))
+    assert await client.next() == {"t": "ack", "n": 11}
+    assert trio.current_time() - start == pytest.approx(0.1)
+
+
+async def test_a_quarter_of_the_window_is_acked_at_once(autojump_clock, house) -> None:
+    client = await house.client("den")
+    for n in range(1, 18):
+        await client.say({"t": "say", "n": n, "d": n})
+    await settle()
+    start = trio.current_time()
+    for n in range(1, 18):
+        house.relays.take(house.link, nodes.Acks([(DEN, "p1", n)]))
+    assert await client.next() == {"t": "ack", "n": 16}
+    assert trio.current_time() == start
+    assert await client.next() == {"t": "ack", "n": 17}
+
+
+async def test_what_was_acked_is_told_before_the_end_and_never_after_it(
+    autojump_clock, house
+) -> None:
+    client = await house.client("den")
+    await client.say({"t": "say", "n": 1, "d": 1})
+    await settle()
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 1)]))
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
+    assert [(await client.next())["t"] for _ in range(2)] == ["ack", "ended"]
+    assert (await client.join("bar"))["t"] == "joined"
+    await trio.sleep(1)
+    house.room_says("bar", 1, "hm")
+    assert (await client.next())["t"] == "msg"
+
+
+async def test_an_ack_that_is_owed_does_not_hold_a_held_socket(autojump_clock, make_house) -> None:
+    house = make_house(held_inputs=8, ack_seconds=10)
+    client = await house.client("den")
+    for n in range(1, 10):
+        await client.say({"t": "say", "n": n, "d": n})
+    await settle()
+    assert len(house.link.of(nodes.Say)) == 8
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 1)]))
+    await settle()
+    assert len(house.link.of(nodes.Say)) == 9
+
+
+async def test_nothing_runs_for_acks_while_none_is_owed(autojump_clock, house) -> None:
+    tasks = []
+    house.relays.start = lambda run: tasks.append(run) or house.nursery.start_soon(run)
+    client = await house.client("den")
+    await client.say({"t": "say", "n": 1, "d": 1}, {"t": "say", "n": 2, "d": 2})
+    await settle()
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 1)]))
+    house.relays.take(house.link, nodes.Acks([(DEN, "p1", 2)]))
+    await trio.sleep(100)
+    assert len(tasks) == 2  # the room's, and one for both acks
+    assert house.nursery.child_tasks  # the room's own still runs
+    assert trio.current_time() >= 100

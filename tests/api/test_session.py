@@ -3,6 +3,7 @@ import trio
 import trio.testing
 
 from api.session import State
+from rooms.ids import Ticket
 from rooms.reasons import Close, EndReason, ErrorCode
 from rooms.wire import nodes
 
@@ -146,10 +147,317 @@ async def test_a_socket_that_goes_while_its_join_is_under_way_is_forgotten(
     assert session.state is State.GONE
 
 
-async def test_every_ticket_is_unknown_until_resume_exists(autojump_clock, house) -> None:
+# Resuming.
+
+
+async def test_a_resume_is_sought_with_its_ticket_and_its_last_number(
+    autojump_clock, house
+) -> None:
     client = await house.client()
-    await client.say({"t": "resume", "ticket": "game-1.den/p1/5ec7e7", "seen": 3})
+    await client.resume("game-1.den/p1/5ec7e7", 17)
+    assert house.games.resumes == [
+        (house.sessions[0], Ticket("game-1.den", "p1", "5ec7e7"), 17),
+    ]
+    assert house.gateway.why() == ["1 client with a resume under way, the oldest for 0 s"]
+
+
+async def test_resumed_tells_all_that_a_client_needs(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume(seen=17)
+    house.games.answer(n=7)
+    assert await client.next() == {
+        "t": "resumed",
+        "room": "game-1.den",
+        "seq": 17,
+        "n": 7,
+        "ticket": "game-1.den/p1/0ther",
+        "complete": True,
+    }
+    house.room_says("den", 18, "live")
+    assert await client.next() == {"t": "msg", "seq": 18, "d": "live"}
+
+
+async def test_a_resume_with_too_short_a_history_brings_the_rooms_picture(
+    autojump_clock, house
+) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.answer(complete=False, state=b'{"board":"XO"}')
+    resumed = await client.next()
+    assert (resumed["complete"], resumed["state"]) == (False, {"board": "XO"})
+
+
+async def test_inputs_count_on_from_what_the_room_has(autojump_clock, house, bystander) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.answer(n=7)
+    await client.say(*({"t": "say", "n": n, "d": 0} for n in (7, 9, 8)))
+    assert (await client.until("error"))["message"] == "expected n=8"
+    await settle()
+    assert [say.n for say in house.link.of(nodes.Say) if say.room == "game-1.den"] == [8]
+
+
+@pytest.mark.parametrize("frame", ['{"t":"got","seq":0}', '{"t":"say","n":1,"d":0}'])
+async def test_the_first_frame_about_a_place_confirms_it_once(
+    autojump_clock, house, frame: str
+) -> None:
+    client = await house.client("den")
+    await settle()
+    assert house.link.sent == []
+    await client.say(frame, '{"t":"got","seq":0}')
+    await settle()
+    assert house.link.of(nodes.Confirm) == [nodes.Confirm("game-1.den", "p1", 1)]
+    assert isinstance(house.link.sent[0], nodes.Confirm)
+
+
+async def test_a_resumed_place_is_confirmed_anew(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.answer()
+    await settle()
+    assert house.link.sent == []
+    await client.say('{"t":"got","seq":0}')
+    await settle()
+    assert house.link.sent == [nodes.Confirm("game-1.den", "p1", 2)]
+
+
+async def test_a_second_joined_is_confirmed_by_a_frame_about_the_new_room_and_no_other(
+    autojump_clock, house
+) -> None:
+    client = await house.client("den")
+    await client.say('{"t":"got","seq":0}')
+    await settle()
+    regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", "")])
+    (session, request), *_ = house.relays.vacate(house.link, regroup)
+    house.link.sent.clear()
+    house.games.seat(session, request, player="p9", number=5)
+    await client.say('{"t":"say","n":1,"d":"to the room before"}')
+    await client.say('{"t":"got","seq":4,"room":"game-1.before"}')
+    await settle()
+    assert house.link.sent == []
+    await client.say('{"t":"got","seq":0,"room":"game-1.den"}')
+    await settle()
+    assert house.link.sent == [nodes.Confirm("game-1.den", "p9", 5)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "a/b", "a/b/", "/b/c", "a//c", "//", "a/b/c/d", "///", "ä" * 512, "/" * 512],
+)
+async def test_a_text_that_is_no_ticket_is_sought_nowhere_but_counts(
+    autojump_clock, house, bystander, text: str
+) -> None:
+    client = await house.client()
+    await client.resume(text)
+    ((session, ticket, _),) = house.games.resumes
+    assert ticket.room == ""
+    session.no_such_place()
     assert await client.end() == ([], 4004)
+
+
+async def test_a_ticket_may_hold_what_no_node_ever_made(autojump_clock, house) -> None:
+    for text in ("ä/🜚/\u202e", "." * 200 + "/p/s", "game-1./p1/s"):
+        client = await house.client()
+        await client.resume(text)
+        assert str(house.games.resumes[-1][1]) == text
+        house.games.resumes[-1][0].no_such_place()
+        assert await client.end() == ([], 4004)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '"seen":-1',
+        '"seen":9007199254740992',
+        '"seen":"1"',
+        '"seen":1.5',
+        '"seen":null',
+        '"ticket":7',
+        f'"ticket":"{"x" * 513}"',
+    ],
+)
+async def test_a_resume_that_cannot_be_read_is_a_bad_frame(
+    autojump_clock, house, bystander, wrong: str
+) -> None:
+    client = await house.client()
+    ticket = "" if "ticket" in wrong else ',"ticket":"a/b/c"'
+    await client.say(f'{{"t":"resume"{ticket},{wrong}}}')
+    assert (await client.next())["code"] == "bad_frame"
+    assert house.games.resumes == []
+
+
+async def test_a_place_that_nobody_knows_closes_4004(autojump_clock, house, bystander) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.resumes[0][0].no_such_place()
+    assert await client.end() == ([], 4004)
+
+
+async def test_a_place_that_nobody_could_look_for_closes_1013(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.resumes[0][0].not_found()
+    assert await client.end() == ([], 1013)
+
+
+async def test_a_seen_from_the_future_is_a_strike_and_the_socket_stays_free(
+    autojump_clock, house, bystander
+) -> None:
+    client = await house.client()
+    for _ in range(2):
+        await client.resume(seen=10_000)
+        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+        error = await client.next()
+        assert (error["code"], error["message"]) == ("bad_frame", "seen is ahead of the room")
+    await client.resume(seen=1)
+    house.games.answer()
+    assert (await client.next())["t"] == "resumed"
+
+
+async def test_the_third_seen_from_the_future_closes_4002(autojump_clock, house) -> None:
+    client = await house.client()
+    for _ in range(3):
+        await client.resume(seen=10_000)
+        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+    assert (await client.end())[1] == 4002
+
+
+async def test_a_resume_in_a_room_is_already_in_a_room(autojump_clock, house) -> None:
+    client = await house.client("den")
+    await client.resume()
+    assert (await client.next())["code"] == "already_in_a_room"
+    assert house.games.resumes == []
+
+
+async def test_a_resume_during_a_join_and_a_join_during_a_resume_are_refused(
+    autojump_clock, house
+) -> None:
+    house.games.hold = True
+    joining, resuming = await house.client(), await house.client()
+    await joining.say({"t": "join", "kind": "den"})
+    await joining.resume()
+    await resuming.resume()
+    await resuming.say({"t": "join", "kind": "den"})
+    for client in (joining, resuming):
+        assert (await client.next())["code"] == "already_in_a_room"
+    assert (len(house.games.kept), len(house.games.resumes)) == (1, 1)
+
+
+async def test_a_second_resume_on_a_socket_changes_nothing_about_the_first(
+    autojump_clock, house
+) -> None:
+    client = await house.client()
+    await client.resume()
+    await client.resume("game-1.bar/p2/5ec7e7")
+    assert (await client.next())["code"] == "already_in_a_room"
+    house.games.answer()
+    assert (await client.next())["room"] == "game-1.den"
+    await client.resume()
+    assert (await client.next())["code"] == "already_in_a_room"
+
+
+async def test_a_say_and_a_leave_during_a_resume_are_errors(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    await client.say({"t": "say", "n": 1, "d": 0}, {"t": "leave"})
+    errors = [await client.next(), await client.next()]
+    assert [error["code"] for error in errors] == ["not_in_a_room", "not_in_a_room"]
+    house.games.answer()
+    assert (await client.next())["t"] == "resumed"
+
+
+async def test_a_say_during_a_resume_is_an_error_also_after_another_place_has_ended(
+    autojump_clock, house
+) -> None:
+    client = await house.client("bar")
+    house.relays.take(house.link, nodes.Ended("game-1.bar", 1, "finished"))
+    await client.until("ended")
+    await client.resume()
+    await client.say({"t": "say", "n": 1, "d": 0})
+    assert (await client.next())["code"] == "not_in_a_room"
+
+
+async def test_a_place_may_be_resumed_on_the_socket_that_has_left_another(
+    autojump_clock, house
+) -> None:
+    client = await house.client("bar")
+    await client.say({"t": "leave"})
+    await client.until("ended")
+    await client.resume()
+    house.games.answer()
+    assert (await client.next())["room"] == "game-1.den"
+
+
+async def test_one_client_cannot_resume_without_measure(autojump_clock, make_house) -> None:
+    house = make_house(burst_joins=5, joins_per_second=1)
+    client = await house.client()
+    for _ in range(5):
+        await client.resume()
+        house.games.answer()
+        await client.say({"t": "leave"})
+        await client.until("ended")
+    await client.resume()
+    error = await client.next()
+    assert (error["code"], error["retry"]) == ("too_many", True)
+    await trio.sleep(1)
+    await client.resume()
+    house.games.answer()
+    assert (await client.next())["t"] == "resumed"
+
+
+async def test_a_socket_that_goes_during_its_resume_is_forgotten(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    session = house.sessions[0]
+    await client.socket.aclose()
+    await house.gateway.wait_empty()
+    assert house.games.forgotten == [session]
+    assert session.state is State.GONE
+
+
+async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, house) -> None:
+    client = await house.client()
+    session = house.sessions[0]
+    session.close(Close.SERVICE_RESTART)
+    session.handle('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}')
+    assert house.games.resumes == []
+    assert (await client.end())[1] == 1012
+
+
+async def test_a_place_that_comes_to_a_closing_socket_is_left_as_an_absence(
+    autojump_clock, house
+) -> None:
+    client = await house.client()
+    await client.resume()
+    house.sessions[0].close(Close.SERVICE_RESTART)
+    house.games.answer()
+    assert await client.end() == ([], 1012)
+    await house.gateway.wait_empty()
+    assert house.link.sent == [nodes.Absent("game-1.den", "p1", 2)]
+
+
+async def test_the_newer_of_two_sockets_has_the_place_and_the_older_gets_4005(
+    autojump_clock, house
+) -> None:
+    older = await house.client("den")
+    newer = await house.client()
+    await newer.resume()
+    house.games.answer()
+    assert await older.end() == ([], 4005)
+    assert (await newer.next())["t"] == "resumed"
+    await trio.sleep(1)
+    assert house.link.of(nodes.Absent) == []
+    house.room_says("den", 1, "yours")
+    assert (await newer.next())["d"] == "yours"
+
+
+async def test_a_resumed_place_ends_as_any_other(autojump_clock, house) -> None:
+    client = await house.client()
+    await client.resume()
+    house.games.answer()
+    house.relays.take(house.link, nodes.Out("game-1.den", "p1", "finished", 2, b'"won"'))
+    assert (await client.until("ended"))["result"] == "won"
+    assert (await client.join("bar"))["room"] == "game-1.bar"
 
 
 # Saying.
@@ -160,7 +468,7 @@ async def test_an_input_goes_to_the_room_as_it_was_written(autojump_clock, house
     await client.say('{"t":"say","d":{"cell": 4.0, "ü":"\\u00fc"},"n":1}')
     await settle()
     body = '{"cell": 4.0, "ü":"\\u00fc"}'.encode()
-    assert house.link.sent == [nodes.Say("game-1.den", "p1", 1, 1, body)]
+    assert house.link.of(nodes.Say) == [nodes.Say("game-1.den", "p1", 1, 1, body)]
 
 
 async def test_a_say_before_any_join_is_an_error_with_its_number(
@@ -224,8 +532,8 @@ async def test_an_ack_is_passed_on(autojump_clock, house) -> None:
     await settle()
     acks(house, 2)
     acks(house, 2)
-    house.room_says("den", 1, "next")
     assert await client.next() == {"t": "ack", "n": 2}
+    house.room_says("den", 1, "next")
     assert (await client.next())["t"] == "msg"
 
 
@@ -272,6 +580,22 @@ async def test_a_client_that_is_held_is_free_when_its_room_ends(autojump_clock, 
     assert (await client.join("bar"))["t"] == "joined"
     await trio.sleep(60)
     assert house.gateway.clients == 1
+
+
+async def test_a_client_is_not_closed_for_what_our_own_link_holds_back(
+    autojump_clock, make_house
+) -> None:
+    house = make_house(held_inputs=1)
+    client = await house.client("den")
+    (place,) = house.relays.suspend(house.link)
+    await client.say({"t": "say", "n": 1, "d": 0})
+    await trio.sleep(30)
+    assert house.gateway.clients == 1
+    begin = trio.current_time()
+    news = nodes.Resumed(1, "game-1.den", "p1", 2, 1, 0, 0, "5ec7e7", complete=True)
+    place.renew(house.link, news)
+    assert (await client.end())[1] == 4101  # from here on it is the room that takes nothing
+    assert trio.current_time() - begin == 5
 
 
 # Closing.

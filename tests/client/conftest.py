@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -41,6 +42,29 @@ class Peer:
         )
         assert await self.next() == {"t": "got", "seq": seq, "room": room}
 
+    async def resume(
+        self, *, n: int = 0, ticket: str = "tk2", seq: int | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """Takes a resume, gives the place, and takes the ``got``; returns the resume."""
+        resume = await self.next()
+        assert resume["t"] == "resume"
+        resume.setdefault("seen", 0)
+        await self.resumed(n=n, ticket=ticket, seq=resume["seen"] if seq is None else seq, **more)
+        return resume
+
+    async def resumed(self, *, n: int, ticket: str, seq: int, **more: Any) -> None:
+        frame = {"complete": True, "room": "game-1.r1", **more}
+        await self.send(t="resumed", seq=seq, n=n, ticket=ticket, **frame)
+        assert (await self.next())["t"] == "got"
+
+    async def close(self, code: int, reason: str = "") -> None:
+        with trio.move_on_after(0.1):
+            await self.socket.aclose(code, reason)
+
+    async def vanish(self) -> None:
+        """The node dies: the socket ends without a word."""
+        await trio.aclose_forcefully(self.socket._stream)
+
     async def rest(self) -> list[dict[str, Any]]:
         """Everything that the client still says until it closes."""
         frames = []
@@ -60,14 +84,18 @@ class Server:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self.script: Script = self.idle
+        self.scripts: list[Script] = []
+        """For the first sockets, one each; :attr:`script` is for all later ones."""
         self.hello: dict[str, Any] = HELLO
         self.opened: list[str] = []
+        self.opened_at: list[float] = []
 
     async def idle(self, peer: Peer) -> None:
         await peer.rest()
 
     async def open_stream(self, url: str) -> trio.abc.Stream:
         self.opened.append(url)
+        self.opened_at.append(trio.current_time())
         ours, theirs = memory_stream_pair()
         self._nursery.start_soon(self._serve, ours)
         return theirs
@@ -78,7 +106,9 @@ class Server:
             assert request.proposed_subprotocols == ("lastcall.v1",)
             peer = Peer(await request.accept(subprotocol="lastcall.v1"))
             await peer.send(**self.hello)
-            await self.script(peer)
+            script = self.scripts.pop(0) if self.scripts else self.script
+            with suppress(ConnectionClosed):
+                await script(peer)
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)
 

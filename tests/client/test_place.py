@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from rooms.client import Ended, connect, open_connection
+from rooms.client import Ended, PlaceState, connect, open_connection
 from rooms.errors import ConnectionLost, MessageTooBig
 from rooms.reasons import EndReason
 
@@ -197,11 +197,15 @@ async def test_a_regrouped_place_starts_anew(server, autojump_clock):
 
 async def test_a_lost_socket_raises_after_what_was_received(server, autojump_clock):
     async def script(peer):
+        await peer.seat()
         await peer.send(t="msg", seq=1, d="last")
         await peer.socket.aclose(1012)
 
-    async with seated(server, script) as place:
+    server.script = script
+    async with open_connection(URL, open_stream=server.open_stream) as connection:
+        place = await connection.join(kind="k")
         await wait_all_tasks_blocked()
+        assert place.state is PlaceState.OVER
         assert (await anext(place)).data == "last"
         with pytest.raises(ConnectionLost) as lost:
             await anext(place)

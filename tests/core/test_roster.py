@@ -9,6 +9,7 @@ from rooms.reasons import ErrorCode
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
 NORTH, SOUTH = LinkId(1), LinkId(2)
+ONE = "one"
 
 
 def seat(player: PlayerId, link: LinkId = NORTH, key: str = "") -> Seat:
@@ -86,7 +87,7 @@ def test_parties_hold_every_seat_in_order_and_none_is_over_the_bound(
     assert all(found)
 
 
-def test_a_place_that_is_retaken_has_a_raised_session_and_counts_from_1() -> None:
+def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
     roster = Roster(1)
     ann = seat(ANN, NORTH, "k")
     roster.take(ann)
@@ -95,7 +96,8 @@ def test_a_place_that_is_retaken_has_a_raised_session_and_counts_from_1() -> Non
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
     assert roster.accept(ANN, 1, 2) is Verdict.STALE
-    assert roster.accept(ANN, 2, 1) is Verdict.NEXT
+    assert roster.accept(ANN, 2, 1) is Verdict.REPEAT
+    assert roster.accept(ANN, 2, 2) is Verdict.NEXT
 
 
 def test_what_each_input_number_means() -> None:
@@ -165,3 +167,55 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
     assert ann.last_n == len(applied)
     following = roster.accept(ANN, 1, len(applied) + 1)
     assert following is Verdict.NEXT  # nobody is ever stuck
+
+
+def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
+    roster = Roster(2)
+    ann, bob = seat(ANN), seat(BOB)
+    roster.take(ann)
+    roster.take(bob)
+    roster.lose(ann, 7)
+    assert (ann.away, ann.away_at, bob.away) == (True, 7, False)
+    assert (len(roster), roster.present, roster.links) == (2, 1, {NORTH: 1})
+    assert roster.refusal is ErrorCode.FULL
+    assert roster.of_link(NORTH) == [bob]
+    roster.retake(ann, SOUTH)
+    assert (ann.away, roster.present, roster.links) == (False, 2, {NORTH: 1, SOUTH: 1})
+    roster.lose(ann, 8)
+    roster.release(ANN)
+    assert roster.links == {NORTH: 1}
+
+
+def test_who_is_away_says_nothing_more_in_that_session_and_is_not_called() -> None:
+    roster = Roster(1)
+    ann = seat(ANN)
+    roster.take(ann)
+    roster.hold(ann)
+    roster.lose(ann, 0)
+    assert roster.accept(ANN, 1, 1) is Verdict.STALE
+    assert roster.wanted() == []
+
+
+def test_a_seat_without_a_secret_before_does_not_take_an_empty_one() -> None:
+    ann = Seat(ANN, link=NORTH, secret=ONE)
+    assert [ann.shows(secret) for secret in ("one", "", "two", "onE", "öne")] == [
+        True,
+        *[False] * 4,
+    ]
+
+
+def test_a_shown_secret_is_good_until_the_next_is_confirmed() -> None:
+    ann = Seat(ANN, link=NORTH, secret=ONE)
+    ann.renew("one", "two")
+    assert (ann.shows("one"), ann.shows("two")) == (True, True)
+    ann.confirm()
+    assert (ann.shows("one"), ann.shows("two")) == (False, True)
+
+
+def test_the_secret_of_an_answer_that_was_lost_is_replaced_and_good_no_more() -> None:
+    ann = Seat(ANN, link=NORTH, secret=ONE)
+    ann.renew("one", "two")
+    ann.renew("one", "three")
+    assert [ann.shows(s) for s in ("one", "two", "three")] == [True, False, True]
+    ann.renew("three", "four")
+    assert [ann.shows(s) for s in ("one", "three", "four")] == [False, True, True]

@@ -99,7 +99,7 @@ async def test_seconds_left_count_to_the_cut_lame_duck_included(
         await client.wait_closed()
         assert trio.current_time() - start >= 17
         await api.gone.wait()
-        assert api.exit_code == CUT
+        assert api.exit_code == CLEAN
         assert place.lost is not None
 
 

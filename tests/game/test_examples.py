@@ -122,6 +122,22 @@ async def test_a_third_player_finds_it_full() -> None:
         assert caught.value.code == "full"
 
 
+async def test_a_lost_socket_does_not_lose_the_match_and_the_picture_is_the_board(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        table.away(ann)
+        await trio.sleep(29)
+        table.back(ann)
+        await moves(table, [ann, bob], "03")
+        assert table.picture(ann) == {"board": "X--O-----", "turn": ann}
+        assert table.heard_by(ann) == table.heard_by(bob)
+        table.away(bob)
+        assert (await table.ended())["winner"] == ann
+
+
 # countdown
 
 
@@ -204,6 +220,19 @@ async def test_an_arena_refuses_more_than_full_speed() -> None:
         ann = table.join()
         with pytest.raises(BadFrame):
             table.say(ann, {"dx": 1.1, "dy": 0})
+
+
+async def test_who_is_away_stands_still(autojump_clock: MockClock) -> None:
+    async with play(arena, options={"seconds": 4}) as table:
+        ann = table.join()
+        table.say(ann, {"dx": 0.5, "dy": 0})
+        await trio.sleep(1.01)
+        table.away(ann)
+        await trio.sleep(2.5)
+        table.back(ann)
+        await table.ended()
+        assert 79 <= table.heard[-1]["at"][ann][0] <= 81  # 3 s of half speed
+        assert len(table.heard_by(ann)) == 80
 
 
 async def test_who_leaves_the_arena_is_seen_no_more_but_keeps_his_score(

@@ -25,6 +25,9 @@ class Match:
         self.room = room
         self.sockets: list[WebSocketConnection] = []
         self.board, self.seq, self.over = "-" * 9, 0, False
+        self.heard: list[tuple[int, dict[str, str]]] = []
+        self.inputs = [0, 0]
+        self.hung_up = False
 
     @property
     def players(self) -> list[str]:
@@ -37,6 +40,7 @@ class House:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._waiting: Match | None = None
+        self._tickets: dict[str, tuple[Match, int]] = {}
         self.rooms = 0
         self.fault = ""
         self.leaves = 0
@@ -62,6 +66,7 @@ class House:
 
     async def _talk(self, socket: WebSocketConnection) -> None:
         match: Match | None = None
+        seat = 0
         while True:
             frame = json.loads(await socket.get_message())
             if frame["t"] == "join" and self.refuse_joins:
@@ -69,8 +74,15 @@ class House:
                 await _send(socket, t="error", code="no_game_node", message="-", retry=True)
             elif frame["t"] == "join":
                 match = await self._join(socket)
+                seat = match.sockets.index(socket)
+            elif frame["t"] == "resume":
+                if self.fault == "forgets":
+                    await _close(socket, 4004)
+                    return
+                match, seat = self._tickets[frame["ticket"]]
+                await self._resume(socket, match, seat, frame.get("seen", 0))
             elif frame["t"] == "say" and match is not None and not match.over:
-                await self._on_cell(match, frame["d"]["cell"])
+                await self._on_input(match, seat, frame["n"], frame["d"]["cell"])
             elif frame["t"] == "leave" and match is not None:
                 self.leaves += 1
                 if match is self._waiting:
@@ -90,19 +102,39 @@ class House:
         complete = len(match.sockets) == 2
         if complete:
             self._waiting = None
+        ticket = f"{match.room}/{you}"
+        self._tickets[ticket] = match, len(match.sockets) - 1
         seat = {"room": match.room, "kind": "tictactoe", "you": you, "seq": match.seq}
-        await _send(socket, t="joined", ticket="t", players=[{"id": you, "name": ""}], **seat)
+        await _send(socket, t="joined", ticket=ticket, players=[{"id": you, "name": ""}], **seat)
         if complete:
             await self._show(match)
         return match
 
+    async def _resume(
+        self, socket: WebSocketConnection, match: Match, seat: int, seen: int
+    ) -> None:
+        match.sockets[seat] = socket
+        place = {"room": match.room, "n": match.inputs[seat], "ticket": f"{match.room}/p{seat}"}
+        await _send(socket, t="resumed", seq=seen, complete=True, **place)
+        for seq, data in match.heard:
+            if seq > seen:
+                await _send(socket, t="msg", seq=seq, d=data)
+
+    async def _on_input(self, match: Match, seat: int, n: int, cell: int) -> None:
+        if self.hang_up_in_matches and not match.hung_up:
+            match.hung_up = True
+            await self._hang_up(match)
+        elif n == match.inputs[seat] + 1:
+            match.inputs[seat] += 1
+            await self._on_cell(match, cell)
+
+    async def _hang_up(self, match: Match) -> None:
+        for socket in match.sockets:
+            await _send(socket, t="move", after=0)
+            self._nursery.start_soon(_close, socket)
+
     async def _on_cell(self, match: Match, cell: int) -> None:
         if self.fault == "silence":
-            return
-        if self.hang_up_in_matches:
-            for socket in match.sockets:
-                await _send(socket, t="move", after=0)
-                self._nursery.start_soon(_close, socket)
             return
         mark = "XO"[9 - match.board.count("-") & 1]
         assert match.board[cell] == "-"
@@ -117,6 +149,7 @@ class House:
     async def _show(self, match: Match) -> None:
         turn = match.players[9 - match.board.count("-") & 1]
         match.seq += 2 if self.fault == "gap" else 1
+        match.heard.append((match.seq, {"board": match.board, "turn": turn}))
         for socket in match.sockets:
             for _ in range(2 if self.fault == "repeat" else 1):
                 await _send(socket, t="msg", seq=match.seq, d={"board": match.board, "turn": turn})
@@ -135,9 +168,9 @@ class House:
                 self._nursery.start_soon(_close, socket)
 
 
-async def _close(socket: WebSocketConnection) -> None:
+async def _close(socket: WebSocketConnection, code: int = 1012) -> None:
     with trio.move_on_after(0.1):
-        await socket.aclose(1012)
+        await socket.aclose(code)
 
 
 async def _send(socket: WebSocketConnection, **frame: Any) -> None:

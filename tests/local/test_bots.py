@@ -86,11 +86,24 @@ async def test_a_server_that_cannot_be_reached_is_an_error_each_time(autojump_cl
     assert "refused" in ledger.error_texts[0]
 
 
-async def test_a_match_whose_socket_is_closed_under_it_was_cut(house, autojump_clock):
+async def test_a_match_whose_socket_is_closed_under_it_goes_on_through_another(
+    house, autojump_clock
+):
     house.hang_up_in_matches = True
+    ledger, _ = await play(house, bots=2, seconds=20)
+    assert list(ledger.error_texts) == []
+    assert ledger.clean
+    assert ledger.matches >= 3
+    assert ledger.reconnects >= 2 * ledger.matches
+    assert ledger.cut == ledger.unpaired == ledger.walkovers == 0
+
+
+async def test_a_place_that_is_not_given_back_is_an_error(house, autojump_clock):
+    house.hang_up_in_matches = True
+    house.fault = "forgets"
     ledger, _ = await play(house, bots=2, seconds=3)
-    assert ledger.cut >= 2
-    assert ledger.errors == 0
+    assert ledger.errors >= 2
+    assert "4004" in ledger.error_texts[0]
     assert ledger.matches == 0
 
 

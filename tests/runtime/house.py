@@ -12,12 +12,13 @@ import trio
 import trio.lowlevel
 
 from rooms import Kind, Left, Room, Said, room
+from rooms.author import Event
 from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import RoomPolicy
 from rooms.runtime.host import Host
 from rooms.wire import nodes
 
-NORTH, SOUTH = LinkId(1), LinkId(2)
+NORTH, SOUTH, EAST = LinkId(1), LinkId(2), LinkId(3)
 
 
 class Move(msgspec.Struct):
@@ -73,11 +74,35 @@ async def hall(table: Room) -> Any:
     await trio.sleep_forever()
 
 
+def watched(**fields: Any) -> tuple[Kind, list[Event]]:
+    """A kind that says to all what it is told, whispers on `["to", PLAYER, …]`, ends on `end`;
+    and the events that its rooms have had."""
+    seen: list[Event] = []
+
+    @room("watched", **{"seats": 8, **fields})
+    async def kind(table: Room) -> Any:
+        async for event in table:
+            seen.append(event)
+            match event:
+                case Said(_, "end"):
+                    return "the end"
+                case Said(_, "crash"):
+                    raise RuntimeError("as told")
+                case Said(_, ["to", player, said]):
+                    table.send(player, said)
+                case Said(_, said):
+                    table.broadcast(said)
+        raise AssertionError
+
+    return kind, seen
+
+
 class House:
     """A host with two links, and what came out of it."""
 
     def __init__(self, work: trio.Nursery, *kinds: Kind, policy: RoomPolicy | None = None) -> None:
         self.sent: list[tuple[LinkId, nodes.Down]] = []
+        self.told: list[tuple[LinkId, nodes.Down]] = []
         self.changes = 0
         self.host = Host(
             kinds={kind.name: kind for kind in kinds},
@@ -105,7 +130,51 @@ class House:
         assert [answer.call for answer in answers] == [7]
         return answers[0]
 
-    def say(self, seat: nodes.Seated, n: int, body: object, session: int | None = None) -> None:
+    def confirm(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        self.host.handle(link, nodes.Confirm(seat.room, seat.player, seat.session))
+
+    def lose(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        """The socket of that session is gone."""
+        self.host.handle(link, nodes.Absent(seat.room, seat.player, seat.session))
+
+    def leave(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        self.host.handle(link, nodes.Leave(seat.room, seat.player, seat.session))
+
+    def resume(
+        self,
+        seat: nodes.Seated | nodes.Resumed,
+        seen: int = 0,
+        *,
+        link: LinkId = NORTH,
+        **fields: Any,
+    ) -> Any:
+        """Resumes and returns the answer: Resumed or Refused; all of it is in :attr:`told`."""
+        place = {"room": seat.room, "player": seat.player, "secret": seat.secret, **fields}
+        before = len(self.sent)
+        self.host.handle(link, nodes.Resume(9, seen=seen, **place))
+        self.told = self.sent[before:]
+        answers = [
+            item for to, item in self.told if isinstance(item, nodes.Resumed | nodes.Refused)
+        ]
+        assert [(answer.call) for answer in answers] == [9]
+        return answers[0]
+
+    def replayed(self) -> list[tuple[int, Any]]:
+        """What the last resume has brought: numbers and messages."""
+        return [
+            (seq, msgspec.json.decode(body))
+            for _, item in self.told
+            if isinstance(item, nodes.Replay)
+            for seq, body in item.messages
+        ]
+
+    def say(
+        self,
+        seat: nodes.Seated | nodes.Resumed,
+        n: int,
+        body: object,
+        session: int | None = None,
+    ) -> None:
         raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
         item = nodes.Say(seat.room, seat.player, session or seat.session, n, raw)
         self.host.handle(NORTH, item)
@@ -127,5 +196,7 @@ class House:
 @asynccontextmanager
 async def opened(*kinds: Kind, policy: RoomPolicy | None = None) -> AsyncIterator[House]:
     async with trio.open_nursery() as work:
-        yield House(work, *kinds, policy=policy)
+        house = House(work, *kinds, policy=policy)
+        work.start_soon(house.host.watch)
+        yield house
         work.cancel_scope.cancel()

@@ -96,7 +96,8 @@ async def test_the_same_key_again_gives_the_same_place_with_a_raised_session() -
         again = house.join(echo, new=True, key="k", link=SOUTH)
         assert (again.room, again.player, again.secret) == (ann.room, ann.player, ann.secret)
         assert again.session == ann.session + 1
-        assert house.all_of(nodes.Out, NORTH) == [nodes.Out(ann.room, ann.player, "left")]
+        taken_over = nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=ann.session)
+        assert house.all_of(nodes.Out, NORTH) == [taken_over]
         house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
         house.say(again, 1, "hi")
         await wait_all_tasks_blocked()
@@ -108,7 +109,7 @@ async def test_a_key_is_free_again_when_its_place_is_given_up() -> None:
     async with opened(echo) as house:
         house.join(echo)
         ann = house.join(echo, key="k")
-        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        house.leave(ann)
         again = house.join(echo, key="k", new=True)
         assert again.player != ann.player
         assert again.room != ann.room
@@ -126,7 +127,7 @@ async def test_nothing_is_kept_of_the_keys_of_a_room_that_is_over() -> None:
         ann = house.join(echo, key="k")
         house.say(ann, 1, "end")
         await house.host.wait_empty()
-        assert house.host._keys == {}
+        assert len(house.host._reception) == 0
 
 
 async def test_a_room_that_waits_for_its_start_is_filled_before_a_fuller_one() -> None:
@@ -143,7 +144,7 @@ async def test_seats_are_told_anew_when_they_change() -> None:
         ann = house.join(echo)
         assert house.host.seats() == {"echo": 3}
         before = house.changes
-        house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
+        house.leave(ann)
         assert house.host.seats() == {"echo": 4}
         assert house.changes > before
 
@@ -196,7 +197,12 @@ RAW_UP = st.one_of(
     ),
     st.builds(
         lambda **fields: fields,
-        t=st.sampled_from(["say", "leave", "absent", "of a later version"]),
+        t=st.sampled_from(
+            ["say", "leave", "absent", "confirm", "resume", "of a later version"],
+        ),
+        call=NUMBERS,
+        secret=st.sampled_from([0, 1, 2]) | TEXT,
+        seen=NUMBERS,
         room=st.sampled_from([0, 1, 2]) | TEXT,
         player=st.sampled_from([0, 1, 2]) | TEXT,
         session=NUMBERS,
@@ -209,7 +215,7 @@ RAW_UP = st.one_of(
 @settings(deadline=None, max_examples=100)
 @given(st.lists(RAW_UP, max_size=30))
 def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, Any]]) -> None:
-    """Rooms and players given as numbers stand for those that there are."""
+    """Rooms, players and secrets given as numbers stand for those that there are."""
 
     async def play() -> None:
         @room("mute", seats=1, inputs=None)
@@ -219,7 +225,7 @@ def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, 
         async with opened(echo, typed, mute) as house:
             for fields in up:
                 seats = house.all_of(nodes.Seated)
-                for field in ("room", "player"):
+                for field in ("room", "player", "secret"):
                     if isinstance(number := fields.get(field), int):
                         fields[field] = getattr(seats[number], field) if number < len(seats) else ""
                 [item] = nodes.decode_up([msgspec.Raw(msgspec.msgpack.encode(fields))])
@@ -228,7 +234,7 @@ def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, 
             house.host.flush_acks()
             for _, down in house.sent:
                 nodes.encode(down)
-            assert len(house.host._keys) <= house.host.players
+            assert len(house.host._reception) <= house.host.players
 
     with capture_logs():
         trio.run(play)
@@ -251,10 +257,10 @@ async def test_the_keys_of_those_who_left_are_forgotten_wherever_they_sat() -> N
             for n in range(50)
             for place in ((first, second) if n % 2 else (second, first))
         ]
-        assert len(house.host._keys) == 50
+        assert len(house.host._reception) == 50
         for seat in (first, second, *seats):
-            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
-        assert house.host._keys == {}
+            house.leave(seat)
+        assert len(house.host._reception) == 0
 
 
 # The drain
@@ -353,13 +359,13 @@ async def test_a_draining_room_whose_last_player_has_gone_is_given_up() -> None:
 
     async with opened(stubborn) as house:
         ann, empty = house.join(stubborn), house.join(stubborn, new=True)
-        house.host.handle(NORTH, nodes.Absent(empty.room, empty.player, empty.session))
+        house.leave(empty)
         await wait_all_tasks_blocked()
         assert house.host.rooms == 2  # while serving, that is for its author to decide
         house.host.drain(trio.current_time() + 30)
         await wait_all_tasks_blocked()
         assert house.host.rooms == 1
-        house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
+        house.leave(ann)
         await house.host.wait_empty()
         assert house.host.ends[EndReason.ABANDONED] == 2
 
@@ -382,55 +388,49 @@ async def test_a_room_that_is_regrouped_names_its_players_in_items_of_64_kib() -
 
 
 async def test_a_room_that_stays_empty_for_60_s_is_given_up(autojump_clock: MockClock) -> None:
-    async with opened(hall) as house, trio.open_nursery() as services:
-        services.start_soon(house.host.watch)
+    async with opened(hall) as house:
         ann, bob = house.join(hall), house.join(hall, new=True)
         await trio.sleep(100)
         assert house.host.rooms == 2
-        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        house.leave(ann)
         await trio.sleep(59.5)
         assert house.host.rooms == 2
         await trio.sleep(2)
         assert house.host.ends[EndReason.ABANDONED] == 1
         assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
         assert house.join(room=bob.room).room == bob.room
-        services.cancel_scope.cancel()
 
 
 async def test_who_comes_back_in_time_keeps_the_room_and_its_minute_begins_anew(
     autojump_clock: MockClock,
 ) -> None:
-    async with opened(hall) as house, trio.open_nursery() as services:
-        services.start_soon(house.host.watch)
+    async with opened(hall) as house:
         ann = house.join(hall)
-        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        house.leave(ann)
         await trio.sleep(40)
         again = house.join(room=ann.room)
         await trio.sleep(100)
         assert house.host.rooms == 1
-        house.host.handle(NORTH, nodes.Absent(again.room, again.player, again.session))
+        house.leave(again)
         await trio.sleep(59.5)
         assert house.host.rooms == 1
         await trio.sleep(2)
         assert house.host.rooms == 0
-        services.cancel_scope.cancel()
 
 
 async def test_one_player_who_opens_and_leaves_rooms_does_not_hold_all_of_them(
     autojump_clock: MockClock,
 ) -> None:
     policy = RoomPolicy(max_rooms=50, empty_seconds=5)
-    async with opened(hall, policy=policy) as house, trio.open_nursery() as services:
-        services.start_soon(house.host.watch)
+    async with opened(hall, policy=policy) as house:
         for _ in range(50):
             seat = house.join(hall, new=True)
-            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
+            house.leave(seat)
         assert house.join(hall, new=True).code == ErrorCode.FULL
         await trio.sleep(7)
         assert house.host.rooms == 0
         assert house.host._empty == {}
         assert house.join(hall, new=True).room
-        services.cancel_scope.cancel()
 
 
 async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: MockClock) -> None:
@@ -449,15 +449,13 @@ async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: M
                 break
         return "wound down"
 
-    async with opened(winding) as house, trio.open_nursery() as services:
-        services.start_soon(house.host.watch)
+    async with opened(winding) as house:
         ann = house.join(winding)
         await wait_all_tasks_blocked()
-        house.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
+        house.leave(ann)
         await house.host.wait_empty()
         assert trio.current_time() == 90
         assert house.host.ends[EndReason.FINISHED] == 1
-        services.cancel_scope.cancel()
 
 
 async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finished() -> None:
@@ -467,7 +465,7 @@ async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finis
         house.host.drain(trio.current_time() + 30)
         await wait_all_tasks_blocked()
         for seat in (ann, bob):
-            house.host.handle(NORTH, nodes.Leave(seat.room, seat.player, seat.session))
+            house.leave(seat)
         await house.host.wait_empty()
         assert house.host.ends[EndReason.FINISHED] == 1
 

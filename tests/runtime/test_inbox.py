@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from rooms import Draining, Joined, Left, Said
+from rooms import Away, Back, Draining, Joined, Left, Said
 from rooms.author import Event
 from rooms.ids import PlayerId
 from rooms.runtime.inbox import AT_ONCE, Inbox
@@ -193,3 +195,91 @@ async def test_a_reader_whose_event_another_task_has_taken_waits_for_the_next() 
         await wait_all_tasks_blocked()
         inbox.put(said(2))
     assert got == [said(2)]
+
+
+async def read_all(inbox: Inbox) -> list[Event]:
+    return [await inbox.next() for _ in range(len(inbox))]
+
+
+async def test_who_is_away_and_back_does_not_fill_the_inbox_of_a_room_that_never_reads() -> None:
+    inbox = inbox_of(4)
+    for n in range(4):
+        inbox.put(said(n))
+    for _ in range(1000):
+        inbox.put_control(Away(ANN))
+        inbox.put_control(Back(ANN))
+    assert len(inbox) == 4
+
+
+async def test_below_the_limit_who_is_away_and_back_is_seen() -> None:
+    inbox = inbox_of(4)
+    inbox.put_control(Away(ANN))
+    inbox.put_control(Back(ANN))
+    assert await read_all(inbox) == [Away(ANN), Back(ANN)]
+
+
+async def test_an_absence_that_the_room_has_seen_has_its_end() -> None:
+    inbox = inbox_of(2)
+    inbox.put_control(Away(ANN))
+    assert await read_all(inbox) == [Away(ANN)]
+    for n in range(2):
+        inbox.put(said(n, PlayerId("bob")))
+    inbox.put_control(Back(ANN))
+    assert (await read_all(inbox))[-1] == Back(ANN)
+
+
+async def test_only_the_last_absence_is_made_void() -> None:
+    inbox = inbox_of(3)
+    for event in (Away(ANN), Back(ANN), Away(ANN), Back(ANN)):
+        inbox.put_control(event)
+    assert await read_all(inbox) == [Away(ANN), Back(ANN)]
+
+
+async def test_who_leaves_while_he_is_away_is_seen_to_leave_alone() -> None:
+    inbox = inbox_of(1)
+    inbox.put_control(Joined(PlayerId("bob")))
+    inbox.put_control(Away(ANN))
+    inbox.put_control(Left(ANN))
+    assert await read_all(inbox) == [Joined(PlayerId("bob")), Left(ANN)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("jabls")), max_size=200))
+def test_whatever_players_do_a_full_inbox_stays_in_its_bounds_and_tells_no_nonsense(
+    story: list[tuple[int, str]],
+) -> None:
+    """Four seats; who leaves is another player when he sits down again."""
+    limit, seats = 6, 4
+    inbox = inbox_of(limit)
+    state: dict[int, str] = {}
+    who: dict[int, PlayerId] = {}
+    for count, (seat, what) in enumerate(story):
+        now = state.get(seat, "gone")
+        if what == "j" and now == "gone":
+            who[seat], state[seat] = PlayerId(f"p{count}"), "here"
+            inbox.put_control(Joined(who[seat]))
+        elif what == "a" and now == "here":
+            state[seat] = "away"
+            inbox.put_control(Away(who[seat]))
+        elif what == "b" and now == "away":
+            state[seat] = "here"
+            inbox.put_control(Back(who[seat]))
+        elif what == "l" and now != "gone":
+            state[seat] = "gone"
+            inbox.put_control(Left(who[seat]))
+        elif what == "s" and now == "here":
+            inbox.put(said(count, who[seat]))
+        assert len(inbox) <= 2 * limit + 3 * seats + 1
+    seen: dict[PlayerId, str] = {}
+    for event in inbox._queue:
+        before = seen.get(player := getattr(event, "player", ANN), "new")
+        after = {Joined: "here", Said: "here", Away: "away", Back: "here", Left: "gone"}
+        allowed = {
+            Joined: ["new"],
+            Said: ["here"],
+            Away: ["here"],
+            Back: ["away"],
+            Left: ["here", "away"],
+        }
+        assert before in allowed[type(event)]
+        seen[player] = after[type(event)]
+    assert all(seen.get(who[seat], "gone") == end for seat, end in state.items() if end != "gone")

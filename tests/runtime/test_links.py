@@ -575,3 +575,92 @@ async def test_nobody_is_dialled_at_an_address_where_nobody_listens(
         both.start_game(1)
         await both.link()
         assert trio.current_time() - start <= 1.2
+
+
+class BrokenSink(Heard):
+    """Its node cannot say what it has seen of a state: a fault of ours inside a link's own task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+
+    def link_state(self, _link: ApiLink) -> None:
+        if self.broken:
+            self.broken = False
+            raise RuntimeError("a fault")
+
+
+async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.heard = both.peer._sink = BrokenSink()
+        game = both.start_game(1)
+        await both.link()
+        both.heard.broken = True
+        game.verbs.phase = "draining"
+        await settle(2)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert len(both.heard.up) == 1
+
+
+async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_not_said_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        link.send(said(1))
+        await settle()
+        both.bus.freeze("game-1")
+        link.send(said(2))
+        await settle()
+        link.send(said(3))
+        await settle()
+        link.reset()
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert link.loss is Loss.RESET
+        assert link.unsaid == [said(2), said(3)]
+        link.send(said(4))
+        assert link.unsaid == [said(2)]  # nothing gathers in a link that is over
+
+
+async def test_an_address_that_is_no_longer_named_heals_after_a_reset_and_not_after_a_loss(
+    autojump_clock: MockClock,
+) -> None:
+    """A name server forgets a node that drains; its rooms are still there."""
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.peer.wanted = False
+        link.reset()
+        await settle(0.5)
+        again = await both.link()
+        assert again.id != link.id
+        game.crash()
+        await settle(1)
+        both.start_game(2)
+        await settle(10)
+        assert both.heard.up == []
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET, Loss.LOST]
+
+
+async def test_an_address_is_empty_when_it_refuses_and_not_when_it_is_silent(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        await settle(0.1)
+        assert both.peer.empty
+        game = both.start_game(1)
+        await both.link()
+        assert not both.peer.empty
+        both.bus.break_link("api")
+        await settle(10)
+        assert both.heard.up == []
+        assert not both.peer.empty
+        both.bus.heal("api")
+        await both.link()
+        game.crash()
+        await settle(2)
+        assert both.peer.empty

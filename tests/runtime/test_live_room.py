@@ -236,7 +236,7 @@ async def test_who_is_kicked_is_told_and_hears_nothing_more() -> None:
         assert (house.said(NORTH), house.said(SOUTH)) == (["peace"], [])
 
 
-async def test_a_link_that_is_gone_takes_its_players_along_and_no_others() -> None:
+async def test_a_link_that_is_gone_is_told_nothing_more_and_its_players_are_away() -> None:
     async with opened(echo) as house:
         ann = house.join(echo)
         house.join(echo, link=SOUTH)
@@ -245,8 +245,11 @@ async def test_a_link_that_is_gone_takes_its_players_along_and_no_others() -> No
         house.host.drop_link(SOUTH)
         house.say(ann, 1, "alone?")
         await wait_all_tasks_blocked()
-        assert house.host.players == 1
-        assert house.host.why() == [f"echo {ann.room}, 0 s old, 1 player"]
+        assert house.host.players == 3
+        assert house.host.why() == [
+            f"echo {ann.room}, 0 s old, 2 players, 1 of them away",
+            f"echo {alone.room}, 0 s old, 1 player, 1 of them away",
+        ]
         assert house.acked() == [(ann.room, ann.player, 1)]
         assert house.said(SOUTH) == []
 

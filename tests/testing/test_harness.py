@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Draining, Joined, Room, Said, room
+from rooms import Away, Back, Draining, Joined, Left, Room, Said, room
+from rooms.errors import JoinRefused
 from rooms.ids import PlayerId
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason
@@ -107,3 +108,85 @@ async def test_more_than_the_inbox_holds_is_said_again_when_it_fits() -> None:
         await table.messages()
         table.drain(0)
         assert await table.ended() == [50, 0]
+
+
+@room("keeping", seats=3, history_messages=2)
+async def keeping(table: Room) -> Any:
+    """Repeats what is said, and says who is away and who is back."""
+    said: list[Any] = []
+    table.state_for = lambda player: {"you": player, "said": said}
+    async for event in table:
+        match event:
+            case Said(_, "end"):
+                return said
+            case Said(_, word):
+                said.append(word)
+                table.broadcast(word)
+            case Away() | Back() | Left():
+                table.broadcast([type(event).__name__, event.player])
+    raise AssertionError
+
+
+async def test_a_lost_socket_is_told_to_the_room_and_the_seat_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(keeping) as table:
+        ann, bob = table.join(), table.join()
+        table.away(ann)
+        await trio.sleep(2.1)
+        table.back(ann)
+        assert await table.messages() == [["Away", ann], ["Back", ann]]
+        table.away(bob)
+        await trio.sleep(30.1)
+        assert (await table.messages())[-1] == ["Left", bob]
+        with pytest.raises(JoinRefused, match="no such place"):
+            table.back(bob)
+
+
+async def test_who_is_back_has_missed_nothing() -> None:
+    async with play(keeping) as table:
+        ann, bob = table.join(), table.join()
+        table.say(bob, "one")
+        assert await table.messages() == ["one"]
+        table.away(ann)
+        table.say(bob, "two")
+        assert await table.messages() == ["two"]
+        table.say(ann, "three")
+        assert await table.messages() == []
+        assert table.heard_by(ann) == ["one"]
+        table.back(ann)
+        assert await table.messages() == ["three"]
+        assert table.heard_by(ann) == table.heard_by(bob) == ["one", "two", "three"]
+
+
+async def test_what_is_said_while_all_are_away_is_heard_when_one_is_back() -> None:
+    async with play(keeping) as table:
+        ann = table.join()
+        table.say(ann, "one")
+        table.away(ann)
+        assert await table.messages() == []
+        table.back(ann)
+        assert await table.messages() == ["one"]
+
+
+async def test_who_is_back_after_the_end_hears_it() -> None:
+    async with play(keeping) as table:
+        ann, bob = table.join(), table.join()
+        table.away(ann)
+        table.say(bob, "end")
+        assert await table.ended() == []
+        table.back(ann)
+        assert table.outs == {ann: EndReason.FINISHED}
+
+
+async def test_the_picture_of_a_room_can_be_looked_at() -> None:
+    async with play(keeping) as table:
+        ann = table.join()
+        assert table.picture(ann) is None  # the room has not run yet
+        table.say(ann, "one")
+        await table.messages()
+        assert table.picture(ann) == {"you": ann, "said": ["one"]}
+    async with play(odd) as table:
+        ann = table.join()
+        await table.messages()
+        assert table.picture(ann) is None

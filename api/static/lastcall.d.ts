@@ -1,0 +1,202 @@
+/// <reference lib="esnext.disposable" />
+
+/** "joining", "here", "away" (the socket is lost, and another is sought) or "over". */
+export type PlaceState = "joining" | "here" | "away" | "over";
+
+export type EndReason =
+  | "finished"
+  | "cut"
+  | "crashed"
+  | "node_lost"
+  | "abandoned"
+  | "kicked"
+  | "left";
+
+export type ErrorCode =
+  | "bad_json"
+  | "bad_frame"
+  | "unknown_type"
+  | "no_such_kind"
+  | "no_such_room"
+  | "full"
+  | "locked"
+  | "no_game_node"
+  | "not_in_a_room"
+  | "already_in_a_room"
+  | "bad_input"
+  | "too_big"
+  | "too_many";
+
+/** From the room. `seq` rises strictly; a hole is another player's private message. */
+export interface Message<Heard = any> {
+  readonly seq: number;
+  readonly data: Heard;
+}
+
+export interface Player {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** How a place ended; `result` is what the room's function returned, if it did. */
+export interface Ended<Result = any> {
+  readonly reason: EndReason;
+  readonly result?: Result;
+}
+
+export interface PlaceEventMap<Heard = any> {
+  /** A message from the room. */
+  message: Event & Message<Heard>;
+  state: Event & { readonly state: PlaceState };
+  ended: Event & Ended;
+  /** In so many seconds what is left on a node will be cut. */
+  draining: Event & { readonly tier: "api" | "game"; readonly seconds: number };
+  /** The server refused something; `n` is the input's number, if it was an input. */
+  error: Event & {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly retry: boolean;
+    readonly n?: number;
+  };
+  /** The history was too short: the room's picture, and messages follow after `seq`. */
+  picture: Event & { readonly state: any; readonly seq: number };
+  /** The room had not started, and its players are in another: numbers begin anew. */
+  regrouped: Event & { readonly room: string };
+}
+
+/** What all errors of this module are. */
+export class LastcallError extends Error {}
+/** No node answered within `joinTimeout`. */
+export class ConnectFailed extends LastcallError {}
+/** The server refuses the seat. */
+export class JoinRefused extends LastcallError {
+  readonly code: ErrorCode;
+  readonly retry: boolean;
+}
+/** The place is over and cannot be resumed. */
+export class PlaceLost extends LastcallError {
+  /** 4001 not allowed, 4002 protocol, 4003 kicked, 4004 no such place, 4005 taken over. */
+  readonly code: number;
+}
+/** An input over 64 KiB. */
+export class MessageTooBig extends LastcallError {}
+/** More than 1 024 calls of `say` wait for the room. */
+export class TooManyWaiting extends LastcallError {}
+
+/**
+ * A player's place in a room; it outlives its socket. Made by `connect`.
+ *
+ * Iterate it or listen to "message", not both. Up to 1 024 unread messages are kept; beyond that the
+ * socket is closed, and the place resumed when half of them are read.
+ */
+export class Place<Heard = any, Said = any>
+  extends EventTarget
+  implements AsyncIterable<Message<Heard>>
+{
+  private constructor();
+  readonly state: PlaceState;
+  readonly room: string;
+  readonly kind: string;
+  readonly you: string;
+  /** Who had a seat when this place was taken. */
+  readonly players: readonly Player[];
+  /** The number of the last message received, read or not. */
+  readonly seq: number;
+  /** Set once the place has ended. */
+  readonly ended: Ended | null;
+  /** Set once the place is lost. */
+  readonly error: PlaceLost | null;
+  /** The api node that was met last. */
+  readonly node: string;
+  readonly url: string;
+  /** Inputs that the room has not acknowledged yet; 64 at the most. */
+  readonly unacked: number;
+  readonly resumes: number;
+  readonly regroups: number;
+  /** Resumes for which the room's history was too short. */
+  readonly incomplete: number;
+  /** Inputs that were refused. */
+  readonly refused: number;
+  /** Messages that came again, and were dropped. */
+  readonly repeats: number;
+  /** Numbers that were jumped over: other players' private messages. */
+  readonly holes: number;
+  /** Resolves when the place has ended; rejects with PlaceLost. */
+  readonly closed: Promise<Ended>;
+
+  onmessage: ((event: PlaceEventMap<Heard>["message"]) => void) | null;
+  onstate: ((event: PlaceEventMap["state"]) => void) | null;
+  onended: ((event: PlaceEventMap["ended"]) => void) | null;
+  ondraining: ((event: PlaceEventMap["draining"]) => void) | null;
+  onerror: ((event: PlaceEventMap["error"]) => void) | null;
+  onpicture: ((event: PlaceEventMap["picture"]) => void) | null;
+  onregrouped: ((event: PlaceEventMap["regrouped"]) => void) | null;
+
+  /**
+   * Says a value that JSON can hold. Resolves to the input's number once it is among the 64 that may
+   * be unacknowledged; it is then said until the room has it. Resolves to 0 after the end.
+   */
+  say(value: Said): Promise<number>;
+  /** Gives the seat up, within 5 s. */
+  leave(): Promise<void>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message<Heard>>;
+  /** For `await using`: leaves. */
+  [Symbol.asyncDispose](): Promise<void>;
+
+  addEventListener<T extends keyof PlaceEventMap>(
+    type: T,
+    listener: (event: PlaceEventMap<Heard>[T]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<T extends keyof PlaceEventMap>(
+    type: T,
+    listener: (event: PlaceEventMap<Heard>[T]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+export interface ConnectOptions {
+  /** A seat in a room of this kind: an open one, else a new one. */
+  kind?: string;
+  /** A seat in this room. */
+  room?: string;
+  /** A room of its own. */
+  new?: boolean;
+  isNew?: boolean;
+  /** For a room that is opened for this seat. */
+  options?: Record<string, unknown>;
+  /** Shown to the others. */
+  name?: string;
+  /** The same key again gives the same place. Random if not given. */
+  key?: string;
+  /** Milliseconds for one attempt (3 000). */
+  connectTimeout?: number;
+  /** Milliseconds until the seat is had, all attempts together (10 000). */
+  joinTimeout?: number;
+  /** Aborted, the seat is given up. */
+  signal?: AbortSignal;
+  WebSocket?: new (url: string, protocols: string[]) => any;
+  setTimeout?: (callback: () => void, ms: number) => any;
+  clearTimeout?: (timer: any) => void;
+  random?: () => number;
+  now?: () => number;
+}
+
+/**
+ * Takes a seat; the URLs are tried in turn. Rejects with JoinRefused, ConnectFailed, PlaceLost, or
+ * the signal's reason.
+ */
+export function connect<Heard = any, Said = any>(
+  urls: string | readonly string[],
+  options: ConnectOptions,
+): Promise<Place<Heard, Said>>;

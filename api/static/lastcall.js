@@ -1,0 +1,882 @@
+/**
+ * Lastcall's client for browsers and for Node 22 or newer: one module, no dependencies.
+ *
+ *     import { connect } from "lastcall";
+ *     const place = await connect(["wss://a.example", "wss://b.example"], { kind: "lounge" });
+ *     await place.say("hello");
+ *     for await (const { seq, data } of place) console.log(seq, data);
+ *
+ * A place outlives its socket. When the socket is lost the client opens another, resumes, says again
+ * what the room has not acknowledged, and drops what it has heard already: every input is applied
+ * once, and every message is seen once.
+ *
+ * From top to bottom: errors; what is decided (PlaceCore, Pacing: no timer, no socket); one socket
+ * (Socket); the driver that joins them (Driver); what a program sees (Place, connect).
+ *
+ * @license MIT
+ */
+
+const SUBPROTOCOL = "lastcall.v1";
+const VERSION = 1;
+
+const LIMITS = Object.freeze({
+  unacked: 64, // inputs that the room has not acknowledged; the server holds no more
+  waiting: 1024, // calls of say() that wait for space among these
+  unread: 1024, // messages that nobody has read yet
+  unreadLow: 512, // a socket closed for `unread` comes back at this level
+  inputBytes: 64 * 1024 - 64, // a frame without its envelope
+  gotEvery: 32, // messages to a `got`
+});
+
+const MS = Object.freeze({
+  connect: 3_000, // one attempt, the server's hello included
+  join: 10_000, // until the first seat, all attempts together
+  answer: 8_000, // a join or a resume; the server answers within 4 s
+  silence: 25_000, // a server says at least `beat` every 10 s
+  got: 1_000, // at the latest after a message
+  leave: 5_000, // then the seat is left to the server, which frees it in its own time
+  scatter: 800, // before the first attempt after an unannounced loss
+  backoff: 250, // the first step of the back-off, which doubles …
+  backoffMax: 10_000, // … up to here
+  steady: 5_000, // a place that was here for so long begins the back-off anew
+});
+
+const NO_CLOSE_FRAME = 1006;
+const SERVICE_RESTART = 1012;
+const FINAL = new Map([
+  [4001, "not allowed"],
+  [4002, "the server says that this client broke the protocol"],
+  [4003, "kicked"],
+  [4004, "no such place: its ticket is unknown, used, or too old"],
+  [4005, "taken over by a newer socket"],
+]);
+const BUSY = new Set([1013, 4100, 4101]);
+const HOPS = 3;
+
+/** What all errors of this module are. */
+export class LastcallError extends Error {
+  constructor(message) {
+    super(message);
+    this.name = new.target.name;
+  }
+}
+
+/** No node answered within the time to join; the message says what each attempt met. */
+export class ConnectFailed extends LastcallError {}
+
+/** The server refuses the seat. `code` is of the contract's list; `retry`: it may pass later. */
+export class JoinRefused extends LastcallError {
+  constructor(code, message, retry) {
+    super(`${code}: ${message}`);
+    this.code = code;
+    this.retry = retry;
+  }
+}
+
+/** The place is over and cannot be resumed. `code` is the close code, 4001 … 4005. */
+export class PlaceLost extends LastcallError {
+  constructor(code, reason = "") {
+    super(`${FINAL.get(code) ?? "the place is lost"} (${code}${reason && `, ${reason}`})`);
+    this.code = code;
+  }
+}
+
+/** An input that no frame holds. */
+export class MessageTooBig extends LastcallError {}
+
+/** More than 1 024 calls of `say` wait for the room: somebody does not await them. */
+export class TooManyWaiting extends LastcallError {}
+
+// ---------------------------------------------------------------------------- what is decided
+
+/** One place's numbers: what was said, what was heard, how it ended. No timer, no socket. */
+class PlaceCore {
+  room = "";
+  kind = "";
+  you = "";
+  players = [];
+  ticket = "";
+  seq = 0; // the last message received, read or not
+  ended = null;
+  leaving = false;
+  unacked = []; // {n, text}, in order
+  unread = []; // {seq, data}, in order
+  resumes = 0;
+  regroups = 0;
+  incomplete = 0;
+  refused = 0;
+  repeats = 0;
+  holes = 0;
+  #said = 0;
+  #confirmed = 0;
+
+  /** The first frame on a new socket: the join until a seat is had, then a resume. */
+  opening(join) {
+    if (!this.ticket) return JSON.stringify({ t: "join", ...join });
+    return JSON.stringify({ t: "resume", ticket: this.ticket, seen: this.seq });
+  }
+
+  get windowOpen() {
+    return this.unacked.length < LIMITS.unacked;
+  }
+
+  /** Numbers an input and keeps it until it is acknowledged. */
+  say(json) {
+    const said = { n: ++this.#said, text: "" };
+    said.text = `{"t":"say","n":${said.n},"d":${json}}`;
+    this.unacked.push(said);
+    return said;
+  }
+
+  /** What to send when the place is taken, first or again: where we are, then what is not had. */
+  greeting() {
+    const frames = [this.got(), ...this.unacked.map((said) => said.text)];
+    return this.leaving ? [...frames, LEAVE] : frames;
+  }
+
+  got() {
+    this.#confirmed = this.seq;
+    return JSON.stringify({ t: "got", seq: this.seq, room: this.room });
+  }
+
+  /** Numbers received since the last `got`. */
+  get unconfirmed() {
+    return this.seq - this.#confirmed;
+  }
+
+  joined(frame) {
+    const again = this.room !== "";
+    if (again) this.#forget();
+    this.room = frame.room;
+    this.kind = frame.kind;
+    this.you = frame.you;
+    this.players = frame.players ?? [];
+    this.ticket = frame.ticket;
+    this.seq = frame.seq;
+    return again;
+  }
+
+  /** Takes the place again. Returns how: "whole", "incomplete", or "regrouped" meanwhile. */
+  resumed(frame) {
+    this.ticket = frame.ticket;
+    this.resumes += 1;
+    if (frame.room !== this.room) {
+      this.#forget();
+      this.#said = frame.n;
+      this.room = frame.room;
+      this.seq = frame.seq;
+      return "regrouped";
+    }
+    this.acked(frame.n);
+    if (frame.complete) return "whole";
+    this.incomplete += 1;
+    this.seq = frame.seq;
+    return "incomplete";
+  }
+
+  #forget() {
+    this.regroups += 1;
+    this.unread.length = 0;
+    this.unacked.length = 0;
+    this.#said = 0;
+    this.#confirmed = 0;
+  }
+
+  acked(n) {
+    const first = this.unacked.findIndex((said) => said.n > n);
+    this.unacked.splice(0, first < 0 ? this.unacked.length : first);
+  }
+
+  /** Whether the message is new: `seq` rises, and a hole is another player's message. */
+  heard(seq) {
+    if (!(seq > this.seq)) {
+      this.repeats += 1;
+      return false;
+    }
+    this.holes += seq - this.seq - 1;
+    this.seq = seq;
+    return !this.leaving;
+  }
+}
+
+/** How long to wait before the next socket. Dice are an argument; the result is milliseconds. */
+class Pacing {
+  #random;
+  #urls;
+  #round = 0; // of the back-off
+  #failed = 0; // URLs that have failed since the last wait
+  #hops = 0;
+
+  constructor(urls, random) {
+    this.#urls = urls;
+    this.#random = random;
+  }
+
+  /** `hereMs`: for how long the place was here on the socket that is lost; null: never. */
+  delay({ code, moved, hereMs }) {
+    const here = hereMs !== null;
+    if (here) this.#failed = 0;
+    if (here && hereMs >= MS.steady) this.#round = 0;
+    if (BUSY.has(code)) return this.backoff();
+    if (moved || code === SERVICE_RESTART) {
+      if (here) this.#hops = 0;
+      if (here || this.#hops++ < HOPS) return 0;
+    } else if (here) {
+      return this.#random() * MS.scatter;
+    }
+    this.#failed += 1;
+    return this.#failed < this.#urls ? 0 : this.backoff();
+  }
+
+  /** Full jitter: as likely now as at the end of a span that doubles. */
+  backoff() {
+    this.#failed = 0;
+    const span = Math.min(MS.backoffMax, MS.backoff * 2 ** this.#round);
+    this.#round += 1;
+    return this.#random() * span;
+  }
+}
+
+const LEAVE = '{"t":"leave"}';
+
+// ---------------------------------------------------------------------------------- one socket
+
+/**
+ * One WebSocket from its opening to its loss. `owner.onFrame(frame)` for each frame, the first being
+ * `hello`; then `owner.onLost(code, reason)`, exactly once and never after `drop()`.
+ */
+class Socket {
+  #env;
+  #ws;
+  #owner;
+  #timer;
+  #heardAt = 0;
+  #greeted = false;
+
+  constructor(env, url, connectTimeout, owner) {
+    this.#env = env;
+    this.#owner = owner;
+    const ws = (this.#ws = new env.WebSocket(url, [SUBPROTOCOL]));
+    this.#timer = env.setTimeout(
+      () => this.#lose(NO_CLOSE_FRAME, `no hello within ${connectTimeout / 1000} s`),
+      connectTimeout,
+    );
+    ws.onmessage = ({ data }) => this.#take(data);
+    ws.onclose = ({ code, reason }) => this.#lose(code, reason);
+    // Some Node versions report a failed handshake by `error` alone; elsewhere `close` comes first.
+    ws.onerror = () => env.setTimeout(() => this.#lose(NO_CLOSE_FRAME, "no connection"), 0);
+  }
+
+  send(text) {
+    if (this.#ws.readyState === 1) this.#ws.send(text);
+  }
+
+  /** Closes the socket, and hears no more of it. */
+  drop() {
+    this.#owner = null;
+    this.#env.clearTimeout(this.#timer);
+    this.#ws.onmessage = this.#ws.onclose = this.#ws.onerror = null;
+    this.#ws.close(1000);
+  }
+
+  #take(data) {
+    if (this.#owner === null) return;
+    this.#heardAt = this.#env.now();
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      return this.#lose(NO_CLOSE_FRAME, "a frame that is no JSON");
+    }
+    if (!this.#greeted && !this.#greet(frame)) return;
+    this.#owner.onFrame(frame);
+  }
+
+  #greet(frame) {
+    if (frame?.t !== "hello" || frame.v !== VERSION) {
+      this.#lose(NO_CLOSE_FRAME, `the first frame is no hello of version ${VERSION}`);
+      return false;
+    }
+    this.#greeted = true;
+    this.#env.clearTimeout(this.#timer);
+    this.#listen(MS.silence);
+    return true;
+  }
+
+  // One timer for all frames: it looks at the clock when it ends, and goes on for what is left.
+  #listen(ms) {
+    this.#timer = this.#env.setTimeout(() => {
+      const left = this.#heardAt + MS.silence - this.#env.now();
+      if (left > 0) this.#listen(left);
+      else this.#lose(NO_CLOSE_FRAME, `nothing heard for ${MS.silence / 1000} s`);
+    }, ms);
+  }
+
+  #lose(code, reason) {
+    if (this.#owner === null) return;
+    const owner = this.#owner;
+    this.drop();
+    owner.onLost(code, reason);
+  }
+}
+
+// --------------------------------------------------------------------------------- the driver
+
+/** Keeps one place: opens sockets, joins, resumes, resends; ends once. */
+class Driver {
+  core = new PlaceCore();
+  state = "joining";
+  node = "";
+  url = "";
+  error = null;
+  #env;
+  #urls;
+  #turn = 0;
+  #join;
+  #limits;
+  #pacing;
+  #events; // {emit(type, fields), wake(), over(error)}
+  #socket = null;
+  #dialTimer;
+  #answerTimer;
+  #gotTimer;
+  #lastTimer; // of the time to join, then of the time to leave
+  #hereAt = null;
+  #moved = false;
+  #paused = false;
+  #trouble = [];
+  #waiting = []; // {json, accept, fail}
+
+  constructor(env, urls, join, limits, events) {
+    this.#env = env;
+    this.#urls = urls;
+    this.#join = join;
+    this.#limits = limits;
+    this.#events = events;
+    this.#pacing = new Pacing(urls.length, env.random);
+    this.#lastTimer = env.setTimeout(() => this.finish(this.#joinFailure()), limits.joinTimeout);
+    this.#dial();
+  }
+
+  // What a program asks for.
+
+  say(json) {
+    if (this.state === "over" && this.error) return Promise.reject(this.error);
+    if (this.state === "over" || this.core.leaving) return Promise.resolve(0);
+    if (this.core.windowOpen && this.#waiting.length === 0) return Promise.resolve(this.#say(json));
+    if (this.#waiting.length >= LIMITS.waiting) {
+      const message = `${LIMITS.waiting} inputs wait for the room already: await say()`;
+      return Promise.reject(new TooManyWaiting(message));
+    }
+    return new Promise((accept, fail) => this.#waiting.push({ json, accept, fail }));
+  }
+
+  leave() {
+    if (this.state === "over" || this.core.leaving) return;
+    this.core.leaving = true;
+    this.core.unread.length = 0;
+    this.#waiting.splice(0).forEach(({ accept }) => accept(0));
+    this.#send(LEAVE);
+    this.#lastTimer = this.#env.setTimeout(() => this.#end("left"), MS.leave);
+    this.read();
+  }
+
+  /** A message was read: a socket that was closed for too many unread ones comes back. */
+  read() {
+    if (!this.#paused || this.core.unread.length > LIMITS.unreadLow) return;
+    this.#paused = false;
+    this.#dial();
+  }
+
+  /** The next message; undefined when there is none yet. */
+  shift() {
+    const message = this.core.unread.shift();
+    if (message) this.read();
+    return message;
+  }
+
+  /** The program does not want the seat that was asked for. */
+  abort(reason) {
+    if (this.#socket) this.#socket.send(LEAVE);
+    this.finish(reason);
+  }
+
+  /** The place is over: with an error, or as `core.ended` says. */
+  finish(error = null) {
+    if (this.state === "over") return;
+    this.error = error;
+    this.core.unacked.length = 0;
+    this.#dropSocket();
+    for (const timer of [this.#dialTimer, this.#lastTimer]) this.#env.clearTimeout(timer);
+    for (const { accept, fail } of this.#waiting.splice(0)) error ? fail(error) : accept(0);
+    this.#become("over");
+    this.#events.over(error);
+  }
+
+  // Sockets.
+
+  #dial() {
+    this.url = this.#urls[this.#turn % this.#urls.length];
+    this.#hereAt = null;
+    this.#moved = false;
+    try {
+      this.#socket = new Socket(this.#env, this.url, this.#limits.connectTimeout, this);
+    } catch (error) {
+      this.finish(new ConnectFailed(`${this.url}: ${error.message}`)); // such as mixed content
+    }
+  }
+
+  onLost(code, reason) {
+    const hereMs = this.#hereAt === null ? null : this.#env.now() - this.#hereAt;
+    const why = `${this.url}: ${code}${reason && ` ${reason}`}`;
+    this.#trouble = [...this.#trouble, why].slice(-2 * this.#urls.length);
+    this.#dropSocket();
+    if (FINAL.has(code) && this.core.leaving) return this.#end("left");
+    if (FINAL.has(code)) return this.finish(new PlaceLost(code, reason));
+    this.#turn += 1;
+    if (this.state === "here") this.#become("away");
+    const delay = this.#pacing.delay({ code, moved: this.#moved, hereMs });
+    if (delay === 0) return this.#dial(); // a timer of a hidden page may take a second
+    this.#dialTimer = this.#env.setTimeout(() => this.#dial(), delay);
+  }
+
+  #dropSocket() {
+    this.#socket?.drop();
+    this.#socket = null;
+    for (const timer of [this.#answerTimer, this.#gotTimer]) this.#env.clearTimeout(timer);
+    this.#gotTimer = undefined;
+  }
+
+  #loseSocket(code, reason) {
+    this.#socket.drop();
+    this.onLost(code, reason);
+  }
+
+  #send(text) {
+    if (this.state === "here") this.#socket.send(text);
+  }
+
+  #ask() {
+    this.#socket.send(this.core.opening(this.#join));
+    this.#answerTimer = this.#env.setTimeout(
+      () => this.#loseSocket(NO_CLOSE_FRAME, "no answer"),
+      MS.answer,
+    );
+  }
+
+  // Frames. Types that are not known are for newer clients.
+
+  onFrame(frame) {
+    switch (frame?.t) {
+      case "hello":
+        return this.#onHello(frame);
+      case "joined":
+        return this.#onJoined(frame);
+      case "resumed":
+        return this.#onResumed(frame);
+      case "msg":
+        return this.#onMessage(frame);
+      case "ack":
+        return this.#onAck(frame.n);
+      case "error":
+        return this.#onError(frame);
+      case "ended":
+        if (frame.room === this.core.room) this.#end(frame.reason, frame.result);
+        return;
+      case "draining":
+        return this.#emit("draining", { tier: frame.tier, seconds: frame.seconds });
+      case "move":
+        this.#moved = true;
+    }
+  }
+
+  #onHello(frame) {
+    this.node = frame.node;
+    this.#ask();
+  }
+
+  #onJoined(frame) {
+    const first = this.state === "joining";
+    const again = this.core.joined(frame);
+    this.#here();
+    if (first) this.#env.clearTimeout(this.#lastTimer);
+    if (again) this.#emit("regrouped", { room: frame.room });
+  }
+
+  #onResumed(frame) {
+    const how = this.core.resumed(frame);
+    this.#here();
+    if (how === "regrouped") this.#emit("regrouped", { room: frame.room });
+    if (how === "incomplete") this.#emit("picture", { state: frame.state, seq: frame.seq });
+  }
+
+  #here() {
+    this.#env.clearTimeout(this.#answerTimer);
+    this.#hereAt ??= this.#env.now();
+    this.#become("here");
+    this.core.greeting().forEach((text) => this.#socket.send(text));
+    this.#letSay();
+  }
+
+  #onMessage(frame) {
+    if (!this.core.heard(frame.seq)) return;
+    this.core.unread.push({ seq: frame.seq, data: frame.d });
+    if (this.core.unconfirmed >= LIMITS.gotEvery) this.#got();
+    else this.#gotTimer ??= this.#env.setTimeout(() => this.#got(), MS.got);
+    this.#events.wake();
+    if (this.core.unread.length >= LIMITS.unread) this.#pause();
+  }
+
+  #got() {
+    this.#env.clearTimeout(this.#gotTimer);
+    this.#gotTimer = undefined;
+    this.#send(this.core.got());
+  }
+
+  // A browser cannot stop reading a socket. What is not read here is in the room's history.
+  #pause() {
+    this.#paused = true;
+    this.#dropSocket();
+    this.#become("away");
+  }
+
+  #onAck(n) {
+    this.core.acked(n);
+    this.#letSay();
+  }
+
+  #say(json) {
+    const said = this.core.say(json);
+    this.#send(said.text);
+    return said.n;
+  }
+
+  #letSay() {
+    while (this.#waiting.length && this.core.windowOpen) {
+      const { json, accept } = this.#waiting.shift();
+      accept(this.#say(json));
+    }
+  }
+
+  #onError({ code, message, retry, n }) {
+    if (n !== undefined) this.core.refused += 1;
+    else if (this.state === "joining") return this.#onRefused(new JoinRefused(code, message, retry));
+    else if (this.state === "away") return this.#loseSocket(1013, `${code}: ${message}`);
+    this.#emit("error", { n, code, message, retry });
+  }
+
+  #onRefused(refusal) {
+    if (!refusal.retry) return this.finish(refusal);
+    this.#trouble = [refusal];
+    this.#env.clearTimeout(this.#answerTimer);
+    this.#answerTimer = this.#env.setTimeout(() => this.#ask(), this.#pacing.backoff());
+  }
+
+  #end(reason, result) {
+    this.core.ended = Object.freeze({ reason, result });
+    this.finish();
+  }
+
+  #joinFailure() {
+    const last = this.#trouble.at(-1);
+    if (last instanceof JoinRefused) return last;
+    return new ConnectFailed(this.#trouble.join("; ") || `${this.url}: no answer`);
+  }
+
+  #become(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.#emit("state", { state });
+  }
+
+  #emit(type, fields) {
+    this.#events.emit(type, fields);
+  }
+}
+
+// ------------------------------------------------------------------------ what a program sees
+
+/** An event of a place; its fields are properties: `event.data`, `event.state`. */
+class PlaceEvent extends Event {
+  constructor(type, fields) {
+    super(type);
+    Object.assign(this, fields);
+  }
+}
+
+const EVENTS = ["message", "state", "ended", "draining", "error", "picture", "regrouped"];
+const MAKE = Symbol("made by connect()");
+
+/**
+ * A player's place in a room, from `joined` to `ended`. Made by `connect`.
+ *
+ * Iterate it, or listen to "message": the first listener takes the messages that are not read yet,
+ * and those to come. Up to 1 024 unread ones are kept; beyond that the socket is closed, and the
+ * place resumed when half of them are read. So one who only speaks must still read, and one who
+ * reads nothing for longer than the room's `resume_seconds` loses the place.
+ */
+export class Place extends EventTarget {
+  #driver;
+  #readers = [];
+  #handlers = new Map();
+  #listening = false;
+  #held = []; // events from before the program could listen
+  #closed;
+  #settle;
+
+  constructor(made, start, onReady, onFailed) {
+    if (made !== MAKE) throw new TypeError("a Place is made by connect()");
+    super();
+    this.#closed = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.#closed.catch(() => {}); // whoever does not ask is not told
+    let ready = () => {
+      ready = null;
+      onReady(this);
+    };
+    this.#driver = start({
+      emit: (type, fields) => {
+        if (type === "state" && fields.state === "here") ready?.();
+        this.#emit(type, fields);
+      },
+      wake: () => this.#wake(),
+      over: (error) => {
+        if (ready) onFailed(error);
+        this.#over(error);
+      },
+    });
+  }
+
+  /** "joining", "here", "away" (the socket is lost, and another is sought) or "over". */
+  get state() {
+    return this.#driver.state;
+  }
+  get room() {
+    return this.#driver.core.room;
+  }
+  get kind() {
+    return this.#driver.core.kind;
+  }
+  get you() {
+    return this.#driver.core.you;
+  }
+  get players() {
+    return this.#driver.core.players;
+  }
+  /** The number of the last message received, read or not. */
+  get seq() {
+    return this.#driver.core.seq;
+  }
+  /** `{reason, result}` once the place has ended; null before, and when it was lost. */
+  get ended() {
+    return this.#driver.core.ended;
+  }
+  /** The PlaceLost, if the place was lost. */
+  get error() {
+    return this.#driver.error;
+  }
+  /** The name of the api node that was met last, and its URL. */
+  get node() {
+    return this.#driver.node;
+  }
+  get url() {
+    return this.#driver.url;
+  }
+  /** Inputs that the room has not acknowledged yet. */
+  get unacked() {
+    return this.#driver.core.unacked.length;
+  }
+  get resumes() {
+    return this.#driver.core.resumes;
+  }
+  get regroups() {
+    return this.#driver.core.regroups;
+  }
+  /** Resumes for which the room's history was too short. */
+  get incomplete() {
+    return this.#driver.core.incomplete;
+  }
+  /** Inputs that were refused; an "error" event says which and why. */
+  get refused() {
+    return this.#driver.core.refused;
+  }
+  /** Messages that came again, and were dropped. */
+  get repeats() {
+    return this.#driver.core.repeats;
+  }
+  /** Numbers that were jumped over: other players' private messages. */
+  get holes() {
+    return this.#driver.core.holes;
+  }
+  /** Settles with the place: resolves to `ended`, rejects with PlaceLost. */
+  get closed() {
+    return this.#closed;
+  }
+
+  /**
+   * Says a value that JSON can hold. Resolves to the input's number when it is among the 64 that
+   * may be unacknowledged; from there it is said until the room has it. Resolves to 0 after the end.
+   */
+  async say(value) {
+    const json = JSON.stringify(value);
+    if (json === undefined) throw new TypeError(`JSON cannot hold ${String(value)}`);
+    const bytes = json.length * 3 > LIMITS.inputBytes ? new TextEncoder().encode(json).length : 0;
+    if (bytes > LIMITS.inputBytes) {
+      throw new MessageTooBig(`an input of ${bytes} bytes; ${LIMITS.inputBytes} fit into a frame`);
+    }
+    return this.#driver.say(json);
+  }
+
+  /** Gives the seat up, within 5 s even if no node can be reached. Unread messages are dropped. */
+  async leave() {
+    this.#driver.leave();
+    await this.#closed.catch(() => {});
+  }
+
+  async [Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose")]() {
+    await this.leave();
+  }
+
+  /** The messages: ends when the place has ended, throws PlaceLost when it is lost. */
+  [Symbol.asyncIterator]() {
+    const done = { done: true, value: undefined };
+    return { next: () => this.#next(), return: async () => done };
+  }
+
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    if (type === "message" && listener && !this.#listening) {
+      this.#listening = true;
+      queueMicrotask(() => this.#wake()); // so that those who are added with it miss nothing
+    }
+  }
+
+  async #next() {
+    for (;;) {
+      if (this.#listening) throw new TypeError('this place is read by its "message" listeners');
+      const value = this.#driver.shift();
+      if (value) return { done: false, value };
+      if (this.error) throw this.error;
+      if (this.state === "over") return { done: true, value: undefined };
+      await new Promise((resolve) => this.#readers.push(resolve));
+    }
+  }
+
+  #wake() {
+    this.#readers.splice(0).forEach((resolve) => resolve());
+    if (!this.#listening || this.#held) return;
+    for (let message; (message = this.#driver.shift()); ) this.#dispatch("message", message);
+  }
+
+  #over(error) {
+    this.#readers.splice(0).forEach((resolve) => resolve());
+    if (error) this.#settle.reject(error);
+    else this.#settle.resolve(this.ended);
+    if (!error) this.#emit("ended", this.ended);
+  }
+
+  #emit(type, fields) {
+    if (this.#held) this.#held.push([type, fields]);
+    else this.#dispatch(type, fields);
+  }
+
+  #dispatch(type, fields) {
+    this.dispatchEvent(new PlaceEvent(type, fields));
+  }
+
+  /** The program has had its turn to listen: from here on events are told as they come. */
+  [MAKE]() {
+    const held = this.#held;
+    this.#held = null;
+    const isLast = ([type, { state }]) => type === "ended" || state === "over";
+    const begun = held.filter((event) => !isLast(event));
+    begun.forEach(([type, fields]) => this.#dispatch(type, fields));
+    this.#wake();
+    held.filter(isLast).forEach(([type, fields]) => this.#dispatch(type, fields));
+  }
+
+  static {
+    for (const type of EVENTS) {
+      Object.defineProperty(this.prototype, `on${type}`, {
+        get() {
+          return this.#handlers.get(type) ?? null;
+        },
+        set(handler) {
+          this.removeEventListener(type, this.#handlers.get(type) ?? null);
+          this.#handlers.delete(type);
+          if (typeof handler !== "function") return;
+          this.#handlers.set(type, handler);
+          this.addEventListener(type, handler);
+        },
+      });
+    }
+  }
+}
+
+/**
+ * Takes a seat and resolves to a Place. The URLs are tried in turn.
+ *
+ * Options: `kind` or `room`; `new` (or `isNew`), `options`, `name`, `key`; `connectTimeout` (one
+ * attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up. Rejects
+ * with JoinRefused, ConnectFailed, PlaceLost, or the signal's reason. `WebSocket`, `setTimeout`,
+ * `clearTimeout`, `random` and `now` (milliseconds) are for tests, and for a Node without WebSocket.
+ */
+export function connect(urls, options = {}) {
+  return new Promise((resolve, reject) => {
+    const { signal, connectTimeout = MS.connect, joinTimeout = MS.join } = options;
+    signal?.throwIfAborted();
+    const env = environment(options);
+    const where = addresses(urls);
+    const limits = { connectTimeout, joinTimeout };
+    let driver;
+    const place = new Place(
+      MAKE,
+      (events) => (driver = new Driver(env, where, joinFrame(options), limits, events)),
+      (place) => {
+        resolve(place);
+        env.setTimeout(() => place[MAKE](), 0);
+      },
+      reject,
+    );
+    if (!signal) return;
+    const give = () => (place.state === "joining" ? driver.abort(signal.reason) : driver.leave());
+    signal.addEventListener("abort", give, { once: true });
+    place.closed.catch(() => {}).then(() => signal.removeEventListener("abort", give));
+  });
+}
+
+function environment(options) {
+  const env = {
+    WebSocket: options.WebSocket ?? globalThis.WebSocket,
+    setTimeout: options.setTimeout ?? ((callback, ms) => setTimeout(callback, ms)),
+    clearTimeout: options.clearTimeout ?? ((timer) => clearTimeout(timer)),
+    random: options.random ?? Math.random,
+    now: options.now ?? (() => performance.now()),
+  };
+  if (!env.WebSocket) throw new TypeError("no WebSocket here: Node has one from version 22");
+  return env;
+}
+
+function addresses(urls) {
+  const all = [urls].flat().map((url) => new URL(url).href);
+  const wrong = all.find((url) => !/^wss?:/.test(url) || url.includes("#"));
+  if (wrong || !all.length) {
+    throw new TypeError(`${wrong ?? "nothing"} is no WebSocket URL, such as wss://example.org/`);
+  }
+  return all;
+}
+
+function joinFrame(options) {
+  const { kind, room, name, options: settings } = options;
+  if (!kind && !room) throw new TypeError("say which kind of room, or which room");
+  const isNew = options.new ?? options.isNew;
+  const key = options.key ?? randomKey(); // so that an unanswered join can be sent again
+  return { kind, room, new: isNew || undefined, options: settings, name, key };
+}
+
+function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** For this module's own tests: no part of the contract. */
+export const internals = Object.freeze({ PlaceCore, Pacing, LIMITS, MS });

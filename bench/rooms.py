@@ -1,0 +1,43 @@
+"""The room that a bench plays in: a lounge that keeps a ledger of its own.
+
+Loaded by the game nodes of a bench with ``--rooms bench.rooms``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.ledger import Book, Tally, is_whispered
+from rooms import Left, Room, Said, room
+
+__all__ = ["KIND", "TALLY", "Word", "lounge"]
+
+KIND = "ledger-lounge"
+TALLY = "tally"
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the room says: to all, what ``from`` has said, to one, or its tally to who asks."""
+
+    said: int = 0
+    speaker: str = msgspec.field(name="from", default="")
+    to: str = ""
+    tally: Tally | None = None
+
+
+@room(KIND, seats=50, inputs=int | str)
+async def lounge(table: Room) -> None:
+    """Repeats each number to all, some to the speaker too, and tells its tally to who asks."""
+    book = Book()
+    async for event in table:
+        book.events[type(event).__name__] += 1
+        match event:
+            case Said(player, int(value)):
+                book.had(player, value)
+                table.broadcast(Word(value, speaker=player))
+                if is_whispered(value):
+                    table.send(player, Word(value, to=player))
+            case Said(player, word) if word == TALLY:
+                table.send(player, Word(tally=book.tally()))
+            case Left() if not table.players:
+                return

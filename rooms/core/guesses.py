@@ -1,0 +1,111 @@
+"""Who guesses tickets: failed resumes, counted by address, so that a guesser is slowed.
+
+A ticket holds 128 random bits, so this is not what keeps a place safe: it keeps a guesser's load
+off the game nodes, and off everybody else's resumes.
+
+* Each address has a count of failed resumes that leaks away at ``per_second``. Below ``burst``
+  nothing waits, and only failures are counted: 10 000 honest clients may come in one instant.
+* From ``burst`` on each attempt is counted at once and waits its turn, so that what one address
+  tries goes out at ``per_second``; one that succeeds after all is given back. At twice the burst
+  attempts are refused and not counted: a guesser who stops is forgotten after
+  ``2 * burst / per_second`` seconds, whatever he did before.
+* Behind a proxy or one public address many clients share a count. As only failing resumes count,
+  honest ones are slowed or refused (to try again later) only while somebody at the same address
+  guesses, and never lose their place by it.
+* ``addresses_max`` addresses are remembered, the longest quiet is forgotten first. Only addresses
+  that failed within the last ``2 * burst / per_second`` seconds have a count at all, so to be
+  forgotten early takes as many other addresses that fail in that time; and to gain by it takes
+  more than ``addresses_max * per_second`` failures a second (20 480), each on a socket of its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+
+__all__ = ["ADDRESSES_MAX", "Guesses", "origin"]
+
+ADDRESSES_MAX = 4_096
+
+
+def origin(host: str) -> str:
+    """Whom a peer's host address stands for: itself, or its /64 network, since who has one IPv6
+    address has all of those. Anything that is no address (a Unix socket's peer) is ``""``.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if (mapped := address.ipv4_mapped) is not None:
+        return str(mapped)
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+class _Count:
+    __slots__ = ("at", "failed")
+
+    def __init__(self, failed: float, at: float) -> None:
+        self.failed = failed
+        self.at = at
+
+
+class Guesses:
+    """The counts; ``now`` (seconds) must not run backwards. The address ``""`` has none."""
+
+    def __init__(self, burst: int, per_second: float, addresses_max: int = ADDRESSES_MAX) -> None:
+        self.burst = burst
+        self.per_second = per_second
+        self.addresses_max = addresses_max
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def admit(self, address: str, now: float) -> float | None:
+        """How many seconds a resume from there must wait first; None if it is refused.
+
+        A wait is charged already: :meth:`give_back` if the resume does not fail. One without a
+        wait is charged with :meth:`charge` if it fails.
+        """
+        count = self._leaked(address, now)
+        if count < self.burst:
+            return 0.0
+        if count >= 2 * self.burst:
+            return None
+        self.charge(address, now)
+        return (count - self.burst + 1) / self.per_second
+
+    def charge(self, address: str, now: float) -> None:
+        """A resume from there has failed."""
+        if not address:
+            return
+        failed = min(2.0 * self.burst, self._leaked(address, now) + 1)
+        self._counts[address] = _Count(failed, now)
+        self._counts.move_to_end(address)
+        self._forget_quiet(now)
+
+    def give_back(self, address: str, now: float) -> None:
+        """A resume that was charged has not failed."""
+        failed = self._leaked(address, now) - 1
+        if failed > 0:
+            self._counts[address].failed = failed
+            self._counts[address].at = now
+        else:
+            self._counts.pop(address, None)
+
+    def _leaked(self, address: str, now: float) -> float:
+        count = self._counts.get(address)
+        return 0.0 if count is None else self._left(count, now)
+
+    def _left(self, count: _Count, now: float) -> float:
+        return max(0.0, count.failed - (now - count.at) * self.per_second)
+
+    def _forget_quiet(self, now: float) -> None:
+        """The longest quiet go while they have no count left, or while there are too many."""
+        while self._counts:
+            address, count = next(iter(self._counts.items()))
+            if len(self._counts) <= self.addresses_max and self._left(count, now) > 0:
+                return
+            del self._counts[address]

@@ -1,0 +1,48 @@
+"""Files that an admin port serves as they are: read once, at the start."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+__all__ = ["static_routes"]
+
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".ts": "text/plain; charset=utf-8",
+}
+LENT = frozenset({".js", ".ts"})
+"""What pages of other origins may import: a library is public, and what a page shows is not."""
+
+
+def static_routes(files: Mapping[str, Path]) -> list[Route]:
+    """One route for each path of a URL, such as ``/lastcall.js``.
+
+    Raises ``OSError`` for a file that cannot be read, and ``KeyError`` for one whose type has no
+    place here. An answer may be kept and must be asked after (``no-cache`` and an ``ETag``): the
+    file changes with the node's version.
+    """
+    return [_route(path, file) for path, file in sorted(files.items())]
+
+
+def _route(path: str, file: Path) -> Route:
+    body = file.read_bytes()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"cache-control": "no-cache", "etag": tag, "x-content-type-options": "nosniff"}
+    if file.suffix in LENT:
+        headers["access-control-allow-origin"] = "*"
+    media_type = MEDIA_TYPES[file.suffix]
+
+    async def answer(request: Request) -> Response:
+        kept = request.headers.get("if-none-match", "")
+        if tag in (part.strip().removeprefix("W/") for part in kept.split(",")):
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type=media_type, headers=headers)
+
+    return Route(path, answer)

@@ -1,0 +1,66 @@
+"""Game nodes as an api node's links show them, and sessions that only note what they are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rooms.wire import frames, nodes
+
+
+class GameLink:
+    """Keeps what is sent to the game node; the test says what the node is like."""
+
+    def __init__(self, name: str, *, wire: int = nodes.WIRE, incarnation: int = 0) -> None:
+        self.address = f"tcp://{name}:7101"
+        self.silent = False
+        self.sent: list[Any] = []
+        self.state = nodes.NodeState(1, "serving", 0, {"den": 0}, sizes={"den": 2})
+        self.node = nodes.Welcome(
+            wire=wire,
+            link=1,
+            name=name,
+            incarnation=incarnation or hash(name),
+            version="1",
+            born=1.0,
+            state=self.state,
+        )
+
+    def __repr__(self) -> str:
+        return self.node.name
+
+    def send(self, item: nodes.Up) -> None:
+        self.sent.append(item)
+
+    def becomes(self, phase: str) -> None:
+        self.state = msgspec.structs.replace(self.state, phase=phase)
+
+    @property
+    def calls(self) -> list[int]:
+        """What it was asked."""
+        return [item.call for item in self.sent]
+
+
+class Caller:
+    """A session that is told how its join or resume has ended."""
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address
+        self.told: list[str] = []
+
+    def no_such_place(self) -> None:
+        self.told.append("4004")
+
+    def not_found(self) -> None:
+        self.told.append("1013")
+
+    def bad_resume(self, message: str) -> None:
+        self.told.append(message)
+
+    def refused(self, code: str, _message: str) -> None:
+        self.told.append(str(code))
+
+
+def join(**more: Any) -> frames.Join:
+    return frames.Join(**{"kind": "den"} | more)

@@ -1,0 +1,110 @@
+"""One client and an echoing room in memory, whose sockets die at any frame, in either direction."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+
+from rooms.client import PlaceState, connect
+from tests.client.conftest import Peer, Server
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+WORDS = 300
+ROOM = "game-1.r1"
+
+
+class EchoRoom:
+    """Keeps the contract: inputs by number, history, tickets; and is cut off at random."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.had: list[str] = []
+        self.history: list[str] = []
+        self.tickets = ["t0"]
+        """The newest, and before it the one that is good until the newest is confirmed."""
+        self.sockets = 0
+        self.live: Peer | None = None
+        self.keys: set[str] = set()
+
+    async def serve(self, peer: Peer) -> None:
+        self.sockets += 1
+        self.live = None
+        self.doom = self.rng.randrange(1, 60)
+        await self._answer(await self._hear(peer), peer)
+        self.live = peer
+        while True:
+            await self._take(await self._hear(peer), peer)
+
+    async def _hear(self, peer: Peer) -> dict:
+        await self._maybe_die(peer)
+        return await peer.next()
+
+    async def _send(self, peer: Peer, **frame: object) -> None:
+        await self._maybe_die(peer)
+        await peer.send(**frame)
+
+    async def _maybe_die(self, peer: Peer) -> None:
+        self.doom -= 1
+        if self.doom == 0:
+            if self.rng.random() < 0.3:
+                await peer.send(t="move", after=0)
+                await peer.close(1012)
+            await peer.vanish()
+
+    async def _answer(self, asked: dict, peer: Peer) -> None:
+        if asked["t"] == "join":
+            self.keys.add(asked["key"])
+            seat = {"room": ROOM, "kind": "echo", "you": "p1", "players": []}
+            await self._send(peer, t="joined", seq=0, ticket=self.tickets[-1], **seat)
+            return
+        assert asked["ticket"] in self.tickets[-2:]
+        seen = asked.get("seen", 0)
+        assert seen <= len(self.history)
+        self.tickets.append(f"t{len(self.tickets)}")
+        place = {"room": ROOM, "ticket": self.tickets[-1], "complete": True}
+        await self._send(peer, t="resumed", seq=seen, n=len(self.had), **place)
+        for seq, word in enumerate(self.history[seen:], seen + 1):
+            await self._send(peer, t="msg", seq=seq, d=word)
+
+    async def _take(self, frame: dict, peer: Peer) -> None:
+        self.tickets = self.tickets[-1:]  # its first frame confirms the newest
+        if frame["t"] == "leave":
+            await peer.send(t="ended", room=ROOM, reason="left")
+        if frame["t"] != "say":
+            return
+        assert frame["n"] <= len(self.had) + 1, "a gap"
+        if frame["n"] == len(self.had) + 1:
+            self.had.append(frame["d"])
+            self.history.append(frame["d"])
+            await self._send(peer, t="msg", seq=len(self.history), d=frame["d"])
+        if self.rng.random() < 0.3:
+            await self._send(peer, t="ack", n=len(self.had))
+
+
+async def test_over_many_losses_all_is_heard_and_said_exactly_once(
+    server: Server, rng: random.Random, autojump_clock: trio.testing.MockClock
+) -> None:
+    room = EchoRoom(rng)
+    server.script = room.serve
+    said = [f"word {number}" for number in range(WORDS)]
+
+    async def speak() -> None:
+        for word in said:
+            await place.say(word)
+            if rng.random() < 0.1:
+                await trio.sleep(rng.random())
+
+    urls = ["ws://a/", "ws://b/"]
+    async with connect(urls, kind="echo", dice=rng, open_stream=server.open_stream) as place:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(speak)
+            heard = [(await anext(place)) for _ in said]
+        assert place.state is not PlaceState.OVER
+    assert room.had == said
+    assert [(item.seq, item.data) for item in heard] == list(enumerate(said, 1))
+    assert (place.repeats, place.holes, place.incomplete) == (0, 0, 0)
+    assert len(room.keys) == 1
+    assert place.resumes >= 5

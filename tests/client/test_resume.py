@@ -1,0 +1,810 @@
+"""A place over many sockets, against a server in memory, in virtual time."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+
+from rooms.client import Ended, Message, Picture, PlaceState, connect, open_client
+from rooms.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    JoinRefused,
+    LocalProtocolError,
+    PlaceLost,
+)
+from rooms.reasons import EndReason
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+A, B, C = "ws://a:8080/", "ws://b:8080/", "ws://c:8080/"
+ROOM = "game-1.r1"
+OVER = {"t": "ended", "room": ROOM, "reason": "finished"}
+
+
+class Loaded:
+    """Dice that show 0.5, or what they are told to."""
+
+    def __init__(self, shown=0.5):
+        self.shown = shown
+
+    def random(self):
+        return self.shown
+
+
+class House:
+    """The server, and the client of the tests."""
+
+    def __init__(self, server):
+        self.server = server
+        self.states = []
+
+    def on_state(self, _place, state):
+        self.states.append((trio.current_time(), str(state)))
+
+    @asynccontextmanager
+    async def place(self, *scripts, urls=(A, B), **options):
+        """A place taken on the first socket, whose script goes on after ``joined``."""
+
+        async def first(peer):
+            await peer.seat()
+            await scripts[0](peer)
+
+        self.server.scripts = [first, *scripts[1:]]
+        settings = {"dice": Loaded(), "on_state": self.on_state, **options}
+        async with connect(
+            urls, kind="k", open_stream=self.server.open_stream, **settings
+        ) as place:
+            yield place
+
+
+@pytest.fixture
+async def house(server):
+    return House(server)
+
+
+def seated(script):
+    async def whole(peer):
+        await peer.seat()
+        await script(peer)
+
+    return whole
+
+
+async def dies(peer):
+    await peer.vanish()
+
+
+async def leaves(peer):
+    await peer.send(t="move", after=0)
+    await peer.close(1012)
+
+
+async def ends_it(peer):
+    await peer.resume()
+    await peer.send(**OVER)
+    await peer.rest()
+
+
+def frames(rest, *kinds):
+    return [frame for frame in rest if frame["t"] in kinds]
+
+
+# When, and where.
+
+
+async def test_lost_unannounced_it_waits_up_to_800_ms_and_takes_the_next_url(house, autojump_clock):
+    async with house.place(dies, ends_it) as place:
+        await place.wait_over()
+    assert place.ended == Ended(EndReason.FINISHED)
+    assert house.server.opened == [A, B]
+    assert house.server.opened_at == [0, 0.4]
+    assert house.states == [(0, "away"), (0.4, "here"), (0.4, "over")]
+    assert (place.resumes, place.away_seconds, place.away_since) == (1, 0.4, None)
+
+
+@pytest.mark.parametrize("shown", [0, 0.25, 0.999])
+async def test_the_wait_is_as_random_as_the_dice(house, autojump_clock, shown):
+    async with house.place(dies, ends_it, dice=Loaded(shown)) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, pytest.approx(0.8 * shown)]
+
+
+async def test_with_dice_of_its_own_it_waits_no_longer_than_800_ms(house, autojump_clock):
+    async with house.place(dies, ends_it, dice=None) as place:
+        await place.wait_over()
+    assert 0 <= house.server.opened_at[1] <= 0.8
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_told_to_go_it_resumes_at_once(house, autojump_clock, told):
+    async def closes(peer):
+        await peer.close(1012)
+
+    async with house.place(leaves if told else closes, ends_it) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, 0]
+    assert place.away_seconds == 0
+
+
+async def test_a_move_announces_whatever_end_of_the_socket(house, autojump_clock):
+    async def moves(peer):
+        await peer.send(t="move", after=1.5)
+        await trio.sleep(1.5)
+        await peer.vanish()
+
+    async with house.place(moves, ends_it) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, 1.5]
+
+
+@pytest.mark.parametrize("code", [1013, 4100, 4101])
+async def test_turned_away_it_backs_off(house, autojump_clock, code):
+    async def closes(peer):
+        await peer.close(code)
+
+    async def turns_away(peer):
+        await peer.next()
+        await peer.close(code)
+
+    async with house.place(closes, turns_away, turns_away, ends_it) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, 0.125, 0.375, 0.875]
+    assert house.server.opened == [A, B, A, B]
+
+
+async def test_a_node_that_is_down_costs_no_wait(house, autojump_clock):
+    tried = []
+
+    async def b_is_down(url):
+        tried.append(url)
+        if url == B:
+            raise ConnectionRefusedError("refused")
+        return await house.server.open_stream(url)
+
+    house.server.scripts = [seated(leaves), ends_it]
+    async with connect([A, B, C], kind="k", open_stream=b_is_down) as place:
+        await place.wait_over()
+    assert tried == [A, B, C]
+    assert trio.current_time() == 0
+
+
+async def test_a_node_that_accepts_and_says_nothing_costs_three_seconds(house, autojump_clock):
+    kept = []
+
+    async def b_is_silent(url):
+        if url == B:
+            ours, theirs = memory_stream_pair()
+            kept.append(ours)
+            return theirs
+        return await house.server.open_stream(url)
+
+    house.server.scripts = [seated(leaves), ends_it]
+    async with connect([A, B], kind="k", open_stream=b_is_silent) as place:
+        await place.wait_over()
+    assert trio.current_time() == 3
+    assert house.server.opened == [A, A]
+
+
+async def test_when_all_nodes_are_down_the_rounds_back_off(house, autojump_clock):
+    tried = []
+
+    async def all_down_for_2_seconds(url):
+        tried.append((trio.current_time(), url))
+        if 0 < trio.current_time() < 2:
+            raise ConnectionRefusedError("refused")
+        return await house.server.open_stream(url)
+
+    house.server.scripts = [seated(dies), ends_it]
+    async with connect(
+        [A, B], kind="k", dice=Loaded(), open_stream=all_down_for_2_seconds
+    ) as place:
+        await place.wait_over()
+    rounds = [0.4, 0.4 + 0.125, 0.525 + 0.25, 0.775 + 0.5, 1.275 + 1]
+    assert [url for _, url in tried] == [A, B, A, B, A, B, A, B, A, B]
+    assert [time for time, url in tried if url == B] == pytest.approx(rounds)
+
+
+async def test_a_server_without_a_beat_is_left_after_25_seconds(house, autojump_clock):
+    async def freezes(peer):
+        await trio.sleep(60)
+
+    async with house.place(freezes, ends_it) as place:
+        await place.wait_state(PlaceState.AWAY)
+        assert trio.current_time() == 25
+        await place.wait_over()
+    assert house.server.opened_at == [0, 25.4]
+
+
+async def test_a_server_that_does_not_answer_a_resume_is_left_after_8_seconds(
+    house, autojump_clock
+):
+    async def no_answer(peer):
+        await peer.rest()
+
+    async with house.place(leaves, no_answer, ends_it) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, 0, 8.125]
+    assert house.server.opened == [A, B, A]
+
+
+# What is said and heard.
+
+
+async def test_messages_go_on_after_the_last_one_received_each_once(house, autojump_clock):
+    asked = []
+
+    async def two_then_dies(peer):
+        await peer.send(t="msg", seq=1, d="one")
+        await peer.send(t="msg", seq=2, d="two")
+        await peer.vanish()
+
+    async def replays(peer):
+        asked.append(await peer.resume())
+        for seq, text in ((2, "two"), (3, "three"), (4, "four")):
+            await peer.send(t="msg", seq=seq, d=text)
+        await peer.send(**OVER)
+        await peer.rest()
+
+    async with house.place(two_then_dies, replays) as place:
+        heard = [item.data async for item in place]
+    assert heard == ["one", "two", "three", "four"]
+    assert asked == [{"t": "resume", "ticket": "tk", "seen": 2}]
+    assert (place.repeats, place.holes) == (1, 0)
+
+
+async def test_inputs_the_room_has_not_are_said_again_once_and_in_order(house, autojump_clock):
+    heard = []
+
+    async def takes_some(peer):
+        heard.extend([(await peer.next())["n"] for _ in range(4)])
+        await peer.send(t="ack", n=1)
+        await peer.vanish()
+
+    async def takes_the_rest(peer):
+        await peer.resume(n=2)
+        heard.extend([(await peer.next())["d"] for _ in range(3)])
+        await peer.send(t="ack", n=5)
+        await peer.send(**OVER)
+        heard.extend(frames(await peer.rest(), "say"))
+
+    async with house.place(takes_some, takes_the_rest) as place:
+        for number in range(1, 5):
+            await place.say(f"input {number}")
+        await place.wait_state(PlaceState.AWAY)
+        await place.say("input 5")
+        await place.wait_over()
+    assert heard == [1, 2, 3, 4, "input 3", "input 4", "input 5"]
+    assert place.unacked == 0
+
+
+async def test_a_say_waits_while_the_place_is_away_and_cancelled_there_it_was_not_said(
+    house, autojump_clock
+):
+    heard = []
+
+    async def listens(peer):
+        await peer.resume()
+        heard.append(await peer.next())
+        await peer.send(**OVER)
+        await peer.rest()
+
+    async with house.place(dies, listens) as place:
+        await place.wait_state(PlaceState.AWAY)
+        with trio.move_on_after(0.1) as impatient:
+            await place.say("never")
+        assert impatient.cancelled_caught
+        await place.say("later")
+        assert trio.current_time() == 0.4
+        await place.wait_over()
+    assert heard == [{"t": "say", "n": 1, "d": "later"}]
+
+
+async def test_got_is_the_first_frame_after_resumed_and_comes_every_32_messages(
+    house, autojump_clock
+):
+    gots = []
+
+    async def talks(peer):
+        await peer.resume()  # asserts that got comes first, with an input waiting
+        assert (await peer.next())["t"] == "say"
+        for seq in range(1, 71):
+            await peer.send(t="msg", seq=seq, d=seq)
+        await peer.send(**OVER)
+        gots.extend(frames(await peer.rest(), "got"))
+
+    async with house.place(dies, talks) as place:
+        await place.say("before the loss is known")
+        assert len([item async for item in place]) == 70
+    assert [got["seq"] for got in gots] == [32, 64]
+
+
+async def test_a_resumed_that_is_lost_is_asked_for_again_with_the_same_ticket(
+    house, autojump_clock
+):
+    asked = []
+
+    async def dies_before_the_answer(peer):
+        asked.append(await peer.next())
+        await peer.vanish()
+
+    async def answers(peer):
+        asked.append(await peer.resume(ticket="tk2"))
+        await peer.vanish()
+
+    async def answers_again(peer):
+        asked.append(await peer.resume(ticket="tk3"))
+        await peer.send(**OVER)
+        await peer.rest()
+
+    scripts = (dies, dies_before_the_answer, answers, answers_again)
+    async with house.place(*scripts) as place:
+        await place.wait_over()
+    assert [resume["ticket"] for resume in asked] == ["tk", "tk", "tk2"]
+    assert (place.ticket, place.resumes) == ("tk3", 2)
+
+
+async def test_a_resume_that_is_answered_with_an_error_is_tried_on_another_socket(
+    house, autojump_clock
+):
+    gone = []
+
+    async def cannot(peer):
+        await peer.next()
+        await peer.send(t="error", code="too_many", message="slowly", retry=True)
+        await peer.rest()
+        gone.append(trio.current_time())
+
+    async with house.place(leaves, cannot, ends_it) as place:
+        await place.wait_over()
+    assert house.server.opened_at == [0, 0, 0.125]
+    assert gone == [0]
+
+
+async def test_messages_before_resumed_are_not_taken(house, autojump_clock):
+    async def too_early(peer):
+        await peer.next()
+        await peer.send(t="msg", seq=2, d="live")
+        await peer.resumed(n=0, ticket="tk2", seq=0)
+        await peer.send(t="msg", seq=1, d="missed")
+        await peer.send(t="msg", seq=2, d="live")
+        await peer.send(**OVER)
+        await peer.rest()
+
+    async with house.place(dies, too_early) as place:
+        assert [item.data async for item in place] == ["missed", "live"]
+
+
+async def test_an_absence_longer_than_the_history_shows_the_picture_in_its_place(
+    house, autojump_clock
+):
+    async def one_then_dies(peer):
+        await peer.send(t="msg", seq=1, d="one")
+        await peer.vanish()
+
+    async def forgot(peer):
+        await peer.resume(complete=False, seq=900, state={"board": "X"})
+        await peer.send(t="msg", seq=901, d="next")
+        await peer.vanish()
+
+    async def forgot_and_draws_nothing(peer):
+        await peer.resume(complete=False, seq=990)
+        await peer.send(**OVER)
+        await peer.rest()
+
+    async with house.place(one_then_dies, forgot, forgot_and_draws_nothing) as place:
+        heard = [item async for item in place]
+    assert heard == [
+        Message(1, "one"),
+        Picture(900, {"board": "X"}),
+        Message(901, "next"),
+        Picture(990, None),
+    ]
+    assert (place.incomplete, place.picture, place.holes) == (2, heard[-1], 0)
+
+
+async def test_a_place_regrouped_while_it_was_away_is_the_same_place_elsewhere(
+    house, autojump_clock
+):
+    heard = []
+
+    async def regroups(peer):
+        await peer.next()
+        await peer.joined("game-2.r9", "p9", seq=4)
+        heard.append(await peer.next())
+        await peer.send(t="msg", seq=5, d="of the new room")
+        await peer.send(t="ended", room="game-2.r9", reason="finished")
+        await peer.rest()
+
+    async with house.place(dies, regroups) as place:
+        await place.say("to the old room")
+        await place.wait_state(PlaceState.AWAY)
+        await place.say("to the new room")
+        assert [item.data async for item in place] == ["of the new room"]
+    assert heard == [{"t": "say", "n": 1, "d": "to the new room"}]
+    assert (place.room, place.you, place.regroups) == ("game-2.r9", "p9", 1)
+
+
+async def test_a_room_that_ended_meanwhile_tells_its_result(house, autojump_clock):
+    async def told_at_once(peer):
+        await peer.next()
+        await peer.send(**OVER, result={"winner": "p1"})
+        await peer.rest()
+
+    async with house.place(dies, told_at_once) as place:
+        assert [item async for item in place] == []
+    assert place.ended == Ended(EndReason.FINISHED, {"winner": "p1"})
+
+
+# The end.
+
+
+@pytest.mark.parametrize("code", [4001, 4002, 4003, 4004, 4005])
+async def test_a_final_close_ends_the_place(house, autojump_clock, code):
+    async def refuses(peer):
+        await peer.next()
+        await peer.close(code, "why")
+
+    async with house.place(dies, refuses) as place:
+        with pytest.raises(PlaceLost) as lost:
+            await anext(place)
+        with pytest.raises(PlaceLost):
+            await place.say("anybody?")
+        assert place.state is PlaceState.OVER
+        assert place.ended is None
+    assert (lost.value.code, lost.value.reason) == (code, "why")
+    assert len(house.server.opened) == 2
+
+
+async def test_who_is_taken_over_does_not_come_back(house, autojump_clock):
+    async def taken(peer):
+        await peer.send(t="msg", seq=1, d="before")
+        await peer.close(4005)
+
+    async with house.place(taken) as place:
+        await wait_all_tasks_blocked()
+        assert (await anext(place)).data == "before"
+        with pytest.raises(PlaceLost):
+            await anext(place)
+    assert house.server.opened == [A]
+
+
+async def test_it_gives_up_after_the_seconds_it_was_given(house, autojump_clock):
+    async def all_down(url):
+        if trio.current_time() > 0:
+            raise ConnectionRefusedError("refused")
+        return await house.server.open_stream(url)
+
+    house.server.scripts = [seated(dies)]
+    async with connect([A, B], kind="k", give_up_seconds=30, open_stream=all_down) as place:
+        with pytest.raises(PlaceLost, match="not back within 30 s") as lost:
+            async for _ in place:
+                pass
+    assert lost.value.code == 1006
+    assert trio.current_time() == 30
+
+
+async def test_leaving_while_away_delivers_what_was_said_and_the_leave(house, autojump_clock):
+    heard = []
+
+    async def takes_none(peer):
+        await peer.next()
+        await peer.vanish()
+
+    async def takes_the_leave(peer):
+        await peer.resume()
+        heard.extend([await peer.next(), await peer.next()])
+        await peer.send(t="ended", room=ROOM, reason="left")
+        await peer.rest()
+
+    async with house.place(takes_none, takes_the_leave) as place:
+        await place.say("a last word")
+        await place.wait_state(PlaceState.AWAY)
+    assert heard == [{"t": "say", "n": 1, "d": "a last word"}, {"t": "leave"}]
+    assert place.ended == Ended(EndReason.LEFT)
+    assert trio.current_time() == 0.4
+
+
+async def test_a_leave_that_was_lost_with_its_socket_is_said_again(house, autojump_clock):
+    async def dies_at_the_leave(peer):
+        assert (await peer.next())["t"] == "leave"
+        await peer.vanish()
+
+    async def takes_the_leave(peer):
+        await peer.resume()
+        assert (await peer.next())["t"] == "leave"
+        await peer.send(t="ended", room=ROOM, reason="left")
+        await peer.rest()
+
+    async with house.place(dies_at_the_leave, takes_the_leave) as place:
+        await place.leave()
+        assert place.ended == Ended(EndReason.LEFT)
+
+
+async def test_leaving_a_place_that_cannot_be_reached_takes_two_seconds(house, autojump_clock):
+    async def all_down(url):
+        if trio.current_time() > 0:
+            raise ConnectionRefusedError("refused")
+        return await house.server.open_stream(url)
+
+    house.server.scripts = [seated(dies)]
+    async with connect([A], kind="k", open_stream=all_down) as place:
+        await place.wait_state(PlaceState.AWAY)
+    assert trio.current_time() == 2
+
+
+@pytest.mark.parametrize("after", [0, 0.2, 0.4, 1, 3])
+async def test_cancelled_at_any_moment_it_is_gone_within_two_and_a_half_seconds(
+    house, autojump_clock, after
+):
+    async def mute(peer):
+        await peer.resume()
+        await trio.sleep(60)
+
+    with trio.move_on_after(after) as scope:
+        async with house.place(dies, mute) as place:
+            async for _ in place:
+                pass
+    assert scope.cancelled_caught
+    assert trio.current_time() <= after + 2.5
+
+
+async def test_cancelled_here_it_still_leaves_and_closes(house, autojump_clock):
+    heard = []
+
+    async def takes_the_leave(peer):
+        heard.append(await peer.next())
+        await trio.sleep(1)
+        await peer.send(t="ended", room=ROOM, reason="left")
+        heard.extend(await peer.rest())
+
+    with trio.move_on_after(5):
+        async with house.place(takes_the_leave) as place:
+            await trio.sleep_forever()
+    assert heard == [{"t": "leave"}]
+    assert place.ended == Ended(EndReason.LEFT)
+    assert trio.current_time() == 6
+
+
+async def test_cancelled_while_it_joins_it_is_gone_in_half_a_second(house, autojump_clock):
+    async def mute(peer):
+        await peer.next()
+        await trio.sleep(60)
+
+    house.server.script = mute
+    with trio.move_on_after(1) as scope:
+        async with connect(A, kind="k", open_stream=house.server.open_stream):
+            raise AssertionError("there is no place")
+    assert scope.cancelled_caught
+    assert trio.current_time() <= 1.5
+
+
+async def test_an_error_in_the_block_comes_out_as_it_is_also_when_away(house, autojump_clock):
+    async def fails():
+        async with house.place(dies, ends_it) as place:
+            await place.wait_state(PlaceState.AWAY)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fails()
+
+
+async def test_an_error_of_the_callers_on_state_comes_out_of_the_block(house, autojump_clock):
+    def broken(place, state):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        async with house.place(dies, ends_it, on_state=broken):
+            await trio.sleep(60)
+
+
+# Joining.
+
+
+async def test_a_join_that_was_not_answered_is_said_again_with_the_same_key(house, autojump_clock):
+    joins = []
+
+    async def dies_unanswering(peer):
+        joins.append(await peer.next())
+        await peer.vanish()
+
+    async def seats(peer):
+        joins.append(await peer.seat())
+        await peer.send(**OVER)
+        await peer.rest()
+
+    house.server.scripts = [dies_unanswering, seats]
+    async with connect([A, B], kind="k", open_stream=house.server.open_stream) as place:
+        await place.wait_over()
+    assert joins[0] == joins[1]
+    assert len(joins[0]["key"]) >= 16
+    assert house.server.opened == [A, B]
+
+
+async def test_a_join_without_an_answer_is_asked_elsewhere_after_8_seconds(house, autojump_clock):
+    joins = []
+
+    async def no_answer(peer):
+        joins.append(await peer.next())
+        await peer.rest()
+
+    async def seats(peer):
+        joins.append(await peer.seat())
+        await peer.send(**OVER)
+        await peer.rest()
+
+    house.server.scripts = [no_answer, seats]
+    async with connect(
+        [A, B], kind="k", dice=Loaded(), open_stream=house.server.open_stream
+    ) as place:
+        await place.wait_over()
+    assert joins[0] == joins[1]
+    assert house.server.opened_at == [0, 8.4]
+
+
+async def test_two_joins_have_two_keys_and_a_key_that_is_given_is_used(house, autojump_clock):
+    keys = []
+
+    async def seats(peer):
+        keys.append((await peer.seat())["key"])
+        await peer.send(**OVER)
+        await peer.rest()
+
+    house.server.script = seats
+    for key in ("", "", "mine"):
+        async with connect(A, kind="k", key=key, open_stream=house.server.open_stream) as place:
+            await place.wait_over()
+    assert keys[0] != keys[1]
+    assert keys[2] == "mine"
+
+
+async def refuses(peer):
+    while True:
+        assert (await peer.next())["t"] == "join"
+        await peer.send(t="error", code="no_game_node", message="none", retry=True)
+
+
+async def test_a_refusal_that_may_pass_is_asked_again_with_back_off_for_10_s(house, autojump_clock):
+    house.server.script = refuses
+    with pytest.raises(JoinRefused):
+        async with connect(A, kind="k", dice=Loaded(), open_stream=house.server.open_stream):
+            pass
+    assert trio.current_time() == 0.125 + 0.25 + 0.5 + 1 + 2 + 4  # and 5 more would be over 10
+    assert house.server.opened == [A]
+
+
+async def test_a_refusal_for_good_is_raised_at_once(house, autojump_clock):
+    async def never(peer):
+        await peer.next()
+        await peer.send(t="error", code="no_such_kind", message="what?", retry=False)
+        await peer.rest()
+
+    house.server.script = never
+    with pytest.raises(JoinRefused, match="what"):
+        async with connect(A, kind="k", open_stream=house.server.open_stream):
+            pass
+    assert trio.current_time() == 0
+
+
+async def test_servers_that_cannot_be_reached_are_tried_for_join_seconds(autojump_clock):
+    tried = []
+
+    async def down(url):
+        tried.append(url)
+        raise ConnectionRefusedError("refused")
+
+    with pytest.raises(ConnectFailed, match="refused"):
+        async with connect([A, B], kind="k", join_seconds=1, dice=Loaded(), open_stream=down):
+            pass
+    assert tried == [A, B] * 4
+    assert trio.current_time() == 0.875
+
+
+async def test_a_client_takes_one_place_after_the_other_on_one_socket(house, autojump_clock):
+    async def twice(peer):
+        for room in ("game-1.r1", "game-1.r2"):
+            await peer.seat(room=room)
+            await peer.send(t="ended", room=room, reason="finished")
+        await peer.rest()
+
+    house.server.script = twice
+    async with open_client(A, open_stream=house.server.open_stream) as client:
+        for _ in range(2):
+            place = await client.join(kind="k")
+            await place.wait_over()
+        assert (client.opened, place.room) == (1, "game-1.r2")
+
+
+async def test_a_client_that_is_moved_between_two_places_joins_elsewhere_at_once(
+    house, autojump_clock
+):
+    async def moves_the_asker(peer):
+        await peer.seat()
+        await peer.send(**OVER)
+        await peer.next()
+        await leaves(peer)
+
+    async def seats(peer):
+        await peer.seat(room="game-1.r2")
+        await peer.send(t="ended", room="game-1.r2", reason="finished")
+        await peer.rest()
+
+    house.server.scripts = [moves_the_asker, seats]
+    async with open_client([A, B], dice=Loaded(), open_stream=house.server.open_stream) as client:
+        for _ in range(2):
+            place = await client.join(kind="k")
+            await place.wait_over()
+        assert trio.current_time() == 0
+        assert (client.opened, place.room) == (2, "game-1.r2")
+
+
+@pytest.mark.parametrize(("after", "joined_at"), [(0.1, 0.4), (7, 7)])
+async def test_a_client_that_was_lost_between_two_places_waits_its_random_time_once(
+    house, autojump_clock, after, joined_at
+):
+    async def ends_and_dies(peer):
+        await peer.seat()
+        await peer.send(**OVER)
+        await peer.vanish()
+
+    async def seats(peer):
+        await peer.seat()
+        await peer.send(**OVER)
+        await peer.rest()
+
+    house.server.scripts = [ends_and_dies, seats]
+    async with open_client([A, B], dice=Loaded(), open_stream=house.server.open_stream) as client:
+        place = await client.join(kind="k")
+        await place.wait_over()
+        await trio.sleep(after)
+        await client.join(kind="k")
+    assert house.server.opened_at == [0, joined_at]
+
+
+async def test_a_client_has_one_place_also_while_it_is_away(house, autojump_clock):
+    house.server.scripts = [seated(dies)]
+    async with open_client(A, open_stream=house.server.open_stream) as client:
+        place = await client.join(kind="k")
+        await place.wait_state(PlaceState.AWAY)
+        with pytest.raises(LocalProtocolError, match="leave it first"):
+            await client.join(kind="k")
+
+
+async def test_a_socket_that_is_final_at_the_join_raises(house, autojump_clock):
+    async def not_allowed(peer):
+        await peer.next()
+        await peer.close(4001, "no")
+
+    house.server.script = not_allowed
+    with pytest.raises(ConnectionLost) as lost:
+        async with connect(A, kind="k", open_stream=house.server.open_stream):
+            pass
+    assert lost.value.code == 4001
+    assert house.server.opened == [A]
+
+
+# What is not read.
+
+
+async def test_one_who_does_not_read_is_held_back_over_a_resume_and_loses_nothing(
+    house, autojump_clock
+):
+    async def floods(peer):
+        for seq in range(1, 601):
+            await peer.send(t="msg", seq=seq, d=seq)
+        await peer.vanish()
+
+    async def floods_on(peer):
+        resume = await peer.resume()
+        for seq in range(resume["seen"] + 1, 3001):
+            await peer.send(t="msg", seq=seq, d="x" * 2000)
+        await peer.send(**OVER)
+        await peer.rest()
+
+    async with house.place(floods, floods_on) as place:
+        await trio.sleep(10)
+        assert place.seq == 1024
+        assert [item.seq async for item in place] == list(range(1, 3001))

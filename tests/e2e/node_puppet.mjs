@@ -1,0 +1,12 @@
+// `node node_puppet.mjs MODULE`: the puppet on stdin and stdout, a line of JSON each way.
+
+import { createInterface } from "node:readline";
+
+import { makePuppet } from "./puppet.mjs";
+
+const { connect } = await import(process.argv[2]);
+const puppet = makePuppet(connect);
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await puppet(JSON.parse(line)))}\n`);
+}
+process.exit(0);

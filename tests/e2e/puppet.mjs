@@ -1,0 +1,50 @@
+// Plays clients for a test that says what they do: in Node by lines of JSON, in a page by calls.
+
+export function makePuppet(connect) {
+  const players = [];
+
+  async function listen(player) {
+    try {
+      for await (const { seq, data } of player.place) player.ledger.push([seq, data]);
+    } catch (error) {
+      player.lost = error.code ?? 0;
+    }
+    player.over = true;
+  }
+
+  const verbs = {
+    async join({ urls, request }) {
+      const player = { ledger: [], lost: null, over: false, failed: [] };
+      player.place = await connect(urls, request);
+      players.push(player);
+      listen(player);
+      return players.length - 1;
+    },
+    say({ player: { place, failed }, values }) {
+      for (const value of values) place.say(value).catch((error) => failed.push(String(error)));
+    },
+    report({ player: { place, ledger, lost, over, failed } }) {
+      const { state, room, you, node, resumes, regroups, incomplete } = place;
+      const { repeats, refused, unacked, ended } = place;
+      const counts = { resumes, regroups, incomplete, repeats, refused, unacked };
+      const end = { ended: ended?.reason ?? null, result: ended?.result ?? null, lost };
+      const shown = state === "over" && !over ? "here" : state; // the last messages are not read yet
+      return { state: shown, room, you, node, heard: ledger.length, failed, ...counts, ...end };
+    },
+    ledger({ player }) {
+      return player.ledger;
+    },
+    async leave({ player }) {
+      await player.place.leave();
+    },
+  };
+
+  return async ({ verb, player, ...rest }) => {
+    try {
+      const done = await verbs[verb]({ player: players[player], ...rest });
+      return { done: done ?? null };
+    } catch (error) {
+      return { failed: `${error.name}: ${error.message}` };
+    }
+  };
+}

@@ -1,0 +1,158 @@
+"""Links heal: what a network, a frozen process and a dead one cost the players."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.policy import LinkPolicy
+from tests.harness.cluster import cluster
+from tests.harness.player import Player
+from tests.resume.test_place import house
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+
+async def test_an_api_node_frozen_for_2_s_loses_nothing_and_says_nothing_twice(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, _, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await bob.join(two, room=ann.room)
+        c.bus.freeze("api-1")
+        for number in range(20):
+            await ann.say(number)
+            await bob.say(number)
+            await trio.sleep(0.1)
+        c.bus.heal("api-1")
+        await trio.sleep(2)
+        assert ann.messages == bob.messages
+        assert len(ann.messages) == 40
+        assert ann.socket.closed is None
+
+
+async def test_a_link_that_is_reset_is_renewed_and_no_socket_is_closed(
+    autojump_clock: MockClock,
+) -> None:
+    """The game node gives a silent api node up after 6 s; this one was only cut off."""
+    async with house() as (c, game, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await bob.join(two, room=ann.room)
+        for _ in range(3):
+            for link in list(game.node._links._links.values()):
+                game.node._links._drop(link.id, "as the test wants it")
+            await ann.say("from ann")
+            await bob.say("from bob")
+            await trio.sleep(2)
+        assert ann.messages == bob.messages
+        assert [d["said"] for _, d in ann.messages].count("from ann") == 3
+        assert len(ann.messages) == 6
+        assert (ann.socket.closed, bob.socket.closed) == (None, None)
+
+
+async def test_over_the_ring_the_link_is_reset_and_the_players_get_it_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
+    """An api node takes in nothing for 2 s; what waits for it is bounded, and then replayed."""
+    async with house() as (c, game, one, two):
+        game.node._links._policy = LinkPolicy(ring_items=20)
+        for link in list(game.node._links._links.values()):
+            game.node._links._drop(link.id, "so that the rings are small")
+        await trio.sleep(1)
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await bob.join(two, room=ann.room)
+        c.bus.freeze("api-1")
+        for number in range(100):
+            await bob.say(number)
+            await trio.sleep(0.02)
+        assert all(len(link.ring._kept) <= 20 for link in game.node._links._links.values())
+        c.bus.heal("api-1")
+        await trio.sleep(3)
+        assert [d["said"] for _, d in bob.messages] == list(range(100))
+        assert ann.messages == bob.messages
+        assert ann.heard_once
+
+
+async def test_a_silent_game_node_costs_a_hop_and_no_place(autojump_clock: MockClock) -> None:
+    """The link from api-1 alone is cut: after 3 s its clients are moved, and resume on api-2."""
+    async with house() as (c, _, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await bob.join(two, room=ann.room)
+        c.bus.break_link("api-1", "game-1")
+        start = trio.current_time()
+        assert await ann.socket.close_code() == 1012
+        assert 2.5 <= trio.current_time() - start <= 5
+        assert ann.socket.heard[-1]["t"] == "move"
+        await ann.resume(two)
+        await ann.say("back")
+        await bob.hears({"from": ann.you, "said": "back"})
+        await ann.hears({"from": ann.you, "said": "back"})
+
+
+async def test_a_place_that_nobody_can_reach_is_not_declared_dead(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        ann.socket.vanish()
+        await trio.sleep(0.1)
+        c.bus.freeze("game-1")
+        await trio.sleep(0.5)
+        socket = await ann.ask(two)
+        start = trio.current_time()
+        assert await socket.close_code() == 1013
+        assert trio.current_time() - start == pytest.approx(3, abs=0.3)
+        c.bus.heal("game-1")
+        await trio.sleep(1)
+        await ann.resume(two)
+
+
+async def test_a_game_node_that_died_takes_its_places_with_it(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        game, other = c.game("game-1"), c.game("game-2")
+        one, two = c.api("api-1"), c.api("api-2")
+        await c.ready(game, other, one, two)
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge", new=True)
+        await bob.join(one, room=ann.room)
+        home = game if ann.room.startswith("game-1.") else other
+        bob.socket.vanish()
+        await trio.sleep(0.1)
+        home.kill()
+        assert (await ann.socket.hear("ended"))["reason"] == "node_lost"
+        await trio.sleep(1)
+        assert await (await bob.ask(two)).close_code() == 4004
+
+
+async def test_a_request_repeated_by_the_transport_and_a_feed_that_drops_change_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, _, one, two):
+        c.bus.faults.drop = 0.2
+        c.bus.faults.repeat_request = 0.2
+        c.bus.faults.delay_seconds = 0.02
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await bob.join(two, room=ann.room)
+        for number in range(30):
+            await ann.say(number)
+            await bob.say(number)
+            if number % 10 == 9:
+                ann.socket.vanish()
+                await ann.resume(two if number == 9 else one)
+            await trio.sleep(0.05)
+        await trio.sleep(3)
+        everything = dict(bob.messages)
+        of_ann = [d["said"] for d in everything.values() if d["from"] == ann.you]
+        of_bob = [d["said"] for d in everything.values() if d["from"] == bob.you]
+        assert of_bob == list(range(30))
+        assert of_ann == sorted(set(of_ann))
+        assert bob.heard_once
+        assert ann.heard_once
+        assert dict(ann.messages).items() <= everything.items()

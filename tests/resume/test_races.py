@@ -1,0 +1,201 @@
+"""A resume that meets something else in the same instant: each has its answer, in every order."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.policy import DrainPolicy
+from tests.harness.cluster import CLEAN, cluster
+from tests.harness.player import Player
+from tests.resume.test_place import house
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+
+async def test_a_resume_that_races_the_death_of_the_old_socket(autojump_clock: MockClock) -> None:
+    async with house() as (c, _, one, two):
+        for api in (one, two):
+            ann = Player(c.nursery)
+            await ann.join(one, kind="lounge", new=True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ann.resume, api)
+                ann.socket.vanish()
+            await trio.sleep(31)
+            await ann.say("here")
+            await ann.hears({"from": ann.you, "said": "here"})
+
+
+@pytest.mark.parametrize("seconds", [0.99, 1.0, 1.01])
+async def test_a_resume_that_races_the_end_of_the_room(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 1})
+        start = trio.current_time()
+        ann.socket.vanish()
+        await trio.sleep_until(start + seconds)
+        await ann.resume(two)
+        assert (await ann.socket.hear("ended"))["reason"] == "finished"
+        assert [d["left"] for _, d in ann.messages] == [0]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 4.9])
+async def test_a_resume_that_races_the_drain_of_the_game_node(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    """While it drains it keeps an empty seat for 5 s; the match goes on to its end."""
+    async with house() as (c, game, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 8})
+        start = trio.current_time()
+        ann.socket.vanish()
+        game.signal()
+        await trio.sleep(seconds)
+        await ann.resume(two)
+        assert (await ann.socket.hear("ended"))["reason"] == "finished"
+        await game.gone.wait()
+        assert game.exited_at - start == pytest.approx(8, abs=0.6)
+        assert game.exit_code == CLEAN
+        assert [d["left"] for _, d in ann.messages] == list(range(7, -1, -1))
+
+
+async def test_a_resume_that_comes_too_late_for_a_drain_is_told_that_there_is_no_such_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, game, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 100})
+        ann.socket.vanish()
+        start = trio.current_time()
+        game.signal()
+        await game.gone.wait()
+        assert game.exited_at - start == pytest.approx(5, abs=0.6)
+        assert game.exit_code == CLEAN
+        assert game.counts is not None
+        assert game.counts.rooms_abandoned == 1
+        assert await (await ann.ask(two)).close_code() in {1013, 4004}
+
+
+async def test_a_drain_waits_for_a_player_who_was_between_two_sockets_as_his_room_ended(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, game, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 2})
+        start = trio.current_time()
+        await trio.sleep(1.5)
+        game.signal()
+        ann.socket.vanish()
+        await trio.sleep(2.5)
+        assert game.exit_code is None
+        await ann.resume(two)
+        assert (await ann.socket.hear("ended"))["reason"] == "finished"
+        await game.gone.wait()
+        assert game.exited_at - start == pytest.approx(4, abs=0.6)
+        assert game.exit_code == CLEAN
+
+
+async def test_a_drain_waits_for_him_no_longer_than_5_s(autojump_clock: MockClock) -> None:
+    async with house() as (c, game, one, _):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 2})
+        await trio.sleep(1.5)
+        start = trio.current_time()
+        game.signal()
+        ann.socket.vanish()
+        await game.gone.wait()
+        assert game.exited_at - start == pytest.approx(5, abs=0.6)
+        assert game.exit_code == CLEAN
+
+
+@pytest.mark.parametrize("which", ["api-1", "api-2"])
+async def test_a_resume_that_races_a_reset_of_the_link(
+    autojump_clock: MockClock, which: str
+) -> None:
+    """The old node's link, or the new one's, is broken in the middle of it."""
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        await ann.say("before")
+        await ann.hears({"from": ann.you, "said": "before"})
+        ann.socket.vanish()
+        socket = await ann.ask(two)
+        c.bus.break_link(which, "game-1")
+        await trio.sleep(0.5)
+        c.bus.heal(which)
+        resumed = await socket.hear("resumed")
+        assert resumed["n"] == 1
+        ann.ticket = resumed["ticket"]
+        await ann.say("after")
+        await ann.hears({"from": ann.you, "said": "after"})
+        assert [d["said"] for _, d in ann.messages] == ["before", "after"]
+        assert ann.heard_once
+
+
+async def test_resumes_of_one_place_on_two_nodes_at_once_leave_one_socket_with_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="lounge")
+        ann.socket.vanish()
+        first, second = await ann.ask(one), await ann.ask(two)
+        await trio.sleep(1)
+        closed = sorted(filter(None, [first.closed, second.closed]))
+        assert closed in ([4004], [4005])  # he who came second had the ticket of before, still good
+        winner = first if first.closed is None else second
+        await winner.send(t="got", seq=0)
+        await winner.send(t="say", n=1, d="mine")
+        assert (await winner.hear("msg"))["d"]["said"] == "mine"
+
+
+async def test_a_resume_in_the_instant_in_which_the_api_node_is_told_to_stop(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        one, two = c.api("api-1", clients="move"), c.api("api-2")
+        await c.ready(game, one, two)
+        ann = Player(c.nursery)
+        await ann.join(two, kind="lounge")
+        ann.socket.vanish()
+        socket = await ann.ask(one)
+        one.signal()
+        assert await socket.close_code() == 1012
+        for frame in socket.heard:
+            if frame["t"] == "resumed":
+                ann.ticket = frame["ticket"]
+        await ann.resume(two)
+        await ann.say("here")
+        await ann.hears({"from": ann.you, "said": "here"})
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+
+
+async def test_a_match_that_is_regrouped_while_a_player_is_away_tells_him_so(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game("game-1", drain=DrainPolicy(grace_seconds=20))
+        c.address("game-2")
+        api = c.api()
+        await c.ready(game, api)
+        ann = Player(c.nursery)
+        await ann.join(api, kind="tictactoe")
+        ann.socket.vanish()
+        await trio.sleep(0.5)
+        other = c.game("game-2")
+        await c.ready(other)
+        await trio.sleep(3)
+        await ann.resume(api)
+        ann.socket.vanish()
+        await trio.sleep(0.5)
+        game.signal()
+        await trio.sleep(1)
+        await ann.resume(api)
+        assert (await ann.socket.hear("ended"))["reason"] == "abandoned"
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
