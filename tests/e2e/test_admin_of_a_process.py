@@ -58,10 +58,14 @@ async def test_status_has_exactly_its_keys_and_counts_who_is_there(
         assert (status["tier"], status["phase"]) == (tier, "serving")
         assert (status["rooms"], status["clients"], status["seconds_left"]) == (0, 0, None)
     assert (await pair[0].status())["version"] == "7"
-    for _ in range(2):
-        await (await clients.connect(pair[0])).join(kind="lounge", new=True)
+    players = [await clients.connect(pair[0]) for _ in range(2)]
+    for player in players:
+        await player.join(kind="lounge", new=True)
     for node in pair:
         await node.has(within=2, rooms=2, clients=2)
+    for player in players:
+        await player.send({"t": "leave"})
+        await player.hear("ended")
     clients.close()
     for node in pair:
         await node.has(within=2, rooms=0, clients=0)
@@ -89,7 +93,7 @@ async def test_metrics_can_be_scraped_and_count_what_was_said(
     said = ("lastcall_messages_total", "in")
     heard = ("lastcall_messages_total", "out")
     assert after[said] - before[said] == 12, "a join, a got, ten words"
-    assert after[heard] - before[heard] == 22, "hello, joined, ten words, ten acks"
+    assert 12 <= after[heard] - before[heard] <= 22, "hello, joined, ten words; acks in batches"
     assert after["lastcall_phase", "serving"] == 1
     assert (await figures(game))["lastcall_rooms", ""] == 1
     await client.send({"t": "leave"})

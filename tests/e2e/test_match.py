@@ -143,13 +143,19 @@ async def test_a_player_who_leaves_loses_the_match_and_may_join_again(
     assert (await ann.join(kind="lounge"))["kind"] == "lounge"
 
 
-async def test_a_player_whose_socket_is_lost_loses_the_match(
+async def test_a_player_who_leaves_loses_the_match_and_one_whose_socket_is_lost_takes_it_up_again(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
-    (api, _), _ = two_of_each
+    (api, other), _ = two_of_each
     ann, bob = await clients.connect(api), await clients.connect(api)
     _, o = await join_match(ann, bob)
+    joined = next(frame for frame in ann.heard if frame["t"] == "joined")
     await trio.to_thread.run_sync(ann.close)
+    again = await clients.connect(other)
+    await again.send({"t": "resume", "ticket": joined["ticket"], "seen": 0})
+    assert (await again.hear("resumed"))["complete"]
+    assert (await again.hear("msg"))["seq"] == 1
+    await again.send({"t": "leave"})
     assert (await bob.hear("ended"))["result"]["winner"] == o
 
 
