@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections import deque
 from typing import Protocol
 
 import msgspec
@@ -20,10 +19,10 @@ import trio
 
 from bench.dial import DialFailed, Door
 from bench.framing import CLOSE, PING, PONG, TEXT, masked
+from bench.inputs import Inputs
 from bench.ledger import Ledger, Tally
 from bench.rooms import TALLY, Word
 from bench.wire import Wire
-from rooms.reasons import Close
 from rooms.wire import frames
 
 __all__ = ["Bot", "Crowded", "Return"]
@@ -35,13 +34,8 @@ ANSWER_SECONDS = 5.0
 GOT_EVERY = 32
 SALT_BITS = 20
 LOST = 1006
-FINAL = {
-    Close.NOT_ALLOWED,
-    Close.BROKE_PROTOCOL,
-    Close.KICKED,
-    Close.NO_SUCH_PLACE,
-    Close.TAKEN_OVER,
-}
+FINAL = range(4001, 4006)
+"""Close codes after which there is nothing to come back to."""
 
 
 class Return(msgspec.Struct, frozen=True):
@@ -56,6 +50,8 @@ class Return(msgspec.Struct, frozen=True):
     from_node: str
     dials: int
     """How many it took."""
+    on_purpose: bool
+    """Whether the bench had cut the socket."""
 
 
 _read_word = msgspec.json.Decoder(Word).decode
@@ -93,15 +89,17 @@ class Bot:
         "_doors",
         "_from_node",
         "_hears",
+        "_inputs",
         "_lost_at",
         "_moved",
-        "_n",
+        "_purpose",
+        "_returning",
         "_rng",
         "_said_at",
         "_ticket",
-        "_unacked",
         "_url",
         "_wire",
+        "cut_on_purpose",
         "dead",
         "ledger",
         "live",
@@ -118,16 +116,19 @@ class Bot:
         self._rng = rng
         self._wire: Wire | None = None
         self._answered: trio.Event | None = None
-        self._unacked: deque[tuple[int, bytes]] = deque()
+        self._inputs = Inputs()
         self._said_at: list[float] = []
-        self._n = 0
         self._hears = 0
         self._ticket = ""
         self._moved = False
+        self._purpose = False
+        self._returning = False
         self._code = 0
         self._from_node = ""
         self._lost_at = 0.0
         self.ledger = Ledger()
+        self.cut_on_purpose = False
+        """Its socket has been chosen to be cut; what is lost next was no accident."""
         self.live = False
         self.dead = False
         """It has lost its place, and has complained."""
@@ -141,12 +142,12 @@ class Bot:
     @property
     def unacked(self) -> int:
         """How many inputs the room has not acknowledged."""
-        return len(self._unacked)
+        return len(self._inputs)
 
     @property
-    def port(self) -> int:
-        """The local port of its socket, 0 without one."""
-        return 0 if self._wire is None else self._wire.port
+    def ports(self) -> tuple[int, int] | None:
+        """The ports of its socket, the bot's and the node's; None without a socket."""
+        return None if self._wire is None else self._wire.ports
 
     # Speaking.
 
@@ -164,10 +165,9 @@ class Bot:
         self._post(msgspec.json.encode(TALLY))
 
     def _post(self, body: bytes) -> None:
-        self._n += 1
-        self._unacked.append((self._n, body))
+        frame = self._inputs.add(body)
         if self.live:
-            self._send(_say(self._n, body))
+            self._send(frame)
 
     def _send(self, data: bytes) -> None:
         assert self._wire is not None
@@ -184,6 +184,7 @@ class Bot:
 
     async def come_back(self) -> None:
         """From the loss of a socket to the place on another; a bot that is dead just returns."""
+        self._returning = True
         limit = LOSS_WAIT_SECONDS
         await trio.sleep(0.0 if self._moved else self._rng.uniform(0.0, limit))
         dials, dialled_at = 0, 0.0
@@ -198,17 +199,10 @@ class Bot:
                 self._drop()
                 await trio.sleep(self._rng.uniform(0.0, limit))
                 limit = min(2 * limit, RETRY_SECONDS_MAX)
+        self._returning = False
         if self.live:
-            self._crowd.returned(
-                Return(
-                    lost_at=self._lost_at,
-                    dialled_at=dialled_at,
-                    back_at=time.monotonic(),
-                    code=self._code,
-                    from_node=self._from_node,
-                    dials=dials,
-                )
-            )
+            now, why = time.monotonic(), (self._code, self._from_node, dials, self._purpose)
+            self._crowd.returned(Return(self._lost_at, dialled_at, now, *why))
 
     async def renew(self, missed: int) -> None:
         """Drops the socket without a word and takes the place again, on the same node, as one who
@@ -236,6 +230,10 @@ class Bot:
             self._wire.reset()
             self._gone(LOST)
 
+    def close(self) -> None:
+        """The end of the run."""
+        self._drop()
+
     def receive(self) -> None:
         """Takes what has come."""
         if self._wire is None:
@@ -248,11 +246,13 @@ class Bot:
     def _gone(self, code: int) -> None:
         """The socket is over; who had a place on it comes back, who was dialling goes on."""
         was_live = self.live
+        purpose, self.cut_on_purpose = self.cut_on_purpose, False
         self._drop()
         if code in FINAL:
             self._die(f"was closed with {code}")
-        elif was_live:
+        elif was_live and not self._returning:  # else it has come back and lost it in one breath
             self._code, self._lost_at, self._from_node = code, time.monotonic(), self.node
+            self._purpose = purpose
             self._crowd.lost(self)
         if self._answered is not None:
             self._answered.set()
@@ -263,11 +263,6 @@ class Bot:
             self._crowd.unwatch(self._wire.fileno())
             self._wire.close()
             self._wire = None
-
-    def close(self) -> None:
-        """The end of the run."""
-        self.dead = True
-        self._drop()
 
     def _die(self, how: str) -> None:
         if not self.dead:
@@ -295,7 +290,7 @@ class Bot:
             case frames.Message():
                 self._on_message(frame)
             case frames.Ack(n):
-                self._acked(n)
+                self._inputs.acked(n)
             case frames.Hello():
                 self.node = frame.node
             case frames.Joined() if not self.room:
@@ -341,12 +336,12 @@ class Bot:
     def _on_resumed(self, frame: frames.Resumed) -> None:
         if not frame.complete:
             self._die(f"has seen {self.seen}, and the room's history was too short")
-        if frame.n > self._n:
-            self._die(f"said {self._n} inputs, and the room has {frame.n}")
-        self._acked(frame.n)
+        if frame.n > self._inputs.n:
+            self._die(f"said {self._inputs.n} inputs, and the room has {frame.n}")
+        self._inputs.acked(frame.n)
         self._seated(frame.ticket)
-        if self._unacked:
-            self._send(b"".join(_say(n, body) for n, body in self._unacked))
+        if self._inputs:
+            self._send(self._inputs.again())
 
     def _seated(self, ticket: str) -> None:
         self._ticket, self.live, self._moved = ticket, True, False
@@ -356,12 +351,3 @@ class Bot:
 
     def _got(self) -> None:
         self._send(masked(TEXT, b'{"t":"got","seq":%d}' % self.seen))
-
-    def _acked(self, n: int) -> None:
-        unacked = self._unacked
-        while unacked and unacked[0][0] <= n:
-            unacked.popleft()
-
-
-def _say(n: int, body: bytes) -> bytes:
-    return masked(TEXT, b'{"t":"say","n":%d,"d":%b}' % (n, body))

@@ -152,7 +152,7 @@ class Crowd:
     def some_with_sockets(self, share: float) -> list[Bot]:
         """So many of all bots, drawn from those that have a socket, whatever its state."""
         bots = self.bots
-        there = [bot for bot in bots if bot.port]
+        there = [bot for bot in bots if bot.ports is not None]
         return self._rng.sample(there, min(len(there), round(share * len(bots))))
 
     async def all_back(self, limit_seconds: float) -> bool:

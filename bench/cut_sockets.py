@@ -96,6 +96,8 @@ class _Run:
         self._begin, begin = self._fleet.spent(), trio.current_time()
         for second in range(1, 1 + self._settings.seconds):
             chosen = self._crowd.some_with_sockets(self._settings.share_percent / 100)
+            for bot in chosen:
+                bot.cut_on_purpose = True
             await self._cutter.cut(chosen)
             self._cuts += len(chosen)
             await trio.sleep_until(begin + second)
@@ -105,6 +107,7 @@ class _Run:
     def _report(self, verdict: Verdict, dropped: tuple[int, int] | None) -> Report:
         settings, crowd = self._settings, self._crowd
         seconds = [one.back_at - one.lost_at for one in crowd.returns]
+        otherwise = sum(not one.on_purpose for one in crowd.returns)
         lossy = dropped is not None
         waits = [took for at, took in crowd.waits if at >= self._begin.at]
         codes = Counter(one.code for one in crowd.returns)
@@ -121,6 +124,7 @@ class _Run:
             figures=[
                 Figure("sockets cut", self._cuts, ""),
                 Figure("places that came back", len(crowd.returns), ""),
+                Figure("sockets lost otherwise", otherwise, "", limit=0),
                 *of_times("loss to resumed", seconds, None if lossy else BACK_LIMITS),
                 *of_dials(crowd.returns),
                 *wire,

@@ -37,9 +37,9 @@ class KernelCutter(Cutter):
 
     async def cut(self, bots: Sequence[Bot]) -> None:
         """Raises :class:`ClusterFailed` when ``ss`` does not do it any more."""
-        ports = [bot.port for bot in bots]
-        at_bots = [f"src 127.0.0.1:{port}" for port in ports[::2]]
-        at_nodes = [f"dst 127.0.0.1:{port}" for port in ports[1::2]]
+        ports = [bot.ports for bot in bots if bot.ports is not None]
+        at_bots = [_between(own, node) for own, node in ports[::2]]
+        at_nodes = [_between(node, own) for own, node in ports[1::2]]
         found = await _kill_sockets(at_bots + at_nodes)
         if found < len(ports) // 2:
             raise ClusterFailed(f"ss -K was to cut {len(ports)} sockets and cut {found}")
@@ -52,12 +52,17 @@ async def find_cutter() -> Cutter:
     return Cutter()
 
 
+def _between(own: int, other: int) -> str:
+    """Both ports: two connections to two nodes may share the one at the bot's end."""
+    return f"( src 127.0.0.1:{own} and dst 127.0.0.1:{other} )"
+
+
 async def _kills() -> bool:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
-        await _kill_sockets([f"src 127.0.0.1:{client.getsockname()[1]}"])
+        await _kill_sockets([_between(client.getsockname()[1], client.getpeername()[1])])
         return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 

@@ -28,9 +28,15 @@ class Wire:
         return self._socket.fileno()
 
     @property
-    def port(self) -> int:
-        """The local port."""
-        return int(self._socket.getsockname()[1])
+    def ports(self) -> tuple[int, int] | None:
+        """The local port and the other end's: only both together name the connection.
+
+        None when it is over.
+        """
+        try:
+            return self._socket.getsockname()[1], self._socket.getpeername()[1]
+        except OSError:
+            return None
 
     def send(self, data: bytes) -> bool:
         """Sends all of ``data``; False when the other end does not read.

@@ -49,6 +49,7 @@ class OpenDoor(Door):
 
     def __init__(self, *answers: frames.FromServer) -> None:
         self.answers = list(answers)
+        self.then = b""
         self.server = socket.socket()
         self.dials = 0
 
@@ -59,7 +60,8 @@ class OpenDoor(Door):
         ours, self.server = socket.socketpair()
         ours.setblocking(False)
         self.server.setblocking(False)
-        return ours, text_frame(frames.encode(self.answers.pop(0)))
+        then, self.then = self.then, b""
+        return ours, text_frame(frames.encode(self.answers.pop(0))) + then
 
     def said(self) -> list[frames.FromClient]:
         """What the bot has said since the last look; unmasked, since its masks are zero."""
@@ -147,6 +149,25 @@ async def test_an_unannounced_loss_is_waited_out_for_up_to_800_ms(
     await bot.come_back()
 
     assert 0 < trio.current_time() - begin <= 0.8
+
+
+async def test_a_place_that_is_lost_as_soon_as_it_is_back_is_sought_by_one_task_and_not_by_two(
+    seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
+) -> None:
+    bot, room, door = seated
+    bot.say()
+    door.answers.append(resumed(1))
+    door.then = close_frame(1012)  # it comes together with the first resumed
+    door.server.close()
+    bot.receive()
+    room.comers.clear()
+
+    await bot.come_back()
+
+    assert room.complaints == []
+    assert bot.live
+    assert room.comers == []
+    assert [one.dials for one in room.returns] == [2]
 
 
 async def test_after_a_move_there_is_no_wait(
