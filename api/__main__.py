@@ -33,9 +33,10 @@ from rooms.runtime.process import run_node
 def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
     """Runs an api node: clients' WebSockets in front of the game nodes.
 
-    SIGTERM or SIGINT drains it: no new clients, those without a room are moved, the others go as
-    their rooms end, and the process ends with the last one, or at the end of grace. A second
-    signal cuts. Exit code 0: nothing was cut; 3: something was.
+    SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
+    rooms end, or at once too (--clients move); the process ends with the last one, or at the end of
+    grace. Who is left at the cut, or at a second signal, is moved then. A moved client keeps its
+    place, and resumes on another api node. Exit code 0: nothing was cut; 3: something was.
     """
     return run_node(
         lambda life: ApiNode(

@@ -11,7 +11,7 @@ import trio
 from api.discovery import Discovery
 from api.joins import SWEEP_SECONDS, Joins
 from api.outlet import text_frame
-from api.relay import Relays
+from api.relay import AT_ONCE, Relays
 from api.renewals import Renewals
 from api.resumes import Resumes
 from api.session import Session
@@ -193,8 +193,9 @@ class Games:
         """Its players are told the seconds to the cut."""
         seconds = round(link.state.seconds_left or 0.0, 3)
         notice = text_frame(frames.encode(frames.Draining("game", seconds)))
-        for session in self._with_places(link):
-            session.send_built(notice)
+        sessions = self._with_places(link)
+        if self._nursery is not None and sessions:
+            self._nursery.start_soon(_tell, sessions, notice)
 
     def _with_places(self, link: ApiLink) -> list[Session]:
         return self._relays.sessions(link) + self._renewals.sessions(link)
@@ -244,3 +245,12 @@ class Games:
         self._renewals.link_down(link, loss)
         self._joins.link_down(link)
         self._resumes.link_down(link)
+
+
+async def _tell(sessions: Sequence[Session], notice: bytes) -> None:
+    """Sends a notice to all who are still in a room, a few in each turn."""
+    for index, session in enumerate(sessions, 1):
+        if session.seat is not None:
+            session.send_built(notice)
+        if index % AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()

@@ -203,6 +203,7 @@ class ApiNode:
             links=self._games.links,
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
+            resumes=self.gateway.counts.resumed,
         )
 
 

@@ -48,7 +48,8 @@ def api_options(command: Command) -> Command:
         "--clients": {
             "type": click.Choice(["finish", "move"]),
             "default": "finish",
-            "help": "At a drain, clients in rooms stay to their room's end, or are moved now.",
+            "help": "At a drain, clients in rooms stay to their room's end, or are moved at once, "
+            "as all others are; a moved client resumes on another api node.",
         },
     }
     return gathered("api", _checked_api_options, options)(command)

@@ -106,10 +106,12 @@ class Place:
         """The last of the room's numbers that was passed on to the client, or concerned others.
 
         What a place has missed comes before anything live of its room. So once the room has come
-        further on this link, the place has too; the fan-out need not write to each place.
+        further on this link, the place has too; the fan-out need not write to each place. But a
+        later resume, of another player who has seen less than was replayed here, brings the room
+        on as well.
         """
         caught_up = self.relay.seq > self._caught_up_at and self.standing is Standing.LIVE
-        return self.relay.seq if caught_up else self._seen
+        return max(self._seen, self.relay.seq) if caught_up else self._seen
 
     # From the session.
 
@@ -192,6 +194,13 @@ class Place:
         """A newer socket has the seat; nobody need be told but the older one."""
         self._out(Standing.OVER)
         self.session.taken_over()
+
+    def unknown(self) -> None:
+        """The room, or the player's seat in it, was over before the link was back (he was kicked,
+        say): he is told what he would be told if he resumed.
+        """
+        self._out(Standing.OVER)
+        self.session.no_such_place()
 
     def vacated(self) -> None:
         """The room was given up before it started: the client is to find another."""

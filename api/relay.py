@@ -7,7 +7,8 @@ is built once for each room message, and there is no task switch between the fee
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 import trio
@@ -21,7 +22,7 @@ from rooms.policy import SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.wire import frames, nodes
 
-__all__ = ["Relay", "Relays", "Start"]
+__all__ = ["AT_ONCE", "Relay", "Relays", "Start"]
 
 Start = Callable[[Callable[[], Awaitable[None]]], object]
 """``nursery.start_soon``, as far as relays need it."""
@@ -186,9 +187,23 @@ class Relays:
                 pass  # answers to calls, and the node's state, are the directory's
 
     def lost(self, link: Link, reason: EndReason) -> None:
-        """The link's rooms are no more, for ``reason``."""
-        for place in self._places(link):
+        """The link's rooms are no more, for ``reason``: all are told, a few in each turn.
+
+        A write to a socket takes 15 to 30 µs, and a game node may have 20 000 clients here.
+        """
+        places = self._places(link)
+        for place in places[:AT_ONCE]:
             place.over(reason)
+        if rest := places[AT_ONCE:]:
+            self.start(partial(self._lose, rest, reason))
+
+    @staticmethod
+    async def _lose(places: Sequence[Place], reason: EndReason) -> None:
+        for index, place in enumerate(places):
+            if index % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            if place.standing is Standing.LIVE:  # else it has left, or was taken over, since
+                place.over(reason)
 
     def suspend(self, link: Link) -> list[Place]:
         """The link was reset: its places, which wait to be renewed from now on."""

@@ -166,6 +166,8 @@ class Renewals:
         if place.standing is Standing.SUSPENDED:
             if item.code == nodes.TAKEN_OVER:
                 place.taken_over()
+            elif item.code == nodes.NO_SUCH_PLACE:
+                place.unknown()
             else:
                 place.over(EndReason.NODE_LOST)
         return True

@@ -93,6 +93,7 @@ class Counts(msgspec.Struct):
     frames_out: int = 0
     opened: int = 0
     refused: int = 0
+    resumed: int = 0
     closed: Counter[int] = msgspec.field(default_factory=Counter)
 
 
@@ -291,6 +292,7 @@ class Session:
 
     def resumed(self, seat: Seat, news: nodes.Resumed) -> None:
         """The place is found again; what the client has missed follows."""
+        self._counts.resumed += 1
         self._sit(seat, news.room, news.seq, again=False)
         self.send(
             frames.Resumed(
@@ -312,7 +314,9 @@ class Session:
 
     def no_such_place(self) -> None:
         """Each game node has said that it does not know the place: final."""
+        self.seat = None
         self._become(State.FREE)
+        self.freed()
         self.close(Close.NO_SUCH_PLACE, "no such place")
 
     def not_found(self) -> None:

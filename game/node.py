@@ -125,9 +125,15 @@ class GameNode:
         return self.host.rooms
 
     async def wait_empty(self) -> None:
-        """Until the last room has ended and every api node has confirmed that it did."""
+        """Until the last room has ended and every api node has confirmed that it did.
+
+        One that is dropped instead leaves players who may not have heard of it: they are waited
+        for, as all who were between two sockets.
+        """
         await self.host.wait_empty()
         if self._links is not None:
+            await self._links.wait_confirmed()
+            await self.host.wait_empty()
             await self._links.wait_confirmed()
 
     def cut(self) -> None:
@@ -168,5 +174,6 @@ class GameNode:
             links=0 if links is None else len(links),
             messages_in=0 if links is None else links.items_in,
             messages_out=0 if links is None else links.items_out,
+            resumes=self.host.resumes,
             rooms_ended={str(reason): count for reason, count in self.host.ends.items()},
         )

@@ -176,6 +176,11 @@ class Room:
         self._desk.kick(player)
 
 
+HISTORY_MESSAGES_MAX = 8_192
+HISTORY_BYTES_MAX = 512 * 1024
+"""Half of what may wait for a client (1 MiB), since a resume brings a history at once; and 32 of
+them, which a link may bring at once, are half of its ring."""
+
 RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
 
 
@@ -210,9 +215,9 @@ def room(
     ``options`` are types that msgspec can decode: what does not fit is refused before the room
     sees it. With ``inputs=None`` the players have nothing to say, and every input is refused: a
     room that reads no events must ask for that. The room remembers its last ``history_messages``
-    (at most ``history_bytes`` of them), and keeps the seat of a player whose socket is lost for
-    ``resume_seconds``; None means the node's policy (1 024, 256 KiB, 30 s). Raises
-    :class:`rooms.errors.BadRooms` for numbers that make no sense.
+    (at most ``history_bytes`` of them; 8 192 and 512 KiB are the most), and keeps the seat of a
+    player whose socket is lost for ``resume_seconds``; None means the node's policy (1 024,
+    256 KiB, 30 s). Raises :class:`rooms.errors.BadRooms` for numbers that make no sense.
     """
     if not name or len(name) > 128:
         raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
@@ -223,6 +228,11 @@ def room(
     for what in (history_messages, history_bytes, resume_seconds):
         if what is not None and not 0 <= what < inf:
             raise BadRooms(f"kind {name!r}: history and resume_seconds are 0 or more; got {what}")
+    if (history_messages or 0) > HISTORY_MESSAGES_MAX or (history_bytes or 0) > HISTORY_BYTES_MAX:
+        raise BadRooms(
+            f"kind {name!r}: a history holds {HISTORY_MESSAGES_MAX} messages and "
+            f"{HISTORY_BYTES_MAX // 1024} KiB at the most: it must fit through a client's socket"
+        )
 
     def kind(function: RoomFunction) -> Kind:
         if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):

@@ -62,8 +62,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--clients": {
             "type": click.Choice(["move", "finish"]),
             "default": "move",
-            "help": "What an api node that leaves does with clients in rooms: they resume on the "
-            "next one at once, or it waits until their rooms end.",
+            "help": "What an api node that leaves does with clients in rooms: moves them at once, "
+            "and they resume on the next one; or lets them finish in their rooms first.",
         },
         "--port": {
             "type": click.IntRange(0, 65_535),
@@ -105,7 +105,8 @@ def up(
 
     Ctrl-C, or SIGTERM, stops it: the bots finish their matches, all nodes drain, and a summary is
     printed. A second Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
-    node by a new one, and `lastcall status` tells how they are.
+    node by a new one, and `lastcall status` tells how they are, and their process ids: kill an api
+    node, and its players go on through the other.
 
     Exit code 0: everything ended in peace. 3: something was cut, or a player noticed the roll.
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
@@ -144,7 +145,7 @@ def admin_option(into: str, **settings: Any) -> Decorator:
     )
 
 
-@cli.command()
+@cli.command(epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"))
 @config_option
 @option(
     "--tier",
@@ -166,6 +167,9 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     told to drain; and so on, until no old one is left. If a new node is not ready within 20
     seconds, the roll stops and the old nodes go on. Ctrl-C only closes the view.
 
+    An old game node plays its rooms to their end, for as long as grace lasts. An old api node waits
+    for no room: its clients resume through a new one (unless it is `up --clients finish`).
+
     Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
     half-way, was refused, or there is no local cluster. 2: wrong usage.
     """
@@ -186,7 +190,9 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
 @option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
 @port_option
 def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
-    """Tells how a node is, or each node of the local cluster, and why it is still up.
+    """Tells how a node is, or each node of the local cluster, and why one that leaves is still up.
+
+    Of a local cluster's nodes it tells the process ids, too.
 
     Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
     """

@@ -1,4 +1,4 @@
-"""The README's code is run as it stands."""
+"""The README's code is run as it stands, and the frames that it shows are frames."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import sys
 from pathlib import Path
 
 import rooms
+from rooms.wire import frames
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def block(language: str, mark: str, page: str = README) -> str:
+    """The one block of code that has ``mark`` in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    [found] = [text for text in blocks if mark in text]
+    return str(found)
 
 
 def test_the_authors_room_and_its_test_run_as_they_stand(tmp_path: Path) -> None:
-    room, test = blocks("python")
-    (tmp_path / "dice.py").write_text(room, encoding="utf-8")
+    (tmp_path / "dice.py").write_text(block("python", "@room("), encoding="utf-8")
+    test = block("python", "from rooms.testing")
     (tmp_path / "test_dice.py").write_text(test, encoding="utf-8")
+    page = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
+    more = "import trio\nfrom rooms.testing import play\nfrom dice import dice\n"
+    (tmp_path / "test_more.py").write_text(more + block("python", "play(", page), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],
         cwd=tmp_path,
@@ -28,7 +36,20 @@ def test_the_authors_room_and_its_test_run_as_they_stand(tmp_path: Path) -> None
         timeout=50,
         check=False,
     )
-    assert "1 passed" in done.stdout, done.stdout
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_the_conversation_by_hand_is_of_real_frames() -> None:
+    said = re.findall(r"^> (.*)", README, re.MULTILINE)
+    heard = re.findall(r"^< (.*)", README, re.MULTILINE)
+    assert [type(frames.decode(line)) for line in said] == [
+        *(frames.Join, frames.Say),
+        *(frames.Resume, frames.Say),
+    ]
+    assert [type(frames.decode_server(line.replace("[…]", "[]"))) for line in heard] == [
+        *(frames.Hello, frames.Joined, frames.Message, frames.Ack),
+        *(frames.Hello, frames.Resumed, frames.Message),
+    ]
 
 
 def test_every_name_of_the_facade_is_there() -> None:

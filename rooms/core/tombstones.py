@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rooms.core.history import History
 from rooms.core.roster import Roster, Seat
-from rooms.ids import PlayerId, RoomId
+from rooms.ids import KindName, PlayerId, RoomId
 
 __all__ = ["Tombstone", "Tombstones"]
 
@@ -22,7 +22,17 @@ SEAT_BYTES = 500
 class Tombstone:
     """One room that has ended: its seats, its last messages, why, and with which result."""
 
-    __slots__ = ("ended_at", "history", "id", "memory", "reason", "result", "roster", "seq")
+    __slots__ = (
+        "ended_at",
+        "history",
+        "id",
+        "memory",
+        "reason",
+        "regroup",
+        "result",
+        "roster",
+        "seq",
+    )
 
     def __init__(
         self,
@@ -34,6 +44,7 @@ class Tombstone:
         reason: str,
         result: bytes,
         now: float,
+        regroup: tuple[KindName, bytes] | None = None,
     ) -> None:
         self.id = room
         self.roster = roster
@@ -42,6 +53,8 @@ class Tombstone:
         self.reason = reason
         self.result = result
         """JSON, or empty unless the room finished."""
+        self.regroup = regroup
+        """Kind and options of a room that had not started: its players are to be seated anew."""
         self.ended_at = now
         self.memory = STONE_BYTES + SEAT_BYTES * len(roster) + history.memory + len(result)
 
@@ -84,11 +97,30 @@ class Tombstones:
                 return stone if now < stone.ended_at + seconds else None
         return None
 
-    def expire(self, now: float) -> None:
-        """Removes those whose time is over; each costs one step."""
+    def since(self, when: float, room: RoomId | None = None) -> list[Tombstone]:
+        """Those of the rooms, or of ``room`` alone, that have ended at ``when`` or later."""
+        if room is not None:
+            stones = [queue[room] for queue in self._queues.values() if room in queue]
+            return [stone for stone in stones if stone.ended_at >= when]
+        found: list[Tombstone] = []
+        for queue in self._queues.values():
+            for stone in reversed(queue.values()):
+                if stone.ended_at < when:
+                    break
+                found.append(stone)
+        return found
+
+    def expire(self, now: float, at_most: int) -> int:
+        """Removes those whose time is over, ``at_most`` so many; returns how many."""
+        removed = 0
         for seconds, queue in self._queues.items():
-            while queue and (first := next(iter(queue.values()))).ended_at + seconds <= now:
+            while queue and removed < at_most:
+                first = next(iter(queue.values()))
+                if first.ended_at + seconds > now:
+                    break
                 self._remove(queue, first)
+                removed += 1
+        return removed
 
     def lost(self, stone: Tombstone, seat: Seat, now: float) -> None:
         """A player was lost before he could hear of the end: he is missing."""

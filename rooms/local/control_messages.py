@@ -113,8 +113,8 @@ class Players(msgspec.Struct, frozen=True):
     """What the bots saw from the roll's start to its end.
 
     ``refused``: joins refused, whether or not they may pass later, and sockets that would not open.
-    ``cut``: matches ended by a deadline, or whose socket was closed under them. ``lost``: messages
-    missing, sockets lost, rooms lost, results that differ. ``repeated``: messages that came twice.
+    ``cut``: matches ended by a deadline. ``lost``: messages missing, places and rooms lost, results
+    that differ. ``repeated``: messages that came twice. A place that was taken again is a hop.
     Waits are seconds from asking to join to ``joined``: a refusal to be tried again, and a move
     that answers instead, are in it; a reconnect before the asking is not.
     """

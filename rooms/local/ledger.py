@@ -77,7 +77,7 @@ class Ledger:
         self.turned_away = 0
         """Joins refused for good, and sockets that would not open; they are errors, too."""
         self.hops: Counter[str] = Counter()
-        """Reconnects after a ``move`` or a close with 1012, by bot."""
+        """Sockets after the first, by bot: a node has left, and its client went on elsewhere."""
         self.join_waits: Counter[int] = Counter()
         """Joins by their milliseconds from the first asking to ``joined``: second tries, and a move
         that answers instead, are in it."""

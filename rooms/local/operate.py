@@ -24,10 +24,11 @@ DONE = {"cordon": "is cordoned", "uncordon": "takes new work again", "drain": "d
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A node to be asked. ``name`` is its address when it was given by that."""
+    """A node to be asked. One given by its address is named by it, and nobody knows its ``pid``."""
 
     name: str
     admin: str
+    pid: int | None = None
 
 
 async def local_nodes(port: int | None) -> NodeList:
@@ -48,7 +49,8 @@ async def targets(
     found = [Target(str(admin), str(admin)) for admin in admins]
     if not (names or everybody):
         return found
-    local = {node.name: Target(node.name, node.admin) for node in (await local_nodes(port)).nodes}
+    nodes = (await local_nodes(port)).nodes
+    local = {node.name: Target(node.name, node.admin, node.pid) for node in nodes}
     unknown = [name for name in names if name not in local]
     if unknown:
         raise UsageError(
@@ -69,7 +71,7 @@ async def statuses(asked: Sequence[Target]) -> list[Status | None]:
 
 def status_text(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:
     """A line for each node, and below one that does not serve, why it is still up."""
-    head = ("node", "version", "phase", "rooms", "clients", "seconds to the cut")
+    head = ("node", "version", "phase", "rooms", "clients", "seconds to the cut", "admin", "pid")
     rows = [_row(target, now) for target, now in zip(asked, answers, strict=True)]
     first, *rest = columns([head, *rows])
     lines = [first]
@@ -85,12 +87,13 @@ def _why(now: Status | None) -> list[str]:
     return [*now.why[:WHY_SHOWN], *([f"and {more} more; --json tells all"] if more > 0 else [])]
 
 
-def _row(target: Target, now: Status | None) -> tuple[str, str, str, str, str, str]:
+def _row(target: Target, now: Status | None) -> tuple[str, ...]:
+    where = (target.admin or "-", "-" if target.pid is None else str(target.pid))
     if now is None:
         phase = "no answer" if target.admin else "starting"
-        return (target.name, "-", phase, "-", "-", "-")
+        return (target.name, "-", phase, "-", "-", "-", *where)
     left = "-" if now.seconds_left is None else f"{now.seconds_left:.1f}"
-    return (now.name, now.version, now.phase, str(now.rooms), str(now.clients), left)
+    return (now.name, now.version, now.phase, str(now.rooms), str(now.clients), left, *where)
 
 
 async def tell(verb: str, asked: Sequence[Target]) -> list[Status | ClusterFailed]:
@@ -119,9 +122,12 @@ def result_text(verb: str, result: Status | ClusterFailed) -> str:
 
 
 def status_json(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:
-    """A JSON array with each node's ``/status`` and its admin port; an absent node has no phase."""
+    """A JSON array with each node's ``/status``, admin port, and process (null if it is not known);
+    an absent node has no phase.
+    """
     nodes = [
-        {"admin": target.admin, **(msgspec.to_builtins(now) if now else {"name": target.name})}
+        {"admin": target.admin, "pid": target.pid}
+        | (msgspec.to_builtins(now) if now else {"name": target.name})
         for target, now in zip(asked, answers, strict=True)
     ]
     return msgspec.json.encode(nodes).decode()

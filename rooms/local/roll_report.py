@@ -68,6 +68,18 @@ def _of_players(players: Players) -> list[str]:
     ]
 
 
+def _trouble(node: NodeReport) -> str:
+    """What was not in peace about it."""
+    done = node.finished
+    counts = ((done.rooms_cut, "room"), (done.clients_cut, "client")) if done else ()
+    cut = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
+    if cut:
+        return f"{node.name} cut {' and '.join(cut)}"
+    if node.exit_code is None:
+        return f"{node.name} still drains"
+    return f"{node.name} ended with exit code {node.exit_code}"
+
+
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
@@ -75,7 +87,8 @@ def _ms(seconds: float) -> str:
 def _verdict(report: RollReport) -> str:
     if report.failure is not None:
         return f"The roll has stopped: {report.failure}"
-    peace = "nothing was cut" if report.exit_code == 0 else "NOT ALL ENDED IN PEACE"
+    troubles = "; ".join(_trouble(node) for node in report.nodes if not node.in_peace)
+    peace = f"NOT ALL ENDED IN PEACE: {troubles}" if troubles else "nothing was cut"
     if report.players is None:
         return f"By the nodes' own reports, {peace}. Nobody was watching: there are no bots."
     if report.players.noticed:

@@ -125,6 +125,8 @@ class Up:
         names = ", ".join(child.name for child in cluster.children)
         self._screen.say(f"{names} are ready after {seconds:.1f} s.")
         self._screen.say(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        for page in _demos(cluster)[:1]:
+            self._screen.say(f"To talk, open this page twice: {page}")
         await self._serve(cluster, rolls)
 
     def _on_death(self, child: Child) -> None:
@@ -189,6 +191,12 @@ class Up:
             self._screen.say("Once more: what still runs is cut.")
             cluster.hurry()
             await cluster.wait_ended()
+
+
+def _demos(cluster: LocalCluster) -> list[str]:
+    """The page on each api node's admin port; it asks for the clients' port."""
+    admins = [api.ready.admin for api in cluster.living("api") if api.ready is not None]
+    return [f"http://{admin}/demo?ws={cluster.url}" for admin in admins]
 
 
 async def _unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:

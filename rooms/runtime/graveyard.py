@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
 from rooms.core.replay import missed
+from rooms.core.roster import Seat
 from rooms.core.tombstones import Tombstone, Tombstones
-from rooms.ids import LinkId
+from rooms.ids import LinkId, RoomId
 from rooms.policy import RoomPolicy
-from rooms.runtime.claims import claim, no_such_place, resumed, retake
+from rooms.runtime.claims import EPOCH, claim, no_such_place, resumed, retake
 from rooms.wire import nodes
 
 __all__ = ["Graveyard"]
+
+AT_ONCE = 64
+"""How many tombstones one step removes: each may hold a whole history."""
 
 
 class Graveyard:
@@ -34,17 +38,21 @@ class Graveyard:
 
     def bury(self, stone: Tombstone, seconds: float) -> None:
         """A room has ended; its tombstone stands for ``seconds``."""
-        self._stones.expire(trio.current_time())
+        self._stones.expire(trio.current_time(), AT_ONCE)
         self._stones.add(stone, seconds)
 
-    def expire(self) -> None:
-        """Removes the tombstones whose time is over."""
-        self._stones.expire(trio.current_time())
+    def expire(self) -> bool:
+        """Removes tombstones whose time is over; True if there may be more of them."""
+        return self._stones.expire(trio.current_time(), AT_ONCE) == AT_ONCE
 
     def resume(
         self, link: LinkId, resume: nodes.Resume, rng: random.Random
     ) -> nodes.Refused | None:
-        """Tells a player what he has missed and how the room ended; or why not."""
+        """Tells a player what he has missed and how the room ended; or why not.
+
+        Was it regrouped, he is to be seated elsewhere as those who were there: he was away then,
+        or the answer was lost with his socket. His key finds the seat that he may have already.
+        """
         stone = self._stones.find(resume.room, trio.current_time())
         if stone is None:
             return no_such_place(resume.call)
@@ -57,8 +65,7 @@ class Graveyard:
         )
         for item in resumed(stone, seat, resume.call, owed):
             self._outbox(link, item)
-        out = nodes.Out(stone.id, seat.player, stone.reason, seat.session, stone.result)
-        self._outbox(link, out)
+        self._outbox(link, _last_word(stone, seat))
         self._stones.returned(stone, seat)
         self._returned.set()
         self._returned = trio.Event()
@@ -71,6 +78,15 @@ class Graveyard:
         seat = None if stone is None else stone.roster.find(absent.player)
         if stone is not None and seat is not None and seat.session == absent.session:
             self._stones.lost(stone, seat, now)
+
+    def drop_link(self, link: LinkId, since: float, room: RoomId | None = None) -> Iterator[None]:
+        """A link is gone whose players may not have heard how rooms (or ``room``) have ended at
+        ``since`` or later; one step each.
+        """
+        for stone in self._stones.since(since, room):
+            for seat in stone.roster.of_link(link):
+                self._stones.lost(stone, seat, trio.current_time())
+                yield
 
     def confirm(self, confirm: nodes.Confirm) -> None:
         """The client has the answer to his resume."""
@@ -89,3 +105,10 @@ class Graveyard:
         while (until := self._stones.missing_until(trio.current_time())) is not None:
             with trio.move_on_at(until):
                 await self._returned.wait()
+
+
+def _last_word(stone: Tombstone, seat: Seat) -> nodes.Out | nodes.Regroup:
+    if stone.regroup is None:
+        return nodes.Out(stone.id, seat.player, stone.reason, seat.session, stone.result)
+    kind, options = stone.regroup
+    return nodes.Regroup(stone.id, EPOCH, kind, [(seat.player, seat.name, seat.key)], options)

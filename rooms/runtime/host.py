@@ -8,8 +8,9 @@ makes one raise.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, takewhile
+from math import inf
 
 import structlog
 import trio
@@ -25,6 +26,7 @@ from rooms.runtime.graveyard import Graveyard
 from rooms.runtime.live_room import LiveRoom
 from rooms.runtime.reception import Reception
 from rooms.runtime.seating import Seating
+from rooms.runtime.steps import Steps
 from rooms.wire import nodes
 
 __all__ = ["Host"]
@@ -66,6 +68,7 @@ class Host:
         self.outbox = outbox
         self.policy = policy or RoomPolicy()
         self.absentees = Absentees(self.policy)
+        self._losses = Steps()
         self._graves = Graveyard(self.policy, outbox)
         self._on_change = on_change
         self._on_end = on_end
@@ -136,12 +139,24 @@ class Host:
         for link, of_link in acks.items():
             self.outbox(link, nodes.Acks([(room, who, n) for (room, who), n in of_link.items()]))
 
-    def drop_link(self, link: LinkId) -> None:
-        """The link is gone: all players that sat here by way of it are away."""
+    def drop_link(self, link: LinkId, heard_until: float = inf) -> None:
+        """The link is gone: all players that sat here by way of it are away.
+
+        The first few at once, the others by :meth:`watch` (20 000 at once would hold the loop for
+        200 ms); whoever takes his place again before that was never away. How rooms have ended at
+        ``heard_until`` (trio time) or later, their players by this link may not have heard.
+        """
         self._acks.pop(link, None)
-        for room in list(self._rooms.values()):
-            if link in room.roster.links:
-                room.drop_link(link)
+        rooms = [room for room in self._rooms.values() if link in room.roster.links]
+        self._losses.begin(self._lose_all(link, rooms, heard_until))
+
+    def _lose_all(self, link: LinkId, rooms: list[LiveRoom], heard_until: float) -> Iterator[None]:
+        yield from self._graves.drop_link(link, heard_until)
+        while rooms:
+            room = rooms.pop()
+            yield from room.drop_link(link)
+            if room.regrouped or room.id not in self._rooms:  # over since: they were not told
+                yield from self._graves.drop_link(link, -inf, room.id)
 
     # What the node asks
 
@@ -241,13 +256,15 @@ class Host:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.absentees.watch)
+            nursery.start_soon(self._losses.run)
             nursery.start_soon(self._sweep)
 
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             self._give_up_empty(trio.current_time() - self.policy.empty_seconds)
-            self._graves.expire()
+            while self._graves.expire():
+                await trio.lowlevel.checkpoint()
 
     def _give_up_empty(self, since: float) -> None:
         for room, _ in list(takewhile(lambda item: item[1] <= since, self._empty.items())):
@@ -297,6 +314,7 @@ class Host:
             reason=reason,
             result=result,
             now=trio.current_time(),
+            regroup=(room.served.kind.name, room.raw_options) if room.regrouped else None,
         )
         self._graves.bury(stone, self.policy.resume_seconds if kept is None else kept)
 

@@ -8,8 +8,9 @@ leaves no trace in it, nor does one who was away and is back, or was away before
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import count
 
 import trio
 
@@ -32,6 +33,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_late",
         "_limit",
         "_of_player",
         "_on_room",
@@ -49,12 +51,14 @@ class Inbox:
         self._of_player: dict[PlayerId, int] = {}
         """How many inputs of each player wait; no zeros."""
         self._queue: deque[Event] = deque()
+        """At most ``limit`` events; the coming and going after those is late."""
+        self._late: _Late | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._refused = False
         self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + (0 if self._late is None else len(self._late))
 
     def has_room(self, player: PlayerId) -> bool:
         """Whether an input of ``player`` fits. If not, ``on_room`` is owed to him."""
@@ -81,7 +85,7 @@ class Inbox:
         elif isinstance(event, Back | Left):
             self._put_shortened(event)
         else:
-            self._append(event)
+            self._put_late(event)
 
     async def next(self) -> Event:
         """The next event. Checkpoints when it waits, and before every 64th without waiting.
@@ -95,6 +99,8 @@ class Inbox:
         else:
             await self._wait()
         event = queue.popleft()
+        if self._late is not None:
+            self._catch_up(self._late)
         if type(event) is Said:
             self._read(event.player)
         if self._refused and len(queue) <= self._limit // 2:
@@ -131,14 +137,94 @@ class Inbox:
             trio.lowlevel.reschedule(self._reader)
             self._reader = None
 
+    def _put_at_the_end(self, event: Event) -> None:
+        if len(self._queue) < self._limit:
+            self._append(event)
+        else:
+            self._put_late(event)
+
+    def _put_late(self, event: Event) -> None:
+        if self._late is None:
+            self._late = _Late()
+        self._late.add(event)
+
+    def _catch_up(self, late: _Late) -> None:
+        """There is room in the queue: the first of the late ones is late no more."""
+        if late:
+            self._append(late.pop())
+        if not late:
+            self._late = None
+
     def _put_shortened(self, event: Back | Left) -> None:
         """``event`` and what of its player it makes void: the room has not read that yet."""
+        late = self._late or _Late()
         mine = [n for n, e in enumerate(self._queue) if getattr(e, "player", None) == event.player]
-        if mine and self._queue[mine[-1]] == Away(event.player):
-            del self._queue[mine.pop()]
+        if self._last(late, mine, event.player) == Away(event.player):
+            self._void(late, mine, event.player)
             if isinstance(event, Back):
                 return
-        if isinstance(event, Left) and [self._queue[n] for n in mine] == [Joined(event.player)]:
-            del self._queue[mine[0]]
+        joined_alone = len(mine) + late.count(event.player) == 1 and (
+            self._last(late, mine, event.player) == Joined(event.player)
+        )
+        if isinstance(event, Left) and joined_alone:
+            self._void(late, mine, event.player)
         else:
-            self._append(event)
+            self._put_at_the_end(event)
+
+    def _last(self, late: _Late, mine: list[int], player: PlayerId) -> Event | None:
+        """The last that waits of the player; ``mine`` are the places of his in the queue."""
+        if late.count(player):
+            return late.last(player)
+        return self._queue[mine[-1]] if mine else None
+
+    def _void(self, late: _Late, mine: list[int], player: PlayerId) -> None:
+        if late.count(player):
+            late.remove_last(player)
+        else:
+            del self._queue[mine.pop()]
+            self._catch_up(late)
+
+
+class _Late:
+    """Coming and going beyond a full queue, in order. Whoever goes is found at once: in a room of
+    10 000 that reads nothing, to look through all for each would hold the loop for minutes.
+    """
+
+    __slots__ = ("_events", "_numbers", "_of")
+
+    def __init__(self) -> None:
+        self._events: OrderedDict[int, Event] = OrderedDict()
+        self._numbers = count()
+        self._of: dict[PlayerId | None, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, event: Event) -> None:
+        number = next(self._numbers)
+        self._events[number] = event
+        self._of.setdefault(getattr(event, "player", None), []).append(number)
+
+    def pop(self) -> Event:
+        """The first; there is one."""
+        _, event = self._events.popitem(last=False)
+        player = getattr(event, "player", None)
+        numbers = self._of[player]
+        del numbers[0]
+        if not numbers:
+            del self._of[player]
+        return event
+
+    def count(self, player: PlayerId) -> int:
+        """How many are of ``player``."""
+        return len(self._of.get(player, ()))
+
+    def last(self, player: PlayerId) -> Event:
+        """The last of ``player``; there is one."""
+        return self._events[self._of[player][-1]]
+
+    def remove_last(self, player: PlayerId) -> None:
+        """Takes :meth:`last` out."""
+        del self._events[self._of[player].pop()]
+        if not self._of[player]:
+            del self._of[player]

@@ -100,6 +100,7 @@ class ApiLink:
         self._loss: Loss | None = None
         self._welcome: nodes.Welcome | None = None
         self._up = False
+        self._down = False
         self.silent = False
         self._standstill = Standstill()
         self._state: nodes.NodeState | None = None
@@ -130,8 +131,11 @@ class ApiLink:
         return nodes.decode_up([msgspec.Raw(item) for item in [*self._saying, *waiting]])
 
     def send(self, item: nodes.Up) -> None:
-        """Queues an item for the next request; after the loss, nothing."""
-        if self._loss is None:
+        """Queues an item for the next request; once the sink knows of the loss, nothing.
+
+        Before that the sender could not know: what he says is among :attr:`unsaid`.
+        """
+        if not self._down:
             self._waiting.push(nodes.encode(item))
             self._wake.set()
 
@@ -153,6 +157,7 @@ class ApiLink:
             loss = self._loss = self._loss or Loss.LEFT
             if loss is Loss.LEFT:
                 await self._detach()
+            self._down = True
             if self._up:
                 log.info("link.down", node=welcome.name, address=self.address, loss=loss)
                 self._sink.link_down(self, loss)

@@ -6,6 +6,7 @@ the link's ring and published once per turn of the loop.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 import msgspec
@@ -49,8 +50,11 @@ class Verbs(Protocol):
     def flush_acks(self) -> None:
         """All items of a request are applied: say which inputs the rooms have."""
 
-    def drop_link(self, link: LinkId) -> None:
-        """The link is gone, and so are its players."""
+    def drop_link(self, link: LinkId, heard_until: float) -> None:
+        """The link is gone, and so are its players.
+
+        What was said to it at ``heard_until`` (trio time) or later they may not have heard.
+        """
 
     def state(self) -> nodes.NodeState:
         """The node as placement should see it now; a new revision whenever it differs."""
@@ -62,6 +66,7 @@ class _Link:
     __slots__ = (
         "api",
         "attempt",
+        "heard_until",
         "id",
         "incarnation",
         "liveness",
@@ -82,6 +87,8 @@ class _Link:
         self.publisher = publisher
         self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
         self.requests = Requests()
+        self.heard_until = now
+        """When it had last confirmed everything that was said to it."""
         self.liveness = Liveness(policy, now)
         self.revision = -1
         """Of the state that was said last on this feed."""
@@ -168,7 +175,7 @@ class GameLinks:
             case nodes.Attach():
                 return self._attach(request)
             case nodes.Detach():
-                self._drop(request.link, "detached")
+                self._detach(request.link)
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
 
     def _batch(self, batch: nodes.Batch) -> bytes | nodes.UnknownLink:
@@ -203,6 +210,8 @@ class GameLinks:
 
     def _confirm(self, link: _Link, number: int) -> None:
         link.ring.confirm(number)
+        if link.ring.confirmed == link.ring.head:
+            link.heard_until = trio.current_time()
         self._say_confirmed()
 
     def _say_confirmed(self) -> None:
@@ -239,13 +248,19 @@ class GameLinks:
             state=state,
         )
 
+    def _detach(self, link_id: LinkId) -> None:
+        """An api node that goes has told us before of each client who may not have heard all."""
+        if (link := self._links.get(link_id)) is not None:
+            link.heard_until = inf
+            self._drop(link_id, "detached")
+
     def _drop(self, link_id: LinkId, why: str) -> None:
         if (link := self._links.pop(link_id, None)) is None:
             return
         log.info("link.dropped", api=link.api, why=why)
         self._dirty.discard(link_id)
         link.publisher.close()
-        self._verbs.drop_link(link_id)
+        self._verbs.drop_link(link_id, link.heard_until)
         self._say_confirmed()
 
     # feeds

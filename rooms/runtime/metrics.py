@@ -18,7 +18,7 @@ ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABA
 
 
 class Figures(msgspec.Struct):
-    """A node's figures at one moment. The counts of messages and ended rooms only ever rise."""
+    """A node's figures at one moment. Messages, resumes and ended rooms only ever rise."""
 
     phase: str
     rooms: int = 0
@@ -26,6 +26,7 @@ class Figures(msgspec.Struct):
     links: int = 0
     messages_in: int = 0
     messages_out: int = 0
+    resumes: int = 0
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -69,6 +70,9 @@ class _NodeCollector(Collector):
             phase.add_metric([one], float(one == now.phase))
         yield phase
         yield _messages(now)
+        yield CounterMetricFamily(
+            "lastcall_resumes", "Places that were taken again.", value=now.resumes
+        )
         yield _rooms_ended(now)
         build = GaugeMetricFamily(
             "lastcall_build_info", "What runs here.", labels=list(self._build)

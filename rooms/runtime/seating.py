@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import trio
@@ -207,10 +207,12 @@ class Seating(ABC):
         if seat is not None and seat.session == absent.session and not seat.away:
             self._lose(seat)
 
-    def drop_link(self, link: LinkId) -> None:
-        """Those who sit here by way of ``link`` are away."""
+    def drop_link(self, link: LinkId) -> Iterator[None]:
+        """Those who sit here by way of ``link`` are away; one with each step."""
         for seat in self.roster.of_link(link):
-            self._lose(seat)
+            if seat.link == link and self.roster.find(seat.player) is seat:
+                self._lose(seat)
+            yield
 
     def step_of(self, seat: Seat, step: Step) -> None:
         """Something has come of an absence."""

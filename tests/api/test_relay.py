@@ -116,6 +116,23 @@ async def test_a_lost_link_ends_its_places_and_no_others(autojump_clock, house, 
     assert (await inside[0].join("bar"))["t"] == "joined"
 
 
+async def test_a_lost_link_with_many_places_tells_a_few_in_each_turn_and_none_who_has_left(
+    autojump_clock, house
+) -> None:
+    clients = [await house.client("den") for _ in range(100)]
+    house.relays.lost(house.link, EndReason.NODE_LOST)
+    seated = [session for session in house.sessions if session.seat is not None]
+    assert len(seated) == 100 - 32
+    seated[-1].seat.leave()
+    reasons = [(await client.until("ended"))["reason"] for client in clients]
+    assert sorted(reasons) == ["left"] + ["node_lost"] * 99
+    await settle()
+    assert house.relays.rooms == 0
+    for client in clients:
+        await client.say({"t": "join", "kind": "bar"})
+        assert (await client.next())["t"] == "joined"  # and not another end
+
+
 async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
     running = []
 

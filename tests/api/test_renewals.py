@@ -222,6 +222,21 @@ async def test_a_reset_in_the_middle_of_a_replay_asks_for_the_rest_of_it(
     assert [(resume.player, resume.seen) for resume in desk.asked] == [("p1", 30), ("p2", 7)]
 
 
+async def test_what_was_replayed_to_one_is_not_asked_for_again_since_another_came_with_less(
+    autojump_clock, house, desk
+) -> None:
+    """The second resume brings the room to 15 on this link: the first has come to 20 already."""
+    for player, seq in (("p1", 10), ("p2", 15)):
+        await house.client()
+        resumed = nodes.Resumed(1, DEN, player, 2, 1, seq, 0, "5ec7e7", complete=True)
+        house.relays.resume(desk.link, resumed, house.sessions[-1])
+        missed = [(number, b"1") for number in range(seq + 1, 21)]
+        desk.take(nodes.Replay(DEN, player, 2, missed))
+    desk.down()
+    desk.up()
+    assert [(resume.player, resume.seen) for resume in desk.asked] == [("p1", 20), ("p2", 20)]
+
+
 async def test_a_confirmed_ticket_is_confirmed_again_and_an_unconfirmed_one_is_not(
     autojump_clock, house, desk
 ) -> None:
@@ -308,14 +323,18 @@ async def test_a_renewal_of_a_place_that_a_newer_socket_has_elsewhere_closes_400
     assert house.relays.rooms == 0
 
 
-async def test_a_renewal_of_a_place_that_is_no_more_ends_it(autojump_clock, house, desk) -> None:
+async def test_a_renewal_of_a_place_that_is_no_more_closes_4004_as_a_resume_would(
+    autojump_clock, house, desk
+) -> None:
+    """He was kicked, say, while the link was down: the node lives, and must not be called lost."""
     client = await house.client("den")
     desk.down()
     desk.up()
     desk.refuse(desk.asked[0], nodes.NO_SUCH_PLACE)
-    assert (await client.next())["reason"] == "node_lost"
-    assert (await client.join("bar"))["t"] == "joined"
+    assert await client.end() == ([], 4004)
+    await settle()
     assert desk.link.of(nodes.Absent) == []
+    assert house.relays.rooms == 0
 
 
 @in_any_order

@@ -44,9 +44,9 @@ def test_a_tombstone_stands_for_its_seconds_and_no_longer() -> None:
     stones.add(stone("a", ended_at=100), 30)
     assert standing(stones, "ab", 129.9) == "a"
     assert standing(stones, "a", 130) == ""
-    stones.expire(129.9)
+    stones.expire(129.9, 9)
     assert len(stones) == 1
-    stones.expire(130)
+    stones.expire(130, 9)
     assert (len(stones), stones.memory) == (0, 0)
 
 
@@ -60,7 +60,7 @@ def test_one_that_stands_briefly_goes_first_though_it_came_later() -> None:
     stones = yard()
     stones.add(stone("a", ended_at=0), 100)
     stones.add(stone("b", ended_at=1), 10)
-    stones.expire(11)
+    stones.expire(11, 9)
     assert standing(stones, "ab", 11) == "a"
     assert len(stones) == 1
 

@@ -117,6 +117,19 @@ def test_the_base_names_no_namespace(manifests: list[Manifest], kustomization: M
     assert not [m for m in manifests if "namespace" in m["metadata"]]
 
 
+def test_an_api_pod_moves_its_clients_and_waits_for_no_match(
+    deploy: Path, find: Find, read: Callable[[str], Any]
+) -> None:
+    told = read("api")
+    drain = told.drain
+    assert told.api.clients == "move"
+    assert drain.spread_seconds < drain.cut_seconds - drain.lame_duck_seconds
+    page = (deploy.parent / "docs" / "rolling-updates.md").read_text()
+    api, game = (find("Deployment", tier)["spec"]["template"]["spec"] for tier in ("api", "game"))
+    kills = [spec["terminationGracePeriodSeconds"] for spec in (game, api)]
+    assert "| {} | SIGKILL would come here (for an api pod, at {}) |".format(*kills) in page
+
+
 @both_tiers
 def test_the_grace_period_covers_pre_stop_and_grace_and_a_margin(
     tier: str, find: Find, read: Callable[[str], Any]

@@ -82,6 +82,10 @@ def test_the_client_port_is_systemds_and_outlives_the_node(
     assert len(unit(deploy / "systemd" / "lastcall-api.socket")["ListenStream"]) == 1
 
 
+def test_an_api_node_moves_its_clients_and_waits_for_no_match(read: Callable[[str], Any]) -> None:
+    assert read("api").api.clients == "move"
+
+
 def test_the_api_node_of_a_machine_finds_its_game_nodes(read: Callable[[str], Any]) -> None:
     found = [source.address for source in read("api").api.games]
     assert read("game").game.listen in found

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from game.loader import load
+from rooms import room
 from rooms.errors import BadRooms
 
 KIND = """
@@ -140,3 +141,9 @@ def test_a_file_where_a_module_is_wanted_is_told_so(write: Write) -> None:
     write("dice.py", kind("dice"))
     with pytest.raises(BadRooms, match=r"a module is named without \.py: dice$"):
         load(["dice.py"])
+
+
+@pytest.mark.parametrize("more", [{"history_messages": 8_193}, {"history_bytes": 512 * 1024 + 1}])
+def test_a_history_that_no_client_could_be_sent_at_once_is_refused(more: dict[str, int]) -> None:
+    with pytest.raises(BadRooms, match=r"'deep': .* 8192 messages and 512 KiB"):
+        room("deep", seats=1, **more)

@@ -63,8 +63,24 @@ async def test_status_tells_every_node_and_why_one_that_leaves_is_still_up(fake_
         assert capsys.readouterr().out == "game-1 is cordoned\n"
         assert await lastcall("status") == 0
         rows = capsys.readouterr().out.splitlines()
-        assert rows[2].split() == ["game-1", "1.0", "cordoned", "1", "0", "-"]
+        assert rows[2].split()[:6] == ["game-1", "1.0", "cordoned", "1", "0", "-"]
         assert rows[3] == "    a lounge, 3 s old"
+
+
+async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_it(
+    fake_nodes, capsys
+):
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0]
+        assert await lastcall("status") == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-2:] == [
+            api.ready.admin,
+            str(api.pid),
+        ]
+        assert await lastcall("status", "--json") == 0
+        assert json.loads(capsys.readouterr().out)[0]["pid"] == api.pid
+        assert await lastcall("status", "--admin", api.ready.admin) == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
 
 async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):

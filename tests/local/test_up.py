@@ -40,6 +40,8 @@ async def test_after_its_seconds_all_nodes_drain_and_the_summary_is_shown(fake_n
     assert await run.to_its_end() == ExitCode.DRAINED
     lines = run.shown.getvalue().splitlines()
     assert "are ready after" in lines[0]
+    url = lines[1].removeprefix("Clients connect to ").partition(";")[0]
+    assert lines[2].endswith(f"/demo?ws={url}")
     assert lines[-1].split() == ["game-2", "0", "0.5", "2/0", "4/0/0"]
 
 

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from rooms.policy import LinkPolicy
-from tests.harness.cluster import cluster
+from tests.harness.cluster import CLEAN, cluster
 from tests.harness.player import Player
 from tests.resume.test_place import house
 
@@ -92,6 +92,26 @@ async def test_a_silent_game_node_costs_a_hop_and_no_place(autojump_clock: MockC
         await ann.say("back")
         await bob.hears({"from": ann.you, "said": "back"})
         await ann.hears({"from": ann.you, "said": "back"})
+
+
+async def test_a_drain_waits_for_the_players_of_an_api_node_that_never_heard_of_the_end(
+    autojump_clock: MockClock,
+) -> None:
+    """It is cut off 0.5 s before the room ends, and dropped 3 s later with that unconfirmed."""
+    async with house() as (c, game, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="countdown", options={"seconds": 2})
+        start = trio.current_time()
+        game.signal()
+        await trio.sleep(1.5)
+        c.bus.break_link("api-1", "game-1")
+        assert await ann.socket.close_code() == 1012
+        await ann.resume(two)
+        ended = await ann.socket.hear("ended")
+        assert (ended["reason"], ann.messages[-1][1]) == ("finished", {"left": 0})
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
+        assert trio.current_time() - start < 7
 
 
 async def test_a_place_that_nobody_can_reach_is_not_declared_dead(

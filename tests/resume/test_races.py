@@ -175,7 +175,7 @@ async def test_a_resume_in_the_instant_in_which_the_api_node_is_told_to_stop(
         assert one.exit_code == CLEAN
 
 
-async def test_a_match_that_is_regrouped_while_a_player_is_away_tells_him_so(
+async def test_a_match_that_is_regrouped_while_a_player_is_away_is_found_for_him_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -196,6 +196,34 @@ async def test_a_match_that_is_regrouped_while_a_player_is_away_tells_him_so(
         game.signal()
         await trio.sleep(1)
         await ann.resume(api)
-        assert (await ann.socket.hear("ended"))["reason"] == "abandoned"
+        joined = await ann.socket.hear("joined", "ended")
+        assert joined["room"].startswith("game-2.")
+        await game.gone.wait()
+        assert game.exit_code == CLEAN
+
+
+async def test_a_second_joined_that_is_lost_with_its_socket_is_had_again_with_the_ticket_before(
+    autojump_clock: MockClock,
+) -> None:
+    """As long as the old node is there; the key finds the seat that was taken for him."""
+    async with cluster() as c:
+        game = c.game("game-1", drain=DrainPolicy(grace_seconds=20))
+        c.address("game-2")
+        api = c.api()
+        await c.ready(game, api)
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await bob.join(api, kind="countdown", options={"seconds": 8})
+        await ann.join(api, kind="tictactoe", key="k")
+        await c.ready(c.game("game-2"))
+        await trio.sleep(3)
+        game.signal()
+        lost = await ann.socket.hear("joined")
+        ann.socket.vanish()
+        await trio.sleep(0.5)
+        await ann.resume(api)
+        again = await ann.socket.hear("joined", "ended")
+        assert (again["room"], again["you"]) == (lost["room"], lost["you"])
+        await ann.socket.send(t="got", seq=again["seq"], room=again["room"])
+        await bob.socket.hear("ended")
         await game.gone.wait()
         assert game.exit_code == CLEAN

@@ -14,7 +14,7 @@ from rooms.author import Event
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.wire import nodes
-from tests.runtime.house import NORTH, SOUTH, House, opened, watched
+from tests.runtime.house import NORTH, SOUTH, House, hall, opened, watched
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
@@ -168,6 +168,46 @@ async def test_a_lost_link_is_an_absence_of_all_its_players(autojump_clock: Mock
         await trio.sleep(28)
         assert without_joins(seen)[2:] == [Left(ann.player), Left(bob.player)]
         assert house.host.players == 1
+
+
+async def test_a_lost_link_with_many_players_holds_the_loop_for_a_few_steps_at_a_time(
+    autojump_clock: MockClock,
+) -> None:
+    """1 000 in one room: one of the last comes back before his loss was seen, and was not away."""
+    async with opened(hall) as house:
+        seats = [house.join(hall) for _ in range(1000)]
+        for seat in seats:
+            house.confirm(seat)
+        table = house.host.find(seats[0].room)
+        assert table is not None
+        house.host.drop_link(NORTH)
+        assert 0 < len(house.host.absentees) < 100
+        house.resume(seats[-1], link=SOUTH)
+        turns = 0
+        while len(house.host.absentees) < 999:
+            turns += 1
+            before = len(house.host.absentees)
+            await trio.lowlevel.checkpoint()
+            assert len(house.host.absentees) - before < 200  # a turn of ours may be two of its
+        assert turns < 50
+        await trio.sleep(1)
+        assert table.roster.links == {SOUTH: 1}
+
+
+async def test_a_room_that_ends_while_its_players_are_being_lost_is_remembered_for_them(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(hall) as house:
+        seats = [house.join(hall) for _ in range(1000)]
+        for seat in seats:
+            house.confirm(seat)
+        house.host.drop_link(NORTH)
+        table = house.host.find(seats[0].room)
+        assert table is not None
+        table.cancel(EndReason.CUT)
+        await trio.sleep(1)
+        assert house.host.rooms == 0
+        assert house.host.why() == ["1000 player(s) between two sockets, whose rooms have ended"]
 
 
 async def test_a_player_who_leaves_frees_his_seat_at_once_also_while_he_is_away() -> None:
@@ -343,7 +383,7 @@ async def test_who_comes_back_to_a_draining_room_in_time_keeps_it(
         assert house.host.rooms == 1
 
 
-async def test_of_a_room_that_is_regrouped_those_away_are_told_that_it_is_abandoned(
+async def test_of_a_room_that_is_regrouped_those_away_are_regrouped_when_they_are_back(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = watched(starts=3)
@@ -356,10 +396,9 @@ async def test_of_a_room_that_is_regrouped_those_away_are_told_that_it_is_abando
         [regroup] = house.all_of(nodes.Regroup)
         assert regroup.players == [(bob.player, "", "k")]
         again = house.resume(ann)  # in the same instant: the room's function has not ended yet
-        assert house.told[-1] == (
-            NORTH,
-            nodes.Out(ann.room, ann.player, "abandoned", session=again.session),
-        )
+        assert again.session == ann.session + 1
+        mine = [(ann.player, "", "")]
+        assert house.told[-1] == (NORTH, nodes.Regroup(ann.room, 0, kind.name, mine, b"{}"))
         assert house.join(kind, key="k").code == nodes.DRAINING
         assert house.join(kind, key="k", seated_only=True).code == nodes.NO_SUCH_PLACE
         await house.host.wait_empty()

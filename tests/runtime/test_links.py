@@ -82,7 +82,7 @@ class Recorder:
     def flush_acks(self) -> None:
         pass
 
-    def drop_link(self, link: LinkId) -> None:
+    def drop_link(self, link: LinkId, _heard_until: float) -> None:
         self.dropped.append(link)
 
     def state(self) -> nodes.NodeState:
@@ -624,6 +624,19 @@ async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_
         assert link.unsaid == [said(2), said(3)]
         link.send(said(4))
         assert link.unsaid == [said(2)]  # nothing gathers in a link that is over
+
+
+async def test_what_is_said_to_a_link_that_ends_in_that_moment_is_known_too(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        link = await both.link()
+        link.reset()
+        link.send(said(1))  # the sender cannot know: nobody has been told of the reset
+        await settle()
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert link.unsaid == [said(1)]
 
 
 async def test_an_address_that_is_no_longer_named_heals_after_a_reset_and_not_after_a_loss(

@@ -35,7 +35,13 @@ def test_figures_are_what_the_node_has_when_it_is_scraped(
     node: Node, registry: CollectorRegistry
 ) -> None:
     node.figures = Figures(
-        phase=Phase.SERVING, rooms=3, clients=12, links=2, messages_in=70, messages_out=210
+        phase=Phase.SERVING,
+        rooms=3,
+        clients=12,
+        links=2,
+        messages_in=70,
+        messages_out=210,
+        resumes=5,
     )
     lines = scraped(registry)
     assert "lastcall_rooms 3.0" in lines
@@ -43,6 +49,7 @@ def test_figures_are_what_the_node_has_when_it_is_scraped(
     assert "lastcall_links 2.0" in lines
     assert 'lastcall_messages_total{direction="in"} 70.0' in lines
     assert 'lastcall_messages_total{direction="out"} 210.0' in lines
+    assert "lastcall_resumes_total 5.0" in lines
 
     node.figures = Figures(phase=Phase.SERVING, rooms=2)
 

@@ -1,0 +1,157 @@
+"""Items with odd values, in every state, each way: nothing raises, and nobody else notices."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from rooms.ids import LinkId
+from rooms.wire import nodes
+from tests.harness.cluster import cluster
+from tests.harness.player import Player
+
+ITEMS = 400
+UP: list[type[Any]] = [
+    nodes.Join,
+    nodes.Resume,
+    nodes.Confirm,
+    nodes.Say,
+    nodes.Leave,
+    nodes.Absent,
+    nodes.Unknown,
+]
+DOWN: list[type[Any]] = [
+    nodes.Message,
+    nodes.Seated,
+    nodes.Resumed,
+    nodes.Replay,
+    nodes.Refused,
+    nodes.Acks,
+    nodes.BadInput,
+    nodes.Wanted,
+    nodes.Out,
+    nodes.Ended,
+    nodes.Regroup,
+    nodes.Unknown,
+]
+NUMBERS = [-1, 0, 1, 2, 3, 64, 65, 2**31, 2**53, 2**63 - 1, -(2**63)]
+TEXTS = [
+    "",
+    "x",
+    ".",
+    "/",
+    "lounge",
+    "game-1.",
+    "\x00",
+    "é" * 300,
+    "no_such_place",
+    "kicked",
+    "full",
+]
+JSON = [b"1", b'"x"', b"{}"]
+BODIES = [b"", b"{", b"null", b"1", b'"x"', b"{}", b"[" * 2000, b"\xff", b'{"seconds":"x"}']
+
+
+class Odd:
+    """Makes items whose fields are anything of their type, or something that was really there."""
+
+    def __init__(
+        self, rng: random.Random, texts: Sequence[str], bodies: Sequence[bytes] = BODIES
+    ) -> None:
+        self.rng = rng
+        self.bodies = bodies
+        self.texts = [*TEXTS, *texts, *texts, *texts]
+
+    def text(self) -> str:
+        return self.rng.choice(self.texts)
+
+    def number(self) -> int:
+        return self.rng.choice(NUMBERS)
+
+    def body(self) -> bytes:
+        return self.rng.choice(self.bodies)
+
+    def item(self, kinds: Sequence[type[Any]]) -> Any:
+        kind = self.rng.choice(kinds)
+        return kind(**{name: self.field(name) for name in kind.__struct_fields__})
+
+    def field(self, name: str) -> Any:
+        rng = self.rng
+        values: dict[str, Callable[[], Any]] = {
+            "options": self.body,
+            "body": self.body,
+            "result": lambda: rng.choice([b"", *JSON]),
+            "state": lambda: rng.choice([b"", *JSON]),
+            "to": lambda: rng.choice([None, [], [self.text()]]),
+            "messages": lambda: [(self.number(), b"1") for _ in range(rng.randrange(3))],
+            "players": list,
+            "acks": lambda: [(self.text(), self.text(), self.number())],
+        }
+        if name in values:
+            return values[name]()
+        if name in {"new", "seated_only", "complete"}:
+            return rng.random() < 0.5
+        numbers = {"call", "seen", "session", "n", "epoch", "seq"}
+        return self.number() if name in numbers else self.text()
+
+
+@pytest.mark.usefixtures("schedule")
+async def test_whatever_an_api_node_asks_the_game_node_lives_and_its_rooms_play_on(
+    autojump_clock: MockClock, rng: random.Random
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="lounge", new=True, key="k")
+        await bob.join(api, kind="lounge", new=True)
+        bob.socket.vanish()
+        await trio.sleep(0.1)
+        room, player, secret = bob.ticket.split("/")
+        odd = Odd(rng, [room, player, secret, "lounge", "countdown", "tictactoe"])
+        for number in range(ITEMS):
+            game.node.host.handle(LinkId(rng.choice([7, 8, 9])), odd.item(UP))
+            if number % 20 == 0:
+                game.node.host.flush_acks()
+                await trio.sleep(0.01)
+            if number == ITEMS // 2:
+                game.node.host.drop_link(LinkId(8))
+        for link in (7, 8, 9):
+            game.node.host.drop_link(LinkId(link))
+        await ann.say("still here")
+        await ann.hears({"from": ann.you, "said": "still here"})
+        assert game.exit_code is None
+        game.signal()
+        await trio.sleep(40)
+        assert game.exit_code is not None
+
+
+@pytest.mark.usefixtures("schedule")
+async def test_whatever_a_game_node_says_the_api_node_lives_and_its_clients_play_on(
+    autojump_clock: MockClock, rng: random.Random
+) -> None:
+    """The odd one speaks of its own room alone: of others' it is their owner's word."""
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="lounge", new=True)
+        await bob.join(api, kind="lounge", new=True)
+        odd = Odd(rng, [bob.room, bob.you], JSON)  # the room has encoded it
+        games = api.node._games
+        [link] = games._links.values()
+        for number in range(ITEMS):
+            games.link_item(link, odd.item(DOWN))
+            if number % 20 == 0:
+                await trio.sleep(0.01)
+                if bob.socket.closed is not None:
+                    await bob.join(api, kind="lounge", new=True)
+                    odd.texts += [bob.room, bob.you]
+        await trio.sleep(11)
+        await ann.say("still here")
+        await ann.hears({"from": ann.you, "said": "still here"})
+        assert api.exit_code is None
+        assert ann.heard_once

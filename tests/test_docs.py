@@ -1,0 +1,171 @@
+"""The reference pages say what the code does: no table may drift from it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from prometheus_client import generate_latest
+
+from rooms.author import Event, room
+from rooms.core import comeback
+from rooms.policy import LinkPolicy, RoomPolicy, SocketPolicy
+from rooms.reasons import RETRY, Close, EndReason, ErrorCode
+from rooms.runtime.metrics import Figures, node_registry
+from rooms.wire import frames
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    *ROOT.glob("*.md"),
+    *DOCS.glob("*.md"),
+    ROOT / "api" / "static" / "README.md",
+]
+Row = tuple[str, ...]
+
+
+def text_of(page: str) -> str:
+    """A page as one line, so that it does not matter where its lines are broken."""
+    return " ".join((DOCS / page).read_text(encoding="utf-8").split())
+
+
+def table(page: str, head: str) -> list[Row]:
+    """The rows of the one table whose head begins with ``head``."""
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    [start] = [number for number, line in enumerate(lines) if line.startswith(head)]
+    rows: list[Row] = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(tuple(cell.strip() for cell in line.strip("|").split("|")))
+    return rows
+
+
+def code(cell: str) -> str:
+    return cell.strip("`")
+
+
+def example(cell: str) -> bytes:
+    """The frame that a row begins with, its placeholders filled in."""
+    frame = code(cell).replace("[…]", "[]").replace('"…"', '"x"').replace("…", "1")
+    return frame.replace("ID", '"game-1.x"').replace("PLAYER", '"px"').encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "decode", "union"),
+    [
+        ("| client → api node", frames.decode, frames.FromClient),
+        ("| api node → client", frames.decode_server, frames.FromServer),
+    ],
+)
+def test_every_frame_and_every_field_of_it_is_told(
+    head: str, decode: object, union: object
+) -> None:
+    assert callable(decode)
+    rows = table("protocol.md", head)
+    told = [type(decode(example(row[0]))) for row in rows]
+    assert set(told) == set(get_args(union))
+    assert len(told) == len(set(told))
+    page = text_of("protocol.md")
+    for frame, row in zip(told, rows, strict=True):
+        for field in frame.__struct_fields__:
+            names = (f'"{field}"', f"`{field}`")
+            assert any(name in cell for name in names for cell in row) or (
+                field == "state" and '"state"' in page
+            ), f"{frame.__name__}.{field}"
+
+
+def test_every_close_code_is_told_and_what_is_final() -> None:
+    rows = table("protocol.md", "| code | | what a client does")
+    assert [int(row[0]) for row in rows] == sorted(Close)
+    lost = [int(row[0]) for row in rows if row[2].startswith(("gives up", "the same"))]
+    assert sorted(comeback.FINAL) == [one for one in lost if 4001 <= one <= 4005]
+
+
+def test_every_error_code_is_told_and_which_may_pass() -> None:
+    rows = table("protocol.md", "| code | retry")
+    assert [code(row[0]) for row in rows] == list(ErrorCode)
+    assert {code(row[0]) for row in rows if row[1] == "yes"} == RETRY
+
+
+def test_every_end_is_told() -> None:
+    assert [code(row[0]) for row in table("protocol.md", "| reason |")] == list(EndReason)
+
+
+SOCKET, LINK, ROOM = SocketPolicy(), LinkPolicy(), RoomPolicy()
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        f"({SOCKET.held_inputs} at the most",
+        f"up to {1000 * SOCKET.ack_seconds:g} ms after the input",
+        f"after {SOCKET.beat_seconds:g} s without another frame",
+        f"the resume waits for it, {SOCKET.resume_seconds:g} s",
+        f"after {SOCKET.burst_guesses} resumes that failed, an address gets",
+        f"gets {SOCKET.guesses_per_second:g} attempts a second, and 1013 beyond",
+        f"1013 beyond {2 * SOCKET.burst_guesses}.",
+        f"a frame of more than {SOCKET.frame_bytes >> 10} KiB",
+        f"{SOCKET.backlog_bytes >> 20} MiB was waiting",
+        f"over {SOCKET.frames_per_second:g} a second, or more than the room takes for",
+        f"the room takes for {SOCKET.held_seconds:g} s",
+        f"options of more than {SOCKET.options_bytes >> 10} KiB",
+        f"{SOCKET.burst_joins} at once, {SOCKET.joins_per_second:g} a second",
+        f"`resume_seconds` ({ROOM.resume_seconds:g}); for {ROOM.brief_seconds:g} s at the most",
+        f"1 024 messages or {ROOM.history_bytes >> 10} KiB",
+        f"`players` are {ROOM.listed_players} at the most",
+        f"could not be reached for {LINK.lost_seconds:g} s",
+        f"a random time up to {comeback.SOON_SECONDS:g} s",
+    ],
+)
+def test_the_figures_of_the_protocol_are_the_policies(figure: str) -> None:
+    assert figure in text_of("protocol.md")
+
+
+def test_what_a_kind_is_told_by_its_author_is_told_to_him() -> None:
+    rows = {code(row[0]): row[1].replace(" ", "") for row in table("rooms.md", "| | default")}
+    assert list(rows) == list(inspect.signature(room).parameters)
+    for name in ("history_messages", "history_bytes", "resume_seconds"):
+        assert float(rows[name]) == getattr(ROOM, name)
+    assert ROOM.history_messages == 1024
+
+
+def test_every_event_is_told_with_its_fields() -> None:
+    page = (DOCS / "rooms.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([A-Z]\w+)\(([^)]*)\)`", page, re.MULTILINE))
+    assert told == {event.__name__: ", ".join(fields_of(event)) for event in get_args(Event)}
+    assert f"gone for {ROOM.away_seconds:g} s" in page
+
+
+def fields_of(event: type[msgspec.Struct]) -> tuple[str, ...]:
+    return event.__struct_fields__
+
+
+def test_every_metric_is_told() -> None:
+    registry = node_registry(
+        lambda: Figures(phase="serving"), name="a", tier="api", version="1", phases=("serving",)
+    )
+    scraped = generate_latest(registry).decode()
+    names = set(re.findall(r"^(lastcall_\w+)[ {]", scraped, re.MULTILINE))
+    page = (DOCS / "nodes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(lastcall_\w+)`", page, re.MULTILINE)) == names
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
