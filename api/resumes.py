@@ -2,8 +2,9 @@
 
 The node that the ticket hints at is asked first, then the others, one after the other. A place is
 declared unknown only when each attached game node has said so and no other can be there: until
-then a resume waits, ``resume_seconds`` at the most, for a node that is silent, just being met, or
-gone for a moment. A node whose version cannot resume holds no place.
+then a resume waits, ``resume_seconds`` at the most, for a node that is silent, just being met, gone
+for a moment, or hinted at by the ticket and not heard of here before. A node whose version cannot
+resume holds no place.
 
 A resume may bring a whole history on the feed, so a link has at most ``at_once`` of them under
 way, and the others stand in line: the time in a living link's line is not held against them.
@@ -21,7 +22,7 @@ from api.joins import ANSWER_SECONDS, SWEEP_SECONDS, as_placed
 from api.session import Session
 from rooms.core.guesses import Guesses
 from rooms.core.lifecycle import Phase
-from rooms.core.placement import GameNode, holders
+from rooms.core.placement import GameNode, hint, holders
 from rooms.ids import Incarnation, Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import ErrorCode
@@ -32,6 +33,7 @@ __all__ = ["Resumes"]
 
 log = structlog.get_logger()
 
+NAMES_KEPT = 1024
 AT_ONCE = 32
 """How many are told the end of their waiting before others may run."""
 
@@ -122,6 +124,8 @@ class Resumes:
         self._able: dict[Incarnation, ApiLink] = {}
         """Those who may hold a place, silent ones included."""
         self._known: list[GameNode] = []
+        self._met: OrderedDict[str, None] = OrderedDict()
+        """Names of nodes that were ever met here, the last :data:`NAMES_KEPT` of them."""
         self._seeking: dict[Session, _Seeking] = {}
         self._asked: dict[int, _Call] = {}
         self._waiting: _Spot = OrderedDict()
@@ -162,7 +166,7 @@ class Resumes:
         settled = bool(self._waiting and self._lines and self._everyone())
         able = self._able.keys()
         for seeking in self._waiting:
-            if settled and able <= seeking.refused_by:
+            if settled and able <= seeking.refused_by and not self._may_appear(seeking, now):
                 due.append((seeking, self._waiting, self._go_on))
             elif seeking.expires_at <= now:
                 due.append((seeking, self._waiting, self._not_found))
@@ -179,6 +183,10 @@ class Resumes:
     def link_up(self, link: ApiLink) -> None:
         """A game node is there: who waits may be asked for there."""
         self._lines[link] = _Line()
+        self._met[link.node.name] = None
+        self._met.move_to_end(link.node.name)
+        if len(self._met) > NAMES_KEPT:
+            self._met.popitem(last=False)
         self.link_state(link)
 
     def link_state(self, link: ApiLink) -> None:
@@ -261,10 +269,20 @@ class Resumes:
                 seeking.move(self._lines[link].queue)
                 self._advance(link)
                 return
-        if rest or not self._lines or not self._everyone():
+        if rest or not (self._lines and self._everyone()):
+            seeking.move(self._waiting)
+        elif self._may_appear(seeking, trio.current_time()):
+            self._charge(seeking)  # until it is found it looks like a guess, and a flood of them
             seeking.move(self._waiting)
         elif self._admit(seeking):
             self._no_such_place(seeking)
+
+    def _may_appear(self, seeking: _Seeking, now: float) -> bool:
+        """Whether its room is of a node that was never met here, and may still be: the names of
+        nodes are looked up every few seconds, and the player was elsewhere until now.
+        """
+        name = hint(seeking.ticket.room)
+        return name != "" and name not in self._met and now < seeking.expires_at
 
     def _advance(self, link: ApiLink) -> None:
         """Asks for the first in line, as many as may be under way."""

@@ -21,7 +21,7 @@ from rooms.core.lifecycle import Phase
 from rooms.ids import Incarnation, KindName, NodeName, RoomId
 from rooms.wire.nodes import NodeState
 
-__all__ = ["GameNode", "choose", "holders", "knows_kind"]
+__all__ = ["GameNode", "choose", "hint", "holders", "knows_kind"]
 
 
 class GameNode(msgspec.Struct, frozen=True):
@@ -95,9 +95,14 @@ def holders(nodes: Iterable[GameNode], room: RoomId) -> list[GameNode]:
     A node that has stopped has no rooms.
     The hint may be wrong (names come back, rooms will move), so it only orders the questions.
     """
-    hint = room.rpartition(".")[0]
+    first = hint(room)
     there = (node for node in nodes if node.state.phase != Phase.STOPPED)
-    return sorted(there, key=lambda node: (node.name != hint, node.silent, node.name, node.born))
+    return sorted(there, key=lambda node: (node.name != first, node.silent, node.name, node.born))
+
+
+def hint(room: RoomId) -> str:
+    """The name of the node that opened the room, as its id has it; empty for what is no id."""
+    return room.rpartition(".")[0]
 
 
 def knows_kind(nodes: Iterable[GameNode], kind: KindName) -> bool:

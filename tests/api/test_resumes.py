@@ -131,11 +131,28 @@ async def test_4004_comes_at_once_when_each_has_said_no(autojump_clock, desk) ->
 
 async def test_a_hint_that_no_node_bears_only_orders_the_questions(autojump_clock, desk) -> None:
     one, two = desk.links(2)
-    for room in ("elsewhere.den", "nodot", "game-1", ".", "ä.🜚"):
+    for room in ("nodot", "game-1", "."):
         caller = desk.begin(ticket=Ticket(room, "p", "s"))
         desk.says_no(one)
         desk.says_no(two)
         assert caller.told == ["4004"]
+
+
+async def test_a_hint_at_a_node_that_was_never_met_is_given_3_s_to_come_true(
+    autojump_clock, desk
+) -> None:
+    one, two = desk.links(2)
+    for room in ("elsewhere.den", "ä.🜚"):
+        caller = desk.begin(ticket=Ticket(room, "p", "s"))
+        desk.says_no(one)
+        desk.says_no(two)
+        await told(caller, "4004", after=3)
+    caller = desk.begin(ticket=Ticket("game-3.den", "p", "s"))
+    desk.says_no(one)
+    desk.says_no(two)
+    await trio.sleep(2)
+    assert desk.has_it(desk.link("game-3")) is caller
+    assert caller.told == []
 
 
 async def test_a_node_that_cannot_resume_is_passed_over(autojump_clock, desk) -> None:
@@ -224,7 +241,7 @@ async def test_a_place_is_gone_as_soon_as_it_is_certain_that_no_other_comes(
     autojump_clock, desk
 ) -> None:
     desk.everyone = False
-    one = desk.link("game-1")
+    one = desk.link("game-2")
     caller = desk.begin()
     desk.says_no(one)
     await trio.sleep(1)
