@@ -6,6 +6,9 @@ from typing import Protocol
 
 __all__ = ["Cork", "Corked"]
 
+FULL = 256
+"""So many writes take some 1 to 4 ms: time for others to run."""
+
 
 class Corked(Protocol):
     """An output that holds its frames back while a cork is in."""
@@ -32,6 +35,11 @@ class Cork:
     def held(self) -> bool:
         """Whether a step is under way."""
         return self._depth > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so many have something to write that the step should come to its end."""
+        return len(self.waiting) >= FULL
 
     def __enter__(self) -> None:
         self._depth += 1

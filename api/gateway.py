@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 import trio
@@ -25,7 +26,9 @@ from trio_websocket import (
     wrap_server_stream,
 )
 
+from api.cork import Cork
 from api.outlet import Outlet, text_frame
+from api.pump import Pump, PumpedStream
 from api.session import LOST, Counts, Games, Session, State
 from rooms.core.guesses import origin
 from rooms.core.pacing import Dice, spread
@@ -60,9 +63,20 @@ class Gateway:
     reason of their own) and ``clients_cut`` (the socket was taken away under them).
     """
 
-    def __init__(self, games: Games, policy: SocketPolicy, *, node: str, version: str) -> None:
+    def __init__(
+        self,
+        games: Games,
+        policy: SocketPolicy,
+        *,
+        node: str,
+        version: str,
+        cork: Cork | None = None,
+        pump: Pump | None = None,
+    ) -> None:
         self._games = games
         self._policy = policy
+        self._cork = cork or Cork()
+        self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
         self._sessions: dict[Session, None] = {}
         self._half_open: set[trio.CancelScope] = set()
@@ -102,7 +116,12 @@ class Gateway:
         self._connections += 1
         try:
             async with trio.open_nursery() as nursery:
-                outlet = Outlet(stream, nursery, backlog_bytes=self._policy.backlog_bytes)
+                outlet = Outlet(
+                    self._pumped(stream),
+                    nursery,
+                    backlog_bytes=self._policy.backlog_bytes,
+                    cork=self._cork,
+                )
                 try:
                     if await self._converse(outlet, _origin(stream)):
                         await outlet.part(self._policy.close_seconds)
@@ -117,6 +136,12 @@ class Gateway:
                 self._emptied.set()
                 self._emptied = trio.Event()
 
+    def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
+        """The fast way in for what is a plain socket; any other stream as it is."""
+        if self._pump is None or not isinstance(stream, trio.SocketStream):
+            return stream
+        return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
+
     async def _converse(self, outlet: Outlet, address: str) -> bool:
         """From the handshake to the end; True if the peer may still be there to part from."""
         session: Session | None = None
@@ -128,7 +153,7 @@ class Gateway:
                     session = Session(
                         outlet, self._games, self._policy, self.counts, hang_up, address=address
                     )
-                    await self._talk(socket, outlet, session)
+                    await self._talk(socket, outlet, session, library)
                 library.cancel_scope.cancel()
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.failed")
@@ -164,16 +189,29 @@ class Gateway:
             await request.reject(503, extra_headers=headers, body=reason.encode())
             return None
         offered = frames.SUBPROTOCOL in request.proposed_subprotocols
-        return await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
+        socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
+        # Else each client keeps 2 KiB of it.
+        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
+        return socket
 
-    async def _talk(self, socket: WebSocketConnection, outlet: Outlet, session: Session) -> None:
+    async def _talk(
+        self,
+        socket: WebSocketConnection,
+        outlet: Outlet,
+        session: Session,
+        nursery: trio.Nursery,
+    ) -> None:
         outlet.overflowed = session.too_slow
         self._sessions[session] = None
         self.counts.opened += 1
+        pumped, early = outlet.pumped, outlet.opened()
         try:
             session.send_built(self._hello)
             if self._leaving:  # it came in while the drain began
                 session.move_now()
+            if pumped is not None:
+                wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
+                pumped.begin(session.hear, wait, early)
             while True:
                 session.handle(await socket.get_message())
                 if session.held:
@@ -181,6 +219,8 @@ class Gateway:
         except ConnectionClosed as closed:
             _closed_by_peer(session, closed.reason)
         finally:
+            if pumped is not None:
+                pumped.end()
             del self._sessions[session]
             self._score(session)
             session.gone()
@@ -302,6 +342,24 @@ class Gateway:
             many = "connections" if other > 1 else "connection"
             reasons.append(f"{other} {many} half-open or closing")
         return reasons
+
+
+class _Handshaken:
+    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
+
+    def events(self) -> Iterable[object]:
+        """None."""
+        return ()
+
+
+_HANDSHAKEN = _Handshaken()
+
+
+async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
+    """The room is behind: its client is not read before it has caught up."""
+    await session.wait_until_free()
+    if session.close_code is None:
+        stream.go_on()
 
 
 async def _each(sessions: Sequence[Session], do: Callable[[Session], None]) -> None:

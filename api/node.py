@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import trio
 import trio.abc
 
+from api.cork import Cork
 from api.door import Door
 from api.games import Games
 from api.gateway import Gateway
 from api.options import ApiOptions
+from api.pump import Pump, pump_wanted
 from api.relay import Relays
 from api.session import Session
 from rooms.bus.address import parse_url
@@ -100,7 +102,9 @@ class ApiNode:
         subscriber = self._bus.subscribe(self._options.feed.url)
         port = parse_url(subscriber.address).port
         feed = self._options.feed.dialled(self._advertise, port).url
-        feeds = Feeds(subscriber)
+        cork = Cork()
+        pump = Pump(cork) if pump_wanted() else None
+        feeds = Feeds(subscriber, turn=cork)
         self._games = Games(
             self._options.games,
             bus=self._bus,
@@ -113,12 +117,19 @@ class ApiNode:
             move=self._move_some,
         )
         self.gateway = Gateway(
-            self._games, self._socket_policy, node=self._name, version=self._version
+            self._games,
+            self._socket_policy,
+            node=self._name,
+            version=self._version,
+            cork=cork,
+            pump=pump,
         )
         self._services = services
         services.start_soon(feeds.run)
         services.start_soon(self._games.run)
         services.start_soon(self.gateway.sweep)
+        if pump is not None:
+            services.start_soon(pump.run)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""

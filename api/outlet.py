@@ -21,6 +21,7 @@ import trio
 import trio.abc
 
 from api.cork import Cork
+from api.opening import Opening
 from api.pump import PumpedStream
 
 __all__ = ["PING_FRAME", "Outlet", "close_frame", "text_frame"]
@@ -81,14 +82,15 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_heard_at",
         "_left",
         "_nursery",
+        "_opening",
         "_overflown",
-        "_pumped",
         "_queue",
         "_stream",
         "backlog",
         "backlog_bytes",
         "ended",
         "overflowed",
+        "pumped",
         "sent_at",
     )
 
@@ -105,11 +107,13 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._cork = cork or Cork()
         self._corked = False
         self._direct_fd = -1
-        self._pumped = stream if isinstance(stream, PumpedStream) else None
+        self.pumped = stream if isinstance(stream, PumpedStream) else None
+        """The stream, if a pump reads it."""
         if isinstance(stream, PumpedStream):
             self._direct_fd = stream.fd
         elif isinstance(stream, trio.SocketStream):
             self._direct_fd = stream.socket.fileno()
+        self._opening: Opening | None = Opening(stream)
         self._queue: list[bytes] = []
         self._chunk = b""
         self._drained: trio.Event | None = None
@@ -131,7 +135,23 @@ class Outlet(trio.abc.HalfCloseableStream):
     @property
     def heard_at(self) -> float:
         """When the last byte came (trio time)."""
-        return self._heard_at if self._pumped is None else self._pumped.heard_at
+        return self._heard_at if self.pumped is None else self.pumped.heard_at
+
+    def opened(self) -> bytes:
+        """The handshake is over: the reader goes on. To be called once.
+
+        Returns the frames that came with the request, for the pump; without one the library reads
+        them now.
+        """
+        opening, self._opening = self._opening, None
+        if opening is None:
+            raise RuntimeError("the handshake was over already")
+        opening.over()
+        if self.pumped is not None:
+            return opening.take_early()
+        if opening.early:
+            self._opening = opening
+        return b""
 
     # Our side: synchronous, whole frames.
 
@@ -164,8 +184,8 @@ class Outlet(trio.abc.HalfCloseableStream):
         overtake our close frame. It ends early with the peer's own close frame or end of file.
         Only one task may read by now. Always closes, also when cancelled or the peer is gone.
         """
-        if self._pumped is not None:
-            self._pumped.end()
+        if self.pumped is not None:
+            self.pumped.end()
         with trio.move_on_after(seconds):
             try:
                 await self._wait_drained()
@@ -221,7 +241,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         if self._left:
             raise trio.ClosedResourceError("the library has closed its side")
         try:
-            data = await self._stream.receive_some(max_bytes)
+            data = await (self._opening or self._stream).receive_some(max_bytes)
         except trio.BrokenResourceError:
             self._end()
             raise

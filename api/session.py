@@ -171,6 +171,13 @@ class Session:
 
     # From the client.
 
+    def hear(self, text: str) -> bool:
+        """Takes a message as :meth:`handle` does; returns whether it can take one more now."""
+        if self.close_code is not None:
+            return False
+        self.handle(text)
+        return self.close_code is None and not self.held
+
     def handle(self, message: str | bytes) -> None:
         """Takes one message; whatever is wrong with it is told, and raises nothing."""
         self._counts.frames_in += 1

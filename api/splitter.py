@@ -11,6 +11,8 @@ Pure: bytes in, values out. RFC 6455 §5.
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["HandshakeEnd", "Splitter"]
 
 NOTHING: list[str] = []
@@ -62,6 +64,11 @@ class Splitter:
         self._rest = data[at:] if at else data
         return texts, passed
 
+    def rest(self) -> bytes:
+        """No more will come: what is left of a frame, for the library to say what it thinks."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     def _stop(self, data: bytes, at: int) -> int:
         """Where the frame at ``at`` stops; 0 if it has not all come, :data:`ODD` for the rest."""
         end = len(data)
@@ -72,10 +79,12 @@ class Splitter:
             return ODD
         stop = at + 6 + size
         if size == TWO_BYTES:
+            if first != TEXT:
+                return ODD
             if end - at < 4:
                 return 0
             size = data[at + 2] << 8 | data[at + 3]
-            if first != TEXT or size < TWO_BYTES or size > self._bytes_max:
+            if size < TWO_BYTES or size > self._bytes_max:
                 return ODD
             stop = at + 8 + size
         return stop if stop <= end else 0
@@ -94,6 +103,10 @@ def _unmasked(data: bytes, at: int, stop: int) -> str | None:
         return None
 
 
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+"""As the library has it, which takes a bare line feed for a line's end too (RFC 9112 §2.2)."""
+
+
 class HandshakeEnd:
     """Finds the end of the opening request: what follows is frames, and may come with it."""
 
@@ -108,10 +121,10 @@ class HandshakeEnd:
         if self.found:
             return b"", data
         seen = self._tail + data
-        at = seen.find(b"\r\n\r\n")
-        if at < 0:
-            self._tail = seen[-3:]
+        blank = _BLANK_LINE.search(seen)
+        if blank is None:
+            self._tail = seen[-2:]
             return data, b""
         self.found = True
-        stop = at + 4 - len(self._tail)
+        stop = blank.end() - len(self._tail)
         return data[:stop], data[stop:]

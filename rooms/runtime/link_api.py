@@ -17,6 +17,7 @@ import trio
 
 from rooms.bus.base import Bus, Caller, Probe
 from rooms.core.feed import FeedReceiver
+from rooms.core.gathering import Gathering
 from rooms.core.lifecycle import Phase
 from rooms.core.liveness import Liveness, Standstill, Verdict
 from rooms.core.uplink import Waiting
@@ -83,6 +84,7 @@ class ApiLink:
         self._sink = sink
         self._policy = policy
         self._waiting = Waiting()
+        self._pace = Gathering()
         self._saying: list[bytes] = []
         """The items of the request that is not answered yet."""
         self._feed = FeedReceiver(
@@ -229,12 +231,15 @@ class ApiLink:
             self._wake = trio.Event()
             with trio.move_on_at(at):
                 await self._wake.wait()
+        if self._pace.due() > trio.current_time():
+            await trio.sleep_until(self._pace.due())
 
     def _next_request(self) -> tuple[bytes, bool]:
         now = self._request_at = trio.current_time()
         missing = self._feed.ask(now)
         number, items = self._waiting.take(self._policy.batch_bytes)
         self._saying = items
+        self._pace.sent(now, len(items))
         self._confirm_now = False
         self._confirmed = self._feed.arrived
         batch = nodes.Batch(

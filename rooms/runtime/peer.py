@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import inf
+from time import perf_counter
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -32,6 +34,12 @@ ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nobody answers."""
 
 
+TURN_SECONDS = 0.004
+SLICE_SECONDS = 0.001
+SLICE_ITEMS_MAX = 256
+"""A link is given so many items at a time, or fewer, so that it has them for a millisecond."""
+
+
 class ApiIdentity(msgspec.Struct, frozen=True):
     """Who we are, for a game node."""
 
@@ -42,12 +50,45 @@ class ApiIdentity(msgspec.Struct, frozen=True):
     """The URL of our subscriber, as a game node can dial it."""
 
 
-class Feeds:
-    """The one subscriber of this node: gives each batch to its link, and drops strangers."""
+class Turn(Protocol):
+    """``with turn:`` is around a step without an ``await``; at its end leaves what was said."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether so much is to leave that the step should end."""
+
+    def __enter__(self) -> object:
+        """Begins the step."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it."""
+
+
+class _NoTurn:
+    """For a node that says everything at once."""
+
+    full = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Feeds:
+    """The one subscriber of this node: gives each batch to its link, and drops strangers.
+
+    What has come together is passed on inside ``with turn:``, so that what it makes the node say
+    to one client can leave together too. But however much it is, others run after 4 ms, or as soon
+    as the turn is full: a receive may bring 1 024 messages, and each of them thousands of items.
+    """
+
+    def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:
         self._subscriber = subscriber
+        self._turn: Turn = turn or _NoTurn()
         self._links: dict[LinkId, ApiLink] = {}
+        self._slice_items = 1
 
     @contextmanager
     def bringing(self, link: ApiLink) -> Iterator[None]:
@@ -61,14 +102,45 @@ class Feeds:
     async def run(self) -> None:
         """Passes batches on until cancelled."""
         while True:
-            for message in await self._subscriber.receive():
-                try:
-                    batch = nodes.decode_feed(message)
-                except RemoteProtocolError as error:
-                    log.warning("feed.unreadable", error=str(error))
-                    continue
-                if (link := self._links.get(batch.link)) is not None:
+            slices = self._slices(await self._subscriber.receive())
+            while self._pass_some(slices):
+                await trio.lowlevel.checkpoint()
+
+    def _pass_some(self, slices: Iterator[nodes.FeedBatch]) -> bool:
+        """One turn's worth; returns whether there may be more."""
+        until = perf_counter() + TURN_SECONDS
+        with self._turn:
+            for batch in slices:
+                begun = perf_counter()
+                link = self._links.get(batch.link)  # it may be over since the slice before
+                if link is not None:
                     self._pass_on(link, batch)
+                ended = perf_counter()
+                self._learn(len(batch.items), ended - begun)
+                if ended > until or self._turn.full:
+                    return True
+        return False
+
+    def _learn(self, items: int, seconds: float) -> None:
+        """What an item costs now (for one client, or fanned out to hundreds): the next slice."""
+        if seconds > SLICE_SECONDS:
+            self._slice_items = max(1, items // 2)
+        elif seconds < SLICE_SECONDS / 4:
+            self._slice_items = min(max(self._slice_items, 2 * items), SLICE_ITEMS_MAX)
+
+    def _slices(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
+        """The batches, cut so small that one is soon done; a link confirms no more than it had."""
+        for message in messages:
+            try:
+                batch = nodes.decode_feed(message)
+            except RemoteProtocolError as error:
+                log.warning("feed.unreadable", error=str(error))
+                continue
+            at = 0
+            while at < len(batch.items):
+                items = batch.items[at : at + self._slice_items]
+                yield nodes.FeedBatch(batch.link, batch.first + at, items)
+                at += len(items)
 
     @staticmethod
     def _pass_on(link: ApiLink, batch: nodes.FeedBatch) -> None:

@@ -1,0 +1,150 @@
+"""What game nodes send, on its way to its links: in order, whole, and never for long at once."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+import trio
+import trio.abc
+
+from rooms.ids import LinkId
+from rooms.runtime.peer import Feeds
+from rooms.wire import nodes
+
+BURST_MESSAGES, ITEMS = 16, 2_600
+"""A message holds 256 KiB: so many items of 100 bytes."""
+
+
+class Once:
+    """A subscriber that brings one burst."""
+
+    address = "tcp://api:1"
+
+    def __init__(self, messages: list[bytes]) -> None:
+        self.messages = messages
+
+    async def receive(self) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        if not self.messages:
+            await trio.sleep_forever()
+        messages, self.messages = self.messages, []
+        return messages
+
+    def close(self) -> None:
+        pass
+
+
+class Busy:
+    """A link that has work with each item."""
+
+    def __init__(self, number: int, seconds_each: float = 0.0) -> None:
+        self.id = LinkId(number)
+        self.address = f"tcp://game-{number}:1"
+        self.numbers: list[int] = []
+        self.seconds_each = seconds_each
+        self.resets = 0
+
+    def on_feed(self, batch: nodes.FeedBatch) -> None:
+        for number, _ in enumerate(batch.items, batch.first):
+            self.numbers.append(number)
+            until = time.thread_time() + self.seconds_each
+            while time.thread_time() < until:
+                pass
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+class Turn:
+    """Is full after so many turns' items; remembers whether a task ran within it."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.turns = 0
+        self.full = False
+
+    def __enter__(self) -> None:
+        assert not self.inside
+        self.inside = True
+        self.turns += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.inside = False
+
+
+class Watch(trio.abc.Instrument):
+    """The longest step of any task, in CPU seconds, and whether a turn was left open."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.seconds = 0.0
+        self.begun = time.thread_time()
+        self.left_open = False
+
+    def before_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self.left_open |= self.turn.inside
+        self.begun = time.thread_time()
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self.seconds = max(self.seconds, time.thread_time() - self.begun)
+
+
+def burst(link: int, messages: int = BURST_MESSAGES, items: int = ITEMS) -> list[bytes]:
+    item = msgspec.Raw(msgspec.msgpack.encode("x" * 98))
+    return [
+        nodes.encode(nodes.FeedBatch(LinkId(link), 1 + at * items, [item] * items))
+        for at in range(messages)
+    ]
+
+
+@pytest.mark.parametrize("microseconds", [1, 20, 900])
+async def test_a_burst_of_one_link_does_not_hold_the_loop(microseconds: int) -> None:
+    messages = 4 if microseconds < 100 else 1
+    link = Busy(1, microseconds / 1e6)
+    turn = Turn()
+    watch = Watch(turn)
+    feeds = Feeds(Once(burst(1, messages, ITEMS if messages > 1 else 300)), turn=turn)
+    wanted = messages * (ITEMS if messages > 1 else 300)
+    with feeds.bringing(link), trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feeds.run)
+            trio.lowlevel.add_instrument(watch)
+            while len(link.numbers) < wanted:
+                await trio.lowlevel.checkpoint()
+            trio.lowlevel.remove_instrument(watch)
+            nursery.cancel_scope.cancel()
+    assert link.numbers == list(range(1, wanted + 1))
+    assert watch.seconds < 0.015  # it aims at 4 ms, and 1 more for the last slice
+    assert not watch.left_open
+
+
+async def test_a_link_that_is_over_has_nothing_more_of_its_burst() -> None:
+    link, other = Busy(1, 1e-5), Busy(2)
+    feeds = Feeds(Once(burst(1) + burst(2, 1, 10)))
+    async with trio.open_nursery() as nursery:
+        with feeds.bringing(other), trio.fail_after(20):
+            with feeds.bringing(link):
+                nursery.start_soon(feeds.run)
+                while not link.numbers:
+                    await trio.lowlevel.checkpoint()
+            had = len(link.numbers)
+            while not other.numbers:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    assert len(link.numbers) == had < BURST_MESSAGES * ITEMS
+    assert other.numbers == list(range(1, 11))
+
+
+async def test_a_full_turn_ends() -> None:
+    turn, link = Turn(), Busy(1)
+    turn.full = True
+    feeds = Feeds(Once(burst(1, 1, 10)), turn=turn)
+    with feeds.bringing(link):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feeds.run)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert link.numbers == list(range(1, 11))
+    assert turn.turns > 2
