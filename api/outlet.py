@@ -285,7 +285,7 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def _write_queue(self) -> None:
         if self._queue:
-            data = b"".join(self._queue)
+            data = b"".join(self._queue) if len(self._queue) > 1 else self._queue[0]
             self._queue.clear()
             self.backlog = 0
             self._write(data)

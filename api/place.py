@@ -68,6 +68,7 @@ class Place:
         "_told",
         "link",
         "number",
+        "owing",
         "player",
         "relay",
         "secret",
@@ -93,6 +94,8 @@ class Place:
         self.standing = Standing.LIVE
         self.window = window
         self._confirmed = False
+        self.owing = False
+        """Whether an ack is due to the client."""
         self._told = window.acked
         """The last input that the client knows to have arrived."""
         self._begin(news.seq)
@@ -164,11 +167,13 @@ class Place:
         self.session.freed()
         if self.window.acked - self._told >= self.window.inputs_max // 4:
             self.tell_acked()
-        else:
+        elif not self.owing:
+            self.owing = True
             self.relay.owe(self)
 
     def tell_acked(self) -> None:
         """Tells the client how far its inputs have come, if it does not know yet."""
+        self.owing = False
         if self._told < self.window.acked:
             self._told = self.window.acked
             self.session.acked(self._told)

@@ -95,11 +95,17 @@ class Relay:
         return True
 
     def message(self, item: nodes.Message) -> None:
-        """Fans one message out. No place vanishes meanwhile: see :mod:`api.session`."""
+        """Fans one message out. No place vanishes meanwhile: see :mod:`api.session`.
+
+        An ack that is owed goes before it, and so leaves in the same write: who hears often pays
+        nothing for his acks.
+        """
         self.seq = item.seq
         frame = text_frame(frames.message(item.seq, item.body))
         if item.to is None:
             for place in self.places.values():
+                if place.owing:
+                    place.tell_acked()
                 place.session.send_built(frame)
             return
         for player in item.to:
