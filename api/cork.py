@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import trio
+
 __all__ = ["Cork", "Corked"]
 
 FULL = 256
@@ -24,17 +26,15 @@ class Cork:
     2.9). May be nested: the outermost counts.
     """
 
-    __slots__ = ("_depth", "waiting")
+    __slots__ = ("held", "now", "waiting")
 
     def __init__(self) -> None:
-        self._depth = 0
+        self.held = 0
+        """How many steps are under way, one in the other; 0 if none."""
+        self.now = 0.0
+        """When the outermost began (trio time): within a step the clock need not be asked again."""
         self.waiting: list[Corked] = []
         """Who has something to write at the end of this step."""
-
-    @property
-    def held(self) -> bool:
-        """Whether a step is under way."""
-        return self._depth > 0
 
     @property
     def full(self) -> bool:
@@ -42,11 +42,13 @@ class Cork:
         return len(self.waiting) >= FULL
 
     def __enter__(self) -> None:
-        self._depth += 1
+        if not self.held:
+            self.now = trio.current_time()
+        self.held += 1
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth and self.waiting:
+        self.held -= 1
+        if not self.held and self.waiting:
             waiting, self.waiting = self.waiting, []
             for output in waiting:
                 output.uncork()

@@ -163,7 +163,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         """
         if self._closing or self._overflown:
             return
-        self.sent_at = trio.current_time()
+        self.sent_at = self._cork.now if self._cork.held else trio.current_time()
         self._put(frame)
 
     def ping(self) -> None:

@@ -225,7 +225,7 @@ class Session:
         if self.seat is None:
             if not self._crossing.forgiven:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
-        elif self._crossing.stale(trio.current_time()):
+        elif self._crossing.watched and self._crossing.stale(trio.current_time()):
             pass  # said to the room of before: it crossed the second joined
         else:
             if self._unconfirmed:

@@ -48,6 +48,11 @@ class Crossing:
         if room == self._room or (not room and seq == self._joined_seq):
             self._stale_until = -inf
 
+    @property
+    def watched(self) -> bool:
+        """Whether :meth:`stale` may be true: most clients are never regrouped."""
+        return self._stale_until > -inf
+
     def stale(self, now: float) -> bool:
         """Whether an input that comes now may be one for the room of before."""
         return now < self._stale_until
