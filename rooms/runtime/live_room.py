@@ -17,6 +17,7 @@ from rooms.errors import MessageTooBig
 from rooms.ids import PlayerId, RoomId
 from rooms.reasons import EndReason
 from rooms.runtime.claims import EPOCH
+from rooms.runtime.lag import ROOM
 from rooms.runtime.seating import House, Seating
 from rooms.runtime.served import Served
 from rooms.wire import nodes
@@ -124,6 +125,7 @@ class LiveRoom(Seating):
         Whatever the author's code raises, ``KeyboardInterrupt`` too, ends this room and no other:
         only the cancellation of the host's own task passes.
         """
+        ROOM.set((self.served.kind.name, self.id))
         reason, result = None, b""
         try:
             with self._scope:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rooms.reasons import EndReason
+from rooms.runtime.lag import LAG_SECONDS
 
-__all__ = ["Figures", "node_registry"]
+__all__ = ["Figures", "lag_metric", "node_registry"]
 
 ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED)
 """Shown as 0 from the start: a counter that first appears at 1 has no rate."""
@@ -46,6 +53,12 @@ def node_registry(
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+def lag_metric(registry: CollectorRegistry) -> Histogram:
+    """How late the node's loop wakes those who sleep; whoever measures it observes."""
+    about = "How late the event loop is, ten times a second."
+    return Histogram("lastcall_loop_lag_seconds", about, buckets=LAG_SECONDS, registry=registry)
 
 
 class _NodeCollector(Collector):

@@ -23,7 +23,8 @@ from rooms.runtime import events
 from rooms.runtime.admin import NO_FILES, AdminPort, Status
 from rooms.runtime.drain import Drain, Tier
 from rooms.runtime.guard import Guard
-from rooms.runtime.metrics import Figures, node_registry
+from rooms.runtime.lag import SlowSteps, watch_lag
+from rooms.runtime.metrics import Figures, lag_metric, node_registry
 from rooms.runtime.options import NodeOptions
 from rooms.runtime.signals import StopRequests
 
@@ -181,7 +182,9 @@ async def _live(
         gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
 
+    trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_lag, lag_metric(registry).observe)
         await nursery.start(admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()

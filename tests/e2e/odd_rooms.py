@@ -33,6 +33,15 @@ async def crasher(table: Room) -> None:
                 raise RuntimeError("said too much")
 
 
+@room("thinker", seats=2)
+async def thinker(table: Room) -> None:
+    """Takes the loop for a tenth of a second at each word."""
+    async for event in table:
+        if isinstance(event, Said):
+            time.sleep(0.1)  # noqa: ASYNC251 (that is its fault)
+            table.broadcast("thought")
+
+
 @room("spinner", seats=1)
 async def spinner(_table: Room) -> None:
     """Takes the loop, and the interpreter's lock, and never gives them back."""

@@ -71,6 +71,23 @@ async def test_status_has_exactly_its_keys_and_counts_who_is_there(
         await node.has(within=2, rooms=0, clients=0)
 
 
+async def test_a_room_that_holds_the_loop_is_named_and_the_lag_is_seen(
+    nodes: Nodes, clients: Clients
+) -> None:
+    api, game = await nodes.one_of_each(rooms="tests.e2e.odd_rooms")
+    client = await clients.connect(api)
+    joined = await client.join(kind="thinker")
+    for _ in range(3):
+        await client.say("hm")
+        await client.hear("msg")
+    slow = game.event("room.slow_step")
+    assert slow is not None
+    assert (slow["kind"], slow["room"]) == ("thinker", joined["room"])
+    assert 0.1 <= slow["seconds"] < 1
+    lags = await figures(game)
+    assert lags["lastcall_loop_lag_seconds_count", ""] > 0
+
+
 async def test_live_and_ready_are_200_and_nothing_else_is_there(pair: tuple[Node, Node]) -> None:
     for node in pair:
         for path in ("/livez", "/readyz"):
