@@ -9,7 +9,7 @@ import trio
 __all__ = ["Cork", "Corked"]
 
 FULL = 256
-"""So many writes take some 1 to 4 ms: time for others to run."""
+"""So many writes take 3 to 6 ms: time for others to run."""
 
 
 class Corked(Protocol):
@@ -22,8 +22,8 @@ class Corked(Protocol):
 class Cork:
     """``with cork:`` around a step without an ``await``: what it sends leaves at its end.
 
-    Four messages to a client cost one system call instead of four (0.9 µs a message instead of
-    2.9). May be nested: the outermost counts.
+    Four messages to a client cost one system call instead of four, which is most of what a message
+    costs here. May be nested: the outermost counts.
     """
 
     __slots__ = ("held", "now", "waiting")

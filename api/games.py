@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 import trio
 
 from api.discovery import Discovery
+from api.framing import text_frame
 from api.joins import SWEEP_SECONDS, Joins
-from api.outlet import text_frame
-from api.relay import AT_ONCE, Relays
+from api.relay import Relays
 from api.renewals import Renewals
 from api.resumes import Resumes
 from api.session import Session
 from api.sources import GameSource
+from api.turns import each
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
-from rooms.core.placement import GameNode
+from rooms.core.placement import Candidate
 from rooms.ids import Ticket
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.runtime.link_api import ApiLink, Loss
@@ -121,7 +122,7 @@ class Games:
         return len(self.known)
 
     @property
-    def known(self) -> list[GameNode]:
+    def known(self) -> list[Candidate]:
         """The game nodes that are attached, with the joins that are under way to each."""
         return self._joins.known
 
@@ -148,7 +149,7 @@ class Games:
         await peer.run()
         del self._peers[peer.address]
 
-    # from the client: the session's Games
+    # from the client: api.session.GameTier
 
     def join(self, session: Session, request: frames.Join) -> None:
         """Seeks a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
@@ -249,8 +250,9 @@ class Games:
 
 async def _tell(sessions: Sequence[Session], notice: bytes) -> None:
     """Sends a notice to all who are still in a room, a few in each turn."""
-    for index, session in enumerate(sessions, 1):
-        if session.seat is not None:
+
+    def tell(session: Session) -> None:
+        if session.place is not None:
             session.send_built(notice)
-        if index % AT_ONCE == 0:
-            await trio.lowlevel.checkpoint()
+
+    await each(sessions, tell)

@@ -11,25 +11,23 @@ connections live on in the nursery that was given for them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
 import trio
 import trio.abc
-from trio_websocket import (
-    CloseReason,
-    ConnectionClosed,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
-)
+from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
+from api.conversation import LOST, ClientCounts
 from api.cork import Cork
-from api.outlet import Outlet, text_frame
+from api.framing import text_frame
+from api.handshakes import Handshakes
+from api.moving import move
+from api.outlet import Outlet
 from api.pump import Pump, PumpedStream
-from api.session import LOST, Counts, Games, Session, State
+from api.session import GameTier, Session, State
+from api.turns import each
 from rooms.core.guesses import origin
 from rooms.core.pacing import Dice, spread
 from rooms.policy import SocketPolicy
@@ -39,10 +37,7 @@ from rooms.wire import frames
 __all__ = ["Gateway"]
 
 SWEEP_SECONDS = 1.0
-AT_ONCE = 32
-"""How many clients one step of a loop over all of them serves before others may run: less than
-1 ms, where a write to a socket costs 15 to 30 µs. A probe's answer takes about ten such steps."""
-HALF_OPEN_SECONDS = 1.0
+LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """What the protocol library closes with, for its own reasons."""
 STANDING = {
@@ -65,7 +60,7 @@ class Gateway:
 
     def __init__(
         self,
-        games: Games,
+        games: GameTier,
         policy: SocketPolicy,
         *,
         node: str,
@@ -79,14 +74,12 @@ class Gateway:
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
         self._sessions: dict[Session, None] = {}
-        self._half_open: set[trio.CancelScope] = set()
         self._connections = 0
         self._emptied = trio.Event()
         self._draining = False
         self._leaving = False
-        self.refuse: str | None = None
-        """Why new clients get 503 at the handshake; None while they are welcome."""
-        self.counts = Counts()
+        self.counts = ClientCounts()
+        self.handshakes = Handshakes(policy, self.counts, lambda: self.clients)
         self.clients_moved = 0
         self.clients_finished = 0
         self.clients_cut = 0
@@ -147,7 +140,7 @@ class Gateway:
         session: Session | None = None
         try:
             async with trio.open_nursery() as library:
-                socket = await self._handshake(outlet, library)
+                socket = await self.handshakes.shake(outlet, library)
                 if socket is not None:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
@@ -158,41 +151,6 @@ class Gateway:
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.failed")
         return session is None or session.close_code not in {None, LOST}
-
-    async def _handshake(self, outlet: Outlet, library: trio.Nursery) -> WebSocketConnection | None:
-        """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
-
-        The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
-        to that); ``outlet.ended`` tells.
-        """
-        seconds = HALF_OPEN_SECONDS if self._draining else self._policy.handshake_seconds
-        with trio.move_on_after(seconds) as patience:
-            self._half_open.add(patience)
-            outlet.ended = patience.cancel
-            try:
-                request = await wrap_server_stream(
-                    library, outlet, max_message_size=self._policy.frame_bytes
-                )
-                return await self._answer(request)
-            finally:
-                outlet.ended = None
-                self._half_open.discard(patience)
-        return None
-
-    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | None:
-        reason = self.refuse
-        if reason is None and self.clients >= self._policy.max_clients:
-            reason = "full"
-        if reason is not None:
-            self.counts.refused += 1
-            headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
-            await request.reject(503, extra_headers=headers, body=reason.encode())
-            return None
-        offered = frames.SUBPROTOCOL in request.proposed_subprotocols
-        socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
-        # Else each client keeps 2 KiB of it.
-        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
-        return socket
 
     async def _talk(
         self,
@@ -241,7 +199,16 @@ class Gateway:
         """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            await _each(tuple(self._sessions), lambda session: session.tick(trio.current_time()))
+            await self._each(lambda session: session.tick(trio.current_time()))
+
+    async def _each(self, do: Callable[[Session], None]) -> None:
+        """Does something with each client, but not with those who go meanwhile."""
+
+        def unless_gone(session: Session) -> None:
+            if session.state is not State.GONE:
+                do(session)
+
+        await each(tuple(self._sessions), unless_gone)
 
     # What the drain asks.
 
@@ -255,16 +222,14 @@ class Gateway:
 
         The accept loop ends by its scope. From here on it is counted how clients go.
         """
-        self.refuse = reason
+        self.handshakes.refuse = reason
+        self.handshakes.hurry()
         self._draining = True
-        deadline = trio.current_time() + HALF_OPEN_SECONDS
-        for patience in self._half_open:
-            patience.deadline = min(patience.deadline, deadline)
 
     async def notify(self, tier: str, seconds: float) -> None:
         """Tells every client the seconds to the cut."""
         notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
-        await _each(tuple(self._sessions), lambda session: session.send_built(notice))
+        await self._each(lambda session: session.send_built(notice))
 
     async def move_idle(self, spread_seconds: float, dice: Dice) -> None:
         """Moves the clients outside rooms, spread over so many seconds; returns when done.
@@ -274,13 +239,13 @@ class Gateway:
         """
         self._let_all_leave()
         idle = [session for session in self._sessions if session.state is State.FREE]
-        await self._move(idle, spread(len(idle), spread_seconds, dice))
+        await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
 
     async def move_all(self, within_seconds: float, dice: Dice | None = None) -> None:
         """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
         self._let_all_leave()
         everybody = list(self._sessions)
-        await self._move(everybody, spread(len(everybody), within_seconds, dice))
+        await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
 
     async def move_some(
         self, sessions: Iterable[Session], within_seconds: float, dice: Dice
@@ -291,37 +256,12 @@ class Gateway:
         """
         some = list(sessions)
         offsets = spread(len(some), within_seconds, dice)
-        await self._move(some, offsets, "your room cannot be reached from here")
+        await move(some, offsets, "your room cannot be reached from here")
 
     def _let_all_leave(self) -> None:
         self._leaving = True
         for session in self._sessions:
             session.leaving = True
-
-    async def _move(
-        self,
-        sessions: list[Session],
-        offsets: Sequence[float],
-        reason: str = "this node is leaving",
-    ) -> None:
-        """Tells each when its turn is, and closes it then. Empties ``sessions``.
-
-        Telling all takes its time, so the first are closed before the last are told. Whoever has
-        had his turn is let go at once: to free 10 000 in one step blocks the loop for 60 ms.
-        """
-        begin = trio.current_time()
-        turns = deque((one, begin + offset) for one, offset in zip(sessions, offsets, strict=True))
-        sessions.clear()
-        untold = turns.copy()
-        while turns:
-            session, at = turns.popleft()
-            while untold:
-                _tell_some(untold)
-                await trio.lowlevel.checkpoint()
-                if trio.current_time() >= at:
-                    break
-            await trio.sleep_until(at)
-            session.close(Close.SERVICE_RESTART, reason)
 
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""
@@ -344,40 +284,11 @@ class Gateway:
         return reasons
 
 
-class _Handshaken:
-    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
-
-    def events(self) -> Iterable[object]:
-        """None."""
-        return ()
-
-
-_HANDSHAKEN = _Handshaken()
-
-
 async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
     """The room is behind: its client is not read before it has caught up."""
     await session.wait_until_free()
     if session.close_code is None:
         stream.go_on()
-
-
-async def _each(sessions: Sequence[Session], do: Callable[[Session], None]) -> None:
-    """Does something with each, letting others run in between; those gone by then are left out."""
-    for index, session in enumerate(sessions, 1):
-        if session.state is not State.GONE:
-            do(session)
-        if index % AT_ONCE == 0:
-            await trio.lowlevel.checkpoint()
-
-
-def _tell_some(untold: deque[tuple[Session, float]]) -> None:
-    """The next few hear how long they have until their turn."""
-    now = trio.current_time()
-    for _ in range(min(AT_ONCE, len(untold))):
-        session, at = untold.popleft()
-        if session.state is not State.GONE:
-            session.move(max(0.0, at - now))
 
 
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:

@@ -20,7 +20,7 @@ import trio
 
 from api.session import Session
 from rooms.core.lifecycle import Phase
-from rooms.core.placement import GameNode, choose, holders, knows_kind
+from rooms.core.placement import Candidate, choose, holders, knows_kind
 from rooms.ids import Incarnation, KindName
 from rooms.reasons import ErrorCode
 from rooms.runtime.link_api import ApiLink
@@ -98,7 +98,7 @@ class Joins:
         self._waiting: dict[_Asking, None] = {}
 
     @property
-    def known(self) -> list[GameNode]:
+    def known(self) -> list[Candidate]:
         """The game nodes that are attached, with the joins that are under way to each."""
         return [as_placed(link, under_way) for link, under_way in self._links.items()]
 
@@ -214,14 +214,14 @@ class Joins:
         else:
             self._waiting[asking] = None
 
-    def _choose(self, asking: _Asking, known: list[GameNode]) -> GameNode | None:
+    def _choose(self, asking: _Asking, known: list[Candidate]) -> Candidate | None:
         request, without = asking.request, asking.refused_by
         if not request.room:
             return choose(known, request.kind, new=request.new, without=without)
         rest = (node for node in holders(known, request.room) if node.incarnation not in without)
         return next(rest, None)
 
-    def _ask_for_key(self, asking: _Asking, others: Iterable[GameNode]) -> None:
+    def _ask_for_key(self, asking: _Asking, others: Iterable[Candidate]) -> None:
         """Asks those that may hold the key's seat, each once; an older version would make one."""
         done = asking.without_key | asking.refused_by
         for node in others:
@@ -305,9 +305,9 @@ class Joins:
                 self._seek(call.asking)
 
 
-def as_placed(link: ApiLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> GameNode:
+def as_placed(link: ApiLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> Candidate:
     """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
-    return GameNode(
+    return Candidate(
         address=link.address,
         name=link.node.name,
         incarnation=link.node.incarnation,

@@ -20,7 +20,7 @@ from api.session import Session
 from rooms.bus.address import parse_url
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
-from rooms.core.placement import GameNode
+from rooms.core.placement import Candidate
 from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.runtime.address import InheritedSocket
@@ -88,7 +88,7 @@ class ApiNode:
         return self._services is not None and self._games.ready
 
     @property
-    def known(self) -> list[GameNode]:
+    def known(self) -> list[Candidate]:
         """The game nodes that are attached, as placement sees them."""
         return self._games.known
 
@@ -143,7 +143,8 @@ class ApiNode:
         """A cordon keeps new clients out: by a 503, or by leaving a shared socket to others."""
         cordoned = self._drain.phase is Phase.CORDONED
         if cordoned or self._drain.phase is Phase.SERVING:
-            self.gateway.refuse = "cordoned" if cordoned and not self._shared else None
+            refuse = "cordoned" if cordoned and not self._shared else None
+            self.gateway.handshakes.refuse = refuse
             for door in self._doors:
                 if cordoned and self._shared:
                     door.shut()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
-from api.outlet import text_frame
+from api.framing import text_frame
 from api.session import Session
-from rooms.core.delivery import InputWindow, Verdict
+from rooms.core.delivery import InputOrder, InputWindow
 from rooms.ids import RoomId
 from rooms.reasons import EndReason
 from rooms.wire import frames, nodes
 
-__all__ = ["Link", "Place", "Standing"]
+__all__ = ["Condition", "Link", "Place"]
 
 
 class Link(Protocol):
@@ -28,7 +28,7 @@ class Link(Protocol):
         """Queues an item; order is kept, nothing is lost short of a reset."""
 
 
-class Standing(enum.Enum):
+class Condition(enum.Enum):
     """What a place is to its room."""
 
     LIVE = "live"
@@ -66,6 +66,7 @@ class Place:
         "_confirmed",
         "_seen",
         "_told",
+        "condition",
         "link",
         "number",
         "owing",
@@ -73,7 +74,6 @@ class Place:
         "relay",
         "secret",
         "session",
-        "standing",
         "window",
     )
 
@@ -91,7 +91,7 @@ class Place:
         self.number = news.session
         self.secret = news.secret
         self.session = session
-        self.standing = Standing.LIVE
+        self.condition = Condition.LIVE
         self.window = window
         self._confirmed = False
         self.owing = False
@@ -113,7 +113,7 @@ class Place:
         later resume, of another player who has seen less than was replayed here, brings the room
         on as well.
         """
-        caught_up = self.relay.seq > self._caught_up_at and self.standing is Standing.LIVE
+        caught_up = self.relay.seq > self._caught_up_at and self.condition is Condition.LIVE
         return max(self._seen, self.relay.seq) if caught_up else self._seen
 
     # From the session.
@@ -126,36 +126,36 @@ class Place:
     @property
     def suspended(self) -> bool:
         """Whether it is our link that holds the inputs back, and not the room."""
-        return self.standing is Standing.SUSPENDED
+        return self.condition is Condition.SUSPENDED
 
     @property
     def expected(self) -> int:
         """The number of the next input."""
         return self.window.last + 1
 
-    def say(self, n: int, body: bytes) -> Verdict:
+    def say(self, n: int, body: bytes) -> InputOrder:
         """Passes an input on if it is the next, and keeps it until the room has it."""
         verdict = self.window.take(n, body)
-        if verdict is Verdict.NEXT and self.standing is Standing.LIVE:
+        if verdict is InputOrder.NEXT and self.condition is Condition.LIVE:
             self._pass_on(n, body)
         return verdict
 
     def confirm(self) -> None:
         """The client has shown that it knows its ticket: the one before is used up."""
         self._confirmed = True
-        if self.standing is Standing.LIVE:
+        if self.condition is Condition.LIVE:
             self.link.send(nodes.Confirm(self.relay.room, self.player, self.number))
 
     def leave(self) -> None:
         """Gives the seat up: the client has its ``ended`` at once, whatever the room still says."""
         self.tell_acked()
-        if self._out(Standing.LEFT):
+        if self._out(Condition.LEFT):
             self.link.send(nodes.Leave(self.relay.room, self.player, self.number))
         self.session.ended(self.relay.room, EndReason.LEFT)
 
     def absent(self) -> None:
         """The socket is gone, and was not taken over."""
-        if self._out(Standing.OVER):
+        if self._out(Condition.OVER):
             self.link.send(nodes.Absent(self.relay.room, self.player, self.number))
 
     # From the room.
@@ -192,24 +192,24 @@ class Place:
     def over(self, reason: EndReason, result: bytes = b"") -> None:
         """The place is over, by the room's or the node's doing."""
         self.tell_acked()
-        self._out(Standing.OVER)
+        self._out(Condition.OVER)
         self.session.ended(self.relay.room, reason, result)
 
     def taken_over(self) -> None:
         """A newer socket has the seat; nobody need be told but the older one."""
-        self._out(Standing.OVER)
+        self._out(Condition.OVER)
         self.session.taken_over()
 
     def unknown(self) -> None:
         """The room, or the player's seat in it, was over before the link was back (he was kicked,
         say): he is told what he would be told if he resumed.
         """
-        self._out(Standing.OVER)
+        self._out(Condition.OVER)
         self.session.no_such_place()
 
     def vacated(self) -> None:
         """The room was given up before it started: the client is to find another."""
-        self._out(Standing.OVER)
+        self._out(Condition.OVER)
         self.session.regrouped(self.relay.room)
 
     # From the link.
@@ -217,13 +217,13 @@ class Place:
     def suspend(self) -> None:
         """The link was reset: nothing is passed on, either way."""
         self._seen = self.seen
-        self.standing = Standing.SUSPENDED
+        self.condition = Condition.SUSPENDED
 
     def renew(self, link: Link, item: nodes.Resumed) -> None:
         """The room knows the suspended place by another link and number now."""
         self.link = link
         self.number = item.session
-        self.standing = Standing.LIVE
+        self.condition = Condition.LIVE
         self._begin(item.seq)
         self.relay.revive(self)
         if self._confirmed:  # it may have been lost with the link of before
@@ -232,10 +232,10 @@ class Place:
         self.wanted(item.n + 1)
         self.session.renewed()
 
-    def _out(self, standing: Standing) -> bool:
+    def _out(self, condition: Condition) -> bool:
         """Takes the place out of its room here; True if the room should hear of it at once."""
-        live = self.standing is Standing.LIVE
-        self.standing = standing
+        live = self.condition is Condition.LIVE
+        self.condition = condition
         self.relay.remove(self)
         return live
 

@@ -13,21 +13,20 @@ from functools import partial
 import msgspec
 import trio
 
-from api.outlet import text_frame
-from api.place import Link, Place, Standing
+from api.framing import text_frame
+from api.place import Condition, Link, Place
 from api.session import Session, State
+from api.turns import AT_ONCE, each
 from rooms.core.delivery import InputWindow
 from rooms.ids import PlayerId, RoomId
 from rooms.policy import SocketPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.wire import frames, nodes
 
-__all__ = ["AT_ONCE", "Relay", "Relays", "Start"]
+__all__ = ["Relay", "Relays", "Start"]
 
 Start = Callable[[Callable[[], Awaitable[None]]], object]
 """``nursery.start_soon``, as far as relays need it."""
-AT_ONCE = 32
-"""How many clients are told of their inputs before others may run (see :mod:`api.gateway`)."""
 
 
 class Relay:
@@ -95,7 +94,7 @@ class Relay:
         return True
 
     def message(self, item: nodes.Message) -> None:
-        """Fans one message out. No place vanishes meanwhile: see :mod:`api.session`.
+        """Fans one message out. No place vanishes meanwhile: see :mod:`api.conversation`.
 
         An ack that is owed goes before it, and so leaves in the same write: who hears often pays
         nothing for his acks.
@@ -193,9 +192,9 @@ class Relays:
                 pass  # answers to calls, and the node's state, are the directory's
 
     def lost(self, link: Link, reason: EndReason) -> None:
-        """The link's rooms are no more, for ``reason``: all are told, a few in each turn.
+        """The link's rooms are no more, for ``reason``: all are told, the first few at once.
 
-        A write to a socket takes 15 to 30 µs, and a game node may have 20 000 clients here.
+        A game node may have 20 000 clients here.
         """
         places = self._places(link)
         for place in places[:AT_ONCE]:
@@ -205,11 +204,12 @@ class Relays:
 
     @staticmethod
     async def _lose(places: Sequence[Place], reason: EndReason) -> None:
-        for index, place in enumerate(places):
-            if index % AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-            if place.standing is Standing.LIVE:  # else it has left, or was taken over, since
+        def lose(place: Place) -> None:
+            if place.condition is Condition.LIVE:  # else it has left, or was taken over, since
                 place.over(reason)
+
+        await trio.lowlevel.checkpoint()
+        await each(places, lose)
 
     def suspend(self, link: Link) -> list[Place]:
         """The link was reset: its places, which wait to be renewed from now on."""
@@ -257,11 +257,7 @@ class Relays:
     async def _tell_acks(self) -> None:
         await trio.sleep(self._policy.ack_seconds)
         owed, self._owed = self._owed, {}
-        for index, place in enumerate(owed, 1):
-            if place.standing in {Standing.LIVE, Standing.SUSPENDED}:
-                place.tell_acked()
-            if index % AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+        await each(owed, _tell_acked)
 
     def _place(self, link: Link, room: RoomId, player: PlayerId) -> Place | None:
         relay = self._relays.get(room)
@@ -275,6 +271,11 @@ class Relays:
             for place in relay.places.values()
             if place.link is link
         ]
+
+
+def _tell_acked(place: Place) -> None:
+    if place.condition in {Condition.LIVE, Condition.SUSPENDED}:
+        place.tell_acked()
 
 
 def _tell(place: Place, item: nodes.BadInput | nodes.Wanted | nodes.Out | nodes.Replay) -> None:

@@ -20,7 +20,8 @@ from typing import Protocol
 
 import trio
 
-from api.place import Link, Place, Standing
+from api.joins import ANSWER_SECONDS, SWEEP_SECONDS
+from api.place import Condition, Link, Place
 from api.relay import Relays
 from api.session import Session
 from rooms.ids import Incarnation
@@ -30,10 +31,6 @@ from rooms.runtime.link_api import Loss
 from rooms.wire import nodes
 
 __all__ = ["GameLink", "Renewals"]
-
-SWEEP_SECONDS = 0.1
-ANSWER_SECONDS = 10.0
-"""A game node whose link lives answers at once; one that does not has no answer."""
 
 
 class GameLink(Link, Protocol):
@@ -72,7 +69,9 @@ class _Group:
 
     def gone_down(self) -> None:
         """No link stands: all that were asked for wait again."""
-        self.waiting = deque(place for place in self.places if place.standing is not Standing.OVER)
+        self.waiting = deque(
+            place for place in self.places if place.condition is not Condition.OVER
+        )
         self.asked.clear()
         self.link, self.moved = None, False
         self.down_since = trio.current_time()
@@ -147,12 +146,12 @@ class Renewals:
         if place is None:
             return False
         room, player, number = item.room, item.player, item.session
-        match place.standing:
-            case Standing.SUSPENDED:
+        match place.condition:
+            case Condition.SUSPENDED:
                 place.renew(link, item)
                 if not item.complete:
                     place.session.move_now()
-            case Standing.LEFT:
+            case Condition.LEFT:
                 link.send(nodes.Leave(room, player, number))
             case _:
                 link.send(nodes.Absent(room, player, number))
@@ -163,7 +162,7 @@ class Renewals:
         place = self._answered(link, item.call)
         if place is None:
             return False
-        if place.standing is Standing.SUSPENDED:
+        if place.condition is Condition.SUSPENDED:
             if item.code == nodes.TAKEN_OVER:
                 place.taken_over()
             elif item.code == nodes.NO_SUCH_PLACE:
@@ -205,9 +204,9 @@ class Renewals:
         """Asks for as many as may be under way; forgets a group of which none is left."""
         while group.link and group.waiting and len(group.asked) < self._policy.resumes_at_once:
             place = group.waiting.popleft()
-            if place.standing is Standing.SUSPENDED:
+            if place.condition is Condition.SUSPENDED:
                 self._ask(group, group.link, place)
-            elif place.standing is Standing.LEFT:
+            elif place.condition is Condition.LEFT:
                 group.leaves.append(nodes.Leave(place.relay.room, place.player, place.number))
         if group.link is not None:
             for leave in group.leaves:
@@ -247,9 +246,9 @@ class Renewals:
 
 
 def _end(place: Place) -> None:
-    if place.standing is Standing.SUSPENDED:
+    if place.condition is Condition.SUSPENDED:
         place.over(EndReason.NODE_LOST)
 
 
 def _sessions(places: Sequence[Place] | deque[Place]) -> list[Session]:
-    return [place.session for place in places if place.standing is Standing.SUSPENDED]
+    return [place.session for place in places if place.condition is Condition.SUSPENDED]

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 import structlog
 import trio
 
-from api.joins import ANSWER_SECONDS, SWEEP_SECONDS, as_placed
+from api.holders import Holders
+from api.joins import ANSWER_SECONDS, SWEEP_SECONDS
 from api.session import Session
+from api.turns import each
 from rooms.core.guesses import Guesses
-from rooms.core.lifecycle import Phase
-from rooms.core.placement import GameNode, hint, holders
 from rooms.ids import Incarnation, Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import ErrorCode
@@ -33,13 +33,12 @@ __all__ = ["Resumes"]
 
 log = structlog.get_logger()
 
-NAMES_KEPT = 1024
-AT_ONCE = 32
-"""How many are told the end of their waiting before others may run."""
 
 _Spot = OrderedDict["_Seeking", None]
 """A line or a room to wait in. (The first of a plain dict is found slowly after many have left.)"""
 _Step = Callable[["_Seeking"], None]
+_Due = tuple["_Seeking", _Spot, _Step]
+"""Whom something is to be done with, if he is still in that spot; and what."""
 
 
 class _Seeking:
@@ -121,11 +120,7 @@ class Resumes:
         self._at_once = at_once
         self._guesses = Guesses(policy.burst_guesses, policy.guesses_per_second)
         self._lines: dict[ApiLink, _Line] = {}
-        self._able: dict[Incarnation, ApiLink] = {}
-        """Those who may hold a place, silent ones included."""
-        self._known: list[GameNode] = []
-        self._met: OrderedDict[str, None] = OrderedDict()
-        """Names of nodes that were ever met here, the last :data:`NAMES_KEPT` of them."""
+        self._holders = Holders()
         self._seeking: dict[Session, _Seeking] = {}
         self._asked: dict[int, _Call] = {}
         self._waiting: _Spot = OrderedDict()
@@ -153,20 +148,19 @@ class Resumes:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             self._sweep_asked(trio.current_time())
-            for index, (seeking, spot, do) in enumerate(self._due(trio.current_time()), 1):
-                if seeking.spot is spot:
-                    do(seeking)
-                if index % AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
+            await each(self._due(trio.current_time()), _do_if_still_there)
 
-    def _due(self, now: float) -> list[tuple[_Seeking, _Spot, _Step]]:
+    def _due(self, now: float) -> list[_Due]:
         """Whom the clock, or a node that is certainly gone, gives something to do."""
-        due: list[tuple[_Seeking, _Spot, _Step]] = []
+        due: list[_Due] = []
         due += [(one, self._slowed, self._go_on) for one in self._slowed if one.ready_at <= now]
         settled = bool(self._waiting and self._lines and self._everyone())
-        able = self._able.keys()
         for seeking in self._waiting:
-            if settled and able <= seeking.refused_by and not self._may_appear(seeking, now):
+            if (
+                settled
+                and self._holders.all_in(seeking.refused_by)
+                and not self._may_appear(seeking, now)
+            ):
                 due.append((seeking, self._waiting, self._go_on))
             elif seeking.expires_at <= now:
                 due.append((seeking, self._waiting, self._not_found))
@@ -183,15 +177,12 @@ class Resumes:
     def link_up(self, link: ApiLink) -> None:
         """A game node is there: who waits may be asked for there."""
         self._lines[link] = _Line()
-        self._met[link.node.name] = None
-        self._met.move_to_end(link.node.name)
-        if len(self._met) > NAMES_KEPT:
-            self._met.popitem(last=False)
+        self._holders.meet(link.node.name)
         self.link_state(link)
 
     def link_state(self, link: ApiLink) -> None:
         """A node fell silent: who was asked there, or waits for it, goes elsewhere. Or speaks."""
-        self._look()
+        self._holders.look(self._lines)
         if link.silent:
             self._ask_elsewhere(link, self._lines[link])
         else:
@@ -202,7 +193,7 @@ class Resumes:
     def link_down(self, link: ApiLink) -> None:
         """Who was asked there goes elsewhere."""
         line = self._lines.pop(link)
-        self._look()
+        self._holders.look(self._lines)
         self._ask_elsewhere(link, line)
 
     def resumed(self, link: ApiLink, item: nodes.Resumed) -> Session | None:
@@ -238,16 +229,6 @@ class Resumes:
 
     # the steps
 
-    def _look(self) -> None:
-        """Who is there. Links change rarely, and thousands may resume in one second."""
-        able = [
-            link
-            for link in self._lines
-            if link.node.wire >= nodes.RESUMES and link.state.phase != Phase.STOPPED
-        ]
-        self._able = {link.node.incarnation: link for link in able}
-        self._known = [as_placed(link) for link in able]
-
     def _go_on(self, seeking: _Seeking) -> None:
         if seeking.ticket.room:
             self._seek(seeking)
@@ -258,14 +239,10 @@ class Resumes:
         """Puts it in the line of the next node to ask; without one it waits, or has failed."""
         if seeking.session is None:
             return
-        rest = [
-            node
-            for node in holders(self._known, seeking.ticket.room)
-            if node.incarnation not in seeking.refused_by
-        ]
+        rest = self._holders.of(seeking.ticket.room, seeking.refused_by)
         for node in rest:
             if not node.silent:
-                link = self._able[node.incarnation]
+                link = self._holders.link(node)
                 seeking.move(self._lines[link].queue)
                 self._advance(link)
                 return
@@ -278,11 +255,8 @@ class Resumes:
             self._no_such_place(seeking)
 
     def _may_appear(self, seeking: _Seeking, now: float) -> bool:
-        """Whether its room is of a node that was never met here, and may still be: the names of
-        nodes are looked up every few seconds, and the player was elsewhere until now.
-        """
-        name = hint(seeking.ticket.room)
-        return name != "" and name not in self._met and now < seeking.expires_at
+        """Whether it is worth waiting for a node that was never met here."""
+        return now < seeking.expires_at and self._holders.may_appear(seeking.ticket.room)
 
     def _advance(self, link: ApiLink) -> None:
         """Asks for the first in line, as many as may be under way."""
@@ -365,3 +339,9 @@ class Resumes:
         if seeking.charged:
             seeking.charged = False
             self._guesses.give_back(seeking.address, trio.current_time())
+
+
+def _do_if_still_there(due: _Due) -> None:
+    seeking, spot, step = due
+    if seeking.spot is spot:
+        step(seeking)

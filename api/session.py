@@ -1,10 +1,8 @@
-"""One client's side of the protocol: frames in, frames out, and where it stands.
+"""Where one client stands: in no room, on its way into one, or in one.
 
-Everything here is synchronous but :meth:`Session.wait_until_free`; the gateway brings the frames
-in, the relay brings what rooms say, and the outlet takes what goes out. Nothing here closes a
-stream or ends a task: :meth:`Session.close` says the close frame and asks the gateway to hang up,
-and :meth:`Session.gone` is told when that is done. So a room's fan-out may find a client too slow
-in the middle of its loop without a place vanishing under it.
+Everything here is synchronous but :meth:`Session.wait_until_free`. The conversation brings the
+frames in and takes what goes out, the relay brings what rooms say; :meth:`Session.gone` is told
+when the conversation is over.
 
 A place outlives the socket: whatever closes it, also a node that leaves, the client may resume
 with its ticket. So a drain has nothing to wait for in a resume: one that comes while the node
@@ -15,61 +13,30 @@ its room ends or all are moved.
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 import trio
 
-from api.outlet import Outlet, text_frame
+from api.conversation import ClientCounts, Conversation
+from api.outlet import Outlet
+from api.own_place import OwnPlace
 from rooms.core.crossing import Crossing
-from rooms.core.delivery import Verdict
+from rooms.core.delivery import InputOrder
 from rooms.core.throttle import Bucket
-from rooms.errors import BadFrame
 from rooms.ids import PlayerId, RoomId, Ticket
 from rooms.policy import SocketPolicy
-from rooms.reasons import RETRY, Close, EndReason, ErrorCode
+from rooms.reasons import Close, EndReason, ErrorCode
 from rooms.wire import frames, nodes
 
-__all__ = ["LOST", "Counts", "Games", "Seat", "Session", "State"]
+__all__ = ["GameTier", "Session", "State"]
 
-LOST = 1006
-"""Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
-STRIKES = 3
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 
 
-class Seat(Protocol):
-    """A session's end of its place in a room; :class:`api.relay.Place`."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the room is so far behind that no more should be said."""
-
-    @property
-    def suspended(self) -> bool:
-        """Whether it is our own link that holds the inputs back, and not the room."""
-
-    @property
-    def expected(self) -> int:
-        """The number of the next input."""
-
-    def say(self, n: int, body: bytes) -> Verdict:
-        """Passes an input on, if it is the next."""
-
-    def leave(self) -> None:
-        """Gives the place up."""
-
-    def absent(self) -> None:
-        """The socket is gone."""
-
-    def confirm(self) -> None:
-        """The client has shown that it has its ticket: its first frame about the place has come."""
-
-
-class Games(Protocol):
-    """What a session asks of the game tier."""
+class GameTier(Protocol):
+    """What a session asks of the game tier; :class:`api.games.Games`."""
 
     def join(self, session: Session, request: frames.Join) -> None:
         """Finds a seat: one of :meth:`Session.seated` and ``refused`` follows, now or later."""
@@ -86,17 +53,6 @@ class Games(Protocol):
         """The session is gone while its join or resume is under way."""
 
 
-class Counts(msgspec.Struct):
-    """What an api node has done, for its metrics; ``closed`` by close code."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    opened: int = 0
-    refused: int = 0
-    resumed: int = 0
-    closed: Counter[int] = msgspec.field(default_factory=Counter)
-
-
 class State(enum.Enum):
     """Where a client stands."""
 
@@ -107,30 +63,22 @@ class State(enum.Enum):
     GONE = "gone"
 
 
-class Session:
-    """One client; ``hang_up`` ends its conversation, after the close frame.
+class Session(Conversation):
+    """One client, and its place.
 
     ``address`` is where it comes from, as far as guesses are counted; "" if that is not known.
     """
 
     __slots__ = (
-        "_bucket",
-        "_counts",
         "_crossing",
         "_freed",
         "_games",
-        "_hang_up",
         "_joins",
-        "_pinged_at",
-        "_policy",
         "_regrouped_from",
-        "_strikes",
         "_unconfirmed",
         "address",
-        "close_code",
         "leaving",
-        "output",
-        "seat",
+        "place",
         "since",
         "state",
     )
@@ -138,69 +86,33 @@ class Session:
     def __init__(
         self,
         output: Outlet,
-        games: Games,
+        games: GameTier,
         policy: SocketPolicy,
-        counts: Counts,
+        counts: ClientCounts,
         hang_up: Callable[[], None],
         *,
         address: str = "",
     ) -> None:
+        super().__init__(output, policy, counts, hang_up)
         now = trio.current_time()
-        self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, now)
-        self._counts = counts
         self._crossing = Crossing()
         self._freed: trio.Event | None = None
         self._games = games
-        self._hang_up = hang_up
         self._joins = Bucket(policy.burst_joins, policy.joins_per_second, now)
-        self._pinged_at = 0.0
-        self._policy = policy
         self._regrouped_from: RoomId | None = None
-        self._strikes = 0
         self._unconfirmed = False
         self.address = address
-        self.output = output
-        self.close_code: int | None = None
-        """The code that ended the conversation; 1006 for a lost socket."""
         self.leaving = False
         """The node drains: as soon as the client is in no room, it is moved."""
-        self.seat: Seat | None = None
+        self.place: OwnPlace | None = None
         self.state = State.FREE
         self.since = now
         """When it came to its present state (trio time)."""
 
     # From the client.
 
-    def hear(self, text: str) -> bool:
-        """Takes a message as :meth:`handle` does; returns whether it can take one more now."""
-        if self.close_code is not None:
-            return False
-        self.handle(text)
-        return self.close_code is None and not self.held
-
-    def handle(self, message: str | bytes) -> None:
-        """Takes one message; whatever is wrong with it is told, and raises nothing."""
-        self._counts.frames_in += 1
-        if not self._bucket.take(trio.current_time()):
-            self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
-            self.close(Close.TOO_MANY_MESSAGES, "too many frames")
-        elif isinstance(message, bytes):
-            self.close(Close.UNSUPPORTED, "text frames only")
-        elif self._too_big(message):
-            self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
-        else:
-            try:
-                frame = frames.decode(message)
-            except BadFrame as bad:
-                self._strike(ErrorCode(bad.code), str(bad))
-            else:
-                self._take(frame)
-
-    def _too_big(self, message: str) -> bool:
-        """The library counts characters; ``isascii`` is a look at a flag, so this is cheap."""
-        return not message.isascii() and len(message.encode()) > self._policy.frame_bytes
-
-    def _take(self, frame: frames.FromClient) -> None:
+    def take(self, frame: frames.FromClient) -> None:
+        """Does what the frame asks, or says why not."""
         match frame:
             case frames.Say():
                 self._say(frame)
@@ -217,12 +129,12 @@ class Session:
     def _confirm(self) -> None:
         """The client speaks of its place, so it has the ticket; unless it is of a room before."""
         stale = self._crossing.stale(trio.current_time())
-        if self._unconfirmed and self.seat is not None and not stale:
+        if self._unconfirmed and self.place is not None and not stale:
             self._unconfirmed = False
-            self.seat.confirm()
+            self.place.confirm()
 
     def _say(self, frame: frames.Say) -> None:
-        if self.seat is None:
+        if self.place is None:
             if not self._crossing.forgiven:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
         elif self._crossing.watched and self._crossing.stale(trio.current_time()):
@@ -230,12 +142,12 @@ class Session:
         else:
             if self._unconfirmed:
                 self._confirm()
-            if self.seat.say(frame.n, bytes(frame.d)) is Verdict.GAP:
-                self._strike(ErrorCode.BAD_FRAME, f"expected n={self.seat.expected}", frame.n)
+            if self.place.say(frame.n, bytes(frame.d)) is InputOrder.GAP:
+                self.strike(ErrorCode.BAD_FRAME, f"expected n={self.place.expected}", frame.n)
 
     def _join(self, request: frames.Join) -> None:
         if not (request.kind or request.room):
-            self._strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
+            self.strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
         elif self.state is not State.FREE:
             self.error(ErrorCode.ALREADY_IN_A_ROOM, "leave your room before you join another")
         elif self.leaving:
@@ -263,29 +175,23 @@ class Session:
             self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
 
     def _leave(self) -> None:
-        if self.seat is not None:
-            self.seat.leave()
+        if self.place is not None:
+            self.place.leave()
         elif self._regrouped_from is not None:
             self._games.forget(self)
             self.ended(self._regrouped_from, EndReason.LEFT)
         else:
             self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
-    def _strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
-        self.error(code, message, n)
-        self._strikes += 1
-        if self._strikes == STRIKES:
-            self.close(Close.BROKE_PROTOCOL, f"the third bad frame ({code})")
-
     # From the game tier.
 
-    def seated(self, seat: Seat, news: nodes.Seated) -> None:
+    def seated(self, place: OwnPlace, news: nodes.Seated) -> None:
         """The join is answered with a place; for a session in a room, this one replaces it."""
-        if self.seat is not None:
-            self.seat.absent()
+        if self.place is not None:
+            self.place.absent()
         again = self._regrouped_from is not None
         self._regrouped_from = None
-        self._sit(seat, news.room, news.seq, again=again)
+        self._sit(place, news.room, news.seq, again=again)
         self.send(
             frames.Joined(
                 room=news.room,
@@ -297,10 +203,10 @@ class Session:
             )
         )
 
-    def resumed(self, seat: Seat, news: nodes.Resumed) -> None:
+    def resumed(self, place: OwnPlace, news: nodes.Resumed) -> None:
         """The place is found again; what the client has missed follows."""
         self._counts.resumed += 1
-        self._sit(seat, news.room, news.seq, again=False)
+        self._sit(place, news.room, news.seq, again=False)
         self.send(
             frames.Resumed(
                 room=news.room,
@@ -312,16 +218,16 @@ class Session:
             )
         )
 
-    def _sit(self, seat: Seat, room: RoomId, seq: int, *, again: bool) -> None:
+    def _sit(self, place: OwnPlace, room: RoomId, seq: int, *, again: bool) -> None:
         self._crossing.joined(room, seq, trio.current_time(), again=again)
-        self.seat = seat
+        self.place = place
         self._unconfirmed = True
         self._become(State.SEATED)
         self.freed()
 
     def no_such_place(self) -> None:
         """Each game node has said that it does not know the place: final."""
-        self.seat = None
+        self.place = None
         self._become(State.FREE)
         self.freed()
         self.close(Close.NO_SUCH_PLACE, "no such place")
@@ -334,7 +240,7 @@ class Session:
     def bad_resume(self, message: str) -> None:
         """The place is there, but what the client said of it cannot be; the socket stays free."""
         self._become(State.FREE)
-        self._strike(ErrorCode.BAD_FRAME, message)
+        self.strike(ErrorCode.BAD_FRAME, message)
         if self.leaving:
             self.move_now()
 
@@ -369,7 +275,7 @@ class Session:
 
     def ended(self, room: RoomId, reason: EndReason, result: bytes = b"") -> None:
         """The place is over. Inputs that cross this are dropped, until the next join."""
-        self.seat = None
+        self.place = None
         self._regrouped_from = None
         self._crossing.left()
         self._become(State.FREE)
@@ -389,7 +295,7 @@ class Session:
         ends as *abandoned*) follows. Inputs are dropped until the client has answered the second
         ``joined`` with ``got``, or for two seconds: they were said to the room of before.
         """
-        self.seat = None
+        self.place = None
         self._regrouped_from = room
         self._crossing.left()
         self._become(State.JOINING)
@@ -397,67 +303,17 @@ class Session:
 
     def taken_over(self) -> None:
         """A newer socket has this place now; the place is not told that this one goes."""
-        self.seat = None
+        self.place = None
         self._become(State.FREE)
         self.freed()
         self.close(Close.TAKEN_OVER, "taken over by a newer socket")
-
-    # To the client.
-
-    def send(self, frame: frames.FromServer) -> None:
-        """Sends a frame to this client alone."""
-        self.send_built(text_frame(frames.encode(frame)))
-
-    def send_built(self, frame: bytes) -> None:
-        """Sends a WebSocket frame that was built once for many."""
-        self._counts.frames_out += 1
-        self.output.send_nowait(frame)
-
-    def error(self, code: ErrorCode, message: str, n: int | None = None) -> None:
-        """Says what is wrong; ``n`` where a say did it."""
-        number = msgspec.UNSET if n is None else n
-        self.send(frames.Error(code, message, retry=code in RETRY, n=number))
-
-    def move(self, after_seconds: float) -> None:
-        """Announces the move; :meth:`close` with 1012 is the mover's to call in time."""
-        self.send(frames.Move(round(after_seconds, 3)))
-
-    def move_now(self) -> None:
-        """Moves the client at once."""
-        self.move(0)
-        self.close(Close.SERVICE_RESTART, "this node is leaving")
-
-    def close(self, code: Close, reason: str = "") -> None:
-        """Says the close frame and hangs up; the first code counts, a second call does nothing."""
-        if self.close_code is None:
-            self.close_code = int(code)
-            self.output.say_close(code, reason)
-            self._hang_up()
-
-    def too_slow(self) -> None:
-        """The client does not read."""
-        self.close(Close.SLOW_READER, "too slow a reader")
-
-    def tick(self, now: float) -> None:
-        """What the clock asks for, about once a second: a beat, a ping, or to give it up."""
-        policy, output = self._policy, self.output
-        if now - output.sent_at >= policy.beat_seconds:
-            self.send(frames.Beat())
-        if now - output.heard_at < policy.ping_seconds:
-            return
-        if self._pinged_at <= output.heard_at:
-            self._pinged_at = now
-            output.ping()
-        elif now - self._pinged_at >= policy.pong_seconds and self.close_code is None:
-            self.close_code = LOST
-            self._hang_up()
 
     # The conversation's driver.
 
     @property
     def held(self) -> bool:
         """Whether the room is so far behind that this socket must not be read."""
-        return self.seat is not None and self.seat.full
+        return self.place is not None and self.place.full
 
     async def wait_until_free(self) -> None:
         """Waits while :attr:`held`; may be cancelled.
@@ -469,7 +325,7 @@ class Session:
             freed = self._freed = trio.Event()
             with trio.move_on_after(self._policy.held_seconds):
                 await freed.wait()
-            if not freed.is_set() and self.seat is not None and not self.seat.suspended:
+            if not freed.is_set() and self.place is not None and not self.place.suspended:
                 self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
                 return
 
@@ -477,9 +333,9 @@ class Session:
         """The socket is no more: the room, or whoever looks for one, is told. Called once."""
         if self.state in {State.JOINING, State.RESUMING}:
             self._games.forget(self)
-        elif self.seat is not None:
-            self.seat.absent()
-        self.seat = None
+        elif self.place is not None:
+            self.place.absent()
+        self.place = None
         self._become(State.GONE)
 
     def _become(self, state: State) -> None:

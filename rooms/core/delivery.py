@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["InputWindow", "Verdict"]
+__all__ = ["InputOrder", "InputWindow"]
 
 
-class Verdict(enum.Enum):
+class InputOrder(enum.Enum):
     """What an input's number says."""
 
     NEXT = "next"
@@ -44,19 +44,19 @@ class InputWindow:
         """Whether the socket must not be read for now."""
         return len(self._held) >= self.inputs_max or self.bytes_held >= self.bytes_max
 
-    def take(self, n: int, body: bytes) -> Verdict:
+    def take(self, n: int, body: bytes) -> InputOrder:
         """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
 
         A full window takes one more all the same: the bounds ask the caller to stop reading, and
         what it has read already must not be lost.
         """
         if n <= self.last:
-            return Verdict.REPEAT
+            return InputOrder.REPEAT
         if n > self.last + 1:
-            return Verdict.GAP
+            return InputOrder.GAP
         self._held.append(body)
         self.bytes_held += len(body)
-        return Verdict.NEXT
+        return InputOrder.NEXT
 
     def ack(self, n: int) -> bool:
         """Forgets all up to ``n``; True if that was news.

@@ -21,11 +21,11 @@ from rooms.core.lifecycle import Phase
 from rooms.ids import Incarnation, KindName, NodeName, RoomId
 from rooms.wire.nodes import NodeState
 
-__all__ = ["GameNode", "choose", "hint", "holders", "knows_kind"]
+__all__ = ["Candidate", "choose", "hint", "holders", "knows_kind"]
 
 
-class GameNode(msgspec.Struct, frozen=True):
-    """A game node as an api node sees it."""
+class Candidate(msgspec.Struct, frozen=True):
+    """A game node as placement sees it, on an api node."""
 
     address: str
     name: NodeName
@@ -60,12 +60,12 @@ class GameNode(msgspec.Struct, frozen=True):
 
 
 def choose(
-    nodes: Iterable[GameNode],
+    nodes: Iterable[Candidate],
     kind: KindName,
     *,
     new: bool = False,
     without: Collection[Incarnation] = (),
-) -> GameNode | None:
+) -> Candidate | None:
     """The node for a join by kind, or None if no serving node has the kind.
 
     ``new`` wants a room of its own, so open seats do not count; ``without`` are nodes that have
@@ -82,14 +82,14 @@ def choose(
     for node in able:
         ages[node.version] = min(node.born, ages.get(node.version, node.born))
 
-    def rank(node: GameNode) -> tuple[float, str, bool, int, str, int]:
+    def rank(node: Candidate) -> tuple[float, str, bool, int, str, int]:
         full = new or node.expected(kind)[0] <= 0
         return (-ages[node.version], node.version, full, node.load, node.name, node.incarnation)
 
     return min(able, key=rank)
 
 
-def holders(nodes: Iterable[GameNode], room: RoomId) -> list[GameNode]:
+def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
     """Where to ask for a room by its id: the node that its name hints at first, then the others.
 
     A node that has stopped has no rooms.
@@ -105,6 +105,6 @@ def hint(room: RoomId) -> str:
     return room.rpartition(".")[0]
 
 
-def knows_kind(nodes: Iterable[GameNode], kind: KindName) -> bool:
+def knows_kind(nodes: Iterable[Candidate], kind: KindName) -> bool:
     """Whether any known node, in whatever phase, serves the kind."""
     return any(kind in node.state.seats for node in nodes)

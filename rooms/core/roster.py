@@ -19,13 +19,13 @@ from itertools import islice
 from rooms.ids import LinkId, PlayerId
 from rooms.reasons import ErrorCode
 
-__all__ = ["NOWHERE", "Roster", "Seat", "Verdict", "parties"]
+__all__ = ["NOWHERE", "InputVerdict", "Roster", "Seat"]
 
 NOWHERE = LinkId(0)
 """The link of a player who is away; no real one has this number."""
 
 
-class Verdict(enum.Enum):
+class InputVerdict(enum.Enum):
     """What to do with an input."""
 
     NEXT = "next"
@@ -211,18 +211,18 @@ class Roster:
         """How many players are not away."""
         return sum(self._links.values())
 
-    def accept(self, player: PlayerId, session: int, n: int) -> Verdict:
+    def accept(self, player: PlayerId, session: int, n: int) -> InputVerdict:
         """What input ``n`` of that session is; changes nothing."""
         seat = self._seats.get(player)
         if seat is None:
-            return Verdict.UNKNOWN
+            return InputVerdict.UNKNOWN
         if session != seat.session or seat.away:
-            return Verdict.STALE
+            return InputVerdict.STALE
         if n <= seat.last_n:
-            return Verdict.REPEAT
+            return InputVerdict.REPEAT
         if n == seat.last_n + 1:
-            return Verdict.NEXT
-        return Verdict.HELD if seat.held else Verdict.GAP
+            return InputVerdict.NEXT
+        return InputVerdict.HELD if seat.held else InputVerdict.GAP
 
     @staticmethod
     def advance(seat: Seat) -> None:
@@ -260,21 +260,3 @@ class Roster:
             self._links[link] = count
         else:
             del self._links[link]
-
-
-def parties(seats: Iterable[Seat], bytes_max: int) -> Iterator[list[Seat]]:
-    """``seats`` in order, in lists whose names and keys hold at most ``bytes_max`` bytes each.
-
-    A seat that alone holds more has a list of its own.
-    """
-    party: list[Seat] = []
-    left = bytes_max
-    for seat in seats:
-        size = len(seat.player) + len(seat.name.encode()) + len(seat.key.encode())
-        if party and size > left:
-            yield party
-            party, left = [], bytes_max
-        party.append(seat)
-        left -= size
-    if party:
-        yield party

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-__all__ = ["Requests", "Verdict", "Waiting"]
+__all__ = ["RequestOrder", "Requests", "Waiting"]
 
 
 class Waiting:
@@ -46,7 +46,7 @@ class Waiting:
         return self.number, taken
 
 
-class Verdict(enum.Enum):
+class RequestOrder(enum.Enum):
     """What a request's number says."""
 
     NEXT = "next"
@@ -63,11 +63,11 @@ class Requests:
         self.last = 0
         self.reply = b""
 
-    def judge(self, number: int) -> Verdict:
+    def judge(self, number: int) -> RequestOrder:
         """Whether to apply the request, to say the last reply again, or to give the link up."""
         if number == self.last + 1:
-            return Verdict.NEXT
-        return Verdict.REPEAT if number == self.last and self.reply else Verdict.LOST
+            return RequestOrder.NEXT
+        return RequestOrder.REPEAT if number == self.last and self.reply else RequestOrder.LOST
 
     def applied(self, number: int, reply: bytes) -> None:
         """Request ``number`` was applied and answered with ``reply``."""

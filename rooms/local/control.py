@@ -32,7 +32,7 @@ from rooms.local.control_messages import (
 from rooms.local.rendezvous import open_control_socket
 from rooms.lone_error import lone_error
 
-__all__ = ["Call", "Desk", "calling", "serve_control"]
+__all__ = ["Answerer", "Call", "calling", "serve_control"]
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ PATIENCE_SECONDS = 5.0
 """For a caller to ask, and to take each line."""
 
 
-class Desk(Protocol):
+class Answerer(Protocol):
     """Who answers."""
 
     async def nodes(self) -> NodeList:
@@ -57,7 +57,7 @@ class Desk(Protocol):
 @asynccontextmanager
 async def serve_control(
     port: int,
-    desk: Desk,
+    answerer: Answerer,
     say: Callable[[str], None],
     *,
     patience_seconds: float = PATIENCE_SECONDS,
@@ -75,7 +75,7 @@ async def serve_control(
     try:
         with lone_error():
             async with listener, trio.open_nursery() as nursery:
-                reception = _Reception(desk, patience_seconds, callers_max)
+                reception = _Reception(answerer, patience_seconds, callers_max)
                 nursery.start_soon(trio.serve_listeners, reception.receive, [listener])
                 yield path
                 nursery.cancel_scope.cancel()
@@ -86,8 +86,8 @@ async def serve_control(
 class _Reception:
     """Serves one question on each connection."""
 
-    def __init__(self, desk: Desk, patience_seconds: float, callers_max: int) -> None:
-        self._desk = desk
+    def __init__(self, answerer: Answerer, patience_seconds: float, callers_max: int) -> None:
+        self._answerer = answerer
         self._patience_seconds = patience_seconds
         self._callers_max = callers_max
         self._callers = 0
@@ -119,9 +119,9 @@ class _Reception:
     async def _reply_to(self, question: Question, stream: trio.SocketStream) -> None:
         match question:
             case AskNodes():
-                await self._say(stream, await self._desk.nodes())
+                await self._say(stream, await self._answerer.nodes())
             case AskRoll():
-                async with self._desk.roll(question) as news:
+                async with self._answerer.roll(question) as news:
                     async for item in news:
                         await self._say(stream, item)
 

@@ -12,7 +12,8 @@ from rooms.core.roster import Seat
 from rooms.core.tombstones import Tombstone, Tombstones
 from rooms.ids import LinkId, RoomId
 from rooms.policy import RoomPolicy
-from rooms.runtime.claims import EPOCH, claim, no_such_place, resumed, retake
+from rooms.runtime.answers import EPOCH, no_such_place, resumed
+from rooms.runtime.claims import claim, retake
 from rooms.wire import nodes
 
 __all__ = ["Graveyard"]
@@ -63,7 +64,7 @@ class Graveyard:
         owed = missed(
             stone.history, seat.player, seen=max(resume.seen, seat.joined_seq), seq=stone.seq
         )
-        for item in resumed(stone, seat, resume.call, owed):
+        for item in resumed(stone.id, seat, resume.call, owed):
             self._outbox(link, item)
         self._outbox(link, _last_word(stone, seat))
         self._stones.returned(stone, seat)

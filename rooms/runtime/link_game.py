@@ -17,8 +17,7 @@ from rooms.bus.base import Bus, Publisher, Responder
 from rooms.core.feed import FeedRing
 from rooms.core.lifecycle import Phase
 from rooms.core.liveness import Liveness, Standstill, Verdict
-from rooms.core.uplink import Requests
-from rooms.core.uplink import Verdict as Number
+from rooms.core.uplink import RequestOrder, Requests
 from rooms.errors import LastcallError, MessageTooBig, RemoteProtocolError
 from rooms.ids import Incarnation, LinkId, NodeName
 from rooms.policy import LinkPolicy
@@ -183,9 +182,9 @@ class GameLinks:
             return nodes.UnknownLink(incarnation=self._me.incarnation)
         link.liveness.heard(trio.current_time())
         match link.requests.judge(batch.number):
-            case Number.REPEAT:
+            case RequestOrder.REPEAT:
                 return link.requests.reply
-            case Number.LOST:
+            case RequestOrder.LOST:
                 self._drop(link.id, "requests out of step")
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._confirm(link, batch.confirmed)

@@ -16,7 +16,7 @@ from rooms.author import Event, Room
 from rooms.errors import MessageTooBig
 from rooms.ids import PlayerId, RoomId
 from rooms.reasons import EndReason
-from rooms.runtime.claims import EPOCH
+from rooms.runtime.answers import EPOCH
 from rooms.runtime.lag import ROOM
 from rooms.runtime.seating import House, Seating
 from rooms.runtime.served import Served

@@ -32,9 +32,8 @@ ATTACH_EVERY_SECONDS = 0.1
 """Between two tries to attach, so that a node that has just come up is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nobody answers."""
-
-
 TURN_SECONDS = 0.004
+"""How long batches are passed on before others run."""
 SLICE_SECONDS = 0.001
 SLICE_ITEMS_MAX = 256
 """A link is given so many items at a time, or fewer, so that it has them for a millisecond."""
@@ -81,7 +80,7 @@ class Feeds:
 
     What has come together is passed on inside ``with turn:``, so that what it makes the node say
     to one client can leave together too. But however much it is, others run after 4 ms, or as soon
-    as the turn is full: a receive may bring 1 024 messages, and each of them thousands of items.
+    as the turn is full: a receive may bring 256 messages, and each of them thousands of items.
     """
 
     def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:

@@ -17,21 +17,19 @@ from rooms.author import Away, Back, Draining, Joined, Left, Said
 from rooms.core.absences import Step
 from rooms.core.history import History
 from rooms.core.replay import Missed, missed
-from rooms.core.roster import Roster, Seat, Verdict, parties
+from rooms.core.roster import InputVerdict, Roster, Seat
 from rooms.errors import BadFrame
 from rooms.ids import LinkId, PlayerId, RoomId, new_player, new_secret
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.runtime.absentees import Absentees
-from rooms.runtime.claims import EPOCH, claim, no_such_place, replay, resumed, retake
+from rooms.runtime.answers import no_such_place, regroups, replay, resumed, seated
+from rooms.runtime.claims import claim, retake
 from rooms.runtime.inbox import Inbox
 from rooms.runtime.served import Served
 from rooms.wire import nodes
 
 __all__ = ["House", "Seating"]
-
-PARTY_BYTES = 64 * 1024
-"""How much of names and keys one ``Regroup`` bears: a message between nodes is bounded."""
 
 
 class House(Protocol):
@@ -165,7 +163,7 @@ class Seating(ABC):
             return no_such_place(resume.call)
         self._take_over(seat, same_socket=resume.session != 0)
         retake(self, seat, link, resume, rng)
-        for item in resumed(self, seat, resume.call, owed, state):
+        for item in resumed(self.id, seat, resume.call, owed, state):
             self._house.outbox(link, item)
         return None
 
@@ -178,18 +176,18 @@ class Seating(ABC):
     # Talk
 
     def hear(self, say: nodes.Say) -> None:
-        """Takes an input if it is the player's next and fits; see :class:`Verdict`."""
+        """Takes an input if it is the player's next and fits; see :class:`InputVerdict`."""
         seat = self.roster.find(say.player)
         verdict = self.roster.accept(say.player, say.session, say.n)
-        if seat is None or verdict is Verdict.STALE:
+        if seat is None or verdict is InputVerdict.STALE:
             return
         if seat.before or not seat.confirmed:
             seat.confirm()
-        if verdict is Verdict.NEXT:
+        if verdict is InputVerdict.NEXT:
             self._take(seat, say)
-        elif verdict is Verdict.REPEAT:
+        elif verdict is InputVerdict.REPEAT:
             self._house.ack(self, seat)
-        elif verdict is Verdict.GAP:
+        elif verdict is InputVerdict.GAP:
             missing = f"n is {say.n}, but {seat.last_n + 1} comes next; inputs count without gaps"
             self._refuse(seat, say.n, ErrorCode.BAD_FRAME, missing)
 
@@ -334,10 +332,8 @@ class Seating(ABC):
     def _regroup(self) -> None:
         self.regrouped = True
         kind, options = self.served.kind.name, self.raw_options
-        for link in self.roster.links:
-            for party in parties(self.roster.of_link(link), PARTY_BYTES):
-                players = [(seat.player, seat.name, seat.key) for seat in party]
-                self._house.outbox(link, nodes.Regroup(self.id, EPOCH, kind, players, options))
+        for link, told in regroups(self.id, kind, self.roster, options):
+            self._house.outbox(link, told)
         self.bury(EndReason.ABANDONED)
         self.cancel(EndReason.ABANDONED)
 
@@ -350,15 +346,5 @@ class Seating(ABC):
 
     def _seated(self, seat: Seat, call: int, seq: int) -> None:
         listed = self.roster.listed(seat, self._house.policy.listed_players)
-        seated = nodes.Seated(
-            call=call,
-            room=self.id,
-            kind=self.served.kind.name,
-            player=seat.player,
-            session=seat.session,
-            epoch=EPOCH,
-            seq=seq,
-            secret=seat.secret,
-            players=[nodes.Player(other.player, other.name) for other in listed],
-        )
-        self._house.outbox(seat.link, seated)
+        told = seated(self.id, self.served.kind.name, seat, call, seq=seq, listed=listed)
+        self._house.outbox(seat.link, told)

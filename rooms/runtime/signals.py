@@ -59,7 +59,6 @@ class StopRequests:
         self._times: list[float] = []
         self._untold: deque[float] = deque()
         self._callback: Callable[[], object] | None = None
-        self._disarmed = False
         # A binary semaphore, not a mutex: whoever has news releases it, and the watchdog takes it.
         self._news = threading.Lock()
         self._news.acquire()
@@ -68,11 +67,6 @@ class StopRequests:
     def count(self) -> int:
         """How many requests came; the second one cuts."""
         return len(self._times)
-
-    @property
-    def requested(self) -> bool:
-        """Whether any request came."""
-        return bool(self._times)
 
     @property
     def first_at(self) -> float | None:
@@ -130,11 +124,6 @@ class StopRequests:
             self._words = words
         self._notify_watchdog()
 
-    def disarm(self) -> None:
-        """The process ends in an orderly way now: the watchdog lets go."""
-        self._disarmed = True
-        self._notify_watchdog()
-
     def watch(self) -> None:
         """Parks the watchdog: a daemon thread that calls :meth:`overrun` at the deadline.
 
@@ -169,7 +158,7 @@ class StopRequests:
             pass  # released already: news that the watchdog has not taken yet
 
     def _watch(self) -> None:
-        while not self._disarmed:
+        while True:
             deadline = self.deadline
             left = None if deadline is None else deadline - self._clock()
             if left is not None and left <= 0:

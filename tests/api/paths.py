@@ -15,7 +15,7 @@ import trio
 
 from api import gateway
 from api.cork import Cork
-from api.outlet import text_frame
+from api.framing import text_frame
 from api.pump import Pump
 from api.relay import Relays
 from api.session import Session

@@ -202,7 +202,7 @@ async def test_a_request_cut_anywhere_is_one_request(serve: Serve, head: bytes) 
 
 async def test_who_is_refused_gets_503_whatever_he_sends_with_it(serve: Serve) -> None:
     async with serve() as server:
-        server.gateway.refuse = "cordoned"
+        server.gateway.handshakes.refuse = "cordoned"
         client = server.dial()
         await client.send(UPGRADE + frame(b"too early"))
         head = (await client.head()).lower()

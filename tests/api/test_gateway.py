@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
 
-from api.outlet import PING_FRAME
+from api.framing import PING_FRAME
 from rooms.wire import nodes
 
 
@@ -109,7 +109,7 @@ async def test_what_is_no_http_at_all_is_closed(autojump_clock, house, bystander
 async def test_a_gateway_that_refuses_answers_503_with_retry_after(
     autojump_clock, house, upgrade
 ) -> None:
-    house.gateway.refuse = "cordoned"
+    house.gateway.handshakes.refuse = "cordoned"
     stream = house.dial()
     await stream.send_all(upgrade)
     answer = await read_to_end(stream)
@@ -338,7 +338,7 @@ async def test_an_error_of_ours_ends_one_client_and_no_other(
 
 async def test_cancelling_the_connections_cuts_them(autojump_clock, house) -> None:
     house.gateway.close_doors()
-    house.gateway.refuse = None
+    house.gateway.handshakes.refuse = None
     async with trio.open_nursery() as work:
         house.nursery = work
         await house.client("den")

@@ -6,7 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from api.outlet import Outlet, _ends_in_close, close_frame, text_frame
+from api.framing import close_frame, ends_in_close, text_frame
+from api.outlet import Outlet
 
 LIMIT = 1_000_000
 
@@ -89,7 +90,7 @@ def test_a_close_frame_fits_a_control_frame_and_cuts_between_characters() -> Non
     ],
 )
 def test_a_clients_close_frame_is_seen_at_the_end_only(tail: bytes, ends: bool) -> None:
-    assert _ends_in_close(tail) is ends
+    assert ends_in_close(tail) is ends
 
 
 async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, nursery) -> None:

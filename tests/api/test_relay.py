@@ -121,9 +121,9 @@ async def test_a_lost_link_with_many_places_tells_a_few_in_each_turn_and_none_wh
 ) -> None:
     clients = [await house.client("den") for _ in range(100)]
     house.relays.lost(house.link, EndReason.NODE_LOST)
-    seated = [session for session in house.sessions if session.seat is not None]
+    seated = [session for session in house.sessions if session.place is not None]
     assert len(seated) == 100 - 32
-    seated[-1].seat.leave()
+    seated[-1].place.leave()
     reasons = [(await client.until("ended"))["reason"] for client in clients]
     assert sorted(reasons) == ["left"] + ["node_lost"] * 99
     await settle()

@@ -418,8 +418,8 @@ async def test_a_seat_that_is_given_up_while_suspended_is_given_up_there_too(
     assert desk.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1)]
     house.room_says("den", 1, "not to the one who left")
     await settle()
-    assert house.sessions[0].seat is not None
-    assert house.sessions[0].seat.relay.room == "game-1.bar"
+    assert house.sessions[0].place is not None
+    assert house.sessions[0].place.relay.room == "game-1.bar"
 
 
 async def test_a_leave_that_was_lost_with_the_link_is_said_again(

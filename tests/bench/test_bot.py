@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from api.outlet import close_frame, text_frame
+from api.framing import close_frame, text_frame
 from bench.bot import Bot, Return
 from bench.dial import DialFailed, Door
 from bench.framing import TEXT, take_frames

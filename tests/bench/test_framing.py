@@ -3,7 +3,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import Message, Ping
 
-from api.outlet import text_frame
+from api.framing import text_frame
 from bench.framing import PING, PONG, TEXT, masked, take_frames
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)

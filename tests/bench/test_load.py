@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.outlet import close_frame, text_frame
+from api.framing import close_frame, text_frame
 from bench.framing import CLOSE, masked
 from bench.load import LOST, Client, LoadFailed
 from rooms.wire import frames

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from rooms.core.placement import GameNode, choose, holders, knows_kind
+from rooms.core.placement import Candidate, choose, holders, knows_kind
 from rooms.ids import Incarnation, KindName, NodeName, RoomId
 from rooms.wire.nodes import NodeState
 
@@ -19,9 +19,9 @@ def node(
     born: float = 0.0,
     asked: dict[tuple[KindName, bool], int] | None = None,
     silent: bool = False,
-) -> GameNode:
+) -> Candidate:
     state = NodeState(revision=1, phase=phase, rooms=rooms, seats={CHESS: seats}, sizes={CHESS: 2})
-    return GameNode(
+    return Candidate(
         address=f"tcp://{name}:1",
         name=NodeName(name),
         incarnation=Incarnation(hash(name)),
@@ -33,7 +33,7 @@ def node(
     )
 
 
-def chosen(*nodes: GameNode, new: bool = False) -> str | None:
+def chosen(*nodes: Candidate, new: bool = False) -> str | None:
     shuffled = random.sample(nodes, len(nodes))
     node = choose(shuffled, CHESS, new=new)
     return node.name if node else None

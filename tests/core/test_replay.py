@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from rooms.core.history import History
-from rooms.core.replay import Missed, missed, portions
+from rooms.core.replay import Missed, missed
 from rooms.ids import PlayerId
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
@@ -36,17 +33,3 @@ def test_if_only_others_messages_are_left_the_rooms_number_is_where_he_is() -> N
     history.add(1, b"1", None)
     history.add(2, b"2", BOB)
     assert missed(history, ANN, seen=0, seq=2) == Missed(2, [], complete=False)
-
-
-@given(st.lists(st.binary(max_size=120), max_size=40), st.integers(1, 200))
-def test_portions_hold_all_in_order_and_none_is_over_the_bound(
-    bodies: list[bytes], bytes_max: int
-) -> None:
-    messages = list(enumerate(bodies))
-    found = list(portions(messages, bytes_max))
-    assert [message for portion in found for message in portion] == messages
-    assert all(
-        len(portion) == 1 or sum(16 + len(body) for _, body in portion) <= bytes_max
-        for portion in found
-    )
-    assert all(found)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.roster import Roster, Seat, Verdict, parties
+from rooms.core.roster import InputVerdict, Roster, Seat
 from rooms.ids import LinkId, PlayerId
 from rooms.reasons import ErrorCode
 
@@ -75,18 +75,6 @@ def test_a_list_holds_the_first_to_join_and_the_one_it_is_for() -> None:
     assert roster.listed(seats[4], 1) == [seats[4]]
 
 
-@given(st.lists(st.text(max_size=20), max_size=20), st.integers(1, 60))
-def test_parties_hold_every_seat_in_order_and_none_is_over_the_bound(
-    names: list[str], bytes_max: int
-) -> None:
-    seats = [Seat(ANN, link=NORTH, secret="", name=name, key=name) for name in names]
-    found = list(parties(seats, bytes_max))
-    assert [s for party in found for s in party] == seats
-    sizes = [sum(3 + 2 * len(s.name.encode()) for s in party) for party in found]
-    assert all(len(p) == 1 or size <= bytes_max for p, size in zip(found, sizes, strict=True))
-    assert all(found)
-
-
 def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
     roster = Roster(1)
     ann = seat(ANN, NORTH, "k")
@@ -95,9 +83,9 @@ def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
     roster.retake(ann, SOUTH)
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
-    assert roster.accept(ANN, 1, 2) is Verdict.STALE
-    assert roster.accept(ANN, 2, 1) is Verdict.REPEAT
-    assert roster.accept(ANN, 2, 2) is Verdict.NEXT
+    assert roster.accept(ANN, 1, 2) is InputVerdict.STALE
+    assert roster.accept(ANN, 2, 1) is InputVerdict.REPEAT
+    assert roster.accept(ANN, 2, 2) is InputVerdict.NEXT
 
 
 def test_what_each_input_number_means() -> None:
@@ -107,8 +95,13 @@ def test_what_each_input_number_means() -> None:
     for _ in range(3):
         roster.advance(ann)
     verdicts = [roster.accept(ANN, 1, n) for n in (1, 3, 4, 5)]
-    assert verdicts == [Verdict.REPEAT, Verdict.REPEAT, Verdict.NEXT, Verdict.GAP]
-    assert roster.accept(BOB, 1, 1) is Verdict.UNKNOWN
+    assert verdicts == [
+        InputVerdict.REPEAT,
+        InputVerdict.REPEAT,
+        InputVerdict.NEXT,
+        InputVerdict.GAP,
+    ]
+    assert roster.accept(BOB, 1, 1) is InputVerdict.UNKNOWN
 
 
 def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answers() -> None:
@@ -116,13 +109,13 @@ def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answer
     ann = seat(ANN)
     roster.take(ann)
     roster.hold(ann)
-    assert roster.accept(ANN, 1, 2) is Verdict.HELD
+    assert roster.accept(ANN, 1, 2) is InputVerdict.HELD
     assert roster.wanted() == [(ann, 1)]
     assert roster.wanted() == []
-    assert roster.accept(ANN, 1, 2) is Verdict.HELD  # was under way when he was called
-    assert roster.accept(ANN, 1, 1) is Verdict.NEXT
+    assert roster.accept(ANN, 1, 2) is InputVerdict.HELD  # was under way when he was called
+    assert roster.accept(ANN, 1, 1) is InputVerdict.NEXT
     roster.advance(ann)
-    assert roster.accept(ANN, 1, 3) is Verdict.GAP
+    assert roster.accept(ANN, 1, 3) is InputVerdict.GAP
 
 
 def test_a_player_who_is_held_again_is_called_again() -> None:
@@ -157,7 +150,7 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
     roster.take(ann)
     applied = []
     for n, fits in heard:
-        if roster.accept(ANN, 1, n) is Verdict.NEXT:
+        if roster.accept(ANN, 1, n) is InputVerdict.NEXT:
             if fits:
                 applied.append(n)
                 roster.advance(ann)
@@ -166,7 +159,7 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
     assert applied == list(range(1, len(applied) + 1))
     assert ann.last_n == len(applied)
     following = roster.accept(ANN, 1, len(applied) + 1)
-    assert following is Verdict.NEXT  # nobody is ever stuck
+    assert following is InputVerdict.NEXT  # nobody is ever stuck
 
 
 def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
@@ -192,7 +185,7 @@ def test_who_is_away_says_nothing_more_in_that_session_and_is_not_called() -> No
     roster.take(ann)
     roster.hold(ann)
     roster.lose(ann, 0)
-    assert roster.accept(ANN, 1, 1) is Verdict.STALE
+    assert roster.accept(ANN, 1, 1) is InputVerdict.STALE
     assert roster.wanted() == []
 
 

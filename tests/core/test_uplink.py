@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.uplink import Requests, Verdict, Waiting
+from rooms.core.uplink import RequestOrder, Requests, Waiting
 
 
 def test_a_request_takes_all_that_has_gathered() -> None:
@@ -27,17 +27,17 @@ def test_a_request_is_bounded_but_a_large_item_still_goes() -> None:
 
 def test_a_number_that_was_had_gets_the_same_reply_and_a_strange_one_loses_the_link() -> None:
     requests = Requests()
-    assert requests.judge(1) is Verdict.NEXT
+    assert requests.judge(1) is RequestOrder.NEXT
     requests.applied(1, b"reply")
-    assert requests.judge(1) is Verdict.REPEAT
+    assert requests.judge(1) is RequestOrder.REPEAT
     assert requests.reply == b"reply"
-    assert requests.judge(2) is Verdict.NEXT
-    assert requests.judge(3) is Verdict.LOST
-    assert requests.judge(0) is Verdict.LOST
+    assert requests.judge(2) is RequestOrder.NEXT
+    assert requests.judge(3) is RequestOrder.LOST
+    assert requests.judge(0) is RequestOrder.LOST
 
 
 def test_before_the_first_request_nothing_is_a_repeat() -> None:
-    assert Requests().judge(0) is Verdict.LOST
+    assert Requests().judge(0) is RequestOrder.LOST
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 200), repeat=st.floats(0, 0.9))
@@ -54,9 +54,9 @@ def test_each_item_is_applied_once_and_in_order_however_often_a_request_is_said(
         number, batch = waiting.take(12)
         said = 1 + sum(rng.random() < repeat for _ in range(3))
         for _ in range(said):
-            if requests.judge(number) is Verdict.NEXT:
+            if requests.judge(number) is RequestOrder.NEXT:
                 applied += batch
                 requests.applied(number, b"ok")
             else:
-                assert requests.judge(number) is Verdict.REPEAT
+                assert requests.judge(number) is RequestOrder.REPEAT
     assert applied == items

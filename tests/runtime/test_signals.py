@@ -1,4 +1,5 @@
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -54,13 +55,13 @@ def handlers() -> Iterator[None]:
 def test_requests_are_counted_from_the_first_ones_moment() -> None:
     clock = Clock()
     stops = StopRequests(clock=clock)
-    assert (stops.requested, stops.count, stops.first_at, stops.deadline) == (False, 0, None, None)
+    assert (stops.count, stops.first_at, stops.deadline) == (0, None, None)
 
     stops.request()
     clock.now = 107.0
     stops.request()
 
-    assert (stops.requested, stops.count, stops.first_at) == (True, 2, 100.0)
+    assert (stops.count, stops.first_at) == (2, 100.0)
 
 
 def test_the_grace_is_25_s_until_it_is_known_and_counts_from_the_first_request() -> None:
@@ -159,17 +160,6 @@ def test_a_shorter_grace_reaches_a_watchdog_that_waits_already() -> None:
     thread.join(BOUND_SECONDS)
 
 
-def test_a_disarmed_watchdog_lets_the_process_end_by_itself() -> None:
-    clock, end = Clock(), End()
-    stops, thread = parked(clock, end)
-    stops.request()
-
-    stops.disarm()
-
-    thread.join(BOUND_SECONDS)
-    assert (thread.is_alive(), end.codes) == (False, [])
-
-
 def test_the_watchdog_says_why_before_it_ends_the_process(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -215,7 +205,7 @@ def test_both_signals_are_requests(number: signal.Signals) -> None:
     stops = install()
     os.kill(os.getpid(), number)
     assert stops.count == 1
-    stops.disarm()
+    stops.arm(math.inf)
 
 
 @pytest.mark.usefixtures("handlers")
@@ -227,13 +217,13 @@ def test_a_parent_that_dies_is_a_request(monkeypatch: pytest.MonkeyPatch) -> Non
     stops.subscribe(asked.set)
     assert LIFELINE not in os.environ
     os.write(parents, b"alive")
-    assert not stops.requested
+    assert stops.count == 0
 
     os.close(parents)
 
     assert asked.wait(BOUND_SECONDS)
     assert stops.count == 1
-    stops.disarm()
+    stops.arm(math.inf)
     os.close(ours)
 
 
@@ -244,9 +234,9 @@ def test_a_lifeline_that_is_none_is_said_and_ignored(
 ) -> None:
     monkeypatch.setenv(LIFELINE, text)
     stops = install()
-    assert not stops.requested
+    assert stops.count == 0
     assert f"{LIFELINE}={text} is no open descriptor" in capfd.readouterr().err
-    stops.disarm()
+    stops.arm(math.inf)
 
 
 def in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:

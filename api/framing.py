@@ -1,0 +1,40 @@
+"""WebSocket frames as bytes: those that a server sends are unmasked and whole (RFC 6455 §5.2)."""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = ["CLOSE_BYTES_MAX", "PING_FRAME", "close_frame", "ends_in_close", "text_frame"]
+
+PING_FRAME = b"\x89\x00"
+CLOSE_BYTES_MAX = 6 + 125
+"""A client's close frame: two bytes, the mask, the payload."""
+REASON_BYTES_MAX = 123
+"""A control frame holds 125 bytes, two of which are the close code (RFC 6455 §5.5)."""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A text frame around ``payload``, which is UTF-8."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x81, size) + payload
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame; ``reason`` is cut, between characters, where it does not fit."""
+    text = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
+    return struct.pack("!BBH", 0x88, 2 + len(text), code) + text
+
+
+def ends_in_close(tail: bytes) -> bool:
+    """Whether the last bytes read like a client's close frame, after which nothing comes.
+
+    A guess, since nobody follows the frames any more: a wrong one ends a discarding early.
+    """
+    for begin in range(len(tail) - 6, -1, -1):
+        if tail[begin] == 0x88 and tail[begin + 1] == 0x80 | len(tail) - begin - 6:
+            return True
+    return False
