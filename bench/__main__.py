@@ -8,16 +8,20 @@ from typing import Any
 import click
 
 from bench.drain import PARTS, DrainSettings, measure_drain
-from bench.latency import LatencySettings, measure_latency
+from bench.every import every
+from bench.loads import LOADS
 from bench.lossless import LOSSLESS
 from bench.memory import MemorySettings, measure_memory
+from bench.peers.command import peers
 from bench.runner import json_option, run_scenario
 from rooms.runtime.command import run_command
 
 EXAMPLES = """\b
 Examples:
   python -m bench memory
-  python -m bench latency --pairs 200 --json latency.json
+  python -m bench fanout
+  python -m bench round --url ws://10.0.0.5:8080/ --json round.json
+  python -m bench latency
   python -m bench drain --runs 1 --part move
   python -m bench kill-api
   python -m bench cut-sockets --loss 5
@@ -60,36 +64,6 @@ def memory(json_file: Path | None, **settings: Any) -> None:
     difference holds everything that a client or a room costs, but not the kernel's buffers.
     """
     run_scenario(lambda progress: measure_memory(MemorySettings(**settings), progress), json_file)
-
-
-@cli.command()
-@click.option(
-    "--pairs", type=click.IntRange(1), default=50, show_default=True, help="Rooms of two clients."
-)
-@click.option(
-    "--every",
-    "every_ms",
-    type=click.FloatRange(0, min_open=True),
-    default=100.0,
-    show_default=True,
-    metavar="MS",
-    help="Each client says something so often.",
-)
-@click.option(
-    "--seconds",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="That count; two more go before, to warm up.",
-)
-@json_option
-def latency(json_file: Path | None, **settings: Any) -> None:
-    """Pairs that talk: the time from a client's say to its own msg, and the cost of an input.
-
-    A message goes socket, api node, game node, room, and back to both clients. `processor per
-    input` is all that a node does for one input: take it, pass it on, ack it, and deliver it.
-    """
-    run_scenario(lambda progress: measure_latency(LatencySettings(**settings), progress), json_file)
 
 
 @cli.command()
@@ -147,7 +121,7 @@ def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> No
     )
 
 
-for _command in LOSSLESS:
+for _command in (*LOADS, *LOSSLESS, every, peers):
     cli.add_command(_command)
 
 

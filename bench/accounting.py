@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-__all__ = ["cpu_seconds", "resident_bytes", "wait_gone"]
+__all__ = ["cpu_seconds", "family_cpu_seconds", "resident_bytes", "wait_gone"]
 
 KIB = 1024
 _RSS = re.compile(r"^Rss:\s+(\d+) kB$", re.MULTILINE)
@@ -26,6 +26,28 @@ def resident_bytes(pid: int) -> int:
 def cpu_seconds(pid: int) -> float:
     """The processor time of ``pid``, its own and the kernel's for it, in all its threads."""
     return ticks_of_stat(_read(pid, "stat")) / os.sysconf("SC_CLK_TCK")
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """The processor time of ``pid`` and of its living children; of its ended ones it is not."""
+    children = [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdigit() and _parent(int(folder.name)) == pid
+    ]
+    return sum(cpu_seconds(one) for one in (pid, *children))
+
+
+def _parent(pid: int) -> int:
+    try:
+        return parent_of_stat(_read(pid, "stat"))
+    except (ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+        return 0
+
+
+def parent_of_stat(text: str) -> int:
+    """``ppid`` in the text of ``/proc/PID/stat``, see proc(5)."""
+    return int(text.rpartition(")")[2].split()[1])
 
 
 def rss_of_smaps(text: str) -> int:

@@ -48,6 +48,8 @@ class FleetPlan(msgspec.Struct, frozen=True):
     drain: DrainPolicy = DrainPolicy()
     clients: str = "finish"
     place: Place = Place()
+    api_env: tuple[str, ...] = ()
+    """What the api nodes find in their environment besides, such as ``LASTCALL_PUMP=off``."""
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -133,7 +135,8 @@ class Fleet:
 
     def _launch(self, tier: str, number: int) -> Child:
         name = f"{tier}-{number}"
-        under = self._plan.place.under if tier == "game" else ()
+        env = ("env", *self._plan.api_env) if self._plan.api_env else ()
+        under = self._plan.place.under if tier == "game" else env
         command = [*under, *python(tier, "--name", name, *self._arguments(tier))]
         child = self.nodes[name] = Child(name, tier, command)
         self._nursery.start_soon(self._see_through, child)

@@ -14,10 +14,14 @@ _MASKED = 0x80
 _NO_MASK = b"\0\0\0\0"
 
 
-def upgrade_request(host: str, subprotocol: str) -> bytes:
+def upgrade_request(
+    host: str, subprotocol: str, path: str = "/", *, compression: bool = True
+) -> bytes:
     """The opening handshake with all that a browser adds, since a server may keep it.
 
-    The key is the RFC's own example: nobody here checks the answer to it.
+    The key is the RFC's own example: nobody here checks the answer to it. An empty subprotocol
+    offers none. Without ``compression`` none is offered: some servers would take it, and
+    :func:`take_frames` does not read it.
     """
     headers = {
         "Host": host,
@@ -32,11 +36,13 @@ def upgrade_request(host: str, subprotocol: str) -> bytes:
         "Accept-Encoding": "gzip, deflate, br, zstd",
         "Accept-Language": "en-US,en;q=0.9",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
-        "Sec-WebSocket-Protocol": subprotocol,
     }
+    if compression:
+        headers["Sec-WebSocket-Extensions"] = "permessage-deflate; client_max_window_bits"
+    if subprotocol:
+        headers["Sec-WebSocket-Protocol"] = subprotocol
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"GET / HTTP/1.1\r\n{lines}\r\n".encode("ascii")
+    return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode("ascii")
 
 
 def masked(opcode: int, payload: bytes) -> bytes:

@@ -19,8 +19,8 @@ __all__ = ["MemorySettings", "measure_memory"]
 
 KIB = 1024
 MIB = 1024 * 1024
-CLIENT_LIMIT_KIB = 40.0
-ROOM_LIMIT_KIB = 20.0
+CLIENT_LIMIT_KIB = 25.0
+ROOM_LIMIT_KIB = 12.0
 OPENING_AT_ONCE = 16
 
 

@@ -126,12 +126,16 @@ def show(report: Report, console: Console) -> None:
         console.print(note, highlight=False)
 
 
-def write_json(report: Report, file: Path) -> None:
-    """The report, and on what it was measured."""
+def write_json(report: Report | Sequence[Report], file: Path) -> None:
+    """The report, and on what it was measured; several as a list."""
+    written = _written(report) if isinstance(report, Report) else list(map(_written, report))
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
+
+
+def _written(report: Report) -> dict[str, object]:
     machine = _Machine(platform.python_version(), platform.platform(), os.cpu_count() or 1)
     figures = [msgspec.to_builtins(one) | {"holds": one.holds} for one in report.figures]
-    written = msgspec.to_builtins(report) | {"figures": figures, "machine": machine}
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
+    return {**msgspec.to_builtins(report), "figures": figures, "machine": machine}
 
 
 def open_progress() -> Progress:

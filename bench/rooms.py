@@ -1,4 +1,4 @@
-"""The room that a bench plays in: a lounge that keeps a ledger of its own.
+"""The rooms that a bench plays in: a lounge that keeps a ledger of its own, a relay, and a sink.
 
 Loaded by the game nodes of a bench with ``--rooms bench.rooms``.
 """
@@ -10,9 +10,12 @@ import msgspec
 from bench.ledger import Book, Tally, is_whispered
 from rooms import Left, Room, Said, room
 
-__all__ = ["KIND", "TALLY", "Word", "lounge"]
+__all__ = ["KIND", "RELAY", "SINK", "TALLY", "Word", "lounge", "relay", "sink"]
 
 KIND = "ledger-lounge"
+RELAY = "bench-relay"
+SINK = "bench-sink"
+SEATS = 5_000
 TALLY = "tally"
 
 
@@ -41,3 +44,22 @@ async def lounge(table: Room) -> None:
                 table.send(player, Word(tally=book.tally()))
             case Left() if not table.players:
                 return
+
+
+@room(RELAY, seats=SEATS, inputs=str)
+async def relay(table: Room) -> None:
+    """Repeats each text to all; decodes and encodes it, as rooms do."""
+    async for event in table:
+        match event:
+            case Said(_, text):
+                table.broadcast(text)
+            case Left() if not table.players:
+                return
+
+
+@room(SINK, seats=SEATS, inputs=str)
+async def sink(table: Room) -> None:
+    """Hears everything and says nothing."""
+    async for event in table:
+        if isinstance(event, Left) and not table.players:
+            return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import trio
@@ -16,7 +17,7 @@ from rooms.errors import LastcallError, UsageError
 from rooms.lone_error import only
 from rooms.reasons import ExitCode
 
-__all__ = ["json_option", "run_scenario"]
+__all__ = ["Measure", "json_option", "run_scenario", "run_scenarios"]
 
 Measure = Callable[[Progress], Awaitable[Report]]
 
@@ -33,6 +34,38 @@ def run_scenario(measure: Measure, json_file: Path | None) -> None:
     """Measures, shows the report, and ends the process with 1 when the run has failed."""
     if json_file is not None:
         _check_writable(json_file)
+    report = _measured(measure)
+    if json_file is not None:
+        write_json(report, json_file)
+    if report.failure:
+        sys.exit(ExitCode.CRASHED)
+
+
+def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
+    """One after the other, each shown when it is done; the JSON is a list of them all.
+
+    Ends the process with 1 when one has failed, after the others.
+    """
+    if json_file is not None:
+        _check_writable(json_file)
+    failed, reports = False, []
+    for measure in measures:
+        try:
+            reports.append(_measured(measure))
+            failed |= bool(reports[-1].failure)
+        except SystemExit:  # it has said why
+            failed = True
+        except UsageError as error:  # such as too many files for this system
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+    if json_file is not None:
+        write_json(reports, json_file)
+    if failed:
+        sys.exit(ExitCode.CRASHED)
+
+
+def _measured(measure: Measure) -> Report:
+    """Runs one and shows it; leaves the process with 1 if it has no report."""
 
     async def run() -> Report:
         with open_progress() as progress:
@@ -42,13 +75,10 @@ def run_scenario(measure: Measure, json_file: Path | None) -> None:
         report = trio.run(run)
     except (LastcallError, BaseExceptionGroup) as error:
         _fail(error)
-    else:
-        show(report, Console())
-        if json_file is not None:
-            write_json(report, json_file)
-        if report.failure:
-            click.echo(f"Error: {report.failure}", err=True)
-            sys.exit(ExitCode.CRASHED)
+    show(report, Console())
+    if report.failure:
+        click.echo(f"Error: {report.failure}", err=True)
+    return report
 
 
 def _check_writable(file: Path) -> None:
@@ -59,7 +89,7 @@ def _check_writable(file: Path) -> None:
         raise UsageError(f"--json {file} cannot be written: {error.strerror}") from error
 
 
-def _fail(error: BaseException) -> None:
+def _fail(error: BaseException) -> NoReturn:
     """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
     if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
         raise click.Abort

@@ -1,9 +1,18 @@
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from bench.accounting import cpu_seconds, resident_bytes, rss_of_smaps, ticks_of_stat
+from bench.accounting import (
+    cpu_seconds,
+    family_cpu_seconds,
+    parent_of_stat,
+    resident_bytes,
+    rss_of_smaps,
+    ticks_of_stat,
+)
 
 SMAPS = """\
 5600a8c00000-7ffd3c1f9000 ---p 00000000 00:00 0                          [rollup]
@@ -20,6 +29,22 @@ def test_resident_memory_is_rss_and_not_pss() -> None:
 
 def test_processor_time_is_the_process_and_its_system_calls_but_not_its_children() -> None:
     assert ticks_of_stat(STAT) == 250 + 31
+
+
+def test_a_process_knows_its_parent() -> None:
+    assert parent_of_stat(STAT) == 1
+
+
+def test_a_family_has_used_what_its_living_children_have() -> None:
+    burn = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    command = [sys.executable, "-c", burn]
+    alone = cpu_seconds(os.getpid())
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        assert family_cpu_seconds(os.getpid()) >= alone + 0.15
+        child.communicate(b"\n")
 
 
 def test_a_process_has_memory_and_its_processor_time_only_rises() -> None:

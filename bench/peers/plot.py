@@ -1,0 +1,148 @@
+"""The costs as a picture: one panel for each work, a bar for each contender, a line for a limit."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from bench.peers.compare import Comparison
+from bench.peers.contenders import LASTCALL
+from bench.peers.ratios import LIMITS, median_parts
+from bench.works import WORKS, Work
+from rooms.errors import UsageError
+
+__all__ = ["draw", "plotting"]
+
+OURS = ("#0b6e4f", "#6bbf9b")
+"""The api node, the game node."""
+THEIRS, BROKER = "#c3c8cf", "#8f98a3"
+INK, FAINT, LIMIT = "#22272e", "#6b7480", "#b3261e"
+PANEL_INCHES, BAR_INCHES, MARGIN_INCHES, WIDTH_INCHES = 1.05, 0.33, 0.9, 9.0
+
+
+def plotting() -> Any:
+    """Matplotlib's pyplot; raises :class:`UsageError` where it is not installed."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - only a picture needs it
+
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("--plot needs matplotlib: pip install matplotlib") from error
+    return plt
+
+
+def draw(found: Comparison, file: Path) -> None:
+    """Writes the picture, as PNG."""
+    plt = plotting()
+    drawn = {name: _rows(found, work) for name, work in WORKS.items()}
+    works = [
+        WORKS[name] for name, bars in drawn.items() if len(bars) > 1
+    ]  # else nothing to compare
+    rows = [drawn[work.name] for work in works]
+    heights = [PANEL_INCHES + BAR_INCHES * len(one) for one in rows]
+    figure, panels = plt.subplots(
+        len(works),
+        1,
+        figsize=(WIDTH_INCHES, MARGIN_INCHES + sum(heights)),
+        gridspec_kw={"height_ratios": heights},
+        squeeze=False,
+        layout="constrained",
+    )
+    figure.suptitle(
+        "Processor time for the same work; shorter is better",
+        x=0.012,
+        ha="left",
+        fontsize=14,
+        fontweight="bold",
+        color=INK,
+    )
+    for (panel,), work, bars in zip(panels, works, rows, strict=True):
+        _panel(panel, found, work, bars)
+    runs = found.settings.runs
+    figure.supxlabel(
+        f"Medians of {runs} runs, by turns on one machine; a dot is a run. Lastcall: dark its api "
+        "node, light its game node.\nThe others are one process each, but for socket.io+redis: "
+        "two, and dark the broker.",
+        x=0.012,
+        ha="left",
+        fontsize=8,
+        color=FAINT,
+    )
+    figure.savefig(file, dpi=160, facecolor="white")
+    plt.close(figure)
+
+
+def _rows(found: Comparison, work: Work) -> list[tuple[str, dict[str, float]]]:
+    """Lastcall first, then the cheapest."""
+    names = dict.fromkeys(one.contender for one in found.measured if one.work == work.name)
+    rows = [(name, median_parts(found.measured, work.name, name)) for name in names]
+    return sorted(rows, key=lambda row: (row[0] != LASTCALL, sum(row[1].values())))
+
+
+def _panel(
+    panel: Any, found: Comparison, work: Work, rows: list[tuple[str, dict[str, float]]]
+) -> None:
+    longest = 0.0
+    for place, (name, parts) in enumerate(rows):
+        left = 0.0
+        for index, (part, micros) in enumerate(sorted(parts.items())):
+            colour = BROKER if part == "redis" else THEIRS
+            if name == LASTCALL:
+                colour = OURS[index % 2]
+            panel.barh(place, micros, left=left, height=0.66, color=colour)
+            left += micros
+        runs = [
+            one.micros for one in found.measured if (one.work, one.contender) == (work.name, name)
+        ]
+        panel.plot(runs, [place] * len(runs), "o", ms=2.6, color=INK, alpha=0.55, mew=0)
+        end, middle = max(left, *runs), statistics.median(runs)
+        longest = max(longest, end)
+        panel.annotate(
+            f"{middle:.1f} µs",
+            (end, place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=INK,
+            fontweight="bold" if name == LASTCALL else "normal",
+        )
+    _limits(panel, work, {name: sum(parts.values()) for name, parts in rows})
+    panel.set_title(
+        f"{work.name}: {work.title} (µs per {work.unit})",
+        loc="left",
+        fontsize=10.5,
+        color=INK,
+        pad=12,
+    )
+    panel.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9, color=INK)
+    for label, (name, _) in zip(panel.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if name == LASTCALL else "normal")
+    panel.invert_yaxis()
+    panel.set_xlim(0, longest * 1.14)
+    panel.tick_params(axis="both", length=0, labelsize=9)
+    panel.tick_params(axis="x", colors=FAINT, labelsize=8)
+    panel.grid(axis="x", color="#e6e9ed", lw=0.8)
+    panel.set_axisbelow(True)
+    for side in ("top", "right", "bottom", "left"):
+        panel.spines[side].set_visible(False)
+
+
+def _limits(panel: Any, work: Work, costs: dict[str, float]) -> None:
+    """A short line over Lastcall's bar for each: what it may cost, by that peer's cost."""
+    limits = [one for one in LIMITS if one.work == work.name and one.peer in costs]
+    at = sorted((limit.allowed(costs[limit.peer]), limit.peer) for limit in limits)
+    for index, (cost, peer) in enumerate(at):
+        panel.plot([cost, cost], [-0.46, 0.46], color=LIMIT, lw=1.6)
+        first = index == 0 and len(at) > 1
+        panel.annotate(
+            f"limit by {peer} " if first else f" limit by {peer}",
+            (cost, -0.46),
+            xytext=(2 if first else -2, 2),
+            textcoords="offset points",
+            ha="right" if first else "left",
+            fontsize=7.5,
+            color=LIMIT,
+        )

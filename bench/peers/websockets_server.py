@@ -1,0 +1,39 @@
+"""``websockets`` on asyncio: no rooms, no tiers; ``broadcast`` for the fan-out.
+
+Run with the Python of the peers' folder: ``python websockets_server.py relay|sink``.
+"""
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+SILENT = sys.argv[1] == "sink"
+rooms: defaultdict[str, set[ServerConnection]] = defaultdict(set)
+
+
+async def handle(socket: ServerConnection) -> None:
+    """The room is the path."""
+    assert socket.request is not None
+    room = rooms[socket.request.path]
+    room.add(socket)
+    try:
+        async for text in socket:
+            if not SILENT:
+                broadcast(room, text)
+    finally:
+        room.discard(socket)
+
+
+async def main() -> None:
+    """Serves until it is ended."""
+    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+        host, port = next(iter(server.sockets)).getsockname()
+        ready = {"event": "node.ready", "name": "websockets", "listen": f"{host}:{port}"}
+        print(json.dumps(ready | {"admin": ""}), flush=True)
+        await server.serve_forever()
+
+
+asyncio.run(main())
