@@ -47,7 +47,7 @@ def test_the_conversation_by_hand_is_of_real_frames() -> None:
         *(frames.Resume, frames.Say),
     ]
     assert [type(frames.decode_server(line.replace("[…]", "[]"))) for line in heard] == [
-        *(frames.Hello, frames.Joined, frames.Message, frames.Ack),
+        *(frames.Hello, frames.Joined, frames.Ack, frames.Message),
         *(frames.Hello, frames.Resumed, frames.Message),
     ]
 
