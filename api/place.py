@@ -95,7 +95,7 @@ class Place:
         self.window = window
         self._confirmed = False
         self.owing = False
-        """Whether an ack is due to the client."""
+        """Whether :meth:`tell_acked` has something to tell; kept, as each delivery looks."""
         self._told = window.acked
         """The last input that the client knows to have arrived."""
         self._begin(news.seq)

@@ -1,1 +1,6 @@
 """The load generator, its scenarios, and their report."""
+
+from importlib.util import find_spec
+
+if find_spec("hdrh") is None:
+    raise ModuleNotFoundError("bench needs hdrhistogram: pip install 'lastcall[bench]'")

@@ -29,7 +29,7 @@ def plotting() -> Any:
         mpl.use("Agg")
         from matplotlib import pyplot as plt  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError("--plot needs matplotlib: pip install matplotlib") from error
+        raise UsageError("--plot needs matplotlib: pip install 'lastcall[bench]'") from error
     return plt
 
 
