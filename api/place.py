@@ -24,8 +24,11 @@ __all__ = ["Condition", "Link", "Place"]
 class Link(Protocol):
     """A live link to one game node."""
 
-    def send(self, item: nodes.Up) -> None:
-        """Queues an item; order is kept, nothing is lost short of a reset."""
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
+        """Queues an item; order is kept, nothing is lost short of a reset.
+
+        What is not ``pressing`` may wait for something else to go with, for half a second.
+        """
 
 
 class Condition(enum.Enum):
@@ -144,7 +147,8 @@ class Place:
         """The client has shown that it knows its ticket: the one before is used up."""
         self._confirmed = True
         if self.condition is Condition.LIVE:
-            self.link.send(nodes.Confirm(self.relay.room, self.player, self.number))
+            confirm = nodes.Confirm(self.relay.room, self.player, self.number)
+            self.link.send(confirm, pressing=False)
 
     def leave(self) -> None:
         """Gives the seat up: the client has its ``ended`` at once, whatever the room still says."""

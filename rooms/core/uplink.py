@@ -20,19 +20,23 @@ class Waiting:
     join.
     """
 
-    __slots__ = ("_items", "number")
+    __slots__ = ("_items", "_pressing", "number")
 
     def __init__(self) -> None:
         self._items: deque[bytes] = deque()
+        self._pressing = False
         self.number = 0
         """Of the request that was made last."""
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    @property
+    def pressing(self) -> bool:
+        """Whether some of it is worth a request of its own."""
+        return self._pressing
 
-    def push(self, item: bytes) -> None:
+    def push(self, item: bytes, *, pressing: bool = True) -> None:
         """Adds an encoded item."""
         self._items.append(item)
+        self._pressing = self._pressing or pressing
 
     def take(self, batch_bytes: int) -> tuple[int, list[bytes]]:
         """The next request's number, and its items: at least one if any waits, else up to size."""
@@ -43,6 +47,7 @@ class Waiting:
             item = self._items.popleft()
             taken.append(item)
             size += len(item)
+        self._pressing = bool(self._items)
         return self.number, taken
 
 

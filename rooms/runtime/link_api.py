@@ -132,14 +132,17 @@ class ApiLink:
         _, waiting = self._waiting.take(sys.maxsize)
         return nodes.decode_up([msgspec.Raw(item) for item in [*self._saying, *waiting]])
 
-    def send(self, item: nodes.Up) -> None:
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
         """Queues an item for the next request; once the sink knows of the loss, nothing.
 
-        Before that the sender could not know: what he says is among :attr:`unsaid`.
+        Before that the sender could not know: what he says is among :attr:`unsaid`. What is not
+        ``pressing`` goes with something else, or with the heartbeat: a request costs both nodes
+        more than all that it carries.
         """
         if not self._down:
-            self._waiting.push(nodes.encode(item))
-            self._wake.set()
+            self._waiting.push(nodes.encode(item), pressing=pressing)
+            if pressing:
+                self._wake.set()
 
     async def run(self, welcome: nodes.Welcome) -> None:
         """Talks until the link is over, and tells the sink; when cancelled, detaches."""
@@ -224,7 +227,7 @@ class ApiLink:
             self._take(reply)
 
     async def _something_to_say(self) -> None:
-        while not (self._waiting or self._confirm_now):
+        while not (self._waiting.pressing or self._confirm_now):
             at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
             if at <= trio.current_time():
                 break

@@ -31,7 +31,7 @@ class FakeLink:
     def __init__(self) -> None:
         self.sent: list[nodes.Up] = []
 
-    def send(self, item: nodes.Up) -> None:
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:  # noqa: ARG002
         self.sent.append(item)
 
     def of(self, kind: type) -> list[Any]:

@@ -30,7 +30,7 @@ class GameLink:
     def __repr__(self) -> str:
         return self.node.name
 
-    def send(self, item: nodes.Up) -> None:
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:  # noqa: ARG002
         self.sent.append(item)
 
     def becomes(self, phase: str) -> None:

@@ -22,7 +22,25 @@ def test_a_request_is_bounded_but_a_large_item_still_goes() -> None:
         waiting.push(item)
     assert waiting.take(10) == (1, [b"x" * 50])
     assert waiting.take(10) == (2, [b"y", b"z" * 9])
-    assert not waiting
+    assert not waiting.pressing
+
+
+def test_what_does_not_press_waits_for_company_and_keeps_its_place_in_the_order() -> None:
+    waiting = Waiting()
+    waiting.push(b"a", pressing=False)
+    assert not waiting.pressing
+    waiting.push(b"b")
+    assert waiting.pressing
+    assert waiting.take(100) == (1, [b"a", b"b"])
+    assert not waiting.pressing
+
+
+def test_what_a_full_request_leaves_behind_is_worth_the_next() -> None:
+    waiting = Waiting()
+    for item in (b"x" * 50, b"y" * 50):
+        waiting.push(item, pressing=False)
+    waiting.take(60)
+    assert waiting.pressing
 
 
 def test_a_number_that_was_had_gets_the_same_reply_and_a_strange_one_loses_the_link() -> None:
@@ -48,7 +66,7 @@ def test_each_item_is_applied_once_and_in_order_however_often_a_request_is_said(
     waiting, requests, applied = Waiting(), Requests(), []
     items = [b"%d" % i for i in range(count)]
     left = list(items)
-    while left or waiting:
+    while left or waiting.pressing:
         for _ in range(min(rng.randrange(5), len(left))):
             waiting.push(left.pop(0))
         number, batch = waiting.take(12)

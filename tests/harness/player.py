@@ -92,7 +92,13 @@ class Player:
         self.room = ""
         self.you = ""
         self.base = 0
-        self.said = 0
+        self._words: list[object] = []
+        """What it has said in this place, from ``n`` = 1."""
+
+    @property
+    def said(self) -> int:
+        """The number of its last input."""
+        return len(self._words)
 
     async def dial(self, api: ApiProcess) -> Socket:
         """A new socket; the one before is left as it is."""
@@ -108,7 +114,7 @@ class Player:
         joined = await socket.hear("joined", "error")
         assert joined["t"] == "joined", joined
         self.room, self.you, self.ticket = joined["room"], joined["you"], joined["ticket"]
-        self.base, self.said = joined["seq"], 0
+        self.base, self._words = joined["seq"], []
         if confirm:
             await socket.send(t="got", seq=self.seen)
         return joined
@@ -127,6 +133,8 @@ class Player:
         self.ticket = resumed["ticket"]
         if confirm:
             await socket.send(t="got", seq=self.seen)
+            for n, d in enumerate(self._words[resumed["n"] :], resumed["n"] + 1):
+                await socket.send(t="say", n=n, d=d)
         return resumed
 
     async def ask(
@@ -139,7 +147,7 @@ class Player:
         return socket
 
     async def say(self, d: object) -> None:
-        self.said += 1
+        self._words.append(d)
         await self.socket.send(t="say", n=self.said, d=d)
 
     @property

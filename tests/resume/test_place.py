@@ -113,7 +113,7 @@ async def test_a_late_batch_of_the_old_api_node_cannot_speak_for_the_new_socket(
         await ann.say("first")
         await ann.hears({"from": ann.you, "said": "first"})
         c.bus.break_link("api-1", "game-1")
-        await ann.say("said to the old node")
+        await ann.socket.send(t="say", n=2, d="said to the old node")
         resumed = await ann.resume(two)
         assert resumed["n"] == 1
         await ann.socket.send(t="say", n=2, d="said to the new node")

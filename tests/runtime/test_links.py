@@ -173,6 +173,24 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
         assert both.heard.seqs[link.id] == list(range(1, 1001))
 
 
+async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_heartbeat(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as duo:
+        game = duo.start_game(1)
+        link = await duo.link()
+        await settle(POLICY.heartbeat_seconds * 0.9)  # what comes up is confirmed by then
+        link.send(said(1), pressing=False)
+        await settle(POLICY.heartbeat_seconds * 0.05)
+        assert game.verbs.heard == {}
+        link.send(said(2))
+        await settle(POLICY.heartbeat_seconds * 0.02)
+        assert game.verbs.heard[link.id] == [1, 2]
+        link.send(said(3), pressing=False)
+        await settle(POLICY.heartbeat_seconds)
+        assert game.verbs.heard[link.id] == [1, 2, 3]
+
+
 async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
     async with pair() as both:
         await trio.sleep(5)
