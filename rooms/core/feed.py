@@ -15,8 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from math import inf
-
-import msgspec
+from typing import Generic, TypeVar
 
 __all__ = ["FeedReceiver", "FeedRing"]
 
@@ -107,7 +106,10 @@ def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[in
         yield first, run
 
 
-class FeedReceiver:
+Item = TypeVar("Item")
+
+
+class FeedReceiver(Generic[Item]):
     """The receiver's half."""
 
     __slots__ = (
@@ -125,7 +127,7 @@ class FeedReceiver:
 
     def __init__(self, *, repair_seconds: float, ahead_max: int, ahead_bytes_max: int) -> None:
         self._repair_seconds = repair_seconds
-        self._ahead: dict[int, msgspec.Raw] = {}
+        self._ahead: dict[int, tuple[Item, int]] = {}
         self._ahead_max = ahead_max
         self._ahead_bytes = 0
         self._ahead_bytes_max = ahead_bytes_max
@@ -137,14 +139,17 @@ class FeedReceiver:
         self.arrived = 0
         """Every item up to this number was passed on; what a request confirms."""
 
-    def receive(self, first: int, items: list[msgspec.Raw], now: float) -> list[msgspec.Raw]:
-        """Takes items ``first``, ``first + 1``, …; returns what may be passed on now, in order."""
+    def receive(self, first: int, items: list[Item], now: float, *, item_bytes: int) -> list[Item]:
+        """Takes items ``first``, ``first + 1``, … of about ``item_bytes`` each.
+
+        Returns what may be passed on now, in order.
+        """
         if first <= self.arrived + 1 and not self._ahead:
-            ready = items[self.arrived + 1 - first :]
+            ready = items[self.arrived + 1 - first :] if first <= self.arrived else items
             self.arrived += len(ready)
         else:
             for number, item in enumerate(items, first):
-                self._keep(number, item)
+                self._keep(number, item, item_bytes)
             ready = self._released()
         if self._ahead:
             self._hole_at = min(self._hole_at, now)
@@ -154,9 +159,8 @@ class FeedReceiver:
             self._due_announced = self._last_announced
         return ready
 
-    def _keep(self, number: int, item: msgspec.Raw) -> None:
+    def _keep(self, number: int, item: Item, size: int) -> None:
         """What is beyond the bounds is let go: it stays in the sender's ring, and is asked for."""
-        size = len(memoryview(item))
         if number <= self.arrived or number in self._ahead:
             return
         if number != self.arrived + 1 and (
@@ -164,14 +168,15 @@ class FeedReceiver:
             or self._ahead_bytes + size > self._ahead_bytes_max
         ):
             return
-        self._ahead[number] = item
+        self._ahead[number] = item, size
         self._ahead_bytes += size
 
-    def _released(self) -> list[msgspec.Raw]:
+    def _released(self) -> list[Item]:
         ready = []
-        while (item := self._ahead.pop(self.arrived + 1, None)) is not None:
+        while (kept := self._ahead.pop(self.arrived + 1, None)) is not None:
+            item, size = kept
             self.arrived += 1
-            self._ahead_bytes -= len(memoryview(item))
+            self._ahead_bytes -= size
             ready.append(item)
         return ready
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import Generic, TypeVar
 
 __all__ = ["RequestOrder", "Requests", "Waiting"]
 
 
-class Waiting:
+Item = TypeVar("Item")
+
+
+class Waiting(Generic[Item]):
     """The api node's half: items that wait for the next request.
 
     It is bounded by what its writers are: a client holds at most its input window here, and one
@@ -23,7 +27,7 @@ class Waiting:
     __slots__ = ("_items", "_pressing", "number")
 
     def __init__(self) -> None:
-        self._items: deque[bytes] = deque()
+        self._items: deque[tuple[Item, int]] = deque()
         self._pressing = False
         self.number = 0
         """Of the request that was made last."""
@@ -33,21 +37,22 @@ class Waiting:
         """Whether some of it is worth a request of its own."""
         return self._pressing
 
-    def push(self, item: bytes, *, pressing: bool = True) -> None:
-        """Adds an encoded item."""
-        self._items.append(item)
+    def push(self, item: Item, size: int, *, pressing: bool = True) -> None:
+        """Adds an item of about ``size`` bytes."""
+        self._items.append((item, size))
         self._pressing = self._pressing or pressing
 
-    def take(self, batch_bytes: int) -> tuple[int, list[bytes]]:
+    def take(self, batch_bytes: int) -> tuple[int, list[Item]]:
         """The next request's number, and its items: at least one if any waits, else up to size."""
         self.number += 1
-        taken: list[bytes] = []
-        size = 0
-        while self._items and (not taken or size + len(self._items[0]) <= batch_bytes):
-            item = self._items.popleft()
+        taken: list[Item] = []
+        left = batch_bytes
+        items = self._items
+        while items and (not taken or left >= items[0][1]):
+            item, size = items.popleft()
             taken.append(item)
-            size += len(item)
-        self._pressing = bool(self._items)
+            left -= size
+        self._pressing = bool(items)
         return self.number, taken
 
 

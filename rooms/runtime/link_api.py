@@ -11,7 +11,6 @@ import sys
 from math import inf
 from typing import Protocol
 
-import msgspec
 import structlog
 import trio
 
@@ -83,11 +82,11 @@ class ApiLink:
         self.id = link_id
         self._sink = sink
         self._policy = policy
-        self._waiting = Waiting()
+        self._waiting: Waiting[nodes.Up] = Waiting()
         self._pace = Gathering()
-        self._saying: list[bytes] = []
+        self._saying: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
-        self._feed = FeedReceiver(
+        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
             repair_seconds=policy.repair_seconds,
             ahead_max=policy.ring_items,
             ahead_bytes_max=policy.ring_bytes,
@@ -130,7 +129,7 @@ class ApiLink:
     def unsaid(self) -> list[nodes.Up]:
         """What the game node has not answered to. To be read once, when the link is over."""
         _, waiting = self._waiting.take(sys.maxsize)
-        return nodes.decode_up([msgspec.Raw(item) for item in [*self._saying, *waiting]])
+        return [*self._saying, *waiting]
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
         """Queues an item for the next request; once the sink knows of the loss, nothing.
@@ -140,7 +139,7 @@ class ApiLink:
         more than all that it carries.
         """
         if not self._down:
-            self._waiting.push(nodes.encode(item), pressing=pressing)
+            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
             if pressing:
                 self._wake.set()
 
@@ -179,8 +178,9 @@ class ApiLink:
 
     def on_feed(self, batch: nodes.FeedBatch) -> None:
         """Takes a batch: what is in order goes to the sink, a hole is asked for."""
-        ready = self._feed.receive(batch.first, batch.items, trio.current_time())
-        for item in nodes.decode_down(ready):
+        for item in self._feed.receive(
+            batch.first, batch.items, trio.current_time(), item_bytes=batch.item_bytes
+        ):
             if isinstance(item, nodes.NodeState):
                 self._confirm_now |= item.phase == Phase.STOPPED
                 self._learn(item)
@@ -250,7 +250,7 @@ class ApiLink:
             number=number,
             confirmed=self._confirmed,
             missing=missing,
-            items=[msgspec.Raw(item) for item in items],
+            items=items,
         )
         return nodes.encode(batch), bool(missing)
 

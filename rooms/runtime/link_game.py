@@ -189,7 +189,7 @@ class GameLinks:
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._confirm(link, batch.confirmed)
         self.items_in += len(batch.items)
-        for item in nodes.decode_up(batch.items):
+        for item in batch.items:
             self._apply(link.id, item)
         self._verbs.flush_acks()
         self._publish_again(link, batch.missing)
@@ -317,7 +317,7 @@ class GameLinks:
 
 def _published(link: _Link, first: int, items: list[bytes]) -> bool:
     """Hands items to the transport; False if it would never take them."""
-    batch = nodes.FeedBatch(link.id, first, [msgspec.Raw(item) for item in items])
+    batch = nodes.FeedRun(link.id, first, list(map(msgspec.Raw, items)))
     try:
         link.publisher.publish(nodes.encode(batch))
     except MessageTooBig:

@@ -138,7 +138,7 @@ class Feeds:
             at = 0
             while at < len(batch.items):
                 items = batch.items[at : at + self._slice_items]
-                yield nodes.FeedBatch(batch.link, batch.first + at, items)
+                yield nodes.FeedBatch(batch.link, batch.first + at, items, batch.item_bytes)
                 at += len(items)
 
     @staticmethod

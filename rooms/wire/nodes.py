@@ -43,6 +43,7 @@ from rooms.wire.items import (
     Wanted,
     decode_down,
     decode_up,
+    size_of,
 )
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Down",
     "Ended",
     "FeedBatch",
+    "FeedRun",
     "Join",
     "Leave",
     "Message",
@@ -90,6 +92,7 @@ __all__ = [
     "decode_request",
     "decode_up",
     "encode",
+    "size_of",
 ]
 
 WIRE = 2
@@ -98,7 +101,7 @@ RESUMES = 2
 """The first version whose game nodes can resume a place."""
 
 
-class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
     """The shape of requests and replies."""
 
 
@@ -124,8 +127,18 @@ class Batch(Envelope, frozen=True, tag="batch"):
     """Everything that has gathered since the last request; in lockstep, ``number`` counts from 1.
 
     ``confirmed``: the feed has arrived up to that item. ``missing``: ranges, both ends included,
-    to be published again. ``items`` are encoded :data:`Up` values.
+    to be published again.
     """
+
+    link: LinkId
+    number: int
+    confirmed: int
+    missing: list[tuple[int, int]] = []
+    items: list[Up] = []
+
+
+class _RawBatch(Envelope, frozen=True, tag="batch"):
+    """A :class:`Batch` with items that this version cannot read."""
 
     link: LinkId
     number: int
@@ -183,18 +196,31 @@ Request = Attach | Batch | Detach
 Reply = Welcome | Answer | UnknownLink | Twice | Unsupported
 
 
-class FeedBatch(msgspec.Struct, frozen=True):
-    """Feed items ``first``, ``first + 1``, … of one link; each an encoded :data:`Down` value."""
+class FeedRun(msgspec.Struct, frozen=True, gc=False):
+    """Feed items ``first``, ``first + 1``, … of one link, as they are sent: encoded before."""
 
     link: LinkId
     first: int
     items: list[msgspec.Raw]
 
 
+class FeedBatch(msgspec.Struct, frozen=True, gc=False):
+    """The same as it is received. ``item_bytes`` is no part of it: about what an item took."""
+
+    link: LinkId
+    first: int
+    items: list[Down]
+    item_bytes: int = 0
+
+
 encode = msgspec.msgpack.Encoder().encode
 _request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_RawRequest = Attach | _RawBatch | Detach
+_raw_request: msgspec.msgpack.Decoder[_RawRequest] = msgspec.msgpack.Decoder(_RawRequest)
 _reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _feed = msgspec.msgpack.Decoder(FeedBatch)
+_feed_run = msgspec.msgpack.Decoder(FeedRun)
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 T = TypeVar("T")
 
@@ -202,13 +228,23 @@ T = TypeVar("T")
 def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes | msgspec.Raw) -> T:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise RemoteProtocolError(f"a node sent what cannot be read: {error}") from error
 
 
 def decode_request(data: bytes) -> Request:
-    """A request; raises :class:`RemoteProtocolError` for one that cannot be read."""
-    return _read(_request, data)
+    """A request; raises :class:`RemoteProtocolError` for one that cannot be read.
+
+    An item that this version cannot read is :class:`Unknown`; all are read at once as long as
+    there is none, which takes a third of the time.
+    """
+    try:
+        return _request.decode(data)
+    except UNREADABLE:
+        raw = _read(_raw_request, data)
+    if not isinstance(raw, _RawBatch):
+        return raw
+    return Batch(raw.link, raw.number, raw.confirmed, raw.missing, decode_up(raw.items))
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -217,5 +253,14 @@ def decode_reply(data: bytes) -> Reply:
 
 
 def decode_feed(data: bytes) -> FeedBatch:
-    """A feed batch; raises :class:`RemoteProtocolError` for one that cannot be read."""
-    return _read(_feed, data)
+    """A feed batch; raises :class:`RemoteProtocolError` for one that cannot be read.
+
+    Of its items goes what :func:`decode_request` says.
+    """
+    try:
+        batch = _feed.decode(data)
+        link, first, items = batch.link, batch.first, batch.items
+    except UNREADABLE:
+        run = _read(_feed_run, data)
+        link, first, items = run.link, run.first, decode_down(run.items)
+    return FeedBatch(link, first, items, len(data) // max(1, len(items)))

@@ -16,19 +16,17 @@ def item(number: int) -> bytes:
     return msgspec.msgpack.encode(number)
 
 
-def raws(items: list[bytes]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(i) for i in items]
-
-
-def numbers(items: list[msgspec.Raw]) -> list[int]:
-    return [msgspec.msgpack.decode(i) for i in items]
+def took(feed: FeedReceiver[int], first: int, items: list[bytes], now: float) -> list[int]:
+    """What the receiver passes on of ``items``, each its own number."""
+    size = max(map(len, items))
+    return feed.receive(first, [msgspec.msgpack.decode(i) for i in items], now, item_bytes=size)
 
 
 def ring(items_max: int = 1000, bytes_max: int = 1 << 20) -> FeedRing:
     return FeedRing(items_max=items_max, bytes_max=bytes_max)
 
 
-def receiver(ahead_max: int = 1000, ahead_bytes_max: int = 1 << 20) -> FeedReceiver:
+def receiver(ahead_max: int = 1000, ahead_bytes_max: int = 1 << 20) -> FeedReceiver[int]:
     return FeedReceiver(repair_seconds=0.02, ahead_max=ahead_max, ahead_bytes_max=ahead_bytes_max)
 
 
@@ -109,14 +107,14 @@ def test_a_ring_over_its_bytes_is_emptied_and_says_so() -> None:
 
 def test_a_seen_hole_is_asked_for_at_once_and_not_twice_while_the_answer_is_on_its_way() -> None:
     feed = receiver()
-    assert numbers(feed.receive(1, raws([item(1)]), now=10.0)) == [1]
-    assert feed.receive(4, raws([item(4)]), now=10.0) == []
+    assert took(feed, 1, [item(1)], now=10.0) == [1]
+    assert took(feed, 4, [item(4)], now=10.0) == []
     assert feed.due() == 10.0
     assert feed.ask(10.0) == [(2, 3)]
     assert feed.due() == inf
     feed.answered(10.5)
     assert feed.due() == 10.5 + 0.02
-    assert numbers(feed.receive(2, raws([item(2), item(3)]), now=10.51)) == [2, 3, 4]
+    assert took(feed, 2, [item(2), item(3)], now=10.51) == [2, 3, 4]
     assert feed.due() == inf
 
 
@@ -134,25 +132,25 @@ def test_under_a_steady_flow_a_head_that_is_only_on_its_way_is_never_asked_for()
         now = step * 0.005
         feed.announce(step, now)
         assert feed.ask(now) == []
-        feed.receive(step, raws([item(step)]), now + 0.003)
+        took(feed, step, [item(step)], now=now + 0.003)
     assert feed.due() == inf
 
 
 def test_what_is_too_far_ahead_is_let_go_and_asked_for_again() -> None:
     feed = receiver(ahead_max=5)
-    feed.receive(2, raws([item(n) for n in range(2, 20)]), now=0.0)
+    took(feed, 2, [item(n) for n in range(2, 20)], now=0.0)
     assert feed.ask(0.0) == [(1, 1)]
     feed.answered(0.0)
-    assert numbers(feed.receive(1, raws([item(1)]), now=0.1)) == [1, 2, 3, 4, 5]
+    assert took(feed, 1, [item(1)], now=0.1) == [1, 2, 3, 4, 5]
     feed.announce(19, now=0.1)
     assert feed.ask(0.2) == [(6, 19)]
 
 
 def test_repeated_items_are_passed_on_once() -> None:
     feed = receiver()
-    feed.receive(1, raws([item(1), item(2)]), now=0.0)
-    assert feed.receive(1, raws([item(1), item(2)]), now=0.0) == []
-    assert numbers(feed.receive(2, raws([item(2), item(3)]), now=0.0)) == [3]
+    took(feed, 1, [item(1), item(2)], now=0.0)
+    assert took(feed, 1, [item(1), item(2)], now=0.0) == []
+    assert took(feed, 2, [item(2), item(3)], now=0.0) == [3]
 
 
 @settings(max_examples=200, deadline=None)
@@ -184,7 +182,7 @@ def test_whatever_is_lost_repeated_or_reordered_each_item_arrives_once_and_in_or
         fly(list(feed.fresh(3)))
         rng.shuffle(flying)
         for first, items in flying[: rng.randrange(len(flying) + 1)]:
-            arrived += numbers(far.receive(first, raws(items), now))
+            arrived += took(far, first, items, now=now)
         flying = flying[len(flying) // 2 :]
         feed.confirm(far.arrived)
         if missing := far.ask(now):

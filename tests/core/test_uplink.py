@@ -9,36 +9,36 @@ from rooms.core.uplink import RequestOrder, Requests, Waiting
 
 
 def test_a_request_takes_all_that_has_gathered() -> None:
-    waiting = Waiting()
+    waiting: Waiting[bytes] = Waiting()
     for item in (b"a", b"b", b"c"):
-        waiting.push(item)
+        waiting.push(item, len(item))
     assert waiting.take(100) == (1, [b"a", b"b", b"c"])
     assert waiting.take(100) == (2, [])
 
 
 def test_a_request_is_bounded_but_a_large_item_still_goes() -> None:
-    waiting = Waiting()
+    waiting: Waiting[bytes] = Waiting()
     for item in (b"x" * 50, b"y", b"z" * 9):
-        waiting.push(item)
+        waiting.push(item, len(item))
     assert waiting.take(10) == (1, [b"x" * 50])
     assert waiting.take(10) == (2, [b"y", b"z" * 9])
     assert not waiting.pressing
 
 
 def test_what_does_not_press_waits_for_company_and_keeps_its_place_in_the_order() -> None:
-    waiting = Waiting()
-    waiting.push(b"a", pressing=False)
+    waiting: Waiting[bytes] = Waiting()
+    waiting.push(b"a", 1, pressing=False)
     assert not waiting.pressing
-    waiting.push(b"b")
+    waiting.push(b"b", 1)
     assert waiting.pressing
     assert waiting.take(100) == (1, [b"a", b"b"])
     assert not waiting.pressing
 
 
 def test_what_a_full_request_leaves_behind_is_worth_the_next() -> None:
-    waiting = Waiting()
+    waiting: Waiting[bytes] = Waiting()
     for item in (b"x" * 50, b"y" * 50):
-        waiting.push(item, pressing=False)
+        waiting.push(item, len(item), pressing=False)
     waiting.take(60)
     assert waiting.pressing
 
@@ -63,12 +63,14 @@ def test_each_item_is_applied_once_and_in_order_however_often_a_request_is_said(
     seed: int, count: int, repeat: float
 ) -> None:
     rng = random.Random(seed)
-    waiting, requests, applied = Waiting(), Requests(), []
+    waiting: Waiting[bytes] = Waiting()
+    requests, applied = Requests(), []
     items = [b"%d" % i for i in range(count)]
     left = list(items)
     while left or waiting.pressing:
         for _ in range(min(rng.randrange(5), len(left))):
-            waiting.push(left.pop(0))
+            item = left.pop(0)
+            waiting.push(item, len(item))
         number, batch = waiting.take(12)
         said = 1 + sum(rng.random() < repeat for _ in range(3))
         for _ in range(said):

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.abc
 
-from rooms.ids import LinkId
+from rooms.ids import LinkId, RoomId
 from rooms.runtime.peer import Feeds
 from rooms.wire import nodes
 
@@ -92,9 +92,9 @@ class Watch(trio.abc.Instrument):
 
 
 def burst(link: int, messages: int = BURST_MESSAGES, items: int = ITEMS) -> list[bytes]:
-    item = msgspec.Raw(msgspec.msgpack.encode("x" * 98))
+    item = msgspec.Raw(nodes.encode(nodes.Message(RoomId("r"), 0, 1, b"x" * 64)))
     return [
-        nodes.encode(nodes.FeedBatch(LinkId(link), 1 + at * items, [item] * items))
+        nodes.encode(nodes.FeedRun(LinkId(link), 1 + at * items, [item] * items))
         for at in range(messages)
     ]
 

@@ -141,11 +141,29 @@ def test_an_item_of_a_later_version_takes_its_place_and_nothing_else() -> None:
     assert items == [nodes.Unknown(), UP["leave"], nodes.Unknown()]
 
 
-def test_a_feed_batch_keeps_its_items_encoded() -> None:
+def test_a_feed_run_is_read_as_a_batch_of_items() -> None:
     items = [msgspec.Raw(nodes.encode(item)) for item in DOWN.values()]
-    batch = nodes.decode_feed(nodes.encode(nodes.FeedBatch(LinkId(7), 12, items)))
+    data = nodes.encode(nodes.FeedRun(LinkId(7), 12, items))
+    batch = nodes.decode_feed(data)
     assert (batch.link, batch.first) == (7, 12)
-    assert nodes.decode_down(batch.items) == list(DOWN.values())
+    assert batch.items == list(DOWN.values())
+    assert batch.item_bytes == len(data) // len(items)
+
+
+@pytest.mark.parametrize("odd", [{"t": "teleport", "d": [[1]]}, {"t": "leave", "room": 7}, 3])
+def test_an_item_that_cannot_be_read_costs_those_beside_it_nothing(odd: object) -> None:
+    up = [msgspec.Raw(nodes.encode(UP["say"])), msgspec.Raw(msgspec.msgpack.encode(odd))] * 2
+    fields = {"t": "batch", "link": 7, "number": 5, "confirmed": 11, "items": up}
+    batch = nodes.decode_request(msgspec.msgpack.encode(fields))
+    assert batch == nodes.Batch(LinkId(7), 5, 11, [], [UP["say"], nodes.Unknown()] * 2)
+    down = [msgspec.Raw(nodes.encode(DOWN["msg"])), msgspec.Raw(msgspec.msgpack.encode(odd))]
+    feed = nodes.decode_feed(nodes.encode(nodes.FeedRun(LinkId(7), 1, down)))
+    assert feed.items == [DOWN["msg"], nodes.Unknown()]
+
+
+def test_the_size_of_an_item_is_about_what_it_takes() -> None:
+    for item in UP.values():
+        assert abs(nodes.size_of(item) - len(nodes.encode(item))) < 16
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"GET / HTTP/1.1\r\n", b"\x91" * 5000, b"\x80"])
