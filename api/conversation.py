@@ -82,22 +82,26 @@ class Conversation(ABC):
 
     # From the client.
 
-    def hear(self, text: str) -> bool:
+    def hear(self, text: str, now: float) -> bool:
         """Takes a message as :meth:`handle` does; returns whether it can take one more now."""
         if self.close_code is not None:
             return False
-        self.handle(text)
+        self.handle(text, now)
         return self.close_code is None and not self.held
 
-    def handle(self, message: str | bytes) -> None:
-        """Takes one message; whatever is wrong with it is told, and raises nothing."""
+    def handle(self, message: str | bytes, now: float) -> None:
+        """Takes one message; whatever is wrong with it is told, and raises nothing.
+
+        ``now`` is trio's time, which whoever brings many has asked for once.
+        """
         self._counts.frames_in += 1
-        if not self._bucket.take(trio.current_time()):
+        if not self._bucket.take(now):
             self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
             self.close(Close.TOO_MANY_MESSAGES, "too many frames")
         elif isinstance(message, bytes):
             self.close(Close.UNSUPPORTED, "text frames only")
-        elif self._too_big(message):
+        elif not message.isascii() and len(message.encode()) > self._policy.frame_bytes:
+            # The library counts characters. To ask for ASCII is a look at a flag.
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
             try:
@@ -106,10 +110,6 @@ class Conversation(ABC):
                 self.strike(ErrorCode(bad.code), str(bad))
             else:
                 self.take(frame)
-
-    def _too_big(self, message: str) -> bool:
-        """The library counts characters; ``isascii`` is a look at a flag, so this is cheap."""
-        return not message.isascii() and len(message.encode()) > self._policy.frame_bytes
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Says what is wrong with a frame; the third time the conversation ends."""

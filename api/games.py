@@ -204,6 +204,8 @@ class Games:
     def link_item(self, link: ApiLink, item: nodes.Down) -> None:
         """Answers to calls find their session; all else belongs to a room."""
         match item:
+            case nodes.Message() | nodes.Acks():  # nearly all that comes
+                self._relays.take(link, item)
             case nodes.Seated():
                 self._seated(link, item)
             case nodes.Resumed():

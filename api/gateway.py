@@ -65,6 +65,7 @@ class Gateway:
         *,
         node: str,
         version: str,
+        counts: ClientCounts | None = None,
         cork: Cork | None = None,
         pump: Pump | None = None,
     ) -> None:
@@ -78,7 +79,7 @@ class Gateway:
         self._emptied = trio.Event()
         self._draining = False
         self._leaving = False
-        self.counts = ClientCounts()
+        self.counts = counts or ClientCounts()
         self.handshakes = Handshakes(policy, self.counts, lambda: self.clients)
         self.clients_moved = 0
         self.clients_finished = 0
@@ -171,7 +172,7 @@ class Gateway:
                 wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
                 pumped.begin(session.hear, wait, early)
             while True:
-                session.handle(await socket.get_message())
+                session.handle(await socket.get_message(), trio.current_time())
                 if session.held:
                     await session.wait_until_free()
         except ConnectionClosed as closed:

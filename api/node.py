@@ -121,6 +121,7 @@ class ApiNode:
             self._socket_policy,
             node=self._name,
             version=self._version,
+            counts=self._relays.counts,
             cork=cork,
             pump=pump,
         )

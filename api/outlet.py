@@ -131,8 +131,19 @@ class Outlet(trio.abc.HalfCloseableStream):
         """
         if self._closing or self._overflown:
             return
-        self.sent_at = self._cork.now if self._cork.held else trio.current_time()
-        self._put(frame)
+        cork = self._cork
+        if not cork.held:
+            self.sent_at = trio.current_time()
+            self._put(frame)
+            return
+        self.sent_at = cork.now
+        self._queue.append(frame)
+        self.backlog += len(frame)
+        if not self._corked:
+            self._corked = True
+            cork.waiting.append(self)
+        elif self.backlog >= CHUNK_BYTES:
+            self._leave()
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
@@ -228,39 +239,30 @@ class Outlet(trio.abc.HalfCloseableStream):
     # The one output.
 
     def _put(self, data: bytes) -> None:
-        if self._broken:
-            return
-        if self._direct_fd < 0 or self._flushing:
-            self._queue.append(data)
-            self.backlog += len(data)
-            self._flush_soon()
-        elif not self._cork.held:
-            self._write(data)
-        else:
-            self._queue.append(data)
-            self.backlog += len(data)
-            if not self._corked:
-                self._corked = True
-                self._cork.waiting.append(self)
-            elif self.backlog >= CHUNK_BYTES:
-                self._write_queue()
+        self._queue.append(data)
+        self.backlog += len(data)
+        if not (self._cork.held and self._corked):
+            self._leave()
 
     def uncork(self) -> None:
         """The turn is over: what it has said leaves in one write."""
         self._corked = False
-        if not self._flushing:
-            self._write_queue()
+        self._leave()
 
-    def _write_queue(self) -> None:
-        if self._queue:
-            data = b"".join(self._queue) if len(self._queue) > 1 else self._queue[0]
-            self._queue.clear()
+    def _leave(self) -> None:
+        """What is queued is written, as far as the client reads; the flusher does the rest."""
+        queue = self._queue
+        if not queue:
+            return
+        if self._broken:
+            queue.clear()
             self.backlog = 0
-            self._write(data)
-            if not self.backlog:
-                self._wake()
-
-    def _write(self, data: bytes) -> None:
+            return
+        if self._direct_fd < 0 or self._flushing:
+            self._flush_soon()
+            return
+        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        queue.clear()
         try:
             sent = os.write(self._direct_fd, data)
         except BlockingIOError:
@@ -268,7 +270,11 @@ class Outlet(trio.abc.HalfCloseableStream):
         except OSError:
             self._break()
             return
-        if sent < len(data):
+        if sent == len(data):
+            self.backlog = 0
+            if self._drained is not None:
+                self._wake()
+        else:
             self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
             self.backlog = len(self._chunk)
             self._flush_soon()

@@ -72,6 +72,7 @@ class Place:
         "condition",
         "link",
         "number",
+        "output",
         "owing",
         "player",
         "relay",
@@ -94,6 +95,8 @@ class Place:
         self.number = news.session
         self.secret = news.secret
         self.session = session
+        self.output = session.output
+        """Of the session; here, since each delivery needs it."""
         self.condition = Condition.LIVE
         self.window = window
         self._confirmed = False

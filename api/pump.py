@@ -25,12 +25,14 @@ import trio
 import trio.abc
 
 from api.cork import Cork
-from api.splitter import Splitter
+from api.splitter import Splitter, lone_text
 
 __all__ = ["Pump", "PumpedStream", "pump_wanted"]
 
 AT_ONCE = 512
 """How many clients are served between two checkpoints."""
+LOOK_EVERY = 8
+"""After so many it is looked at the clock, and at the cork: 0.1 ms."""
 TURN_SECONDS = 0.005
 READ_BYTES = 8 * 1024
 """Of one client in one turn: some 300 of the smallest frames that are any good, or 2 to 3 ms."""
@@ -39,8 +41,8 @@ LIBRARY_BYTES = 2 * 1024
 
 log = structlog.get_logger("api.pump")
 
-TakeText = Callable[[str], bool]
-"""Takes one message, synchronously; returns whether it may be given more."""
+TakeText = Callable[[str, float], bool]
+"""Takes one message, synchronously, with the time; returns whether it may be given more."""
 
 
 def pump_wanted() -> bool:
@@ -61,6 +63,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         "_for_library",
         "_held",
         "_on_held",
+        "_plain",
         "_pump",
         "_splitter",
         "_stream",
@@ -75,6 +78,8 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._stream = stream
         self._pump = pump
         self._splitter = Splitter(frame_bytes)
+        self._plain = False
+        """Between two frames, and nothing waits: what comes next may be taken as it is."""
         self._held = False
         self._texts: list[str] = []
         """Read while the session could take no more; what is ``_for_library`` came after them."""
@@ -109,6 +114,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
 
     def end(self) -> None:
         """The conversation is over: the pump lets go, and what waits is dropped."""
+        self._plain = False
         self._take = None
         self._texts = []
         self._pump.unwatch(self)
@@ -116,7 +122,11 @@ class PumpedStream(trio.abc.HalfCloseableStream):
     # What the pump asks.
 
     def feed(self, data: bytes) -> None:
-        """Some bytes have come."""
+        """Some bytes have come; ``heard_at`` is when."""
+        if self._plain and (text := lone_text(data)) is not None and self._take is not None:
+            if not self._take(text, self.heard_at):
+                self._hold()
+            return
         texts, passed = self._splitter.split(data)
         if passed:
             self._for_library += passed
@@ -126,6 +136,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         """No more bytes will come: an end of file, or a connection that is lost."""
         self._pump.unwatch(self)
         self._for_library += self._splitter.rest()
+        self._plain = False
         self._failed = failed
         self._take = None
         self._rouse()
@@ -141,20 +152,29 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         """Hands ``texts`` over as far as they are taken, then the library's bytes."""
         take = self._take
         for index, text in enumerate(texts, 1):
-            if take is None or not take(text):
+            if take is None or not take(text, self.heard_at):
                 self._texts = texts[index:]
-                self._held = True
-                break
-        if self._take is None:
+                self._hold()
+                return
+        if take is None or self._take is None:
             return
-        if self._held or len(self._for_library) > READ_BYTES:
+        if len(self._for_library) > READ_BYTES:
             self._pump.unwatch(self)
         else:
             self._pump.watch(self)
-        if self._held:
-            self._on_held()
-        elif self._for_library:
+        if self._for_library:
+            self._plain = False
             self._rouse()
+        else:
+            self._plain = self._splitter.at_frame
+
+    def _hold(self) -> None:
+        """The session can take no more for now, unless it is over."""
+        self._plain = False
+        self._held = True
+        if self._take is not None:
+            self._pump.unwatch(self)
+            self._on_held()
 
     def _rouse(self) -> None:
         if self._wake is not None:
@@ -234,8 +254,8 @@ class Pump:
         for index, (fd, _) in enumerate(ready, 1):
             stream = streams.get(fd)  # what ran since the poll may have ended it
             if stream is not None:
-                _read(stream, now)
-            if clock() > until or cork.full:
+                _read(stream, fd, now)
+            if index % LOOK_EVERY == 0 and (clock() > until or cork.full):
                 return ready[index:]
         return []
 
@@ -255,10 +275,10 @@ class Pump:
             self._epoll.unregister(stream.fd)
 
 
-def _read(stream: PumpedStream, now: float) -> None:
+def _read(stream: PumpedStream, fd: int, now: float) -> None:
     """What has come to one client, as far as one turn goes."""
     try:
-        data = os.read(stream.fd, READ_BYTES)
+        data = os.read(fd, READ_BYTES)
     except BlockingIOError:
         return
     except OSError:

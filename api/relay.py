@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 import trio
 
+from api.conversation import ClientCounts
 from api.framing import text_frame
 from api.place import Condition, Link, Place
 from api.session import Session, State
@@ -102,10 +103,12 @@ class Relay:
         self.seq = item.seq
         frame = text_frame(frames.message(item.seq, item.body))
         if item.to is None:
-            for place in self.places.values():
+            places = self.places.values()
+            self._relays.counts.frames_out += len(places)
+            for place in places:
                 if place.owing:
                     place.tell_acked()
-                place.session.send_built(frame)
+                place.output.send_nowait(frame)
             return
         for player in item.to:
             addressed = self.places.get(player)
@@ -124,8 +127,10 @@ class Relay:
 class Relays:
     """All rooms with clients on this node. ``start`` is given when the node's nursery stands."""
 
-    def __init__(self, policy: SocketPolicy) -> None:
+    def __init__(self, policy: SocketPolicy, counts: ClientCounts | None = None) -> None:
         self._policy = policy
+        self.counts = counts or ClientCounts()
+        """The node's: what goes out of rooms counts as well."""
         self._relays: dict[RoomId, Relay] = {}
         self._owed: dict[Place, None] = {}
         self.start: Start

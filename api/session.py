@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from api.conversation import ClientCounts, Conversation
+from api.framing import text_frame
 from api.outlet import Outlet
 from api.own_place import OwnPlace
 from rooms.core.crossing import Crossing
@@ -117,8 +118,10 @@ class Session(Conversation):
             case frames.Say():
                 self._say(frame)
             case frames.Got():
-                self._crossing.got(frame.room, frame.seq)
-                self._confirm()
+                if self._crossing.watched:
+                    self._crossing.got(frame.room, frame.seq)
+                if self._unconfirmed:
+                    self._confirm()
             case frames.Join():
                 self._join(frame)
             case frames.Leave():
@@ -129,7 +132,7 @@ class Session(Conversation):
     def _confirm(self) -> None:
         """The client speaks of its place, so it has the ticket; unless it is of a room before."""
         stale = self._crossing.stale(trio.current_time())
-        if self._unconfirmed and self.place is not None and not stale:
+        if self.place is not None and not stale:
             self._unconfirmed = False
             self.place.confirm()
 
@@ -264,8 +267,7 @@ class Session(Conversation):
 
     def acked(self, n: int) -> None:
         """The room has every input up to ``n``."""
-        self.send(frames.Ack(n))
-        self.freed()
+        self.send_built(text_frame(frames.ack(n)))
 
     def renewed(self) -> None:
         """Our link is back: the room's time to take more begins anew."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HandshakeEnd", "Splitter"]
+__all__ = ["HandshakeEnd", "Splitter", "lone_text"]
 
 NOTHING: list[str] = []
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
@@ -23,6 +23,17 @@ ODD = -1
 MASKED = 0x80
 TWO_BYTES, EIGHT_BYTES = 126, 127
 """In place of the length: it follows, in so many bytes."""
+
+
+def lone_text(data: bytes) -> str | None:
+    """The text, if ``data`` is one short, whole text frame and nothing else; else None.
+
+    So nearly every input comes. What :class:`Splitter` says of the same bytes is the same.
+    """
+    end = len(data)
+    if end < 6 or data[0] != TEXT or data[1] - MASKED != end - 6 or end >= 6 + TWO_BYTES:
+        return None
+    return _unmasked(data, 0, end)
 
 
 class Splitter:
@@ -63,6 +74,11 @@ class Splitter:
             return texts, passed + data[at:]
         self._rest = data[at:] if at else data
         return texts, passed
+
+    @property
+    def at_frame(self) -> bool:
+        """Whether the next byte begins a frame that may be ours."""
+        return not (self._rest or self.library_only)
 
     def rest(self) -> bytes:
         """No more will come: what is left of a frame, for the library to say what it thinks."""

@@ -20,7 +20,7 @@ STALE_SECONDS = 2.0
 class Crossing:
     """One client's inputs, as far as they may be about a room of before."""
 
-    __slots__ = ("_joined_seq", "_room", "_stale_until", "forgiven")
+    __slots__ = ("_joined_seq", "_room", "_stale_until", "forgiven", "watched")
 
     def __init__(self) -> None:
         self.forgiven = False
@@ -28,6 +28,8 @@ class Crossing:
         self._room = RoomId("")
         self._joined_seq = 0
         self._stale_until = -inf
+        self.watched = False
+        """Whether :meth:`stale` may be true: most clients are never regrouped."""
 
     def join_asked(self) -> None:
         """The client knows that it is in no room: from here on such an input is a mistake."""
@@ -42,16 +44,13 @@ class Crossing:
         self._room = room
         self._joined_seq = seq
         self._stale_until = now + STALE_SECONDS if again else -inf
+        self.watched = again
 
     def got(self, room: RoomId, seq: int) -> None:
         """Its answer; one that names no room is about the new one if ``seq`` fits."""
         if room == self._room or (not room and seq == self._joined_seq):
             self._stale_until = -inf
-
-    @property
-    def watched(self) -> bool:
-        """Whether :meth:`stale` may be true: most clients are never regrouped."""
-        return self._stale_until > -inf
+            self.watched = False
 
     def stale(self, now: float) -> bool:
         """Whether an input that comes now may be one for the room of before."""

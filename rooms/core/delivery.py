@@ -24,7 +24,7 @@ class InputWindow:
     """The inputs of one place that the room may not have yet: all in ``acked < n <= last``."""
 
     # A list, not a deque: an empty deque takes 600 bytes, and there is one for each client.
-    __slots__ = ("_held", "acked", "bytes_held", "bytes_max", "inputs_max")
+    __slots__ = ("_held", "acked", "bytes_held", "bytes_max", "full", "inputs_max")
 
     def __init__(self, inputs_max: int, bytes_max: int, acked: int = 0) -> None:
         self._held: list[bytes] = []
@@ -33,16 +33,13 @@ class InputWindow:
         self.bytes_held = 0
         self.acked = acked
         """The room has every input up to this one."""
+        self.full = False
+        """Whether the socket must not be read for now."""
 
     @property
     def last(self) -> int:
         """The highest ``n`` that the client has said here."""
         return self.acked + len(self._held)
-
-    @property
-    def full(self) -> bool:
-        """Whether the socket must not be read for now."""
-        return len(self._held) >= self.inputs_max or self.bytes_held >= self.bytes_max
 
     def take(self, n: int, body: bytes) -> InputOrder:
         """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
@@ -50,12 +47,13 @@ class InputWindow:
         A full window takes one more all the same: the bounds ask the caller to stop reading, and
         what it has read already must not be lost.
         """
-        if n <= self.last:
-            return InputOrder.REPEAT
-        if n > self.last + 1:
-            return InputOrder.GAP
-        self._held.append(body)
+        held = self._held
+        expected = self.acked + len(held) + 1
+        if n != expected:
+            return InputOrder.REPEAT if n < expected else InputOrder.GAP
+        held.append(body)
         self.bytes_held += len(body)
+        self._measure()
         return InputOrder.NEXT
 
     def ack(self, n: int) -> bool:
@@ -64,13 +62,19 @@ class InputWindow:
         An ack of what was never said is one up to :attr:`last`: the other side cannot make
         inputs vanish that are still to come.
         """
-        had = min(n, self.last) - self.acked
+        held = self._held
+        had = min(n - self.acked, len(held))
         if had <= 0:
             return False
-        self.bytes_held -= sum(map(len, self._held[:had]))
-        del self._held[:had]
+        for body in held[:had]:
+            self.bytes_held -= len(body)
+        del held[:had]
         self.acked += had
+        self._measure()
         return True
+
+    def _measure(self) -> None:
+        self.full = len(self._held) >= self.inputs_max or self.bytes_held >= self.bytes_max
 
     def again(self, n: int) -> list[tuple[int, bytes]]:
         """What to say once more, in order, when the room wants all from ``n`` on."""

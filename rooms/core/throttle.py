@@ -18,7 +18,9 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """Takes one token if there is one; ``now`` (seconds) must not run backwards."""
-        left = min(self.burst, self._left + (now - self._at) * self.per_second)
+        left = self._left + (now - self._at) * self.per_second
+        if left > self.burst:  # noqa: PLR1730 - min() is a call, of every frame
+            left = self.burst
         self._at = now
         if left < 1:
             self._left = left

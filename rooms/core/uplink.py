@@ -24,23 +24,19 @@ class Waiting(Generic[Item]):
     join.
     """
 
-    __slots__ = ("_items", "_pressing", "number")
+    __slots__ = ("_items", "number", "pressing")
 
     def __init__(self) -> None:
         self._items: deque[tuple[Item, int]] = deque()
-        self._pressing = False
         self.number = 0
         """Of the request that was made last."""
-
-    @property
-    def pressing(self) -> bool:
-        """Whether some of it is worth a request of its own."""
-        return self._pressing
+        self.pressing = False
+        """Whether some of what waits is worth a request of its own."""
 
     def push(self, item: Item, size: int, *, pressing: bool = True) -> None:
         """Adds an item of about ``size`` bytes."""
         self._items.append((item, size))
-        self._pressing = self._pressing or pressing
+        self.pressing = self.pressing or pressing
 
     def take(self, batch_bytes: int) -> tuple[int, list[Item]]:
         """The next request's number, and its items: at least one if any waits, else up to size."""
@@ -52,7 +48,7 @@ class Waiting(Generic[Item]):
             item, size = items.popleft()
             taken.append(item)
             left -= size
-        self._pressing = bool(items)
+        self.pressing = bool(items)
         return self.number, taken
 
 

@@ -139,9 +139,9 @@ class ApiLink:
         more than all that it carries.
         """
         if not self._down:
-            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
-            if pressing:
+            if pressing and not self._waiting.pressing:
                 self._wake.set()
+            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
     async def run(self, welcome: nodes.Welcome) -> None:
         """Talks until the link is over, and tells the sink; when cancelled, detaches."""
@@ -178,25 +178,23 @@ class ApiLink:
 
     def on_feed(self, batch: nodes.FeedBatch) -> None:
         """Takes a batch: what is in order goes to the sink, a hole is asked for."""
-        for item in self._feed.receive(
-            batch.first, batch.items, trio.current_time(), item_bytes=batch.item_bytes
-        ):
+        now, deliver = trio.current_time(), self._sink.link_item
+        ready = self._feed.receive(batch.first, batch.items, now, item_bytes=batch.item_bytes)
+        for item in ready:
             if isinstance(item, nodes.NodeState):
                 self._confirm_now |= item.phase == Phase.STOPPED
                 self._learn(item)
-            else:
-                self._confirm_now |= isinstance(item, nodes.Ended)
-                self._deliver(item)
-        self._come_up()
-        if self._confirm_now or self._feed.due() <= trio.current_time():
+                continue
+            if isinstance(item, nodes.Ended):
+                self._confirm_now = True
+            try:
+                deliver(self, item)
+            except Exception:  # a fault of ours in one item costs the others nothing
+                log.exception("feed.item_failed", item=type(item).__name__)
+        if not self._up:
+            self._come_up()
+        if self._confirm_now or self._feed.due() <= now:
             self._wake.set()
-
-    def _deliver(self, item: nodes.Down) -> None:
-        """A fault of ours in one item must not cost the others their turn."""
-        try:
-            self._sink.link_item(self, item)
-        except Exception:
-            log.exception("feed.item_failed", item=type(item).__name__)
 
     def _come_up(self) -> None:
         """The attach is complete when the welcome and the feed's first item have arrived."""

@@ -7,7 +7,7 @@ value or raises :class:`rooms.errors.BadFrame` with the code that the client is 
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -36,6 +36,7 @@ __all__ = [
     "Resume",
     "Resumed",
     "Say",
+    "ack",
     "decode",
     "decode_server",
     "encode",
@@ -52,7 +53,7 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 NO_OPTIONS = msgspec.Raw(b"{}")
 
 
-class Frame(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+class Frame(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
     """The shape of all frames."""
 
 
@@ -189,6 +190,10 @@ _KNOWN = frozenset({"join", "say", "got", "leave", "resume"})
 _KNOWN_SERVER = frozenset(str(frame.__struct_config__.tag) for frame in get_args(FromServer))
 
 
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""msgspec raises the second for deep nesting, where one would expect the first."""
+
+
 class _Peek(msgspec.Struct):
     t: str
 
@@ -204,33 +209,36 @@ def message(seq: int, body: bytes) -> bytes:
     return b'{"t":"msg","seq":%d,"d":%b}' % (seq, body)
 
 
+def ack(n: int) -> bytes:
+    """The JSON bytes of an ``ack`` frame."""
+    return b'{"t":"ack","n":%d}' % n
+
+
 def decode(text: str | bytes) -> FromClient:
     """A client's frame; raises :class:`BadFrame` with ``bad_json unknown_type bad_frame``."""
-    return _decode(_from_client, text, _KNOWN)
+    try:
+        return _from_client.decode(text)
+    except UNREADABLE as error:
+        raise _bad_frame(text, error, _KNOWN) from error
 
 
 def decode_server(text: str | bytes) -> FromServer | None:
     """A server's frame, or None for a type that this client does not know yet."""
     try:
-        return _decode(_from_server, text, _KNOWN_SERVER)
-    except BadFrame as bad:
+        return _from_server.decode(text)
+    except UNREADABLE as error:
+        bad = _bad_frame(text, error, _KNOWN_SERVER)
         if bad.code == ErrorCode.UNKNOWN_TYPE:
             return None
-        raise
+        raise bad from error
 
 
-T = TypeVar("T")
-
-
-def _decode(decoder: msgspec.json.Decoder[T], text: str | bytes, known: frozenset[str]) -> T:
-    try:
-        return decoder.decode(text)
-    except msgspec.ValidationError as error:
-        raise _told_apart(text, error, known) from error
-    except RecursionError as error:  # msgspec raises it for deep nesting, instead of DecodeError
-        raise BadFrame(ErrorCode.BAD_JSON, "nested too deeply") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFrame(ErrorCode.BAD_JSON, f"not JSON: {error}") from error
+def _bad_frame(text: str | bytes, error: Exception, known: frozenset[str]) -> BadFrame:
+    if isinstance(error, msgspec.ValidationError):
+        return _told_apart(text, error, known)
+    if isinstance(error, RecursionError):
+        return BadFrame(ErrorCode.BAD_JSON, "nested too deeply")
+    return BadFrame(ErrorCode.BAD_JSON, f"not JSON: {error}")
 
 
 def _told_apart(

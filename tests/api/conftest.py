@@ -149,7 +149,9 @@ class House:
         self.relays = Relays(self.policy)
         self.relays.start = nursery.start_soon
         self.games = FakeGames(self.relays, self.link)
-        self.gateway = Gateway(self.games, self.policy, node="api-1", version="7")
+        self.gateway = Gateway(
+            self.games, self.policy, node="api-1", version="7", counts=self.relays.counts
+        )
 
     def dial(self, pair: Callable = trio.testing.memory_stream_pair) -> trio.StapledStream:
         """A connection without a handshake; returns the client's end."""

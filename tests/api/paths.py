@@ -55,10 +55,10 @@ class Echo(Session):
     noted: dict[Session, list[str | bytes]]
     others: Callable[[], list[Session]]
 
-    def handle(self, message: str | bytes) -> None:
+    def handle(self, message: str | bytes, now: float) -> None:
         self.noted.setdefault(self, []).append(message)
-        if isinstance(message, bytes) or self._too_big(message):
-            super().handle(message)
+        if isinstance(message, bytes) or len(message.encode()) > self._policy.frame_bytes:
+            super().handle(message, now)
         elif message == "boom":
             raise RuntimeError("a bug")
         elif message == "kick me":
@@ -77,9 +77,9 @@ class Noted(Session):
     __slots__ = ()
     noted: dict[Session, list[str | bytes]]
 
-    def handle(self, message: str | bytes) -> None:
+    def handle(self, message: str | bytes, now: float) -> None:
         self.noted.setdefault(self, []).append(message)
-        super().handle(message)
+        super().handle(message, now)
 
 
 class Peer:
