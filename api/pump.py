@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 import trio
@@ -31,8 +31,8 @@ __all__ = ["Pump", "PumpedStream", "pump_wanted"]
 
 AT_ONCE = 512
 """How many clients are served between two checkpoints."""
-LOOK_EVERY = 8
-"""After so many it is looked at the clock, and at the cork: 0.1 ms."""
+TOGETHER = 16
+"""So many are read before the first is understood."""
 TURN_SECONDS = 0.005
 READ_BYTES = 8 * 1024
 """Of one client in one turn: some 300 of the smallest frames that are any good, or 2 to 3 ms."""
@@ -238,9 +238,11 @@ class Pump:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 ready = self._epoll.poll(0, AT_ONCE)
-                while ready:
+                while True:
                     with self._cork:
                         ready = self._turn(ready)
+                    if not ready:
+                        break
                     await trio.lowlevel.checkpoint()
         finally:
             self._streams.clear()
@@ -251,12 +253,13 @@ class Pump:
         clock, cork, streams = time.perf_counter, self._cork, self._streams
         now, until = trio.current_time(), clock() + TURN_SECONDS
         self.turns += 1
-        for index, (fd, _) in enumerate(ready, 1):
-            stream = streams.get(fd)  # what ran since the poll may have ended it
-            if stream is not None:
-                _read(stream, fd, now)
-            if index % LOOK_EVERY == 0 and (clock() > until or cork.full):
-                return ready[index:]
+        for at in range(0, len(ready), TOGETHER):
+            for stream, data in _read(streams, ready[at : at + TOGETHER]):
+                if stream.fd in streams:  # what ran since may have ended it
+                    stream.heard_at = now
+                    _feed(stream, data)
+            if clock() > until or cork.full:
+                return ready[at + TOGETHER :]
         return []
 
     def watch(self, stream: PumpedStream) -> None:
@@ -275,21 +278,31 @@ class Pump:
             self._epoll.unregister(stream.fd)
 
 
-def _read(stream: PumpedStream, fd: int, now: float) -> None:
-    """What has come to one client, as far as one turn goes."""
-    try:
-        data = os.read(fd, READ_BYTES)
-    except BlockingIOError:
-        return
-    except OSError:
-        stream.finish(trio.BrokenResourceError)
-        return
+def _read(
+    streams: Mapping[int, PumpedStream], ready: list[tuple[int, int]]
+) -> list[tuple[PumpedStream, bytes | None]]:
+    """What has come to these clients; None to one whose connection is lost."""
+    come: list[tuple[PumpedStream, bytes | None]] = []
+    for fd, _ in ready:
+        stream = streams.get(fd)  # it may have ended since the poll
+        if stream is None:
+            continue
+        try:
+            come.append((stream, os.read(fd, READ_BYTES)))
+        except BlockingIOError:
+            continue
+        except OSError:
+            come.append((stream, None))
+    return come
+
+
+def _feed(stream: PumpedStream, data: bytes | None) -> None:
+    """The border: a fault of ours with one client costs no other."""
     try:
         if data:
-            stream.heard_at = now
             stream.feed(data)
         else:
-            stream.finish()
-    except Exception:  # the border: a fault of ours with one client costs no other
+            stream.finish(trio.BrokenResourceError if data is None else None)
+    except Exception:
         log.exception("client.failed")
         stream.fail()
