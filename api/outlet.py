@@ -13,13 +13,12 @@ it. Other streams (TLS, memory) always use the flusher.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import trio
 import trio.abc
 
-from api.cork import Cork
+from api.cork import Cork, write
 from api.framing import CLOSE_BYTES_MAX, PING_FRAME, close_frame, ends_in_close
 from api.opening import Opening
 from api.pump import PumpedStream
@@ -44,7 +43,6 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_closing",
         "_cork",
         "_corked",
-        "_direct_fd",
         "_drained",
         "_flushing",
         "_heard_at",
@@ -56,6 +54,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_stream",
         "backlog",
         "backlog_bytes",
+        "descriptor",
         "ended",
         "overflowed",
         "pumped",
@@ -74,13 +73,13 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._nursery = nursery
         self._cork = cork or Cork()
         self._corked = False
-        self._direct_fd = -1
+        self.descriptor = -1
         self.pumped = stream if isinstance(stream, PumpedStream) else None
         """The stream, if a pump reads it."""
         if isinstance(stream, PumpedStream):
-            self._direct_fd = stream.fd
+            self.descriptor = stream.fd
         elif isinstance(stream, trio.SocketStream):
-            self._direct_fd = stream.socket.fileno()
+            self.descriptor = stream.socket.fileno()
         self._opening: Opening | None = Opening(stream)
         self._queue: list[bytes] = []
         self._chunk = b""
@@ -239,44 +238,54 @@ class Outlet(trio.abc.HalfCloseableStream):
     # The one output.
 
     def _put(self, data: bytes) -> None:
+        if self._broken:
+            return
         self._queue.append(data)
         self.backlog += len(data)
         if not (self._cork.held and self._corked):
             self._leave()
 
-    def uncork(self) -> None:
-        """The turn is over: what it has said leaves in one write."""
+    def uncork(self) -> bytes:
+        """The turn is over: what it has said, for one write."""
         self._corked = False
-        self._leave()
+        return self._take()
+
+    def written(self, data: bytes, sent: int) -> None:
+        """Of ``data`` only so much has left: the flusher cares for the rest. -1: nothing can."""
+        if sent < 0:
+            self._break()
+        elif not self._broken:
+            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
+            self.backlog += len(self._chunk)
+            self._flush_soon()
 
     def _leave(self) -> None:
-        """What is queued is written, as far as the client reads; the flusher does the rest."""
+        """What is queued is written, as far as the client reads."""
+        if data := self._take():
+            sent = write(self.descriptor, data)
+            if sent != len(data):
+                self.written(data, sent)
+
+    def _take(self) -> bytes:
+        """What is queued, if it can be written now; else it is the flusher's."""
         queue = self._queue
         if not queue:
-            return
-        if self._broken:
-            queue.clear()
-            self.backlog = 0
-            return
-        if self._direct_fd < 0 or self._flushing:
-            self._flush_soon()
-            return
+            return b""
+        if self.descriptor < 0 or self._flushing:
+            self._pass_to_flusher()
+            return b""
         data = queue[0] if len(queue) == 1 else b"".join(queue)
         queue.clear()
-        try:
-            sent = os.write(self._direct_fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._break()
-            return
-        if sent == len(data):
+        self.backlog = 0
+        if self._drained is not None:
+            self._wake()
+        return data
+
+    def _pass_to_flusher(self) -> None:
+        if self._broken:
+            self._queue.clear()
             self.backlog = 0
-            if self._drained is not None:
-                self._wake()
         else:
-            self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
-            self.backlog = len(self._chunk)
             self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -330,7 +339,7 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def _break(self) -> None:
         self._broken = True
-        self._direct_fd = -1
+        self.descriptor = -1
         self._queue.clear()
         self._chunk = b""
         self.backlog = 0
