@@ -26,6 +26,8 @@ from api.pump import PumpedStream
 __all__ = ["Outlet"]
 
 CHUNK_BYTES = 64 * 1024
+TOGETHER = 64
+"""So many frames of one step leave at once; more would only be copied."""
 _CLOSE_OPCODE = b"\x88"
 
 
@@ -42,14 +44,13 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_chunk",
         "_closing",
         "_cork",
-        "_corked",
         "_drained",
         "_flushing",
         "_heard_at",
         "_left",
+        "_mute",
         "_nursery",
         "_opening",
-        "_overflown",
         "_queue",
         "_stream",
         "backlog",
@@ -72,7 +73,6 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._stream = stream
         self._nursery = nursery
         self._cork = cork or Cork()
-        self._corked = False
         self.descriptor = -1
         self.pumped = stream if isinstance(stream, PumpedStream) else None
         """The stream, if a pump reads it."""
@@ -88,7 +88,8 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._broken = False
         self._closing = False
         self._left = False
-        self._overflown = False
+        self._mute = False
+        """Whether nothing more is taken: a close frame was, or the client reads too slowly."""
         self.backlog = 0
         """Bytes that wait for the client to read."""
         self.backlog_bytes = backlog_bytes
@@ -128,31 +129,30 @@ class Outlet(trio.abc.HalfCloseableStream):
         After a close frame, and on a broken stream, it drops the frame: the session learns of
         the end by its own way.
         """
-        if self._closing or self._overflown:
+        if self._mute:
             return
         cork = self._cork
         if not cork.held:
             self.sent_at = trio.current_time()
-            self._put(frame)
-            return
-        self.sent_at = cork.now
-        self._queue.append(frame)
-        self.backlog += len(frame)
-        if not self._corked:
-            self._corked = True
-            cork.waiting.append(self)
-        elif self.backlog >= CHUNK_BYTES:
-            self._leave()
+            self._say(frame)
+        elif (frames := cork.said.get(self)) is None:
+            cork.said[self] = [frame]
+        else:
+            frames.append(frame)
+            if len(frames) == TOGETHER:
+                self.sent_at = cork.now
+                del cork.said[self]
+                self._say(b"".join(frames))
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
-        if not (self._closing or self._overflown):
+        if not self._mute:
             self._put(PING_FRAME)
 
     def say_close(self, code: int, reason: str = "") -> None:
         """Sends a close frame, unless one was sent; nothing follows it."""
         if not self._closing:
-            self._closing = True
+            self._closing = self._mute = True
             self._put(close_frame(code, reason))
 
     async def part(self, seconds: float) -> None:
@@ -200,7 +200,8 @@ class Outlet(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError("the connection is lost")
         if not self._closing:
             whole = bytes(data)
-            self._closing = whole[:1] == _CLOSE_OPCODE  # its handshake begins with an H
+            if whole[:1] == _CLOSE_OPCODE:  # its handshake begins with an H
+                self._closing = self._mute = True
             self._put(whole)
         await trio.lowlevel.checkpoint()
         await self._wait_drained()
@@ -238,65 +239,53 @@ class Outlet(trio.abc.HalfCloseableStream):
     # The one output.
 
     def _put(self, data: bytes) -> None:
-        if self._broken:
-            return
-        self._queue.append(data)
-        self.backlog += len(data)
-        if not (self._cork.held and self._corked):
-            self._leave()
+        """Behind what the step under way has said already."""
+        if self._cork.held and (frames := self._cork.said.get(self)) is not None:
+            frames.append(data)
+        else:
+            self._say(data)
 
-    def uncork(self) -> bytes:
-        """The turn is over: what it has said, for one write."""
-        self._corked = False
-        return self._take()
+    def uncork(self, frames: list[bytes], now: float) -> bytes:
+        """The step is over: what it has said, for one write."""
+        self.sent_at = now
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        if self.descriptor >= 0 and not self._flushing:
+            return data
+        self._queue_up(data)
+        return b""
 
     def written(self, data: bytes, sent: int) -> None:
         """Of ``data`` only so much has left: the flusher cares for the rest. -1: nothing can."""
         if sent < 0:
             self._break()
-        elif not self._broken:
+        else:
             self._chunk = data[sent:]  # apart from the queue: what has begun must be finished
-            self.backlog += len(self._chunk)
+            self.backlog = len(self._chunk)
             self._flush_soon()
 
-    def _leave(self) -> None:
-        """What is queued is written, as far as the client reads."""
-        if data := self._take():
-            sent = write(self.descriptor, data)
-            if sent != len(data):
-                self.written(data, sent)
-
-    def _take(self) -> bytes:
-        """What is queued, if it can be written now; else it is the flusher's."""
-        queue = self._queue
-        if not queue:
-            return b""
+    def _say(self, data: bytes) -> None:
         if self.descriptor < 0 or self._flushing:
-            self._pass_to_flusher()
-            return b""
-        data = queue[0] if len(queue) == 1 else b"".join(queue)
-        queue.clear()
-        self.backlog = 0
-        if self._drained is not None:
-            self._wake()
-        return data
+            self._queue_up(data)
+            return
+        sent = write(self.descriptor, data)
+        if sent != len(data):
+            self.written(data, sent)
 
-    def _pass_to_flusher(self) -> None:
-        if self._broken:
-            self._queue.clear()
-            self.backlog = 0
-        else:
+    def _queue_up(self, data: bytes) -> None:
+        if not self._broken:
+            self._queue.append(data)
+            self.backlog += len(data)
             self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._nursery.start_soon(self._flush)
-        if self.backlog > self.backlog_bytes and not (self._closing or self._overflown):
+        if self.backlog > self.backlog_bytes and not self._mute:
             self._overflow()
 
     def _overflow(self) -> None:
-        self._overflown = True
+        self._mute = True
         self._queue.clear()
         self.backlog = len(self._chunk)
         if self.overflowed is not None:
