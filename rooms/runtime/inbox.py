@@ -9,7 +9,7 @@ leaves no trace in it, nor does one who was away and is back, or was away before
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import trio
@@ -28,18 +28,18 @@ class Inbox:
 
     ``on_room`` is called, by the reader's task, when there is room again: with None when the
     queue has fallen to half of ``limit`` after having refused an input, with a player when his
-    inputs have fallen to half of ``share``, whether or not one was refused.
+    inputs have fallen to half of ``share``, whether or not one was refused, as long as not all
+    was read since ``share`` events waited.
     Holds at most ``2 * limit + 3 * seats + 1`` events.
     """
 
     __slots__ = (
-        "_late",
+        "_calm",
+        "_crowd",
         "_limit",
-        "_of_player",
         "_on_room",
         "_queue",
         "_reader",
-        "_refused",
         "_share",
         "_taken",
     )
@@ -47,45 +47,48 @@ class Inbox:
     def __init__(self, limit: int, share: int, on_room: Callable[[PlayerId | None], None]) -> None:
         self._limit = limit
         self._share = share
+        self._calm = min(limit, share)
+        """While fewer events wait, any input fits."""
         self._on_room = on_room
-        self._of_player: dict[PlayerId, int] = {}
-        """How many inputs of each player wait; no zeros."""
         self._queue: deque[Event] = deque()
         """At most ``limit`` events; the coming and going after those is late."""
-        self._late: _Late | None = None
+        self._crowd: _Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
-        self._refused = False
         self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._queue) + (0 if self._late is None else len(self._late))
+        return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
 
     def has_room(self, player: PlayerId) -> bool:
         """Whether an input of ``player`` fits. If not, ``on_room`` is owed to him."""
-        if self._of_player.get(player, 0) >= self._share:
-            return False
-        if len(self._queue) < self._limit:
+        waiting = len(self._queue)
+        if waiting < self._calm:
             return True
-        self._refused = True
+        crowd = self._crowded()
+        if crowd.of_player.get(player, 0) >= self._share:
+            return False
+        if waiting < self._limit:
+            return True
+        crowd.refused = True
         return False
 
-    def put(self, event: Said) -> bool:
-        """Takes an input; False if it does not fit, which is a refusal too."""
-        player = event.player
-        if not self.has_room(player):
-            return False
-        self._of_player[player] = self._of_player.get(player, 0) + 1
-        self._append(event)
-        return True
+    def put(self, event: Event) -> None:
+        """Takes an event that fits: of inputs, :meth:`has_room` must have said so."""
+        self._queue.append(event)
+        if self._crowd is not None:
+            self._crowd.came(event)
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
 
     def put_control(self, event: Event) -> None:
         """Takes any other event; it always fits."""
         if len(self._queue) < self._limit:
-            self._append(event)
+            self.put(event)
         elif isinstance(event, Back | Left):
             self._put_shortened(event)
         else:
-            self._put_late(event)
+            self._crowded().late.add(event)
 
     async def next(self) -> Event:
         """The next event. Checkpoints when it waits, and before every 64th without waiting.
@@ -96,68 +99,47 @@ class Inbox:
         queue = self._queue
         if queue and self._taken < AT_ONCE:
             self._taken += 1
-        else:
-            await self._wait()
+        else:  # in this function: a coroutine more between a room and its loop costs 0.1 µs a step
+            if self._reader is not None:
+                raise trio.BusyResourceError("another task of this room waits for its events")
+            if queue:
+                await trio.lowlevel.checkpoint()
+            while not queue:  # again, if another task of the room has taken it meanwhile
+                self._reader = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._give_up)
+            self._taken = 1
         event = queue.popleft()
-        if self._late is not None:
-            self._catch_up(self._late)
-        if type(event) is Said:
-            self._read(event.player)
-        if self._refused and len(queue) <= self._limit // 2:
-            self._refused = False
-            self._on_room(None)
+        if self._crowd is not None:
+            self._relieve(self._crowd, event)
         return event
-
-    def _read(self, player: PlayerId) -> None:
-        left = self._of_player[player] - 1
-        if left:
-            self._of_player[player] = left
-        else:
-            del self._of_player[player]
-        if left == self._share // 2:
-            self._on_room(player)
-
-    async def _wait(self) -> None:
-        if self._reader is not None:
-            raise trio.BusyResourceError("another task of this room waits for its events already")
-        if self._queue:
-            await trio.lowlevel.checkpoint()
-        while not self._queue:  # again, if another task of the room has taken it meanwhile
-            self._reader = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._give_up)
-        self._taken = 1
 
     def _give_up(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _append(self, event: Event) -> None:
-        self._queue.append(event)
-        if self._reader is not None:
-            trio.lowlevel.reschedule(self._reader)
-            self._reader = None
+    def _crowded(self) -> _Crowd:
+        if self._crowd is None:
+            self._crowd = _Crowd(self._queue)
+        return self._crowd
 
-    def _put_at_the_end(self, event: Event) -> None:
-        if len(self._queue) < self._limit:
-            self._append(event)
-        else:
-            self._put_late(event)
-
-    def _put_late(self, event: Event) -> None:
-        if self._late is None:
-            self._late = _Late()
-        self._late.add(event)
+    def _relieve(self, crowd: _Crowd, event: Event) -> None:
+        """``event`` is read: the first late one is late no more, and who was refused is called."""
+        self._catch_up(crowd.late)
+        if type(event) is Said and crowd.went(event.player) == self._share // 2:
+            self._on_room(event.player)
+        if crowd.refused and len(self._queue) <= self._limit // 2:
+            crowd.refused = False
+            self._on_room(None)
+        if not self._queue:
+            self._crowd = None
 
     def _catch_up(self, late: _Late) -> None:
-        """There is room in the queue: the first of the late ones is late no more."""
         if late:
-            self._append(late.pop())
-        if not late:
-            self._late = None
+            self.put(late.pop())
 
     def _put_shortened(self, event: Back | Left) -> None:
         """``event`` and what of its player it makes void: the room has not read that yet."""
-        late = self._late or _Late()
+        late = self._crowded().late
         mine = [n for n, e in enumerate(self._queue) if getattr(e, "player", None) == event.player]
         if self._last(late, mine, event.player) == Away(event.player):
             self._void(late, mine, event.player)
@@ -168,8 +150,10 @@ class Inbox:
         )
         if isinstance(event, Left) and joined_alone:
             self._void(late, mine, event.player)
+        elif len(self._queue) < self._limit:
+            self.put(event)
         else:
-            self._put_at_the_end(event)
+            late.add(event)
 
     def _last(self, late: _Late, mine: list[int], player: PlayerId) -> Event | None:
         """The last that waits of the player; ``mine`` are the places of his in the queue."""
@@ -183,6 +167,38 @@ class Inbox:
         else:
             del self._queue[mine.pop()]
             self._catch_up(late)
+
+
+class _Crowd:
+    """What an inbox has to know as soon as an input might not fit, until all is read.
+
+    Most rooms never have so much to read, and are spared an account of each input.
+    """
+
+    __slots__ = ("late", "of_player", "refused")
+
+    def __init__(self, waiting: Iterable[Event]) -> None:
+        self.late = _Late()
+        self.of_player: dict[PlayerId, int] = {}
+        """How many inputs of each player wait; no zeros."""
+        self.refused = False
+        """Whether an input was refused for want of room for anyone."""
+        for event in waiting:
+            self.came(event)
+
+    def came(self, event: Event) -> None:
+        """Counts what is put into the queue."""
+        if type(event) is Said:
+            self.of_player[event.player] = self.of_player.get(event.player, 0) + 1
+
+    def went(self, player: PlayerId) -> int:
+        """An input of ``player`` is read; how many more of his wait?"""
+        left = self.of_player[player] - 1
+        if left:
+            self.of_player[player] = left
+        else:
+            del self.of_player[player]
+        return left
 
 
 class _Late:

@@ -29,6 +29,14 @@ def said(n: int, player: PlayerId = ANN) -> Said:
     return Said(player, n)
 
 
+def offer(inbox: Inbox, event: Said) -> bool:
+    """Puts an input if it fits, as a room's seating does."""
+    fits = inbox.has_room(event.player)
+    if fits:
+        inbox.put(event)
+    return fits
+
+
 def inbox_of(limit: int, calls: list[int] | None = None) -> Inbox:
     """One that a single player may fill; ``calls`` are counted as they come."""
     noted = [] if calls is None else calls
@@ -39,8 +47,8 @@ async def test_events_come_in_the_order_in_which_they_were_put() -> None:
     inbox = inbox_of(8)
     events: list[Event] = [Joined(ANN), said(1), said(2), Left(ANN)]
     inbox.put_control(events[0])
-    inbox.put(said(1))
-    inbox.put(said(2))
+    offer(inbox, said(1))
+    offer(inbox, said(2))
     inbox.put_control(events[3])
     assert [await inbox.next() for _ in events] == events
 
@@ -55,15 +63,15 @@ async def test_a_reader_that_waits_gets_what_comes() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        inbox.put(said(1))
+        offer(inbox, said(1))
     assert got == [said(1)]
 
 
 async def test_a_full_inbox_refuses_inputs_and_still_takes_control_events() -> None:
     inbox = inbox_of(2)
-    assert inbox.put(said(1))
-    assert inbox.put(said(2))
-    assert not inbox.put(said(3))
+    assert offer(inbox, said(1))
+    assert offer(inbox, said(2))
+    assert not offer(inbox, said(3))
     inbox.put_control(Joined(BOB))
     inbox.put_control(Draining(5))
     events = [await inbox.next() for _ in range(4)]
@@ -74,7 +82,7 @@ async def test_the_owner_is_told_once_when_a_full_inbox_has_fallen_to_half() -> 
     calls: list[int] = []
     inbox = inbox_of(4, calls)
     for n in range(5):
-        inbox.put(said(n))
+        offer(inbox, said(n))
     await inbox.next()
     assert calls == []
     await inbox.next()
@@ -85,12 +93,12 @@ async def test_the_owner_is_told_once_when_a_full_inbox_has_fallen_to_half() -> 
 
 async def test_a_player_has_a_share_and_the_rest_is_for_others() -> None:
     inbox = Inbox(8, 2, lambda _: None)
-    assert [inbox.put(said(n)) for n in range(3)] == [True, True, False]
-    assert [inbox.put(said(n, BOB)) for n in range(3)] == [True, True, False]
+    assert [offer(inbox, said(n)) for n in range(3)] == [True, True, False]
+    assert [offer(inbox, said(n, BOB)) for n in range(3)] == [True, True, False]
     inbox.put_control(Left(ANN))
     assert [await inbox.next() for _ in range(2)] == [said(0), said(1)]
-    assert inbox.put(said(2))
-    assert not inbox.put(said(2, BOB))
+    assert offer(inbox, said(2))
+    assert not offer(inbox, said(2, BOB))
 
 
 async def test_a_player_is_called_alone_when_half_of_his_share_is_read() -> None:
@@ -98,8 +106,8 @@ async def test_a_player_is_called_alone_when_half_of_his_share_is_read() -> None
     inbox = Inbox(100, 4, calls.append)
     inbox.put_control(Joined(ANN))
     for n in range(5):
-        inbox.put(said(n))
-        inbox.put(said(n, BOB))
+        offer(inbox, said(n))
+        offer(inbox, said(n, BOB))
     called_after = []
     for _ in range(9):
         await inbox.next()
@@ -108,19 +116,65 @@ async def test_a_player_is_called_alone_when_half_of_his_share_is_read() -> None
 
 
 async def test_nothing_is_kept_of_players_whose_inputs_are_read() -> None:
-    inbox = inbox_of(100)
-    for n in range(50):
-        inbox.put(said(n, PlayerId(f"p{n}")))
+    inbox = inbox_of(50)
+    for n in range(51):
+        offer(inbox, said(n, PlayerId(f"p{n}")))
+    assert inbox._crowd is not None
     for _ in range(50):
         await inbox.next()
-    assert inbox._of_player == {}
+    assert inbox._crowd is None
+
+
+async def test_an_account_is_opened_when_an_input_might_not_fit_and_counts_what_waits() -> None:
+    calls: list[PlayerId | None] = []
+    inbox = Inbox(8, 4, calls.append)
+    for n in range(3):
+        assert offer(inbox, said(n))
+    assert offer(inbox, said(0, BOB))
+    assert inbox._crowd is None  # nobody has asked since 4 events wait
+    assert [offer(inbox, said(3)), offer(inbox, said(4))] == [True, False]
+    assert [await inbox.next() for _ in range(2)] == [said(0), said(1)]
+    assert calls == [ANN]
+    assert [offer(inbox, said(n)) for n in (4, 5, 6)] == [True, True, False]
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.lists(st.sampled_from("abcjrr"), max_size=200))
+def test_whoever_was_refused_is_called_when_half_is_read_as_if_all_had_been_counted(
+    limit: int, share: int, story: list[str]
+) -> None:
+    calls: list[PlayerId | None] = []
+    inbox = Inbox(limit, share, calls.append)
+    waiting: list[str] = []
+    refused: set[PlayerId] = set()
+    full = False
+    for what in story:
+        if what == "j":
+            if len(waiting) < limit:
+                waiting.append(what)
+                inbox.put_control(Joined(HOST))
+        elif what != "r":
+            fits = waiting.count(what) < share
+            full = full or (fits and len(waiting) == limit)
+            assert offer(inbox, said(0, PlayerId(what))) == (fits and len(waiting) < limit)
+            if fits and len(waiting) < limit:
+                waiting.append(what)
+            elif not fits:
+                refused.add(PlayerId(what))
+        elif waiting:
+            player, calls[:] = PlayerId(waiting.pop(0)), []
+            next_of(inbox)
+            if player in refused:
+                assert (player in calls) == (waiting.count(player) == share // 2)
+            assert (None in calls) == (full and len(waiting) <= limit // 2)
+            full = full and len(waiting) > limit // 2
+            refused -= set(filter(None, calls))
 
 
 async def test_an_inbox_that_never_refused_tells_nothing() -> None:
     calls: list[int] = []
     inbox = inbox_of(4, calls)
     for n in range(4):
-        inbox.put(said(n))
+        offer(inbox, said(n))
     for _ in range(4):
         await inbox.next()
     assert calls == []
@@ -129,7 +183,7 @@ async def test_an_inbox_that_never_refused_tells_nothing() -> None:
 async def test_a_reader_with_a_long_queue_lets_others_run_before_every_64th_event() -> None:
     inbox = inbox_of(1000)
     for n in range(1000):
-        inbox.put(said(n))
+        offer(inbox, said(n))
     turns: list[int] = []
 
     async def bystander() -> None:
@@ -150,7 +204,7 @@ async def test_a_wait_that_is_cancelled_loses_no_event(autojump_clock: trio.test
     with trio.move_on_after(1) as scope:
         await inbox.next()
     assert scope.cancelled_caught
-    inbox.put(said(1))
+    offer(inbox, said(1))
     assert await inbox.next() == said(1)
 
 
@@ -167,7 +221,7 @@ async def test_a_second_task_that_waits_is_told_that_one_waits_already() -> None
 async def test_players_who_come_and_go_do_not_fill_the_inbox_of_a_room_that_never_reads() -> None:
     inbox = inbox_of(4)
     for n in range(4):
-        inbox.put(said(n))
+        offer(inbox, said(n))
     for n in range(1000):
         inbox.put_control(Joined(PlayerId(f"p{n}")))
         inbox.put_control(Left(PlayerId(f"p{n}")))
@@ -184,7 +238,7 @@ async def test_below_the_limit_who_comes_and_goes_is_seen() -> None:
 async def test_who_has_said_something_unread_is_seen_to_go() -> None:
     inbox = inbox_of(2)
     inbox.put_control(Joined(ANN))
-    inbox.put(said(1))
+    offer(inbox, said(1))
     inbox.put_control(Left(ANN))
     assert [await inbox.next() for _ in range(3)] == [Joined(ANN), said(1), Left(ANN)]
 
@@ -199,10 +253,10 @@ async def test_a_reader_whose_event_another_task_has_taken_waits_for_the_next() 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        inbox.put(said(1))
+        offer(inbox, said(1))
         assert await inbox.next() == said(1)
         await wait_all_tasks_blocked()
-        inbox.put(said(2))
+        offer(inbox, said(2))
     assert got == [said(2)]
 
 
@@ -213,7 +267,7 @@ async def read_all(inbox: Inbox) -> list[Event]:
 async def test_who_is_away_and_back_does_not_fill_the_inbox_of_a_room_that_never_reads() -> None:
     inbox = inbox_of(4)
     for n in range(4):
-        inbox.put(said(n))
+        offer(inbox, said(n))
     for _ in range(1000):
         inbox.put_control(Away(ANN))
         inbox.put_control(Back(ANN))
@@ -232,7 +286,7 @@ async def test_an_absence_that_the_room_has_seen_has_its_end() -> None:
     inbox.put_control(Away(ANN))
     assert await read_all(inbox) == [Away(ANN)]
     for n in range(2):
-        inbox.put(said(n, PlayerId("bob")))
+        offer(inbox, said(n, PlayerId("bob")))
     inbox.put_control(Back(ANN))
     assert (await read_all(inbox))[-1] == Back(ANN)
 
@@ -275,7 +329,7 @@ def test_whatever_players_do_a_full_inbox_stays_in_its_bounds_and_tells_no_nonse
     limit, seats = 6, 4
     inbox = inbox_of(limit)
     for number in range(full):
-        inbox.put(said(number, HOST))
+        offer(inbox, said(number, HOST))
     read: list[Event] = []
     state: dict[int, str] = {}
     who: dict[int, PlayerId] = {}
@@ -294,7 +348,7 @@ def test_whatever_players_do_a_full_inbox_stays_in_its_bounds_and_tells_no_nonse
             state[seat] = "gone"
             inbox.put_control(Left(who[seat]))
         elif what == "s" and now == "here":
-            inbox.put(said(count, who[seat]))
+            offer(inbox, said(count, who[seat]))
         elif what == "r" and len(inbox):
             read.append(next_of(inbox))
         assert len(inbox) <= 2 * limit + 3 * seats + 1
