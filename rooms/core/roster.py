@@ -38,8 +38,6 @@ class InputVerdict(enum.Enum):
     """It comes after one that did not fit, and will be said again: drop it in silence."""
     STALE = "stale"
     """From an earlier socket of this player, or a lost one: drop it in silence."""
-    UNKNOWN = "unknown"
-    """No such player here (any more): drop it in silence."""
 
 
 class Seat:
@@ -95,6 +93,20 @@ class Seat:
         """Whether his socket is lost and no other has come yet."""
         return self.link == NOWHERE
 
+    def expects(self, session: int, n: int) -> bool:
+        """Whether it is the next input of its session, which nearly all are."""
+        return n == self.last_n + 1 and session == self.session and self.link != NOWHERE
+
+    def judge(self, session: int, n: int) -> InputVerdict:
+        """What input ``n`` of that session is; changes nothing."""
+        if self.expects(session, n):
+            return InputVerdict.NEXT
+        if session != self.session or self.away:
+            return InputVerdict.STALE
+        if n <= self.last_n:
+            return InputVerdict.REPEAT
+        return InputVerdict.HELD if self.held else InputVerdict.GAP
+
     def shows(self, secret: str) -> bool:
         """Whether ``secret`` is one of the two that are good; takes the same time for any."""
         shown = secret.encode()
@@ -122,12 +134,13 @@ class Seat:
 class Roster:
     """The seats of one room, in the order of joining."""
 
-    __slots__ = ("_by_key", "_links", "_seats", "locked", "seats_max")
+    __slots__ = ("_by_key", "_seats", "links", "locked", "seats_max")
 
     def __init__(self, seats_max: int) -> None:
         self._seats: dict[PlayerId, Seat] = {}
         self._by_key: dict[str, Seat] = {}
-        self._links: dict[LinkId, int] = {}
+        self.links: dict[LinkId, int] = {}
+        """How many players sit here by way of each link, without the away; to be read only."""
         self.seats_max = seats_max
         self.locked = False
 
@@ -141,11 +154,6 @@ class Roster:
     def players(self) -> tuple[PlayerId, ...]:
         """Who has a seat, in the order of joining."""
         return tuple(self._seats)
-
-    @property
-    def links(self) -> dict[LinkId, int]:
-        """How many players sit here by way of each link, without the away; to be read only."""
-        return self._links
 
     @property
     def refusal(self) -> ErrorCode | None:
@@ -164,7 +172,7 @@ class Roster:
 
     def of_link(self, link: LinkId) -> list[Seat]:
         """The seats of those who sit here by way of ``link``."""
-        return [seat for seat in self if seat.link == link] if link in self._links else []
+        return [seat for seat in self if seat.link == link] if link in self.links else []
 
     def listed(self, seat: Seat, limit: int) -> list[Seat]:
         """At most ``limit`` seats, the first to join; ``seat`` is one of them all the same."""
@@ -209,20 +217,7 @@ class Roster:
     @property
     def present(self) -> int:
         """How many players are not away."""
-        return sum(self._links.values())
-
-    def accept(self, player: PlayerId, session: int, n: int) -> InputVerdict:
-        """What input ``n`` of that session is; changes nothing."""
-        seat = self._seats.get(player)
-        if seat is None:
-            return InputVerdict.UNKNOWN
-        if session != seat.session or seat.away:
-            return InputVerdict.STALE
-        if n <= seat.last_n:
-            return InputVerdict.REPEAT
-        if n == seat.last_n + 1:
-            return InputVerdict.NEXT
-        return InputVerdict.HELD if seat.held else InputVerdict.GAP
+        return sum(self.links.values())
 
     @staticmethod
     def advance(seat: Seat) -> None:
@@ -255,8 +250,8 @@ class Roster:
     def _count(self, link: LinkId, change: int) -> None:
         if link == NOWHERE:
             return
-        count = self._links.get(link, 0) + change
+        count = self.links.get(link, 0) + change
         if count:
-            self._links[link] = count
+            self.links[link] = count
         else:
-            del self._links[link]
+            del self.links[link]

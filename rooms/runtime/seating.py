@@ -178,14 +178,22 @@ class Seating(ABC):
     def hear(self, say: nodes.Say) -> None:
         """Takes an input if it is the player's next and fits; see :class:`InputVerdict`."""
         seat = self.roster.find(say.player)
-        verdict = self.roster.accept(say.player, say.session, say.n)
-        if seat is None or verdict is InputVerdict.STALE:
+        if seat is None:
+            return
+        if not seat.expects(say.session, say.n):
+            self._hear_again(seat, say)
             return
         if seat.before or not seat.confirmed:
             seat.confirm()
-        if verdict is InputVerdict.NEXT:
-            self._take(seat, say)
-        elif verdict is InputVerdict.REPEAT:
+        self._take(seat, say)
+
+    def _hear_again(self, seat: Seat, say: nodes.Say) -> None:
+        """An input that is not the next one."""
+        verdict = seat.judge(say.session, say.n)
+        if verdict is InputVerdict.STALE:
+            return
+        seat.confirm()
+        if verdict is InputVerdict.REPEAT:
             self._house.ack(self, seat)
         elif verdict is InputVerdict.GAP:
             missing = f"n is {say.n}, but {seat.last_n + 1} comes next; inputs count without gaps"

@@ -83,9 +83,9 @@ def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
     roster.retake(ann, SOUTH)
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
-    assert roster.accept(ANN, 1, 2) is InputVerdict.STALE
-    assert roster.accept(ANN, 2, 1) is InputVerdict.REPEAT
-    assert roster.accept(ANN, 2, 2) is InputVerdict.NEXT
+    assert ann.judge(1, 2) is InputVerdict.STALE
+    assert ann.judge(2, 1) is InputVerdict.REPEAT
+    assert ann.judge(2, 2) is InputVerdict.NEXT
 
 
 def test_what_each_input_number_means() -> None:
@@ -94,14 +94,13 @@ def test_what_each_input_number_means() -> None:
     roster.take(ann)
     for _ in range(3):
         roster.advance(ann)
-    verdicts = [roster.accept(ANN, 1, n) for n in (1, 3, 4, 5)]
+    verdicts = [ann.judge(1, n) for n in (1, 3, 4, 5)]
     assert verdicts == [
         InputVerdict.REPEAT,
         InputVerdict.REPEAT,
         InputVerdict.NEXT,
         InputVerdict.GAP,
     ]
-    assert roster.accept(BOB, 1, 1) is InputVerdict.UNKNOWN
 
 
 def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answers() -> None:
@@ -109,13 +108,13 @@ def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answer
     ann = seat(ANN)
     roster.take(ann)
     roster.hold(ann)
-    assert roster.accept(ANN, 1, 2) is InputVerdict.HELD
+    assert ann.judge(1, 2) is InputVerdict.HELD
     assert roster.wanted() == [(ann, 1)]
     assert roster.wanted() == []
-    assert roster.accept(ANN, 1, 2) is InputVerdict.HELD  # was under way when he was called
-    assert roster.accept(ANN, 1, 1) is InputVerdict.NEXT
+    assert ann.judge(1, 2) is InputVerdict.HELD  # was under way when he was called
+    assert ann.judge(1, 1) is InputVerdict.NEXT
     roster.advance(ann)
-    assert roster.accept(ANN, 1, 3) is InputVerdict.GAP
+    assert ann.judge(1, 3) is InputVerdict.GAP
 
 
 def test_a_player_who_is_held_again_is_called_again() -> None:
@@ -150,7 +149,7 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
     roster.take(ann)
     applied = []
     for n, fits in heard:
-        if roster.accept(ANN, 1, n) is InputVerdict.NEXT:
+        if ann.judge(1, n) is InputVerdict.NEXT:
             if fits:
                 applied.append(n)
                 roster.advance(ann)
@@ -158,7 +157,7 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
                 roster.hold(ann)
     assert applied == list(range(1, len(applied) + 1))
     assert ann.last_n == len(applied)
-    following = roster.accept(ANN, 1, len(applied) + 1)
+    following = ann.judge(1, len(applied) + 1)
     assert following is InputVerdict.NEXT  # nobody is ever stuck
 
 
@@ -185,7 +184,8 @@ def test_who_is_away_says_nothing_more_in_that_session_and_is_not_called() -> No
     roster.take(ann)
     roster.hold(ann)
     roster.lose(ann, 0)
-    assert roster.accept(ANN, 1, 1) is InputVerdict.STALE
+    assert ann.judge(1, 1) is InputVerdict.STALE
+    assert not ann.expects(1, 1)
     assert roster.wanted() == []
 
 
