@@ -144,8 +144,8 @@ class Room:
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
-    async def __anext__(self) -> Event:
-        return await self._desk.next_event()
+    def __anext__(self) -> Awaitable[Event]:
+        return self._desk.next_event()
 
     def broadcast(self, message: Any) -> None:
         """Sends ``message`` to every player; never blocks.

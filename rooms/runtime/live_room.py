@@ -128,8 +128,16 @@ class LiveRoom(Seating):
         ROOM.set((self.served.kind.name, self.id))
         reason, result = None, b""
         try:
-            with self._scope:
-                result = await self._play()
+            with self._scope:  # all in one coroutine: each one more costs every input 0.1 µs
+                returned = None
+                async with trio.open_nursery() as nursery:
+                    self.table = self._laid(nursery)
+                    try:
+                        returned = await self.served.kind.function(self.table)
+                    finally:
+                        self.close()
+                    nursery.cancel_scope.cancel()
+                result = self._encoded(returned)
                 reason = EndReason.FINISHED
         except BaseException as error:  # noqa: BLE001 - no room may end the node
             passing, crash = _parted(error)
@@ -141,21 +149,23 @@ class LiveRoom(Seating):
         finally:
             self._end(reason or self.cancelled_as, result)
 
-    async def _play(self) -> bytes:
-        kind, result = self.served.kind, None
-        async with trio.open_nursery() as nursery:
-            self.table = Room(
-                self, room_id=self.id, kind=kind, options=self._options, nursery=nursery
-            )
-            try:
-                result = await kind.function(self.table)
-            finally:
-                self.close()
-            nursery.cancel_scope.cancel()
+    def _laid(self, nursery: trio.Nursery) -> Room:
+        """What the author's function gets."""
+        return Room(
+            self,
+            room_id=self.id,
+            kind=self.served.kind,
+            options=self._options,
+            nursery=nursery,
+        )
+
+    def _encoded(self, result: Any) -> bytes:
+        """What the author's function has returned, as JSON."""
         try:
             body = msgspec.json.encode(result)
         except Exception as error:  # an author's types may raise anything
-            raise TypeError(f"the result of {kind.name!r} cannot be JSON: {error}") from error
+            name = self.served.kind.name
+            raise TypeError(f"the result of {name!r} cannot be JSON: {error}") from error
         self._check_size("result", body)
         return body
 
