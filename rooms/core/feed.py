@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import accumulate, islice
 from math import inf
 from typing import Generic, TypeVar
 
@@ -25,23 +26,29 @@ RANGES_AT_ONCE = 64
 class FeedRing:
     """The sender's half. Items are encoded once, as they are pushed."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_fresh", "_items_max", "_kept", "head", "overflowed")
+    __slots__ = (
+        "_bytes",
+        "_bytes_max",
+        "_fresh",
+        "_items_max",
+        "_kept",
+        "confirmed",
+        "head",
+        "overflowed",
+    )
 
     def __init__(self, *, items_max: int, bytes_max: int) -> None:
         self._items_max = items_max
         self._bytes_max = bytes_max
         self._kept: deque[bytes] = deque()
-        """Published and not confirmed; the last is item ``head - len(_fresh)``."""
+        """Published and not confirmed: the items after ``confirmed``."""
         self._fresh: list[bytes] = []
         self._bytes = 0
         self.head = 0
         """The number of the newest item."""
-        self.overflowed = False
-
-    @property
-    def confirmed(self) -> int:
+        self.confirmed = 0
         """Everything up to this number has arrived."""
-        return self.head - len(self._fresh) - len(self._kept)
+        self.overflowed = False
 
     @property
     def bytes_held(self) -> int:
@@ -55,10 +62,11 @@ class FeedRing:
         self.head += 1
         self._fresh.append(item)
         self._bytes += len(item)
-        if len(self._kept) + len(self._fresh) > self._items_max or self._bytes > self._bytes_max:
+        if self.head - self.confirmed > self._items_max or self._bytes > self._bytes_max:
             self._kept.clear()
             self._fresh.clear()
             self._bytes = 0
+            self.confirmed = self.head
             self.overflowed = True
 
     def fresh(self, batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -87,23 +95,20 @@ class FeedRing:
 
     def confirm(self, number: int) -> None:
         """Forgets every published item up to ``number``."""
-        for _ in range(min(number - self.confirmed, len(self._kept))):
+        count = max(0, min(number - self.confirmed, len(self._kept)))
+        for _ in range(count):
             self._bytes -= len(self._kept.popleft())
+        self.confirmed += count
 
 
 def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
     """Cuts a run so that none is over ``batch_bytes``, unless one item alone is."""
-    run: list[bytes] = []
-    size = 0
-    for item in items:
-        if run and size + len(item) > batch_bytes:
-            yield first, run
-            first += len(run)
-            run, size = [], 0
-        run.append(item)
-        size += len(item)
-    if run:
-        yield first, run
+    ends = list(accumulate(map(len, items)))  # no loop in Python: most runs are not cut at all
+    start = begun = 0
+    while start < len(items):
+        stop = max(start + 1, bisect_right(ends, begun + batch_bytes))
+        yield first + start, items[start:stop]
+        start, begun = stop, ends[stop - 1]
 
 
 Item = TypeVar("Item")
