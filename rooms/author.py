@@ -31,6 +31,8 @@ __all__ += ["room"]
 
 SEATS_MAX = 10_000
 
+_json = msgspec.json.Encoder().encode
+
 
 class Joined(msgspec.Struct, frozen=True):
     """A player has taken a seat."""
@@ -154,14 +156,14 @@ class Room:
         :class:`rooms.errors.MessageTooBig` over the policy's ``message_bytes``, and ``TypeError``
         for what JSON cannot hold.
         """
-        self._desk.say(msgspec.json.encode(message), None)
+        self._desk.say(_json(message), None)
 
     def send(self, player: PlayerId, message: Any) -> None:
         """Sends ``message`` to one player; never blocks; nothing if he has no seat here.
 
         Others see a hole in ``seq``. Raises as :meth:`broadcast` does.
         """
-        self._desk.say(msgspec.json.encode(message), player)
+        self._desk.say(_json(message), player)
 
     def lock(self) -> None:
         """Closes the door: nobody joins until :meth:`unlock`."""

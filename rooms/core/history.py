@@ -32,12 +32,13 @@ class History:
 
     def add(self, seq: int, body: bytes, to: PlayerId | None) -> None:
         """Keeps a message; ``to`` is its only reader, or None for all."""
-        if self._kept is None:  # most rooms of a lobby never say a word, and a deque takes 600 B
-            self._kept = deque()
-        self._kept.append((seq, body, to))
+        kept = self._kept
+        if kept is None:  # most rooms of a lobby never say a word, and a deque takes 600 B
+            kept = self._kept = deque()
+        kept.append((seq, body, to))
         self._bytes += len(body)
-        while len(self._kept) > self._messages_max or self._bytes > self._bytes_max:
-            self._forgotten, forgotten, _ = self._kept.popleft()
+        while len(kept) > self._messages_max or self._bytes > self._bytes_max:
+            self._forgotten, forgotten, _ = kept.popleft()
             self._bytes -= len(forgotten)
 
     @property

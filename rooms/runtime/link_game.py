@@ -132,7 +132,8 @@ class GameLinks:
             return
         self.items_out += 1
         link.ring.push(nodes.encode(item))
-        self._mark(link_id)
+        if link_id not in self._dirty:
+            self._mark(link_id)
 
     def state_changed(self) -> None:
         """Phase, load or seats have changed: every feed says so with the next batch."""
@@ -189,8 +190,7 @@ class GameLinks:
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._confirm(link, batch.confirmed)
         self.items_in += len(batch.items)
-        for item in batch.items:
-            self._apply(link.id, item)
+        self._apply(link.id, batch.items)
         self._verbs.flush_acks()
         self._publish_again(link, batch.missing)
         answer = nodes.Answer(
@@ -200,12 +200,14 @@ class GameLinks:
         link.requests.applied(batch.number, reply)
         return reply
 
-    def _apply(self, link_id: LinkId, item: nodes.Up) -> None:
+    def _apply(self, link_id: LinkId, items: list[nodes.Up]) -> None:
         """One item that fails (a fault of ours) must not cost the others their turn."""
-        try:
-            self._verbs.handle(link_id, item)
-        except Exception:
-            log.exception("verbs.failed", item=type(item).__name__)
+        handle = self._verbs.handle
+        for item in items:
+            try:
+                handle(link_id, item)
+            except Exception:
+                log.exception("verbs.failed", item=type(item).__name__)
 
     def _confirm(self, link: _Link, number: int) -> None:
         link.ring.confirm(number)
