@@ -58,7 +58,7 @@ class GameNode:
             kinds=kinds,
             node=name,
             rng=rng,
-            outbox=self._say,
+            outbox=_nowhere,
             policy=room_policy,
             on_change=self._say_state,
         )
@@ -77,10 +77,6 @@ class GameNode:
         """Whether it listens."""
         return self._links is not None
 
-    def _say(self, link: LinkId, item: nodes.Down) -> None:
-        if self._links is not None:
-            self._links.push(link, item)
-
     def _say_state(self) -> None:
         if self._links is not None:
             self._links.state_changed()
@@ -92,6 +88,7 @@ class GameNode:
         self._listen = self._where.dialled(self._advertise, port).url
         verbs = GameVerbs(self.host, lambda: self._drain.phase, lambda: self._drain.seconds_left)
         self._links = GameLinks(self._bus, responder, self._me, verbs, self._link_policy)
+        self.host.outbox = self._links.push
         services.start_soon(self._links.run)
         services.start_soon(self.host.watch)
         await trio.lowlevel.checkpoint()
@@ -177,3 +174,7 @@ class GameNode:
             resumes=self.host.resumes,
             rooms_ended={str(reason): count for reason, count in self.host.ends.items()},
         )
+
+
+def _nowhere(_link: LinkId, _item: nodes.Down) -> None:
+    """Before the node listens there is no link to say anything to."""

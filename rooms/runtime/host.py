@@ -47,6 +47,7 @@ class Host:
     """All rooms of a node.
 
     ``outbox`` takes what goes to an api node; it must not raise, and ignores links that are gone.
+    It may be set anew: what it is now is called, without a step between it and a room.
     ``on_change`` is called when rooms or free seats have changed, often several times in a row;
     ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
     finished); ``on_crash`` before that with what the author's code raised.
@@ -69,7 +70,7 @@ class Host:
         self.policy = policy or RoomPolicy()
         self.absentees = Absentees(self.policy)
         self._losses = Steps()
-        self._graves = Graveyard(self.policy, outbox)
+        self._graves = Graveyard(self.policy, self._say)
         self._on_change = on_change
         self._on_end = on_end
         self.crashed = on_crash
@@ -77,7 +78,7 @@ class Host:
         self._reception = Reception(self, self._rooms, kinds=kinds, node=node, rng=rng)
         self._empty: dict[Seating, float] = {}
         """Rooms without a player, and since when; the one that is empty for longest first."""
-        self._acks: dict[LinkId, dict[tuple[RoomId, PlayerId], int]] = {}
+        self._acks: dict[LinkId, dict[Seat, tuple[RoomId, PlayerId, int]]] = {}
         self._emptied = trio.Event()
         self.cut_at: float | None = None
         """When what still runs will be cut, as :func:`trio.current_time`; None before a drain."""
@@ -90,6 +91,10 @@ class Host:
         """How many were given up before they had started, their players seated elsewhere."""
         self.resumes = 0
         """How often a player has taken his place again."""
+
+    def _say(self, link: LinkId, item: nodes.Down) -> None:
+        """For those who keep it: to what :attr:`outbox` is then."""
+        self.outbox(link, item)
 
     # What the wire brings
 
@@ -137,7 +142,7 @@ class Host:
         """Sends the acks that have gathered, one item a link: call it once after each request."""
         acks, self._acks = self._acks, {}
         for link, of_link in acks.items():
-            self.outbox(link, nodes.Acks([(room, who, n) for (room, who), n in of_link.items()]))
+            self.outbox(link, nodes.Acks(list(of_link.values())))
 
     def drop_link(self, link: LinkId, heard_until: float = inf) -> None:
         """The link is gone: all players that sat here by way of it are away.
@@ -277,12 +282,12 @@ class Host:
         acks = self._acks.get(seat.link)
         if acks is None:
             acks = self._acks[seat.link] = {}
-        acks[room.id, seat.player] = seat.last_n
+        acks[seat] = (room.id, seat.player, seat.last_n)
 
-    def unack(self, room: Seating, seat: Seat) -> None:
+    def unack(self, seat: Seat) -> None:
         """Takes back what :meth:`flush_acks` would say of a player to his link."""
         acks = self._acks.get(seat.link, {})
-        if acks.pop((room.id, seat.player), None) is not None and not acks:
+        if acks.pop(seat, None) is not None and not acks:
             del self._acks[seat.link]
 
     def doors_changed(self, room: Seating) -> None:

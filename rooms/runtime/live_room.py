@@ -5,14 +5,13 @@ Everything here is synchronous but :meth:`LiveRoom.run`, the room's one task.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 import structlog
 import trio
 
-from rooms.author import Event, Room
+from rooms.author import Room
 from rooms.errors import MessageTooBig
 from rooms.ids import PlayerId, RoomId
 from rooms.reasons import EndReason
@@ -28,7 +27,7 @@ __all__ = ["LiveRoom"]
 class LiveRoom(Seating):
     """One room of a host; the :class:`rooms.author.Desk` of its author's :class:`Room`."""
 
-    __slots__ = ("_options", "_scope", "cancelled_as", "table")
+    __slots__ = ("_options", "_scope", "cancelled_as", "next_event", "table")
 
     def __init__(
         self,
@@ -42,6 +41,7 @@ class LiveRoom(Seating):
     ) -> None:
         super().__init__(house, served, room_id=room_id, raw_options=raw_options, age=age)
         self._options = options
+        self.next_event = self.inbox.next  # of Desk; each step between costs every input
         self._scope = trio.CancelScope()
         self.cancelled_as = EndReason.CUT
         self.table: Room | None = None
@@ -80,10 +80,6 @@ class LiveRoom(Seating):
         """Seconds to the cut, or None while no drain is under way."""
         cut_at = self._house.cut_at
         return None if cut_at is None else max(0.0, cut_at - trio.current_time())
-
-    def next_event(self) -> Coroutine[Any, Any, Event]:
-        """The next event of :class:`Inbox`."""
-        return self.inbox.next()
 
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""

@@ -43,7 +43,7 @@ class House(Protocol):
     def ack(self, room: Seating, seat: Seat) -> None:
         """Every input of ``seat`` up to ``last_n`` is had."""
 
-    def unack(self, room: Seating, seat: Seat) -> None:
+    def unack(self, seat: Seat) -> None:
         """What is not yet said of the inputs of ``seat`` is said in another way."""
 
     def doors_changed(self, room: Seating) -> None:
@@ -278,7 +278,7 @@ class Seating(ABC):
             if self._house.absentees.end(self, seat):
                 self.inbox.put_control(Back(seat.player))
         else:
-            self._house.unack(self, seat)
+            self._house.unack(seat)
             if not same_socket:
                 self._out(seat, nodes.TAKEN_OVER, seat.session)
 
@@ -318,7 +318,7 @@ class Seating(ABC):
         if seconds <= 0:
             self._release(seat, None)
         else:
-            self._house.unack(self, seat)
+            self._house.unack(seat)
             self.roster.lose(seat, trio.current_time())
             self._house.absentees.begin(self, seat, seconds)
 
