@@ -1,4 +1,8 @@
-"""The scenario ``resume``: what one resume costs the nodes, and the room."""
+"""The scenario ``resume``: what one resume costs the nodes, and the room.
+
+By turns: in a row, many at once, and among talk. In a row each finds the nodes asleep: what wakes
+them costs more than what they are woken for, so an input by itself is measured beside it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ TALK_PER_SECOND = 2_000
 BUSY_PER_SECOND = 1_000
 RESUMES_AMONG_TALK = 250
 """A second: so few that talk and resumes together do not fill a core."""
+LONE_PER_SECOND = 200
+"""Inputs, about as many as there are resumes in a row."""
 REST_SECONDS = 3.0
 GAME_LIMIT_US = 100.0
 EVENTS_LIMIT = 1.0
@@ -75,6 +81,17 @@ class _Part(msgspec.Struct, frozen=True):
     per_second: float = math.inf
 
 
+class _Used(msgspec.Struct, frozen=True):
+    """What each process has used of a core, and for how long."""
+
+    percent: dict[str, float]
+    seconds: float
+
+    @classmethod
+    def since(cls, before: Spent, now: Spent) -> _Used:
+        return cls(now.since(before), now.at - before.at)
+
+
 class _Run:
     def __init__(self, settings: ResumeSettings, fleet: Fleet, crowd: Crowd) -> None:
         self._settings = settings
@@ -92,14 +109,13 @@ class _Run:
         await crowd.ask_tallies()
         events = _events(crowd)
         at_once = _Part(f"{settings.at_once} at once", settings.at_once)
-        figures = await self._resume(_Part("in a row"), progress, bar)
+        figures = await self._inputs_alone()
+        figures += await self._resume(_Part("in a row"), progress, bar)
         figures += await self._resume(at_once, progress, bar)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crowd.talk, settings.bots / BUSY_PER_SECOND)
             await trio.sleep(1.0)
-            await self._measure_otherwise()
-            among = _Part("among talk", settings.at_once, per_second=RESUMES_AMONG_TALK)
-            figures += await self._resume(among, progress, bar)
+            figures += await self._resume_among_talk(progress, bar)
             nursery.cancel_scope.cancel()
         verdict = await crowd.settle(progress)
         figures += _of_events(_events(crowd) - events, 3 * settings.resumes)
@@ -110,12 +126,44 @@ class _Run:
         return Report("resume", msgspec.to_builtins(settings), figures, failure=failure_of(verdict))
 
     async def _measure_otherwise(self) -> None:
+        self._otherwise = await self._spent_otherwise()
+
+    async def _spent_otherwise(self) -> dict[str, float]:
         before = self._fleet.spent()
         await trio.sleep(REST_SECONDS)
-        self._otherwise = self._fleet.spent().since(before)
+        return self._fleet.spent().since(before)
+
+    async def _inputs_alone(self) -> list[Figure]:
+        crowd = self._crowd
+        before, said = self._fleet.spent(), crowd.inputs
+        with trio.move_on_after(REST_SECONDS):
+            await crowd.talk(self._settings.bots / LONE_PER_SECOND)
+        used, count = self._used(before), crowd.inputs - said
+        return [
+            Figure(f"an input alone: processor, {tier}", MICRO * used[f"{tier}-1"] / count, "µs")
+            for tier in ("game", "api")
+        ]
+
+    async def _resume_among_talk(self, progress: Progress, bar: TaskID) -> list[Figure]:
+        """What the talk costs is measured before and after, as it drifts."""
+        part = _Part("among talk", self._settings.at_once, per_second=RESUMES_AMONG_TALK)
+        talk = await self._spent_otherwise()
+        used, seconds = await self._resumed(part, progress, bar)
+        after = await self._spent_otherwise()
+        self._otherwise = {name: (talk[name] + after[name]) / 2 for name in talk}
+        return self._figures(part, seconds, self._less_otherwise(used))
 
     async def _resume(self, part: _Part, progress: Progress, bar: TaskID) -> list[Figure]:
-        """So many bots at a time lose their socket and take their place again."""
+        used, seconds = await self._resumed(part, progress, bar)
+        return self._figures(part, seconds, self._less_otherwise(used))
+
+    async def _resumed(
+        self, part: _Part, progress: Progress, bar: TaskID
+    ) -> tuple[_Used, list[float]]:
+        """So many bots at a time lose their socket and take their place again.
+
+        Returns what was used meanwhile, and how long each took, in order.
+        """
         seconds: list[float] = []
         turns = iter(range(self._settings.resumes))
         bots = self._crowd.bots
@@ -137,23 +185,23 @@ class _Run:
                     nursery.start_soon(some, bots[first :: part.at_once])
         except* DialFailed as failed:
             raise LoadFailed(str(failed.exceptions[0])) from failed
-        used = self._used(before)
-        return self._figures(part.how, sorted(seconds), used, limited=not part.missed)
+        return _Used.since(before, self._fleet.spent()), sorted(seconds)
 
     def _used(self, before: Spent) -> dict[str, float]:
-        """Processor seconds since then, less what the nodes use without a resume."""
-        now = self._fleet.spent()
-        took = now.at - before.at
+        return self._less_otherwise(_Used.since(before, self._fleet.spent()))
+
+    def _less_otherwise(self, used: _Used) -> dict[str, float]:
+        """Processor seconds, less what the nodes use without a resume."""
         return {
-            name: (percent - self._otherwise[name]) / 100 * took
-            for name, percent in now.since(before).items()
+            name: (percent - self._otherwise[name]) / 100 * used.seconds
+            for name, percent in used.percent.items()
         }
 
     def _figures(
-        self, how: str, seconds: Sequence[float], used: dict[str, float], *, limited: bool
+        self, part: _Part, seconds: Sequence[float], used: dict[str, float]
     ) -> list[Figure]:
-        each = MICRO / len(seconds)
-        limit = GAME_LIMIT_US if limited else None
+        how, each = part.how, MICRO / len(seconds)
+        limit = GAME_LIMIT_US if part.at_once > 1 else None
         return [
             Figure(f"{how}: dial to resumed, p50", 1000 * percentile(seconds, 0.5), "ms"),
             Figure(f"{how}: dial to resumed, p99", 1000 * percentile(seconds, 0.99), "ms"),
