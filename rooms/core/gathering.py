@@ -5,6 +5,10 @@ it costs 10. So where many items come, a short wait carries several at once. But
 only where items come *independently*: one client that waits for its answer before it speaks again
 would only be slower. Nobody can know which it is, so it is tried out.
 
+The gap is a bargain: of 4, 6 and 8 ms each cost a resume in a crowd 104, 88 and 60 µs of the game
+node (``bench resume``), and an input of a room of four some 3 % less than the one before, while the
+slowest messages at half load came 8, 12 and 16 ms after they were said (``bench latency``).
+
 * Fewer than ``busy_per_second`` requests: none waits.
 * More: the next few wait until ``gap_seconds`` after the one before. If they carried company, that
   goes on for as long as they do; if not, none waits for ``rest_seconds``.
@@ -50,7 +54,7 @@ class Gathering:
         self,
         *,
         busy_per_second: float = 300.0,
-        gap_seconds: float = 0.004,
+        gap_seconds: float = 0.006,
         rest_seconds: float = 0.25,
     ) -> None:
         self._busy = busy_per_second * WINDOW_SECONDS

@@ -40,7 +40,7 @@ def many_clients(per_second: float, seconds: float) -> tuple[list[float], int]:
 def test_one_client_that_waits_for_each_answer_is_hardly_ever_held_up() -> None:
     seen = sorted(one_client(4000))
     assert seen[int(0.98 * len(seen))] == pytest.approx(TRIP)
-    assert seen[-1] <= TRIP + 0.004
+    assert seen[-1] <= TRIP + 0.006
 
 
 def test_a_few_words_a_second_wait_for_nothing() -> None:
@@ -54,7 +54,7 @@ def test_many_words_go_together_and_none_waits_longer_than_the_gap(
     per_second: float, at_most: int
 ) -> None:
     waits, requests = many_clients(per_second, 4)
-    assert max(waits) <= 0.004 + TRIP
+    assert max(waits) <= 0.006 + TRIP
     assert requests / 4 <= at_most
 
 
