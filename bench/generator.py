@@ -258,9 +258,12 @@ class Generator:
         while (now := time.monotonic()) < end:
             for speaker in speakers:
                 for _ in range(self._job.window - speaker.unheard):
-                    speaker.say(self._pad, now)
+                    speaker.say(self._pad, time.monotonic())
                     said += 1
-            self._look_once_a_tick(now)
+            if self._job.prompt:
+                self._look(max(0.0, end - now))
+            else:
+                self._look_once_a_tick(now)
         return said
 
     def _look_once_a_tick(self, began: float) -> None:

@@ -1,8 +1,9 @@
 """The scenario ``latency``: from a client's ``say`` to its own ``msg``, at rest and under load.
 
-At rest: one room of two, by itself on the nodes. Under load: half of what the nodes could take at
-most, which is found first: two short runs say what an input costs the busier node, and so at how
-many its core would be full.
+At rest: one room of two, by itself on the nodes; one client says the next as soon as it has heard
+the one before, and then both speak so seldom that the nodes fall asleep in between. Under load:
+half of what the nodes could take at most, which is found first: two short runs say what an input
+costs the busier node, and so at how many its core would be full.
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ async def measure_latency(
     """Runs the scenario. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.rooms * settings.seats)
     async with open_site(urls) as site:
+        turns = await _run(settings, site, progress, rooms=1, seats=2, speakers=1, window=1)
         rest = await _run(settings, site, progress, rooms=1, seats=2, hz=settings.rest_hz)
         wanted, notes = settings.inputs_per_second, []
         if not wanted and not urls:
             full = await _full_load(settings, site, progress)
             wanted = FULL_SHARE * full
             notes.append(f"Full load: {full:,.0f} inputs/s, by the busier node's cost of one.")
-        figures = _named("at rest", rest, REST_LIMITS)
+        figures = _named("at rest, in a row", turns, REST_LIMITS)
+        figures += _named(f"at rest, {settings.rest_hz:g} Hz", rest, REST_LIMITS)
         if wanted:
             loaded = await _loaded(settings, site, progress, wanted, settings.seconds)
             figures += _named("half load", loaded, LOADED_LIMITS)
@@ -92,15 +95,24 @@ async def _loaded(
 
 
 async def _run(
-    settings: LatencySettings, site: Site, progress: Progress, *, rooms: int, seats: int, hz: float
+    settings: LatencySettings,
+    site: Site,
+    progress: Progress,
+    *,
+    rooms: int,
+    seats: int,
+    speakers: int | None = None,
+    hz: float = 0.0,
+    window: int = 0,
 ) -> Driven:
     job = Job(
         dialect="lastcall",
         urls=site.urls,
         rooms=rooms,
         seats=seats,
-        speakers=seats,
+        speakers=speakers or seats,
         hz=hz,
+        window=window,
         seconds=settings.seconds,
         warm_seconds=settings.warm_seconds,
         kind=settings.kind,

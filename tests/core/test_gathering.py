@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import accumulate
+
 import pytest
 
 from rooms.core.gathering import Gathering
@@ -24,7 +27,9 @@ def one_client(pings: int) -> list[float]:
 def many_clients(per_second: float, seconds: float) -> tuple[list[float], int]:
     """Those who speak whenever they like: how long each word waited, and how many requests."""
     pace, now, requests = Gathering(), 0.0, 0
-    arrivals = [number / per_second for number in range(int(per_second * seconds))]
+    dice = random.Random(per_second)
+    steps = [dice.expovariate(per_second) for _ in range(int(per_second * seconds))]
+    arrivals = list(accumulate(steps))
     waits: list[float] = []
     while arrivals:
         now = max(now, arrivals[0], pace.due())
@@ -37,16 +42,26 @@ def many_clients(per_second: float, seconds: float) -> tuple[list[float], int]:
     return waits, requests
 
 
-def test_one_client_that_waits_for_each_answer_is_hardly_ever_held_up() -> None:
-    seen = sorted(one_client(4000))
-    assert seen[int(0.98 * len(seen))] == pytest.approx(TRIP)
-    assert seen[-1] <= TRIP + 0.006
+def test_one_client_that_waits_for_each_answer_is_never_held_up() -> None:
+    assert max(one_client(4000)) == pytest.approx(TRIP)
+
+
+def test_some_that_wait_for_their_answers_are_hardly_ever_held_up() -> None:
+    pace, now, waits = Gathering(), 0.0, []
+    for turn in range(4000):  # two that meet in one request now and then
+        waits.append(max(0.0, pace.due() - now))
+        now = max(now, pace.due())
+        pace.sent(now, 2 if turn % 5 == 0 else 1)
+        now += TRIP
+    waits.sort()
+    assert waits[int(0.97 * len(waits))] == 0
+    assert waits[-1] <= 0.006
 
 
 def test_a_few_words_a_second_wait_for_nothing() -> None:
     waits, requests = many_clients(200, 5)
-    assert max(waits) == 0
-    assert requests == 1000
+    assert max(waits) <= TRIP
+    assert requests > 850
 
 
 @pytest.mark.parametrize(("per_second", "at_most"), [(600, 300), (2000, 300), (20_000, 300)])
