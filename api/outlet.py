@@ -26,8 +26,9 @@ from api.pump import PumpedStream
 __all__ = ["Outlet"]
 
 CHUNK_BYTES = 64 * 1024
-TOGETHER = 64
-"""So many frames of one step leave at once; more would only be copied."""
+TOGETHER = 128
+LONG = 512
+"""So many frames of a step leave in one write, or those up to a longer one: 64 KiB, and a frame."""
 _CLOSE_OPCODE = b"\x88"
 
 
@@ -94,7 +95,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         """Bytes that wait for the client to read."""
         self.backlog_bytes = backlog_bytes
         self._heard_at = self.sent_at = trio.current_time()
-        """``sent_at``: when :meth:`send_nowait` last took a frame (trio time)."""
+        """``sent_at``: when the step began whose frames left last (trio time)."""
         self.overflowed: Callable[[], None] | None = None
         self.ended: Callable[[], None] | None = None
         """Called when no more can come: the peer's end of file, a broken stream, or the library
@@ -139,10 +140,10 @@ class Outlet(trio.abc.HalfCloseableStream):
             cork.said[self] = [frame]
         else:
             frames.append(frame)
-            if len(frames) == TOGETHER:
-                self.sent_at = cork.now
+            if len(frames) >= TOGETHER or len(frame) > LONG:
                 del cork.said[self]
-                self._say(b"".join(frames))
+                if data := self.uncork(frames, cork.now):
+                    self._say(data)
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
@@ -246,13 +247,12 @@ class Outlet(trio.abc.HalfCloseableStream):
             self._say(data)
 
     def uncork(self, frames: list[bytes], now: float) -> bytes:
-        """The step is over: what it has said, for one write."""
+        """The step is over: what it has said, for one write; or nothing, if the flusher has it."""
         self.sent_at = now
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        if self.descriptor >= 0 and not self._flushing:
-            return data
-        self._queue_up(data)
-        return b""
+        if self.descriptor < 0 or self._flushing:
+            self._queue_up(frames)
+            return b""
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def written(self, data: bytes, sent: int) -> None:
         """Of ``data`` only so much has left: the flusher cares for the rest. -1: nothing can."""
@@ -265,16 +265,16 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def _say(self, data: bytes) -> None:
         if self.descriptor < 0 or self._flushing:
-            self._queue_up(data)
+            self._queue_up([data])
             return
         sent = write(self.descriptor, data)
         if sent != len(data):
             self.written(data, sent)
 
-    def _queue_up(self, data: bytes) -> None:
+    def _queue_up(self, frames: list[bytes]) -> None:
         if not self._broken:
-            self._queue.append(data)
-            self.backlog += len(data)
+            self._queue += frames
+            self.backlog += sum(map(len, frames))
             self._flush_soon()
 
     def _flush_soon(self) -> None:

@@ -20,8 +20,8 @@ Item = TypeVar("Item")
 class Waiting(Generic[Item]):
     """The api node's half: items that wait for the next request.
 
-    It is bounded by what its writers are: a client holds at most its input window here, and one
-    join.
+    It is bounded by what its writers are: a client holds at most its input window here, one join or
+    resume, and its confirmation.
     """
 
     __slots__ = ("_items", "number", "pressing")
@@ -30,13 +30,16 @@ class Waiting(Generic[Item]):
         self._items: deque[tuple[Item, int]] = deque()
         self.number = 0
         """Of the request that was made last."""
-        self.pressing = False
-        """Whether some of what waits is worth a request of its own."""
+        self.pressing = 0
+        """How much of what waits is worth a request of its own."""
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def push(self, item: Item, size: int, *, pressing: bool = True) -> None:
         """Adds an item of about ``size`` bytes."""
         self._items.append((item, size))
-        self.pressing = self.pressing or pressing
+        self.pressing += pressing
 
     def take(self, batch_bytes: int) -> tuple[int, list[Item]]:
         """The next request's number, and its items: at least one if any waits, else up to size."""
@@ -48,7 +51,7 @@ class Waiting(Generic[Item]):
             item, size = items.popleft()
             taken.append(item)
             left -= size
-        self.pressing = bool(items)
+        self.pressing = len(items)
         return self.number, taken
 
 

@@ -100,11 +100,11 @@ class Inbox:
         if queue and self._taken < AT_ONCE:
             self._taken += 1
         else:  # in this function: a coroutine more between a room and its loop costs 0.1 µs a step
-            if self._reader is not None:
-                raise trio.BusyResourceError("another task of this room waits for its events")
             if queue:
                 await trio.lowlevel.checkpoint()
             while not queue:  # again, if another task of the room has taken it meanwhile
+                if self._reader is not None:
+                    raise trio.BusyResourceError("another task of this room waits for its events")
                 self._reader = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._give_up)
             self._taken = 1

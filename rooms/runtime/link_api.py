@@ -30,6 +30,8 @@ __all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
 log = structlog.get_logger()
 
 DETACH_SECONDS = 0.5
+CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
+"""A game node that drains waits until it knows that we have these."""
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is said again, the same bytes: the other side repeats its reply."""
 
@@ -185,7 +187,7 @@ class ApiLink:
                 self._confirm_now |= item.phase == Phase.STOPPED
                 self._learn(item)
                 continue
-            if isinstance(item, nodes.Ended):
+            if isinstance(item, CONFIRMED_AT_ONCE):
                 self._confirm_now = True
             try:
                 deliver(self, item)
@@ -238,9 +240,10 @@ class ApiLink:
     def _next_request(self) -> tuple[bytes, bool]:
         now = self._request_at = trio.current_time()
         missing = self._feed.ask(now)
+        pressing = self._waiting.pressing
         number, items = self._waiting.take(self._policy.batch_bytes)
         self._saying = items
-        self._pace.sent(now, len(items))
+        self._pace.sent(now, min(pressing, len(items)))  # the others came along, not by chance
         self._confirm_now = False
         self._confirmed = self._feed.arrived
         batch = nodes.Batch(
@@ -318,8 +321,11 @@ class ApiLink:
                 self._sink.link_state(self)
 
     async def _detach(self) -> None:
-        """Says that we go, if the other side still listens; bounded, since it may not."""
+        """Says what still waits, and that we go; bounded, since the other side may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
+            if self._waiting and self._asked_at is None:  # else a number might be out of step
+                request, _ = self._next_request()
+                await self._caller.call(request)
             await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
 
 

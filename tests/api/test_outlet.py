@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from api.cork import Cork
 from api.framing import close_frame, ends_in_close, text_frame
 from api.outlet import Outlet
 
@@ -99,6 +100,38 @@ async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, n
     outlet.send_nowait(b"at once")
     assert peer.socket._sock.recv(100) == b"at once"
     assert not nursery.child_tasks
+
+
+async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nursery) -> None:
+    near, far = socket.socketpair()
+    with far:
+        ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+        cork = Cork()
+        outlet = Outlet(ours, nursery, backlog_bytes=LIMIT, cork=cork)
+        far.setblocking(False)
+        long = b"x" * 4_096
+        with cork:
+            outlet.send_nowait(b"a")
+            outlet.send_nowait(b"b")
+            outlet.send_nowait(long)
+            assert far.recv(LIMIT) == b"ab" + long
+            outlet.send_nowait(b"c")
+            outlet.send_nowait(b"d")
+        assert far.recv(LIMIT) == b"cd"
+        await outlet.abort()
+
+
+async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, nursery) -> None:
+    _, ours = make_pair(sockets)
+    cork, told = Cork(), []
+    outlet = Outlet(ours, nursery, backlog_bytes=100_000, cork=cork)
+    outlet.overflowed = lambda: told.append(outlet.backlog)
+    with cork:
+        for _ in range(1_000):
+            outlet.send_nowait(b"y" * 600)
+    assert len(told) == 1
+    assert outlet.backlog <= 100_000
+    await outlet.abort()
 
 
 @pytest.mark.parametrize("pair", PAIRS)

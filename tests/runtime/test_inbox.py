@@ -7,7 +7,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rooms import Away, Back, Draining, Joined, Left, Said
 from rooms.author import Event
@@ -206,6 +206,28 @@ async def test_a_wait_that_is_cancelled_loses_no_event(autojump_clock: trio.test
     assert scope.cancelled_caught
     offer(inbox, said(1))
     assert await inbox.next() == said(1)
+
+
+async def test_a_task_whose_event_another_took_is_told_that_the_other_waits(
+    autojump_clock: MockClock,
+) -> None:
+    inbox = inbox_of(8)
+    told: list[str] = []
+
+    async def robbed() -> None:
+        try:
+            await inbox.next()
+        except trio.BusyResourceError:
+            told.append("busy")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(robbed)
+        await wait_all_tasks_blocked()
+        offer(inbox, said(1))
+        assert await inbox.next() == said(1)
+        with trio.move_on_after(1):
+            await inbox.next()
+    assert told == ["busy"]
 
 
 async def test_a_second_task_that_waits_is_told_that_one_waits_already() -> None:

@@ -191,6 +191,20 @@ async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_he
         assert game.verbs.heard[link.id] == [1, 2, 3]
 
 
+async def test_what_does_not_press_is_said_before_the_api_node_goes(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as duo:
+        game = duo.start_game(1)
+        link = await duo.link()
+        await settle(POLICY.heartbeat_seconds * 0.9)
+        link.send(said(1), pressing=False)
+        duo.api_scope.cancel()
+        await settle()
+        assert game.verbs.heard == {link.id: [1]}
+        assert game.verbs.dropped == [link.id]
+
+
 async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
     async with pair() as both:
         await trio.sleep(5)
