@@ -1,11 +1,10 @@
 """The fast way in: one epoll set in one task for all plain client sockets.
 
-A task that waits for each socket costs 58 µs a message, most of it in waking two tasks. Here one
+A task that waits for each socket costs 65 µs a message, most of it in waking two tasks. Here one
 task reads whichever sockets have something, and hands complete text frames to their sessions
-synchronously (:mod:`api.splitter`): 13 µs (``bench peers``, inbound, with the pump off and on;
-6 µs of that are the system's, 4 µs the session's). The handshake, pings, closes, fragments and
-everything that is wrong pass as bytes to the protocol library, which sits on a
-:class:`PumpedStream`.
+synchronously (:mod:`api.splitter`): 20 µs (``bench peers``, inbound, both in one run). The
+handshake, pings, closes, fragments and everything that is wrong pass as bytes to the protocol
+library, which sits on a :class:`PumpedStream`.
 
 Fair: a client is read 8 KiB at a time, at most 512 clients between two checkpoints; after 5 ms, or
 when many have something to write, the others wait for the next turn of the loop. A system without

@@ -21,7 +21,8 @@ __all__ = ["gaps", "measure_moving", "most_within"]
 ASK_EVERY_SECONDS = 0.005
 REST_SECONDS = 1.0
 WINDOW_SECONDS = 0.1
-WINDOW_LIMIT_PERCENT = 5.0
+WINDOW_LIMIT_MEANS = 2.5
+"""In the fullest window go at most so many times the mean: 5 % of all, of a spread of 5 s."""
 BLOCKED_LIMIT_MS = 50.0
 LATE_SECONDS = 1.0
 """All are moved within the spread and so much more."""
@@ -91,7 +92,7 @@ async def _drain(servers: Servers, watch: _Watch, spread_seconds: float) -> list
             "most in any 100 ms",
             100 * most_within(WINDOW_SECONDS, moved_at) / watch.clients,
             "%",
-            WINDOW_LIMIT_PERCENT,
+            100 * WINDOW_LIMIT_MEANS * WINDOW_SECONDS / spread_seconds,
         ),
         *_of_times("moved later than was said", late),
         *_of_blocking(gaps(probe.answers, told_at, last_at)),

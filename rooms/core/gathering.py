@@ -6,9 +6,9 @@ only where items come *independently*: one client that waits for its answer befo
 would only be slower. Which it is shows a little in what gathers while a request is under way, and
 for certain only when it is tried out.
 
-The gap is a bargain: of 4, 6 and 8 ms each cost a resume in a crowd 104, 88 and 60 µs of the game
-node (``bench resume``), and an input of a room of four some 3 % less than the one before, while the
-slowest messages at half load came 8, 12 and 16 ms after they were said (``bench latency``).
+The gap is a bargain: with 4, 6 and 8 ms a resume in a crowd took 104, 88 and 49 to 70 µs of the
+game node (``bench resume``), and the slowest of a hundred messages at half load came 8, 12 and
+16 ms after it was said (``bench latency``).
 
 * Fewer than ``busy_per_second`` requests: none waits.
 * More, and some of them carry company by chance: the next few wait until ``gap_seconds`` after the

@@ -257,10 +257,15 @@ def _environment(lifeline: int) -> dict[str, str]:
     """Ours, with a path on which a child finds ``rooms``, ``api`` and ``game`` as we did.
 
     Without our options: ``LASTCALL_GAMES`` is a number here and a list of addresses there.
+    ``LASTCALL_PUMP`` is none, and means the same for every node.
     """
     home = str(Path(rooms.__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
-    inherited = {key: os.environ[key] for key in os.environ if not key.startswith("LASTCALL_")}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("LASTCALL_") or key == "LASTCALL_PUMP"
+    }
     return {
         **inherited,
         LIFELINE: str(lifeline),

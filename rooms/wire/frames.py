@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from rooms.errors import BadFrame
 from rooms.ids import KindName, PlayerId, RoomId
 from rooms.reasons import EndReason, ErrorCode
+from rooms.wire import UNREADABLE
 
 __all__ = [
     "SUBPROTOCOL",
@@ -188,10 +189,6 @@ _from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient
 _from_server: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
 _KNOWN = frozenset({"join", "say", "got", "leave", "resume"})
 _KNOWN_SERVER = frozenset(str(frame.__struct_config__.tag) for frame in get_args(FromServer))
-
-
-UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""msgspec raises the second for deep nesting, where one would expect the first."""
 
 
 class _Peek(msgspec.Struct):

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from rooms.ids import KindName, PlayerId, RoomId
+from rooms.wire import UNREADABLE
 
 __all__ = [
     "DRAINING",
@@ -331,5 +332,5 @@ _UNKNOWN = Unknown()
 def _item(decoder: msgspec.msgpack.Decoder[T], item: msgspec.Raw) -> T | Unknown:
     try:
         return decoder.decode(item)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return _UNKNOWN

@@ -105,6 +105,10 @@ def test_the_frames_of_a_server_are_those_of_the_contract() -> None:
     }
 
 
+def test_an_ack_is_built_as_it_would_be_encoded() -> None:
+    assert frames.ack(7) == frames.encode(frames.Ack(7))
+
+
 def test_a_message_is_built_around_the_rooms_own_json() -> None:
     frame = frames.decode_server(frames.message(18, b'{"left":9}'))
     assert isinstance(frame, frames.Message)

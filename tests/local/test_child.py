@@ -1,0 +1,23 @@
+"""What a process of a local cluster finds in its environment."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import trio
+
+from rooms.local.child import Child
+
+ASK = "import os; print([os.environ.get(f'LASTCALL_{key}') for key in ('PUMP', 'GRACE')])"
+
+
+async def test_a_node_inherits_the_switch_of_the_pump_and_no_option_of_the_clusters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LASTCALL_PUMP", "off")
+    monkeypatch.setenv("LASTCALL_GRACE", "7")
+    child = Child("api-1", "api", [sys.executable, "-c", ASK])
+    with trio.fail_after(20):
+        await child.run()
+    assert list(child.last_words) == ["['off', None]"]
