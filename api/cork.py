@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import Protocol
 
 import trio
@@ -33,17 +34,25 @@ class Cork:
 
     Four messages to a client cost one system call instead of four, which is most of what a message
     costs here. May be nested: the outermost counts.
+
+    What one step says to thousands leaves in several: while :meth:`run` does, the cork stays in
+    until all of them have been written to, and others run in between. Whoever brings more waits
+    with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
 
-    __slots__ = ("held", "now", "said")
+    __slots__ = ("_much", "_runs", "_settled", "held", "now", "said")
 
     def __init__(self) -> None:
         self.held = 0
-        """How many steps are under way, one in the other; 0 if none."""
+        """How many steps are under way, one in the other, or have not let everything out."""
         self.now = 0.0
         """When the outermost began (trio time): within a step the clock need not be asked again."""
         self.said: dict[Corked, list[bytes]] = {}
         """What is to leave at the end of this step, and by whom."""
+        self._runs = False
+        self._much = trio.Event()
+        self._settled = trio.Event()
+        self._settled.set()
 
     @property
     def full(self) -> bool:
@@ -58,14 +67,51 @@ class Cork:
     def __exit__(self, *_: object) -> None:
         self.held -= 1
         if not self.held and self.said:
-            said, self.said = self.said, {}
-            self._let_out(said)
+            if self._runs and len(self.said) > FULL:
+                self._stay_in()
+            else:
+                said, self.said = self.said, {}
+                self._let_out(list(said.items()))
 
-    def _let_out(self, said: dict[Corked, list[bytes]]) -> None:
+    async def run(self) -> None:
+        """Lets out in portions what was too much for one step; when cancelled, all of it."""
+        self._runs = True
+        try:
+            while True:
+                await self._much.wait()
+                while self.said:
+                    self.now = trio.current_time()
+                    some = list(islice(self.said.items(), FULL))
+                    for output, _ in some:
+                        del self.said[output]
+                    self._let_out(some)
+                    await trio.lowlevel.checkpoint()
+                self._come_out()
+        finally:
+            self._runs = False
+            if self._much.is_set():
+                self._come_out()
+
+    async def settled(self) -> None:
+        """Waits until no more is left of a step that said too much."""
+        await trio.lowlevel.checkpoint()
+        await self._settled.wait()
+
+    def _stay_in(self) -> None:
+        self.held = 1
+        self._settled = trio.Event()
+        self._much.set()
+
+    def _come_out(self) -> None:
+        self._much = trio.Event()
+        self._settled.set()
+        self.__exit__()
+
+    def _let_out(self, waiting: list[tuple[Corked, list[bytes]]]) -> None:
         """Much is made before the first is written: the kernel's work for a write throws ours out
         of the processor's caches, which was a tenth of what a delivery costs.
         """
-        now, waiting = self.now, list(said.items())
+        now = self.now
         for at in range(0, len(waiting), PORTION):
             some = waiting[at : at + PORTION]
             for output, data in [(output, output.uncork(told, now)) for output, told in some]:

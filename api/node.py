@@ -126,6 +126,7 @@ class ApiNode:
             pump=pump,
         )
         self._services = services
+        services.start_soon(cork.run)
         services.start_soon(feeds.run)
         services.start_soon(self._games.run)
         services.start_soon(self.gateway.sweep)

@@ -142,8 +142,7 @@ class Outlet(trio.abc.HalfCloseableStream):
             frames.append(frame)
             if len(frames) >= TOGETHER or len(frame) > LONG:
                 del cork.said[self]
-                if data := self.uncork(frames, cork.now):
-                    self._say(data)
+                self._say_all(frames)
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
@@ -263,6 +262,10 @@ class Outlet(trio.abc.HalfCloseableStream):
             self.backlog = len(self._chunk)
             self._flush_soon()
 
+    def _say_all(self, frames: list[bytes]) -> None:
+        if data := self.uncork(frames, self._cork.now):
+            self._say(data)
+
     def _say(self, data: bytes) -> None:
         if self.descriptor < 0 or self._flushing:
             self._queue_up([data])
@@ -319,6 +322,8 @@ class Outlet(trio.abc.HalfCloseableStream):
         return chunk
 
     async def _wait_drained(self) -> None:
+        if told := self._cork.said.pop(self, None):  # of a step that said too much
+            self._say_all(told)
         while self.backlog:
             if self._drained is None:
                 self._drained = trio.Event()

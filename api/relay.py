@@ -116,12 +116,12 @@ class Relay:
                 addressed.session.send_built(frame)
 
     def ended(self, reason: EndReason, result: bytes) -> None:
-        """The room is over for all who have heard its last words.
+        """The room is over for all who have heard its last words, whatever becomes of its link.
 
         A suspended place has not: it hears them, and of the end, when it is renewed.
         """
-        for place in tuple(self.places.values()):
-            place.over(reason, result)
+        places, self.places = self.places, {}
+        self._relays.tell(list(places.values()), lambda place: place.over(reason, result))
 
 
 class Relays:
@@ -197,24 +197,18 @@ class Relays:
                 pass  # answers to calls, and the node's state, are the directory's
 
     def lost(self, link: Link, reason: EndReason) -> None:
-        """The link's rooms are no more, for ``reason``: all are told, the first few at once.
+        """The link's rooms are no more, for ``reason``: all are told."""
+        self.tell(self._places(link), lambda place: place.over(reason))
 
-        A game node may have 20 000 clients here.
+    def tell(self, places: Sequence[Place], do: Callable[[Place], None]) -> None:
+        """Does ``do`` with live places: the first few at once, the rest while others run.
+
+        A room may have thousands of clients here, and a game node 20 000.
         """
-        places = self._places(link)
         for place in places[:AT_ONCE]:
-            place.over(reason)
+            do(place)
         if rest := places[AT_ONCE:]:
-            self.start(partial(self._lose, rest, reason))
-
-    @staticmethod
-    async def _lose(places: Sequence[Place], reason: EndReason) -> None:
-        def lose(place: Place) -> None:
-            if place.condition is Condition.LIVE:  # else it has left, or was taken over, since
-                place.over(reason)
-
-        await trio.lowlevel.checkpoint()
-        await each(places, lose)
+            self.start(partial(_tell_later, rest, do))
 
     def suspend(self, link: Link) -> list[Place]:
         """The link was reset: its places, which wait to be renewed from now on."""
@@ -276,6 +270,15 @@ class Relays:
             for place in relay.places.values()
             if place.link is link
         ]
+
+
+async def _tell_later(places: Sequence[Place], do: Callable[[Place], None]) -> None:
+    def tell(place: Place) -> None:
+        if place.condition is Condition.LIVE:  # else it has left, or was taken over, since
+            do(place)
+
+    await trio.lowlevel.checkpoint()
+    await each(places, tell)
 
 
 def _tell_acked(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -105,6 +106,13 @@ async def _socketio_with_redis(mode: str, cache: Path) -> AsyncIterator[Site]:
                 yield Site(site.urls, lambda: {**store.account(), **site.account()})
 
 
+@asynccontextmanager
+async def _kernel(mode: str, _cache: Path) -> AsyncIterator[Site]:
+    program = str(Path(__file__).parent / "kernel_server.py")
+    async with _one([program, mode], sys.executable) as site:
+        yield site
+
+
 def _node_path() -> str:
     return shutil.which("node") or "node"
 
@@ -154,6 +162,10 @@ CONTENDERS = {
             *(WITHOUT_PUMP, "lastcall", "", "its api node on the plain socket path"),
             _lastcall_without_pump,
             works=("fanout", "paced", "inbound", "said", "round"),
+        ),
+        Contender(
+            *("kernel", "plain", "", "one loop that reads and writes, and nothing more", _kernel),
+            works=("paced", "inbound", "round"),
         ),
         Contender("ws", "plain", NODE, "one process, no rooms", _node("ws.mjs")),
         Contender("colyseus", "colyseus", NODE, "one process", _node("colyseus.mjs")),

@@ -144,10 +144,19 @@ class FeedReceiver(Generic[Item]):
         self.arrived = 0
         """Every item up to this number was passed on; what a request confirms."""
 
-    def receive(self, first: int, items: list[Item], now: float, *, item_bytes: int) -> list[Item]:
+    def receive(
+        self,
+        first: int,
+        items: list[Item],
+        now: float,
+        *,
+        item_bytes: int,
+        at_once: int,
+    ) -> list[Item]:
         """Takes items ``first``, ``first + 1``, … of about ``item_bytes`` each.
 
-        Returns what may be passed on now, in order.
+        Returns what may be passed on now, in order; of what waited for a hole to be filled only
+        ``at_once``. If :attr:`more` is true then, the rest comes with the next call, also of none.
         """
         if first <= self.arrived + 1 and not self._ahead:
             ready = items[self.arrived + 1 - first :] if first <= self.arrived else items
@@ -155,8 +164,8 @@ class FeedReceiver(Generic[Item]):
         else:
             for number, item in enumerate(items, first):
                 self._keep(number, item, item_bytes)
-            ready = self._released()
-        if self._ahead:
+            ready = self._released(at_once)
+        if self._ahead and not self.more:
             self._hole_at = min(self._hole_at, now)
         else:
             self._hole_at = inf
@@ -176,10 +185,15 @@ class FeedReceiver(Generic[Item]):
         self._ahead[number] = item, size
         self._ahead_bytes += size
 
-    def _released(self) -> list[Item]:
-        ready = []
-        while (kept := self._ahead.pop(self.arrived + 1, None)) is not None:
-            item, size = kept
+    @property
+    def more(self) -> bool:
+        """Whether something waits that may be passed on."""
+        return self.arrived + 1 in self._ahead
+
+    def _released(self, at_once: int) -> list[Item]:
+        ready: list[Item] = []
+        while len(ready) < at_once and self.more:
+            item, size = self._ahead.pop(self.arrived + 1)
             self.arrived += 1
             self._ahead_bytes -= size
             ready.append(item)

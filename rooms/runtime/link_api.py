@@ -178,10 +178,21 @@ class ApiLink:
 
     # the feed
 
-    def on_feed(self, batch: nodes.FeedBatch) -> None:
-        """Takes a batch: what is in order goes to the sink, a hole is asked for."""
+    @property
+    def more(self) -> bool:
+        """Whether items wait that :meth:`on_feed` can pass on: a hole before them was filled."""
+        return self._feed.more
+
+    def on_feed(self, batch: nodes.FeedBatch, at_once: int) -> int:
+        """Takes a batch: what is in order goes to the sink, a hole is asked for.
+
+        Of what waited behind a hole only ``at_once`` items; a batch of none brings more of them.
+        Returns how many the sink got.
+        """
         now, deliver = trio.current_time(), self._sink.link_item
-        ready = self._feed.receive(batch.first, batch.items, now, item_bytes=batch.item_bytes)
+        ready = self._feed.receive(
+            batch.first, batch.items, now, item_bytes=batch.item_bytes, at_once=at_once
+        )
         for item in ready:
             if isinstance(item, nodes.NodeState):
                 self._confirm_now |= item.phase == Phase.STOPPED
@@ -197,6 +208,7 @@ class ApiLink:
             self._come_up()
         if self._confirm_now or self._feed.due() <= now:
             self._wake.set()
+        return len(ready)
 
     def _come_up(self) -> None:
         """The attach is complete when the welcome and the feed's first item have arrived."""

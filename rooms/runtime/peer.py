@@ -56,6 +56,9 @@ class Turn(Protocol):
     def full(self) -> bool:
         """Whether so much is to leave that the step should end."""
 
+    async def settled(self) -> None:
+        """Waits until what a step that said too much has left behind is gone."""
+
     def __enter__(self) -> object:
         """Begins the step."""
 
@@ -67,6 +70,9 @@ class _NoTurn:
     """For a node that says everything at once."""
 
     full = False
+
+    async def settled(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     def __enter__(self) -> None:
         pass
@@ -102,8 +108,11 @@ class Feeds:
         """Passes batches on until cancelled."""
         while True:
             slices = self._slices(await self._subscriber.receive())
-            while self._pass_some(slices):
-                await trio.lowlevel.checkpoint()
+            more = True
+            while more:
+                more = self._pass_some(slices)
+                if more or self._turn.full:
+                    await self._turn.settled()
 
     def _pass_some(self, slices: Iterator[nodes.FeedBatch]) -> bool:
         """One turn's worth; returns whether there may be more."""
@@ -112,10 +121,9 @@ class Feeds:
             for batch in slices:
                 begun = perf_counter()
                 link = self._links.get(batch.link)  # it may be over since the slice before
-                if link is not None:
-                    self._pass_on(link, batch)
+                passed = self._pass_on(link, batch) if link is not None else 0
                 ended = perf_counter()
-                self._learn(len(batch.items), ended - begun)
+                self._learn(passed, ended - begun)
                 if ended > until or self._turn.full:
                     return True
         return False
@@ -140,15 +148,17 @@ class Feeds:
                 items = batch.items[at : at + self._slice_items]
                 yield nodes.FeedBatch(batch.link, batch.first + at, items, batch.item_bytes)
                 at += len(items)
+                while (link := self._links.get(batch.link)) is not None and link.more:
+                    yield nodes.FeedBatch(batch.link, 0, [], 0)
 
-    @staticmethod
-    def _pass_on(link: ApiLink, batch: nodes.FeedBatch) -> None:
+    def _pass_on(self, link: ApiLink, batch: nodes.FeedBatch) -> int:
         """A fault of ours with one link's batch costs that link and no other."""
         try:
-            link.on_feed(batch)
+            return link.on_feed(batch, self._slice_items)
         except Exception:
             log.exception("feed.failed", address=link.address)
             link.reset()
+            return 0
 
 
 class Peer:

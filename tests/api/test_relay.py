@@ -133,6 +133,21 @@ async def test_a_lost_link_with_many_places_tells_a_few_in_each_turn_and_none_wh
         assert (await client.next())["t"] == "joined"  # and not another end
 
 
+async def test_the_end_of_a_room_with_many_is_told_a_few_in_each_turn_though_its_node_goes(
+    autojump_clock, house
+) -> None:
+    clients = [await house.client("den") for _ in range(100)]
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished", b"1"))
+    house.relays.lost(house.link, EndReason.NODE_LOST)
+    seated = [session for session in house.sessions if session.place is not None]
+    assert len(seated) == 100 - 32
+    seated[-1].place.leave()
+    reasons = [(await client.until("ended"))["reason"] for client in clients]
+    assert sorted(reasons) == ["finished"] * 99 + ["left"]
+    await settle()
+    assert house.relays.rooms == 0
+
+
 async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
     running = []
 

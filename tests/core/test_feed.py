@@ -16,10 +16,13 @@ def item(number: int) -> bytes:
     return msgspec.msgpack.encode(number)
 
 
-def took(feed: FeedReceiver[int], first: int, items: list[bytes], now: float) -> list[int]:
+def took(
+    feed: FeedReceiver[int], first: int, items: list[bytes], now: float, at_once: int = 1_000
+) -> list[int]:
     """What the receiver passes on of ``items``, each its own number."""
-    size = max(map(len, items))
-    return feed.receive(first, [msgspec.msgpack.decode(i) for i in items], now, item_bytes=size)
+    size = max(map(len, items), default=0)
+    numbers = [msgspec.msgpack.decode(i) for i in items]
+    return feed.receive(first, numbers, now, item_bytes=size, at_once=at_once)
 
 
 def ring(items_max: int = 1000, bytes_max: int = 1 << 20) -> FeedRing:
@@ -153,15 +156,31 @@ def test_repeated_items_are_passed_on_once() -> None:
     assert took(feed, 2, [item(2), item(3)], now=0.0) == [3]
 
 
+def test_what_waited_for_a_hole_is_passed_on_in_portions_and_nothing_is_asked_meanwhile() -> None:
+    feed = receiver()
+    took(feed, 2, [item(n) for n in range(2, 9)], now=0.0)
+    took(feed, 10, [item(10)], now=0.0)
+    assert took(feed, 1, [item(1)], now=0.1, at_once=3) == [1, 2, 3]
+    assert feed.more
+    assert feed.ask(0.2) == []
+    assert took(feed, 0, [], now=0.2, at_once=3) == [4, 5, 6]
+    assert took(feed, 0, [], now=0.2, at_once=3) == [7, 8]
+    assert not feed.more
+    assert feed.ask(0.2) == [(9, 9)]
+    assert took(feed, 9, [item(9)], now=0.3, at_once=3) == [9, 10]
+    assert not feed.behind
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 300),
     loss=st.floats(0, 0.6),
     repeat=st.floats(0, 0.5),
+    at_once=st.sampled_from([1, 7, 1_000]),
 )
 def test_whatever_is_lost_repeated_or_reordered_each_item_arrives_once_and_in_order(
-    seed: int, count: int, loss: float, repeat: float
+    seed: int, count: int, loss: float, repeat: float, at_once: int
 ) -> None:
     rng = random.Random(seed)
     feed, far = ring(), receiver(ahead_max=40)
@@ -182,7 +201,9 @@ def test_whatever_is_lost_repeated_or_reordered_each_item_arrives_once_and_in_or
         fly(list(feed.fresh(3)))
         rng.shuffle(flying)
         for first, items in flying[: rng.randrange(len(flying) + 1)]:
-            arrived += took(far, first, items, now=now)
+            arrived += took(far, first, items, now=now, at_once=at_once)
+            while far.more and rng.random() < 0.9:  # or the next batch is earlier
+                arrived += took(far, 0, [], now=now, at_once=at_once)
         flying = flying[len(flying) // 2 :]
         feed.confirm(far.arrived)
         if missing := far.ask(now):

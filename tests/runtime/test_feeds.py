@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.abc
 
+from rooms.core.feed import FeedReceiver
 from rooms.ids import LinkId, RoomId
 from rooms.runtime.peer import Feeds
 from rooms.wire import nodes
@@ -45,13 +46,23 @@ class Busy:
         self.numbers: list[int] = []
         self.seconds_each = seconds_each
         self.resets = 0
+        self.feed: FeedReceiver[nodes.Down] = FeedReceiver(
+            repair_seconds=1.0, ahead_max=100_000, ahead_bytes_max=100_000_000
+        )
 
-    def on_feed(self, batch: nodes.FeedBatch) -> None:
-        for number, _ in enumerate(batch.items, batch.first):
-            self.numbers.append(number)
+    @property
+    def more(self) -> bool:
+        return self.feed.more
+
+    def on_feed(self, batch: nodes.FeedBatch, at_once: int) -> int:
+        before = self.feed.arrived
+        self.feed.receive(batch.first, batch.items, 0.0, item_bytes=100, at_once=at_once)
+        for number in range(before, self.feed.arrived):
+            self.numbers.append(number + 1)
             until = time.thread_time() + self.seconds_each
             while time.thread_time() < until:
                 pass
+        return self.feed.arrived - before
 
     def reset(self) -> None:
         self.resets += 1
@@ -64,6 +75,11 @@ class Turn:
         self.inside = False
         self.turns = 0
         self.full = False
+        self.waits = 0
+
+    async def settled(self) -> None:
+        self.waits += 1
+        await trio.lowlevel.checkpoint()
 
     def __enter__(self) -> None:
         assert not self.inside
@@ -120,6 +136,25 @@ async def test_a_burst_of_one_link_does_not_hold_the_loop(microseconds: int) -> 
     assert not watch.left_open
 
 
+@pytest.mark.parametrize("microseconds", [1, 20])
+async def test_what_waited_for_a_hole_does_not_hold_the_loop(microseconds: int) -> None:
+    first, *rest = burst(1, 5)
+    link, turn = Busy(1, microseconds / 1e6), Turn()
+    watch = Watch(turn)
+    feeds = Feeds(Once([*rest, first]), turn=turn)
+    with feeds.bringing(link), trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feeds.run)
+            trio.lowlevel.add_instrument(watch)
+            while len(link.numbers) < 5 * ITEMS:
+                await trio.lowlevel.checkpoint()
+            trio.lowlevel.remove_instrument(watch)
+            nursery.cancel_scope.cancel()
+    assert link.numbers == list(range(1, 5 * ITEMS + 1))
+    assert watch.seconds < 0.015
+    assert not watch.left_open
+
+
 async def test_a_link_that_is_over_has_nothing_more_of_its_burst() -> None:
     link, other = Busy(1, 1e-5), Busy(2)
     feeds = Feeds(Once(burst(1) + burst(2, 1, 10)))
@@ -148,3 +183,4 @@ async def test_a_full_turn_ends() -> None:
             nursery.cancel_scope.cancel()
     assert link.numbers == list(range(1, 11))
     assert turn.turns > 2
+    assert turn.waits == turn.turns  # what it has said leaves before more is
