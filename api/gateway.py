@@ -74,7 +74,7 @@ class Gateway:
         self._cork = cork or Cork()
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[Session, WebSocketConnection] = {}
         self._connections = 0
         self._emptied = trio.Event()
         self._draining = False
@@ -161,7 +161,7 @@ class Gateway:
         nursery: trio.Nursery,
     ) -> None:
         outlet.overflowed = session.too_slow
-        self._sessions[session] = None
+        self._sessions[session] = socket
         self.counts.opened += 1
         pumped, early = outlet.pumped, outlet.opened()
         try:
@@ -200,7 +200,12 @@ class Gateway:
         """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            await self._each(lambda session: session.tick(trio.current_time()))
+            await self._each(self._look_after)
+
+    def _look_after(self, session: Session) -> None:
+        session.tick(trio.current_time())
+        if _fragments(self._sessions[session]) > self._policy.frame_bytes:
+            session.close(Close.TOO_BIG, "a message in endless fragments")
 
     async def _each(self, do: Callable[[Session], None]) -> None:
         """Does something with each client, but not with those who go meanwhile."""
@@ -290,6 +295,14 @@ async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
     await session.wait_until_free()
     if session.close_code is None:
         stream.go_on()
+
+
+def _fragments(socket: WebSocketConnection) -> int:
+    """In how many pieces a message has come that is not complete: they may be empty, for ever.
+
+    The library keeps them, and counts only their bytes.
+    """
+    return len(socket._message_parts)  # noqa: SLF001
 
 
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:

@@ -10,6 +10,7 @@ import pytest
 import structlog
 import trio
 
+from api import gateway
 from api.pump import READ_BYTES, pump_wanted
 from rooms.wire import nodes
 from tests.api.conftest import UPGRADE
@@ -299,6 +300,21 @@ async def test_a_descriptor_that_is_used_again_is_the_new_clients(serve: Serve) 
 
 
 # Limits.
+
+
+async def test_a_message_in_endless_empty_fragments_closes_1009(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "SWEEP_SECONDS", 0.01)
+    async with serve(frame_bytes=1_000) as server:
+        client, other = await server.client(), await server.client()
+        server.nursery.start_soon(server.gateway.sweep)
+        await other.send(frame(b"y", 0x01) + frame(b"", 0x00) * 900)
+        await client.send(frame(b"x", 0x01) + frame(b"", 0x00) * 1_100)
+        assert await client.rest() == [closed(1009)]
+        await other.send(frame(b"es", 0x80))
+        assert await other.next() == echo(b"yes")
+        assert server.codes == {1009: 1}
 
 
 async def test_too_many_frames_close_4101(serve: Serve) -> None:
