@@ -78,6 +78,8 @@ def peers(
 ) -> None:
     """Lastcall and its peers at the same work, by turns in one run: ratios of processor time.
 
+    Beside them stands `kernel`, a loop that reads and writes and does no more.
+
     Installs Node's ws, socket.io and Colyseus (needs node and npm) and PyPI's websockets and
     python-socketio into a folder of their own; socket.io's Redis adapter needs redis-server. Who
     cannot be installed is skipped, and the table's foot says why.

@@ -30,7 +30,8 @@ whose time is in the figure. fanout, paced, round: a room repeats inputs of 100 
 fanout: always 32 inputs under way; Lastcall then puts several messages to a client into one write.
 paced: 100 inputs/s, so that each delivery is a write of its own.
 inbound: Lastcall's session takes a `got` of 100 bytes; a peer calls a handler that does nothing.
-said: inputs of 100 bytes through both tiers into rooms that do nothing."""
+said: inputs of 100 bytes through both tiers into rooms that do nothing.
+kernel: no server, but a loop of Python that reads, writes to all in the room, and does no more."""
 
 
 class CompareSettings(msgspec.Struct, frozen=True):

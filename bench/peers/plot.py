@@ -64,7 +64,7 @@ def draw(found: Comparison, file: Path) -> None:
     figure.supxlabel(
         f"Medians of {runs} runs, by turns on one machine; a dot is a run. Lastcall: dark its api "
         "node, light its game node.\nThe others are one process each, but for socket.io+redis: "
-        "two, and dark the broker.",
+        "two, and dark the broker.\nkernel is no server: a loop that reads and writes.",
         x=0.012,
         ha="left",
         fontsize=8,
