@@ -1,8 +1,8 @@
 """Hardly more than the kernel's part of the work: one loop that reads, and writes to all in a room.
 
 It shows what a server in Python could save where each message is a read or a write of its own: here
-is no session, no limit, no JSON, and no unmasking (the load's masks are zero). Run as ``python kernel_server.py relay|sink``; it expects a well-behaved
-load and gives up at anything else.
+is no session, no limit, no JSON, and no unmasking (the load's masks are zero). Run as ``python
+kernel_server.py relay|sink``; it expects a well-behaved load and gives up at anything else.
 """
 
 import json
