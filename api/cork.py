@@ -35,7 +35,7 @@ class Cork:
     Four messages to a client cost one system call instead of four, which is most of what a message
     costs here. May be nested: the outermost counts.
 
-    What one step says to thousands leaves in several: while :meth:`run` does, the cork stays in
+    What one step says to thousands leaves in several: where :meth:`run` runs, the cork stays in
     until all of them have been written to, and others run in between. Whoever brings more waits
     with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
@@ -79,7 +79,8 @@ class Cork:
         try:
             while True:
                 await self._much.wait()
-                while self.said:
+                # Not until nothing is left: there are always some who say something meanwhile.
+                for _ in range(0, len(self.said), FULL):
                     self.now = trio.current_time()
                     some = list(islice(self.said.items(), FULL))
                     for output, _ in some:
@@ -93,9 +94,11 @@ class Cork:
                 self._come_out()
 
     async def settled(self) -> None:
-        """Waits until no more is left of a step that said too much."""
-        await trio.lowlevel.checkpoint()
-        await self._settled.wait()
+        """Waits until what a step has said too much has left."""
+        if self._settled.is_set():
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._settled.wait()
 
     def _stay_in(self) -> None:
         self.held = 1

@@ -7,10 +7,12 @@ is built once for each room message, and there is no task switch between the fee
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
+import structlog
 import trio
 
 from api.conversation import ClientCounts
@@ -25,6 +27,10 @@ from rooms.reasons import EndReason, ErrorCode
 from rooms.wire import frames, nodes
 
 __all__ = ["Relay", "Relays", "Start"]
+
+log = structlog.get_logger("api.relay")
+
+T = TypeVar("T")
 
 Start = Callable[[Callable[[], Awaitable[None]]], object]
 """``nursery.start_soon``, as far as relays need it."""
@@ -133,6 +139,7 @@ class Relays:
         """The node's: what goes out of rooms counts as well."""
         self._relays: dict[RoomId, Relay] = {}
         self._owed: dict[Place, None] = {}
+        self._untold: deque[tuple[Place, Callable[[Place], None]]] = deque()
         self.start: Start
 
     @property
@@ -206,9 +213,16 @@ class Relays:
         A room may have thousands of clients here, and a game node 20 000.
         """
         for place in places[:AT_ONCE]:
-            do(place)
-        if rest := places[AT_ONCE:]:
-            self.start(partial(_tell_later, rest, do))
+            _tell_live(place, do)
+        if len(places) > AT_ONCE:
+            if not self._untold:
+                self.start(self._tell_rest)
+            self._untold += ((place, do) for place in places[AT_ONCE:])
+
+    async def _tell_rest(self) -> None:
+        """One task for all rooms, which runs only while somebody is to be told something."""
+        await trio.lowlevel.checkpoint()
+        await each(_taken(self._untold), lambda one: _tell_live(*one))
 
     def suspend(self, link: Link) -> list[Place]:
         """The link was reset: its places, which wait to be renewed from now on."""
@@ -272,13 +286,20 @@ class Relays:
         ]
 
 
-async def _tell_later(places: Sequence[Place], do: Callable[[Place], None]) -> None:
-    def tell(place: Place) -> None:
-        if place.condition is Condition.LIVE:  # else it has left, or was taken over, since
+def _tell_live(place: Place, do: Callable[[Place], None]) -> None:
+    """The border: a fault of ours with one client costs no other."""
+    try:
+        if place.condition is Condition.LIVE:  # else it has left, or was taken over, meanwhile
             do(place)
+    except Exception:
+        log.exception("client.failed")
 
-    await trio.lowlevel.checkpoint()
-    await each(places, tell)
+
+def _taken(waiting: deque[T]) -> Iterator[T]:
+    """One after the other, those included that come meanwhile."""
+    while waiting:
+        yield waiting[0]
+        waiting.popleft()
 
 
 def _tell_acked(place: Place) -> None:

@@ -190,6 +190,13 @@ class FeedReceiver(Generic[Item]):
         """Whether something waits that may be passed on."""
         return self.arrived + 1 in self._ahead
 
+    def put_back(self, items: list[Item], *, item_bytes: int) -> None:
+        """The last of what was given out could not be passed on: it waits, see :attr:`more`."""
+        self.arrived -= len(items)
+        for number, item in enumerate(items, self.arrived + 1):
+            self._ahead[number] = item, item_bytes
+        self._ahead_bytes += len(items) * item_bytes
+
     def _released(self, at_once: int) -> list[Item]:
         ready: list[Item] = []
         while len(ready) < at_once and self.more:

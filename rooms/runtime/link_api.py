@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 DETACH_SECONDS = 0.5
 CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
 """A game node that drains waits until it knows that we have these."""
+ITEMS_AT_ONCE = 256
+"""Of what waited for a hole to be filled: there may be 65 536."""
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is said again, the same bytes: the other side repeats its reply."""
 
@@ -180,35 +183,41 @@ class ApiLink:
 
     @property
     def more(self) -> bool:
-        """Whether items wait that :meth:`on_feed` can pass on: a hole before them was filled."""
+        """Whether items wait that :meth:`on_feed` can pass on."""
         return self._feed.more
 
-    def on_feed(self, batch: nodes.FeedBatch, at_once: int) -> int:
+    def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
         """Takes a batch: what is in order goes to the sink, a hole is asked for.
 
-        Of what waited behind a hole only ``at_once`` items; a batch of none brings more of them.
-        Returns how many the sink got.
+        Not all of it at once: :attr:`more` waits after ``enough`` of it, and of what had waited
+        for a hole to be filled. The next batch brings it, or one without items.
         """
-        now, deliver = trio.current_time(), self._sink.link_item
+        now = trio.current_time()
+        size = batch.item_bytes
         ready = self._feed.receive(
-            batch.first, batch.items, now, item_bytes=batch.item_bytes, at_once=at_once
+            batch.first, batch.items, now, item_bytes=size, at_once=ITEMS_AT_ONCE
         )
-        for item in ready:
-            if isinstance(item, nodes.NodeState):
-                self._confirm_now |= item.phase == Phase.STOPPED
-                self._learn(item)
-                continue
-            if isinstance(item, CONFIRMED_AT_ONCE):
-                self._confirm_now = True
-            try:
-                deliver(self, item)
-            except Exception:  # a fault of ours in one item costs the others nothing
-                log.exception("feed.item_failed", item=type(item).__name__)
+        for count, item in enumerate(ready, 1):
+            self._pass_on(item)
+            if enough():
+                self._feed.put_back(ready[count:], item_bytes=size)
+                break
         if not self._up:
             self._come_up()
         if self._confirm_now or self._feed.due() <= now:
             self._wake.set()
-        return len(ready)
+
+    def _pass_on(self, item: nodes.Down) -> None:
+        if isinstance(item, nodes.NodeState):
+            self._confirm_now |= item.phase == Phase.STOPPED
+            self._learn(item)
+            return
+        if isinstance(item, CONFIRMED_AT_ONCE):
+            self._confirm_now = True
+        try:
+            self._sink.link_item(self, item)
+        except Exception:  # a fault of ours in one item costs the others nothing
+            log.exception("feed.item_failed", item=type(item).__name__)
 
     def _come_up(self) -> None:
         """The attach is complete when the welcome and the feed's first item have arrived."""

@@ -34,9 +34,6 @@ ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nobody answers."""
 TURN_SECONDS = 0.004
 """How long batches are passed on before others run."""
-SLICE_SECONDS = 0.001
-SLICE_ITEMS_MAX = 256
-"""A link is given so many items at a time, or fewer, so that it has them for a millisecond."""
 
 
 class ApiIdentity(msgspec.Struct, frozen=True):
@@ -93,7 +90,6 @@ class Feeds:
         self._subscriber = subscriber
         self._turn: Turn = turn or _NoTurn()
         self._links: dict[LinkId, ApiLink] = {}
-        self._slice_items = 1
 
     @contextmanager
     def bringing(self, link: ApiLink) -> Iterator[None]:
@@ -107,58 +103,49 @@ class Feeds:
     async def run(self) -> None:
         """Passes batches on until cancelled."""
         while True:
-            slices = self._slices(await self._subscriber.receive())
+            batches = self._batches(await self._subscriber.receive())
             more = True
             while more:
-                more = self._pass_some(slices)
+                more = self._pass_some(batches)
                 if more or self._turn.full:
                     await self._turn.settled()
 
-    def _pass_some(self, slices: Iterator[nodes.FeedBatch]) -> bool:
+    def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """One turn's worth; returns whether there may be more."""
-        until = perf_counter() + TURN_SECONDS
-        with self._turn:
-            for batch in slices:
-                begun = perf_counter()
-                link = self._links.get(batch.link)  # it may be over since the slice before
-                passed = self._pass_on(link, batch) if link is not None else 0
-                ended = perf_counter()
-                self._learn(passed, ended - begun)
-                if ended > until or self._turn.full:
+        turn, until = self._turn, perf_counter() + TURN_SECONDS
+
+        def enough() -> bool:
+            return turn.full or perf_counter() > until
+
+        with turn:
+            for batch in batches:
+                link = self._links.get(batch.link)  # it may be over since the turn before
+                if link is not None:
+                    _pass_on(link, batch, enough)
+                if enough():
                     return True
         return False
 
-    def _learn(self, items: int, seconds: float) -> None:
-        """What an item costs now (for one client, or fanned out to hundreds): the next slice."""
-        if seconds > SLICE_SECONDS:
-            self._slice_items = max(1, items // 2)
-        elif seconds < SLICE_SECONDS / 4:
-            self._slice_items = min(max(self._slice_items, 2 * items), SLICE_ITEMS_MAX)
-
-    def _slices(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
-        """The batches, cut so small that one is soon done; a link confirms no more than it had."""
+    def _batches(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
+        """What has come, and after each batch, as empty ones, what its link has still waiting."""
         for message in messages:
             try:
                 batch = nodes.decode_feed(message)
             except RemoteProtocolError as error:
                 log.warning("feed.unreadable", error=str(error))
                 continue
-            at = 0
-            while at < len(batch.items):
-                items = batch.items[at : at + self._slice_items]
-                yield nodes.FeedBatch(batch.link, batch.first + at, items, batch.item_bytes)
-                at += len(items)
-                while (link := self._links.get(batch.link)) is not None and link.more:
-                    yield nodes.FeedBatch(batch.link, 0, [], 0)
+            yield batch
+            while (link := self._links.get(batch.link)) is not None and link.more:
+                yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
 
-    def _pass_on(self, link: ApiLink, batch: nodes.FeedBatch) -> int:
-        """A fault of ours with one link's batch costs that link and no other."""
-        try:
-            return link.on_feed(batch, self._slice_items)
-        except Exception:
-            log.exception("feed.failed", address=link.address)
-            link.reset()
-            return 0
+
+def _pass_on(link: ApiLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+    """A fault of ours with one link's batch costs that link and no other."""
+    try:
+        link.on_feed(batch, enough)
+    except Exception:
+        log.exception("feed.failed", address=link.address)
+        link.reset()
 
 
 class Peer:

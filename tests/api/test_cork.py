@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -35,8 +36,7 @@ class Pipe:
     """Many outputs, and what they have written."""
 
     def __init__(self) -> None:
-        self.reader, writer = os.pipe()
-        os.set_blocking(self.reader, False)
+        self.reader, writer = os.pipe2(os.O_NONBLOCK)
         self.writer = writer
         self.outputs = [Output(writer, number) for number in range(MANY)]
 
@@ -118,6 +118,37 @@ async def test_what_is_said_meanwhile_follows_what_was_said_before(
     say_to_all(cork, pipe, "c")  # and it goes on as before
     await cork.settled()
     assert len(pipe.read()) == MANY
+
+
+async def test_it_settles_though_there_are_always_some_who_say_something(
+    autojump_clock, nursery, pipe
+) -> None:
+    cork = Cork()
+
+    async def talk(output: Output) -> None:
+        while True:
+            with cork:
+                say(cork, output, "x")
+            await trio.lowlevel.checkpoint()
+
+    async def read() -> None:
+        while True:
+            pipe.read()
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(cork.run)
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(read)
+    for output in pipe.outputs[:10]:
+        nursery.start_soon(talk, output)
+    for _ in range(20):
+        say_to_all(cork, pipe)
+        for turns in itertools.count():
+            if not cork.held:
+                break
+            await trio.lowlevel.checkpoint()
+            assert turns < 100
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, nursery, pipe) -> None:

@@ -2,6 +2,7 @@ import pytest
 import trio
 import trio.testing
 
+from api.place import Place
 from rooms.reasons import EndReason
 from rooms.wire import frames, nodes
 
@@ -146,6 +147,43 @@ async def test_the_end_of_a_room_with_many_is_told_a_few_in_each_turn_though_its
     assert sorted(reasons) == ["finished"] * 99 + ["left"]
     await settle()
     assert house.relays.rooms == 0
+
+
+async def test_rooms_that_end_together_are_told_by_one_task(autojump_clock, house) -> None:
+    started = []
+    start = house.relays.start
+    kinds = [f"den{n}" for n in range(5)]
+    clients = [await house.client(kind) for kind in kinds for _ in range(50)]
+    house.relays.start = lambda run: (started.append(run), start(run))
+    for kind in kinds:
+        house.relays.take(house.link, nodes.Ended(f"game-1.{kind}", 1, "finished"))
+    seated = [session for session in house.sessions if session.place is not None]
+    assert len(seated) == 5 * (50 - 32)
+    assert len(started) == 1
+    for client in clients:
+        assert (await client.until("ended"))["reason"] == "finished"
+    await settle()
+    assert house.relays.rooms == 0
+
+
+@pytest.mark.parametrize("faulty", [3, 40])
+async def test_a_fault_with_one_who_is_told_costs_no_other(
+    autojump_clock, house, faulty: int, monkeypatch
+) -> None:
+    clients = [await house.client("den") for _ in range(50)]
+    unlucky = list(house.relays._relays[DEN].places.values())[faulty]
+    over = Place.over
+
+    def fail(place: Place, *args: object) -> None:
+        if place is unlucky:
+            raise RuntimeError("boom")
+        over(place, *args)
+
+    monkeypatch.setattr(Place, "over", fail)
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
+    for number, client in enumerate(clients):
+        if number != faulty:
+            assert (await client.until("ended"))["reason"] == "finished"
 
 
 async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
