@@ -51,7 +51,7 @@ class Turn(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether so much is to leave that the step should end."""
+        """Whether a step has said so much that what follows should wait: :meth:`settled`."""
 
     async def settled(self) -> None:
         """Waits until what a step that said too much has left behind is gone."""
@@ -82,8 +82,8 @@ class Feeds:
     """The one subscriber of this node: gives each batch to its link, and drops strangers.
 
     What has come together is passed on inside ``with turn:``, so that what it makes the node say
-    to one client can leave together too. But however much it is, others run after 4 ms, or as soon
-    as the turn is full: a receive may bring 256 messages, and each of them thousands of items.
+    to one client can leave together too. But however much it is, others run after 4 ms: a receive
+    may bring 256 messages, and each of them thousands of items.
     """
 
     def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:
@@ -112,12 +112,12 @@ class Feeds:
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """One turn's worth; returns whether there may be more."""
-        turn, until = self._turn, perf_counter() + TURN_SECONDS
+        until = perf_counter() + TURN_SECONDS
 
         def enough() -> bool:
-            return turn.full or perf_counter() > until
+            return perf_counter() > until
 
-        with turn:
+        with self._turn:
             for batch in batches:
                 link = self._links.get(batch.link)  # it may be over since the turn before
                 if link is not None:
