@@ -77,6 +77,11 @@ def _node(program: str) -> Opener:
     return lambda mode, cache: _one([str(cache / NODE / program), mode], _node_path())
 
 
+def _own(program: str) -> Opener:
+    here = Path(__file__).parent
+    return lambda mode, _cache: _one([str(here / program), mode], sys.executable)
+
+
 def _python(program: str) -> Opener:
     here = Path(__file__).parent
     return lambda mode, cache: _one(
@@ -104,13 +109,6 @@ async def _socketio_with_redis(mode: str, cache: Path) -> AsyncIterator[Site]:
             workers = {f"socket.io-{number + 1}": command for number in range(NODE_WORKERS)}
             async with _opened(workers) as site:
                 yield Site(site.urls, lambda: {**store.account(), **site.account()})
-
-
-@asynccontextmanager
-async def _kernel(mode: str, _cache: Path) -> AsyncIterator[Site]:
-    program = str(Path(__file__).parent / "kernel_server.py")
-    async with _one([program, mode], sys.executable) as site:
-        yield site
 
 
 def _node_path() -> str:
@@ -164,7 +162,8 @@ CONTENDERS = {
             works=("fanout", "paced", "inbound", "said", "round"),
         ),
         Contender(
-            *("kernel", "plain", "", "one loop that reads and writes, and nothing more", _kernel),
+            *("kernel", "plain", "", "one loop that reads and writes, and nothing more"),
+            opened=_own("kernel_server.py"),
             works=("paced", "inbound", "round"),
         ),
         Contender("ws", "plain", NODE, "one process, no rooms", _node("ws.mjs")),

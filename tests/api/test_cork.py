@@ -70,6 +70,23 @@ def pipe() -> Iterator[Pipe]:
     pipe.close()
 
 
+@pytest.fixture
+async def cork(nursery) -> Cork:
+    """One that runs."""
+    cork = Cork()
+    nursery.start_soon(cork.run)
+    await trio.testing.wait_all_tasks_blocked()
+    return cork
+
+
+def client(cork: Cork, nursery: trio.Nursery) -> tuple[Outlet, socket.socket]:
+    """A real outlet, and its peer's end."""
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+    return Outlet(stream, nursery, backlog_bytes=1_000, cork=cork), far
+
+
 def say(cork: Cork, output: Output, word: str) -> None:
     """As an outlet does while a cork is in."""
     assert cork.held
@@ -83,11 +100,8 @@ def say_to_all(cork: Cork, pipe: Pipe, word: str = "a") -> None:
 
 
 async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
-    autojump_clock, nursery, pipe
+    autojump_clock, cork, pipe
 ) -> None:
-    cork = Cork()
-    nursery.start_soon(cork.run)
-    await trio.testing.wait_all_tasks_blocked()
     steps = Steps(pipe)
     trio.lowlevel.add_instrument(steps)
     say_to_all(cork, pipe)
@@ -102,11 +116,8 @@ async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
 
 
 async def test_what_is_said_meanwhile_follows_what_was_said_before(
-    autojump_clock, nursery, pipe
+    autojump_clock, cork, pipe
 ) -> None:
-    cork = Cork()
-    nursery.start_soon(cork.run)
-    await trio.testing.wait_all_tasks_blocked()
     say_to_all(cork, pipe, "a")
     say_to_all(cork, pipe, "b")
     await cork.settled()
@@ -121,10 +132,8 @@ async def test_what_is_said_meanwhile_follows_what_was_said_before(
 
 
 async def test_it_settles_though_there_are_always_some_who_say_something(
-    autojump_clock, nursery, pipe
+    autojump_clock, nursery, cork, pipe
 ) -> None:
-    cork = Cork()
-
     async def talk(output: Output) -> None:
         while True:
             with cork:
@@ -136,8 +145,6 @@ async def test_it_settles_though_there_are_always_some_who_say_something(
             pipe.read()
             await trio.lowlevel.checkpoint()
 
-    nursery.start_soon(cork.run)
-    await trio.testing.wait_all_tasks_blocked()
     nursery.start_soon(read)
     for output in pipe.outputs[:10]:
         nursery.start_soon(talk, output)
@@ -151,10 +158,7 @@ async def test_it_settles_though_there_are_always_some_who_say_something(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, nursery, pipe) -> None:
-    cork = Cork()
-    nursery.start_soon(cork.run)
-    await trio.testing.wait_all_tasks_blocked()
+async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, cork, pipe) -> None:
     with cork:
         for output in pipe.outputs[:FULL]:
             say(cork, output, "a")
@@ -180,35 +184,26 @@ async def test_all_leaves_at_once_without_a_run_and_when_it_is_cancelled(
     assert not cork.held
 
 
-async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, pipe) -> None:
-    near, far = socket.socketpair()
-    with far:
-        far.setblocking(False)
-        cork = Cork()
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
-        outlet = Outlet(stream, nursery, backlog_bytes=1_000, cork=cork)
-        nursery.start_soon(cork.run)
-        await trio.testing.wait_all_tasks_blocked()
-        with cork:
-            for output in pipe.outputs:
-                say(cork, output, "a")
-            outlet.send_nowait(b"last words, ")
-            outlet.say_close(1012, "bye")
-        await outlet.send_all(b"too late")
-        assert far.recv(100) == b"last words, \x88\x05\x03\xf4bye"
-        assert len(pipe.read()) < MANY
-        await cork.settled()
-        assert len(pipe.read()) > 0
-        await outlet.abort()
+async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, cork, pipe) -> None:
+    outlet, far = client(cork, nursery)
+    with cork:
+        for output in pipe.outputs:
+            say(cork, output, "a")
+        outlet.send_nowait(b"last words, ")
+        outlet.say_close(1012, "bye")
+    await outlet.send_all(b"too late")
+    assert far.recv(100) == b"last words, \x88\x05\x03\xf4bye"
+    assert len(pipe.read()) < MANY
+    await cork.settled()
+    assert len(pipe.read()) > 0
+    await outlet.abort()
+    far.close()
 
 
-async def test_who_is_lost_while_his_words_wait_costs_nobody(autojump_clock, nursery, pipe) -> None:
-    near, far = socket.socketpair()
-    cork = Cork()
-    stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
-    outlet = Outlet(stream, nursery, backlog_bytes=1_000, cork=cork)
-    nursery.start_soon(cork.run)
-    await trio.testing.wait_all_tasks_blocked()
+async def test_who_is_lost_while_his_words_wait_costs_nobody(
+    autojump_clock, nursery, cork, pipe
+) -> None:
+    outlet, far = client(cork, nursery)
     with cork:
         for output in pipe.outputs:
             say(cork, output, "a")
