@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.abc
 import trio.lowlevel
 from trio.testing import MockClock
 
@@ -18,9 +19,10 @@ from rooms.bus.memory import Faults, MemoryBus, MemoryCaller
 from rooms.errors import BusExhausted
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import LinkPolicy
+from rooms.runtime import peer
 from rooms.runtime.link_api import ApiLink, Loss
 from rooms.runtime.link_game import GameIdentity, GameLinks
-from rooms.runtime.peer import ApiIdentity, Feeds, Peer
+from rooms.runtime.peer import TURN_SECONDS, ApiIdentity, Feeds, Peer
 from rooms.wire import nodes
 
 GAME, FEED = "tcp://game:1", "tcp://api:1"
@@ -171,6 +173,44 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
         await settle()
         assert game.verbs.heard[link.id] == list(range(1, 1001))
         assert both.heard.seqs[link.id] == list(range(1, 1001))
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
+    """A turn of the feed has time for so many items, or a few less."""
+    looks = itertools.count()
+    monkeypatch.setattr(peer, "perf_counter", lambda: next(looks) * TURN_SECONDS / items)
+
+
+@pytest.mark.parametrize("items", [1, 10])
+async def test_what_a_turn_of_the_feed_has_no_time_for_comes_in_the_next(
+    items: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        hurry(monkeypatch, items)
+        portions = Portions(both.heard, link)
+        trio.lowlevel.add_instrument(portions)
+        for n in range(1, 1001):
+            game.links.push(link.id, told(n))
+        await settle()
+        trio.lowlevel.remove_instrument(portions)
+        assert both.heard.seqs[link.id] == list(range(1, 1001))
+        assert 1 <= max(portions.sizes) <= items
+        assert not link.more
+
+
+class Portions(trio.abc.Instrument):
+    """How many items of a link each step of a task has passed on."""
+
+    def __init__(self, heard: Heard, link: ApiLink) -> None:
+        self.seqs = heard.seqs[link.id]
+        self.had = len(self.seqs)
+        self.sizes: list[int] = []
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self.sizes.append(len(self.seqs) - self.had)
+        self.had = len(self.seqs)
 
 
 async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_heartbeat(
@@ -435,11 +475,14 @@ class Storm:
         return f"game-{len(self.games)}"
 
 
+@pytest.mark.parametrize("hurried", [False, True])
 @pytest.mark.parametrize("seed", range(40))
 async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_link_is_reset(
-    seed: int, autojump_clock: MockClock
+    seed: int, hurried: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Drops, repeats, delays, both streams against each other, cuts, and other processes."""
+    """Drops, repeats, delays, both streams against each other, cuts, other processes, no time."""
+    if hurried:
+        hurry(monkeypatch, 2)
     rng = random.Random(seed)
     faults = Faults(
         rng=random.Random(seed + 1),
