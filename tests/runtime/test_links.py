@@ -20,7 +20,7 @@ from rooms.errors import BusExhausted
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import LinkPolicy
 from rooms.runtime import peer
-from rooms.runtime.link_api import ApiLink, Loss
+from rooms.runtime.link_api import ITEMS_AT_ONCE, ApiLink, Loss
 from rooms.runtime.link_game import GameIdentity, GameLinks
 from rooms.runtime.peer import TURN_SECONDS, ApiIdentity, Feeds, Peer
 from rooms.wire import nodes
@@ -198,6 +198,23 @@ async def test_what_a_turn_of_the_feed_has_no_time_for_comes_in_the_next(
         assert both.heard.seqs[link.id] == list(range(1, 1001))
         assert 1 <= max(portions.sizes) <= items + 1
         assert not link.more
+
+
+async def test_what_waited_for_a_hole_comes_in_portions_whatever_time_there_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        link = await both.link()
+        first, seqs = link._feed.arrived + 1, both.heard.seqs[link.id]
+        later = [told(n) for n in range(2, 1001)]
+        link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
+        assert not seqs
+        link.on_feed(nodes.FeedBatch(link.id, first, [told(1)], 50), lambda: False)
+        assert len(seqs) == ITEMS_AT_ONCE
+        while link.more:
+            link.on_feed(nodes.FeedBatch(link.id, 0, [], 50), lambda: False)
+        assert seqs == list(range(1, 1001))
 
 
 class Portions(trio.abc.Instrument):
