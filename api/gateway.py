@@ -204,8 +204,9 @@ class Gateway:
 
     def _look_after(self, session: Session) -> None:
         session.tick(trio.current_time())
-        if _fragments(self._sessions[session]) > self._policy.frame_bytes:
-            session.close(Close.TOO_BIG, "a message in endless fragments")
+        limit = self._policy.frame_bytes
+        if _fragments(self._sessions[session]) > limit:
+            session.close(Close.TOO_BIG, f"a message in over {limit} fragments")
 
     async def _each(self, do: Callable[[Session], None]) -> None:
         """Does something with each client, but not with those who go meanwhile."""
