@@ -3,6 +3,7 @@
 * An absence is noticed after ``away_seconds``, and over after its own seconds; one that is over
   by then is never noticed.
 * When the house is in a hurry, each is over ``brief_seconds`` after it began, or now.
+* While our own loop stands still nobody's time runs: his resume may lie unread.
 
 A heap, with one entry for each absence that lasts; those that have ended meanwhile are left in it
 until they come up, or until they are the greater part.
@@ -85,6 +86,15 @@ class Absences(Generic[Who]):
         for absence in self._of.values():
             brief = max(now, absence.began_at + self._brief_seconds)
             absence.over_at = min(absence.over_at, brief)
+            self._plan(absence)
+        self._rebuild()
+
+    def put_off(self, now: float, seconds: float) -> None:
+        """Our loop stood still for ``seconds`` until ``now``: they count against nobody."""
+        for absence in self._of.values():
+            stood = min(seconds, now - absence.began_at)
+            absence.began_at += stood
+            absence.over_at += stood
             self._plan(absence)
         self._rebuild()
 

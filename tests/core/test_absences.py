@@ -39,6 +39,22 @@ def test_after_a_stall_a_long_absence_is_noticed_first_and_then_over() -> None:
     assert absences.due(60, 9) == [("ann", NOTICED), ("ann", OVER)]
 
 
+def test_the_time_in_which_our_loop_stood_still_counts_against_nobody() -> None:
+    absences = of_house()
+    absences.begin("ann", now=0, seconds=30)
+    assert absences.due(2, 9) == [("ann", NOTICED)]
+    absences.begin("bob", now=20, seconds=30)
+    absences.begin("cid", now=28, seconds=30)  # in the turn after it, before anybody saw it
+    absences.put_off(28, 7)
+    assert absences.due(28.9, 9) == []
+    assert absences.due(29, 9) == [("bob", NOTICED)]
+    assert absences.due(30, 9) == [("cid", NOTICED)]
+    assert absences.due(36.9, 9) == []
+    assert absences.due(37, 9) == [("ann", OVER)]
+    assert absences.due(57, 9) == [("bob", OVER)]
+    assert absences.due(58, 9) == [("cid", OVER)]
+
+
 def test_the_end_of_an_absence_tells_whether_it_was_noticed() -> None:
     absences = of_house()
     for who in ("ann", "bob"):

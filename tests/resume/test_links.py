@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from rooms import Left, Room, room
 from rooms.policy import LinkPolicy
 from tests.harness.cluster import CLEAN, cluster
 from tests.harness.player import Player
@@ -131,6 +132,32 @@ async def test_a_place_that_nobody_can_reach_is_not_declared_dead(
         c.bus.heal("game-1")
         await trio.sleep(1)
         await ann.resume(two)
+
+
+async def test_a_game_node_that_was_stopped_for_8_s_hears_the_resume_before_it_frees_the_seat(
+    autojump_clock: MockClock,
+) -> None:
+    """His kind keeps a seat for 5 s. He asks for his in the first one; it lies there unread."""
+
+    @room("hasty", seats=2, resume_seconds=5)
+    async def hasty(table: Room) -> None:
+        async for event in table:
+            if isinstance(event, Left):
+                table.broadcast("left")
+
+    async with house(hasty) as (c, _, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="hasty")
+        await bob.join(two, kind="hasty")
+        ann.socket.vanish()
+        await trio.sleep(0.6)
+        c.bus.freeze("game-1")
+        socket = await ann.ask(two)
+        await trio.sleep(0.1)
+        autojump_clock.jump(8)
+        c.bus.heal("game-1")
+        assert (await socket.hear("resumed"))["complete"]
+        assert bob.messages == []
 
 
 async def test_a_game_node_that_died_takes_its_places_with_it(autojump_clock: MockClock) -> None:

@@ -51,6 +51,70 @@ async def test_an_absence_is_told_after_2_s_and_the_seat_is_free_after_30(
         assert house.resume(bob).session == 2
 
 
+async def test_a_resume_that_lay_unread_while_the_process_stood_still_finds_its_seat(
+    autojump_clock: MockClock,
+) -> None:
+    """Away for 29 s, stopped for 5: what has come meanwhile is read 0.3 s later."""
+    kind, seen = watched()
+    async with opened(kind) as house:
+        ann = seated(house, kind)
+        house.lose(ann)
+        await trio.sleep(29)
+        autojump_clock.jump(5)
+        await trio.sleep(0.3)
+        assert house.resume(ann).session == 2
+        await trio.sleep(100)
+        assert without_joins(seen) == [Away(ann.player), Back(ann.player)]
+
+
+@pytest.mark.parametrize(("before", "told_at"), [(1.1, 7), (29, 2)])
+async def test_the_5_s_in_which_the_process_stood_still_are_added_to_the_seats_30(
+    autojump_clock: MockClock, before: float, told_at: float
+) -> None:
+    """To the 2 s of the notice too. The loop is looked at every 0.25 s: so exact is it known."""
+    kind, seen = watched()
+    async with opened(kind) as house:
+        ann = seated(house, kind)
+        start = trio.current_time()
+        house.lose(ann)
+        await trio.sleep(before)
+        autojump_clock.jump(5)
+        await trio.sleep_until(start + max(told_at - 0.3, before + 5))
+        assert without_joins(seen) == [Away(ann.player)][: before > told_at]
+        await trio.sleep_until(start + max(told_at, before + 5) + 0.01)
+        assert without_joins(seen) == [Away(ann.player)]
+        await trio.sleep_until(start + 34.7)
+        assert house.host.players == 1
+        await trio.sleep_until(start + 35.01)
+        assert house.host.players == 0
+
+
+async def test_after_a_stall_a_seat_whose_time_was_over_is_free_half_a_second_later(
+    autojump_clock: MockClock,
+) -> None:
+    """29.9 s of 30 had run: they are over within the half second in which the unread is read."""
+    kind, _ = watched()
+    async with opened(kind) as house:
+        house.lose(seated(house, kind))
+        await trio.sleep(29.9)
+        autojump_clock.jump(5)
+        await trio.sleep(0.49)
+        assert house.host.players == 1
+        await trio.sleep(0.02)
+        assert house.host.players == 0
+
+
+async def test_of_10_000_who_are_away_at_once_none_is_taken_for_a_stall(
+    autojump_clock: MockClock,
+) -> None:
+    """Their steps take many turns of the loop; no step is put off."""
+    async with opened(hall) as house:
+        for seat in [seated(house, hall) for _ in range(10_000)]:
+            house.lose(seat)
+        await trio.sleep(30.01)
+        assert house.host.players == 0
+
+
 async def test_a_kind_has_its_own_seconds(autojump_clock: MockClock) -> None:
     kind, seen = watched(resume_seconds=7)
     async with opened(kind) as house:
