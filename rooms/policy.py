@@ -75,6 +75,10 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     never shown that he knows of his seat, it is kept for ``brief_seconds`` at the most. What an
     ended room has said is kept as long, for those who were between two sockets: of
     ``tombstones_max`` rooms with ``tombstone_bytes`` in all, the oldest going first.
+
+    Who claims a seat that another live socket has waits for ``contest_seconds``. In them a living
+    api node says that nobody waits for it any more: that takes it milliseconds, or a pause of a
+    loaded machine. And a join's time (``SocketPolicy.join_seconds``) must not be over by then.
     """
 
     inbox_events: int = 256
@@ -87,6 +91,7 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     resume_seconds: float = 30.0
     away_seconds: float = 2.0
     brief_seconds: float = 5.0
+    contest_seconds: float = 0.5
     tombstones_max: int = 10_000
     tombstone_bytes: int = 64 * MIB
 

@@ -22,6 +22,7 @@ from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason
 from rooms.runtime.absentees import Absentees
+from rooms.runtime.claimants import Claimants
 from rooms.runtime.graveyard import Graveyard
 from rooms.runtime.live_room import LiveRoom
 from rooms.runtime.reception import Reception
@@ -69,6 +70,7 @@ class Host:
         self.outbox = outbox
         self.policy = policy or RoomPolicy()
         self.absentees = Absentees(self.policy)
+        self.claimants = Claimants(self.policy.contest_seconds, self._carry_out, self._say)
         self._losses = Steps()
         self._graves = Graveyard(self.policy, self._say)
         self._on_change = on_change
@@ -107,7 +109,10 @@ class Host:
                 if (room := self._rooms.get(item.room)) is not None:
                     room.hear(item)
             case nodes.Join():
-                self._reception.join(link, item)
+                if not self._waits(link, item, self._reception.holder(item)):
+                    self._reception.join(link, item)
+            case nodes.Cancel():
+                self.claimants.cancel(link, item.call)
             case nodes.Unknown():
                 pass
             case _:
@@ -116,12 +121,11 @@ class Host:
     def _of_a_place(
         self, link: LinkId, item: nodes.Resume | nodes.Confirm | nodes.Leave | nodes.Absent
     ) -> None:
-        room = self._rooms.get(item.room)
-        if room is not None and room.regrouped:
-            room = None  # its players' places are in the graveyard already
+        room = self._place(item.room)
         match item:
             case nodes.Resume():
-                self._resume(link, item, room)
+                if not self._waits(link, item, room):
+                    self._resume(link, item, room)
             case nodes.Confirm():
                 (self._graves if room is None else room).confirm(item)
             case nodes.Absent():
@@ -129,6 +133,25 @@ class Host:
             case nodes.Leave():
                 if room is not None:
                     room.leave(item.player, item.session)
+
+    def _place(self, room_id: RoomId) -> LiveRoom | None:
+        """Where a player's place in that room is: None if in the graveyard."""
+        room = self._rooms.get(room_id)
+        return None if room is None or room.regrouped else room
+
+    def _waits(self, link: LinkId, ask: nodes.Join | nodes.Resume, room: Seating | None) -> bool:
+        """Whether ``ask`` has to wait, since another live socket has the seat."""
+        seat = None if room is None else room.contested(ask)
+        if room is None or seat is None:
+            return False
+        return self.claimants.begin(link, ask, room=room.id, seat=seat)
+
+    def _carry_out(self, link: LinkId, ask: nodes.Join | nodes.Resume) -> None:
+        """What has waited does so no more."""
+        if isinstance(ask, nodes.Join):
+            self._reception.join(link, ask)
+        else:
+            self._resume(link, ask, self._place(ask.room))
 
     def _resume(self, link: LinkId, resume: nodes.Resume, room: LiveRoom | None) -> None:
         place = self._graves if room is None else room
@@ -152,6 +175,7 @@ class Host:
         ``heard_until`` (trio time) or later, their players by this link may not have heard.
         """
         self._acks.pop(link, None)
+        self.claimants.drop_link(link)
         rooms = [room for room in self._rooms.values() if link in room.roster.links]
         self._losses.begin(self._lose_all(link, rooms, heard_until))
 
@@ -261,6 +285,7 @@ class Host:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.absentees.watch)
+            nursery.start_soon(self.claimants.watch)
             nursery.start_soon(self._losses.run)
             nursery.start_soon(self._sweep)
 
@@ -330,6 +355,7 @@ class Host:
         else:
             self.ends[reason] += 1
         del self._rooms[room.id]
+        self.claimants.ended(room.id)
         if not self._rooms:
             self._emptied.set()
             self._emptied = trio.Event()

@@ -72,6 +72,12 @@ class Reception:
         if seat.key and self._keys.get(name) is room:
             del self._keys[name]
 
+    def holder(self, join: nodes.Join) -> Seating | None:
+        """The room in which a seat may have been taken with the key of ``join`` before."""
+        if join.room:
+            return self._rooms.get(join.room)
+        return self._keys.get((join.kind, join.key)) if join.key else None
+
     def join(self, link: LinkId, join: nodes.Join) -> None:
         """Seats a player, or tells his link why not."""
         if join.room:
@@ -92,7 +98,7 @@ class Reception:
             self._refuse(link, join, refusal, f"room {join.room!r}: {_WHY[refusal]}")
 
     def _join_kind(self, link: LinkId, join: nodes.Join, served: Served) -> None:
-        mine = self._keys.get((join.kind, join.key)) if join.key else None
+        mine = self.holder(join)
         if mine is not None and mine.admit(link, join, self._rng) is None:
             return
         if join.seated_only:

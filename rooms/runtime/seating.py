@@ -24,6 +24,7 @@ from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason, ErrorCode
 from rooms.runtime.absentees import Absentees
 from rooms.runtime.answers import no_such_place, regroups, replay, resumed, seated
+from rooms.runtime.claimants import Claimants
 from rooms.runtime.claims import claim, retake
 from rooms.runtime.inbox import Inbox
 from rooms.runtime.served import Served
@@ -39,6 +40,7 @@ class House(Protocol):
     policy: RoomPolicy
     cut_at: float | None
     absentees: Absentees
+    claimants: Claimants
 
     def ack(self, room: Seating, seat: Seat) -> None:
         """Every input of ``seat`` up to ``last_n`` is had."""
@@ -167,11 +169,25 @@ class Seating(ABC):
             self._house.outbox(link, item)
         return None
 
+    def contested(self, ask: nodes.Join | nodes.Resume) -> Seat | None:
+        """The seat that ``ask`` has a right to while another live socket has it; else None.
+
+        A renewal is from the socket that has it.
+        """
+        if isinstance(ask, nodes.Join):
+            seat = self.roster.find_key(ask.key)
+        else:
+            seat = None if ask.session else self.roster.find(ask.player)
+        if seat is None or seat.away:
+            return None
+        refused = isinstance(ask, nodes.Resume) and isinstance(claim(self, ask), nodes.Refused)
+        return None if refused else seat
+
     def confirm(self, confirm: nodes.Confirm) -> None:
         """A player has the answer to his join or resume."""
         seat = self.roster.find(confirm.player)
         if seat is not None and seat.session == confirm.session:
-            seat.confirm()
+            self._confirm(seat)
 
     # Talk
 
@@ -184,7 +200,7 @@ class Seating(ABC):
             self._hear_again(seat, say)
             return
         if seat.before or not seat.confirmed:
-            seat.confirm()
+            self._confirm(seat)
         self._take(seat, say)
 
     def _hear_again(self, seat: Seat, say: nodes.Say) -> None:
@@ -192,7 +208,7 @@ class Seating(ABC):
         verdict = seat.judge(say.session, say.n)
         if verdict is InputVerdict.STALE:
             return
-        seat.confirm()
+        self._confirm(seat)
         if verdict is InputVerdict.REPEAT:
             self._house.ack(self, seat)
         elif verdict is InputVerdict.GAP:
@@ -263,6 +279,10 @@ class Seating(ABC):
             bytes_max=policy.history_bytes if size is None else size,
         )
 
+    def _confirm(self, seat: Seat) -> None:
+        seat.confirm()
+        self._house.claimants.confirmed(seat)
+
     def _seat_again(self, seat: Seat, link: LinkId, call: int) -> None:
         self._take_over(seat)
         self.roster.retake(seat, link)
@@ -315,12 +335,13 @@ class Seating(ABC):
         seconds = policy.resume_seconds if kept is None else kept
         if self._house.cut_at is not None or not seat.confirmed:
             seconds = min(seconds, policy.brief_seconds)
-        if seconds <= 0:
+        if seconds <= 0 and not self._house.claimants.waits(seat):
             self._release(seat, None)
         else:
             self._house.unack(seat)
             self.roster.lose(seat, trio.current_time())
             self._house.absentees.begin(self, seat, seconds)
+            self._house.claimants.away(seat)
 
     def _release(self, seat: Seat, reason: EndReason | None) -> None:
         if seat.away:

@@ -92,7 +92,7 @@ class Table:
             node=NodeName("table"),
             rng=random.Random(0),  # noqa: S311 - the same ids in each run; nobody to hide from
             outbox=self._hear,
-            policy=policy,
+            policy=msgspec.structs.replace(policy or RoomPolicy(), contest_seconds=0),
             on_end=self._ended,
             on_crash=self._crashed,
         )

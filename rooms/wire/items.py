@@ -16,12 +16,14 @@ from rooms.ids import KindName, PlayerId, RoomId
 from rooms.wire import UNREADABLE
 
 __all__ = [
+    "CANCELLED",
     "DRAINING",
     "NO_SUCH_PLACE",
     "TAKEN_OVER",
     "Absent",
     "Acks",
     "BadInput",
+    "Cancel",
     "Confirm",
     "Down",
     "Ended",
@@ -93,6 +95,16 @@ class Resume(Item, frozen=True, tag="resume"):
     session: int = 0
 
 
+class Cancel(Item, frozen=True, tag="cancel"):
+    """Nobody waits for the answer to ``call``, a join or resume, any more.
+
+    If another socket has the seat and it waits for that, it is :class:`Refused` with
+    :data:`CANCELLED`; if it was answered, nothing happens.
+    """
+
+    call: int
+
+
 class Confirm(Item, frozen=True, tag="confirm"):
     """The client has its ``joined`` or ``resumed``: the ticket before it is used up."""
 
@@ -127,7 +139,7 @@ class Absent(Item, frozen=True, tag="absent"):
     session: int
 
 
-Up = Join | Resume | Confirm | Say | Leave | Absent | Unknown
+Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown
 
 
 # game → api
@@ -192,6 +204,8 @@ class Replay(Item, frozen=True, tag="replay"):
     messages: list[tuple[int, bytes]]
 
 
+CANCELLED = "cancelled"
+"""A code that no client sees: the answer to what an api node has cancelled in time."""
 DRAINING = "draining"
 """A code that no client sees: another node is asked."""
 NO_SUCH_PLACE = "no_such_place"

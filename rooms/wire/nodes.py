@@ -17,12 +17,14 @@ from rooms.errors import RemoteProtocolError
 from rooms.ids import Incarnation, LinkId, NodeName
 from rooms.wire import UNREADABLE
 from rooms.wire.items import (
+    CANCELLED,
     DRAINING,
     NO_SUCH_PLACE,
     TAKEN_OVER,
     Absent,
     Acks,
     BadInput,
+    Cancel,
     Confirm,
     Down,
     Ended,
@@ -48,6 +50,7 @@ from rooms.wire.items import (
 )
 
 __all__ = [
+    "CANCELLED",
     "DRAINING",
     "NO_SUCH_PLACE",
     "RESUMES",
@@ -59,6 +62,7 @@ __all__ = [
     "Attach",
     "BadInput",
     "Batch",
+    "Cancel",
     "Confirm",
     "Detach",
     "Down",

@@ -98,9 +98,18 @@ def watched(**fields: Any) -> tuple[Kind, list[Event]]:
 
 
 class House:
-    """A host with two links, and what came out of it."""
+    """A host with two links, and what came out of it.
 
-    def __init__(self, work: trio.Nursery, *kinds: Kind, policy: RoomPolicy | None = None) -> None:
+    Of two sockets the newer one wins after ``contest_seconds``: at once, in most of the tests.
+    """
+
+    def __init__(
+        self,
+        work: trio.Nursery,
+        *kinds: Kind,
+        policy: RoomPolicy | None = None,
+        contest_seconds: float = 0,
+    ) -> None:
         self.sent: list[tuple[LinkId, nodes.Down]] = []
         self.told: list[tuple[LinkId, nodes.Down]] = []
         self.changes = 0
@@ -109,7 +118,7 @@ class House:
             node=NodeName("game-1"),
             rng=random.Random(1),
             outbox=lambda link, item: self.sent.append((link, item)),
-            policy=policy,
+            policy=msgspec.structs.replace(policy or RoomPolicy(), contest_seconds=contest_seconds),
             on_change=self._changed,
         )
         self.host.serve(work)
@@ -194,9 +203,11 @@ class House:
 
 
 @asynccontextmanager
-async def opened(*kinds: Kind, policy: RoomPolicy | None = None) -> AsyncIterator[House]:
+async def opened(
+    *kinds: Kind, policy: RoomPolicy | None = None, contest_seconds: float = 0
+) -> AsyncIterator[House]:
     async with trio.open_nursery() as work:
-        house = House(work, *kinds, policy=policy)
+        house = House(work, *kinds, policy=policy, contest_seconds=contest_seconds)
         work.start_soon(house.host.watch)
         yield house
         work.cancel_scope.cancel()

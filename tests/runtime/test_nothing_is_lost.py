@@ -47,7 +47,8 @@ class Client:
     def connect(self, way: Way) -> None:
         """A new socket: joins with his key, or resumes with the last ticket that he has seen.
 
-        What a socket before has asked for and no api node has sent yet, none sends any more.
+        What a socket before has asked for and no api node has sent yet, none sends any more; what
+        is not answered is cancelled.
         """
         if self.gone:
             return
@@ -64,8 +65,11 @@ class Client:
 
     def withdraw(self) -> None:
         for way in self.world.ways:
-            for item in [x for x in way.up if getattr(x, "call", 0) == self.socket != 0]:
+            unsent = [x for x in way.up if getattr(x, "call", 0) == self.socket != 0]
+            for item in unsent:
                 way.up.remove(item)
+            if self.socket in way.calls and not unsent:
+                way.up.append(nodes.Cancel(self.socket))
 
     def say(self, body: bytes) -> None:
         way = self.world.way_of(self)
@@ -322,7 +326,7 @@ class World:
         for _ in range(6):
             for way in self.ways:
                 way.carry()
-            await wait_all_tasks_blocked()
+            await trio.sleep(0.5)  # an older socket that still stands is heard for so long
 
     def addressed_to(self, client: Client) -> list[tuple[int, bytes]]:
         assert client.place is not None

@@ -54,6 +54,7 @@ UP = {
     "resume": nodes.Resume(call=2, room=ROOM, player=ANN, secret="00", seen=17),  # noqa: S106
     "renew": nodes.Resume(call=3, room=ROOM, player=ANN, secret="00", seen=17, session=2),  # noqa: S106
     "confirm": nodes.Confirm(room=ROOM, player=ANN, session=2),
+    "cancel": nodes.Cancel(call=2),
     "leave": nodes.Leave(room=ROOM, player=ANN, session=1),
     "absent": nodes.Absent(room=ROOM, player=ANN, session=1),
 }
