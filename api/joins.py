@@ -7,6 +7,9 @@ rooms a join waits for a moment: a node that is just coming up is worth less tha
 A join with a ``key`` may be one that was said before, when placement chose another node. So all
 others that could hold the key's seat are asked first, at the same time: a seat there is taken. Only
 when they have said no, or are gone or silent, the join goes to the chosen one.
+
+A node that is not waited for any more is told so: a join that reached it late, since it or the link
+stood still, must not take the seat that the player has by then through another api node.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ class _Asking:
     """One join under way: with nodes, or waiting for one; ``session`` is None when it is over."""
 
     __slots__ = (
+        "calls",
         "expires_at",
         "last_refusal",
         "questions",
@@ -56,6 +60,8 @@ class _Asking:
         self.session: Session | None = session
         self.request = request
         self.expires_at = expires_at
+        self.calls: dict[int, _Call] = {}
+        """What no node has answered yet."""
         self.refused_by: set[Incarnation] = set()
         self.without_key: set[Incarnation] = set()
         """Who has been asked for the key's seat."""
@@ -115,9 +121,17 @@ class Joins:
 
     def forget(self, session: Session) -> None:
         """The session is gone: a seat that still comes for it is nobody's."""
-        if (asking := self._asking.pop(session, None)) is not None:
+        if (asking := self._over(session)) is not None:
+            for number, call in asking.calls.items():
+                call.link.send(nodes.Cancel(number))
+
+    def _over(self, session: Session) -> _Asking | None:
+        """It is answered, or gone; None if it has asked for nothing."""
+        asking = self._asking.pop(session, None)
+        if asking is not None:
             self._waiting.pop(asking, None)
             asking.session = None
+        return asking
 
     async def sweep(self) -> None:
         """Refuses what has waited for too long, until cancelled."""
@@ -128,6 +142,7 @@ class Joins:
                 self._give_up(asking)
             for number, call in [(n, c) for n, c in self._asked.items() if c.expires_at <= now]:
                 self._answered(call.link, number)
+                call.link.send(nodes.Cancel(number))
                 if call.live and call.question:
                     self._no_key_there(call.asking, number)
                 elif call.live:
@@ -166,7 +181,7 @@ class Joins:
         del self._links[link]
         self._ask_elsewhere(link)
         for number in [n for n, call in self._asked.items() if call.link is link]:
-            del self._asked[number]
+            del self._asked.pop(number).asking.calls[number]
 
     def seated(self, link: ApiLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
         """Whose seat it is; for nobody's, what the game node is to be told.
@@ -177,7 +192,7 @@ class Joins:
         call = self._answered(link, seat.call)
         session = call.asking.session if call is not None and call.live else None
         if session is not None:
-            self.forget(session)
+            self._over(session)
             return session
         if call is None or call.asking.request.key:
             return nodes.Absent(seat.room, seat.player, seat.session)
@@ -241,7 +256,8 @@ class Joins:
 
     def _call(self, asking: _Asking, link: ApiLink, *, question: bool) -> int:
         number, request = next(self._calls), asking.request
-        self._asked[number] = _Call(asking, link, question=question)
+        call = self._asked[number] = _Call(asking, link, question=question)
+        asking.calls[number] = call
         link.send(
             nodes.Join(
                 call=number,
@@ -265,6 +281,7 @@ class Joins:
         if call is None or call.link is not link:
             return None
         del self._asked[number]
+        del call.asking.calls[number]
         request = call.asking.request
         if link in self._links and not call.question and not request.room:
             self._links[link][request.kind, request.new] -= 1
@@ -291,7 +308,7 @@ class Joins:
 
     def _refuse(self, asking: _Asking, code: ErrorCode, message: str) -> None:
         if (session := asking.session) is not None:
-            self.forget(session)
+            self._over(session)
             session.refused(code, message)
 
     def _ask_elsewhere(self, link: ApiLink) -> None:
@@ -299,6 +316,7 @@ class Joins:
         there = [(n, call) for n, call in self._asked.items() if call.link is link and call.live]
         for number, call in there:
             call.over = True
+            link.send(nodes.Cancel(number))
             if call.question:
                 self._no_key_there(call.asking, number)
             else:

@@ -8,6 +8,9 @@ resume holds no place.
 
 A resume may bring a whole history on the feed, so a link has at most ``at_once`` of them under
 way, and the others stand in line: the time in a living link's line is not held against them.
+
+A node that is not waited for any more is told so: a resume that reached it late, since it or the
+link stood still, must not take the place that the player has by then through another api node.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class _Seeking:
     __slots__ = (
         "address",
         "admitted",
+        "asked",
         "charged",
         "expires_at",
         "ready_at",
@@ -64,6 +68,8 @@ class _Seeking:
         self.seen = seen
         self.expires_at = expires_at
         self.ready_at = 0.0
+        self.asked: tuple[int, ApiLink] | None = None
+        """The call that is not answered yet."""
         self.admitted = False
         """Whether its turn among its address's attempts has come."""
         self.charged = False
@@ -142,6 +148,9 @@ class Resumes:
         """The session is gone. What a node was asked still counts until it has answered."""
         if (seeking := self._seeking.get(session)) is not None:
             self._end(seeking)
+            if seeking.asked is not None:
+                number, link = seeking.asked
+                link.send(nodes.Cancel(number))
 
     async def sweep(self) -> None:
         """The clock: slowed guesses go on, and what has waited too long ends; until cancelled."""
@@ -169,6 +178,7 @@ class Resumes:
     def _sweep_asked(self, now: float) -> None:
         for number, call in [(n, c) for n, c in self._asked.items() if c.expires_at <= now]:
             if (seeking := self._answered(call.link, number)) is not None:
+                call.link.send(nodes.Cancel(number))
                 self._not_found(seeking)
                 self._advance(call.link)
 
@@ -211,7 +221,9 @@ class Resumes:
         seeking = self._answered(link, item.call)
         if seeking is None:
             return False
-        if item.code == nodes.NO_SUCH_PLACE:
+        if item.code == nodes.CANCELLED:
+            self._give_back(seeking)
+        elif item.code == nodes.NO_SUCH_PLACE:
             seeking.refused_by.add(link.node.incarnation)
             if seeking.session is None:
                 self._charge(seeking)
@@ -291,6 +303,7 @@ class Resumes:
     def _ask(self, seeking: _Seeking, link: ApiLink, line: _Line) -> None:
         number, ticket = next(self._calls), seeking.ticket
         self._asked[number] = _Call(seeking, link)
+        seeking.asked = number, link
         line.asked += 1
         link.send(nodes.Resume(number, ticket.room, ticket.player, ticket.secret, seeking.seen))
 
@@ -301,6 +314,7 @@ class Resumes:
             return None
         del self._asked[number]
         self._lines[link].asked -= 1
+        call.seeking.asked = None
         return call.seeking
 
     def _ask_elsewhere(self, link: ApiLink, line: _Line) -> None:
@@ -308,6 +322,9 @@ class Resumes:
         there = [number for number, call in self._asked.items() if call.link is link]
         seekings = [self._asked.pop(number).seeking for number in there]
         line.asked = 0
+        for number, seeking in zip(there, seekings, strict=True):
+            link.send(nodes.Cancel(number))
+            seeking.asked = None
         for seeking in [*seekings, *line.queue]:
             self._seek(seeking)
 

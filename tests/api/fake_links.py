@@ -16,6 +16,8 @@ class GameLink:
         self.address = f"tcp://{name}:7101"
         self.silent = False
         self.sent: list[Any] = []
+        self.cancelled: list[int] = []
+        """The calls of which it was told that nobody waits for them any more."""
         self.state = nodes.NodeState(1, "serving", 0, {"den": 0}, sizes={"den": 2})
         self.node = nodes.Welcome(
             wire=wire,
@@ -31,7 +33,10 @@ class GameLink:
         return self.node.name
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:  # noqa: ARG002
-        self.sent.append(item)
+        if isinstance(item, nodes.Cancel):
+            self.cancelled.append(item.call)
+        else:
+            self.sent.append(item)
 
     def becomes(self, phase: str) -> None:
         self.state = msgspec.structs.replace(self.state, phase=phase)

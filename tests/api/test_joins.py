@@ -297,6 +297,37 @@ async def test_a_seat_that_nobody_asked_for_is_an_absence(autojump_clock, desk) 
     assert desk.has_it(one) is caller
 
 
+async def test_who_goes_cancels_all_that_the_nodes_have_not_answered(autojump_clock, desk) -> None:
+    links = desk.links(3)
+    caller = desk.begin(key="k")
+    first, second = (link for link in links if link.sent)  # the third waits for their answers
+    desk.says_no(first)
+    for _ in range(2):
+        desk.joins.forget(caller)
+        assert [link.cancelled for link in links if link is not second] == [[], []]
+        assert second.cancelled == second.calls
+
+
+async def test_who_has_his_seat_cancels_nothing_when_he_goes(autojump_clock, desk) -> None:
+    (one,) = desk.links(1)
+    caller = desk.begin(key="k")
+    assert desk.has_it(one) is caller
+    desk.joins.forget(caller)
+    assert one.cancelled == []
+
+
+async def test_a_silent_node_and_one_without_an_answer_for_10_s_are_not_waited_for(
+    autojump_clock, desk
+) -> None:
+    one, two = desk.links(2)
+    desk.begin()
+    desk.becomes(one, silent=True)
+    assert one.cancelled == one.calls
+    assert (len(two.calls), two.cancelled) == (1, [])
+    await trio.sleep(10.2)
+    assert two.cancelled == two.calls
+
+
 async def test_a_join_of_one_who_has_gone_still_counts_until_it_is_answered(
     autojump_clock, desk
 ) -> None:

@@ -375,6 +375,43 @@ async def test_one_who_goes_frees_no_slot_before_his_answer(autojump_clock, make
     assert first.told == second.told == []
 
 
+async def test_who_goes_cancels_what_a_node_has_not_answered_and_nothing_else(
+    autojump_clock, make_desk
+) -> None:
+    """He is no guesser: the place that he waited for was his."""
+    desk = make_desk(at_once=1, burst_guesses=1)
+    (one,) = desk.links(1)
+    first, second, third = (desk.begin("ann") for _ in range(3))
+    desk.resumes.forget(second)  # stood in line
+    assert one.cancelled == []
+    desk.resumes.forget(first)
+    assert one.cancelled == one.calls
+    assert desk.says_no(one, nodes.CANCELLED)
+    assert desk.has_it(one) is third
+    desk.resumes.forget(third)
+    assert (len(one.calls), one.cancelled) == (2, one.calls[:1])
+
+
+async def test_a_node_that_falls_silent_is_told_that_nobody_waits_for_its_answer(
+    autojump_clock, desk
+) -> None:
+    """By the time it hears both, the player may have his place through another api node."""
+    (one,) = desk.links(1)
+    caller = desk.begin()
+    desk.falls_silent(one)
+    assert one.cancelled == one.calls
+    await told(caller, "1013", after=3)
+    desk.resumes.forget(caller)
+    assert one.cancelled == one.calls
+
+
+async def test_an_answer_that_does_not_come_within_10_s_is_cancelled(autojump_clock, desk) -> None:
+    (one,) = desk.links(1)
+    caller = desk.begin()
+    await told(caller, "1013", after=10)
+    assert one.cancelled == one.calls
+
+
 async def test_10_000_resumes_are_served_in_order_through_a_node_that_falls_silent(
     autojump_clock, desk
 ) -> None:

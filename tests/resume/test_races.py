@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from rooms.policy import DrainPolicy
-from tests.harness.cluster import CLEAN, cluster
-from tests.harness.player import Player
+from tests.harness.cluster import CLEAN, ApiProcess, cluster
+from tests.harness.player import Player, Socket
 from tests.resume.test_place import house
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -150,6 +150,111 @@ async def test_resumes_of_one_place_on_two_nodes_at_once_leave_one_socket_with_i
         await winner.send(t="got", seq=0)
         await winner.send(t="say", n=1, d="mine")
         assert (await winner.hear("msg"))["d"]["said"] == "mine"
+
+
+# A request that comes late, when its player has the place through another api node already.
+
+
+async def ask(ann: Player, api: ApiProcess, how: str) -> Socket:
+    """He asks for his place, and the answer is left to the test."""
+    if how == "resume":
+        return await ann.ask(api)
+    socket = await ann.dial(api)
+    await socket.send(t="join", kind="lounge", key="k")
+    return socket
+
+
+async def has_it(ann: Player, api: ApiProcess, how: str) -> None:
+    if how == "resume":
+        await ann.resume(api)
+    else:
+        await ann.join(api, kind="lounge", key="k")
+
+
+@pytest.mark.parametrize("how", ["first join", "join", "resume"])
+@pytest.mark.parametrize("seconds", [1.0, 1.3, 2.5])
+async def test_a_request_that_its_api_node_could_not_say_for_a_while_takes_nothing_away(
+    autojump_clock: MockClock, how: str, seconds: float
+) -> None:
+    """He gives it up after 1 s, has his place through api-2, and api-1 is heard again."""
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        if how != "first join":
+            await ann.join(two, kind="lounge", key="k")
+            ann.socket.vanish()
+            await trio.sleep(0.1)
+        c.bus.freeze("api-1")
+        start = trio.current_time()
+        old = await ask(ann, one, how)
+        await trio.sleep(1)
+        old.vanish()
+        await has_it(ann, two, how)
+        await trio.sleep_until(start + seconds)
+        c.bus.heal("api-1")
+        await trio.sleep(10)
+        assert ann.socket.closed is None
+        await ann.say("mine")
+        await ann.hears({"from": ann.you, "said": "mine"})
+
+
+@pytest.mark.parametrize("how", ["first join", "join", "resume"])
+async def test_of_two_requests_that_lie_unread_at_a_game_node_the_live_sockets_one_has_the_place(
+    autojump_clock: MockClock, how: str
+) -> None:
+    """It is stopped for 2 s; whichever it reads first."""
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        if how != "first join":
+            await ann.join(two, kind="lounge", key="k")
+            ann.socket.vanish()
+            await trio.sleep(0.1)
+        c.bus.freeze("game-1")
+        old = await ask(ann, one, how)
+        await trio.sleep(1)
+        old.vanish()
+        await trio.sleep(0.1)
+        new = await ask(ann, two, how)
+        await trio.sleep(0.9)
+        c.bus.heal("game-1")
+        start = trio.current_time()
+        answer = await new.hear("joined", "resumed")
+        assert trio.current_time() - start < 0.2
+        await new.send(t="got", seq=answer["seq"])
+        await trio.sleep(10)
+        assert new.closed is None
+        await new.send(t="say", n=1, d="mine")
+        assert (await new.hear("msg"))["d"]["said"] == "mine"
+
+
+@pytest.mark.parametrize("how", ["join", "resume"])
+async def test_a_game_node_that_stops_answers_those_who_wait_for_a_seat_and_exits(
+    autojump_clock: MockClock, how: str
+) -> None:
+    """The cut comes 0.2 s after the second socket has asked."""
+    drain = DrainPolicy(grace_seconds=4, farewell_seconds=3)
+    async with cluster() as c:
+        game = c.game(drain=drain)
+        one, two = c.api("api-1"), c.api("api-2")
+        await c.ready(game, one, two)
+        ann = Player(c.nursery)
+        await ann.join(one, kind="lounge", key="k")
+        start = trio.current_time()
+        game.signal()
+        await trio.sleep(0.8)
+        first = ann.socket
+        second = await ask(ann, two, how)
+        assert (await first.hear("ended"))["reason"] == "cut"
+        answer = await second.hear("resumed", "error")
+        assert trio.current_time() - start == pytest.approx(
+            1.0 if how == "resume" else 1.6, abs=0.1
+        )
+        if how == "resume":
+            assert (await second.hear("ended"))["reason"] == "cut"
+        else:
+            assert answer["code"] == "no_game_node"
+        await game.gone.wait()
+        assert game.exited_at - start < 2
+        assert first.closed is None
 
 
 async def test_a_resume_in_the_instant_in_which_the_api_node_is_told_to_stop(
