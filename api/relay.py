@@ -17,6 +17,7 @@ import trio
 
 from api.conversation import ClientCounts
 from api.framing import text_frame
+from api.outlet import send_to_all
 from api.place import Condition, Link, Place
 from api.session import Session, State
 from api.turns import AT_ONCE, each
@@ -114,7 +115,7 @@ class Relay:
             for place in places:
                 if place.owing:
                     place.tell_acked()
-                place.output.send_nowait(frame)
+            send_to_all([place.output for place in places], frame)
             return
         for player in item.to:
             addressed = self.places.get(player)
@@ -303,7 +304,8 @@ def _taken(waiting: deque[T]) -> Iterator[T]:
 
 
 def _tell_acked(place: Place) -> None:
-    if place.condition in {Condition.LIVE, Condition.SUSPENDED}:
+    """Unless it was told with a message meanwhile."""
+    if place.owing and place.condition in {Condition.LIVE, Condition.SUSPENDED}:
         place.tell_acked()
 
 

@@ -172,7 +172,7 @@ class Session(Conversation):
             self.move_now()
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many resumes; wait a second before the next")
-        elif self.close_code is None:  # else a place would come to a socket that ends
+        else:
             self._crossing.join_asked()
             self._become(State.RESUMING)
             self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)

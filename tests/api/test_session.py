@@ -419,7 +419,7 @@ async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, hous
     client = await house.client()
     session = house.sessions[0]
     session.close(Close.SERVICE_RESTART)
-    session.handle('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}', 0.0)
+    assert not session.hear('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}', 0.0)
     assert house.games.resumes == []
     assert (await client.end())[1] == 1012
 
