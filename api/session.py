@@ -183,7 +183,7 @@ class Session(Conversation):
         elif self._regrouped_from is not None:
             self._games.forget(self)
             self.ended(self._regrouped_from, EndReason.LEFT)
-        else:
+        elif not self._crossing.forgiven:
             self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
     # From the game tier.

@@ -129,6 +129,22 @@ async def test_leaving_without_a_room_is_told(autojump_clock, house) -> None:
     assert (await client.next())["code"] == "not_in_a_room"
 
 
+async def test_a_leave_that_crosses_the_end_is_dropped_in_silence(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    await client.say({"t": "leave"}, {"t": "join", "kind": "bar"})
+    assert [(await client.next())["t"] for _ in range(2)] == ["ended", "joined"]
+
+
+async def test_a_leave_while_the_next_join_is_under_way_is_an_error(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    await client.until("ended")
+    house.games.hold = True
+    await client.say({"t": "join", "kind": "den"}, {"t": "leave"})
+    assert (await client.next())["code"] == "not_in_a_room"
+
+
 async def test_a_socket_that_goes_while_its_join_is_under_way_is_forgotten(
     autojump_clock, house
 ) -> None:
