@@ -235,7 +235,8 @@ class Relays:
     def vacate(self, link: Link, item: nodes.Regroup) -> list[tuple[Session, frames.Join]]:
         """Empties a room that was given up before it started.
 
-        Returns its sessions here, each with the join that finds its player another room.
+        Returns its sessions here, each with the join that finds its player another room; but not
+        those who were about to leave.
         """
         relay = self._relays.get(item.room)
         if relay is None or not relay.current(item.epoch):
@@ -244,8 +245,7 @@ class Relays:
         found = []
         for player, name, key in item.players:
             place = relay.places.get(player)
-            if place is not None and place.link is link:
-                place.vacated()
+            if place is not None and place.link is link and place.vacated():
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
                 found.append((place.session, join))
         return found

@@ -41,6 +41,16 @@ class InputWindow:
         """The highest ``n`` that the client has said here."""
         return self.acked + len(self._held)
 
+    @property
+    def empty(self) -> bool:
+        """Whether the room has all that was said."""
+        return not self._held
+
+    def shut(self) -> None:
+        """The client has said its last: full from here on, whatever is acked."""
+        self.inputs_max = 0
+        self.full = True
+
     def take(self, n: int, body: bytes) -> InputOrder:
         """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
 
