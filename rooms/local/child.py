@@ -204,8 +204,9 @@ class Child:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether our SIGTERM came before the node could catch it: it had nothing to drain."""
-        return self.ready is None and self.exit_code == -signal.SIGTERM
+        """Whether we ended it before it was ready: it had nothing to drain."""
+        ours = {-signal.SIGTERM, -signal.SIGKILL}
+        return self.ready is None and self._told and self.exit_code in ours
 
     @property
     def drained(self) -> bool:

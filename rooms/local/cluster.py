@@ -204,10 +204,11 @@ class LocalCluster:
     def hurry(self) -> None:
         """The second signal, after :meth:`stop`: what still runs is cut.
 
-        It is another signal than the first, since two of a kind may arrive as one.
+        It is another signal than the first, since two of a kind may arrive as one. A node that is
+        not ready serves nobody, and may be deaf in a long import: it is ended.
         """
         for child in self.children:
-            child.send(signal.SIGINT)
+            child.send(signal.SIGINT if child.ready else signal.SIGKILL)
 
     async def wait_ended(self) -> None:
         """Returns when all nodes have ended; kills those that outlive their grace by 2 s."""

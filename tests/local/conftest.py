@@ -222,7 +222,7 @@ cut = 0
 def stop(number, frame):
     global cut
     say("stop", number=number)
-    if behaviour == "stubborn":
+    if behaviour in ("stubborn", "imports"):
         return
     if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
         return
@@ -237,6 +237,10 @@ if behaviour == "usage":
     sys.exit(2)
 if behaviour == "crashes":
     raise RuntimeError("the last word")
+if behaviour == "imports":
+    say("importing")
+    while True:
+        time.sleep(60)
 def hang_on():
     os.read(int(os.environ["LASTCALL_LIFELINE"]), 1)
     os._exit(0)
