@@ -103,8 +103,9 @@ def up(
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
 
-    Ctrl-C, or SIGTERM, stops it: the bots finish their matches, all nodes drain, and a summary is
-    printed. A second Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
+    Ctrl-C, or SIGTERM, stops it: the bots finish their matches; the game nodes drain, while their
+    players stay connected, then the api nodes, within one grace; and a summary is printed. A second
+    Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
     node by a new one, and `lastcall status` tells how they are, and their process ids: kill an api
     node, and its players go on through the other.
 

@@ -195,24 +195,31 @@ class LocalCluster:
             child.kill()
         await self._see_out([child])
 
-    def stop(self) -> None:
-        """Asks all nodes to drain that were not asked yet; no more can be launched."""
+    def stop(self, tier: str | None = None) -> None:
+        """Asks all nodes, or those of one tier, to drain that were not asked yet; no more can be
+        launched.
+        """
         self._stopping = True
-        for child in self.children:
+        for child in self._of(tier):
             child.stop()
 
-    def hurry(self) -> None:
+    def hurry(self, tier: str | None = None) -> None:
         """The second signal, after :meth:`stop`: what still runs is cut.
 
         It is another signal than the first, since two of a kind may arrive as one. A node that is
         not ready serves nobody, and may be deaf in a long import: it is ended.
         """
-        for child in self.children:
+        for child in self._of(tier):
             child.send(signal.SIGINT if child.ready else signal.SIGKILL)
 
-    async def wait_ended(self) -> None:
-        """Returns when all nodes have ended; kills those that outlive their grace by 2 s."""
-        await self._see_out(list(self.children))
+    async def wait_ended(self, tier: str | None = None) -> None:
+        """Returns when all nodes, or those of one tier, have ended; kills those that outlive their
+        grace by 2 s.
+        """
+        await self._see_out(self._of(tier))
+
+    def _of(self, tier: str | None) -> list[Child]:
+        return [child for child in self.children if tier in {None, child.tier}]
 
     async def _see_out(self, children: Sequence[Child]) -> None:
         with trio.move_on_after(self.plan.drain.grace_seconds + AFTER_GRACE_SECONDS) as limit:
