@@ -111,7 +111,7 @@ def up(
 
     Exit code 0: everything ended in peace. 3: something was cut, or a player noticed the roll.
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
-    players with different results. 2: wrong usage.
+    players with different results. 2: wrong usage. 130: Ctrl-C before it had begun.
     """
     from rich.console import Console
 
@@ -172,7 +172,7 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     for no room: its clients resume through a new one (unless it is `up --clients finish`).
 
     Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
-    half-way, was refused, or there is no local cluster. 2: wrong usage.
+    half-way, was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; it goes on.
     """
     from rich.console import Console
 
@@ -196,6 +196,7 @@ def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
     Of a local cluster's nodes it tells the process ids, too.
 
     Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
+    130: interrupted.
     """
     from rooms.local import operate
 
@@ -250,7 +251,9 @@ def _verb(verb: str, text: str) -> None:
 
         return _run(run)
 
-    ends = "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage."
+    ends = (
+        "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage. 130: interrupted."
+    )
     cli.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
 
 

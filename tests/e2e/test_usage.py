@@ -7,11 +7,13 @@ of a real process. The cases of a test run at the same time.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
+from signal import SIGINT
 
 import pytest
 
-from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes
+from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,6 +35,23 @@ def taken() -> Iterator[str]:
     """An address where somebody listens already."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+LASTCALL = "from rooms.entry import main; main()"
+
+
+@pytest.mark.parametrize("slow", ["click", "rich"], ids=["of the command", "of its subcommand"])
+async def test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130(
+    nodes: Nodes, slow: str
+) -> None:
+    source = "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(300)\n"
+    nodes.folder.joinpath(f"{slow}.py").write_text(source)
+    path = {"PYTHONPATH": str(nodes.folder)}
+    process = nodes.run("lastcall", sys.executable, "-c", LASTCALL, "roll", env=path)
+    await until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
+    process.signal(SIGINT)
+    assert await process.exit_code(within=5) == 130
+    assert process.words.split() == ["Interrupted."]
 
 
 ROOM = "from rooms import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"

@@ -31,6 +31,31 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, word, capsys):
     assert word in said.err
 
 
+@click.command()
+@click.option("--in-a-nursery", is_flag=True)
+def interrupted(in_a_nursery):
+    if in_a_nursery:
+        raise BaseExceptionGroup("", [KeyboardInterrupt()])
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("arguments", [[], ["--in-a-nursery"]])
+def test_ctrl_c_is_one_line_and_exit_code_130(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(interrupted, arguments)
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err.split() == ["Interrupted."]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_every_command_tells_its_exit_codes(name, capsys):
+    with pytest.raises(SystemExit):
+        run_command(cli, [name, "--help"])
+    said = capsys.readouterr().out
+    for code in ("Exit code 0:", "1:", "2:", "130:"):
+        assert code in said
+
+
 def test_the_help_tells_the_exit_codes(capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, ["up", "--help"])
