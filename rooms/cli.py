@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -146,6 +147,21 @@ def admin_option(into: str, **settings: Any) -> Decorator:
     )
 
 
+token_option = option(
+    "--admin-token-file",
+    "token_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file with the nodes' token: those beyond loopback want it before they do anything.",
+)
+
+
+def _read_token(file: Path | None) -> bytes | None:
+    from rooms.runtime.guard import read_token
+
+    return None if file is None else read_token(file)
+
+
 @cli.command(epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"))
 @config_option
 @option(
@@ -188,9 +204,10 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
 @cli.command()
 @config_option
 @admin_option("admin")
+@token_option
 @option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
 @port_option
-def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
+def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
     """Tells how a node is, or each node of the local cluster, and why one that leaves is still up.
 
     Of a local cluster's nodes it tells the process ids, too.
@@ -200,10 +217,12 @@ def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
     """
     from rooms.local import operate
 
+    token = _read_token(token_file)
+
     async def run() -> int:
         admins = [] if admin is None else [admin]
         asked = await operate.targets(admins, (), port, everybody=admin is None)
-        answers = await operate.statuses(asked)
+        answers = await operate.statuses(asked, token)
         show = operate.status_json if as_json else operate.status_text
         click.echo(show(asked, answers))
         return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
@@ -225,11 +244,13 @@ def _verb(verb: str, text: str) -> None:
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @config_option
     @admin_option("admins", multiple=True)
+    @token_option
     @option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
     @port_option
     def command(
         names: tuple[str, ...],
         admins: tuple[HostPort, ...],
+        token_file: Path | None,
         everybody: bool,
         port: int | None,
     ) -> int:
@@ -240,11 +261,12 @@ def _verb(verb: str, text: str) -> None:
             everybody = _typed("everybody")
         if not (names or admins or everybody):
             raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
+        token = _read_token(token_file)
 
         async def run() -> int:
             asked = await operate.targets(admins, names, port, everybody=everybody)
             failed = False
-            for result in await operate.tell(verb, asked):
+            for result in await operate.tell(verb, asked, token):
                 failed |= isinstance(result, ClusterFailed)
                 click.echo(operate.result_text(verb, result), err=isinstance(result, ClusterFailed))
             return ExitCode.CRASHED if failed else ExitCode.DRAINED

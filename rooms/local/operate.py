@@ -59,9 +59,9 @@ async def targets(
     return found + [local[name] for name in (local if everybody else dict.fromkeys(names))]
 
 
-async def statuses(asked: Sequence[Target]) -> list[Status | None]:
+async def statuses(asked: Sequence[Target], token: bytes | None = None) -> list[Status | None]:
     """Each node's status, asked at the same time; None for one that does not answer."""
-    async with open_admin_client() as client:
+    async with open_admin_client(token) as client:
 
         async def ask(target: Target) -> Status | None:
             return await status(client, target.admin) if target.admin else None
@@ -96,10 +96,15 @@ def _row(target: Target, now: Status | None) -> tuple[str, ...]:
     return (now.name, now.version, now.phase, str(now.rooms), str(now.clients), left, *where)
 
 
-async def tell(verb: str, asked: Sequence[Target]) -> list[Status | ClusterFailed]:
-    """Tells each node to do it, one after the other, and says what came of it."""
+async def tell(
+    verb: str, asked: Sequence[Target], token: bytes | None = None
+) -> list[Status | ClusterFailed]:
+    """Tells each node to do it, one after the other, and says what came of it.
+
+    ``token`` is for nodes beyond loopback.
+    """
     results: list[Status | ClusterFailed] = []
-    async with open_admin_client() as client:
+    async with open_admin_client(token) as client:
         for target in asked:
             results.append(await _tell_one(verb, target, client))  # noqa: PERF401
     return results

@@ -202,7 +202,8 @@ class Admin(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         global phase
         verb = self.path[1:]
-        say("told", verb=verb, guarded=self.headers["X-Lastcall"])
+        say("told", verb=verb, guarded=self.headers["X-Lastcall"],
+            authorization=self.headers["Authorization"])
         phases = {"cordon": "cordoned", "uncordon": "serving", "drain": "draining"}
         if phases[verb] == phase:
             self.answer(409, error=f"it is {phase} already")

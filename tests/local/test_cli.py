@@ -83,7 +83,9 @@ def test_a_file_has_the_keys_that_the_flags_are_called(tmp_path, capsys):
     file.write_text('json = "perhaps"')
     assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
     file.write_text("as_json = true")
-    assert "they are admin, json, port" in refused(capsys, "status", "--config", str(file))
+    assert "they are admin, admin-token-file, json, port" in refused(
+        capsys, "status", "--config", str(file)
+    )
 
 
 def test_several_values_are_a_list_in_a_file_and_have_commas_in_the_environment(

@@ -118,6 +118,20 @@ async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys
         ]
 
 
+async def test_a_node_beyond_loopback_is_shown_the_token_of_the_file(fake_nodes, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef\n")
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0]
+        shown = ("--admin-token-file", str(file))
+        assert await lastcall("cordon", "--admin", api.ready.admin, *shown) == 0
+        assert await lastcall("status", "--admin", api.ready.admin, *shown) == 0
+        while "told" not in api.last_words_text():
+            await trio.sleep(0.01)
+        told = next(json.loads(line) for line in api.last_words if '"told"' in line)
+        assert told["authorization"] == "Bearer 0123456789abcdef"
+
+
 async def test_who_is_named_on_the_command_line_outranks_the_environment(
     fake_nodes, monkeypatch, capsys
 ):
@@ -153,6 +167,7 @@ async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_t
         (["drain", "--admin", "here"], 2, "HOST:PORT"),
         (["status", "--port", "0"], 2, "--port"),
         (["roll", "--tier", "both"], 2, "--tier"),
+        (["drain", "--all", "--admin-token-file", "/nowhere"], 2, "/nowhere cannot be read"),
         (["roll", "--version", "-x"], 2, "is no version"),
         (["status"], 1, "no local cluster is running on port 8080; start one with: lastcall up"),
         (["roll", "--port", "9"], 1, "on port 9; start one with: lastcall up --port 9"),
