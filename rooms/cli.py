@@ -259,6 +259,8 @@ def _verb(verb: str, text: str) -> None:
         if names or _typed("admins") or _typed("everybody"):
             admins = admins if _typed("admins") else ()
             everybody = _typed("everybody")
+        if bool(names) + bool(admins) + everybody > 1:
+            raise UsageError(f"{verb} what? Say names, --admin or --all: one of them")
         if not (names or admins or everybody):
             raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
         token = _read_token(token_file)

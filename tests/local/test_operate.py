@@ -109,7 +109,8 @@ async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys
     async with running(fake_nodes()) as cluster:
         api = cluster.children[0].ready.admin
         assert await lastcall("cordon", "--all") == 0
-        assert await lastcall("uncordon", "game-1", "--admin", api) == 0
+        game = cluster.children[1].ready.admin
+        assert await lastcall("uncordon", "--admin", api, "--admin", game) == 0
         assert await lastcall("drain", "api-1", "game-1", "api-1") == 0
         assert capsys.readouterr().out.splitlines() == [
             *("api-1 is cordoned", "game-1 is cordoned"),
@@ -164,6 +165,9 @@ async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_t
     ("arguments", "code", "word"),
     [
         (["cordon"], 2, "cordon what? Name nodes, such as game-1"),
+        (["cordon", "--all", "api-1"], 2, "cordon what? Say names, --admin or --all: one of them"),
+        (["drain", "--admin", "127.0.0.1:9", "api-1"], 2, "names, --admin or --all: one of them"),
+        (["uncordon", "--admin", "127.0.0.1:9", "--all"], 2, "one of them"),
         (["drain", "--admin", "here"], 2, "HOST:PORT"),
         (["status", "--port", "0"], 2, "--port"),
         (["roll", "--tier", "both"], 2, "--tier"),
