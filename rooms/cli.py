@@ -210,10 +210,11 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
 def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
     """Tells how a node is, or each node of the local cluster, and why one that leaves is still up.
 
-    Of a local cluster's nodes it tells the process ids, too.
+    Of a local cluster's nodes it tells the process ids, too, and which of them have died, and how,
+    since `lastcall up` began.
 
-    Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
-    130: interrupted.
+    Exit code 0: every node answers. 1: one does not, or has died, or there is no local cluster.
+    2: wrong usage. 130: interrupted.
     """
     from rooms.local import operate
 
@@ -221,7 +222,7 @@ def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port:
 
     async def run() -> int:
         admins = [] if admin is None else [admin]
-        asked = await operate.targets(admins, (), port, everybody=admin is None)
+        asked = await operate.targets(admins, (), port, everybody=admin is None, dead_too=True)
         answers = await operate.statuses(asked, token)
         show = operate.status_json if as_json else operate.status_text
         click.echo(show(asked, answers))

@@ -145,6 +145,11 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
+    def dead(self) -> list[Child]:
+        """The nodes that ended on duty, and not by a drain."""
+        ended = (child for child in self.children if child.on_duty and child.ended.is_set())
+        return [child for child in ended if not child.drained]
+
     def _unready(self, waiting: set[str], seconds: float) -> str:
         """Those that never came up are to blame; the others may only be waiting for them."""
         stuck = [child for child in self.children if child.ready is None]

@@ -83,6 +83,23 @@ async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_
         assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
 
+async def test_status_tells_who_has_died_and_how(fake_nodes, capsys):
+    async with running(fake_nodes()) as cluster:
+        api, game = cluster.children
+        game.send(signal.SIGKILL)
+        await game.ended.wait()
+        assert await lastcall("status") == 1
+        rows = capsys.readouterr().out.splitlines()[-2:]
+        assert rows[0].split() == [
+            *("game-1", "1.0", "killed", "by", "SIGKILL", "-", "-", "-", "-", str(game.pid))
+        ]
+        assert rows[1].split()[0] == "api-1"
+        assert await lastcall("status", "--json") == 1
+        assert json.loads(capsys.readouterr().out)[0]["dead"] == "killed by SIGKILL"
+        assert await lastcall("status", "--admin", api.ready.admin) == 0
+        assert await lastcall("drain", "--all") == 0, "only those are told who can hear it"
+
+
 async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):
     async with running(fake_nodes()) as cluster:
         admin = cluster.children[0].ready.admin
