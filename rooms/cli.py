@@ -46,7 +46,10 @@ def _plan(port: int, **settings: Any) -> Plan:
     return Plan(client=HostPort("127.0.0.1", port), **settings)
 
 
-@cli.command(epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"))
+@cli.command(
+    short_help="Starts a whole cluster on this machine, with bots.",
+    epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"),
+)
 @config_option
 @drain_options
 @gathered(
@@ -162,7 +165,10 @@ def _read_token(file: Path | None) -> bytes | None:
     return None if file is None else read_token(file)
 
 
-@cli.command(epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"))
+@cli.command(
+    short_help="Replaces every node by a new one, while players play.",
+    epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"),
+)
 @config_option
 @option(
     "--tier",
@@ -201,7 +207,7 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     return _run(run)
 
 
-@cli.command()
+@cli.command(short_help="Tells how the nodes are, and why one is still up.")
 @config_option
 @admin_option("admin")
 @token_option

@@ -14,7 +14,7 @@ import trio
 
 from rooms.bus.address import HostPort
 from rooms.errors import ClusterFailed, UsageError
-from rooms.local.child import Child, python
+from rooms.local.child import REFUSAL, Child, python
 from rooms.local.plan import PORTS, Plan
 from rooms.local.readings import is_ready, open_admin_client
 from rooms.lone_error import lone_error
@@ -257,7 +257,7 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
 def _failure(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.last_words:
-        words = child.last_words[-1].removeprefix("Error: ")
+        words = child.last_words[-1].removeprefix(REFUSAL)
         hint = "; choose other admin ports with --admin HOST:PORT (port 0: free ones)"
         return UsageError(f"{child.name}: {words}{hint if 'is in use' in words else ''}")
     return ClusterFailed(

@@ -66,7 +66,7 @@ async def test_an_authors_module_that_cannot_be_served(nodes: Nodes) -> None:
     path = {"PYTHONPATH": str(folder)}
     cases = {
         "nowhere.rooms": ["'nowhere.rooms'", "No module named 'nowhere'"],
-        "broken": ["'broken'", "SyntaxError", "broken.py, line 1"],
+        "broken": ["'broken'", "SyntaxError", "broken.py:1"],
         "raising": ["'raising'", "ZeroDivisionError", "raising.py:2"],
         "game.examples,same": [
             "'tictactoe' is defined twice",
@@ -99,6 +99,7 @@ async def test_an_option_that_cannot_be(nodes: Nodes) -> None:
         ("api", *API, "--listen", "fd:77"): ["fd:77", "descriptor 77"],
         ("game", *GAME, "--greace", "3"): ["--greace"],
         ("game", *GAME, "--grace", "-1"): ["--grace", "-1"],
+        ("game", *GAME, "--grace", "inf"): ["--grace is inf", "a finite number of seconds"],
         ("game", *GAME, "--grace", "2", "--farewell", "3"): ["--farewell 3", "--grace 2"],
         ("game", *GAME, "--config", "nowhere.toml"): ["nowhere.toml", "No such file"],
         ("game", *GAME, "--config", "key.toml"): ["key.toml", "'greace'"],

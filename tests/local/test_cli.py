@@ -47,6 +47,12 @@ def test_ctrl_c_is_one_line_and_exit_code_130(arguments, capsys):
     assert capsys.readouterr().err.split() == ["Interrupted."]
 
 
+def test_the_list_of_commands_cuts_no_sentence_off(capsys):
+    with pytest.raises(SystemExit):
+        run_command(cli, ["--help"])
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_the_help_of_every_command_tells_its_exit_codes(name, capsys):
     with pytest.raises(SystemExit):

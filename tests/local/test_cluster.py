@@ -204,6 +204,22 @@ def test_a_node_that_never_stops_complaining_is_told_20_times():
     assert told[-1].endswith("is not shown")
 
 
+def test_a_refusal_is_left_to_whoever_started_the_node_unless_it_was_none():
+    refusal = "Error: cannot import 'mine'"
+    assert child_that_said(refusal) == []
+    assert child_that_said(refusal, "and goes on") == [
+        f"game-1: {refusal}",
+        "game-1: and goes on",
+    ]
+
+
+def test_a_game_node_that_says_nothing_may_be_importing():
+    assert Child("game-1", "game", []).last_words_text().strip() == (
+        "(it said nothing; it may still be importing your rooms)"
+    )
+    assert Child("api-1", "api", []).last_words_text().strip() == "(it said nothing)"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority again")
 async def test_a_node_that_starts_stands_back_behind_those_that_serve(fake_nodes):
     async with running(fake_nodes()) as cluster:

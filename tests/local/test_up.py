@@ -6,11 +6,13 @@ import json
 import signal
 from io import StringIO
 
+import pytest
 import trio
 from msgspec.structs import replace
 from rich.console import Console
 
 from rooms.bus.address import HostPort
+from rooms.errors import UsageError
 from rooms.local.cluster import Plan
 from rooms.local.up import Up
 from rooms.policy import DrainPolicy
@@ -115,6 +117,13 @@ async def test_a_request_while_it_starts_stops_it(fake_nodes):
     await run.send.send(2)
     assert await run.to_its_end() == ExitCode.DRAINED
     assert "are ready" not in run.shown.getvalue()
+
+
+async def test_a_refusal_of_every_game_node_is_said_once(fake_nodes):
+    run = Run(fake_nodes(game="usage"))
+    with pytest.raises(UsageError, match="--rooms nope cannot be imported"):
+        await run.to_its_end()
+    assert "nope" not in run.shown.getvalue()
 
 
 async def test_a_roll_after_so_many_seconds_is_reported_and_then_it_stops(fake_nodes):
