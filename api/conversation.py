@@ -82,18 +82,14 @@ class Conversation(ABC):
 
     # From the client.
 
-    def hear(self, text: str, now: float) -> bool:
-        """Takes a message as :meth:`handle` does; returns whether it can take one more now."""
-        if self.close_code is not None:
-            return False
-        self.handle(text, now)
-        return self.close_code is None and not self.held
+    def hear(self, message: str | bytes, now: float) -> bool:
+        """Takes a message, and returns whether it can take one more now.
 
-    def handle(self, message: str | bytes, now: float) -> None:
-        """Takes one message; whatever is wrong with it is told, and raises nothing.
-
+        Whatever is wrong with it is told, and raises nothing; once we have closed, it is dropped.
         ``now`` is trio's time, which whoever brings many has asked for once.
         """
+        if self.close_code is not None:
+            return False
         self._counts.frames_in += 1
         if not self._bucket.take(now):
             self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
@@ -110,6 +106,7 @@ class Conversation(ABC):
                 self.strike(ErrorCode(bad.code), str(bad))
             else:
                 self.take(frame)
+        return self.close_code is None and not self.held
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Says what is wrong with a frame; the third time the conversation ends."""

@@ -2,7 +2,7 @@
 
 * ``tcp://HOST:PORT`` an address, for ever;
 * ``dns://HOST:PORT`` every address that the name has, asked again every 2 s;
-* ``file://PATH`` one URL a line (``#`` begins a comment), read again every 0.5 s.
+* ``file:///PATH`` one URL a line (``#`` begins a comment), read again every 0.5 s.
 
 A source that fails for a while keeps what it said last: a name server that is away, or a file that
 is being replaced, must not make a node forget its links.
@@ -88,7 +88,7 @@ class Discovery:
     def __init__(
         self, sources: Sequence[GameSource], found: Callable[[frozenset[str]], None]
     ) -> None:
-        self._sources = [_source(source) for source in sources]
+        self._sources = sources
         self._found = found
         self._known: list[frozenset[str] | None] = [None] * len(sources)
         self._told: frozenset[str] | None = None
@@ -104,7 +104,8 @@ class Discovery:
             for index, source in enumerate(self._sources):
                 nursery.start_soon(self._follow, index, source)
 
-    async def _follow(self, index: int, source: Source) -> None:
+    async def _follow(self, index: int, asked: GameSource) -> None:
+        source = _source(asked)
         trouble = ""
         while True:
             try:
@@ -113,7 +114,7 @@ class Discovery:
             except (OSError, BadAddress, UnicodeDecodeError) as error:
                 if str(error) != trouble:  # once for each trouble, not twice a second
                     trouble = str(error)
-                    log.warning("games.unknown", error=trouble)
+                    log.warning("games.unknown", source=str(asked), error=trouble)
             self._tell()
             await trio.sleep(source.every_seconds)
 

@@ -9,6 +9,7 @@ __all__ = ["CLOSE_BYTES_MAX", "PING_FRAME", "close_frame", "ends_in_close", "tex
 PING_FRAME = b"\x89\x00"
 CLOSE_BYTES_MAX = 6 + 125
 """A client's close frame: two bytes, the mask, the payload."""
+SHORT_HEADS = [struct.pack("!BB", 0x81, size) for size in range(126)]
 REASON_BYTES_MAX = 123
 """A control frame holds 125 bytes, two of which are the close code (RFC 6455 §5.5)."""
 
@@ -17,7 +18,7 @@ def text_frame(payload: bytes) -> bytes:
     """A text frame around ``payload``, which is UTF-8."""
     size = len(payload)
     if size < 126:
-        return struct.pack("!BB", 0x81, size) + payload
+        return SHORT_HEADS[size] + payload
     if size < 65_536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload

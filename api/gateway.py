@@ -172,8 +172,7 @@ class Gateway:
                 wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
                 pumped.begin(session.hear, wait, early)
             while True:
-                session.handle(await socket.get_message(), trio.current_time())
-                if session.held:
+                if not session.hear(await socket.get_message(), trio.current_time()):
                     await session.wait_until_free()
         except ConnectionClosed as closed:
             _closed_by_peer(session, closed.reason)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import trio
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
 
 from api.conversation import ClientCounts
 from api.outlet import Outlet
@@ -56,6 +61,8 @@ class Handshakes:
                     library, outlet, max_message_size=self._policy.frame_bytes
                 )
                 return await self._answer(request)
+            except ConnectionClosed:  # the peer had no patience: it is gone before our answer
+                return None
             finally:
                 outlet.ended = None
                 self._half_open.discard(patience)

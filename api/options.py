@@ -43,7 +43,7 @@ def api_options(command: Command) -> Command:
             "type": Parsed("SOURCES", parse_games),
             "required": True,
             "help": "The game nodes: tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or "
-            "file://PATH (a URL a line, read every 0.5 s), comma separated.",
+            "file:///PATH (a URL a line, read every 0.5 s), comma separated.",
         },
         "--clients": {
             "type": click.Choice(["finish", "move"]),

@@ -13,7 +13,7 @@ it. Other streams (TLS, memory) always use the flusher.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 import trio.abc
@@ -23,7 +23,7 @@ from api.framing import CLOSE_BYTES_MAX, PING_FRAME, close_frame, ends_in_close
 from api.opening import Opening
 from api.pump import PumpedStream
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "send_to_all"]
 
 CHUNK_BYTES = 64 * 1024
 TOGETHER = 128
@@ -44,20 +44,20 @@ class Outlet(trio.abc.HalfCloseableStream):
         "_broken",
         "_chunk",
         "_closing",
-        "_cork",
         "_drained",
         "_flushing",
         "_heard_at",
         "_left",
-        "_mute",
         "_nursery",
         "_opening",
         "_queue",
         "_stream",
         "backlog",
         "backlog_bytes",
+        "cork",
         "descriptor",
         "ended",
+        "mute",
         "overflowed",
         "pumped",
         "sent_at",
@@ -73,7 +73,7 @@ class Outlet(trio.abc.HalfCloseableStream):
     ) -> None:
         self._stream = stream
         self._nursery = nursery
-        self._cork = cork or Cork()
+        self.cork = cork or Cork()
         self.descriptor = -1
         self.pumped = stream if isinstance(stream, PumpedStream) else None
         """The stream, if a pump reads it."""
@@ -89,7 +89,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._broken = False
         self._closing = False
         self._left = False
-        self._mute = False
+        self.mute = False
         """Whether nothing more is taken: a close frame was, or the client reads too slowly."""
         self.backlog = 0
         """Bytes that wait for the client to read."""
@@ -130,9 +130,9 @@ class Outlet(trio.abc.HalfCloseableStream):
         After a close frame, and on a broken stream, it drops the frame: the session learns of
         the end by its own way.
         """
-        if self._mute:
+        if self.mute:
             return
-        cork = self._cork
+        cork = self.cork
         if not cork.held:
             self.sent_at = trio.current_time()
             self._say(frame)
@@ -146,13 +146,13 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
-        if not self._mute:
+        if not self.mute:
             self._put(PING_FRAME)
 
     def say_close(self, code: int, reason: str = "") -> None:
         """Sends a close frame, unless one was sent; nothing follows it."""
         if not self._closing:
-            self._closing = self._mute = True
+            self._closing = self.mute = True
             self._put(close_frame(code, reason))
 
     async def part(self, seconds: float) -> None:
@@ -201,7 +201,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         if not self._closing:
             whole = bytes(data)
             if whole[:1] == _CLOSE_OPCODE:  # its handshake begins with an H
-                self._closing = self._mute = True
+                self._closing = self.mute = True
             self._put(whole)
         await trio.lowlevel.checkpoint()
         await self._wait_drained()
@@ -240,7 +240,7 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def _put(self, data: bytes) -> None:
         """Behind what the step under way has said already."""
-        if self._cork.held and (frames := self._cork.said.get(self)) is not None:
+        if self.cork.held and (frames := self.cork.said.get(self)) is not None:
             frames.append(data)
         else:
             self._say(data)
@@ -263,7 +263,7 @@ class Outlet(trio.abc.HalfCloseableStream):
             self._flush_soon()
 
     def _say_all(self, frames: list[bytes]) -> None:
-        if data := self.uncork(frames, self._cork.now):
+        if data := self.uncork(frames, self.cork.now):
             self._say(data)
 
     def _say(self, data: bytes) -> None:
@@ -284,11 +284,11 @@ class Outlet(trio.abc.HalfCloseableStream):
         if not self._flushing:
             self._flushing = True
             self._nursery.start_soon(self._flush)
-        if self.backlog > self.backlog_bytes and not self._mute:
+        if self.backlog > self.backlog_bytes and not self.mute:
             self._overflow()
 
     def _overflow(self) -> None:
-        self._mute = True
+        self.mute = True
         self._queue.clear()
         self.backlog = len(self._chunk)
         if self.overflowed is not None:
@@ -322,7 +322,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         return chunk
 
     async def _wait_drained(self) -> None:
-        if told := self._cork.said.pop(self, None):  # of a step that said too much
+        if told := self.cork.said.pop(self, None):  # of a step that said too much
             self._say_all(told)
         while self.backlog:
             if self._drained is None:
@@ -347,3 +347,13 @@ class Outlet(trio.abc.HalfCloseableStream):
     def _end(self) -> None:
         if self.ended is not None:
             self.ended()
+
+
+def send_to_all(outlets: Sequence[Outlet], frame: bytes) -> None:
+    """:meth:`Outlet.send_nowait` to many: the usual case in one loop, without a call for each."""
+    for outlet in outlets:
+        cork = outlet.cork
+        if cork.held and not outlet.mute and outlet not in cork.said:
+            cork.said[outlet] = [frame]
+        else:
+            outlet.send_nowait(frame)

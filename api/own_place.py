@@ -21,6 +21,10 @@ class OwnPlace(Protocol):
         """Whether it is our own link that holds the inputs back, and not the room."""
 
     @property
+    def leaving(self) -> bool:
+        """Whether a leave is kept back, until the room has what was said before it."""
+
+    @property
     def expected(self) -> int:
         """The number of the next input."""
 
@@ -28,10 +32,13 @@ class OwnPlace(Protocol):
         """Passes an input on, if it is the next."""
 
     def leave(self) -> None:
-        """Gives the place up."""
+        """Gives the place up once the room has all that was said; it is full until then."""
 
-    def absent(self) -> None:
-        """The socket is gone."""
+    def give_up(self) -> None:
+        """Gives the place up now, whatever the room has."""
+
+    def absent(self, *, moved: bool = False) -> None:
+        """The socket is gone; ``moved``: its client comes back, and says all again."""
 
     def confirm(self) -> None:
         """The client has shown that it has its ticket: its first frame about the place has come."""

@@ -70,6 +70,7 @@ class Place:
         "_seen",
         "_told",
         "condition",
+        "leaving",
         "link",
         "number",
         "output",
@@ -100,6 +101,8 @@ class Place:
         self.condition = Condition.LIVE
         self.window = window
         self._confirmed = False
+        self.leaving = False
+        """A leave is kept back: the room has not all that was said before it."""
         self.owing = False
         """Whether :meth:`tell_acked` has something to tell; kept, as each delivery looks."""
         self._told = window.acked
@@ -130,6 +133,11 @@ class Place:
         return self.window.full
 
     @property
+    def left(self) -> bool:
+        """Whether its client gave it up."""
+        return self.condition is Condition.LEFT
+
+    @property
     def suspended(self) -> bool:
         """Whether it is our link that holds the inputs back, and not the room."""
         return self.condition is Condition.SUSPENDED
@@ -154,15 +162,31 @@ class Place:
             self.link.send(confirm, pressing=False)
 
     def leave(self) -> None:
+        """Gives the seat up once the room has all that was said before: mostly, that is now.
+
+        Else the leave would overtake what a full inbox refused, or what was lost with a link.
+        """
+        if self.window.empty:
+            self.give_up()
+        else:
+            self.leaving = True
+            self.window.shut()
+
+    def give_up(self) -> None:
         """Gives the seat up: the client has its ``ended`` at once, whatever the room still says."""
         self.tell_acked()
-        if self._out(Condition.LEFT):
-            self.link.send(nodes.Leave(self.relay.room, self.player, self.number))
+        self._say_leave()
         self.session.ended(self.relay.room, EndReason.LEFT)
 
-    def absent(self) -> None:
-        """The socket is gone, and was not taken over."""
-        if self._out(Condition.OVER):
+    def absent(self, *, moved: bool = False) -> None:
+        """The socket is gone, and was not taken over.
+
+        A leave that is kept back is said now, lest the seat wait for nobody; not so if the client
+        was ``moved``: it comes back, and says again what the room has not, and the leave.
+        """
+        if self.leaving and not moved:
+            self._say_leave()
+        elif self._out(Condition.OVER):
             self.link.send(nodes.Absent(self.relay.room, self.player, self.number))
 
     # From the room.
@@ -170,6 +194,9 @@ class Place:
     def acked(self, n: int) -> None:
         """The room has every input up to ``n``; the client is told soon, or when it is much."""
         if not self.window.ack(n):
+            return
+        if self.leaving and self.window.empty:
+            self.give_up()
             return
         self.session.freed()
         if self.window.acked - self._told >= self.window.inputs_max // 4:
@@ -211,13 +238,20 @@ class Place:
         """The room, or the player's seat in it, was over before the link was back (he was kicked,
         say): he is told what he would be told if he resumed.
         """
+        if self.leaving:
+            self.over(EndReason.LEFT)
+            return
         self._out(Condition.OVER)
         self.session.no_such_place()
 
-    def vacated(self) -> None:
-        """The room was given up before it started: the client is to find another."""
+    def vacated(self) -> bool:
+        """The room was given up before it started; whether the client is to find another."""
+        if self.leaving:
+            self.over(EndReason.LEFT)
+            return False
         self._out(Condition.OVER)
         self.session.regrouped(self.relay.room)
+        return True
 
     # From the link.
 
@@ -245,6 +279,10 @@ class Place:
         self.condition = condition
         self.relay.remove(self)
         return live
+
+    def _say_leave(self) -> None:
+        if self._out(Condition.LEFT):
+            self.link.send(nodes.Leave(self.relay.room, self.player, self.number))
 
     def _pass_on(self, n: int, body: bytes) -> None:
         self.link.send(nodes.Say(self.relay.room, self.player, self.number, n, body))

@@ -17,6 +17,7 @@ import trio
 
 from api.conversation import ClientCounts
 from api.framing import text_frame
+from api.outlet import send_to_all
 from api.place import Condition, Link, Place
 from api.session import Session, State
 from api.turns import AT_ONCE, each
@@ -114,7 +115,7 @@ class Relay:
             for place in places:
                 if place.owing:
                     place.tell_acked()
-                place.output.send_nowait(frame)
+            send_to_all([place.output for place in places], frame)
             return
         for player in item.to:
             addressed = self.places.get(player)
@@ -234,7 +235,8 @@ class Relays:
     def vacate(self, link: Link, item: nodes.Regroup) -> list[tuple[Session, frames.Join]]:
         """Empties a room that was given up before it started.
 
-        Returns its sessions here, each with the join that finds its player another room.
+        Returns its sessions here, each with the join that finds its player another room; but not
+        those who were about to leave.
         """
         relay = self._relays.get(item.room)
         if relay is None or not relay.current(item.epoch):
@@ -243,8 +245,7 @@ class Relays:
         found = []
         for player, name, key in item.players:
             place = relay.places.get(player)
-            if place is not None and place.link is link:
-                place.vacated()
+            if place is not None and place.link is link and place.vacated():
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
                 found.append((place.session, join))
         return found
@@ -303,7 +304,8 @@ def _taken(waiting: deque[T]) -> Iterator[T]:
 
 
 def _tell_acked(place: Place) -> None:
-    if place.condition in {Condition.LIVE, Condition.SUSPENDED}:
+    """Unless it was told with a message meanwhile."""
+    if place.owing and place.condition in {Condition.LIVE, Condition.SUSPENDED}:
         place.tell_acked()
 
 

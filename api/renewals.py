@@ -149,7 +149,7 @@ class Renewals:
         match place.condition:
             case Condition.SUSPENDED:
                 place.renew(link, item)
-                if not item.complete:
+                if not (item.complete or place.left):
                     place.session.move_now()
             case Condition.LEFT:
                 link.send(nodes.Leave(room, player, number))

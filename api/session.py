@@ -172,7 +172,7 @@ class Session(Conversation):
             self.move_now()
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many resumes; wait a second before the next")
-        elif self.close_code is None:  # else a place would come to a socket that ends
+        else:
             self._crossing.join_asked()
             self._become(State.RESUMING)
             self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
@@ -183,7 +183,7 @@ class Session(Conversation):
         elif self._regrouped_from is not None:
             self._games.forget(self)
             self.ended(self._regrouped_from, EndReason.LEFT)
-        else:
+        elif not self._crossing.forgiven:
             self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
     # From the game tier.
@@ -321,13 +321,18 @@ class Session(Conversation):
         """Waits while :attr:`held`; may be cancelled.
 
         Closes with 4101 after ``held_seconds``, unless the link is at fault and not the client: a
-        suspended place is renewed, moved or lost before long.
+        suspended place is renewed, moved or lost before long. A leave that was kept back for so
+        long goes to the room without what was said before.
         """
         while self.held:
             freed = self._freed = trio.Event()
             with trio.move_on_after(self._policy.held_seconds):
                 await freed.wait()
-            if not freed.is_set() and self.place is not None and not self.place.suspended:
+            if freed.is_set() or self.place is None or self.place.suspended:
+                continue
+            if self.place.leaving:
+                self.place.give_up()
+            else:
                 self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
                 return
 
@@ -336,7 +341,7 @@ class Session(Conversation):
         if self.state in {State.JOINING, State.RESUMING}:
             self._games.forget(self)
         elif self.place is not None:
-            self.place.absent()
+            self.place.absent(moved=self.close_code == Close.SERVICE_RESTART)
         self.place = None
         self._become(State.GONE)
 

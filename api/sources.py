@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from rooms.bus.address import HostPort, parse_host_port, parse_url
@@ -15,17 +17,26 @@ class GameUrl(msgspec.Struct, frozen=True):
 
     address: HostPort
 
+    def __str__(self) -> str:
+        return self.address.url
+
 
 class GameDns(msgspec.Struct, frozen=True):
     """``dns://host:port``: a game node at each address that the name has now."""
 
     address: HostPort
 
+    def __str__(self) -> str:
+        return f"dns://{self.address}"
+
 
 class GameFile(msgspec.Struct, frozen=True):
-    """``file://PATH``: one URL a line; it may come to exist later."""
+    """``file:///PATH``: one URL a line; it may come to exist later."""
 
     path: str
+
+    def __str__(self) -> str:
+        return f"file://{self.path}"
 
 
 GameSource = GameUrl | GameDns | GameFile
@@ -52,9 +63,14 @@ def _parse_source(text: str) -> GameSource:
             return GameUrl(parse_game_url(text))
         case "dns":
             return GameDns(parse_host_port(rest, example="dns://game.default.svc:7101"))
-        case "file" if rest:
+        case "file" if rest.startswith("/"):
             return GameFile(rest)
+        case "file" if rest:
+            raise BadAddress(
+                f"{text!r} is no absolute path: it takes file:///PATH, such as "
+                f"file://{Path(rest).absolute()}"
+            )
     raise BadAddress(
         f"{text!r} is no URL of game nodes: it takes tcp://HOST:PORT, dns://HOST:PORT or "
-        "file://PATH, such as tcp://127.0.0.1:7101"
+        "file:///PATH, such as tcp://127.0.0.1:7101"
     )

@@ -38,7 +38,7 @@ def cli() -> None:
 
     This is a bench and not a test: the exit code is 0 whatever the figures say. It is 1 when the
     run itself failed (a node ended, a client lost its place, a message was lost or came twice),
-    and 2 for wrong usage.
+    2 for wrong usage, and 130 after Ctrl-C.
     """
 
 

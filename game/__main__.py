@@ -19,7 +19,7 @@ from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime.command import epilog, run_command
 from rooms.runtime.options import NodeOptions, drain_options, node_options
-from rooms.runtime.process import run_node
+from rooms.runtime.process import prepare, run_node
 
 
 @click.command(
@@ -36,9 +36,10 @@ def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCod
     """Runs a game node: the rooms, and the links by which api nodes reach them.
 
     SIGTERM or SIGINT drains it: no new rooms, those that run play on, and the process ends with
-    the last one, or at the end of grace. A second signal cuts. Exit code 0: nothing was cut; 3:
-    something was.
+    the last one, or at the end of grace. A second signal cuts; while the node still starts, it ends
+    it at once. Exit code 0: nothing was cut; 3: something was.
     """
+    prepare(node, drain, STOPS)  # grace holds in an author's import, too
     sys.path.insert(0, str(Path.cwd()))  # an author's module stands where he stands
     kinds = load(game.rooms)
     return run_node(

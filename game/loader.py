@@ -7,6 +7,7 @@ import pkgutil
 import traceback
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import TypeGuard
 
 import rooms.author
 from rooms.author import Kind
@@ -47,7 +48,8 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split()) or "no message"
+        text = error.msg if _has_a_place(error) else str(error)
+        reason = " ".join(text.split()) or "no message"
         if name.endswith(".py"):
             reason += f"; a module is named without .py: {name.removesuffix('.py')}"
         raise BadRooms(
@@ -55,10 +57,15 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
+def _has_a_place(error: BaseException) -> TypeGuard[SyntaxError]:
+    """Whether it is the parser's own: its text shows the file without the folder."""
+    return isinstance(error, SyntaxError) and error.filename is not None
+
+
 def _place(error: BaseException) -> str:
     """Where in the author's code it happened, or nothing if it was not there."""
-    if isinstance(error, SyntaxError):  # its text names the place already
-        return ""
+    if _has_a_place(error):
+        return f" ({error.filename}:{error.lineno})"
     ours = {__file__, rooms.author.__file__}
     places = [
         f" ({frame.filename}:{frame.lineno})"
@@ -74,7 +81,7 @@ def _add(kinds: dict[KindName, Kind], kind: Kind) -> None:
         raise BadRooms(f"kind {kind.name!r} is defined twice: {_home(other)} and {_home(kind)}")
     try:
         Served(kind)
-    except TypeError as error:
+    except BadRooms as error:
         raise BadRooms(f"kind {kind.name!r} in {_home(kind)}: {error}") from error
 
 

@@ -15,10 +15,11 @@ that its clients see. It runs in one task, with one nursery of its own, and need
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from math import inf
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import trio
@@ -30,6 +31,9 @@ __all__ = ["Away", "Back", "Desk", "Draining", "Event", "Joined", "Kind", "Left"
 __all__ += ["room"]
 
 SEATS_MAX = 10_000
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _json = msgspec.json.Encoder().encode
 
@@ -200,6 +204,30 @@ class Kind(msgspec.Struct, frozen=True):
     resume_seconds: float | None = None
 
 
+def _in_our_words(room: Callable[P, R]) -> Callable[P, R]:
+    """Says what is wrong with a call's arguments as an author would."""
+    known = list(inspect.signature(room).parameters)
+
+    @functools.wraps(room)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        name = args[0] if args else kwargs.get("name")
+        if not isinstance(name, str):
+            raise BadRooms('a kind has a name first, such as @room("dice", seats=4)')
+        for argument in kwargs:
+            if argument not in known:
+                takes = ", ".join(known[1:])
+                raise BadRooms(f"kind {name!r}: @room takes no {argument!r}; it takes {takes}")
+        if "seats" not in kwargs:
+            raise BadRooms(
+                f"kind {name!r}: it does not say for how many players it is, "
+                f'such as @room("{name}", seats=4)'
+            )
+        return room(*args, **kwargs)
+
+    return checked
+
+
+@_in_our_words
 def room(
     name: str,
     *,
@@ -219,7 +247,8 @@ def room(
     room that reads no events must ask for that. The room remembers its last ``history_messages``
     (at most ``history_bytes`` of them; 8 192 and 512 KiB are the most), and keeps the seat of a
     player whose socket is lost for ``resume_seconds``; None means the node's policy (1 024,
-    256 KiB, 30 s). Raises :class:`rooms.errors.BadRooms` for numbers that make no sense.
+    256 KiB, 30 s). Raises :class:`rooms.errors.BadRooms` for numbers that make no sense, and for
+    arguments that are missing or unknown.
     """
     if not name or len(name) > 128:
         raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -45,7 +46,10 @@ def _plan(port: int, **settings: Any) -> Plan:
     return Plan(client=HostPort("127.0.0.1", port), **settings)
 
 
-@cli.command(epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"))
+@cli.command(
+    short_help="Starts a whole cluster on this machine, with bots.",
+    epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"),
+)
 @config_option
 @drain_options
 @gathered(
@@ -103,14 +107,15 @@ def up(
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
 
-    Ctrl-C, or SIGTERM, stops it: the bots finish their matches, all nodes drain, and a summary is
-    printed. A second Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
+    Ctrl-C, or SIGTERM, stops it: the bots finish their matches; the game nodes drain, while their
+    players stay connected, then the api nodes, within one grace; and a summary is printed. A second
+    Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
     node by a new one, and `lastcall status` tells how they are, and their process ids: kill an api
     node, and its players go on through the other.
 
     Exit code 0: everything ended in peace. 3: something was cut, or a player noticed the roll.
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
-    players with different results. 2: wrong usage.
+    players with different results. 2: wrong usage. 130: Ctrl-C before it had begun.
     """
     from rich.console import Console
 
@@ -145,7 +150,25 @@ def admin_option(into: str, **settings: Any) -> Decorator:
     )
 
 
-@cli.command(epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"))
+token_option = option(
+    "--admin-token-file",
+    "token_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file with the nodes' token: those beyond loopback want it before they do anything.",
+)
+
+
+def _read_token(file: Path | None) -> bytes | None:
+    from rooms.runtime.guard import read_token
+
+    return None if file is None else read_token(file)
+
+
+@cli.command(
+    short_help="Replaces every node by a new one, while players play.",
+    epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"),
+)
 @config_option
 @option(
     "--tier",
@@ -171,7 +194,7 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     for no room: its clients resume through a new one (unless it is `up --clients finish`).
 
     Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
-    half-way, was refused, or there is no local cluster. 2: wrong usage.
+    half-way, was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; it goes on.
     """
     from rich.console import Console
 
@@ -184,24 +207,29 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     return _run(run)
 
 
-@cli.command()
+@cli.command(short_help="Tells how the nodes are, and why one is still up.")
 @config_option
 @admin_option("admin")
+@token_option
 @option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
 @port_option
-def status(admin: HostPort | None, as_json: bool, port: int | None) -> int:
+def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
     """Tells how a node is, or each node of the local cluster, and why one that leaves is still up.
 
-    Of a local cluster's nodes it tells the process ids, too.
+    Of a local cluster's nodes it tells the process ids, too, and which of them have died, and how,
+    since `lastcall up` began.
 
-    Exit code 0: every node answers. 1: one does not, or there is no local cluster. 2: wrong usage.
+    Exit code 0: every node answers. 1: one does not, or has died, or there is no local cluster.
+    2: wrong usage. 130: interrupted.
     """
     from rooms.local import operate
 
+    token = _read_token(token_file)
+
     async def run() -> int:
         admins = [] if admin is None else [admin]
-        asked = await operate.targets(admins, (), port, everybody=admin is None)
-        answers = await operate.statuses(asked)
+        asked = await operate.targets(admins, (), port, everybody=admin is None, dead_too=True)
+        answers = await operate.statuses(asked, token)
         show = operate.status_json if as_json else operate.status_text
         click.echo(show(asked, answers))
         return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
@@ -223,11 +251,13 @@ def _verb(verb: str, text: str) -> None:
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @config_option
     @admin_option("admins", multiple=True)
+    @token_option
     @option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
     @port_option
     def command(
         names: tuple[str, ...],
         admins: tuple[HostPort, ...],
+        token_file: Path | None,
         everybody: bool,
         port: int | None,
     ) -> int:
@@ -236,20 +266,25 @@ def _verb(verb: str, text: str) -> None:
         if names or _typed("admins") or _typed("everybody"):
             admins = admins if _typed("admins") else ()
             everybody = _typed("everybody")
+        if bool(names) + bool(admins) + everybody > 1:
+            raise UsageError(f"{verb} what? Say names, --admin or --all: one of them")
         if not (names or admins or everybody):
             raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
+        token = _read_token(token_file)
 
         async def run() -> int:
             asked = await operate.targets(admins, names, port, everybody=everybody)
             failed = False
-            for result in await operate.tell(verb, asked):
+            for result in await operate.tell(verb, asked, token):
                 failed |= isinstance(result, ClusterFailed)
                 click.echo(operate.result_text(verb, result), err=isinstance(result, ClusterFailed))
             return ExitCode.CRASHED if failed else ExitCode.DRAINED
 
         return _run(run)
 
-    ends = "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage."
+    ends = (
+        "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage. 130: interrupted."
+    )
     cli.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
 
 

@@ -29,7 +29,10 @@ class DrainPolicy(msgspec.Struct, frozen=True):
         for field in self.__struct_fields__:
             if not 0 <= getattr(self, field) < float("inf"):
                 name = field.removesuffix("_seconds").replace("_", "-")
-                raise UsageError(f"--{name} is {getattr(self, field)}; it takes seconds, 0 or more")
+                raise UsageError(
+                    f"--{name} is {getattr(self, field)}; it takes a finite number of seconds, "
+                    "0 or more"
+                )
         if self.farewell_seconds + self.lame_duck_seconds >= self.grace_seconds:
             raise UsageError(
                 f"--farewell {self.farewell_seconds:g} and --lame-duck {self.lame_duck_seconds:g} "

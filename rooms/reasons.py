@@ -61,10 +61,12 @@ class Close(enum.IntEnum):
 
 
 class ExitCode(enum.IntEnum):
-    """How a node's process ends."""
+    """How a process ends."""
 
     DRAINED = 0
     CRASHED = 1
     USAGE = 2
     CUT = 3
     """The deadline or a second signal cut something."""
+    INTERRUPTED = 130
+    """Ctrl-C ended a command, as shells have it; a node drains instead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -12,10 +13,12 @@ import pytest
 from prometheus_client import generate_latest
 
 from rooms.author import Event, room
+from rooms.client import Place, connect
 from rooms.core import comeback
 from rooms.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from rooms.reasons import RETRY, Close, EndReason, ErrorCode
 from rooms.runtime.metrics import Figures, lag_metric, node_registry
+from rooms.testing import Table
 from rooms.wire import frames
 
 ROOT = Path(__file__).parent.parent
@@ -132,6 +135,38 @@ def test_what_a_kind_is_told_by_its_author_is_told_to_him() -> None:
     for name in ("history_messages", "history_bytes", "resume_seconds"):
         assert float(rows[name]) == getattr(ROOM, name)
     assert ROOM.history_messages == 1024
+
+
+def test_every_argument_of_the_python_client_is_told() -> None:
+    rows = table("client.md", "| | default")
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    arguments = inspect.signature(connect).parameters
+    assert sorted(["urls", *told]) == sorted(arguments)
+    for row in rows:
+        default = arguments[code(row[0].partition(",")[0])].default
+        if row[1].isdigit():
+            assert float(row[1]) == default
+
+
+@pytest.mark.parametrize(
+    ("page", "head", "kind"),
+    [("client.md", "| `async for", Place), ("rooms.md", "| `table.join", Table)],
+)
+def test_what_a_table_tells_of_an_object_is_there(page: str, head: str, kind: type) -> None:
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(head))
+    told: set[str] = set()
+    for line in takewhile(lambda line: line.startswith("|"), lines[start:]):
+        told |= set(re.findall(r"(?:`|`await )(?:\w+\.)?(\w+)(?=[(`])", line.split("|")[1]))
+    assert len(told) >= 10
+    known = set(dir(kind)) | set(re.findall(r"self\.(\w+)", inspect.getsource(kind)))
+    assert told <= known, told - known
+
+
+def test_every_public_name_of_the_testing_table_is_told() -> None:
+    page = text_of("rooms.md")
+    for name in vars(Table):
+        assert name.startswith("_") or re.search(rf"\b{name}\(", page), name
 
 
 def test_every_event_is_told_with_its_fields() -> None:

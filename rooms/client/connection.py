@@ -277,7 +277,7 @@ class Connection:
             self._answer()
 
     def _on_error(self, frame: frames.Error) -> None:
-        if self._asked is None:
+        if self._asked is None or frame.code == ErrorCode.NOT_IN_A_ROOM:  # of a leave before
             self.errors.append(frame)
             return
         refused = NodeGone if frame.code == ErrorCode.NO_GAME_NODE else JoinRefused

@@ -19,6 +19,7 @@ from rooms.core.standing import Standing
 from rooms.errors import ConnectionLost, MessageTooBig
 from rooms.ids import KindName, PlayerId, RoomId
 from rooms.policy import SocketPolicy
+from rooms.reasons import Close, EndReason
 from rooms.wire import frames
 from rooms.wire.frames import Player
 
@@ -272,10 +273,14 @@ class Place:
             self._enter(PlaceState.AWAY)
 
     def lose(self, lost: ConnectionLost) -> None:
-        """The place is lost for good."""
-        if self.state is not PlaceState.OVER:
+        """The place is lost for good; or it was left, and only the answer to that is lost."""
+        if self.state is PlaceState.OVER:
+            return
+        if self._leaving and lost.code == Close.NO_SUCH_PLACE:
+            self.ended = Ended(EndReason.LEFT)
+        else:
             self.lost = lost
-            self._enter(PlaceState.OVER)
+        self._enter(PlaceState.OVER)
 
     async def wait_read(self) -> None:
         """Returns when there is space for more messages."""

@@ -1,6 +1,6 @@
 """What is still on its way when a client's place changes: inputs for a room that it has left.
 
-* An input that crosses ``ended`` is dropped in silence, until the next join.
+* An input or a ``leave`` that crosses ``ended`` is dropped in silence, until the next join.
 * A match that had not started may be regrouped: the client gets a second ``joined`` and counts from
   1 again. What it said to the room of before is dropped, until it has answered with a ``got`` about
   the new room, or for :data:`STALE_SECONDS` if it never does.
@@ -24,7 +24,7 @@ class Crossing:
 
     def __init__(self) -> None:
         self.forgiven = False
-        """Whether an input without a room may have crossed the end of one."""
+        """Whether an input or a leave without a room may have crossed the end of one."""
         self._room = RoomId("")
         self._joined_seq = 0
         self._stale_until = -inf

@@ -41,6 +41,16 @@ class InputWindow:
         """The highest ``n`` that the client has said here."""
         return self.acked + len(self._held)
 
+    @property
+    def empty(self) -> bool:
+        """Whether the room has all that was said."""
+        return not self._held
+
+    def shut(self) -> None:
+        """The client has said its last: full from here on, whatever is acked."""
+        self.inputs_max = 0
+        self.full = True
+
     def take(self, n: int, body: bytes) -> InputOrder:
         """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
 
@@ -53,7 +63,7 @@ class InputWindow:
             return InputOrder.REPEAT if n < expected else InputOrder.GAP
         held.append(body)
         self.bytes_held += len(body)
-        self._measure()
+        self.full = len(held) >= self.inputs_max or self.bytes_held >= self.bytes_max
         return InputOrder.NEXT
 
     def ack(self, n: int) -> bool:
@@ -66,15 +76,11 @@ class InputWindow:
         had = min(n - self.acked, len(held))
         if had <= 0:
             return False
-        for body in held[:had]:
-            self.bytes_held -= len(body)
+        self.bytes_held -= sum(map(len, held[:had]))
         del held[:had]
         self.acked += had
-        self._measure()
+        self.full = len(held) >= self.inputs_max or self.bytes_held >= self.bytes_max
         return True
-
-    def _measure(self) -> None:
-        self.full = len(self._held) >= self.inputs_max or self.bytes_held >= self.bytes_max
 
     def again(self, n: int) -> list[tuple[int, bytes]]:
         """What to say once more, in order, when the room wants all from ``n`` on."""

@@ -19,9 +19,11 @@ from rooms.reasons import ExitCode
 from rooms.runtime.signals import LIFELINE
 from rooms.wire.reports import DrainFinished
 
-__all__ = ["Child", "NodeReady", "python"]
+__all__ = ["REFUSAL", "Child", "NodeReady", "python"]
 
 LAST_WORDS = 20
+REFUSAL = "Error: "
+"""How a node begins the one line that says why it cannot take its options."""
 LINE_BYTES_MAX = 64 * 1024
 TROUBLES_TOLD = 20
 KILL_SECONDS = 2.0
@@ -85,6 +87,7 @@ class Child:
         self._process: trio.Process | None = None
         self._unsent: list[signal.Signals] = []
         self._told = False
+        self._held = ""
         self._troubles = 0
         self.on_trouble: Callable[[str], None] | None = None
         """Hears of errors, and of what a room prints; the first 20 times."""
@@ -128,6 +131,8 @@ class Child:
             await process.wait()
             # What it said last may still be in the pipe; a grandchild may hold it open for ever.
             nursery.cancel_scope.deadline = trio.current_time() + DRAIN_PIPE_SECONDS
+        if process.returncode != ExitCode.USAGE:
+            self._tell_held()
 
     async def _bury(self, process: trio.Process) -> None:
         if process.returncode is None:
@@ -155,6 +160,7 @@ class Child:
     def _on_line(self, line: bytes) -> None:
         text = line[:LINE_BYTES_MAX].decode(errors="replace").rstrip()
         self.last_words.append(text)
+        self._tell_held()
         try:
             event = msgspec.json.decode(line, type=_Event)
             if event.is_trouble:
@@ -167,7 +173,17 @@ class Child:
                 case "drain.finished":
                     self.finished = msgspec.json.decode(line, type=DrainFinished)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._tell(text)  # a room's print, or a traceback from before the log
+            # A room's print, a traceback from before the log, or why it refuses its options.
+            if self.ready is None and text.startswith(REFUSAL):
+                self._held = text
+            else:
+                self._tell(text)
+
+    def _tell_held(self) -> None:
+        """Says what was held back: it was no refusal, which whoever started it will say."""
+        held, self._held = self._held, ""
+        if held:
+            self._tell(held)
 
     def _tell(self, text: str) -> None:
         self._troubles += 1
@@ -204,8 +220,9 @@ class Child:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether our SIGTERM came before the node could catch it: it had nothing to drain."""
-        return self.ready is None and self.exit_code == -signal.SIGTERM
+        """Whether we ended it before it was ready: it had nothing to drain."""
+        ours = {-signal.SIGTERM, -signal.SIGKILL}
+        return self.ready is None and self._told and self.exit_code in ours
 
     @property
     def drained(self) -> bool:
@@ -224,7 +241,12 @@ class Child:
     def last_words_text(self) -> str:
         """The last lines that it said, indented, or a word that there are none."""
         lines = [_plain(line) for line in self.last_words]
-        return "\n".join(f"    {line}" for line in lines) or "    (it said nothing)"
+        return "\n".join(f"    {line}" for line in lines) or f"    (it said nothing{self._excuse})"
+
+    @property
+    def _excuse(self) -> str:
+        imports = self.tier == "game" and self.ready is None and not self.ended.is_set()
+        return "; it may still be importing your rooms" if imports else ""
 
 
 def _plain(line: str) -> str:

@@ -14,7 +14,7 @@ import trio
 
 from rooms.bus.address import HostPort
 from rooms.errors import ClusterFailed, UsageError
-from rooms.local.child import Child, python
+from rooms.local.child import REFUSAL, Child, python
 from rooms.local.plan import PORTS, Plan
 from rooms.local.readings import is_ready, open_admin_client
 from rooms.lone_error import lone_error
@@ -145,6 +145,11 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
+    def dead(self) -> list[Child]:
+        """The nodes that ended on duty, and not by a drain."""
+        ended = (child for child in self.children if child.on_duty and child.ended.is_set())
+        return [child for child in ended if not child.drained]
+
     def _unready(self, waiting: set[str], seconds: float) -> str:
         """Those that never came up are to blame; the others may only be waiting for them."""
         stuck = [child for child in self.children if child.ready is None]
@@ -195,23 +200,31 @@ class LocalCluster:
             child.kill()
         await self._see_out([child])
 
-    def stop(self) -> None:
-        """Asks all nodes to drain that were not asked yet; no more can be launched."""
+    def stop(self, tier: str | None = None) -> None:
+        """Asks all nodes, or those of one tier, to drain that were not asked yet; no more can be
+        launched.
+        """
         self._stopping = True
-        for child in self.children:
+        for child in self._of(tier):
             child.stop()
 
-    def hurry(self) -> None:
+    def hurry(self, tier: str | None = None) -> None:
         """The second signal, after :meth:`stop`: what still runs is cut.
 
-        It is another signal than the first, since two of a kind may arrive as one.
+        It is another signal than the first, since two of a kind may arrive as one. A node that is
+        not ready serves nobody, and may be deaf in a long import: it is ended.
         """
-        for child in self.children:
-            child.send(signal.SIGINT)
+        for child in self._of(tier):
+            child.send(signal.SIGINT if child.ready else signal.SIGKILL)
 
-    async def wait_ended(self) -> None:
-        """Returns when all nodes have ended; kills those that outlive their grace by 2 s."""
-        await self._see_out(list(self.children))
+    async def wait_ended(self, tier: str | None = None) -> None:
+        """Returns when all nodes, or those of one tier, have ended; kills those that outlive their
+        grace by 2 s.
+        """
+        await self._see_out(self._of(tier))
+
+    def _of(self, tier: str | None) -> list[Child]:
+        return [child for child in self.children if tier in {None, child.tier}]
 
     async def _see_out(self, children: Sequence[Child]) -> None:
         with trio.move_on_after(self.plan.drain.grace_seconds + AFTER_GRACE_SECONDS) as limit:
@@ -244,7 +257,7 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
 def _failure(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.last_words:
-        words = child.last_words[-1].removeprefix("Error: ")
+        words = child.last_words[-1].removeprefix(REFUSAL)
         hint = "; choose other admin ports with --admin HOST:PORT (port 0: free ones)"
         return UsageError(f"{child.name}: {words}{hint if 'is in use' in words else ''}")
     return ClusterFailed(

@@ -20,6 +20,7 @@ from rooms.wire.reports import DrainFinished
 __all__ = [
     "AskNodes",
     "AskRoll",
+    "DeadNode",
     "NodeEntry",
     "NodeList",
     "NodeReport",
@@ -74,11 +75,23 @@ class NodeEntry(msgspec.Struct, frozen=True):
     phase: str
 
 
+class DeadNode(msgspec.Struct, frozen=True):
+    """A node that nobody told to end; ``how`` it did, such as ``killed by SIGKILL``."""
+
+    name: str
+    version: str
+    pid: int
+    how: str
+
+
 class NodeList(msgspec.Struct, frozen=True, tag_field="is", tag="nodes"):
-    """The nodes that run. ``url`` is where clients connect."""
+    """The nodes that run. ``url`` is where clients connect; ``dead`` are those that ended by
+    themselves, without a drain: name and how, in the order of their start.
+    """
 
     url: str
     nodes: tuple[NodeEntry, ...]
+    dead: tuple[DeadNode, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):

@@ -24,11 +24,16 @@ DONE = {"cordon": "is cordoned", "uncordon": "takes new work again", "drain": "d
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A node to be asked. One given by its address is named by it, and nobody knows its ``pid``."""
+    """A node to be asked. One given by its address is named by it, and nobody knows its ``pid``.
+
+    ``dead`` says how one has ended that is not there any more, and cannot be asked.
+    """
 
     name: str
     admin: str
     pid: int | None = None
+    version: str = "-"
+    dead: str = ""
 
 
 async def local_nodes(port: int | None) -> NodeList:
@@ -41,27 +46,35 @@ async def local_nodes(port: int | None) -> NodeList:
 
 
 async def targets(
-    admins: Sequence[HostPort], names: Sequence[str], port: int | None, *, everybody: bool
+    admins: Sequence[HostPort],
+    names: Sequence[str],
+    port: int | None,
+    *,
+    everybody: bool,
+    dead_too: bool = False,
 ) -> list[Target]:
     """The nodes that are meant: those at ``admins``, and those of the local cluster in ``names``,
-    or all of them. Raises :class:`UsageError` for a name that is not there.
+    or all of them; ``dead_too``: first those that have died. Raises :class:`UsageError` for a name
+    that is not there.
     """
     found = [Target(str(admin), str(admin)) for admin in admins]
     if not (names or everybody):
         return found
-    nodes = (await local_nodes(port)).nodes
-    local = {node.name: Target(node.name, node.admin, node.pid) for node in nodes}
+    cluster = await local_nodes(port)
+    local = {node.name: Target(node.name, node.admin, node.pid) for node in cluster.nodes}
     unknown = [name for name in names if name not in local]
     if unknown:
         raise UsageError(
             f"no node {unknown[0]!r} in the local cluster; there are {', '.join(sorted(local))}"
         )
+    if dead_too:
+        found += [Target(gone.name, "", gone.pid, gone.version, gone.how) for gone in cluster.dead]
     return found + [local[name] for name in (local if everybody else dict.fromkeys(names))]
 
 
-async def statuses(asked: Sequence[Target]) -> list[Status | None]:
+async def statuses(asked: Sequence[Target], token: bytes | None = None) -> list[Status | None]:
     """Each node's status, asked at the same time; None for one that does not answer."""
-    async with open_admin_client() as client:
+    async with open_admin_client(token) as client:
 
         async def ask(target: Target) -> Status | None:
             return await status(client, target.admin) if target.admin else None
@@ -90,16 +103,21 @@ def _why(now: Status | None) -> list[str]:
 def _row(target: Target, now: Status | None) -> tuple[str, ...]:
     where = (target.admin or "-", "-" if target.pid is None else str(target.pid))
     if now is None:
-        phase = "no answer" if target.admin else "starting"
-        return (target.name, "-", phase, "-", "-", "-", *where)
+        phase = target.dead or ("no answer" if target.admin else "starting")
+        return (target.name, target.version, phase, "-", "-", "-", *where)
     left = "-" if now.seconds_left is None else f"{now.seconds_left:.1f}"
     return (now.name, now.version, now.phase, str(now.rooms), str(now.clients), left, *where)
 
 
-async def tell(verb: str, asked: Sequence[Target]) -> list[Status | ClusterFailed]:
-    """Tells each node to do it, one after the other, and says what came of it."""
+async def tell(
+    verb: str, asked: Sequence[Target], token: bytes | None = None
+) -> list[Status | ClusterFailed]:
+    """Tells each node to do it, one after the other, and says what came of it.
+
+    ``token`` is for nodes beyond loopback.
+    """
     results: list[Status | ClusterFailed] = []
-    async with open_admin_client() as client:
+    async with open_admin_client(token) as client:
         for target in asked:
             results.append(await _tell_one(verb, target, client))  # noqa: PERF401
     return results
@@ -123,10 +141,11 @@ def result_text(verb: str, result: Status | ClusterFailed) -> str:
 
 def status_json(asked: Sequence[Target], answers: Sequence[Status | None]) -> str:
     """A JSON array with each node's ``/status``, admin port, and process (null if it is not known);
-    an absent node has no phase.
+    an absent node has no phase, and one that died has ``dead``: how.
     """
     nodes = [
         {"admin": target.admin, "pid": target.pid}
+        | ({"dead": target.dead} if target.dead else {})
         | (msgspec.to_builtins(now) if now else {"name": target.name})
         for target, now in zip(asked, answers, strict=True)
     ]

@@ -31,9 +31,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def open_admin_client() -> httpx.AsyncClient:
-    """An HTTP client for admin ports: no proxies, no TLS set-up, answers within a second."""
-    return httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, verify=False)  # noqa: S501 - plain HTTP on loopback
+def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
+    """An HTTP client for admin ports: no proxies, no TLS set-up, answers within a second.
+
+    ``token`` is what nodes beyond loopback want to see before they do what they are told.
+    """
+    headers = {} if token is None else {b"Authorization": b"Bearer " + token}
+    return httpx.AsyncClient(
+        timeout=ANSWER_SECONDS,
+        headers=headers,
+        trust_env=False,
+        verify=False,  # noqa: S501 - it speaks plain HTTP
+    )
 
 
 async def ask_all(those: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:

@@ -14,6 +14,7 @@ from rooms.local.child import Child
 from rooms.local.cluster import LocalCluster
 from rooms.local.control_messages import (
     AskRoll,
+    DeadNode,
     NodeEntry,
     NodeList,
     Players,
@@ -118,7 +119,9 @@ class Rolls:
         )
 
     async def nodes(self) -> NodeList:
-        """The nodes whose process runs; those that answer tell their phase themselves."""
+        """The nodes whose process runs, those that answer telling their phase themselves; and
+        those that have died.
+        """
         async with open_admin_client() as client:
 
             async def read(child: Child) -> NodeEntry:
@@ -128,7 +131,13 @@ class Rolls:
                 return NodeEntry(child.name, child.tier, child.version, admin, child.pid, phase)
 
             entries = await ask_all(self._cluster.living(), read)
-        return NodeList(self._cluster.url, tuple(entries))
+        dead = tuple(_dead(child) for child in self._cluster.dead())
+        return NodeList(self._cluster.url, tuple(entries), dead)
+
+
+def _dead(child: Child) -> DeadNode:
+    how = child.how_it_ended().removeprefix(f"{child.name} ").removeprefix("was ")
+    return DeadNode(child.name, child.version, child.pid, how)
 
 
 def _offer(send: trio.MemorySendChannel[Reply], news: Progress | RollReport) -> None:

@@ -19,13 +19,14 @@ from rooms.local.readings import ask_all, open_admin_client, status
 from rooms.local.roll_report import report_text
 from rooms.local.rollplan import Stage
 from rooms.lone_error import lone_error
+from rooms.reasons import ExitCode
 from rooms.wire.reports import Status
 
 __all__ = ["DETACHED", "roll"]
 
 LIVE_SECONDS = 0.5
-DETACHED = 130
-"""The exit code after Ctrl-C, as shells have it: nobody knows yet how the roll will end."""
+DETACHED = ExitCode.INTERRUPTED
+"""The exit code after Ctrl-C: nobody knows yet how the roll will end."""
 
 
 async def roll(path: Path, order: AskRoll, console: Console) -> int:
@@ -35,7 +36,7 @@ async def roll(path: Path, order: AskRoll, console: Console) -> int:
     cluster goes away. To be called in the main thread: it takes SIGINT.
     """
     view = RollView(console)
-    code = DETACHED
+    code: int = DETACHED
     with trio.open_signal_receiver(signal.SIGINT) as interrupts, lone_error():
         async with calling(path, order) as call, trio.open_nursery() as nursery:
 

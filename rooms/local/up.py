@@ -2,8 +2,11 @@
 
 ::
 
-    start all nodes → ready → bots play → stop asked → bots finish → nodes drain → summary
-                              └─ rolls, one at a time
+    start all nodes → ready → bots play → stop asked → bots finish → game nodes drain
+                              └─ rolls, one at a time         → api nodes drain → summary
+
+The game nodes drain first: a player hears the end of his room through an api node, and once all of
+them leave there is no other one to resume through.
 
 The first Ctrl-C, SIGTERM, the end of ``seconds`` or of the roll of ``roll_after`` asks for the
 stop; a second one cuts. All the while the control socket answers ``lastcall roll`` and ``status``.
@@ -16,6 +19,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import trio
 from rich.console import Console
@@ -185,12 +189,22 @@ class Up:
             await _unless(self._cut, self._bots_done.wait)
 
     async def _drain(self, cluster: LocalCluster) -> None:
-        self._screen.say("All nodes drain.")
-        cluster.stop()
-        if not await _unless(self._cut, cluster.wait_ended):
+        """One grace for both tiers: at its end, who is still on an api node is moved at once."""
+        over_at = trio.current_time() + self._plan.drain.grace_seconds
+        self._screen.say(
+            "All nodes drain: the game nodes, while their players stay; then the rest."
+        )
+        cluster.stop("game")
+        if not await _unless(self._cut, partial(cluster.wait_ended, "game")):
             self._screen.say("Once more: what still runs is cut.")
-            cluster.hurry()
-            await cluster.wait_ended()
+            cluster.hurry("game")
+            await cluster.wait_ended("game")
+        cluster.stop("api")
+        with trio.move_on_at(over_at):
+            if await _unless(self._cut, partial(cluster.wait_ended, "api")):
+                return
+        cluster.hurry("api")
+        await cluster.wait_ended("api")
 
 
 def _demos(cluster: LocalCluster) -> list[str]:

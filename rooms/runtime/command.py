@@ -42,17 +42,20 @@ CONFIG_FILE = "lastcall.config_file"
 def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
     """Runs ``command`` and exits with what it returns; ``None`` is 0.
 
-    Every :class:`UsageError`, also one out of a nursery, is one line on stderr and exit code 2.
+    Every :class:`UsageError`, also one out of a nursery, is one line on stderr and exit code 2;
+    Ctrl-C is one, too, and 130.
     """
     try:
         code = command.main(args, standalone_mode=False)
     except click.ClickException as error:
         _refuse(error.format_message().rstrip(".") + _source(error))
     except click.Abort:
-        _refuse("interrupted")
+        _interrupted()
     except UsageError as error:
         _refuse(str(error))
     except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt):
+            _interrupted()
         lone = only(group, UsageError)
         if lone is None:
             raise
@@ -63,6 +66,11 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
 def _refuse(message: str) -> NoReturn:
     click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(ExitCode.USAGE)
+
+
+def _interrupted() -> NoReturn:
+    click.echo("Interrupted.", err=True)
+    sys.exit(ExitCode.INTERRUPTED)
 
 
 def _source(error: click.ClickException) -> str:

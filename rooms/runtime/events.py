@@ -25,7 +25,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-__all__ = ["LogFormat", "configure", "overrun_words", "write_to_stderr"]
+__all__ = ["LogFormat", "configure", "early_words", "overrun_words", "write_to_stderr"]
 
 LogFormat = Literal["console", "json"]
 
@@ -69,17 +69,25 @@ def overrun_words(log_format: LogFormat, node: str) -> Callable[[float, str], st
     return partial(_overrun_json, node) if log_format == "json" else None
 
 
+def early_words(log_format: LogFormat, node: str) -> Callable[[], str] | None:
+    """The same for a second request to stop while the node starts."""
+    return partial(_early_json, node) if log_format == "json" else None
+
+
 def _overrun_json(node: str, grace_seconds: float, where: str) -> str:
-    line = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "level": "critical",
-        "event": "drain.overrun",
-        "node": node,
-        "grace_seconds": grace_seconds,
-        "message": "the time is up and something blocks the loop: the process ends with code 3",
-        "traceback": where,
-    }
-    return json.dumps(line)
+    message = "the time is up and something blocks the loop: the process ends with code 3"
+    more = {"grace_seconds": grace_seconds, "message": message, "traceback": where}
+    return json.dumps(_head("critical", "drain.overrun", node) | more)
+
+
+def _early_json(node: str) -> str:
+    message = "told twice to stop, and not serving yet: the process ends with code 0"
+    return json.dumps(_head("info", "start.given_up", node) | {"message": message})
+
+
+def _head(level: str, event: str, node: str) -> dict[str, object]:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"at": at, "level": level, "event": event, "node": node}
 
 
 class _Lines:

@@ -18,7 +18,7 @@ import msgspec
 from rooms.bus.address import HostPort, parse_host_port
 from rooms.errors import BadAddress, UsageError
 
-__all__ = ["Guard", "Visit"]
+__all__ = ["Guard", "Visit", "read_token"]
 
 HEADER = "x-lastcall"
 TOKEN_BYTES_MAX = 4096
@@ -39,7 +39,7 @@ class Guard:
         self._names = names
         self._token_file = token_file
         if token_file is not None:
-            self._token()
+            read_token(token_file)
 
     def refusal(self, visit: Visit) -> str | None:
         """Why the request is refused, in a sentence; None if it may pass."""
@@ -67,28 +67,33 @@ class Guard:
 
     def _token_refusal(self, authorization: str) -> str | None:
         if self._token_file is None:
-            return "beyond loopback this needs a token: start the node with --admin-token-file"
+            return (
+                "beyond loopback this needs a token: start the node with --admin-token-file FILE, "
+                "and give lastcall the same option"
+            )
+        # Read anew each time, so that it can be changed while the node runs.
+        wanted = read_token(self._token_file)
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            token.strip().encode(), self._token()
-        ):
-            return "this needs the header Authorization: Bearer, with the node's token"
+        given = token.strip().encode()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
+            return (
+                "this needs the header Authorization: Bearer, with the node's token; "
+                "lastcall sends it with --admin-token-file FILE"
+            )
         return None
 
-    def _token(self) -> bytes:
-        """Read anew each time, so that it can be changed while the node runs."""
-        try:
-            token = Path(self._token_file or "").read_bytes().strip()
-        except OSError as error:
-            raise UsageError(
-                f"--admin-token-file {self._token_file} cannot be read: {error.strerror}"
-            ) from error
-        if not 16 <= len(token) <= TOKEN_BYTES_MAX:
-            raise UsageError(
-                f"--admin-token-file {self._token_file} holds {len(token)} bytes; "
-                "a token has 16 at least"
-            )
-        return token
+
+def read_token(file: Path) -> bytes:
+    """The token in ``file``; raises :class:`UsageError` for a file that is none."""
+    try:
+        token = file.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"--admin-token-file {file} cannot be read: {error.strerror}") from error
+    if not 16 <= len(token) <= TOKEN_BYTES_MAX:
+        raise UsageError(
+            f"--admin-token-file {file} holds {len(token)} bytes; a token has 16 at least"
+        )
+    return token
 
 
 def _is_loopback(host: str) -> bool:

@@ -28,7 +28,7 @@ from rooms.runtime.metrics import Figures, lag_metric, node_registry
 from rooms.runtime.options import NodeOptions
 from rooms.runtime.signals import StopRequests
 
-__all__ = ["Node", "run_node"]
+__all__ = ["Node", "prepare", "run_node"]
 
 log = structlog.get_logger()
 
@@ -113,6 +113,20 @@ class _View:
         )
 
 
+def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> None:
+    """Lets the log speak as it is told to, and sets the budget of ``stops``.
+
+    To be called before anything that may take long; :func:`run_node` does it, too.
+    """
+    events.configure(options.log_format, node=options.name)
+    stops.arm(
+        policy.grace_seconds,
+        policy.farewell_seconds,
+        words=events.overrun_words(options.log_format, options.name),
+        early_words=events.early_words(options.log_format, options.name),
+    )
+
+
 def run_node(
     make: Callable[[Drain], Node],
     options: NodeOptions,
@@ -126,13 +140,8 @@ def run_node(
     what the operator can mend. ``stops`` stays armed: whatever holds the process up after this, it
     is gone at the end of grace.
     """
-    events.configure(options.log_format, node=options.name)
+    prepare(options, policy, stops)
     _raise_descriptor_limit()
-    stops.arm(
-        policy.grace_seconds,
-        policy.farewell_seconds,
-        words=events.overrun_words(options.log_format, options.name),
-    )
     try:
         return trio.run(_live, make, options, policy, stops, static)
     except BaseException as error:
@@ -177,6 +186,7 @@ async def _live(
     admin = await AdminPort.open(options.admin, view, registry, static)
 
     def ready() -> None:
+        stops.started()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)

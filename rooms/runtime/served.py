@@ -8,28 +8,23 @@ from typing import Any
 import msgspec
 
 from rooms.author import Kind
-from rooms.errors import BadFrame
+from rooms.errors import BadFrame, BadRooms
 from rooms.reasons import ErrorCode
 
 __all__ = ["Served"]
 
 
 class Served:
-    """One kind. Raises ``TypeError`` for types of inputs or options that msgspec cannot decode."""
+    """One kind. Raises :class:`BadRooms` for inputs or options that msgspec cannot decode."""
 
     __slots__ = ("_decode_input", "_decode_options", "hears", "kind")
 
     def __init__(self, kind: Kind) -> None:
-        for what in (kind.inputs, kind.options):
-            if isinstance(msgspec.inspect.type_info(what), msgspec.inspect.CustomType):
-                raise TypeError(
-                    f"{what.__name__} cannot be read from JSON: make it a msgspec.Struct"
-                )
         self.kind = kind
         self.hears = kind.inputs is not None
         """Whether its players may say anything at all."""
-        self._decode_input: Callable[[bytes], Any] = msgspec.json.Decoder(kind.inputs).decode
-        self._decode_options: Callable[[bytes], Any] = msgspec.json.Decoder(kind.options).decode
+        self._decode_input = _decoder("inputs", kind.inputs)
+        self._decode_options = _decoder("options", kind.options)
 
     def read_input(self, body: bytes) -> Any:
         """An input; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
@@ -46,6 +41,19 @@ class Served:
             return self._decode_options(body)
         except BaseException as error:  # an author's types may raise anything
             raise _refusal(error, "options: ") from error
+
+
+def _decoder(name: str, what: Any) -> Callable[[bytes], Any]:
+    try:
+        if isinstance(msgspec.inspect.type_info(what), msgspec.inspect.CustomType):
+            raise BadRooms(
+                f"{name}: {what.__name__} cannot be read from JSON: make it a msgspec.Struct"
+            )
+        return msgspec.json.Decoder(what).decode
+    except TypeError as error:
+        raise BadRooms(
+            f"{name}: {error}; it takes a type that msgspec can decode, such as a msgspec.Struct"
+        ) from error
 
 
 def _refusal(error: BaseException, what: str = "") -> BadFrame:

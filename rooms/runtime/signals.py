@@ -30,12 +30,17 @@ LIFELINE = "LASTCALL_LIFELINE"
 FRAMES_TOLD = 6
 OVERRUN = 3
 """``ExitCode.CUT``; written out, because importing it would cost more than all of this file."""
+GIVEN_UP = 0
+"""``ExitCode.DRAINED``: who has not served has nothing to drain, and cuts nothing."""
 
 STDERR = 2
 
 
 class StopRequests:
     """Counts the requests to stop, and ends the process when the grace after the first is over.
+
+    With ``starting``, a second request ends it at once, until :meth:`started`: there is no drain
+    yet that could cut, and the main thread may be in an author's import for as long as that takes.
 
     ``clock`` gives seconds; ``end`` ends the process with an exit code and does not return. Both
     are injected by tests. Without :meth:`watch` no thread is made: under a virtual clock, let a
@@ -48,14 +53,17 @@ class StopRequests:
     def __init__(
         self,
         *,
+        starting: bool = False,
         clock: Callable[[], float] = time.monotonic,
         end: Callable[[int], object] = os._exit,
     ) -> None:
+        self._starting = starting
         self._clock = clock
         self._end = end
         self._grace_seconds = 25.0
         self._farewell_seconds = math.inf
         self._words: Callable[[float, str], str] = _plain_words
+        self._early_words: Callable[[], str] = _plain_early_words
         self._times: list[float] = []
         self._untold: deque[float] = deque()
         self._callback: Callable[[], object] | None = None
@@ -93,6 +101,12 @@ class StopRequests:
         self._untold.append(now)
         self._notify_watchdog()
         self._tell()
+        if self._starting and len(self._times) > 1:
+            self._give_up()
+
+    def started(self) -> None:
+        """The node serves: from here on a second request is the drain's affair."""
+        self._starting = False
 
     def subscribe(self, callback: Callable[[], object]) -> None:
         """Calls ``callback`` once for each request, also for those that came before.
@@ -111,17 +125,21 @@ class StopRequests:
         farewell_seconds: float = math.inf,
         *,
         words: Callable[[float, str], str] | None = None,
+        early_words: Callable[[], str] | None = None,
     ) -> None:
         """Sets the budget, once it is known; it counts from the first request, also a past one.
 
         ``words`` makes the line that is written to stderr at the deadline, from the grace in
         seconds and the stack of the main thread: where it hangs. It runs in the watchdog's
-        thread, and must not need the loop or a lock.
+        thread, and must not need the loop or a lock. ``early_words`` makes the one for a second
+        request while starting, in a signal handler.
         """
         self._grace_seconds = grace_seconds
         self._farewell_seconds = farewell_seconds
         if words is not None:
             self._words = words
+        if early_words is not None:
+            self._early_words = early_words
         self._notify_watchdog()
 
     def watch(self) -> None:
@@ -138,6 +156,12 @@ class StopRequests:
             _write_if_possible(self._words(self._grace_seconds, _where_it_hangs()))
         finally:
             self._end(OVERRUN)
+
+    def _give_up(self) -> None:
+        try:
+            _write_if_possible(self._early_words())
+        finally:
+            self._end(GIVEN_UP)
 
     def _tell(self) -> None:
         # Reentrant: each request is taken by exactly one `popleft`, whoever interrupts whom.
@@ -172,7 +196,7 @@ def install() -> StopRequests:
 
     To be called from the main thread, once.
     """
-    stops = StopRequests()
+    stops = StopRequests(starting=True)
     stops.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stops.request())
@@ -224,6 +248,10 @@ def _plain_words(grace_seconds: float, where: str) -> str:
         f"something blocks its loop. It ends now with code {OVERRUN}. The main thread is at:\n"
         f"{where}"
     )
+
+
+def _plain_early_words() -> str:
+    return f"Told twice to stop, and not serving yet: it ends now with code {GIVEN_UP}."
 
 
 def _write_if_possible(line: str) -> None:

@@ -55,13 +55,15 @@ class Echo(Session):
     noted: dict[Session, list[str | bytes]]
     others: Callable[[], list[Session]]
 
-    def handle(self, message: str | bytes, now: float) -> None:
+    def hear(self, message: str | bytes, now: float) -> bool:
+        if self.close_code is not None:
+            return False
         self.noted.setdefault(self, []).append(message)
         if isinstance(message, bytes) or len(message.encode()) > self._policy.frame_bytes:
-            super().handle(message, now)
-        elif message == "boom":
+            return super().hear(message, now)
+        if message == "boom":
             raise RuntimeError("a bug")
-        elif message == "kick me":
+        if message == "kick me":
             self.close(4003)
         elif message == "move the others":
             for session in self.others():
@@ -69,6 +71,7 @@ class Echo(Session):
                     session.move_now()
         else:
             self.send_built(text_frame(message.encode()))
+        return self.close_code is None
 
 
 class Noted(Session):
@@ -77,9 +80,10 @@ class Noted(Session):
     __slots__ = ()
     noted: dict[Session, list[str | bytes]]
 
-    def handle(self, message: str | bytes, now: float) -> None:
-        self.noted.setdefault(self, []).append(message)
-        super().handle(message, now)
+    def hear(self, message: str | bytes, now: float) -> bool:
+        if self.close_code is None:
+            self.noted.setdefault(self, []).append(message)
+        return super().hear(message, now)
 
 
 class Peer:

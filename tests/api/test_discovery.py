@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
 from api.discovery import Discovery
 from api.sources import parse_games
+from rooms.errors import BadAddress
 
 
 class Names(trio.abc.HostnameResolver):
@@ -100,6 +103,33 @@ async def test_a_file_is_read_again_and_a_bad_line_keeps_what_was_known(tmp_path
         await until(told, {"tcp://a:1"})
         assert discovery.complete
         assert {"tcp://a:1", "nonsense"} not in told
+
+
+async def test_a_source_that_fails_is_named(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text("tcp://a:1\n")
+    bad.write_text("nonsense\n")
+    with structlog.testing.capture_logs() as logs:
+        async with following(f"file://{good},file://{bad}") as (_, told):
+            await until(told, {"tcp://a:1"})
+            with trio.fail_after(10):
+                while not logs:
+                    await trio.sleep(0.02)
+    assert [(line["event"], line["source"]) for line in logs] == [
+        ("games.unknown", f"file://{bad}")
+    ]
+
+
+@pytest.mark.parametrize("text", ["tcp://a:1", "dns://game:7101", "file:///run/games"])
+def test_a_source_is_shown_as_it_is_written(text: str) -> None:
+    assert [str(source) for source in parse_games(text)] == [text]
+
+
+def test_a_relative_path_is_refused_with_the_right_form() -> None:
+    with pytest.raises(
+        BadAddress, match=r"'file://games' .* file:///PATH, such as file:///.*games"
+    ):
+        parse_games("file://games")
 
 
 async def test_sources_mix(tmp_path: Path) -> None:

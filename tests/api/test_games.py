@@ -115,7 +115,10 @@ async def test_a_join_that_crosses_the_signal_is_seated_elsewhere_and_nothing_is
         apis, games = await two_and_two(c)
         keeper = await (await c.client(apis[0])).join(kind="lounge", new=True)
         assert keeper.room.startswith("game-1.")
+        other = await (await c.client(apis[0])).join(kind="lounge", new=True)
+        assert other.room.startswith("game-2.")
         client = await c.client(apis[0])
+        c.bus.faults.delay_seconds = 0.05
         async with trio.open_nursery() as nursery:
             places: list[Place] = []
 
@@ -123,10 +126,11 @@ async def test_a_join_that_crosses_the_signal_is_seated_elsewhere_and_nothing_is
                 places.append(await client.join(kind="tictactoe"))
 
             nursery.start_soon(join)
+            await trio.sleep(0.02)  # on its way to game-1, which has as few rooms as game-2
             games[0].signal()
 
-        assert len(places) == 1
-        assert places[0].room.split(".")[0] in {"game-1", "game-2"}
+        assert places[0].room.startswith("game-2.")
+        c.bus.faults.delay_seconds = 0
         again = await (await c.client(apis[0])).join(kind="countdown", new=True)
         assert again.room.startswith("game-2.")
 
@@ -258,6 +262,23 @@ async def test_a_game_node_that_stays_silent_moves_its_clients_once(
         assert moved == [2, 2]
         c.bus.freeze("game-1")
         assert (await ann.socket.hear("ended"))["reason"] == "node_lost"
+
+
+async def test_a_link_that_is_silent_moves_its_clients_once_and_again_when_it_falls_silent_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, _ = await c.one_of_each()
+        moved: list[int] = []
+        games = api.node._games
+        games._move = lambda sessions: moved.append(len(sessions))
+        for _ in range(2):
+            await Player(c.nursery).join(api, kind="lounge")
+        [link] = games._links.values()
+        for silent in (True, True, False, True, True):  # its feed may bring a state meanwhile
+            link.silent = silent
+            games.link_state(link)
+        assert moved == [2, 2]
 
 
 async def test_everyone_is_there_when_each_known_node_answers_or_its_address_refuses(

@@ -3,9 +3,10 @@ import random
 import socket
 
 import pytest
+import structlog.testing
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed
+from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from api.framing import PING_FRAME
 from rooms.wire import nodes
@@ -86,6 +87,42 @@ async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(
     begin = trio.current_time()
     await house.gateway.wait_empty()
     assert trio.current_time() == begin
+
+
+class Impatient(trio.abc.Stream):
+    """A client's connection that is gone as soon as its request has left."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+
+    async def send_all(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+        await trio.aclose_forcefully(self._stream)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@pytest.mark.parametrize("refuse", [None, "draining"])
+async def test_a_client_that_is_gone_before_our_answer_is_no_failure_of_ours(
+    autojump_clock, schedule, house, refuse: str | None
+) -> None:
+    house.gateway.handshakes.refuse = refuse
+    stream = Impatient(house.dial())
+    with structlog.testing.capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wrap_client_stream, nursery, stream, "here", "/")
+            await settle()
+            nursery.cancel_scope.cancel()
+        await house.gateway.wait_empty()
+    assert logs == []
+    assert house.gateway.clients == 0
 
 
 async def test_a_plain_http_request_is_answered_400_and_closed(

@@ -448,6 +448,86 @@ async def test_a_seat_that_is_given_up_during_its_renewal_is_given_up_there_too(
     assert house.relays.rooms == 0
 
 
+@in_any_order
+async def test_a_leave_waits_for_what_was_lost_with_the_link(autojump_clock, house, desk) -> None:
+    client = await house.client("den")
+    await said(client, 1)
+    desk.down()
+    await said(client, 2)
+    await client.say({"t": "leave"})
+    await trio.sleep(5.5)
+    desk.up()
+    desk.grant(desk.asked[0], n=1)
+    await trio.sleep(1)
+    assert desk.link.of(nodes.Leave) == []
+    desk.take(nodes.Acks([(DEN, "p1", 2)]))
+    assert desk.link.sent[-2:] == [nodes.Say(DEN, "p1", 1, 2, b"2"), nodes.Leave(DEN, "p1", 1)]
+    assert (await client.until("ended"))["reason"] == "left"
+    assert house.relays.rooms == 0
+
+
+@in_any_order
+async def test_a_leave_goes_with_the_renewal_that_says_that_the_room_has_it_all(
+    autojump_clock, house, desk
+) -> None:
+    """Neither is the client moved, then, for what its history lacks."""
+    client = await house.client("den")
+    await said(client, 1)
+    desk.down()
+    await client.say({"t": "leave"})
+    await settle()
+    desk.up()
+    desk.grant(desk.asked[0], n=1, complete=False)
+    assert desk.link.sent[-1] == nodes.Leave(DEN, "p1", 1)
+    assert (await client.until("ended"))["reason"] == "left"
+    assert (await client.join("bar"))["room"] == "game-1.bar"
+
+
+@in_any_order
+async def test_who_is_about_to_leave_a_place_that_is_no_more_has_left_it(
+    autojump_clock, house, desk
+) -> None:
+    client = await house.client("den")
+    await said(client, 1)
+    desk.down()
+    await client.say({"t": "leave"})
+    await settle()
+    desk.up()
+    refused = nodes.Refused(desk.asked[0].call, nodes.NO_SUCH_PLACE, "no such place")
+    assert desk.renewals.refused(desk.link, refused)
+    assert (await client.until("ended"))["reason"] == "left"
+    assert (await client.join("bar"))["room"] == "game-1.bar"
+
+
+@in_any_order
+async def test_who_is_about_to_leave_a_process_that_is_lost_is_told_so_after_6_s(
+    autojump_clock, house, desk
+) -> None:
+    client = await house.client("den")
+    await said(client, 1)
+    desk.down()
+    begin = trio.current_time()
+    await client.say({"t": "leave"})
+    assert (await client.until("ended"))["reason"] == "node_lost"
+    assert trio.current_time() - begin == pytest.approx(6, abs=0.6)
+    assert (await client.join("bar"))["room"] == "game-1.bar"
+
+
+@in_any_order
+async def test_who_says_leave_while_suspended_and_hangs_up_leaves_on_the_next_link(
+    autojump_clock, house, desk
+) -> None:
+    client = await house.client("den")
+    await said(client, 1)
+    desk.down()
+    await client.say({"t": "leave"})
+    await settle()
+    house.sessions[0].close(4003)
+    await house.gateway.wait_empty()
+    desk.up()
+    assert desk.link.sent == [nodes.Leave(DEN, "p1", 1)]
+
+
 async def test_a_socket_that_dies_while_suspended_is_away_already(
     autojump_clock, house, desk
 ) -> None:

@@ -129,6 +129,153 @@ async def test_leaving_without_a_room_is_told(autojump_clock, house) -> None:
     assert (await client.next())["code"] == "not_in_a_room"
 
 
+async def test_a_leave_that_crosses_the_end_is_dropped_in_silence(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    await client.say({"t": "leave"}, {"t": "join", "kind": "bar"})
+    assert [(await client.next())["t"] for _ in range(2)] == ["ended", "joined"]
+
+
+async def test_a_leave_while_the_next_join_is_under_way_is_an_error(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    await client.until("ended")
+    house.games.hold = True
+    await client.say({"t": "join", "kind": "den"}, {"t": "leave"})
+    assert (await client.next())["code"] == "not_in_a_room"
+
+
+# Leaving, with something under way.
+
+
+async def say_two_and_leave(client) -> None:
+    """What is said behind a leave is heard after it."""
+    for n in (1, 2):
+        await client.say({"t": "say", "n": n, "d": n})
+    await client.say({"t": "leave"})
+    await settle()
+
+
+def sent(house) -> list[str]:
+    """What the game node has heard of the den, but for who has a ticket."""
+    kinds = (nodes.Say, nodes.Leave, nodes.Absent)
+    return [type(item).__name__ for item in house.link.sent if isinstance(item, kinds)]
+
+
+async def test_a_leave_waits_until_the_room_has_all_that_was_said_before(
+    autojump_clock, schedule, house
+) -> None:
+    client = await house.client("den")
+    await say_two_and_leave(client)
+    house.nursery.start_soon(client.say, {"t": "join", "kind": "bar"})
+    await trio.sleep(1)
+    acks(house, 1)
+    await trio.sleep(1)
+    assert sent(house) == ["Say", "Say"]
+    house.relays.take(house.link, nodes.Wanted("game-1.den", "p1", 2))
+    acks(house, 2)
+    assert sent(house) == ["Say", "Say", "Say", "Leave"]
+    heard = [await client.next() for _ in range(4)]
+    assert [frame["t"] for frame in heard] == ["ack", "ack", "ended", "joined"]
+    assert (heard[1]["n"], heard[2]["reason"], heard[3]["room"]) == (2, "left", "game-1.bar")
+
+
+async def test_a_leave_that_is_kept_back_for_5_s_goes_without_what_was_said_before(
+    autojump_clock, schedule, house
+) -> None:
+    client = await house.client("den")
+    begin = trio.current_time()
+    await say_two_and_leave(client)
+    assert (await client.until("ended"))["reason"] == "left"
+    assert trio.current_time() - begin == 5
+    assert sent(house) == ["Say", "Say", "Leave"]
+    assert (await client.join("bar"))["room"] == "game-1.bar"
+
+
+async def test_a_room_that_ends_before_it_has_the_leave_has_ended(
+    autojump_clock, schedule, house
+) -> None:
+    client = await house.client("den")
+    await say_two_and_leave(client)
+    house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished"))
+    assert (await client.next())["reason"] == "finished"
+    assert (await client.join("bar"))["room"] == "game-1.bar"
+    await trio.sleep(60)
+    assert sent(house) == ["Say", "Say"]
+    assert house.sessions[0].state is State.SEATED
+
+
+async def test_a_leave_that_is_kept_back_is_not_the_newer_sockets(
+    autojump_clock, schedule, house
+) -> None:
+    older, newer = await house.client("den"), await house.client()
+    await say_two_and_leave(older)
+    await newer.resume()
+    house.games.answer()
+    assert await older.end() == ([], 4005)
+    acks(house, 2)
+    await trio.sleep(60)
+    assert sent(house) == ["Say", "Say"]
+    house.room_says("den", 1, "yours")
+    assert (await newer.until("msg"))["d"] == "yours"
+
+
+async def test_who_is_about_to_leave_a_room_that_is_given_up_is_sought_no_other(
+    autojump_clock, schedule, house
+) -> None:
+    leaver, other = await house.client("den"), await house.client("den")
+    await say_two_and_leave(leaver)
+    regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", ""), ("p2", "", "")])
+    [(session, _)] = house.relays.vacate(house.link, regroup)
+    assert session is house.sessions[1]
+    assert await leaver.next() == {"t": "ended", "room": "game-1.den", "reason": "left"}
+    assert (await leaver.join("bar"))["room"] == "game-1.bar"
+    await other.socket.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [(Close.SERVICE_RESTART, "Absent"), (Close.SLOW_READER, "Leave"), (Close.KICKED, "Leave")],
+)
+async def test_of_a_leave_that_is_kept_back_the_room_hears_at_the_close_unless_it_is_said_again(
+    autojump_clock, schedule, house, code: Close, last: str
+) -> None:
+    """Who is moved resumes, and says again what the room has not, and that he leaves."""
+    client = await house.client("den")
+    begin = trio.current_time()
+    await say_two_and_leave(client)
+    house.sessions[0].close(code)
+    assert (await client.end())[1] == code
+    await house.gateway.wait_empty()
+    assert trio.current_time() == begin
+    assert sent(house) == ["Say", "Say", last]
+
+
+async def test_who_says_leave_and_hangs_up_has_his_seat_for_no_more_than_5_s(
+    autojump_clock, schedule, house
+) -> None:
+    client = await house.client("den")
+    begin = trio.current_time()
+    await say_two_and_leave(client)
+    await client.socket._stream.aclose()
+    await house.gateway.wait_empty()
+    assert trio.current_time() - begin == 5
+    assert sent(house) == ["Say", "Say", "Leave"]
+
+
+async def test_the_node_moves_a_client_whose_leave_was_kept_back_when_it_has_left(
+    autojump_clock, schedule, house
+) -> None:
+    client = await house.client("den")
+    await say_two_and_leave(client)
+    house.sessions[0].leaving = True
+    acks(house, 2)
+    heard, code = await client.end()
+    assert [frame["t"] for frame in heard] == ["ack", "ended", "move"]
+    assert code == 1012
+    assert sent(house) == ["Say", "Say", "Leave"]
+
+
 async def test_a_socket_that_goes_while_its_join_is_under_way_is_forgotten(
     autojump_clock, house
 ) -> None:
@@ -419,7 +566,7 @@ async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, hous
     client = await house.client()
     session = house.sessions[0]
     session.close(Close.SERVICE_RESTART)
-    session.handle('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}', 0.0)
+    assert not session.hear('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}', 0.0)
     assert house.games.resumes == []
     assert (await client.end())[1] == 1012
 
@@ -495,9 +642,12 @@ async def test_a_say_out_of_order_is_told_what_was_expected(
 
 async def test_a_repeat_is_dropped_in_silence(autojump_clock, house) -> None:
     client = await house.client("den")
-    await client.say({"t": "say", "n": 1, "d": 0}, {"t": "say", "n": 1, "d": 0}, {"t": "leave"})
-    assert (await client.next())["t"] == "ended"
+    await client.say({"t": "say", "n": 1, "d": 0}, {"t": "say", "n": 1, "d": 0})
+    await settle()
     assert len(house.link.of(nodes.Say)) == 1
+    acks(house, 1)
+    await client.say({"t": "leave"})
+    assert [(await client.next())["t"] for _ in range(2)] == ["ack", "ended"]
 
 
 async def test_a_say_that_crosses_the_end_is_dropped_in_silence(autojump_clock, house) -> None:

@@ -524,6 +524,36 @@ async def test_a_leave_that_was_lost_with_its_socket_is_said_again(house, autoju
         assert place.ended == Ended(EndReason.LEFT)
 
 
+async def test_a_place_is_left_though_the_answer_was_lost_and_nobody_knows_it_any_more(
+    house, autojump_clock
+):
+    async def takes_the_leave_and_dies(peer):
+        assert (await peer.next())["t"] == "leave"
+        await peer.vanish()
+
+    async def knows_nothing(peer):
+        await peer.next()
+        await peer.close(4004, "no such place")
+
+    async with house.place(takes_the_leave_and_dies, knows_nothing) as place:
+        await place.leave()
+        assert (place.ended, place.lost) == (Ended(EndReason.LEFT), None)
+        assert [item async for item in place] == []
+    assert trio.current_time() == 0.4
+
+
+async def test_a_place_that_is_left_may_still_be_taken_over(house, autojump_clock):
+    async def taken(peer):
+        assert (await peer.next())["t"] == "leave"
+        await peer.close(4005)
+
+    async with house.place(taken) as place:
+        await place.leave()
+        assert place.ended is None
+        with pytest.raises(PlaceLost):
+            await anext(place)
+
+
 async def test_leaving_a_place_that_cannot_be_reached_takes_two_seconds(house, autojump_clock):
     async def all_down(url):
         if trio.current_time() > 0:
@@ -716,6 +746,25 @@ async def test_a_client_takes_one_place_after_the_other_on_one_socket(house, aut
             place = await client.join(kind="k")
             await place.wait_over()
         assert (client.opened, place.room) == (1, "game-1.r2")
+
+
+async def test_a_leave_that_crossed_the_end_refuses_no_join(house, autojump_clock):
+    async def of_a_server_that_minds(peer):
+        await peer.seat(room="game-1.r1")
+        await peer.send(t="ended", room="game-1.r1", reason="finished")
+        assert [(await peer.next())["t"] for _ in range(2)] == ["leave", "join"]
+        await peer.send(t="error", code="not_in_a_room", message="none to leave", retry=False)
+        await peer.joined("game-1.r2", "p1")
+        await peer.rest()
+
+    house.server.script = of_a_server_that_minds
+    async with open_client(A, open_stream=house.server.open_stream) as client:
+        place = await client.join(kind="k")
+        place.leave_soon()
+        await place.wait_over()
+        assert place.ended == Ended(EndReason.FINISHED)
+        assert (await client.join(kind="k")).room == "game-1.r2"
+        assert [error.code for error in client.connection.errors] == ["not_in_a_room"]
 
 
 async def test_a_client_that_is_moved_between_two_places_joins_elsewhere_at_once(

@@ -53,6 +53,15 @@ def test_what_was_read_already_is_kept_though_it_is_full() -> None:
     assert inputs.again(1) == [(1, b"a"), (2, b"b")]
 
 
+def test_once_shut_it_is_full_also_when_all_is_acked() -> None:
+    inputs = window()
+    inputs.take(1, b"a")
+    inputs.shut()
+    assert (inputs.full, inputs.empty) == (True, False)
+    inputs.ack(1)
+    assert (inputs.full, inputs.empty) == (True, True)
+
+
 def test_an_old_ack_is_no_news() -> None:
     inputs = window()
     inputs.take(1, b"a")

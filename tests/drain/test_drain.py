@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rooms import Draining, Room, room
 from rooms.errors import ConnectFailed, JoinRefused
 from rooms.ids import KindName
 from rooms.policy import DrainPolicy
+from rooms.runtime.drain import Counts, Drain
 from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -36,6 +37,31 @@ async def test_a_node_that_is_told_to_stop_while_starting_stops(autojump_clock: 
         await game.gone.wait()
         assert game.exit_code == CLEAN
         assert not game.up.is_set()
+
+
+class NeverUp:
+    """A tier whose start hangs."""
+
+    async def start(self, _services: trio.Nursery) -> None:
+        await trio.sleep_forever()
+
+    def counts(self) -> Counts:
+        return Counts()
+
+
+async def test_a_start_that_hangs_is_stopped_at_once(autojump_clock: MockClock) -> None:
+    drain = Drain(DrainPolicy(), end_process=lambda _: None)
+    codes: list[int] = []
+
+    async def run() -> None:
+        codes.append(await drain.run(NeverUp()))  # type: ignore[arg-type]
+
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await wait_all_tasks_blocked()
+            drain.stop()
+    assert codes == [CLEAN]
 
 
 async def test_a_room_that_needs_9_s_more_survives_a_grace_of_25_and_the_node_exits_at_9(

@@ -72,6 +72,32 @@ async def test_a_client_in_a_room_at_the_deadline_is_moved_inside_the_farewell(
         assert (api.counts.clients_moved, api.counts.clients_cut) == (1, 0)
 
 
+async def test_clients_in_rooms_at_the_deadline_are_moved_evenly_over_half_the_farewell(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        api = c.api(drain=SHORT)
+        await c.ready(game, api)
+        clients = [await c.client(api) for _ in range(6)]
+        for client in clients:
+            await client.join(kind="lounge")
+        closed_at: list[float] = []
+        start = trio.current_time()
+
+        async def stay(client: Connection) -> None:
+            assert (await client.wait_closed()).code == 1012
+            closed_at.append(trio.current_time() - start)
+
+        api.signal()
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(stay, client)
+        assert closed_at == pytest.approx([7, 7.25, 7.5, 7.75, 8, 8.25], abs=0.05)
+        await api.gone.wait()
+        assert api.exit_code == CLEAN
+
+
 async def test_a_client_that_joins_in_the_same_tick_as_the_signal_is_served_or_sent_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
@@ -110,13 +136,13 @@ async def test_a_client_whose_join_is_under_way_when_its_node_drains_is_seated_a
             fate: list[str] = []
 
             async def join() -> None:
-                place = await client.join(kind="countdown", options={"seconds": 2})
+                place = await client.join(kind="countdown", options={"seconds": 6})
                 fate.append(await finished(place))
 
             nursery.start_soon(join)
             await trio.sleep(0.01)
             api.signal()
-        assert fate == ["finished"]
+        assert fate == ["finished"]  # after 6 s, and idle clients are moved over 5
         assert (await client.wait_closed()).code == 1012
         await api.gone.wait()
         assert api.exit_code == CLEAN

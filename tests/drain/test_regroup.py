@@ -65,13 +65,20 @@ async def test_a_player_who_leaves_while_his_match_is_regrouped_has_left(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        api, game = await c.one_of_each()
+        for name in ("game-1", "game-2"):
+            c.address(name)
+        game, api = c.game("game-1"), c.api()
+        await c.ready(game, api)
         place = await (await c.client(api)).join(kind="tictactoe")
         game.signal()
         await game.gone.wait()
         await place.leave()
         assert place.ended is not None
         assert place.ended.reason == "left"
+        second = c.game("game-2")
+        await c.ready(second)
+        await trio.sleep(4)
+        assert second.rooms == 0  # nobody seeks a seat for him any more
 
 
 async def test_a_regrouped_room_is_opened_with_the_options_of_before(
@@ -112,7 +119,7 @@ async def test_inputs_to_the_room_before_do_not_reach_the_one_after_a_regroup(
             again = json.loads(await bob.get_message())
         assert again["room"] != before["room"]
         room = before["room"]
-        await bob.send_message(f'{{"t":"got","seq":7,"room":"{room}"}}')
+        await bob.send_message(f'{{"t":"got","seq":0,"room":"{room}"}}')
         for n in (1, 5, 6, 7):
             await bob.send_message(f'{{"t":"say","n":{n},"d":{{"cell":0}}}}')
         await trio.sleep(0.1)

@@ -12,7 +12,7 @@ import trio
 
 from tests.e2e.javascript import MODULE, node_22
 from tests.e2e.nodes import LASTS, Nodes
-from tests.test_readme import block
+from tests.test_readme import ROOT, block
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +32,17 @@ async def test_the_python_client_says_hello_and_hears_it(nodes: Nodes, tmp_path:
     heard = await said_by([sys.executable, "hello.py"], tmp_path)
     assert heard.startswith("1 {")
     assert "hello" in heard
+
+
+async def test_the_reference_of_the_python_client_begins_with_a_program(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    api, _ = await nodes.one_of_each(*LASTS)
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    program = block("python", "connect(", page).replace("127.0.0.1:8080", api.listen)
+    (tmp_path / "hello.py").write_text(program, encoding="utf-8")
+    heard = await said_by([sys.executable, "hello.py"], tmp_path)
+    assert heard.startswith("1 {")
 
 
 async def test_the_javascript_client_says_hello_and_hears_it(nodes: Nodes, tmp_path: Path) -> None:

@@ -227,12 +227,43 @@ async def test_a_signal_before_the_handler_stands_ends_the_process_too(nodes: No
         assert "Traceback" not in node.words
 
 
-async def test_two_signals_while_starting_are_no_more_than_one(nodes: Nodes) -> None:
+async def test_two_signals_while_starting_end_it_with_0_too(nodes: Nodes) -> None:
     node = nodes.game()
     await until(lambda: node.catches(SIGTERM), within=10)
     node.signal(SIGTERM)
     node.signal(SIGINT)
     assert await node.exit_code(within=10) == 0
+
+
+async def importing(nodes: Nodes, *options: str) -> Node:
+    """A game node in the middle of its author's module, for as long as it is let."""
+    nodes.folder.joinpath("slow.py").write_text(
+        "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(300)\n"
+    )
+    node = nodes.game(*options, rooms="slow")
+    await until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
+    return node
+
+
+async def test_grace_holds_while_the_rooms_are_imported(nodes: Nodes) -> None:
+    node = await importing(nodes, "--grace", "1", "--farewell", "0.5")
+    start = time.monotonic()
+    node.signal()
+    assert await node.exit_code(within=5) == 3
+    assert 0.9 < time.monotonic() - start < 2
+    (last,) = node.events
+    assert (last["event"], last["grace_seconds"]) == ("drain.overrun", 1)
+    assert "slow.py" in last["traceback"]
+
+
+async def test_a_second_signal_while_the_rooms_are_imported_ends_it_at_once(nodes: Nodes) -> None:
+    node = await importing(nodes)
+    start = time.monotonic()
+    node.signal(SIGTERM)
+    node.signal(SIGINT)
+    assert await node.exit_code(within=5) == 0
+    assert time.monotonic() - start < 1
+    assert [event["event"] for event in node.events] == ["start.given_up"]
 
 
 async def test_a_node_drains_when_its_parent_is_gone(nodes: Nodes, clients: Clients) -> None:

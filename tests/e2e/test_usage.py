@@ -7,11 +7,13 @@ of a real process. The cases of a test run at the same time.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
+from signal import SIGINT
 
 import pytest
 
-from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes
+from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, until
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +37,23 @@ def taken() -> Iterator[str]:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
+LASTCALL = "from rooms.entry import main; main()"
+
+
+@pytest.mark.parametrize("slow", ["click", "rich"], ids=["of the command", "of its subcommand"])
+async def test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130(
+    nodes: Nodes, slow: str
+) -> None:
+    source = "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(300)\n"
+    nodes.folder.joinpath(f"{slow}.py").write_text(source)
+    path = {"PYTHONPATH": str(nodes.folder)}
+    process = nodes.run("lastcall", sys.executable, "-c", LASTCALL, "roll", env=path)
+    await until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
+    process.signal(SIGINT)
+    assert await process.exit_code(within=5) == 130
+    assert process.words.split() == ["Interrupted."]
+
+
 ROOM = "from rooms import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"
 
 
@@ -47,7 +66,7 @@ async def test_an_authors_module_that_cannot_be_served(nodes: Nodes) -> None:
     path = {"PYTHONPATH": str(folder)}
     cases = {
         "nowhere.rooms": ["'nowhere.rooms'", "No module named 'nowhere'"],
-        "broken": ["'broken'", "SyntaxError", "broken.py, line 1"],
+        "broken": ["'broken'", "SyntaxError", "broken.py:1"],
         "raising": ["'raising'", "ZeroDivisionError", "raising.py:2"],
         "game.examples,same": [
             "'tictactoe' is defined twice",
@@ -80,6 +99,7 @@ async def test_an_option_that_cannot_be(nodes: Nodes) -> None:
         ("api", *API, "--listen", "fd:77"): ["fd:77", "descriptor 77"],
         ("game", *GAME, "--greace", "3"): ["--greace"],
         ("game", *GAME, "--grace", "-1"): ["--grace", "-1"],
+        ("game", *GAME, "--grace", "inf"): ["--grace is inf", "a finite number of seconds"],
         ("game", *GAME, "--grace", "2", "--farewell", "3"): ["--farewell 3", "--grace 2"],
         ("game", *GAME, "--config", "nowhere.toml"): ["nowhere.toml", "No such file"],
         ("game", *GAME, "--config", "key.toml"): ["key.toml", "'greace'"],

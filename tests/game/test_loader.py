@@ -100,9 +100,16 @@ def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("def f(:", r"SyntaxError: .*wrong\.py, line 1\)$"),
+        ("def f(:", r"SyntaxError: .* \(/.*/wrong\.py:1\)$"),
         ("raise SystemExit(5)", r"SystemExit: 5 \(.*wrong\.py:1\)$"),
         ("raise ValueError('two\\nlines')", r"ValueError: two lines \(.*wrong\.py:1\)$"),
+        ("raise SyntaxError('mine')", r"SyntaxError: mine \(.*wrong\.py:1\)$"),
+        ("from rooms import room\nroom('x')", r"BadRooms: kind 'x': .*seats=4\) \(.*py:2\)$"),
+        (
+            "from rooms import room\nroom('x', seat=2)",
+            r"BadRooms: kind 'x': @room takes no 'seat'; it takes seats, starts, .* \(.*py:2\)$",
+        ),
+        ("from rooms import room\n@room\nasync def x(t): ...", r"BadRooms: .* name first.*py:2\)$"),
         ("raise ValueError", r"ValueError: no message \(.*wrong\.py:1\)$"),
         ("from rooms import room\nroom('x', seats=0)", r"BadRooms: .*10000 seats; got 0 \(.*:2\)$"),
         ("from rooms import room\nroom('x', seats=10_001)", r"BadRooms: .* got 10001 \(.*py:2\)$"),
@@ -125,6 +132,13 @@ def test_a_plain_class_as_inputs_is_refused_at_once(write: Write) -> None:
     write("plain.py", "class Plain: pass")
     write("odd.py", kind("odd", more=", inputs=__import__('plain').Plain"))
     with pytest.raises(BadRooms, match=r"^kind 'odd' in .*: Plain cannot be read from JSON: make"):
+        load(["odd"])
+
+
+@pytest.mark.parametrize("which", ["inputs", "options"])
+def test_what_is_no_type_at_all_is_refused_by_its_name(write: Write, which: str) -> None:
+    write("odd.py", kind("odd", more=f", {which}=object()"))
+    with pytest.raises(BadRooms, match=rf"^kind 'odd' in odd\.odd:4: {which}: .*msgspec\.Struct$"):
         load(["odd"])
 
 

@@ -24,6 +24,7 @@ from rooms.ids import KindName, NodeName
 from rooms.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from rooms.reasons import ExitCode
 from rooms.runtime.drain import Counts, Drain
+from tests import harness
 
 EXAMPLES = load(["game.examples"])
 CLEAN = ExitCode.DRAINED
@@ -221,7 +222,8 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(seed: int = 0) -> AsyncIterator[Cluster]:
+async def cluster(seed: int | None = None) -> AsyncIterator[Cluster]:
+    seed = harness.seed if seed is None else seed
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
         yield Cluster(nursery, stack, seed)
         await stack.aclose()

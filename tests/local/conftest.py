@@ -202,7 +202,8 @@ class Admin(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         global phase
         verb = self.path[1:]
-        say("told", verb=verb, guarded=self.headers["X-Lastcall"])
+        say("told", verb=verb, guarded=self.headers["X-Lastcall"],
+            authorization=self.headers["Authorization"])
         phases = {"cordon": "cordoned", "uncordon": "serving", "drain": "draining"}
         if phases[verb] == phase:
             self.answer(409, error=f"it is {phase} already")
@@ -222,7 +223,7 @@ cut = 0
 def stop(number, frame):
     global cut
     say("stop", number=number)
-    if behaviour == "stubborn":
+    if behaviour in ("stubborn", "imports"):
         return
     if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
         return
@@ -237,6 +238,10 @@ if behaviour == "usage":
     sys.exit(2)
 if behaviour == "crashes":
     raise RuntimeError("the last word")
+if behaviour == "imports":
+    say("importing")
+    while True:
+        time.sleep(60)
 def hang_on():
     os.read(int(os.environ["LASTCALL_LIFELINE"]), 1)
     os._exit(0)

@@ -31,6 +31,37 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, word, capsys):
     assert word in said.err
 
 
+@click.command()
+@click.option("--in-a-nursery", is_flag=True)
+def interrupted(in_a_nursery):
+    if in_a_nursery:
+        raise BaseExceptionGroup("", [KeyboardInterrupt()])
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("arguments", [[], ["--in-a-nursery"]])
+def test_ctrl_c_is_one_line_and_exit_code_130(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(interrupted, arguments)
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err.split() == ["Interrupted."]
+
+
+def test_the_list_of_commands_cuts_no_sentence_off(capsys):
+    with pytest.raises(SystemExit):
+        run_command(cli, ["--help"])
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_every_command_tells_its_exit_codes(name, capsys):
+    with pytest.raises(SystemExit):
+        run_command(cli, [name, "--help"])
+    said = capsys.readouterr().out
+    for code in ("Exit code 0:", "1:", "2:", "130:"):
+        assert code in said
+
+
 def test_the_help_tells_the_exit_codes(capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, ["up", "--help"])
@@ -58,7 +89,9 @@ def test_a_file_has_the_keys_that_the_flags_are_called(tmp_path, capsys):
     file.write_text('json = "perhaps"')
     assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
     file.write_text("as_json = true")
-    assert "they are admin, json, port" in refused(capsys, "status", "--config", str(file))
+    assert "they are admin, admin-token-file, json, port" in refused(
+        capsys, "status", "--config", str(file)
+    )
 
 
 def test_several_values_are_a_list_in_a_file_and_have_commas_in_the_environment(

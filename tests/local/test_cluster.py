@@ -9,6 +9,7 @@ import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -17,7 +18,9 @@ from rooms.bus.address import HostPort
 from rooms.errors import AddressInUse, ClusterFailed, UsageError
 from rooms.local.child import Child
 from rooms.local.cluster import Plan, open_cluster
+from rooms.local.summary import exit_code
 from rooms.policy import DrainPolicy
+from rooms.reasons import ExitCode
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=0.2, farewell_seconds=0.1))
@@ -81,6 +84,20 @@ async def test_the_second_signal_cuts(fake_nodes):
         cluster.hurry()
         await cluster.wait_ended()
         assert [child.exit_code for child in cluster.children] == [3, 3, 3, 3]
+
+
+async def test_the_second_signal_ends_a_node_that_is_not_ready_yet(fake_nodes):
+    patient = msgspec.structs.replace(PLAN, drain=DrainPolicy(grace_seconds=60))
+    with trio.fail_after(LIMIT_SECONDS):
+        async with open_cluster(patient, print, start=fake_nodes("imports")) as cluster:
+            for child in cluster.children:
+                while not child.last_words:
+                    await trio.sleep(0.01)
+            cluster.stop()
+            cluster.hurry()
+            await cluster.wait_ended()
+            assert [child.exit_code for child in cluster.children] == [-9, -9, -9, -9]
+            assert exit_code(cluster.children, None) == ExitCode.DRAINED, "they served nobody"
 
 
 async def test_a_node_that_outlives_its_grace_is_killed(fake_nodes):
@@ -185,6 +202,22 @@ def test_a_node_that_never_stops_complaining_is_told_20_times():
     told = child_that_said(*["trouble"] * 100)
     assert len(told) == 21
     assert told[-1].endswith("is not shown")
+
+
+def test_a_refusal_is_left_to_whoever_started_the_node_unless_it_was_none():
+    refusal = "Error: cannot import 'mine'"
+    assert child_that_said(refusal) == []
+    assert child_that_said(refusal, "and goes on") == [
+        f"game-1: {refusal}",
+        "game-1: and goes on",
+    ]
+
+
+def test_a_game_node_that_says_nothing_may_be_importing():
+    assert Child("game-1", "game", []).last_words_text().strip() == (
+        "(it said nothing; it may still be importing your rooms)"
+    )
+    assert Child("api-1", "api", []).last_words_text().strip() == "(it said nothing)"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority again")

@@ -83,6 +83,23 @@ async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_
         assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
 
+async def test_status_tells_who_has_died_and_how(fake_nodes, capsys):
+    async with running(fake_nodes()) as cluster:
+        api, game = cluster.children
+        game.send(signal.SIGKILL)
+        await game.ended.wait()
+        assert await lastcall("status") == 1
+        rows = capsys.readouterr().out.splitlines()[-2:]
+        assert rows[0].split() == [
+            *("game-1", "1.0", "killed", "by", "SIGKILL", "-", "-", "-", "-", str(game.pid))
+        ]
+        assert rows[1].split()[0] == "api-1"
+        assert await lastcall("status", "--json") == 1
+        assert json.loads(capsys.readouterr().out)[0]["dead"] == "killed by SIGKILL"
+        assert await lastcall("status", "--admin", api.ready.admin) == 0
+        assert await lastcall("drain", "--all") == 0, "only those are told who can hear it"
+
+
 async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):
     async with running(fake_nodes()) as cluster:
         admin = cluster.children[0].ready.admin
@@ -109,13 +126,28 @@ async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys
     async with running(fake_nodes()) as cluster:
         api = cluster.children[0].ready.admin
         assert await lastcall("cordon", "--all") == 0
-        assert await lastcall("uncordon", "game-1", "--admin", api) == 0
+        game = cluster.children[1].ready.admin
+        assert await lastcall("uncordon", "--admin", api, "--admin", game) == 0
         assert await lastcall("drain", "api-1", "game-1", "api-1") == 0
         assert capsys.readouterr().out.splitlines() == [
             *("api-1 is cordoned", "game-1 is cordoned"),
             *("api-1 takes new work again", "game-1 takes new work again"),
             *("api-1 drains", "game-1 drains"),
         ]
+
+
+async def test_a_node_beyond_loopback_is_shown_the_token_of_the_file(fake_nodes, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef\n")
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0]
+        shown = ("--admin-token-file", str(file))
+        assert await lastcall("cordon", "--admin", api.ready.admin, *shown) == 0
+        assert await lastcall("status", "--admin", api.ready.admin, *shown) == 0
+        while "told" not in api.last_words_text():
+            await trio.sleep(0.01)
+        told = next(json.loads(line) for line in api.last_words if '"told"' in line)
+        assert told["authorization"] == "Bearer 0123456789abcdef"
 
 
 async def test_who_is_named_on_the_command_line_outranks_the_environment(
@@ -150,9 +182,13 @@ async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_t
     ("arguments", "code", "word"),
     [
         (["cordon"], 2, "cordon what? Name nodes, such as game-1"),
+        (["cordon", "--all", "api-1"], 2, "cordon what? Say names, --admin or --all: one of them"),
+        (["drain", "--admin", "127.0.0.1:9", "api-1"], 2, "names, --admin or --all: one of them"),
+        (["uncordon", "--admin", "127.0.0.1:9", "--all"], 2, "one of them"),
         (["drain", "--admin", "here"], 2, "HOST:PORT"),
         (["status", "--port", "0"], 2, "--port"),
         (["roll", "--tier", "both"], 2, "--tier"),
+        (["drain", "--all", "--admin-token-file", "/nowhere"], 2, "/nowhere cannot be read"),
         (["roll", "--version", "-x"], 2, "is no version"),
         (["status"], 1, "no local cluster is running on port 8080; start one with: lastcall up"),
         (["roll", "--port", "9"], 1, "on port 9; start one with: lastcall up --port 9"),

@@ -34,9 +34,12 @@ def test_a_crash_outranks_a_cut(children, expected):
     assert exit_code(children, None) == expected
 
 
-def test_a_node_stopped_before_it_could_catch_a_signal_had_nothing_to_drain():
+@pytest.mark.parametrize("number", [15, 9])
+def test_a_node_that_we_ended_before_it_was_ready_had_nothing_to_drain(number):
     child = Child("game-1", "game", [])
-    child.exit_code = -15
+    child.exit_code = -number
+    assert exit_code([child], None) == 1, "nobody had told it to stop"
+    child.stop()
     assert exit_code([child], None) == 0
     child.ready = NodeReady("game-1", "tcp://127.0.0.1:1", "127.0.0.1:2")
     assert exit_code([child], None) == 1

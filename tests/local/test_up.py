@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from io import StringIO
 
+import pytest
 import trio
+from msgspec.structs import replace
 from rich.console import Console
 
 from rooms.bus.address import HostPort
+from rooms.errors import UsageError
 from rooms.local.cluster import Plan
 from rooms.local.up import Up
 from rooms.policy import DrainPolicy
@@ -73,11 +78,52 @@ async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
     assert "what still runs is cut" in run.shown.getvalue()
 
 
+async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes):
+    run = Run(fake_nodes("waits-for-the-second"))
+    async with trio.open_nursery() as nursery:
+
+        async def twice():
+            await run.shows("are ready")
+            apis, games = (run.up._cluster.living(tier) for tier in ("api", "game"))
+            await run.send.send(2)
+            for game in games:
+                while not was_told(game):
+                    await trio.sleep(0.01)
+            assert not any(map(was_told, apis))
+            await run.send.send(2)
+            for game in games:
+                await game.ended.wait()
+            assert not any(api.ended.is_set() for api in apis)
+
+        nursery.start_soon(twice)
+        assert await run.to_its_end() == ExitCode.CUT
+
+
+def was_told(child):
+    return any('"stop"' in line for line in child.last_words)
+
+
+async def test_both_tiers_drain_within_one_grace(fake_nodes):
+    run = Run(fake_nodes(api="waits-for-the-second"), seconds=0.1)
+    run.up._plan = replace(PLAN, drain=DrainPolicy(grace_seconds=1, farewell_seconds=0.1))
+    assert await run.to_its_end() == ExitCode.CUT
+    words = run.up._cluster.children[0].last_words
+    first, second = (json.loads(line)["number"] for line in words if '"stop"' in line)
+    assert (first, second) == (signal.SIGTERM, signal.SIGINT)
+
+
 async def test_a_request_while_it_starts_stops_it(fake_nodes):
     run = Run(fake_nodes("never-ready"))
     await run.send.send(2)
     assert await run.to_its_end() == ExitCode.DRAINED
     assert "are ready" not in run.shown.getvalue()
+
+
+async def test_a_refusal_of_every_game_node_is_said_once(fake_nodes):
+    run = Run(fake_nodes(game="usage"))
+    with pytest.raises(UsageError, match="--rooms nope cannot be imported"):
+        await run.to_its_end()
+    assert "nope" not in run.shown.getvalue()
 
 
 async def test_a_roll_after_so_many_seconds_is_reported_and_then_it_stops(fake_nodes):
@@ -116,7 +162,7 @@ async def test_a_request_to_stop_in_the_middle_of_a_roll_stops_everything(fake_n
         assert await run.to_its_end() == ExitCode.CRASHED
     shown = run.shown.getvalue()
     assert "told to stop in the middle of the roll" in shown
-    assert "All nodes drain." in shown
+    assert "All nodes drain" in shown
 
 
 async def test_a_node_that_somebody_else_has_drained_is_no_death(fake_nodes, tmp_path):

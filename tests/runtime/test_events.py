@@ -182,3 +182,7 @@ def test_the_watchdogs_last_line_is_in_the_format_of_the_others() -> None:
     assert (line["event"], line["node"], line["grace_seconds"]) == ("drain.overrun", "game-1", 25.0)
     assert line["traceback"] == "in a loop"
     assert events.overrun_words("console", "game-1") is None
+    early = events.early_words("json", "game-1")
+    assert early is not None
+    assert msgspec.json.decode(early())["event"] == "start.given_up"
+    assert events.early_words("console", "game-1") is None

@@ -334,6 +334,25 @@ async def test_a_cut_runs_the_rooms_finally_before_the_players_are_told() -> Non
         assert house.host.ends == {"finished": 0, "cut": 1, "crashed": 0, "abandoned": 0}
 
 
+async def test_a_room_that_was_given_up_before_the_cut_counts_as_abandoned() -> None:
+    @room("dawdling", seats=1)
+    async def dawdling(_table: Room) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+
+    async with opened(dawdling) as house:
+        ann = house.join(dawdling)
+        await wait_all_tasks_blocked()
+        house.host.drain(trio.current_time() + 30)
+        house.leave(ann)
+        house.host.cut()
+        await house.host.wait_empty()
+        assert house.host.ends == {"finished": 0, "cut": 0, "crashed": 0, "abandoned": 1}
+
+
 async def test_a_room_that_raises_when_it_is_cut_is_cut_and_its_error_logged() -> None:
     @room("clumsy", seats=1)
     async def clumsy(table: Room) -> Any:
@@ -385,6 +404,24 @@ async def test_a_room_that_is_regrouped_names_its_players_in_items_of_64_kib() -
         assert max(len(nodes.encode(item)) for item in north) < 70_000
         assert {item.options for item in (*north, *south)} == {options}
         assert [item.players for item in south] == [[(far.player, "far", "")]]
+
+
+async def test_an_empty_room_that_locks_itself_has_no_more_than_its_60_s(
+    autojump_clock: MockClock,
+) -> None:
+    @room("fickle", seats=2)
+    async def fickle(table: Room) -> None:
+        async for event in table:
+            if isinstance(event, Left):
+                await trio.sleep(30)
+                table.lock()
+
+    async with opened(fickle) as house:
+        house.leave(house.join(fickle))
+        await trio.sleep(59.5)
+        assert house.host.rooms == 1
+        await trio.sleep(2)
+        assert house.host.rooms == 0
 
 
 async def test_a_room_that_stays_empty_for_60_s_is_given_up(autojump_clock: MockClock) -> None:

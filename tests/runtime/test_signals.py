@@ -176,6 +176,31 @@ def test_the_watchdog_says_why_before_it_ends_the_process(
     assert end.codes == [3, 3]
 
 
+def test_a_second_request_while_starting_ends_the_process_with_0_and_one_line(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    end = End()
+    stops = StopRequests(starting=True, end=end)
+    stops.request()
+    assert end.codes == []
+
+    stops.request()
+
+    assert end.codes == [0]
+    assert capfd.readouterr().err.splitlines() == [
+        "Told twice to stop, and not serving yet: it ends now with code 0."
+    ]
+
+
+def test_once_it_has_started_a_second_request_is_the_drains_affair() -> None:
+    end = End()
+    stops = StopRequests(starting=True, end=end)
+    stops.request()
+    stops.started()
+    stops.request()
+    assert (stops.count, end.codes) == (2, [])
+
+
 def fill(pipe: int) -> None:
     os.set_blocking(pipe, False)
     with contextlib.suppress(BlockingIOError):

@@ -582,6 +582,18 @@ test("who leaves a place that is gone already has left it", async () => {
   assert.deepEqual([place.ended.reason, place.error], ["left", null]);
 });
 
+test("a place is left though the answer was lost, and nobody knows it any more", async () => {
+  const { place, server } = await seated();
+  const leaving = place.leave();
+  server.socket.end();
+  await server.clock.advance(400);
+  server.socket.hello("api-2");
+  assert.deepEqual(server.socket.sent.map(({ t }) => t), ["resume"]);
+  server.socket.end(4004);
+  await leaving;
+  assert.deepEqual([place.ended.reason, place.error], ["left", null]);
+});
+
 test("leaving takes 5 s at the most, with nobody there", async () => {
   const { place, server } = await seated();
   server.onSocket = (socket) => setImmediate(() => socket.end());
