@@ -79,7 +79,8 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     ended room has said is kept as long, for those who were between two sockets: of
     ``tombstones_max`` rooms with ``tombstone_bytes`` in all, the oldest going first.
 
-    Who claims a seat that another live socket has waits for ``contest_seconds``. In them a living
+    Who claims a seat that another live socket has, and may have asked before that one did, waits
+    for ``contest_seconds``. In them a living
     api node says that nobody waits for it any more: that takes it milliseconds, or a pause of a
     loaded machine. And a join's time (``SocketPolicy.join_seconds``) must not be over by then.
     """

@@ -1,8 +1,10 @@
 """Claims on seats that another live socket has: how long each waits, and what ends it.
 
 A player gives up an api node that does not answer, and has his place through another; what he has
-asked the first one may come then. So a claim (a resume, or a join with the seat's key) on a seat
-that is not away is *contested*, and waits:
+asked the first one may come then. So a claim on a seat that is not away is *contested* if it may
+be older than that: a join with the seat's key, or a resume that shows the secret before, since each
+resume changes it. (Who shows the newest has asked last, and waits for nothing: so the clients of an
+api node that was killed are back at once.) It waits:
 
 * Its asker cancels it: it is dropped. An api node does that for whoever does not wait any more.
 * The seat's socket shows that it has the newest secret, and what the claim shows is good no more:

@@ -114,6 +114,11 @@ class Seat:
         before = hmac.compare_digest(shown, self.before.encode())
         return newest or (before and self.before != "")
 
+    def shows_before(self, secret: str) -> bool:
+        """Whether ``secret`` is the one before, and good still."""
+        shown = secret.encode()
+        return self.shows(secret) and not hmac.compare_digest(shown, self.secret.encode())
+
     def renew(self, shown: str, secret: str) -> None:
         """He has shown a good secret and gets a new one; what he has shown stays good for now.
 

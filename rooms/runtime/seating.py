@@ -170,18 +170,18 @@ class Seating(ABC):
         return None
 
     def contested(self, ask: nodes.Join | nodes.Resume) -> Seat | None:
-        """The seat that ``ask`` has a right to while another live socket has it; else None.
+        """The seat that another live socket has, and that ``ask`` may have been said for before.
 
-        A renewal is from the socket that has it.
+        A resume was not if it shows the newest secret, since each one changes that; nor was a
+        renewal, which is of the socket that has the seat.
         """
         if isinstance(ask, nodes.Join):
             seat = self.roster.find_key(ask.key)
         else:
-            seat = None if ask.session else self.roster.find(ask.player)
-        if seat is None or seat.away:
-            return None
-        refused = isinstance(ask, nodes.Resume) and isinstance(claim(self, ask), nodes.Refused)
-        return None if refused else seat
+            seat = self.roster.find(ask.player)
+            if ask.session or seat is None or not seat.shows_before(ask.secret):
+                return None
+        return None if seat is None or seat.away else seat
 
     def confirm(self, confirm: nodes.Confirm) -> None:
         """A player has the answer to his join or resume."""

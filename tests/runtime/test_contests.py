@@ -24,19 +24,24 @@ OLD, NEW = 90, 91
 
 
 class Contest:
-    """A house in which Ann sits, by way of NORTH and with a key, in a room of Bob's."""
+    """A house in which Ann sits, by way of NORTH and with a key, in a room of Bob's.
+
+    She has resumed, and has not shown yet that she knows of her new ticket: ``first`` is good too.
+    """
 
     def __init__(self, house: House, kind: Kind, seen: list[Event]) -> None:
         self.house = house
         self.kind = kind
         self.seen = seen
         self.bob: nodes.Seated = house.join(kind, link=EAST)
-        self.ann: nodes.Seated = house.join(kind, key="k")
-        house.confirm(self.ann)
+        self.first: nodes.Seated = house.join(kind, key="k")
+        house.confirm(self.first)
+        self.ann: nodes.Resumed = house.resume(self.first)
+        house.sent.clear()
 
     def ask_again(self, link: LinkId, call: int, *, secret: str = "", session: int = 0) -> None:
         """A resume of Ann's place, with her first ticket if no other is shown."""
-        ann = self.ann
+        ann = self.first
         self.house.host.handle(
             link,
             nodes.Resume(call, ann.room, ann.player, secret or ann.secret, 0, session),
@@ -79,10 +84,8 @@ async def test_a_newer_socket_wins_half_a_second_after_it_has_asked(
             again(c, SOUTH, NEW)
             await trio.sleep(0.49)
             assert (c.answers(SOUTH), c.taken_over) == ([], [])
-            c.house.say(c.ann, 1, "still mine")
             await trio.sleep(0.02)
-            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 2")], [1])
-            assert c.house.said(NORTH) == ["still mine"]
+            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
             assert not [event for event in c.seen if isinstance(event, Left)]
 
 
@@ -111,7 +114,7 @@ async def test_a_cancel_of_what_is_answered_is_nothing(autojump_clock: MockClock
         c.join_again(SOUTH, NEW)
         c.cancel(SOUTH, NEW)
         await trio.sleep(1)
-        assert c.answers(SOUTH) == [(NEW, "session 2")]
+        assert c.answers(SOUTH) == [(NEW, "session 3")]
 
 
 async def test_who_asks_for_a_seat_whose_socket_is_lost_does_not_wait(
@@ -121,7 +124,7 @@ async def test_who_asks_for_a_seat_whose_socket_is_lost_does_not_wait(
         async with contest() as c:
             c.house.lose(c.ann)
             again(c, SOUTH, NEW)
-            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 2")], [])
+            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [])
 
 
 @pytest.mark.parametrize("resume_seconds", [30, 0])
@@ -138,7 +141,7 @@ async def test_as_soon_as_the_live_socket_is_lost_who_waits_has_the_seat(
                     c.house.lose(c.ann)
                 else:
                     c.house.host.drop_link(NORTH)
-                assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 2")], [])
+                assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [])
                 await trio.sleep(100)
                 assert [type(event) for event in c.seen] == [Joined, Joined]
 
@@ -149,29 +152,35 @@ async def test_a_used_ticket_is_refused_when_the_live_socket_shows_that_it_has_t
     """The claim shows the secret before. It is a `got` or an input that tells."""
     for shows in ("got", "input"):
         async with contest() as c:
-            c.house.lose(c.ann)
-            now = c.house.resume(c.ann)
             c.ask_again(SOUTH, OLD)
             await trio.sleep(0.1)
             if shows == "got":
-                c.house.confirm(now)
+                c.house.confirm(c.ann)
             else:
-                c.house.say(now, 1, "hi")
+                c.house.say(c.ann, 1, "hi")
             assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
             await trio.sleep(1)
             assert c.taken_over == []
 
 
-async def test_who_shows_the_newest_ticket_waits_on_when_the_live_socket_has_it_too(
+async def test_who_shows_the_newest_ticket_has_asked_last_and_does_not_wait(
+    autojump_clock: MockClock,
+) -> None:
+    """So those whose api node was killed, and not missed yet, are back at once."""
+    async with contest() as c:
+        c.ask_again(SOUTH, NEW, secret=c.ann.secret)
+        assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
+
+
+async def test_a_key_goes_on_waiting_when_the_live_socket_speaks(
     autojump_clock: MockClock,
 ) -> None:
     async with contest() as c:
-        c.house.lose(c.ann)
-        now = c.house.resume(c.ann)
-        c.ask_again(SOUTH, NEW, secret=now.secret)
-        c.house.confirm(now)
-        await trio.sleep(0.49)
-        assert c.answers(SOUTH) == []
+        c.join_again(SOUTH, NEW)
+        await trio.sleep(0.4)
+        c.house.say(c.ann, 1, "still mine")
+        await trio.sleep(0.09)
+        assert (c.answers(SOUTH), c.house.said(NORTH)) == ([], ["still mine"])
         await trio.sleep(0.02)
         assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
 
@@ -185,8 +194,10 @@ async def test_a_wrong_ticket_is_refused_at_once(autojump_clock: MockClock) -> N
 
 async def test_a_renewal_does_not_wait(autojump_clock: MockClock) -> None:
     async with contest() as c:
-        c.ask_again(NORTH, NEW, session=1)
-        assert (c.answers(NORTH), c.taken_over) == ([(NEW, "session 1")], [])
+        c.ask_again(NORTH, NEW, secret=c.ann.secret, session=2)
+        assert (c.answers(NORTH), c.taken_over) == ([(NEW, "session 2")], [])
+        c.ask_again(NORTH, OLD, session=1)
+        assert c.answers(NORTH)[1:] == [(OLD, nodes.TAKEN_OVER)]
 
 
 async def test_a_room_that_ends_answers_those_who_wait_for_its_seats(
@@ -197,9 +208,9 @@ async def test_a_room_that_ends_answers_those_who_wait_for_its_seats(
         c.ask_again(SOUTH, NEW)
         c.house.say(c.bob, 1, "end")
         await wait_all_tasks_blocked()
-        assert c.answers(SOUTH) == [(NEW, "session 2")]
+        assert c.answers(SOUTH) == [(NEW, "session 3")]
         [told] = c.house.all_of(nodes.Out, SOUTH)
-        assert (told.reason, told.session) == (EndReason.FINISHED, 2)
+        assert (told.reason, told.session) == (EndReason.FINISHED, 3)
         assert c.taken_over == []
     async with contest() as c:
         c.house.host.close_doors()
@@ -219,7 +230,7 @@ async def test_a_house_that_is_emptied_leaves_no_claim_without_an_answer(
         c.house.host.drain(trio.current_time() + 0.1)
         c.house.host.cut()
         await c.house.host.wait_empty()
-        assert c.answers(SOUTH) == [(NEW, "session 2")]
+        assert c.answers(SOUTH) == [(NEW, "session 3")]
         assert c.answers(EAST) == [(NEW, nodes.DRAINING)]
         assert len(c.house.host.claimants) == 0
 
@@ -230,7 +241,7 @@ async def test_of_two_who_ask_by_one_link_the_first_is_refused(autojump_clock: M
         c.ask_again(SOUTH, NEW)
         assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
         await trio.sleep(0.51)
-        assert c.answers(SOUTH)[1:] == [(NEW, "session 2")]
+        assert c.answers(SOUTH)[1:] == [(NEW, "session 3")]
     async with contest() as c:
         c.join_again(SOUTH, OLD)
         c.join_again(SOUTH, NEW)
