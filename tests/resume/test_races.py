@@ -27,6 +27,22 @@ async def test_a_resume_that_races_the_death_of_the_old_socket(autojump_clock: M
             await ann.hears({"from": ann.you, "said": "here"})
 
 
+async def test_a_death_of_the_old_socket_that_is_told_after_the_resume_is_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as (c, _, one, two):
+        ann = Player(c.nursery)
+        await ann.join(one, kind="lounge", new=True)
+        c.bus.break_link("api-1", "game-1")
+        ann.socket.vanish()
+        await trio.sleep(0.1)
+        await ann.resume(two)
+        c.bus.heal("api-1")
+        await trio.sleep(31)
+        await ann.say("here")
+        await ann.hears({"from": ann.you, "said": "here"})
+
+
 @pytest.mark.parametrize("seconds", [0.99, 1.0, 1.01])
 async def test_a_resume_that_races_the_end_of_the_room(
     autojump_clock: MockClock, seconds: float

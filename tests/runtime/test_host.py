@@ -90,6 +90,14 @@ async def test_the_limit_of_rooms_refuses_a_new_one_and_still_fills_those_there_
         assert house.join(echo).room == ann.room
 
 
+async def test_what_the_socket_before_has_said_is_not_acked_to_the_one_after() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, key="k")
+        house.say(ann, 1, "hi")
+        again = house.join(echo, key="k")
+        assert (again.session, house.acked()) == (2, [])
+
+
 async def test_the_same_key_again_gives_the_same_place_with_a_raised_session() -> None:
     async with opened(echo) as house:
         ann = house.join(echo, new=True, key="k")
