@@ -34,7 +34,7 @@ def test_the_report_is_told_field_by_field(page: Path) -> None:
 
 def test_every_exit_code_is_told(page: Path) -> None:
     told = page.read_text().partition("and the exit code:")[2]
-    codes = [int(code) for code in re.findall(r"^\| (\d) \|", told, re.MULTILINE)]
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", told, re.MULTILINE)]
     assert codes[: len(ExitCode)] == sorted(code.value for code in ExitCode)
 
 
