@@ -9,25 +9,25 @@ from collections.abc import Sequence
 import trio
 import trio.abc
 
-from api.cork import Cork
-from api.door import Door
-from api.games import Games
-from api.gateway import Gateway
+from api.games.connector import ApiIdentity, Feeds
+from api.games.games import Games
+from api.gateway.door import Door
+from api.gateway.gateway import Gateway
 from api.options import ApiOptions
-from api.pump import Pump, pump_wanted
-from api.relay import Relays
-from api.session import Session
+from api.sessions.relay import Relays
+from api.sessions.session import Session
+from api.socket.cork import Cork
+from api.socket.pump import Pump, pump_wanted
 from rooms.bus.address import parse_url
 from rooms.bus.base import Bus
+from rooms.core.edge.placement import Candidate
 from rooms.core.lifecycle import Phase
-from rooms.core.placement import Candidate
 from rooms.ids import Incarnation, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, SocketPolicy
 from rooms.runtime.address import InheritedSocket
+from rooms.runtime.admin.metrics import Figures
 from rooms.runtime.drain import Counts, Drain
-from rooms.runtime.listening import bound_address, open_listeners
-from rooms.runtime.metrics import Figures
-from rooms.runtime.peer import ApiIdentity, Feeds
+from rooms.runtime.listeners import bound_address, open_listeners
 
 __all__ = ["ApiNode"]
 

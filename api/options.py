@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from api.sources import GameSource, parse_games
+from api.games.sources import GameSource, parse_games
 from rooms.bus.address import HostPort, parse_url
 from rooms.errors import UsageError
 from rooms.runtime.address import InheritedSocket, parse_listen

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from bench.drain import PARTS, DrainSettings, measure_drain
-from bench.every import every
-from bench.loads import LOADS
-from bench.lossless import LOSSLESS
-from bench.memory import MemorySettings, measure_memory
-from bench.peers.command import peers
-from bench.runner import json_option, run_scenario
+from bench.commands.all import every
+from bench.commands.loads import LOADS
+from bench.commands.lossless import LOSSLESS
+from bench.commands.peers import peers
+from bench.commands.runner import json_option, run_scenario
+from bench.scenarios.drain import PARTS, DrainSettings, measure_drain
+from bench.scenarios.memory import MemorySettings, measure_memory
 from rooms.runtime.command import run_command
 
 EXAMPLES = """\b

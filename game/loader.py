@@ -12,8 +12,8 @@ from typing import TypeGuard
 import rooms.author
 from rooms.author import Kind
 from rooms.errors import BadRooms
+from rooms.host.codec import Served
 from rooms.ids import KindName
-from rooms.runtime.served import Served
 
 __all__ = ["load"]
 

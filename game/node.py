@@ -7,18 +7,18 @@ from collections.abc import Mapping
 
 import trio
 
+from game.links import GameIdentity, GameLinks
 from game.verbs import GameVerbs
 from rooms.author import Kind
 from rooms.bus.address import HostPort, parse_url
 from rooms.bus.base import Bus
 from rooms.core.lifecycle import Phase
+from rooms.host.host import Host
 from rooms.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
 from rooms.policy import LinkPolicy, RoomPolicy
 from rooms.reasons import EndReason
+from rooms.runtime.admin.metrics import Figures
 from rooms.runtime.drain import Counts, Drain
-from rooms.runtime.host import Host
-from rooms.runtime.link_game import GameIdentity, GameLinks
-from rooms.runtime.metrics import Figures
 from rooms.wire import nodes
 
 __all__ = ["GameNode"]

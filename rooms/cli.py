@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from rooms.bus.address import HostPort, parse_host_port
 from rooms.errors import ClusterFailed, UsageError
-from rooms.local.control_messages import AskRoll, RollTier, parse_version
+from rooms.local.control.messages import AskRoll, RollTier, parse_version
 from rooms.local.plan import Plan
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
@@ -160,7 +160,7 @@ token_option = option(
 
 
 def _read_token(file: Path | None) -> bytes | None:
-    from rooms.runtime.guard import read_token
+    from rooms.runtime.admin.auth import read_token
 
     return None if file is None else read_token(file)
 
@@ -198,8 +198,8 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     """
     from rich.console import Console
 
-    from rooms.local.rendezvous import find
-    from rooms.local.rollview import roll as run_roll
+    from rooms.local.control.paths import find
+    from rooms.local.roll.view import roll as run_roll
 
     async def run() -> int:
         return await run_roll(await find(port), AskRoll(tier, version), Console())
@@ -222,15 +222,15 @@ def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port:
     Exit code 0: every node answers. 1: one does not, or has died, or there is no local cluster.
     2: wrong usage. 130: interrupted.
     """
-    from rooms.local import operate
+    from rooms.local import commands
 
     token = _read_token(token_file)
 
     async def run() -> int:
         admins = [] if admin is None else [admin]
-        asked = await operate.targets(admins, (), port, everybody=admin is None, dead_too=True)
-        answers = await operate.statuses(asked, token)
-        show = operate.status_json if as_json else operate.status_text
+        asked = await commands.targets(admins, (), port, everybody=admin is None, dead_too=True)
+        answers = await commands.statuses(asked, token)
+        show = commands.status_json if as_json else commands.status_text
         click.echo(show(asked, answers))
         return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
 
@@ -261,7 +261,7 @@ def _verb(verb: str, text: str) -> None:
         everybody: bool,
         port: int | None,
     ) -> int:
-        from rooms.local import operate
+        from rooms.local import commands
 
         if names or _typed("admins") or _typed("everybody"):
             admins = admins if _typed("admins") else ()
@@ -273,11 +273,13 @@ def _verb(verb: str, text: str) -> None:
         token = _read_token(token_file)
 
         async def run() -> int:
-            asked = await operate.targets(admins, names, port, everybody=everybody)
+            asked = await commands.targets(admins, names, port, everybody=everybody)
             failed = False
-            for result in await operate.tell(verb, asked, token):
+            for result in await commands.tell(verb, asked, token):
                 failed |= isinstance(result, ClusterFailed)
-                click.echo(operate.result_text(verb, result), err=isinstance(result, ClusterFailed))
+                click.echo(
+                    commands.result_text(verb, result), err=isinstance(result, ClusterFailed)
+                )
             return ExitCode.CRASHED if failed else ExitCode.DRAINED
 
         return _run(run)

@@ -14,10 +14,10 @@ from prometheus_client import generate_latest
 
 from rooms.author import Event, room
 from rooms.client import Place, connect
-from rooms.core import comeback
+from rooms.core.client import reconnect
 from rooms.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from rooms.reasons import RETRY, Close, EndReason, ErrorCode
-from rooms.runtime.metrics import Figures, lag_metric, node_registry
+from rooms.runtime.admin.metrics import Figures, lag_metric, node_registry
 from rooms.testing import Table
 from rooms.wire import frames
 
@@ -86,7 +86,7 @@ def test_every_close_code_is_told_and_what_is_final() -> None:
     rows = table("protocol.md", "| code | | what a client does")
     assert [int(row[0]) for row in rows] == sorted(Close)
     lost = [int(row[0]) for row in rows if row[2].startswith(("gives up", "the same"))]
-    assert sorted(comeback.FINAL) == [one for one in lost if 4001 <= one <= 4005]
+    assert sorted(reconnect.FINAL) == [one for one in lost if 4001 <= one <= 4005]
 
 
 def test_every_error_code_is_told_and_which_may_pass() -> None:
@@ -122,7 +122,7 @@ SOCKET, LINK, ROOM = SocketPolicy(), LinkPolicy(), RoomPolicy()
         f"1 024 messages or {ROOM.history_bytes >> 10} KiB",
         f"`players` are {ROOM.listed_players} at the most",
         f"could not be reached for {LINK.lost_seconds:g} s",
-        f"a random time up to {comeback.SOON_SECONDS:g} s",
+        f"a random time up to {reconnect.SOON_SECONDS:g} s",
     ],
 )
 def test_the_figures_of_the_protocol_are_the_policies(figure: str) -> None:

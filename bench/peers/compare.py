@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 from rich.progress import Progress
 
-from bench.drive import Driven, drive
-from bench.histogram import percentiles_ms
+from bench.load.drive import Driven, drive
+from bench.load.workloads import WORKS, Work, check, parts_micros
+from bench.nodes.servers import allow_descriptors
 from bench.peers.contenders import CONTENDERS, LASTCALL, Contender
 from bench.peers.install import CannotInstall, install, versions
 from bench.peers.ratios import Measured, costs, ratios
-from bench.report import Report
-from bench.servers import allow_descriptors
-from bench.works import WORKS, Work, check, parts_micros
+from bench.report.histogram import percentiles_ms
+from bench.report.report import Report
 from rooms.errors import LastcallError
 
 __all__ = ["CompareSettings", "Comparison", "compare"]

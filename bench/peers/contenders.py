@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench.accounting import family_cpu_seconds
-from bench.drive import Account
-from bench.fleet import Fleet, FleetPlan, open_fleet
+from bench.load.drive import Account
+from bench.nodes.fleet import Fleet, FleetPlan, open_fleet
+from bench.nodes.proc import family_cpu_seconds
 from bench.peers.install import NODE, PYTHON, CannotInstall
 from rooms.errors import ClusterFailed
 from rooms.local.child import Child, python
@@ -123,7 +123,7 @@ async def _opened(commands: dict[str, list[str]], ready: Path | None = None) -> 
     Raises :class:`ClusterFailed`.
     """
     children = [
-        Child(name, "peer", python("bench.peers.kept", *command))
+        Child(name, "peer", python("bench.peers.supervise", *command))
         for name, command in commands.items()
     ]
     async with trio.open_nursery() as nursery:

@@ -6,10 +6,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from bench.load.workloads import WORKS, Work
 from bench.peers.compare import Comparison
 from bench.peers.contenders import LASTCALL
 from bench.peers.ratios import LIMITS, median_parts
-from bench.works import WORKS, Work
 from rooms.errors import UsageError
 
 __all__ = ["draw", "plotting"]

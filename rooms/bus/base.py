@@ -1,9 +1,10 @@
 """The seam to the transport: what a link needs of it, and what it may not count on.
 
-Two shapes, as nng has them: request/reply in lockstep, and publish/subscribe that may drop.
-The transport keeps the order of what it delivers; it may lose published messages, and may deliver
-a request twice (nng sends it again after a broken connection, also to another process that has
-taken the address). Links (:mod:`rooms.core.feed`, :mod:`rooms.core.uplink`) are built to bear that.
+Two shapes, as nng has them: request/reply in lockstep, and publish/subscribe that may drop. The
+transport keeps the order of what it delivers; it may lose published messages, and may deliver a
+request twice (nng sends it again after a broken connection, also to another process that has taken
+the address). Links (:mod:`rooms.core.link.feed`, :mod:`rooms.core.link.uplink`) are built to bear
+that.
 
 Every object here is closed with ``close()``, which is synchronous and may be called twice; a task
 that waits in one that is closed gets :class:`trio.ClosedResourceError`.

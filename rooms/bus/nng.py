@@ -25,7 +25,7 @@ from rooms.bus.base import (
     Probe,
     check_message,
 )
-from rooms.bus.look import look
+from rooms.bus.probe import look
 from rooms.errors import AddressInUse, BadAddress, BusExhausted
 
 __all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
@@ -241,7 +241,7 @@ class NngBus:
         return NngPublisher(nng, _dial(nng, address))
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        """See :meth:`rooms.bus.base.Bus.probe`, and :func:`rooms.bus.look.look`."""
+        """See :meth:`rooms.bus.base.Bus.probe`, and :func:`rooms.bus.probe.look`."""
         return await look(address, timeout_seconds)
 
 

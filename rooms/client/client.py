@@ -2,7 +2,8 @@
 
 Who owns what: the nursery of :func:`open_client` owns every socket's tasks, one task a place
 (``_carry``) decides about them and waits, and the place knows neither. What is decided by
-arithmetic is in :mod:`rooms.core.comeback` (when) and :mod:`rooms.core.standing` (what to say).
+arithmetic is in :mod:`rooms.core.client.reconnect` (when) and :mod:`rooms.core.client.place_state`
+(what to say).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rooms.client.dial import OpenStream, open_tcp
 from rooms.client.opening import checked, first_that_answers, socket_nursery
 from rooms.client.place import Place
 from rooms.client.values import PlaceState
-from rooms.core.comeback import Comeback
+from rooms.core.client.reconnect import Comeback
 from rooms.core.pacing import Dice
 from rooms.errors import (
     ConnectFailed,

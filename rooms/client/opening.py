@@ -12,7 +12,7 @@ from rooms.client.connection import NO_CLOSE_FRAME, Connection, next_frame
 from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
 from rooms.client.place import Carrier
 from rooms.errors import BadFrame, ConnectFailed, ConnectionLost
-from rooms.lone_error import lone_error
+from rooms.exception_groups import lone_error
 from rooms.wire import frames
 
 __all__ = ["checked", "first_that_answers", "open_connection", "socket_nursery"]

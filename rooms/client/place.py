@@ -15,7 +15,7 @@ import trio
 
 from rooms.client.line import Line
 from rooms.client.values import Ended, InputRefused, Message, Picture, PlaceState
-from rooms.core.standing import Standing
+from rooms.core.client.place_state import Standing
 from rooms.errors import ConnectionLost, MessageTooBig
 from rooms.ids import KindName, PlayerId, RoomId
 from rooms.policy import SocketPolicy

@@ -14,12 +14,12 @@ import trio
 
 from rooms.bus.address import HostPort
 from rooms.errors import ClusterFailed, UsageError
+from rooms.exception_groups import lone_error
+from rooms.local.admin_client import is_ready, open_admin_client
 from rooms.local.child import REFUSAL, Child, python
 from rooms.local.plan import PORTS, Plan
-from rooms.local.readings import is_ready, open_admin_client
-from rooms.lone_error import lone_error
 from rooms.reasons import ExitCode
-from rooms.runtime.listening import bound_address, open_listeners
+from rooms.runtime.listeners import bound_address, open_listeners
 
 __all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"]
 

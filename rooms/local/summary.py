@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rooms.local.bots.ledger import Ledger
 from rooms.local.child import Child
-from rooms.local.columns import columns
-from rooms.local.ledger import Ledger
+from rooms.local.text_table import columns
 from rooms.reasons import ExitCode
 
 __all__ = ["exit_code", "summary"]

@@ -25,16 +25,16 @@ import trio
 from rich.console import Console
 
 from rooms.errors import ClusterFailed
-from rooms.local.bots import Bots
+from rooms.exception_groups import lone_error
+from rooms.local.bots.bots import Bots
+from rooms.local.bots.ledger import Ledger
 from rooms.local.child import Child, python
 from rooms.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
-from rooms.local.control import serve_control
-from rooms.local.control_messages import AskRoll, RollReport
-from rooms.local.ledger import Ledger
-from rooms.local.rolls import Rolls
+from rooms.local.control.messages import AskRoll, RollReport
+from rooms.local.control.socket import serve_control
+from rooms.local.roll.service import Rolls
+from rooms.local.status_table import Screen
 from rooms.local.summary import exit_code, summary
-from rooms.local.table import Screen
-from rooms.lone_error import lone_error
 from rooms.reasons import ExitCode
 
 __all__ = ["Up", "up"]

@@ -18,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from rooms.errors import UsageError
-from rooms.lone_error import only
+from rooms.exception_groups import only
 from rooms.reasons import ExitCode
 
 __all__ = [

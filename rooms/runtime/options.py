@@ -17,7 +17,7 @@ from rooms.ids import NodeName
 from rooms.policy import DrainPolicy
 from rooms.runtime.address import parse_host
 from rooms.runtime.command import Command, Decorator, Parsed, config_option, gathered
-from rooms.runtime.events import LogFormat
+from rooms.runtime.logs import LogFormat
 
 __all__ = ["NodeOptions", "drain_options", "node_options"]
 

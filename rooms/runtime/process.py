@@ -16,15 +16,15 @@ import trio
 
 from rooms.core.lifecycle import Phase
 from rooms.errors import UsageError
-from rooms.lone_error import only
+from rooms.exception_groups import only
 from rooms.policy import DrainPolicy
 from rooms.reasons import ExitCode
-from rooms.runtime import events
-from rooms.runtime.admin import NO_FILES, AdminPort, Status
+from rooms.runtime import logs
+from rooms.runtime.admin.auth import Guard
+from rooms.runtime.admin.metrics import Figures, lag_metric, node_registry
+from rooms.runtime.admin.server import NO_FILES, AdminPort, Status
 from rooms.runtime.drain import Drain, Tier
-from rooms.runtime.guard import Guard
-from rooms.runtime.lag import SlowSteps, watch_lag
-from rooms.runtime.metrics import Figures, lag_metric, node_registry
+from rooms.runtime.loop_lag import SlowSteps, watch_lag
 from rooms.runtime.options import NodeOptions
 from rooms.runtime.signals import StopRequests
 
@@ -118,12 +118,12 @@ def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> N
 
     To be called before anything that may take long; :func:`run_node` does it, too.
     """
-    events.configure(options.log_format, node=options.name)
+    logs.configure(options.log_format, node=options.name)
     stops.arm(
         policy.grace_seconds,
         policy.farewell_seconds,
-        words=events.overrun_words(options.log_format, options.name),
-        early_words=events.early_words(options.log_format, options.name),
+        words=logs.overrun_words(options.log_format, options.name),
+        early_words=logs.early_words(options.log_format, options.name),
     )
 
 

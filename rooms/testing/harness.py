@@ -10,7 +10,7 @@
             table.leave(bob)
             assert (await table.ended())["winner"] == ann
 
-The room runs in a :class:`rooms.runtime.host.Host`, as in a node, and its messages pass through
+The room runs in a :class:`rooms.host.host.Host`, as in a node, and its messages pass through
 JSON. Under ``trio.testing.MockClock`` no time is lost; without it, time is real.
 """
 
@@ -26,13 +26,13 @@ import trio
 import trio.testing
 
 from rooms.author import Kind
-from rooms.core.delivery import InputWindow
+from rooms.core.edge.input_window import InputWindow
 from rooms.errors import BadFrame, JoinRefused
+from rooms.host.host import Host
+from rooms.host.players import Seating
 from rooms.ids import LinkId, NodeName, PlayerId, RoomId
 from rooms.policy import RoomPolicy
 from rooms.reasons import EndReason
-from rooms.runtime.host import Host
-from rooms.runtime.seating import Seating
 from rooms.wire import nodes
 
 __all__ = ["Table", "play"]

@@ -11,9 +11,9 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from api.gateway import Gateway
-from api.relay import Relays
-from api.session import Session
+from api.gateway.gateway import Gateway
+from api.sessions.relay import Relays
+from api.sessions.session import Session
 from rooms.ids import Ticket
 from rooms.policy import SocketPolicy
 from rooms.reasons import ErrorCode

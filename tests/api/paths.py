@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import trio
 
-from api import gateway
-from api.cork import Cork
-from api.framing import text_frame
-from api.pump import Pump
-from api.relay import Relays
-from api.session import Session
+from api.gateway import gateway
+from api.sessions.relay import Relays
+from api.sessions.session import Session
+from api.socket.cork import Cork
+from api.socket.frame_builder import text_frame
+from api.socket.pump import Pump
 from rooms.policy import SocketPolicy
 from tests.api.conftest import UPGRADE, FakeGames, FakeLink
 

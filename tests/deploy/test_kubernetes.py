@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from api.sources import GameDns
+from api.games.sources import GameDns
 from rooms.bus.address import HostPort
 
 Manifest = dict[str, Any]

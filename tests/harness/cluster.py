@@ -11,9 +11,9 @@ import pytest
 import trio
 import trio.testing
 
+from api.games.sources import GameUrl
 from api.node import ApiNode
 from api.options import ApiOptions
-from api.sources import GameUrl
 from game.loader import load
 from game.node import GameNode
 from rooms.author import Kind

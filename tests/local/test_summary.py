@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rooms.local.admin_client import counter
+from rooms.local.bots.ledger import Ledger
 from rooms.local.child import Child, NodeReady
-from rooms.local.ledger import Ledger
-from rooms.local.readings import counter
+from rooms.local.status_table import NodeLine, plain_line
 from rooms.local.summary import exit_code, summary
-from rooms.local.table import NodeLine, plain_line
 from rooms.wire.reports import DrainFinished
 
 

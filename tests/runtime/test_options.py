@@ -4,8 +4,8 @@ from pathlib import Path
 import click
 import pytest
 
+from api.games.sources import GameDns, GameFile, GameUrl
 from api.options import ApiOptions, api_options
-from api.sources import GameDns, GameFile, GameUrl
 from game.options import GameOptions, game_options
 from rooms.bus.address import HostPort
 from rooms.errors import AddressInUse, UsageError

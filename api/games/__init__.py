@@ -1,0 +1,1 @@
+"""The game nodes as an api node sees them: links, joins, resumes."""

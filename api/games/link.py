@@ -1,0 +1,358 @@
+"""The api node's half of one link: the lockstep of requests, the feed, and the rules of gone.
+
+An :class:`ApiLink` is one attach, from the welcome to the loss; :mod:`api.games.connector` makes
+them. All decisions are in :mod:`rooms.core`; here they meet the bus and the clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+import structlog
+import trio
+
+from rooms.bus.base import Bus, Caller, Probe
+from rooms.core.lifecycle import Phase
+from rooms.core.link.batching import Gathering
+from rooms.core.link.feed import FeedReceiver
+from rooms.core.link.liveness import Liveness, Standstill, Verdict
+from rooms.core.link.uplink import Waiting
+from rooms.errors import RemoteProtocolError
+from rooms.ids import LinkId
+from rooms.policy import LinkPolicy
+from rooms.wire import nodes
+
+__all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
+
+log = structlog.get_logger()
+
+DETACH_SECONDS = 0.5
+CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
+"""A game node that drains waits until it knows that we have these."""
+ITEMS_AT_ONCE = 256
+"""Of what waited for a hole to be filled: there may be 65 536."""
+ASK_AGAIN_SECONDS = 1.0
+"""A request without an answer is said again, the same bytes: the other side repeats its reply."""
+
+
+class Loss(enum.StrEnum):
+    """Why a link is over."""
+
+    LOST = "lost"
+    """The process is gone, or silent for too long: its rooms are lost."""
+    RESET = "reset"
+    """The game node lives, and so do its rooms, but this link is over: attach anew."""
+    FAREWELL = "farewell"
+    """The game node has drained, and everything it said has arrived."""
+    LEFT = "left"
+    """We go."""
+
+
+class Sink(Protocol):
+    """Who is told what a link brings."""
+
+    def link_up(self, link: ApiLink) -> None:
+        """The link stands, and its first state has arrived."""
+
+    def link_state(self, link: ApiLink) -> None:
+        """``link.state`` or ``link.silent`` has changed."""
+
+    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+        """An item of the feed, in order, once."""
+
+    def link_down(self, link: ApiLink, loss: Loss) -> None:
+        """The link is over; nothing comes from it any more."""
+
+
+class ApiLink:
+    """One attach. ``send`` queues; ``run`` talks in lockstep until the link is over."""
+
+    def __init__(
+        self,
+        link_id: LinkId,
+        address: str,
+        *,
+        bus: Bus,
+        caller: Caller,
+        sink: Sink,
+        policy: LinkPolicy,
+    ) -> None:
+        self._bus = bus
+        self.address = address
+        self._caller = caller
+        self.id = link_id
+        self._sink = sink
+        self._policy = policy
+        self._waiting: Waiting[nodes.Up] = Waiting()
+        self._pace = Gathering()
+        self._saying: list[nodes.Up] = []
+        """The items of the request that is not answered yet."""
+        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
+            repair_seconds=policy.repair_seconds,
+            ahead_max=policy.ring_items,
+            ahead_bytes_max=policy.ring_bytes,
+        )
+        self._wake = trio.Event()
+        self._confirm_now = False
+        self._confirmed = 0
+        self._asked_at: float | None = None
+        self._request_at = -inf  # the first request goes at once: its reply announces the head
+        self._liveness = Liveness(policy, trio.current_time())
+        self._scope = trio.CancelScope()
+        self._loss: Loss | None = None
+        self._welcome: nodes.Welcome | None = None
+        self._up = False
+        self._down = False
+        self.silent = False
+        self._standstill = Standstill()
+        self._state: nodes.NodeState | None = None
+
+    @property
+    def node(self) -> nodes.Welcome:
+        """Who answers there; only once the link is up."""
+        if self._welcome is None:
+            raise RuntimeError("the link is not up yet")
+        return self._welcome
+
+    @property
+    def state(self) -> nodes.NodeState:
+        """The newest state of the game node; only once the link is up."""
+        if self._state is None:
+            raise RuntimeError("the link is not up yet")
+        return self._state
+
+    @property
+    def loss(self) -> Loss | None:
+        """Why it is over; None while it is not."""
+        return self._loss
+
+    @property
+    def unsaid(self) -> list[nodes.Up]:
+        """What the game node has not answered to. To be read once, when the link is over."""
+        _, waiting = self._waiting.take(sys.maxsize)
+        return [*self._saying, *waiting]
+
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
+        """Queues an item for the next request; once the sink knows of the loss, nothing.
+
+        Before that the sender could not know: what he says is among :attr:`unsaid`. What is not
+        ``pressing`` goes with something else, or with the heartbeat: a request costs both nodes
+        more than all that it carries.
+        """
+        if not self._down:
+            if pressing and not self._waiting.pressing:
+                self._wake.set()
+            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
+
+    async def run(self, welcome: nodes.Welcome) -> None:
+        """Talks until the link is over, and tells the sink; when cancelled, detaches."""
+        self._welcome = welcome
+        self._state = welcome.state
+        self._liveness = Liveness(self._policy, trio.current_time())
+        try:
+            with self._scope:
+                self._come_up()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch)
+                    await self._lockstep()
+        except Exception:  # a fault of ours: its rooms live
+            self._loss = self._loss or Loss.RESET
+            raise
+        finally:
+            loss = self._loss = self._loss or Loss.LEFT
+            if loss is Loss.LEFT:
+                await self._detach()
+            self._down = True
+            if self._up:
+                log.info("link.down", node=welcome.name, address=self.address, loss=loss)
+                self._sink.link_down(self, loss)
+
+    def reset(self) -> None:
+        """Gives this attach up; the next one begins anew."""
+        self._over(Loss.RESET)
+
+    def _over(self, loss: Loss) -> None:
+        self._loss = self._loss or loss
+        self._scope.cancel()
+
+    # the feed
+
+    @property
+    def more(self) -> bool:
+        """Whether items wait that :meth:`on_feed` can pass on."""
+        return self._feed.more
+
+    def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+        """Takes a batch: what is in order goes to the sink, a hole is asked for.
+
+        Not all of it at once: :attr:`more` waits after ``enough`` of it, and of what had waited
+        for a hole to be filled. The next batch brings it, or one without items.
+        """
+        now = trio.current_time()
+        size = batch.item_bytes
+        ready = self._feed.receive(
+            batch.first, batch.items, now, item_bytes=size, at_once=ITEMS_AT_ONCE
+        )
+        for count, item in enumerate(ready, 1):
+            self._pass_on(item)
+            if enough():
+                self._feed.put_back(ready[count:], item_bytes=size)
+                break
+        if not self._up:
+            self._come_up()
+        if self._confirm_now or self._feed.due() <= now:
+            self._wake.set()
+
+    def _pass_on(self, item: nodes.Down) -> None:
+        if isinstance(item, nodes.NodeState):
+            self._confirm_now |= item.phase == Phase.STOPPED
+            self._learn(item)
+            return
+        if isinstance(item, CONFIRMED_AT_ONCE):
+            self._confirm_now = True
+        try:
+            self._sink.link_item(self, item)
+        except Exception:  # a fault of ours in one item costs the others nothing
+            log.exception("feed.item_failed", item=type(item).__name__)
+
+    def _come_up(self) -> None:
+        """The attach is complete when the welcome and the feed's first item have arrived."""
+        if self._up or self._welcome is None or self._feed.arrived == 0:
+            return
+        self._up = True
+        wire = min(nodes.WIRE, self._welcome.wire)
+        log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
+        self._sink.link_up(self)
+
+    def _learn(self, state: nodes.NodeState) -> None:
+        if self._state is None or state.revision > self._state.revision:
+            self._state = state
+            if self._up:
+                self._sink.link_state(self)
+
+    # the requests
+
+    async def _lockstep(self) -> None:
+        while True:
+            await self._something_to_say()
+            request, asks = self._next_request()
+            self._asked_at = trio.current_time()
+            reply = await self._answer_to(request)
+            self._asked_at = None
+            if asks:
+                self._feed.answered(trio.current_time())
+            self._take(reply)
+
+    async def _something_to_say(self) -> None:
+        while not (self._waiting.pressing or self._confirm_now):
+            at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
+            if at <= trio.current_time():
+                break
+            self._wake = trio.Event()
+            with trio.move_on_at(at):
+                await self._wake.wait()
+        if self._pace.due() > trio.current_time():
+            await trio.sleep_until(self._pace.due())
+
+    def _next_request(self) -> tuple[bytes, bool]:
+        now = self._request_at = trio.current_time()
+        missing = self._feed.ask(now)
+        pressing = self._waiting.pressing
+        number, items = self._waiting.take(self._policy.batch_bytes)
+        self._saying = items
+        self._pace.sent(now, min(pressing, len(items)))  # the others came along, not by chance
+        self._confirm_now = False
+        self._confirmed = self._feed.arrived
+        batch = nodes.Batch(
+            link=self.id,
+            number=number,
+            confirmed=self._confirmed,
+            missing=missing,
+            items=items,
+        )
+        return nodes.encode(batch), bool(missing)
+
+    async def _answer_to(self, request: bytes) -> nodes.Reply:
+        while True:
+            with trio.move_on_after(ASK_AGAIN_SECONDS):
+                return read_reply(await self._caller.call(request))
+
+    def _take(self, reply: nodes.Reply) -> None:
+        now = trio.current_time()
+        self._liveness.heard(now)
+        self._unsilent()
+        match reply:
+            case nodes.Answer(link=link, head=head, state=state) if link == self.id:
+                self._saying = []
+                self._feed.announce(head, now)
+                self._learn(state)
+                if self.state.phase == Phase.STOPPED and head == self._confirmed:
+                    self._over(Loss.FAREWELL)
+            case nodes.UnknownLink(incarnation=incarnation):
+                same = incarnation == self.node.incarnation
+                self._over(Loss.RESET if same else Loss.LOST)
+            case _:
+                log.warning("link.strange_reply", address=self.address, reply=repr(reply))
+                self._over(Loss.RESET)
+
+    # the rules of gone
+
+    async def _watch(self) -> None:
+        while True:
+            await trio.sleep(self._policy.probe_seconds)
+            now = trio.current_time()
+            self._liveness.turned(now)
+            self._look_at_feed()
+            if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
+                continue
+            if await self._refused():
+                self._over(Loss.LOST)
+            verdict = self._liveness.verdict(trio.current_time())
+            if verdict is Verdict.LOST:
+                self._over(Loss.LOST)
+            elif verdict is Verdict.SILENT and not self.silent:
+                self.silent = True
+                if self._up:
+                    self._sink.link_state(self)
+
+    def _look_at_feed(self) -> None:
+        """A feed that stands still while requests are answered is a link's end, told early."""
+        policy, feed, standstill = self._policy, self._feed, self._standstill
+        standstill.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
+        if standstill.crossed(policy.silence_seconds, policy.probe_seconds):
+            hint = "its feed does not arrive here; is our --advertise or --feed right?"
+            log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
+        if standstill.seconds >= policy.lost_seconds:
+            self._over(Loss.RESET)
+
+    async def _refused(self) -> bool:
+        """Whether nobody listens there while our request waits: certain, and quick."""
+        asked_at = self._asked_at
+        probe = await self._bus.probe(self.address, self._policy.probe_seconds)
+        return probe is Probe.REFUSED and self._asked_at is not None and self._asked_at == asked_at
+
+    def _unsilent(self) -> None:
+        if self.silent:
+            self.silent = False
+            if self._up:
+                self._sink.link_state(self)
+
+    async def _detach(self) -> None:
+        """Says what still waits, and that we go; bounded, since the other side may not listen."""
+        with trio.move_on_after(DETACH_SECONDS, shield=True):
+            if self._waiting and self._asked_at is None:  # else a number might be out of step
+                request, _ = self._next_request()
+                await self._caller.call(request)
+            await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
+
+
+def read_reply(reply: bytes) -> nodes.Reply:
+    """A reply; one that cannot be read is ``Unsupported``, with the reason."""
+    try:
+        return nodes.decode_reply(reply)
+    except RemoteProtocolError as error:
+        return nodes.Unsupported(message=str(error))

@@ -1,0 +1,1 @@
+"""How a connection becomes a client, and how clients are moved."""

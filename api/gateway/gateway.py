@@ -1,0 +1,331 @@
+"""The client port: from a stream to a session, and out again.
+
+Each connection is one task with two nested nurseries. The inner one holds the protocol library,
+whose reader task may fail in its own ways; the outer one holds the outlet's flusher, so that a
+close frame still leaves when the library is done with. Around both stands a border that no
+exception passes: what happens to one client does not happen to another.
+
+Lifetimes: the accept loop (:meth:`Gateway.serve`) ends when its scope is cancelled, the
+connections live on in the nursery that was given for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
+import trio
+import trio.abc
+from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+
+from api.gateway.handshake import Handshakes
+from api.gateway.moving import move
+from api.sessions.client_connection import LOST, ClientCounts
+from api.sessions.session import GameTier, Session, State
+from api.socket.client_stream import Outlet
+from api.socket.cork import Cork
+from api.socket.frame_builder import text_frame
+from api.socket.pump import Pump, PumpedStream
+from api.turns import each
+from rooms.core.edge.ticket_rate_limit import origin
+from rooms.core.pacing import Dice, spread
+from rooms.policy import SocketPolicy
+from rooms.reasons import Close
+from rooms.wire import frames
+
+__all__ = ["Gateway"]
+
+SWEEP_SECONDS = 1.0
+LEAVING = "this node is leaving"
+LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
+"""What the protocol library closes with, for its own reasons."""
+STANDING = {
+    State.SEATED: "in rooms",
+    State.JOINING: "with a join under way",
+    State.RESUMING: "with a resume under way",
+    State.FREE: "outside rooms",
+}
+
+log = structlog.get_logger("api.gateway.gateway")
+
+
+class Gateway:
+    """All clients of an api node.
+
+    Counts from :meth:`close_doors` on: ``clients_moved`` (had a move and 1012, in a room or not:
+    its place is found again), ``clients_finished`` (all who went otherwise, by themselves or for a
+    reason of their own) and ``clients_cut`` (the socket was taken away under them).
+    """
+
+    def __init__(
+        self,
+        games: GameTier,
+        policy: SocketPolicy,
+        *,
+        node: str,
+        version: str,
+        counts: ClientCounts | None = None,
+        cork: Cork | None = None,
+        pump: Pump | None = None,
+    ) -> None:
+        self._games = games
+        self._policy = policy
+        self._cork = cork or Cork()
+        self._pump = pump
+        self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
+        self._sessions: dict[Session, WebSocketConnection] = {}
+        self._connections = 0
+        self._emptied = trio.Event()
+        self._draining = False
+        self._leaving = False
+        self.counts = counts or ClientCounts()
+        self.handshakes = Handshakes(policy, self.counts, lambda: self.clients)
+        self.clients_moved = 0
+        self.clients_finished = 0
+        self.clients_cut = 0
+
+    # Connections.
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.abc.Listener[trio.abc.Stream]],
+        *,
+        handler_nursery: trio.Nursery,
+    ) -> None:
+        """Accepts until cancelled; each connection runs in ``handler_nursery``."""
+        await trio.serve_listeners(
+            self.serve_stream, list(listeners), handler_nursery=handler_nursery
+        )
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serves one connection to its end and closes ``stream``.
+
+        Raises nothing but ``Cancelled``; cancelling cuts the client.
+        """
+        if self._connections >= self._policy.max_connections:
+            self.counts.refused += 1
+            await trio.aclose_forcefully(stream)
+            return
+        self._connections += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                outlet = Outlet(
+                    self._pumped(stream),
+                    nursery,
+                    backlog_bytes=self._policy.backlog_bytes,
+                    cork=self._cork,
+                )
+                try:
+                    if await self._converse(outlet, _origin(stream)):
+                        await outlet.part(self._policy.close_seconds)
+                finally:
+                    await outlet.abort()
+                nursery.cancel_scope.cancel()
+        except* Exception:  # the border: other clients must not notice
+            log.exception("client.failed")
+        finally:
+            self._connections -= 1
+            if not self._connections:
+                self._emptied.set()
+                self._emptied = trio.Event()
+
+    def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
+        """The fast way in for what is a plain socket; any other stream as it is."""
+        if self._pump is None or not isinstance(stream, trio.SocketStream):
+            return stream
+        return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
+
+    async def _converse(self, outlet: Outlet, address: str) -> bool:
+        """From the handshake to the end; True if the peer may still be there to part from."""
+        session: Session | None = None
+        try:
+            async with trio.open_nursery() as library:
+                socket = await self.handshakes.shake(outlet, library)
+                if socket is not None:
+                    hang_up = library.cancel_scope.cancel
+                    session = Session(
+                        outlet, self._games, self._policy, self.counts, hang_up, address=address
+                    )
+                    await self._talk(socket, outlet, session, library)
+                library.cancel_scope.cancel()
+        except* Exception:  # the library's reader task fails in many ways
+            log.exception("client.failed")
+        return session is None or session.close_code not in {None, LOST}
+
+    async def _talk(
+        self,
+        socket: WebSocketConnection,
+        outlet: Outlet,
+        session: Session,
+        nursery: trio.Nursery,
+    ) -> None:
+        outlet.overflowed = session.too_slow
+        self._sessions[session] = socket
+        self.counts.opened += 1
+        pumped, early = outlet.pumped, outlet.opened()
+        try:
+            session.send_built(self._hello)
+            if self._leaving:  # it came in while the drain began
+                session.move_now()
+            if pumped is not None:
+                wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
+                pumped.begin(session.hear, wait, early)
+            while True:
+                if not session.hear(await socket.get_message(), trio.current_time()):
+                    await session.wait_until_free()
+        except ConnectionClosed as closed:
+            _closed_by_peer(session, closed.reason)
+        finally:
+            if pumped is not None:
+                pumped.end()
+            del self._sessions[session]
+            self._score(session)
+            session.gone()
+
+    def _score(self, session: Session) -> None:
+        code = session.close_code
+        self.counts.closed[LOST if code is None else code] += 1
+        if not self._draining:
+            return
+        if code is None:
+            self.clients_cut += 1
+        elif code == Close.SERVICE_RESTART:
+            self.clients_moved += 1
+        else:
+            self.clients_finished += 1
+
+    async def sweep(self) -> None:
+        """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            await self._each(self._look_after)
+
+    def _look_after(self, session: Session) -> None:
+        session.tick(trio.current_time())
+        limit = self._policy.frame_bytes
+        if _fragments(self._sessions[session]) > limit:
+            session.close(Close.TOO_BIG, f"a message in over {limit} fragments")
+
+    async def _each(self, do: Callable[[Session], None]) -> None:
+        """Does something with each client, but not with those who go meanwhile."""
+
+        def unless_gone(session: Session) -> None:
+            if session.state is not State.GONE:
+                do(session)
+
+        await each(tuple(self._sessions), unless_gone)
+
+    # What the drain asks.
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._sessions)
+
+    def close_doors(self, reason: str = "draining") -> None:
+        """New clients get 503; half-open handshakes too, and a second to end.
+
+        The accept loop ends by its scope. From here on it is counted how clients go.
+        """
+        self.handshakes.refuse = reason
+        self.handshakes.hurry()
+        self._draining = True
+
+    async def notify(self, tier: str, seconds: float) -> None:
+        """Tells every client the seconds to the cut."""
+        notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
+        await self._each(lambda session: session.send_built(notice))
+
+    async def move_idle(self, spread_seconds: float, dice: Dice) -> None:
+        """Moves the clients outside rooms, spread over so many seconds; returns when done.
+
+        All others are moved as soon as their room ends (or their join is refused), also after
+        this was cancelled. A resume that is under way is seated, one that still comes is moved.
+        """
+        self._let_all_leave()
+        idle = [session for session in self._sessions if session.state is State.FREE]
+        await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
+
+    async def move_all(self, within_seconds: float, dice: Dice | None = None) -> None:
+        """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
+        self._let_all_leave()
+        everybody = list(self._sessions)
+        await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
+
+    async def move_some(
+        self, sessions: Iterable[Session], within_seconds: float, dice: Dice
+    ) -> None:
+        """Moves these, since their rooms cannot be reached from here; returns when done.
+
+        They resume through another node, or through this one.
+        """
+        some = list(sessions)
+        offsets = spread(len(some), within_seconds, dice)
+        await move(some, offsets, "your room cannot be reached from here")
+
+    def _let_all_leave(self) -> None:
+        self._leaving = True
+        for session in self._sessions:
+            session.leaving = True
+
+    async def wait_empty(self) -> None:
+        """Waits until no connection is left, half-open and parting ones included."""
+        while self._connections:
+            await self._emptied.wait()
+
+    def why(self) -> list[str]:
+        """What still keeps the node up, one sentence each."""
+        now = trio.current_time()
+        reasons = []
+        for state, where in STANDING.items():
+            ages = [now - session.since for session in self._sessions if session.state is state]
+            if ages:
+                many = "clients" if len(ages) > 1 else "client"
+                reasons.append(f"{len(ages)} {many} {where}, the oldest for {max(ages):.0f} s")
+        other = self._connections - len(self._sessions)
+        if other:
+            many = "connections" if other > 1 else "connection"
+            reasons.append(f"{other} {many} half-open or closing")
+        return reasons
+
+
+async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
+    """The room is behind: its client is not read before it has caught up."""
+    await session.wait_until_free()
+    if session.close_code is None:
+        stream.go_on()
+
+
+def _fragments(socket: WebSocketConnection) -> int:
+    """In how many pieces a message has come that is not complete: they may be empty, for ever.
+
+    The library keeps them, and counts only their bytes. It has no word for them: a version that
+    calls them otherwise costs us the bound, which a test would show, and no node its life.
+    """
+    return len(getattr(socket, "_message_parts", ()))
+
+
+def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
+    """The library has seen the end; its own errors it may have left unsaid, so we say them."""
+    code = 1002 if reason is None else reason.code
+    if session.close_code is not None:
+        return
+    if code in LIBRARY_CODES:
+        session.output.say_close(code, (reason and reason.reason) or "")
+        session.close_code = code
+    else:
+        session.close_code = LOST if code == LOST else int(Close.NORMAL)
+
+
+def _origin(stream: trio.abc.Stream) -> str:
+    """Whom a connection is from, for the count of guesses; "" if nobody can tell."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        peer = stream.socket.getpeername()
+    except OSError:  # it has gone already
+        return ""
+    return origin(peer[0]) if isinstance(peer, tuple) else ""

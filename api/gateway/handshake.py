@@ -1,0 +1,95 @@
+"""From a byte stream to a WebSocket, or to a refusal (RFC 6455 §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
+
+from api.sessions.client_connection import ClientCounts
+from api.socket.client_stream import Outlet
+from rooms.policy import SocketPolicy
+from rooms.wire import frames
+
+__all__ = ["Handshakes"]
+
+HURRIED_SECONDS = 1.0
+"""For a handshake once the doors are closed: its answer is a 503."""
+
+
+class Handshakes:
+    """The connections of an api node that are half-open; ``clients()`` counts those that are not.
+
+    Counts in ``counts.refused``.
+    """
+
+    def __init__(
+        self, policy: SocketPolicy, counts: ClientCounts, clients: Callable[[], int]
+    ) -> None:
+        self._policy = policy
+        self._counts = counts
+        self._clients = clients
+        self._half_open: set[trio.CancelScope] = set()
+        self._seconds = policy.handshake_seconds
+        self.refuse: str | None = None
+        """Why new clients get 503; None while they are welcome."""
+
+    def hurry(self) -> None:
+        """From now on each has a second to end, those that are under way too."""
+        self._seconds = HURRIED_SECONDS
+        deadline = trio.current_time() + HURRIED_SECONDS
+        for patience in self._half_open:
+            patience.deadline = min(patience.deadline, deadline)
+
+    async def shake(self, outlet: Outlet, library: trio.Nursery) -> WebSocketConnection | None:
+        """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
+
+        The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
+        to that); ``outlet.ended`` tells.
+        """
+        with trio.move_on_after(self._seconds) as patience:
+            self._half_open.add(patience)
+            outlet.ended = patience.cancel
+            try:
+                request = await wrap_server_stream(
+                    library, outlet, max_message_size=self._policy.frame_bytes
+                )
+                return await self._answer(request)
+            except ConnectionClosed:  # the peer had no patience: it is gone before our answer
+                return None
+            finally:
+                outlet.ended = None
+                self._half_open.discard(patience)
+        return None
+
+    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | None:
+        reason = self.refuse
+        if reason is None and self._clients() >= self._policy.max_clients:
+            reason = "full"
+        if reason is not None:
+            self._counts.refused += 1
+            headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
+            await request.reject(503, extra_headers=headers, body=reason.encode())
+            return None
+        offered = frames.SUBPROTOCOL in request.proposed_subprotocols
+        socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
+        # Else each client keeps 2 KiB of it.
+        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
+        return socket
+
+
+class _Handshaken:
+    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
+
+    def events(self) -> Iterable[object]:
+        """None."""
+        return ()
+
+
+_HANDSHAKEN = _Handshaken()

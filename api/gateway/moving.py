@@ -1,0 +1,44 @@
+"""Moving clients elsewhere: each is told when its turn is, and is closed with 1012 then."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+
+from api.sessions.session import Session, State
+from api.turns import AT_ONCE
+from rooms.reasons import Close
+
+__all__ = ["move"]
+
+
+async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -> None:
+    """Moves each of ``sessions`` so many seconds from now (``offsets``, rising); empties the list.
+
+    Telling all takes its time, so the first are closed before the last are told. Whoever has had
+    his turn is let go at once: to free 10 000 in one step blocks the loop for 60 ms.
+    """
+    begin = trio.current_time()
+    turns = deque((one, begin + offset) for one, offset in zip(sessions, offsets, strict=True))
+    sessions.clear()
+    untold = turns.copy()
+    while turns:
+        session, at = turns.popleft()
+        while untold:
+            _tell_some(untold)
+            await trio.lowlevel.checkpoint()
+            if trio.current_time() >= at:
+                break
+        await trio.sleep_until(at)
+        session.close(Close.SERVICE_RESTART, reason)
+
+
+def _tell_some(untold: deque[tuple[Session, float]]) -> None:
+    """The next few hear how long they have until their turn."""
+    now = trio.current_time()
+    for _ in range(min(AT_ONCE, len(untold))):
+        session, at = untold.popleft()
+        if session.state is not State.GONE:
+            session.move(max(0.0, at - now))

@@ -1,0 +1,166 @@
+"""One client's conversation, whatever it is about: frames in, frames out, and its end.
+
+Nothing here waits, closes a stream or ends a task: :meth:`Conversation.close` says the close frame
+and asks the gateway to hang up. So a room's fan-out may find a client too slow in the middle of its
+loop without a place vanishing under it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from api.socket.client_stream import Outlet
+from api.socket.frame_builder import text_frame
+from rooms.core.edge.token_bucket import Bucket
+from rooms.errors import BadFrame
+from rooms.policy import SocketPolicy
+from rooms.reasons import RETRY, Close, ErrorCode
+from rooms.wire import frames
+
+__all__ = ["LOST", "ClientCounts", "Conversation"]
+
+LOST = 1006
+"""Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
+STRIKES = 3
+
+
+class ClientCounts(msgspec.Struct):
+    """What an api node has done, for its metrics; ``closed`` by close code."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    opened: int = 0
+    refused: int = 0
+    resumed: int = 0
+    closed: Counter[int] = msgspec.field(default_factory=Counter)
+
+
+class Conversation(ABC):
+    """Limits what a client says, beats and pings; ``hang_up`` ends it, after the close frame."""
+
+    __slots__ = (
+        "_bucket",
+        "_counts",
+        "_hang_up",
+        "_pinged_at",
+        "_policy",
+        "_strikes",
+        "close_code",
+        "output",
+    )
+
+    def __init__(
+        self,
+        output: Outlet,
+        policy: SocketPolicy,
+        counts: ClientCounts,
+        hang_up: Callable[[], None],
+    ) -> None:
+        self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, trio.current_time())
+        self._counts = counts
+        self._hang_up = hang_up
+        self._pinged_at = 0.0
+        self._policy = policy
+        self._strikes = 0
+        self.output = output
+        self.close_code: int | None = None
+        """The code that ended the conversation; 1006 for a lost socket."""
+
+    @abstractmethod
+    def take(self, frame: frames.FromClient) -> None:
+        """Does what the frame asks, or says why not."""
+
+    @property
+    @abstractmethod
+    def held(self) -> bool:
+        """Whether this socket must not be read for now."""
+
+    # From the client.
+
+    def hear(self, message: str | bytes, now: float) -> bool:
+        """Takes a message, and returns whether it can take one more now.
+
+        Whatever is wrong with it is told, and raises nothing; once we have closed, it is dropped.
+        ``now`` is trio's time, which whoever brings many has asked for once.
+        """
+        if self.close_code is not None:
+            return False
+        self._counts.frames_in += 1
+        if not self._bucket.take(now):
+            self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
+            self.close(Close.TOO_MANY_MESSAGES, "too many frames")
+        elif isinstance(message, bytes):
+            self.close(Close.UNSUPPORTED, "text frames only")
+        elif not message.isascii() and len(message.encode()) > self._policy.frame_bytes:
+            # The library counts characters. To ask for ASCII is a look at a flag.
+            self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
+        else:
+            try:
+                frame = frames.decode(message)
+            except BadFrame as bad:
+                self.strike(ErrorCode(bad.code), str(bad))
+            else:
+                self.take(frame)
+        return self.close_code is None and not self.held
+
+    def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
+        """Says what is wrong with a frame; the third time the conversation ends."""
+        self.error(code, message, n)
+        self._strikes += 1
+        if self._strikes == STRIKES:
+            self.close(Close.BROKE_PROTOCOL, f"the third bad frame ({code})")
+
+    # To the client.
+
+    def send(self, frame: frames.FromServer) -> None:
+        """Sends a frame to this client alone."""
+        self.send_built(text_frame(frames.encode(frame)))
+
+    def send_built(self, frame: bytes) -> None:
+        """Sends a WebSocket frame that was built once for many."""
+        self._counts.frames_out += 1
+        self.output.send_nowait(frame)
+
+    def error(self, code: ErrorCode, message: str, n: int | None = None) -> None:
+        """Says what is wrong; ``n`` where a say did it."""
+        number = msgspec.UNSET if n is None else n
+        self.send(frames.Error(code, message, retry=code in RETRY, n=number))
+
+    def move(self, after_seconds: float) -> None:
+        """Announces the move; :meth:`close` with 1012 is the mover's to call in time."""
+        self.send(frames.Move(round(after_seconds, 3)))
+
+    def move_now(self) -> None:
+        """Moves the client at once."""
+        self.move(0)
+        self.close(Close.SERVICE_RESTART, "this node is leaving")
+
+    def close(self, code: Close, reason: str = "") -> None:
+        """Says the close frame and hangs up; the first code counts, a second call does nothing."""
+        if self.close_code is None:
+            self.close_code = int(code)
+            self.output.say_close(code, reason)
+            self._hang_up()
+
+    def too_slow(self) -> None:
+        """The client does not read."""
+        self.close(Close.SLOW_READER, "too slow a reader")
+
+    def tick(self, now: float) -> None:
+        """What the clock asks for, about once a second: a beat, a ping, or to give it up."""
+        policy, output = self._policy, self.output
+        if now - output.sent_at >= policy.beat_seconds:
+            self.send(frames.Beat())
+        if now - output.heard_at < policy.ping_seconds:
+            return
+        if self._pinged_at <= output.heard_at:
+            self._pinged_at = now
+            output.ping()
+        elif now - self._pinged_at >= policy.pong_seconds and self.close_code is None:
+            self.close_code = LOST
+            self._hang_up()

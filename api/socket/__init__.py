@@ -1,0 +1,1 @@
+"""Bytes and WebSocket frames: the pump, the stream, the cork."""

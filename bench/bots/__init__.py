@@ -1,0 +1,1 @@
+"""Players whose places outlive their sockets, and the check of what they hear."""

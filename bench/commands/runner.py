@@ -1,0 +1,102 @@
+"""Runs one scenario as a command: progress, table, JSON, exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import trio
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.report.report import Report, open_progress, show, write_json
+from rooms.errors import LastcallError, UsageError
+from rooms.exception_groups import only
+from rooms.reasons import ExitCode
+
+__all__ = ["Measure", "json_option", "run_scenario", "run_scenarios"]
+
+Measure = Callable[[Progress], Awaitable[Report]]
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the figures there, too, as JSON.",
+)
+
+
+def run_scenario(measure: Measure, json_file: Path | None) -> None:
+    """Measures, shows the report, and ends the process with 1 when the run has failed."""
+    if json_file is not None:
+        _check_writable(json_file)
+    report = _measured(measure)
+    if json_file is not None:
+        write_json(report, json_file)
+    if report.failure:
+        sys.exit(ExitCode.CRASHED)
+
+
+def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
+    """One after the other, each shown when it is done; the JSON is a list of them all.
+
+    Ends the process with 1 when one has failed, after the others.
+    """
+    if json_file is not None:
+        _check_writable(json_file)
+    failed, reports = False, []
+    for measure in measures:
+        try:
+            reports.append(_measured(measure))
+            failed |= bool(reports[-1].failure)
+        except SystemExit:  # it has said why
+            failed = True
+        except UsageError as error:  # such as too many files for this system
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+    if json_file is not None:
+        write_json(reports, json_file)
+    if failed:
+        sys.exit(ExitCode.CRASHED)
+
+
+def _measured(measure: Measure) -> Report:
+    """Runs one and shows it; leaves the process with 1 if it has no report."""
+
+    async def run() -> Report:
+        with open_progress() as progress:
+            return await measure(progress)
+
+    try:
+        report = trio.run(run)
+    except (LastcallError, BaseExceptionGroup) as error:
+        _fail(error)
+    show(report, Console())
+    if report.failure:
+        click.echo(f"Error: {report.failure}", err=True)
+    return report
+
+
+def _check_writable(file: Path) -> None:
+    """Now, not after the run."""
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"--json {file} cannot be written: {error.strerror}") from error
+
+
+def _fail(error: BaseException) -> NoReturn:
+    """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
+    if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
+        raise click.Abort
+    lone = only(error, LastcallError)
+    if lone is None:
+        raise error
+    if isinstance(lone, UsageError):
+        raise lone
+    click.echo(f"Error: {lone}", err=True)
+    sys.exit(ExitCode.CRASHED)

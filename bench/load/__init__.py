@@ -1,0 +1,1 @@
+"""The load generator: clients, frames, payloads, workloads."""

@@ -1,0 +1,87 @@
+"""The scenario ``scale``: does an input cost more where there are more rooms, or more nodes?"""
+
+from __future__ import annotations
+
+import msgspec
+from rich.progress import Progress
+
+from bench.load.drive import Driven, drive
+from bench.load.messages import Job
+from bench.load.workloads import check, parts_micros
+from bench.nodes.fleet import FleetPlan
+from bench.nodes.servers import allow_descriptors
+from bench.report.report import Figure, Report
+from bench.rooms.kinds import RELAY
+from bench.scenarios.loaded import open_site
+
+__all__ = ["ScaleSettings", "growth", "measure_scale"]
+
+GROWTH_LIMIT = 1.2
+OPENING_AT_ONCE = 64
+
+
+class ScaleSettings(msgspec.Struct, frozen=True):
+    """The same inputs per second over ever more rooms, then over ever more api nodes."""
+
+    rooms: tuple[int, ...] = (100, 1_000, 10_000)
+    apis: tuple[int, ...] = (1, 2, 4)
+    seats: int = 1
+    inputs_per_second: float = 2_000.0
+    seconds: float = 5.0
+    warm_seconds: float = 2.0
+    processes: int = 1
+
+
+async def measure_scale(settings: ScaleSettings, progress: Progress) -> Report:
+    """Runs the scenario. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
+    allow_descriptors(max(settings.rooms) * settings.seats)
+    middle = sorted(settings.rooms)[len(settings.rooms) // 2]
+    plans = [(rooms, 1) for rooms in settings.rooms]
+    plans += [(middle, apis) for apis in settings.apis if apis > 1]
+    bar = progress.add_task("scaling", total=len(plans))
+    figures, of_rooms = [], []
+    for rooms, apis in plans:
+        driven = await _run(settings, rooms, apis, progress)
+        parts = parts_micros(driven, "input")
+        if apis == 1:
+            of_rooms.append(sum(parts.values()))
+        figures += _figures(f"{rooms:,} rooms, {apis} api", parts)
+        progress.advance(bar)
+    grown = growth(of_rooms)
+    name = f"{settings.rooms[0]:,} to {settings.rooms[-1]:,} rooms: grows to"
+    figures.append(Figure(name, grown, "x", GROWTH_LIMIT))
+    shown = {key: getattr(settings, key) for key in ("seats", "inputs_per_second", "seconds")}
+    return Report("scale", shown, figures)
+
+
+def growth(costs: list[float]) -> float:
+    """The dearest of all as a multiple of the first."""
+    return max(costs) / costs[0]
+
+
+async def _run(settings: ScaleSettings, rooms: int, apis: int, progress: Progress) -> Driven:
+    async with open_site((), FleetPlan(apis=apis, games=1)) as site:
+        job = Job(
+            dialect="lastcall",
+            urls=site.urls,
+            rooms=rooms,
+            seats=settings.seats,
+            speakers=settings.seats,
+            hz=settings.inputs_per_second / (rooms * settings.seats),
+            seconds=settings.seconds,
+            warm_seconds=settings.warm_seconds,
+            kind=RELAY,
+            opening_at_once=OPENING_AT_ONCE,
+        )
+        return check(await drive(job, site.account, progress, settings.processes), "scale")
+
+
+def _figures(when: str, parts: dict[str, float]) -> list[Figure]:
+    of_tier = {
+        tier: sum(micros for name, micros in parts.items() if name.startswith(tier))
+        for tier in ("api", "game")
+    }
+    return [
+        Figure(f"{when}: CPU per input", sum(of_tier.values()), "µs"),
+        *(Figure(f"… {tier} tier", micros, "µs") for tier, micros in of_tier.items()),
+    ]

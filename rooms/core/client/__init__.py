@@ -1,0 +1,1 @@
+"""What both clients decide: when to reconnect, and what to send again."""

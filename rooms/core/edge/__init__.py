@@ -1,0 +1,1 @@
+"""What an api node decides: where a join goes, what an input is, who has to wait."""

@@ -1,0 +1,1 @@
+"""One room's seats and messages, and rooms that have ended."""

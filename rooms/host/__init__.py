@@ -1,0 +1,1 @@
+"""The room engine: what a game node and the test kit run rooms with."""

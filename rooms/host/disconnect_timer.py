@@ -1,0 +1,83 @@
+"""Players who are away: wakes when a room is to hear of it, and when a seat is free again."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Protocol
+
+import trio
+
+from rooms.core.room.disconnects import Absences, Step
+from rooms.core.room.roster import Seat
+from rooms.policy import RoomPolicy
+
+__all__ = ["Absentees"]
+
+LOOK_SECONDS = 0.25
+"""While somebody is away: so a stall of ours shows, however far the next step is."""
+STALL_SECONDS = 0.25
+"""So late, it was no long step of a room: the process stood still."""
+UNREAD_SECONDS = 0.5
+"""After a stall of ours what lies unread comes first; as for a link (``LinkPolicy``)."""
+AT_ONCE = 64
+"""Steps between two turns of the loop: ten thousand at once hold nobody up."""
+
+
+class _Room(Protocol):
+    def step_of(self, seat: Seat, step: Step) -> None:
+        """Something has come of an absence."""
+
+
+class Absentees:
+    """All of a node's, in trio's time."""
+
+    def __init__(self, policy: RoomPolicy) -> None:
+        self._absences = Absences[tuple[_Room, Seat]](
+            away_seconds=policy.away_seconds, brief_seconds=policy.brief_seconds
+        )
+        self._nap = trio.CancelScope()
+
+    def __len__(self) -> int:
+        return len(self._absences)
+
+    def begin(self, room: _Room, seat: Seat, seconds: float) -> None:
+        """The player is away from now on; his seat is kept for ``seconds``."""
+        now = trio.current_time()
+        self._absences.begin((room, seat), now=now, seconds=seconds)
+        self._nap.deadline = min(self._nap.deadline, self._next_look(now))
+
+    def end(self, room: _Room, seat: Seat) -> bool:
+        """He is back, or gone; whether the room has heard that he was away."""
+        return self._absences.end((room, seat))
+
+    def hurry(self) -> None:
+        """The node drains: seats of the away are kept for ``brief_seconds`` at the most."""
+        now = trio.current_time()
+        self._absences.hurry(now)
+        self._nap.deadline = min(self._nap.deadline, self._next_look(now))
+
+    async def watch(self) -> None:
+        """Tells the rooms, each at its exact time, until cancelled.
+
+        While our own process stood still nobody's time has run, and then what lies unread is
+        heard first: whoever asked for his place meanwhile has it.
+        """
+        while True:
+            late = await self._sleep()
+            if late > STALL_SECONDS:
+                self._absences.put_off(trio.current_time(), late)
+                await trio.sleep(UNREAD_SECONDS)
+            for (room, seat), step in self._absences.due(trio.current_time(), AT_ONCE):
+                room.step_of(seat, step)
+
+    async def _sleep(self) -> float:
+        """Until the next look; returns how much later it is than that."""
+        now = trio.current_time()
+        with trio.CancelScope(deadline=max(now, self._next_look(now))) as self._nap:
+            await trio.sleep_forever()
+        return trio.current_time() - self._nap.deadline
+
+    def _next_look(self, now: float) -> float:
+        """With the next step, or to see whether our own loop turns; never if nobody is away."""
+        next_at = self._absences.next_at
+        return min(next_at, now + LOOK_SECONDS) if next_at < inf else inf

@@ -1,0 +1,1 @@
+"""Bots that play on a local cluster, and what they check."""

@@ -1,0 +1,218 @@
+"""Bots that play tic-tac-toe over real WebSockets and check all that they see."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import trio
+
+from rooms.client import (
+    Client,
+    Message,
+    OpenStream,
+    Picture,
+    Place,
+    PlaceState,
+    open_client,
+    open_tcp,
+)
+from rooms.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    JoinRefused,
+    RemoteProtocolError,
+)
+from rooms.local.bots.ledger import Ledger
+from rooms.local.bots.referee import Referee
+from rooms.reasons import Close, EndReason
+
+__all__ = ["Bots"]
+
+KIND = "tictactoe"
+THINK_SECONDS = (0.05, 0.25)
+PAUSE_SECONDS = (0.2, 0.6)
+"""After a join that went wrong: a bot asks again by itself, so that each refusal is counted."""
+ARRIVE_SECONDS = 0.2
+STALL_SECONDS = 10.0
+"""A match in which nothing happens for so long has lost something; so has one who is away."""
+
+
+class Bots:
+    """``count`` bots against ``urls``; what they see is in ``ledger``.
+
+    Each is one client and plays match after match. When its socket is lost it goes on through
+    another, also in the middle of a match, which is a hop and no error; a place that it does not
+    get back, or not within 10 s, is one.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        count: int,
+        ledger: Ledger,
+        rng: random.Random,
+        *,
+        open_stream: OpenStream = open_tcp,
+    ) -> None:
+        self.urls = urls
+        self.ledger = ledger
+        self.rng = rng
+        self.open_stream = open_stream
+        self.stopping = False
+        self.waiting: set[trio.CancelScope] = set()
+        """Of bots that wait for an opponent."""
+        self._count = count
+
+    async def run(self) -> None:
+        """Plays until :meth:`stop`, and then each bot's match to its end."""
+        async with trio.open_nursery() as nursery:
+            for number in range(1, self._count + 1):
+                nursery.start_soon(_Bot(f"bot-{number}", self).run)
+
+    def stop(self) -> None:
+        """No more matches. A bot that waits for an opponent leaves; the others finish theirs."""
+        self.stopping = True
+        for scope in self.waiting:
+            scope.cancel()
+
+
+class _Bot:
+    """One of the crowd."""
+
+    def __init__(self, name: str, crowd: Bots) -> None:
+        self._name = name
+        self._crowd = crowd
+        self._ledger = crowd.ledger
+        self._rng = crowd.rng
+        self._asked_at: float | None = None
+        """Since when it asks for a seat: a refusal or a move on the way does not begin anew."""
+        self._sockets = 1
+        """How many it needed, as far as its hops are counted."""
+
+    async def run(self) -> None:
+        crowd = self._crowd
+        await trio.sleep(self._rng.uniform(0, ARRIVE_SECONDS))
+        async with open_client(
+            crowd.urls,
+            give_up_seconds=STALL_SECONDS,
+            on_state=self._on_state,
+            dice=self._rng,
+            open_stream=crowd.open_stream,
+        ) as client:
+            self._client = client
+            while not crowd.stopping:
+                try:
+                    await self._one_join(client)
+                except ConnectFailed as error:
+                    self._ledger.turn_away(f"{self._name}: {error}")
+                    await self._pause()
+                except ConnectionLost as error:
+                    self._ledger.error(f"{self._name}: {error}")
+                    await self._pause()
+
+    def _on_state(self, _place: Place, state: PlaceState) -> None:
+        if state is PlaceState.HERE:
+            self._count_hops()
+
+    def _count_hops(self) -> None:
+        for _ in range(self._client.opened - self._sockets):
+            self._ledger.hopped(self._name)
+        self._sockets = max(1, self._client.opened)
+
+    async def _one_join(self, client: Client) -> None:
+        place = await self._seat(client)
+        if place is None:
+            return
+        self._count_hops()
+        try:
+            await self._match(place)
+        except (RemoteProtocolError, trio.TooSlowError) as fault:
+            text = str(fault) or f"nothing happened for {STALL_SECONDS:g} s"
+            self._ledger.error(f"{self._name} in {place.room}: {text}")
+            await place.leave()
+        finally:
+            self._ledger.numbered(gaps=place.holes, repeats=place.repeats)
+
+    async def _seat(self, client: Client) -> Place | None:
+        """Asks once; None when it is refused, or moved instead of answered."""
+        if self._asked_at is None:
+            self._asked_at = trio.current_time()
+        try:
+            place = await client.join(kind=KIND, name=self._name, join_seconds=0)
+        except JoinRefused as refused:
+            self._on_refusal(refused)
+            await self._pause()
+            return None
+        except ConnectionLost as lost:
+            told = client.connection is not None and client.connection.move is not None
+            if told or lost.code == Close.SERVICE_RESTART:
+                return None
+            raise
+        self._ledger.joined(trio.current_time() - self._asked_at)
+        self._asked_at = None
+        return place
+
+    def _on_refusal(self, refused: JoinRefused) -> None:
+        if refused.retry:
+            self._ledger.refused()
+        else:
+            self._ledger.turn_away(f"{self._name}: {refused}")
+
+    async def _match(self, place: Place) -> None:
+        message = await self._first_message(place)
+        regroups, referee = place.regroups, Referee(place.you)
+        while message is not None:
+            if place.regroups != regroups:
+                regroups, referee = place.regroups, Referee(place.you)
+            referee.on_message(message.data)
+            await self._move(place, referee)
+            with trio.fail_after(STALL_SECONDS):
+                message = await anext(place, None)
+        if place.ended is None:
+            await place.leave()
+        else:
+            self._on_end(place, referee)
+
+    async def _first_message(self, place: Place) -> Message | Picture | None:
+        """Waits for the match to begin; None when it ends, or when the bots are stopped, before."""
+        crowd = self._crowd
+        with trio.CancelScope() as waiting:
+            crowd.waiting.add(waiting)
+            if crowd.stopping:
+                waiting.cancel()
+            try:
+                return await anext(place, None)
+            finally:
+                crowd.waiting.discard(waiting)
+        return None
+
+    async def _move(self, place: Place, referee: Referee) -> None:
+        cell = referee.choose(self._rng)
+        if cell is None:
+            return
+        regroups = place.regroups
+        await trio.sleep(self._rng.uniform(*THINK_SECONDS))
+        if place.regroups == regroups:  # else the board that it was chosen for is gone
+            await place.say({"cell": cell})
+
+    def _on_end(self, place: Place, referee: Referee) -> None:
+        assert place.ended is not None  # noqa: S101 - the caller has looked
+        if place.refused:
+            raise RemoteProtocolError(f"a legal move was refused: {place.errors[-1].message}")
+        match place.ended.reason:
+            case EndReason.FINISHED:
+                outcome = referee.on_result(place.ended.result)
+                if referee.over:
+                    self._ledger.finished(place.room, outcome)
+                else:
+                    self._ledger.walked_over()
+            case EndReason.CUT:
+                self._ledger.was_cut()
+            case EndReason.LEFT:
+                pass
+            case reason:
+                raise RemoteProtocolError(f"the match ended with {reason}")
+
+    async def _pause(self) -> None:
+        await trio.sleep(self._rng.uniform(*PAUSE_SECONDS))

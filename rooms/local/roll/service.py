@@ -1,0 +1,145 @@
+"""The rolls of a running cluster: one at a time, watched by any number of viewers or by none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import structlog
+import trio
+
+from rooms.errors import ClusterFailed
+from rooms.local.admin_client import ask_all, open_admin_client, status
+from rooms.local.bots.ledger import Ledger, Mark, at_quantile
+from rooms.local.child import Child
+from rooms.local.cluster import LocalCluster
+from rooms.local.control.messages import (
+    AskRoll,
+    DeadNode,
+    NodeEntry,
+    NodeList,
+    Players,
+    Progress,
+    Reply,
+    RollReport,
+)
+from rooms.local.roll.report import report_text
+from rooms.local.roll.roll import Roll
+
+__all__ = ["Rolls"]
+
+log = structlog.get_logger()
+
+NEWS_MAX = 1_000
+"""What a viewer may leave unread; one that leaves more is not told the rest."""
+TROUBLES_TOLD = 5
+
+
+class Rolls:
+    """Answers the control socket: which nodes run, and roll them.
+
+    ``bots`` is how many play and write the ``ledger``; with none, nobody watches. ``say`` hears of
+    each step and of the report, for the terminal of ``lastcall up``.
+    """
+
+    def __init__(
+        self, cluster: LocalCluster, ledger: Ledger, bots: int, say: Callable[[str], None]
+    ) -> None:
+        self._cluster = cluster
+        self._ledger = ledger
+        self._bots = bots
+        self._say = say
+        self._nursery: trio.Nursery | None = None
+        self._closed = "is still starting"
+        self._current: Roll | None = None
+
+    async def run(self, stop: trio.Event) -> None:
+        """Takes orders until ``stop``; a roll that is under way then is given up as it stands."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await stop.wait()
+            self._nursery, self._closed = None, "is stopping"
+            nursery.cancel_scope.cancel()
+
+    def roll(self, order: AskRoll) -> trio.MemoryReceiveChannel[Reply]:
+        """Begins a roll; the news of it, with the report as the last.
+
+        The roll goes on when nobody listens. Raises :class:`ClusterFailed` while another roll is
+        under way, and when the cluster is not serving.
+        """
+        if self._nursery is None:
+            raise ClusterFailed(f"the local cluster {self._closed}: it cannot be rolled now")
+        if self._current is not None:
+            raise ClusterFailed(
+                f"a roll to {self._current.version} is under way since "
+                f"{self._current.seconds:.0f} s: one at a time"
+            )
+        send, receive = trio.open_memory_channel[Reply](NEWS_MAX)
+
+        def tell(news: Progress) -> None:
+            self._say(f"roll {news.at:5.1f} s  {news.text}")
+            _offer(send, news)
+
+        self._current = Roll(self._cluster, order, tell)
+        self._nursery.start_soon(self._run, self._current, send)
+        return receive
+
+    async def _run(self, roll: Roll, send: trio.MemorySendChannel[Reply]) -> None:
+        before = self._ledger.mark()
+        try:
+            await roll.run()
+        except Exception as error:  # the border: a fault of the roll must not end the cluster
+            log.exception("roll.failed")
+            roll.failure = f"the roll itself has failed: {error!r}"
+        finally:
+            self._current = None
+            players = self._players(self._ledger.mark().since(before)) if self._bots else None
+            report = msgspec.structs.replace(roll.report(), players=players)
+            self._say(report_text(report))
+            _offer(send, report)
+            send.close()
+
+    def _players(self, seen: Mark) -> Players:
+        troubles = list(self._ledger.error_texts)[-min(seen.errors, TROUBLES_TOLD) :]
+        return Players(
+            bots=self._bots,
+            refused=seen.refused,
+            cut=seen.cut,
+            lost=seen.lost,
+            repeated=seen.repeated,
+            matches=seen.matches,
+            joins=seen.waits.total(),
+            hops_max=max(seen.hops.values(), default=0),
+            hops_mean=seen.hops.total() / self._bots,
+            wait_p50=at_quantile(seen.waits, 0.5),
+            wait_p99=at_quantile(seen.waits, 0.99),
+            wait_max=at_quantile(seen.waits, 1),
+            troubles=tuple(troubles) if seen.errors else (),
+        )
+
+    async def nodes(self) -> NodeList:
+        """The nodes whose process runs, those that answer telling their phase themselves; and
+        those that have died.
+        """
+        async with open_admin_client() as client:
+
+            async def read(child: Child) -> NodeEntry:
+                admin = child.ready.admin if child.ready else ""
+                now = await status(client, admin) if admin else None
+                phase = now.phase if now else ("no answer" if admin else "starting")
+                return NodeEntry(child.name, child.tier, child.version, admin, child.pid, phase)
+
+            entries = await ask_all(self._cluster.living(), read)
+        dead = tuple(_dead(child) for child in self._cluster.dead())
+        return NodeList(self._cluster.url, tuple(entries), dead)
+
+
+def _dead(child: Child) -> DeadNode:
+    how = child.how_it_ended().removeprefix(f"{child.name} ").removeprefix("was ")
+    return DeadNode(child.name, child.version, child.pid, how)
+
+
+def _offer(send: trio.MemorySendChannel[Reply], news: Progress | RollReport) -> None:
+    with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the viewer has gone, or sleeps
+        send.send_nowait(news)

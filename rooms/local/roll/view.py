@@ -1,0 +1,120 @@
+"""What the operator sees of a roll while it runs: a live table on a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from pathlib import Path
+
+import httpx
+import trio
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rooms.errors import ClusterFailed
+from rooms.exception_groups import lone_error
+from rooms.local.admin_client import ask_all, open_admin_client, status
+from rooms.local.control.messages import AskRoll, NodeList, Progress, RollReport
+from rooms.local.control.socket import Call, calling
+from rooms.local.roll.plan import Stage
+from rooms.local.roll.report import report_text
+from rooms.reasons import ExitCode
+from rooms.wire.reports import Status
+
+__all__ = ["DETACHED", "roll"]
+
+LIVE_SECONDS = 0.5
+DETACHED = ExitCode.INTERRUPTED
+"""The exit code after Ctrl-C: nobody knows yet how the roll will end."""
+
+
+async def roll(path: Path, order: AskRoll, console: Console) -> int:
+    """Orders the roll, shows it, prints the report, and returns the exit code.
+
+    Ctrl-C only ends the view. Raises :class:`ClusterFailed` when the roll is refused, or the
+    cluster goes away. To be called in the main thread: it takes SIGINT.
+    """
+    view = RollView(console)
+    code: int = DETACHED
+    with trio.open_signal_receiver(signal.SIGINT) as interrupts, lone_error():
+        async with calling(path, order) as call, trio.open_nursery() as nursery:
+
+            async def detach() -> None:
+                async for _ in interrupts:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(detach)
+            code = (await view.show(call)).exit_code
+            nursery.cancel_scope.cancel()
+    if code == DETACHED:
+        view.say("The view is closed; the roll goes on. See how: lastcall status")
+    return code
+
+
+class RollView:
+    """One roll on one console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._nodes: dict[str, Progress] = {}
+        self._readings: dict[str, Status] = {}
+
+    def say(self, text: str) -> None:
+        """One or more lines, above the table if there is one."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    async def show(self, call: Call) -> RollReport:
+        """Follows the roll to its report, and prints that."""
+        if self._console.is_terminal:
+            report = await self._show_live(call)
+        else:
+            report = await self._follow(call)
+        self.say(report_text(report))
+        return report
+
+    async def _follow(self, call: Call) -> RollReport:
+        while True:
+            match await call.next():
+                case RollReport() as report:
+                    return report
+                case Progress() as news:
+                    self._nodes[news.node] = news
+                    self.say(f"{news.at:6.1f} s  {news.text}")
+                case NodeList():
+                    raise ClusterFailed("the local cluster answered another question")
+
+    async def _show_live(self, call: Call) -> RollReport:
+        # No thread of rich's own: what is printed above the table comes from this one, too.
+        with Live(console=self._console, auto_refresh=False) as live, lone_error():
+            async with open_admin_client() as client, trio.open_nursery() as nursery:
+                nursery.start_soon(self._refresh, live, client)
+                report = await self._follow(call)
+                nursery.cancel_scope.cancel()
+            live.update(self._table(), refresh=True)
+        return report
+
+    async def _refresh(self, live: Live, client: httpx.AsyncClient) -> None:
+        while True:
+            await ask_all(list(self._nodes.values()), partial(self._read, client))
+            live.update(self._table(), refresh=True)
+            await trio.sleep(LIVE_SECONDS)
+
+    async def _read(self, client: httpx.AsyncClient, news: Progress) -> None:
+        alive = news.admin and news.stage not in {Stage.ENDED, Stage.FAILED}
+        now = await status(client, news.admin) if alive else None
+        if now is not None and now.name == news.node:  # the port may be another node's by now
+            self._readings[news.node] = now
+        else:
+            self._readings.pop(news.node, None)
+
+    def _table(self) -> Table:
+        table = Table("node", "version", "stage")
+        for column in ("rooms", "clients", "seconds to the cut"):
+            table.add_column(column, justify="right")
+        for name, news in self._nodes.items():
+            now = self._readings.get(name)
+            left = "" if now is None or now.seconds_left is None else f"{now.seconds_left:.0f}"
+            counts = ("", "") if now is None else (str(now.rooms), str(now.clients))
+            table.add_row(name, news.version, news.stage, *counts, left)
+        return table

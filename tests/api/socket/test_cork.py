@@ -1,0 +1,224 @@
+"""What steps say leaves at their end; of a step that says much, in portions, in order."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.abc
+import trio.testing
+
+from api.socket.client_stream import Outlet
+from api.socket.cork import FULL, Cork
+
+MANY = 3 * FULL + 10
+
+
+class Output:
+    """One of many that share a pipe, so that it shows in which order they wrote."""
+
+    def __init__(self, descriptor: int, name: int) -> None:
+        self.descriptor = descriptor
+        self.name = name
+
+    def uncork(self, frames: list[bytes], _now: float) -> bytes:
+        return b"".join(frames)
+
+    def written(self, data: bytes, sent: int) -> None:
+        raise AssertionError(f"the pipe is full: {sent} of {len(data)}")
+
+
+class Pipe:
+    """Many outputs, and what they have written."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe2(os.O_NONBLOCK)
+        self.writer = writer
+        self.outputs = [Output(writer, number) for number in range(MANY)]
+
+    def read(self) -> list[str]:
+        try:
+            return os.read(self.reader, 65_536).decode().split()
+        except BlockingIOError:
+            return []
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+class Steps(trio.abc.Instrument):
+    """What each step of a task has written."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self.pipe = pipe
+        self.wrote: list[list[str]] = []
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        if words := self.pipe.read():
+            self.wrote.append(words)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+@pytest.fixture
+async def cork(nursery) -> Cork:
+    """One that runs."""
+    cork = Cork()
+    nursery.start_soon(cork.run)
+    await trio.testing.wait_all_tasks_blocked()
+    return cork
+
+
+def client(cork: Cork, nursery: trio.Nursery) -> tuple[Outlet, socket.socket]:
+    """A real outlet, and its peer's end."""
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
+    return Outlet(stream, nursery, backlog_bytes=1_000, cork=cork), far
+
+
+def say(cork: Cork, output: Output, word: str) -> None:
+    """As an outlet does while a cork is in."""
+    assert cork.held
+    cork.said.setdefault(output, []).append(f"{output.name}{word} ".encode())
+
+
+def say_to_all(cork: Cork, pipe: Pipe, word: str = "a") -> None:
+    with cork:
+        for output in pipe.outputs:
+            say(cork, output, word)
+
+
+async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
+    autojump_clock, cork, pipe
+) -> None:
+    steps = Steps(pipe)
+    trio.lowlevel.add_instrument(steps)
+    say_to_all(cork, pipe)
+    turns = 0
+    while cork.held:
+        await trio.lowlevel.checkpoint()
+        turns += 1
+    trio.lowlevel.remove_instrument(steps)
+    assert [len(step) for step in steps.wrote] == [FULL, FULL, FULL, 10]
+    assert [word for step in steps.wrote for word in step] == [f"{n}a" for n in range(MANY)]
+    assert turns >= 4
+
+
+async def test_what_is_said_meanwhile_follows_what_was_said_before(
+    autojump_clock, cork, pipe
+) -> None:
+    say_to_all(cork, pipe, "a")
+    say_to_all(cork, pipe, "b")
+    await cork.settled()
+    words = pipe.read()
+    assert not cork.held
+    assert sorted(words) == sorted(f"{n}{word}" for n in range(MANY) for word in "ab")
+    for number in (0, FULL, MANY - 1):
+        assert words.index(f"{number}a") < words.index(f"{number}b")
+    say_to_all(cork, pipe, "c")  # and it goes on as before
+    await cork.settled()
+    assert len(pipe.read()) == MANY
+
+
+async def test_it_settles_though_there_are_always_some_who_say_something(
+    autojump_clock, nursery, cork, pipe
+) -> None:
+    async def talk(output: Output) -> None:
+        while True:
+            with cork:
+                say(cork, output, "x")
+            await trio.lowlevel.checkpoint()
+
+    async def read() -> None:
+        while True:
+            pipe.read()
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(read)
+    for output in pipe.outputs[:10]:
+        nursery.start_soon(talk, output)
+    for _ in range(20):
+        say_to_all(cork, pipe)
+        for turns in itertools.count():
+            if not cork.held:
+                break
+            await trio.lowlevel.checkpoint()
+            assert turns < 100
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, cork, pipe) -> None:
+    with cork:
+        for output in pipe.outputs[:FULL]:
+            say(cork, output, "a")
+    assert len(pipe.read()) == FULL
+    assert not cork.held
+    with trio.fail_after(0.1):
+        await cork.settled()
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_all_leaves_at_once_without_a_run_and_when_it_is_cancelled(
+    autojump_clock, runs, pipe
+) -> None:
+    cork = Cork()
+    async with trio.open_nursery() as nursery:
+        if runs:
+            nursery.start_soon(cork.run)
+            await trio.testing.wait_all_tasks_blocked()
+        say_to_all(cork, pipe)
+        assert len(pipe.read()) == (0 if runs else MANY)
+        nursery.cancel_scope.cancel()
+    assert len(pipe.read()) == (MANY if runs else 0)
+    assert not cork.held
+
+
+async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, cork, pipe) -> None:
+    outlet, far = client(cork, nursery)
+    with cork:
+        for output in pipe.outputs:
+            say(cork, output, "a")
+        outlet.send_nowait(b"last words, ")
+        outlet.say_close(1012, "bye")
+    await outlet.send_all(b"too late")
+    assert far.recv(100) == b"last words, \x88\x05\x03\xf4bye"
+    assert len(pipe.read()) < MANY
+    await cork.settled()
+    assert len(pipe.read()) > 0
+    await outlet.abort()
+    far.close()
+
+
+async def test_who_is_lost_while_his_words_wait_costs_nobody(
+    autojump_clock, nursery, cork, pipe
+) -> None:
+    outlet, far = client(cork, nursery)
+    with cork:
+        for output in pipe.outputs:
+            say(cork, output, "a")
+        outlet.send_nowait(b"never")
+    descriptor = outlet.descriptor
+    far.close()
+    await outlet.abort()
+    pair = socket.socketpair()  # whoever has the number now must not hear it
+    assert descriptor in {end.fileno() for end in pair}
+    await cork.settled()
+    assert len(pipe.read()) == MANY
+    assert outlet.backlog == 0
+    for end in pair:
+        end.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            end.recv(100)
+    for end in pair:
+        end.close()

@@ -1,0 +1,43 @@
+import trio
+from msgspec import convert
+
+from bench.rooms.kinds import TALLY, Word, lounge
+from bench.rooms.ledger import Ledger, check_room, is_whispered
+from rooms.testing import play
+
+
+async def test_the_lounge_repeats_whispers_and_tells_a_tally_that_its_players_agree_with(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledgers: list[Ledger] = []
+    async with play(lounge) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        for player, values in ((ann, [1, 8]), (bob, [2])):
+            for value in values:
+                table.say(player, value)
+        table.say(ann, TALLY)
+        await table.messages()
+        for player, said in ((ann, [1, 8]), (bob, [2])):
+            ledgers.append(ledger := Ledger())
+            ledger.player, ledger.said = player, said
+            words = [convert(one, Word) for one in table.heard_by(player)]
+            for word in words:
+                if word.speaker:
+                    ledger.hear([1, 8, 2].index(word.said) * 2 + 1, word.speaker, word.said)
+                elif word.to:
+                    ledger.hear_whisper(4, word.to, word.said)
+        (tally,) = [
+            word.tally
+            for word in (convert(one, Word) for one in table.heard_by(ann))
+            if word.tally is not None
+        ]
+        table.leave(ann)
+        table.leave(bob)
+        await table.ended()
+
+    assert (tally.count, tally.events) == (3, {"Joined": 2, "Said": 4})
+    assert [ledger.whispers for ledger in ledgers] == [1, 0]
+    assert is_whispered(8)
+    verdict = check_room(ledgers, tally)
+    assert (verdict.inputs, verdict.messages) == (3, 7)
+    assert (verdict.twice, verdict.disordered, verdict.stray) == (0, 0, 0)

@@ -1,0 +1,75 @@
+import math
+
+import pytest
+
+from bench.nodes.probe import Answer, Probe
+from bench.report.report import Figure, medians
+from bench.scenarios.moving import gaps, most_within
+from bench.scenarios.readiness import seconds_to_refusal
+from rooms.errors import ClusterFailed
+
+
+def test_the_fullest_window_is_found_wherever_it_begins() -> None:
+    assert most_within(1.0, [0.0, 0.9, 1.5, 1.8, 1.9, 4.0]) == 4
+    assert most_within(1.0, [0.0, 1.0, 2.0, 3.0]) == 2
+    assert most_within(1.0, []) == 0
+
+
+def test_an_even_pace_fills_each_window_alike() -> None:
+    assert most_within(0.1, [index / 2048 for index in range(10_000)]) == 205
+
+
+def test_a_loop_was_blocked_for_no_longer_than_from_one_answer_to_the_next() -> None:
+    answers = [Answer(at - 0.5, at, 200) for at in (1.0, 2.0, 2.25, 5.25)]
+
+    assert gaps(answers, 1.5, 3.0) == [0.5, 0.25, 3.0]
+
+
+def test_what_was_answered_after_the_end_does_not_count() -> None:
+    answers = [Answer(at, at, 200) for at in (1.0, 2.0, 9.0)]
+
+    assert gaps(answers, 0.0, 1.5) == [1.0, 1.0]
+
+
+def test_a_refusal_counts_from_the_signal_to_its_answer() -> None:
+    probe = Probe()
+    probe.answers = [Answer(0.0, 1.0, 200), Answer(1.0, 2.0, 200), Answer(2.0, 2.5, 503)]
+
+    assert seconds_to_refusal(probe, 1.5) == 1.0
+
+
+@pytest.mark.parametrize("last", [Answer(2.0, 2.5, 0), Answer(1.0, 1.25, 503)])
+def test_a_node_that_never_says_that_it_leaves_is_no_figure(last: Answer) -> None:
+    probe = Probe()
+    probe.answers = [Answer(0.0, 1.0, 200), last]
+
+    with pytest.raises(ClusterFailed):
+        seconds_to_refusal(probe, 1.5)
+
+
+def test_several_runs_become_medians_that_remember_each() -> None:
+    runs = [[Figure("a", value, "ms", 5), Figure("b", 2 * value, "s")] for value in (3, 9, 4)]
+
+    a, b = medians(runs)
+
+    assert (a.value, a.runs, a.limit, a.holds) == (4, (3, 9, 4), 5, True)
+    assert (b.value, b.runs, b.holds) == (8, (6, 18, 8), None)
+
+
+def test_a_run_that_measured_nothing_leaves_no_median() -> None:
+    (figure,) = medians([[Figure("a", value, "ms", 5)] for value in (3, math.nan, 4)])
+
+    assert math.isnan(figure.value)
+    assert figure.holds is False
+
+
+def test_a_figure_may_be_too_small() -> None:
+    assert [Figure("s", value, "s", 6, least=5).holds for value in (4.9, 5, 6, 6.1)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert Figure("s", 5, "s", 6, least=5).limits == "5 to 6"
+    assert Figure("s", 5, "s", least=5).limits == "5 or more"
+    assert Figure("s", 5, "s", 5, least=5).limits == "5"

@@ -1,0 +1,108 @@
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rooms.core.client.place_state import GOT_EVERY, UNACKED_MAX, Standing
+from rooms.ids import KindName, PlayerId, RoomId
+from rooms.wire import frames
+
+ROOM = RoomId("game-1.r1")
+
+
+def joined(seq: int = 0, room: RoomId = ROOM) -> frames.Joined:
+    return frames.Joined(room, KindName("k"), PlayerId("p"), seq, "t1", [])
+
+
+def resumed(n: int, *, seq: int = 0, complete: bool = True) -> frames.Resumed:
+    return frames.Resumed(ROOM, seq, n, "t2", complete)
+
+
+def numbers(says: list[frames.Say]) -> list[int]:
+    return [say.n for say in says]
+
+
+def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -> None:
+    standing = Standing(joined(seq=4))
+    assert standing.hear(5)
+    assert standing.resume() == frames.Resume("t1", 5)
+    standing.resumed(resumed(0, seq=5))
+    assert standing.hear(8)
+    assert standing.resume() == frames.Resume("t2", 8)
+    assert standing.holes == 2
+
+
+def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() -> None:
+    standing = Standing(joined())
+    for body in (b"1", b"2", b"3", b"4"):
+        standing.say(body)
+    standing.inputs.ack(1)
+    again = standing.resumed(resumed(2))
+    assert again == [frames.Say(3, msgspec.Raw(b"3")), frames.Say(4, msgspec.Raw(b"4"))]
+    assert standing.say(b"5").n == 5
+    assert numbers(standing.resumed(resumed(2))) == [3, 4, 5]
+
+
+def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_holes() -> None:
+    standing = Standing(joined())
+    standing.resumed(resumed(0, seq=2000, complete=False))
+    assert not standing.hear(1999)
+    assert standing.hear(2001)
+    assert standing.holes == 0
+
+
+def test_a_complete_answer_does_not_move_the_count() -> None:
+    standing = Standing(joined())
+    standing.resumed(resumed(0, seq=7))
+    assert standing.hear(1)
+
+
+def test_another_room_begins_anew() -> None:
+    standing = Standing(joined())
+    standing.hear(3)
+    standing.say(b"1")
+    standing.joined(joined(seq=9, room=RoomId("game-2.r2")))
+    assert standing.say(b"1").n == 1
+    assert standing.got() == frames.Got(9, RoomId("game-2.r2"))
+    assert standing.holes == 2  # of the whole place
+
+
+def test_got_is_due_every_32_messages() -> None:
+    standing, gots = Standing(joined()), []
+    for seq in range(1, 100):
+        standing.hear(seq)
+        if standing.got_due:
+            gots.append(standing.got().seq)
+    assert gots == [GOT_EVERY, 2 * GOT_EVERY, 3 * GOT_EVERY]
+
+
+class RoomSide:
+    """What the roster does with inputs: repeats are dropped, gaps refused."""
+
+    def __init__(self) -> None:
+        self.had: list[bytes] = []
+
+    def take(self, say: frames.Say) -> None:
+        assert say.n <= len(self.had) + 1, "a gap"
+        if say.n == len(self.had) + 1:
+            self.had.append(bytes(say.d))
+
+
+@given(st.lists(st.sampled_from(["say", "arrives", "ack", "lost"]), max_size=300), st.randoms())
+def test_whatever_is_lost_the_room_has_each_input_once_and_in_order(steps, random) -> None:
+    standing, room = Standing(joined()), RoomSide()
+    wire: list[frames.Say] = []
+    said: list[bytes] = []
+    for step in steps:
+        if step == "say" and not standing.inputs.full:
+            said.append(b"%d" % len(said))
+            wire.append(standing.say(said[-1]))
+        elif step == "arrives" and wire:
+            room.take(wire.pop(0))
+        elif step == "ack":
+            standing.inputs.ack(random.randint(0, len(room.had)))
+        elif step == "lost":
+            wire = standing.resumed(resumed(len(room.had)))
+        assert standing.inputs.last - standing.inputs.acked <= UNACKED_MAX
+    for say in wire:
+        room.take(say)
+    assert room.had == said

@@ -1,0 +1,213 @@
+"""A host with two links, and the kinds of room that its tests play in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+import trio.lowlevel
+
+from rooms import Kind, Left, Room, Said, room
+from rooms.author import Event
+from rooms.host.host import Host
+from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
+from rooms.policy import RoomPolicy
+from rooms.wire import nodes
+
+NORTH, SOUTH, EAST = LinkId(1), LinkId(2), LinkId(3)
+
+
+class Move(msgspec.Struct):
+    cell: int
+
+
+class Size(msgspec.Struct):
+    width: int = 3
+
+
+@room("echo", seats=4, starts=2)
+async def echo(table: Room) -> dict[str, Any]:
+    """Repeats what is said; ends on `end`, crashes on `crash`, exits on `exit`."""
+    async for event in table:
+        match event:
+            case Said(_, "end"):
+                return {"said": "end"}
+            case Said(_, "crash"):
+                raise RuntimeError("as told")
+            case Said(_, "exit"):
+                raise SystemExit(1)
+            case Said(player, "whisper"):
+                table.send(player, "psst")
+            case Said(player, "kick"):
+                table.kick(player)
+            case Said(_, "lock"):
+                table.lock()
+            case Said(_, said):
+                table.broadcast(said)
+            case Left() if not table.players:
+                return {"said": "all left"}
+    raise AssertionError
+
+
+@room("typed", seats=2, inputs=Move, options=Size)
+async def typed(table: Room) -> Any:
+    """Hears only moves."""
+    async for event in table:
+        if isinstance(event, Said):
+            table.broadcast(event.input.cell * table.options.width)
+
+
+@room("spinning", seats=1)
+async def spinning(table: Room) -> Any:
+    """Never waits for anything, but lets others run."""
+    while True:
+        await trio.lowlevel.checkpoint()
+
+
+@room("hall", seats=10_000, starts=10_000)
+async def hall(table: Room) -> Any:
+    """Many, who wait for more."""
+    await trio.sleep_forever()
+
+
+def watched(**fields: Any) -> tuple[Kind, list[Event]]:
+    """A kind that says to all what it is told, whispers on `["to", PLAYER, …]`, ends on `end`;
+    and the events that its rooms have had."""
+    seen: list[Event] = []
+
+    @room("watched", **{"seats": 8, **fields})
+    async def kind(table: Room) -> Any:
+        async for event in table:
+            seen.append(event)
+            match event:
+                case Said(_, "end"):
+                    return "the end"
+                case Said(_, "crash"):
+                    raise RuntimeError("as told")
+                case Said(_, ["to", player, said]):
+                    table.send(player, said)
+                case Said(_, said):
+                    table.broadcast(said)
+        raise AssertionError
+
+    return kind, seen
+
+
+class House:
+    """A host with two links, and what came out of it.
+
+    Of two sockets the newer one wins after ``contest_seconds``: at once, in most of the tests.
+    """
+
+    def __init__(
+        self,
+        work: trio.Nursery,
+        *kinds: Kind,
+        policy: RoomPolicy | None = None,
+        contest_seconds: float = 0,
+    ) -> None:
+        self.sent: list[tuple[LinkId, nodes.Down]] = []
+        self.told: list[tuple[LinkId, nodes.Down]] = []
+        self.changes = 0
+        self.host = Host(
+            kinds={kind.name: kind for kind in kinds},
+            node=NodeName("game-1"),
+            rng=random.Random(1),
+            outbox=lambda link, item: self.sent.append((link, item)),
+            policy=msgspec.structs.replace(policy or RoomPolicy(), contest_seconds=contest_seconds),
+            on_change=self._changed,
+        )
+        self.host.serve(work)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def join(self, kind: Kind | str = "", *, link: LinkId = NORTH, **fields: Any) -> Any:
+        """Joins and returns the answer: Seated or Refused."""
+        name = kind.name if isinstance(kind, Kind) else KindName(kind)
+        before = len(self.sent)
+        self.host.handle(link, nodes.Join(7, name, **fields))
+        answers = [
+            item
+            for to, item in self.sent[before:]
+            if to == link and isinstance(item, nodes.Seated | nodes.Refused)
+        ]
+        assert [answer.call for answer in answers] == [7]
+        return answers[0]
+
+    def confirm(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        self.host.handle(link, nodes.Confirm(seat.room, seat.player, seat.session))
+
+    def lose(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        """The socket of that session is gone."""
+        self.host.handle(link, nodes.Absent(seat.room, seat.player, seat.session))
+
+    def leave(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+        self.host.handle(link, nodes.Leave(seat.room, seat.player, seat.session))
+
+    def resume(
+        self,
+        seat: nodes.Seated | nodes.Resumed,
+        seen: int = 0,
+        *,
+        link: LinkId = NORTH,
+        **fields: Any,
+    ) -> Any:
+        """Resumes and returns the answer: Resumed or Refused; all of it is in :attr:`told`."""
+        place = {"room": seat.room, "player": seat.player, "secret": seat.secret, **fields}
+        before = len(self.sent)
+        self.host.handle(link, nodes.Resume(9, seen=seen, **place))
+        self.told = self.sent[before:]
+        answers = [
+            item for to, item in self.told if isinstance(item, nodes.Resumed | nodes.Refused)
+        ]
+        assert [(answer.call) for answer in answers] == [9]
+        return answers[0]
+
+    def replayed(self) -> list[tuple[int, Any]]:
+        """What the last resume has brought: numbers and messages."""
+        return [
+            (seq, msgspec.json.decode(body))
+            for _, item in self.told
+            if isinstance(item, nodes.Replay)
+            for seq, body in item.messages
+        ]
+
+    def say(
+        self,
+        seat: nodes.Seated | nodes.Resumed,
+        n: int,
+        body: object,
+        session: int | None = None,
+    ) -> None:
+        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        item = nodes.Say(seat.room, seat.player, session or seat.session, n, raw)
+        self.host.handle(NORTH, item)
+
+    def all_of(self, kind: type[Any], link: LinkId | None = None) -> list[Any]:
+        return [item for to, item in self.sent if isinstance(item, kind) and link in (None, to)]
+
+    def said(self, link: LinkId = NORTH) -> list[Any]:
+        return [msgspec.json.decode(m.body) for m in self.all_of(nodes.Message, link)]
+
+    def ends(self) -> list[tuple[RoomId, str]]:
+        return [(item.room, item.reason) for item in self.all_of(nodes.Ended)]
+
+    def acked(self) -> list[tuple[RoomId, PlayerId, int]]:
+        self.host.flush_acks()
+        return [ack for item in self.all_of(nodes.Acks) for ack in item.acks]
+
+
+@asynccontextmanager
+async def opened(
+    *kinds: Kind, policy: RoomPolicy | None = None, contest_seconds: float = 0
+) -> AsyncIterator[House]:
+    async with trio.open_nursery() as work:
+        house = House(work, *kinds, policy=policy, contest_seconds=contest_seconds)
+        work.start_soon(house.host.watch)
+        yield house
+        work.cancel_scope.cancel()

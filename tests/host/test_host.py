@@ -1,0 +1,545 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.lowlevel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from rooms import Draining, Left, Room, room
+from rooms.host.host import Host
+from rooms.ids import NodeName
+from rooms.policy import RoomPolicy
+from rooms.reasons import EndReason, ErrorCode
+from rooms.wire import nodes
+from tests.host.house import NORTH, SOUTH, echo, hall, opened, spinning, typed
+
+# Joins
+
+
+async def test_two_who_join_a_kind_meet_in_one_room_and_the_third_opens_another() -> None:
+    @room("pair", seats=2)
+    async def pair(table: Room) -> Any:
+        await trio.sleep_forever()
+
+    async with opened(pair) as house:
+        ann, bob = house.join(pair, name="ann"), house.join(pair, link=SOUTH, name="bob")
+        cid = house.join(pair)
+        assert ann.room == bob.room != cid.room
+        assert bob.players == [nodes.Player(ann.player, "ann"), nodes.Player(bob.player, "bob")]
+        assert (house.host.rooms, house.host.players) == (2, 3)
+        assert house.host.seats() == {"pair": 1}
+
+
+async def test_a_join_that_wants_a_new_room_gets_one_beside_an_open_one() -> None:
+    async with opened(echo) as house:
+        ann, bob = house.join(echo), house.join(echo, new=True)
+        assert ann.room != bob.room
+
+
+async def test_what_a_seat_bears_lets_nobody_guess_another_ones() -> None:
+    async with opened(echo) as house:
+        ann, bob = house.join(echo), house.join(echo)
+        assert len(ann.secret) == 32
+        assert ann.secret != bob.secret
+        assert (ann.session, ann.epoch, ann.seq) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("join", "code"),
+    [
+        ({"kind": "chess"}, ErrorCode.NO_SUCH_KIND),
+        ({"kind": ""}, ErrorCode.NO_SUCH_KIND),
+        ({"room": "game-1.nowhere"}, ErrorCode.NO_SUCH_ROOM),
+        ({"kind": "typed", "options": b'{"width":"wide"}'}, ErrorCode.BAD_INPUT),
+        ({"kind": "typed", "options": b"\xff"}, ErrorCode.BAD_INPUT),
+        ({"kind": "typed", "options": b'{"x":' + b"[" * 100_000}, ErrorCode.BAD_INPUT),
+    ],
+)
+async def test_a_join_that_cannot_be_is_refused_and_opens_nothing(
+    join: dict[str, Any], code: ErrorCode
+) -> None:
+    async with opened(typed) as house:
+        assert house.join(**join).code == code
+        assert house.host.rooms == 0
+
+
+async def test_a_room_by_name_says_full_and_locked() -> None:
+    async with opened(echo, spinning) as house:
+        alone = house.join(spinning)
+        assert house.join(room=alone.room).code == ErrorCode.FULL
+        ann = house.join(echo)
+        house.say(ann, 1, "lock")
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        assert house.join(room=ann.room).code == ErrorCode.LOCKED
+        assert house.host.seats()[echo.name] == 0
+        assert house.join(echo).room != ann.room
+
+
+async def test_the_limit_of_rooms_refuses_a_new_one_and_still_fills_those_there_are() -> None:
+    async with opened(echo, policy=RoomPolicy(max_rooms=1)) as house:
+        ann = house.join(echo)
+        assert house.join(echo, new=True).code == ErrorCode.FULL
+        assert house.join(echo).room == ann.room
+
+
+async def test_what_the_socket_before_has_said_is_not_acked_to_the_one_after() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, key="k")
+        house.say(ann, 1, "hi")
+        again = house.join(echo, key="k")
+        assert (again.session, house.acked()) == (2, [])
+
+
+async def test_the_same_key_again_gives_the_same_place_with_a_raised_session() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, new=True, key="k")
+        again = house.join(echo, new=True, key="k", link=SOUTH)
+        assert (again.room, again.player, again.secret) == (ann.room, ann.player, ann.secret)
+        assert again.session == ann.session + 1
+        taken_over = nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=ann.session)
+        assert house.all_of(nodes.Out, NORTH) == [taken_over]
+        house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
+        house.say(again, 1, "hi")
+        await wait_all_tasks_blocked()
+        assert house.host.players == 1
+        assert (house.said(NORTH), house.said(SOUTH)) == ([], ["hi"])
+
+
+async def test_a_key_is_free_again_when_its_place_is_given_up() -> None:
+    async with opened(echo) as house:
+        house.join(echo)
+        ann = house.join(echo, key="k")
+        house.leave(ann)
+        again = house.join(echo, key="k", new=True)
+        assert again.player != ann.player
+        assert again.room != ann.room
+
+
+async def test_a_key_given_to_a_room_by_name_finds_the_place_by_kind_too() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo)
+        bob = house.join(room=ann.room, key="k")
+        assert house.join(echo, new=True, key="k").player == bob.player
+
+
+async def test_nothing_is_kept_of_the_keys_of_a_room_that_is_over() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, key="k")
+        house.say(ann, 1, "end")
+        await house.host.wait_empty()
+        assert len(house.host._reception) == 0
+
+
+async def test_a_room_that_waits_for_its_start_is_filled_before_a_fuller_one() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo)
+        house.join(room=ann.room)
+        bob = house.join(echo, new=True)
+        assert house.join(echo).room == bob.room
+
+
+async def test_seats_are_told_anew_when_they_change() -> None:
+    async with opened(echo) as house:
+        assert house.host.seats() == {"echo": 0}
+        ann = house.join(echo)
+        assert house.host.seats() == {"echo": 3}
+        before = house.changes
+        house.leave(ann)
+        assert house.host.seats() == {"echo": 4}
+        assert house.changes > before
+
+
+async def test_of_a_full_hall_a_player_is_told_64_the_first_ones_and_himself() -> None:
+    async with opened(hall) as house:
+        seats = [house.join(hall, name=f"n{n}", key=f"k{n}") for n in range(100)]
+        first = [nodes.Player(seat.player, f"n{n}") for n, seat in enumerate(seats)]
+        assert seats[63].players == first[:64]
+        assert seats[64].players == [*first[:63], first[64]]
+        assert seats[99].players == [*first[:63], first[99]]
+        assert house.join(hall, key="k80").players == [*first[:63], first[80]]
+        assert house.join(hall, key="k7").players == first[:64]
+
+
+async def test_2500_joins_of_one_room_say_little() -> None:
+    async with opened(hall) as house:
+        for _ in range(2500):
+            house.join(hall)
+        assert sum(len(nodes.encode(item)) for _, item in house.sent) < 5 * 2**20
+
+
+async def test_a_rooms_options_are_kept_until_it_has_started() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, options=b'{"pad":1}')
+        [live] = house.host._rooms.values()
+        assert live.raw_options == b'{"pad":1}'
+        house.join(room=ann.room)
+        assert live.raw_options == b""
+
+
+# What comes from the wire
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
+NAMES = st.sampled_from(["", "echo", "typed", "mute"]) | TEXT
+BODIES = st.binary(max_size=30) | st.sampled_from(
+    [b"{}", b'{"cell":1}', b"[" * 100_000, b'"' + b"x" * 300_000 + b'"', b'"end"', b'"crash"']
+)
+NUMBERS = st.integers(0, 3) | st.integers(-(2**63), 2**64 - 1)
+RAW_UP = st.one_of(
+    st.builds(
+        lambda **fields: {"t": "join", **fields},
+        call=NUMBERS,
+        kind=NAMES,
+        room=st.sampled_from([0, 1, 2, ""]) | TEXT,
+        new=st.booleans(),
+        options=BODIES,
+        name=TEXT,
+        key=st.sampled_from(["", "k", "l"]) | TEXT,
+    ),
+    st.builds(
+        lambda **fields: fields,
+        t=st.sampled_from(
+            ["say", "leave", "absent", "confirm", "resume", "of a later version"],
+        ),
+        call=NUMBERS,
+        secret=st.sampled_from([0, 1, 2]) | TEXT,
+        seen=NUMBERS,
+        room=st.sampled_from([0, 1, 2]) | TEXT,
+        player=st.sampled_from([0, 1, 2]) | TEXT,
+        session=NUMBERS,
+        n=NUMBERS,
+        body=BODIES,
+    ),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(RAW_UP, max_size=30))
+def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, Any]]) -> None:
+    """Rooms, players and secrets given as numbers stand for those that there are."""
+
+    async def play() -> None:
+        @room("mute", seats=1, inputs=None)
+        async def mute(table: Room) -> Any:
+            await trio.sleep_forever()
+
+        async with opened(echo, typed, mute) as house:
+            for fields in up:
+                seats = house.all_of(nodes.Seated)
+                for field in ("room", "player", "secret"):
+                    if isinstance(number := fields.get(field), int):
+                        fields[field] = getattr(seats[number], field) if number < len(seats) else ""
+                [item] = nodes.decode_up([msgspec.Raw(msgspec.msgpack.encode(fields))])
+                house.host.handle(NORTH, item)
+                await trio.lowlevel.checkpoint()
+            house.host.flush_acks()
+            for _, down in house.sent:
+                nodes.encode(down)
+            assert len(house.host._reception) <= house.host.players
+
+    with capture_logs():
+        trio.run(play)
+
+
+@pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\xff", b"caf\xc3"])
+async def test_a_join_whose_name_is_no_text_is_not_heard(text: bytes) -> None:
+    raw = nodes.encode(nodes.Join(7, echo.name, name="N" * len(text)))
+    [item] = nodes.decode_up([msgspec.Raw(raw.replace(b"N" * len(text), text))])
+    async with opened(echo) as house:
+        house.host.handle(NORTH, item)
+        assert (house.sent, house.host.rooms) == ([], 0)
+
+
+async def test_the_keys_of_those_who_left_are_forgotten_wherever_they_sat() -> None:
+    async with opened(hall) as house:
+        first, second = house.join(hall, new=True), house.join(hall, new=True)
+        seats = [
+            house.join(room=place.room, key=f"k{n}")
+            for n in range(50)
+            for place in ((first, second) if n % 2 else (second, first))
+        ]
+        assert len(house.host._reception) == 50
+        for seat in (first, second, *seats):
+            house.leave(seat)
+        assert len(house.host._reception) == 0
+
+
+# The drain
+
+
+async def test_closed_doors_send_joins_by_kind_elsewhere_and_admit_those_that_name_a_room() -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo, key="k")
+        house.host.close_doors()
+        assert house.join(echo).code == "draining"
+        assert house.join(echo, new=True).code == "draining"
+        assert house.join(room=ann.room).room == ann.room
+        assert house.join(echo, key="k").player == ann.player
+        house.host.open_doors()
+        assert house.join(echo).room == ann.room
+
+
+async def test_every_room_hears_the_seconds_left_also_one_that_is_opened_later(
+    autojump_clock: MockClock,
+) -> None:
+    @room("listening", seats=1)
+    async def listening(table: Room) -> Any:
+        heard: list[Any] = [table.seconds_left]
+        async for event in table:
+            if isinstance(event, Draining):
+                await trio.sleep(1)
+                return [*heard, event.seconds, table.seconds_left]
+        raise AssertionError
+
+    async with opened(listening) as house:
+        house.join(listening)
+        await trio.sleep(3)
+        house.host.drain(trio.current_time() + 20)
+        await trio.sleep(5)
+        house.join(listening)
+        await house.host.wait_empty()
+        results = [msgspec.json.decode(item.result) for item in house.all_of(nodes.Ended)]
+        assert results == [[None, 20, 19], [15, 15, 14]]
+
+
+async def test_a_room_that_ends_in_29_s_is_waited_for_29_s(autojump_clock: MockClock) -> None:
+    @room("slow", seats=1)
+    async def slow(table: Room) -> Any:
+        await trio.sleep(29)
+
+    async with opened(slow) as house:
+        house.join(slow)
+        start = trio.current_time()
+        house.host.drain(start + 30)
+        await house.host.wait_empty()
+        assert trio.current_time() - start == 29
+        assert house.host.ends[EndReason.FINISHED] == 1
+
+
+async def test_a_cut_runs_the_rooms_finally_before_the_players_are_told() -> None:
+    @room("careful", seats=1)
+    async def careful(table: Room) -> Any:
+        try:
+            await trio.sleep_forever()
+        finally:
+            table.broadcast("goodbye")
+
+    async with opened(careful) as house:
+        ann = house.join(careful)
+        await wait_all_tasks_blocked()
+        house.host.cut()
+        assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
+        await house.host.wait_empty()
+        assert house.said() == ["goodbye"]
+        assert house.sent[-1] == (NORTH, nodes.Ended(ann.room, 0, "cut"))
+        assert house.host.ends == {"finished": 0, "cut": 1, "crashed": 0, "abandoned": 0}
+
+
+async def test_a_room_that_was_given_up_before_the_cut_counts_as_abandoned() -> None:
+    @room("dawdling", seats=1)
+    async def dawdling(_table: Room) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+
+    async with opened(dawdling) as house:
+        ann = house.join(dawdling)
+        await wait_all_tasks_blocked()
+        house.host.drain(trio.current_time() + 30)
+        house.leave(ann)
+        house.host.cut()
+        await house.host.wait_empty()
+        assert house.host.ends == {"finished": 0, "cut": 0, "crashed": 0, "abandoned": 1}
+
+
+async def test_a_room_that_raises_when_it_is_cut_is_cut_and_its_error_logged() -> None:
+    @room("clumsy", seats=1)
+    async def clumsy(table: Room) -> Any:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("in the farewell")
+
+    async with opened(clumsy) as house:
+        house.join(clumsy)
+        await wait_all_tasks_blocked()
+        with capture_logs() as logs:
+            house.host.cut()
+            await house.host.wait_empty()
+        assert house.host.ends[EndReason.CUT] == 1
+        assert [log["event"] for log in logs] == ["room.crashed"]
+
+
+async def test_a_draining_room_whose_last_player_has_gone_is_given_up() -> None:
+    @room("stubborn", seats=2)
+    async def stubborn(table: Room) -> Any:
+        await trio.sleep_forever()
+
+    async with opened(stubborn) as house:
+        ann, empty = house.join(stubborn), house.join(stubborn, new=True)
+        house.leave(empty)
+        await wait_all_tasks_blocked()
+        assert house.host.rooms == 2  # while serving, that is for its author to decide
+        house.host.drain(trio.current_time() + 30)
+        await wait_all_tasks_blocked()
+        assert house.host.rooms == 1
+        house.leave(ann)
+        await house.host.wait_empty()
+        assert house.host.ends[EndReason.ABANDONED] == 2
+
+
+async def test_a_room_that_is_regrouped_names_its_players_in_items_of_64_kib() -> None:
+    async with opened(hall) as house:
+        options = b'{"pad":"' + b"x" * 1000 + b'"}'
+        seats = [
+            house.join(hall, name="\U0001f600" * 128, key=f"{n:0128}", options=options)
+            for n in range(300)
+        ]
+        far = house.join(hall, link=SOUTH, name="far")
+        house.host.drain(trio.current_time() + 30)
+        north, south = house.all_of(nodes.Regroup, NORTH), house.all_of(nodes.Regroup, SOUTH)
+        assert [who for item in north for who, _, _ in item.players] == [s.player for s in seats]
+        assert len(north) == 3
+        assert max(len(nodes.encode(item)) for item in north) < 70_000
+        assert {item.options for item in (*north, *south)} == {options}
+        assert [item.players for item in south] == [[(far.player, "far", "")]]
+
+
+async def test_an_empty_room_that_locks_itself_has_no_more_than_its_60_s(
+    autojump_clock: MockClock,
+) -> None:
+    @room("fickle", seats=2)
+    async def fickle(table: Room) -> None:
+        async for event in table:
+            if isinstance(event, Left):
+                await trio.sleep(30)
+                table.lock()
+
+    async with opened(fickle) as house:
+        house.leave(house.join(fickle))
+        await trio.sleep(59.5)
+        assert house.host.rooms == 1
+        await trio.sleep(2)
+        assert house.host.rooms == 0
+
+
+async def test_a_room_that_stays_empty_for_60_s_is_given_up(autojump_clock: MockClock) -> None:
+    async with opened(hall) as house:
+        ann, bob = house.join(hall), house.join(hall, new=True)
+        await trio.sleep(100)
+        assert house.host.rooms == 2
+        house.leave(ann)
+        await trio.sleep(59.5)
+        assert house.host.rooms == 2
+        await trio.sleep(2)
+        assert house.host.ends[EndReason.ABANDONED] == 1
+        assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
+        assert house.join(room=bob.room).room == bob.room
+
+
+async def test_who_comes_back_in_time_keeps_the_room_and_its_minute_begins_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with opened(hall) as house:
+        ann = house.join(hall)
+        house.leave(ann)
+        await trio.sleep(40)
+        again = house.join(room=ann.room)
+        await trio.sleep(100)
+        assert house.host.rooms == 1
+        house.leave(again)
+        await trio.sleep(59.5)
+        assert house.host.rooms == 1
+        await trio.sleep(2)
+        assert house.host.rooms == 0
+
+
+async def test_one_player_who_opens_and_leaves_rooms_does_not_hold_all_of_them(
+    autojump_clock: MockClock,
+) -> None:
+    policy = RoomPolicy(max_rooms=50, empty_seconds=5)
+    async with opened(hall, policy=policy) as house:
+        for _ in range(50):
+            seat = house.join(hall, new=True)
+            house.leave(seat)
+        assert house.join(hall, new=True).code == ErrorCode.FULL
+        await trio.sleep(7)
+        assert house.host.rooms == 0
+        assert house.host._empty == {}
+        assert house.join(hall, new=True).room
+
+
+async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: MockClock) -> None:
+    @room("winding", seats=1)
+    async def winding(table: Room) -> str:
+        async def wind_down() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(90)
+
+        table.nursery.start_soon(wind_down)
+        async for event in table:
+            if isinstance(event, Left):
+                break
+        return "wound down"
+
+    async with opened(winding) as house:
+        ann = house.join(winding)
+        await wait_all_tasks_blocked()
+        house.leave(ann)
+        await house.host.wait_empty()
+        assert trio.current_time() == 90
+        assert house.host.ends[EndReason.FINISHED] == 1
+
+
+async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finished() -> None:
+    async with opened(echo) as house:
+        ann, bob = house.join(echo), house.join(echo)
+        await wait_all_tasks_blocked()
+        house.host.drain(trio.current_time() + 30)
+        await wait_all_tasks_blocked()
+        for seat in (ann, bob):
+            house.leave(seat)
+        await house.host.wait_empty()
+        assert house.host.ends[EndReason.FINISHED] == 1
+
+
+async def test_why_names_every_room_the_oldest_first(autojump_clock: MockClock) -> None:
+    async with opened(echo) as house:
+        ann = house.join(echo)
+        await trio.sleep(12)
+        bob = house.join(echo, new=True)
+        house.join(room=bob.room)
+        assert house.host.why() == [
+            f"echo {ann.room}, 12 s old, 1 player",
+            f"echo {bob.room}, 0 s old, 2 players",
+        ]
+
+
+async def test_a_host_without_rooms_is_empty_at_once() -> None:
+    async with opened(echo) as house:
+        with trio.fail_after(0.1):
+            await house.host.wait_empty()
+
+
+async def test_a_host_that_does_not_serve_yet_sends_joins_elsewhere() -> None:
+    sent: list[nodes.Down] = []
+    host = Host(
+        kinds={echo.name: echo},
+        node=NodeName("game-1"),
+        rng=random.Random(1),
+        outbox=lambda _, item: sent.append(item),
+    )
+    host.handle(NORTH, nodes.Join(1, echo.name))
+    assert [item.code for item in sent if isinstance(item, nodes.Refused)] == ["draining"]

@@ -1,0 +1,771 @@
+"""The law of links: each side sees each item once and in order, or a reset; and nothing grows."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.abc
+import trio.lowlevel
+from trio.testing import MockClock
+
+from api.games import connector
+from api.games.connector import TURN_SECONDS, ApiIdentity, Feeds, Peer
+from api.games.link import ITEMS_AT_ONCE, ApiLink, Loss
+from game.links import GameIdentity, GameLinks
+from rooms.bus.base import Probe
+from rooms.bus.memory import Faults, MemoryBus, MemoryCaller
+from rooms.errors import BusExhausted
+from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from rooms.policy import LinkPolicy
+from rooms.wire import nodes
+
+GAME, FEED = "tcp://game:1", "tcp://api:1"
+ROOM, ANN = RoomId("r"), PlayerId("p")
+POLICY = LinkPolicy()
+
+
+def said(n: int) -> nodes.Say:
+    return nodes.Say(room=ROOM, player=ANN, session=1, n=n, body=b"1")
+
+
+def told(seq: int) -> nodes.Message:
+    return nodes.Message(room=ROOM, epoch=0, seq=seq, body=b"1")
+
+
+class Heard:
+    """An api node that only listens: what came by each link, and how each ended."""
+
+    def __init__(self) -> None:
+        self.up: list[ApiLink] = []
+        self.seqs: dict[LinkId, list[int]] = {}
+        self.losses: list[tuple[float, Loss]] = []
+        self.phases: list[str] = []
+
+    def link_up(self, link: ApiLink) -> None:
+        self.up.append(link)
+        self.seqs.setdefault(link.id, [])
+
+    def link_state(self, link: ApiLink) -> None:
+        self.phases.append("silent" if link.silent else link.state.phase)
+
+    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+        if isinstance(item, nodes.Message):
+            self.seqs[link.id].append(item.seq)
+
+    def link_down(self, link: ApiLink, loss: Loss) -> None:
+        self.up.remove(link)
+        self.losses.append((trio.current_time(), loss))
+
+
+class Recorder:
+    """Verbs that only write down what each link said."""
+
+    def __init__(self) -> None:
+        self.heard: dict[LinkId, list[int]] = {}
+        self.dropped: list[LinkId] = []
+        self.phase = "serving"
+        self.revision = itertools.count(1)
+        self._state = self._made()
+
+    def _made(self) -> nodes.NodeState:
+        seats = {KindName("k"): 0}
+        return nodes.NodeState(next(self.revision), self.phase, rooms=0, seats=seats)
+
+    def handle(self, link: LinkId, item: nodes.Up) -> None:
+        assert isinstance(item, nodes.Say)
+        self.heard.setdefault(link, []).append(item.n)
+
+    def flush_acks(self) -> None:
+        pass
+
+    def drop_link(self, link: LinkId, _heard_until: float) -> None:
+        self.dropped.append(link)
+
+    def state(self) -> nodes.NodeState:
+        if self._state.phase != self.phase:
+            self._state = self._made()
+        return self._state
+
+
+class Game:
+    """One game process: born with an incarnation, ended by ``crash``."""
+
+    def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
+        self.verbs = Recorder()
+        me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
+        self.bus = bus.node(f"game-{incarnation}")
+        self.links = GameLinks(self.bus, self.bus.respond(GAME), me, self.verbs, policy)
+        self.scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        with self.scope:
+            await self.links.run()
+
+    def crash(self) -> None:
+        self.scope.cancel()
+        self.bus.crash()
+
+
+class Pair:
+    """One api node and the game processes that come and go at one address."""
+
+    def __init__(self, nursery: trio.Nursery, bus: MemoryBus, rng: random.Random) -> None:
+        self.nursery = nursery
+        self.bus = bus
+        self.heard = Heard()
+        api = bus.node("api")
+        feeds = Feeds(api.subscribe(FEED))
+        attempts = itertools.count(1)
+        self.peer = Peer(
+            GAME,
+            bus=api,
+            me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
+            feeds=feeds,
+            sink=self.heard,
+            policy=POLICY,
+            rng=rng,
+            attempts=lambda: next(attempts),
+        )
+        self.api_scope = trio.CancelScope()
+        nursery.start_soon(feeds.run)
+        nursery.start_soon(self._run_peer)
+
+    async def _run_peer(self) -> None:
+        with self.api_scope:
+            await self.peer.run()
+
+    def start_game(self, incarnation: int, policy: LinkPolicy = POLICY) -> Game:
+        game = Game(self.bus, incarnation, policy)
+        self.nursery.start_soon(game.run)
+        return game
+
+    async def link(self) -> ApiLink:
+        with trio.fail_after(60):
+            while not self.heard.up:
+                await trio.sleep(0.01)
+        return self.heard.up[0]
+
+
+@asynccontextmanager
+async def pair(faults: Faults | None = None, seed: int = 0) -> AsyncIterator[Pair]:
+    async with trio.open_nursery() as nursery:
+        yield Pair(nursery, MemoryBus(faults), random.Random(seed))
+        nursery.cancel_scope.cancel()
+
+
+async def settle(seconds: float = 0.1) -> None:
+    await trio.sleep(seconds)
+
+
+async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        for n in range(1, 1001):
+            link.send(said(n))
+            game.links.push(link.id, told(n))
+        await settle()
+        assert game.verbs.heard[link.id] == list(range(1, 1001))
+        assert both.heard.seqs[link.id] == list(range(1, 1001))
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
+    """A turn of the feed has time for so many items, and one more."""
+    looks = itertools.count()
+    monkeypatch.setattr(connector, "perf_counter", lambda: next(looks) * TURN_SECONDS / items)
+
+
+@pytest.mark.parametrize("items", [1, 10])
+async def test_what_a_turn_of_the_feed_has_no_time_for_comes_in_the_next(
+    items: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        hurry(monkeypatch, items)
+        portions = Portions(both.heard, link)
+        trio.lowlevel.add_instrument(portions)
+        for n in range(1, 1001):
+            game.links.push(link.id, told(n))
+        await settle()
+        trio.lowlevel.remove_instrument(portions)
+        assert both.heard.seqs[link.id] == list(range(1, 1001))
+        assert 1 <= max(portions.sizes) <= items + 1
+        assert not link.more
+
+
+async def test_what_waited_for_a_hole_comes_in_portions_whatever_time_there_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        link = await both.link()
+        first, seqs = link._feed.arrived + 1, both.heard.seqs[link.id]
+        later = [told(n) for n in range(2, 1001)]
+        link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
+        assert not seqs
+        link.on_feed(nodes.FeedBatch(link.id, first, [told(1)], 50), lambda: False)
+        assert len(seqs) == ITEMS_AT_ONCE
+        while link.more:
+            link.on_feed(nodes.FeedBatch(link.id, 0, [], 50), lambda: False)
+        assert seqs == list(range(1, 1001))
+
+
+class Portions(trio.abc.Instrument):
+    """How many items of a link each step of a task has passed on."""
+
+    def __init__(self, heard: Heard, link: ApiLink) -> None:
+        self.seqs = heard.seqs[link.id]
+        self.had = len(self.seqs)
+        self.sizes: list[int] = []
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self.sizes.append(len(self.seqs) - self.had)
+        self.had = len(self.seqs)
+
+
+async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_heartbeat(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as duo:
+        game = duo.start_game(1)
+        link = await duo.link()
+        await settle(POLICY.heartbeat_seconds * 0.9)  # what comes up is confirmed by then
+        link.send(said(1), pressing=False)
+        await settle(POLICY.heartbeat_seconds * 0.05)
+        assert game.verbs.heard == {}
+        link.send(said(2))
+        await settle(POLICY.heartbeat_seconds * 0.02)
+        assert game.verbs.heard[link.id] == [1, 2]
+        link.send(said(3), pressing=False)
+        await settle(POLICY.heartbeat_seconds)
+        assert game.verbs.heard[link.id] == [1, 2, 3]
+
+
+async def test_what_does_not_press_is_said_before_the_api_node_goes(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as duo:
+        game = duo.start_game(1)
+        link = await duo.link()
+        await settle(POLICY.heartbeat_seconds * 0.9)
+        link.send(said(1), pressing=False)
+        duo.api_scope.cancel()
+        await settle()
+        assert game.verbs.heard == {link.id: [1]}
+        assert game.verbs.dropped == [link.id]
+
+
+async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        await trio.sleep(5)
+        assert not both.heard.up
+        both.start_game(1)
+        await settle(1.5)
+        assert len(both.heard.up) == 1
+
+
+async def test_at_rest_the_feed_is_confirmed_within_one_heartbeat(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        game.links.push(link.id, told(1))
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert trio.current_time() - start <= POLICY.heartbeat_seconds
+
+
+async def test_the_end_of_a_room_is_confirmed_at_once(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        await settle(0.2)
+        game.links.push(link.id, nodes.Ended(room=ROOM, epoch=0, reason="finished"))
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert trio.current_time() == start
+
+
+async def test_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        await both.link()
+        game.crash()
+        start = trio.current_time()
+        await trio.sleep(1.5)
+        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
+        assert both.heard.losses[0][0] - start <= 1.0
+
+
+async def test_another_process_at_the_address_means_that_the_rooms_are_lost(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        first = both.start_game(1)
+        await both.link()
+        first.crash()
+        second = both.start_game(2)
+        await settle(1)
+        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
+        link = await both.link()
+        assert link.node.incarnation == 2
+        assert second.verbs.heard == {}
+
+
+async def test_a_silent_game_node_gets_nothing_new_after_3_s_and_is_lost_after_6(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        await both.link()
+        await settle(0.6)
+        both.bus.freeze("game-1")
+        start = trio.current_time()
+        await trio.sleep(4)
+        assert both.heard.phases[-1] == "silent"
+        assert both.heard.losses == []
+        await trio.sleep(4)
+        [(at, loss)] = both.heard.losses
+        assert loss is Loss.LOST
+        assert 5.5 <= at - start <= 7.0
+
+
+async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.freeze("game-1")
+        for n in range(1, 101):
+            link.send(said(n))
+        await trio.sleep(2)
+        both.bus.heal("game-1")
+        await settle(2)
+        assert game.verbs.heard[link.id] == list(range(1, 101))
+        assert both.heard.losses == []
+
+
+async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.break_link("api")
+        await trio.sleep(4)
+        assert game.verbs.dropped == [link.id]
+        both.bus.heal("api")
+        await trio.sleep(3)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert (await both.link()).id != link.id
+
+
+async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1, LinkPolicy(ring_items=100))
+        link = await both.link()
+        both.bus.break_link("api")
+        for seq in range(1, 102):
+            game.links.push(link.id, told(seq))
+        await settle()
+        assert game.verbs.dropped == [link.id]
+        both.bus.heal("api")
+        await trio.sleep(2)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+
+
+async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        start = trio.current_time()
+        both.api_scope.cancel()
+        await settle(0.05)
+        assert game.verbs.dropped == [link.id]
+        assert both.heard.losses == [(start, Loss.LEFT)]
+
+
+async def test_a_drained_game_node_is_left_when_all_it_said_has_arrived(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        game.links.push(link.id, told(1))
+        game.verbs.phase = "stopped"
+        game.links.state_changed()
+        await game.links.wait_confirmed()
+        game.crash()
+        await settle(1)
+        assert both.heard.seqs[link.id] == [1]
+        assert [loss for _, loss in both.heard.losses] == [Loss.FAREWELL]
+
+
+async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: MockClock) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        late = nodes.Attach(
+            wire=1,
+            link=LinkId(5),
+            attempt=0,
+            api=NodeName("api-1"),
+            incarnation=Incarnation(77),
+            feed=FEED,
+        )
+        caller = both.bus.caller(GAME)
+        reply = nodes.decode_reply(await caller.call(nodes.encode(late)))
+        assert isinstance(reply, nodes.UnknownLink)
+        link.send(said(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+
+
+@pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])
+async def test_a_stranger_at_the_rpc_port_gets_an_answer_and_changes_nothing(
+    request_bytes: bytes, autojump_clock: MockClock
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        reply = nodes.decode_reply(await both.bus.caller(GAME).call(request_bytes))
+        assert isinstance(reply, nodes.Unsupported)
+        both.bus.publisher(FEED).publish(request_bytes)
+        link.send(said(1))
+        game.links.push(link.id, told(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert both.heard.seqs[link.id] == [1]
+
+
+def counted(count: int) -> list[int]:
+    return list(range(1, count + 1))
+
+
+class Storm:
+    """Both sides talk without pause while the bus does its worst."""
+
+    def __init__(self, both: Pair, rng: random.Random) -> None:
+        self.both = both
+        self.rng = rng
+        self.games = [both.start_game(1)]
+        self.sent: Counter[LinkId] = Counter()
+        self.pushed: Counter[tuple[Game, LinkId]] = Counter()
+
+    def talk(self) -> None:
+        game = self.games[-1]
+        for link in self.both.heard.up:
+            for _ in range(self.rng.randrange(4)):
+                self.sent[link.id] += 1
+                link.send(said(self.sent[link.id]))
+            for _ in range(self.rng.randrange(4)):
+                self.pushed[game, link.id] += 1
+                game.links.push(link.id, told(self.pushed[game, link.id]))
+
+    def harm(self) -> None:
+        match self.rng.randrange(40):
+            case 0:
+                self.both.bus.break_link(self.rng.choice(["api", self._alive]))
+            case 1 | 2:
+                self.heal()
+            case 3 if len(self.games) < 4:
+                self.games[-1].crash()
+                self.games.append(self.both.start_game(len(self.games) + 1))
+
+    def heal(self) -> None:
+        self.both.bus.heal("api")
+        self.both.bus.heal(self._alive)
+
+    @property
+    def _alive(self) -> str:
+        return f"game-{len(self.games)}"
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+@pytest.mark.parametrize("seed", range(40))
+async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_link_is_reset(
+    seed: int, hurried: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drops, repeats, delays, both streams against each other, cuts, other processes, no time."""
+    if hurried:
+        hurry(monkeypatch, 2)
+    rng = random.Random(seed)
+    faults = Faults(
+        rng=random.Random(seed + 1),
+        drop=rng.choice([0, 0.1, 0.5]),
+        repeat_request=rng.choice([0, 0.3]),
+        repeat_publish=rng.choice([0, 0.3]),
+        delay_seconds=rng.choice([0, 0.01, 0.1]),
+        reorder_publish=rng.random() < 0.5,
+    )
+    async with pair(faults, seed) as both:
+        storm = Storm(both, rng)
+        for _ in range(150):
+            await trio.sleep(rng.uniform(0, 0.1))
+            storm.talk()
+            storm.harm()
+        both.bus.faults = Faults()
+        storm.heal()
+        await trio.sleep(20)
+
+        for game in storm.games:
+            for heard in game.verbs.heard.values():
+                assert heard == counted(len(heard))
+        for seqs in both.heard.seqs.values():
+            assert seqs == counted(len(seqs))
+        [link] = both.heard.up
+        alive = storm.games[-1]
+        assert alive.verbs.heard.get(link.id, []) == counted(storm.sent[link.id])
+        assert both.heard.seqs[link.id] == counted(storm.pushed[alive, link.id])
+        assert len(alive.links) == 1
+        with trio.fail_after(1):
+            await alive.links.wait_confirmed()
+
+
+async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drain(
+    autojump_clock: MockClock,
+) -> None:
+    """A wrong ``--advertise``: requests are answered, and the feed never arrives."""
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.faults.drop = 1.0
+        game.links.push(link.id, told(1))
+        game.verbs.phase = "draining"
+        start = trio.current_time()
+        await game.links.wait_confirmed()
+        assert 3 <= trio.current_time() - start <= 4
+        assert game.verbs.dropped == [link.id]
+        await trio.sleep(1)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+
+
+async def test_a_feed_that_stands_still_while_requests_are_answered_is_reset_after_6_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.bus.faults.drop = 1.0
+        start = trio.current_time()
+        game.links.push(link.id, told(1))
+        await trio.sleep(8)
+        [(at, loss)] = both.heard.losses
+        assert loss is Loss.RESET
+        assert 5.5 <= at - start <= 7
+
+
+async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for_confirmation(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        async with trio.open_nursery() as nursery:
+
+            async def talk() -> None:
+                for seq in itertools.count(1):
+                    link.send(said(seq))
+                    game.links.push(link.id, told(seq))
+                    await trio.sleep(0.001)
+
+            nursery.start_soon(talk)
+            await trio.sleep(0.1)
+            start = trio.current_time()
+            await game.links.wait_confirmed()
+            assert trio.current_time() - start <= POLICY.heartbeat_seconds
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_is_known_by_two_addresses_is_attached_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        alias = nodes.Attach(
+            wire=1,
+            link=LinkId(5),
+            attempt=99,
+            api=NodeName("api-1"),
+            incarnation=Incarnation(77),
+            feed=FEED,
+        )
+        reply = nodes.decode_reply(await both.bus.caller(GAME).call(nodes.encode(alias)))
+        assert isinstance(reply, nodes.Twice)
+        link.send(said(1))
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert both.heard.losses == []
+
+
+async def test_an_item_over_the_transports_limit_costs_its_link_and_not_the_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        huge = nodes.Message(room=ROOM, epoch=0, seq=1, body=b"x" * (5 << 20))
+        game.links.push(link.id, huge)
+        await settle(3)
+        assert game.verbs.dropped == [link.id]
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        again = await both.link()
+        game.links.push(again.id, told(1))
+        await settle()
+        assert both.heard.seqs[again.id] == [1]
+
+
+class PoorBus(MemoryBus):
+    """A bus of a process that has no descriptors left, for a while."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.poor = True
+
+    def caller(self, address: str) -> MemoryCaller:
+        if self.poor:
+            raise BusExhausted("cannot make one more socket: out of files")
+        return self._bus.caller(address)
+
+    async def probe(self, address: str, timeout_seconds: float) -> Probe:
+        return await self._bus.probe(address, timeout_seconds)
+
+
+async def test_a_process_without_descriptors_tries_again_and_does_not_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.peer._bus = poor = PoorBus(both.peer._bus)
+        both.start_game(1)
+        await trio.sleep(5)
+        assert both.heard.up == []
+        poor.poor = False
+        await settle(1.5)
+        assert len(both.heard.up) == 1
+
+
+async def test_nobody_is_dialled_at_an_address_where_nobody_listens(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.peer._bus = PoorBus(both.peer._bus)  # would tell of each dial
+        await trio.sleep(5)
+        start = trio.current_time()
+        both.peer._bus.poor = False
+        both.start_game(1)
+        await both.link()
+        assert trio.current_time() - start <= 1.2
+
+
+class BrokenSink(Heard):
+    """Its node cannot say what it has seen of a state: a fault of ours inside a link's own task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+
+    def link_state(self, _link: ApiLink) -> None:
+        if self.broken:
+            self.broken = False
+            raise RuntimeError("a fault")
+
+
+async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.heard = both.peer._sink = BrokenSink()
+        game = both.start_game(1)
+        await both.link()
+        both.heard.broken = True
+        game.verbs.phase = "draining"
+        await settle(2)
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert len(both.heard.up) == 1
+
+
+async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_not_said_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        link.send(said(1))
+        await settle()
+        both.bus.freeze("game-1")
+        link.send(said(2))
+        await settle()
+        link.send(said(3))
+        await settle()
+        link.reset()
+        await settle()
+        assert game.verbs.heard[link.id] == [1]
+        assert link.loss is Loss.RESET
+        assert link.unsaid == [said(2), said(3)]
+        link.send(said(4))
+        assert link.unsaid == [said(2)]  # nothing gathers in a link that is over
+
+
+async def test_what_is_said_to_a_link_that_ends_in_that_moment_is_known_too(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        both.start_game(1)
+        link = await both.link()
+        link.reset()
+        link.send(said(1))  # the sender cannot know: nobody has been told of the reset
+        await settle()
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert link.unsaid == [said(1)]
+
+
+async def test_an_address_that_is_no_longer_named_heals_after_a_reset_and_not_after_a_loss(
+    autojump_clock: MockClock,
+) -> None:
+    """A name server forgets a node that drains; its rooms are still there."""
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        both.peer.wanted = False
+        link.reset()
+        await settle(0.5)
+        again = await both.link()
+        assert again.id != link.id
+        game.crash()
+        await settle(1)
+        both.start_game(2)
+        await settle(10)
+        assert both.heard.up == []
+        assert [loss for _, loss in both.heard.losses] == [Loss.RESET, Loss.LOST]
+
+
+async def test_an_address_is_empty_when_it_refuses_and_not_when_it_is_silent(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        await settle(0.1)
+        assert both.peer.empty
+        game = both.start_game(1)
+        await both.link()
+        assert not both.peer.empty
+        both.bus.break_link("api")
+        await settle(10)
+        assert both.heard.up == []
+        assert not both.peer.empty
+        both.bus.heal("api")
+        await both.link()
+        game.crash()
+        await settle(2)
+        assert both.peer.empty

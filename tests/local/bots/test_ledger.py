@@ -1,0 +1,81 @@
+"""The bots' common ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rooms.local.bots.ledger import Ledger, at_quantile
+from rooms.local.bots.referee import Outcome
+
+
+def test_a_match_counts_when_both_players_agree_and_the_first_one_is_timed():
+    now = 100.0
+    ledger = Ledger(lambda: now)
+    ledger.finished("r1", Outcome("p0", "XXX"))
+    assert (ledger.matches, ledger.unpaired) == (0, 1)
+    now = 102.5
+    ledger.finished("r1", Outcome("p0", "XXX"))
+    assert (ledger.matches, ledger.unpaired, ledger.first_match_seconds) == (1, 0, 2.5)
+    assert ledger.clean
+
+
+def test_two_results_of_one_match_are_a_disagreement():
+    ledger = Ledger(lambda: 0)
+    ledger.finished("r1", Outcome("p0", "XXX"))
+    ledger.finished("r1", Outcome("p1", "XXX"))
+    assert (ledger.matches, ledger.disagreements, ledger.clean) == (0, 1, False)
+
+
+def test_gaps_repeats_and_errors_make_it_unclean():
+    for trouble in ({"gaps": 1, "repeats": 0}, {"gaps": 0, "repeats": 1}):
+        ledger = Ledger(lambda: 0)
+        ledger.numbered(**trouble)
+        assert not ledger.clean
+    ledger = Ledger(lambda: 0)
+    ledger.error("no")
+    assert not ledger.clean
+
+
+def test_after_the_close_nothing_counts():
+    ledger = Ledger(lambda: 0)
+    ledger.close()
+    ledger.finished("r1", Outcome("p0", "XXX"))
+    ledger.numbered(gaps=1, repeats=1)
+    ledger.error("cut")
+    ledger.was_cut()
+    ledger.refused()
+    ledger.hopped("bot-1")
+    ledger.joined(0.2)
+    ledger.turn_away("no")
+    ledger.walked_over()
+    assert ledger.clean
+    counts = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
+    assert (*counts, ledger.walkovers) == (0, 0, 0, 0, 0)
+    assert (ledger.turned_away, ledger.join_wait_max) == (0, 0)
+
+
+def test_a_mark_tells_what_players_noticed_since_another():
+    ledger = Ledger(lambda: 0)
+    ledger.error("before")
+    ledger.hopped("bot-1")
+    ledger.joined(2)
+    before = ledger.mark()
+    ledger.refused()
+    ledger.turn_away("503")
+    ledger.was_cut()
+    ledger.error("lost")
+    ledger.numbered(gaps=1, repeats=2)
+    ledger.walked_over()
+    for name in ("bot-1", "bot-1", "bot-2"):
+        ledger.hopped(name)
+    ledger.joined(0.0301)
+    seen = ledger.mark().since(before)
+    assert (seen.refused, seen.cut, seen.lost, seen.repeated, seen.errors) == (2, 1, 3, 2, 2)
+    assert seen.hops == {"bot-1": 2, "bot-2": 1}
+    assert seen.waits == {31: 1}
+
+
+def test_a_quantile_is_a_wait_that_so_many_did_not_exceed():
+    waits = Counter({10: 98, 20: 1, 700: 1})
+    assert [at_quantile(waits, q) for q in (0.5, 0.98, 0.99, 1)] == [0.01, 0.01, 0.02, 0.7]
+    assert at_quantile(Counter(), 0.99) == 0

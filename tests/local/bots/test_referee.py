@@ -1,0 +1,82 @@
+"""The laws of a tic-tac-toe match, without any network."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rooms.errors import RemoteProtocolError
+from rooms.local.bots.referee import Outcome, Referee
+
+
+def watch(*boards, you="p9"):
+    referee = Referee(you)
+    for number, board in enumerate(boards):
+        referee.on_message({"board": board, "turn": f"p{number % 2}"})
+    return referee
+
+
+def test_a_won_match_names_who_moved_last():
+    referee = watch("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
+    assert referee.over
+    outcome = referee.on_result({"winner": "p0", "board": "XXXOO----"})
+    assert outcome == Outcome("p0", "XXXOO----")
+
+
+def test_another_winner_is_a_fault():
+    referee = watch("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
+    with pytest.raises(RemoteProtocolError, match="the winner is p0"):
+        referee.on_result({"winner": "p1", "board": "XXXOO----"})
+
+
+def test_a_result_with_another_board_is_a_fault():
+    with pytest.raises(RemoteProtocolError, match="after the board"):
+        watch("---------").on_result({"winner": None, "board": "X--------"})
+
+
+@pytest.mark.parametrize(
+    "boards",
+    [
+        ("X--------",),
+        ("---------", "---------"),
+        ("---------", "O--------"),
+        ("---------", "XO-------"),
+        ("---------", "X--------", "-O-------"),
+        ("---------", "X-------"),
+    ],
+)
+def test_a_board_that_does_not_follow_is_a_fault(boards):
+    with pytest.raises(RemoteProtocolError):
+        watch(*boards)
+
+
+def test_a_board_after_the_end_is_a_fault():
+    won = ("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
+    with pytest.raises(RemoteProtocolError, match="does not follow"):
+        watch(*won, "XXXOOO---")
+
+
+def test_two_turns_in_a_row_are_a_fault():
+    referee = watch("---------")
+    with pytest.raises(RemoteProtocolError, match="two turns"):
+        referee.on_message({"board": "X--------", "turn": "p0"})
+
+
+def test_our_own_move_must_be_the_one_we_said():
+    referee = watch("---------", you="p0")
+    cell = referee.choose(random.Random(1))
+    assert cell is not None
+    other = (cell + 1) % 9
+    with pytest.raises(RemoteProtocolError, match=f"we said {cell}"):
+        referee.on_message({"board": "-" * other + "X" + "-" * (8 - other), "turn": "p1"})
+
+
+def test_nothing_is_chosen_when_the_turn_is_not_ours():
+    assert watch("---------", you="p1").choose(random.Random(1)) is None
+
+
+@pytest.mark.parametrize("data", [None, [], {"board": 3, "turn": "p0"}, {"board": "---------"}])
+def test_what_is_no_board_is_a_fault(data):
+    with pytest.raises(RemoteProtocolError, match="is no board"):
+        Referee("p0").on_message(data)

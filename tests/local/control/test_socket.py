@@ -1,0 +1,239 @@
+"""The control socket: who finds it, and what the worst callers can do to it."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from rooms.errors import ClusterFailed, RemoteProtocolError, UsageError
+from rooms.local.control.messages import (
+    AskNodes,
+    AskRoll,
+    NodeEntry,
+    NodeList,
+    Progress,
+    RollReport,
+    decode_question,
+    encode,
+    parse_version,
+)
+from rooms.local.control.paths import find, folder, running
+from rooms.local.control.socket import calling, serve_control
+
+LIST = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
+REPORT = RollReport("all", "2", 1.5, (), ("game-3",))
+
+
+class Desk:
+    """Answers everything; a roll is one step and a report."""
+
+    def __init__(self):
+        self.orders = []
+        self.refuse = ""
+
+    async def nodes(self):
+        return LIST
+
+    def roll(self, order):
+        if self.refuse:
+            raise ClusterFailed(self.refuse)
+        if order.tier == "api":
+            raise RuntimeError("a bug of ours")
+        self.orders.append(order)
+        send, receive = trio.open_memory_channel(9)
+        with send:
+            send.send_nowait(Progress(0.5, "game-1", "1", "draining", "game-1 drains"))
+            send.send_nowait(REPORT)
+        return receive
+
+
+@asynccontextmanager
+async def serving(port=8123, desk=None, **settings):
+    said = []
+    with trio.fail_after(10):
+        async with serve_control(port, desk or Desk(), said.append, **settings) as path:
+            assert said == []
+            yield path
+
+
+async def nodes_of(path):
+    async with calling(path, AskNodes()) as call:
+        return await call.next()
+
+
+async def test_the_nodes_are_told(runtime_folder):
+    async with serving() as path:
+        assert path == runtime_folder / "lastcall" / "up-8123.sock"
+        assert await nodes_of(path) == LIST
+
+
+async def test_a_roll_streams_its_steps_and_its_report():
+    desk = Desk()
+    async with serving(desk=desk) as path, calling(path, AskRoll("game", "2")) as call:
+        assert isinstance(await call.next(), Progress)
+        assert await call.next() == REPORT
+        with pytest.raises(ClusterFailed, match="has gone away"):
+            await call.next()
+    assert desk.orders == [AskRoll("game", "2")]
+
+
+async def test_a_refusal_is_its_sentence():
+    desk = Desk()
+    desk.refuse = "one at a time"
+    async with serving(desk=desk) as path, calling(path, AskRoll()) as call:
+        with pytest.raises(ClusterFailed, match="one at a time"):
+            await call.next()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\n",
+        b"\xff\xfe\x00\n",
+        b'{"ask":"everything"}\n',
+        b"[" * 2_000 + b"\n",
+        b'{"ask":"roll","tier":"moon"}\n',
+        b'{"ask":"roll","version":"--rooms"}\n',
+        b'{"ask":"roll","version":"' + b"1" * 65 + b'"}\n',
+        b"x" * 100_000,
+        b'{"ask":"roll","tier":"api"}\n',
+        b'{"ask":"nodes"',
+        b"",
+    ],
+)
+async def test_what_a_caller_says_costs_nobody_else_anything(garbage):
+    async with serving() as path:
+        stream = await trio.open_unix_socket(path)
+        async with stream:
+            try:
+                await stream.send_all(garbage)
+                await stream.send_eof()
+                reply = b"".join([chunk async for chunk in stream])
+            except trio.BrokenResourceError:
+                reply = b""
+            assert b'"is":"nodes"' not in reply
+            assert reply == b"" or reply.startswith(b'{"is":"refused","message":')
+        assert await nodes_of(path) == LIST
+
+
+async def test_a_silent_caller_and_one_that_does_not_read_are_hung_up_on():
+    send, receive = trio.open_memory_channel(100)
+    for _ in range(100):
+        send.send_nowait(Progress(0, "game-1", "1", "draining", "x" * 100_000))
+
+    class Chatty(Desk):
+        def roll(self, order):  # noqa: ARG002
+            return receive
+
+    async with serving(desk=Chatty(), patience_seconds=0.1) as path:
+        silent = await trio.open_unix_socket(path)
+        deaf = await trio.open_unix_socket(path)
+        await deaf.send_all(encode(AskRoll()))
+        assert await silent.receive_some() == b""
+        while send.statistics().open_receive_channels:
+            await trio.sleep(0.01)
+        heard = sum([len(chunk) async for chunk in deaf])
+        assert 0 < heard < 5_000_000
+        assert await nodes_of(path) == LIST
+        await silent.aclose()
+        await deaf.aclose()
+
+
+async def test_too_many_callers_are_hung_up_on_and_later_ones_are_served():
+    async with serving(callers_max=2) as path:
+        early = [await trio.open_unix_socket(path) for _ in range(3)]
+        assert await early[2].receive_some() == b""
+        for stream in early:
+            await stream.aclose()
+        while (answer := await answer_or_none(path)) is None:
+            await trio.sleep(0.01)
+        assert answer == LIST
+
+
+async def answer_or_none(path):
+    try:
+        return await nodes_of(path)
+    except ClusterFailed:
+        return None
+
+
+async def test_the_socket_is_private_and_goes_with_the_cluster(runtime_folder):
+    async with serving() as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert list((runtime_folder / "lastcall").iterdir()) == []
+
+
+async def test_a_stale_socket_is_recognised_and_replaced():
+    with trio.socket.socket(trio.socket.AF_UNIX) as dead:
+        stale = folder() / "up-8123.sock"
+        await dead.bind(str(stale))
+    assert await running() == {}
+    assert not stale.exists()
+    stale.touch()
+    async with serving() as path:
+        assert await nodes_of(path) == LIST
+
+
+async def test_a_second_cluster_on_the_port_does_not_take_the_socket_away():
+    said = []
+    async with serving() as path:
+        async with serve_control(8123, Desk(), said.append) as none:
+            assert none is None
+        assert "another local cluster answers there" in said[0]
+        assert await nodes_of(path) == LIST
+
+
+async def test_a_folder_that_others_may_enter_is_not_used(runtime_folder):
+    (runtime_folder / "lastcall").mkdir(mode=0o755)
+    said = []
+    async with serve_control(8123, Desk(), said.append) as path:
+        assert path is None
+    assert "nobody else may enter" in said[0]
+
+
+async def test_without_a_runtime_folder_it_is_in_a_private_one_of_the_temporary_folder(
+    monkeypatch, runtime_folder
+):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr("tempfile.tempdir", str(runtime_folder))
+    async with serving() as path:
+        assert path.parent.parent == runtime_folder
+        assert path.parent.name.startswith("lastcall-")
+
+
+async def test_the_only_cluster_is_found_and_of_several_one_must_be_chosen():
+    with pytest.raises(ClusterFailed, match=r"on port 8080; start one with: lastcall up$"):
+        await find(None)
+    async with serving(8123) as path:
+        assert await find(None) == await find(8123) == path
+        with pytest.raises(ClusterFailed, match=r"on port 9; .* lastcall up --port 9$"):
+            await find(9)
+        async with serving(8124) as other:
+            assert await find(8124) == other
+            with pytest.raises(UsageError, match="8123, 8124: choose with --port"):
+                await find(None)
+
+
+async def test_a_cluster_that_goes_away_in_the_middle_is_one_sentence():
+    async with serving() as path:
+        pass
+    with pytest.raises(ClusterFailed, match="nobody listens there"):
+        async with calling(path, AskNodes()):
+            pass
+
+
+def test_a_question_is_checked_before_anything_is_done():
+    assert decode_question(b'{"ask":"roll"}') == AskRoll("all", None)
+    with pytest.raises(RemoteProtocolError):
+        decode_question(b'{"ask":"roll","version":7}')
+
+
+@pytest.mark.parametrize("text", ["", "-1", "a b", "1" * 65, "1\n"])
+def test_what_is_no_version_is_wrong_usage(text):
+    with pytest.raises(UsageError, match="is no version"):
+        parse_version(text)
+    assert parse_version("0.1.0+1") == "0.1.0+1"

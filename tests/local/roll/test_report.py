@@ -1,0 +1,71 @@
+"""The report of a roll: its verdict, its exit code, its text."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rooms.local.control.messages import NodeReport, Players, RollReport, decode_reply, encode
+from rooms.local.roll.report import report_text
+from rooms.wire.reports import DrainFinished
+
+GOOD = NodeReport("game-1", "1", 0, DrainFinished(7, 2, 1, seconds=1.26))
+ROOM_CUT = NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))
+CLIENT_CUT = NodeReport("api-1", "1", 0, DrainFinished(clients_cut=1))
+QUIET = Players(bots=50, matches=40, joins=99, hops_max=1, hops_mean=0.98, wait_max=0.0123)
+
+
+def report(*nodes, players=QUIET, failure=None):
+    return RollReport("all", "2", 12.34, nodes or (GOOD,), ("game-3",), players, failure)
+
+
+@pytest.mark.parametrize(
+    ("happened", "code", "verdict"),
+    [
+        (report(), 0, "Nobody noticed; nothing was cut."),
+        (report(players=None), 0, "Nobody was watching"),
+        (report(players=msgspec.structs.replace(QUIET, refused=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(QUIET, cut=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(QUIET, lost=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(QUIET, repeated=1)), 3, "PLAYERS NOTICED."),
+        (report(ROOM_CUT), 3, "NOT ALL ENDED IN PEACE: game-1 cut 1 room."),
+        (
+            report(ROOM_CUT, NodeReport("api-1", "1", 3, DrainFinished(clients_cut=2))),
+            3,
+            "NOT ALL ENDED IN PEACE: game-1 cut 1 room; api-1 cut 2 clients.",
+        ),
+        (report(CLIENT_CUT), 3, "NOT ALL ENDED IN PEACE: api-1 cut 1 client."),
+        (
+            report(NodeReport("api-1", "1", -9)),
+            3,
+            "NOT ALL ENDED IN PEACE: api-1 ended with exit code -9.",
+        ),
+        (report(NodeReport("api-1", "1", None)), 3, "NOT ALL ENDED IN PEACE: api-1 still drains."),
+        (
+            report(GOOD, NodeReport("api-1", "1", -9), players=None),
+            3,
+            "NOT ALL ENDED IN PEACE: api-1 ended with exit code -9. Nobody was watching",
+        ),
+        (report(failure="game-3 died"), 1, "The roll has stopped: game-3 died"),
+    ],
+)
+def test_the_verdict_and_the_exit_code(happened, code, verdict):
+    assert happened.exit_code == code
+    assert verdict in report_text(happened).splitlines()[-1]
+
+
+def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
+    drains = NodeReport("api-1", "1", None)
+    lines = report_text(report(GOOD, drains)).splitlines()
+    assert lines[0] == "Roll of the game and api nodes to 2: 12.3 s"
+    assert lines[2].split() == ["game-1", "1", "0", "1.3", "7/2/1/0/0", "0/0/0"]
+    assert lines[3].split() == ["api-1", "1", "drains", "-", "-", "-"]
+    assert lines[4] == "new nodes: game-3"
+    assert lines[5] == "players who noticed: refused 0 · cut 0 · lost 0 · repeated 0"
+    assert lines[7] == "from asking to join to the seat: p50 0 ms, p99 0 ms, at most 12 ms"
+    assert lines[8] == "hops per client: 0.98 on average, 1 at most"
+
+
+def test_a_report_survives_the_socket():
+    happened = report(players=msgspec.structs.replace(QUIET, troubles=("bot-1: no",)))
+    assert decode_reply(encode(happened)) == happened

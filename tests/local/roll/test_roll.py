@@ -1,0 +1,277 @@
+"""Rolls of a cluster of fake nodes: what is told to whom, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from rooms.bus.address import HostPort
+from rooms.errors import ClusterFailed
+from rooms.local.admin_client import command, open_admin_client
+from rooms.local.bots.ledger import Ledger
+from rooms.local.cluster import Plan, open_cluster
+from rooms.local.control.messages import AskRoll, Progress, RollReport
+from rooms.local.roll.roll import Roll
+from rooms.local.roll.service import Rolls
+from rooms.policy import DrainPolicy
+from rooms.wire.reports import DrainFinished
+
+FREE = HostPort("127.0.0.1", 0)
+PLAN = Plan(
+    apis=1,
+    games=1,
+    client=FREE,
+    admin=FREE,
+    drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1),
+    version="1.0",
+)
+
+
+@asynccontextmanager
+async def running(start, plan=PLAN, deaths=None):
+    """A cluster of fake nodes that are all ready."""
+    with trio.fail_after(20):
+        on_death = (deaths if deaths is not None else []).append
+        async with open_cluster(plan, on_death, start=start) as cluster:
+            await cluster.wait_ready()
+            yield cluster
+
+
+async def rolled(cluster, order=None, **settings):
+    """Rolls it to the end; the report, and the steps as ``node stage``."""
+    news = []
+    roll = Roll(cluster, order or AskRoll(), news.append, **settings)
+    await roll.run()
+    return roll.report(), [f"{item.node} {item.stage}" for item in news]
+
+
+def told(child):
+    """The verbs that the node's admin port had, in order."""
+    events = [json.loads(line) for line in child.last_words]
+    assert all(event["guarded"] == "1" for event in events if event["event"] == "told")
+    return [event["verb"] for event in events if event["event"] == "told"]
+
+
+def listed_games(cluster):
+    """The list from which the api nodes know the game nodes."""
+    ready = next(json.loads(line) for line in cluster.children[0].last_words)
+    return Path(ready["options"]["--games"].removeprefix("file://")).read_text().split()
+
+
+async def test_every_node_is_replaced_game_nodes_first(fake_nodes):
+    deaths = []
+    async with running(fake_nodes(), deaths=deaths) as cluster:
+        report, steps = await rolled(cluster)
+        assert report.exit_code == 0
+        assert report.failure is None
+        assert steps[:2] == ["game-1 serving", "api-1 serving"]
+        order = ["game-2 starting", "game-2 ready", "game-1 draining"]
+        order += ["api-2 starting", "api-2 ready", "api-1 cordoned", "api-1 draining"]
+        assert [step for step in steps[2:] if "ended" not in step] == order
+        assert sorted(step for step in steps if "ended" in step) == ["api-1 ended", "game-1 ended"]
+        assert [child.name for child in cluster.living()] == ["game-2", "api-2"]
+        assert report.started == ("game-2", "api-2")
+        assert deaths == []
+        assert len(listed_games(cluster)) == 1
+
+
+async def test_the_report_has_what_became_of_each_old_node(fake_nodes):
+    async with running(fake_nodes()) as cluster:
+        report, _ = await rolled(cluster)
+        (game, api) = report.nodes
+        assert (game.name, api.name) == ("game-1", "api-1")
+        assert (game.version, game.exit_code) == ("1.0", 0)
+        assert game.finished == DrainFinished(rooms_finished=2, clients_moved=4, seconds=0.5)
+
+
+async def test_new_nodes_say_the_version_that_was_asked_for_or_one_up(fake_nodes):
+    async with running(fake_nodes()) as cluster:
+        for order, version in (
+            (AskRoll("game"), "1.0+1"),
+            (AskRoll("api"), "1.0+1"),
+            (AskRoll(), "1.0+2"),
+            (AskRoll("game", "0.9"), "0.9"),
+        ):
+            report, _ = await rolled(cluster, order)
+            assert report.version == version
+            tiers = {"game", "api"} if order.tier == "all" else {order.tier}
+            versions = {c.version for c in cluster.living() if c.tier in tiers}
+            assert versions == {version}
+        assert sorted(child.name for child in cluster.living()) == ["api-3", "game-4"]
+
+
+async def test_all_old_api_nodes_are_cordoned_once_and_none_is_uncordoned(fake_nodes):
+    plan = Plan(apis=3, client=FREE, admin=FREE, drain=PLAN.drain, version="1.0")
+    async with running(fake_nodes(), plan) as cluster:
+        old = cluster.living("api")
+        report, steps = await rolled(cluster, AskRoll("api"))
+        assert report.exit_code == 0
+        assert [told(child) for child in old] == [["cordon"]] * 3
+        first_stop = steps.index("api-1 draining")
+        assert {"api-1 cordoned", "api-2 cordoned", "api-3 cordoned"} <= set(steps[:first_stop])
+
+
+async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_serve_on(
+    fake_nodes,
+):
+    deaths = []
+    async with running(fake_nodes(new="never-ready"), deaths=deaths) as cluster:
+        old = cluster.living()
+        report, steps = await rolled(cluster, ready_seconds=0.5)
+        assert report.exit_code == 1
+        assert "game-2 is not ready after 0.5 s" in (report.failure or "")
+        assert "node.ready" in (report.failure or "")
+        assert (report.failure or "").endswith("Old nodes that serve on: game-1, api-1")
+        assert report.nodes == report.started == ()
+        assert cluster.living() == old == cluster.children
+        assert steps[-1] == "game-2 failed"
+        assert deaths == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "word"),
+    [("crashes", "the last word"), ("usage", "--rooms nope cannot be imported")],
+)
+async def test_a_new_node_that_dies_stops_the_roll_with_its_last_words(fake_nodes, behaviour, word):
+    async with running(fake_nodes(new=behaviour)) as cluster:
+        old = cluster.living()
+        report, _ = await rolled(cluster)
+        assert report.exit_code == 1
+        assert word in (report.failure or "")
+        assert cluster.living() == old == cluster.children
+
+
+async def test_a_roll_that_stops_half_way_takes_its_cordons_away(fake_nodes):
+    plan = Plan(apis=2, client=FREE, admin=FREE, drain=PLAN.drain, version="1.0")
+    good, bad = fake_nodes(), fake_nodes("crashes")
+
+    def second_fails(tier, *options):
+        return (bad if "api-4" in options else good)(tier, *options)
+
+    async with running(second_fails, plan) as cluster:
+        second = cluster.living("api")[1]
+        report, steps = await rolled(cluster, AskRoll("api"))
+        assert report.exit_code == 1
+        assert "api-2 serving" in steps[steps.index("api-4 failed") :]
+        assert told(second) == ["cordon", "uncordon"]
+        assert sorted(child.name for child in cluster.living("api")) == ["api-2", "api-3"]
+        assert [node.name for node in report.nodes] == ["api-1"]
+
+
+async def test_a_node_that_was_cordoned_by_hand_is_left_so_when_the_roll_stops(fake_nodes):
+    async with running(fake_nodes(new="crashes")) as cluster:
+        (api,) = cluster.living("api")
+        await _post(api, "cordon")
+        report, _ = await rolled(cluster, AskRoll("api"))
+        assert report.exit_code == 1
+        assert told(api) == ["cordon"]
+
+
+async def _post(child, verb):
+    async with open_admin_client() as client:
+        await command(client, child.ready.admin, verb)
+
+
+async def test_an_old_node_that_outlives_its_grace_is_killed_and_that_is_told(fake_nodes):
+    plan = Plan(1, 1, FREE, FREE, drain=DrainPolicy(0.2, farewell_seconds=0.1), version="1.0")
+    async with running(fake_nodes(new="good", game="stubborn"), plan) as cluster:
+        report, _ = await rolled(cluster, AskRoll("game"))
+        assert [node.exit_code for node in report.nodes] == [-9]
+        assert report.exit_code == 3
+
+
+class House:
+    """A running cluster that takes orders, as ``up`` has it."""
+
+    def __init__(self, cluster, nursery, *, bots=0):
+        self.ledger = Ledger(trio.current_time)
+        self.said = []
+        self.stop = trio.Event()
+        self.rolls = Rolls(cluster, self.ledger, bots, self.said.append)
+        nursery.start_soon(self.rolls.run, self.stop)
+
+
+async def report_of(news):
+    items = [item async for item in news]
+    assert all(isinstance(item, Progress) for item in items[:-1])
+    assert isinstance(items[-1], RollReport)
+    return items[-1]
+
+
+async def test_one_roll_at_a_time(fake_nodes, nursery):
+    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
+        house = House(cluster, nursery)
+        await trio.testing.wait_all_tasks_blocked()
+        news = house.rolls.roll(AskRoll("game"))
+        with pytest.raises(ClusterFailed, match=r"a roll to 1\.0\+1 is under way since"):
+            house.rolls.roll(AskRoll("api"))
+        await _until(lambda: any("drains" in text for text in house.said))
+        cluster.living("game")[0].send(signal.SIGINT)
+        assert (await report_of(news)).exit_code == 3
+        assert (await report_of(house.rolls.roll(AskRoll("api")))).exit_code == 0
+
+
+async def _until(condition):
+    while not condition():
+        await trio.sleep(0.01)
+
+
+async def test_a_roll_goes_on_when_its_viewer_has_gone(fake_nodes, nursery):
+    async with running(fake_nodes()) as cluster:
+        house = House(cluster, nursery)
+        await trio.testing.wait_all_tasks_blocked()
+        house.rolls.roll(AskRoll()).close()
+        await _until(lambda: any("Nobody was watching" in text for text in house.said))
+        assert [child.name for child in cluster.living()] == ["game-2", "api-2"]
+
+
+async def test_a_stop_in_the_middle_ends_the_roll_and_says_so(fake_nodes, nursery):
+    async with running(fake_nodes(new="never-ready")) as cluster:
+        house = House(cluster, nursery)
+        await trio.testing.wait_all_tasks_blocked()
+        news = house.rolls.roll(AskRoll())
+        await _until(lambda: any("starts" in text for text in house.said))
+        house.stop.set()
+        report = await report_of(news)
+        assert report.exit_code == 1
+        assert "told to stop" in (report.failure or "")
+        with pytest.raises(ClusterFailed, match="is stopping"):
+            house.rolls.roll(AskRoll())
+        cluster.stop()
+        with pytest.raises(ClusterFailed, match="is stopping"):
+            cluster.launch("game", "2")
+
+
+async def test_players_who_noticed_are_those_between_start_and_end(fake_nodes, nursery):
+    async with running(fake_nodes()) as cluster:
+        house = House(cluster, nursery, bots=4)
+        house.ledger.error("before")
+        await trio.testing.wait_all_tasks_blocked()
+        news = house.rolls.roll(AskRoll())
+        await trio.testing.wait_all_tasks_blocked()
+        house.ledger.refused()
+        house.ledger.hopped("bot-1")
+        house.ledger.joined(0.1)
+        players = (await report_of(news)).players
+        assert players is not None
+        assert (players.refused, players.lost, players.noticed) == (1, 0, 1)
+        assert (players.hops_max, players.hops_mean, players.wait_max) == (1, 0.25, 0.1)
+        assert players.troubles == ()
+        assert "PLAYERS NOTICED" in house.said[-1]
+
+
+async def test_the_nodes_are_listed_with_their_phases(fake_nodes, nursery):
+    async with running(fake_nodes()) as cluster:
+        house = House(cluster, nursery)
+        listed = await house.rolls.nodes()
+        assert [(n.name, n.tier, n.version, n.phase) for n in listed.nodes] == [
+            ("api-1", "api", "1.0", "serving"),
+            ("game-1", "game", "1.0", "serving"),
+        ]
+        assert [n.pid for n in listed.nodes] == [child.pid for child in cluster.children]
+        assert listed.url == cluster.url

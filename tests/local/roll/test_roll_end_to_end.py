@@ -1,0 +1,56 @@
+"""A whole roll with real nodes, and bots that check all that they see."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+import trio
+from rich.console import Console
+
+from rooms.bus.address import HostPort
+from rooms.local.cluster import Plan
+from rooms.local.control.messages import AskRoll, RollReport
+from rooms.local.control.paths import find
+from rooms.local.control.socket import calling
+from rooms.local.up import Up
+
+FREE = HostPort("127.0.0.1", 0)
+LIMIT_SECONDS = 30
+
+
+async def order(shown):
+    """Orders a roll by the control socket, once bots play; its report."""
+    while "are ready" not in shown.getvalue():
+        await trio.sleep(0.05)
+    async with calling(await find(None), AskRoll()) as call:
+        while not isinstance(report := await call.next(), RollReport):
+            pass
+    return report
+
+
+@pytest.mark.e2e
+async def test_a_roll_of_two_and_two_nodes_is_noticed_by_nobody():
+    shown = StringIO()
+    stops, requests = trio.open_memory_channel(1)
+    plan = Plan(apis=2, games=2, client=FREE, admin=FREE, version="1.0")
+    up = Up(plan, bots=20, seconds=None, console=Console(file=shown, width=200))
+    codes = []
+
+    async def run():
+        codes.append(await up.run(requests))
+
+    with trio.fail_after(LIMIT_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            report = await order(shown)
+            await stops.send(2)
+    players = report.players
+    assert report.failure is None
+    assert (players.refused, players.cut, players.lost, players.repeated) == (0, 0, 0, 0), shown
+    assert players.hops_max == 1
+    assert players.joins >= 20
+    assert [node.name for node in report.nodes] == ["game-1", "game-2", "api-1", "api-2"]
+    assert all(node.in_peace for node in report.nodes)
+    assert report.started == ("game-3", "game-4", "api-3", "api-4")
+    assert (report.exit_code, codes) == (0, [0])

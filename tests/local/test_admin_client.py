@@ -1,0 +1,17 @@
+"""Asking several nodes."""
+
+from __future__ import annotations
+
+import trio
+
+from rooms.local.admin_client import ask_all
+
+
+async def test_all_are_asked_at_once_and_answer_in_order(autojump_clock):
+    async def ask(seconds):
+        await trio.sleep(seconds)
+        return seconds
+
+    began = trio.current_time()
+    assert await ask_all([3, 1, 2, 1], ask) == [3, 1, 2, 1]
+    assert trio.current_time() - began == 3

@@ -1,0 +1,264 @@
+"""``lastcall roll``, ``status``, ``cordon``, ``uncordon``, ``drain``, as an operator calls them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from contextlib import asynccontextmanager
+from io import StringIO
+
+import pytest
+import trio
+from rich.console import Console
+
+from rooms.bus.address import HostPort
+from rooms.cli import cli
+from rooms.errors import ClusterFailed
+from rooms.local.bots.ledger import Ledger
+from rooms.local.cluster import Plan, open_cluster
+from rooms.local.control.messages import AskRoll
+from rooms.local.control.paths import find
+from rooms.local.control.socket import serve_control
+from rooms.local.roll.service import Rolls
+from rooms.local.roll.view import DETACHED, roll
+from rooms.policy import DrainPolicy
+from rooms.runtime.command import run_command
+
+FREE = HostPort("127.0.0.1", 0)
+PLAN = Plan(1, 1, FREE, FREE, drain=DrainPolicy(5, farewell_seconds=0.1), version="1.0")
+
+
+@asynccontextmanager
+async def running(start):
+    """A cluster of fake nodes that answers on its control socket."""
+    with trio.fail_after(20):
+        async with open_cluster(PLAN, print, start=start) as cluster:
+            await cluster.wait_ready()
+            rolls, stop = Rolls(cluster, Ledger(trio.current_time), 0, lambda _: None), trio.Event()
+            async with serve_control(cluster.port, rolls, print), trio.open_nursery() as nursery:
+                nursery.start_soon(rolls.run, stop)
+                await trio.testing.wait_all_tasks_blocked()
+                yield cluster
+                stop.set()
+
+
+def code_of(arguments):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, arguments)
+    return exit_.value.code
+
+
+async def lastcall(*arguments):
+    """The exit code; in a thread, since the command runs a loop of its own."""
+    return await trio.to_thread.run_sync(code_of, arguments)
+
+
+async def test_status_tells_every_node_and_why_one_that_leaves_is_still_up(fake_nodes, capsys):
+    async with running(fake_nodes()):
+        assert await lastcall("status") == 0
+        first = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in first] == ["node", "api-1", "game-1"]
+        assert await lastcall("cordon", "game-1") == 0
+        assert capsys.readouterr().out == "game-1 is cordoned\n"
+        assert await lastcall("status") == 0
+        rows = capsys.readouterr().out.splitlines()
+        assert rows[2].split()[:6] == ["game-1", "1.0", "cordoned", "1", "0", "-"]
+        assert rows[3] == "    a lounge, 3 s old"
+
+
+async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_it(
+    fake_nodes, capsys
+):
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0]
+        assert await lastcall("status") == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-2:] == [
+            api.ready.admin,
+            str(api.pid),
+        ]
+        assert await lastcall("status", "--json") == 0
+        assert json.loads(capsys.readouterr().out)[0]["pid"] == api.pid
+        assert await lastcall("status", "--admin", api.ready.admin) == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
+
+
+async def test_status_tells_who_has_died_and_how(fake_nodes, capsys):
+    async with running(fake_nodes()) as cluster:
+        api, game = cluster.children
+        game.send(signal.SIGKILL)
+        await game.ended.wait()
+        assert await lastcall("status") == 1
+        rows = capsys.readouterr().out.splitlines()[-2:]
+        assert rows[0].split() == [
+            *("game-1", "1.0", "killed", "by", "SIGKILL", "-", "-", "-", "-", str(game.pid))
+        ]
+        assert rows[1].split()[0] == "api-1"
+        assert await lastcall("status", "--json") == 1
+        assert json.loads(capsys.readouterr().out)[0]["dead"] == "killed by SIGKILL"
+        assert await lastcall("status", "--admin", api.ready.admin) == 0
+        assert await lastcall("drain", "--all") == 0, "only those are told who can hear it"
+
+
+async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):
+    async with running(fake_nodes()) as cluster:
+        admin = cluster.children[0].ready.admin
+        assert await lastcall("status", "--admin", admin, "--json") == 0
+        (node,) = json.loads(capsys.readouterr().out)
+        assert (node["admin"], node["name"], node["why"]) == (admin, "api-1", ["a lounge, 3 s old"])
+
+
+async def test_a_node_that_does_not_answer_is_exit_code_1(capsys, unused_port):
+    assert await lastcall("status", "--admin", f"127.0.0.1:{unused_port}") == 1
+    assert "no answer" in capsys.readouterr().out
+    assert await lastcall("cordon", "--admin", f"127.0.0.1:{unused_port}") == 1
+    assert capsys.readouterr().err.startswith(f"Error: 127.0.0.1:{unused_port}: no answer")
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: who dials it is refused
+        yield held.getsockname()[1]
+
+
+async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys):
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0].ready.admin
+        assert await lastcall("cordon", "--all") == 0
+        game = cluster.children[1].ready.admin
+        assert await lastcall("uncordon", "--admin", api, "--admin", game) == 0
+        assert await lastcall("drain", "api-1", "game-1", "api-1") == 0
+        assert capsys.readouterr().out.splitlines() == [
+            *("api-1 is cordoned", "game-1 is cordoned"),
+            *("api-1 takes new work again", "game-1 takes new work again"),
+            *("api-1 drains", "game-1 drains"),
+        ]
+
+
+async def test_a_node_beyond_loopback_is_shown_the_token_of_the_file(fake_nodes, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef\n")
+    async with running(fake_nodes()) as cluster:
+        api = cluster.children[0]
+        shown = ("--admin-token-file", str(file))
+        assert await lastcall("cordon", "--admin", api.ready.admin, *shown) == 0
+        assert await lastcall("status", "--admin", api.ready.admin, *shown) == 0
+        while "told" not in api.last_words_text():
+            await trio.sleep(0.01)
+        told = next(json.loads(line) for line in api.last_words if '"told"' in line)
+        assert told["authorization"] == "Bearer 0123456789abcdef"
+
+
+async def test_who_is_named_on_the_command_line_outranks_the_environment(
+    fake_nodes, monkeypatch, capsys
+):
+    async with running(fake_nodes()) as cluster:
+        monkeypatch.setenv("LASTCALL_ADMIN", cluster.children[0].ready.admin)
+        assert await lastcall("cordon", "game-1") == 0
+        assert await lastcall("uncordon", "game-1") == 0
+        assert await lastcall("cordon", "--all") == 0
+        assert await lastcall("uncordon") == 0
+        assert capsys.readouterr().out.splitlines() == [
+            *("game-1 is cordoned", "game-1 takes new work again"),
+            *("api-1 is cordoned", "game-1 is cordoned"),
+            "api-1 takes new work again",
+        ]
+
+
+async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_the_same(
+    fake_nodes, capsys
+):
+    async with running(fake_nodes()):
+        assert await lastcall("cordon", "api-1") == 0
+        assert await lastcall("cordon", "--all") == 1
+        said = capsys.readouterr()
+        assert said.out == "api-1 is cordoned\ngame-1 is cordoned\n"
+        assert "Error: api-1:" in said.err
+        assert "it is cordoned already" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["cordon"], 2, "cordon what? Name nodes, such as game-1"),
+        (["cordon", "--all", "api-1"], 2, "cordon what? Say names, --admin or --all: one of them"),
+        (["drain", "--admin", "127.0.0.1:9", "api-1"], 2, "names, --admin or --all: one of them"),
+        (["uncordon", "--admin", "127.0.0.1:9", "--all"], 2, "one of them"),
+        (["drain", "--admin", "here"], 2, "HOST:PORT"),
+        (["status", "--port", "0"], 2, "--port"),
+        (["roll", "--tier", "both"], 2, "--tier"),
+        (["drain", "--all", "--admin-token-file", "/nowhere"], 2, "/nowhere cannot be read"),
+        (["roll", "--version", "-x"], 2, "is no version"),
+        (["status"], 1, "no local cluster is running on port 8080; start one with: lastcall up"),
+        (["roll", "--port", "9"], 1, "on port 9; start one with: lastcall up --port 9"),
+        (["drain", "game-1"], 1, "no local cluster is running"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments, code, word, capsys):
+    assert code_of(arguments) == code
+    said = capsys.readouterr()
+    assert said.err.startswith("Error: ")
+    assert said.err.count("\n") == 1
+    assert word in said.err
+    assert said.out == ""
+
+
+async def test_a_name_that_is_not_there_is_wrong_usage(fake_nodes, capsys):
+    async with running(fake_nodes()):
+        assert await lastcall("drain", "game-9") == 2
+        assert "no node 'game-9' in the local cluster; there are api-1, game-1" in (
+            capsys.readouterr().err
+        )
+
+
+async def viewed(tier="all", *, terminal=False):
+    shown = StringIO()
+    console = Console(file=shown, width=160, force_terminal=terminal)
+    code = await roll(await find(None), AskRoll(tier), console)
+    return code, shown.getvalue()
+
+
+async def test_a_roll_is_shown_line_by_line_and_reported(fake_nodes):
+    async with running(fake_nodes()):
+        code, shown = await viewed()
+        assert code == 0
+        lines = shown.splitlines()
+        assert lines[0].endswith("game-1 (1.0) is to be replaced")
+        assert any(line.endswith("game-2 (1.0+1) is ready") for line in lines)
+        assert any(
+            line.split() == ["game-1", "1.0", "0", "0.5", "2/0/0/0/0", "4/0/0"] for line in lines
+        )
+        assert lines[-1].endswith("nothing was cut. Nobody was watching: there are no bots.")
+
+
+async def test_on_a_terminal_it_is_a_table(fake_nodes):
+    async with running(fake_nodes()):
+        code, shown = await viewed("game", terminal=True)
+        assert code == 0
+        rows = [line.split() for line in shown.splitlines() if line.startswith("│")]
+        last = {row[1]: row[5] for row in rows if len(row) > 5}
+        assert last["game-1"] == "ended"
+        assert last["game-2"] == "ready"
+
+
+async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
+    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
+        codes = []
+
+        async def view():
+            codes.append(await viewed())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(view)
+            while len(cluster.living("game")) < 2 or not cluster.children[1].retired:
+                await trio.sleep(0.01)
+            signal.raise_signal(signal.SIGINT)
+        ((code, shown),) = codes
+        assert code == DETACHED
+        assert shown.splitlines()[-1].startswith("The view is closed; the roll goes on")
+        with pytest.raises(ClusterFailed, match="is under way"):
+            await viewed()
+        cluster.children[1].send(signal.SIGINT)
+        await cluster.children[0].ended.wait()
+        assert [child.version for child in cluster.living()] == ["1.0+1"] * 2

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rooms.bus.address import HostPort
+from rooms.errors import UsageError
+from rooms.runtime.admin.auth import Guard, Visit
+
+HERE = HostPort("127.0.0.1", 9001)
+TOKEN = "0123456789abcdef"  # noqa: S105
+
+
+def visit(client: str = "127.0.0.1", server: HostPort = HERE, **headers: str) -> Visit:
+    usual = {"x-lastcall": "1", "host": str(server)}
+    return Visit(usual | {key.replace("_", "-"): v for key, v in headers.items()}, client, server)
+
+
+def token_file(tmp_path: Path, text: str = TOKEN) -> Path:
+    path = tmp_path / "token"
+    path.write_text(text + "\n")
+    return path
+
+
+def test_an_operator_on_the_same_machine_may() -> None:
+    assert Guard().refusal(visit()) is None
+    assert Guard().refusal(visit(host="localhost:9001")) is None
+    assert Guard().refusal(visit(origin="http://127.0.0.1:9001")) is None
+    assert Guard().refusal(visit(client="::1", server=HostPort("::1", 9001))) is None
+    assert Guard().refusal(visit(client="::ffff:127.0.0.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"x_lastcall": ""}, "X-Lastcall: 1"),
+        ({"host": ""}, "not this node's"),
+        ({"host": "127.0.0.1"}, "not this node's"),
+        ({"host": "127.0.0.1:9002"}, "not this node's"),
+        ({"host": "rebound.example:9001"}, "not this node's"),
+        ({"origin": "http://rebound.example:9001"}, "may not do this"),
+        ({"origin": "https://127.0.0.1:9001"}, "may not do this"),
+    ],
+)
+def test_a_page_or_a_rebound_name_may_not(headers: dict[str, str], why: str) -> None:
+    refusal = Guard().refusal(visit(**headers))
+    assert refusal is not None
+    assert why in refusal
+
+
+def test_a_name_that_the_node_is_advertised_by_is_its_own() -> None:
+    assert Guard(frozenset({"api-1.internal"})).refusal(visit(host="api-1.internal:9001")) is None
+
+
+def test_beyond_loopback_a_token_is_wanted(tmp_path: Path) -> None:
+    far = HostPort("10.0.0.5", 9001)
+    guard = Guard(token_file=token_file(tmp_path))
+    refusal = guard.refusal(visit("10.0.0.9", far))
+    assert refusal is not None
+    assert "Bearer" in refusal
+    assert guard.refusal(visit("10.0.0.9", far, authorization="Bearer " + "x" * 16)) is not None
+    assert guard.refusal(visit("10.0.0.9", far, authorization=f"Basic {TOKEN}")) is not None
+    assert guard.refusal(visit("10.0.0.9", far, authorization=f"Bearer {TOKEN}")) is None
+    assert guard.refusal(visit("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
+
+
+def test_without_a_token_file_nobody_beyond_loopback_may() -> None:
+    refusal = Guard().refusal(visit("10.0.0.9", authorization="Bearer "))
+    assert refusal is not None
+    assert "--admin-token-file" in refusal
+
+
+def test_localhost_is_a_name_of_loopback_only() -> None:
+    far = HostPort("10.0.0.5", 9001)
+    assert Guard().refusal(visit(server=far, host="localhost:9001")) is not None
+
+
+def test_the_token_may_be_changed_while_the_node_runs(tmp_path: Path) -> None:
+    guard = Guard(token_file=token_file(tmp_path))
+    token_file(tmp_path, "another-token-0000")
+    old = visit("10.0.0.9", authorization=f"Bearer {TOKEN}")
+    assert guard.refusal(old) is not None
+    assert guard.refusal(visit("10.0.0.9", authorization="Bearer another-token-0000")) is None
+
+
+@pytest.mark.parametrize("text", ["", "short"])
+def test_a_token_that_is_too_short_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="16 at least"):
+        Guard(token_file=token_file(tmp_path, text))
+
+
+def test_a_token_file_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        Guard(token_file=tmp_path / "none")

@@ -1,0 +1,98 @@
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from rooms.core.lifecycle import Phase
+from rooms.runtime.admin.metrics import Figures, node_registry
+
+
+class Node:
+    def __init__(self) -> None:
+        self.figures = Figures(phase=Phase.STARTING)
+        self.reads = 0
+
+    def read(self) -> Figures:
+        self.reads += 1
+        return self.figures
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def registry(node: Node) -> CollectorRegistry:
+    return node_registry(
+        node.read, name="api-1", tier="api", version="7", phases=tuple(map(str, Phase))
+    )
+
+
+def scraped(registry: CollectorRegistry) -> list[str]:
+    return generate_latest(registry).decode().splitlines()
+
+
+def test_figures_are_what_the_node_has_when_it_is_scraped(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    node.figures = Figures(
+        phase=Phase.SERVING,
+        rooms=3,
+        clients=12,
+        links=2,
+        messages_in=70,
+        messages_out=210,
+        resumes=5,
+    )
+    lines = scraped(registry)
+    assert "lastcall_rooms 3.0" in lines
+    assert "lastcall_clients 12.0" in lines
+    assert "lastcall_links 2.0" in lines
+    assert 'lastcall_messages_total{direction="in"} 70.0' in lines
+    assert 'lastcall_messages_total{direction="out"} 210.0' in lines
+    assert "lastcall_resumes_total 5.0" in lines
+
+    node.figures = Figures(phase=Phase.SERVING, rooms=2)
+
+    assert "lastcall_rooms 2.0" in scraped(registry)
+
+
+def test_one_phase_is_1_and_the_others_0(node: Node, registry: CollectorRegistry) -> None:
+    node.figures = Figures(phase=Phase.DRAINING)
+    phases = [line for line in scraped(registry) if line.startswith("lastcall_phase{")]
+    assert len(phases) == len(Phase)
+    assert [line for line in phases if line.endswith(" 1.0")] == [
+        'lastcall_phase{phase="draining"} 1.0'
+    ]
+
+
+def test_ends_of_rooms_start_at_0_and_are_counted_by_reason(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    node.figures = Figures(phase=Phase.SERVING, rooms_ended={"finished": 5, "elsewhere": 1})
+    lines = scraped(registry)
+    assert 'lastcall_rooms_ended_total{reason="finished"} 5.0' in lines
+    assert 'lastcall_rooms_ended_total{reason="elsewhere"} 1.0' in lines
+    assert 'lastcall_rooms_ended_total{reason="cut"} 0.0' in lines
+
+
+def test_the_build_and_the_process_are_told(registry: CollectorRegistry) -> None:
+    lines = scraped(registry)
+    assert 'lastcall_build_info{name="api-1",tier="api",version="7"} 1.0' in lines
+    assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+    assert any(line.startswith("python_gc_collections_total{") for line in lines)
+
+
+def test_a_registry_reads_the_node_only_when_scraped(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    assert node.reads == 0
+    scraped(registry)
+    assert node.reads == 1
+
+
+def test_two_nodes_in_one_process_keep_apart(registry: CollectorRegistry) -> None:
+    other = node_registry(
+        lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7", phases=()
+    )
+    assert "lastcall_rooms 9.0" in scraped(other)
+    assert "lastcall_rooms 0.0" in scraped(registry)

@@ -1,0 +1,242 @@
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.testing
+from prometheus_client import CollectorRegistry, Gauge
+from structlog.testing import capture_logs
+
+from rooms.bus.address import HostPort
+from rooms.errors import AddressInUse, WrongEvent
+from rooms.runtime.admin.auth import Guard
+from rooms.runtime.admin.server import AdminPort, Status
+
+ANY_PORT = HostPort("127.0.0.1", 0)
+BOUND_SECONDS = 10.0
+
+
+class View:
+    def __init__(self) -> None:
+        self.phase = "serving"
+        self.why: tuple[str, ...] = ()
+        self.guard = Guard()
+        self.told: list[str] = []
+        self.controls = self
+
+    def cordon(self) -> None:
+        if self.phase != "serving":
+            raise WrongEvent(f"a node that is {self.phase} cannot be cordoned")
+        self.phase = "cordoned"
+
+    def uncordon(self) -> None:
+        self.phase = "serving"
+
+    def drain(self) -> None:
+        self.phase = "draining"
+
+    @property
+    def ready(self) -> bool:
+        return self.phase == "serving"
+
+    def status(self) -> Status:
+        return Status(
+            name="api-1",
+            tier="api",
+            version="7",
+            phase=self.phase,
+            rooms=1,
+            clients=2,
+            seconds_left=None if self.ready else 5.5,
+            why=self.why,
+        )
+
+
+class BrokenView(View):
+    def status(self) -> Status:
+        raise ZeroDivisionError("a bug in a node")
+
+
+@asynccontextmanager
+async def serving(view: View) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
+    """An admin port that answers; at the end it must be gone at once."""
+    registry = CollectorRegistry()
+    Gauge("lastcall_rooms", "Rooms.", registry=registry).set(3)
+    port = await AdminPort.open(ANY_PORT, view, registry)
+    with trio.fail_after(BOUND_SECONDS):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda *, task_status: port.serve(task_status=task_status))
+            url = f"http://{port.address}"
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                yield port, client
+                nursery.cancel_scope.cancel()
+
+
+async def test_livez_answers_whatever_the_phase() -> None:
+    view = View()
+    view.phase = "cutting"
+    async with serving(view) as (_, client):
+        answer = await client.get("/livez")
+        assert (answer.status_code, answer.text) == (200, "ok")
+
+
+async def test_readyz_is_200_while_serving_and_503_with_the_phase_otherwise() -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        assert (await client.get("/readyz")).status_code == 200
+
+        view.phase = "draining"
+
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "draining")
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_status_has_exactly_the_keys_of_the_contract() -> None:
+    view = View()
+    view.phase, view.why = "draining", ("room game-1.x is 40 s old",)
+    async with serving(view) as (_, client):
+        answer = await client.get("/status")
+        assert answer.headers["content-type"] == "application/json"
+        assert msgspec.json.decode(answer.content) == {
+            "name": "api-1",
+            "tier": "api",
+            "version": "7",
+            "phase": "draining",
+            "rooms": 1,
+            "clients": 2,
+            "seconds_left": 5.5,
+            "why": ["room game-1.x is 40 s old"],
+        }
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    async with serving(View()) as (_, client):
+        answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert "lastcall_rooms 3.0" in answer.text.splitlines()
+
+
+async def test_other_paths_and_methods_are_refused_in_plain_text() -> None:
+    async with serving(View()) as (_, client):
+        missing = await client.get("/livez/")
+        assert (missing.status_code, missing.text) == (404, "Not Found")
+        refused = await client.post("/livez")
+        assert refused.status_code == 405
+        assert "GET" in refused.headers["allow"]
+        head = await client.head("/status")
+        assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_an_error_in_the_node_is_a_500_and_a_log_line_and_no_more() -> None:
+    with capture_logs() as logs:
+        async with serving(BrokenView()) as (_, client):
+            assert (await client.get("/status")).status_code == 500
+            assert (await client.get("/livez")).status_code == 200
+    [line] = [one for one in logs if one["event"] == "admin.request_failed"]
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+async def test_a_client_that_speaks_no_http_harms_nobody() -> None:
+    async with serving(View()) as (port, client):
+        async with await trio.open_tcp_stream("127.0.0.1", port.address.port) as stream:
+            await stream.send_all(b"\x16\x03\x01 not http\r\n\r\n")
+            assert b"400" in await stream.receive_some()
+        assert (await client.get("/livez")).status_code == 200
+
+
+async def test_a_port_in_use_is_said_in_one_line() -> None:
+    async with serving(View()) as (port, _):
+        with pytest.raises(AddressInUse, match=f"127.0.0.1:{port.address.port} is in use"):
+            await AdminPort.open(port.address, View(), CollectorRegistry())
+
+
+async def stop_in_the_middle(view: View, request: bytes, *, reply_bytes: int = 0) -> bytes:
+    """Stops an admin port while one connection has had so much; the stop must not wait for it."""
+    async with trio.open_nursery() as nursery:
+        async with serving(view) as (port, _):
+            stream = await trio.open_tcp_stream("127.0.0.1", port.address.port)
+            await stream.send_all(request)
+            got = b""
+            while len(got) < reply_bytes:
+                got += await stream.receive_some(1024)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(refuse_to_wait_for, stream)
+        nursery.cancel_scope.cancel()
+    await stream.aclose()
+    return got
+
+
+async def refuse_to_wait_for(stream: trio.SocketStream) -> None:
+    await trio.sleep(2)  # reached only when the stop hangs; closing frees it
+    await stream.aclose()
+    pytest.fail("the stop waited for a client")
+
+
+async def test_idle_and_half_said_requests_do_not_delay_the_stop() -> None:
+    await stop_in_the_middle(View(), b"")
+    await stop_in_the_middle(View(), b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=15)
+    await stop_in_the_middle(View(), b"GET /livez HTT")
+
+
+async def test_a_client_that_does_not_read_does_not_delay_the_stop() -> None:
+    view = View()
+    view.why = ("x" * 1_000_000,) * 40  # more than any socket buffer takes
+    head = await stop_in_the_middle(view, b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=1)
+    assert head.startswith(b"HTTP/1.1 200")
+
+
+async def test_its_sockets_are_closed_when_it_has_stopped() -> None:
+    async with serving(View()) as (port, _):
+        address = port.address
+    with socket.socket() as probe:
+        assert probe.connect_ex((address.host, address.port)) != 0
+
+
+async def test_a_guarded_verb_answers_with_the_status_after_it() -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "cordoned")
+        assert (await client.get("/readyz")).status_code == 503
+        answer = await client.post("/uncordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "serving")
+        answer = await client.post("/drain", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "draining")
+
+
+async def test_a_step_that_the_lifecycle_does_not_have_is_409_with_a_sentence() -> None:
+    view = View()
+    view.phase = "draining"
+    async with serving(view) as (_, client):
+        answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, view.phase) == (409, "draining")
+        assert "draining cannot be cordoned" in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Lastcall": "0"},
+        {"X-Lastcall": "1", "Host": "evil.example"},
+        {"X-Lastcall": "1", "Host": "evil.example:80"},
+        {"X-Lastcall": "1", "Origin": "https://evil.example"},
+        {"X-Lastcall": "1", "Origin": "null"},
+    ],
+)
+async def test_a_web_page_cannot_tell_a_node_what_to_do(headers: dict[str, str]) -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.post("/drain", headers=headers)
+        assert (answer.status_code, view.phase) == (403, "serving")
+
+
+async def test_a_verb_is_not_for_get() -> None:
+    view = View()
+    async with serving(view) as (_, client):
+        answer = await client.get("/drain", headers={"X-Lastcall": "1"})
+        assert (answer.status_code, view.phase) == (405, "serving")

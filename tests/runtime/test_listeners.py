@@ -1,0 +1,56 @@
+import os
+import socket
+
+import pytest
+import trio
+
+from rooms.bus.address import HostPort
+from rooms.errors import AddressInUse, BadAddress
+from rooms.runtime.address import InheritedSocket
+from rooms.runtime.listeners import bound_address, open_listeners
+
+ANY_PORT = HostPort("127.0.0.1", 0)
+
+
+async def test_port_0_is_one_free_port_that_is_told() -> None:
+    [listener] = await open_listeners(HostPort("localhost", 0))
+    async with listener:
+        address = bound_address(listener)
+        assert address.port > 0
+        async with await trio.open_tcp_stream(address.host, address.port):
+            pass
+
+
+async def test_a_port_in_use_is_refused() -> None:
+    [listener] = await open_listeners(ANY_PORT)
+    async with listener:
+        with pytest.raises(AddressInUse, match="is in use: another process listens there"):
+            await open_listeners(bound_address(listener))
+
+
+async def test_an_address_that_is_not_ours_is_refused() -> None:
+    with pytest.raises(BadAddress, match="no interface of this machine has that address"):
+        await open_listeners(HostPort("192.0.2.1", 0))
+
+
+async def test_an_inherited_listening_socket_is_adopted_and_not_handed_on() -> None:
+    opened = socket.create_server(("127.0.0.1", 0))
+    port = opened.getsockname()[1]
+    opened.set_inheritable(True)
+    [listener] = await open_listeners(InheritedSocket(opened.detach()))
+    async with listener:
+        assert bound_address(listener) == HostPort("127.0.0.1", port)
+        assert not os.get_inheritable(listener.socket.fileno())
+        async with await trio.open_tcp_stream("127.0.0.1", port), await listener.accept():
+            pass
+
+
+async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_alone() -> None:
+    reader, writer = os.pipe()
+    with socket.socket() as idle, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        for descriptor in (reader, idle.fileno(), datagrams.fileno(), 99_999):
+            with pytest.raises(BadAddress, match=f"fd:{descriptor}: descriptor {descriptor} is no"):
+                await open_listeners(InheritedSocket(descriptor))
+        assert os.fstat(idle.fileno())
+    os.close(reader)
+    os.close(writer)

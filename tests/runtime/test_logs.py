@@ -1,0 +1,188 @@
+import logging
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import structlog
+
+from rooms.runtime import logs
+
+
+class Lines:
+    """Takes what is written, a line at a time."""
+
+    def __init__(self) -> None:
+        self.raw: list[bytes] = []
+
+    def __call__(self, line: bytes) -> None:
+        self.raw.append(line)
+
+    @property
+    def objects(self) -> list[dict[str, object]]:
+        assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in self.raw)
+        return [msgspec.json.decode(line) for line in self.raw]
+
+
+def broken_stderr(_line: bytes) -> None:
+    raise BrokenPipeError
+
+
+def crash(error: Exception) -> None:
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    kept = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
+    config = structlog.get_config()
+    yield
+    structlog.configure(**config)
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = kept[0], kept[1]
+    sys.excepthook, threading.excepthook = kept[2], kept[3]
+
+
+@pytest.fixture
+def lines() -> Lines:
+    written = Lines()
+    logs.configure("json", node="game-1", write=written)
+    return written
+
+
+log = structlog.get_logger()
+
+
+def test_a_json_line_says_when_how_bad_what_and_which_node(lines: Lines) -> None:
+    log.info("node.ready", listen="127.0.0.1:1", rooms=3)
+    [line] = lines.objects
+    assert list(line)[:4] == ["at", "level", "event", "node"]
+    at = str(line.pop("at"))
+    assert len(at) == len("2025-01-31T12:00:00.123Z")
+    assert at.endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "node.ready",
+        "node": "game-1",
+        "listen": "127.0.0.1:1",
+        "rooms": 3,
+    }
+
+
+def test_an_exception_is_a_traceback_in_the_same_line(lines: Lines) -> None:
+    try:
+        crash(ExceptionGroup("two", [ValueError("deep inside"), KeyError("k")]))
+    except ExceptionGroup:
+        log.exception("room.crashed", room="game-1.x")
+    [line] = lines.objects
+    assert line["event"] == "room.crashed"
+    assert "ValueError: deep inside" in str(line["traceback"])
+    assert "exc_info" not in line
+
+
+def test_an_exception_may_be_given_as_a_value(lines: Lines) -> None:
+    log.error("room.crashed", exc_info=ValueError("given"))
+    assert "ValueError: given" in str(lines.objects[0]["traceback"])
+
+
+def test_standard_loggings_records_come_out_the_same_way(lines: Lines) -> None:
+    other = logging.getLogger("trio_websocket")
+    other.warning("%s of %d lost", "half", 4)
+    other.info("chatter")
+    other.log(35, "between two levels")
+    first, second = lines.objects
+    assert (first["event"], first["level"], first["logger"]) == (
+        "half of 4 lost",
+        "warning",
+        "trio_websocket",
+    )
+    assert second["level"] == "warning"
+
+
+def test_warnings_come_out_the_same_way(lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logs.configure("json", write=lines)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    [line] = lines.objects
+    assert "old ways" in str(line["event"])
+    assert "node" not in line
+
+
+def test_values_that_json_cannot_hold_are_said_as_text(lines: Lines) -> None:
+    log.info("odd", value=object(), half="\ud800", big=2**70)
+    log.info("odd", never=float("inf"))
+    first, second = lines.objects
+    assert first["event"] == "'odd'"
+    assert "object object" in str(first["value"])
+    assert second["never"] is None
+
+
+def test_a_broken_stderr_is_no_reason_to_fail() -> None:
+    logs.configure("json", write=broken_stderr)
+    log.info("said.to.nobody")
+    logging.getLogger("hypercorn").error("said to nobody")
+
+
+def test_the_console_is_for_eyes() -> None:
+    written = Lines()
+    logs.configure("console", node="game-1", write=written)
+    log.warning("drain.started", seconds=25)
+    try:
+        crash(ValueError("seen"))
+    except ValueError:
+        log.exception("room.crashed")
+    first, second = written.raw
+    for word in (b"drain.started", b"warning", b"seconds", b"25", b"game-1"):
+        assert word in first
+    assert b"ValueError: seen" in second
+    assert b"Traceback" in second
+
+
+def test_a_crashed_thread_is_a_line(lines: Lines) -> None:
+    thread = threading.Thread(target=crash, args=(ValueError("in a thread"),), name="helper")
+    thread.start()
+    thread.join()
+    [line] = lines.objects
+    assert (line["event"], line["thread"]) == ("thread.crashed", "helper")
+    assert "ValueError: in a thread" in str(line["traceback"])
+
+
+def in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
+    prelude = "from rooms.runtime.logs import configure; import structlog; configure('json')\n"
+    command = [sys.executable, "-c", prelude + code]
+    return subprocess.run(command, check=False, stderr=stderr, timeout=20)
+
+
+def test_a_crash_is_a_line_and_exit_code_1() -> None:
+    done = in_a_process("raise ValueError('a bug')", subprocess.PIPE)
+    line = msgspec.json.decode(done.stderr)
+    assert (done.returncode, line["event"], line["level"]) == (1, "process.crashed", "critical")
+    assert "ValueError: a bug" in line["traceback"]
+
+
+def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = in_a_process("structlog.get_logger().info('to.nobody'); raise SystemExit(3)", writer)
+    os.close(writer)
+    assert done.returncode == 3
+
+
+def test_the_watchdogs_last_line_is_in_the_format_of_the_others() -> None:
+    words = logs.overrun_words("json", "game-1")
+    assert words is not None
+    line = msgspec.json.decode(words(25.0, "in a loop"))
+    assert (line["event"], line["node"], line["grace_seconds"]) == ("drain.overrun", "game-1", 25.0)
+    assert line["traceback"] == "in a loop"
+    assert logs.overrun_words("console", "game-1") is None
+    early = logs.early_words("json", "game-1")
+    assert early is not None
+    assert msgspec.json.decode(early())["event"] == "start.given_up"
+    assert logs.early_words("console", "game-1") is None

@@ -1,0 +1,141 @@
+"""The loop's lag, and who causes it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import structlog
+import trio
+from trio.testing import MockClock
+
+from rooms.runtime.loop_lag import ROOM, SlowSteps, watch_lag
+
+
+async def test_a_loop_that_turns_has_no_lag_and_one_that_was_held_has_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    seen: list[float] = []
+    nursery.start_soon(watch_lag, seen.append)
+    await trio.sleep(0.55)
+    assert seen == [0.0] * 5
+    autojump_clock.jump(0.35)
+    await trio.sleep(0.01)
+    assert seen[5:] == [pytest.approx(0.3)]
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def watched(watch: Stopwatch) -> AsyncIterator[list[tuple[str, str | None, float]]]:
+    """What is logged of the steps that are made meanwhile: event, kind and seconds."""
+    steps = SlowSteps(watch)
+    told: list[tuple[str, str | None, float]] = []
+    with structlog.testing.capture_logs() as logs:
+        trio.lowlevel.add_instrument(steps)
+        try:
+            yield told
+            await trio.testing.wait_all_tasks_blocked()
+        finally:
+            trio.lowlevel.remove_instrument(steps)
+    told += [(log["event"], log.get("kind"), log["seconds"]) for log in logs]
+
+
+async def test_a_step_of_more_than_50_ms_is_logged_with_its_room() -> None:
+    watch = Stopwatch()
+
+    async def timer() -> None:
+        watch.now += 0.2
+        await trio.lowlevel.checkpoint()
+
+    async def room() -> None:
+        ROOM.set(("dice", "game-1.abc"))
+        watch.now += 0.04
+        await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as inside:
+            inside.start_soon(timer)
+
+    async def house() -> None:
+        watch.now += 0.06
+
+    async with watched(watch) as told, trio.open_nursery() as tasks:
+        tasks.start_soon(room)
+        tasks.start_soon(house, name="house")
+    assert sorted(told, key=str) == [
+        ("loop.slow_step", None, 0.06),
+        ("room.slow_step", "dice", 0.2),
+    ]
+
+
+async def test_of_two_rooms_in_one_turn_each_is_told_its_own_step_and_the_quick_one_nothing() -> (
+    None
+):
+    watch = Stopwatch()
+
+    async def room(kind: str, seconds: float) -> None:
+        ROOM.set((kind, "game-1.abc"))
+        watch.now += seconds
+        await trio.sleep_forever()
+
+    async with watched(watch) as told, trio.open_nursery() as tasks:
+        for kind, seconds in (("dice", 0.1), ("quick", 0.04), ("chess", 0.3)):
+            tasks.start_soon(room, kind, seconds)
+        await trio.testing.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert sorted(told) == [("room.slow_step", "chess", 0.3), ("room.slow_step", "dice", 0.1)]
+
+
+async def test_the_last_step_before_the_loop_waits_is_the_rooms_and_the_wait_is_nobodys(
+    autojump_clock: MockClock,
+) -> None:
+    watch = Stopwatch()
+
+    class Waiting(trio.abc.Instrument):
+        def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+            watch.now += 10
+
+    async def room() -> None:
+        ROOM.set(("dice", "game-1.abc"))
+        for _ in range(2):
+            watch.now += 0.1
+            await trio.sleep(1)  # alone in its turn: nobody's step comes after
+
+    waiting = Waiting()
+    async with watched(watch) as told, trio.open_nursery() as tasks:
+        trio.lowlevel.add_instrument(waiting)
+        tasks.start_soon(room)
+        await trio.sleep(3)
+        trio.lowlevel.remove_instrument(waiting)
+    assert told == [("room.slow_step", "dice", 0.1)] * 2
+
+
+async def test_a_task_that_has_ended_is_not_kept_while_the_loop_waits(
+    autojump_clock: MockClock,
+) -> None:
+    tasks_seen: list[weakref.ref[trio.lowlevel.Task]] = []
+    kept: list[bool] = []
+
+    class Waiting(trio.abc.Instrument):
+        def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+            kept.append(tasks_seen[0]() is not None)
+
+    async def room() -> None:
+        tasks_seen.append(weakref.ref(trio.lowlevel.current_task()))
+        await trio.sleep(1)
+
+    waiting = Waiting()
+    async with watched(Stopwatch()), trio.open_nursery() as tasks:
+        tasks.start_soon(room)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(waiting)
+        await trio.sleep(3)
+        trio.lowlevel.remove_instrument(waiting)
+    assert kept == [True, True, False, False]  # two to wake the room, which ends; two to wake us

@@ -1,0 +1,30 @@
+"""What is in a group of exceptions."""
+
+from __future__ import annotations
+
+import pytest
+
+from rooms.exception_groups import lone_error, only
+
+
+def test_a_group_of_one_leaves_as_that_one_with_its_cause():
+    cause, error = OSError("why"), ValueError("one")
+    error.__cause__ = cause
+    with pytest.raises(ValueError, match="one") as raised, lone_error():
+        raise ExceptionGroup("nursery", [error])
+    assert raised.value.__cause__ is cause
+
+
+def test_a_larger_group_leaves_as_it_is():
+    with pytest.raises(ExceptionGroup, match="nursery"), lone_error():
+        raise ExceptionGroup("nursery", [ValueError("one"), ValueError("two")])
+
+
+def test_only_finds_the_first_of_a_kind_when_there_is_no_other_however_deep():
+    first, second, other = ValueError("one"), UnicodeError("two"), OSError("three")
+    assert only(first, ValueError) is first
+    assert only(other, ValueError) is None
+    deep = ExceptionGroup("outer", [ExceptionGroup("inner", [first]), second])
+    assert only(deep, ValueError) is first
+    mixed = ExceptionGroup("outer", [second, ExceptionGroup("inner", [first, other])])
+    assert only(mixed, ValueError) is None
