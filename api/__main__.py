@@ -1,6 +1,6 @@
-"""``python -m api``: runs an api node."""
+"""``lastcall-api`` or ``python -m api``: runs an api node."""
 
-from rooms.runtime.signals import install
+from lastcall.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
@@ -8,22 +8,22 @@ import random
 
 import click
 
-from api.node import ApiNode
-from api.options import ApiOptions, api_options
-from api.pages import PAGES
-from rooms.bus.nng import NngBus
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime.command import epilog, run_command
-from rooms.runtime.options import NodeOptions, drain_options, node_options
-from rooms.runtime.process import run_node
+from lastcall.api.node import ApiNode
+from lastcall.api.options import ApiOptions, api_options
+from lastcall.api.pages import PAGES
+from lastcall.bus.nng import NngBus
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime.command import epilog, run_command
+from lastcall.runtime.options import NodeOptions, drain_options, node_options
+from lastcall.runtime.process import run_node
 
 
 @click.command(
-    "api",
+    "lastcall-api",
     epilog=epilog(
-        "python -m api --games tcp://127.0.0.1:7101",
-        "python -m api --listen 0.0.0.0:8080 --feed tcp://0.0.0.0:7001 --advertise 10.0.0.5 "
+        "lastcall-api --games tcp://127.0.0.1:7101",
+        "lastcall-api --listen 0.0.0.0:8080 --feed tcp://0.0.0.0:7001 --advertise 10.0.0.5 "
         "--games dns://game:7101",
     ),
 )

@@ -9,25 +9,25 @@ from collections.abc import Sequence
 import trio
 import trio.abc
 
-from api.games.connector import ApiIdentity, Feeds
-from api.games.games import Games
-from api.gateway.door import Door
-from api.gateway.gateway import Gateway
-from api.options import ApiOptions
-from api.sessions.relay import Relays
-from api.sessions.session import Session
-from api.socket.cork import Cork
-from api.socket.pump import Pump, pump_wanted
-from rooms.bus.address import parse_url
-from rooms.bus.base import Bus
-from rooms.core.edge.placement import Candidate
-from rooms.core.lifecycle import Phase
-from rooms.ids import Incarnation, NodeName, new_incarnation
-from rooms.policy import LinkPolicy, SocketPolicy
-from rooms.runtime.address import InheritedSocket
-from rooms.runtime.admin.metrics import Figures
-from rooms.runtime.drain import Counts, Drain
-from rooms.runtime.listeners import bound_address, open_listeners
+from lastcall.api.games.connector import ApiIdentity, Feeds
+from lastcall.api.games.games import Games
+from lastcall.api.gateway.door import Door
+from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.options import ApiOptions
+from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.session import Session
+from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.pump import Pump, pump_wanted
+from lastcall.bus.address import parse_url
+from lastcall.bus.base import Bus
+from lastcall.core.edge.placement import Candidate
+from lastcall.core.lifecycle import Phase
+from lastcall.ids import Incarnation, NodeName, new_incarnation
+from lastcall.policy import LinkPolicy, SocketPolicy
+from lastcall.runtime.address import InheritedSocket
+from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.drain import Counts, Drain
+from lastcall.runtime.listeners import bound_address, open_listeners
 
 __all__ = ["ApiNode"]
 

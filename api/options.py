@@ -7,11 +7,11 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from api.games.sources import GameSource, parse_games
-from rooms.bus.address import HostPort, parse_url
-from rooms.errors import UsageError
-from rooms.runtime.address import InheritedSocket, parse_listen
-from rooms.runtime.command import Command, Parsed, gathered
+from lastcall.api.games.sources import GameSource, parse_games
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.errors import UsageError
+from lastcall.runtime.address import InheritedSocket, parse_listen
+from lastcall.runtime.command import Command, Parsed, gathered
 
 __all__ = ["ApiOptions", "api_options"]
 

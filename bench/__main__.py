@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from bench.commands.all import every
-from bench.commands.loads import LOADS
-from bench.commands.lossless import LOSSLESS
-from bench.commands.peers import peers
-from bench.commands.runner import json_option, run_scenario
-from bench.scenarios.drain import PARTS, DrainSettings, measure_drain
-from bench.scenarios.memory import MemorySettings, measure_memory
-from rooms.runtime.command import run_command
+from lastcall.bench.commands.all import every
+from lastcall.bench.commands.loads import LOADS
+from lastcall.bench.commands.lossless import LOSSLESS
+from lastcall.bench.commands.peers import peers
+from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.scenarios.drain import PARTS, DrainSettings, measure_drain
+from lastcall.bench.scenarios.memory import MemorySettings, measure_memory
+from lastcall.runtime.command import run_command
 
 EXAMPLES = """\b
 Examples:

@@ -1,6 +1,6 @@
-"""``python -m game``: runs a game node."""
+"""``lastcall-game`` or ``python -m game``: runs a game node."""
 
-from rooms.runtime.signals import install
+from lastcall.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
@@ -11,22 +11,22 @@ from pathlib import Path
 
 import click
 
-from game.loader import load
-from game.node import GameNode
-from game.options import GameOptions, game_options
-from rooms.bus.nng import NngBus
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime.command import epilog, run_command
-from rooms.runtime.options import NodeOptions, drain_options, node_options
-from rooms.runtime.process import prepare, run_node
+from lastcall.bus.nng import NngBus
+from lastcall.game.loader import load
+from lastcall.game.node import GameNode
+from lastcall.game.options import GameOptions, game_options
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime.command import epilog, run_command
+from lastcall.runtime.options import NodeOptions, drain_options, node_options
+from lastcall.runtime.process import prepare, run_node
 
 
 @click.command(
-    "game",
+    "lastcall-game",
     epilog=epilog(
-        "python -m game --rooms game.examples",
-        "python -m game --name game-2 --listen tcp://10.0.0.7:7101 --rooms shop.rooms --grace 600",
+        "lastcall-game",
+        "lastcall-game --name game-2 --listen tcp://10.0.0.7:7101 --rooms shop.rooms --grace 600",
     ),
 )
 @node_options("game")

@@ -13,15 +13,15 @@ import msgspec
 import structlog
 import trio
 
-from rooms.bus.base import Bus, Publisher, Responder
-from rooms.core.lifecycle import Phase
-from rooms.core.link.feed import FeedRing
-from rooms.core.link.liveness import Liveness, Standstill, Verdict
-from rooms.core.link.uplink import RequestOrder, Requests
-from rooms.errors import LastcallError, MessageTooBig, RemoteProtocolError
-from rooms.ids import Incarnation, LinkId, NodeName
-from rooms.policy import LinkPolicy
-from rooms.wire import nodes
+from lastcall.bus.base import Bus, Publisher, Responder
+from lastcall.core.lifecycle import Phase
+from lastcall.core.link.feed import FeedRing
+from lastcall.core.link.liveness import Liveness, Standstill, Verdict
+from lastcall.core.link.uplink import RequestOrder, Requests
+from lastcall.errors import LastcallError, MessageTooBig, RemoteProtocolError
+from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
 
 __all__ = ["GameIdentity", "GameLinks", "Verbs"]
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
 
-import rooms.author
-from rooms.author import Kind
-from rooms.errors import BadRooms
-from rooms.host.codec import Served
-from rooms.ids import KindName
+import lastcall.author
+from lastcall.author import Kind
+from lastcall.errors import BadRooms
+from lastcall.host.codec import Served
+from lastcall.ids import KindName
 
 __all__ = ["load"]
 
@@ -46,7 +48,7 @@ def _with_submodules(name: str) -> Iterator[ModuleType]:
 
 def _imported(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(_canonical(name))
     except (Exception, SystemExit) as error:
         text = error.msg if _has_a_place(error) else str(error)
         reason = " ".join(text.split()) or "no message"
@@ -55,6 +57,18 @@ def _imported(name: str) -> ModuleType:
         raise BadRooms(
             f"cannot import {name!r}: {type(error).__name__}: {reason}{_place(error)}"
         ) from error
+
+
+def _canonical(name: str) -> str:
+    """In a checkout ``game.examples`` is ``lastcall.game.examples``: the same files must not be
+    loaded under two names. A game's own ``game`` keeps its name.
+    """
+    top = name.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    ours = Path(lastcall.author.__file__).with_name(top) / "__init__.py"
+    if found is None or not found.origin or not ours.exists():
+        return name
+    return f"lastcall.{name}" if ours.samefile(found.origin) else name
 
 
 def _has_a_place(error: BaseException) -> TypeGuard[SyntaxError]:
@@ -66,7 +80,7 @@ def _place(error: BaseException) -> str:
     """Where in the author's code it happened, or nothing if it was not there."""
     if _has_a_place(error):
         return f" ({error.filename}:{error.lineno})"
-    ours = {__file__, rooms.author.__file__}
+    ours = {__file__, lastcall.author.__file__}
     places = [
         f" ({frame.filename}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 import trio
 
-from game.links import GameIdentity, GameLinks
-from game.verbs import GameVerbs
-from rooms.author import Kind
-from rooms.bus.address import HostPort, parse_url
-from rooms.bus.base import Bus
-from rooms.core.lifecycle import Phase
-from rooms.host.host import Host
-from rooms.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
-from rooms.policy import LinkPolicy, RoomPolicy
-from rooms.reasons import EndReason
-from rooms.runtime.admin.metrics import Figures
-from rooms.runtime.drain import Counts, Drain
-from rooms.wire import nodes
+from lastcall.author import Kind
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.bus.base import Bus
+from lastcall.core.lifecycle import Phase
+from lastcall.game.links import GameIdentity, GameLinks
+from lastcall.game.verbs import GameVerbs
+from lastcall.host.host import Host
+from lastcall.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
+from lastcall.policy import LinkPolicy, RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.drain import Counts, Drain
+from lastcall.wire import nodes
 
 __all__ = ["GameNode"]
 
@@ -82,7 +82,7 @@ class GameNode:
             self._links.state_changed()
 
     async def start(self, services: trio.Nursery) -> None:
-        """Listens for api nodes; raises :class:`rooms.errors.AddressInUse`."""
+        """Listens for api nodes; raises :class:`lastcall.errors.AddressInUse`."""
         responder = self._bus.respond(self._where.url)
         port = parse_url(responder.address).port
         self._listen = self._where.dialled(self._advertise, port).url

@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from rooms.bus.address import HostPort, parse_url
-from rooms.errors import BadRooms
-from rooms.runtime.command import Command, Parsed, gathered
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.errors import BadRooms
+from lastcall.runtime.command import Command, Parsed, gathered
 
 __all__ = ["GameOptions", "game_options"]
 
@@ -32,8 +32,8 @@ def game_options(command: Command) -> Command:
         },
         "--rooms": {
             "type": Parsed("MODULES", _parse_rooms),
-            "required": True,
-            "help": "The modules with the kinds of rooms to serve, such as game.examples.",
+            "default": "lastcall.game.examples",
+            "help": "The modules with the kinds of rooms to serve, comma separated.",
         },
     }
     return gathered("game", GameOptions, options)(command)

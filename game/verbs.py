@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rooms.core.lifecycle import Phase
-from rooms.host.host import Host
-from rooms.wire import nodes
+from lastcall.core.lifecycle import Phase
+from lastcall.host.host import Host
+from lastcall.wire import nodes
 
 __all__ = ["GameVerbs"]
 
 
 class GameVerbs:
-    """The host, as :class:`game.links.GameLinks` sees it."""
+    """The host, as :class:`lastcall.game.links.GameLinks` sees it."""
 
     def __init__(
         self, host: Host, phase: Callable[[], Phase], seconds_left: Callable[[], float | None]

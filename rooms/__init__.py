@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # what type checkers take for True, without the 3 ms that `typing` costs
-if TYPE_CHECKING:
-    from rooms.author import Away, Back, Draining, Joined, Kind, Left, Room, Said, room
+if __name__ != "lastcall":
+    raise ImportError(f"the folder rooms/ is the package lastcall: import that, not {__name__!r}")
 
-__all__ = ["Away", "Back", "Draining", "Joined", "Kind", "Left", "Room", "Said", "room"]
+TYPE_CHECKING = False  # type checkers read it as True, without the 3 ms that `typing` costs
+if TYPE_CHECKING:
+    from lastcall.author import Away, Back, Draining, Event, Joined, Kind, Left, Room, Said, room
+    from lastcall.ids import PlayerId, RoomId
+
+    __version__: str
+
+__all__ = ["Away", "Back", "Draining", "Event", "Joined", "Kind", "Left"]
+__all__ += ["PlayerId", "Room", "RoomId", "Said", "room"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("lastcall")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("rooms.author"), name)
+    module = "lastcall.ids" if name in {"PlayerId", "RoomId"} else "lastcall.author"
+    return getattr(import_module(module), name)

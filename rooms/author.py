@@ -24,8 +24,8 @@ from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 import msgspec
 import trio
 
-from rooms.errors import BadRooms
-from rooms.ids import KindName, PlayerId, RoomId
+from lastcall.errors import BadRooms
+from lastcall.ids import KindName, PlayerId, RoomId
 
 __all__ = ["Away", "Back", "Desk", "Draining", "Event", "Joined", "Kind", "Left", "Room", "Said"]
 __all__ += ["room"]
@@ -157,8 +157,8 @@ class Room:
         """Sends ``message`` to every player; never blocks.
 
         It is encoded as JSON at once, so it may be changed afterwards. Raises
-        :class:`rooms.errors.MessageTooBig` over the policy's ``message_bytes``, and ``TypeError``
-        for what JSON cannot hold.
+        :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, and
+        ``TypeError`` for what JSON cannot hold.
         """
         self._desk.say(_json(message), None)
 
@@ -247,7 +247,7 @@ def room(
     room that reads no events must ask for that. The room remembers its last ``history_messages``
     (at most ``history_bytes`` of them; 8 192 and 512 KiB are the most), and keeps the seat of a
     player whose socket is lost for ``resume_seconds``; None means the node's policy (1 024,
-    256 KiB, 30 s). Raises :class:`rooms.errors.BadRooms` for numbers that make no sense, and for
+    256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms` for numbers that make no sense, and for
     arguments that are missing or unknown.
     """
     if not name or len(name) > 128:

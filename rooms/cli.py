@@ -10,13 +10,13 @@ import click
 from click.core import ParameterSource
 from msgspec.structs import replace
 
-from rooms.bus.address import HostPort, parse_host_port
-from rooms.errors import ClusterFailed, UsageError
-from rooms.local.control.messages import AskRoll, RollTier, parse_version
-from rooms.local.plan import Plan
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime.command import (
+from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.local.control.messages import AskRoll, RollTier, parse_version
+from lastcall.local.plan import Plan
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime.command import (
     Decorator,
     Parsed,
     config_option,
@@ -25,17 +25,18 @@ from rooms.runtime.command import (
     option,
     run_command,
 )
-from rooms.runtime.options import drain_options
+from lastcall.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
 
 
 @click.group()
+@click.version_option(package_name="lastcall", message="%(prog)s %(version)s")
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
 
     Start here with `lastcall up`: a whole cluster on this machine. To run the nodes one by one, see
-    `python -m api --help` and `python -m game --help`.
+    `lastcall-api --help` and `lastcall-game --help`.
 
     Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
     its --config file (port = 8081). Flags win over environment over file.
@@ -60,7 +61,7 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "How many game nodes."},
         "--rooms": {
             "metavar": "MODULES",
-            "default": "game.examples",
+            "default": "lastcall.game.examples",
             "help": "The modules with the kinds of rooms to serve, comma separated.",
         },
         "--clients": {
@@ -119,7 +120,7 @@ def up(
     """
     from rich.console import Console
 
-    from rooms.local.up import up as run_up
+    from lastcall.local.up import up as run_up
 
     plan = replace(plan, drain=drain)
 
@@ -160,7 +161,7 @@ token_option = option(
 
 
 def _read_token(file: Path | None) -> bytes | None:
-    from rooms.runtime.admin.auth import read_token
+    from lastcall.runtime.admin.auth import read_token
 
     return None if file is None else read_token(file)
 
@@ -198,8 +199,8 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     """
     from rich.console import Console
 
-    from rooms.local.control.paths import find
-    from rooms.local.roll.view import roll as run_roll
+    from lastcall.local.control.paths import find
+    from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
         return await run_roll(await find(port), AskRoll(tier, version), Console())
@@ -222,7 +223,7 @@ def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port:
     Exit code 0: every node answers. 1: one does not, or has died, or there is no local cluster.
     2: wrong usage. 130: interrupted.
     """
-    from rooms.local import commands
+    from lastcall.local import commands
 
     token = _read_token(token_file)
 
@@ -261,7 +262,7 @@ def _verb(verb: str, text: str) -> None:
         everybody: bool,
         port: int | None,
     ) -> int:
-        from rooms.local import commands
+        from lastcall.local import commands
 
         if names or _typed("admins") or _typed("everybody"):
             admins = admins if _typed("admins") else ()

@@ -21,7 +21,7 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
-    from rooms.cli import main as run  # noqa: PLC0415 - this is what takes its time
+    from lastcall.cli import main as run  # noqa: PLC0415 - this is what takes its time
 
     signal.signal(signal.SIGINT, before)
     run()

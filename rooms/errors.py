@@ -89,7 +89,7 @@ class RemoteProtocolError(LastcallError):
 class BadFrame(RemoteProtocolError):
     """A client's frame that cannot be taken.
 
-    ``code`` is one of the closed list in :class:`rooms.reasons.ErrorCode`.
+    ``code`` is one of the closed list in :class:`lastcall.reasons.ErrorCode`.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rooms.errors import UsageError
+from lastcall.errors import UsageError
 
 __all__ = ["DrainPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
 

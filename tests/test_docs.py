@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from rooms.author import Event, room
-from rooms.client import Place, connect
-from rooms.core.client import reconnect
-from rooms.policy import LinkPolicy, RoomPolicy, SocketPolicy
-from rooms.reasons import RETRY, Close, EndReason, ErrorCode
-from rooms.runtime.admin.metrics import Figures, lag_metric, node_registry
-from rooms.testing import Table
-from rooms.wire import frames
+from lastcall.author import Event, room
+from lastcall.client import Place, connect
+from lastcall.core.client import reconnect
+from lastcall.policy import LinkPolicy, RoomPolicy, SocketPolicy
+from lastcall.reasons import RETRY, Close, EndReason, ErrorCode
+from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
+from lastcall.testing import Table
+from lastcall.wire import frames
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rooms.exception_groups import lone_error, only
+from lastcall.exception_groups import lone_error, only
 
 
 def test_a_group_of_one_leaves_as_that_one_with_its_cause():

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import rooms
-from rooms.wire import frames
+import lastcall
+from lastcall import author
+from lastcall.wire import frames
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,10 +24,10 @@ def block(language: str, mark: str, page: str = README) -> str:
 
 def test_the_authors_room_and_its_test_run_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "dice.py").write_text(block("python", "@room("), encoding="utf-8")
-    test = block("python", "from rooms.testing")
+    test = block("python", "from lastcall.testing")
     (tmp_path / "test_dice.py").write_text(test, encoding="utf-8")
     page = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
-    more = "import trio\nfrom rooms.testing import play\nfrom dice import dice\n"
+    more = "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
     (tmp_path / "test_more.py").write_text(more + block("python", "play(", page), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],
@@ -53,5 +54,5 @@ def test_the_conversation_by_hand_is_of_real_frames() -> None:
 
 
 def test_every_name_of_the_facade_is_there() -> None:
-    for name in rooms.__all__:
-        assert getattr(rooms, name).__module__ == "rooms.author"
+    for name in lastcall.__all__:
+        assert getattr(lastcall, name) is getattr(author, name)

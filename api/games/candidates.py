@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from api.games.joins import as_placed
-from api.games.link import ApiLink
-from rooms.core.edge.placement import Candidate, hint, holders
-from rooms.core.lifecycle import Phase
-from rooms.ids import Incarnation, RoomId
-from rooms.wire import nodes
+from lastcall.api.games.joins import as_placed
+from lastcall.api.games.link import ApiLink
+from lastcall.core.edge.placement import Candidate, hint, holders
+from lastcall.core.lifecycle import Phase
+from lastcall.ids import Incarnation, RoomId
+from lastcall.wire import nodes
 
 __all__ = ["Holders"]
 

@@ -1,7 +1,7 @@
 """The game nodes' addresses, as an api node attaches to them; and the feed that they all send to.
 
 A :class:`Peer` stands for one address and lives as long as it is wanted; each of its attaches is
-an :class:`api.games.link.ApiLink`.
+an :class:`lastcall.api.games.link.ApiLink`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import msgspec
 import structlog
 import trio
 
-from api.games.link import ASK_AGAIN_SECONDS, ApiLink, Loss, Sink, read_reply
-from rooms.bus.base import Bus, Caller, Probe, Subscriber
-from rooms.errors import RemoteProtocolError
-from rooms.ids import Incarnation, LinkId, NodeName, new_link
-from rooms.policy import LinkPolicy
-from rooms.wire import nodes
+from lastcall.api.games.link import ASK_AGAIN_SECONDS, ApiLink, Loss, Sink, read_reply
+from lastcall.bus.base import Bus, Caller, Probe, Subscriber
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import Incarnation, LinkId, NodeName, new_link
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
 
 __all__ = ["ApiIdentity", "Feeds", "Peer"]
 

@@ -17,9 +17,9 @@ from typing import Protocol
 import structlog
 import trio
 
-from api.games.sources import GameDns, GameFile, GameSource, GameUrl, parse_game_url
-from rooms.bus.address import HostPort
-from rooms.errors import BadAddress
+from lastcall.api.games.sources import GameDns, GameFile, GameSource, GameUrl, parse_game_url
+from lastcall.bus.address import HostPort
+from lastcall.errors import BadAddress
 
 __all__ = ["Discovery"]
 

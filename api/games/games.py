@@ -8,23 +8,23 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from api.games.connector import ApiIdentity, Feeds, Peer
-from api.games.discovery import Discovery
-from api.games.joins import SWEEP_SECONDS, Joins
-from api.games.link import ApiLink, Loss
-from api.games.reattach import Renewals
-from api.games.resumes import Resumes
-from api.games.sources import GameSource
-from api.sessions.relay import Relays
-from api.sessions.session import Session
-from api.socket.frame_builder import text_frame
-from api.turns import each
-from rooms.bus.base import Bus
-from rooms.core.edge.placement import Candidate
-from rooms.core.lifecycle import Phase
-from rooms.ids import Ticket
-from rooms.policy import LinkPolicy, SocketPolicy
-from rooms.wire import frames, nodes
+from lastcall.api.games.connector import ApiIdentity, Feeds, Peer
+from lastcall.api.games.discovery import Discovery
+from lastcall.api.games.joins import SWEEP_SECONDS, Joins
+from lastcall.api.games.link import ApiLink, Loss
+from lastcall.api.games.reattach import Renewals
+from lastcall.api.games.resumes import Resumes
+from lastcall.api.games.sources import GameSource
+from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.session import Session
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.turns import each
+from lastcall.bus.base import Bus
+from lastcall.core.edge.placement import Candidate
+from lastcall.core.lifecycle import Phase
+from lastcall.ids import Ticket
+from lastcall.policy import LinkPolicy, SocketPolicy
+from lastcall.wire import frames, nodes
 
 __all__ = ["Games"]
 

@@ -21,13 +21,13 @@ from types import MappingProxyType
 import structlog
 import trio
 
-from api.games.link import ApiLink
-from api.sessions.session import Session
-from rooms.core.edge.placement import Candidate, choose, holders, knows_kind
-from rooms.core.lifecycle import Phase
-from rooms.ids import Incarnation, KindName
-from rooms.reasons import ErrorCode
-from rooms.wire import frames, nodes
+from lastcall.api.games.link import ApiLink
+from lastcall.api.sessions.session import Session
+from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
+from lastcall.core.lifecycle import Phase
+from lastcall.ids import Incarnation, KindName
+from lastcall.reasons import ErrorCode
+from lastcall.wire import frames, nodes
 
 __all__ = ["ANSWER_SECONDS", "SWEEP_SECONDS", "Joins", "as_placed"]
 

@@ -1,7 +1,7 @@
 """The api node's half of one link: the lockstep of requests, the feed, and the rules of gone.
 
-An :class:`ApiLink` is one attach, from the welcome to the loss; :mod:`api.games.connector` makes
-them. All decisions are in :mod:`rooms.core`; here they meet the bus and the clock.
+An :class:`ApiLink` is one attach, from the welcome to the loss; :mod:`lastcall.api.games.connector`
+makes them. All decisions are in :mod:`lastcall.core`; here they meet the bus and the clock.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Protocol
 import structlog
 import trio
 
-from rooms.bus.base import Bus, Caller, Probe
-from rooms.core.lifecycle import Phase
-from rooms.core.link.batching import Gathering
-from rooms.core.link.feed import FeedReceiver
-from rooms.core.link.liveness import Liveness, Standstill, Verdict
-from rooms.core.link.uplink import Waiting
-from rooms.errors import RemoteProtocolError
-from rooms.ids import LinkId
-from rooms.policy import LinkPolicy
-from rooms.wire import nodes
+from lastcall.bus.base import Bus, Caller, Probe
+from lastcall.core.lifecycle import Phase
+from lastcall.core.link.batching import Gathering
+from lastcall.core.link.feed import FeedReceiver
+from lastcall.core.link.liveness import Liveness, Standstill, Verdict
+from lastcall.core.link.uplink import Waiting
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import LinkId
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
 
 __all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
 

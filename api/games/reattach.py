@@ -20,21 +20,21 @@ from typing import Protocol
 
 import trio
 
-from api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
-from api.games.link import Loss
-from api.sessions.place import Condition, Link, Place
-from api.sessions.relay import Relays
-from api.sessions.session import Session
-from rooms.ids import Incarnation
-from rooms.policy import LinkPolicy
-from rooms.reasons import EndReason
-from rooms.wire import nodes
+from lastcall.api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
+from lastcall.api.games.link import Loss
+from lastcall.api.sessions.place import Condition, Link, Place
+from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.session import Session
+from lastcall.ids import Incarnation
+from lastcall.policy import LinkPolicy
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
 
 __all__ = ["GameLink", "Renewals"]
 
 
 class GameLink(Link, Protocol):
-    """A link that knows whose it is; :class:`api.games.link.ApiLink`."""
+    """A link that knows whose it is; :class:`lastcall.api.games.link.ApiLink`."""
 
     address: str
 

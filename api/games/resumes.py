@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterator
 import structlog
 import trio
 
-from api.games.candidates import Holders
-from api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
-from api.games.link import ApiLink
-from api.sessions.session import Session
-from api.turns import each
-from rooms.core.edge.ticket_rate_limit import Guesses
-from rooms.ids import Incarnation, Ticket
-from rooms.policy import SocketPolicy
-from rooms.reasons import ErrorCode
-from rooms.wire import nodes
+from lastcall.api.games.candidates import Holders
+from lastcall.api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
+from lastcall.api.games.link import ApiLink
+from lastcall.api.sessions.session import Session
+from lastcall.api.turns import each
+from lastcall.core.edge.ticket_rate_limit import Guesses
+from lastcall.ids import Incarnation, Ticket
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
 
 __all__ = ["Resumes"]
 

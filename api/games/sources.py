@@ -1,4 +1,4 @@
-"""The sources of addresses that ``--games`` names; :mod:`api.games.discovery` asks them."""
+"""The sources of addresses that ``--games`` names; see :mod:`lastcall.api.games.discovery`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from rooms.bus.address import HostPort, parse_host_port, parse_url
-from rooms.errors import BadAddress
+from lastcall.bus.address import HostPort, parse_host_port, parse_url
+from lastcall.errors import BadAddress
 
 __all__ = ["GameDns", "GameFile", "GameSource", "GameUrl", "parse_game_url", "parse_games"]
 

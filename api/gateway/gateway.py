@@ -19,20 +19,20 @@ import trio
 import trio.abc
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
-from api.gateway.handshake import Handshakes
-from api.gateway.moving import move
-from api.sessions.client_connection import LOST, ClientCounts
-from api.sessions.session import GameTier, Session, State
-from api.socket.client_stream import Outlet
-from api.socket.cork import Cork
-from api.socket.frame_builder import text_frame
-from api.socket.pump import Pump, PumpedStream
-from api.turns import each
-from rooms.core.edge.ticket_rate_limit import origin
-from rooms.core.pacing import Dice, spread
-from rooms.policy import SocketPolicy
-from rooms.reasons import Close
-from rooms.wire import frames
+from lastcall.api.gateway.handshake import Handshakes
+from lastcall.api.gateway.moving import move
+from lastcall.api.sessions.client_connection import LOST, ClientCounts
+from lastcall.api.sessions.session import GameTier, Session, State
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.socket.pump import Pump, PumpedStream
+from lastcall.api.turns import each
+from lastcall.core.edge.ticket_rate_limit import origin
+from lastcall.core.pacing import Dice, spread
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import Close
+from lastcall.wire import frames
 
 __all__ = ["Gateway"]
 
@@ -47,7 +47,7 @@ STANDING = {
     State.FREE: "outside rooms",
 }
 
-log = structlog.get_logger("api.gateway.gateway")
+log = structlog.get_logger("lastcall.api.gateway.gateway")
 
 
 class Gateway:

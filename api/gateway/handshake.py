@@ -12,10 +12,10 @@ from trio_websocket import (
     wrap_server_stream,
 )
 
-from api.sessions.client_connection import ClientCounts
-from api.socket.client_stream import Outlet
-from rooms.policy import SocketPolicy
-from rooms.wire import frames
+from lastcall.api.sessions.client_connection import ClientCounts
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.policy import SocketPolicy
+from lastcall.wire import frames
 
 __all__ = ["Handshakes"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import trio
 
-from api.sessions.session import Session, State
-from api.turns import AT_ONCE
-from rooms.reasons import Close
+from lastcall.api.sessions.session import Session, State
+from lastcall.api.turns import AT_ONCE
+from lastcall.reasons import Close
 
 __all__ = ["move"]
 

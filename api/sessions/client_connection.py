@@ -14,13 +14,13 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from api.socket.client_stream import Outlet
-from api.socket.frame_builder import text_frame
-from rooms.core.edge.token_bucket import Bucket
-from rooms.errors import BadFrame
-from rooms.policy import SocketPolicy
-from rooms.reasons import RETRY, Close, ErrorCode
-from rooms.wire import frames
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.core.edge.token_bucket import Bucket
+from lastcall.errors import BadFrame
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import RETRY, Close, ErrorCode
+from lastcall.wire import frames
 
 __all__ = ["LOST", "ClientCounts", "Conversation"]
 

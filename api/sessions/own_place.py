@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rooms.core.edge.input_window import InputOrder
+from lastcall.core.edge.input_window import InputOrder
 
 __all__ = ["OwnPlace"]
 
 
 class OwnPlace(Protocol):
-    """A place as its session sees it; :class:`api.sessions.place.Place` is one, and knows its
-    session.
+    """A place as its session sees it; :class:`lastcall.api.sessions.place.Place` is one, and knows
+    its session.
     """
 
     @property

@@ -2,8 +2,8 @@
 
 A place lives longer than a link: when a link is reset, its places are *suspended*. What the client
 says then is kept, up to the window's bounds, and the room's messages wait in its history, until
-:mod:`api.games.reattach` has taken the place again on the next link to the same process. Nothing of
-it is seen by the client.
+:mod:`lastcall.api.games.reattach` has taken the place again on the next link to the same process.
+Nothing of it is seen by the client.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
-from api.sessions.session import Session
-from api.socket.frame_builder import text_frame
-from rooms.core.edge.input_window import InputOrder, InputWindow
-from rooms.ids import RoomId
-from rooms.reasons import EndReason
-from rooms.wire import frames, nodes
+from lastcall.api.sessions.session import Session
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.core.edge.input_window import InputOrder, InputWindow
+from lastcall.ids import RoomId
+from lastcall.reasons import EndReason
+from lastcall.wire import frames, nodes
 
 __all__ = ["Condition", "Link", "Place"]
 
@@ -45,7 +45,7 @@ class Condition(enum.Enum):
 
 
 class Home(Protocol):
-    """What a place needs of its room; :class:`api.sessions.relay.Relay`."""
+    """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`."""
 
     room: RoomId
     seq: int

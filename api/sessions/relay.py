@@ -1,9 +1,9 @@
 """Rooms as an api node sees them: who is here, and which way their words go.
 
-A :class:`Relay` stands for one room with clients on this node, a :class:`api.sessions.place.Place`
-for one of those. What comes from the game node goes to the sessions at once, in the caller's task:
-a frame is built once for each room message, and there is no task switch between the feed and the
-sockets.
+A :class:`Relay` stands for one room with clients on this node, a
+:class:`lastcall.api.sessions.place.Place` for one of those. What comes from the game node goes to
+the sessions at once, in the caller's task: a frame is built once for each room message, and there
+is no task switch between the feed and the sockets.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import msgspec
 import structlog
 import trio
 
-from api.sessions.client_connection import ClientCounts
-from api.sessions.place import Condition, Link, Place
-from api.sessions.session import Session, State
-from api.socket.client_stream import send_to_all
-from api.socket.frame_builder import text_frame
-from api.turns import AT_ONCE, each
-from rooms.core.edge.input_window import InputWindow
-from rooms.ids import PlayerId, RoomId
-from rooms.policy import SocketPolicy
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import frames, nodes
+from lastcall.api.sessions.client_connection import ClientCounts
+from lastcall.api.sessions.place import Condition, Link, Place
+from lastcall.api.sessions.session import Session, State
+from lastcall.api.socket.client_stream import send_to_all
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.turns import AT_ONCE, each
+from lastcall.core.edge.input_window import InputWindow
+from lastcall.ids import PlayerId, RoomId
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import frames, nodes
 
 __all__ = ["Relay", "Relays", "Start"]
 
-log = structlog.get_logger("api.sessions.relay")
+log = structlog.get_logger("lastcall.api.sessions.relay")
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ class Relay:
 
     def message(self, item: nodes.Message) -> None:
         """Fans one message out. No place vanishes meanwhile: see
-        :mod:`api.sessions.client_connection`.
+        :mod:`lastcall.api.sessions.client_connection`.
 
         An ack that is owed goes before it, and so leaves in the same write: who hears often pays
         nothing for his acks.
@@ -163,7 +163,7 @@ class Relays:
     def resume(self, link: Link, item: nodes.Resumed, session: Session) -> None:
         """A session's resume has its place: makes it and tells the session; see :meth:`seat`.
 
-        What the place has missed follows as :class:`rooms.wire.nodes.Replay`. Inputs count on
+        What the place has missed follows as :class:`lastcall.wire.nodes.Replay`. Inputs count on
         from what the room has.
         """
         if session.state is State.GONE:

@@ -19,17 +19,17 @@ from typing import Protocol
 import msgspec
 import trio
 
-from api.sessions.client_connection import ClientCounts, Conversation
-from api.sessions.own_place import OwnPlace
-from api.socket.client_stream import Outlet
-from api.socket.frame_builder import text_frame
-from rooms.core.edge.input_window import InputOrder
-from rooms.core.edge.stale_inputs import Crossing
-from rooms.core.edge.token_bucket import Bucket
-from rooms.ids import PlayerId, RoomId, Ticket
-from rooms.policy import SocketPolicy
-from rooms.reasons import Close, EndReason, ErrorCode
-from rooms.wire import frames, nodes
+from lastcall.api.sessions.client_connection import ClientCounts, Conversation
+from lastcall.api.sessions.own_place import OwnPlace
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.core.edge.input_window import InputOrder
+from lastcall.core.edge.stale_inputs import Crossing
+from lastcall.core.edge.token_bucket import Bucket
+from lastcall.ids import PlayerId, RoomId, Ticket
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import Close, EndReason, ErrorCode
+from lastcall.wire import frames, nodes
 
 __all__ = ["GameTier", "Session", "State"]
 
@@ -37,7 +37,7 @@ NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 
 
 class GameTier(Protocol):
-    """What a session asks of the game tier; :class:`api.games.games.Games`."""
+    """What a session asks of the game tier; :class:`lastcall.api.games.games.Games`."""
 
     def join(self, session: Session, request: frames.Join) -> None:
         """Finds a seat: one of :meth:`Session.seated` and ``refused`` follows, now or later."""

@@ -6,9 +6,10 @@ task and without waiting. Both append whole frames to the same output, so none i
 not by a cancellation.
 
 Over a plain socket and with nothing queued a frame is one non-blocking write: 10 to 25 µs over TCP,
-nearly all of it the kernel's. Within a turn of the loop many are one (:mod:`api.socket.cork`). What
-does not fit waits in a queue, bounded by bytes, and a flusher task, which exists only meanwhile,
-sends it. Other streams (TLS, memory) always use the flusher.
+nearly all of it the kernel's. Within a turn of the loop many are one
+(:mod:`lastcall.api.socket.cork`). What does not fit waits in a queue, bounded by bytes, and a
+flusher task, which exists only meanwhile, sends it. Other streams (TLS, memory) always use the
+flusher.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from collections.abc import Callable, Sequence
 import trio
 import trio.abc
 
-from api.socket.cork import Cork, write
-from api.socket.frame_builder import CLOSE_BYTES_MAX, PING_FRAME, close_frame, ends_in_close
-from api.socket.handshake_stream import Opening
-from api.socket.pump import PumpedStream
+from lastcall.api.socket.cork import Cork, write
+from lastcall.api.socket.frame_builder import (
+    CLOSE_BYTES_MAX,
+    PING_FRAME,
+    close_frame,
+    ends_in_close,
+)
+from lastcall.api.socket.handshake_stream import Opening
+from lastcall.api.socket.pump import PumpedStream
 
 __all__ = ["Outlet", "send_to_all"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import trio
 import trio.abc
 
-from api.socket.frame_parser import HandshakeEnd
+from lastcall.api.socket.frame_parser import HandshakeEnd
 
 __all__ = ["Opening"]
 

@@ -2,9 +2,9 @@
 
 A task that waits for each socket costs 65 µs a message, most of it in waking two tasks. Here one
 task reads whichever sockets have something, and hands complete text frames to their sessions
-synchronously (:mod:`api.socket.frame_parser`): 20 µs (``bench peers``, inbound, both in one run).
-The handshake, pings, closes, fragments and everything that is wrong pass as bytes to the protocol
-library, which sits on a :class:`PumpedStream`.
+synchronously (:mod:`lastcall.api.socket.frame_parser`): 20 µs (``bench peers``, inbound, both in
+one run). The handshake, pings, closes, fragments and everything that is wrong pass as bytes to the
+protocol library, which sits on a :class:`PumpedStream`.
 
 Fair: a client is read 8 KiB at a time, at most 512 clients between two checkpoints; after 5 ms, or
 when many have something to write, the others wait for the next turn of the loop. A system without
@@ -23,8 +23,8 @@ import structlog
 import trio
 import trio.abc
 
-from api.socket.cork import Cork
-from api.socket.frame_parser import Splitter, lone_text
+from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.frame_parser import Splitter, lone_text
 
 __all__ = ["Pump", "PumpedStream", "pump_wanted"]
 
@@ -40,7 +40,7 @@ READ_BYTES = 8 * 1024
 LIBRARY_BYTES = 2 * 1024
 """As much at a time for the library, which lets nobody run between its smallest frames."""
 
-log = structlog.get_logger("api.socket.pump")
+log = structlog.get_logger("lastcall.api.socket.pump")
 
 TakeText = Callable[[str, float], bool]
 """Takes one message, synchronously, with the time; returns whether it may be given more."""

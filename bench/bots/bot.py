@@ -17,13 +17,13 @@ from typing import Protocol
 import msgspec
 import trio
 
-from bench.bots.unacked import Inputs
-from bench.bots.wire import Wire
-from bench.load.dial import DialFailed, Door
-from bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked
-from bench.rooms.kinds import TALLY, Word
-from bench.rooms.ledger import Ledger, Tally
-from rooms.wire import frames
+from lastcall.bench.bots.unacked import Inputs
+from lastcall.bench.bots.wire import Wire
+from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked
+from lastcall.bench.rooms.kinds import TALLY, Word
+from lastcall.bench.rooms.ledger import Ledger, Tally
+from lastcall.wire import frames
 
 __all__ = ["Bot", "Crowded", "Return"]
 

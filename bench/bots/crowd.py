@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 import trio
 from rich.progress import Progress
 
-from bench.bots.bot import Bot, Return
-from bench.load.dial import DialFailed, Door
-from bench.load.load import LoadFailed
-from bench.rooms.kinds import KIND
-from bench.rooms.ledger import Verdict, check_room
-from rooms.ids import KindName, RoomId
-from rooms.wire import frames
+from lastcall.bench.bots.bot import Bot, Return
+from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.rooms.kinds import KIND
+from lastcall.bench.rooms.ledger import Verdict, check_room
+from lastcall.ids import KindName, RoomId
+from lastcall.wire import frames
 
 __all__ = ["Crowd", "open_crowd", "until"]
 

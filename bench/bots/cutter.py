@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import trio
 
-from bench.bots.bot import Bot
-from rooms.errors import ClusterFailed
+from lastcall.bench.bots.bot import Bot
+from lastcall.errors import ClusterFailed
 
 __all__ = ["Cutter", "find_cutter"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bench.load.frame_builder import TEXT, masked
+from lastcall.bench.load.frame_builder import TEXT, masked
 
 __all__ = ["Inputs"]
 

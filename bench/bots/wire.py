@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from bench.load.frame_builder import take_frames
+from lastcall.bench.load.frame_builder import take_frames
 
 __all__ = ["Wire"]
 

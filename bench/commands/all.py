@@ -6,16 +6,21 @@ from pathlib import Path
 
 import click
 
-from bench.commands.runner import Measure, json_option, run_scenarios
-from bench.scenarios.cut_sockets import CutSettings, measure_cut
-from bench.scenarios.drain import DrainSettings, measure_drain
-from bench.scenarios.kill_api import KillSettings, measure_kill
-from bench.scenarios.latency import LatencySettings, measure_latency
-from bench.scenarios.loaded import ConnectSettings, LoadedSettings, measure_connect, measure_loaded
-from bench.scenarios.memory import MemorySettings, measure_memory
-from bench.scenarios.move_clients import MoveSettings, measure_move
-from bench.scenarios.resuming import ResumeSettings, measure_resume
-from bench.scenarios.scale import ScaleSettings, measure_scale
+from lastcall.bench.commands.runner import Measure, json_option, run_scenarios
+from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
+from lastcall.bench.scenarios.drain import DrainSettings, measure_drain
+from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
+from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
+from lastcall.bench.scenarios.loaded import (
+    ConnectSettings,
+    LoadedSettings,
+    measure_connect,
+    measure_loaded,
+)
+from lastcall.bench.scenarios.memory import MemorySettings, measure_memory
+from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
+from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
+from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
 
 __all__ = ["every"]
 

@@ -9,12 +9,17 @@ from urllib.parse import urlsplit
 
 import click
 
-from bench.commands.runner import json_option, run_scenario
-from bench.rooms.kinds import RELAY
-from bench.scenarios.latency import LatencySettings, measure_latency
-from bench.scenarios.loaded import ConnectSettings, LoadedSettings, measure_connect, measure_loaded
-from bench.scenarios.scale import ScaleSettings, measure_scale
-from rooms.errors import UsageError
+from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.rooms.kinds import RELAY
+from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
+from lastcall.bench.scenarios.loaded import (
+    ConnectSettings,
+    LoadedSettings,
+    measure_connect,
+    measure_loaded,
+)
+from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
+from lastcall.errors import UsageError
 
 __all__ = ["LOADS"]
 

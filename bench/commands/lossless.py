@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from bench.commands.runner import json_option, run_scenario
-from bench.scenarios.cut_sockets import CutSettings, measure_cut
-from bench.scenarios.kill_api import KillSettings, measure_kill
-from bench.scenarios.move_clients import MoveSettings, measure_move
-from bench.scenarios.resuming import ResumeSettings, measure_resume
+from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
+from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
+from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
+from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 
 __all__ = ["LOSSLESS"]
 

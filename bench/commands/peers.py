@@ -9,14 +9,14 @@ import click
 import msgspec
 from rich.progress import Progress
 
-from bench.commands.runner import json_option, run_scenario
-from bench.load.workloads import WORKS
-from bench.peers.compare import CompareSettings, Comparison, compare
-from bench.peers.contenders import CONTENDERS, LASTCALL, WITHOUT_PUMP
-from bench.peers.install import default_cache
-from bench.peers.plot import draw, plotting
-from bench.report.report import Report
-from rooms.errors import UsageError
+from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.load.workloads import WORKS
+from lastcall.bench.peers.compare import CompareSettings, Comparison, compare
+from lastcall.bench.peers.contenders import CONTENDERS, LASTCALL, WITHOUT_PUMP
+from lastcall.bench.peers.install import default_cache
+from lastcall.bench.peers.plot import draw, plotting
+from lastcall.bench.report.report import Report
+from lastcall.errors import UsageError
 
 __all__ = ["peers"]
 

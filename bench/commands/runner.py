@@ -12,10 +12,10 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.report.report import Report, open_progress, show, write_json
-from rooms.errors import LastcallError, UsageError
-from rooms.exception_groups import only
-from rooms.reasons import ExitCode
+from lastcall.bench.report.report import Report, open_progress, show, write_json
+from lastcall.errors import LastcallError, UsageError
+from lastcall.exception_groups import only
+from lastcall.reasons import ExitCode
 
 __all__ = ["Measure", "json_option", "run_scenario", "run_scenarios"]
 

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import trio
 
-from bench.load.frame_builder import upgrade_request
-from rooms.errors import LastcallError
-from rooms.wire import frames
+from lastcall.bench.load.frame_builder import upgrade_request
+from lastcall.errors import LastcallError
+from lastcall.wire import frames
 
 __all__ = ["DialFailed", "Door"]
 

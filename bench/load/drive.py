@@ -11,8 +11,8 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from bench.load.load import LoadFailed
-from bench.load.messages import Failed, Go, Job, Outcome, Ready, Said, Seated, total
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import Failed, Go, Job, Outcome, Ready, Said, Seated, total
 
 __all__ = ["Account", "Driven", "drive"]
 
@@ -55,7 +55,7 @@ class _Process:
         self.begin = 0.0
 
     async def run(self) -> None:
-        command = [sys.executable, "-m", "bench.load.generator"]
+        command = [sys.executable, "-m", "lastcall.bench.load.generator"]
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

@@ -1,9 +1,9 @@
 """A process that is the load: thousands of clients, one loop, no framework.
 
-Run by :mod:`bench.load.drive` as ``python -m bench.load.generator``. It reads a :class:`Job` from
-stdin, seats its clients, says so, waits for the :class:`Go`, talks, and writes its :class:`Outcome`
-to stdout, one JSON object a line. It is the same for every service; what differs is in
-:mod:`bench.load.protocols`.
+Run by :mod:`lastcall.bench.load.drive` as ``python -m bench.load.generator``. It reads a
+:class:`Job` from stdin, seats its clients, says so, waits for the :class:`Go`, talks, and writes
+its :class:`Outcome` to stdout, one JSON object a line. It is the same for every service; what
+differs is in :mod:`lastcall.bench.load.protocols`.
 
 What is due is said in ticks of 1 ms and sockets are looked at once a tick: a load that wakes for
 each frame would take from the servers the core that they are measured on. For latencies
@@ -23,13 +23,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench.load.frame_builder import CLOSE, PING, PONG, masked, take_frames, upgrade_request
-from bench.load.load import LoadFailed, no_collections
-from bench.load.messages import MICROS, Failed, Go, Job, Outcome, Ready, Said, Seated
-from bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
-from bench.load.protocols import DIALECTS, Seat, Talk
-from bench.nodes.servers import allow_descriptors
-from rooms.errors import LastcallError
+from lastcall.bench.load.frame_builder import (
+    CLOSE,
+    PING,
+    PONG,
+    masked,
+    take_frames,
+    upgrade_request,
+)
+from lastcall.bench.load.load import LoadFailed, no_collections
+from lastcall.bench.load.messages import MICROS, Failed, Go, Job, Outcome, Ready, Said, Seated
+from lastcall.bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
+from lastcall.bench.load.protocols import DIALECTS, Seat, Talk
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.errors import LastcallError
 
 __all__ = ["Client", "Generator"]
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from bench.load.dial import DialFailed, Door
-from bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked, take_frames
-from rooms.errors import LastcallError
-from rooms.ids import PlayerId, RoomId
-from rooms.wire import frames
+from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked, take_frames
+from lastcall.errors import LastcallError
+from lastcall.ids import PlayerId, RoomId
+from lastcall.wire import frames
 
 __all__ = ["Client", "Load", "LoadFailed", "no_collections"]
 

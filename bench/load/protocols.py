@@ -1,7 +1,7 @@
 """How each service is spoken to: opening, saying, and what else it sends.
 
 A :class:`Talk` is one client's side. The generator does what all have in common: the handshake, the
-frames, and finding the stamp (:mod:`bench.load.payloads`) in what is heard.
+frames, and finding the stamp (:mod:`lastcall.bench.load.payloads`) in what is heard.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench.load.frame_builder import TEXT, masked
-from bench.load.load import LoadFailed
-from bench.load.messages import Job
-from rooms.wire import frames
+from lastcall.bench.load.frame_builder import TEXT, masked
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import Job
+from lastcall.wire import frames
 
 __all__ = ["BINARY", "DIALECTS", "Seat", "Talk"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.load.drive import Driven
-from bench.load.load import LoadFailed
-from bench.load.messages import MICROS, Job
-from bench.rooms.kinds import RELAY, SINK
+from lastcall.bench.load.drive import Driven
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import MICROS, Job
+from lastcall.bench.rooms.kinds import RELAY, SINK
 
 __all__ = ["WORKS", "Work", "check", "parts_micros"]
 

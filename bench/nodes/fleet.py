@@ -15,12 +15,12 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from bench.nodes.proc import cpu_seconds, resident_bytes
-from rooms.errors import ClusterFailed
-from rooms.local.admin_client import open_admin_client
-from rooms.local.child import Child, python
-from rooms.local.cluster import wait_serving
-from rooms.policy import DrainPolicy
+from lastcall.bench.nodes.proc import cpu_seconds, resident_bytes
+from lastcall.errors import ClusterFailed
+from lastcall.local.admin_client import open_admin_client
+from lastcall.local.child import Child, node_command
+from lastcall.local.cluster import wait_serving
+from lastcall.policy import DrainPolicy
 
 __all__ = ["Fleet", "FleetPlan", "Place", "Spent", "open_fleet"]
 
@@ -44,7 +44,7 @@ class FleetPlan(msgspec.Struct, frozen=True):
 
     apis: int = 2
     games: int = 2
-    rooms: str = "bench.rooms"
+    rooms: str = "lastcall.bench.rooms"
     drain: DrainPolicy = DrainPolicy()
     clients: str = "finish"
     place: Place = Place()
@@ -120,7 +120,7 @@ class Fleet:
 
     async def start(self) -> None:
         """Starts all, game nodes first; returns when all serve. Raises :class:`ClusterFailed`
-        and :class:`rooms.errors.UsageError`.
+        and :class:`lastcall.errors.UsageError`.
         """
         with trio.move_on_after(READY_SECONDS) as limit:
             async with open_admin_client() as client:
@@ -137,7 +137,7 @@ class Fleet:
         name = f"{tier}-{number}"
         env = ("env", *self._plan.api_env) if self._plan.api_env else ()
         under = self._plan.place.under if tier == "game" else env
-        command = [*under, *python(tier, "--name", name, *self._arguments(tier))]
+        command = [*under, *node_command(tier, "--name", name, *self._arguments(tier))]
         child = self.nodes[name] = Child(name, tier, command)
         self._nursery.start_soon(self._see_through, child)
         return child

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import trio
 
-from bench.nodes.fleet import Place
-from rooms.errors import LastcallError
+from lastcall.bench.nodes.fleet import Place
+from lastcall.errors import LastcallError
 
 __all__ = ["NotAllowed", "Wire", "open_lossy_wire"]
 

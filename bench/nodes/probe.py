@@ -47,7 +47,7 @@ class Probe:
 @contextlib.asynccontextmanager
 async def open_probe(admin: str, path: str, every_seconds: float) -> AsyncIterator[Probe]:
     """Runs a probe of ``http://ADMIN/PATH`` beside the block, and waits for its end after it."""
-    command = [sys.executable, "-m", "bench.nodes.probe", admin, path, str(every_seconds)]
+    command = [sys.executable, "-m", "lastcall.bench.nodes.probe", admin, path, str(every_seconds)]
     probe = Probe()
 
     async def listen(stdout: trio.abc.ReceiveStream) -> None:

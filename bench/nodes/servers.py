@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from rooms.bus.address import HostPort
-from rooms.errors import ClusterFailed, UsageError
-from rooms.local.child import Child
-from rooms.local.cluster import LocalCluster, Plan, open_cluster
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
+from lastcall.bus.address import HostPort
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.local.child import Child
+from lastcall.local.cluster import LocalCluster, Plan, open_cluster
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
 
 __all__ = ["Servers", "allow_descriptors", "open_servers"]
 

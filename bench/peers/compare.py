@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 from rich.progress import Progress
 
-from bench.load.drive import Driven, drive
-from bench.load.workloads import WORKS, Work, check, parts_micros
-from bench.nodes.servers import allow_descriptors
-from bench.peers.contenders import CONTENDERS, LASTCALL, Contender
-from bench.peers.install import CannotInstall, install, versions
-from bench.peers.ratios import Measured, costs, ratios
-from bench.report.histogram import percentiles_ms
-from bench.report.report import Report
-from rooms.errors import LastcallError
+from lastcall.bench.load.drive import Driven, drive
+from lastcall.bench.load.workloads import WORKS, Work, check, parts_micros
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.peers.contenders import CONTENDERS, LASTCALL, Contender
+from lastcall.bench.peers.install import CannotInstall, install, versions
+from lastcall.bench.peers.ratios import Measured, costs, ratios
+from lastcall.bench.report.histogram import percentiles_ms
+from lastcall.bench.report.report import Report
+from lastcall.errors import LastcallError
 
 __all__ = ["CompareSettings", "Comparison", "compare"]
 

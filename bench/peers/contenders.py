@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench.load.drive import Account
-from bench.nodes.fleet import Fleet, FleetPlan, open_fleet
-from bench.nodes.proc import family_cpu_seconds
-from bench.peers.install import NODE, PYTHON, CannotInstall
-from rooms.errors import ClusterFailed
-from rooms.local.child import Child, python
+from lastcall.bench.load.drive import Account
+from lastcall.bench.nodes.fleet import Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.proc import family_cpu_seconds
+from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
+from lastcall.errors import ClusterFailed
+from lastcall.local.child import Child
 
 __all__ = ["CONTENDERS", "LASTCALL", "WITHOUT_PUMP", "Contender", "Site", "fleet_site"]
 
@@ -123,7 +123,7 @@ async def _opened(commands: dict[str, list[str]], ready: Path | None = None) -> 
     Raises :class:`ClusterFailed`.
     """
     children = [
-        Child(name, "peer", python("bench.peers.supervise", *command))
+        Child(name, "peer", [sys.executable, "-m", "lastcall.bench.peers.supervise", *command])
         for name, command in commands.items()
     ]
     async with trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from rooms.errors import LastcallError
+from lastcall.errors import LastcallError
 
 __all__ = ["NODE", "PYTHON", "CannotInstall", "default_cache", "install", "versions"]
 

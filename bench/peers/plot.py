@@ -6,11 +6,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from bench.load.workloads import WORKS, Work
-from bench.peers.compare import Comparison
-from bench.peers.contenders import LASTCALL
-from bench.peers.ratios import LIMITS, median_parts
-from rooms.errors import UsageError
+from lastcall.bench.load.workloads import WORKS, Work
+from lastcall.bench.peers.compare import Comparison
+from lastcall.bench.peers.contenders import LASTCALL
+from lastcall.bench.peers.ratios import LIMITS, median_parts
+from lastcall.errors import UsageError
 
 __all__ = ["draw", "plotting"]
 

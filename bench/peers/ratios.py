@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.peers.contenders import LASTCALL
-from bench.report.report import Figure
+from lastcall.bench.peers.contenders import LASTCALL
+from lastcall.bench.report.report import Figure
 
 __all__ = ["LIMITS", "Limit", "Measured", "costs", "median_parts", "ratios"]
 

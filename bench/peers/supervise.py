@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 
-from rooms.runtime.signals import LIFELINE
+from lastcall.runtime.signals import LIFELINE
 
 __all__: list[str] = []
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.rooms.ledger import Book, Tally, is_whispered
-from rooms import Left, Room, Said, room
+from lastcall import Left, Room, Said, room
+from lastcall.bench.rooms.ledger import Book, Tally, is_whispered
 
 __all__ = ["KIND", "RELAY", "SINK", "TALLY", "Word", "lounge", "relay", "sink"]
 

@@ -12,15 +12,22 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from bench.bots.crowd import Crowd, open_crowd
-from bench.bots.cutter import Cutter, find_cutter
-from bench.load.load import no_collections
-from bench.nodes.fleet import Fleet, FleetPlan, Place, Spent, open_fleet
-from bench.nodes.lossy_network import NotAllowed, Wire, open_lossy_wire
-from bench.nodes.servers import allow_descriptors
-from bench.report.report import Figure, Report
-from bench.rooms.ledger import Verdict
-from bench.scenarios.figures import failure_of, of_cpu, of_dials, of_times, of_verdict, of_waits
+from lastcall.bench.bots.crowd import Crowd, open_crowd
+from lastcall.bench.bots.cutter import Cutter, find_cutter
+from lastcall.bench.load.load import no_collections
+from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Place, Spent, open_fleet
+from lastcall.bench.nodes.lossy_network import NotAllowed, Wire, open_lossy_wire
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.rooms.ledger import Verdict
+from lastcall.bench.scenarios.figures import (
+    failure_of,
+    of_cpu,
+    of_dials,
+    of_times,
+    of_verdict,
+    of_waits,
+)
 
 __all__ = ["CutSettings", "measure_cut"]
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Collection
 import msgspec
 from rich.progress import Progress
 
-from bench.report.report import Figure, Report, medians
-from bench.scenarios.moving import measure_moving
-from bench.scenarios.readiness import measure_gone, measure_readiness
-from bench.scenarios.rolling import measure_roll
+from lastcall.bench.report.report import Figure, Report, medians
+from lastcall.bench.scenarios.moving import measure_moving
+from lastcall.bench.scenarios.readiness import measure_gone, measure_readiness
+from lastcall.bench.scenarios.rolling import measure_roll
 
 __all__ = ["PARTS", "DrainSettings", "measure_drain"]
 

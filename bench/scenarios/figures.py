@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bench.bots.bot import Return
-from bench.report.report import Figure, percentile
-from bench.rooms.ledger import Verdict
-from bench.scenarios.moving import most_within
+from lastcall.bench.bots.bot import Return
+from lastcall.bench.report.report import Figure, percentile
+from lastcall.bench.rooms.ledger import Verdict
+from lastcall.bench.scenarios.moving import most_within
 
 __all__ = [
     "failure_of",

@@ -9,13 +9,13 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from bench.bots.crowd import Crowd, open_crowd
-from bench.load.load import no_collections
-from bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
-from bench.nodes.servers import allow_descriptors
-from bench.report.report import Figure, Report
-from bench.rooms.ledger import Verdict
-from bench.scenarios.figures import (
+from lastcall.bench.bots.crowd import Crowd, open_crowd
+from lastcall.bench.load.load import no_collections
+from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.rooms.ledger import Verdict
+from lastcall.bench.scenarios.figures import (
     failure_of,
     of_busiest,
     of_cpu,

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import msgspec
 from rich.progress import Progress
 
-from bench.load.drive import Driven, drive
-from bench.load.messages import Job
-from bench.load.workloads import check
-from bench.nodes.servers import allow_descriptors
-from bench.peers.contenders import Site
-from bench.report.report import Figure, Report
-from bench.rooms.kinds import RELAY
-from bench.scenarios.loaded import of_load, of_own, open_site
+from lastcall.bench.load.drive import Driven, drive
+from lastcall.bench.load.messages import Job
+from lastcall.bench.load.workloads import check
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.peers.contenders import Site
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.rooms.kinds import RELAY
+from lastcall.bench.scenarios.loaded import of_load, of_own, open_site
 
 __all__ = ["LatencySettings", "full_load", "measure_latency"]
 

@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 import msgspec
 from rich.progress import Progress
 
-from bench.load.drive import Driven, drive
-from bench.load.messages import Job
-from bench.load.workloads import WORKS, check, parts_micros
-from bench.nodes.fleet import FleetPlan, open_fleet
-from bench.nodes.servers import allow_descriptors
-from bench.peers.contenders import Site, fleet_site
-from bench.report.histogram import percentiles_ms
-from bench.report.report import Figure, Report
-from bench.rooms.kinds import RELAY
+from lastcall.bench.load.drive import Driven, drive
+from lastcall.bench.load.messages import Job
+from lastcall.bench.load.workloads import WORKS, check, parts_micros
+from lastcall.bench.nodes.fleet import FleetPlan, open_fleet
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.peers.contenders import Site, fleet_site
+from lastcall.bench.report.histogram import percentiles_ms
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.rooms.kinds import RELAY
 
 __all__ = [
     "ConnectSettings",

@@ -10,10 +10,10 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from bench.load.load import Load
-from bench.nodes.proc import resident_bytes
-from bench.nodes.servers import Servers, allow_descriptors, open_servers
-from bench.report.report import Figure, Report
+from lastcall.bench.load.load import Load
+from lastcall.bench.nodes.proc import resident_bytes
+from lastcall.bench.nodes.servers import Servers, allow_descriptors, open_servers
+from lastcall.bench.report.report import Figure, Report
 
 __all__ = ["MemorySettings", "measure_memory"]
 

@@ -10,16 +10,16 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from bench.bots.bot import Bot
-from bench.bots.crowd import Crowd, open_crowd, until
-from bench.load.load import no_collections
-from bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
-from bench.nodes.servers import allow_descriptors
-from bench.report.report import Figure, Report, exactly
-from bench.rooms.ledger import Verdict
-from bench.scenarios.figures import failure_of, of_busiest, of_dials, of_times, of_verdict
-from rooms.policy import DrainPolicy
-from rooms.reasons import Close
+from lastcall.bench.bots.bot import Bot
+from lastcall.bench.bots.crowd import Crowd, open_crowd, until
+from lastcall.bench.load.load import no_collections
+from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.report.report import Figure, Report, exactly
+from lastcall.bench.rooms.ledger import Verdict
+from lastcall.bench.scenarios.figures import failure_of, of_busiest, of_dials, of_times, of_verdict
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import Close
 
 __all__ = ["MoveSettings", "measure_move"]
 

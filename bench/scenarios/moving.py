@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import trio
 
-from bench.load.load import Client, Load, no_collections
-from bench.nodes.probe import Answer, open_probe
-from bench.nodes.proc import wait_gone
-from bench.nodes.servers import Servers, allow_descriptors, open_servers
-from bench.report.report import Figure, exactly, percentile
-from bench.scenarios.readiness import connect_all
-from rooms.policy import DrainPolicy
-from rooms.reasons import Close
+from lastcall.bench.load.load import Client, Load, no_collections
+from lastcall.bench.nodes.probe import Answer, open_probe
+from lastcall.bench.nodes.proc import wait_gone
+from lastcall.bench.nodes.servers import Servers, allow_descriptors, open_servers
+from lastcall.bench.report.report import Figure, exactly, percentile
+from lastcall.bench.scenarios.readiness import connect_all
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import Close
 
 __all__ = ["gaps", "measure_moving", "most_within"]
 

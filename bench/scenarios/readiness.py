@@ -6,14 +6,14 @@ import time
 
 import trio
 
-from bench.load.load import Client, Load
-from bench.nodes.probe import Probe, open_probe
-from bench.nodes.proc import wait_gone
-from bench.nodes.servers import Servers, allow_descriptors, open_servers
-from bench.report.report import Figure
-from rooms.errors import ClusterFailed
-from rooms.policy import DrainPolicy
-from rooms.wire import frames
+from lastcall.bench.load.load import Client, Load
+from lastcall.bench.nodes.probe import Probe, open_probe
+from lastcall.bench.nodes.proc import wait_gone
+from lastcall.bench.nodes.servers import Servers, allow_descriptors, open_servers
+from lastcall.bench.report.report import Figure
+from lastcall.errors import ClusterFailed
+from lastcall.policy import DrainPolicy
+from lastcall.wire import frames
 
 __all__ = ["measure_gone", "measure_readiness", "seconds_to_refusal"]
 

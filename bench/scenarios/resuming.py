@@ -15,14 +15,14 @@ import msgspec
 import trio
 from rich.progress import Progress, TaskID
 
-from bench.bots.bot import Bot
-from bench.bots.crowd import Crowd, open_crowd
-from bench.load.dial import DialFailed
-from bench.load.load import LoadFailed, no_collections
-from bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
-from bench.nodes.servers import allow_descriptors
-from bench.report.report import Figure, Report, percentile
-from bench.scenarios.figures import failure_of, of_verdict
+from lastcall.bench.bots.bot import Bot
+from lastcall.bench.bots.crowd import Crowd, open_crowd
+from lastcall.bench.load.dial import DialFailed
+from lastcall.bench.load.load import LoadFailed, no_collections
+from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.report.report import Figure, Report, percentile
+from lastcall.bench.scenarios.figures import failure_of, of_verdict
 
 __all__ = ["ResumeSettings", "measure_resume"]
 

@@ -6,16 +6,16 @@ import random
 
 import trio
 
-from bench.load.load import LoadFailed, no_collections
-from bench.nodes.servers import FREE_PORT, allow_descriptors
-from bench.report.report import Figure
-from rooms.errors import ClusterFailed
-from rooms.local.bots.bots import Bots
-from rooms.local.bots.ledger import Ledger, Mark, at_quantile
-from rooms.local.child import Child
-from rooms.local.cluster import LocalCluster, Plan, open_cluster
-from rooms.local.control.messages import AskRoll, Players, RollReport
-from rooms.local.roll.service import Rolls
+from lastcall.bench.load.load import LoadFailed, no_collections
+from lastcall.bench.nodes.servers import FREE_PORT, allow_descriptors
+from lastcall.bench.report.report import Figure
+from lastcall.errors import ClusterFailed
+from lastcall.local.bots.bots import Bots
+from lastcall.local.bots.ledger import Ledger, Mark, at_quantile
+from lastcall.local.child import Child
+from lastcall.local.cluster import LocalCluster, Plan, open_cluster
+from lastcall.local.control.messages import AskRoll, Players, RollReport
+from lastcall.local.roll.service import Rolls
 
 __all__ = ["measure_roll"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 from rich.progress import Progress
 
-from bench.load.drive import Driven, drive
-from bench.load.messages import Job
-from bench.load.workloads import check, parts_micros
-from bench.nodes.fleet import FleetPlan
-from bench.nodes.servers import allow_descriptors
-from bench.report.report import Figure, Report
-from bench.rooms.kinds import RELAY
-from bench.scenarios.loaded import open_site
+from lastcall.bench.load.drive import Driven, drive
+from lastcall.bench.load.messages import Job
+from lastcall.bench.load.workloads import check, parts_micros
+from lastcall.bench.nodes.fleet import FleetPlan
+from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.rooms.kinds import RELAY
+from lastcall.bench.scenarios.loaded import open_site
 
 __all__ = ["ScaleSettings", "growth", "measure_scale"]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import trio
 
-from rooms import Away, Joined, Left, Room, Said, room
+from lastcall import Away, Joined, Left, Room, Said, room
 
 TICKS_PER_SECOND = 20
 SIZE = 100.0

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import trio
 
-from rooms import Room, room
+from lastcall import Room, room
 
 
 class Options(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rooms import Left, Room, Said, room
+from lastcall import Left, Room, Said, room
 
 
 @room("lounge", seats=50)

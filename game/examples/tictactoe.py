@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from rooms import Joined, Left, Room, Said, room
+from lastcall import Joined, Left, Room, Said, room
 
 LINES = ("012", "345", "678", "036", "147", "258", "048", "246")
 

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 
 import msgspec
 
-from rooms.errors import BadAddress
+from lastcall.errors import BadAddress
 
 __all__ = ["HostPort", "is_host", "is_wildcard", "parse_host_port", "parse_ipc", "parse_url"]
 
@@ -112,7 +112,7 @@ def _ipv6(text: str) -> IPv6Address | None:
 def parse_ipc(address: str) -> str | None:
     """Returns the path of ``ipc:///PATH``, or ``None`` for an address of another scheme.
 
-    Raises :class:`rooms.errors.BadAddress` for a path that no Unix socket can have.
+    Raises :class:`lastcall.errors.BadAddress` for a path that no Unix socket can have.
     """
     if not address.startswith("ipc://"):
         return None

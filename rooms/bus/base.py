@@ -3,8 +3,8 @@
 Two shapes, as nng has them: request/reply in lockstep, and publish/subscribe that may drop. The
 transport keeps the order of what it delivers; it may lose published messages, and may deliver a
 request twice (nng sends it again after a broken connection, also to another process that has taken
-the address). Links (:mod:`rooms.core.link.feed`, :mod:`rooms.core.link.uplink`) are built to bear
-that.
+the address). Links (:mod:`lastcall.core.link.feed`, :mod:`lastcall.core.link.uplink`) are built to
+bear that.
 
 Every object here is closed with ``close()``, which is synchronous and may be called twice; a task
 that waits in one that is closed gets :class:`trio.ClosedResourceError`.
@@ -16,7 +16,7 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
-from rooms.errors import MessageTooBig
+from lastcall.errors import MessageTooBig
 
 __all__ = [
     "BUFFER_MESSAGES",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""A longer message is refused by the sender with :class:`rooms.errors.MessageTooBig`."""
+"""A longer message is refused by the sender with :class:`lastcall.errors.MessageTooBig`."""
 RECEIVE_AT_ONCE = 256
 """How many messages one ``receive`` returns at the most, so that no peer can hold the loop."""
 BUFFER_MESSAGES = 8192
@@ -42,7 +42,7 @@ BUFFER_MESSAGES = 8192
 def check_message(message: bytes) -> bytes:
     """Returns ``message`` if it may be sent.
 
-    Raises :class:`rooms.errors.MessageTooBig`, or ``ValueError`` for an empty one.
+    Raises :class:`lastcall.errors.MessageTooBig`, or ``ValueError`` for an empty one.
     """
     if len(message) > MESSAGE_BYTES_MAX:
         raise MessageTooBig(f"a message of {len(message)} bytes is over {MESSAGE_BYTES_MAX}")
@@ -88,7 +88,7 @@ class Caller(Protocol):
 
         Cancelling abandons the call: its reply, if it still comes, is dropped, and the caller
         may be used again. The request may have been delivered, once or twice, or not at all.
-        Raises :class:`rooms.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`.
+        Raises :class:`lastcall.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`.
         """
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Publisher(Protocol):
     def publish(self, message: bytes) -> None:
         """Hands ``message`` over; drops it when the peer is not there or its buffer is full.
 
-        Raises :class:`rooms.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`, and
+        Raises :class:`lastcall.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`, and
         ``ValueError`` for an empty one.
         """
 
@@ -131,13 +131,13 @@ class Bus(Protocol):
     """Makes the four ends. Addresses are URLs, ``tcp://HOST:PORT``."""
 
     def respond(self, address: str) -> Responder:
-        """Listens for requests; raises :class:`rooms.errors.AddressInUse` or ``BadAddress``."""
+        """Listens for requests; raises :class:`lastcall.errors.AddressInUse` or ``BadAddress``."""
 
     def caller(self, address: str) -> Caller:
         """Dials in the background; a peer that is not up yet is met when it comes."""
 
     def subscribe(self, address: str) -> Subscriber:
-        """Listens for publishers; raises :class:`rooms.errors.AddressInUse` or ``BadAddress``."""
+        """Listens for publishers; raises ``AddressInUse`` or ``BadAddress``."""
 
     def publisher(self, address: str) -> Publisher:
         """Dials in the background; what is published before the peer is there is dropped."""

@@ -16,10 +16,10 @@ from typing import Generic, TypeVar
 
 import trio
 
-from rooms.bus.address import parse_url
-from rooms.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_message
-from rooms.bus.mailbox import Mailbox
-from rooms.bus.net import End, Faults, Net
+from lastcall.bus.address import parse_url
+from lastcall.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_message
+from lastcall.bus.mailbox import Mailbox
+from lastcall.bus.net import End, Faults, Net
 
 __all__ = [
     "Faults",
@@ -56,7 +56,7 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
     """Answers at one address. A request not answered goes to whoever binds it next."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
-        """See :meth:`rooms.bus.base.Responder.serve`."""
+        """See :meth:`lastcall.bus.base.Responder.serve`."""
         while True:
             for caller, call in await self.mail.take(RECEIVE_AT_ONCE):
                 reply = check_message(answer(call.request))
@@ -86,7 +86,7 @@ class MemoryCaller(End):
         self._last_due = -math.inf
 
     async def call(self, request: bytes) -> bytes:
-        """See :meth:`rooms.bus.base.Caller.call`."""
+        """See :meth:`lastcall.bus.base.Caller.call`."""
         check_message(request)
         self.check_open()
         if self._call is not None:
@@ -152,7 +152,7 @@ class MemoryPublisher(End):
         self._last_due = -math.inf
 
     def publish(self, message: bytes) -> None:
-        """See :meth:`rooms.bus.base.Publisher.publish`."""
+        """See :meth:`lastcall.bus.base.Publisher.publish`."""
         check_message(message)
         self.check_open()
         subscriber = self._subscriber()
@@ -188,12 +188,12 @@ class MemorySubscriber(_Listener[bytes]):
         return self.mail.dropped
 
     async def receive(self) -> list[bytes]:
-        """See :meth:`rooms.bus.base.Subscriber.receive`."""
+        """See :meth:`lastcall.bus.base.Subscriber.receive`."""
         return await self.mail.take(RECEIVE_AT_ONCE)
 
 
 class MemoryBus:
-    """A :class:`rooms.bus.base.Bus` in memory. An address is compared as text.
+    """A :class:`lastcall.bus.base.Bus` in memory. An address is compared as text.
 
     A *place*, where links are cut, is an address or the name of a node (see :meth:`node`).
     """
@@ -223,23 +223,23 @@ class MemoryBus:
         self._net.close_all(self._owner)
 
     def respond(self, address: str) -> MemoryResponder:
-        """See :meth:`rooms.bus.base.Bus.respond`."""
+        """See :meth:`lastcall.bus.base.Bus.respond`."""
         return MemoryResponder(self._net, self._owner, address)
 
     def caller(self, address: str) -> MemoryCaller:
-        """See :meth:`rooms.bus.base.Bus.caller`."""
+        """See :meth:`lastcall.bus.base.Bus.caller`."""
         return MemoryCaller(self._net, self._owner, address)
 
     def subscribe(self, address: str) -> MemorySubscriber:
-        """See :meth:`rooms.bus.base.Bus.subscribe`."""
+        """See :meth:`lastcall.bus.base.Bus.subscribe`."""
         return MemorySubscriber(self._net, self._owner, address)
 
     def publisher(self, address: str) -> MemoryPublisher:
-        """See :meth:`rooms.bus.base.Bus.publisher`."""
+        """See :meth:`lastcall.bus.base.Bus.publisher`."""
         return MemoryPublisher(self._net, self._owner, address)
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        """See :meth:`rooms.bus.base.Bus.probe`."""
+        """See :meth:`lastcall.bus.base.Bus.probe`."""
         place = parse_url(address, dialled=True).url
         await trio.lowlevel.checkpoint()
         if self._net.is_silent(self._owner, place):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from rooms.bus.address import HostPort, parse_url
-from rooms.errors import AddressInUse
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.errors import AddressInUse
 
 __all__ = ["End", "Faults", "Net"]
 

@@ -3,7 +3,7 @@
 pynng's own ``arecv`` and ``asend`` finish on a foreign thread, cost 100 µs, and cannot be
 cancelled reliably. Here a task waits for the socket's descriptor in trio's own loop, and then
 takes what is there without blocking; only that wait is ever cancelled. So this bus needs real
-time: under a virtual clock use :mod:`rooms.bus.memory`.
+time: under a virtual clock use :mod:`lastcall.bus.memory`.
 
 Not fork-safe: start child processes by spawning.
 """
@@ -17,16 +17,16 @@ from contextlib import contextmanager
 import pynng
 import trio
 
-from rooms.bus.address import HostPort, parse_ipc, parse_url
-from rooms.bus.base import (
+from lastcall.bus.address import HostPort, parse_ipc, parse_url
+from lastcall.bus.base import (
     BUFFER_MESSAGES,
     MESSAGE_BYTES_MAX,
     RECEIVE_AT_ONCE,
     Probe,
     check_message,
 )
-from rooms.bus.probe import look
-from rooms.errors import AddressInUse, BadAddress, BusExhausted
+from lastcall.bus.probe import look
+from lastcall.errors import AddressInUse, BadAddress, BusExhausted
 
 __all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
 
@@ -125,7 +125,7 @@ class NngResponder(_End):
     """Answers at one address, over a ``Rep0``."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
-        """See :meth:`rooms.bus.base.Responder.serve`."""
+        """See :meth:`lastcall.bus.base.Responder.serve`."""
         socket = self._socket
         sendable = select.poll()
         sendable.register(socket.fd("send_fd"), select.POLLIN)
@@ -159,7 +159,7 @@ class NngCaller(_End):
         self._busy = False
 
     async def call(self, request: bytes) -> bytes:
-        """See :meth:`rooms.bus.base.Caller.call`."""
+        """See :meth:`lastcall.bus.base.Caller.call`."""
         check_message(request)
         if self._busy:
             raise trio.BusyResourceError("this caller waits for a reply already")
@@ -195,7 +195,7 @@ class NngPublisher(_End):
     """Sends to one subscriber's address, over a ``Pub0``."""
 
     def publish(self, message: bytes) -> None:
-        """See :meth:`rooms.bus.base.Publisher.publish`."""
+        """See :meth:`lastcall.bus.base.Publisher.publish`."""
         self._socket.send_nowait(check_message(message))
 
 
@@ -203,7 +203,7 @@ class NngSubscriber(_End):
     """Listens at one address, over a ``Sub0`` that takes every topic."""
 
     async def receive(self) -> list[bytes]:
-        """See :meth:`rooms.bus.base.Subscriber.receive`."""
+        """See :meth:`lastcall.bus.base.Subscriber.receive`."""
         receive = self._socket.receive_nowait
         messages: list[bytes] = []
         while not messages:
@@ -218,30 +218,30 @@ class NngSubscriber(_End):
 
 
 class NngBus:
-    """A :class:`rooms.bus.base.Bus` over TCP; on one machine also over ``ipc:///PATH``."""
+    """A :class:`lastcall.bus.base.Bus` over TCP; on one machine also over ``ipc:///PATH``."""
 
     def respond(self, address: str) -> NngResponder:
-        """See :meth:`rooms.bus.base.Bus.respond`."""
+        """See :meth:`lastcall.bus.base.Bus.respond`."""
         nng = _made(pynng.Rep0)
         return NngResponder(nng, _listen(nng, address))
 
     def caller(self, address: str) -> NngCaller:
-        """See :meth:`rooms.bus.base.Bus.caller`."""
+        """See :meth:`lastcall.bus.base.Bus.caller`."""
         nng = _made(pynng.Req0, resend_time=RESEND_MS)
         return NngCaller(nng, _dial(nng, address))
 
     def subscribe(self, address: str) -> NngSubscriber:
-        """See :meth:`rooms.bus.base.Bus.subscribe`."""
+        """See :meth:`lastcall.bus.base.Bus.subscribe`."""
         nng = _made(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
         return NngSubscriber(nng, _listen(nng, address))
 
     def publisher(self, address: str) -> NngPublisher:
-        """See :meth:`rooms.bus.base.Bus.publisher`."""
+        """See :meth:`lastcall.bus.base.Bus.publisher`."""
         nng = _made(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
         return NngPublisher(nng, _dial(nng, address))
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        """See :meth:`rooms.bus.base.Bus.probe`, and :func:`rooms.bus.probe.look`."""
+        """See :meth:`lastcall.bus.base.Bus.probe`, and :func:`lastcall.bus.probe.look`."""
         return await look(address, timeout_seconds)
 
 

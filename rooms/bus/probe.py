@@ -8,8 +8,8 @@ from socket import AF_UNIX
 
 import trio
 
-from rooms.bus.address import parse_ipc, parse_url
-from rooms.bus.base import Probe
+from lastcall.bus.address import parse_ipc, parse_url
+from lastcall.bus.base import Probe
 
 __all__ = ["look"]
 
@@ -18,7 +18,7 @@ async def look(address: str, timeout_seconds: float) -> Probe:
     """Connects to ``address`` and closes at once; says nothing on the connection.
 
     The kernel of a frozen process still accepts, so ``REACHED`` does not prove that it turns; only
-    ``REFUSED`` proves something. Raises :class:`rooms.errors.BadAddress`, and nothing else.
+    ``REFUSED`` proves something. Raises :class:`lastcall.errors.BadAddress`, and nothing else.
     """
     dial = _dialler(address)
     with trio.move_on_after(timeout_seconds):

@@ -10,7 +10,7 @@
     print(place.ended.reason)
 
 ``connect`` keeps one place over any number of sockets, ``open_client`` one place after the other,
-and ``open_connection`` is one socket, whose loss (:class:`rooms.errors.ConnectionLost`) is its
+and ``open_connection`` is one socket, whose loss (:class:`lastcall.errors.ConnectionLost`) is its
 user's own business. ``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection,
 ``connection.py`` is one, ``place.py`` is a seat in a room, ``client.py`` takes it from one
 connection to the next.
@@ -22,14 +22,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from rooms.client.client import CONNECT_SECONDS, JOIN_SECONDS, Client, OnState, open_client
-from rooms.client.connection import Connection, State
-from rooms.client.dial import OpenStream, open_tcp
-from rooms.client.opening import open_connection
-from rooms.client.place import Place
-from rooms.client.values import Ended, InputRefused, Message, Picture, PlaceState
-from rooms.core.pacing import Dice
-from rooms.wire.frames import Player
+from lastcall.client.client import CONNECT_SECONDS, JOIN_SECONDS, Client, OnState, open_client
+from lastcall.client.connection import Connection, State
+from lastcall.client.dial import OpenStream, open_tcp
+from lastcall.client.opening import open_connection
+from lastcall.client.place import Place
+from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
+from lastcall.core.pacing import Dice
+from lastcall.wire.frames import Player
 
 __all__ = [
     "Client",
@@ -71,7 +71,7 @@ async def connect(
     """Takes one place and keeps it, over any number of sockets; leaving the block leaves it.
 
     Arguments, times and errors are those of :func:`open_client` and :meth:`Client.join`. In the
-    block, the place tells of its loss: :class:`rooms.errors.PlaceLost` out of ``say`` and of the
+    block, the place tells of its loss: :class:`lastcall.errors.PlaceLost` out of ``say`` and of the
     loop over its messages.
     """
     async with open_client(

@@ -2,8 +2,8 @@
 
 Who owns what: the nursery of :func:`open_client` owns every socket's tasks, one task a place
 (``_carry``) decides about them and waits, and the place knows neither. What is decided by
-arithmetic is in :mod:`rooms.core.client.reconnect` (when) and :mod:`rooms.core.client.place_state`
-(what to say).
+arithmetic is in :mod:`lastcall.core.client.reconnect` (when) and
+:mod:`lastcall.core.client.place_state` (what to say).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 import trio
 
-from rooms.client.connection import NO_CLOSE_FRAME, Connection
-from rooms.client.dial import OpenStream, open_tcp
-from rooms.client.opening import checked, first_that_answers, socket_nursery
-from rooms.client.place import Place
-from rooms.client.values import PlaceState
-from rooms.core.client.reconnect import Comeback
-from rooms.core.pacing import Dice
-from rooms.errors import (
+from lastcall.client.connection import NO_CLOSE_FRAME, Connection
+from lastcall.client.dial import OpenStream, open_tcp
+from lastcall.client.opening import checked, first_that_answers, socket_nursery
+from lastcall.client.place import Place
+from lastcall.client.values import PlaceState
+from lastcall.core.client.reconnect import Comeback
+from lastcall.core.pacing import Dice
+from lastcall.errors import (
     ConnectFailed,
     ConnectionLost,
     JoinRefused,
@@ -62,7 +62,7 @@ async def open_client(
     an attempt, and each URL has ``connect_seconds``, the server's ``hello`` included. A place that
     is away for ``give_up_seconds`` is lost; None: the client tries for as long as no server says
     that the place is no more. ``dice`` are for the waits. Opens nothing yet. Raises
-    :class:`rooms.errors.BadAddress` for what is no WebSocket URL. At the end it waits for the
+    :class:`lastcall.errors.BadAddress` for what is no WebSocket URL. At the end it waits for the
     room's word on the leaving, up to 2 s, also when the place is away then, and up to 0.5 s for
     the socket to close.
     """

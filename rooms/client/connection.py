@@ -1,4 +1,4 @@
-"""One socket: read, written, and lost; opened in :mod:`rooms.client.opening`."""
+"""One socket: read, written, and lost; opened in :mod:`lastcall.client.opening`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from rooms.client.place import Carrier, Place
-from rooms.client.values import PlaceState
-from rooms.errors import (
+from lastcall.client.place import Carrier, Place
+from lastcall.client.values import PlaceState
+from lastcall.errors import (
     BadFrame,
     ConnectionLost,
     JoinRefused,
     LocalProtocolError,
     NodeGone,
 )
-from rooms.ids import KindName, RoomId
-from rooms.reasons import ErrorCode
-from rooms.wire import frames
+from lastcall.ids import KindName, RoomId
+from lastcall.reasons import ErrorCode
+from lastcall.wire import frames
 
 __all__ = ["Connection", "State", "next_frame"]
 
@@ -59,7 +59,8 @@ class Connection:
     """One open socket, with at most one place at a time.
 
     Made by ``open_connection``: then a place is lost with it. Or by a
-    :class:`rooms.client.Client`, the ``carrier`` that takes its places to another when it is lost.
+    :class:`lastcall.client.Client`, the ``carrier`` that takes its places to another when it is
+    lost.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from rooms.errors import BadAddress, ConnectFailed
-from rooms.wire.frames import SUBPROTOCOL
+from lastcall.errors import BadAddress, ConnectFailed
+from lastcall.wire.frames import SUBPROTOCOL
 
 __all__ = ["OpenStream", "handshake", "open_tcp", "parse", "why"]
 

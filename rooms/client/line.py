@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rooms.wire import frames
+from lastcall.wire import frames
 
 __all__ = ["Line"]
 
 
 class Line(Protocol):
-    """The way to the server, as long as it lasts; a :class:`rooms.client.Connection` is one."""
+    """The way to the server, as long as it lasts; a :class:`lastcall.client.Connection` is one."""
 
     node: str
     """The api node at its other end."""

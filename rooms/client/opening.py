@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
-from rooms.client.connection import NO_CLOSE_FRAME, Connection, next_frame
-from rooms.client.dial import OpenStream, handshake, open_tcp, parse, why
-from rooms.client.place import Carrier
-from rooms.errors import BadFrame, ConnectFailed, ConnectionLost
-from rooms.exception_groups import lone_error
-from rooms.wire import frames
+from lastcall.client.connection import NO_CLOSE_FRAME, Connection, next_frame
+from lastcall.client.dial import OpenStream, handshake, open_tcp, parse, why
+from lastcall.client.place import Carrier
+from lastcall.errors import BadFrame, ConnectFailed, ConnectionLost
+from lastcall.exception_groups import lone_error
+from lastcall.wire import frames
 
 __all__ = ["checked", "first_that_answers", "open_connection", "socket_nursery"]
 
@@ -29,7 +29,7 @@ async def open_connection(
 
     ``connect_seconds`` bounds each attempt, the server's ``hello`` included; ``open_stream`` opens
     the transport. Raises :class:`ConnectFailed` when none worked, with each one's reason, and
-    :class:`rooms.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
+    :class:`lastcall.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
     raises where it is used: in ``join``, in ``say``, and from a place's messages.
     """
     async with socket_nursery() as nursery:
@@ -66,7 +66,7 @@ async def _shelter(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
 
 
 def checked(urls: str | Iterable[str]) -> list[str]:
-    """One URL or several, as a list; raises :class:`rooms.errors.BadAddress`."""
+    """One URL or several, as a list; raises :class:`lastcall.errors.BadAddress`."""
     urls = [urls] if isinstance(urls, str) else list(urls)
     for url in urls:
         parse(url)

@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 import trio
 
-from rooms.client.line import Line
-from rooms.client.values import Ended, InputRefused, Message, Picture, PlaceState
-from rooms.core.client.place_state import Standing
-from rooms.errors import ConnectionLost, MessageTooBig
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.policy import SocketPolicy
-from rooms.reasons import Close, EndReason
-from rooms.wire import frames
-from rooms.wire.frames import Player
+from lastcall.client.line import Line
+from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
+from lastcall.core.client.place_state import Standing
+from lastcall.errors import ConnectionLost, MessageTooBig
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import Close, EndReason
+from lastcall.wire import frames
+from lastcall.wire.frames import Player
 
 __all__ = ["Carrier", "Place"]
 
@@ -41,8 +41,9 @@ class Place:
     Iterate it for the room's messages: the loop ends when the place has :attr:`ended`, and raises
     what :attr:`lost` holds when it is lost. Each message for this player comes exactly once and in
     order, over any number of sockets; only after an absence longer than the room's history comes a
-    :class:`rooms.client.Picture` instead of some. Up to 1024 messages wait to be read; beyond that
-    the socket is not read, and a server closes it (4100): one who only speaks must still listen.
+    :class:`lastcall.client.Picture` instead of some. Up to 1024 messages wait to be read; beyond
+    that the socket is not read, and a server closes it (4100): one who only speaks must still
+    listen.
 
     A room that had not started may be **regrouped** while its node drains: the same place then
     is in another room, with another :attr:`you`, and :attr:`regroups` has gone up. What had not
@@ -174,9 +175,9 @@ class Place:
 
         Waits while the place is away, and while 64 inputs are not acknowledged; cancelled there,
         nothing was said. After the end it is dropped in silence: nobody can know of the end in
-        time. Raises :class:`rooms.errors.ConnectionLost` (:class:`rooms.errors.PlaceLost`) when
-        the place is lost, :class:`rooms.errors.MessageTooBig` over 64 KiB, and ``TypeError`` for
-        what JSON cannot hold.
+        time. Raises :class:`lastcall.errors.ConnectionLost` (:class:`lastcall.errors.PlaceLost`)
+        when the place is lost, :class:`lastcall.errors.MessageTooBig` over 64 KiB, and
+        ``TypeError`` for what JSON cannot hold.
         """
         body = msgspec.json.encode(value)
         if len(body) > INPUT_BYTES_MAX - 64:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rooms.reasons import EndReason, ErrorCode
+from lastcall.reasons import EndReason, ErrorCode
 
 __all__ = ["Ended", "InputRefused", "Message", "Picture", "PlaceState"]
 

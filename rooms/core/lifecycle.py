@@ -5,7 +5,8 @@
 * The deadline cuts what is left, and so does a second stop.
 * Whatever is empty may go: ``emptied`` ends a drain and a cut.
 
-An event that the table does not know raises :class:`rooms.errors.WrongEvent` and changes nothing.
+An event that the table does not know raises :class:`lastcall.errors.WrongEvent` and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import enum
 from types import MappingProxyType
 
-from rooms.errors import WrongEvent
+from lastcall.errors import WrongEvent
 
 __all__ = ["TABLE", "Event", "Lifecycle", "Phase", "diagram"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from rooms.author import Kind
-from rooms.errors import BadFrame, BadRooms
-from rooms.reasons import ErrorCode
+from lastcall.author import Kind
+from lastcall.errors import BadFrame, BadRooms
+from lastcall.reasons import ErrorCode
 
 __all__ = ["Served"]
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import trio
 
-from rooms.core.room.disconnects import Absences, Step
-from rooms.core.room.roster import Seat
-from rooms.policy import RoomPolicy
+from lastcall.core.room.disconnects import Absences, Step
+from lastcall.core.room.roster import Seat
+from lastcall.policy import RoomPolicy
 
 __all__ = ["Absentees"]
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from rooms.core.room.ended_rooms import Tombstone, Tombstones
-from rooms.core.room.replay import missed
-from rooms.core.room.roster import Seat
-from rooms.host.replies import EPOCH, no_such_place, resumed
-from rooms.host.tickets import claim, retake
-from rooms.ids import LinkId, RoomId
-from rooms.policy import RoomPolicy
-from rooms.wire import nodes
+from lastcall.core.room.ended_rooms import Tombstone, Tombstones
+from lastcall.core.room.replay import missed
+from lastcall.core.room.roster import Seat
+from lastcall.host.replies import EPOCH, no_such_place, resumed
+from lastcall.host.tickets import claim, retake
+from lastcall.ids import LinkId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.wire import nodes
 
 __all__ = ["Graveyard"]
 
@@ -23,7 +23,7 @@ AT_ONCE = 64
 
 
 class Graveyard:
-    """All tombstones of a node, in trio's time; see :mod:`rooms.core.room.ended_rooms`."""
+    """All tombstones of a node, in trio's time; see :mod:`lastcall.core.room.ended_rooms`."""
 
     def __init__(self, policy: RoomPolicy, outbox: Callable[[LinkId, nodes.Down], None]) -> None:
         self._stones = Tombstones(

@@ -15,20 +15,20 @@ from math import inf
 import structlog
 import trio
 
-from rooms.author import Kind
-from rooms.core.room.ended_rooms import Tombstone
-from rooms.core.room.roster import Seat
-from rooms.host.disconnect_timer import Absentees
-from rooms.host.ended_rooms import Graveyard
-from rooms.host.live_room import LiveRoom
-from rooms.host.matchmaker import Reception
-from rooms.host.players import Seating
-from rooms.host.takeover_timer import Claimants
-from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason
-from rooms.runtime.batches import Steps
-from rooms.wire import nodes
+from lastcall.author import Kind
+from lastcall.core.room.ended_rooms import Tombstone
+from lastcall.core.room.roster import Seat
+from lastcall.host.disconnect_timer import Absentees
+from lastcall.host.ended_rooms import Graveyard
+from lastcall.host.live_room import LiveRoom
+from lastcall.host.matchmaker import Reception
+from lastcall.host.players import Seating
+from lastcall.host.takeover_timer import Claimants
+from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.runtime.batches import Steps
+from lastcall.wire import nodes
 
 __all__ = ["Host"]
 
@@ -300,7 +300,7 @@ class Host:
         for room, _ in list(takewhile(lambda item: item[1] <= since, self._empty.items())):
             room.cancel(EndReason.ABANDONED)
 
-    # What the rooms tell: rooms.host.players.House
+    # What the rooms tell: lastcall.host.players.House
 
     def ack(self, room: Seating, seat: Seat) -> None:
         """Notes for :meth:`flush_acks` what the room has of a player."""

@@ -14,8 +14,8 @@ from itertools import count
 
 import trio
 
-from rooms.author import Away, Back, Event, Joined, Left, Said
-from rooms.ids import PlayerId
+from lastcall.author import Away, Back, Event, Joined, Left, Said
+from lastcall.ids import PlayerId
 
 __all__ = ["AT_ONCE", "Inbox"]
 

@@ -11,21 +11,21 @@ import msgspec
 import structlog
 import trio
 
-from rooms.author import Room
-from rooms.errors import MessageTooBig
-from rooms.host.codec import Served
-from rooms.host.players import House, Seating
-from rooms.host.replies import EPOCH
-from rooms.ids import PlayerId, RoomId
-from rooms.reasons import EndReason
-from rooms.runtime.loop_lag import ROOM
-from rooms.wire import nodes
+from lastcall.author import Room
+from lastcall.errors import MessageTooBig
+from lastcall.host.codec import Served
+from lastcall.host.players import House, Seating
+from lastcall.host.replies import EPOCH
+from lastcall.ids import PlayerId, RoomId
+from lastcall.reasons import EndReason
+from lastcall.runtime.loop_lag import ROOM
+from lastcall.wire import nodes
 
 __all__ = ["LiveRoom"]
 
 
 class LiveRoom(Seating):
-    """One room of a host; the :class:`rooms.author.Desk` of its author's :class:`Room`."""
+    """One room of a host; the :class:`lastcall.author.Desk` of its author's :class:`Room`."""
 
     __slots__ = ("_options", "_scope", "cancelled_as", "next_event", "table")
 
@@ -68,7 +68,7 @@ class LiveRoom(Seating):
             return b""
         return body
 
-    # What the author asks: rooms.author.Desk
+    # What the author asks: lastcall.author.Desk
 
     @property
     def players(self) -> tuple[PlayerId, ...]:

@@ -8,16 +8,16 @@ from typing import Any
 
 import trio
 
-from rooms.author import Kind
-from rooms.core.room.open_rooms import Lobby
-from rooms.core.room.roster import Seat
-from rooms.errors import BadFrame
-from rooms.host.codec import Served
-from rooms.host.live_room import LiveRoom
-from rooms.host.players import House, Seating
-from rooms.ids import KindName, LinkId, NodeName, RoomId, new_room
-from rooms.reasons import ErrorCode
-from rooms.wire import nodes
+from lastcall.author import Kind
+from lastcall.core.room.open_rooms import Lobby
+from lastcall.core.room.roster import Seat
+from lastcall.errors import BadFrame
+from lastcall.host.codec import Served
+from lastcall.host.live_room import LiveRoom
+from lastcall.host.players import House, Seating
+from lastcall.ids import KindName, LinkId, NodeName, RoomId, new_room
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
 
 __all__ = ["Reception"]
 

@@ -13,22 +13,22 @@ from typing import Protocol
 
 import trio
 
-from rooms.author import Away, Back, Draining, Joined, Left, Said
-from rooms.core.room.disconnects import Step
-from rooms.core.room.history import History
-from rooms.core.room.replay import Missed, missed
-from rooms.core.room.roster import InputVerdict, Roster, Seat
-from rooms.errors import BadFrame
-from rooms.host.codec import Served
-from rooms.host.disconnect_timer import Absentees
-from rooms.host.inbox import Inbox
-from rooms.host.replies import no_such_place, regroups, replay, resumed, seated
-from rooms.host.takeover_timer import Claimants
-from rooms.host.tickets import claim, retake
-from rooms.ids import LinkId, PlayerId, RoomId, new_player, new_secret
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall.author import Away, Back, Draining, Joined, Left, Said
+from lastcall.core.room.disconnects import Step
+from lastcall.core.room.history import History
+from lastcall.core.room.replay import Missed, missed
+from lastcall.core.room.roster import InputVerdict, Roster, Seat
+from lastcall.errors import BadFrame
+from lastcall.host.codec import Served
+from lastcall.host.disconnect_timer import Absentees
+from lastcall.host.inbox import Inbox
+from lastcall.host.replies import no_such_place, regroups, replay, resumed, seated
+from lastcall.host.takeover_timer import Claimants
+from lastcall.host.tickets import claim, retake
+from lastcall.ids import LinkId, PlayerId, RoomId, new_player, new_secret
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import nodes
 
 __all__ = ["House", "Seating"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rooms.core.link.portions import portions
-from rooms.core.room.replay import Missed
-from rooms.core.room.roster import Roster, Seat
-from rooms.ids import KindName, LinkId, RoomId
-from rooms.wire import nodes
+from lastcall.core.link.portions import portions
+from lastcall.core.room.replay import Missed
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.ids import KindName, LinkId, RoomId
+from lastcall.wire import nodes
 
 __all__ = ["EPOCH", "no_such_place", "regroups", "replay", "resumed", "seated"]
 

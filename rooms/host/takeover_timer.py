@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import trio
 
-from rooms.core.room.roster import Seat
-from rooms.core.room.takeovers import Claim, Contests
-from rooms.host.disconnect_timer import STALL_SECONDS, UNREAD_SECONDS
-from rooms.host.replies import no_such_place
-from rooms.ids import LinkId, RoomId
-from rooms.reasons import ErrorCode
-from rooms.wire import nodes
+from lastcall.core.room.roster import Seat
+from lastcall.core.room.takeovers import Claim, Contests
+from lastcall.host.disconnect_timer import STALL_SECONDS, UNREAD_SECONDS
+from lastcall.host.replies import no_such_place
+from lastcall.ids import LinkId, RoomId
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
 
 __all__ = ["Claimants"]
 
@@ -21,7 +21,7 @@ AT_ONCE = 64
 
 
 class Claimants:
-    """All of a node's, in trio's time; see :mod:`rooms.core.room.takeovers`.
+    """All of a node's, in trio's time; see :mod:`lastcall.core.room.takeovers`.
 
     ``carry_out`` does what a claim asks for, without another contest; ``outbox`` takes refusals.
     With ``contest_seconds`` of 0 nobody waits.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
-from rooms.core.room.roster import Roster, Seat
-from rooms.host.replies import no_such_place
-from rooms.ids import LinkId, new_secret
-from rooms.reasons import ErrorCode
-from rooms.wire import nodes
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.host.replies import no_such_place
+from lastcall.ids import LinkId, new_secret
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
 
 __all__ = ["Record", "claim", "retake"]
 

@@ -10,8 +10,8 @@ import msgspec
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from rooms.errors import ClusterFailed
-from rooms.wire.reports import Status
+from lastcall.errors import ClusterFailed
+from lastcall.wire.reports import Status
 
 __all__ = [
     "ask_all",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,11 @@ from pathlib import Path
 import msgspec
 import trio
 
-import rooms
-from rooms.reasons import ExitCode
-from rooms.runtime.signals import LIFELINE
-from rooms.wire.reports import DrainFinished
+from lastcall.reasons import ExitCode
+from lastcall.runtime.signals import LIFELINE
+from lastcall.wire.reports import DrainFinished
 
-__all__ = ["REFUSAL", "Child", "NodeReady", "python"]
+__all__ = ["REFUSAL", "Child", "NodeReady", "node_command"]
 
 LAST_WORDS = 20
 REFUSAL = "Error: "
@@ -270,19 +270,22 @@ def _set_nice(session: int, nice: int) -> None:
             os.setpriority(os.PRIO_PGRP, session, nice)
 
 
-def python(module: str, *arguments: str) -> list[str]:
-    """The command that runs ``module`` with this interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+def node_command(tier: str, *arguments: str) -> list[str]:
+    """The command that starts a node: the console script that was installed beside this Python.
+
+    A script does not put the current folder on the import path, so what stands there is never
+    taken for a package of ours. A checkout that is not installed has no script: its module is run.
+    """
+    script = Path(sysconfig.get_path("scripts"), f"lastcall-{tier}")
+    program = [str(script)] if script.exists() else [sys.executable, "-m", f"lastcall.{tier}"]
+    return [*program, *arguments]
 
 
 def _environment(lifeline: int) -> dict[str, str]:
-    """Ours, with a path on which a child finds ``rooms``, ``api`` and ``game`` as we did.
+    """Ours without our options: ``LASTCALL_GAMES`` is a number here and a list of addresses there.
 
-    Without our options: ``LASTCALL_GAMES`` is a number here and a list of addresses there.
-    ``LASTCALL_PUMP`` is none, and means the same for every node.
+    ``LASTCALL_PUMP`` is not an option, and means the same for every node.
     """
-    home = str(Path(rooms.__file__).resolve().parent.parent)
-    path = os.environ.get("PYTHONPATH")
     inherited = {
         key: value
         for key, value in os.environ.items()
@@ -292,5 +295,4 @@ def _environment(lifeline: int) -> dict[str, str]:
         **inherited,
         LIFELINE: str(lifeline),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join([home, path] if path else [home]),
     }

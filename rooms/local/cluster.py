@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 import httpx
 import trio
 
-from rooms.bus.address import HostPort
-from rooms.errors import ClusterFailed, UsageError
-from rooms.exception_groups import lone_error
-from rooms.local.admin_client import is_ready, open_admin_client
-from rooms.local.child import REFUSAL, Child, python
-from rooms.local.plan import PORTS, Plan
-from rooms.reasons import ExitCode
-from rooms.runtime.listeners import bound_address, open_listeners
+from lastcall.bus.address import HostPort
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.exception_groups import lone_error
+from lastcall.local.admin_client import is_ready, open_admin_client
+from lastcall.local.child import REFUSAL, Child, node_command
+from lastcall.local.plan import PORTS, Plan
+from lastcall.reasons import ExitCode
+from lastcall.runtime.listeners import bound_address, open_listeners
 
 __all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"]
 
@@ -275,12 +275,12 @@ def _bindable(host: str, port: int) -> bool:
 
 @asynccontextmanager
 async def open_cluster(
-    plan: Plan, on_death: Callable[[Child], None], *, start: NodeCommand = python
+    plan: Plan, on_death: Callable[[Child], None], *, start: NodeCommand = node_command
 ) -> AsyncIterator[LocalCluster]:
     """Starts all nodes of ``plan`` at once; at the end of the block those left are killed.
 
     ``on_death`` is called with each node that ends on duty. Raises
-    :class:`rooms.errors.AddressInUse` when the client port is taken.
+    :class:`lastcall.errors.AddressInUse` when the client port is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:

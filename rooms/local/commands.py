@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from rooms.bus.address import HostPort
-from rooms.core.lifecycle import Phase
-from rooms.errors import ClusterFailed, UsageError
-from rooms.local.admin_client import ask_all, command, open_admin_client, status
-from rooms.local.control.messages import AskNodes, NodeList
-from rooms.local.control.paths import find
-from rooms.local.control.socket import calling
-from rooms.local.text_table import columns
-from rooms.wire.reports import Status
+from lastcall.bus.address import HostPort
+from lastcall.core.lifecycle import Phase
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.local.admin_client import ask_all, command, open_admin_client, status
+from lastcall.local.control.messages import AskNodes, NodeList
+from lastcall.local.control.paths import find
+from lastcall.local.control.socket import calling
+from lastcall.local.text_table import columns
+from lastcall.wire.reports import Status
 
 __all__ = ["Target", "result_text", "status_json", "status_text", "statuses", "targets", "tell"]
 

@@ -6,9 +6,9 @@ from importlib import metadata
 
 import msgspec
 
-from rooms.bus.address import HostPort
-from rooms.errors import UsageError
-from rooms.policy import DrainPolicy
+from lastcall.bus.address import HostPort
+from lastcall.errors import UsageError
+from lastcall.policy import DrainPolicy
 
 __all__ = ["PORTS", "Plan"]
 
@@ -28,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True):
     games: int = 2
     client: HostPort = HostPort("127.0.0.1", 8080)
     admin: HostPort = HostPort("127.0.0.1", 9000)
-    rooms: str = "game.examples"
+    rooms: str = "lastcall.game.examples"
     clients: str = "move"
     drain: DrainPolicy = DrainPolicy()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))

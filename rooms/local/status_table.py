@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rooms.local.admin_client import ask_all, messages_out, open_admin_client, status
-from rooms.local.bots.ledger import Ledger
-from rooms.local.child import Child
+from lastcall.local.admin_client import ask_all, messages_out, open_admin_client, status
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.child import Child
 
 __all__ = ["NodeLine", "Screen", "plain_line"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rooms.local.bots.ledger import Ledger
-from rooms.local.child import Child
-from rooms.local.text_table import columns
-from rooms.reasons import ExitCode
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.child import Child
+from lastcall.local.text_table import columns
+from lastcall.reasons import ExitCode
 
 __all__ = ["exit_code", "summary"]
 

@@ -24,18 +24,18 @@ from functools import partial
 import trio
 from rich.console import Console
 
-from rooms.errors import ClusterFailed
-from rooms.exception_groups import lone_error
-from rooms.local.bots.bots import Bots
-from rooms.local.bots.ledger import Ledger
-from rooms.local.child import Child, python
-from rooms.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
-from rooms.local.control.messages import AskRoll, RollReport
-from rooms.local.control.socket import serve_control
-from rooms.local.roll.service import Rolls
-from rooms.local.status_table import Screen
-from rooms.local.summary import exit_code, summary
-from rooms.reasons import ExitCode
+from lastcall.errors import ClusterFailed
+from lastcall.exception_groups import lone_error
+from lastcall.local.bots.bots import Bots
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.child import Child, node_command
+from lastcall.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
+from lastcall.local.control.messages import AskRoll, RollReport
+from lastcall.local.control.socket import serve_control
+from lastcall.local.roll.service import Rolls
+from lastcall.local.status_table import Screen
+from lastcall.local.summary import exit_code, summary
+from lastcall.reasons import ExitCode
 
 __all__ = ["Up", "up"]
 
@@ -51,7 +51,7 @@ async def up(
     """Runs the cluster of ``plan`` until it is told to stop; returns the exit code.
 
     ``roll_after`` seconds after it is ready, both tiers are rolled once, and then it stops.
-    Raises :class:`rooms.errors.UsageError` and :class:`rooms.errors.ClusterFailed` when the
+    Raises :class:`lastcall.errors.UsageError` and :class:`lastcall.errors.ClusterFailed` when the
     cluster does not come up. To be called in the main thread: it takes SIGINT and SIGTERM.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
@@ -70,7 +70,7 @@ class Up:
         seconds: float | None,
         roll_after: float | None = None,
         console: Console,
-        start: NodeCommand = python,
+        start: NodeCommand = node_command,
     ) -> None:
         self._plan = plan
         self._roll_after = roll_after

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from rooms.bus.address import HostPort, is_host, is_wildcard, parse_host_port
-from rooms.errors import BadAddress
+from lastcall.bus.address import HostPort, is_host, is_wildcard, parse_host_port
+from lastcall.errors import BadAddress
 
 __all__ = ["InheritedSocket", "parse_host", "parse_listen"]
 

@@ -17,9 +17,9 @@ from typing import Any, NoReturn, TypeGuard
 import click
 from click.core import ParameterSource
 
-from rooms.errors import UsageError
-from rooms.exception_groups import only
-from rooms.reasons import ExitCode
+from lastcall.errors import UsageError
+from lastcall.exception_groups import only
+from lastcall.reasons import ExitCode
 
 __all__ = [
     "Command",

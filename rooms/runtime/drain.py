@@ -23,10 +23,10 @@ import structlog
 import trio
 from msgspec.structs import asdict
 
-from rooms.core.lifecycle import Event, Lifecycle, Phase
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.wire.reports import Counts, DrainFinished
+from lastcall.core.lifecycle import Event, Lifecycle, Phase
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.wire.reports import Counts, DrainFinished
 
 __all__ = ["Counts", "Drain", "Tier"]
 
@@ -127,11 +127,11 @@ class Drain:
             self._patience.cancel()
 
     def cordon(self) -> None:
-        """Refuses new work without leaving; raises :class:`rooms.errors.WrongEvent`."""
+        """Refuses new work without leaving; raises :class:`lastcall.errors.WrongEvent`."""
         self._step(Event.CORDON)
 
     def uncordon(self) -> None:
-        """Serves again; raises :class:`rooms.errors.WrongEvent`."""
+        """Serves again; raises :class:`lastcall.errors.WrongEvent`."""
         self._step(Event.UNCORDON)
 
     def _step(self, event: Event) -> Phase:

@@ -7,9 +7,9 @@ import socket
 
 import trio
 
-from rooms.bus.address import HostPort
-from rooms.errors import AddressInUse, BadAddress
-from rooms.runtime.address import InheritedSocket
+from lastcall.bus.address import HostPort
+from lastcall.errors import AddressInUse, BadAddress
+from lastcall.runtime.address import InheritedSocket
 
 __all__ = ["bound_address", "open_listeners"]
 

@@ -11,13 +11,13 @@ from typing import Literal
 import click
 import msgspec
 
-from rooms.bus.address import HostPort, parse_host_port
-from rooms.errors import UsageError
-from rooms.ids import NodeName
-from rooms.policy import DrainPolicy
-from rooms.runtime.address import parse_host
-from rooms.runtime.command import Command, Decorator, Parsed, config_option, gathered
-from rooms.runtime.logs import LogFormat
+from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.errors import UsageError
+from lastcall.ids import NodeName
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.address import parse_host
+from lastcall.runtime.command import Command, Decorator, Parsed, config_option, gathered
+from lastcall.runtime.logs import LogFormat
 
 __all__ = ["NodeOptions", "drain_options", "node_options"]
 

@@ -14,19 +14,19 @@ from typing import Protocol
 import structlog
 import trio
 
-from rooms.core.lifecycle import Phase
-from rooms.errors import UsageError
-from rooms.exception_groups import only
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime import logs
-from rooms.runtime.admin.auth import Guard
-from rooms.runtime.admin.metrics import Figures, lag_metric, node_registry
-from rooms.runtime.admin.server import NO_FILES, AdminPort, Status
-from rooms.runtime.drain import Drain, Tier
-from rooms.runtime.loop_lag import SlowSteps, watch_lag
-from rooms.runtime.options import NodeOptions
-from rooms.runtime.signals import StopRequests
+from lastcall.core.lifecycle import Phase
+from lastcall.errors import UsageError
+from lastcall.exception_groups import only
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime import logs
+from lastcall.runtime.admin.auth import Guard
+from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
+from lastcall.runtime.admin.server import NO_FILES, AdminPort, Status
+from lastcall.runtime.drain import Drain, Tier
+from lastcall.runtime.loop_lag import SlowSteps, watch_lag
+from lastcall.runtime.options import NodeOptions
+from lastcall.runtime.signals import StopRequests
 
 __all__ = ["Node", "prepare", "run_node"]
 

@@ -3,6 +3,6 @@
 ``play`` runs one room of yours under the virtual clock; ``bus_suite`` is for a new transport.
 """
 
-from rooms.testing.harness import Table, play
+from lastcall.testing.harness import Table, play
 
 __all__ = ["Table", "play"]

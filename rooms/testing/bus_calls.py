@@ -7,8 +7,8 @@ from contextlib import closing
 import trio
 import trio.testing
 
-from rooms.bus.base import Bus
-from rooms.testing.bus_checks import ANYWHERE, POLL_SECONDS, echo, expect, free_address, serving
+from lastcall.bus.base import Bus
+from lastcall.testing.bus_checks import ANYWHERE, POLL_SECONDS, echo, expect, free_address, serving
 
 __all__ = ["CALL_CHECKS"]
 

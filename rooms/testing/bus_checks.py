@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import trio
 
-from rooms.bus.base import RECEIVE_AT_ONCE, Bus, Publisher, Responder, Subscriber
+from lastcall.bus.base import RECEIVE_AT_ONCE, Bus, Publisher, Responder, Subscriber
 
 __all__ = [
     "ANYWHERE",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import trio
 
-from rooms.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Bus
-from rooms.testing.bus_checks import ANYWHERE, collect, expect, free_address, meet, rises
+from lastcall.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Bus
+from lastcall.testing.bus_checks import ANYWHERE, collect, expect, free_address, meet, rises
 
 __all__ = ["MESSAGE_CHECKS"]
 

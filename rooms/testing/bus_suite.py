@@ -18,10 +18,10 @@ from contextlib import closing
 import trio
 import trio.testing
 
-from rooms.bus.base import MESSAGE_BYTES_MAX, Bus, Probe
-from rooms.errors import AddressInUse, BadAddress, MessageTooBig
-from rooms.testing.bus_calls import CALL_CHECKS
-from rooms.testing.bus_checks import (
+from lastcall.bus.base import MESSAGE_BYTES_MAX, Bus, Probe
+from lastcall.errors import AddressInUse, BadAddress, MessageTooBig
+from lastcall.testing.bus_calls import CALL_CHECKS
+from lastcall.testing.bus_checks import (
     ANYWHERE,
     MEETING,
     PATIENCE_SECONDS,
@@ -36,7 +36,7 @@ from rooms.testing.bus_checks import (
     rises,
     serving,
 )
-from rooms.testing.bus_messages import MESSAGE_CHECKS
+from lastcall.testing.bus_messages import MESSAGE_CHECKS
 
 __all__ = ["CHECKS", "Check"]
 

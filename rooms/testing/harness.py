@@ -10,7 +10,7 @@
             table.leave(bob)
             assert (await table.ended())["winner"] == ann
 
-The room runs in a :class:`rooms.host.host.Host`, as in a node, and its messages pass through
+The room runs in a :class:`lastcall.host.host.Host`, as in a node, and its messages pass through
 JSON. Under ``trio.testing.MockClock`` no time is lost; without it, time is real.
 """
 
@@ -25,15 +25,15 @@ import msgspec
 import trio
 import trio.testing
 
-from rooms.author import Kind
-from rooms.core.edge.input_window import InputWindow
-from rooms.errors import BadFrame, JoinRefused
-from rooms.host.host import Host
-from rooms.host.players import Seating
-from rooms.ids import LinkId, NodeName, PlayerId, RoomId
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason
-from rooms.wire import nodes
+from lastcall.author import Kind
+from lastcall.core.edge.input_window import InputWindow
+from lastcall.errors import BadFrame, JoinRefused
+from lastcall.host.host import Host
+from lastcall.host.players import Seating
+from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
 
 __all__ = ["Table", "play"]
 

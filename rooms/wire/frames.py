@@ -1,7 +1,7 @@
 """Client frames: JSON objects in WebSocket text frames, ``t`` is the type (``lastcall.v1``).
 
 What comes from a client is tolerant of unknown keys and of nothing else: :func:`decode` returns a
-value or raises :class:`rooms.errors.BadFrame` with the code that the client is told.
+value or raises :class:`lastcall.errors.BadFrame` with the code that the client is told.
 ``d`` travels as the bytes the client or the room wrote: it is never decoded on the api node.
 """
 
@@ -12,10 +12,10 @@ from typing import Annotated, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from rooms.errors import BadFrame
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import UNREADABLE
+from lastcall.errors import BadFrame
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import UNREADABLE
 
 __all__ = [
     "SUBPROTOCOL",

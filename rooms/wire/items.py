@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.wire import UNREADABLE
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.wire import UNREADABLE
 
 __all__ = [
     "CANCELLED",

@@ -2,7 +2,7 @@
 
 Three shapes travel. A *request* goes from api to game, its *reply* comes back, and *feed
 batches* come from game to api. Requests and feed batches carry the items of
-:mod:`rooms.wire.items`, which are named here too.
+:mod:`lastcall.wire.items`, which are named here too.
 
 The golden bytes of each released :data:`WIRE` version stay in the tests.
 """
@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import msgspec
 
-from rooms.errors import RemoteProtocolError
-from rooms.ids import Incarnation, LinkId, NodeName
-from rooms.wire import UNREADABLE
-from rooms.wire.items import (
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.wire import UNREADABLE
+from lastcall.wire.items import (
     CANCELLED,
     DRAINING,
     NO_SUCH_PLACE,

@@ -11,13 +11,13 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from api.gateway.gateway import Gateway
-from api.sessions.relay import Relays
-from api.sessions.session import Session
-from rooms.ids import Ticket
-from rooms.policy import SocketPolicy
-from rooms.reasons import ErrorCode
-from rooms.wire import frames, nodes
+from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.session import Session
+from lastcall.ids import Ticket
+from lastcall.policy import SocketPolicy
+from lastcall.reasons import ErrorCode
+from lastcall.wire import frames, nodes
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

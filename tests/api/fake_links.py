@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from rooms.wire import frames, nodes
+from lastcall.wire import frames, nodes
 
 
 class GameLink:

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import trio
 
-from api.gateway import gateway
-from api.sessions.relay import Relays
-from api.sessions.session import Session
-from api.socket.cork import Cork
-from api.socket.frame_builder import text_frame
-from api.socket.pump import Pump
-from rooms.policy import SocketPolicy
+from lastcall.api.gateway import gateway
+from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.session import Session
+from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.socket.pump import Pump
+from lastcall.policy import SocketPolicy
 from tests.api.conftest import UPGRADE, FakeGames, FakeLink
 
 PATIENCE_SECONDS = 20

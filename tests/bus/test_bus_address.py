@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.bus.address import HostPort, is_wildcard, parse_host_port, parse_url
-from rooms.errors import BadAddress
+from lastcall.bus.address import HostPort, is_wildcard, parse_host_port, parse_url
+from lastcall.errors import BadAddress
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "my-host.svc:0"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import trio.testing
 
-from rooms.bus.memory import MemoryBus
-from rooms.bus.nng import NngBus
-from rooms.testing.bus_suite import CHECKS, Check
+from lastcall.bus.memory import MemoryBus
+from lastcall.bus.nng import NngBus
+from lastcall.testing.bus_suite import CHECKS, Check
 
 NAMES = [check.__name__.removeprefix("check_") for check in CHECKS]
 

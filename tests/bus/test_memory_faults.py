@@ -11,8 +11,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from rooms.bus.base import BUFFER_MESSAGES, Probe
-from rooms.bus.memory import Faults, MemoryBus, MemorySubscriber
+from lastcall.bus.base import BUFFER_MESSAGES, Probe
+from lastcall.bus.memory import Faults, MemoryBus, MemorySubscriber
 
 GAME, FEED = "tcp://game:7101", "tcp://api:7001"
 

@@ -11,9 +11,9 @@ from typing import Self
 import pytest
 import trio
 
-from rooms.bus.base import MESSAGE_BYTES_MAX, Probe
-from rooms.bus.nng import NngBus, NngResponder
-from rooms.errors import AddressInUse, BadAddress
+from lastcall.bus.base import MESSAGE_BYTES_MAX, Probe
+from lastcall.bus.nng import NngBus, NngResponder
+from lastcall.errors import AddressInUse, BadAddress
 
 REQ, PUB = 0x30, 0x20
 """Protocol numbers of the SP handshake."""

@@ -7,8 +7,8 @@ import trio
 from trio.testing import memory_stream_pair
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
-from rooms.client import State, open_connection
-from rooms.errors import (
+from lastcall.client import State, open_connection
+from lastcall.errors import (
     BadAddress,
     ConnectFailed,
     ConnectionLost,

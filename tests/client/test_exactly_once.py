@@ -7,7 +7,7 @@ import random
 import pytest
 import trio
 
-from rooms.client import PlaceState, connect
+from lastcall.client import PlaceState, connect
 from tests.client.conftest import Peer, Server
 
 pytestmark = pytest.mark.usefixtures("schedule")

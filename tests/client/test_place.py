@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from rooms.client import Ended, PlaceState, connect, open_connection
-from rooms.errors import ConnectionLost, MessageTooBig
-from rooms.reasons import EndReason
+from lastcall.client import Ended, PlaceState, connect, open_connection
+from lastcall.errors import ConnectionLost, MessageTooBig
+from lastcall.reasons import EndReason
 
 URL = "ws://somewhere:8080/"
 ROOM = "game-1.r1"

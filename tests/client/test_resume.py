@@ -8,15 +8,15 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
-from rooms.client import Ended, Message, Picture, PlaceState, connect, open_client
-from rooms.errors import (
+from lastcall.client import Ended, Message, Picture, PlaceState, connect, open_client
+from lastcall.errors import (
     ConnectFailed,
     ConnectionLost,
     JoinRefused,
     LocalProtocolError,
     PlaceLost,
 )
-from rooms.reasons import EndReason
+from lastcall.reasons import EndReason
 
 pytestmark = pytest.mark.usefixtures("schedule")
 

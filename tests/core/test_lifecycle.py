@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rooms.core.lifecycle import TABLE, Event, Lifecycle, Phase, diagram
-from rooms.errors import WrongEvent
+from lastcall.core.lifecycle import TABLE, Event, Lifecycle, Phase, diagram
+from lastcall.errors import WrongEvent
 
 
 def after(*events: Event) -> Phase:

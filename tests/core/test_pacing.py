@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.pacing import spread
+from lastcall.core.pacing import spread
 
 
 def test_without_dice_each_moves_at_the_beginning_of_its_slot() -> None:

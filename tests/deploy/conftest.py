@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
-from api.options import ApiOptions, api_options
-from game.options import GameOptions, game_options
-from rooms.policy import DrainPolicy
-from rooms.runtime.options import NodeOptions, drain_options, node_options
+from lastcall.api.options import ApiOptions, api_options
+from lastcall.game.options import GameOptions, game_options
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
 class Told:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rooms.core.lifecycle import diagram
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime.drain import Counts
+from lastcall.core.lifecycle import diagram
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime.drain import Counts
 
 
 @pytest.fixture

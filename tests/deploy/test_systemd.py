@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rooms.runtime.address import InheritedSocket
+from lastcall.runtime.address import InheritedSocket
 
 Unit = dict[str, list[str]]
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.errors import ConnectFailed, WrongEvent
+from lastcall.errors import ConnectFailed, WrongEvent
 from tests.harness.cluster import CLEAN, cluster
 
 pytestmark = pytest.mark.usefixtures("schedule")

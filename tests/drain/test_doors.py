@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.core.lifecycle import Phase
-from rooms.errors import ClientError
-from rooms.policy import DrainPolicy
+from lastcall.core.lifecycle import Phase
+from lastcall.errors import ClientError
+from lastcall.policy import DrainPolicy
 from tests.drain.sockets import REST_OF_REQUEST, answer, handshake
 from tests.harness.cluster import CLEAN, CUT, cluster, finished
 

@@ -6,11 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Draining, Room, room
-from rooms.errors import ConnectFailed, JoinRefused
-from rooms.ids import KindName
-from rooms.policy import DrainPolicy
-from rooms.runtime.drain import Counts, Drain
+from lastcall import Draining, Room, room
+from lastcall.errors import ConnectFailed, JoinRefused
+from lastcall.ids import KindName
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.drain import Counts, Drain
 from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")

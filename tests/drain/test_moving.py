@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.client import Connection
-from rooms.errors import ConnectionLost
-from rooms.policy import DrainPolicy
+from lastcall.client import Connection
+from lastcall.errors import ConnectionLost
+from lastcall.policy import DrainPolicy
 from tests.drain.sockets import REST_OF_REQUEST
 from tests.harness.cluster import CLEAN, ApiProcess, Cluster, cluster, finished, soon
 

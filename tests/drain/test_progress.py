@@ -10,7 +10,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from rooms.policy import DrainPolicy
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import cluster
 
 pytestmark = pytest.mark.usefixtures("schedule")

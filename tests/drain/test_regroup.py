@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Room, room
-from rooms.ids import KindName
+from lastcall import Room, room
+from lastcall.ids import KindName
 from tests.drain.sockets import websocket_over
 from tests.harness.cluster import CLEAN, cluster, soon
 

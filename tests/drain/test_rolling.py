@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.core.lifecycle import Phase
-from rooms.errors import JoinRefused, NodeGone
-from rooms.policy import DrainPolicy
+from lastcall.core.lifecycle import Phase
+from lastcall.errors import JoinRefused, NodeGone
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import CLEAN, CUT, cluster, finished
 
 pytestmark = pytest.mark.usefixtures("schedule")

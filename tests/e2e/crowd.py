@@ -22,8 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
-from rooms.local.bots.bots import Bots
-from rooms.local.bots.ledger import Ledger
+from lastcall.local.bots.bots import Bots
+from lastcall.local.bots.ledger import Ledger
 
 PATIENCE_SECONDS = 5.0
 NORMAL, SERVICE_RESTART = 1000, 1012

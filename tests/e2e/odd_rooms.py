@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from rooms import Joined, Room, Said, room
+from lastcall import Joined, Room, Said, room
 
 
 @room("duo", seats=2)

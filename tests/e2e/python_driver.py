@@ -13,7 +13,7 @@ PUPPET = Path(__file__).with_name("python_puppet.py")
 
 
 class PythonDriver(NodeDriver):
-    """``rooms.client``; its puppet takes the same orders as the one in Node."""
+    """``lastcall.client``; its puppet takes the same orders as the one in Node."""
 
     def __init__(self, folder: Path) -> None:
         self.own = Puppet([sys.executable, str(PUPPET)], folder)

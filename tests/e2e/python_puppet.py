@@ -1,4 +1,4 @@
-"""Plays clients of ``rooms.client`` for a test that says what they do, by lines of JSON."""
+"""Plays clients of ``lastcall.client`` for a test that says what they do, by lines of JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import trio
 
-from rooms.client import Place, PlaceState, connect
-from rooms.errors import ClientError
+from lastcall.client import Place, PlaceState, connect
+from lastcall.errors import ClientError
 
 SHOWN = (
     "room",

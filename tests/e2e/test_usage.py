@@ -17,7 +17,7 @@ from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, until
 
 pytestmark = pytest.mark.e2e
 
-GAME = ("--listen", ANY_URL, "--rooms", "game.examples")
+GAME = ("--listen", ANY_URL, "--rooms", "lastcall.game.examples")
 API = ("--listen", ANY_PORT, "--feed", ANY_URL, "--games", "tcp://127.0.0.1:9")
 
 
@@ -37,7 +37,7 @@ def taken() -> Iterator[str]:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
-LASTCALL = "from rooms.entry import main; main()"
+LASTCALL = "from lastcall.entry import main; main()"
 
 
 @pytest.mark.parametrize("slow", ["click", "rich"], ids=["of the command", "of its subcommand"])
@@ -54,7 +54,7 @@ async def test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130(
     assert process.words.split() == ["Interrupted."]
 
 
-ROOM = "from rooms import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"
+ROOM = "from lastcall import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"
 
 
 async def test_an_authors_module_that_cannot_be_served(nodes: Nodes) -> None:
@@ -111,7 +111,7 @@ async def test_an_option_that_cannot_be(nodes: Nodes) -> None:
 
 async def test_flags_win_over_environment_over_file(nodes: Nodes) -> None:
     nodes.folder.joinpath("node.toml").write_text(
-        'version = "file"\ngrace = 7\nrooms = ["game.examples"]\n'
+        'version = "file"\ngrace = 7\nrooms = ["lastcall.game.examples"]\n'
     )
     config = ("--config", "node.toml", "--listen", ANY_URL)
     environment = {"LASTCALL_VERSION": "environment"}

@@ -6,19 +6,19 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-import game.examples
-from game.examples.arena import arena
-from game.examples.countdown import countdown
-from game.examples.lounge import lounge
-from game.examples.tictactoe import tictactoe
-from rooms.errors import BadFrame, JoinRefused
-from rooms.ids import PlayerId
-from rooms.reasons import EndReason
-from rooms.testing.harness import Table, play
+import lastcall.game.examples
+from lastcall.errors import BadFrame, JoinRefused
+from lastcall.game.examples.arena import arena
+from lastcall.game.examples.countdown import countdown
+from lastcall.game.examples.lounge import lounge
+from lastcall.game.examples.tictactoe import tictactoe
+from lastcall.ids import PlayerId
+from lastcall.reasons import EndReason
+from lastcall.testing.harness import Table, play
 
 
 def test_each_example_has_less_than_80_lines() -> None:
-    folder = Path(str(game.examples.__file__)).parent
+    folder = Path(str(lastcall.game.examples.__file__)).parent
     lines = {path.name: len(path.read_text().splitlines()) for path in folder.glob("*.py")}
     assert {name: count for name, count in lines.items() if count >= 80} == {}
 

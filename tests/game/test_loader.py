@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from game.loader import load
-from rooms import room
-from rooms.errors import BadRooms
+from lastcall import room
+from lastcall.errors import BadRooms
+from lastcall.game.loader import load
 
 KIND = """
-    from rooms import Room, room
+    from lastcall import Room, room
 
     @room("{name}", seats=2{more})
     async def {name}(table: Room) -> None: ...
@@ -44,7 +44,7 @@ def kind(name: str, more: str = "") -> str:
 
 
 def test_the_examples_hold_the_four_kinds_of_the_design() -> None:
-    assert sorted(load(["game.examples"])) == ["arena", "countdown", "lounge", "tictactoe"]
+    assert sorted(load(["lastcall.game.examples"])) == ["arena", "countdown", "lounge", "tictactoe"]
 
 
 def test_a_module_and_another_one_are_put_together(write: Write) -> None:
@@ -104,16 +104,28 @@ def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> No
         ("raise SystemExit(5)", r"SystemExit: 5 \(.*wrong\.py:1\)$"),
         ("raise ValueError('two\\nlines')", r"ValueError: two lines \(.*wrong\.py:1\)$"),
         ("raise SyntaxError('mine')", r"SyntaxError: mine \(.*wrong\.py:1\)$"),
-        ("from rooms import room\nroom('x')", r"BadRooms: kind 'x': .*seats=4\) \(.*py:2\)$"),
+        ("from lastcall import room\nroom('x')", r"BadRooms: kind 'x': .*seats=4\) \(.*py:2\)$"),
         (
-            "from rooms import room\nroom('x', seat=2)",
+            "from lastcall import room\nroom('x', seat=2)",
             r"BadRooms: kind 'x': @room takes no 'seat'; it takes seats, starts, .* \(.*py:2\)$",
         ),
-        ("from rooms import room\n@room\nasync def x(t): ...", r"BadRooms: .* name first.*py:2\)$"),
+        (
+            "from lastcall import room\n@room\nasync def x(t): ...",
+            r"BadRooms: .* name first.*py:2\)$",
+        ),
         ("raise ValueError", r"ValueError: no message \(.*wrong\.py:1\)$"),
-        ("from rooms import room\nroom('x', seats=0)", r"BadRooms: .*10000 seats; got 0 \(.*:2\)$"),
-        ("from rooms import room\nroom('x', seats=10_001)", r"BadRooms: .* got 10001 \(.*py:2\)$"),
-        ("from rooms import room\nroom('x', seats=2, starts=3)", r"BadRooms: .*starts.* 3 and 2 "),
+        (
+            "from lastcall import room\nroom('x', seats=0)",
+            r"BadRooms: .*10000 seats; got 0 \(.*:2\)$",
+        ),
+        (
+            "from lastcall import room\nroom('x', seats=10_001)",
+            r"BadRooms: .* got 10001 \(.*py:2\)$",
+        ),
+        (
+            "from lastcall import room\nroom('x', seats=2, starts=3)",
+            r"BadRooms: .*starts.* 3 and 2 ",
+        ),
     ],
 )
 def test_whatever_is_wrong_in_a_module_becomes_one_line(write: Write, text: str, says: str) -> None:
@@ -146,7 +158,7 @@ def test_what_is_no_type_at_all_is_refused_by_its_name(write: Write, which: str)
     "head", ["def dice(table):\n    return 1", "async def dice(t):\n    yield"]
 )
 def test_a_function_that_is_not_async_is_refused_at_once(write: Write, head: str) -> None:
-    write("dice.py", f"from rooms import room\n@room('dice', seats=2)\n{head}")
+    write("dice.py", f"from lastcall import room\n@room('dice', seats=2)\n{head}")
     with pytest.raises(BadRooms, match=r"dice is no async function; .*async def dice\(table"):
         load(["dice"])
 

@@ -11,22 +11,22 @@ import pytest
 import trio
 import trio.testing
 
-from api.games.sources import GameUrl
-from api.node import ApiNode
-from api.options import ApiOptions
-from game.loader import load
-from game.node import GameNode
-from rooms.author import Kind
-from rooms.bus.address import HostPort
-from rooms.bus.memory import MemoryBus
-from rooms.client import Connection, Place, open_connection
-from rooms.ids import KindName, NodeName
-from rooms.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
-from rooms.reasons import ExitCode
-from rooms.runtime.drain import Counts, Drain
+from lastcall.api.games.sources import GameUrl
+from lastcall.api.node import ApiNode
+from lastcall.api.options import ApiOptions
+from lastcall.author import Kind
+from lastcall.bus.address import HostPort
+from lastcall.bus.memory import MemoryBus
+from lastcall.client import Connection, Place, open_connection
+from lastcall.game.loader import load
+from lastcall.game.node import GameNode
+from lastcall.ids import KindName, NodeName
+from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
+from lastcall.reasons import ExitCode
+from lastcall.runtime.drain import Counts, Drain
 from tests import harness
 
-EXAMPLES = load(["game.examples"])
+EXAMPLES = load(["lastcall.game.examples"])
 CLEAN = ExitCode.DRAINED
 CUT = ExitCode.CUT
 

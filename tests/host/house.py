@@ -11,12 +11,12 @@ import msgspec
 import trio
 import trio.lowlevel
 
-from rooms import Kind, Left, Room, Said, room
-from rooms.author import Event
-from rooms.host.host import Host
-from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
-from rooms.policy import RoomPolicy
-from rooms.wire import nodes
+from lastcall import Kind, Left, Room, Said, room
+from lastcall.author import Event
+from lastcall.host.host import Host
+from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.wire import nodes
 
 NORTH, SOUTH, EAST = LinkId(1), LinkId(2), LinkId(3)
 

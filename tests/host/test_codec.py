@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from rooms import Room, room
-from rooms.policy import RoomPolicy
-from rooms.wire import nodes
+from lastcall import Room, room
+from lastcall.policy import RoomPolicy
+from lastcall.wire import nodes
 from tests.host.house import opened, typed
 
 

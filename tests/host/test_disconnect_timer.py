@@ -9,11 +9,11 @@ import trio
 import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Away, Back, Draining, Joined, Kind, Left, Room, Said, room
-from rooms.author import Event
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall import Away, Back, Draining, Joined, Kind, Left, Room, Said, room
+from lastcall.author import Event
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import nodes
 from tests.host.house import NORTH, SOUTH, House, hall, opened, watched
 
 pytestmark = pytest.mark.usefixtures("schedule")

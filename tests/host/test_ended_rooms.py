@@ -9,10 +9,10 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Room, room
-from rooms.policy import RoomPolicy
-from rooms.reasons import ErrorCode
-from rooms.wire import nodes
+from lastcall import Room, room
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
 from tests.host.house import NORTH, SOUTH, opened, watched
 
 pytestmark = pytest.mark.usefixtures("schedule")

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Draining, Left, Room, room
-from rooms.host.host import Host
-from rooms.ids import NodeName
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall import Draining, Left, Room, room
+from lastcall.host.host import Host
+from lastcall.ids import NodeName
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import nodes
 from tests.host.house import NORTH, SOUTH, echo, hall, opened, spinning, typed
 
 # Joins

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Away, Back, Draining, Joined, Left, Said
-from rooms.author import Event
-from rooms.host.inbox import AT_ONCE, Inbox
-from rooms.ids import PlayerId
+from lastcall import Away, Back, Draining, Joined, Left, Said
+from lastcall.author import Event
+from lastcall.host.inbox import AT_ONCE, Inbox
+from lastcall.ids import PlayerId
 
 ANN, BOB, HOST = PlayerId("ann"), PlayerId("bob"), PlayerId("host")
 

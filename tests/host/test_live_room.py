@@ -11,11 +11,11 @@ import trio.lowlevel
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Joined, Left, Room, Said, room
-from rooms.ids import PlayerId, RoomId
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall import Joined, Left, Room, Said, room
+from lastcall.ids import PlayerId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import nodes
 from tests.host.house import NORTH, SOUTH, House, echo, opened, spinning
 
 # Talk

@@ -16,11 +16,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Joined, Room, Said, room
-from rooms.author import Event
-from rooms.host.host import Host
-from rooms.ids import KindName, LinkId, NodeName, PlayerId, RoomId
-from rooms.wire import nodes
+from lastcall import Joined, Room, Said, room
+from lastcall.author import Event
+from lastcall.host.host import Host
+from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.wire import nodes
 
 OFTEN = [*["say"] * 3, "whisper", *["carry"] * 2, "carry-up", "run", "resume", "lose", "break"]
 SOMETIMES = ["wait", "wait", "wait", "leave", "end", "drain", "wait-long"]

@@ -10,11 +10,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from rooms import Joined, Kind, Left
-from rooms.author import Event
-from rooms.ids import LinkId
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall import Joined, Kind, Left
+from lastcall.author import Event
+from lastcall.ids import LinkId
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import nodes
 from tests.host.house import EAST, NORTH, SOUTH, House, opened, watched
 
 pytestmark = pytest.mark.usefixtures("schedule")

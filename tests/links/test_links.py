@@ -14,16 +14,16 @@ import trio.abc
 import trio.lowlevel
 from trio.testing import MockClock
 
-from api.games import connector
-from api.games.connector import TURN_SECONDS, ApiIdentity, Feeds, Peer
-from api.games.link import ITEMS_AT_ONCE, ApiLink, Loss
-from game.links import GameIdentity, GameLinks
-from rooms.bus.base import Probe
-from rooms.bus.memory import Faults, MemoryBus, MemoryCaller
-from rooms.errors import BusExhausted
-from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
-from rooms.policy import LinkPolicy
-from rooms.wire import nodes
+from lastcall.api.games import connector
+from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, Feeds, Peer
+from lastcall.api.games.link import ITEMS_AT_ONCE, ApiLink, Loss
+from lastcall.bus.base import Probe
+from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
+from lastcall.errors import BusExhausted
+from lastcall.game.links import GameIdentity, GameLinks
+from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
 
 GAME, FEED = "tcp://game:1", "tcp://api:1"
 ROOM, ANN = RoomId("r"), PlayerId("p")

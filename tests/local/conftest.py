@@ -250,7 +250,7 @@ admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Admin)
 port = admin.server_port
 ours = [key for key in os.environ if key.startswith("LASTCALL_")]
 say("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
-    options=options, path=os.environ["PYTHONPATH"], ours=ours)
+    options=options, ours=ours)
 def die_on_demand():
     while not os.path.exists(os.path.join(os.path.dirname(__file__), "die")):
         time.sleep(0.02)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from rooms.local.admin_client import ask_all
+from lastcall.local.admin_client import ask_all
 
 
 async def test_all_are_asked_at_once_and_answer_in_order(autojump_clock):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import trio
 
-from rooms.local.child import Child
+from lastcall.local.child import Child
 
 ASK = "import os; print([os.environ.get(f'LASTCALL_{key}') for key in ('PUMP', 'GRACE')])"
 

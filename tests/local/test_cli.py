@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from rooms.cli import cli
-from rooms.runtime.command import run_command
+from lastcall.cli import cli
+from lastcall.runtime.command import run_command
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ import pytest
 import trio
 from rich.console import Console
 
-from rooms.bus.address import HostPort
-from rooms.cli import cli
-from rooms.errors import ClusterFailed
-from rooms.local.bots.ledger import Ledger
-from rooms.local.cluster import Plan, open_cluster
-from rooms.local.control.messages import AskRoll
-from rooms.local.control.paths import find
-from rooms.local.control.socket import serve_control
-from rooms.local.roll.service import Rolls
-from rooms.local.roll.view import DETACHED, roll
-from rooms.policy import DrainPolicy
-from rooms.runtime.command import run_command
+from lastcall.bus.address import HostPort
+from lastcall.cli import cli
+from lastcall.errors import ClusterFailed
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.control.messages import AskRoll
+from lastcall.local.control.paths import find
+from lastcall.local.control.socket import serve_control
+from lastcall.local.roll.service import Rolls
+from lastcall.local.roll.view import DETACHED, roll
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.command import run_command
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(1, 1, FREE, FREE, drain=DrainPolicy(5, farewell_seconds=0.1), version="1.0")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rooms.local.admin_client import counter
-from rooms.local.bots.ledger import Ledger
-from rooms.local.child import Child, NodeReady
-from rooms.local.status_table import NodeLine, plain_line
-from rooms.local.summary import exit_code, summary
-from rooms.wire.reports import DrainFinished
+from lastcall.local.admin_client import counter
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.child import Child, NodeReady
+from lastcall.local.status_table import NodeLine, plain_line
+from lastcall.local.summary import exit_code, summary
+from lastcall.wire.reports import DrainFinished
 
 
 def ended(code, **counts):

@@ -11,12 +11,12 @@ import trio
 from msgspec.structs import replace
 from rich.console import Console
 
-from rooms.bus.address import HostPort
-from rooms.errors import UsageError
-from rooms.local.cluster import Plan
-from rooms.local.up import Up
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
+from lastcall.bus.address import HostPort
+from lastcall.errors import UsageError
+from lastcall.local.cluster import Plan
+from lastcall.local.up import Up
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1))

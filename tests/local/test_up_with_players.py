@@ -8,12 +8,12 @@ import pytest
 import trio
 from rich.console import Console
 
-from rooms.bus.address import HostPort
-from rooms.client import connect
-from rooms.local.cluster import Plan
-from rooms.local.up import Up
-from rooms.policy import DrainPolicy
-from rooms.reasons import ExitCode
+from lastcall.bus.address import HostPort
+from lastcall.client import connect
+from lastcall.local.cluster import Plan
+from lastcall.local.up import Up
+from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
 
 pytestmark = pytest.mark.e2e
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.client import Message, Place, connect
-from rooms.policy import DrainPolicy
+from lastcall.client import Message, Place, connect
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, cluster
 
 PLAYERS = 6

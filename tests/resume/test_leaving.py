@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Left, Room, Said, room
-from rooms.policy import RoomPolicy
+from lastcall import Left, Room, Said, room
+from lastcall.policy import RoomPolicy
 from tests.harness.player import Player
 from tests.resume.test_place import house
 

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Left, Room, room
-from rooms.policy import LinkPolicy
+from lastcall import Left, Room, room
+from lastcall.policy import LinkPolicy
 from tests.harness.cluster import CLEAN, cluster
 from tests.harness.player import Player
 from tests.resume.test_place import house

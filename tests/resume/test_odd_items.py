@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.ids import LinkId
-from rooms.wire import nodes
+from lastcall.ids import LinkId
+from lastcall.wire import nodes
 from tests.harness.cluster import cluster
 from tests.harness.player import Player
 

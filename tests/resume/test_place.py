@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Away, Back, Joined, Left, Room, room
-from rooms.policy import RoomPolicy
+from lastcall import Away, Back, Joined, Left, Room, room
+from lastcall.policy import RoomPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.policy import DrainPolicy
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import CLEAN, ApiProcess, cluster
 from tests.harness.player import Player, Socket
 from tests.resume.test_place import house

@@ -8,11 +8,11 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from rooms import Joined, Left, Room, Said, room
-from rooms.author import Kind
-from rooms.client import Message, Place, connect
-from rooms.errors import ConnectionLost, JoinRefused
-from rooms.policy import DrainPolicy
+from lastcall import Joined, Left, Room, Said, room
+from lastcall.author import Kind
+from lastcall.client import Message, Place, connect
+from lastcall.errors import ConnectionLost, JoinRefused
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 
 PLAYERS = 6

@@ -1,8 +1,8 @@
 import pytest
 
-from rooms.bus.address import HostPort
-from rooms.errors import BadAddress
-from rooms.runtime.address import InheritedSocket, parse_host, parse_listen
+from lastcall.bus.address import HostPort
+from lastcall.errors import BadAddress
+from lastcall.runtime.address import InheritedSocket, parse_host, parse_listen
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "game-1.svc", "fd00::2"])

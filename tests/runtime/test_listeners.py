@@ -4,10 +4,10 @@ import socket
 import pytest
 import trio
 
-from rooms.bus.address import HostPort
-from rooms.errors import AddressInUse, BadAddress
-from rooms.runtime.address import InheritedSocket
-from rooms.runtime.listeners import bound_address, open_listeners
+from lastcall.bus.address import HostPort
+from lastcall.errors import AddressInUse, BadAddress
+from lastcall.runtime.address import InheritedSocket
+from lastcall.runtime.listeners import bound_address, open_listeners
 
 ANY_PORT = HostPort("127.0.0.1", 0)
 

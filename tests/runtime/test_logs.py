@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import structlog
 
-from rooms.runtime import logs
+from lastcall.runtime import logs
 
 
 class Lines:
@@ -155,7 +155,7 @@ def test_a_crashed_thread_is_a_line(lines: Lines) -> None:
 
 
 def in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
-    prelude = "from rooms.runtime.logs import configure; import structlog; configure('json')\n"
+    prelude = "from lastcall.runtime.logs import configure; import structlog; configure('json')\n"
     command = [sys.executable, "-c", prelude + code]
     return subprocess.run(command, check=False, stderr=stderr, timeout=20)
 

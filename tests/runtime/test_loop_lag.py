@@ -11,7 +11,7 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from rooms.runtime.loop_lag import ROOM, SlowSteps, watch_lag
+from lastcall.runtime.loop_lag import ROOM, SlowSteps, watch_lag
 
 
 async def test_a_loop_that_turns_has_no_lag_and_one_that_was_held_has_it(

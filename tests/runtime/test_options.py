@@ -4,15 +4,15 @@ from pathlib import Path
 import click
 import pytest
 
-from api.games.sources import GameDns, GameFile, GameUrl
-from api.options import ApiOptions, api_options
-from game.options import GameOptions, game_options
-from rooms.bus.address import HostPort
-from rooms.errors import AddressInUse, UsageError
-from rooms.policy import DrainPolicy
-from rooms.runtime.address import InheritedSocket
-from rooms.runtime.command import epilog, run_command
-from rooms.runtime.options import NodeOptions, drain_options, node_options
+from lastcall.api.games.sources import GameDns, GameFile, GameUrl
+from lastcall.api.options import ApiOptions, api_options
+from lastcall.bus.address import HostPort
+from lastcall.errors import AddressInUse, UsageError
+from lastcall.game.options import GameOptions, game_options
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.address import InheritedSocket
+from lastcall.runtime.command import epilog, run_command
+from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
 class Said:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from rooms.core.lifecycle import Event, Phase
-from rooms.errors import WrongEvent
-from rooms.policy import DrainPolicy
-from rooms.runtime.drain import Drain
-from rooms.runtime.process import _Controls
-from rooms.runtime.signals import StopRequests
+from lastcall.core.lifecycle import Event, Phase
+from lastcall.errors import WrongEvent
+from lastcall.policy import DrainPolicy
+from lastcall.runtime.drain import Drain
+from lastcall.runtime.process import _Controls
+from lastcall.runtime.signals import StopRequests
 
 
 def controls() -> tuple[Drain, StopRequests, _Controls]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rooms.runtime import signals
-from rooms.runtime.signals import LIFELINE, StopRequests, install
+from lastcall.runtime import signals
+from lastcall.runtime.signals import LIFELINE, StopRequests, install
 
 BOUND_SECONDS = 10.0
 """For a thread or a process that must answer; reached only by a failing test."""
@@ -277,7 +277,7 @@ def in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> t
 
 def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
     code = (
-        "from rooms.runtime.signals import install\n"
+        "from lastcall.runtime.signals import install\n"
         "install().arm(0)\n"
         "print('ready', flush=True)\n"
         "while True: pass"
@@ -291,12 +291,12 @@ def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
 def test_importing_it_loads_nothing_heavy() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
-        "import rooms.runtime.signals\n"
+        "import lastcall.runtime.signals\n"
         "print('ready'); print(*sorted(set(sys.modules) - before), file=sys.stderr)"
     )
     _, error = in_a_process(code, lambda _process: None)
     loaded = set(error.split())
-    assert "rooms.runtime.signals" in loaded
+    assert "lastcall.runtime.signals" in loaded
     heavy = {
         "trio",
         "click",
@@ -305,6 +305,6 @@ def test_importing_it_loads_nothing_heavy() -> None:
         "socket",
         "logging",
         "asyncio",
-        "rooms.author",
+        "lastcall.author",
     }
     assert not loaded & heavy

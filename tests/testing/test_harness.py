@@ -6,12 +6,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms import Away, Back, Draining, Joined, Left, Room, Said, room
-from rooms.errors import JoinRefused
-from rooms.ids import PlayerId
-from rooms.policy import RoomPolicy
-from rooms.reasons import EndReason
-from rooms.testing.harness import play
+from lastcall import Away, Back, Draining, Joined, Left, Room, Said, room
+from lastcall.errors import JoinRefused
+from lastcall.ids import PlayerId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.testing.harness import play
 
 
 @room("odd", seats=3)

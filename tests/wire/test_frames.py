@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.errors import BadFrame
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.reasons import EndReason, ErrorCode
-from rooms.wire import frames
+from lastcall.errors import BadFrame
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.reasons import EndReason, ErrorCode
+from lastcall.wire import frames
 
 
 def test_a_clients_frames_are_read_and_unknown_keys_are_ignored() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rooms.errors import RemoteProtocolError
-from rooms.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
-from rooms.wire import nodes
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.wire import nodes
 
 ROOM, ANN, BOB = RoomId("game-1.abc"), PlayerId("pann"), PlayerId("pbob")
 CHESS = KindName("chess")

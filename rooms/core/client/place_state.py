@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from rooms.core.edge.input_window import InputWindow
-from rooms.policy import SocketPolicy
-from rooms.wire import frames
+from lastcall.core.edge.input_window import InputWindow
+from lastcall.policy import SocketPolicy
+from lastcall.wire import frames
 
 __all__ = ["GOT_EVERY", "UNACKED_MAX", "Standing"]
 

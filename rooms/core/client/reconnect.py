@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from math import inf
 
-from rooms.core.pacing import Dice, full_jitter
-from rooms.reasons import Close
+from lastcall.core.pacing import Dice, full_jitter
+from lastcall.reasons import Close
 
 __all__ = ["FINAL", "SOON_SECONDS", "STEADY_SECONDS", "Comeback"]
 

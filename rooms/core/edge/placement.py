@@ -17,9 +17,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from rooms.core.lifecycle import Phase
-from rooms.ids import Incarnation, KindName, NodeName, RoomId
-from rooms.wire.nodes import NodeState
+from lastcall.core.lifecycle import Phase
+from lastcall.ids import Incarnation, KindName, NodeName, RoomId
+from lastcall.wire.nodes import NodeState
 
 __all__ = ["Candidate", "choose", "hint", "holders", "knows_kind"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
-from rooms.ids import RoomId
+from lastcall.ids import RoomId
 
 __all__ = ["STALE_SECONDS", "Crossing"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 
-from rooms.policy import LinkPolicy
+from lastcall.policy import LinkPolicy
 
 __all__ = ["Liveness", "Standstill", "Verdict"]
 

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from rooms.core.room.history import History
-from rooms.core.room.roster import Roster, Seat
-from rooms.ids import KindName, PlayerId, RoomId
+from lastcall.core.room.history import History
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.ids import KindName, PlayerId, RoomId
 
 __all__ = ["Tombstone", "Tombstones"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rooms.ids import PlayerId
+from lastcall.ids import PlayerId
 
 __all__ = ["History"]
 

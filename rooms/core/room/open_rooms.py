@@ -10,7 +10,7 @@ import bisect
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rooms.ids import KindName, RoomId
+from lastcall.ids import KindName, RoomId
 
 __all__ = ["Lobby"]
 

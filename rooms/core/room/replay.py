@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rooms.core.room.history import History
-from rooms.ids import PlayerId
+from lastcall.core.room.history import History
+from lastcall.ids import PlayerId
 
 __all__ = ["Missed", "missed"]
 

@@ -16,8 +16,8 @@ import hmac
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from rooms.ids import LinkId, PlayerId
-from rooms.reasons import ErrorCode
+from lastcall.ids import LinkId, PlayerId
+from lastcall.reasons import ErrorCode
 
 __all__ = ["NOWHERE", "InputVerdict", "Roster", "Seat"]
 

@@ -22,9 +22,9 @@ from collections import OrderedDict
 from itertools import islice, takewhile
 from math import inf
 
-from rooms.core.room.roster import Seat
-from rooms.ids import LinkId, RoomId
-from rooms.wire import nodes
+from lastcall.core.room.roster import Seat
+from lastcall.ids import LinkId, RoomId
+from lastcall.wire import nodes
 
 __all__ = ["Claim", "Contests"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
-from rooms.client import (
+from lastcall.client import (
     Client,
     Message,
     OpenStream,
@@ -17,15 +17,15 @@ from rooms.client import (
     open_client,
     open_tcp,
 )
-from rooms.errors import (
+from lastcall.errors import (
     ConnectFailed,
     ConnectionLost,
     JoinRefused,
     RemoteProtocolError,
 )
-from rooms.local.bots.ledger import Ledger
-from rooms.local.bots.referee import Referee
-from rooms.reasons import Close, EndReason
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.bots.referee import Referee
+from lastcall.reasons import Close, EndReason
 
 __all__ = ["Bots"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from rooms.local.bots.referee import Outcome
+from lastcall.local.bots.referee import Outcome
 
 __all__ = ["Ledger", "Mark", "at_quantile"]
 

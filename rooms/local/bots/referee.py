@@ -6,7 +6,7 @@ import random
 
 import msgspec
 
-from rooms.errors import RemoteProtocolError
+from lastcall.errors import RemoteProtocolError
 
 __all__ = ["Board", "Outcome", "Referee"]
 
@@ -31,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class Referee:
     """Checks that each board follows from the one before, and the result from the last.
 
-    Every fault raises :class:`rooms.errors.RemoteProtocolError` with what was wrong.
+    Every fault raises :class:`lastcall.errors.RemoteProtocolError` with what was wrong.
     """
 
     def __init__(self, you: str) -> None:

@@ -13,9 +13,9 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from rooms.errors import RemoteProtocolError, UsageError
-from rooms.reasons import ExitCode
-from rooms.wire.reports import DrainFinished
+from lastcall.errors import RemoteProtocolError, UsageError
+from lastcall.reasons import ExitCode
+from lastcall.wire.reports import DrainFinished
 
 __all__ = [
     "AskNodes",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from rooms.errors import AddressInUse, ClusterFailed, UsageError
+from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 
 __all__ = ["DEFAULT_PORT", "find", "folder", "open_control_socket", "running"]
 

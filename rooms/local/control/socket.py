@@ -15,9 +15,9 @@ from typing import Protocol
 import structlog
 import trio
 
-from rooms.errors import ClusterFailed, LastcallError, RemoteProtocolError
-from rooms.exception_groups import lone_error
-from rooms.local.control.messages import (
+from lastcall.errors import ClusterFailed, LastcallError, RemoteProtocolError
+from lastcall.exception_groups import lone_error
+from lastcall.local.control.messages import (
     AskNodes,
     AskRoll,
     NodeList,
@@ -30,7 +30,7 @@ from rooms.local.control.messages import (
     decode_reply,
     encode,
 )
-from rooms.local.control.paths import open_control_socket
+from lastcall.local.control.paths import open_control_socket
 
 __all__ = ["Answerer", "Call", "calling", "serve_control"]
 

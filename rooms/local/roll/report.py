@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rooms.local.control.messages import NodeReport, Players, RollReport
-from rooms.local.text_table import columns
+from lastcall.local.control.messages import NodeReport, Players, RollReport
+from lastcall.local.text_table import columns
 
 __all__ = ["report_text"]
 

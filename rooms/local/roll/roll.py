@@ -1,4 +1,4 @@
-"""One roll of a local cluster: does what :mod:`rooms.local.roll.plan` decides, and reports."""
+"""One roll of a local cluster: does what :mod:`lastcall.local.roll.plan` decides, and reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import assert_never
 import httpx
 import trio
 
-from rooms.errors import ClusterFailed, UsageError
-from rooms.local.admin_client import ask_all, command, links, open_admin_client, status
-from rooms.local.child import Child
-from rooms.local.cluster import READY_SECONDS, LocalCluster, wait_serving
-from rooms.local.control.messages import AskRoll, NodeReport, Progress, RollReport
-from rooms.local.roll.plan import (
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.local.admin_client import ask_all, command, links, open_admin_client, status
+from lastcall.local.child import Child
+from lastcall.local.cluster import READY_SECONDS, LocalCluster, wait_serving
+from lastcall.local.control.messages import AskRoll, NodeReport, Progress, RollReport
+from lastcall.local.roll.plan import (
     Cordon,
     Finish,
     GiveUp,

@@ -9,12 +9,12 @@ import msgspec
 import structlog
 import trio
 
-from rooms.errors import ClusterFailed
-from rooms.local.admin_client import ask_all, open_admin_client, status
-from rooms.local.bots.ledger import Ledger, Mark, at_quantile
-from rooms.local.child import Child
-from rooms.local.cluster import LocalCluster
-from rooms.local.control.messages import (
+from lastcall.errors import ClusterFailed
+from lastcall.local.admin_client import ask_all, open_admin_client, status
+from lastcall.local.bots.ledger import Ledger, Mark, at_quantile
+from lastcall.local.child import Child
+from lastcall.local.cluster import LocalCluster
+from lastcall.local.control.messages import (
     AskRoll,
     DeadNode,
     NodeEntry,
@@ -24,8 +24,8 @@ from rooms.local.control.messages import (
     Reply,
     RollReport,
 )
-from rooms.local.roll.report import report_text
-from rooms.local.roll.roll import Roll
+from lastcall.local.roll.report import report_text
+from lastcall.local.roll.roll import Roll
 
 __all__ = ["Rolls"]
 

@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rooms.errors import ClusterFailed
-from rooms.exception_groups import lone_error
-from rooms.local.admin_client import ask_all, open_admin_client, status
-from rooms.local.control.messages import AskRoll, NodeList, Progress, RollReport
-from rooms.local.control.socket import Call, calling
-from rooms.local.roll.plan import Stage
-from rooms.local.roll.report import report_text
-from rooms.reasons import ExitCode
-from rooms.wire.reports import Status
+from lastcall.errors import ClusterFailed
+from lastcall.exception_groups import lone_error
+from lastcall.local.admin_client import ask_all, open_admin_client, status
+from lastcall.local.control.messages import AskRoll, NodeList, Progress, RollReport
+from lastcall.local.control.socket import Call, calling
+from lastcall.local.roll.plan import Stage
+from lastcall.local.roll.report import report_text
+from lastcall.reasons import ExitCode
+from lastcall.wire.reports import Status
 
 __all__ = ["DETACHED", "roll"]
 

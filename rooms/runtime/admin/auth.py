@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from rooms.bus.address import HostPort, parse_host_port
-from rooms.errors import BadAddress, UsageError
+from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.errors import BadAddress, UsageError
 
 __all__ = ["Guard", "Visit", "read_token"]
 

@@ -15,8 +15,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rooms.reasons import EndReason
-from rooms.runtime.loop_lag import LAG_SECONDS
+from lastcall.reasons import EndReason
+from lastcall.runtime.loop_lag import LAG_SECONDS
 
 __all__ = ["Figures", "lag_metric", "node_registry"]
 

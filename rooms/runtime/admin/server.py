@@ -26,12 +26,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from rooms.bus.address import HostPort
-from rooms.errors import WrongEvent
-from rooms.runtime.admin.auth import Guard, Visit
-from rooms.runtime.admin.static_files import static_routes
-from rooms.runtime.listeners import bound_address, open_listeners
-from rooms.wire.reports import Status
+from lastcall.bus.address import HostPort
+from lastcall.errors import WrongEvent
+from lastcall.runtime.admin.auth import Guard, Visit
+from lastcall.runtime.admin.static_files import static_routes
+from lastcall.runtime.listeners import bound_address, open_listeners
+from lastcall.wire.reports import Status
 
 __all__ = ["NO_FILES", "AdminPort", "Controls", "NodeView", "Status"]
 

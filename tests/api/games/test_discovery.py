@@ -11,9 +11,9 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from api.games.discovery import Discovery
-from api.games.sources import parse_games
-from rooms.errors import BadAddress
+from lastcall.api.games.discovery import Discovery
+from lastcall.api.games.sources import parse_games
+from lastcall.errors import BadAddress
 
 
 class Names(trio.abc.HostnameResolver):

@@ -10,10 +10,10 @@ import pytest
 import trio
 import trio.abc
 
-from api.games.connector import TURN_SECONDS, Feeds
-from rooms.core.link.feed import FeedReceiver
-from rooms.ids import LinkId, RoomId
-from rooms.wire import nodes
+from lastcall.api.games.connector import TURN_SECONDS, Feeds
+from lastcall.core.link.feed import FeedReceiver
+from lastcall.ids import LinkId, RoomId
+from lastcall.wire import nodes
 
 BURST_MESSAGES, ITEMS = 16, 2_600
 """A message holds 256 KiB: so many items of 100 bytes."""

@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from rooms.client import Connection, Place
-from rooms.errors import JoinRefused
-from rooms.policy import DrainPolicy
+from lastcall.client import Connection, Place
+from lastcall.errors import JoinRefused
+from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 

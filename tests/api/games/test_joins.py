@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from api.games.joins import Joins
-from rooms.errors import JoinRefused
-from rooms.wire import nodes
+from lastcall.api.games.joins import Joins
+from lastcall.errors import JoinRefused
+from lastcall.wire import nodes
 from tests.api.fake_links import Caller, GameLink, join
 from tests.harness.cluster import cluster
 

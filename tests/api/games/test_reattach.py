@@ -10,11 +10,11 @@ import pytest
 import trio
 import trio.testing
 
-from api.games.link import Loss
-from api.games.reattach import Renewals
-from api.sessions.session import Session
-from rooms.policy import LinkPolicy
-from rooms.wire import nodes
+from lastcall.api.games.link import Loss
+from lastcall.api.games.reattach import Renewals
+from lastcall.api.sessions.session import Session
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
 from tests.api.conftest import Client, FakeLink, House
 
 in_any_order = pytest.mark.usefixtures("schedule")

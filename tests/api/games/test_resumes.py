@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio
 
-from api.games.resumes import Resumes
-from rooms.ids import Ticket
-from rooms.policy import SocketPolicy
-from rooms.wire import nodes
+from lastcall.api.games.resumes import Resumes
+from lastcall.ids import Ticket
+from lastcall.policy import SocketPolicy
+from lastcall.wire import nodes
 from tests.api.fake_links import Caller, GameLink
 
 TICKET = Ticket("game-2.den", "p1", "5ec7e7")

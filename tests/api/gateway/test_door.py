@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from api.gateway.door import Door
+from lastcall.api.gateway.door import Door
 from tests.harness.cluster import MemoryListener
 
 

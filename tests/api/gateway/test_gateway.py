@@ -8,8 +8,8 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
-from api.socket.frame_builder import PING_FRAME
-from rooms.wire import nodes
+from lastcall.api.socket.frame_builder import PING_FRAME
+from lastcall.wire import nodes
 
 
 async def read_to_end(stream: trio.abc.ReceiveStream) -> bytes:

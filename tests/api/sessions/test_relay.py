@@ -2,9 +2,9 @@ import pytest
 import trio
 import trio.testing
 
-from api.sessions.place import Place
-from rooms.reasons import EndReason
-from rooms.wire import frames, nodes
+from lastcall.api.sessions.place import Place
+from lastcall.reasons import EndReason
+from lastcall.wire import frames, nodes
 
 DEN = "game-1.den"
 SECRET = "5ec7e7"  # noqa: S105

@@ -2,10 +2,10 @@ import pytest
 import trio
 import trio.testing
 
-from api.sessions.session import State
-from rooms.ids import Ticket
-from rooms.reasons import Close, EndReason, ErrorCode
-from rooms.wire import nodes
+from lastcall.api.sessions.session import State
+from lastcall.ids import Ticket
+from lastcall.reasons import Close, EndReason, ErrorCode
+from lastcall.wire import nodes
 
 
 async def settle() -> None:

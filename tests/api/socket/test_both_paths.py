@@ -10,9 +10,9 @@ import pytest
 import structlog
 import trio
 
-from api.gateway import gateway
-from api.socket.pump import READ_BYTES, pump_wanted
-from rooms.wire import nodes
+from lastcall.api.gateway import gateway
+from lastcall.api.socket.pump import READ_BYTES, pump_wanted
+from lastcall.wire import nodes
 from tests.api.conftest import UPGRADE
 from tests.api.paths import (
     BINARY,

@@ -6,9 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from api.socket.client_stream import Outlet
-from api.socket.cork import Cork
-from api.socket.frame_builder import close_frame, ends_in_close, text_frame
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.frame_builder import close_frame, ends_in_close, text_frame
 
 LIMIT = 1_000_000
 

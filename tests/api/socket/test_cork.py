@@ -12,8 +12,8 @@ import trio
 import trio.abc
 import trio.testing
 
-from api.socket.client_stream import Outlet
-from api.socket.cork import FULL, Cork
+from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.cork import FULL, Cork
 
 MANY = 3 * FULL + 10
 

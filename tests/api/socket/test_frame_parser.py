@@ -12,7 +12,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Message, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from api.socket.frame_parser import HandshakeEnd, Splitter
+from lastcall.api.socket.frame_parser import HandshakeEnd, Splitter
 
 LIMIT = 1000
 MASK = b"\x01\x02\x83\x84"

@@ -9,7 +9,7 @@ import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from api.socket.pump import pump_wanted
+from lastcall.api.socket.pump import pump_wanted
 from tests.api.paths import CLOSE, PING, PONG, TEXT, Frame, closing, frame, serving, turns
 
 FIRST = (

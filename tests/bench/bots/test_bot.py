@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from api.socket.frame_builder import close_frame, text_frame
-from bench.bots.bot import Bot, Return
-from bench.load.dial import DialFailed, Door
-from bench.load.frame_builder import TEXT, take_frames
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.reasons import ErrorCode
-from rooms.wire import frames
+from lastcall.api.socket.frame_builder import close_frame, text_frame
+from lastcall.bench.bots.bot import Bot, Return
+from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.load.frame_builder import TEXT, take_frames
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.reasons import ErrorCode
+from lastcall.wire import frames
 
 TICKET = "game-1.room/ann/1"
 JOINED = frames.Joined(RoomId("r"), KindName("k"), PlayerId("ann"), 4, TICKET, [])

@@ -3,8 +3,8 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import Message, Ping
 
-from api.socket.frame_builder import text_frame
-from bench.load.frame_builder import PING, PONG, TEXT, masked, take_frames
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.bench.load.frame_builder import PING, PONG, TEXT, masked, take_frames
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)
 

@@ -12,9 +12,9 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from bench.load.generator import Generator
-from bench.load.load import LoadFailed
-from bench.load.messages import Job, Outcome
+from lastcall.bench.load.generator import Generator
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import Job, Outcome
 
 pytestmark = pytest.mark.e2e
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.socket.frame_builder import close_frame, text_frame
-from bench.load.frame_builder import CLOSE, masked
-from bench.load.load import LOST, Client, LoadFailed
-from rooms.wire import frames
+from lastcall.api.socket.frame_builder import close_frame, text_frame
+from lastcall.bench.load.frame_builder import CLOSE, masked
+from lastcall.bench.load.load import LOST, Client, LoadFailed
+from lastcall.wire import frames
 
 MOVE = text_frame(frames.encode(frames.Move(2.0)))
 

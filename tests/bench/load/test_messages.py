@@ -3,13 +3,13 @@ import math
 import msgspec
 import pytest
 
-from bench.load.drive import Driven
-from bench.load.load import LoadFailed
-from bench.load.messages import Job, Outcome, total
-from bench.load.workloads import WORKS, check, parts_micros
-from bench.report.histogram import percentiles_ms
-from bench.scenarios.latency import full_load
-from bench.scenarios.scale import growth
+from lastcall.bench.load.drive import Driven
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import Job, Outcome, total
+from lastcall.bench.load.workloads import WORKS, check, parts_micros
+from lastcall.bench.report.histogram import percentiles_ms
+from lastcall.bench.scenarios.latency import full_load
+from lastcall.bench.scenarios.scale import growth
 
 JOB = Job(
     "plain", ("ws://h:1/",), rooms=10, seats=4, speakers=4, hz=10.0, seconds=2, warm_seconds=1

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
+from lastcall.bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
 
 PAD = b"z" * 68
 

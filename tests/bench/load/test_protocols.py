@@ -1,12 +1,12 @@
 import msgspec
 import pytest
 
-from bench.load.frame_builder import TEXT, masked, upgrade_request
-from bench.load.load import LoadFailed
-from bench.load.messages import Job
-from bench.load.payloads import stamped
-from bench.load.protocols import BINARY, DIALECTS, Seat, Talk, seat_path
-from rooms.wire import frames
+from lastcall.bench.load.frame_builder import TEXT, masked, upgrade_request
+from lastcall.bench.load.load import LoadFailed
+from lastcall.bench.load.messages import Job
+from lastcall.bench.load.payloads import stamped
+from lastcall.bench.load.protocols import BINARY, DIALECTS, Seat, Talk, seat_path
+from lastcall.wire import frames
 
 TEXT_100 = stamped(3, 1, 5, b"z" * 68)
 

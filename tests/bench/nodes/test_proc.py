@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.nodes.proc import (
+from lastcall.bench.nodes.proc import (
     cpu_seconds,
     family_cpu_seconds,
     parent_of_stat,

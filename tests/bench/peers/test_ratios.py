@@ -1,6 +1,6 @@
 import pytest
 
-from bench.peers.ratios import Limit, Measured, costs, median_parts, ratios
+from lastcall.bench.peers.ratios import Limit, Measured, costs, median_parts, ratios
 
 AT_LEAST = Limit("fanout", "ws", aim=1.8, least=1.2)
 AT_MOST = Limit("round", "colyseus", aim=0.75, most=1.1)

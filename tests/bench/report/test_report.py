@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench.report.report import Figure, Report, percentile, show, write_json
+from lastcall.bench.report.report import Figure, Report, percentile, show, write_json
 
 KEPT = Figure("per client", 39.5, "KiB", 40)
 BROKEN = Figure("per room", 20.5, "KiB", 20)

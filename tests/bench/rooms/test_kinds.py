@@ -1,9 +1,9 @@
 import trio
 from msgspec import convert
 
-from bench.rooms.kinds import TALLY, Word, lounge
-from bench.rooms.ledger import Ledger, check_room, is_whispered
-from rooms.testing import play
+from lastcall.bench.rooms.kinds import TALLY, Word, lounge
+from lastcall.bench.rooms.ledger import Ledger, check_room, is_whispered
+from lastcall.testing import play
 
 
 async def test_the_lounge_repeats_whispers_and_tells_a_tally_that_its_players_agree_with(

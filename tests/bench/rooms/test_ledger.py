@@ -2,7 +2,15 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.rooms.ledger import Book, Ledger, Tally, Verdict, check_room, compare, is_whispered
+from lastcall.bench.rooms.ledger import (
+    Book,
+    Ledger,
+    Tally,
+    Verdict,
+    check_room,
+    compare,
+    is_whispered,
+)
 
 PLAYERS = ("ann", "bob", "cem")
 SAID = {"ann": [11, 16, 13], "bob": [21, 22], "cem": [32]}

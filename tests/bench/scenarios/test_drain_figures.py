@@ -2,11 +2,11 @@ import math
 
 import pytest
 
-from bench.nodes.probe import Answer, Probe
-from bench.report.report import Figure, medians
-from bench.scenarios.moving import gaps, most_within
-from bench.scenarios.readiness import seconds_to_refusal
-from rooms.errors import ClusterFailed
+from lastcall.bench.nodes.probe import Answer, Probe
+from lastcall.bench.report.report import Figure, medians
+from lastcall.bench.scenarios.moving import gaps, most_within
+from lastcall.bench.scenarios.readiness import seconds_to_refusal
+from lastcall.errors import ClusterFailed
 
 
 def test_the_fullest_window_is_found_wherever_it_begins() -> None:

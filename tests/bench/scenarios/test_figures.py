@@ -1,7 +1,7 @@
 import math
 
-from bench.rooms.ledger import Verdict
-from bench.scenarios.figures import failure_of, peak_ratio
+from lastcall.bench.rooms.ledger import Verdict
+from lastcall.bench.scenarios.figures import failure_of, peak_ratio
 
 
 def test_an_even_pace_has_no_peak() -> None:

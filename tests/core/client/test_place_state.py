@@ -2,9 +2,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.client.place_state import GOT_EVERY, UNACKED_MAX, Standing
-from rooms.ids import KindName, PlayerId, RoomId
-from rooms.wire import frames
+from lastcall.core.client.place_state import GOT_EVERY, UNACKED_MAX, Standing
+from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.wire import frames
 
 ROOM = RoomId("game-1.r1")
 

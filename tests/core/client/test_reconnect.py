@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.client.reconnect import FINAL, Comeback
-from rooms.core.pacing import full_jitter
+from lastcall.core.client.reconnect import FINAL, Comeback
+from lastcall.core.pacing import full_jitter
 
 
 class Loaded:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.edge.input_window import InputOrder, InputWindow
+from lastcall.core.edge.input_window import InputOrder, InputWindow
 
 
 def window(inputs_max: int = 4, bytes_max: int = 100) -> InputWindow:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import random
 
-from rooms.core.edge.placement import Candidate, choose, holders, knows_kind
-from rooms.ids import Incarnation, KindName, NodeName, RoomId
-from rooms.wire.nodes import NodeState
+from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
+from lastcall.ids import Incarnation, KindName, NodeName, RoomId
+from lastcall.wire.nodes import NodeState
 
 CHESS = KindName("chess")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from rooms.core.edge.stale_inputs import STALE_SECONDS, Crossing
-from rooms.ids import RoomId
+from lastcall.core.edge.stale_inputs import STALE_SECONDS, Crossing
+from lastcall.ids import RoomId
 
 OLD, NEW = RoomId("game-1.old"), RoomId("game-2.new")
 

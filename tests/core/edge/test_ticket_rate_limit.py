@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.edge.ticket_rate_limit import Guesses, origin
+from lastcall.core.edge.ticket_rate_limit import Guesses, origin
 
 
 def failed(guesses: Guesses, address: str, times: int, now: float) -> None:

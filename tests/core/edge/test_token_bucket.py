@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.edge.token_bucket import Bucket
+from lastcall.core.edge.token_bucket import Bucket
 
 
 def taken(bucket: Bucket, now: float, tries: int) -> int:

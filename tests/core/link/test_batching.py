@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import pytest
 
-from rooms.core.link.batching import Gathering
+from lastcall.core.link.batching import Gathering
 
 TRIP = 0.0005
 

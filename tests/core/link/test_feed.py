@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rooms.core.link.feed import FeedReceiver, FeedRing
+from lastcall.core.link.feed import FeedReceiver, FeedRing
 
 
 def item(number: int) -> bytes:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from rooms.core.link.liveness import Liveness, Standstill, Verdict
-from rooms.policy import LinkPolicy
+from lastcall.core.link.liveness import Liveness, Standstill, Verdict
+from lastcall.policy import LinkPolicy
 
 POLICY = LinkPolicy()
 

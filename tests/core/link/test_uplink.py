@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.link.uplink import RequestOrder, Requests, Waiting
+from lastcall.core.link.uplink import RequestOrder, Requests, Waiting
 
 
 def test_a_request_takes_all_that_has_gathered() -> None:

@@ -5,7 +5,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.room.disconnects import Absences, Step
+from lastcall.core.room.disconnects import Absences, Step
 
 NOTICED, OVER = Step.NOTICED, Step.OVER
 

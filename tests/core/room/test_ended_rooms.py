@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from rooms.core.room.ended_rooms import Tombstone, Tombstones
-from rooms.core.room.history import History
-from rooms.core.room.roster import Roster, Seat
-from rooms.ids import LinkId, PlayerId, RoomId
+from lastcall.core.room.ended_rooms import Tombstone, Tombstones
+from lastcall.core.room.history import History
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.ids import LinkId, PlayerId, RoomId
 
 ANN = PlayerId("ann")
 NORTH = LinkId(1)

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.room.history import History
-from rooms.ids import PlayerId
+from lastcall.core.room.history import History
+from lastcall.ids import PlayerId
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
 

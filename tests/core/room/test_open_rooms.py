@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.room.open_rooms import Lobby
-from rooms.ids import KindName, RoomId
+from lastcall.core.room.open_rooms import Lobby
+from lastcall.ids import KindName, RoomId
 
 CHESS, CHAT = KindName("chess"), KindName("chat")
 A, B, C = RoomId("a"), RoomId("b"), RoomId("c")

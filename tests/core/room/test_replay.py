@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from rooms.core.room.history import History
-from rooms.core.room.replay import Missed, missed
-from rooms.ids import PlayerId
+from lastcall.core.room.history import History
+from lastcall.core.room.replay import Missed, missed
+from lastcall.ids import PlayerId
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
 

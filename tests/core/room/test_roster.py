@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.room.roster import InputVerdict, Roster, Seat
-from rooms.ids import LinkId, PlayerId
-from rooms.reasons import ErrorCode
+from lastcall.core.room.roster import InputVerdict, Roster, Seat
+from lastcall.ids import LinkId, PlayerId
+from lastcall.reasons import ErrorCode
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
 NORTH, SOUTH = LinkId(1), LinkId(2)

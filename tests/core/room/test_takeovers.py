@@ -5,10 +5,10 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.core.room.roster import Seat
-from rooms.core.room.takeovers import Claim, Contests
-from rooms.ids import KindName, LinkId, PlayerId, RoomId
-from rooms.wire import nodes
+from lastcall.core.room.roster import Seat
+from lastcall.core.room.takeovers import Claim, Contests
+from lastcall.ids import KindName, LinkId, PlayerId, RoomId
+from lastcall.wire import nodes
 
 NORTH, SOUTH, EAST = LinkId(1), LinkId(2), LinkId(3)
 DEN, LAIR = RoomId("den"), RoomId("lair")

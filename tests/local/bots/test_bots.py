@@ -7,8 +7,8 @@ import random
 import pytest
 import trio
 
-from rooms.local.bots.bots import Bots
-from rooms.local.bots.ledger import Ledger
+from lastcall.local.bots.bots import Bots
+from lastcall.local.bots.ledger import Ledger
 
 
 async def play(house, *, bots=4, seconds=30.0):

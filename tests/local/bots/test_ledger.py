@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rooms.local.bots.ledger import Ledger, at_quantile
-from rooms.local.bots.referee import Outcome
+from lastcall.local.bots.ledger import Ledger, at_quantile
+from lastcall.local.bots.referee import Outcome
 
 
 def test_a_match_counts_when_both_players_agree_and_the_first_one_is_timed():

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from rooms.errors import RemoteProtocolError
-from rooms.local.bots.referee import Outcome, Referee
+from lastcall.errors import RemoteProtocolError
+from lastcall.local.bots.referee import Outcome, Referee
 
 
 def watch(*boards, you="p9"):

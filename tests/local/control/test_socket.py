@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from rooms.errors import ClusterFailed, RemoteProtocolError, UsageError
-from rooms.local.control.messages import (
+from lastcall.errors import ClusterFailed, RemoteProtocolError, UsageError
+from lastcall.local.control.messages import (
     AskNodes,
     AskRoll,
     NodeEntry,
@@ -20,8 +20,8 @@ from rooms.local.control.messages import (
     encode,
     parse_version,
 )
-from rooms.local.control.paths import find, folder, running
-from rooms.local.control.socket import calling, serve_control
+from lastcall.local.control.paths import find, folder, running
+from lastcall.local.control.socket import calling, serve_control
 
 LIST = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
 REPORT = RollReport("all", "2", 1.5, (), ("game-3",))

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rooms.local.roll.plan import (
+from lastcall.local.roll.plan import (
     Cordon,
     Finish,
     GiveUp,

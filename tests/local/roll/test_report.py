@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rooms.local.control.messages import NodeReport, Players, RollReport, decode_reply, encode
-from rooms.local.roll.report import report_text
-from rooms.wire.reports import DrainFinished
+from lastcall.local.control.messages import NodeReport, Players, RollReport, decode_reply, encode
+from lastcall.local.roll.report import report_text
+from lastcall.wire.reports import DrainFinished
 
 GOOD = NodeReport("game-1", "1", 0, DrainFinished(7, 2, 1, seconds=1.26))
 ROOM_CUT = NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))

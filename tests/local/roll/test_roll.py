@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from rooms.bus.address import HostPort
-from rooms.errors import ClusterFailed
-from rooms.local.admin_client import command, open_admin_client
-from rooms.local.bots.ledger import Ledger
-from rooms.local.cluster import Plan, open_cluster
-from rooms.local.control.messages import AskRoll, Progress, RollReport
-from rooms.local.roll.roll import Roll
-from rooms.local.roll.service import Rolls
-from rooms.policy import DrainPolicy
-from rooms.wire.reports import DrainFinished
+from lastcall.bus.address import HostPort
+from lastcall.errors import ClusterFailed
+from lastcall.local.admin_client import command, open_admin_client
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.control.messages import AskRoll, Progress, RollReport
+from lastcall.local.roll.roll import Roll
+from lastcall.local.roll.service import Rolls
+from lastcall.policy import DrainPolicy
+from lastcall.wire.reports import DrainFinished
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(

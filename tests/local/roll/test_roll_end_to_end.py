@@ -8,12 +8,12 @@ import pytest
 import trio
 from rich.console import Console
 
-from rooms.bus.address import HostPort
-from rooms.local.cluster import Plan
-from rooms.local.control.messages import AskRoll, RollReport
-from rooms.local.control.paths import find
-from rooms.local.control.socket import calling
-from rooms.local.up import Up
+from lastcall.bus.address import HostPort
+from lastcall.local.cluster import Plan
+from lastcall.local.control.messages import AskRoll, RollReport
+from lastcall.local.control.paths import find
+from lastcall.local.control.socket import calling
+from lastcall.local.up import Up
 
 FREE = HostPort("127.0.0.1", 0)
 LIMIT_SECONDS = 30

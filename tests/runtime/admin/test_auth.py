@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rooms.bus.address import HostPort
-from rooms.errors import UsageError
-from rooms.runtime.admin.auth import Guard, Visit
+from lastcall.bus.address import HostPort
+from lastcall.errors import UsageError
+from lastcall.runtime.admin.auth import Guard, Visit
 
 HERE = HostPort("127.0.0.1", 9001)
 TOKEN = "0123456789abcdef"  # noqa: S105

@@ -1,8 +1,8 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from rooms.core.lifecycle import Phase
-from rooms.runtime.admin.metrics import Figures, node_registry
+from lastcall.core.lifecycle import Phase
+from lastcall.runtime.admin.metrics import Figures, node_registry
 
 
 class Node:

@@ -10,10 +10,10 @@ import trio.testing
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.testing import capture_logs
 
-from rooms.bus.address import HostPort
-from rooms.errors import AddressInUse, WrongEvent
-from rooms.runtime.admin.auth import Guard
-from rooms.runtime.admin.server import AdminPort, Status
+from lastcall.bus.address import HostPort
+from lastcall.errors import AddressInUse, WrongEvent
+from lastcall.runtime.admin.auth import Guard
+from lastcall.runtime.admin.server import AdminPort, Status
 
 ANY_PORT = HostPort("127.0.0.1", 0)
 BOUND_SECONDS = 10.0

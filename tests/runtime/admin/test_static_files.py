@@ -6,8 +6,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from api.pages import PAGES
-from rooms.runtime.admin.static_files import static_routes
+from lastcall.api.pages import PAGES
+from lastcall.runtime.admin.static_files import static_routes
 
 
 def client(files: dict[str, Path]) -> httpx.AsyncClient:

@@ -1,0 +1,5 @@
+"""``python -m lastcall``: the same as the console script ``lastcall``."""
+
+from lastcall.entry import main
+
+main()
