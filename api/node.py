@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import trio
 import trio.abc
 
-from lastcall.api.games.connector import ApiIdentity, Feeds
+from lastcall.api.games.connector import ApiIdentity, FeedReader
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
@@ -104,7 +104,7 @@ class ApiNode:
         feed = self._options.feed.dialled(self._advertise, port).url
         cork = Cork()
         pump = Pump(cork) if pump_wanted() else None
-        feeds = Feeds(subscriber, turn=cork)
+        feeds = FeedReader(subscriber, turn=cork)
         self._games = Games(
             self._options.games,
             bus=self._bus,

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["AT_ONCE", "each"]
+__all__ = ["STEPS_PER_BATCH", "each"]
 
-AT_ONCE = 32
+STEPS_PER_BATCH = 32
 """How many clients one step of a loop over all of them serves before others may run: less than
 1 ms, where a write to a socket costs 10 to 25 µs. A probe's answer takes about ten such steps."""
 
@@ -23,5 +23,5 @@ async def each(items: Iterable[T], do: Callable[[T], object]) -> None:
     """
     for index, item in enumerate(items, 1):
         do(item)
-        if index % AT_ONCE == 0:
+        if index % STEPS_PER_BATCH == 0:
             await trio.lowlevel.checkpoint()

@@ -16,14 +16,15 @@ import trio
 from lastcall.bus.base import Bus, Publisher, Responder
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.feed import FeedRing
-from lastcall.core.link.liveness import Liveness, Standstill, Verdict
-from lastcall.core.link.uplink import RequestOrder, Requests
+from lastcall.core.link.liveness import Liveness, StallDetector, Verdict
+from lastcall.core.link.uplink import ReplyCache
+from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import LastcallError, MessageTooBig, RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["GameIdentity", "GameLinks", "Verbs"]
+__all__ = ["ApiLinks", "GameIdentity", "Verbs"]
 
 log = structlog.get_logger()
 
@@ -85,16 +86,16 @@ class _Link:
         self.attempt = attach.attempt
         self.publisher = publisher
         self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
-        self.requests = Requests()
+        self.requests = ReplyCache()
         self.heard_until = now
         """When it had last confirmed everything that was said to it."""
         self.liveness = Liveness(policy, now)
         self.revision = -1
         """Of the state that was said last on this feed."""
-        self.standstill = Standstill()
+        self.standstill = StallDetector()
 
 
-class GameLinks:
+class ApiLinks:
     """All links of a game node."""
 
     def __init__(
@@ -183,9 +184,9 @@ class GameLinks:
             return nodes.UnknownLink(incarnation=self._me.incarnation)
         link.liveness.heard(trio.current_time())
         match link.requests.judge(batch.number):
-            case RequestOrder.REPEAT:
+            case SequenceCheck.REPEAT:
                 return link.requests.reply
-            case RequestOrder.LOST:
+            case SequenceCheck.GAP:
                 self._drop(link.id, "requests out of step")
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._confirm(link, batch.confirmed)

@@ -14,7 +14,7 @@ from typing import TypeGuard
 import lastcall.author
 from lastcall.author import Kind
 from lastcall.errors import BadRooms
-from lastcall.host.codec import Served
+from lastcall.host.codec import KindCodec
 from lastcall.ids import KindName
 
 __all__ = ["load"]
@@ -94,7 +94,7 @@ def _add(kinds: dict[KindName, Kind], kind: Kind) -> None:
     if other is not kind:
         raise BadRooms(f"kind {kind.name!r} is defined twice: {_home(other)} and {_home(kind)}")
     try:
-        Served(kind)
+        KindCodec(kind)
     except BadRooms as error:
         raise BadRooms(f"kind {kind.name!r} in {_home(kind)}: {error}") from error
 

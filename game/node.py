@@ -11,7 +11,7 @@ from lastcall.author import Kind
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
-from lastcall.game.links import GameIdentity, GameLinks
+from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.game.verbs import GameVerbs
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, new_incarnation
@@ -62,7 +62,7 @@ class GameNode:
             policy=room_policy,
             on_change=self._say_state,
         )
-        self._links: GameLinks | None = None
+        self._links: ApiLinks | None = None
         self._listen = listen.url
         self._before: dict[EndReason, int] = {}
         self._regrouped_before = 0
@@ -87,7 +87,7 @@ class GameNode:
         port = parse_url(responder.address).port
         self._listen = self._where.dialled(self._advertise, port).url
         verbs = GameVerbs(self.host, lambda: self._drain.phase, lambda: self._drain.seconds_left)
-        self._links = GameLinks(self._bus, responder, self._me, verbs, self._link_policy)
+        self._links = ApiLinks(self._bus, responder, self._me, verbs, self._link_policy)
         self.host.outbox = self._links.push
         services.start_soon(self._links.run)
         services.start_soon(self.host.watch)

@@ -15,7 +15,7 @@ __all__ = ["GameVerbs"]
 
 
 class GameVerbs:
-    """The host, as :class:`lastcall.game.links.GameLinks` sees it."""
+    """The host, as :class:`lastcall.game.links.ApiLinks` sees it."""
 
     def __init__(
         self, host: Host, phase: Callable[[], Phase], seconds_left: Callable[[], float | None]

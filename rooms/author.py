@@ -27,7 +27,18 @@ import trio
 from lastcall.errors import BadRooms
 from lastcall.ids import KindName, PlayerId, RoomId
 
-__all__ = ["Away", "Back", "Desk", "Draining", "Event", "Joined", "Kind", "Left", "Room", "Said"]
+__all__ = [
+    "Away",
+    "Back",
+    "Draining",
+    "Event",
+    "Joined",
+    "Kind",
+    "Left",
+    "Room",
+    "RoomBackend",
+    "Said",
+]
 __all__ += ["room"]
 
 SEATS_MAX = 10_000
@@ -78,7 +89,7 @@ class Draining(msgspec.Struct, frozen=True):
 Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
 
 
-class Desk(Protocol):
+class RoomBackend(Protocol):
     """What carries a room: the host in a node, the harness in a test."""
 
     @property
@@ -111,7 +122,7 @@ class Room:
     __slots__ = ("_desk", "id", "kind", "nursery", "options", "state_for")
 
     def __init__(
-        self, desk: Desk, *, room_id: RoomId, kind: Kind, options: Any, nursery: trio.Nursery
+        self, desk: RoomBackend, *, room_id: RoomId, kind: Kind, options: Any, nursery: trio.Nursery
     ) -> None:
         self._desk = desk
         self.id = room_id

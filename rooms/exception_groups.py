@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["lone_error", "only"]
+__all__ = ["lone_error", "unwrap_single"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -26,12 +26,12 @@ def lone_error() -> Iterator[None]:
         raise error from error.__cause__
 
 
-def only(error: BaseException, kind: type[E]) -> E | None:
+def unwrap_single(error: BaseException, kind: type[E]) -> E | None:
     """``error``, or the first one in it if it is a group, when there is nothing but ``kind``.
 
     None when anything in it, however deep, is of another kind.
     """
     if isinstance(error, BaseExceptionGroup):
-        found = [only(one, kind) for one in error.exceptions]
+        found = [unwrap_single(one, kind) for one in error.exceptions]
         return None if None in found else found[0]
     return error if isinstance(error, kind) else None

@@ -74,13 +74,13 @@ class RoomPolicy(msgspec.Struct, frozen=True):
 
     A room remembers its last messages, ``history_messages`` and ``history_bytes`` at the most. A
     player whose socket is lost keeps his seat for ``resume_seconds`` (both by kind, if the kind
-    says so); his room hears of it after ``away_seconds``. While the node drains, or if he has
-    never shown that he knows of his seat, it is kept for ``brief_seconds`` at the most. What an
+    says so); his room hears of it after ``away_seconds``. While the node drains, or if he has never
+    shown that he knows of his seat, it is kept for ``drain_grace_seconds`` at the most. What an
     ended room has said is kept as long, for those who were between two sockets: of
-    ``tombstones_max`` rooms with ``tombstone_bytes`` in all, the oldest going first.
+    ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` in all, the oldest going first.
 
     Who claims a seat that another live socket has, and may have asked before that one did, waits
-    for ``contest_seconds``. In them a living
+    for ``takeover_seconds``. In them a living
     api node says that nobody waits for it any more: that takes it milliseconds, or a pause of a
     loaded machine. And a join's time (``SocketPolicy.join_seconds``) must not be over by then.
     """
@@ -94,10 +94,10 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     history_bytes: int = 256 * KIB
     resume_seconds: float = 30.0
     away_seconds: float = 2.0
-    brief_seconds: float = 5.0
-    contest_seconds: float = 0.5
-    tombstones_max: int = 10_000
-    tombstone_bytes: int = 64 * MIB
+    drain_grace_seconds: float = 5.0
+    takeover_seconds: float = 0.5
+    ended_rooms_max: int = 10_000
+    ended_rooms_bytes: int = 64 * MIB
 
     @property
     def share_events(self) -> int:
@@ -108,15 +108,15 @@ class RoomPolicy(msgspec.Struct, frozen=True):
 class SocketPolicy(msgspec.Struct, frozen=True):
     """The timing and the bounds of one client's socket.
 
-    ``held_inputs`` and ``held_bytes`` bound what is said but not yet in the room's inbox: beyond
-    them the socket is not read, and closed with 4101 after ``held_seconds``. ``backlog_bytes``
-    bounds what the client has not read: beyond it, 4100. A client may send ``burst_frames`` at
-    once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a measure of their own,
-    since each may open a room; beyond it, ``too_many``. A resume whose place is not found yet is
-    sought for ``resume_seconds``, then 1013. An address may fail at ``burst_guesses`` resumes at
-    once and at ``guesses_per_second`` for ever; beyond that its resumes wait their turn, and beyond
-    twice the burst they get 1013. Acks go to a client ``ack_seconds`` after the room's at the
-    latest.
+    ``unacked_inputs`` and ``unacked_bytes`` bound what is said but not yet in the room's inbox:
+    beyond them the socket is not read, and closed with 4101 after ``blocked_seconds``.
+    ``backlog_bytes`` bounds what the client has not read: beyond it, 4100. A client may send
+    ``burst_frames`` at once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a
+    measure of their own, since each may open a room; beyond it, ``too_many``. A resume whose place
+    is not found yet is sought for ``resume_seconds``, then 1013. An address may fail at
+    ``burst_failed_resumes`` resumes at once and at ``failed_resumes_per_second`` for ever; beyond
+    that its resumes wait their turn, and beyond twice the burst they get 1013. Acks go to a client
+    ``ack_seconds`` after the room's at the latest.
     """
 
     handshake_seconds: float = 5.0
@@ -127,17 +127,17 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     beat_seconds: float = 10.0
     close_seconds: float = 0.5
     join_seconds: float = 1.0
-    held_inputs: int = 64
-    held_bytes: int = 256 * KIB
-    held_seconds: float = 5.0
+    unacked_inputs: int = 64
+    unacked_bytes: int = 256 * KIB
+    blocked_seconds: float = 5.0
     burst_frames: int = 4_000
     frames_per_second: float = 2_000.0
     options_bytes: int = 4 * KIB
     burst_joins: int = 100
     joins_per_second: float = 50.0
     resume_seconds: float = 3.0
-    burst_guesses: int = 20
-    guesses_per_second: float = 5.0
+    burst_failed_resumes: int = 20
+    failed_resumes_per_second: float = 5.0
     ack_seconds: float = 0.05
     max_clients: int = 50_000
     half_open_share: float = 0.125

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lastcall.exception_groups import lone_error, only
+from lastcall.exception_groups import lone_error, unwrap_single
 
 
 def test_a_group_of_one_leaves_as_that_one_with_its_cause():
@@ -22,9 +22,9 @@ def test_a_larger_group_leaves_as_it_is():
 
 def test_only_finds_the_first_of_a_kind_when_there_is_no_other_however_deep():
     first, second, other = ValueError("one"), UnicodeError("two"), OSError("three")
-    assert only(first, ValueError) is first
-    assert only(other, ValueError) is None
+    assert unwrap_single(first, ValueError) is first
+    assert unwrap_single(other, ValueError) is None
     deep = ExceptionGroup("outer", [ExceptionGroup("inner", [first]), second])
-    assert only(deep, ValueError) is first
+    assert unwrap_single(deep, ValueError) is first
     mixed = ExceptionGroup("outer", [second, ExceptionGroup("inner", [first, other])])
-    assert only(mixed, ValueError) is None
+    assert unwrap_single(mixed, ValueError) is None

@@ -6,22 +6,22 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from lastcall.api.games.joins import as_placed
-from lastcall.api.games.link import ApiLink
+from lastcall.api.games.link import GameLink
 from lastcall.core.edge.placement import Candidate, hint, holders
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["Holders"]
+__all__ = ["PlaceLookup"]
 
 NAMES_KEPT = 1024
 
 
-class Holders:
+class PlaceLookup:
     """Those who are attached and able to resume, silent ones included."""
 
     def __init__(self) -> None:
-        self._able: dict[Incarnation, ApiLink] = {}
+        self._able: dict[Incarnation, GameLink] = {}
         self._known: list[Candidate] = []
         self._met: OrderedDict[str, None] = OrderedDict()
         """Names of nodes that were ever met here, the last :data:`NAMES_KEPT` of them."""
@@ -33,7 +33,7 @@ class Holders:
         if len(self._met) > NAMES_KEPT:
             self._met.popitem(last=False)
 
-    def look(self, links: Iterable[ApiLink]) -> None:
+    def look(self, links: Iterable[GameLink]) -> None:
         """Who is there. Links change rarely, and thousands may resume in one second."""
         able = [
             link
@@ -43,7 +43,7 @@ class Holders:
         self._able = {link.node.incarnation: link for link in able}
         self._known = [as_placed(link) for link in able]
 
-    def link(self, node: Candidate) -> ApiLink:
+    def link(self, node: Candidate) -> GameLink:
         """The way to one of :meth:`of`."""
         return self._able[node.incarnation]
 

@@ -1,7 +1,7 @@
 """The game nodes' addresses, as an api node attaches to them; and the feed that they all send to.
 
-A :class:`Peer` stands for one address and lives as long as it is wanted; each of its attaches is
-an :class:`lastcall.api.games.link.ApiLink`.
+A :class:`GameConnector` stands for one address and lives as long as it is wanted; each of its
+attaches is an :class:`lastcall.api.games.link.GameLink`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import msgspec
 import structlog
 import trio
 
-from lastcall.api.games.link import ASK_AGAIN_SECONDS, ApiLink, Loss, Sink, read_reply
+from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
 from lastcall.bus.base import Bus, Caller, Probe, Subscriber
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["ApiIdentity", "Feeds", "Peer"]
+__all__ = ["ApiIdentity", "FeedReader", "GameConnector"]
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class _NoTurn:
         pass
 
 
-class Feeds:
+class FeedReader:
     """The one subscriber of this node: gives each batch to its link, and drops strangers.
 
     What has come together is passed on inside ``with turn:``, so that what it makes the node say
@@ -89,10 +89,10 @@ class Feeds:
     def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:
         self._subscriber = subscriber
         self._turn: Turn = turn or _NoTurn()
-        self._links: dict[LinkId, ApiLink] = {}
+        self._links: dict[LinkId, GameLink] = {}
 
     @contextmanager
-    def bringing(self, link: ApiLink) -> Iterator[None]:
+    def bringing(self, link: GameLink) -> Iterator[None]:
         """In the block, what bears the link's id goes to ``link``."""
         self._links[link.id] = link
         try:
@@ -139,7 +139,7 @@ class Feeds:
                 yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
 
 
-def _pass_on(link: ApiLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
     """A fault of ours with one link's batch costs that link and no other."""
     try:
         link.on_feed(batch, enough)
@@ -148,7 +148,7 @@ def _pass_on(link: ApiLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) 
         link.reset()
 
 
-class Peer:
+class GameConnector:
     """One game node's address: attaches to whoever is there, again and again."""
 
     def __init__(
@@ -157,8 +157,8 @@ class Peer:
         *,
         bus: Bus,
         me: ApiIdentity,
-        feeds: Feeds,
-        sink: Sink,
+        feeds: FeedReader,
+        sink: LinkListener,
         policy: LinkPolicy,
         rng: random.Random,
         attempts: Callable[[], int],
@@ -213,7 +213,7 @@ class Peer:
         with closing(self._bus.caller(self.address)) as caller:
             link_id, replaces = new_link(self._rng), self._last
             self._last = link_id
-            link = ApiLink(
+            link = GameLink(
                 link_id,
                 self.address,
                 bus=self._bus,
@@ -233,7 +233,7 @@ class Peer:
                         raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
 
-    async def _hold(self, link: ApiLink, welcome: nodes.Welcome) -> None:
+    async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
         """Holds the link to its end. Its rooms survive a reset, so it is worth another."""
         try:
             await link.run(welcome)

@@ -114,7 +114,7 @@ class Discovery:
             except (OSError, BadAddress, UnicodeDecodeError) as error:
                 if str(error) != trouble:  # once for each trouble, not twice a second
                     trouble = str(error)
-                    log.warning("games.unknown", source=str(asked), error=trouble)
+                    log.warning("discovery.failed", source=str(asked), error=trouble)
             self._tell()
             await trio.sleep(source.every_seconds)
 

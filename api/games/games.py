@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from lastcall.api.games.connector import ApiIdentity, Feeds, Peer
+from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
 from lastcall.api.games.discovery import Discovery
 from lastcall.api.games.joins import SWEEP_SECONDS, Joins
-from lastcall.api.games.link import ApiLink, Loss
-from lastcall.api.games.reattach import Renewals
+from lastcall.api.games.link import GameLink, Loss
+from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.games.sources import GameSource
 from lastcall.api.sessions.relay import Relays
@@ -45,7 +45,7 @@ class Games:
         *,
         bus: Bus,
         me: ApiIdentity,
-        feeds: Feeds,
+        feeds: FeedReader,
         relays: Relays,
         link_policy: LinkPolicy,
         socket_policy: SocketPolicy,
@@ -61,9 +61,9 @@ class Games:
         self._socket_policy = socket_policy
         self._rng = rng
         self._attempts = itertools.count(1)
-        self._peers: dict[str, Peer] = {}
+        self._connectors: dict[str, GameConnector] = {}
         self._move = move
-        self._links: dict[str, ApiLink] = {}
+        self._links: dict[str, GameLink] = {}
         """By address."""
         calls = itertools.count(1)
         self._joins = Joins(lambda: self._heard, calls)
@@ -73,9 +73,9 @@ class Games:
             policy=socket_policy,
             at_once=link_policy.resumes_at_once,
         )
-        self._renewals = Renewals(relays, calls=calls, policy=link_policy, move=move)
-        self._draining: set[ApiLink] = set()
-        self._silent: set[ApiLink] = set()
+        self._reattacher = PlaceReattacher(relays, calls=calls, policy=link_policy, move=move)
+        self._draining: set[GameLink] = set()
+        self._silent: set[GameLink] = set()
         self._nursery: trio.Nursery | None = None
         self._started_at = trio.current_time()
 
@@ -86,7 +86,7 @@ class Games:
             nursery.start_soon(self._discovery.run)
             nursery.start_soon(self._joins.sweep)
             nursery.start_soon(self._resumes.sweep)
-            nursery.start_soon(self._renewals.sweep)
+            nursery.start_soon(self._reattacher.sweep)
 
     @property
     def ready(self) -> bool:
@@ -96,7 +96,7 @@ class Games:
     @property
     def _heard(self) -> bool:
         """Whether every game node has been met, or has had its time to be."""
-        wanted = [peer for peer in self._peers.values() if peer.wanted]
+        wanted = [peer for peer in self._connectors.values() if peer.wanted]
         heard = self._discovery.complete and all(peer.answered for peer in wanted)
         return heard or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
@@ -107,12 +107,12 @@ class Games:
         What none of the attached knows then, nobody does. Without a single one that answers we
         may be the ones who are cut off.
         """
-        peers = self._peers.values()
+        peers = self._connectors.values()
         answering = [self._answers(peer) for peer in peers]
         sure = all(answers or peer.empty for answers, peer in zip(answering, peers, strict=True))
         return self._discovery.complete and any(answering) and sure
 
-    def _answers(self, peer: Peer) -> bool:
+    def _answers(self, peer: GameConnector) -> bool:
         link = self._links.get(peer.address)
         return link is not None and not link.silent
 
@@ -128,8 +128,8 @@ class Games:
 
     def _found(self, addresses: frozenset[str]) -> None:
         """Meets new addresses; one that is no longer named is left when its link is over."""
-        for address in addresses - self._peers.keys():
-            peer = self._peers[address] = Peer(
+        for address in addresses - self._connectors.keys():
+            peer = self._connectors[address] = GameConnector(
                 address,
                 bus=self._bus,
                 me=self._me,
@@ -141,13 +141,13 @@ class Games:
             )
             if self._nursery is not None:
                 self._nursery.start_soon(self._follow, peer)
-        for address, peer in self._peers.items():
+        for address, peer in self._connectors.items():
             peer.wanted = address in addresses
 
-    async def _follow(self, peer: Peer) -> None:
+    async def _follow(self, peer: GameConnector) -> None:
         """Known to its end: a second peer at an address would end the first one's link."""
         await peer.run()
-        del self._peers[peer.address]
+        del self._connectors[peer.address]
 
     # from the client: api.sessions.session.GameTier
 
@@ -167,17 +167,17 @@ class Games:
 
     # what links bring
 
-    def link_up(self, link: ApiLink) -> None:
+    def link_up(self, link: GameLink) -> None:
         """A game node is there: joins and resumes that wait go on, suspended places are renewed."""
-        if (peer := self._peers.get(link.address)) is not None:
+        if (peer := self._connectors.get(link.address)) is not None:
             peer.answered = True
         self._links[link.address] = link
         self._joins.link_up(link)
         self._resumes.link_up(link)
         self.link_state(link)
-        self._renewals.link_up(link)
+        self._reattacher.link_up(link)
 
-    def link_state(self, link: ApiLink) -> None:
+    def link_state(self, link: GameLink) -> None:
         """Phase, load, seats or silence have changed."""
         self._joins.link_state(link)
         self._resumes.link_state(link)
@@ -190,7 +190,7 @@ class Games:
             self._silent.add(link)
             self._move(self._with_places(link))
 
-    def _tell_draining(self, link: ApiLink) -> None:
+    def _tell_draining(self, link: GameLink) -> None:
         """Its players are told the seconds to the cut."""
         seconds = round(link.state.seconds_left or 0.0, 3)
         notice = text_frame(frames.encode(frames.Draining("game", seconds)))
@@ -198,10 +198,10 @@ class Games:
         if self._nursery is not None and sessions:
             self._nursery.start_soon(_tell, sessions, notice)
 
-    def _with_places(self, link: ApiLink) -> list[Session]:
-        return self._relays.sessions(link) + self._renewals.sessions(link)
+    def _with_places(self, link: GameLink) -> list[Session]:
+        return self._relays.sessions(link) + self._reattacher.sessions(link)
 
-    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+    def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """Answers to calls find their session; all else belongs to a room."""
         match item:
             case nodes.Message() | nodes.Acks():  # nearly all that comes
@@ -218,15 +218,15 @@ class Games:
             case _:
                 self._relays.take(link, item)
 
-    def _seated(self, link: ApiLink, seat: nodes.Seated) -> None:
+    def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
         match self._joins.seated(link, seat):
             case nodes.Leave() | nodes.Absent() as goodbye:
                 link.send(goodbye)
             case session:
                 self._relays.seat(link, seat, session)
 
-    def _resumed(self, link: ApiLink, item: nodes.Resumed) -> None:
-        if self._renewals.resumed(link, item):
+    def _resumed(self, link: GameLink, item: nodes.Resumed) -> None:
+        if self._reattacher.resumed(link, item):
             return
         session = self._resumes.resumed(link, item)
         if session is None:
@@ -234,18 +234,18 @@ class Games:
         else:
             self._relays.resume(link, item, session)
 
-    def _refused(self, link: ApiLink, item: nodes.Refused) -> None:
-        for asked in (self._joins, self._resumes, self._renewals):
+    def _refused(self, link: GameLink, item: nodes.Refused) -> None:
+        for asked in (self._joins, self._resumes, self._reattacher):
             if asked.refused(link, item):
                 return
 
-    def link_down(self, link: ApiLink, loss: Loss) -> None:
+    def link_down(self, link: GameLink, loss: Loss) -> None:
         """Its places are suspended or lost; joins and resumes asked there go elsewhere."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
         self._draining.discard(link)
         self._silent.discard(link)
-        self._renewals.link_down(link, loss)
+        self._reattacher.link_down(link, loss)
         self._joins.link_down(link)
         self._resumes.link_down(link)
 

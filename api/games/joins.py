@@ -21,7 +21,7 @@ from types import MappingProxyType
 import structlog
 import trio
 
-from lastcall.api.games.link import ApiLink
+from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
 from lastcall.core.lifecycle import Phase
@@ -42,7 +42,7 @@ NOTHING: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
 
 
-class _Asking:
+class PendingJoin:
     """One join under way: with nodes, or waiting for one; ``session`` is None when it is over."""
 
     __slots__ = (
@@ -75,7 +75,7 @@ class _Call:
 
     __slots__ = ("asking", "expires_at", "link", "over", "question")
 
-    def __init__(self, asking: _Asking, link: ApiLink, *, question: bool) -> None:
+    def __init__(self, asking: PendingJoin, link: GameLink, *, question: bool) -> None:
         self.asking = asking
         self.link = link
         self.question = question
@@ -98,10 +98,10 @@ class Joins:
         self._heard = heard
         """Whether every game node has been met: before, a *no* may come from the wrong ones."""
         self._calls = calls
-        self._links: dict[ApiLink, UnderWay] = {}
-        self._asking: dict[Session, _Asking] = {}
+        self._links: dict[GameLink, UnderWay] = {}
+        self._asking: dict[Session, PendingJoin] = {}
         self._asked: dict[int, _Call] = {}
-        self._waiting: dict[_Asking, None] = {}
+        self._waiting: dict[PendingJoin, None] = {}
 
     @property
     def known(self) -> list[Candidate]:
@@ -116,7 +116,7 @@ class Joins:
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        asking = self._asking[session] = _Asking(session, request, expires_at)
+        asking = self._asking[session] = PendingJoin(session, request, expires_at)
         self._seek(asking)
 
     def forget(self, session: Session) -> None:
@@ -125,7 +125,7 @@ class Joins:
             for number, call in asking.calls.items():
                 call.link.send(nodes.Cancel(number))
 
-    def _over(self, session: Session) -> _Asking | None:
+    def _over(self, session: Session) -> PendingJoin | None:
         """It is answered, or gone; None if it has asked for nothing."""
         asking = self._asking.pop(session, None)
         if asking is not None:
@@ -149,7 +149,7 @@ class Joins:
                     message = "the game node does not answer"
                     self._refuse(call.asking, ErrorCode.NO_GAME_NODE, message)
 
-    def _give_up(self, asking: _Asking) -> None:
+    def _give_up(self, asking: PendingJoin) -> None:
         if (refusal := asking.last_refusal) is not None:
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
         else:
@@ -158,11 +158,11 @@ class Joins:
 
     # from the links
 
-    def link_up(self, link: ApiLink) -> None:
+    def link_up(self, link: GameLink) -> None:
         """A game node is there."""
         self._links[link] = Counter()
 
-    def link_state(self, link: ApiLink) -> None:
+    def link_state(self, link: GameLink) -> None:
         """What waits may find a place there now; what was asked of a silent one goes elsewhere."""
         if link.silent:
             self._ask_elsewhere(link)
@@ -176,14 +176,14 @@ class Joins:
                 self._waiting.pop(asking, None)
                 self._seek(asking)
 
-    def link_down(self, link: ApiLink) -> None:
+    def link_down(self, link: GameLink) -> None:
         """What was asked there goes elsewhere."""
         del self._links[link]
         self._ask_elsewhere(link)
         for number in [n for n, call in self._asked.items() if call.link is link]:
             del self._asked.pop(number).asking.calls[number]
 
-    def seated(self, link: ApiLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
+    def seated(self, link: GameLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
         """Whose seat it is; for nobody's, what the game node is to be told.
 
         Without a key nobody can ever come back to a seat that he has not heard of: it is given
@@ -198,7 +198,7 @@ class Joins:
             return nodes.Absent(seat.room, seat.player, seat.session)
         return nodes.Leave(seat.room, seat.player, seat.session)
 
-    def refused(self, link: ApiLink, refusal: nodes.Refused) -> bool:
+    def refused(self, link: GameLink, refusal: nodes.Refused) -> bool:
         """A second choice where that can help, else the client is told. False: not a join's."""
         call = self._answered(link, refusal.call)
         if call is not None and call.live:
@@ -210,7 +210,7 @@ class Joins:
 
     # the steps
 
-    def _seek(self, asking: _Asking) -> None:
+    def _seek(self, asking: PendingJoin) -> None:
         """Asks for the key's seat, then the best node that has not refused; waits, or refuses."""
         known = self.known
         node = self._choose(asking, known)
@@ -229,14 +229,14 @@ class Joins:
         else:
             self._waiting[asking] = None
 
-    def _choose(self, asking: _Asking, known: list[Candidate]) -> Candidate | None:
+    def _choose(self, asking: PendingJoin, known: list[Candidate]) -> Candidate | None:
         request, without = asking.request, asking.refused_by
         if not request.room:
             return choose(known, request.kind, new=request.new, without=without)
         rest = (node for node in holders(known, request.room) if node.incarnation not in without)
         return next(rest, None)
 
-    def _ask_for_key(self, asking: _Asking, others: Iterable[Candidate]) -> None:
+    def _ask_for_key(self, asking: PendingJoin, others: Iterable[Candidate]) -> None:
         """Asks those that may hold the key's seat, each once; an older version would make one."""
         done = asking.without_key | asking.refused_by
         for node in others:
@@ -248,13 +248,13 @@ class Joins:
                     asking.without_key.add(node.incarnation)
                     asking.questions.add(self._call(asking, link, question=True))
 
-    def _ask(self, asking: _Asking, incarnation: Incarnation) -> None:
+    def _ask(self, asking: PendingJoin, incarnation: Incarnation) -> None:
         link, request = self._link(incarnation), asking.request
         if not request.room:
             self._links[link][request.kind, request.new] += 1
         self._call(asking, link, question=False)
 
-    def _call(self, asking: _Asking, link: ApiLink, *, question: bool) -> int:
+    def _call(self, asking: PendingJoin, link: GameLink, *, question: bool) -> int:
         number, request = next(self._calls), asking.request
         call = self._asked[number] = _Call(asking, link, question=question)
         asking.calls[number] = call
@@ -272,10 +272,10 @@ class Joins:
         )
         return number
 
-    def _link(self, incarnation: Incarnation) -> ApiLink:
+    def _link(self, incarnation: Incarnation) -> GameLink:
         return next(link for link in self._links if link.node.incarnation == incarnation)
 
-    def _answered(self, link: ApiLink, number: int) -> _Call | None:
+    def _answered(self, link: GameLink, number: int) -> _Call | None:
         """The call ``number``, which is under way no more; None if ``link`` was not asked it."""
         call = self._asked.get(number)
         if call is None or call.link is not link:
@@ -287,17 +287,17 @@ class Joins:
             self._links[link][request.kind, request.new] -= 1
         return call
 
-    def _no_key_there(self, asking: _Asking, number: int) -> None:
+    def _no_key_there(self, asking: PendingJoin, number: int) -> None:
         asking.questions.discard(number)
         if not asking.questions:
             self._waiting.pop(asking, None)
             self._seek(asking)
 
-    def _no_seat_there(self, asking: _Asking, link: ApiLink, refusal: nodes.Refused) -> None:
+    def _no_seat_there(self, asking: PendingJoin, link: GameLink, refusal: nodes.Refused) -> None:
         asking.refused_by.add(link.node.incarnation)
         elsewhere = {nodes.DRAINING} | ({"no_such_room"} if asking.request.room else {"full"})
         if refusal.code not in KNOWN_CODES:
-            log.warning("join.strange_refusal", node=link.node.name, code=refusal.code)
+            log.warning("join.unexpected_refusal", node=link.node.name, code=refusal.code)
             refusal = nodes.Refused(refusal.call, ErrorCode.BAD_INPUT, refusal.message)
         if refusal.code != nodes.DRAINING:
             asking.last_refusal = refusal
@@ -306,12 +306,12 @@ class Joins:
         else:
             self._refuse(asking, ErrorCode(refusal.code), refusal.message)
 
-    def _refuse(self, asking: _Asking, code: ErrorCode, message: str) -> None:
+    def _refuse(self, asking: PendingJoin, code: ErrorCode, message: str) -> None:
         if (session := asking.session) is not None:
             self._over(session)
             session.refused(code, message)
 
-    def _ask_elsewhere(self, link: ApiLink) -> None:
+    def _ask_elsewhere(self, link: GameLink) -> None:
         """The link is silent or gone. What it still answers is nobody's."""
         there = [(n, call) for n, call in self._asked.items() if call.link is link and call.live]
         for number, call in there:
@@ -323,7 +323,7 @@ class Joins:
                 self._seek(call.asking)
 
 
-def as_placed(link: ApiLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> Candidate:
+def as_placed(link: GameLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> Candidate:
     """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
     return Candidate(
         address=link.address,

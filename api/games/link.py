@@ -1,7 +1,8 @@
 """The api node's half of one link: the lockstep of requests, the feed, and the rules of gone.
 
-An :class:`ApiLink` is one attach, from the welcome to the loss; :mod:`lastcall.api.games.connector`
-makes them. All decisions are in :mod:`lastcall.core`; here they meet the bus and the clock.
+An :class:`GameLink` is one attach, from the welcome to the loss;
+:mod:`lastcall.api.games.connector` makes them. All decisions are in :mod:`lastcall.core`; here they
+meet the bus and the clock.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import trio
 
 from lastcall.bus.base import Bus, Caller, Probe
 from lastcall.core.lifecycle import Phase
-from lastcall.core.link.batching import Gathering
+from lastcall.core.link.batching import AdaptiveBatcher
 from lastcall.core.link.feed import FeedReceiver
-from lastcall.core.link.liveness import Liveness, Standstill, Verdict
-from lastcall.core.link.uplink import Waiting
+from lastcall.core.link.liveness import Liveness, StallDetector, Verdict
+from lastcall.core.link.uplink import Outgoing
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["ASK_AGAIN_SECONDS", "ApiLink", "Loss", "Sink", "read_reply"]
+__all__ = ["ASK_AGAIN_SECONDS", "GameLink", "LinkListener", "Loss", "read_reply"]
 
 log = structlog.get_logger()
 
@@ -48,27 +49,27 @@ class Loss(enum.StrEnum):
     """The game node lives, and so do its rooms, but this link is over: attach anew."""
     FAREWELL = "farewell"
     """The game node has drained, and everything it said has arrived."""
-    LEFT = "left"
+    DETACHED = "detached"
     """We go."""
 
 
-class Sink(Protocol):
+class LinkListener(Protocol):
     """Who is told what a link brings."""
 
-    def link_up(self, link: ApiLink) -> None:
+    def link_up(self, link: GameLink) -> None:
         """The link stands, and its first state has arrived."""
 
-    def link_state(self, link: ApiLink) -> None:
+    def link_state(self, link: GameLink) -> None:
         """``link.state`` or ``link.silent`` has changed."""
 
-    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+    def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """An item of the feed, in order, once."""
 
-    def link_down(self, link: ApiLink, loss: Loss) -> None:
+    def link_down(self, link: GameLink, loss: Loss) -> None:
         """The link is over; nothing comes from it any more."""
 
 
-class ApiLink:
+class GameLink:
     """One attach. ``send`` queues; ``run`` talks in lockstep until the link is over."""
 
     def __init__(
@@ -78,7 +79,7 @@ class ApiLink:
         *,
         bus: Bus,
         caller: Caller,
-        sink: Sink,
+        sink: LinkListener,
         policy: LinkPolicy,
     ) -> None:
         self._bus = bus
@@ -87,8 +88,8 @@ class ApiLink:
         self.id = link_id
         self._sink = sink
         self._policy = policy
-        self._waiting: Waiting[nodes.Up] = Waiting()
-        self._pace = Gathering()
+        self._waiting: Outgoing[nodes.Up] = Outgoing()
+        self._pace = AdaptiveBatcher()
         self._saying: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
         self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
@@ -108,7 +109,7 @@ class ApiLink:
         self._up = False
         self._down = False
         self.silent = False
-        self._standstill = Standstill()
+        self._standstill = StallDetector()
         self._state: nodes.NodeState | None = None
 
     @property
@@ -131,7 +132,7 @@ class ApiLink:
         return self._loss
 
     @property
-    def unsaid(self) -> list[nodes.Up]:
+    def unsent(self) -> list[nodes.Up]:
         """What the game node has not answered to. To be read once, when the link is over."""
         _, waiting = self._waiting.take(sys.maxsize)
         return [*self._saying, *waiting]
@@ -139,7 +140,7 @@ class ApiLink:
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
         """Queues an item for the next request; once the sink knows of the loss, nothing.
 
-        Before that the sender could not know: what he says is among :attr:`unsaid`. What is not
+        Before that the sender could not know: what he says is among :attr:`unsent`. What is not
         ``pressing`` goes with something else, or with the heartbeat: a request costs both nodes
         more than all that it carries.
         """
@@ -163,8 +164,8 @@ class ApiLink:
             self._loss = self._loss or Loss.RESET
             raise
         finally:
-            loss = self._loss = self._loss or Loss.LEFT
-            if loss is Loss.LEFT:
+            loss = self._loss = self._loss or Loss.DETACHED
+            if loss is Loss.DETACHED:
                 await self._detach()
             self._down = True
             if self._up:
@@ -296,7 +297,7 @@ class ApiLink:
                 same = incarnation == self.node.incarnation
                 self._over(Loss.RESET if same else Loss.LOST)
             case _:
-                log.warning("link.strange_reply", address=self.address, reply=repr(reply))
+                log.warning("link.unexpected_reply", address=self.address, reply=repr(reply))
                 self._over(Loss.RESET)
 
     # the rules of gone

@@ -30,11 +30,11 @@ from lastcall.policy import LinkPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 
-__all__ = ["GameLink", "Renewals"]
+__all__ = ["PlaceReattacher", "ReattachLink"]
 
 
-class GameLink(Link, Protocol):
-    """A link that knows whose it is; :class:`lastcall.api.games.link.ApiLink`."""
+class ReattachLink(Link, Protocol):
+    """A link that knows whose it is; :class:`lastcall.api.games.link.GameLink`."""
 
     address: str
 
@@ -43,7 +43,7 @@ class GameLink(Link, Protocol):
         """Who answers there."""
 
     @property
-    def unsaid(self) -> list[nodes.Up]:
+    def unsent(self) -> list[nodes.Up]:
         """After its loss: what the game node may not have heard."""
 
 
@@ -52,7 +52,7 @@ class _Group:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.link: GameLink | None = None
+        self.link: ReattachLink | None = None
         self.down_since = 0.0
         self.moved = False
         self.waiting: deque[Place] = deque()
@@ -77,7 +77,7 @@ class _Group:
         self.down_since = trio.current_time()
 
 
-class Renewals:
+class PlaceReattacher:
     """Suspends, renews and gives up. ``move`` moves clients to other api nodes, over a moment."""
 
     def __init__(
@@ -92,17 +92,17 @@ class Renewals:
         self._calls = calls
         self._policy = policy
         self._move = move
-        self._links: dict[Incarnation, GameLink] = {}
+        self._links: dict[Incarnation, ReattachLink] = {}
         self._groups: dict[Incarnation, _Group] = {}
 
-    def sessions(self, link: GameLink) -> list[Session]:
+    def sessions(self, link: ReattachLink) -> list[Session]:
         """Whose places wait to be renewed on ``link``."""
         group = self._groups.get(link.node.incarnation)
         return [] if group is None else _sessions(group.places)
 
     # From the links.
 
-    def link_up(self, link: GameLink) -> None:
+    def link_up(self, link: ReattachLink) -> None:
         """A process is there: its own places are renewed, another's at this address are lost."""
         mine = link.node.incarnation
         self._links[mine] = link
@@ -113,7 +113,7 @@ class Renewals:
             elif group.address == link.address:
                 self._lose(incarnation)
 
-    def link_down(self, link: GameLink, loss: Loss) -> None:
+    def link_down(self, link: ReattachLink, loss: Loss) -> None:
         """A reset suspends the link's places, any other loss ends them; not so our own leaving.
 
         The process may be known by another address, and its next link may stand already.
@@ -121,7 +121,7 @@ class Renewals:
         incarnation = link.node.incarnation
         if self._links.get(incarnation) is link:
             del self._links[incarnation]
-        if loss is Loss.LEFT:
+        if loss is Loss.DETACHED:
             return
         if loss is Loss.RESET and link.node.wire >= nodes.RESUMES:
             self._suspend(incarnation, link)
@@ -130,17 +130,17 @@ class Renewals:
         if incarnation not in self._links:
             self._lose(incarnation)
 
-    def _suspend(self, incarnation: Incarnation, link: GameLink) -> None:
+    def _suspend(self, incarnation: Incarnation, link: ReattachLink) -> None:
         suspended = self._relays.suspend(link)
         group = self._groups.setdefault(incarnation, _Group(link.address))
         if group.link is None or group.link is link:
             group.gone_down()
         group.link = self._links.get(incarnation)
         group.waiting.extend(suspended)
-        group.leaves += [item for item in link.unsaid if isinstance(item, nodes.Leave)]
+        group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
         self._go_on(incarnation, group)
 
-    def resumed(self, link: GameLink, item: nodes.Resumed) -> bool:
+    def resumed(self, link: ReattachLink, item: nodes.Resumed) -> bool:
         """The answer to a renewal; False if the call was none of ours."""
         place = self._answered(link, item.call)
         if place is None:
@@ -157,7 +157,7 @@ class Renewals:
                 link.send(nodes.Absent(room, player, number))
         return True
 
-    def refused(self, link: GameLink, item: nodes.Refused) -> bool:
+    def refused(self, link: ReattachLink, item: nodes.Refused) -> bool:
         """A renewal is refused; False if the call was none of ours."""
         place = self._answered(link, item.call)
         if place is None:
@@ -215,7 +215,7 @@ class Renewals:
         if not (group.asked or group.waiting or group.leaves):
             del self._groups[incarnation]
 
-    def _ask(self, group: _Group, link: GameLink, place: Place) -> None:
+    def _ask(self, group: _Group, link: ReattachLink, place: Place) -> None:
         call = next(self._calls)
         group.asked[call] = (place, trio.current_time())
         link.send(
@@ -229,7 +229,7 @@ class Renewals:
             )
         )
 
-    def _answered(self, link: GameLink, call: int) -> Place | None:
+    def _answered(self, link: ReattachLink, call: int) -> Place | None:
         """The place that ``call`` asked for, which is under way no more."""
         incarnation = link.node.incarnation
         group = self._groups.get(incarnation)

@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator
 import structlog
 import trio
 
-from lastcall.api.games.candidates import Holders
+from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
-from lastcall.api.games.link import ApiLink
+from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.api.turns import each
-from lastcall.core.edge.ticket_rate_limit import Guesses
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Incarnation, Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ErrorCode
@@ -37,14 +37,14 @@ __all__ = ["Resumes"]
 log = structlog.get_logger()
 
 
-_Spot = OrderedDict["_Seeking", None]
+WaitQueue = OrderedDict["PendingResume", None]
 """A line or a room to wait in. (The first of a plain dict is found slowly after many have left.)"""
-_Step = Callable[["_Seeking"], None]
-_Due = tuple["_Seeking", _Spot, _Step]
+_Step = Callable[["PendingResume"], None]
+_Due = tuple["PendingResume", WaitQueue, _Step]
 """Whom something is to be done with, if he is still in that spot; and what."""
 
 
-class _Seeking:
+class PendingResume:
     """One resume under way: in a ``spot`` or with a node; ``session`` is None when it is over."""
 
     __slots__ = (
@@ -68,16 +68,16 @@ class _Seeking:
         self.seen = seen
         self.expires_at = expires_at
         self.ready_at = 0.0
-        self.asked: tuple[int, ApiLink] | None = None
+        self.asked: tuple[int, GameLink] | None = None
         """The call that is not answered yet."""
         self.admitted = False
         """Whether its turn among its address's attempts has come."""
         self.charged = False
         """Whether it counts as a failure already."""
         self.refused_by: set[Incarnation] = set()
-        self.spot: _Spot | None = None
+        self.spot: WaitQueue | None = None
 
-    def move(self, spot: _Spot | None) -> None:
+    def move(self, spot: WaitQueue | None) -> None:
         """To the end of ``spot``, out of where it was."""
         if self.spot is not None:
             del self.spot[self]
@@ -86,20 +86,20 @@ class _Seeking:
             spot[self] = None
 
 
-class _Line:
+class LinkQueue:
     """What one link has to answer, how many, and who waits for that."""
 
     __slots__ = ("asked", "queue")
 
     def __init__(self) -> None:
         self.asked = 0
-        self.queue: _Spot = OrderedDict()
+        self.queue: WaitQueue = OrderedDict()
 
 
 class _Call:
     __slots__ = ("expires_at", "link", "seeking")
 
-    def __init__(self, seeking: _Seeking, link: ApiLink) -> None:
+    def __init__(self, seeking: PendingResume, link: GameLink) -> None:
         self.seeking = seeking
         self.link = link
         self.expires_at = trio.current_time() + ANSWER_SECONDS
@@ -124,13 +124,15 @@ class Resumes:
         self._everyone = everyone
         self._resume_seconds = policy.resume_seconds
         self._at_once = at_once
-        self._guesses = Guesses(policy.burst_guesses, policy.guesses_per_second)
-        self._lines: dict[ApiLink, _Line] = {}
-        self._holders = Holders()
-        self._seeking: dict[Session, _Seeking] = {}
+        self._failed_resumes = FailedResumeLimiter(
+            policy.burst_failed_resumes, policy.failed_resumes_per_second
+        )
+        self._lines: dict[GameLink, LinkQueue] = {}
+        self._lookup = PlaceLookup()
+        self._seeking: dict[Session, PendingResume] = {}
         self._asked: dict[int, _Call] = {}
-        self._waiting: _Spot = OrderedDict()
-        self._slowed: _Spot = OrderedDict()
+        self._waiting: WaitQueue = OrderedDict()
+        self._slowed: WaitQueue = OrderedDict()
 
     # from the client
 
@@ -141,7 +143,7 @@ class Resumes:
         ``not_found`` and ``bad_resume`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        seeking = self._seeking[session] = _Seeking(session, ticket, seen, expires_at)
+        seeking = self._seeking[session] = PendingResume(session, ticket, seen, expires_at)
         self._go_on(seeking)
 
     def forget(self, session: Session) -> None:
@@ -167,7 +169,7 @@ class Resumes:
         for seeking in self._waiting:
             if (
                 settled
-                and self._holders.all_in(seeking.refused_by)
+                and self._lookup.all_in(seeking.refused_by)
                 and not self._may_appear(seeking, now)
             ):
                 due.append((seeking, self._waiting, self._go_on))
@@ -184,15 +186,15 @@ class Resumes:
 
     # from the links
 
-    def link_up(self, link: ApiLink) -> None:
+    def link_up(self, link: GameLink) -> None:
         """A game node is there: who waits may be asked for there."""
-        self._lines[link] = _Line()
-        self._holders.meet(link.node.name)
+        self._lines[link] = LinkQueue()
+        self._lookup.meet(link.node.name)
         self.link_state(link)
 
-    def link_state(self, link: ApiLink) -> None:
+    def link_state(self, link: GameLink) -> None:
         """A node fell silent: who was asked there, or waits for it, goes elsewhere. Or speaks."""
-        self._holders.look(self._lines)
+        self._lookup.look(self._lines)
         if link.silent:
             self._ask_elsewhere(link, self._lines[link])
         else:
@@ -200,13 +202,13 @@ class Resumes:
             for seeking in [s for s in self._waiting if incarnation not in s.refused_by]:
                 self._seek(seeking)
 
-    def link_down(self, link: ApiLink) -> None:
+    def link_down(self, link: GameLink) -> None:
         """Who was asked there goes elsewhere."""
         line = self._lines.pop(link)
-        self._holders.look(self._lines)
+        self._lookup.look(self._lines)
         self._ask_elsewhere(link, line)
 
-    def resumed(self, link: ApiLink, item: nodes.Resumed) -> Session | None:
+    def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | None:
         """Whose place it is, or None: nobody's any more."""
         seeking = self._answered(link, item.call)
         if seeking is None:
@@ -216,7 +218,7 @@ class Resumes:
         self._advance(link)
         return session
 
-    def refused(self, link: ApiLink, item: nodes.Refused) -> bool:
+    def refused(self, link: GameLink, item: nodes.Refused) -> bool:
         """The next is asked where that can help, else the client is told. False: not a resume's."""
         seeking = self._answered(link, item.call)
         if seeking is None:
@@ -234,27 +236,27 @@ class Resumes:
             if (session := self._end(seeking)) is not None:
                 session.bad_resume(item.message)
         else:
-            log.warning("resume.strange_refusal", node=link.node.name, code=item.code)
+            log.warning("resume.unexpected_refusal", node=link.node.name, code=item.code)
             self._not_found(seeking)
         self._advance(link)
         return True
 
     # the steps
 
-    def _go_on(self, seeking: _Seeking) -> None:
+    def _go_on(self, seeking: PendingResume) -> None:
         if seeking.ticket.room:
             self._seek(seeking)
         elif self._admit(seeking):
             self._no_such_place(seeking)
 
-    def _seek(self, seeking: _Seeking) -> None:
+    def _seek(self, seeking: PendingResume) -> None:
         """Puts it in the line of the next node to ask; without one it waits, or has failed."""
         if seeking.session is None:
             return
-        rest = self._holders.of(seeking.ticket.room, seeking.refused_by)
+        rest = self._lookup.of(seeking.ticket.room, seeking.refused_by)
         for node in rest:
             if not node.silent:
-                link = self._holders.link(node)
+                link = self._lookup.link(node)
                 seeking.move(self._lines[link].queue)
                 self._advance(link)
                 return
@@ -266,11 +268,11 @@ class Resumes:
         elif self._admit(seeking):
             self._no_such_place(seeking)
 
-    def _may_appear(self, seeking: _Seeking, now: float) -> bool:
+    def _may_appear(self, seeking: PendingResume, now: float) -> bool:
         """Whether it is worth waiting for a node that was never met here."""
-        return now < seeking.expires_at and self._holders.may_appear(seeking.ticket.room)
+        return now < seeking.expires_at and self._lookup.may_appear(seeking.ticket.room)
 
-    def _advance(self, link: ApiLink) -> None:
+    def _advance(self, link: GameLink) -> None:
         """Asks for the first in line, as many as may be under way."""
         line = self._lines.get(link)
         while line is not None and line.queue and line.asked < self._at_once:
@@ -279,7 +281,7 @@ class Resumes:
                 seeking.move(None)
                 self._ask(seeking, link, line)
 
-    def _admit(self, seeking: _Seeking) -> bool:
+    def _admit(self, seeking: PendingResume) -> bool:
         """Whether it is its turn by the guesses of its address; else it waits for it, or is over.
 
         Looked at as late as can be: of a thousand guesses that come in one instant, those in line
@@ -288,7 +290,7 @@ class Resumes:
         if seeking.admitted:
             return True
         now = trio.current_time()
-        seconds = self._guesses.admit(seeking.address, now)
+        seconds = self._failed_resumes.admit(seeking.address, now)
         if seconds is None:
             self._not_found(seeking)
             return False
@@ -300,14 +302,14 @@ class Resumes:
             seeking.move(self._slowed)
         return seconds == 0
 
-    def _ask(self, seeking: _Seeking, link: ApiLink, line: _Line) -> None:
+    def _ask(self, seeking: PendingResume, link: GameLink, line: LinkQueue) -> None:
         number, ticket = next(self._calls), seeking.ticket
         self._asked[number] = _Call(seeking, link)
         seeking.asked = number, link
         line.asked += 1
         link.send(nodes.Resume(number, ticket.room, ticket.player, ticket.secret, seeking.seen))
 
-    def _answered(self, link: ApiLink, number: int) -> _Seeking | None:
+    def _answered(self, link: GameLink, number: int) -> PendingResume | None:
         """Whose call ``number`` was, which is under way no more; None if it is nobody's."""
         call = self._asked.get(number)
         if call is None or call.link is not link:
@@ -317,7 +319,7 @@ class Resumes:
         call.seeking.asked = None
         return call.seeking
 
-    def _ask_elsewhere(self, link: ApiLink, line: _Line) -> None:
+    def _ask_elsewhere(self, link: GameLink, line: LinkQueue) -> None:
         """The link is silent or gone. What it still answers is nobody's."""
         there = [number for number, call in self._asked.items() if call.link is link]
         seekings = [self._asked.pop(number).seeking for number in there]
@@ -328,18 +330,18 @@ class Resumes:
         for seeking in [*seekings, *line.queue]:
             self._seek(seeking)
 
-    def _no_such_place(self, seeking: _Seeking) -> None:
+    def _no_such_place(self, seeking: PendingResume) -> None:
         self._charge(seeking)
         if (session := self._end(seeking)) is not None:
             session.no_such_place()
 
-    def _not_found(self, seeking: _Seeking) -> None:
+    def _not_found(self, seeking: PendingResume) -> None:
         """Nobody could say whether there is such a place, so it was no guess that failed."""
         self._give_back(seeking)
         if (session := self._end(seeking)) is not None:
             session.not_found()
 
-    def _end(self, seeking: _Seeking) -> Session | None:
+    def _end(self, seeking: PendingResume) -> Session | None:
         """It is over; returns its session, if that is still there."""
         seeking.move(None)
         session, seeking.session = seeking.session, None
@@ -347,15 +349,15 @@ class Resumes:
             del self._seeking[session]
         return session
 
-    def _charge(self, seeking: _Seeking) -> None:
+    def _charge(self, seeking: PendingResume) -> None:
         if not seeking.charged:
             seeking.charged = True
-            self._guesses.charge(seeking.address, trio.current_time())
+            self._failed_resumes.charge(seeking.address, trio.current_time())
 
-    def _give_back(self, seeking: _Seeking) -> None:
+    def _give_back(self, seeking: PendingResume) -> None:
         if seeking.charged:
             seeking.charged = False
-            self._guesses.give_back(seeking.address, trio.current_time())
+            self._failed_resumes.give_back(seeking.address, trio.current_time())
 
 
 def _do_if_still_there(due: _Due) -> None:

@@ -23,13 +23,13 @@ from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session, State
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.api.turns import each
 from lastcall.core.edge.ticket_rate_limit import origin
-from lastcall.core.pacing import Dice, spread
+from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close
 from lastcall.wire import frames
@@ -110,7 +110,7 @@ class Gateway:
         self._connections += 1
         try:
             async with trio.open_nursery() as nursery:
-                outlet = Outlet(
+                outlet = ClientStream(
                     self._pumped(stream),
                     nursery,
                     backlog_bytes=self._policy.backlog_bytes,
@@ -118,12 +118,12 @@ class Gateway:
                 )
                 try:
                     if await self._converse(outlet, _origin(stream)):
-                        await outlet.part(self._policy.close_seconds)
+                        await outlet.close_gracefully(self._policy.close_seconds)
                 finally:
                     await outlet.abort()
                 nursery.cancel_scope.cancel()
         except* Exception:  # the border: other clients must not notice
-            log.exception("client.failed")
+            log.exception("client.internal_error")
         finally:
             self._connections -= 1
             if not self._connections:
@@ -136,12 +136,12 @@ class Gateway:
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
-    async def _converse(self, outlet: Outlet, address: str) -> bool:
+    async def _converse(self, outlet: ClientStream, address: str) -> bool:
         """From the handshake to the end; True if the peer may still be there to part from."""
         session: Session | None = None
         try:
             async with trio.open_nursery() as library:
-                socket = await self.handshakes.shake(outlet, library)
+                socket = await self.handshakes.perform(outlet, library)
                 if socket is not None:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
@@ -150,13 +150,13 @@ class Gateway:
                     await self._talk(socket, outlet, session, library)
                 library.cancel_scope.cancel()
         except* Exception:  # the library's reader task fails in many ways
-            log.exception("client.failed")
+            log.exception("client.internal_error")
         return session is None or session.close_code not in {None, LOST}
 
     async def _talk(
         self,
         socket: WebSocketConnection,
-        outlet: Outlet,
+        outlet: ClientStream,
         session: Session,
         nursery: trio.Nursery,
     ) -> None:
@@ -237,7 +237,7 @@ class Gateway:
         notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
         await self._each(lambda session: session.send_built(notice))
 
-    async def move_idle(self, spread_seconds: float, dice: Dice) -> None:
+    async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
         """Moves the clients outside rooms, spread over so many seconds; returns when done.
 
         All others are moved as soon as their room ends (or their join is refused), also after
@@ -247,14 +247,14 @@ class Gateway:
         idle = [session for session in self._sessions if session.state is State.FREE]
         await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
 
-    async def move_all(self, within_seconds: float, dice: Dice | None = None) -> None:
+    async def move_all(self, within_seconds: float, dice: RandomSource | None = None) -> None:
         """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
         self._let_all_leave()
         everybody = list(self._sessions)
         await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
 
     async def move_some(
-        self, sessions: Iterable[Session], within_seconds: float, dice: Dice
+        self, sessions: Iterable[Session], within_seconds: float, dice: RandomSource
     ) -> None:
         """Moves these, since their rooms cannot be reached from here; returns when done.
 
@@ -307,7 +307,7 @@ def _fragments(socket: WebSocketConnection) -> int:
 
 
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
-    """The library has seen the end; its own errors it may have left unsaid, so we say them."""
+    """The library has seen the end; its own errors it may have left unsent, so we say them."""
     code = 1002 if reason is None else reason.code
     if session.close_code is not None:
         return

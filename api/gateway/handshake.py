@@ -13,7 +13,7 @@ from trio_websocket import (
 )
 
 from lastcall.api.sessions.client_connection import ClientCounts
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.policy import SocketPolicy
 from lastcall.wire import frames
 
@@ -47,7 +47,9 @@ class Handshakes:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
-    async def shake(self, outlet: Outlet, library: trio.Nursery) -> WebSocketConnection | None:
+    async def perform(
+        self, outlet: ClientStream, library: trio.Nursery
+    ) -> WebSocketConnection | None:
         """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
 
         The library waits for ever when the peer closes, or asks for no upgrade (it answers 400

@@ -1,8 +1,8 @@
 """One client's conversation, whatever it is about: frames in, frames out, and its end.
 
-Nothing here waits, closes a stream or ends a task: :meth:`Conversation.close` says the close frame
-and asks the gateway to hang up. So a room's fan-out may find a client too slow in the middle of its
-loop without a place vanishing under it.
+Nothing here waits, closes a stream or ends a task: :meth:`ClientConnection.close` says the close
+frame and asks the gateway to hang up. So a room's fan-out may find a client too slow in the middle
+of its loop without a place vanishing under it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.core.edge.token_bucket import Bucket
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import BadFrame
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import RETRY, Close, ErrorCode
 from lastcall.wire import frames
 
-__all__ = ["LOST", "ClientCounts", "Conversation"]
+__all__ = ["LOST", "ClientConnection", "ClientCounts"]
 
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
@@ -40,7 +40,7 @@ class ClientCounts(msgspec.Struct):
     closed: Counter[int] = msgspec.field(default_factory=Counter)
 
 
-class Conversation(ABC):
+class ClientConnection(ABC):
     """Limits what a client says, beats and pings; ``hang_up`` ends it, after the close frame."""
 
     __slots__ = (
@@ -56,12 +56,14 @@ class Conversation(ABC):
 
     def __init__(
         self,
-        output: Outlet,
+        output: ClientStream,
         policy: SocketPolicy,
         counts: ClientCounts,
         hang_up: Callable[[], None],
     ) -> None:
-        self._bucket = Bucket(policy.burst_frames, policy.frames_per_second, trio.current_time())
+        self._bucket = TokenBucket(
+            policy.burst_frames, policy.frames_per_second, trio.current_time()
+        )
         self._counts = counts
         self._hang_up = hang_up
         self._pinged_at = 0.0
@@ -77,7 +79,7 @@ class Conversation(ABC):
 
     @property
     @abstractmethod
-    def held(self) -> bool:
+    def blocked(self) -> bool:
         """Whether this socket must not be read for now."""
 
     # From the client.
@@ -106,7 +108,7 @@ class Conversation(ABC):
                 self.strike(ErrorCode(bad.code), str(bad))
             else:
                 self.take(frame)
-        return self.close_code is None and not self.held
+        return self.close_code is None and not self.blocked
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Says what is wrong with a frame; the third time the conversation ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lastcall.core.edge.input_window import InputOrder
+from lastcall.core.sequence import SequenceCheck
 
 __all__ = ["OwnPlace"]
 
@@ -30,7 +30,7 @@ class OwnPlace(Protocol):
     def expected(self) -> int:
         """The number of the next input."""
 
-    def say(self, n: int, body: bytes) -> InputOrder:
+    def say(self, n: int, body: bytes) -> SequenceCheck:
         """Passes an input on, if it is the next."""
 
     def leave(self) -> None:

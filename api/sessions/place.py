@@ -13,7 +13,8 @@ from typing import Protocol
 
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.core.edge.input_window import InputOrder, InputWindow
+from lastcall.core.edge.input_window import InputWindow
+from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import frames, nodes
@@ -44,7 +45,7 @@ class Condition(enum.Enum):
     """Nobody has it any more."""
 
 
-class Home(Protocol):
+class PlaceOwner(Protocol):
     """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`."""
 
     room: RoomId
@@ -57,7 +58,7 @@ class Home(Protocol):
     def revive(self, place: Place) -> None:
         """Has the suspended place hear the room again."""
 
-    def owe(self, place: Place) -> None:
+    def schedule_ack(self, place: Place) -> None:
         """Has :meth:`Place.tell_acked` called soon."""
 
 
@@ -69,12 +70,12 @@ class Place:
         "_confirmed",
         "_seen",
         "_told",
+        "ack_due",
         "condition",
         "leaving",
         "link",
         "number",
         "output",
-        "owing",
         "player",
         "relay",
         "secret",
@@ -84,7 +85,7 @@ class Place:
 
     def __init__(
         self,
-        relay: Home,
+        relay: PlaceOwner,
         link: Link,
         news: nodes.Seated | nodes.Resumed,
         session: Session,
@@ -103,7 +104,7 @@ class Place:
         self._confirmed = False
         self.leaving = False
         """A leave is kept back: the room has not all that was said before it."""
-        self.owing = False
+        self.ack_due = False
         """Whether :meth:`tell_acked` has something to tell; kept, as each delivery looks."""
         self._told = window.acked
         """The last input that the client knows to have arrived."""
@@ -147,10 +148,10 @@ class Place:
         """The number of the next input."""
         return self.window.last + 1
 
-    def say(self, n: int, body: bytes) -> InputOrder:
+    def say(self, n: int, body: bytes) -> SequenceCheck:
         """Passes an input on if it is the next, and keeps it until the room has it."""
         verdict = self.window.take(n, body)
-        if verdict is InputOrder.NEXT and self.condition is Condition.LIVE:
+        if verdict is SequenceCheck.NEXT and self.condition is Condition.LIVE:
             self._pass_on(n, body)
         return verdict
 
@@ -201,18 +202,18 @@ class Place:
         self.session.freed()
         if self.window.acked - self._told >= self.window.inputs_max // 4:
             self.tell_acked()
-        elif not self.owing:
-            self.owing = True
-            self.relay.owe(self)
+        elif not self.ack_due:
+            self.ack_due = True
+            self.relay.schedule_ack(self)
 
     def tell_acked(self) -> None:
         """Tells the client how far its inputs have come, if it does not know yet."""
-        self.owing = False
+        self.ack_due = False
         if self._told < self.window.acked:
             self._told = self.window.acked
             self.session.acked(self._told)
 
-    def wanted(self, n: int) -> None:
+    def resend(self, n: int) -> None:
         """The room wants all from ``n`` on once more."""
         for number, body in self.window.again(n):
             self._pass_on(number, body)
@@ -270,7 +271,7 @@ class Place:
         if self._confirmed:  # it may have been lost with the link of before
             self.confirm()
         self.acked(item.n)
-        self.wanted(item.n + 1)
+        self.resend(item.n + 1)
         self.session.renewed()
 
     def _out(self, condition: Condition) -> bool:

@@ -21,7 +21,7 @@ from lastcall.api.sessions.place import Condition, Link, Place
 from lastcall.api.sessions.session import Session, State
 from lastcall.api.socket.client_stream import send_to_all
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.api.turns import AT_ONCE, each
+from lastcall.api.turns import STEPS_PER_BATCH, each
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.ids import PlayerId, RoomId
 from lastcall.policy import SocketPolicy
@@ -91,9 +91,9 @@ class Relay:
         """The suspended place hears the room again."""
         self.places[place.player] = self.suspended.pop(place.player)
 
-    def owe(self, place: Place) -> None:
+    def schedule_ack(self, place: Place) -> None:
         """The place has acks to tell its client, soon."""
-        self._relays.owe(place)
+        self._relays.schedule_ack(place)
 
     def current(self, epoch: int) -> bool:
         """Whether what bears ``epoch`` may speak for the room; a higher one is its owner now."""
@@ -115,7 +115,7 @@ class Relay:
             places = self.places.values()
             self._relays.counts.frames_out += len(places)
             for place in places:
-                if place.owing:
+                if place.ack_due:
                     place.tell_acked()
             send_to_all([place.output for place in places], frame)
             return
@@ -141,7 +141,7 @@ class Relays:
         self.counts = counts or ClientCounts()
         """The node's: what goes out of rooms counts as well."""
         self._relays: dict[RoomId, Relay] = {}
-        self._owed: dict[Place, None] = {}
+        self._ack_due: dict[Place, None] = {}
         self._untold: deque[tuple[Place, Callable[[Place], None]]] = deque()
         self.start: Start
 
@@ -180,7 +180,7 @@ class Relays:
             self.start(relay.run)
         relay.current(news.epoch)
         relay.seq = max(relay.seq, news.seq)
-        window = InputWindow(self._policy.held_inputs, self._policy.held_bytes, acked)
+        window = InputWindow(self._policy.unacked_inputs, self._policy.unacked_bytes, acked)
         place = Place(relay, link, news, session, window)
         relay.add(place)
         return place
@@ -215,12 +215,12 @@ class Relays:
 
         A room may have thousands of clients here, and a game node 20 000.
         """
-        for place in places[:AT_ONCE]:
+        for place in places[:STEPS_PER_BATCH]:
             _tell_live(place, do)
-        if len(places) > AT_ONCE:
+        if len(places) > STEPS_PER_BATCH:
             if not self._untold:
                 self.start(self._tell_rest)
-            self._untold += ((place, do) for place in places[AT_ONCE:])
+            self._untold += ((place, do) for place in places[STEPS_PER_BATCH:])
 
     async def _tell_rest(self) -> None:
         """One task for all rooms, which runs only while somebody is to be told something."""
@@ -261,18 +261,18 @@ class Relays:
         if self._relays.get(relay.room) is relay:
             del self._relays[relay.room]
 
-    def owe(self, place: Place) -> None:
+    def schedule_ack(self, place: Place) -> None:
         """Has the place tell its acks within ``ack_seconds``, all that come until then in one.
 
         One task for all places, which runs only while something is owed.
         """
-        if not self._owed:
+        if not self._ack_due:
             self.start(self._tell_acks)
-        self._owed[place] = None
+        self._ack_due[place] = None
 
     async def _tell_acks(self) -> None:
         await trio.sleep(self._policy.ack_seconds)
-        owed, self._owed = self._owed, {}
+        owed, self._ack_due = self._ack_due, {}
         await each(owed, _tell_acked)
 
     def _place(self, link: Link, room: RoomId, player: PlayerId) -> Place | None:
@@ -295,7 +295,7 @@ def _tell_live(place: Place, do: Callable[[Place], None]) -> None:
         if place.condition is Condition.LIVE:  # else it has left, or was taken over, meanwhile
             do(place)
     except Exception:
-        log.exception("client.failed")
+        log.exception("client.internal_error")
 
 
 def _taken(waiting: deque[T]) -> Iterator[T]:
@@ -307,7 +307,7 @@ def _taken(waiting: deque[T]) -> Iterator[T]:
 
 def _tell_acked(place: Place) -> None:
     """Unless it was told with a message meanwhile."""
-    if place.owing and place.condition in {Condition.LIVE, Condition.SUSPENDED}:
+    if place.ack_due and place.condition in {Condition.LIVE, Condition.SUSPENDED}:
         place.tell_acked()
 
 
@@ -316,7 +316,7 @@ def _tell(place: Place, item: nodes.BadInput | nodes.Wanted | nodes.Out | nodes.
         case nodes.BadInput():
             place.session.error(_code(item.code), item.message, item.n)
         case nodes.Wanted():
-            place.wanted(item.n)
+            place.resend(item.n)
         case nodes.Replay(session=number):
             if number == place.number:
                 place.replay(item)

@@ -19,13 +19,13 @@ from typing import Protocol
 import msgspec
 import trio
 
-from lastcall.api.sessions.client_connection import ClientCounts, Conversation
+from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
 from lastcall.api.sessions.own_place import OwnPlace
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.core.edge.input_window import InputOrder
-from lastcall.core.edge.stale_inputs import Crossing
-from lastcall.core.edge.token_bucket import Bucket
+from lastcall.core.edge.stale_inputs import StaleInputGuard
+from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import PlayerId, RoomId, Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
@@ -64,18 +64,18 @@ class State(enum.Enum):
     GONE = "gone"
 
 
-class Session(Conversation):
+class Session(ClientConnection):
     """One client, and its place.
 
     ``address`` is where it comes from, as far as guesses are counted; "" if that is not known.
     """
 
     __slots__ = (
-        "_crossing",
         "_freed",
         "_games",
         "_joins",
         "_regrouped_from",
+        "_stale",
         "_unconfirmed",
         "address",
         "leaving",
@@ -86,7 +86,7 @@ class Session(Conversation):
 
     def __init__(
         self,
-        output: Outlet,
+        output: ClientStream,
         games: GameTier,
         policy: SocketPolicy,
         counts: ClientCounts,
@@ -96,10 +96,10 @@ class Session(Conversation):
     ) -> None:
         super().__init__(output, policy, counts, hang_up)
         now = trio.current_time()
-        self._crossing = Crossing()
+        self._stale = StaleInputGuard()
         self._freed: trio.Event | None = None
         self._games = games
-        self._joins = Bucket(policy.burst_joins, policy.joins_per_second, now)
+        self._joins = TokenBucket(policy.burst_joins, policy.joins_per_second, now)
         self._regrouped_from: RoomId | None = None
         self._unconfirmed = False
         self.address = address
@@ -118,8 +118,8 @@ class Session(Conversation):
             case frames.Say():
                 self._say(frame)
             case frames.Got():
-                if self._crossing.watched:
-                    self._crossing.got(frame.room, frame.seq)
+                if self._stale.watched:
+                    self._stale.got(frame.room, frame.seq)
                 if self._unconfirmed:
                     self._confirm()
             case frames.Join():
@@ -131,21 +131,21 @@ class Session(Conversation):
 
     def _confirm(self) -> None:
         """The client speaks of its place, so it has the ticket; unless it is of a room before."""
-        stale = self._crossing.stale(trio.current_time())
+        stale = self._stale.stale(trio.current_time())
         if self.place is not None and not stale:
             self._unconfirmed = False
             self.place.confirm()
 
     def _say(self, frame: frames.Say) -> None:
         if self.place is None:
-            if not self._crossing.forgiven:
+            if not self._stale.forgiven:
                 self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
-        elif self._crossing.watched and self._crossing.stale(trio.current_time()):
+        elif self._stale.watched and self._stale.stale(trio.current_time()):
             pass  # said to the room of before: it crossed the second joined
         else:
             if self._unconfirmed:
                 self._confirm()
-            if self.place.say(frame.n, bytes(frame.d)) is InputOrder.GAP:
+            if self.place.say(frame.n, bytes(frame.d)) is SequenceCheck.GAP:
                 self.strike(ErrorCode.BAD_FRAME, f"expected n={self.place.expected}", frame.n)
 
     def _join(self, request: frames.Join) -> None:
@@ -161,7 +161,7 @@ class Session(Conversation):
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many joins; wait a second before the next")
         else:
-            self._crossing.join_asked()
+            self._stale.join_asked()
             self._become(State.JOINING)
             self._games.join(self, request)
 
@@ -173,7 +173,7 @@ class Session(Conversation):
         elif not self._joins.take(trio.current_time()):
             self.error(ErrorCode.TOO_MANY, "too many resumes; wait a second before the next")
         else:
-            self._crossing.join_asked()
+            self._stale.join_asked()
             self._become(State.RESUMING)
             self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
 
@@ -183,7 +183,7 @@ class Session(Conversation):
         elif self._regrouped_from is not None:
             self._games.forget(self)
             self.ended(self._regrouped_from, EndReason.LEFT)
-        elif not self._crossing.forgiven:
+        elif not self._stale.forgiven:
             self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
     # From the game tier.
@@ -222,7 +222,7 @@ class Session(Conversation):
         )
 
     def _sit(self, place: OwnPlace, room: RoomId, seq: int, *, again: bool) -> None:
-        self._crossing.joined(room, seq, trio.current_time(), again=again)
+        self._stale.joined(room, seq, trio.current_time(), again=again)
         self.place = place
         self._unconfirmed = True
         self._become(State.SEATED)
@@ -261,7 +261,7 @@ class Session(Conversation):
 
     def freed(self) -> None:
         """The room may have taken inputs, or is left: a session that was held may go on."""
-        if self._freed is not None and not self.held:
+        if self._freed is not None and not self.blocked:
             self._freed.set()
             self._freed = None
 
@@ -279,7 +279,7 @@ class Session(Conversation):
         """The place is over. Inputs that cross this are dropped, until the next join."""
         self.place = None
         self._regrouped_from = None
-        self._crossing.left()
+        self._stale.left()
         self._become(State.FREE)
         self.freed()
         self.send(
@@ -299,7 +299,7 @@ class Session(Conversation):
         """
         self.place = None
         self._regrouped_from = room
-        self._crossing.left()
+        self._stale.left()
         self._become(State.JOINING)
         self.freed()
 
@@ -313,20 +313,20 @@ class Session(Conversation):
     # The conversation's driver.
 
     @property
-    def held(self) -> bool:
+    def blocked(self) -> bool:
         """Whether the room is so far behind that this socket must not be read."""
         return self.place is not None and self.place.full
 
     async def wait_until_free(self) -> None:
         """Waits while :attr:`held`; may be cancelled.
 
-        Closes with 4101 after ``held_seconds``, unless the link is at fault and not the client: a
-        suspended place is renewed, moved or lost before long. A leave that was kept back for so
+        Closes with 4101 after ``blocked_seconds``, unless the link is at fault and not the client:
+        a suspended place is renewed, moved or lost before long. A leave that was kept back for so
         long goes to the room without what was said before.
         """
-        while self.held:
+        while self.blocked:
             freed = self._freed = trio.Event()
-            with trio.move_on_after(self._policy.held_seconds):
+            with trio.move_on_after(self._policy.blocked_seconds):
                 await freed.wait()
             if freed.is_set() or self.place is None or self.place.suspended:
                 continue

@@ -1,9 +1,9 @@
 """A client's byte stream: one ordered output that the protocol library and we share.
 
-``trio_websocket`` sits on an :class:`Outlet` and sends its handshake, pongs and close frames with
-``send_all``; rooms send frames that were built once with :meth:`Outlet.send_nowait`, without a
-task and without waiting. Both append whole frames to the same output, so none is ever torn, also
-not by a cancellation.
+``trio_websocket`` sits on an :class:`ClientStream` and sends its handshake, pongs and close frames
+with ``send_all``; rooms send frames that were built once with :meth:`ClientStream.send_nowait`,
+without a task and without waiting. Both append whole frames to the same output, so none is ever
+torn, also not by a cancellation.
 
 Over a plain socket and with nothing queued a frame is one non-blocking write: 10 to 25 µs over TCP,
 nearly all of it the kernel's. Within a turn of the loop many are one
@@ -26,10 +26,10 @@ from lastcall.api.socket.frame_builder import (
     close_frame,
     ends_in_close,
 )
-from lastcall.api.socket.handshake_stream import Opening
+from lastcall.api.socket.handshake_stream import HandshakeStream
 from lastcall.api.socket.pump import PumpedStream
 
-__all__ = ["Outlet", "send_to_all"]
+__all__ = ["ClientStream", "send_to_all"]
 
 CHUNK_BYTES = 64 * 1024
 TOGETHER = 128
@@ -38,7 +38,7 @@ LONG = 512
 _CLOSE_OPCODE = b"\x88"
 
 
-class Outlet(trio.abc.HalfCloseableStream):
+class ClientStream(trio.abc.HalfCloseableStream):
     """Wraps any trio stream; see the module.
 
     The flusher is spawned in ``nursery``, which must outlive the library's reader task and every
@@ -63,10 +63,10 @@ class Outlet(trio.abc.HalfCloseableStream):
         "cork",
         "descriptor",
         "ended",
-        "mute",
         "overflowed",
         "pumped",
         "sent_at",
+        "write_closed",
     )
 
     def __init__(
@@ -87,7 +87,7 @@ class Outlet(trio.abc.HalfCloseableStream):
             self.descriptor = stream.fd
         elif isinstance(stream, trio.SocketStream):
             self.descriptor = stream.socket.fileno()
-        self._opening: Opening | None = Opening(stream)
+        self._opening: HandshakeStream | None = HandshakeStream(stream)
         self._queue: list[bytes] = []
         self._chunk = b""
         self._drained: trio.Event | None = None
@@ -95,7 +95,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         self._broken = False
         self._closing = False
         self._left = False
-        self.mute = False
+        self.write_closed = False
         """Whether nothing more is taken: a close frame was, or the client reads too slowly."""
         self.backlog = 0
         """Bytes that wait for the client to read."""
@@ -136,7 +136,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         After a close frame, and on a broken stream, it drops the frame: the session learns of
         the end by its own way.
         """
-        if self.mute:
+        if self.write_closed:
             return
         cork = self.cork
         if not cork.held:
@@ -152,16 +152,16 @@ class Outlet(trio.abc.HalfCloseableStream):
 
     def ping(self) -> None:
         """Sends a ping. Not a frame that a browser's page can see, so it leaves ``sent_at``."""
-        if not self.mute:
+        if not self.write_closed:
             self._put(PING_FRAME)
 
     def say_close(self, code: int, reason: str = "") -> None:
         """Sends a close frame, unless one was sent; nothing follows it."""
         if not self._closing:
-            self._closing = self.mute = True
+            self._closing = self.write_closed = True
             self._put(close_frame(code, reason))
 
-    async def part(self, seconds: float) -> None:
+    async def close_gracefully(self, seconds: float) -> None:
         """The end of a conversation: flush, half-close, discard input, all in ``seconds``; close.
 
         Closing at once would make the kernel answer unread input with a reset, which can
@@ -207,7 +207,7 @@ class Outlet(trio.abc.HalfCloseableStream):
         if not self._closing:
             whole = bytes(data)
             if whole[:1] == _CLOSE_OPCODE:  # its handshake begins with an H
-                self._closing = self.mute = True
+                self._closing = self.write_closed = True
             self._put(whole)
         await trio.lowlevel.checkpoint()
         await self._wait_drained()
@@ -290,11 +290,11 @@ class Outlet(trio.abc.HalfCloseableStream):
         if not self._flushing:
             self._flushing = True
             self._nursery.start_soon(self._flush)
-        if self.backlog > self.backlog_bytes and not self.mute:
+        if self.backlog > self.backlog_bytes and not self.write_closed:
             self._overflow()
 
     def _overflow(self) -> None:
-        self.mute = True
+        self.write_closed = True
         self._queue.clear()
         self.backlog = len(self._chunk)
         if self.overflowed is not None:
@@ -355,11 +355,13 @@ class Outlet(trio.abc.HalfCloseableStream):
             self.ended()
 
 
-def send_to_all(outlets: Sequence[Outlet], frame: bytes) -> None:
-    """:meth:`Outlet.send_nowait` to many: the usual case in one loop, without a call for each."""
+def send_to_all(outlets: Sequence[ClientStream], frame: bytes) -> None:
+    """:meth:`ClientStream.send_nowait` to many: the usual case in one loop, without a call for
+    each.
+    """
     for outlet in outlets:
         cork = outlet.cork
-        if cork.held and not outlet.mute and outlet not in cork.said:
+        if cork.held and not outlet.write_closed and outlet not in cork.said:
             cork.said[outlet] = [frame]
         else:
             outlet.send_nowait(frame)

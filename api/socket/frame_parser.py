@@ -18,7 +18,7 @@ try:
 except ImportError:  # a system that it is not compiled for
     from websockets.utils import apply_mask
 
-__all__ = ["HandshakeEnd", "Splitter", "lone_text"]
+__all__ = ["FrameParser", "HandshakeEnd", "parse_single_text_frame"]
 
 NOTHING: list[str] = []
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
@@ -30,10 +30,10 @@ TWO_BYTES, EIGHT_BYTES = 126, 127
 """In place of the length: it follows, in so many bytes."""
 
 
-def lone_text(data: bytes) -> str | None:
+def parse_single_text_frame(data: bytes) -> str | None:
     """The text, if ``data`` is one short, whole text frame and nothing else; else None.
 
-    So nearly every input comes. What :class:`Splitter` says of the same bytes is the same.
+    So nearly every input comes. What :class:`FrameParser` says of the same bytes is the same.
     """
     end = len(data)
     if end < 6 or data[0] != TEXT or data[1] - MASKED != end - 6 or end >= 6 + TWO_BYTES:
@@ -41,7 +41,7 @@ def lone_text(data: bytes) -> str | None:
     return _text(data[2:6], data[6:])
 
 
-class Splitter:
+class FrameParser:
     """One client's stream of frames, cut at any byte.
 
     Holds at most one frame that is not complete: ``bytes_max`` and its head.

@@ -12,10 +12,10 @@ import trio.abc
 
 from lastcall.api.socket.frame_parser import HandshakeEnd
 
-__all__ = ["Opening"]
+__all__ = ["HandshakeStream"]
 
 
-class Opening:
+class HandshakeStream:
     """The reading half of a connection until it is a WebSocket; keeps one read of frames."""
 
     __slots__ = ("_end", "_over", "_stream", "early")

@@ -24,11 +24,11 @@ import trio
 import trio.abc
 
 from lastcall.api.socket.cork import Cork
-from lastcall.api.socket.frame_parser import Splitter, lone_text
+from lastcall.api.socket.frame_parser import FrameParser, parse_single_text_frame
 
 __all__ = ["Pump", "PumpedStream", "pump_wanted"]
 
-AT_ONCE = 512
+STEPS_PER_BATCH = 512
 """How many clients are served between two checkpoints."""
 TOGETHER = 16
 """So many are read before the first is understood."""
@@ -78,7 +78,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream, pump: Pump, *, frame_bytes: int) -> None:
         self._stream = stream
         self._pump = pump
-        self._splitter = Splitter(frame_bytes)
+        self._splitter = FrameParser(frame_bytes)
         self._plain = False
         """Between two frames, and nothing waits: what comes next may be taken as it is."""
         self._held = False
@@ -124,7 +124,11 @@ class PumpedStream(trio.abc.HalfCloseableStream):
 
     def feed(self, data: bytes) -> None:
         """Some bytes have come; ``heard_at`` is when."""
-        if self._plain and (text := lone_text(data)) is not None and self._take is not None:
+        if (
+            self._plain
+            and (text := parse_single_text_frame(data)) is not None
+            and self._take is not None
+        ):
             if not self._take(text, self.heard_at):
                 self._hold()
             return
@@ -242,7 +246,7 @@ class Pump:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                ready = [fd for fd, _ in self._epoll.poll(0, AT_ONCE)]
+                ready = [fd for fd, _ in self._epoll.poll(0, STEPS_PER_BATCH)]
                 come: list[_Come] = []
                 while True:
                     with self._cork:
@@ -321,5 +325,5 @@ def _feed(stream: PumpedStream, data: bytes | None) -> None:
         else:
             stream.finish(trio.BrokenResourceError if data is None else None)
     except Exception:
-        log.exception("client.failed")
+        log.exception("client.internal_error")
         stream.fail()

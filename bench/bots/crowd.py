@@ -20,7 +20,7 @@ from lastcall.wire import frames
 
 __all__ = ["Crowd", "open_crowd", "until"]
 
-AT_ONCE = 1024
+STEPS_PER_BATCH = 1024
 OPENING_AT_ONCE = 16
 TICK_SECONDS = 0.005
 QUIET_SECONDS = 20.0
@@ -89,7 +89,7 @@ class Crowd:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+                for descriptor, _ in self._epoll.poll(0, STEPS_PER_BATCH):
                     bot = self._watched.get(descriptor)
                     if bot is not None:  # an earlier one of this round may have closed it
                         bot.receive()

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from lastcall.bench.report.report import Report, open_progress, show, write_json
 from lastcall.errors import LastcallError, UsageError
-from lastcall.exception_groups import only
+from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 
 __all__ = ["Measure", "json_option", "run_scenario", "run_scenarios"]
@@ -93,7 +93,7 @@ def _fail(error: BaseException) -> NoReturn:
     """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
     if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
         raise click.Abort
-    lone = only(error, LastcallError)
+    lone = unwrap_single(error, LastcallError)
     if lone is None:
         raise error
     if isinstance(lone, UsageError):

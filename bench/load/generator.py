@@ -40,7 +40,7 @@ from lastcall.errors import LastcallError
 
 __all__ = ["Client", "Generator"]
 
-AT_ONCE = 256
+STEPS_PER_BATCH = 256
 """Sockets that are read before it is looked what is due: about 2 ms."""
 READ_BYTES = 256 * 1024
 DIAL_SECONDS = 5.0
@@ -279,7 +279,7 @@ class Generator:
 
     def _look(self, seconds: float) -> None:
         """Takes what has come, or comes within ``seconds``."""
-        for descriptor, _ in self._epoll.poll(seconds, AT_ONCE):
+        for descriptor, _ in self._epoll.poll(seconds, STEPS_PER_BATCH):
             for said_at in self._clients[descriptor].receive():
                 self._own[int(time.monotonic() * MICROS) - said_at] += 1
 

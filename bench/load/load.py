@@ -26,7 +26,7 @@ __all__ = ["Client", "Load", "LoadFailed", "no_collections"]
 HANDSHAKE_SECONDS = 10.0
 JOIN_SECONDS = 10.0
 READ_BYTES = 64 * 1024
-AT_ONCE = 1024
+STEPS_PER_BATCH = 1024
 
 OnMessage = Callable[[frames.Message], None]
 OnEnded = Callable[[frames.Ended], None]
@@ -199,7 +199,7 @@ class Load:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+                for descriptor, _ in self._epoll.poll(0, STEPS_PER_BATCH):
                     if not self._clients[descriptor].receive():
                         self._epoll.unregister(descriptor)
                         self._clients.pop(descriptor).close()

@@ -24,7 +24,7 @@ PANEL_INCHES, BAR_INCHES, MARGIN_INCHES, WIDTH_INCHES = 1.05, 0.33, 0.9, 9.0
 def plotting() -> Any:
     """Matplotlib's pyplot; raises :class:`UsageError` where it is not installed."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - only a picture needs it
+        import matplotlib as mpl  # noqa: PLC0415 - unwrap_single a picture needs it
 
         mpl.use("Agg")
         from matplotlib import pyplot as plt  # noqa: PLC0415

@@ -25,7 +25,7 @@ from lastcall.bus.base import (
     Probe,
     check_message,
 )
-from lastcall.bus.probe import look
+from lastcall.bus.probe import probe
 from lastcall.errors import AddressInUse, BadAddress, BusExhausted
 
 __all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
@@ -242,7 +242,7 @@ class NngBus:
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
         """See :meth:`lastcall.bus.base.Bus.probe`, and :func:`lastcall.bus.probe.look`."""
-        return await look(address, timeout_seconds)
+        return await probe(address, timeout_seconds)
 
 
 def _made(kind: type[pynng.Socket], **options: object) -> pynng.Socket:

@@ -11,10 +11,10 @@ import trio
 from lastcall.bus.address import parse_ipc, parse_url
 from lastcall.bus.base import Probe
 
-__all__ = ["look"]
+__all__ = ["probe"]
 
 
-async def look(address: str, timeout_seconds: float) -> Probe:
+async def probe(address: str, timeout_seconds: float) -> Probe:
     """Connects to ``address`` and closes at once; says nothing on the connection.
 
     The kernel of a frozen process still accepts, so ``REACHED`` does not prove that it turns; only

@@ -28,7 +28,7 @@ from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import open_connection
 from lastcall.client.place import Place
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
-from lastcall.core.pacing import Dice
+from lastcall.core.pacing import RandomSource
 from lastcall.wire.frames import Player
 
 __all__ = [
@@ -65,7 +65,7 @@ async def connect(
     join_seconds: float = JOIN_SECONDS,
     give_up_seconds: float | None = None,
     on_state: OnState | None = None,
-    dice: Dice | None = None,
+    dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Place]:
     """Takes one place and keeps it, over any number of sockets; leaving the block leaves it.

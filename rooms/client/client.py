@@ -22,8 +22,8 @@ from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import checked, first_that_answers, socket_nursery
 from lastcall.client.place import Place
 from lastcall.client.values import PlaceState
-from lastcall.core.client.reconnect import Comeback
-from lastcall.core.pacing import Dice
+from lastcall.core.client.reconnect import ReconnectPolicy
+from lastcall.core.pacing import RandomSource
 from lastcall.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -53,7 +53,7 @@ async def open_client(
     connect_seconds: float = CONNECT_SECONDS,
     give_up_seconds: float | None = None,
     on_state: OnState | None = None,
-    dice: Dice | None = None,
+    dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Client]:
     """A client for one place after the other; leaving the block leaves the place of then.
@@ -94,7 +94,7 @@ class Client:
         connect_seconds: float,
         give_up_seconds: float | None,
         on_state: OnState | None,
-        dice: Dice,
+        dice: RandomSource,
         open_stream: OpenStream,
     ) -> None:
         self._nursery = nursery
@@ -132,7 +132,7 @@ class Client:
         a seat that is granted all the same is given up.
         """
         await self._no_other_place()
-        comeback = Comeback(self._dice)
+        comeback = ReconnectPolicy(self._dice)
         give_up_at = trio.current_time() + join_seconds
         request = {"kind": kind, "room": room, "new": new, "options": options, "name": name}
         request["key"] = key or secrets.token_urlsafe(16)
@@ -168,14 +168,14 @@ class Client:
                     f"this client has a place in {self.place.room}: leave it first"
                 )
 
-    def _wait_before_joining(self, comeback: Comeback) -> float:
+    def _wait_before_joining(self, comeback: ReconnectPolicy) -> float:
         """A socket lost between two places is a loss like others: not all come back at once."""
         if self.connection is None or self.connection.lost_at is None:
             return 0.0
         wait = self._after_loss(comeback) or 0.0
         return max(0.0, self.connection.lost_at + wait - trio.current_time())
 
-    def _pause(self, error: Exception, comeback: Comeback) -> float | None:
+    def _pause(self, error: Exception, comeback: ReconnectPolicy) -> float | None:
         """Seconds to wait after a join that did not succeed; None if it never will."""
         if isinstance(error, ConnectionLost):
             return self._after_loss(comeback)
@@ -183,7 +183,7 @@ class Client:
             return None
         return comeback.failed()
 
-    def _after_loss(self, comeback: Comeback) -> float | None:
+    def _after_loss(self, comeback: ReconnectPolicy) -> float | None:
         connection = self.connection
         assert connection is not None  # noqa: S101 - there is one that was lost
         assert connection.lost is not None  # noqa: S101
@@ -215,7 +215,7 @@ class Client:
         self.opened += 1
         return self.connection
 
-    async def _carry(self, place: Place, comeback: Comeback) -> None:
+    async def _carry(self, place: Place, comeback: ReconnectPolicy) -> None:
         """Takes ``place`` from socket to socket until it is over."""
         while await place.wait_state(PlaceState.AWAY) is PlaceState.AWAY:
             wait = self._after_loss(comeback)
@@ -226,7 +226,7 @@ class Client:
             if place.state is PlaceState.AWAY:
                 place.lose(self._why_lost(giving_up.cancelled_caught))
 
-    async def _bring_back(self, place: Place, comeback: Comeback) -> float | None:
+    async def _bring_back(self, place: Place, comeback: ReconnectPolicy) -> float | None:
         """One attempt. Unless the place is here or over: seconds to wait; None is for ever."""
         try:
             connection = await self._open()

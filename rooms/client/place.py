@@ -15,7 +15,7 @@ import trio
 
 from lastcall.client.line import Line
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
-from lastcall.core.client.place_state import Standing
+from lastcall.core.client.place_state import ResumeState
 from lastcall.errors import ConnectionLost, MessageTooBig
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.policy import SocketPolicy
@@ -89,7 +89,7 @@ class Place:
         self._messages: deque[Message | Picture] = deque()
         self._leaving = False
         self._line: Line | None = line
-        self._standing = Standing(joined)
+        self._standing = ResumeState(joined)
         self.state = PlaceState.HERE
         self.node = line.node
         """The api node that the place is, or was last, reached through."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Dice", "full_jitter", "spread"]
+__all__ = ["RandomSource", "full_jitter", "spread"]
 
 
-class Dice(Protocol):
+class RandomSource(Protocol):
     """What pacing needs of :class:`random.Random`."""
 
     def random(self) -> float:
         """A number in [0, 1)."""
 
 
-def spread(count: int, seconds: float, dice: Dice | None = None) -> list[float]:
+def spread(count: int, seconds: float, dice: RandomSource | None = None) -> list[float]:
     """``count`` rising offsets in [0, ``seconds``), one in each of ``count`` equal slots.
 
     With ``dice`` each is at a random point of its slot, so the rate stays even and no two nodes
@@ -29,7 +29,7 @@ def spread(count: int, seconds: float, dice: Dice | None = None) -> list[float]:
 
 
 def full_jitter(
-    attempt: int, dice: Dice, *, first_seconds: float = 0.25, longest_seconds: float = 10.0
+    attempt: int, dice: RandomSource, *, first_seconds: float = 0.25, longest_seconds: float = 10.0
 ) -> float:
     """Seconds to wait after failure ``attempt`` (from 0): anything up to a ceiling that doubles.
 

@@ -11,10 +11,10 @@ from lastcall.author import Kind
 from lastcall.errors import BadFrame, BadRooms
 from lastcall.reasons import ErrorCode
 
-__all__ = ["Served"]
+__all__ = ["KindCodec"]
 
 
-class Served:
+class KindCodec:
     """One kind. Raises :class:`BadRooms` for inputs or options that msgspec cannot decode."""
 
     __slots__ = ("_decode_input", "_decode_options", "hears", "kind")

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import trio
 
-from lastcall.core.room.disconnects import Absences, Step
+from lastcall.core.room.disconnects import Disconnects, Step
 from lastcall.core.room.roster import Seat
 from lastcall.policy import RoomPolicy
 
-__all__ = ["Absentees"]
+__all__ = ["DisconnectTimer"]
 
 LOOK_SECONDS = 0.25
 """While somebody is away: so a stall of ours shows, however far the next step is."""
@@ -19,7 +19,7 @@ STALL_SECONDS = 0.25
 """So late, it was no long step of a room: the process stood still."""
 UNREAD_SECONDS = 0.5
 """After a stall of ours what lies unread comes first; as for a link (``LinkPolicy``)."""
-AT_ONCE = 64
+STEPS_PER_BATCH = 64
 """Steps between two turns of the loop: ten thousand at once hold nobody up."""
 
 
@@ -28,32 +28,32 @@ class _Room(Protocol):
         """Something has come of an absence."""
 
 
-class Absentees:
+class DisconnectTimer:
     """All of a node's, in trio's time."""
 
     def __init__(self, policy: RoomPolicy) -> None:
-        self._absences = Absences[tuple[_Room, Seat]](
-            away_seconds=policy.away_seconds, brief_seconds=policy.brief_seconds
+        self._disconnects = Disconnects[tuple[_Room, Seat]](
+            away_seconds=policy.away_seconds, drain_grace_seconds=policy.drain_grace_seconds
         )
         self._nap = trio.CancelScope()
 
     def __len__(self) -> int:
-        return len(self._absences)
+        return len(self._disconnects)
 
     def begin(self, room: _Room, seat: Seat, seconds: float) -> None:
         """The player is away from now on; his seat is kept for ``seconds``."""
         now = trio.current_time()
-        self._absences.begin((room, seat), now=now, seconds=seconds)
+        self._disconnects.begin((room, seat), now=now, seconds=seconds)
         self._nap.deadline = min(self._nap.deadline, self._next_look(now))
 
     def end(self, room: _Room, seat: Seat) -> bool:
         """He is back, or gone; whether the room has heard that he was away."""
-        return self._absences.end((room, seat))
+        return self._disconnects.end((room, seat))
 
     def hurry(self) -> None:
-        """The node drains: seats of the away are kept for ``brief_seconds`` at the most."""
+        """The node drains: seats of the away are kept for ``drain_grace_seconds`` at the most."""
         now = trio.current_time()
-        self._absences.hurry(now)
+        self._disconnects.hurry(now)
         self._nap.deadline = min(self._nap.deadline, self._next_look(now))
 
     async def watch(self) -> None:
@@ -65,9 +65,9 @@ class Absentees:
         while True:
             late = await self._sleep()
             if late > STALL_SECONDS:
-                self._absences.put_off(trio.current_time(), late)
+                self._disconnects.put_off(trio.current_time(), late)
                 await trio.sleep(UNREAD_SECONDS)
-            for (room, seat), step in self._absences.due(trio.current_time(), AT_ONCE):
+            for (room, seat), step in self._disconnects.due(trio.current_time(), STEPS_PER_BATCH):
                 room.step_of(seat, step)
 
     async def _sleep(self) -> float:
@@ -79,5 +79,5 @@ class Absentees:
 
     def _next_look(self, now: float) -> float:
         """With the next step, or to see whether our own loop turns; never if nobody is away."""
-        next_at = self._absences.next_at
+        next_at = self._disconnects.next_at
         return min(next_at, now + LOOK_SECONDS) if next_at < inf else inf

@@ -16,14 +16,14 @@ import structlog
 import trio
 
 from lastcall.author import Kind
-from lastcall.core.room.ended_rooms import Tombstone
+from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.roster import Seat
-from lastcall.host.disconnect_timer import Absentees
-from lastcall.host.ended_rooms import Graveyard
+from lastcall.host.disconnect_timer import DisconnectTimer
+from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.live_room import LiveRoom
-from lastcall.host.matchmaker import Reception
-from lastcall.host.players import Seating
-from lastcall.host.takeover_timer import Claimants
+from lastcall.host.matchmaker import Matchmaker
+from lastcall.host.players import Players
+from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
@@ -37,7 +37,7 @@ ROOMS_TOLD = 50
 """In :meth:`Host.why`: enough to act on, where thousands would only hold the loop."""
 
 
-def log_crash(room: Seating, error: BaseException) -> None:
+def log_crash(room: Players, error: BaseException) -> None:
     """The default of ``on_crash``: the event ``room.crashed``, with the traceback."""
     structlog.get_logger().error(
         "room.crashed", room=room.id, kind=room.served.kind.name, exc_info=error
@@ -63,22 +63,22 @@ class Host:
         outbox: Callable[[LinkId, nodes.Down], None],
         policy: RoomPolicy | None = None,
         on_change: Callable[[], None] = lambda: None,
-        on_end: Callable[[Seating, EndReason, bytes], None] = lambda *_: None,
-        on_crash: Callable[[Seating, BaseException], None] = log_crash,
+        on_end: Callable[[Players, EndReason, bytes], None] = lambda *_: None,
+        on_crash: Callable[[Players, BaseException], None] = log_crash,
     ) -> None:
         self._rng = rng
         self.outbox = outbox
         self.policy = policy or RoomPolicy()
-        self.absentees = Absentees(self.policy)
-        self.claimants = Claimants(self.policy.contest_seconds, self._carry_out, self._say)
+        self.disconnects = DisconnectTimer(self.policy)
+        self.takeovers = TakeoverTimer(self.policy.takeover_seconds, self._proceed, self._say)
         self._losses = Steps()
-        self._graves = Graveyard(self.policy, self._say)
+        self._ended_rooms = EndedRooms(self.policy, self._say)
         self._on_change = on_change
         self._on_end = on_end
         self.crashed = on_crash
         self._rooms: dict[RoomId, LiveRoom] = {}
-        self._reception = Reception(self, self._rooms, kinds=kinds, node=node, rng=rng)
-        self._empty: dict[Seating, float] = {}
+        self._matchmaker = Matchmaker(self, self._rooms, kinds=kinds, node=node, rng=rng)
+        self._empty: dict[Players, float] = {}
         """Rooms without a player, and since when; the one that is empty for longest first."""
         self._acks: dict[LinkId, dict[Seat, tuple[RoomId, PlayerId, int]]] = {}
         self._emptied = trio.Event()
@@ -109,10 +109,10 @@ class Host:
                 if (room := self._rooms.get(item.room)) is not None:
                     room.hear(item)
             case nodes.Join():
-                if not self._waits(link, item, self._reception.holder(item)):
-                    self._reception.join(link, item)
+                if not self._waits(link, item, self._matchmaker.holder(item)):
+                    self._matchmaker.join(link, item)
             case nodes.Cancel():
-                self.claimants.cancel(link, item.call)
+                self.takeovers.cancel(link, item.call)
             case nodes.Unknown():
                 pass
             case _:
@@ -127,9 +127,9 @@ class Host:
                 if not self._waits(link, item, room):
                     self._resume(link, item, room)
             case nodes.Confirm():
-                (self._graves if room is None else room).confirm(item)
+                (self._ended_rooms if room is None else room).confirm(item)
             case nodes.Absent():
-                (self._graves if room is None else room).lose(item)
+                (self._ended_rooms if room is None else room).lose(item)
             case nodes.Leave():
                 if room is not None:
                     room.leave(item.player, item.session)
@@ -139,22 +139,22 @@ class Host:
         room = self._rooms.get(room_id)
         return None if room is None or room.regrouped else room
 
-    def _waits(self, link: LinkId, ask: nodes.Join | nodes.Resume, room: Seating | None) -> bool:
+    def _waits(self, link: LinkId, ask: nodes.Join | nodes.Resume, room: Players | None) -> bool:
         """Whether ``ask`` has to wait, since another live socket has the seat."""
         seat = None if room is None else room.contested(ask)
         if room is None or seat is None:
             return False
-        return self.claimants.begin(link, ask, room=room.id, seat=seat)
+        return self.takeovers.begin(link, ask, room=room.id, seat=seat)
 
-    def _carry_out(self, link: LinkId, ask: nodes.Join | nodes.Resume) -> None:
+    def _proceed(self, link: LinkId, ask: nodes.Join | nodes.Resume) -> None:
         """What has waited does so no more."""
         if isinstance(ask, nodes.Join):
-            self._reception.join(link, ask)
+            self._matchmaker.join(link, ask)
         else:
             self._resume(link, ask, self._place(ask.room))
 
     def _resume(self, link: LinkId, resume: nodes.Resume, room: LiveRoom | None) -> None:
-        place = self._graves if room is None else room
+        place = self._ended_rooms if room is None else room
         refused = place.resume(link, resume, self._rng)
         if refused is None:
             self.resumes += 1
@@ -175,23 +175,23 @@ class Host:
         ``heard_until`` (trio time) or later, their players by this link may not have heard.
         """
         self._acks.pop(link, None)
-        self.claimants.drop_link(link)
+        self.takeovers.drop_link(link)
         rooms = [room for room in self._rooms.values() if link in room.roster.links]
         self._losses.begin(self._lose_all(link, rooms, heard_until))
 
     def _lose_all(self, link: LinkId, rooms: list[LiveRoom], heard_until: float) -> Iterator[None]:
-        yield from self._graves.drop_link(link, heard_until)
+        yield from self._ended_rooms.drop_link(link, heard_until)
         while rooms:
             room = rooms.pop()
             yield from room.drop_link(link)
             if room.regrouped or room.id not in self._rooms:  # over since: they were not told
-                yield from self._graves.drop_link(link, -inf, room.id)
+                yield from self._ended_rooms.drop_link(link, -inf, room.id)
 
     # What the node asks
 
     def serve(self, work: trio.Nursery) -> None:
         """From now on rooms may be opened; each is one task in ``work``."""
-        self._reception.work = work
+        self._matchmaker.work = work
 
     @property
     def rooms(self) -> int:
@@ -209,12 +209,12 @@ class Host:
 
     def seats(self) -> dict[KindName, int]:
         """Free seats in open rooms, for every kind that is served."""
-        return self._reception.seats()
+        return self._matchmaker.seats()
 
     @property
     def sizes(self) -> dict[KindName, int]:
         """The seats of a room, for every kind that is served."""
-        return self._reception.sizes
+        return self._matchmaker.sizes
 
     def why(self) -> list[str]:
         """What keeps the node up: a sentence for each of the oldest rooms, how many more there
@@ -223,7 +223,7 @@ class Host:
         sentences = [self._told(room) for room in islice(self._rooms.values(), ROOMS_TOLD)]
         if more := len(self._rooms) - len(sentences):
             sentences.append(f"and {more} younger rooms")
-        if missing := self._graves.missing:
+        if missing := self._ended_rooms.awaiting_result:
             sentences.append(f"{missing} player(s) between two sockets, whose rooms have ended")
         return sentences
 
@@ -238,15 +238,15 @@ class Host:
     @property
     def doors_open(self) -> bool:
         """Whether joins by kind are taken."""
-        return self._reception.doors_open
+        return self._matchmaker.doors_open
 
     def close_doors(self) -> None:
         """From now on only rooms that a join names take players; the rest is ``draining``."""
-        self._reception.doors_open = False
+        self._matchmaker.doors_open = False
 
     def open_doors(self) -> None:
         """Takes :meth:`close_doors` back."""
-        self._reception.doors_open = True
+        self._matchmaker.doors_open = True
 
     def drain(self, cut_at: float) -> None:
         """Tells every room, also those still to come, that :meth:`cut` comes at ``cut_at``
@@ -256,7 +256,7 @@ class Host:
         self.cut_at = cut_at
         for room in list(self._rooms.values()):
             room.warn(max(0.0, cut_at - trio.current_time()))
-        self.absentees.hurry()
+        self.disconnects.hurry()
 
     def cut(self) -> None:
         """Cancels what still runs. The players are told as each room's ``finally`` is through.
@@ -270,22 +270,22 @@ class Host:
     async def wait_empty(self) -> None:
         """Waits until no room runs; returns at once if none does. Always a checkpoint.
 
-        A host that drains also waits for players who were lost less than ``brief_seconds`` ago
-        and are to learn how their rooms have ended.
+        A host that drains also waits for players who were lost less than ``drain_grace_seconds``
+        ago and are to learn how their rooms have ended.
         """
         await trio.lowlevel.checkpoint()
         while self._rooms:
             await self._emptied.wait()
         if self.cut_at is not None and not self._cutting:
-            await self._graves.wait_returned()
+            await self._ended_rooms.wait_collected()
 
     async def watch(self) -> None:
         """Tells rooms who is away, frees the seats of those who stay away, gives up rooms that
         have had no player for ``empty_seconds``, and forgets ended ones; until cancelled.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.absentees.watch)
-            nursery.start_soon(self.claimants.watch)
+            nursery.start_soon(self.disconnects.watch)
+            nursery.start_soon(self.takeovers.watch)
             nursery.start_soon(self._losses.run)
             nursery.start_soon(self._sweep)
 
@@ -293,16 +293,16 @@ class Host:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             self._give_up_empty(trio.current_time() - self.policy.empty_seconds)
-            while self._graves.expire():
+            while self._ended_rooms.expire():
                 await trio.lowlevel.checkpoint()
 
     def _give_up_empty(self, since: float) -> None:
         for room, _ in list(takewhile(lambda item: item[1] <= since, self._empty.items())):
             room.cancel(EndReason.ABANDONED)
 
-    # What the rooms tell: lastcall.host.players.House
+    # What the rooms tell: lastcall.host.players.RoomHost
 
-    def ack(self, room: Seating, seat: Seat) -> None:
+    def ack(self, room: Players, seat: Seat) -> None:
         """Notes for :meth:`flush_acks` what the room has of a player."""
         acks = self._acks.get(seat.link)
         if acks is None:
@@ -315,28 +315,28 @@ class Host:
         if acks.pop(seat, None) is not None and not acks:
             del self._acks[seat.link]
 
-    def doors_changed(self, room: Seating) -> None:
+    def doors_changed(self, room: Players) -> None:
         """Its free seats are others than before, or its players."""
-        self._reception.doors_changed(room)
+        self._matchmaker.doors_changed(room)
         if room.roster or room.closed:
             self._empty.pop(room, None)
         else:
             self._empty.setdefault(room, trio.current_time())
         self._on_change()
 
-    def freed(self, room: Seating, seat: Seat) -> None:
+    def freed(self, room: Players, seat: Seat) -> None:
         """A player is gone from a room that runs on."""
-        self._reception.forget(room, seat)
+        self._matchmaker.forget(room, seat)
         self.doors_changed(room)
 
-    def buried(self, room: Seating, reason: EndReason, result: bytes) -> None:
+    def places_ended(self, room: Players, reason: EndReason, result: bytes) -> None:
         """The places in a room are over: what is left of them goes to the graveyard."""
         if not room.roster:
             return
         for seat in room.roster:
-            self._reception.forget(room, seat)
+            self._matchmaker.forget(room, seat)
         kept = room.served.kind.resume_seconds
-        stone = Tombstone(
+        stone = EndedRoom(
             room.id,
             roster=room.roster,
             history=room.history,
@@ -346,16 +346,16 @@ class Host:
             now=trio.current_time(),
             regroup=(room.served.kind.name, room.raw_options) if room.regrouped else None,
         )
-        self._graves.bury(stone, self.policy.resume_seconds if kept is None else kept)
+        self._ended_rooms.record_end(stone, self.policy.resume_seconds if kept is None else kept)
 
-    def ended(self, room: Seating, reason: EndReason, result: bytes) -> None:
+    def ended(self, room: Players, reason: EndReason, result: bytes) -> None:
         """The room is over, and its players are told."""
         if room.regrouped:
             self.regrouped += 1
         else:
             self.ends[reason] += 1
         del self._rooms[room.id]
-        self.claimants.ended(room.id)
+        self.takeovers.ended(room.id)
         if not self._rooms:
             self._emptied.set()
             self._emptied = trio.Event()

@@ -17,9 +17,9 @@ import trio
 from lastcall.author import Away, Back, Event, Joined, Left, Said
 from lastcall.ids import PlayerId
 
-__all__ = ["AT_ONCE", "Inbox"]
+__all__ = ["STEPS_PER_BATCH", "Inbox"]
 
-AT_ONCE = 64
+STEPS_PER_BATCH = 64
 """How many events a room may take before it lets other tasks run."""
 
 
@@ -97,7 +97,7 @@ class Inbox:
         :class:`trio.BusyResourceError`.
         """
         queue = self._queue
-        if queue and self._taken < AT_ONCE:
+        if queue and self._taken < STEPS_PER_BATCH:
             self._taken += 1
         else:  # in this function: a coroutine more between a room and its loop costs 0.1 µs a step
             if queue:

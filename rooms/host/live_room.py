@@ -13,8 +13,8 @@ import trio
 
 from lastcall.author import Room
 from lastcall.errors import MessageTooBig
-from lastcall.host.codec import Served
-from lastcall.host.players import House, Seating
+from lastcall.host.codec import KindCodec
+from lastcall.host.players import Players, RoomHost
 from lastcall.host.replies import EPOCH
 from lastcall.ids import PlayerId, RoomId
 from lastcall.reasons import EndReason
@@ -24,15 +24,15 @@ from lastcall.wire import nodes
 __all__ = ["LiveRoom"]
 
 
-class LiveRoom(Seating):
-    """One room of a host; the :class:`lastcall.author.Desk` of its author's :class:`Room`."""
+class LiveRoom(Players):
+    """A running room; the :class:`lastcall.author.RoomBackend` of its author's :class:`Room`."""
 
     __slots__ = ("_options", "_scope", "cancelled_as", "next_event", "table")
 
     def __init__(
         self,
-        house: House,
-        served: Served,
+        house: RoomHost,
+        served: KindCodec,
         *,
         room_id: RoomId,
         options: Any,
@@ -41,7 +41,7 @@ class LiveRoom(Seating):
     ) -> None:
         super().__init__(house, served, room_id=room_id, raw_options=raw_options, age=age)
         self._options = options
-        self.next_event = self.inbox.next  # of Desk; each step between costs every input
+        self.next_event = self.inbox.next  # of RoomBackend; each step between costs every input
         self._scope = trio.CancelScope()
         self.cancelled_as = EndReason.CUT
         self.table: Room | None = None
@@ -68,7 +68,7 @@ class LiveRoom(Seating):
             return b""
         return body
 
-    # What the author asks: lastcall.author.Desk
+    # What the author asks: lastcall.author.RoomBackend
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
@@ -171,7 +171,7 @@ class LiveRoom(Seating):
         ended = nodes.Ended(self.id, EPOCH, reason, result)
         for link in self.roster.links:
             self._house.outbox(link, ended)
-        self.bury(reason, result)
+        self.record_end(reason, result)
         self._house.ended(self, reason, result)
 
     def _check_size(self, what: str, body: bytes) -> None:

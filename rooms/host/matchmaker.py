@@ -9,25 +9,25 @@ from typing import Any
 import trio
 
 from lastcall.author import Kind
-from lastcall.core.room.open_rooms import Lobby
+from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.errors import BadFrame
-from lastcall.host.codec import Served
+from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
-from lastcall.host.players import House, Seating
+from lastcall.host.players import Players, RoomHost
 from lastcall.ids import KindName, LinkId, NodeName, RoomId, new_room
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["Reception"]
+__all__ = ["Matchmaker"]
 
 
-class Reception:
+class Matchmaker:
     """Of one house. ``rooms`` are those that run; what is opened here is added to them."""
 
     def __init__(
         self,
-        house: House,
+        house: RoomHost,
         rooms: dict[RoomId, LiveRoom],
         *,
         kinds: Mapping[KindName, Kind],
@@ -36,11 +36,11 @@ class Reception:
     ) -> None:
         self._house = house
         self._rooms = rooms
-        self._kinds = {name: Served(kind) for name, kind in kinds.items()}
+        self._kinds = {name: KindCodec(kind) for name, kind in kinds.items()}
         self._node = node
         self._rng = rng
-        self._lobby = Lobby(self._kinds)
-        self._keys: dict[tuple[KindName, str], Seating] = {}
+        self._open_rooms = OpenRooms(self._kinds)
+        self._keys: dict[tuple[KindName, str], Players] = {}
         self._opened = 0
         self.work: trio.Nursery | None = None
         """Where rooms run; none is opened before there is one."""
@@ -53,26 +53,26 @@ class Reception:
 
     def seats(self) -> dict[KindName, int]:
         """Free seats in open rooms, for every kind that is served."""
-        return self._lobby.seats()
+        return self._open_rooms.seats()
 
     @property
     def sizes(self) -> dict[KindName, int]:
         """The seats of a room, for every kind that is served."""
         return {name: served.kind.seats for name, served in self._kinds.items()}
 
-    def doors_changed(self, room: Seating) -> None:
+    def doors_changed(self, room: Players) -> None:
         """Its free seats are others than before."""
-        self._lobby.put(
+        self._open_rooms.put(
             room.id, room.served.kind.name, age=room.age, free=room.free, started=room.started
         )
 
-    def forget(self, room: Seating, seat: Seat) -> None:
+    def forget(self, room: Players, seat: Seat) -> None:
         """The seat's key is good for another place now."""
         name = (room.served.kind.name, seat.key)
         if seat.key and self._keys.get(name) is room:
             del self._keys[name]
 
-    def holder(self, join: nodes.Join) -> Seating | None:
+    def holder(self, join: nodes.Join) -> Players | None:
         """The room in which a seat may have been taken with the key of ``join`` before."""
         if join.room:
             return self._rooms.get(join.room)
@@ -97,7 +97,7 @@ class Reception:
         if refusal is not None:
             self._refuse(link, join, refusal, f"room {join.room!r}: {_WHY[refusal]}")
 
-    def _join_kind(self, link: LinkId, join: nodes.Join, served: Served) -> None:
+    def _join_kind(self, link: LinkId, join: nodes.Join, served: KindCodec) -> None:
         mine = self.holder(join)
         if mine is not None and mine.admit(link, join, self._rng) is None:
             return
@@ -114,8 +114,10 @@ class Reception:
             return
         self._seat_or_open(link, join, served, options)
 
-    def _seat_or_open(self, link: LinkId, join: nodes.Join, served: Served, options: Any) -> None:
-        chosen = None if join.new else self._lobby.choose(join.kind)
+    def _seat_or_open(
+        self, link: LinkId, join: nodes.Join, served: KindCodec, options: Any
+    ) -> None:
+        chosen = None if join.new else self._open_rooms.choose(join.kind)
         limit = self._house.policy.max_rooms
         if chosen is not None:
             self._admit(self._rooms[chosen], link, join)
@@ -132,7 +134,7 @@ class Reception:
             self._keys[room.served.kind.name, join.key] = room
         return refusal
 
-    def _open(self, served: Served, options: Any, raw: bytes) -> LiveRoom:
+    def _open(self, served: KindCodec, options: Any, raw: bytes) -> LiveRoom:
         room_id = new_room(self._rng, self._node)
         room = LiveRoom(
             self._house,

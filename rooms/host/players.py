@@ -17,54 +17,55 @@ from lastcall.author import Away, Back, Draining, Joined, Left, Said
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.history import History
 from lastcall.core.room.replay import Missed, missed
-from lastcall.core.room.roster import InputVerdict, Roster, Seat
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import BadFrame
-from lastcall.host.codec import Served
-from lastcall.host.disconnect_timer import Absentees
+from lastcall.host.codec import KindCodec
+from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
 from lastcall.host.replies import no_such_place, regroups, replay, resumed, seated
-from lastcall.host.takeover_timer import Claimants
-from lastcall.host.tickets import claim, retake
+from lastcall.host.takeover_timer import TakeoverTimer
+from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, RoomId, new_player, new_secret
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["House", "Seating"]
+__all__ = ["Players", "RoomHost"]
 
 
-class House(Protocol):
+class RoomHost(Protocol):
     """What a room needs of the host it is in."""
 
     outbox: Callable[[LinkId, nodes.Down], None]
     policy: RoomPolicy
     cut_at: float | None
-    absentees: Absentees
-    claimants: Claimants
+    disconnects: DisconnectTimer
+    takeovers: TakeoverTimer
 
-    def ack(self, room: Seating, seat: Seat) -> None:
+    def ack(self, room: Players, seat: Seat) -> None:
         """Every input of ``seat`` up to ``last_n`` is had."""
 
     def unack(self, seat: Seat) -> None:
         """What is not yet said of the inputs of ``seat`` is said in another way."""
 
-    def doors_changed(self, room: Seating) -> None:
+    def doors_changed(self, room: Players) -> None:
         """Its free seats are others than before."""
 
-    def freed(self, room: Seating, seat: Seat) -> None:
+    def freed(self, room: Players, seat: Seat) -> None:
         """A player is gone."""
 
-    def buried(self, room: Seating, reason: EndReason, result: bytes) -> None:
+    def places_ended(self, room: Players, reason: EndReason, result: bytes) -> None:
         """Its players' places are over; their seats and the history are the host's now."""
 
-    def ended(self, room: Seating, reason: EndReason, result: bytes) -> None:
+    def ended(self, room: Players, reason: EndReason, result: bytes) -> None:
         """It is over, and its players know. ``result`` is JSON, empty unless it finished."""
 
-    def crashed(self, room: Seating, error: BaseException) -> None:
+    def crashed(self, room: Players, error: BaseException) -> None:
         """Its author's code has raised ``error``."""
 
 
-class Seating(ABC):
+class Players(ABC):
     """The seats of one room, what waits to be heard, and what was said."""
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Seating(ABC):
     )
 
     def __init__(
-        self, house: House, served: Served, *, room_id: RoomId, raw_options: bytes, age: int
+        self, house: RoomHost, served: KindCodec, *, room_id: RoomId, raw_options: bytes, age: int
     ) -> None:
         self._house = house
         self.served = served
@@ -157,14 +158,14 @@ class Seating(ABC):
 
         Returns why not; then nothing has changed, and the room notices nothing.
         """
-        seat = claim(self, resume)
+        seat = check_ticket(self, resume)
         if isinstance(seat, nodes.Refused):
             return seat
         owed, state = self._owed(seat, max(resume.seen, seat.joined_seq))
         if self.roster.find(seat.player) is not seat:  # the author's picture has kicked him
             return no_such_place(resume.call)
         self._take_over(seat, same_socket=resume.session != 0)
-        retake(self, seat, link, resume, rng)
+        rebind_seat(self, seat, link, resume, rng)
         for item in resumed(self.id, seat, resume.call, owed, state):
             self._house.outbox(link, item)
         return None
@@ -179,7 +180,7 @@ class Seating(ABC):
             seat = self.roster.find_key(ask.key)
         else:
             seat = self.roster.find(ask.player)
-            if ask.session or seat is None or not seat.shows_before(ask.secret):
+            if ask.session or seat is None or not seat.accepts_previous(ask.secret):
                 return None
         return None if seat is None or seat.away else seat
 
@@ -192,26 +193,26 @@ class Seating(ABC):
     # Talk
 
     def hear(self, say: nodes.Say) -> None:
-        """Takes an input if it is the player's next and fits; see :class:`InputVerdict`."""
+        """Takes an input if it is the player's next and fits; see :class:`SequenceCheck`."""
         seat = self.roster.find(say.player)
         if seat is None:
             return
         if not seat.expects(say.session, say.n):
-            self._hear_again(seat, say)
+            self._take_repeated(seat, say)
             return
-        if seat.before or not seat.confirmed:
+        if seat.previous_secret or not seat.confirmed:
             self._confirm(seat)
         self._take(seat, say)
 
-    def _hear_again(self, seat: Seat, say: nodes.Say) -> None:
+    def _take_repeated(self, seat: Seat, say: nodes.Say) -> None:
         """An input that is not the next one."""
         verdict = seat.judge(say.session, say.n)
-        if verdict is InputVerdict.STALE:
+        if verdict is SequenceCheck.STALE:
             return
         self._confirm(seat)
-        if verdict is InputVerdict.REPEAT:
+        if verdict is SequenceCheck.REPEAT:
             self._house.ack(self, seat)
-        elif verdict is InputVerdict.GAP:
+        elif verdict is SequenceCheck.GAP:
             missing = f"n is {say.n}, but {seat.last_n + 1} comes next; inputs count without gaps"
             self._refuse(seat, say.n, ErrorCode.BAD_FRAME, missing)
 
@@ -260,12 +261,12 @@ class Seating(ABC):
             self.closed = True
             self._house.doors_changed(self)
 
-    def bury(self, reason: EndReason, result: bytes = b"") -> None:
+    def record_end(self, reason: EndReason, result: bytes = b"") -> None:
         """The players' places are over: what they may still ask for is the host's now."""
         if self.roster.present < len(self.roster):
             for seat in self.roster:
-                self._house.absentees.end(self, seat)
-        self._house.buried(self, reason, result)
+                self._house.disconnects.end(self, seat)
+        self._house.places_ended(self, reason, result)
         self._vacate()
 
     # The steps
@@ -281,11 +282,11 @@ class Seating(ABC):
 
     def _confirm(self, seat: Seat) -> None:
         seat.confirm()
-        self._house.claimants.confirmed(seat)
+        self._house.takeovers.confirmed(seat)
 
     def _seat_again(self, seat: Seat, link: LinkId, call: int) -> None:
         self._take_over(seat)
-        self.roster.retake(seat, link)
+        self.roster.rebind(seat, link)
         seat.last_n = 0
         owed = self._missed(seat, seat.joined_seq)
         self._seated(seat, call, owed.seq)
@@ -295,7 +296,7 @@ class Seating(ABC):
     def _take_over(self, seat: Seat, *, same_socket: bool = False) -> None:
         """Before a socket has the place: the old one is told, or the room that he is back."""
         if seat.away:
-            if self._house.absentees.end(self, seat):
+            if self._house.disconnects.end(self, seat):
                 self.inbox.put_control(Back(seat.player))
         else:
             self._house.unack(seat)
@@ -315,7 +316,7 @@ class Seating(ABC):
 
     def _take(self, seat: Seat, say: nodes.Say) -> None:
         if self.served.hears and not self.inbox.has_room(seat.player):
-            self.roster.hold(seat)
+            self.roster.block(seat)
             return
         try:
             said = Said(seat.player, self.served.read_input(say.body))
@@ -334,18 +335,18 @@ class Seating(ABC):
         kept = self.served.kind.resume_seconds
         seconds = policy.resume_seconds if kept is None else kept
         if self._house.cut_at is not None or not seat.confirmed:
-            seconds = min(seconds, policy.brief_seconds)
-        if seconds <= 0 and not self._house.claimants.waits(seat):
+            seconds = min(seconds, policy.drain_grace_seconds)
+        if seconds <= 0 and not self._house.takeovers.waits(seat):
             self._release(seat, None)
         else:
             self._house.unack(seat)
             self.roster.lose(seat, trio.current_time())
-            self._house.absentees.begin(self, seat, seconds)
-            self._house.claimants.away(seat)
+            self._house.disconnects.begin(self, seat, seconds)
+            self._house.takeovers.away(seat)
 
     def _release(self, seat: Seat, reason: EndReason | None) -> None:
         if seat.away:
-            self._house.absentees.end(self, seat)
+            self._house.disconnects.end(self, seat)
         elif reason is not None:
             self._out(seat, reason)
         self.roster.release(seat.player)
@@ -363,11 +364,11 @@ class Seating(ABC):
         kind, options = self.served.kind.name, self.raw_options
         for link, told in regroups(self.id, kind, self.roster, options):
             self._house.outbox(link, told)
-        self.bury(EndReason.ABANDONED)
+        self.record_end(EndReason.ABANDONED)
         self.cancel(EndReason.ABANDONED)
 
     def _call_the_held(self, player: PlayerId | None) -> None:
-        for seat, n in self.roster.wanted(player):
+        for seat, n in self.roster.to_notify(player):
             self._house.outbox(seat.link, nodes.Wanted(self.id, seat.player, n))
 
     def _out(self, seat: Seat, reason: str, session: int = 0) -> None:

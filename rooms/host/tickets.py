@@ -11,10 +11,10 @@ from lastcall.ids import LinkId, new_secret
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["Record", "claim", "retake"]
+__all__ = ["SeatRecord", "check_ticket", "rebind_seat"]
 
 
-class Record(Protocol):
+class SeatRecord(Protocol):
     """A room, running or ended, as far as its players' places go."""
 
     @property
@@ -26,14 +26,14 @@ class Record(Protocol):
         """The number that it has come to."""
 
 
-def claim(room: Record, resume: nodes.Resume) -> Seat | nodes.Refused:
+def check_ticket(room: SeatRecord, resume: nodes.Resume) -> Seat | nodes.Refused:
     """The seat that ``resume`` has a right to, or why it has none. Changes nothing."""
     seat = room.roster.find(resume.player)
     if seat is None:
         return no_such_place(resume.call)
     if resume.session and resume.session != seat.session:
         return nodes.Refused(resume.call, nodes.TAKEN_OVER, "a newer socket has the place")
-    if not seat.shows(resume.secret):
+    if not seat.accepts(resume.secret):
         return no_such_place(resume.call)
     if resume.seen > room.seq:
         ahead = f"seen is {resume.seen}, but the room has come to {room.seq}"
@@ -41,11 +41,11 @@ def claim(room: Record, resume: nodes.Resume) -> Seat | nodes.Refused:
     return seat
 
 
-def retake(
-    room: Record, seat: Seat, link: LinkId, resume: nodes.Resume, rng: random.Random
+def rebind_seat(
+    room: SeatRecord, seat: Seat, link: LinkId, resume: nodes.Resume, rng: random.Random
 ) -> None:
     """The seat is his again, by way of ``link``; a renewal keeps the secret and the session."""
     renewal = resume.session != 0
     if not renewal:
         seat.renew(resume.secret, new_secret(rng))
-    room.roster.retake(seat, link, same_socket=renewal)
+    room.roster.rebind(seat, link, same_socket=renewal)

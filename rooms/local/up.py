@@ -93,7 +93,7 @@ class Up:
         with lone_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, signals)
-                code = await self._live()
+                code = await self._run()
                 nursery.cancel_scope.cancel()
         return code
 
@@ -104,7 +104,7 @@ class Up:
             else:
                 self._stop.set()
 
-    async def _live(self) -> ExitCode:
+    async def _run(self) -> ExitCode:
         async with self._open_cluster() as cluster:
             self._cluster = cluster
             cluster.on_trouble = self._screen.say

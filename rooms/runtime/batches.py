@@ -8,9 +8,9 @@ from itertools import islice
 
 import trio
 
-__all__ = ["AT_ONCE", "Steps"]
+__all__ = ["STEPS_PER_BATCH", "Steps"]
 
-AT_ONCE = 64
+STEPS_PER_BATCH = 64
 """Steps between two turns of the loop."""
 
 
@@ -24,7 +24,8 @@ class Steps:
         self._begun = trio.Event()
 
     def begin(self, work: Iterator[None]) -> None:
-        """Does the first :data:`AT_ONCE` steps now, if nothing waits before them; the rest later.
+        """Does the first :data:`STEPS_PER_BATCH` steps now, if nothing waits before them; the rest
+        later.
 
         What they raise comes out of here; what later ones raise, out of :meth:`run`.
         """
@@ -45,4 +46,4 @@ class Steps:
 
 def _some(work: Iterator[None]) -> bool:
     """The next steps of ``work``; False when it is done."""
-    return sum(1 for _ in islice(work, AT_ONCE)) == AT_ONCE
+    return sum(1 for _ in islice(work, STEPS_PER_BATCH)) == STEPS_PER_BATCH

@@ -18,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from lastcall.errors import UsageError
-from lastcall.exception_groups import only
+from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 
 __all__ = [
@@ -56,7 +56,7 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt):
             _interrupted()
-        lone = only(group, UsageError)
+        lone = unwrap_single(group, UsageError)
         if lone is None:
             raise
         _refuse(str(lone))

@@ -25,7 +25,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-__all__ = ["LogFormat", "configure", "early_words", "overrun_words", "write_to_stderr"]
+__all__ = ["LogFormat", "configure", "early_stop_message", "timeout_message", "write_to_stderr"]
 
 LogFormat = Literal["console", "json"]
 
@@ -61,7 +61,7 @@ def write_to_stderr(line: bytes) -> None:
         line = line[os.write(2, line) :]
 
 
-def overrun_words(log_format: LogFormat, node: str) -> Callable[[float, str], str] | None:
+def timeout_message(log_format: LogFormat, node: str) -> Callable[[float, str], str] | None:
     """The watchdog's last line in this format, for ``StopRequests.arm``; ``None``: its own.
 
     It does without structlog: the thread that writes it must not wait for a lock.
@@ -69,7 +69,7 @@ def overrun_words(log_format: LogFormat, node: str) -> Callable[[float, str], st
     return partial(_overrun_json, node) if log_format == "json" else None
 
 
-def early_words(log_format: LogFormat, node: str) -> Callable[[], str] | None:
+def early_stop_message(log_format: LogFormat, node: str) -> Callable[[], str] | None:
     """The same for a second request to stop while the node starts."""
     return partial(_early_json, node) if log_format == "json" else None
 
@@ -82,7 +82,7 @@ def _overrun_json(node: str, grace_seconds: float, where: str) -> str:
 
 def _early_json(node: str) -> str:
     message = "told twice to stop, and not serving yet: the process ends with code 0"
-    return json.dumps(_head("info", "start.given_up", node) | {"message": message})
+    return json.dumps(_head("info", "start.aborted", node) | {"message": message})
 
 
 def _head(level: str, event: str, node: str) -> dict[str, object]:

@@ -16,11 +16,11 @@ import trio
 
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import UsageError
-from lastcall.exception_groups import only
+from lastcall.exception_groups import unwrap_single
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
-from lastcall.runtime.admin.auth import Guard
+from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.runtime.admin.server import NO_FILES, AdminPort, Status
 from lastcall.runtime.drain import Drain, Tier
@@ -55,7 +55,7 @@ class Node(Tier, Protocol):
         """For ``/metrics`` and ``/status``."""
 
 
-class _Controls:
+class _AdminControls:
     """What the admin port may do: the drain goes the way of a signal, watchdog included.
 
     Saying a thing twice changes nothing; above all a second drain does not cut, as a second
@@ -86,9 +86,9 @@ class _View:
         self._options = options
         self._drain = drain
         self._node = node
-        self.controls = _Controls(drain, stops)
+        self.controls = _AdminControls(drain, stops)
         names = frozenset({options.advertise} if options.advertise else ())
-        self.guard = Guard(names, options.admin_token_file)
+        self.guard = AdminAuth(names, options.admin_token_file)
 
     @property
     def ready(self) -> bool:
@@ -122,8 +122,8 @@ def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> N
     stops.arm(
         policy.grace_seconds,
         policy.farewell_seconds,
-        words=logs.overrun_words(options.log_format, options.name),
-        early_words=logs.early_words(options.log_format, options.name),
+        words=logs.timeout_message(options.log_format, options.name),
+        early_stop_message=logs.early_stop_message(options.log_format, options.name),
     )
 
 
@@ -143,9 +143,9 @@ def run_node(
     prepare(options, policy, stops)
     _raise_descriptor_limit()
     try:
-        return trio.run(_live, make, options, policy, stops, static)
+        return trio.run(_run, make, options, policy, stops, static)
     except BaseException as error:
-        if only(error, UsageError) is not None:
+        if unwrap_single(error, UsageError) is not None:
             raise
         log.critical("node.crashed", exc_info=error)
         return ExitCode.CRASHED
@@ -158,7 +158,7 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _live(
+async def _run(
     make: Callable[[Drain], Node],
     options: NodeOptions,
     policy: DrainPolicy,

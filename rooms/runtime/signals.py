@@ -125,21 +125,21 @@ class StopRequests:
         farewell_seconds: float = math.inf,
         *,
         words: Callable[[float, str], str] | None = None,
-        early_words: Callable[[], str] | None = None,
+        early_stop_message: Callable[[], str] | None = None,
     ) -> None:
         """Sets the budget, once it is known; it counts from the first request, also a past one.
 
         ``words`` makes the line that is written to stderr at the deadline, from the grace in
-        seconds and the stack of the main thread: where it hangs. It runs in the watchdog's
-        thread, and must not need the loop or a lock. ``early_words`` makes the one for a second
+        seconds and the stack of the main thread: where it hangs. It runs in the watchdog's thread,
+        and must not need the loop or a lock. ``early_stop_message`` makes the one for a second
         request while starting, in a signal handler.
         """
         self._grace_seconds = grace_seconds
         self._farewell_seconds = farewell_seconds
         if words is not None:
             self._words = words
-        if early_words is not None:
-            self._early_words = early_words
+        if early_stop_message is not None:
+            self._early_words = early_stop_message
         self._notify_watchdog()
 
     def watch(self) -> None:

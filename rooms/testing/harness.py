@@ -29,7 +29,7 @@ from lastcall.author import Kind
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.errors import BadFrame, JoinRefused
 from lastcall.host.host import Host
-from lastcall.host.players import Seating
+from lastcall.host.players import Players
 from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
@@ -92,7 +92,7 @@ class Table:
             node=NodeName("table"),
             rng=random.Random(0),  # noqa: S311 - the same ids in each run; nobody to hide from
             outbox=self._hear,
-            policy=msgspec.structs.replace(policy or RoomPolicy(), contest_seconds=0),
+            policy=msgspec.structs.replace(policy or RoomPolicy(), takeover_seconds=0),
             on_end=self._ended,
             on_crash=self._crashed,
         )
@@ -229,12 +229,12 @@ class Table:
             self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
         self.host.flush_acks()
 
-    def _ended(self, _: Seating, reason: EndReason, result: bytes) -> None:
+    def _ended(self, _: Players, reason: EndReason, result: bytes) -> None:
         self.reason = reason
         self._result = msgspec.json.decode(result) if result else None
         self._over.set()
 
-    def _crashed(self, _: Seating, error: BaseException) -> None:
+    def _crashed(self, _: Players, error: BaseException) -> None:
         self._crash = error
 
     def _hear(self, _: LinkId, item: nodes.Down) -> None:

@@ -304,7 +304,7 @@ async def test_a_frozen_node_asks_and_publishes_nothing(
     counting, node = Counting(), bus.node("api-1")
     subscriber = bus.subscribe(FEED)
     bus.freeze("api-1")
-    node.publisher(FEED).publish(b"unsaid")
+    node.publisher(FEED).publish(b"unsent")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bus.respond(GAME).serve, counting)
         with trio.move_on_after(1):

@@ -26,7 +26,7 @@ OVER = {"t": "ended", "room": ROOM, "reason": "finished"}
 
 
 class Loaded:
-    """Dice that show 0.5, or what they are told to."""
+    """RandomSource that show 0.5, or what they are told to."""
 
     def __init__(self, shown=0.5):
         self.shown = shown

@@ -263,7 +263,7 @@ async def test_a_second_signal_while_the_rooms_are_imported_ends_it_at_once(node
     node.signal(SIGINT)
     assert await node.exit_code(within=5) == 0
     assert time.monotonic() - start < 1
-    assert [event["event"] for event in node.events] == ["start.given_up"]
+    assert [event["event"] for event in node.events] == ["start.aborted"]
 
 
 async def test_a_node_drains_when_its_parent_is_gone(nodes: Nodes, clients: Clients) -> None:

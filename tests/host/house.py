@@ -100,7 +100,7 @@ def watched(**fields: Any) -> tuple[Kind, list[Event]]:
 class House:
     """A host with two links, and what came out of it.
 
-    Of two sockets the newer one wins after ``contest_seconds``: at once, in most of the tests.
+    Of two sockets the newer one wins after ``takeover_seconds``: at once, in most of the tests.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class House:
         work: trio.Nursery,
         *kinds: Kind,
         policy: RoomPolicy | None = None,
-        contest_seconds: float = 0,
+        takeover_seconds: float = 0,
     ) -> None:
         self.sent: list[tuple[LinkId, nodes.Down]] = []
         self.told: list[tuple[LinkId, nodes.Down]] = []
@@ -118,7 +118,9 @@ class House:
             node=NodeName("game-1"),
             rng=random.Random(1),
             outbox=lambda link, item: self.sent.append((link, item)),
-            policy=msgspec.structs.replace(policy or RoomPolicy(), contest_seconds=contest_seconds),
+            policy=msgspec.structs.replace(
+                policy or RoomPolicy(), takeover_seconds=takeover_seconds
+            ),
             on_change=self._changed,
         )
         self.host.serve(work)
@@ -204,10 +206,10 @@ class House:
 
 @asynccontextmanager
 async def opened(
-    *kinds: Kind, policy: RoomPolicy | None = None, contest_seconds: float = 0
+    *kinds: Kind, policy: RoomPolicy | None = None, takeover_seconds: float = 0
 ) -> AsyncIterator[House]:
     async with trio.open_nursery() as work:
-        house = House(work, *kinds, policy=policy, contest_seconds=contest_seconds)
+        house = House(work, *kinds, policy=policy, takeover_seconds=takeover_seconds)
         work.start_soon(house.host.watch)
         yield house
         work.cancel_scope.cancel()

@@ -245,14 +245,14 @@ async def test_a_lost_link_with_many_players_holds_the_loop_for_a_few_steps_at_a
         table = house.host.find(seats[0].room)
         assert table is not None
         house.host.drop_link(NORTH)
-        assert 0 < len(house.host.absentees) < 100
+        assert 0 < len(house.host.disconnects) < 100
         house.resume(seats[-1], link=SOUTH)
         turns = 0
-        while len(house.host.absentees) < 999:
+        while len(house.host.disconnects) < 999:
             turns += 1
-            before = len(house.host.absentees)
+            before = len(house.host.disconnects)
             await trio.lowlevel.checkpoint()
-            assert len(house.host.absentees) - before < 200  # a turn of ours may be two of its
+            assert len(house.host.disconnects) - before < 200  # a turn of ours may be two of its
         assert turns < 50
         await trio.sleep(1)
         assert table.roster.links == {SOUTH: 1}
@@ -284,7 +284,7 @@ async def test_a_player_who_leaves_frees_his_seat_at_once_also_while_he_is_away(
         await wait_all_tasks_blocked()
         assert without_joins(seen) == [Left(ann.player), Left(bob.player)]
         assert house.all_of(nodes.Out) == [nodes.Out(ann.room, ann.player, "left")]
-        assert len(house.host.absentees) == 0
+        assert len(house.host.disconnects) == 0
 
 
 async def test_who_is_kicked_while_he_is_away_finds_no_place(autojump_clock: MockClock) -> None:
@@ -300,7 +300,7 @@ async def test_who_is_kicked_while_he_is_away_finds_no_place(autojump_clock: Moc
         await trio.sleep(3)
         assert house.host.players == 0
         assert house.resume(ann).code == nodes.NO_SUCH_PLACE
-        assert len(house.host.absentees) == 0
+        assert len(house.host.disconnects) == 0
 
 
 async def test_an_away_seat_is_a_taken_seat(autojump_clock: MockClock) -> None:
@@ -472,7 +472,7 @@ async def test_of_a_room_that_is_regrouped_those_away_are_regrouped_when_they_ar
 
 async def test_only_the_short_time_of_the_policy_is_short(autojump_clock: MockClock) -> None:
     kind, seen = watched()
-    policy = RoomPolicy(resume_seconds=9, away_seconds=1, brief_seconds=3)
+    policy = RoomPolicy(resume_seconds=9, away_seconds=1, drain_grace_seconds=3)
     async with opened(kind, policy=policy) as house:
         ann = seated(house, kind)
         house.lose(ann)

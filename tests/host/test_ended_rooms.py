@@ -63,7 +63,7 @@ async def test_a_tombstone_stands_for_the_kinds_resume_seconds(autojump_clock: M
         await trio.sleep(0.02)
         assert house.resume(again).code == nodes.NO_SUCH_PLACE
         await trio.sleep(1)
-        assert len(house.host._graves) == 0
+        assert len(house.host._ended_rooms) == 0
 
 
 async def test_the_rules_of_tickets_hold_for_ended_rooms() -> None:
@@ -115,12 +115,12 @@ async def test_a_room_that_nobody_sat_in_leaves_nothing() -> None:
         house.leave(house.join(kind))
         house.host.cut()
         await wait_all_tasks_blocked()
-        assert (house.host.rooms, len(house.host._graves)) == (0, 0)
+        assert (house.host.rooms, len(house.host._ended_rooms)) == (0, 0)
 
 
 async def test_the_oldest_go_first_when_there_are_too_many() -> None:
     kind, _ = watched()
-    async with opened(kind, policy=RoomPolicy(tombstones_max=2)) as house:
+    async with opened(kind, policy=RoomPolicy(ended_rooms_max=2)) as house:
         seats = [house.join(kind, new=True) for _ in range(3)]
         for seat in seats:
             house.say(seat, 1, "end")

@@ -135,7 +135,7 @@ async def test_nothing_is_kept_of_the_keys_of_a_room_that_is_over() -> None:
         ann = house.join(echo, key="k")
         house.say(ann, 1, "end")
         await house.host.wait_empty()
-        assert len(house.host._reception) == 0
+        assert len(house.host._matchmaker) == 0
 
 
 async def test_a_room_that_waits_for_its_start_is_filled_before_a_fuller_one() -> None:
@@ -242,7 +242,7 @@ def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, 
             house.host.flush_acks()
             for _, down in house.sent:
                 nodes.encode(down)
-            assert len(house.host._reception) <= house.host.players
+            assert len(house.host._matchmaker) <= house.host.players
 
     with capture_logs():
         trio.run(play)
@@ -265,10 +265,10 @@ async def test_the_keys_of_those_who_left_are_forgotten_wherever_they_sat() -> N
             for n in range(50)
             for place in ((first, second) if n % 2 else (second, first))
         ]
-        assert len(house.host._reception) == 50
+        assert len(house.host._matchmaker) == 50
         for seat in (first, second, *seats):
             house.leave(seat)
-        assert len(house.host._reception) == 0
+        assert len(house.host._matchmaker) == 0
 
 
 # The drain

@@ -257,7 +257,7 @@ async def test_who_has_left_has_no_place() -> None:
         assert house.resume(ann).code == nodes.NO_SUCH_PLACE
 
 
-# Renewals
+# PlaceReattacher
 
 
 async def test_an_api_node_renews_a_place_and_the_ticket_stays_as_it_is() -> None:

@@ -72,7 +72,7 @@ class Contest:
 @asynccontextmanager
 async def contest(**fields: Any) -> AsyncIterator[Contest]:
     kind, seen = watched(**fields)
-    async with opened(kind, contest_seconds=0.5) as house:
+    async with opened(kind, takeover_seconds=0.5) as house:
         yield Contest(house, kind, seen)
 
 
@@ -189,7 +189,7 @@ async def test_a_wrong_ticket_is_refused_at_once(autojump_clock: MockClock) -> N
     async with contest() as c:
         c.ask_again(SOUTH, OLD, secret="0" * 32)
         assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
-        assert len(c.house.host.claimants) == 0
+        assert len(c.house.host.takeovers) == 0
 
 
 async def test_a_renewal_does_not_wait(autojump_clock: MockClock) -> None:
@@ -232,7 +232,7 @@ async def test_a_house_that_is_emptied_leaves_no_claim_without_an_answer(
         await c.house.host.wait_empty()
         assert c.answers(SOUTH) == [(NEW, "session 3")]
         assert c.answers(EAST) == [(NEW, nodes.DRAINING)]
-        assert len(c.house.host.claimants) == 0
+        assert len(c.house.host.takeovers) == 0
 
 
 async def test_of_two_who_ask_by_one_link_the_first_is_refused(autojump_clock: MockClock) -> None:

@@ -15,12 +15,12 @@ import trio.lowlevel
 from trio.testing import MockClock
 
 from lastcall.api.games import connector
-from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, Feeds, Peer
-from lastcall.api.games.link import ITEMS_AT_ONCE, ApiLink, Loss
+from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, GameConnector
+from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
 from lastcall.errors import BusExhausted
-from lastcall.game.links import GameIdentity, GameLinks
+from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -42,23 +42,23 @@ class Heard:
     """An api node that only listens: what came by each link, and how each ended."""
 
     def __init__(self) -> None:
-        self.up: list[ApiLink] = []
+        self.up: list[GameLink] = []
         self.seqs: dict[LinkId, list[int]] = {}
         self.losses: list[tuple[float, Loss]] = []
         self.phases: list[str] = []
 
-    def link_up(self, link: ApiLink) -> None:
+    def link_up(self, link: GameLink) -> None:
         self.up.append(link)
         self.seqs.setdefault(link.id, [])
 
-    def link_state(self, link: ApiLink) -> None:
+    def link_state(self, link: GameLink) -> None:
         self.phases.append("silent" if link.silent else link.state.phase)
 
-    def link_item(self, link: ApiLink, item: nodes.Down) -> None:
+    def link_item(self, link: GameLink, item: nodes.Down) -> None:
         if isinstance(item, nodes.Message):
             self.seqs[link.id].append(item.seq)
 
-    def link_down(self, link: ApiLink, loss: Loss) -> None:
+    def link_down(self, link: GameLink, loss: Loss) -> None:
         self.up.remove(link)
         self.losses.append((trio.current_time(), loss))
 
@@ -100,7 +100,7 @@ class Game:
         self.verbs = Recorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
-        self.links = GameLinks(self.bus, self.bus.respond(GAME), me, self.verbs, policy)
+        self.links = ApiLinks(self.bus, self.bus.respond(GAME), me, self.verbs, policy)
         self.scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -120,9 +120,9 @@ class Pair:
         self.bus = bus
         self.heard = Heard()
         api = bus.node("api")
-        feeds = Feeds(api.subscribe(FEED))
+        feeds = FeedReader(api.subscribe(FEED))
         attempts = itertools.count(1)
-        self.peer = Peer(
+        self.peer = GameConnector(
             GAME,
             bus=api,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
@@ -145,7 +145,7 @@ class Pair:
         self.nursery.start_soon(game.run)
         return game
 
-    async def link(self) -> ApiLink:
+    async def link(self) -> GameLink:
         with trio.fail_after(60):
             while not self.heard.up:
                 await trio.sleep(0.01)
@@ -220,7 +220,7 @@ async def test_what_waited_for_a_hole_comes_in_portions_whatever_time_there_is(
 class Portions(trio.abc.Instrument):
     """How many items of a link each step of a task has passed on."""
 
-    def __init__(self, heard: Heard, link: ApiLink) -> None:
+    def __init__(self, heard: Heard, link: GameLink) -> None:
         self.seqs = heard.seqs[link.id]
         self.had = len(self.seqs)
         self.sizes: list[int] = []
@@ -393,7 +393,7 @@ async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock)
         both.api_scope.cancel()
         await settle(0.05)
         assert game.verbs.dropped == [link.id]
-        assert both.heard.losses == [(start, Loss.LEFT)]
+        assert both.heard.losses == [(start, Loss.DETACHED)]
 
 
 async def test_a_drained_game_node_is_left_when_all_it_said_has_arrived(
@@ -676,7 +676,7 @@ class BrokenSink(Heard):
         super().__init__()
         self.broken = False
 
-    def link_state(self, _link: ApiLink) -> None:
+    def link_state(self, _link: GameLink) -> None:
         if self.broken:
             self.broken = False
             raise RuntimeError("a fault")
@@ -713,9 +713,9 @@ async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_
         await settle()
         assert game.verbs.heard[link.id] == [1]
         assert link.loss is Loss.RESET
-        assert link.unsaid == [said(2), said(3)]
+        assert link.unsent == [said(2), said(3)]
         link.send(said(4))
-        assert link.unsaid == [said(2)]  # nothing gathers in a link that is over
+        assert link.unsent == [said(2)]  # nothing gathers in a link that is over
 
 
 async def test_what_is_said_to_a_link_that_ends_in_that_moment_is_known_too(
@@ -728,7 +728,7 @@ async def test_what_is_said_to_a_link_that_ends_in_that_moment_is_known_too(
         link.send(said(1))  # the sender cannot know: nobody has been told of the reset
         await settle()
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
-        assert link.unsaid == [said(1)]
+        assert link.unsent == [said(1)]
 
 
 async def test_an_address_that_is_no_longer_named_heals_after_a_reset_and_not_after_a_loss(

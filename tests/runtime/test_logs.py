@@ -176,13 +176,13 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
 
 
 def test_the_watchdogs_last_line_is_in_the_format_of_the_others() -> None:
-    words = logs.overrun_words("json", "game-1")
+    words = logs.timeout_message("json", "game-1")
     assert words is not None
     line = msgspec.json.decode(words(25.0, "in a loop"))
     assert (line["event"], line["node"], line["grace_seconds"]) == ("drain.overrun", "game-1", 25.0)
     assert line["traceback"] == "in a loop"
-    assert logs.overrun_words("console", "game-1") is None
-    early = logs.early_words("json", "game-1")
+    assert logs.timeout_message("console", "game-1") is None
+    early = logs.early_stop_message("json", "game-1")
     assert early is not None
-    assert msgspec.json.decode(early())["event"] == "start.given_up"
-    assert logs.early_words("console", "game-1") is None
+    assert msgspec.json.decode(early())["event"] == "start.aborted"
+    assert logs.early_stop_message("console", "game-1") is None

@@ -6,14 +6,14 @@ from lastcall.core.lifecycle import Event, Phase
 from lastcall.errors import WrongEvent
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.drain import Drain
-from lastcall.runtime.process import _Controls
+from lastcall.runtime.process import _AdminControls
 from lastcall.runtime.signals import StopRequests
 
 
-def controls() -> tuple[Drain, StopRequests, _Controls]:
+def controls() -> tuple[Drain, StopRequests, _AdminControls]:
     life, stops = Drain(DrainPolicy(), end_process=lambda _code: None), StopRequests()
     life._step(Event.READY)
-    return life, stops, _Controls(life, stops)
+    return life, stops, _AdminControls(life, stops)
 
 
 def test_a_drain_that_is_asked_for_twice_over_http_does_not_cut() -> None:

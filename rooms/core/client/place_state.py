@@ -12,14 +12,14 @@ from lastcall.core.edge.input_window import InputWindow
 from lastcall.policy import SocketPolicy
 from lastcall.wire import frames
 
-__all__ = ["GOT_EVERY", "UNACKED_MAX", "Standing"]
+__all__ = ["GOT_EVERY", "UNACKED_MAX", "ResumeState"]
 
-UNACKED_MAX = SocketPolicy().held_inputs
+UNACKED_MAX = SocketPolicy().unacked_inputs
 GOT_EVERY = 32
 """Messages heard between two ``got``."""
 
 
-class Standing:
+class ResumeState:
     """One place's numbers, from its ``joined`` on."""
 
     __slots__ = ("_since_got", "holes", "inputs", "repeats", "room", "seq", "ticket")

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from math import inf
 
-from lastcall.core.pacing import Dice, full_jitter
+from lastcall.core.pacing import RandomSource, full_jitter
 from lastcall.reasons import Close
 
-__all__ = ["FINAL", "SOON_SECONDS", "STEADY_SECONDS", "Comeback"]
+__all__ = ["FINAL", "SOON_SECONDS", "STEADY_SECONDS", "ReconnectPolicy"]
 
 FINAL = frozenset(
     {
@@ -43,12 +43,12 @@ _TURNED_AWAY = frozenset(
 )
 
 
-class Comeback:
+class ReconnectPolicy:
     """One client's way back. ``now`` is in seconds and does not run backwards."""
 
     __slots__ = ("_brief", "_dice", "_failures", "_since")
 
-    def __init__(self, dice: Dice) -> None:
+    def __init__(self, dice: RandomSource) -> None:
         self._dice = dice
         self._since = -inf
         self._brief = 0

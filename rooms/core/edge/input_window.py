@@ -7,17 +7,9 @@ not read (the session waits), so nothing is lost and nothing grows.
 
 from __future__ import annotations
 
-import enum
+from lastcall.core.sequence import SequenceCheck
 
-__all__ = ["InputOrder", "InputWindow"]
-
-
-class InputOrder(enum.Enum):
-    """What an input's number says."""
-
-    NEXT = "next"
-    REPEAT = "repeat"
-    GAP = "gap"
+__all__ = ["InputWindow"]
 
 
 class InputWindow:
@@ -51,7 +43,7 @@ class InputWindow:
         self.inputs_max = 0
         self.full = True
 
-    def take(self, n: int, body: bytes) -> InputOrder:
+    def take(self, n: int, body: bytes) -> SequenceCheck:
         """Keeps input ``n`` if it is the next; a repeat or a gap changes nothing.
 
         A full window takes one more all the same: the bounds ask the caller to stop reading, and
@@ -60,11 +52,11 @@ class InputWindow:
         held = self._held
         expected = self.acked + len(held) + 1
         if n != expected:
-            return InputOrder.REPEAT if n < expected else InputOrder.GAP
+            return SequenceCheck.REPEAT if n < expected else SequenceCheck.GAP
         held.append(body)
         self.bytes_held += len(body)
         self.full = len(held) >= self.inputs_max or self.bytes_held >= self.bytes_max
-        return InputOrder.NEXT
+        return SequenceCheck.NEXT
 
     def ack(self, n: int) -> bool:
         """Forgets all up to ``n``; True if that was news.

@@ -12,12 +12,12 @@ from math import inf
 
 from lastcall.ids import RoomId
 
-__all__ = ["STALE_SECONDS", "Crossing"]
+__all__ = ["STALE_SECONDS", "StaleInputGuard"]
 
 STALE_SECONDS = 2.0
 
 
-class Crossing:
+class StaleInputGuard:
     """One client's inputs, as far as they may be about a room of before."""
 
     __slots__ = ("_joined_seq", "_room", "_stale_until", "forgiven", "watched")

@@ -23,7 +23,7 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-__all__ = ["ADDRESSES_MAX", "Guesses", "origin"]
+__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "origin"]
 
 ADDRESSES_MAX = 4_096
 
@@ -51,7 +51,7 @@ class _Count:
         self.at = at
 
 
-class Guesses:
+class FailedResumeLimiter:
     """The counts; ``now`` (seconds) must not run backwards. The address ``""`` has none."""
 
     def __init__(self, burst: int, per_second: float, addresses_max: int = ADDRESSES_MAX) -> None:

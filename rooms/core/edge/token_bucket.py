@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Bucket"]
+__all__ = ["TokenBucket"]
 
 
-class Bucket:
+class TokenBucket:
     """Holds up to ``burst`` tokens, starts full, and gains ``per_second``."""
 
     __slots__ = ("_at", "_left", "burst", "per_second")

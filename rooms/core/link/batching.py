@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["Gathering"]
+__all__ = ["AdaptiveBatcher"]
 
 WINDOW_SECONDS = 0.1
 TRIALS = 3
@@ -33,12 +33,12 @@ MEMORY = 0.75
 
 
 class _Mode(enum.Enum):
-    AT_ONCE = "at once"
+    STEPS_PER_BATCH = "at once"
     TRYING = "trying"
     GATHERING = "gathering"
 
 
-class Gathering:
+class AdaptiveBatcher:
     """The pace of one link's requests; times in seconds, of any clock."""
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Gathering:
         self._busy = busy_per_second * WINDOW_SECONDS
         self._gap = gap_seconds
         self._rest = rest_seconds
-        self._mode = _Mode.AT_ONCE
+        self._mode = _Mode.STEPS_PER_BATCH
         self._count = 0
         self._since = 0.0
         self._items = 0.0
@@ -74,13 +74,15 @@ class Gathering:
 
     def due(self) -> float:
         """When a request that has something to carry may go; in the past if now."""
-        return self._sent_at + self._gap if self._mode is not _Mode.AT_ONCE else self._sent_at
+        return (
+            self._sent_at + self._gap if self._mode is not _Mode.STEPS_PER_BATCH else self._sent_at
+        )
 
     def sent(self, now: float, items: int) -> None:
         """A request has gone, with so many items."""
         self._sent_at = now
         match self._mode:
-            case _Mode.AT_ONCE:
+            case _Mode.STEPS_PER_BATCH:
                 self._count_busy(now, items)
             case _Mode.TRYING:
                 self._items += items
@@ -105,6 +107,6 @@ class Gathering:
             self._mode = _Mode.GATHERING
             self._items = mean
         else:
-            self._mode = _Mode.AT_ONCE
+            self._mode = _Mode.STEPS_PER_BATCH
             self._rest_until = now + self._rest
             self._count, self._items = 0, 0.0

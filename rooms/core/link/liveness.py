@@ -5,7 +5,7 @@
   watcher without this rule condemned a healthy peer whose answer lay unread.)
 * Silent for ``silence_seconds``: nothing new goes there. For ``lost_seconds``: it is lost.
 * A feed that stands still while its peer lives is the link's end too: it cannot be dialled, or its
-  transport has died alone (:class:`Standstill`).
+  transport has died alone (:class:`StallDetector`).
 * A refused connection, or another incarnation at the address, is certain, and is not judged here.
 """
 
@@ -15,7 +15,7 @@ import enum
 
 from lastcall.policy import LinkPolicy
 
-__all__ = ["Liveness", "Standstill", "Verdict"]
+__all__ = ["Liveness", "StallDetector", "Verdict"]
 
 
 class Verdict(enum.Enum):
@@ -57,7 +57,7 @@ class Liveness:
         return Verdict.LOST if silent >= self._policy.lost_seconds else Verdict.SILENT
 
 
-class Standstill:
+class StallDetector:
     """How long a stream has stood still although something is to come, in looks of our own loop."""
 
     __slots__ = ("_at", "seconds")

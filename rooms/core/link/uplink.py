@@ -7,17 +7,18 @@
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from typing import Generic, TypeVar
 
-__all__ = ["RequestOrder", "Requests", "Waiting"]
+from lastcall.core.sequence import SequenceCheck
+
+__all__ = ["Outgoing", "ReplyCache"]
 
 
 Item = TypeVar("Item")
 
 
-class Waiting(Generic[Item]):
+class Outgoing(Generic[Item]):
     """The api node's half: items that wait for the next request.
 
     It is bounded by what its writers are: a client holds at most its input window here, one join or
@@ -55,15 +56,7 @@ class Waiting(Generic[Item]):
         return self.number, taken
 
 
-class RequestOrder(enum.Enum):
-    """What a request's number says."""
-
-    NEXT = "next"
-    REPEAT = "repeat"
-    LOST = "lost"
-
-
-class Requests:
+class ReplyCache:
     """The game node's half: which number was applied last, and what was answered."""
 
     __slots__ = ("last", "reply")
@@ -72,11 +65,11 @@ class Requests:
         self.last = 0
         self.reply = b""
 
-    def judge(self, number: int) -> RequestOrder:
+    def judge(self, number: int) -> SequenceCheck:
         """Whether to apply the request, to say the last reply again, or to give the link up."""
         if number == self.last + 1:
-            return RequestOrder.NEXT
-        return RequestOrder.REPEAT if number == self.last and self.reply else RequestOrder.LOST
+            return SequenceCheck.NEXT
+        return SequenceCheck.REPEAT if number == self.last and self.reply else SequenceCheck.GAP
 
     def applied(self, number: int, reply: bytes) -> None:
         """Request ``number`` was applied and answered with ``reply``."""

@@ -2,7 +2,7 @@
 
 * An absence is noticed after ``away_seconds``, and over after its own seconds; one that is over
   by then is never noticed.
-* When the house is in a hurry, each is over ``brief_seconds`` after it began, or now.
+* When the house is in a hurry, each is over ``drain_grace_seconds`` after it began, or now.
 * While our own loop stands still nobody's time runs: his resume may lie unread.
 
 A heap, with one entry for each absence that lasts; those that have ended meanwhile are left in it
@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from math import inf
 from typing import Generic, TypeVar
 
-__all__ = ["Absences", "Step"]
+__all__ = ["Disconnects", "Step"]
 
 Who = TypeVar("Who", bound=Hashable)
 
@@ -32,7 +32,7 @@ class Step(enum.Enum):
     OVER = "over"
 
 
-class _Absence(Generic[Who]):
+class _Disconnect(Generic[Who]):
     """``next_at`` is when its entry in the heap is due; any other entry of it is dead."""
 
     __slots__ = ("began_at", "next_at", "noticed", "number", "over_at", "who")
@@ -46,14 +46,14 @@ class _Absence(Generic[Who]):
         self.next_at = inf
 
 
-class Absences(Generic[Who]):
+class Disconnects(Generic[Who]):
     """All absences of a node; times are in seconds, of any clock."""
 
-    def __init__(self, *, away_seconds: float, brief_seconds: float) -> None:
+    def __init__(self, *, away_seconds: float, drain_grace_seconds: float) -> None:
         self._away_seconds = away_seconds
-        self._brief_seconds = brief_seconds
-        self._of: dict[Who, _Absence[Who]] = {}
-        self._heap: list[tuple[float, int, _Absence[Who]]] = []
+        self._brief_seconds = drain_grace_seconds
+        self._of: dict[Who, _Disconnect[Who]] = {}
+        self._heap: list[tuple[float, int, _Disconnect[Who]]] = []
         self._count = 0
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Absences(Generic[Who]):
     def begin(self, who: Who, *, now: float, seconds: float) -> None:
         """``who`` is away from ``now`` on, for ``seconds`` at the most; he was not before."""
         self._count += 1
-        absence = self._of[who] = _Absence(who, self._count, now, seconds)
+        absence = self._of[who] = _Disconnect(who, self._count, now, seconds)
         self._plan(absence)
         heapq.heappush(self._heap, (absence.next_at, absence.number, absence))
 
@@ -82,7 +82,7 @@ class Absences(Generic[Who]):
         return absence.noticed
 
     def hurry(self, now: float) -> None:
-        """From now on no absence that has begun lasts longer than ``brief_seconds``."""
+        """From now on no absence that has begun lasts longer than ``drain_grace_seconds``."""
         for absence in self._of.values():
             brief = max(now, absence.began_at + self._brief_seconds)
             absence.over_at = min(absence.over_at, brief)
@@ -118,7 +118,7 @@ class Absences(Generic[Who]):
             steps.append((absence.who, Step.NOTICED))
         return steps
 
-    def _plan(self, absence: _Absence[Who]) -> None:
+    def _plan(self, absence: _Disconnect[Who]) -> None:
         notice_at = inf if absence.noticed else absence.began_at + self._away_seconds
         absence.next_at = min(notice_at, absence.over_at)
 

@@ -12,14 +12,14 @@ from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, PlayerId, RoomId
 
-__all__ = ["Tombstone", "Tombstones"]
+__all__ = ["EndedRoom", "EndedRoomStore"]
 
-STONE_BYTES = 1_000
+ROOM_BYTES = 1_000
 SEAT_BYTES = 500
 """About what a tombstone and a seat take in memory."""
 
 
-class Tombstone:
+class EndedRoom:
     """One room that has ended: its seats, its last messages, why, and with which result."""
 
     __slots__ = (
@@ -56,19 +56,19 @@ class Tombstone:
         self.regroup = regroup
         """Kind and options of a room that had not started: its players are to be seated anew."""
         self.ended_at = now
-        self.memory = STONE_BYTES + SEAT_BYTES * len(roster) + history.memory + len(result)
+        self.memory = ROOM_BYTES + SEAT_BYTES * len(roster) + history.memory + len(result)
 
 
-class Tombstones:
+class EndedRoomStore:
     """All of a node. Those that stand equally long are one queue, the oldest at its head."""
 
-    def __init__(self, *, count_max: int, bytes_max: int, brief_seconds: float) -> None:
+    def __init__(self, *, count_max: int, bytes_max: int, drain_grace_seconds: float) -> None:
         self._count_max = count_max
         self._bytes_max = bytes_max
-        self._brief_seconds = brief_seconds
-        self._queues: dict[float, dict[RoomId, Tombstone]] = {}
+        self._brief_seconds = drain_grace_seconds
+        self._queues: dict[float, dict[RoomId, EndedRoom]] = {}
         """By the seconds that they stand: as many queues as kinds differ in that."""
-        self._missing: dict[tuple[RoomId, PlayerId], float] = {}
+        self._awaiting: dict[tuple[RoomId, PlayerId], float] = {}
         """Until when each is waited for."""
         self._count = 0
         self.memory = 0
@@ -77,7 +77,7 @@ class Tombstones:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, stone: Tombstone, seconds: float) -> None:
+    def add(self, stone: EndedRoom, seconds: float) -> None:
         """A room has ended; who is away in it is missing. Nothing for 0 seconds."""
         if seconds <= 0:
             return
@@ -86,23 +86,23 @@ class Tombstones:
         self.memory += stone.memory
         for seat in stone.roster if stone.roster.present < len(stone.roster) else ():
             if seat.away:
-                self._missing[stone.id, seat.player] = seat.away_at + self._brief_seconds
+                self._awaiting[stone.id, seat.player] = seat.away_at + self._brief_seconds
         while self._count > self._count_max or self.memory > self._bytes_max:
             self._remove_oldest()
 
-    def find(self, room: RoomId, now: float) -> Tombstone | None:
+    def find(self, room: RoomId, now: float) -> EndedRoom | None:
         """The tombstone of a room, if it still stands."""
         for seconds, queue in self._queues.items():
             if (stone := queue.get(room)) is not None:
                 return stone if now < stone.ended_at + seconds else None
         return None
 
-    def since(self, when: float, room: RoomId | None = None) -> list[Tombstone]:
+    def since(self, when: float, room: RoomId | None = None) -> list[EndedRoom]:
         """Those of the rooms, or of ``room`` alone, that have ended at ``when`` or later."""
         if room is not None:
             stones = [queue[room] for queue in self._queues.values() if room in queue]
             return [stone for stone in stones if stone.ended_at >= when]
-        found: list[Tombstone] = []
+        found: list[EndedRoom] = []
         for queue in self._queues.values():
             for stone in reversed(queue.values()):
                 if stone.ended_at < when:
@@ -122,22 +122,22 @@ class Tombstones:
                 removed += 1
         return removed
 
-    def lost(self, stone: Tombstone, seat: Seat, now: float) -> None:
+    def lost(self, stone: EndedRoom, seat: Seat, now: float) -> None:
         """A player was lost before he could hear of the end: he is missing."""
         stone.roster.lose(seat, now)
-        self._missing[stone.id, seat.player] = now + self._brief_seconds
+        self._awaiting[stone.id, seat.player] = now + self._brief_seconds
 
-    def returned(self, stone: Tombstone, seat: Seat) -> None:
+    def collected(self, stone: EndedRoom, seat: Seat) -> None:
         """A player has heard of the end: nobody waits for him."""
-        self._missing.pop((stone.id, seat.player), None)
+        self._awaiting.pop((stone.id, seat.player), None)
 
-    def missing(self, now: float) -> int:
+    def awaiting_result(self, now: float) -> int:
         """How many players are waited for."""
-        return sum(until > now for until in self._missing.values())
+        return sum(until > now for until in self._awaiting.values())
 
-    def missing_until(self, now: float) -> float | None:
+    def awaiting_until(self, now: float) -> float | None:
         """Until when somebody is waited for, if nobody comes; None if nobody is."""
-        until = max(self._missing.values(), default=now)
+        until = max(self._awaiting.values(), default=now)
         return until if until > now else None
 
     def _remove_oldest(self) -> None:
@@ -145,10 +145,10 @@ class Tombstones:
         stone, queue = min(heads, key=lambda head: head[0].ended_at)
         self._remove(queue, stone)
 
-    def _remove(self, queue: dict[RoomId, Tombstone], stone: Tombstone) -> None:
+    def _remove(self, queue: dict[RoomId, EndedRoom], stone: EndedRoom) -> None:
         del queue[stone.id]
         self._count -= 1
         self.memory -= stone.memory
-        if self._missing:
+        if self._awaiting:
             for seat in stone.roster:
-                self._missing.pop((stone.id, seat.player), None)
+                self._awaiting.pop((stone.id, seat.player), None)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lastcall.ids import KindName, RoomId
 
-__all__ = ["Lobby"]
+__all__ = ["OpenRooms"]
 
 
 class _Rank(NamedTuple):
@@ -20,13 +20,13 @@ class _Rank(NamedTuple):
     free: int
 
 
-class _Spot(NamedTuple):
+class WaitQueue(NamedTuple):
     kind: KindName
     rank: _Rank
     age: int
 
 
-class Lobby:
+class OpenRooms:
     """The open rooms of one node, by kind; a room without a free seat is not remembered at all.
 
     A choice costs a look at each number of free seats that occurs (at most a kind's seats), a
@@ -38,7 +38,7 @@ class Lobby:
             kind: {} for kind in kinds
         }
         self._seats: dict[KindName, int] = dict.fromkeys(self._queues, 0)
-        self._spots: dict[RoomId, _Spot] = {}
+        self._spots: dict[RoomId, WaitQueue] = {}
 
     def choose(self, kind: KindName) -> RoomId | None:
         """The room for the next player of ``kind``, or None if none has a free seat."""
@@ -53,7 +53,7 @@ class Lobby:
         """The room has ``free`` seats now. Of two rooms, the older has the lower ``age``."""
         self.remove(room)
         if free:
-            spot = self._spots[room] = _Spot(kind, _Rank(started, free), age)
+            spot = self._spots[room] = WaitQueue(kind, _Rank(started, free), age)
             bisect.insort(self._queues[kind].setdefault(spot.rank, []), (age, room))
             self._seats[kind] += free
 

@@ -11,33 +11,18 @@
 
 from __future__ import annotations
 
-import enum
 import hmac
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import LinkId, PlayerId
 from lastcall.reasons import ErrorCode
 
-__all__ = ["NOWHERE", "InputVerdict", "Roster", "Seat"]
+__all__ = ["NOWHERE", "Roster", "Seat"]
 
 NOWHERE = LinkId(0)
 """The link of a player who is away; no real one has this number."""
-
-
-class InputVerdict(enum.Enum):
-    """What to do with an input."""
-
-    NEXT = "next"
-    """Take it: then call :meth:`Roster.advance`, or :meth:`Roster.hold` if it does not fit."""
-    REPEAT = "repeat"
-    """The room has it already: ack again, the last ack may be lost."""
-    GAP = "gap"
-    """One before it is missing: the sender broke the protocol."""
-    HELD = "held"
-    """It comes after one that did not fit, and will be said again: drop it in silence."""
-    STALE = "stale"
-    """From an earlier socket of this player, or a lost one: drop it in silence."""
 
 
 class Seat:
@@ -48,16 +33,16 @@ class Seat:
 
     __slots__ = (
         "away_at",
-        "before",
-        "called",
+        "blocked",
         "confirmed",
-        "held",
         "joined_seq",
         "key",
         "last_n",
         "link",
         "name",
+        "notified",
         "player",
+        "previous_secret",
         "secret",
         "session",
     )
@@ -75,15 +60,15 @@ class Seat:
         self.player = player
         self.link = link
         self.secret = secret
-        self.before = ""
+        self.previous_secret = ""
         """The secret before, while he may not know of the new one; else empty."""
         self.name = name
         self.key = key
         self.joined_seq = joined_seq
         self.session = 1
         self.last_n = 0
-        self.held = False
-        self.called = False
+        self.blocked = False
+        self.notified = False
         self.confirmed = False
         """Whether he has ever shown that he knows of his seat."""
         self.away_at = 0.0
@@ -97,27 +82,27 @@ class Seat:
         """Whether it is the next input of its session, which nearly all are."""
         return n == self.last_n + 1 and session == self.session and self.link != NOWHERE
 
-    def judge(self, session: int, n: int) -> InputVerdict:
+    def judge(self, session: int, n: int) -> SequenceCheck:
         """What input ``n`` of that session is; changes nothing."""
         if self.expects(session, n):
-            return InputVerdict.NEXT
+            return SequenceCheck.NEXT
         if session != self.session or self.away:
-            return InputVerdict.STALE
+            return SequenceCheck.STALE
         if n <= self.last_n:
-            return InputVerdict.REPEAT
-        return InputVerdict.HELD if self.held else InputVerdict.GAP
+            return SequenceCheck.REPEAT
+        return SequenceCheck.BLOCKED if self.blocked else SequenceCheck.GAP
 
-    def shows(self, secret: str) -> bool:
+    def accepts(self, secret: str) -> bool:
         """Whether ``secret`` is one of the two that are good; takes the same time for any."""
         shown = secret.encode()
         newest = hmac.compare_digest(shown, self.secret.encode())
-        before = hmac.compare_digest(shown, self.before.encode())
-        return newest or (before and self.before != "")
+        before = hmac.compare_digest(shown, self.previous_secret.encode())
+        return newest or (before and self.previous_secret != "")
 
-    def shows_before(self, secret: str) -> bool:
+    def accepts_previous(self, secret: str) -> bool:
         """Whether ``secret`` is the one before, and good still."""
         shown = secret.encode()
-        return self.shows(secret) and not hmac.compare_digest(shown, self.secret.encode())
+        return self.accepts(secret) and not hmac.compare_digest(shown, self.secret.encode())
 
     def renew(self, shown: str, secret: str) -> None:
         """He has shown a good secret and gets a new one; what he has shown stays good for now.
@@ -126,13 +111,13 @@ class Seat:
         nobody has confirmed, is good no more.
         """
         if hmac.compare_digest(shown.encode(), self.secret.encode()):
-            self.before = self.secret
+            self.previous_secret = self.secret
         self.secret = secret
         self.confirmed = True
 
     def confirm(self) -> None:
         """He has the newest secret: the one before is used up."""
-        self.before = ""
+        self.previous_secret = ""
         self.confirmed = True
 
 
@@ -193,7 +178,7 @@ class Roster:
             self._count(seat.link, +1)
         return refusal
 
-    def retake(self, seat: Seat, link: LinkId, *, same_socket: bool = False) -> None:
+    def rebind(self, seat: Seat, link: LinkId, *, same_socket: bool = False) -> None:
         """The same player by way of ``link``, from a new socket: a raised session.
 
         From the same socket it stays: the answer may be lost with the link, and asked for again.
@@ -202,14 +187,14 @@ class Roster:
         self._count(link, +1)
         seat.link = link
         seat.session += not same_socket
-        seat.held = seat.called = False
+        seat.blocked = seat.notified = False
 
     def lose(self, seat: Seat, now: float) -> None:
         """The player is away: his seat stays, and nothing is for his link any more."""
         self._count(seat.link, -1)
         seat.link = NOWHERE
         seat.away_at = now
-        seat.held = seat.called = False
+        seat.blocked = seat.notified = False
 
     def release(self, player: PlayerId) -> Seat | None:
         """Frees the seat and returns what it was; None if there is no such player."""
@@ -228,22 +213,22 @@ class Roster:
     def advance(seat: Seat) -> None:
         """The next input of ``seat`` is had."""
         seat.last_n += 1
-        seat.held = seat.called = False
+        seat.blocked = seat.notified = False
 
     @staticmethod
-    def hold(seat: Seat) -> None:
+    def block(seat: Seat) -> None:
         """The next input of ``seat`` did not fit: he is to be called when there is room."""
-        seat.held = True
-        seat.called = False
+        seat.blocked = True
+        seat.notified = False
 
-    def wanted(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
+    def to_notify(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
         """Who is to be called now that there is room, and from which input on; each once.
 
         Given a ``player``, there is room for him alone.
         """
-        waiting = [s for s in self._of(player) if s.held and not s.called]
+        waiting = [s for s in self._of(player) if s.blocked and not s.notified]
         for seat in waiting:
-            seat.called = True
+            seat.notified = True
         return [(seat, seat.last_n + 1) for seat in waiting]
 
     def _of(self, player: PlayerId | None) -> Iterable[Seat]:

@@ -26,10 +26,10 @@ from lastcall.core.room.roster import Seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["Claim", "Contests"]
+__all__ = ["PendingTakeover", "Takeovers"]
 
 
-class Claim:
+class PendingTakeover:
     """``ask`` has come by way of ``link`` for ``seat``; it waits until ``due_at``."""
 
     __slots__ = ("ask", "due_at", "link", "room", "seat")
@@ -52,10 +52,10 @@ class Claim:
     @property
     def good(self) -> bool:
         """Whether what it shows is good still; a key always is."""
-        return isinstance(self.ask, nodes.Join) or self.seat.shows(self.ask.secret)
+        return isinstance(self.ask, nodes.Join) or self.seat.accepts(self.ask.secret)
 
 
-class Contests:
+class Takeovers:
     """All claims of a node that wait; times are in seconds, of any clock.
 
     What comes out of a method waits no more. Bounded by the seats and the links.
@@ -63,9 +63,9 @@ class Contests:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._claims: OrderedDict[tuple[LinkId, int], Claim] = OrderedDict()
+        self._claims: OrderedDict[tuple[LinkId, int], PendingTakeover] = OrderedDict()
         """By link and call; all wait equally long, so the first one is the next."""
-        self._of: dict[Seat, dict[LinkId, Claim]] = {}
+        self._of: dict[Seat, dict[LinkId, PendingTakeover]] = {}
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -83,18 +83,18 @@ class Contests:
         room: RoomId,
         seat: Seat,
         now: float,
-    ) -> Claim | None:
+    ) -> PendingTakeover | None:
         """``ask`` waits for ``seat``; returns the claim that it takes the turn of, if any."""
         self.cancel(link, ask.call)  # said twice, it is one
         replaced = self._of.get(seat, {}).get(link)
         if replaced is not None:
             self._remove(replaced)
-        claim = Claim(link, ask, room=room, seat=seat, due_at=now + self._seconds)
+        claim = PendingTakeover(link, ask, room=room, seat=seat, due_at=now + self._seconds)
         self._claims[link, ask.call] = claim
         self._of.setdefault(seat, {})[link] = claim
         return replaced
 
-    def cancel(self, link: LinkId, call: int) -> Claim | None:
+    def cancel(self, link: LinkId, call: int) -> PendingTakeover | None:
         """Its asker waits no more; None if it does not wait here."""
         claim = self._claims.get((link, call))
         if claim is not None:
@@ -106,7 +106,7 @@ class Contests:
         for claim in [claim for claim in self._claims.values() if claim.link == link]:
             self._remove(claim)
 
-    def confirmed(self, seat: Seat) -> list[Claim]:
+    def confirmed(self, seat: Seat) -> list[PendingTakeover]:
         """His socket knows of the newest secret: those that show one of before, to be refused."""
         used = [claim for claim in self._of.get(seat, {}).values() if not claim.good]
         for claim in used:
@@ -117,7 +117,7 @@ class Contests:
         """Whether somebody waits for ``seat``."""
         return seat in self._of
 
-    def away(self, seat: Seat) -> Claim | None:
+    def away(self, seat: Seat) -> PendingTakeover | None:
         """His socket is lost: who is to have the seat now, if anybody waits for it."""
         claims = self._of.get(seat)
         if claims is None:
@@ -126,14 +126,14 @@ class Contests:
         self._remove(claim)
         return claim
 
-    def ended(self, room: RoomId) -> list[Claim]:
+    def ended(self, room: RoomId) -> list[PendingTakeover]:
         """The room is over: those who wait for its seats, in order."""
         claims = [claim for claim in self._claims.values() if claim.room == room]
         for claim in claims:
             self._remove(claim)
         return claims
 
-    def due(self, now: float, at_most: int) -> list[Claim]:
+    def due(self, now: float, at_most: int) -> list[PendingTakeover]:
         """Who has waited for long enough, in order, ``at_most`` so many."""
         ready = takewhile(lambda claim: claim.due_at <= now, self._claims.values())
         claims = list(islice(ready, at_most))
@@ -141,7 +141,7 @@ class Contests:
             self._remove(claim)
         return claims
 
-    def _remove(self, claim: Claim) -> None:
+    def _remove(self, claim: PendingTakeover) -> None:
         del self._claims[claim.link, claim.ask.call]
         of_seat = self._of[claim.seat]
         del of_seat[claim.link]

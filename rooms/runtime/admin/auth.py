@@ -18,13 +18,13 @@ import msgspec
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import BadAddress, UsageError
 
-__all__ = ["Guard", "Visit", "read_token"]
+__all__ = ["AdminAuth", "AdminRequest", "read_token"]
 
 HEADER = "x-lastcall"
 TOKEN_BYTES_MAX = 4096
 
 
-class Visit(msgspec.Struct, frozen=True):
+class AdminRequest(msgspec.Struct, frozen=True):
     """A request to be judged: its headers (lower case), its peer, and where it arrived."""
 
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Visit(msgspec.Struct, frozen=True):
     server: HostPort
 
 
-class Guard:
+class AdminAuth:
     """The rules, for one node. ``names`` are further hosts by which the node is known."""
 
     def __init__(self, names: frozenset[str] = frozenset(), token_file: Path | None = None) -> None:
@@ -41,7 +41,7 @@ class Guard:
         if token_file is not None:
             read_token(token_file)
 
-    def refusal(self, visit: Visit) -> str | None:
+    def refusal(self, visit: AdminRequest) -> str | None:
         """Why the request is refused, in a sentence; None if it may pass."""
         if visit.headers.get(HEADER) != "1":
             return "this needs the header X-Lastcall: 1"

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import WrongEvent
-from lastcall.runtime.admin.auth import Guard, Visit
+from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
 from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire.reports import Status
@@ -72,7 +72,7 @@ class NodeView(Protocol):
         """What the guarded verbs do."""
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> AdminAuth:
         """Who may use them."""
 
     def status(self) -> Status:
@@ -164,7 +164,7 @@ def _application(
             getattr(view.controls, verb)()
         except WrongEvent as wrong:
             return PlainTextResponse(str(wrong), 409, headers=FRESH)
-        log.info("admin.told", verb=verb)
+        log.info("admin.command", verb=verb)
         return await status(request)
 
     routes = [
@@ -180,10 +180,10 @@ def _application(
     return app
 
 
-def _visit(request: Request) -> Visit:
+def _visit(request: Request) -> AdminRequest:
     host, port = request.scope["server"][:2]
     client = request.client.host if request.client is not None else ""
-    return Visit(dict(request.headers), client, HostPort(host, port or 0))
+    return AdminRequest(dict(request.headers), client, HostPort(host, port or 0))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

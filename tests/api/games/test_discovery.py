@@ -116,7 +116,7 @@ async def test_a_source_that_fails_is_named(tmp_path: Path) -> None:
                 while not logs:
                     await trio.sleep(0.02)
     assert [(line["event"], line["source"]) for line in logs] == [
-        ("games.unknown", f"file://{bad}")
+        ("discovery.failed", f"file://{bad}")
     ]
 
 

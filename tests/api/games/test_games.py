@@ -313,7 +313,7 @@ async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
         game, other = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(game, other, api)
-        peers = list(api.node._games._peers.values())
+        peers = list(api.node._games._connectors.values())
         peers[0].empty = True  # as a peer knows when it was told that it came twice
         del api.node._games._links[peers[0].address]
         assert api.node._games.everyone

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from lastcall.api.games.link import Loss
-from lastcall.api.games.reattach import Renewals
+from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.sessions.session import Session
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -27,13 +27,13 @@ async def settle() -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
-class GameLink(FakeLink):
+class ReattachLink(FakeLink):
     """A link to one process; what is sent is written down."""
 
     def __init__(self, incarnation: int = 1, address: str = "game-1", wire: int = nodes.WIRE):
         super().__init__()
         self.address = address
-        self.unsaid: list[nodes.Up] = []
+        self.unsent: list[nodes.Up] = []
         self.node = nodes.Welcome(wire, 1, "game-1", incarnation, "1", 0.0, STATE)
 
 
@@ -43,7 +43,7 @@ class Desk:
     def __init__(self, house: House, **policy: Any) -> None:
         self.house = house
         self.moved: list[tuple[float, list[Session]]] = []
-        self.renewals = Renewals(
+        self.renewals = PlaceReattacher(
             house.relays,
             calls=itertools.count(100),
             policy=LinkPolicy(**policy),
@@ -52,8 +52,8 @@ class Desk:
         self.link = self.up()
         house.nursery.start_soon(self.renewals.sweep)
 
-    def up(self, link: GameLink | None = None) -> GameLink:
-        self.link = self.house.games.link = self.house.link = link or GameLink()
+    def up(self, link: ReattachLink | None = None) -> ReattachLink:
+        self.link = self.house.games.link = self.house.link = link or ReattachLink()
         self.renewals.link_up(self.link)
         return self.link
 
@@ -357,7 +357,7 @@ async def test_another_process_at_the_address_means_that_the_suspended_are_lost(
     client = await house.client("den")
     desk.down()
     start = trio.current_time()
-    desk.up(GameLink(incarnation=2))
+    desk.up(ReattachLink(incarnation=2))
     assert (await client.next())["reason"] == "node_lost"
     assert trio.current_time() == start
     assert desk.asked == []
@@ -366,7 +366,7 @@ async def test_another_process_at_the_address_means_that_the_suspended_are_lost(
 async def test_another_process_elsewhere_changes_nothing(autojump_clock, house, desk) -> None:
     await house.client("den")
     desk.down()
-    desk.up(GameLink(incarnation=2, address="game-2"))
+    desk.up(ReattachLink(incarnation=2, address="game-2"))
     desk.up()
     assert [resume.player for resume in desk.asked] == ["p1"]
 
@@ -388,7 +388,7 @@ async def test_a_loss_while_renewals_are_under_way_ends_them_all(
 async def test_a_node_of_the_first_wire_version_knows_of_no_renewal(
     autojump_clock, house, desk
 ) -> None:
-    desk.up(GameLink(wire=1))
+    desk.up(ReattachLink(wire=1))
     client = await house.client("den")
     desk.down()
     assert (await client.next())["reason"] == "node_lost"
@@ -397,7 +397,7 @@ async def test_a_node_of_the_first_wire_version_knows_of_no_renewal(
 async def test_our_own_leaving_tells_the_clients_nothing(autojump_clock, house, desk) -> None:
     await house.client("den")
     said_before = house.gateway.counts.frames_out
-    desk.down(Loss.LEFT)
+    desk.down(Loss.DETACHED)
     await trio.sleep(8)
     assert house.gateway.counts.frames_out == said_before
     assert desk.moved == []
@@ -428,7 +428,7 @@ async def test_a_leave_that_was_lost_with_the_link_is_said_again(
     client = await house.client("den")
     await client.say({"t": "leave"})
     await settle()
-    desk.link.unsaid = [nodes.Say(DEN, "p1", 1, 1, b"0"), *desk.link.sent]
+    desk.link.unsent = [nodes.Say(DEN, "p1", 1, 1, b"0"), *desk.link.sent]
     desk.down()
     desk.up()
     assert desk.link.sent == [nodes.Leave(DEN, "p1", 1)]
@@ -599,7 +599,7 @@ async def test_a_process_known_by_two_addresses_has_its_places_renewed_on_the_li
     autojump_clock, house, desk
 ) -> None:
     await house.client("den")
-    old, alias = desk.link, GameLink(address="alias")
+    old, alias = desk.link, ReattachLink(address="alias")
     desk.up(alias)
     desk.renewals.link_down(old, Loss.RESET)
     assert [resume.player for resume in alias.of(nodes.Resume)] == ["p1"]

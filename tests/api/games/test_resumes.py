@@ -13,7 +13,7 @@ from lastcall.api.games.resumes import Resumes
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.wire import nodes
-from tests.api.fake_links import Caller, GameLink
+from tests.api.fake_links import Caller, ReattachLink
 
 TICKET = Ticket("game-2.den", "p1", "5ec7e7")
 NO_TICKET = Ticket("", "", "")
@@ -31,12 +31,12 @@ class Desk:
             at_once=at_once,
         )
 
-    def link(self, name: str, **more: Any) -> GameLink:
-        link = GameLink(name, **more)
+    def link(self, name: str, **more: Any) -> ReattachLink:
+        link = ReattachLink(name, **more)
         self.resumes.link_up(link)
         return link
 
-    def links(self, count: int) -> list[GameLink]:
+    def links(self, count: int) -> list[ReattachLink]:
         return [self.link(f"game-{number}") for number in range(1, count + 1)]
 
     def begin(self, address: str = "", ticket: Ticket = TICKET, seen: int = 0) -> Caller:
@@ -44,21 +44,21 @@ class Desk:
         self.resumes.begin(caller, ticket, seen)
         return caller
 
-    def says_no(self, link: GameLink, code: str = nodes.NO_SUCH_PLACE, at: int = -1) -> bool:
+    def says_no(self, link: ReattachLink, code: str = nodes.NO_SUCH_PLACE, at: int = -1) -> bool:
         """``link`` refuses what it was asked last."""
         return self.resumes.refused(link, nodes.Refused(link.calls[at], code, "the reason"))
 
-    def has_it(self, link: GameLink, at: int = -1) -> Caller | None:
+    def has_it(self, link: ReattachLink, at: int = -1) -> Caller | None:
         """``link`` has the place that it was asked for last."""
         call = link.calls[at]
         item = nodes.Resumed(call, "game-2.den", "p1", 2, 1, 0, 0, "0ther", complete=True)
         return self.resumes.resumed(link, item)
 
-    def falls_silent(self, link: GameLink) -> None:
+    def falls_silent(self, link: ReattachLink) -> None:
         link.silent = True
         self.resumes.link_state(link)
 
-    def speaks_again(self, link: GameLink) -> None:
+    def speaks_again(self, link: ReattachLink) -> None:
         link.silent = False
         self.resumes.link_state(link)
 
@@ -315,7 +315,7 @@ async def test_a_no_counts_for_the_process_and_not_for_the_link(autojump_clock, 
     desk.resumes.link_down(one)
     again = desk.link("game-1")
     assert again.sent == []
-    other = GameLink("game-1", incarnation=77)
+    other = ReattachLink("game-1", incarnation=77)
     desk.resumes.link_up(other)
     assert desk.has_it(other) is caller
 
@@ -379,7 +379,7 @@ async def test_who_goes_cancels_what_a_node_has_not_answered_and_nothing_else(
     autojump_clock, make_desk
 ) -> None:
     """He is no guesser: the place that he waited for was his."""
-    desk = make_desk(at_once=1, burst_guesses=1)
+    desk = make_desk(at_once=1, burst_failed_resumes=1)
     (one,) = desk.links(1)
     first, second, third = (desk.begin("ann") for _ in range(3))
     desk.resumes.forget(second)  # stood in line
@@ -437,7 +437,7 @@ async def test_10_000_that_nobody_answers_are_all_told(autojump_clock, desk) -> 
 async def test_a_session_that_goes_is_forgotten_wherever_it_stands(
     autojump_clock, make_desk, where: str
 ) -> None:
-    desk = make_desk(at_once=1, burst_guesses=1)
+    desk = make_desk(at_once=1, burst_failed_resumes=1)
     one = desk.link("game-2") if where != "waiting" else None
     if where == "slowed":
         desk.begin("a", NO_TICKET)
@@ -459,10 +459,10 @@ async def test_a_no_for_one_who_has_gone_is_asked_nowhere_else(autojump_clock, d
     assert one.sent == []
 
 
-# Guesses.
+# FailedResumeLimiter.
 
 
-def guess(desk: Desk, link: GameLink, address: str) -> Caller:
+def guess(desk: Desk, link: ReattachLink, address: str) -> Caller:
     """A resume with a wrong ticket; answered if it is asked for."""
     before = len(link.sent)
     caller = desk.begin(address, Ticket("game-1.den", "p1", "wr0ng"))

@@ -50,7 +50,7 @@ async def test_whatever_becomes_of_the_links_each_input_and_each_message_is_had_
         everything = players[0].messages
         for player in players[1:]:
             assert player.messages == [m for m in everything if m[0] > player.base]
-        assert [len(api.node._games._renewals._groups) for api in apis] == [0, 0]
+        assert [len(api.node._games._reattacher._groups) for api in apis] == [0, 0]
 
 
 def _harm_a_link(c: Cluster, rng: random.Random, game: GameProcess, apis: list[ApiProcess]) -> None:

@@ -408,7 +408,7 @@ async def test_what_was_acked_is_told_before_the_end_and_never_after_it(
 
 
 async def test_an_ack_that_is_owed_does_not_hold_a_held_socket(autojump_clock, make_house) -> None:
-    house = make_house(held_inputs=8, ack_seconds=10)
+    house = make_house(unacked_inputs=8, ack_seconds=10)
     client = await house.client("den")
     for n in range(1, 10):
         await client.say({"t": "say", "n": n, "d": n})

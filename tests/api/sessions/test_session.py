@@ -693,7 +693,7 @@ async def test_an_ack_is_passed_on(autojump_clock, house) -> None:
 async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
     autojump_clock, make_house
 ) -> None:
-    house = make_house(held_inputs=3)
+    house = make_house(unacked_inputs=3)
     client = await house.client("den")
 
     async def say_five() -> None:
@@ -712,7 +712,7 @@ async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
 
 
 async def test_a_client_that_is_held_for_5_s_is_closed_4101(autojump_clock, make_house) -> None:
-    house = make_house(held_inputs=3)
+    house = make_house(unacked_inputs=3)
     client = await house.client("den")
     begin = trio.current_time()
     for n in range(1, 4):
@@ -722,7 +722,7 @@ async def test_a_client_that_is_held_for_5_s_is_closed_4101(autojump_clock, make
 
 
 async def test_a_client_that_is_held_is_free_when_its_room_ends(autojump_clock, make_house) -> None:
-    house = make_house(held_inputs=1)
+    house = make_house(unacked_inputs=1)
     client = await house.client("den")
     await client.say({"t": "say", "n": 1, "d": 0})
     await settle()
@@ -735,7 +735,7 @@ async def test_a_client_that_is_held_is_free_when_its_room_ends(autojump_clock, 
 async def test_a_client_is_not_closed_for_what_our_own_link_holds_back(
     autojump_clock, make_house
 ) -> None:
-    house = make_house(held_inputs=1)
+    house = make_house(unacked_inputs=1)
     client = await house.client("den")
     (place,) = house.relays.suspend(house.link)
     await client.say({"t": "say", "n": 1, "d": 0})

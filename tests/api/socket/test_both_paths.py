@@ -331,7 +331,7 @@ async def test_too_many_frames_close_4101(serve: Serve) -> None:
 async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
     serve: Serve,
 ) -> None:
-    async with serve(kind=Noted, held_inputs=4, held_seconds=60) as server:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=60) as server:
         client = await server.seated()
         says = [frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 11)]
         await client.send(b"".join(says))
@@ -346,7 +346,7 @@ async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
 
 
 async def test_a_held_client_fills_no_memory_of_ours(serve: Serve) -> None:
-    async with serve(kind=Noted, held_inputs=4, held_seconds=60) as server:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=60) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
         filled = [client.fill(frame(b'{"t":"got","seq":0}') * 1000)]
@@ -359,7 +359,7 @@ async def test_a_held_client_fills_no_memory_of_ours(serve: Serve) -> None:
 
 
 async def test_a_client_whose_room_stays_behind_is_closed_4101(serve: Serve) -> None:
-    async with serve(kind=Noted, held_inputs=4, held_seconds=0.05) as server:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=0.05) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
         assert (await client.rest())[-1] == closed(4101)
@@ -368,7 +368,7 @@ async def test_a_client_whose_room_stays_behind_is_closed_4101(serve: Serve) -> 
 
 
 async def test_a_lost_client_that_is_not_read_wakes_nobody(serve: Serve) -> None:
-    async with serve(kind=Noted, held_inputs=4, held_seconds=60) as server:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=60) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
         client.reset()

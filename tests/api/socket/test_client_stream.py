@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import close_frame, ends_in_close, text_frame
 
@@ -96,7 +96,7 @@ def test_a_clients_close_frame_is_seen_at_the_end_only(tail: bytes, ends: bool) 
 
 async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, nursery) -> None:
     peer, ours = make_pair(sockets)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     outlet.send_nowait(b"at once")
     assert peer.socket._sock.recv(100) == b"at once"
     assert not nursery.child_tasks
@@ -107,7 +107,7 @@ async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nu
     with far:
         ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
         cork = Cork()
-        outlet = Outlet(ours, nursery, backlog_bytes=LIMIT, cork=cork)
+        outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT, cork=cork)
         far.setblocking(False)
         long = b"x" * 4_096
         with cork:
@@ -124,7 +124,7 @@ async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nu
 async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, nursery) -> None:
     _, ours = make_pair(sockets)
     cork, told = Cork(), []
-    outlet = Outlet(ours, nursery, backlog_bytes=100_000, cork=cork)
+    outlet = ClientStream(ours, nursery, backlog_bytes=100_000, cork=cork)
     outlet.overflowed = lambda: told.append(outlet.backlog)
     with cork:
         for _ in range(1_000):
@@ -137,7 +137,7 @@ async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=100 * LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=100 * LIMIT)
     rng = random.Random(5)
     sent: list[bytes] = []
 
@@ -169,7 +169,7 @@ async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair,
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     with trio.CancelScope() as impatient:
         nursery.start_soon(outlet.send_all, b"a" * 50_000)
         await trio.testing.wait_all_tasks_blocked()
@@ -183,7 +183,7 @@ async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nu
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_the_librarys_send_waits_until_its_bytes_have_left(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     done = trio.Event()
 
     async def send() -> None:
@@ -202,7 +202,7 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
     pair, make_pair, nursery
 ) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=100_000)
+    outlet = ClientStream(ours, nursery, backlog_bytes=100_000)
     calls = []
 
     def overflowed() -> None:
@@ -217,7 +217,7 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
         outlet.send_nowait(frame)
     assert len(calls) == 1
     assert calls[0] <= 64 * 1024 + 10_000
-    nursery.start_soon(outlet.part, 5)
+    nursery.start_soon(outlet.close_gracefully, 5)
     seen = await read_to_end(peer)
     assert seen.endswith(close_frame(4100))
     whole, torn = divmod(len(seen) - 4, len(frame))
@@ -227,7 +227,7 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
 
 async def test_the_backlog_may_be_full_to_the_byte(nursery) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    outlet = Outlet(ours, nursery, backlog_bytes=100)
+    outlet = ClientStream(ours, nursery, backlog_bytes=100)
     calls = []
     outlet.overflowed = lambda: calls.append("overflow")
     outlet.send_nowait(b"x" * 100)
@@ -240,30 +240,30 @@ async def test_the_backlog_may_be_full_to_the_byte(nursery) -> None:
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     outlet.say_close(1012)
     outlet.say_close(4100)
     outlet.send_nowait(b"late")
     outlet.ping()
     nursery.start_soon(outlet.send_all, b"\x8a\x00")
-    nursery.start_soon(outlet.part, 5)
+    nursery.start_soon(outlet.close_gracefully, 5)
     assert await read_to_end(peer) == close_frame(1012)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     nursery.start_soon(outlet.send_all, close_frame(1009))
     await trio.testing.wait_all_tasks_blocked()
     outlet.say_close(4100)
-    nursery.start_soon(outlet.part, 5)
+    nursery.start_soon(outlet.close_gracefully, 5)
     assert await read_to_end(peer) == close_frame(1009)
 
 
 async def test_the_libraries_close_leaves_what_is_queued(nursery) -> None:
     peer, ours = trio.testing.lockstep_stream_pair()
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     outlet.send_nowait(b"still to come")
     await outlet.aclose()
     with pytest.raises(trio.ClosedResourceError):
@@ -276,7 +276,7 @@ async def test_the_libraries_close_leaves_what_is_queued(nursery) -> None:
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_a_broken_peer_is_told_to_the_library_only(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     await peer.aclose()
     outlet.send_nowait(b"into the void")
     await trio.testing.wait_all_tasks_blocked()
@@ -288,7 +288,7 @@ async def test_a_broken_peer_is_told_to_the_library_only(pair, make_pair, nurser
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_after_the_end_a_frame_goes_nowhere(pair, make_pair, nursery) -> None:
     _, ours = make_pair(pair)
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     await outlet.abort()
     outlet.send_nowait(b"late")
     outlet.say_close(1012)
@@ -297,7 +297,7 @@ async def test_after_the_end_a_frame_goes_nowhere(pair, make_pair, nursery) -> N
 
 async def test_it_notes_when_it_heard_and_when_it_spoke(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     begin = trio.current_time()
     await trio.sleep(3)
     await peer.send_all(b"x")
@@ -311,19 +311,19 @@ async def test_it_notes_when_it_heard_and_when_it_spoke(nursery, autojump_clock)
 
 async def test_parting_waits_no_longer_than_it_may(nursery, autojump_clock) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     outlet.say_close(4100)
     begin = trio.current_time()
-    await outlet.part(0.5)
+    await outlet.close_gracefully(0.5)
     assert trio.current_time() - begin == 0.5
 
 
 async def test_parting_ends_with_the_peers_own_close(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    outlet = Outlet(ours, nursery, backlog_bytes=LIMIT)
+    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     outlet.say_close(1012)
     begin = trio.current_time()
     await peer.send_all(b"\x81\x82\x00\x00\x00\x00{}\x88\x82")
     nursery.start_soon(peer.send_all, b"\x00\x00\x00\x00\x03\xf4")
-    await outlet.part(0.5)
+    await outlet.close_gracefully(0.5)
     assert trio.current_time() == begin

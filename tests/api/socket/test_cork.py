@@ -12,7 +12,7 @@ import trio
 import trio.abc
 import trio.testing
 
-from lastcall.api.socket.client_stream import Outlet
+from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import FULL, Cork
 
 MANY = 3 * FULL + 10
@@ -79,12 +79,12 @@ async def cork(nursery) -> Cork:
     return cork
 
 
-def client(cork: Cork, nursery: trio.Nursery) -> tuple[Outlet, socket.socket]:
+def client(cork: Cork, nursery: trio.Nursery) -> tuple[ClientStream, socket.socket]:
     """A real outlet, and its peer's end."""
     near, far = socket.socketpair()
     far.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
-    return Outlet(stream, nursery, backlog_bytes=1_000, cork=cork), far
+    return ClientStream(stream, nursery, backlog_bytes=1_000, cork=cork), far
 
 
 def say(cork: Cork, output: Output, word: str) -> None:

@@ -12,7 +12,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Message, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from lastcall.api.socket.frame_parser import HandshakeEnd, Splitter
+from lastcall.api.socket.frame_parser import FrameParser, HandshakeEnd
 
 LIMIT = 1000
 MASK = b"\x01\x02\x83\x84"
@@ -51,7 +51,7 @@ def by_library(data: bytes) -> list[str | bytes]:
 
 
 def by_us(pieces: list[bytes], limit: int = 1 << 16) -> list[str | bytes]:
-    splitter = Splitter(limit)
+    splitter = FrameParser(limit)
     texts: list[str | bytes] = []
     passed = b""
     for piece in pieces:
@@ -91,7 +91,7 @@ def test_a_text_of_any_length_is_read_at_every_cut(size: int) -> None:
     text = ("aü" * size).encode()[:size].decode(errors="ignore")
     data = frame(text.encode()) + frame(b"next")
     for cut in range(len(data)):
-        splitter = Splitter(LIMIT)
+        splitter = FrameParser(LIMIT)
         first, none = splitter.split(data[:cut])
         second, rest = splitter.split(data[cut:])
         assert (first + second, none, rest) == ([text, "next"], b"", b"")
@@ -113,14 +113,14 @@ def test_a_text_of_any_length_is_read_at_every_cut(size: int) -> None:
     ],
 )
 def test_what_is_odd_is_the_librarys_and_so_is_all_that_follows(odd: bytes) -> None:
-    splitter = Splitter(LIMIT)
+    splitter = FrameParser(LIMIT)
     texts, passed = splitter.split(frame(b"before") + odd + frame(b"after"))
     assert (texts, passed) == (["before"], odd + frame(b"after"))
     assert splitter.split(frame(b"later")) == ([], frame(b"later"))
 
 
 def test_a_ping_between_texts_goes_to_the_library_and_changes_nothing() -> None:
-    splitter = Splitter(LIMIT)
+    splitter = FrameParser(LIMIT)
     ping = frame(b"hi", first=0x89)
     assert splitter.split(frame(b"a") + ping + frame(b"b")) == (["a", "b"], ping)
     assert splitter.split(frame(b"c")) == (["c"], b"")

@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.client.place_state import GOT_EVERY, UNACKED_MAX, Standing
+from lastcall.core.client.place_state import GOT_EVERY, UNACKED_MAX, ResumeState
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire import frames
 
@@ -22,7 +22,7 @@ def numbers(says: list[frames.Say]) -> list[int]:
 
 
 def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -> None:
-    standing = Standing(joined(seq=4))
+    standing = ResumeState(joined(seq=4))
     assert standing.hear(5)
     assert standing.resume() == frames.Resume("t1", 5)
     standing.resumed(resumed(0, seq=5))
@@ -32,7 +32,7 @@ def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -
 
 
 def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() -> None:
-    standing = Standing(joined())
+    standing = ResumeState(joined())
     for body in (b"1", b"2", b"3", b"4"):
         standing.say(body)
     standing.inputs.ack(1)
@@ -43,7 +43,7 @@ def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() 
 
 
 def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_holes() -> None:
-    standing = Standing(joined())
+    standing = ResumeState(joined())
     standing.resumed(resumed(0, seq=2000, complete=False))
     assert not standing.hear(1999)
     assert standing.hear(2001)
@@ -51,13 +51,13 @@ def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_h
 
 
 def test_a_complete_answer_does_not_move_the_count() -> None:
-    standing = Standing(joined())
+    standing = ResumeState(joined())
     standing.resumed(resumed(0, seq=7))
     assert standing.hear(1)
 
 
 def test_another_room_begins_anew() -> None:
-    standing = Standing(joined())
+    standing = ResumeState(joined())
     standing.hear(3)
     standing.say(b"1")
     standing.joined(joined(seq=9, room=RoomId("game-2.r2")))
@@ -67,7 +67,7 @@ def test_another_room_begins_anew() -> None:
 
 
 def test_got_is_due_every_32_messages() -> None:
-    standing, gots = Standing(joined()), []
+    standing, gots = ResumeState(joined()), []
     for seq in range(1, 100):
         standing.hear(seq)
         if standing.got_due:
@@ -89,7 +89,7 @@ class RoomSide:
 
 @given(st.lists(st.sampled_from(["say", "arrives", "ack", "lost"]), max_size=300), st.randoms())
 def test_whatever_is_lost_the_room_has_each_input_once_and_in_order(steps, random) -> None:
-    standing, room = Standing(joined()), RoomSide()
+    standing, room = ResumeState(joined()), RoomSide()
     wire: list[frames.Say] = []
     said: list[bytes] = []
     for step in steps:

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.client.reconnect import FINAL, Comeback
+from lastcall.core.client.reconnect import FINAL, ReconnectPolicy
 from lastcall.core.pacing import full_jitter
 
 
 class Loaded:
-    """Dice that always show the same."""
+    """RandomSource that always show the same."""
 
     def __init__(self, shown: float = 0.5) -> None:
         self.shown = shown
@@ -29,19 +29,19 @@ def test_full_jitter_is_anywhere_from_0_to_10_after_any_number_of_failures(
 
 
 def test_told_to_go_one_goes_at_once() -> None:
-    assert Comeback(Loaded()).lost(1012, 0, told=False) == 0
-    assert Comeback(Loaded()).lost(1006, 0, told=True) == 0
+    assert ReconnectPolicy(Loaded()).lost(1012, 0, told=False) == 0
+    assert ReconnectPolicy(Loaded()).lost(1006, 0, told=True) == 0
 
 
 @given(st.floats(0, 1, exclude_max=True))
 def test_lost_unannounced_one_waits_up_to_800_ms(shown: float) -> None:
-    wait = Comeback(Loaded(shown)).lost(1006, 0, told=False)
+    wait = ReconnectPolicy(Loaded(shown)).lost(1006, 0, told=False)
     assert wait == shown * 0.8
 
 
 @pytest.mark.parametrize("code", [1013, 4100, 4101, 1009])
 def test_turned_away_one_backs_off(code: int) -> None:
-    comeback = Comeback(Loaded(1.0))
+    comeback = ReconnectPolicy(Loaded(1.0))
     waits = [comeback.lost(code, 0, told=False), comeback.turned_away(code), comeback.failed()]
     assert waits == [0.25, 0.5, 1]
 
@@ -49,19 +49,19 @@ def test_turned_away_one_backs_off(code: int) -> None:
 @pytest.mark.parametrize("code", range(4001, 4006))
 def test_what_is_final_is_final_whatever_was_told(code: int) -> None:
     assert code in FINAL
-    assert Comeback(Loaded()).lost(code, 0, told=True) is None
-    assert Comeback(Loaded()).turned_away(code) is None
+    assert ReconnectPolicy(Loaded()).lost(code, 0, told=True) is None
+    assert ReconnectPolicy(Loaded()).turned_away(code) is None
 
 
 def test_failures_are_forgotten_by_a_place_that_lasts() -> None:
-    comeback = Comeback(Loaded(1.0))
+    comeback = ReconnectPolicy(Loaded(1.0))
     assert [comeback.failed() for _ in range(3)] == [0.25, 0.5, 1]
     comeback.arrived(10)
     assert comeback.lost(1013, 12, told=False) == 0.25
 
 
 def test_a_cluster_that_throws_everybody_out_is_not_stormed() -> None:
-    comeback, now, waits = Comeback(Loaded(1.0)), 0.0, []
+    comeback, now, waits = ReconnectPolicy(Loaded(1.0)), 0.0, []
     for _ in range(5):
         comeback.arrived(now)
         waits.append(comeback.lost(1012, now, told=True))

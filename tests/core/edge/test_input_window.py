@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.edge.input_window import InputOrder, InputWindow
+from lastcall.core.edge.input_window import InputWindow
+from lastcall.core.sequence import SequenceCheck
 
 
 def window(inputs_max: int = 4, bytes_max: int = 100) -> InputWindow:
@@ -10,24 +11,24 @@ def window(inputs_max: int = 4, bytes_max: int = 100) -> InputWindow:
 
 def test_the_next_input_is_kept_and_a_repeat_is_not() -> None:
     inputs = window()
-    assert inputs.take(1, b"a") is InputOrder.NEXT
-    assert inputs.take(1, b"other") is InputOrder.REPEAT
+    assert inputs.take(1, b"a") is SequenceCheck.NEXT
+    assert inputs.take(1, b"other") is SequenceCheck.REPEAT
     assert inputs.again(1) == [(1, b"a")]
 
 
 def test_a_gap_changes_nothing() -> None:
     inputs = window()
     inputs.take(1, b"a")
-    assert inputs.take(3, b"c") is InputOrder.GAP
+    assert inputs.take(3, b"c") is SequenceCheck.GAP
     assert inputs.last == 1
-    assert inputs.take(2, b"b") is InputOrder.NEXT
+    assert inputs.take(2, b"b") is SequenceCheck.NEXT
 
 
 def test_an_input_that_was_acked_is_still_a_repeat() -> None:
     inputs = window()
     inputs.take(1, b"a")
     inputs.ack(1)
-    assert inputs.take(1, b"a") is InputOrder.REPEAT
+    assert inputs.take(1, b"a") is SequenceCheck.REPEAT
 
 
 def test_it_is_full_at_its_count_and_an_ack_makes_room() -> None:
@@ -49,7 +50,7 @@ def test_it_is_full_at_its_bytes() -> None:
 def test_what_was_read_already_is_kept_though_it_is_full() -> None:
     inputs = window(inputs_max=1)
     inputs.take(1, b"a")
-    assert inputs.take(2, b"b") is InputOrder.NEXT
+    assert inputs.take(2, b"b") is SequenceCheck.NEXT
     assert inputs.again(1) == [(1, b"a"), (2, b"b")]
 
 
@@ -76,7 +77,7 @@ def test_an_ack_of_what_was_never_said_does_not_run_ahead() -> None:
     inputs.take(1, b"a")
     inputs.ack(9)
     assert (inputs.acked, inputs.last) == (1, 1)
-    assert inputs.take(2, b"b") is InputOrder.NEXT
+    assert inputs.take(2, b"b") is SequenceCheck.NEXT
 
 
 def test_the_room_gets_again_what_it_wants_and_all_after() -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from lastcall.core.edge.stale_inputs import STALE_SECONDS, Crossing
+from lastcall.core.edge.stale_inputs import STALE_SECONDS, StaleInputGuard
 from lastcall.ids import RoomId
 
 OLD, NEW = RoomId("game-1.old"), RoomId("game-2.new")
 
 
-def regrouped(seq: int = 0) -> Crossing:
-    crossing = Crossing()
+def regrouped(seq: int = 0) -> StaleInputGuard:
+    crossing = StaleInputGuard()
     crossing.joined(OLD, 0, 1.0, again=False)
     crossing.left()
     crossing.joined(NEW, seq, 10.0, again=True)
@@ -15,7 +15,7 @@ def regrouped(seq: int = 0) -> Crossing:
 
 
 def test_an_input_without_a_room_is_a_mistake_until_one_has_ended() -> None:
-    crossing = Crossing()
+    crossing = StaleInputGuard()
     assert not crossing.forgiven
     crossing.joined(OLD, 0, 1.0, again=False)
     crossing.left()
@@ -25,7 +25,7 @@ def test_an_input_without_a_room_is_a_mistake_until_one_has_ended() -> None:
 
 
 def test_after_a_first_joined_every_input_is_for_that_room() -> None:
-    crossing = Crossing()
+    crossing = StaleInputGuard()
     crossing.joined(OLD, 0, 1.0, again=False)
     assert not crossing.stale(1.0)
 

@@ -2,22 +2,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.edge.ticket_rate_limit import Guesses, origin
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter, origin
 
 
-def failed(guesses: Guesses, address: str, times: int, now: float) -> None:
+def failed(guesses: FailedResumeLimiter, address: str, times: int, now: float) -> None:
     for _ in range(times):
         guesses.charge(address, now)
 
 
 def test_below_the_burst_nothing_waits_however_many_come_at_once() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 19, 0.0)
     assert [guesses.admit("a", 0.0) for _ in range(10_000)] == [0.0] * 10_000
 
 
 def test_from_the_burst_on_each_waits_its_turn_at_the_rate_and_twice_the_burst_is_refused() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 20, 0.0)
     waits = [guesses.admit("a", 0.0) for _ in range(22)]
     assert waits[:20] == pytest.approx([(k + 1) / 5 for k in range(20)])
@@ -25,7 +25,7 @@ def test_from_the_burst_on_each_waits_its_turn_at_the_rate_and_twice_the_burst_i
 
 
 def test_what_waits_is_charged_and_one_that_succeeds_is_given_back() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 20, 0.0)
     assert guesses.admit("a", 0.0) == pytest.approx(0.2)
     guesses.give_back("a", 0.0)
@@ -34,13 +34,13 @@ def test_what_waits_is_charged_and_one_that_succeeds_is_given_back() -> None:
 
 
 def test_the_count_leaks_away() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 21, 0.0)
     assert guesses.admit("a", 0.3) == 0.0
 
 
 def test_a_flood_is_forgotten_8_s_after_its_end_however_long_it_was() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 100_000, 0.0)
     assert guesses.admit("a", 0.0) is None
     assert guesses.admit("a", 4.1) == 0.0
@@ -49,7 +49,7 @@ def test_a_flood_is_forgotten_8_s_after_its_end_however_long_it_was() -> None:
 
 
 def test_what_is_refused_is_not_charged() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 40, 0.0)
     for _ in range(1_000):
         assert guesses.admit("a", 0.0) is None
@@ -57,13 +57,13 @@ def test_what_is_refused_is_not_charged() -> None:
 
 
 def test_one_address_does_not_touch_another() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 100_000, 0.0)
     assert guesses.admit("b", 0.0) == 0.0
 
 
 def test_an_unknown_address_is_never_limited_and_takes_no_space() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "", 100, 0.0)
     guesses.give_back("", 0.0)
     assert guesses.admit("", 0.0) == 0.0
@@ -71,7 +71,7 @@ def test_an_unknown_address_is_never_limited_and_takes_no_space() -> None:
 
 
 def test_giving_back_what_has_leaked_away_leaves_nothing() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     guesses.give_back("a", 0.0)
     guesses.charge("a", 0.0)
     guesses.give_back("a", 100.0)
@@ -79,7 +79,7 @@ def test_giving_back_what_has_leaked_away_leaves_nothing() -> None:
 
 
 def test_of_too_many_addresses_the_longest_quiet_is_forgotten() -> None:
-    guesses = Guesses(2, 1, addresses_max=3)
+    guesses = FailedResumeLimiter(2, 1, addresses_max=3)
     for address in "abc":
         failed(guesses, address, 4, 0.0)
     guesses.charge("a", 0.1)
@@ -92,7 +92,7 @@ def test_of_too_many_addresses_the_longest_quiet_is_forgotten() -> None:
 
 
 def test_a_guesser_is_remembered_while_100_000_others_come_and_succeed() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 40, 0.0)
     for number in range(100_000):
         assert guesses.admit(str(number), 0.0) == 0.0
@@ -101,7 +101,7 @@ def test_a_guesser_is_remembered_while_100_000_others_come_and_succeed() -> None
 
 
 def test_a_guesser_is_remembered_while_4_095_others_fail() -> None:
-    guesses = Guesses(20, 5)
+    guesses = FailedResumeLimiter(20, 5)
     failed(guesses, "a", 40, 0.0)
     for number in range(4_095):
         failed(guesses, str(number), 20, 0.0)
@@ -113,7 +113,7 @@ def test_a_guesser_is_remembered_while_4_095_others_fail() -> None:
 def test_what_one_address_may_try_in_any_time_is_bounded_by_burst_and_rate(
     waits: list[float],
 ) -> None:
-    guesses = Guesses(4, 2)
+    guesses = FailedResumeLimiter(4, 2)
     now, tried = 0.0, []
     for wait in waits:
         now += wait

@@ -7,14 +7,14 @@ from itertools import accumulate
 
 import pytest
 
-from lastcall.core.link.batching import Gathering
+from lastcall.core.link.batching import AdaptiveBatcher
 
 TRIP = 0.0005
 
 
 def one_client(pings: int) -> list[float]:
     """One that speaks when it is answered: the latency of each of its words."""
-    pace, now, seen = Gathering(), 0.0, []
+    pace, now, seen = AdaptiveBatcher(), 0.0, []
     for _ in range(pings):
         asked = now
         now = max(now, pace.due())
@@ -26,7 +26,7 @@ def one_client(pings: int) -> list[float]:
 
 def many_clients(per_second: float, seconds: float) -> tuple[list[float], int]:
     """Those who speak whenever they like: how long each word waited, and how many requests."""
-    pace, now, requests = Gathering(), 0.0, 0
+    pace, now, requests = AdaptiveBatcher(), 0.0, 0
     dice = random.Random(per_second)
     steps = [dice.expovariate(per_second) for _ in range(int(per_second * seconds))]
     arrivals = list(accumulate(steps))
@@ -47,7 +47,7 @@ def test_one_client_that_waits_for_each_answer_is_never_held_up() -> None:
 
 
 def test_some_that_wait_for_their_answers_are_hardly_ever_held_up() -> None:
-    pace, now, waits = Gathering(), 0.0, []
+    pace, now, waits = AdaptiveBatcher(), 0.0, []
     for turn in range(4000):  # two that meet in one request now and then
         waits.append(max(0.0, pace.due() - now))
         now = max(now, pace.due())
@@ -74,7 +74,7 @@ def test_many_words_go_together_and_none_waits_longer_than_the_gap(
 
 
 def test_when_the_load_goes_words_go_at_once_again() -> None:
-    pace = Gathering()
+    pace = AdaptiveBatcher()
     now = 0.0
     for _ in range(200):
         now = max(now + 0.001, pace.due())

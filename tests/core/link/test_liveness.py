@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lastcall.core.link.liveness import Liveness, Standstill, Verdict
+from lastcall.core.link.liveness import Liveness, StallDetector, Verdict
 from lastcall.policy import LinkPolicy
 
 POLICY = LinkPolicy()
@@ -52,7 +52,7 @@ def test_after_a_stall_one_whole_request_is_tried_even_if_the_silence_was_nearly
 
 
 def test_a_stream_that_moves_or_has_nothing_to_come_does_not_stand_still() -> None:
-    feed = Standstill()
+    feed = StallDetector()
     for position in range(20):
         feed.look(position, behind=True, seconds=0.25)
     assert feed.seconds == 0
@@ -63,7 +63,7 @@ def test_a_stream_that_moves_or_has_nothing_to_come_does_not_stand_still() -> No
 
 def test_a_stream_that_stands_still_crosses_a_limit_once_whatever_the_step() -> None:
     for step in (0.05, 0.1, 0.25, 0.3):
-        feed, crossings = Standstill(), 0
+        feed, crossings = StallDetector(), 0
         for _ in range(200):
             feed.look(0, behind=True, seconds=step)
             crossings += feed.crossed(3.0, step)

@@ -5,13 +5,13 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.disconnects import Absences, Step
+from lastcall.core.room.disconnects import Disconnects, Step
 
 NOTICED, OVER = Step.NOTICED, Step.OVER
 
 
-def of_house() -> Absences[str]:
-    return Absences(away_seconds=2, brief_seconds=5)
+def of_house() -> Disconnects[str]:
+    return Disconnects(away_seconds=2, drain_grace_seconds=5)
 
 
 def test_an_absence_is_noticed_after_2_s_and_over_after_its_30() -> None:
@@ -122,7 +122,7 @@ def test_each_is_told_at_its_exact_time_whatever_else_happens(
     story: list[tuple[str, int, float, float]],
 ) -> None:
     """Held against the rule written out: no heap, every absence looked at each time."""
-    absences, now = Absences[int](away_seconds=2, brief_seconds=5), 0.0
+    absences, now = Disconnects[int](away_seconds=2, drain_grace_seconds=5), 0.0
     rule: dict[int, tuple[float, float, bool]] = {}
     for what, who, passed, seconds in story:
         now += passed

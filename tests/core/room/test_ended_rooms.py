@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lastcall.core.room.ended_rooms import Tombstone, Tombstones
+from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import LinkId, PlayerId, RoomId
@@ -11,7 +11,7 @@ NORTH = LinkId(1)
 
 def stone(
     name: str, *, ended_at: float = 0, away_at: float | None = None, history_bytes: int = 0
-) -> Tombstone:
+) -> EndedRoom:
     roster = Roster(2)
     seat = Seat(ANN, link=NORTH, secret="")
     roster.take(seat)
@@ -20,7 +20,7 @@ def stone(
     history = History(messages_max=10, bytes_max=1 << 20)
     if history_bytes:
         history.add(1, b"x" * history_bytes, None)
-    return Tombstone(
+    return EndedRoom(
         RoomId(name),
         roster=roster,
         history=history,
@@ -31,11 +31,11 @@ def stone(
     )
 
 
-def yard(count_max: int = 100, bytes_max: int = 1 << 20) -> Tombstones:
-    return Tombstones(count_max=count_max, bytes_max=bytes_max, brief_seconds=5)
+def yard(count_max: int = 100, bytes_max: int = 1 << 20) -> EndedRoomStore:
+    return EndedRoomStore(count_max=count_max, bytes_max=bytes_max, drain_grace_seconds=5)
 
 
-def standing(stones: Tombstones, names: str, now: float = 0) -> str:
+def standing(stones: EndedRoomStore, names: str, now: float = 0) -> str:
     return "".join(name for name in names if stones.find(RoomId(name), now))
 
 
@@ -92,8 +92,8 @@ def test_who_was_away_at_the_end_is_missing_for_5_s_from_when_he_was_lost() -> N
     stones.add(stone("a", ended_at=10, away_at=7), 30)
     stones.add(stone("b", ended_at=10), 30)
     stones.add(stone("c", ended_at=10, away_at=4), 30)
-    assert (stones.missing(10), stones.missing_until(10)) == (1, 12)
-    assert (stones.missing(12), stones.missing_until(12)) == (0, None)
+    assert (stones.awaiting_result(10), stones.awaiting_until(10)) == (1, 12)
+    assert (stones.awaiting_result(12), stones.awaiting_until(12)) == (0, None)
 
 
 def test_who_has_come_back_is_not_missing_and_who_is_lost_again_is() -> None:
@@ -102,15 +102,15 @@ def test_who_has_come_back_is_not_missing_and_who_is_lost_again_is() -> None:
     seat = ended.roster.find(ANN)
     assert seat is not None
     stones.add(ended, 30)
-    ended.roster.retake(seat, NORTH)
-    stones.returned(ended, seat)
-    assert stones.missing(10) == 0
+    ended.roster.rebind(seat, NORTH)
+    stones.collected(ended, seat)
+    assert stones.awaiting_result(10) == 0
     stones.lost(ended, seat, 11)
-    assert (seat.away, stones.missing_until(11)) == (True, 16)
+    assert (seat.away, stones.awaiting_until(11)) == (True, 16)
 
 
 def test_nobody_waits_for_a_player_whose_tombstone_had_to_go() -> None:
     stones = yard(count_max=1)
     stones.add(stone("a", ended_at=10, away_at=9), 30)
     stones.add(stone("b", ended_at=10), 30)
-    assert stones.missing(10) == 0
+    assert stones.awaiting_result(10) == 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.open_rooms import Lobby
+from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.ids import KindName, RoomId
 
 CHESS, CHAT = KindName("chess"), KindName("chat")
@@ -11,11 +11,11 @@ A, B, C = RoomId("a"), RoomId("b"), RoomId("c")
 
 
 def test_without_an_open_room_there_is_no_choice() -> None:
-    assert Lobby([CHESS]).choose(CHESS) is None
+    assert OpenRooms([CHESS]).choose(CHESS) is None
 
 
 def test_the_fullest_room_comes_first() -> None:
-    lobby = Lobby([CHAT])
+    lobby = OpenRooms([CHAT])
     lobby.put(A, CHAT, age=0, free=9, started=True)
     lobby.put(B, CHAT, age=1, free=2, started=True)
     lobby.put(C, CHAT, age=2, free=5, started=True)
@@ -23,7 +23,7 @@ def test_the_fullest_room_comes_first() -> None:
 
 
 def test_among_equals_the_oldest_room_comes_first() -> None:
-    lobby = Lobby([CHAT])
+    lobby = OpenRooms([CHAT])
     for age, room in ((1, B), (0, A), (2, C)):
         lobby.put(room, CHAT, age=age, free=3, started=True)
     assert lobby.choose(CHAT) == A
@@ -32,21 +32,21 @@ def test_among_equals_the_oldest_room_comes_first() -> None:
 
 
 def test_a_room_that_has_not_started_comes_before_a_fuller_one_that_has() -> None:
-    lobby = Lobby([CHESS])
+    lobby = OpenRooms([CHESS])
     lobby.put(A, CHESS, age=0, free=1, started=True)
     lobby.put(B, CHESS, age=1, free=3, started=False)
     assert lobby.choose(CHESS) == B
 
 
 def test_free_seats_are_counted_for_every_kind_also_0() -> None:
-    lobby = Lobby([CHESS, CHAT])
+    lobby = OpenRooms([CHESS, CHAT])
     lobby.put(A, CHAT, age=0, free=3, started=True)
     lobby.put(B, CHAT, age=1, free=2, started=True)
     assert lobby.seats() == {CHESS: 0, CHAT: 5}
 
 
 def test_a_room_without_a_free_seat_is_not_offered() -> None:
-    lobby = Lobby([CHAT])
+    lobby = OpenRooms([CHAT])
     lobby.put(A, CHAT, age=0, free=1, started=True)
     lobby.put(A, CHAT, age=0, free=0, started=True)
     assert lobby.choose(CHAT) is None
@@ -57,7 +57,7 @@ def test_a_room_without_a_free_seat_is_not_offered() -> None:
 def test_the_lobby_agrees_with_a_look_at_all_rooms(
     changes: list[tuple[int, int, bool]],
 ) -> None:
-    lobby = Lobby([CHAT])
+    lobby = OpenRooms([CHAT])
     rooms: dict[int, tuple[int, bool]] = {}
     for age, free, started in changes:
         rooms[age] = (free, started)

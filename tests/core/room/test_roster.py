@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.roster import InputVerdict, Roster, Seat
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import LinkId, PlayerId
 from lastcall.reasons import ErrorCode
 
@@ -57,7 +58,7 @@ def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_retaken() -
     roster.take(seat(ANN))
     bob = seat(BOB, key="k")
     roster.take(bob)
-    roster.retake(bob, SOUTH)
+    roster.rebind(bob, SOUTH)
     roster.release(ANN)
     assert roster.find_key("k") is bob
     roster.release(BOB)
@@ -80,12 +81,12 @@ def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
     ann = seat(ANN, NORTH, "k")
     roster.take(ann)
     roster.advance(ann)
-    roster.retake(ann, SOUTH)
+    roster.rebind(ann, SOUTH)
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
-    assert ann.judge(1, 2) is InputVerdict.STALE
-    assert ann.judge(2, 1) is InputVerdict.REPEAT
-    assert ann.judge(2, 2) is InputVerdict.NEXT
+    assert ann.judge(1, 2) is SequenceCheck.STALE
+    assert ann.judge(2, 1) is SequenceCheck.REPEAT
+    assert ann.judge(2, 2) is SequenceCheck.NEXT
 
 
 def test_what_each_input_number_means() -> None:
@@ -96,10 +97,10 @@ def test_what_each_input_number_means() -> None:
         roster.advance(ann)
     verdicts = [ann.judge(1, n) for n in (1, 3, 4, 5)]
     assert verdicts == [
-        InputVerdict.REPEAT,
-        InputVerdict.REPEAT,
-        InputVerdict.NEXT,
-        InputVerdict.GAP,
+        SequenceCheck.REPEAT,
+        SequenceCheck.REPEAT,
+        SequenceCheck.NEXT,
+        SequenceCheck.GAP,
     ]
 
 
@@ -107,24 +108,24 @@ def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answer
     roster = Roster(1)
     ann = seat(ANN)
     roster.take(ann)
-    roster.hold(ann)
-    assert ann.judge(1, 2) is InputVerdict.HELD
-    assert roster.wanted() == [(ann, 1)]
-    assert roster.wanted() == []
-    assert ann.judge(1, 2) is InputVerdict.HELD  # was under way when he was called
-    assert ann.judge(1, 1) is InputVerdict.NEXT
+    roster.block(ann)
+    assert ann.judge(1, 2) is SequenceCheck.BLOCKED
+    assert roster.to_notify() == [(ann, 1)]
+    assert roster.to_notify() == []
+    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # was under way when he was called
+    assert ann.judge(1, 1) is SequenceCheck.NEXT
     roster.advance(ann)
-    assert ann.judge(1, 3) is InputVerdict.GAP
+    assert ann.judge(1, 3) is SequenceCheck.GAP
 
 
 def test_a_player_who_is_held_again_is_called_again() -> None:
     roster = Roster(1)
     ann = seat(ANN)
     roster.take(ann)
-    roster.hold(ann)
-    roster.wanted()
-    roster.hold(ann)
-    assert roster.wanted() == [(ann, 1)]
+    roster.block(ann)
+    roster.to_notify()
+    roster.block(ann)
+    assert roster.to_notify() == [(ann, 1)]
 
 
 def test_one_player_is_called_alone() -> None:
@@ -132,11 +133,11 @@ def test_one_player_is_called_alone() -> None:
     ann, bob = seat(ANN), seat(BOB)
     for each in (ann, bob):
         roster.take(each)
-        roster.hold(each)
-    assert roster.wanted(BOB) == [(bob, 1)]
-    assert roster.wanted(BOB) == []
-    assert roster.wanted(PlayerId("nobody")) == []
-    assert roster.wanted() == [(ann, 1)]
+        roster.block(each)
+    assert roster.to_notify(BOB) == [(bob, 1)]
+    assert roster.to_notify(BOB) == []
+    assert roster.to_notify(PlayerId("nobody")) == []
+    assert roster.to_notify() == [(ann, 1)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans())))
@@ -149,16 +150,16 @@ def test_whatever_comes_each_input_is_applied_once_and_in_order(
     roster.take(ann)
     applied = []
     for n, fits in heard:
-        if ann.judge(1, n) is InputVerdict.NEXT:
+        if ann.judge(1, n) is SequenceCheck.NEXT:
             if fits:
                 applied.append(n)
                 roster.advance(ann)
             else:
-                roster.hold(ann)
+                roster.block(ann)
     assert applied == list(range(1, len(applied) + 1))
     assert ann.last_n == len(applied)
     following = ann.judge(1, len(applied) + 1)
-    assert following is InputVerdict.NEXT  # nobody is ever stuck
+    assert following is SequenceCheck.NEXT  # nobody is ever stuck
 
 
 def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
@@ -171,7 +172,7 @@ def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
     assert (len(roster), roster.present, roster.links) == (2, 1, {NORTH: 1})
     assert roster.refusal is ErrorCode.FULL
     assert roster.of_link(NORTH) == [bob]
-    roster.retake(ann, SOUTH)
+    roster.rebind(ann, SOUTH)
     assert (ann.away, roster.present, roster.links) == (False, 2, {NORTH: 1, SOUTH: 1})
     roster.lose(ann, 8)
     roster.release(ANN)
@@ -182,16 +183,16 @@ def test_who_is_away_says_nothing_more_in_that_session_and_is_not_called() -> No
     roster = Roster(1)
     ann = seat(ANN)
     roster.take(ann)
-    roster.hold(ann)
+    roster.block(ann)
     roster.lose(ann, 0)
-    assert ann.judge(1, 1) is InputVerdict.STALE
+    assert ann.judge(1, 1) is SequenceCheck.STALE
     assert not ann.expects(1, 1)
-    assert roster.wanted() == []
+    assert roster.to_notify() == []
 
 
 def test_a_seat_without_a_secret_before_does_not_take_an_empty_one() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
-    assert [ann.shows(secret) for secret in ("one", "", "two", "onE", "öne")] == [
+    assert [ann.accepts(secret) for secret in ("one", "", "two", "onE", "öne")] == [
         True,
         *[False] * 4,
     ]
@@ -200,15 +201,15 @@ def test_a_seat_without_a_secret_before_does_not_take_an_empty_one() -> None:
 def test_a_shown_secret_is_good_until_the_next_is_confirmed() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
-    assert (ann.shows("one"), ann.shows("two")) == (True, True)
+    assert (ann.accepts("one"), ann.accepts("two")) == (True, True)
     ann.confirm()
-    assert (ann.shows("one"), ann.shows("two")) == (False, True)
+    assert (ann.accepts("one"), ann.accepts("two")) == (False, True)
 
 
 def test_the_secret_of_an_answer_that_was_lost_is_replaced_and_good_no_more() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
     ann.renew("one", "three")
-    assert [ann.shows(s) for s in ("one", "two", "three")] == [True, False, True]
+    assert [ann.accepts(s) for s in ("one", "two", "three")] == [True, False, True]
     ann.renew("three", "four")
-    assert [ann.shows(s) for s in ("one", "three", "four")] == [False, True, True]
+    assert [ann.accepts(s) for s in ("one", "three", "four")] == [False, True, True]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastcall.core.room.roster import Seat
-from lastcall.core.room.takeovers import Claim, Contests
+from lastcall.core.room.takeovers import PendingTakeover, Takeovers
 from lastcall.ids import KindName, LinkId, PlayerId, RoomId
 from lastcall.wire import nodes
 
@@ -30,7 +30,7 @@ class Desk:
     """Claims on the seats of ann, in the den, and of bob, in the lair; 0.5 s each."""
 
     def __init__(self) -> None:
-        self.contests = Contests(0.5)
+        self.contests = Takeovers(0.5)
         self.ann, self.bob = seat_of("ann"), seat_of("bob")
 
     def claim(
@@ -42,7 +42,7 @@ class Desk:
         return None if replaced is None else replaced.ask.call
 
 
-def calls(claims: list[Claim]) -> list[int]:
+def calls(claims: list[PendingTakeover]) -> list[int]:
     return [claim.ask.call for claim in claims]
 
 
@@ -164,7 +164,7 @@ def test_every_claim_comes_out_once_or_is_dropped_and_no_more_wait_than_seats_ti
     for what, link, call, bob in steps:
         now += 0.1
         seat, before = (desk.bob if bob else desk.ann), len(contests)
-        out: list[Claim] = []
+        out: list[PendingTakeover] = []
         if what == "claim":
             desk.claim(LinkId(link), resume(call) if call % 2 else join(call), now, bob=bob)
         elif what == "cancel":

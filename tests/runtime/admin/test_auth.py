@@ -6,15 +6,17 @@ import pytest
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
-from lastcall.runtime.admin.auth import Guard, Visit
+from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
 
 HERE = HostPort("127.0.0.1", 9001)
 TOKEN = "0123456789abcdef"  # noqa: S105
 
 
-def visit(client: str = "127.0.0.1", server: HostPort = HERE, **headers: str) -> Visit:
+def visit(client: str = "127.0.0.1", server: HostPort = HERE, **headers: str) -> AdminRequest:
     usual = {"x-lastcall": "1", "host": str(server)}
-    return Visit(usual | {key.replace("_", "-"): v for key, v in headers.items()}, client, server)
+    return AdminRequest(
+        usual | {key.replace("_", "-"): v for key, v in headers.items()}, client, server
+    )
 
 
 def token_file(tmp_path: Path, text: str = TOKEN) -> Path:
@@ -24,11 +26,11 @@ def token_file(tmp_path: Path, text: str = TOKEN) -> Path:
 
 
 def test_an_operator_on_the_same_machine_may() -> None:
-    assert Guard().refusal(visit()) is None
-    assert Guard().refusal(visit(host="localhost:9001")) is None
-    assert Guard().refusal(visit(origin="http://127.0.0.1:9001")) is None
-    assert Guard().refusal(visit(client="::1", server=HostPort("::1", 9001))) is None
-    assert Guard().refusal(visit(client="::ffff:127.0.0.1")) is None
+    assert AdminAuth().refusal(visit()) is None
+    assert AdminAuth().refusal(visit(host="localhost:9001")) is None
+    assert AdminAuth().refusal(visit(origin="http://127.0.0.1:9001")) is None
+    assert AdminAuth().refusal(visit(client="::1", server=HostPort("::1", 9001))) is None
+    assert AdminAuth().refusal(visit(client="::ffff:127.0.0.1")) is None
 
 
 @pytest.mark.parametrize(
@@ -44,18 +46,20 @@ def test_an_operator_on_the_same_machine_may() -> None:
     ],
 )
 def test_a_page_or_a_rebound_name_may_not(headers: dict[str, str], why: str) -> None:
-    refusal = Guard().refusal(visit(**headers))
+    refusal = AdminAuth().refusal(visit(**headers))
     assert refusal is not None
     assert why in refusal
 
 
 def test_a_name_that_the_node_is_advertised_by_is_its_own() -> None:
-    assert Guard(frozenset({"api-1.internal"})).refusal(visit(host="api-1.internal:9001")) is None
+    assert (
+        AdminAuth(frozenset({"api-1.internal"})).refusal(visit(host="api-1.internal:9001")) is None
+    )
 
 
 def test_beyond_loopback_a_token_is_wanted(tmp_path: Path) -> None:
     far = HostPort("10.0.0.5", 9001)
-    guard = Guard(token_file=token_file(tmp_path))
+    guard = AdminAuth(token_file=token_file(tmp_path))
     refusal = guard.refusal(visit("10.0.0.9", far))
     assert refusal is not None
     assert "Bearer" in refusal
@@ -66,18 +70,18 @@ def test_beyond_loopback_a_token_is_wanted(tmp_path: Path) -> None:
 
 
 def test_without_a_token_file_nobody_beyond_loopback_may() -> None:
-    refusal = Guard().refusal(visit("10.0.0.9", authorization="Bearer "))
+    refusal = AdminAuth().refusal(visit("10.0.0.9", authorization="Bearer "))
     assert refusal is not None
     assert "--admin-token-file" in refusal
 
 
 def test_localhost_is_a_name_of_loopback_only() -> None:
     far = HostPort("10.0.0.5", 9001)
-    assert Guard().refusal(visit(server=far, host="localhost:9001")) is not None
+    assert AdminAuth().refusal(visit(server=far, host="localhost:9001")) is not None
 
 
 def test_the_token_may_be_changed_while_the_node_runs(tmp_path: Path) -> None:
-    guard = Guard(token_file=token_file(tmp_path))
+    guard = AdminAuth(token_file=token_file(tmp_path))
     token_file(tmp_path, "another-token-0000")
     old = visit("10.0.0.9", authorization=f"Bearer {TOKEN}")
     assert guard.refusal(old) is not None
@@ -87,9 +91,9 @@ def test_the_token_may_be_changed_while_the_node_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "short"])
 def test_a_token_that_is_too_short_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="16 at least"):
-        Guard(token_file=token_file(tmp_path, text))
+        AdminAuth(token_file=token_file(tmp_path, text))
 
 
 def test_a_token_file_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        Guard(token_file=tmp_path / "none")
+        AdminAuth(token_file=tmp_path / "none")

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, WrongEvent
-from lastcall.runtime.admin.auth import Guard
+from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.server import AdminPort, Status
 
 ANY_PORT = HostPort("127.0.0.1", 0)
@@ -23,7 +23,7 @@ class View:
     def __init__(self) -> None:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
-        self.guard = Guard()
+        self.guard = AdminAuth()
         self.told: list[str] = []
         self.controls = self
 

@@ -1,0 +1,26 @@
+"""What a number in a sequence says: of an input, or of a request.
+
+All senders count from 1 without gaps and repeat what was not acknowledged, so each receiver tells
+the next number from a repeat and from a gap.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["SequenceCheck"]
+
+
+class SequenceCheck(enum.Enum):
+    """What to do with an item, by its number."""
+
+    NEXT = "next"
+    """Take it."""
+    REPEAT = "repeat"
+    """It was taken before: acknowledge it again, since the last acknowledgement may be lost."""
+    GAP = "gap"
+    """One before it is missing: the sender broke the protocol, or one side has lost the link."""
+    BLOCKED = "blocked"
+    """It follows an input that did not fit, and will be sent again: drop it in silence."""
+    STALE = "stale"
+    """It is from an earlier socket of this player, or from a lost one: drop it in silence."""
