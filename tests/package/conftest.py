@@ -1,0 +1,50 @@
+"""A release of the checkout, and an environment that has it: each is made once."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.package.environment import ROOT, Built, Environment, run
+
+collect_ignore = ["project"]  # its test is for the environment that has the wheel
+
+HATCHLING = (sys.executable, "-m", "hatchling", "build")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """What ``pyproject.toml`` makes of the checkout, and of its own sdist."""
+    folder = tmp_path_factory.mktemp("built")
+    run(*HATCHLING, "-d", folder, "-t", "sdist", "-t", "wheel", cwd=ROOT)
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    run(
+        *HATCHLING,
+        "-d",
+        folder / "again",
+        "-t",
+        "wheel",
+        cwd=folder / sdist.name[: -len(".tar.gz")],
+    )
+    return Built(sdist, wheel, folder / "again" / wheel.name)
+
+
+@pytest.fixture(scope="session")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Has the wheel with all that it needs, and what an author's tests need."""
+    environment = Environment(tmp_path_factory.mktemp("installed"))
+    environment.install(built.wheel, "pytest", "pytest-trio")
+    return environment
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A game whose own packages are called ``api``, ``bench``, ``game`` and ``rooms``."""
+    return Path(shutil.copytree(Path(__file__).with_name("project"), tmp_path / "project"))

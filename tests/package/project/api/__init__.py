@@ -1,0 +1,3 @@
+"""This project's own ``api``."""
+
+GREETING = "welcome"

@@ -1,0 +1,3 @@
+"""This project's own ``bench``."""
+
+WORDS = 3

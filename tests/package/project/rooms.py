@@ -1,0 +1,3 @@
+"""This project's own ``rooms``."""
+
+SEATS = 4
