@@ -104,7 +104,7 @@ class ApiNode:
         feed = self._options.feed.dialled(self._advertise, port).url
         cork = Cork()
         pump = Pump(cork) if pump_wanted() else None
-        feeds = FeedReader(subscriber, turn=cork)
+        feeds = FeedReader(subscriber, cork)
         self._games = Games(
             self._options.games,
             bus=self._bus,

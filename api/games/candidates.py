@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from lastcall.api.games.joins import as_placed
 from lastcall.api.games.link import GameLink
 from lastcall.core.edge.placement import Candidate, hint, holders
 from lastcall.core.lifecycle import Phase
-from lastcall.ids import Incarnation, RoomId
+from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["PlaceLookup"]
+__all__ = ["PlaceLookup", "as_candidate"]
 
 NAMES_KEPT = 1024
+
+
+def as_candidate(
+    link: GameLink, asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
+) -> Candidate:
+    """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
+    return Candidate(
+        address=link.address,
+        name=link.node.name,
+        incarnation=link.node.incarnation,
+        version=link.node.version,
+        born=link.node.born,
+        state=link.state,
+        asked=asked,
+        silent=link.silent,
+    )
 
 
 class PlaceLookup:
@@ -33,7 +49,7 @@ class PlaceLookup:
         if len(self._met) > NAMES_KEPT:
             self._met.popitem(last=False)
 
-    def look(self, links: Iterable[GameLink]) -> None:
+    def update(self, links: Iterable[GameLink]) -> None:
         """Who is there. Links change rarely, and thousands may resume in one second."""
         able = [
             link
@@ -41,7 +57,7 @@ class PlaceLookup:
             if link.node.wire >= nodes.RESUMES and link.state.phase != Phase.STOPPED
         ]
         self._able = {link.node.incarnation: link for link in able}
-        self._known = [as_placed(link) for link in able]
+        self._known = [as_candidate(link) for link in able]
 
     def link(self, node: Candidate) -> GameLink:
         """The way to one of :meth:`of`."""

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import inf
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import structlog
 import trio
 
 from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
+from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Bus, Caller, Probe, Subscriber
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
@@ -46,49 +46,17 @@ class ApiIdentity(msgspec.Struct, frozen=True):
     """The URL of our subscriber, as a game node can dial it."""
 
 
-class Turn(Protocol):
-    """``with turn:`` is around a step without an ``await``; at its end leaves what was said."""
-
-    @property
-    def full(self) -> bool:
-        """Whether a step has said so much that what follows should wait: :meth:`settled`."""
-
-    async def settled(self) -> None:
-        """Waits until what a step that said too much has left behind is gone."""
-
-    def __enter__(self) -> object:
-        """Begins the step."""
-
-    def __exit__(self, *_: object) -> None:
-        """Ends it."""
-
-
-class _NoTurn:
-    """For a node that says everything at once."""
-
-    full = False
-
-    async def settled(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
 class FeedReader:
     """The one subscriber of this node: gives each batch to its link, and drops strangers.
 
-    What has come together is passed on inside ``with turn:``, so that what it makes the node say
+    What has come together is passed on inside ``with cork:``, so that what it makes the node say
     to one client can leave together too. But however much it is, others run after 4 ms: a receive
     may bring 256 messages, and each of them thousands of items.
     """
 
-    def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:
+    def __init__(self, subscriber: Subscriber, cork: Cork) -> None:
         self._subscriber = subscriber
-        self._turn: Turn = turn or _NoTurn()
+        self._cork = cork
         self._links: dict[LinkId, GameLink] = {}
 
     @contextmanager
@@ -107,8 +75,8 @@ class FeedReader:
             more = True
             while more:
                 more = self._pass_some(batches)
-                if more or self._turn.full:
-                    await self._turn.settled()
+                if more or self._cork.full:
+                    await self._cork.settled()
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """One turn's worth; returns whether there may be more."""
@@ -117,7 +85,7 @@ class FeedReader:
         def enough() -> bool:
             return perf_counter() > until
 
-        with self._turn:
+        with self._cork:
             for batch in batches:
                 link = self._links.get(batch.link)  # it may be over since the turn before
                 if link is not None:

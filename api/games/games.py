@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from lastcall.api.games.calls import SWEEP_SECONDS
 from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
 from lastcall.api.games.discovery import Discovery
-from lastcall.api.games.joins import SWEEP_SECONDS, Joins
+from lastcall.api.games.joins import Joins
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
@@ -65,15 +66,15 @@ class Games:
         self._move = move
         self._links: dict[str, GameLink] = {}
         """By address."""
-        calls = itertools.count(1)
-        self._joins = Joins(lambda: self._heard, calls)
+        numbers = itertools.count(1)
+        self._joins = Joins(lambda: self._heard, numbers)
         self._resumes = Resumes(
-            calls=calls,
-            everyone=lambda: self.everyone,
+            numbers=numbers,
+            all_met=lambda: self.everyone,
             policy=socket_policy,
             at_once=link_policy.resumes_at_once,
         )
-        self._reattacher = PlaceReattacher(relays, calls=calls, policy=link_policy, move=move)
+        self._reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
         self._draining: set[GameLink] = set()
         self._silent: set[GameLink] = set()
         self._nursery: trio.Nursery | None = None

@@ -17,7 +17,9 @@ from trio.testing import MockClock
 from lastcall.api.games import connector
 from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, GameConnector
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
+from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
+from lastcall.api.socket.cork import Cork
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
 from lastcall.errors import BusExhausted
 from lastcall.game.links import ApiLinks, GameIdentity
@@ -120,7 +122,7 @@ class Pair:
         self.bus = bus
         self.heard = Heard()
         api = bus.node("api")
-        feeds = FeedReader(api.subscribe(FEED))
+        feeds = FeedReader(api.subscribe(FEED), Cork())
         attempts = itertools.count(1)
         self.peer = GameConnector(
             GAME,

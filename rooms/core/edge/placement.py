@@ -21,7 +21,7 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
 
-__all__ = ["Candidate", "choose", "hint", "holders", "knows_kind"]
+__all__ = ["Candidate", "choose", "choose_for_room", "hint", "holders", "knows_kind"]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -87,6 +87,14 @@ def choose(
         return (-ages[node.version], node.version, full, node.load, node.name, node.incarnation)
 
     return min(able, key=rank)
+
+
+def choose_for_room(
+    nodes: Iterable[Candidate], room: RoomId, without: Collection[Incarnation] = ()
+) -> Candidate | None:
+    """The node for a join by the room's id: the first of :func:`holders` that has not refused."""
+    rest = (node for node in holders(nodes, room) if node.incarnation not in without)
+    return next(rest, None)
 
 
 def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:

@@ -23,7 +23,9 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "origin"]
+import msgspec
+
+__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "Go", "Refuse", "WaitUntil", "origin"]
 
 ADDRESSES_MAX = 4_096
 
@@ -41,6 +43,20 @@ def origin(host: str) -> str:
     if (mapped := address.ipv4_mapped) is not None:
         return str(mapped)
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+class Go(msgspec.Struct, frozen=True):
+    """Try now. It is charged with :meth:`FailedResumeLimiter.charge` if it fails."""
+
+
+class WaitUntil(msgspec.Struct, frozen=True):
+    """Try at ``at``. It is charged already: ``give_back`` if it does not fail."""
+
+    at: float
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Too many have failed from there: do not try."""
 
 
 class _Count:
@@ -63,19 +79,15 @@ class FailedResumeLimiter:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def admit(self, address: str, now: float) -> float | None:
-        """How many seconds a resume from there must wait first; None if it is refused.
-
-        A wait is charged already: :meth:`give_back` if the resume does not fail. One without a
-        wait is charged with :meth:`charge` if it fails.
-        """
+    def admit(self, address: str, now: float) -> Go | WaitUntil | Refuse:
+        """When a resume from there may be tried."""
         count = self._leaked(address, now)
         if count < self.burst:
-            return 0.0
+            return Go()
         if count >= 2 * self.burst:
-            return None
+            return Refuse()
         self.charge(address, now)
-        return (count - self.burst + 1) / self.per_second
+        return WaitUntil(now + (count - self.burst + 1) / self.per_second)
 
     def charge(self, address: str, now: float) -> None:
         """A resume from there has failed."""
