@@ -126,21 +126,21 @@ class GameConnector:
         bus: Bus,
         me: ApiIdentity,
         feeds: FeedReader,
-        sink: LinkListener,
+        listener: LinkListener,
         policy: LinkPolicy,
         rng: random.Random,
-        attempts: Callable[[], int],
+        attempts: Iterator[int],
     ) -> None:
         self._bus = bus
         self.address = address
         self._me = me
         self._feeds = feeds
-        self._sink = sink
+        self._listener = listener
         self._policy = policy
         self._rng = rng
         self._attempts = attempts
         self.answered = False
-        """Whether a game node was ever met here; set by the sink, when a link is up."""
+        """Whether a game node was ever met here; set by the listener, when a link is up."""
         self.wanted = True
         """Set to False when the address is no longer named: the link that stands is the last, but
         for one that heals it."""
@@ -186,7 +186,7 @@ class GameConnector:
                 self.address,
                 bus=self._bus,
                 caller=caller,
-                sink=self._sink,
+                listener=self._listener,
                 policy=self._policy,
             )
             with self._feeds.bringing(link):  # what comes before the welcome is kept
@@ -217,7 +217,7 @@ class GameConnector:
             nodes.Attach(
                 wire=nodes.WIRE,
                 link=link_id,
-                attempt=self._attempts(),
+                attempt=next(self._attempts),
                 api=self._me.name,
                 incarnation=self._me.incarnation,
                 feed=self._me.feed,

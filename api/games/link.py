@@ -79,14 +79,14 @@ class GameLink:
         *,
         bus: Bus,
         caller: Caller,
-        sink: LinkListener,
+        listener: LinkListener,
         policy: LinkPolicy,
     ) -> None:
         self._bus = bus
         self.address = address
         self._caller = caller
         self.id = link_id
-        self._sink = sink
+        self._listener = listener
         self._policy = policy
         self._waiting: Outgoing[nodes.Up] = Outgoing()
         self._pace = AdaptiveBatcher()
@@ -138,7 +138,7 @@ class GameLink:
         return [*self._saying, *waiting]
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
-        """Queues an item for the next request; once the sink knows of the loss, nothing.
+        """Queues an item for the next request; once the listener knows of the loss, nothing.
 
         Before that the sender could not know: what he says is among :attr:`unsent`. What is not
         ``pressing`` goes with something else, or with the heartbeat: a request costs both nodes
@@ -150,7 +150,7 @@ class GameLink:
             self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
     async def run(self, welcome: nodes.Welcome) -> None:
-        """Talks until the link is over, and tells the sink; when cancelled, detaches."""
+        """Talks until the link is over, and tells the listener; when cancelled, detaches."""
         self._welcome = welcome
         self._state = welcome.state
         self._liveness = Liveness(self._policy, trio.current_time())
@@ -170,7 +170,7 @@ class GameLink:
             self._down = True
             if self._up:
                 log.info("link.down", node=welcome.name, address=self.address, loss=loss)
-                self._sink.link_down(self, loss)
+                self._listener.link_down(self, loss)
 
     def reset(self) -> None:
         """Gives this attach up; the next one begins anew."""
@@ -188,7 +188,7 @@ class GameLink:
         return self._feed.more
 
     def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-        """Takes a batch: what is in order goes to the sink, a hole is asked for.
+        """Takes a batch: what is in order goes to the listener, a hole is asked for.
 
         Not all of it at once: :attr:`more` waits after ``enough`` of it, and of what had waited
         for a hole to be filled. The next batch brings it, or one without items.
@@ -216,7 +216,7 @@ class GameLink:
         if isinstance(item, CONFIRMED_AT_ONCE):
             self._confirm_now = True
         try:
-            self._sink.link_item(self, item)
+            self._listener.link_item(self, item)
         except Exception:  # a fault of ours in one item costs the others nothing
             log.exception("feed.item_failed", item=type(item).__name__)
 
@@ -227,13 +227,13 @@ class GameLink:
         self._up = True
         wire = min(nodes.WIRE, self._welcome.wire)
         log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
-        self._sink.link_up(self)
+        self._listener.link_up(self)
 
     def _learn(self, state: nodes.NodeState) -> None:
         if self._state is None or state.revision > self._state.revision:
             self._state = state
             if self._up:
-                self._sink.link_state(self)
+                self._listener.link_state(self)
 
     # the requests
 
@@ -318,7 +318,7 @@ class GameLink:
             elif verdict is Verdict.SILENT and not self.silent:
                 self.silent = True
                 if self._up:
-                    self._sink.link_state(self)
+                    self._listener.link_state(self)
 
     def _look_at_feed(self) -> None:
         """A feed that stands still while requests are answered is a link's end, told early."""
@@ -340,7 +340,7 @@ class GameLink:
         if self.silent:
             self.silent = False
             if self._up:
-                self._sink.link_state(self)
+                self._listener.link_state(self)
 
     async def _detach(self) -> None:
         """Says what still waits, and that we go; bounded, since the other side may not listen."""

@@ -19,7 +19,6 @@ from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, 
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
-from lastcall.api.socket.cork import Cork
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
 from lastcall.errors import BusExhausted
 from lastcall.game.links import ApiLinks, GameIdentity
@@ -129,10 +128,10 @@ class Pair:
             bus=api,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
-            sink=self.heard,
+            listener=self.heard,
             policy=POLICY,
             rng=rng,
-            attempts=lambda: next(attempts),
+            attempts=attempts,
         )
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)
@@ -688,7 +687,7 @@ async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.heard = both.peer._sink = BrokenSink()
+        both.heard = both.peer._listener = BrokenSink()
         game = both.start_game(1)
         await both.link()
         both.heard.broken = True
