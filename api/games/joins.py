@@ -39,16 +39,6 @@ NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 class PendingJoin:
     """One join; ``session`` is None once it is answered, or the client is gone."""
 
-    __slots__ = (
-        "asked_for_key",
-        "expires_at",
-        "questions",
-        "refusal",
-        "refused_by",
-        "request",
-        "session",
-    )
-
     def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
         self.session: Session | None = session
         self.request = request

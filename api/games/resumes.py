@@ -44,19 +44,6 @@ Due = tuple["PendingResume", WaitQueue, Callable[["PendingResume"], None]]
 class PendingResume:
     """One resume: in a ``queue``, or asked of a node; ``session`` is None when it is over."""
 
-    __slots__ = (
-        "address",
-        "admitted",
-        "charged",
-        "expires_at",
-        "queue",
-        "ready_at",
-        "refused_by",
-        "seen",
-        "session",
-        "ticket",
-    )
-
     def __init__(self, session: Session, ticket: Ticket, seen: int, expires_at: float) -> None:
         self.session: Session | None = session
         self.address = session.address

@@ -42,19 +42,6 @@ class _Mode(enum.Enum):
 class AdaptiveBatcher:
     """The pace of one link's requests; times in seconds, of any clock."""
 
-    __slots__ = (
-        "_busy",
-        "_count",
-        "_gap",
-        "_items",
-        "_mode",
-        "_rest",
-        "_rest_until",
-        "_sent_at",
-        "_since",
-        "_trials",
-    )
-
     def __init__(
         self,
         *,

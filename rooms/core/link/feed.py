@@ -26,17 +26,6 @@ RANGES_AT_ONCE = 64
 class FeedRing:
     """The sender's half. Items are encoded once, as they are pushed."""
 
-    __slots__ = (
-        "_bytes",
-        "_bytes_max",
-        "_fresh",
-        "_items_max",
-        "_kept",
-        "confirmed",
-        "head",
-        "overflowed",
-    )
-
     def __init__(self, *, items_max: int, bytes_max: int) -> None:
         self._items_max = items_max
         self._bytes_max = bytes_max
@@ -116,19 +105,6 @@ Item = TypeVar("Item")
 
 class FeedReceiver(Generic[Item]):
     """The receiver's half."""
-
-    __slots__ = (
-        "_again_at",
-        "_ahead",
-        "_ahead_bytes",
-        "_ahead_bytes_max",
-        "_ahead_max",
-        "_due_announced",
-        "_hole_at",
-        "_last_announced",
-        "_repair_seconds",
-        "arrived",
-    )
 
     def __init__(self, *, repair_seconds: float, ahead_max: int, ahead_bytes_max: int) -> None:
         self._repair_seconds = repair_seconds
