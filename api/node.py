@@ -10,6 +10,7 @@ import trio
 import trio.abc
 
 from lastcall.api.games.connector import ApiIdentity, FeedReader
+from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
@@ -104,16 +105,20 @@ class ApiNode:
         feed = self._options.feed.dialled(self._advertise, port).url
         cork = Cork()
         pump = Pump(cork) if pump_wanted() else None
-        feeds = FeedReader(subscriber, turn=cork)
-        self._games = Games(
+        feeds = FeedReader(subscriber, cork)
+        connectors = GameConnectors(
             self._options.games,
             bus=self._bus,
             me=ApiIdentity(self._name, self._incarnation, self._version, feed),
             feeds=feeds,
+            policy=self._link_policy,
+            rng=self._rng,
+        )
+        self._games = Games(
+            connectors,
             relays=self._relays,
             link_policy=self._link_policy,
             socket_policy=self._socket_policy,
-            rng=self._rng,
             move=self._move_some,
         )
         self.gateway = Gateway(
@@ -214,7 +219,7 @@ class ApiNode:
             phase=self._drain.phase,
             rooms=self._relays.rooms,
             clients=self.gateway.clients,
-            links=self._games.links,
+            links=len(self._games.known),
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,

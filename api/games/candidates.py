@@ -1,63 +1,79 @@
-"""The game nodes that may hold a place: who can be asked, and who may still turn up."""
+"""The game nodes that may have a place: which can be asked, and which may still appear."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from lastcall.api.games.joins import as_placed
 from lastcall.api.games.link import GameLink
 from lastcall.core.edge.placement import Candidate, hint, holders
 from lastcall.core.lifecycle import Phase
-from lastcall.ids import Incarnation, RoomId
+from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["PlaceLookup"]
+__all__ = ["PlaceLookup", "as_candidate"]
 
 NAMES_KEPT = 1024
 
 
+def as_candidate(
+    link: GameLink, asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
+) -> Candidate:
+    """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
+    return Candidate(
+        address=link.address,
+        name=link.node.name,
+        incarnation=link.node.incarnation,
+        version=link.node.version,
+        born=link.node.born,
+        state=link.state,
+        asked=asked,
+        silent=link.silent,
+    )
+
+
 class PlaceLookup:
-    """Those who are attached and able to resume, silent ones included."""
+    """The attached game nodes that can resume, silent ones included."""
 
     def __init__(self) -> None:
         self._able: dict[Incarnation, GameLink] = {}
         self._known: list[Candidate] = []
         self._met: OrderedDict[str, None] = OrderedDict()
-        """Names of nodes that were ever met here, the last :data:`NAMES_KEPT` of them."""
+        """Names of nodes that were met here, the last :data:`NAMES_KEPT`."""
 
     def meet(self, name: str) -> None:
-        """A node of that name is, or was, here: what it does not know it does not hold."""
+        """A node of that name is or was here: what it does not know is not there."""
         self._met[name] = None
         self._met.move_to_end(name)
         if len(self._met) > NAMES_KEPT:
             self._met.popitem(last=False)
 
-    def look(self, links: Iterable[GameLink]) -> None:
-        """Who is there. Links change rarely, and thousands may resume in one second."""
+    def update(self, links: Iterable[GameLink]) -> None:
+        """Notes which nodes are attached. Links change rarely; thousands may resume in a second."""
         able = [
             link
             for link in links
             if link.node.wire >= nodes.RESUMES and link.state.phase != Phase.STOPPED
         ]
         self._able = {link.node.incarnation: link for link in able}
-        self._known = [as_placed(link) for link in able]
+        self._known = [as_candidate(link) for link in able]
 
     def link(self, node: Candidate) -> GameLink:
-        """The way to one of :meth:`of`."""
+        """The link to a node that :meth:`of` has returned."""
         return self._able[node.incarnation]
 
     def of(self, room: RoomId, refused_by: set[Incarnation]) -> list[Candidate]:
-        """Who may hold places in ``room``, in the order to ask; not those who have said no."""
+        """Which nodes may have places in ``room``, in the order to ask; not ``refused_by``."""
         return [node for node in holders(self._known, room) if node.incarnation not in refused_by]
 
     def all_in(self, refused_by: set[Incarnation]) -> bool:
-        """Whether all have said no."""
+        """Whether all have refused."""
         return self._able.keys() <= refused_by
 
     def may_appear(self, room: RoomId) -> bool:
-        """Whether ``room`` is of a node that was never met here, and so may still come: the names
-        of nodes are looked up every few seconds, and the player was elsewhere until now.
+        """Whether ``room`` names a node that was never met here. It may still appear, since the
+        player was on another api node, and this one asks for names only every few seconds.
         """
         name = hint(room)
         return name != "" and name not in self._met

@@ -1,7 +1,7 @@
-"""The game nodes' addresses, as an api node attaches to them; and the feed that they all send to.
+"""One game node's address, which is attached to again and again; and the feed of all links.
 
-A :class:`GameConnector` stands for one address and lives as long as it is wanted; each of its
-attaches is an :class:`lastcall.api.games.link.GameLink`.
+A :class:`GameConnector` lives as long as its address is wanted; each of its attaches is a
+:class:`lastcall.api.games.link.GameLink`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import inf
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import structlog
 import trio
 
 from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
+from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Bus, Caller, Probe, Subscriber
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
@@ -29,71 +29,39 @@ __all__ = ["ApiIdentity", "FeedReader", "GameConnector"]
 log = structlog.get_logger()
 
 ATTACH_EVERY_SECONDS = 0.1
-"""Between two tries to attach, so that a node that has just come up is met at once."""
+"""Between two attempts, so that a node that has just started is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
-"""The pause doubles up to this while nobody answers."""
+"""The pause doubles up to this while nothing answers."""
 TURN_SECONDS = 0.004
 """How long batches are passed on before others run."""
 
 
 class ApiIdentity(msgspec.Struct, frozen=True):
-    """Who we are, for a game node."""
+    """Who this api node is, for a game node."""
 
     name: NodeName
     incarnation: Incarnation
     version: str
     feed: str
-    """The URL of our subscriber, as a game node can dial it."""
-
-
-class Turn(Protocol):
-    """``with turn:`` is around a step without an ``await``; at its end leaves what was said."""
-
-    @property
-    def full(self) -> bool:
-        """Whether a step has said so much that what follows should wait: :meth:`settled`."""
-
-    async def settled(self) -> None:
-        """Waits until what a step that said too much has left behind is gone."""
-
-    def __enter__(self) -> object:
-        """Begins the step."""
-
-    def __exit__(self, *_: object) -> None:
-        """Ends it."""
-
-
-class _NoTurn:
-    """For a node that says everything at once."""
-
-    full = False
-
-    async def settled(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    """The URL of our subscriber that a game node can dial."""
 
 
 class FeedReader:
-    """The one subscriber of this node: gives each batch to its link, and drops strangers.
+    """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
 
-    What has come together is passed on inside ``with turn:``, so that what it makes the node say
-    to one client can leave together too. But however much it is, others run after 4 ms: a receive
-    may bring 256 messages, and each of them thousands of items.
+    Batches that were received together are passed on inside ``with cork:``, so that what they make
+    this node send to one client leaves in one write. Other tasks run after 4 ms at the latest:
+    one receive may bring 256 messages, each with thousands of items.
     """
 
-    def __init__(self, subscriber: Subscriber, turn: Turn | None = None) -> None:
+    def __init__(self, subscriber: Subscriber, cork: Cork) -> None:
         self._subscriber = subscriber
-        self._turn: Turn = turn or _NoTurn()
+        self._cork = cork
         self._links: dict[LinkId, GameLink] = {}
 
     @contextmanager
-    def bringing(self, link: GameLink) -> Iterator[None]:
-        """In the block, what bears the link's id goes to ``link``."""
+    def reading_for(self, link: GameLink) -> Iterator[None]:
+        """Inside the block, batches with the link's id go to ``link``."""
         self._links[link.id] = link
         try:
             yield
@@ -107,19 +75,19 @@ class FeedReader:
             more = True
             while more:
                 more = self._pass_some(batches)
-                if more or self._turn.full:
-                    await self._turn.settled()
+                if more or self._cork.full:
+                    await self._cork.settled()
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
-        """One turn's worth; returns whether there may be more."""
+        """Passes on for one turn; returns whether there may be more."""
         until = perf_counter() + TURN_SECONDS
 
         def enough() -> bool:
             return perf_counter() > until
 
-        with self._turn:
+        with self._cork:
             for batch in batches:
-                link = self._links.get(batch.link)  # it may be over since the turn before
+                link = self._links.get(batch.link)  # the link may have ended since the last turn
                 if link is not None:
                     _pass_on(link, batch, enough)
                 if enough():
@@ -127,7 +95,7 @@ class FeedReader:
         return False
 
     def _batches(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
-        """What has come, and after each batch, as empty ones, what its link has still waiting."""
+        """The received batches; after each, empty ones while its link has items waiting."""
         for message in messages:
             try:
                 batch = nodes.decode_feed(message)
@@ -140,7 +108,7 @@ class FeedReader:
 
 
 def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-    """A fault of ours with one link's batch costs that link and no other."""
+    """Our fault in one link's batch costs that link and no other."""
     try:
         link.on_feed(batch, enough)
     except Exception:
@@ -158,35 +126,35 @@ class GameConnector:
         bus: Bus,
         me: ApiIdentity,
         feeds: FeedReader,
-        sink: LinkListener,
+        listener: LinkListener,
         policy: LinkPolicy,
         rng: random.Random,
-        attempts: Callable[[], int],
+        attempts: Iterator[int],
     ) -> None:
         self._bus = bus
         self.address = address
         self._me = me
         self._feeds = feeds
-        self._sink = sink
+        self._listener = listener
         self._policy = policy
         self._rng = rng
         self._attempts = attempts
         self.answered = False
-        """Whether a game node was ever met here; set by the sink, when a link is up."""
+        """Whether a game node was ever met here; set when a link is up."""
         self.wanted = True
-        """Set to False when the address is no longer named: the link that stands is the last, but
-        for one that heals it."""
+        """False once the address is not named any more: then the present link is the last, except
+        for one that heals it after a reset."""
         self.empty = False
-        """Whether the last look found nobody there, or a node that is attached elsewhere: it is
-        certain that no other node is missed here."""
+        """Whether it is certain that no unattached node is here: the last probe was refused, or met
+        a node that is attached by another address."""
         self._last = LinkId(0)
         self._heals_until = -inf
 
     async def run(self) -> None:
-        """Holds a link to the address while it is wanted; when cancelled, says goodbye.
+        """Keeps a link to the address while it is wanted; when cancelled, detaches.
 
-        Whatever goes wrong at this address is logged, once for each trouble, and costs no other
-        address its link.
+        An error at this address is logged, once until it changes, and costs no other address its
+        link.
         """
         pause, trouble = ATTACH_EVERY_SECONDS, ""
         while self.wanted or trio.current_time() < self._heals_until:
@@ -200,15 +168,15 @@ class GameConnector:
             await trio.sleep(pause)
 
     async def _try(self, pause: float) -> float:
-        """One look, and if somebody listens one link to its end; how long to wait then.
+        """Probes once; if a node listens, holds one link to its end. Returns the next pause.
 
-        A bare look costs a fraction of an nng socket that dials a dead address all the time
-        (4.5 ms of CPU a second each, and in a rollout there is always a dead one).
+        A probe costs a fraction of an nng socket that keeps dialling a dead address (4.5 ms of CPU
+        a second each, and a rollout always has dead addresses).
         """
         longer = min(2 * pause, ATTACH_AT_MOST_SECONDS)
-        look = await self._bus.probe(self.address, self._policy.probe_seconds)
-        self.empty = look is Probe.REFUSED
-        if look is not Probe.REACHED:
+        probed = await self._bus.probe(self.address, self._policy.probe_seconds)
+        self.empty = probed is Probe.REFUSED
+        if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
             link_id, replaces = new_link(self._rng), self._last
@@ -218,23 +186,25 @@ class GameConnector:
                 self.address,
                 bus=self._bus,
                 caller=caller,
-                sink=self._sink,
+                listener=self._listener,
                 policy=self._policy,
             )
-            with self._feeds.bringing(link):  # what comes before the welcome is kept
+            with self._feeds.reading_for(link):  # items that arrive before the welcome are kept
                 match await self._attach(caller, link_id, replaces):
                     case nodes.Welcome() as welcome if welcome.link == link_id:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
                     case nodes.Twice():
                         self.answered = self.empty = True
-                        raise RemoteProtocolError(f"{self.address} is a node that we know already")
+                        raise RemoteProtocolError(
+                            f"{self.address} is a node that is attached already"
+                        )
                     case nodes.Unsupported(message):
                         raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
 
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
-        """Holds the link to its end. Its rooms survive a reset, so it is worth another."""
+        """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
         try:
             await link.run(welcome)
         finally:
@@ -249,7 +219,7 @@ class GameConnector:
             nodes.Attach(
                 wire=nodes.WIRE,
                 link=link_id,
-                attempt=self._attempts(),
+                attempt=next(self._attempts),
                 api=self._me.name,
                 incarnation=self._me.incarnation,
                 feed=self._me.feed,

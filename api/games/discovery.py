@@ -83,28 +83,27 @@ def _source(source: GameSource) -> Source:
 
 
 class Discovery:
-    """Asks every source again and again, and tells ``found`` all addresses when they change."""
+    """Asks every source again and again, and reports all addresses when they change."""
 
-    def __init__(
-        self, sources: Sequence[GameSource], found: Callable[[frozenset[str]], None]
-    ) -> None:
+    def __init__(self, sources: Sequence[GameSource]) -> None:
         self._sources = sources
-        self._found = found
         self._known: list[frozenset[str] | None] = [None] * len(sources)
-        self._told: frozenset[str] | None = None
+        self._reported: frozenset[str] | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every source has answered at least once."""
         return None not in self._known
 
-    async def run(self) -> None:
-        """Reads until cancelled."""
+    async def run(self, found: Callable[[frozenset[str]], None]) -> None:
+        """Reads until cancelled; calls ``found`` with all addresses."""
         async with trio.open_nursery() as nursery:
             for index, source in enumerate(self._sources):
-                nursery.start_soon(self._follow, index, source)
+                nursery.start_soon(self._follow, index, source, found)
 
-    async def _follow(self, index: int, asked: GameSource) -> None:
+    async def _follow(
+        self, index: int, asked: GameSource, found: Callable[[frozenset[str]], None]
+    ) -> None:
         source = _source(asked)
         trouble = ""
         while True:
@@ -115,11 +114,11 @@ class Discovery:
                 if str(error) != trouble:  # once for each trouble, not twice a second
                     trouble = str(error)
                     log.warning("discovery.failed", source=str(asked), error=trouble)
-            self._tell()
+            self._report(found)
             await trio.sleep(source.every_seconds)
 
-    def _tell(self) -> None:
+    def _report(self, found: Callable[[frozenset[str]], None]) -> None:
         known: frozenset[str] = frozenset().union(*(k for k in self._known if k is not None))
-        if known != self._told and any(k is not None for k in self._known):
-            self._told = known
-            self._found(known)
+        if known != self._reported and any(k is not None for k in self._known):
+            self._reported = known
+            found(known)

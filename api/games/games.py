@@ -1,217 +1,139 @@
-"""The game nodes behind this api node: where they are, the links to them, and what these bring."""
+"""The game tier as an api node's sessions see it: joins, resumes, and what the links bring."""
 
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
-from lastcall.api.games.discovery import Discovery
-from lastcall.api.games.joins import SWEEP_SECONDS, Joins
+from lastcall.api.games.calls import SWEEP_SECONDS
+from lastcall.api.games.connectors import GameConnectors
+from lastcall.api.games.joins import Joins
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
-from lastcall.api.games.sources import GameSource
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.api.turns import each
-from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.policy import LinkPolicy, SocketPolicy
+from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
 
 __all__ = ["Games"]
 
-READY_ANYWAY_SECONDS = 2.0
 REGROUP_SECONDS = 5.0
-"""How long a player whose room was given up waits for another node, before his place is over."""
+"""How long a player whose room was given up waits for another node, before the place is over."""
 
 
 class Games:
-    """Discovery, links and readiness; the sink of every link, and what a session asks of a game.
+    """What a session asks of game nodes, and the listener of every link.
 
-    ``move`` moves clients to other api nodes, over a moment.
+    ``move`` moves clients to other api nodes, spread over a moment.
     """
 
     def __init__(
         self,
-        sources: Sequence[GameSource],
+        connectors: GameConnectors,
         *,
-        bus: Bus,
-        me: ApiIdentity,
-        feeds: FeedReader,
         relays: Relays,
         link_policy: LinkPolicy,
         socket_policy: SocketPolicy,
-        rng: random.Random,
         move: Callable[[Sequence[Session]], None],
     ) -> None:
-        self._discovery = Discovery(sources, self._found)
-        self._bus = bus
-        self._me = me
-        self._feeds = feeds
+        self.connectors = connectors
         self._relays = relays
-        self._link_policy = link_policy
-        self._socket_policy = socket_policy
-        self._rng = rng
-        self._attempts = itertools.count(1)
-        self._connectors: dict[str, GameConnector] = {}
+        self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
-        self._links: dict[str, GameLink] = {}
-        """By address."""
-        calls = itertools.count(1)
-        self._joins = Joins(lambda: self._heard, calls)
+        numbers = itertools.count(1)
+        self._joins = Joins(lambda: connectors.all_met, numbers)
         self._resumes = Resumes(
-            calls=calls,
-            everyone=lambda: self.everyone,
+            numbers=numbers,
+            all_met=lambda: connectors.all_certain,
             policy=socket_policy,
             at_once=link_policy.resumes_at_once,
         )
-        self._reattacher = PlaceReattacher(relays, calls=calls, policy=link_policy, move=move)
-        self._draining: set[GameLink] = set()
+        self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
+        self._notices = Steps()
+        self._notified: set[GameLink] = set()
+        """Links whose players have been told that the game node drains."""
         self._silent: set[GameLink] = set()
-        self._nursery: trio.Nursery | None = None
-        self._started_at = trio.current_time()
 
     async def run(self) -> None:
         """Follows the game nodes until cancelled."""
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self._discovery.run)
-            nursery.start_soon(self._joins.sweep)
-            nursery.start_soon(self._resumes.sweep)
-            nursery.start_soon(self._reattacher.sweep)
+            nursery.start_soon(self.connectors.run, self)
+            for clock in (self._joins.sweep, self._resumes.sweep, self.reattacher.sweep):
+                nursery.start_soon(clock)
+            nursery.start_soon(self._notices.run)
 
     @property
     def ready(self) -> bool:
         """Whether a join would find a place now (the api node's part of ``/readyz``)."""
-        return self._heard and any(node.serving for node in self.known)
-
-    @property
-    def _heard(self) -> bool:
-        """Whether every game node has been met, or has had its time to be."""
-        wanted = [peer for peer in self._connectors.values() if peer.wanted]
-        heard = self._discovery.complete and all(peer.answered for peer in wanted)
-        return heard or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
-
-    @property
-    def everyone(self) -> bool:
-        """Whether every known game node answers now, or is certainly not there.
-
-        What none of the attached knows then, nobody does. Without a single one that answers we
-        may be the ones who are cut off.
-        """
-        peers = self._connectors.values()
-        answering = [self._answers(peer) for peer in peers]
-        sure = all(answers or peer.empty for answers, peer in zip(answering, peers, strict=True))
-        return self._discovery.complete and any(answering) and sure
-
-    def _answers(self, peer: GameConnector) -> bool:
-        link = self._links.get(peer.address)
-        return link is not None and not link.silent
-
-    @property
-    def links(self) -> int:
-        """How many game nodes are attached."""
-        return len(self.known)
+        return self.connectors.all_met and any(node.serving for node in self.known)
 
     @property
     def known(self) -> list[Candidate]:
-        """The game nodes that are attached, with the joins that are under way to each."""
+        """The attached game nodes, with the joins that are under way to each."""
         return self._joins.known
 
-    def _found(self, addresses: frozenset[str]) -> None:
-        """Meets new addresses; one that is no longer named is left when its link is over."""
-        for address in addresses - self._connectors.keys():
-            peer = self._connectors[address] = GameConnector(
-                address,
-                bus=self._bus,
-                me=self._me,
-                feeds=self._feeds,
-                sink=self,
-                policy=self._link_policy,
-                rng=self._rng,
-                attempts=lambda: next(self._attempts),
-            )
-            if self._nursery is not None:
-                self._nursery.start_soon(self._follow, peer)
-        for address, peer in self._connectors.items():
-            peer.wanted = address in addresses
-
-    async def _follow(self, peer: GameConnector) -> None:
-        """Known to its end: a second peer at an address would end the first one's link."""
-        await peer.run()
-        del self._connectors[peer.address]
-
-    # from the client: api.sessions.session.GameTier
+    # From the client: lastcall.api.sessions.session.GameTier
 
     def join(self, session: Session, request: frames.Join) -> None:
-        """Seeks a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
-        patience = self._socket_policy.join_seconds - 2 * SWEEP_SECONDS
-        self._joins.begin(session, request, patience)
+        """Finds a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
+        self._joins.begin(session, request, self._join_seconds)
 
     def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
-        """Seeks a place; exactly one of the session's answers to a resume follows."""
+        """Finds a place; exactly one of the session's answers to a resume follows."""
         self._resumes.begin(session, ticket, seen)
 
     def forget(self, session: Session) -> None:
-        """The session is gone: what still comes for it is given up at once."""
+        """The session is gone: a place that still comes for it is given up at once."""
         self._joins.forget(session)
         self._resumes.forget(session)
 
-    # what links bring
+    # From the links: lastcall.api.games.link.LinkListener
 
     def link_up(self, link: GameLink) -> None:
-        """A game node is there: joins and resumes that wait go on, suspended places are renewed."""
-        if (peer := self._connectors.get(link.address)) is not None:
-            peer.answered = True
-        self._links[link.address] = link
+        """A game node is there: waiting joins and resumes go on, suspended places reattach."""
+        self.connectors.link_up(link)
         self._joins.link_up(link)
         self._resumes.link_up(link)
         self.link_state(link)
-        self._reattacher.link_up(link)
+        self.reattacher.link_up(link)
 
     def link_state(self, link: GameLink) -> None:
         """Phase, load, seats or silence have changed."""
         self._joins.link_state(link)
         self._resumes.link_state(link)
-        if link.state.phase == Phase.DRAINING and link not in self._draining:
-            self._draining.add(link)
-            self._tell_draining(link)
+        if link.state.phase == Phase.DRAINING and link not in self._notified:
+            self._notified.add(link)
+            self._notices.begin(_notify_draining(link, self._sessions(link)))
         if not link.silent:
             self._silent.discard(link)
         elif link not in self._silent:
             self._silent.add(link)
-            self._move(self._with_places(link))
+            self._move(self._sessions(link))
 
-    def _tell_draining(self, link: GameLink) -> None:
-        """Its players are told the seconds to the cut."""
-        seconds = round(link.state.seconds_left or 0.0, 3)
-        notice = text_frame(frames.encode(frames.Draining("game", seconds)))
-        sessions = self._with_places(link)
-        if self._nursery is not None and sessions:
-            self._nursery.start_soon(_tell, sessions, notice)
-
-    def _with_places(self, link: GameLink) -> list[Session]:
-        return self._relays.sessions(link) + self._reattacher.sessions(link)
+    def _sessions(self, link: GameLink) -> list[Session]:
+        return self._relays.sessions(link) + self.reattacher.sessions(link)
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """Answers to calls find their session; all else belongs to a room."""
         match item:
-            case nodes.Message() | nodes.Acks():  # nearly all that comes
+            case nodes.Message() | nodes.Acks():  # nearly all items are of these two
                 self._relays.take(link, item)
             case nodes.Seated():
                 self._seated(link, item)
             case nodes.Resumed():
                 self._resumed(link, item)
             case nodes.Refused():
-                self._refused(link, item)
+                for asker in (self._joins, self._resumes, self.reattacher):
+                    if asker.refused(link, item):
+                        return
             case nodes.Regroup():
                 for session, request in self._relays.vacate(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS)
@@ -226,7 +148,7 @@ class Games:
                 self._relays.seat(link, seat, session)
 
     def _resumed(self, link: GameLink, item: nodes.Resumed) -> None:
-        if self._reattacher.resumed(link, item):
+        if self.reattacher.resumed(link, item):
             return
         session = self._resumes.resumed(link, item)
         if session is None:
@@ -234,27 +156,21 @@ class Games:
         else:
             self._relays.resume(link, item, session)
 
-    def _refused(self, link: GameLink, item: nodes.Refused) -> None:
-        for asked in (self._joins, self._resumes, self._reattacher):
-            if asked.refused(link, item):
-                return
-
     def link_down(self, link: GameLink, loss: Loss) -> None:
-        """Its places are suspended or lost; joins and resumes asked there go elsewhere."""
-        if self._links.get(link.address) is link:
-            del self._links[link.address]
-        self._draining.discard(link)
+        """Its places are suspended or lost; joins and resumes that it was asked go elsewhere."""
+        self.connectors.link_down(link)
+        self._notified.discard(link)
         self._silent.discard(link)
-        self._reattacher.link_down(link, loss)
+        self.reattacher.link_down(link, loss)
         self._joins.link_down(link)
         self._resumes.link_down(link)
 
 
-async def _tell(sessions: Sequence[Session], notice: bytes) -> None:
-    """Sends a notice to all who are still in a room, a few in each turn."""
-
-    def tell(session: Session) -> None:
+def _notify_draining(link: GameLink, sessions: Sequence[Session]) -> Iterator[None]:
+    """Tells a draining node's players the seconds to the cut; one player a step."""
+    seconds = round(link.state.seconds_left or 0.0, 3)
+    notice = text_frame(frames.encode(frames.Draining("game", seconds)))
+    for session in sessions:
         if session.place is not None:
             session.send_built(notice)
-
-    await each(sessions, tell)
+        yield

@@ -1,265 +1,211 @@
-"""Joins under way: which game node is asked, and what is asked again.
+"""Joins under way: which game node is asked, and which is asked next.
 
-A join goes to the node that placement chooses. A node that refuses because it drains, is full or
-does not know the room costs a second choice, and the client sees nothing of it. While no node takes
-rooms a join waits for a moment: a node that is just coming up is worth less than a second.
+A join goes to the node that placement chooses. If that node refuses because it drains, is full or
+does not know the room, another is chosen, and the client does not notice. While no node takes
+rooms a join waits for a moment: a node that is just starting needs less than a second.
 
-A join with a ``key`` may be one that was said before, when placement chose another node. So all
-others that could hold the key's seat are asked first, at the same time: a seat there is taken. Only
-when they have said no, or are gone or silent, the join goes to the chosen one.
-
-A node that is not waited for any more is told so: a join that reached it late, since it or the link
-stood still, must not take the seat that the player has by then through another api node.
+A join with a ``key`` may repeat an earlier one, for which placement chose another node. So all
+other nodes that could have the key's seat are asked for it first, at the same time. Only when they
+have refused, or are gone or silent, the join goes to the chosen node.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 import trio
 
+from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
+from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
-from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
+from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
+from lastcall.core.edge.placement import Candidate, choose, choose_for_room
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames, nodes
 
-__all__ = ["ANSWER_SECONDS", "SWEEP_SECONDS", "Joins", "as_placed"]
+__all__ = ["Joins"]
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 0.1
-ANSWER_SECONDS = 10.0
-"""A game node whose link lives answers at once; one that does not by then has no answer."""
-UnderWay = Counter[tuple[KindName, bool]]
-"""Joins that a link has not answered yet: how many of each kind, and of its own room."""
-NOTHING: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
+NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try again in a moment")
+NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 
 
 class PendingJoin:
-    """One join under way: with nodes, or waiting for one; ``session`` is None when it is over."""
-
-    __slots__ = (
-        "calls",
-        "expires_at",
-        "last_refusal",
-        "questions",
-        "refused_by",
-        "request",
-        "session",
-        "without_key",
-    )
+    """One join; ``session`` is None once it is answered, or the client is gone."""
 
     def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
         self.session: Session | None = session
         self.request = request
         self.expires_at = expires_at
-        self.calls: dict[int, _Call] = {}
-        """What no node has answered yet."""
         self.refused_by: set[Incarnation] = set()
-        self.without_key: set[Incarnation] = set()
-        """Who has been asked for the key's seat."""
+        self.asked_for_key: set[Incarnation] = set()
         self.questions: set[int] = set()
-        """Those questions that are not answered yet."""
-        self.last_refusal: nodes.Refused | None = None
-
-
-class _Call:
-    """What one node was asked; ``over`` when its answer is no more waited for."""
-
-    __slots__ = ("asking", "expires_at", "link", "over", "question")
-
-    def __init__(self, asking: PendingJoin, link: GameLink, *, question: bool) -> None:
-        self.asking = asking
-        self.link = link
-        self.question = question
-        self.expires_at = trio.current_time() + ANSWER_SECONDS
-        self.over = False
-
-    @property
-    def live(self) -> bool:
-        return not self.over and self.asking.session is not None
+        """The calls that ask for the key's seat and are not answered yet."""
+        self.refusal: Refuse | None = None
+        """The last one that was not about draining."""
 
 
 class Joins:
-    """The attached game nodes, and every join that is not answered yet.
+    """The attached game nodes, and every join that is not answered yet; bounded by the sockets.
 
-    ``calls`` numbers the calls, of resumes too. What is remembered is bounded by the sockets and,
-    for those that went before their answer, by what a link has not answered yet.
+    ``all_met`` tells whether every game node has been met; before that a *no* may come from the
+    wrong ones. ``numbers`` numbers the calls.
     """
 
-    def __init__(self, heard: Callable[[], bool], calls: Iterator[int]) -> None:
-        self._heard = heard
-        """Whether every game node has been met: before, a *no* may come from the wrong ones."""
-        self._calls = calls
-        self._links: dict[GameLink, UnderWay] = {}
-        self._asking: dict[Session, PendingJoin] = {}
-        self._asked: dict[int, _Call] = {}
+    def __init__(self, all_met: Callable[[], bool], numbers: Iterator[int]) -> None:
+        self._all_met = all_met
+        self._links: dict[Incarnation, GameLink] = {}
+        self._pending: dict[Session, PendingJoin] = {}
+        self._calls: GameCalls[PendingJoin, tuple[KindName, bool]] = GameCalls(numbers)
         self._waiting: dict[PendingJoin, None] = {}
+
+    def __len__(self) -> int:
+        """How many joins and calls are not answered."""
+        return len(self._pending) + len(self._calls)
 
     @property
     def known(self) -> list[Candidate]:
-        """The game nodes that are attached, with the joins that are under way to each."""
-        return [as_placed(link, under_way) for link, under_way in self._links.items()]
+        """The attached game nodes, with the joins that are under way to each."""
+        return [as_candidate(link, self._calls.open(link)) for link in self._links.values()]
 
-    # from the client
+    # From the client.
 
     def begin(self, session: Session, request: frames.Join, patience_seconds: float) -> None:
-        """Seeks a seat; without a node that takes rooms it waits for so many seconds.
+        """Finds a seat; without a node that takes rooms it waits for ``patience_seconds``.
 
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        asking = self._asking[session] = PendingJoin(session, request, expires_at)
-        self._seek(asking)
+        pending = self._pending[session] = PendingJoin(session, request, expires_at)
+        self._advance(pending)
 
     def forget(self, session: Session) -> None:
-        """The session is gone: a seat that still comes for it is nobody's."""
-        if (asking := self._over(session)) is not None:
-            for number, call in asking.calls.items():
-                call.link.send(nodes.Cancel(number))
-
-    def _over(self, session: Session) -> PendingJoin | None:
-        """It is answered, or gone; None if it has asked for nothing."""
-        asking = self._asking.pop(session, None)
-        if asking is not None:
-            self._waiting.pop(asking, None)
-            asking.session = None
-        return asking
+        """The session is gone: a seat that still comes for it is given up."""
+        if (pending := self._end(session)) is not None:
+            self._calls.cancel(pending)
 
     async def sweep(self) -> None:
-        """Refuses what has waited for too long, until cancelled."""
+        """Refuses joins that have waited too long, until cancelled."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for asking in [a for a in self._waiting if a.expires_at <= now]:
-                self._give_up(asking)
-            for number, call in [(n, c) for n, c in self._asked.items() if c.expires_at <= now]:
-                self._answered(call.link, number)
-                call.link.send(nodes.Cancel(number))
-                if call.live and call.question:
-                    self._no_key_there(call.asking, number)
-                elif call.live:
-                    message = "the game node does not answer"
-                    self._refuse(call.asking, ErrorCode.NO_GAME_NODE, message)
+            for pending in [p for p in self._waiting if p.expires_at <= now]:
+                self._refuse(pending, pending.refusal or NO_NODE)
+            for call in self._calls.due():
+                if call.number in call.request.questions:
+                    self._key_not_there(call.request, call.number)
+                else:
+                    self._refuse(call.request, NO_ANSWER)
 
-    def _give_up(self, asking: PendingJoin) -> None:
-        if (refusal := asking.last_refusal) is not None:
-            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
-        else:
-            message = "no game node takes rooms now; try again in a moment"
-            self._refuse(asking, ErrorCode.NO_GAME_NODE, message)
-
-    # from the links
+    # From the links.
 
     def link_up(self, link: GameLink) -> None:
         """A game node is there."""
-        self._links[link] = Counter()
+        self._links[link.node.incarnation] = link
 
     def link_state(self, link: GameLink) -> None:
-        """What waits may find a place there now; what was asked of a silent one goes elsewhere."""
+        """What waits may find a seat there now; what a silent node was asked goes elsewhere."""
         if link.silent:
-            self._ask_elsewhere(link)
+            for call in self._calls.abandon(link):
+                self._ask_elsewhere(call.request, call.number)
         elif link.state.phase == Phase.SERVING:
             seats = link.state.seats
-            for asking in [
-                asking
-                for asking in self._waiting
-                if asking.request.room or asking.request.kind in seats
-            ]:
-                self._waiting.pop(asking, None)
-                self._seek(asking)
+            for pending in list(self._waiting):
+                if pending.request.room or pending.request.kind in seats:
+                    self._advance(pending)
 
     def link_down(self, link: GameLink) -> None:
         """What was asked there goes elsewhere."""
-        del self._links[link]
-        self._ask_elsewhere(link)
-        for number in [n for n, call in self._asked.items() if call.link is link]:
-            del self._asked.pop(number).asking.calls[number]
+        if self._links.get(link.node.incarnation) is link:
+            del self._links[link.node.incarnation]
+        for call in self._calls.link_lost(link):
+            self._ask_elsewhere(call.request, call.number)
 
     def seated(self, link: GameLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
-        """Whose seat it is; for nobody's, what the game node is to be told.
+        """Whose seat it is; if it is nobody's, what to tell the game node.
 
-        Without a key nobody can ever come back to a seat that he has not heard of: it is given
-        up. One with a key is kept for a while.
+        Without a key nobody can come back to a seat that they have not heard of: it is given up.
+        A seat with a key is kept for a while.
         """
-        call = self._answered(link, seat.call)
-        session = call.asking.session if call is not None and call.live else None
-        if session is not None:
-            self._over(session)
+        call = self._calls.answered(link, seat.call)
+        if call is not None and not call.abandoned and (session := call.request.session):
+            self._end(session)
             return session
-        if call is None or call.asking.request.key:
+        if call is None or call.request.request.key:
             return nodes.Absent(seat.room, seat.player, seat.session)
         return nodes.Leave(seat.room, seat.player, seat.session)
 
     def refused(self, link: GameLink, refusal: nodes.Refused) -> bool:
-        """A second choice where that can help, else the client is told. False: not a join's."""
-        call = self._answered(link, refusal.call)
-        if call is not None and call.live:
-            if call.question:
-                self._no_key_there(call.asking, refusal.call)
+        """Asks another node where that can help, else tells the client. False: not a join's."""
+        call = self._calls.answered(link, refusal.call)
+        if call is not None and not call.abandoned:
+            if call.number in call.request.questions:
+                self._key_not_there(call.request, call.number)
             else:
-                self._no_seat_there(call.asking, link, refusal)
+                self._seat_not_there(call.request, link, refusal)
         return call is not None
 
-    # the steps
+    # The steps.
 
-    def _seek(self, asking: PendingJoin) -> None:
+    def _advance(self, pending: PendingJoin) -> None:
         """Asks for the key's seat, then the best node that has not refused; waits, or refuses."""
-        known = self.known
-        node = self._choose(asking, known)
-        if asking.request.key and not asking.request.room:
-            self._ask_for_key(asking, [one for one in known if one is not node])
-        if node is not None:
-            if not asking.questions:
-                self._ask(asking, node.incarnation)
-        elif asking.questions or not self._heard():
-            self._waiting[asking] = None
-        elif asking.last_refusal is not None:
-            self._give_up(asking)
-        elif known and not asking.request.room and not knows_kind(known, asking.request.kind):
-            message = f"no game node has {asking.request.kind!r}"
-            self._refuse(asking, ErrorCode.NO_SUCH_KIND, message)
+        self._waiting.pop(pending, None)
+        if pending.session is None:
+            return
+        request, known = pending.request, self.known
+        if request.room:
+            node = choose_for_room(known, request.room, pending.refused_by)
         else:
-            self._waiting[asking] = None
+            node = choose(known, request.kind, new=request.new, without=pending.refused_by)
+            if request.key:
+                self._ask_for_key(pending, [one for one in known if one is not node])
+        step = next_join_step(
+            node,
+            kind=request.kind,
+            room=request.room,
+            known=known,
+            may_change=bool(pending.questions) or not self._all_met(),
+            refusal=pending.refusal,
+        )
+        match step:
+            case Ask(chosen):
+                if not pending.questions:
+                    tag = None if request.room else (request.kind, request.new)
+                    self._ask(pending, chosen, tag)
+            case Wait():
+                self._waiting[pending] = None
+            case Refuse():
+                self._refuse(pending, step)
 
-    def _choose(self, asking: PendingJoin, known: list[Candidate]) -> Candidate | None:
-        request, without = asking.request, asking.refused_by
-        if not request.room:
-            return choose(known, request.kind, new=request.new, without=without)
-        rest = (node for node in holders(known, request.room) if node.incarnation not in without)
-        return next(rest, None)
-
-    def _ask_for_key(self, asking: PendingJoin, others: Iterable[Candidate]) -> None:
-        """Asks those that may hold the key's seat, each once; an older version would make one."""
-        done = asking.without_key | asking.refused_by
+    def _ask_for_key(self, pending: PendingJoin, others: Iterable[Candidate]) -> None:
+        """Asks each node that may have the key's seat once; an older version would make one."""
+        done = pending.asked_for_key | pending.refused_by
         for node in others:
             if node.silent or node.incarnation in done or node.state.phase == Phase.STOPPED:
                 continue
-            if asking.request.kind in node.state.seats:
-                link = self._link(node.incarnation)
-                if link.node.wire >= nodes.RESUMES:
-                    asking.without_key.add(node.incarnation)
-                    asking.questions.add(self._call(asking, link, question=True))
+            kept = pending.request.kind in node.state.seats
+            if kept and self._links[node.incarnation].node.wire >= nodes.RESUMES:
+                pending.asked_for_key.add(node.incarnation)
+                pending.questions.add(self._ask(pending, node, None, seated_only=True))
 
-    def _ask(self, asking: PendingJoin, incarnation: Incarnation) -> None:
-        link, request = self._link(incarnation), asking.request
-        if not request.room:
-            self._links[link][request.kind, request.new] += 1
-        self._call(asking, link, question=False)
+    def _ask(
+        self,
+        pending: PendingJoin,
+        node: Candidate,
+        tag: tuple[KindName, bool] | None,
+        *,
+        seated_only: bool = False,
+    ) -> int:
+        request = pending.request
 
-    def _call(self, asking: PendingJoin, link: GameLink, *, question: bool) -> int:
-        number, request = next(self._calls), asking.request
-        call = self._asked[number] = _Call(asking, link, question=question)
-        asking.calls[number] = call
-        link.send(
-            nodes.Join(
+        def join(number: int) -> nodes.Join:
+            return nodes.Join(
                 call=number,
                 kind=request.kind,
                 room=request.room,
@@ -267,71 +213,47 @@ class Joins:
                 options=bytes(request.options),
                 name=request.name,
                 key=request.key,
-                seated_only=question,
+                seated_only=seated_only,
             )
-        )
-        return number
 
-    def _link(self, incarnation: Incarnation) -> GameLink:
-        return next(link for link in self._links if link.node.incarnation == incarnation)
+        return self._calls.ask(pending, self._links[node.incarnation], join, tag)
 
-    def _answered(self, link: GameLink, number: int) -> _Call | None:
-        """The call ``number``, which is under way no more; None if ``link`` was not asked it."""
-        call = self._asked.get(number)
-        if call is None or call.link is not link:
-            return None
-        del self._asked[number]
-        del call.asking.calls[number]
-        request = call.asking.request
-        if link in self._links and not call.question and not request.room:
-            self._links[link][request.kind, request.new] -= 1
-        return call
-
-    def _no_key_there(self, asking: PendingJoin, number: int) -> None:
-        asking.questions.discard(number)
-        if not asking.questions:
-            self._waiting.pop(asking, None)
-            self._seek(asking)
-
-    def _no_seat_there(self, asking: PendingJoin, link: GameLink, refusal: nodes.Refused) -> None:
-        asking.refused_by.add(link.node.incarnation)
-        elsewhere = {nodes.DRAINING} | ({"no_such_room"} if asking.request.room else {"full"})
-        if refusal.code not in KNOWN_CODES:
-            log.warning("join.unexpected_refusal", node=link.node.name, code=refusal.code)
-            refusal = nodes.Refused(refusal.call, ErrorCode.BAD_INPUT, refusal.message)
-        if refusal.code != nodes.DRAINING:
-            asking.last_refusal = refusal
-        if refusal.code in elsewhere:
-            self._seek(asking)
+    def _ask_elsewhere(self, pending: PendingJoin, number: int) -> None:
+        """A node that was asked is silent or gone."""
+        if number in pending.questions:
+            self._key_not_there(pending, number)
         else:
-            self._refuse(asking, ErrorCode(refusal.code), refusal.message)
+            self._advance(pending)
 
-    def _refuse(self, asking: PendingJoin, code: ErrorCode, message: str) -> None:
-        if (session := asking.session) is not None:
-            self._over(session)
-            session.refused(code, message)
+    def _key_not_there(self, pending: PendingJoin, number: int) -> None:
+        pending.questions.discard(number)
+        if not pending.questions:
+            self._advance(pending)
 
-    def _ask_elsewhere(self, link: GameLink) -> None:
-        """The link is silent or gone. What it still answers is nobody's."""
-        there = [(n, call) for n, call in self._asked.items() if call.link is link and call.live]
-        for number, call in there:
-            call.over = True
-            link.send(nodes.Cancel(number))
-            if call.question:
-                self._no_key_there(call.asking, number)
-            else:
-                self._seek(call.asking)
+    def _seat_not_there(self, pending: PendingJoin, link: GameLink, refused: nodes.Refused) -> None:
+        pending.refused_by.add(link.node.incarnation)
+        code = refused.code
+        if code not in KNOWN_CODES:
+            log.warning("join.unexpected_refusal", node=link.node.name, code=code)
+            code = ErrorCode.BAD_INPUT
+        if code == nodes.DRAINING:
+            self._advance(pending)
+            return
+        pending.refusal = Refuse(ErrorCode(code), refused.message)
+        if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
+            self._advance(pending)
+        else:
+            self._refuse(pending, pending.refusal)
 
+    def _refuse(self, pending: PendingJoin, refusal: Refuse) -> None:
+        if (session := pending.session) is not None:
+            self._end(session)
+            session.refused(refusal.code, refusal.message)
 
-def as_placed(link: GameLink, asked: Mapping[tuple[KindName, bool], int] = NOTHING) -> Candidate:
-    """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
-    return Candidate(
-        address=link.address,
-        name=link.node.name,
-        incarnation=link.node.incarnation,
-        version=link.node.version,
-        born=link.node.born,
-        state=link.state,
-        asked=asked,
-        silent=link.silent,
-    )
+    def _end(self, session: Session) -> PendingJoin | None:
+        """The join is answered, or its client is gone; None if the session has asked nothing."""
+        pending = self._pending.pop(session, None)
+        if pending is not None:
+            self._waiting.pop(pending, None)
+            pending.session = None
+        return pending

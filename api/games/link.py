@@ -1,8 +1,7 @@
-"""The api node's half of one link: the lockstep of requests, the feed, and the rules of gone.
+"""The api node's half of one link: requests in lockstep, the feed, and when a node is gone.
 
-An :class:`GameLink` is one attach, from the welcome to the loss;
-:mod:`lastcall.api.games.connector` makes them. All decisions are in :mod:`lastcall.core`; here they
-meet the bus and the clock.
+A :class:`GameLink` is one attach, from the welcome to the loss;
+:mod:`lastcall.api.games.connector` makes them. The decisions are in :mod:`lastcall.core`.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ log = structlog.get_logger()
 
 DETACH_SECONDS = 0.5
 CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
-"""A game node that drains waits until it knows that we have these."""
+"""A draining game node waits until these are confirmed."""
 ITEMS_AT_ONCE = 256
-"""Of what waited for a hole to be filled: there may be 65 536."""
+"""Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""
 ASK_AGAIN_SECONDS = 1.0
-"""A request without an answer is said again, the same bytes: the other side repeats its reply."""
+"""A request without an answer is sent again, byte for byte: the game node repeats its reply."""
 
 
 class Loss(enum.StrEnum):
@@ -46,15 +45,15 @@ class Loss(enum.StrEnum):
     LOST = "lost"
     """The process is gone, or silent for too long: its rooms are lost."""
     RESET = "reset"
-    """The game node lives, and so do its rooms, but this link is over: attach anew."""
+    """The game node and its rooms live, but this link is over: attach again."""
     FAREWELL = "farewell"
     """The game node has drained, and everything it said has arrived."""
     DETACHED = "detached"
-    """We go."""
+    """This node leaves."""
 
 
 class LinkListener(Protocol):
-    """Who is told what a link brings."""
+    """Receives what a link brings."""
 
     def link_up(self, link: GameLink) -> None:
         """The link stands, and its first state has arrived."""
@@ -63,14 +62,14 @@ class LinkListener(Protocol):
         """``link.state`` or ``link.silent`` has changed."""
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
-        """An item of the feed, in order, once."""
+        """An item of the feed: in order, and once."""
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
-        """The link is over; nothing comes from it any more."""
+        """The link is over; it brings nothing more."""
 
 
 class GameLink:
-    """One attach. ``send`` queues; ``run`` talks in lockstep until the link is over."""
+    """One attach. ``send`` queues; ``run`` sends requests in lockstep until the link is over."""
 
     def __init__(
         self,
@@ -79,18 +78,18 @@ class GameLink:
         *,
         bus: Bus,
         caller: Caller,
-        sink: LinkListener,
+        listener: LinkListener,
         policy: LinkPolicy,
     ) -> None:
         self._bus = bus
         self.address = address
         self._caller = caller
         self.id = link_id
-        self._sink = sink
+        self._listener = listener
         self._policy = policy
         self._waiting: Outgoing[nodes.Up] = Outgoing()
-        self._pace = AdaptiveBatcher()
-        self._saying: list[nodes.Up] = []
+        self._batcher = AdaptiveBatcher()
+        self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
         self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
             repair_seconds=policy.repair_seconds,
@@ -104,12 +103,13 @@ class GameLink:
         self._request_at = -inf  # the first request goes at once: its reply announces the head
         self._liveness = Liveness(policy, trio.current_time())
         self._scope = trio.CancelScope()
-        self._loss: Loss | None = None
+        self.loss: Loss | None = None
+        """Why it is over; None while it lasts."""
         self._welcome: nodes.Welcome | None = None
         self._up = False
         self._down = False
         self.silent = False
-        self._standstill = StallDetector()
+        self._stall = StallDetector()
         self._state: nodes.NodeState | None = None
 
     @property
@@ -127,22 +127,17 @@ class GameLink:
         return self._state
 
     @property
-    def loss(self) -> Loss | None:
-        """Why it is over; None while it is not."""
-        return self._loss
-
-    @property
     def unsent(self) -> list[nodes.Up]:
-        """What the game node has not answered to. To be read once, when the link is over."""
+        """The items that the game node has not answered; read it once, when the link is over."""
         _, waiting = self._waiting.take(sys.maxsize)
-        return [*self._saying, *waiting]
+        return [*self._in_flight, *waiting]
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
-        """Queues an item for the next request; once the sink knows of the loss, nothing.
+        """Queues an item for the next request; drops it once the listener knows of the loss.
 
-        Before that the sender could not know: what he says is among :attr:`unsent`. What is not
-        ``pressing`` goes with something else, or with the heartbeat: a request costs both nodes
-        more than all that it carries.
+        Until then the sender cannot know: the item is among :attr:`unsent`. An item that is not
+        ``pressing`` goes with another, or with the heartbeat: a request costs both nodes more
+        than all that it carries.
         """
         if not self._down:
             if pressing and not self._waiting.pressing:
@@ -150,7 +145,7 @@ class GameLink:
             self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
     async def run(self, welcome: nodes.Welcome) -> None:
-        """Talks until the link is over, and tells the sink; when cancelled, detaches."""
+        """Sends until the link is over, and tells the listener; when cancelled, detaches."""
         self._welcome = welcome
         self._state = welcome.state
         self._liveness = Liveness(self._policy, trio.current_time())
@@ -160,38 +155,38 @@ class GameLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch)
                     await self._lockstep()
-        except Exception:  # a fault of ours: its rooms live
-            self._loss = self._loss or Loss.RESET
+        except Exception:  # our own fault: the rooms there live
+            self.loss = self.loss or Loss.RESET
             raise
         finally:
-            loss = self._loss = self._loss or Loss.DETACHED
+            loss = self.loss = self.loss or Loss.DETACHED
             if loss is Loss.DETACHED:
                 await self._detach()
             self._down = True
             if self._up:
                 log.info("link.down", node=welcome.name, address=self.address, loss=loss)
-                self._sink.link_down(self, loss)
+                self._listener.link_down(self, loss)
 
     def reset(self) -> None:
-        """Gives this attach up; the next one begins anew."""
+        """Ends this attach; the next one starts from nothing."""
         self._over(Loss.RESET)
 
     def _over(self, loss: Loss) -> None:
-        self._loss = self._loss or loss
+        self.loss = self.loss or loss
         self._scope.cancel()
 
-    # the feed
+    # The feed.
 
     @property
     def more(self) -> bool:
-        """Whether items wait that :meth:`on_feed` can pass on."""
+        """Whether :meth:`on_feed` can pass on items that wait."""
         return self._feed.more
 
     def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-        """Takes a batch: what is in order goes to the sink, a hole is asked for.
+        """Passes the items that are in order to the listener, and asks for a hole.
 
-        Not all of it at once: :attr:`more` waits after ``enough`` of it, and of what had waited
-        for a hole to be filled. The next batch brings it, or one without items.
+        It stops after ``enough``: then :attr:`more` is true, and the next batch, which may be
+        empty, passes the rest on.
         """
         now = trio.current_time()
         size = batch.item_bytes
@@ -216,8 +211,8 @@ class GameLink:
         if isinstance(item, CONFIRMED_AT_ONCE):
             self._confirm_now = True
         try:
-            self._sink.link_item(self, item)
-        except Exception:  # a fault of ours in one item costs the others nothing
+            self._listener.link_item(self, item)
+        except Exception:  # our fault in one item does not cost the others
             log.exception("feed.item_failed", item=type(item).__name__)
 
     def _come_up(self) -> None:
@@ -227,28 +222,28 @@ class GameLink:
         self._up = True
         wire = min(nodes.WIRE, self._welcome.wire)
         log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
-        self._sink.link_up(self)
+        self._listener.link_up(self)
 
     def _learn(self, state: nodes.NodeState) -> None:
         if self._state is None or state.revision > self._state.revision:
             self._state = state
             if self._up:
-                self._sink.link_state(self)
+                self._listener.link_state(self)
 
-    # the requests
+    # The requests.
 
     async def _lockstep(self) -> None:
         while True:
-            await self._something_to_say()
+            await self._wait_until_due()
             request, asks = self._next_request()
             self._asked_at = trio.current_time()
-            reply = await self._answer_to(request)
+            reply = await self._answer(request)
             self._asked_at = None
             if asks:
                 self._feed.answered(trio.current_time())
             self._take(reply)
 
-    async def _something_to_say(self) -> None:
+    async def _wait_until_due(self) -> None:
         while not (self._waiting.pressing or self._confirm_now):
             at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
             if at <= trio.current_time():
@@ -256,16 +251,16 @@ class GameLink:
             self._wake = trio.Event()
             with trio.move_on_at(at):
                 await self._wake.wait()
-        if self._pace.due() > trio.current_time():
-            await trio.sleep_until(self._pace.due())
+        if self._batcher.due() > trio.current_time():
+            await trio.sleep_until(self._batcher.due())
 
     def _next_request(self) -> tuple[bytes, bool]:
         now = self._request_at = trio.current_time()
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
         number, items = self._waiting.take(self._policy.batch_bytes)
-        self._saying = items
-        self._pace.sent(now, min(pressing, len(items)))  # the others came along, not by chance
+        self._in_flight = items
+        self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self._confirm_now = False
         self._confirmed = self._feed.arrived
         batch = nodes.Batch(
@@ -277,7 +272,7 @@ class GameLink:
         )
         return nodes.encode(batch), bool(missing)
 
-    async def _answer_to(self, request: bytes) -> nodes.Reply:
+    async def _answer(self, request: bytes) -> nodes.Reply:
         while True:
             with trio.move_on_after(ASK_AGAIN_SECONDS):
                 return read_reply(await self._caller.call(request))
@@ -285,10 +280,10 @@ class GameLink:
     def _take(self, reply: nodes.Reply) -> None:
         now = trio.current_time()
         self._liveness.heard(now)
-        self._unsilent()
+        self._set_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
-                self._saying = []
+                self._in_flight = []
                 self._feed.announce(head, now)
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self._confirmed:
@@ -300,14 +295,14 @@ class GameLink:
                 log.warning("link.unexpected_reply", address=self.address, reply=repr(reply))
                 self._over(Loss.RESET)
 
-    # the rules of gone
+    # When the node is gone.
 
     async def _watch(self) -> None:
         while True:
             await trio.sleep(self._policy.probe_seconds)
             now = trio.current_time()
             self._liveness.turned(now)
-            self._look_at_feed()
+            self._check_feed()
             if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
                 continue
             if await self._refused():
@@ -315,44 +310,42 @@ class GameLink:
             verdict = self._liveness.verdict(trio.current_time())
             if verdict is Verdict.LOST:
                 self._over(Loss.LOST)
-            elif verdict is Verdict.SILENT and not self.silent:
-                self.silent = True
-                if self._up:
-                    self._sink.link_state(self)
+            elif verdict is Verdict.SILENT:
+                self._set_silent(silent=True)
 
-    def _look_at_feed(self) -> None:
-        """A feed that stands still while requests are answered is a link's end, told early."""
-        policy, feed, standstill = self._policy, self._feed, self._standstill
-        standstill.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
-        if standstill.crossed(policy.silence_seconds, policy.probe_seconds):
-            hint = "its feed does not arrive here; is our --advertise or --feed right?"
+    def _check_feed(self) -> None:
+        """A feed that does not arrive while requests are answered ends the link."""
+        policy, feed, stall = self._policy, self._feed, self._stall
+        stall.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
+        if stall.crossed(policy.silence_seconds, policy.probe_seconds):
+            hint = "its feed does not arrive here; are our --advertise and --feed right?"
             log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
-        if standstill.seconds >= policy.lost_seconds:
+        if stall.seconds >= policy.lost_seconds:
             self._over(Loss.RESET)
 
     async def _refused(self) -> bool:
-        """Whether nobody listens there while our request waits: certain, and quick."""
+        """Whether the address refuses connections while our request waits: certain, and quick."""
         asked_at = self._asked_at
         probe = await self._bus.probe(self.address, self._policy.probe_seconds)
         return probe is Probe.REFUSED and self._asked_at is not None and self._asked_at == asked_at
 
-    def _unsilent(self) -> None:
-        if self.silent:
-            self.silent = False
+    def _set_silent(self, *, silent: bool) -> None:
+        if self.silent is not silent:
+            self.silent = silent
             if self._up:
-                self._sink.link_state(self)
+                self._listener.link_state(self)
 
     async def _detach(self) -> None:
-        """Says what still waits, and that we go; bounded, since the other side may not listen."""
+        """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
-            if self._waiting and self._asked_at is None:  # else a number might be out of step
+            if self._waiting and self._asked_at is None:  # else a number may be out of step
                 request, _ = self._next_request()
                 await self._caller.call(request)
             await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))
 
 
 def read_reply(reply: bytes) -> nodes.Reply:
-    """A reply; one that cannot be read is ``Unsupported``, with the reason."""
+    """Decodes a reply; an unreadable one is ``Unsupported``, with the reason."""
     try:
         return nodes.decode_reply(reply)
     except RemoteProtocolError as error:

@@ -9,7 +9,7 @@ import msgspec
 from lastcall.wire import frames, nodes
 
 
-class ReattachLink:
+class FakeGameLink:
     """Keeps what is sent to the game node; the test says what the node is like."""
 
     def __init__(self, name: str, *, wire: int = nodes.WIRE, incarnation: int = 0) -> None:

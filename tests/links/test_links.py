@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from lastcall.api.games import connector
 from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, GameConnector
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
+from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
 from lastcall.errors import BusExhausted
@@ -120,17 +121,17 @@ class Pair:
         self.bus = bus
         self.heard = Heard()
         api = bus.node("api")
-        feeds = FeedReader(api.subscribe(FEED))
+        feeds = FeedReader(api.subscribe(FEED), Cork())
         attempts = itertools.count(1)
         self.peer = GameConnector(
             GAME,
             bus=api,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
-            sink=self.heard,
+            listener=self.heard,
             policy=POLICY,
             rng=rng,
-            attempts=lambda: next(attempts),
+            attempts=attempts,
         )
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)
@@ -686,7 +687,7 @@ async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.heard = both.peer._sink = BrokenSink()
+        both.heard = both.peer._listener = BrokenSink()
         game = both.start_game(1)
         await both.link()
         both.heard.broken = True

@@ -143,7 +143,7 @@ async def test_whatever_a_game_node_says_the_api_node_lives_and_its_clients_play
         await bob.join(api, kind="lounge", new=True)
         odd = Odd(rng, [bob.room, bob.you], JSON)  # the room has encoded it
         games = api.node._games
-        [link] = games._links.values()
+        [link] = games.connectors._links.values()
         for number in range(ITEMS):
             games.link_item(link, odd.item(DOWN))
             if number % 20 == 0:

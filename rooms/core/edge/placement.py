@@ -1,13 +1,13 @@
 """Which game node gets a join: a pure function, the same on every api node.
 
-Only serving nodes that know the kind; among them the newest version first, then one with an open
-seat of the kind, else the least loaded; ties by name. Versions rank by age and not by their names
-(newest: the one whose oldest node is youngest), so that a rollback works too.
+Only serving nodes that know the kind are candidates. The newest version comes first, then a node
+with an open seat of the kind, else the least loaded one; ties go by name. Versions rank by age and
+not by name (the newest is the one whose oldest node is youngest), so that a rollback works, too.
 
-The api node chooses the node; the game node chooses or opens the room. So two api nodes that look
-at the same moment meet in the same room. Joins that are under way count with what they will have
-done when they arrive: else two players who come in one instant would wait for each other in two
-rooms, each on a node of his own.
+The api node chooses the node; the game node chooses or opens the room. So two api nodes that decide
+at the same moment meet in the same room. Joins that are under way count as if they had arrived:
+otherwise two players who join at the same instant would wait for each other in two rooms, on two
+nodes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
 
-__all__ = ["Candidate", "choose", "hint", "holders", "knows_kind"]
+__all__ = ["Candidate", "choose", "choose_for_room", "hint", "holders", "knows_kind"]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Candidate(msgspec.Struct, frozen=True):
     born: float
     state: NodeState
     asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
-    """Joins that are under way to it from here: how many of each kind, and of its own room."""
+    """The joins that are under way to it from here, by kind and whether in a new room."""
     silent: bool = False
 
     @property
@@ -68,8 +68,8 @@ def choose(
 ) -> Candidate | None:
     """The node for a join by kind, or None if no serving node has the kind.
 
-    ``new`` wants a room of its own, so open seats do not count; ``without`` are nodes that have
-    refused already.
+    With ``new`` the player gets a new room, so open seats do not count; ``without`` are nodes that
+    have refused.
     """
     able = [
         node
@@ -89,11 +89,19 @@ def choose(
     return min(able, key=rank)
 
 
-def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
-    """Where to ask for a room by its id: the node that its name hints at first, then the others.
+def choose_for_room(
+    nodes: Iterable[Candidate], room: RoomId, without: Collection[Incarnation] = ()
+) -> Candidate | None:
+    """The node for a join by the room's id: the first of :func:`holders` that has not refused."""
+    rest = (node for node in holders(nodes, room) if node.incarnation not in without)
+    return next(rest, None)
 
-    A node that has stopped has no rooms.
-    The hint may be wrong (names come back, rooms will move), so it only orders the questions.
+
+def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
+    """The nodes to ask for a room by its id: first the node that the id names, then the others.
+
+    A stopped node has no rooms. The name is only a hint (names are used again, rooms will move),
+    so it orders the questions and no more.
     """
     first = hint(room)
     there = (node for node in nodes if node.state.phase != Phase.STOPPED)
@@ -101,7 +109,7 @@ def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
 
 
 def hint(room: RoomId) -> str:
-    """The name of the node that opened the room, as its id has it; empty for what is no id."""
+    """The name of the node that opened the room, from its id; empty if the id has no name."""
     return room.rpartition(".")[0]
 
 

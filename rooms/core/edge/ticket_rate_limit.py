@@ -1,21 +1,21 @@
-"""Who guesses tickets: failed resumes, counted by address, so that a guesser is slowed.
+"""Limits failed resumes by address, so that guessing tickets is slow.
 
-A ticket holds 128 random bits, so this is not what keeps a place safe: it keeps a guesser's load
-off the game nodes, and off everybody else's resumes.
+A ticket has 128 random bits, so this does not protect places: it keeps the load of guesses off the
+game nodes, and off other clients' resumes.
 
-* Each address has a count of failed resumes that leaks away at ``per_second``. Below ``burst``
-  nothing waits, and only failures are counted: 10 000 honest clients may come in one instant.
-* From ``burst`` on each attempt is counted at once and waits its turn, so that what one address
-  tries goes out at ``per_second``; one that succeeds after all is given back. At twice the burst
-  attempts are refused and not counted: a guesser who stops is forgotten after
-  ``2 * burst / per_second`` seconds, whatever he did before.
-* Behind a proxy or one public address many clients share a count. As only failing resumes count,
-  honest ones are slowed or refused (to try again later) only while somebody at the same address
-  guesses, and never lose their place by it.
-* ``addresses_max`` addresses are remembered, the longest quiet is forgotten first. Only addresses
-  that failed within the last ``2 * burst / per_second`` seconds have a count at all, so to be
-  forgotten early takes as many other addresses that fail in that time; and to gain by it takes
-  more than ``addresses_max * per_second`` failures a second (20 480), each on a socket of its own.
+* Each address has a count of failed resumes, which decreases by ``per_second``. Below ``burst``
+  nothing waits, and only failures count: 10 000 honest clients may come at the same instant.
+* From ``burst`` on, each attempt counts at once and waits its turn, so that the attempts of one
+  address go out at ``per_second``; an attempt that succeeds is given back. At twice the burst
+  attempts are refused and not counted: an address that stops guessing is forgotten after
+  ``2 * burst / per_second`` seconds.
+* Behind a proxy or one public address many clients share a count. Since only failures count, honest
+  clients are slowed or refused (to try again later) only while somebody at their address guesses,
+  and they never lose their place by it.
+* At most ``addresses_max`` addresses are remembered; the one without a failure for longest is
+  forgotten first. Only addresses that failed within the last ``2 * burst / per_second`` seconds
+  have a count. To gain by an early forgetting takes more than ``addresses_max * per_second``
+  failures a second (20 480), each on a socket of its own.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "origin"]
+import msgspec
+
+__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "Go", "Refuse", "WaitUntil", "origin"]
 
 ADDRESSES_MAX = 4_096
 
 
 def origin(host: str) -> str:
-    """Whom a peer's host address stands for: itself, or its /64 network, since who has one IPv6
-    address has all of those. Anything that is no address (a Unix socket's peer) is ``""``.
+    """The address that failures of a peer are counted by: its IPv4 address, or its IPv6 /64
+    network, which one subscriber has as a whole. ``""`` for anything else (a Unix socket's peer).
     """
     try:
         address = ipaddress.ip_address(host)
@@ -43,6 +45,20 @@ def origin(host: str) -> str:
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
+class Go(msgspec.Struct, frozen=True):
+    """Try now. It is charged with :meth:`FailedResumeLimiter.charge` if it fails."""
+
+
+class WaitUntil(msgspec.Struct, frozen=True):
+    """Try at ``at``. It is charged already: ``give_back`` if it does not fail."""
+
+    at: float
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Too many have failed from there: do not try."""
+
+
 class _Count:
     __slots__ = ("at", "failed")
 
@@ -52,7 +68,7 @@ class _Count:
 
 
 class FailedResumeLimiter:
-    """The counts; ``now`` (seconds) must not run backwards. The address ``""`` has none."""
+    """The counts; ``now`` (seconds) must not decrease. The address ``""`` has no count."""
 
     def __init__(self, burst: int, per_second: float, addresses_max: int = ADDRESSES_MAX) -> None:
         self.burst = burst
@@ -63,19 +79,15 @@ class FailedResumeLimiter:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def admit(self, address: str, now: float) -> float | None:
-        """How many seconds a resume from there must wait first; None if it is refused.
-
-        A wait is charged already: :meth:`give_back` if the resume does not fail. One without a
-        wait is charged with :meth:`charge` if it fails.
-        """
+    def admit(self, address: str, now: float) -> Go | WaitUntil | Refuse:
+        """When a resume from there may be tried."""
         count = self._leaked(address, now)
         if count < self.burst:
-            return 0.0
+            return Go()
         if count >= 2 * self.burst:
-            return None
+            return Refuse()
         self.charge(address, now)
-        return (count - self.burst + 1) / self.per_second
+        return WaitUntil(now + (count - self.burst + 1) / self.per_second)
 
     def charge(self, address: str, now: float) -> None:
         """A resume from there has failed."""
@@ -103,7 +115,7 @@ class FailedResumeLimiter:
         return max(0.0, count.failed - (now - count.at) * self.per_second)
 
     def _forget_quiet(self, now: float) -> None:
-        """The longest quiet go while they have no count left, or while there are too many."""
+        """Forgets the longest quiet addresses: those without a count, or too many."""
         while self._counts:
             address, count = next(iter(self._counts.items()))
             if len(self._counts) <= self.addresses_max and self._left(count, now) > 0:

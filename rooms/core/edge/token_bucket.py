@@ -1,4 +1,4 @@
-"""A token bucket: so many at once, and so many a second for ever."""
+"""A token bucket: ``burst`` at once, and ``per_second`` in the long run."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The feed, game → api: what makes an ordered stream without loss of a transport that drops.
+"""The feed, game → api: an ordered stream without loss over a transport that drops messages.
 
 * The sender numbers items from 1 and keeps each in a bounded ring until it is confirmed.
-* The receiver passes items on in order, each once. Later ones wait; a hole is asked for by range.
+* The receiver passes items on in order, each once. Later items wait; a hole is asked for by range.
 * A hole that is *seen* is asked for at once. A head that was *announced* (in a reply, which travels
-  beside the feed) and has not arrived is asked for after ``repair_seconds``: asking sooner would
-  send half the feed twice, since it is only still on its way.
+  beside the feed) and has not arrived is asked for after ``repair_seconds``: an earlier question
+  would send half the feed twice, since it is usually still on its way.
 * While a question is under way, and for ``repair_seconds`` after its reply, nothing is asked again.
-* A ring over its bound is emptied and ``overflowed``: the link must be reset.
+* A ring that exceeds its bound is emptied and ``overflowed``: the link must be reset.
 """
 
 from __future__ import annotations
@@ -26,17 +26,6 @@ RANGES_AT_ONCE = 64
 class FeedRing:
     """The sender's half. Items are encoded once, as they are pushed."""
 
-    __slots__ = (
-        "_bytes",
-        "_bytes_max",
-        "_fresh",
-        "_items_max",
-        "_kept",
-        "confirmed",
-        "head",
-        "overflowed",
-    )
-
     def __init__(self, *, items_max: int, bytes_max: int) -> None:
         self._items_max = items_max
         self._bytes_max = bytes_max
@@ -52,7 +41,7 @@ class FeedRing:
 
     @property
     def bytes_held(self) -> int:
-        """What the ring holds, in bytes."""
+        """How many bytes the ring holds."""
         return self._bytes
 
     def push(self, item: bytes) -> None:
@@ -70,7 +59,7 @@ class FeedRing:
             self.overflowed = True
 
     def fresh(self, batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Takes what was never published, as runs ``(first number, items)`` of bounded size."""
+        """Takes the items that were never published, as runs ``(first number, items)``."""
         first = self.head - len(self._fresh) + 1
         items, self._fresh = self._fresh, []
         self._kept.extend(items)
@@ -79,7 +68,7 @@ class FeedRing:
     def again(
         self, missing: list[tuple[int, int]], batch_bytes: int
     ) -> list[tuple[int, list[bytes]]]:
-        """Published items of the ranges, ``batch_bytes`` in all; the rest will be asked again."""
+        """Published items of the ranges, up to ``batch_bytes``; the rest is asked for again."""
         runs: list[tuple[int, list[bytes]]] = []
         left, lowest = batch_bytes, self.confirmed + 1
         highest = self.head - len(self._fresh)
@@ -102,8 +91,8 @@ class FeedRing:
 
 
 def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Cuts a run so that none is over ``batch_bytes``, unless one item alone is."""
-    ends = list(accumulate(map(len, items)))  # no loop in Python: most runs are not cut at all
+    """Cuts a run into runs of at most ``batch_bytes``; an item that alone is larger has its own."""
+    ends = list(accumulate(map(len, items)))  # no loop in Python: most runs are not cut
     start = begun = 0
     while start < len(items):
         stop = max(start + 1, bisect_right(ends, begun + batch_bytes))
@@ -117,19 +106,6 @@ Item = TypeVar("Item")
 class FeedReceiver(Generic[Item]):
     """The receiver's half."""
 
-    __slots__ = (
-        "_again_at",
-        "_ahead",
-        "_ahead_bytes",
-        "_ahead_bytes_max",
-        "_ahead_max",
-        "_due_announced",
-        "_hole_at",
-        "_last_announced",
-        "_repair_seconds",
-        "arrived",
-    )
-
     def __init__(self, *, repair_seconds: float, ahead_max: int, ahead_bytes_max: int) -> None:
         self._repair_seconds = repair_seconds
         self._ahead: dict[int, tuple[Item, int]] = {}
@@ -142,7 +118,7 @@ class FeedReceiver(Generic[Item]):
         """The oldest announced head that has not arrived, and when it was announced."""
         self._last_announced = (0, inf)
         self.arrived = 0
-        """Every item up to this number was passed on; what a request confirms."""
+        """Every item up to this number was passed on; a request confirms it."""
 
     def receive(
         self,
@@ -155,8 +131,8 @@ class FeedReceiver(Generic[Item]):
     ) -> list[Item]:
         """Takes items ``first``, ``first + 1``, … of about ``item_bytes`` each.
 
-        Returns what may be passed on now, in order; of what waited for a hole to be filled only
-        ``at_once``. If :attr:`more` is true then, the rest comes with the next call, also of none.
+        Returns the items that may be passed on now, in order; of those that waited for a hole only
+        ``at_once``. If :attr:`more` is true then, the next call, even without items, returns more.
         """
         if first <= self.arrived + 1 and not self._ahead:
             ready = items[self.arrived + 1 - first :] if first <= self.arrived else items
@@ -174,7 +150,7 @@ class FeedReceiver(Generic[Item]):
         return ready
 
     def _keep(self, number: int, item: Item, size: int) -> None:
-        """What is beyond the bounds is let go: it stays in the sender's ring, and is asked for."""
+        """Keeps an early item; one beyond the bounds is dropped, and asked for again later."""
         if number <= self.arrived or number in self._ahead:
             return
         if number != self.arrived + 1 and (
@@ -187,11 +163,11 @@ class FeedReceiver(Generic[Item]):
 
     @property
     def more(self) -> bool:
-        """Whether something waits that may be passed on."""
+        """Whether items wait that may be passed on."""
         return self.arrived + 1 in self._ahead
 
     def put_back(self, items: list[Item], *, item_bytes: int) -> None:
-        """The last of what was given out could not be passed on: it waits, see :attr:`more`."""
+        """Takes back the last items of :meth:`receive`, which were not passed on."""
         self.arrived -= len(items)
         for number, item in enumerate(items, self.arrived + 1):
             self._ahead[number] = item, item_bytes
@@ -222,11 +198,11 @@ class FeedReceiver(Generic[Item]):
 
     @property
     def behind(self) -> bool:
-        """Whether something was announced, or seen to be missing, that has not arrived."""
+        """Whether an item was announced, or seen to be missing, and has not arrived."""
         return bool(self._ahead) or self._last_announced[0] > self.arrived
 
     def ask(self, now: float) -> list[tuple[int, int]]:
-        """The ranges to ask for now, if it is time; then silence until :meth:`answered`."""
+        """The ranges to ask for now, if it is time; none again until :meth:`answered`."""
         if now < self.due():
             return []
         self._again_at = inf
@@ -246,5 +222,5 @@ class FeedReceiver(Generic[Item]):
         return holes
 
     def answered(self, now: float) -> None:
-        """The request with the question is answered; what it brings needs a moment."""
+        """The request that asked is answered; the items that it brings need a moment."""
         self._again_at = now + self._repair_seconds

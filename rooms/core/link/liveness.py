@@ -1,12 +1,12 @@
-"""When a silent peer is gone. The same rules on both sides of a link.
+"""When a silent peer is gone; both sides of a link use the same rules.
 
-* Silence counts only while our own loop turned: a stall of ours is not the peer's silence, and
-  after one, at least one whole request is tried before the peer is judged. (In 17 of 50 trials a
-  watcher without this rule condemned a healthy peer whose answer lay unread.)
-* Silent for ``silence_seconds``: nothing new goes there. For ``lost_seconds``: it is lost.
-* A feed that stands still while its peer lives is the link's end too: it cannot be dialled, or its
-  transport has died alone (:class:`StallDetector`).
-* A refused connection, or another incarnation at the address, is certain, and is not judged here.
+* Silence counts only while our own loop runs: a stall of this process is not the peer's silence,
+  and after one at least one whole request is tried before the peer is judged. (Without this rule a
+  watcher condemned a healthy peer, whose answer lay unread, in 17 of 50 trials.)
+* After ``silence_seconds`` nothing new is sent there. After ``lost_seconds`` the peer is lost.
+* A feed that stands still although its peer lives ends the link, too: it cannot be dialled, or its
+  transport alone has died (:class:`StallDetector`).
+* A refused connection, or another incarnation at the address, is certain, and not judged here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Liveness", "StallDetector", "Verdict"]
 
 
 class Verdict(enum.Enum):
-    """What silence says."""
+    """What the silence of a peer means."""
 
     ALIVE = "alive"
     SILENT = "silent"
@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 
 class Liveness:
-    """One peer's silence, measured in seconds of our own turning loop."""
+    """The silence of one peer, in seconds during which our own loop ran."""
 
     __slots__ = ("_heard_at", "_judge_from", "_policy", "_turned_at")
 
@@ -38,11 +38,11 @@ class Liveness:
         self._judge_from = now
 
     def heard(self, now: float) -> None:
-        """The peer spoke."""
+        """The peer has sent something."""
         self._heard_at = now
 
     def turned(self, now: float) -> None:
-        """Our loop turns; to be said much more often than every ``stall_seconds``."""
+        """Our loop runs; call it much more often than every ``stall_seconds``."""
         stalled = now - self._turned_at
         if stalled > self._policy.stall_seconds:
             self._heard_at = min(now, self._heard_at + stalled)
@@ -50,7 +50,7 @@ class Liveness:
         self._turned_at = now
 
     def verdict(self, now: float) -> Verdict:
-        """What to make of the silence so far."""
+        """What the silence so far means."""
         silent = now - self._heard_at
         if now < self._judge_from or silent < self._policy.silence_seconds:
             return Verdict.ALIVE
@@ -58,7 +58,7 @@ class Liveness:
 
 
 class StallDetector:
-    """How long a stream has stood still although something is to come, in looks of our own loop."""
+    """How long a stream has stood still although more is to come, by regular looks at it."""
 
     __slots__ = ("_at", "seconds")
 
@@ -67,7 +67,9 @@ class StallDetector:
         self.seconds = 0.0
 
     def look(self, position: int, *, behind: bool, seconds: float) -> None:
-        """``seconds`` after the last look the stream is at ``position``; is more to come?"""
+        """Notes the ``position`` of the stream, ``seconds`` after the last look; ``behind``: more
+        is to come.
+        """
         stands = behind and position == self._at
         self.seconds = self.seconds + seconds if stands else 0.0
         self._at = position

@@ -1,8 +1,8 @@
-"""The uplink, api → game: requests in lockstep, each with everything that has gathered.
+"""The uplink, api → game: requests in lockstep, each with all items that wait.
 
-* The api node has one request in flight; it is said again, the same bytes, until it is answered.
-* The game node applies each number once, and repeats its reply for a number that it has had.
-* A number that is neither the last nor the next means that one side has lost the link.
+* The api node has one request in flight; it sends the same bytes again until it is answered.
+* The game node applies each number once, and repeats its reply if the last number comes again.
+* Any other number means that one side has lost the link.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 class Outgoing(Generic[Item]):
     """The api node's half: items that wait for the next request.
 
-    It is bounded by what its writers are: a client holds at most its input window here, one join or
-    resume, and its confirmation.
+    Its writers bound it: a client has at most its input window, one join or resume, and one
+    confirmation here.
     """
 
     __slots__ = ("_items", "number", "pressing")
@@ -30,9 +30,9 @@ class Outgoing(Generic[Item]):
     def __init__(self) -> None:
         self._items: deque[tuple[Item, int]] = deque()
         self.number = 0
-        """Of the request that was made last."""
+        """The number of the last request."""
         self.pressing = 0
-        """How much of what waits is worth a request of its own."""
+        """How many of the items are worth a request of their own."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -43,7 +43,7 @@ class Outgoing(Generic[Item]):
         self.pressing += pressing
 
     def take(self, batch_bytes: int) -> tuple[int, list[Item]]:
-        """The next request's number, and its items: at least one if any waits, else up to size."""
+        """The next request's number and items: up to ``batch_bytes``, but at least one."""
         self.number += 1
         taken: list[Item] = []
         left = batch_bytes
@@ -57,7 +57,7 @@ class Outgoing(Generic[Item]):
 
 
 class ReplyCache:
-    """The game node's half: which number was applied last, and what was answered."""
+    """The game node's half: the number that was applied last, and its reply."""
 
     __slots__ = ("last", "reply")
 
@@ -66,7 +66,7 @@ class ReplyCache:
         self.reply = b""
 
     def judge(self, number: int) -> SequenceCheck:
-        """Whether to apply the request, to say the last reply again, or to give the link up."""
+        """Whether to apply the request, repeat the last reply, or (a gap) drop the link."""
         if number == self.last + 1:
             return SequenceCheck.NEXT
         return SequenceCheck.REPEAT if number == self.last and self.reply else SequenceCheck.GAP

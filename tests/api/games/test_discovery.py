@@ -40,9 +40,9 @@ class Names(trio.abc.HostnameResolver):
 @asynccontextmanager
 async def following(text: str) -> AsyncIterator[tuple[Discovery, list[set[str]]]]:
     told: list[set[str]] = []
-    discovery = Discovery(parse_games(text), lambda found: told.append(set(found)))
+    discovery = Discovery(parse_games(text))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(discovery.run)
+        nursery.start_soon(discovery.run, lambda found: told.append(set(found)))
         yield discovery, told
         nursery.cancel_scope.cancel()
 

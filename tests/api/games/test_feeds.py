@@ -11,6 +11,7 @@ import trio
 import trio.abc
 
 from lastcall.api.games.connector import TURN_SECONDS, FeedReader
+from lastcall.api.socket.cork import Cork
 from lastcall.core.link.feed import FeedReceiver
 from lastcall.ids import LinkId, RoomId
 from lastcall.wire import nodes
@@ -131,9 +132,9 @@ async def test_a_burst_of_one_link_does_not_hold_the_loop(microseconds: int) -> 
     link = Busy(1, microseconds / 1e6)
     turn = Turn()
     watch = Watch(turn, link)
-    feeds = FeedReader(Once(burst(1, messages, ITEMS if messages > 1 else 300)), turn=turn)
+    feeds = FeedReader(Once(burst(1, messages, ITEMS if messages > 1 else 300)), turn)
     wanted = messages * (ITEMS if messages > 1 else 300)
-    with feeds.bringing(link), trio.fail_after(20):
+    with feeds.reading_for(link), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
             trio.lowlevel.add_instrument(watch)
@@ -149,8 +150,8 @@ async def test_a_burst_of_one_link_does_not_hold_the_loop(microseconds: int) -> 
 async def test_items_that_suddenly_cost_much_do_not_hold_the_loop() -> None:
     cheap, dear, turn = Busy(1), Busy(2, 400e-6), Turn()
     watch = Watch(turn, cheap, dear)
-    feeds = FeedReader(Once([*burst(1, 2), *burst(2, 1, 300)]), turn=turn)
-    with feeds.bringing(cheap), feeds.bringing(dear), trio.fail_after(20):
+    feeds = FeedReader(Once([*burst(1, 2), *burst(2, 1, 300)]), turn)
+    with feeds.reading_for(cheap), feeds.reading_for(dear), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
             trio.lowlevel.add_instrument(watch)
@@ -168,8 +169,8 @@ async def test_what_waited_for_a_hole_does_not_hold_the_loop(microseconds: int) 
     first, *rest = burst(1, 5)
     link, turn = Busy(1, microseconds / 1e6), Turn()
     watch = Watch(turn, link)
-    feeds = FeedReader(Once([*rest, first]), turn=turn)
-    with feeds.bringing(link), trio.fail_after(20):
+    feeds = FeedReader(Once([*rest, first]), turn)
+    with feeds.reading_for(link), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
             trio.lowlevel.add_instrument(watch)
@@ -184,10 +185,10 @@ async def test_what_waited_for_a_hole_does_not_hold_the_loop(microseconds: int) 
 
 async def test_a_link_that_is_over_has_nothing_more_of_its_burst() -> None:
     link, other = Busy(1, 1e-5), Busy(2)
-    feeds = FeedReader(Once(burst(1) + burst(2, 1, 10)))
+    feeds = FeedReader(Once(burst(1) + burst(2, 1, 10)), Cork())
     async with trio.open_nursery() as nursery:
-        with feeds.bringing(other), trio.fail_after(20):
-            with feeds.bringing(link):
+        with feeds.reading_for(other), trio.fail_after(20):
+            with feeds.reading_for(link):
                 nursery.start_soon(feeds.run)
                 while not link.numbers:
                     await trio.lowlevel.checkpoint()
@@ -202,8 +203,8 @@ async def test_a_link_that_is_over_has_nothing_more_of_its_burst() -> None:
 async def test_after_a_full_turn_it_waits() -> None:
     turn, link = Turn(), Busy(1)
     turn.full = True
-    feeds = FeedReader(Once(burst(1, 1, 10)), turn=turn)
-    with feeds.bringing(link):
+    feeds = FeedReader(Once(burst(1, 1, 10)), turn)
+    with feeds.reading_for(link):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
             await trio.testing.wait_all_tasks_blocked()

@@ -274,7 +274,7 @@ async def test_a_link_that_is_silent_moves_its_clients_once_and_again_when_it_fa
         games._move = lambda sessions: moved.append(len(sessions))
         for _ in range(2):
             await Player(c.nursery).join(api, kind="lounge")
-        [link] = games._links.values()
+        [link] = games.connectors._links.values()
         for silent in (True, True, False, True, True):  # its feed may bring a state meanwhile
             link.silent = silent
             games.link_state(link)
@@ -289,21 +289,21 @@ async def test_everyone_is_there_when_each_known_node_answers_or_its_address_ref
         api = c.api()
         await c.ready(first, second, api)
         games = api.node._games
-        assert games.everyone
+        assert games.connectors.all_certain
         c.bus.freeze("game-2")
         await trio.sleep(4)
-        assert not games.everyone  # silent
+        assert not games.connectors.all_certain  # silent
         await trio.sleep(4)
-        assert not games.everyone  # lost, and yet it may be there
+        assert not games.connectors.all_certain  # lost, and yet it may be there
         c.bus.heal("game-2")
         await trio.sleep(2)
-        assert games.everyone
+        assert games.connectors.all_certain
         second.kill()
         await trio.sleep(2)
-        assert games.everyone  # certainly not there
+        assert games.connectors.all_certain  # certainly not there
         first.kill()
         await trio.sleep(2)
-        assert not games.everyone  # nobody is left who could say no
+        assert not games.connectors.all_certain  # nobody is left who could say no
 
 
 async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
@@ -313,10 +313,11 @@ async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
         game, other = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(game, other, api)
-        peers = list(api.node._games._connectors.values())
-        peers[0].empty = True  # as a peer knows when it was told that it came twice
-        del api.node._games._links[peers[0].address]
-        assert api.node._games.everyone
+        connectors = api.node._games.connectors
+        first = next(iter(connectors._connectors.values()))
+        first.empty = True  # as a connector knows when it was told that it came twice
+        del connectors._links[first.address]
+        assert connectors.all_certain
 
 
 async def test_players_of_a_link_that_was_reset_hear_that_their_game_node_drains(

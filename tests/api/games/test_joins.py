@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from lastcall.api.games.joins import Joins
 from lastcall.errors import JoinRefused
 from lastcall.wire import nodes
-from tests.api.fake_links import Caller, ReattachLink, join
+from tests.api.fake_links import Caller, FakeGameLink, join
 from tests.harness.cluster import cluster
 
 
@@ -45,13 +45,13 @@ class Desk:
         self.heard = True
         self.joins = Joins(lambda: self.heard, itertools.count(1))
 
-    def link(self, name: str, **more: Any) -> ReattachLink:
-        link = ReattachLink(name, **more)
+    def link(self, name: str, **more: Any) -> FakeGameLink:
+        link = FakeGameLink(name, **more)
         self.joins.link_up(link)
         self.joins.link_state(link)
         return link
 
-    def links(self, count: int) -> list[ReattachLink]:
+    def links(self, count: int) -> list[FakeGameLink]:
         return [self.link(f"game-{number}") for number in range(1, count + 1)]
 
     def begin(self, **request: Any) -> Caller:
@@ -59,23 +59,17 @@ class Desk:
         self.joins.begin(caller, join(**request), 0.8)
         return caller
 
-    def says_no(self, link: ReattachLink, code: str = nodes.NO_SUCH_PLACE, at: int = -1) -> bool:
+    def says_no(self, link: FakeGameLink, code: str = nodes.NO_SUCH_PLACE, at: int = -1) -> bool:
         return self.joins.refused(link, nodes.Refused(link.calls[at], code, "the reason"))
 
-    def has_it(self, link: ReattachLink, at: int = -1) -> object:
+    def has_it(self, link: FakeGameLink, at: int = -1) -> object:
         seat = nodes.Seated(link.calls[at], "game-1.x", "den", "p1", 1, 1, 0, "5ec7e7", [])
         return self.joins.seated(link, seat)
 
-    def becomes(self, link: ReattachLink, phase: str = "serving", *, silent: bool = False) -> None:
+    def becomes(self, link: FakeGameLink, phase: str = "serving", *, silent: bool = False) -> None:
         link.becomes(phase)
         link.silent = silent
         self.joins.link_state(link)
-
-    @property
-    def left(self) -> int:
-        j = self.joins
-        under_way = sum(sum(counts.values()) for counts in j._links.values())
-        return len(j._asking) + len(j._asked) + len(j._waiting) + under_way
 
 
 @pytest.fixture
@@ -84,10 +78,10 @@ async def desk(nursery: trio.Nursery) -> Iterator[Desk]:
     nursery.start_soon(desk.joins.sweep)
     yield desk
     await trio.sleep(11)
-    assert desk.left == 0
+    assert len(desk.joins) == 0
 
 
-def asked(*links: ReattachLink) -> list[str]:
+def asked(*links: FakeGameLink) -> list[str]:
     """What each was asked last: a question for the key's seat, a join, or nothing."""
     last = [link.sent[-1] if link.sent else None for link in links]
     return ["-" if one is None else "key?" if one.seated_only else "join" for one in last]

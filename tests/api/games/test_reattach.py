@@ -45,7 +45,7 @@ class Desk:
         self.moved: list[tuple[float, list[Session]]] = []
         self.renewals = PlaceReattacher(
             house.relays,
-            calls=itertools.count(100),
+            numbers=itertools.count(100),
             policy=LinkPolicy(**policy),
             move=lambda sessions: self.moved.append((trio.current_time(), list(sessions))),
         )
@@ -432,7 +432,7 @@ async def test_a_leave_that_was_lost_with_the_link_is_said_again(
     desk.down()
     desk.up()
     assert desk.link.sent == [nodes.Leave(DEN, "p1", 1)]
-    assert desk.renewals._groups == {}
+    assert len(desk.renewals) == 0
 
 
 async def test_a_seat_that_is_given_up_during_its_renewal_is_given_up_there_too(
@@ -612,4 +612,4 @@ async def test_nothing_is_remembered_when_all_is_renewed(autojump_clock, house, 
     desk.up()
     for index in range(50):
         desk.grant(desk.asked[index])
-    assert desk.renewals._groups == {}
+    assert len(desk.renewals) == 0

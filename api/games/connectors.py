@@ -1,0 +1,109 @@
+"""Every game node that is to be attached to: where they are, who has answered, who is certain."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+
+from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
+from lastcall.api.games.discovery import Discovery
+from lastcall.api.games.link import GameLink, LinkListener
+from lastcall.api.games.sources import GameSource
+from lastcall.bus.base import Bus
+from lastcall.policy import LinkPolicy
+
+__all__ = ["GameConnectors"]
+
+READY_ANYWAY_SECONDS = 2.0
+
+
+class GameConnectors:
+    """One :class:`GameConnector` for each address that the sources name."""
+
+    def __init__(
+        self,
+        sources: Sequence[GameSource],
+        *,
+        bus: Bus,
+        me: ApiIdentity,
+        feeds: FeedReader,
+        policy: LinkPolicy,
+        rng: random.Random,
+    ) -> None:
+        self._discovery = Discovery(sources)
+        self._bus = bus
+        self._me = me
+        self._feeds = feeds
+        self._policy = policy
+        self._rng = rng
+        self._attempts = itertools.count(1)
+        self._connectors: dict[str, GameConnector] = {}
+        self._links: dict[str, GameLink] = {}
+        self._started_at = trio.current_time()
+
+    async def run(self, listener: LinkListener) -> None:
+        """Attaches to every node that the sources name, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await self._discovery.run(partial(self._found, listener, nursery))
+
+    @property
+    def all_met(self) -> bool:
+        """Whether every game node has been met, or has had its time to be."""
+        wanted = [one for one in self._connectors.values() if one.wanted]
+        met = self._discovery.complete and all(one.answered for one in wanted)
+        return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
+
+    @property
+    def all_certain(self) -> bool:
+        """Whether every known game node answers now, or is certainly not there.
+
+        Then a place that none of the attached nodes knows is unknown. Without a single node that
+        answers it may be this api node that is cut off.
+        """
+        answering = [self._answers(address) for address in self._connectors]
+        certain = [one.empty for one in self._connectors.values()]
+        all_sure = all(map(max, answering, certain))
+        return self._discovery.complete and any(answering) and all_sure
+
+    def _answers(self, address: str) -> bool:
+        link = self._links.get(address)
+        return link is not None and not link.silent
+
+    def link_up(self, link: GameLink) -> None:
+        """A node answers at the link's address."""
+        if (connector := self._connectors.get(link.address)) is not None:
+            connector.answered = True
+        self._links[link.address] = link
+
+    def link_down(self, link: GameLink) -> None:
+        """The node does not answer any more."""
+        if self._links.get(link.address) is link:
+            del self._links[link.address]
+
+    def _found(
+        self, listener: LinkListener, nursery: trio.Nursery, addresses: frozenset[str]
+    ) -> None:
+        """Meets new addresses; one that is not named any more is left when its link is over."""
+        for address in addresses - self._connectors.keys():
+            connector = self._connectors[address] = GameConnector(
+                address,
+                bus=self._bus,
+                me=self._me,
+                feeds=self._feeds,
+                listener=listener,
+                policy=self._policy,
+                rng=self._rng,
+                attempts=self._attempts,
+            )
+            nursery.start_soon(self._follow, connector)
+        for address, connector in self._connectors.items():
+            connector.wanted = address in addresses
+
+    async def _follow(self, connector: GameConnector) -> None:
+        """Keeps it to its end: a second connector at an address would end the first one's link."""
+        await connector.run()
+        del self._connectors[connector.address]

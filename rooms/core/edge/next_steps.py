@@ -1,0 +1,78 @@
+"""What to do next for a join or a resume that no game node has answered with a place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from lastcall.core.edge.placement import Candidate, knows_kind
+from lastcall.ids import KindName, RoomId
+from lastcall.reasons import ErrorCode
+
+__all__ = ["Ask", "NotThere", "Refuse", "Wait", "next_join_step", "next_resume_step"]
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Ask this node."""
+
+    node: Candidate
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Wait until a node comes, changes or answers; a ``suspect`` looks like a guess until then."""
+
+    suspect: bool = False
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Tell the client no."""
+
+    code: ErrorCode
+    message: str
+
+
+class NotThere(msgspec.Struct, frozen=True):
+    """No game node can have the place."""
+
+
+def next_join_step(
+    node: Candidate | None,
+    *,
+    kind: KindName,
+    room: RoomId,
+    known: Collection[Candidate],
+    may_change: bool,
+    refusal: Refuse | None,
+) -> Ask | Wait | Refuse:
+    """The step of a join for which placement has chosen ``node``, or none.
+
+    ``may_change``: a game node is still to be met, or to say whether it has the key's seat.
+    ``refusal`` is the last one, if every node that could be asked has refused.
+    """
+    if node is not None:
+        return Ask(node)
+    if may_change:
+        return Wait()
+    if refusal is not None:
+        return refusal
+    if known and not room and not knows_kind(known, kind):
+        return Refuse(ErrorCode.NO_SUCH_KIND, f"no game node has {kind!r}")
+    return Wait()
+
+
+def next_resume_step(
+    rest: Sequence[Candidate], *, all_met: bool, may_appear: bool
+) -> Ask | Wait | NotThere:
+    """The step of a resume that all but ``rest`` have refused; ``rest`` is in the order to ask.
+
+    A place is declared unknown only when each attached node has said so (``rest`` is empty), every
+    known node is attached or certainly not there (``all_met``), and the ticket does not name a
+    node that may still appear (``may_appear``).
+    """
+    for node in rest:
+        if not node.silent:
+            return Ask(node)
+    if rest or not all_met:
+        return Wait()
+    return Wait(suspect=True) if may_appear else NotThere()

@@ -1,0 +1,134 @@
+"""Calls under way: who can answer, what counts, and what is forgotten when. No clock, no link."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastcall.core.edge.calls import Calls
+
+NORTH, SOUTH = "north", "south"
+
+
+def table(answer_seconds: float = 10.0) -> Calls[str, str, str]:
+    return Calls(itertools.count(1), answer_seconds)
+
+
+def numbers(calls: list) -> list[int]:
+    return [call.number for call in calls]
+
+
+def test_only_the_link_that_was_asked_answers_and_only_once() -> None:
+    calls = table()
+    number = calls.ask("join", NORTH, 0.0)
+    assert calls.answered(SOUTH, number) is None
+    assert calls.answered(NORTH, number + 1) is None
+    call = calls.answered(NORTH, number)
+    assert call is not None
+    assert (call.request, call.abandoned) == ("join", False)
+    assert calls.answered(NORTH, number) is None
+    assert len(calls) == 0
+
+
+def test_calls_of_several_sorts_share_their_numbers() -> None:
+    shared = itertools.count(1)
+    joins, resumes = Calls(shared, 10.0), Calls(shared, 10.0)
+    assert [joins.ask("a", NORTH, 0.0), resumes.ask("b", NORTH, 0.0)] == [1, 2]
+    assert joins.answered(NORTH, 2) is None
+
+
+def test_an_abandoned_call_is_told_from_a_strangers_and_counts_until_it_is_answered() -> None:
+    calls = table()
+    number = calls.ask("join", NORTH, 0.0, "den")
+    assert numbers(calls.abandon(NORTH)) == [number]
+    assert calls.abandon(NORTH) == []
+    assert calls.open(NORTH)["den"] == 1
+    call = calls.answered(NORTH, number)
+    assert call is not None
+    assert call.abandoned
+    assert calls.open(NORTH)["den"] == 0
+
+
+def test_cancel_names_the_calls_of_a_request_that_are_not_answered_nor_abandoned() -> None:
+    calls = table()
+    one, two, three = (calls.ask("join", link, 0.0) for link in (NORTH, SOUTH, "east"))
+    calls.ask("another", SOUTH, 0.0)
+    calls.answered(NORTH, one)
+    calls.abandon("east")
+    assert numbers(calls.cancel("join")) == [two]
+    assert calls.cancel("unknown") == []
+    assert calls.answered("east", three) is not None
+
+
+def test_a_lost_link_has_no_calls_any_more_and_those_not_abandoned_are_asked_elsewhere() -> None:
+    calls = table()
+    calls.ask("first", NORTH, 0.0, "den")
+    calls.abandon(NORTH)
+    second = calls.ask("second", NORTH, 0.0, "den")
+    other = calls.ask("third", SOUTH, 0.0, "den")
+    assert numbers(calls.link_lost(NORTH)) == [second]
+    assert calls.answered(NORTH, second) is None
+    assert calls.open(NORTH) == {}
+    assert numbers(calls.unanswered(SOUTH)) == [other]
+
+
+def test_a_call_asked_at_3_is_due_at_13_and_once() -> None:
+    calls = table(answer_seconds=10.0)
+    calls.ask("early", NORTH, 0.0)
+    calls.ask("gone", NORTH, 1.0)
+    late = calls.ask("late", SOUTH, 3.0)
+    calls.answered(NORTH, 2)
+    assert [call.request for call in calls.due(12.9)] == ["early"]
+    assert numbers(calls.due(13.0)) == [late]
+    assert calls.due(99.0) == []
+    assert len(calls) == 0
+
+
+def test_a_call_without_a_tag_is_not_counted() -> None:
+    calls = table()
+    calls.ask("join", NORTH, 0.0)
+    assert calls.open(NORTH) == {}
+
+
+LINKS = st.sampled_from([NORTH, SOUTH, "east"])
+STEPS = st.one_of(
+    st.tuples(st.just("ask"), LINKS, st.integers(0, 4)),
+    st.tuples(st.just("answer"), LINKS, st.integers(0, 20)),
+    st.tuples(st.sampled_from(["abandon", "lose"]), LINKS, st.just(0)),
+    st.tuples(st.just("wait"), LINKS, st.integers(0, 7)),
+)
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_every_call_ends_once_and_what_counts_is_what_is_open(steps: list) -> None:
+    calls, now = table(answer_seconds=5.0), 0.0
+    open_: dict[int, tuple[str, float]] = {}
+    abandoned: set[int] = set()
+    for step, link, value in steps:
+        there = [number for number, (to, _) in open_.items() if to == link]
+        awaited = [number for number in there if number not in abandoned]
+        ended: list[int] = []
+        match step:
+            case "ask":
+                open_[calls.ask(f"request {value}", link, now, "tag")] = (link, now + 5.0)
+            case "answer":
+                call = calls.answered(link, value)
+                assert (call is not None) == (value in there)
+                assert call is None or call.abandoned == (value in abandoned)
+                ended = [value] if call is not None else []
+            case "abandon":
+                assert numbers(calls.abandon(link)) == awaited
+                abandoned |= set(awaited)
+            case "lose":
+                assert numbers(calls.link_lost(link)) == awaited
+                ended = there
+            case "wait":
+                now += value
+                ended = [number for number, (_, until) in open_.items() if until <= now]
+                assert numbers(calls.due(now)) == [n for n in ended if n not in abandoned]
+        for number in ended:
+            del open_[number]
+        counted = sum(calls.open(one).get("tag", 0) for one in (NORTH, SOUTH, "east"))
+        assert counted == len(calls) == len(open_)

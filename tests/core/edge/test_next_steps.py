@@ -1,0 +1,76 @@
+"""What a join or a resume does next, by what is known of the game nodes. No clock, no link."""
+
+from __future__ import annotations
+
+import pytest
+
+from lastcall.core.edge.next_steps import (
+    Ask,
+    NotThere,
+    Refuse,
+    Wait,
+    next_join_step,
+    next_resume_step,
+)
+from lastcall.core.edge.placement import Candidate
+from lastcall.reasons import ErrorCode
+from lastcall.wire.nodes import NodeState
+
+REFUSED = Refuse(ErrorCode.FULL, "the reason")
+
+
+def node(number: int = 1, *, silent: bool = False) -> Candidate:
+    state = NodeState(1, "serving", 0, {"den": 0}, sizes={"den": 2})
+    name = f"game-{number}"
+    return Candidate(f"tcp://{name}:7101", name, number, "1", 1.0, state, silent=silent)
+
+
+def join(chosen: Candidate | None, **more: object) -> object:
+    usual = {"kind": "den", "room": "", "known": [node()], "may_change": False, "refusal": None}
+    return next_join_step(chosen, **usual | more)  # type: ignore[arg-type]
+
+
+def test_a_join_asks_the_chosen_node_whatever_else_is_known() -> None:
+    for may_change in (True, False):
+        assert join(node(), may_change=may_change, refusal=REFUSED) == Ask(node())
+
+
+def test_a_join_without_a_node_waits_while_something_may_change() -> None:
+    assert join(None, may_change=True, refusal=REFUSED) == Wait()
+
+
+def test_a_join_that_all_have_refused_tells_the_last_reason() -> None:
+    assert join(None, refusal=REFUSED) == REFUSED
+
+
+def test_an_unknown_kind_is_refused_only_if_nodes_are_known_and_no_room_is_named() -> None:
+    unknown = Refuse(ErrorCode.NO_SUCH_KIND, "no game node has 'poker'")
+    assert join(None, kind="poker") == unknown
+    assert join(None, kind="poker", room="game-1.x") == Wait()
+    assert join(None, kind="poker", known=[]) == Wait()
+    assert join(None) == Wait()
+
+
+@pytest.mark.parametrize("all_met", [True, False])
+@pytest.mark.parametrize("may_appear", [True, False])
+def test_a_resume_asks_the_first_node_that_is_not_silent(all_met: bool, may_appear: bool) -> None:
+    rest = [node(1, silent=True), node(2), node(3)]
+    assert next_resume_step(rest, all_met=all_met, may_appear=may_appear) == Ask(node(2))
+
+
+@pytest.mark.parametrize(
+    ("silent_left", "all_met", "may_appear", "step"),
+    [
+        (True, True, False, Wait()),
+        (True, True, True, Wait()),
+        (False, False, False, Wait()),
+        (False, False, True, Wait()),
+        (False, True, True, Wait(suspect=True)),
+        (False, True, False, NotThere()),
+    ],
+)
+def test_a_place_is_unknown_only_if_all_have_said_so_and_no_other_node_may_have_it(
+    silent_left: bool, all_met: bool, may_appear: bool, step: object
+) -> None:
+    rest = [node(silent=True)] if silent_left else []
+    assert next_resume_step(rest, all_met=all_met, may_appear=may_appear) == step
