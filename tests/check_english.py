@@ -17,12 +17,12 @@ EXEMPT = {"tests/check_english.py", "tests/test_english.py"}  # they quote every
 PHRASES = [  # "_" is a gap between two words
     r"\b(?:he|his|him|himself)\b",  # a player, a client and an author are "they"
     r"(?<!there )\b(?:is|are|was|were)_no_(?!longer\b|(?:more|less|fewer|later|better)_than\b)\w+",
-    r"\bof_before\b",
     r"\b(?:is|are|was|were|be)_had\b",
     r"\b(?:is|are|was|were)_to_be_\w+",
     r"\bso_(?:many|much)\b(?!(?:_\w+){0,3}_(?:that|as)\b)",
     r"\b(?:in|for|with|by|after)_so_long\b(?!_as\b)",
-    r"\b(?:whoever|nobody's|of_ours|by_way_of)\b",
+    r"\b(?:whoever|nobody's|of_ours|of_before|by_way_of)\b",
+    r"(?<=; )(?:who|what)_(?!to\b)\w+",
 ]
 # A sentence whose subject is a clause, such as "What comes is kept." (A question ends with "?".)
 START = r"(?:^[ \t]*(?:(?:#|//|\*|-|<!--|/\*\*?) |\"\"\")?|[.!;:] )"

@@ -29,6 +29,7 @@ PHRASES = {
     "by way of": "a place by way of this link",
     "What comes in is kept": "# What comes in is kept.",
     "What the bench found": '"""What the bench found: tables."""',
+    "what comes": "It is closed; what comes is dropped.",
     "Who is asked waits for the answer": "It is sent. Who is asked waits\n    # for the answer.",
 }
 
@@ -38,6 +39,7 @@ PLAIN = [
     "So many clients reconnect that the node is busy, and it takes as long as it takes.",
     "# What does a player see?",
     "## What a player sees",
+    "It decides; the caller is told who waits, and what to do; what to log is up to them.",
     "The node reports what it did, and to whom. The header, this theme: the Whole.",
 ]
 
