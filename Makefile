@@ -1,36 +1,36 @@
-# `make run` and `make test` need Python 3.11 or newer, and set up everything else themselves.
+# The targets need Python 3.11 or newer; they install everything else into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .PHONY: run demo test check clean help
-help:            ## what can be made
+help:            ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
-run: $(READY)    ## a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
+run: $(READY)    ## starts a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
 	@$(BIN)/lastcall up $(ARGS)
 
-demo: $(READY)   ## a rolling update in half a minute: cluster, 50 bots, every node replaced, the report
+demo: $(READY)   ## shows a rolling update in half a minute: a cluster, 50 bots, every node replaced, a report
 	@$(BIN)/lastcall up --port 0 --admin 127.0.0.1:0 --bots 50 --roll-after 5 $(ARGS)
 
-test: $(READY)   ## every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
+test: $(READY)   ## runs every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
 	@tests/e2e/install-packages
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(READY)  ## format, lint, types, and which ring may import which
+check: $(READY)  ## checks format, lint, types, and the layers' imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-clean:           ## takes the virtual environment and the caches away
+clean:           ## removes the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# Made anew when pyproject.toml changes; a second call costs nothing.
+# Reinstalls when pyproject.toml has changed; otherwise it does nothing.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	    || { echo "Lastcall needs Python 3.11 or newer; $(PYTHON) is older. Say: make PYTHON=/path/to/python3.11"; exit 1; }
+	    || { echo "Lastcall needs Python 3.11 or newer; $(PYTHON) is older. Use: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev

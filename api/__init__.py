@@ -1,1 +1,1 @@
-"""The api tier: clients' WebSockets, and a small actor for each room with a local client."""
+"""The api tier: client connections and the rooms behind them. See CONTRIBUTING.md for terms."""

@@ -1,4 +1,4 @@
-"""The load generator, its scenarios, and their report."""
+"""The load generator, its scenarios, and their report. See CONTRIBUTING.md for terms."""
 
 from importlib.util import find_spec
 

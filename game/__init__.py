@@ -1,1 +1,1 @@
-"""The game tier: the node that runs the rooms."""
+"""The game tier: the node that runs the rooms. See CONTRIBUTING.md for terms."""

@@ -1,4 +1,4 @@
-"""The reference pages say what the code does: no table may drift from it."""
+"""The reference pages agree with the code: their tables, figures and links."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Row = tuple[str, ...]
 
 
 def text_of(page: str) -> str:
-    """A page as one line, so that it does not matter where its lines are broken."""
+    """Returns a page as one line, so that line breaks do not matter."""
     return " ".join((DOCS / page).read_text(encoding="utf-8").split())
 
 
 def table(page: str, head: str) -> list[Row]:
-    """The rows of the one table whose head begins with ``head``."""
+    """Returns the rows of the one table whose header begins with ``head``."""
     lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith(head)]
     rows: list[Row] = []
@@ -53,7 +53,7 @@ def code(cell: str) -> str:
 
 
 def example(cell: str) -> bytes:
-    """The frame that a row begins with, its placeholders filled in."""
+    """Returns the frame that a row begins with, with its placeholders filled in."""
     frame = code(cell).replace("[…]", "[]").replace('"…"', '"x"').replace("…", "1")
     return frame.replace("ID", '"game-1.x"').replace("PLAYER", '"px"').encode()
 
@@ -65,16 +65,16 @@ def example(cell: str) -> bytes:
         ("| api node → client", frames.decode_server, frames.FromServer),
     ],
 )
-def test_every_frame_and_every_field_of_it_is_told(
+def test_the_page_documents_every_frame_with_every_field(
     head: str, decode: object, union: object
 ) -> None:
     assert callable(decode)
     rows = table("protocol.md", head)
-    told = [type(decode(example(row[0]))) for row in rows]
-    assert set(told) == set(get_args(union))
-    assert len(told) == len(set(told))
+    documented = [type(decode(example(row[0]))) for row in rows]
+    assert set(documented) == set(get_args(union))
+    assert len(documented) == len(set(documented))
     page = text_of("protocol.md")
-    for frame, row in zip(told, rows, strict=True):
+    for frame, row in zip(documented, rows, strict=True):
         for field in frame.__struct_fields__:
             names = (f'"{field}"', f"`{field}`")
             assert any(name in cell for name in names for cell in row) or (
@@ -82,20 +82,20 @@ def test_every_frame_and_every_field_of_it_is_told(
             ), f"{frame.__name__}.{field}"
 
 
-def test_every_close_code_is_told_and_what_is_final() -> None:
+def test_the_page_documents_every_close_code_and_which_are_final() -> None:
     rows = table("protocol.md", "| code | | what a client does")
     assert [int(row[0]) for row in rows] == sorted(Close)
-    lost = [int(row[0]) for row in rows if row[2].startswith(("gives up", "the same"))]
-    assert sorted(reconnect.FINAL) == [one for one in lost if 4001 <= one <= 4005]
+    final = [int(row[0]) for row in rows if row[2].startswith(("gives up", "the same"))]
+    assert sorted(reconnect.FINAL) == [code for code in final if 4001 <= code <= 4005]
 
 
-def test_every_error_code_is_told_and_which_may_pass() -> None:
+def test_the_page_documents_every_error_code_and_which_may_be_retried() -> None:
     rows = table("protocol.md", "| code | retry")
     assert [code(row[0]) for row in rows] == list(ErrorCode)
     assert {code(row[0]) for row in rows if row[1] == "yes"} == RETRY
 
 
-def test_every_end_is_told() -> None:
+def test_the_page_documents_every_end_reason() -> None:
     assert [code(row[0]) for row in table("protocol.md", "| reason |")] == list(EndReason)
 
 
@@ -126,11 +126,11 @@ SOCKET, LINK, ROOM = SocketPolicy(), LinkPolicy(), RoomPolicy()
         f"a random time up to {reconnect.SOON_SECONDS:g} s",
     ],
 )
-def test_the_figures_of_the_protocol_are_the_policies(figure: str) -> None:
+def test_the_protocol_page_gives_the_figures_of_the_policies(figure: str) -> None:
     assert figure in text_of("protocol.md")
 
 
-def test_what_a_kind_is_told_by_its_author_is_told_to_him() -> None:
+def test_the_page_documents_every_argument_of_room_with_its_default() -> None:
     rows = {code(row[0]): row[1].replace(" ", "") for row in table("rooms.md", "| | default")}
     assert list(rows) == list(inspect.signature(room).parameters)
     for name in ("history_messages", "history_bytes", "resume_seconds"):
@@ -138,11 +138,11 @@ def test_what_a_kind_is_told_by_its_author_is_told_to_him() -> None:
     assert ROOM.history_messages == 1024
 
 
-def test_every_argument_of_the_python_client_is_told() -> None:
+def test_the_page_documents_every_argument_of_the_python_client() -> None:
     rows = table("client.md", "| | default")
-    told = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
     arguments = inspect.signature(connect).parameters
-    assert sorted(["urls", *told]) == sorted(arguments)
+    assert sorted(["urls", *documented]) == sorted(arguments)
     for row in rows:
         default = arguments[code(row[0].partition(",")[0])].default
         if row[1].isdigit():
@@ -153,27 +153,27 @@ def test_every_argument_of_the_python_client_is_told() -> None:
     ("page", "head", "kind"),
     [("client.md", "| `async for", Place), ("rooms.md", "| `table.join", Table)],
 )
-def test_what_a_table_tells_of_an_object_is_there(page: str, head: str, kind: type) -> None:
+def test_every_attribute_in_a_table_exists(page: str, head: str, kind: type) -> None:
     lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(head))
-    told: set[str] = set()
+    documented: set[str] = set()
     for line in takewhile(lambda line: line.startswith("|"), lines[start:]):
-        told |= set(re.findall(r"(?:`|`await )(?:\w+\.)?(\w+)(?=[(`])", line.split("|")[1]))
-    assert len(told) >= 10
+        documented |= set(re.findall(r"(?:`|`await )(?:\w+\.)?(\w+)(?=[(`])", line.split("|")[1]))
+    assert len(documented) >= 10
     known = set(dir(kind)) | set(re.findall(r"self\.(\w+)", inspect.getsource(kind)))
-    assert told <= known, told - known
+    assert documented <= known, documented - known
 
 
-def test_every_public_name_of_the_testing_table_is_told() -> None:
+def test_the_page_documents_every_public_name_of_the_testing_table() -> None:
     page = text_of("rooms.md")
     for name in vars(Table):
         assert name.startswith("_") or re.search(rf"\b{name}\(", page), name
 
 
-def test_every_event_is_told_with_its_fields() -> None:
+def test_the_page_documents_every_event_with_its_fields() -> None:
     page = (DOCS / "rooms.md").read_text(encoding="utf-8")
-    told = dict(re.findall(r"^\| `([A-Z]\w+)\(([^)]*)\)`", page, re.MULTILINE))
-    assert told == {event.__name__: ", ".join(fields_of(event)) for event in get_args(Event)}
+    documented = dict(re.findall(r"^\| `([A-Z]\w+)\(([^)]*)\)`", page, re.MULTILINE))
+    assert documented == {event.__name__: ", ".join(fields_of(event)) for event in get_args(Event)}
     assert f"gone for {ROOM.away_seconds:g} s" in page
 
 
@@ -181,7 +181,7 @@ def fields_of(event: type[msgspec.Struct]) -> tuple[str, ...]:
     return event.__struct_fields__
 
 
-def test_every_metric_is_told() -> None:
+def test_the_page_documents_every_metric() -> None:
     registry = node_registry(
         lambda: Figures(phase="serving"), name="a", tier="api", version="1", phases=("serving",)
     )
@@ -199,7 +199,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in link:
             continue

@@ -1,4 +1,4 @@
-"""What is in a group of exceptions."""
+"""Exception groups: a single exception is unwrapped, a larger group stays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from lastcall.exception_groups import lone_error, unwrap_single
 
 
-def test_a_group_of_one_leaves_as_that_one_with_its_cause():
+def test_a_group_of_one_is_raised_as_that_exception_with_its_cause():
     cause, error = OSError("why"), ValueError("one")
     error.__cause__ = cause
     with pytest.raises(ValueError, match="one") as raised, lone_error():
@@ -15,12 +15,12 @@ def test_a_group_of_one_leaves_as_that_one_with_its_cause():
     assert raised.value.__cause__ is cause
 
 
-def test_a_larger_group_leaves_as_it_is():
+def test_a_larger_group_is_raised_unchanged():
     with pytest.raises(ExceptionGroup, match="nursery"), lone_error():
         raise ExceptionGroup("nursery", [ValueError("one"), ValueError("two")])
 
 
-def test_only_finds_the_first_of_a_kind_when_there_is_no_other_however_deep():
+def test_unwrap_single_finds_the_first_error_of_a_type_if_all_have_it_at_any_depth():
     first, second, other = ValueError("one"), UnicodeError("two"), OSError("three")
     assert unwrap_single(first, ValueError) is first
     assert unwrap_single(other, ValueError) is None

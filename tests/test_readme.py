@@ -1,4 +1,4 @@
-"""The README's code is run as it stands, and the frames that it shows are frames."""
+"""The README's code runs unchanged, and the frames that it shows are valid."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, mark: str, page: str = README) -> str:
-    """The one block of code that has ``mark`` in it."""
+    """Returns the one block of code that contains ``mark``."""
     blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     [found] = [text for text in blocks if mark in text]
     return str(found)
 
 
-def test_the_authors_room_and_its_test_run_as_they_stand(tmp_path: Path) -> None:
+def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
     (tmp_path / "dice.py").write_text(block("python", "@room("), encoding="utf-8")
     test = block("python", "from lastcall.testing")
     (tmp_path / "test_dice.py").write_text(test, encoding="utf-8")
     page = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
-    more = "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
-    (tmp_path / "test_more.py").write_text(more + block("python", "play(", page), encoding="utf-8")
+    imports = "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
+    (tmp_path / "test_more.py").write_text(
+        imports + block("python", "play(", page), encoding="utf-8"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],
         cwd=tmp_path,
@@ -40,19 +42,19 @@ def test_the_authors_room_and_its_test_run_as_they_stand(tmp_path: Path) -> None
     assert "2 passed" in done.stdout, done.stdout
 
 
-def test_the_conversation_by_hand_is_of_real_frames() -> None:
-    said = re.findall(r"^> (.*)", README, re.MULTILINE)
-    heard = re.findall(r"^< (.*)", README, re.MULTILINE)
-    assert [type(frames.decode(line)) for line in said] == [
+def test_the_conversation_by_hand_consists_of_valid_frames() -> None:
+    sent = re.findall(r"^> (.*)", README, re.MULTILINE)
+    received = re.findall(r"^< (.*)", README, re.MULTILINE)
+    assert [type(frames.decode(line)) for line in sent] == [
         *(frames.Join, frames.Say),
         *(frames.Resume, frames.Say),
     ]
-    assert [type(frames.decode_server(line.replace("[…]", "[]"))) for line in heard] == [
+    assert [type(frames.decode_server(line.replace("[…]", "[]"))) for line in received] == [
         *(frames.Hello, frames.Joined, frames.Ack, frames.Message),
         *(frames.Hello, frames.Resumed, frames.Message),
     ]
 
 
-def test_every_name_of_the_facade_is_there() -> None:
+def test_the_top_level_package_exports_each_name_of_author() -> None:
     for name in lastcall.__all__:
         assert getattr(lastcall, name) is getattr(author, name)

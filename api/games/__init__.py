@@ -1,1 +1,1 @@
-"""The game nodes as an api node sees them: links, joins, resumes."""
+"""Game nodes as an api node sees them: links, joins, resumes. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""How a connection becomes a client, and how clients are moved."""
+"""How a connection becomes a client, and how clients are moved. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""One client, its place in a room, and rooms as an api node sees them."""
+"""Clients and their places, and rooms as an api node sees them. See CONTRIBUTING.md for terms."""

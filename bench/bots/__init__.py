@@ -1,1 +1,1 @@
-"""Players whose places outlive their sockets, and the check of what they hear."""
+"""Bots that keep their places across sockets, and their checks. See CONTRIBUTING.md for terms."""

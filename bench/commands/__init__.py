@@ -1,1 +1,1 @@
-"""The commands of ``python -m bench``."""
+"""The commands of ``python -m bench``. See CONTRIBUTING.md for terms."""

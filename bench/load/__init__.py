@@ -1,1 +1,1 @@
-"""The load generator: clients, frames, payloads, workloads."""
+"""The load generator: clients, frames, payloads, workloads. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""What a scenario found: tables, JSON, percentiles."""
+"""The results of a scenario: tables, JSON, percentiles. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""The rooms that a bench plays in, and the ledger of what was said and heard there."""
+"""The bench's rooms, and the ledger of what players sent and got. See CONTRIBUTING.md for terms."""

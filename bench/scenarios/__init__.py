@@ -1,1 +1,1 @@
-"""What is measured: one file a scenario."""
+"""The scenarios, one file each. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""The transport seam: the Protocol, one bus in memory, one over nng."""
+"""The transport: the Protocol, one bus in memory, one over nng. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""Decisions without I/O: no trio, no clock, no dice; ``now`` and ``rng`` are arguments."""
+"""Decisions without I/O; ``now`` and ``rng`` are arguments. See CONTRIBUTING.md for terms."""

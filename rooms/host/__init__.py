@@ -1,1 +1,1 @@
-"""The room engine: what a game node and the test kit run rooms with."""
+"""The room engine of the game node and the test kit. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""A cluster on one machine: what ``lastcall up`` runs."""
+"""The cluster on one machine that ``lastcall up`` runs. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""The trio drivers that both kinds of node use."""
+"""The trio drivers that both kinds of node use. See CONTRIBUTING.md for terms."""

@@ -1,4 +1,4 @@
-"""Bytes to values and back: client frames, node messages."""
+"""Bytes to values and back: client frames, node messages. See CONTRIBUTING.md for terms."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import msgspec
 __all__ = ["UNREADABLE"]
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises for bytes that are no value; the second for deep nesting."""
+"""msgspec raises one of these for bytes that it cannot decode; the second for deep nesting."""

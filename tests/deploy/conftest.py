@@ -1,4 +1,4 @@
-"""What the deployment's files tell the programs, as the programs' own options read it."""
+"""Reads the settings in the deployment files with the programs' own options."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lastcall.policy import DrainPolicy
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
-class Told:
-    """The settings of one node; ``api`` or ``game`` is there, by its tier."""
+class NodeSettings:
+    """The settings of one node; it has ``api`` or ``game``, depending on its tier."""
 
     node: NodeOptions
     drain: DrainPolicy
@@ -24,44 +24,44 @@ class Told:
     game: GameOptions
 
 
-Tell = Callable[[str, Sequence[str], Mapping[str, str]], Told]
+ParseSettings = Callable[[str, Sequence[str], Mapping[str, str]], NodeSettings]
 
 
 @pytest.fixture
 def deploy() -> Path:
-    """The folder."""
+    """The folder deploy/."""
     return Path(__file__).resolve().parents[2] / "deploy"
 
 
 @pytest.fixture
-def tell(monkeypatch: pytest.MonkeyPatch) -> Tell:
-    """Reads a tier's arguments and environment as the tier does; a bad one fails the test."""
+def parse_settings(monkeypatch: pytest.MonkeyPatch) -> ParseSettings:
+    """Parses arguments and environment like the tier's program; a bad value fails the test."""
 
-    def read(tier: str, args: Sequence[str], environment: Mapping[str, str]) -> Told:
+    def parse(tier: str, args: Sequence[str], environment: Mapping[str, str]) -> NodeSettings:
         for name in [name for name in os.environ if name.startswith("LASTCALL_")]:
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        told = Told()
-        _command(tier, told).main(list(args), standalone_mode=False)
-        return told
+        settings = NodeSettings()
+        _command(tier, settings).main(list(args), standalone_mode=False)
+        return settings
 
-    return read
+    return parse
 
 
-def _command(tier: str, told: Told) -> click.Command:
+def _command(tier: str, settings: NodeSettings) -> click.Command:
     @click.command("api")
     @node_options("api")
     @drain_options
     @api_options
     def api(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> None:
-        told.node, told.drain, told.api = node, drain, api
+        settings.node, settings.drain, settings.api = node, drain, api
 
     @click.command("game")
     @node_options("game")
     @drain_options
     @game_options
     def game(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> None:
-        told.node, told.drain, told.game = node, drain, game
+        settings.node, settings.drain, settings.game = node, drain, game
 
     return {"api": api, "game": game}[tier]

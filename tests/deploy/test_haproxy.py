@@ -1,4 +1,4 @@
-"""The balancer's file: accepted by HAProxy, with any addresses."""
+"""HAProxy accepts the configuration, with any addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Check = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def check(deploy: Path) -> Check:
-    """``haproxy -c`` on the file, in an environment that has nothing but what is given."""
+    """Runs ``haproxy -c`` on the file, with only the given environment variables."""
     haproxy = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if haproxy is None:
         pytest.skip("haproxy is not installed: apt-get install haproxy")
@@ -29,13 +29,13 @@ def check(deploy: Path) -> Check:
     return run
 
 
-def test_haproxy_accepts_the_file_and_warns_of_nothing(check: Check) -> None:
+def test_haproxy_accepts_the_file_without_warnings(check: Check) -> None:
     checked = check()
     assert checked.returncode == 0, checked.stderr
     assert "[WARNING]" not in checked.stderr
 
 
-def test_the_addresses_are_from_the_environment(check: Check) -> None:
+def test_the_addresses_come_from_the_environment(check: Check) -> None:
     assert check(LASTCALL_API_3="127.0.0.2:18083").returncode == 0
     refused = check(LASTCALL_API_3="127.0.0.2:no-port")
     assert refused.returncode != 0
@@ -45,11 +45,11 @@ def test_the_addresses_are_from_the_environment(check: Check) -> None:
 def test_every_address_has_a_default(deploy: Path) -> None:
     text = (deploy / "haproxy.cfg").read_text()
     used = set(re.findall(r'"\$\{(\w+)\}"', text))
-    given = set(re.findall(r"^\s*presetenv\s+(\w+)", text, re.MULTILINE))
-    assert used == given
+    defaults = set(re.findall(r"^\s*presetenv\s+(\w+)", text, re.MULTILINE))
+    assert used == defaults
 
 
-def test_both_listeners_know_the_same_nodes(deploy: Path) -> None:
+def test_both_backends_list_the_same_nodes(deploy: Path) -> None:
     servers = re.findall(
         r"^\s*server (\S+) (\S+)", (deploy / "haproxy.cfg").read_text(), re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The manifests: valid, consistent with each other, and patient enough for a drain."""
+"""The Kubernetes manifests are valid and consistent, and allow enough time for a drain."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Manifest = dict[str, Any]
 Find = Callable[[str, str], Manifest]
 
 MARGIN_SECONDS = 10
-"""Between the end of grace and SIGKILL, at least."""
+"""The shortest time between the end of the grace and SIGKILL."""
 AUTOSCALER_SECONDS = 600
-"""What the cluster autoscaler waits for a pod, unless told otherwise."""
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (told to a node that runs in a pod, and read here only)
+"""The default time that the cluster autoscaler waits for a pod."""
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (a setting of a node in a pod; the test only reads it)
 POD = {"status.podIP": "10.1.2.3", "metadata.name": "lastcall-5d4f7c-x2z9k"}
 HASH = "metadata.labels['pod-template-hash']"
 
@@ -56,14 +56,14 @@ def find(manifests: list[Manifest]) -> Find:
 
 
 @pytest.fixture
-def read(find: Find, tell: Any) -> Callable[[str], Any]:
-    """What the node of a tier is told, with the downward API's values filled in."""
+def read(find: Find, parse_settings: Any) -> Callable[[str], Any]:
+    """Reads the settings of a tier's node, with the downward API's values filled in."""
 
     def settings(tier: str) -> Any:
         container = container_of(find("Deployment", tier))
         environment = {entry["name"]: value_of(entry) for entry in container["env"]}
         args = [with_variables(arg, environment) for arg in container["args"]]
-        return tell(tier, args, environment)
+        return parse_settings(tier, args, environment)
 
     return settings
 
@@ -96,11 +96,13 @@ def refused(manifest: Manifest, version: str) -> str | None:
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.32", kubernetes_validate.latest_version()])
-def test_every_manifest_obeys_the_strict_schema(manifests: list[Manifest], version: str) -> None:
+def test_every_manifest_is_valid_against_the_strict_schema(
+    manifests: list[Manifest], version: str
+) -> None:
     assert [refused(manifest, version) for manifest in manifests] == [None] * len(manifests)
 
 
-def test_a_misspelt_field_would_be_refused(find: Find) -> None:
+def test_the_schema_rejects_a_misspelt_field(find: Find) -> None:
     deployment = copy.deepcopy(find("Deployment", "api"))
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSecond"] = 560
     assert "terminationGracePeriodSecond" in str(refused(deployment, "1.32"))
@@ -116,17 +118,17 @@ def test_the_base_names_no_namespace(manifests: list[Manifest], kustomization: M
     assert not [m for m in manifests if "namespace" in m["metadata"]]
 
 
-def test_an_api_pod_moves_its_clients_and_waits_for_no_match(
+def test_an_api_pod_moves_its_clients_instead_of_waiting_for_matches(
     deploy: Path, find: Find, read: Callable[[str], Any]
 ) -> None:
-    told = read("api")
-    drain = told.drain
-    assert told.api.clients == "move"
+    settings = read("api")
+    drain = settings.drain
+    assert settings.api.clients == "move"
     assert drain.spread_seconds < drain.cut_seconds - drain.lame_duck_seconds
     page = (deploy.parent / "docs" / "rolling-updates.md").read_text()
     api, game = (find("Deployment", tier)["spec"]["template"]["spec"] for tier in ("api", "game"))
-    kills = [spec["terminationGracePeriodSeconds"] for spec in (game, api)]
-    assert "| {} | SIGKILL would come here (for an api pod, at {}) |".format(*kills) in page
+    kill_seconds = [spec["terminationGracePeriodSeconds"] for spec in (game, api)]
+    assert "| {} | SIGKILL would come here (for an api pod, at {}) |".format(*kill_seconds) in page
 
 
 @both_tiers
@@ -140,20 +142,20 @@ def test_the_grace_period_covers_pre_stop_and_grace_and_a_margin(
 
 
 @both_tiers
-def test_no_old_pod_goes_before_a_new_one_serves(tier: str, find: Find) -> None:
+def test_an_old_pod_stops_only_after_a_new_one_serves(tier: str, find: Find) -> None:
     spec = find("Deployment", tier)["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert spec["replicas"] >= 2
     assert spec["minReadySeconds"] > 0
 
 
-def test_a_new_game_pod_counts_only_when_every_api_node_has_found_it(find: Find) -> None:
-    dns_cache_seconds, preparing = 30, find("Deployment", "game")["spec"]["minReadySeconds"]
-    assert preparing >= dns_cache_seconds
+def test_a_new_game_pod_is_available_only_after_every_api_node_has_found_it(find: Find) -> None:
+    dns_cache_seconds = 30
+    assert find("Deployment", "game")["spec"]["minReadySeconds"] >= dns_cache_seconds
 
 
 @both_tiers
-def test_the_probes_ask_the_admin_port(tier: str, find: Find, read: Callable[[str], Any]) -> None:
+def test_the_probes_use_the_admin_port(tier: str, find: Find, read: Callable[[str], Any]) -> None:
     deployment = find("Deployment", tier)
     container, admin = container_of(deployment), read(tier).node.admin
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness")}
@@ -163,7 +165,7 @@ def test_the_probes_ask_the_admin_port(tier: str, find: Find, read: Callable[[st
 
 
 @both_tiers
-def test_one_failed_probe_of_a_second_takes_a_pod_out(tier: str, find: Find) -> None:
+def test_one_failed_readiness_probe_removes_a_pod_from_the_service(tier: str, find: Find) -> None:
     probe = container_of(find("Deployment", tier))["readinessProbe"]
     assert (probe["periodSeconds"], probe["failureThreshold"]) == (1, 1)
 
@@ -174,9 +176,7 @@ def test_a_pod_that_is_alive_but_slow_is_not_killed(tier: str, find: Find) -> No
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 60
 
 
-def test_the_nodes_listen_on_the_ports_that_are_declared(
-    find: Find, read: Callable[[str], Any]
-) -> None:
+def test_the_nodes_listen_on_the_declared_ports(find: Find, read: Callable[[str], Any]) -> None:
     api, game = read("api").api, read("game").game
     assert ports_of(find("Deployment", "api")).items() >= {
         ("clients", api.listen.port),
@@ -185,7 +185,7 @@ def test_the_nodes_listen_on_the_ports_that_are_declared(
     assert ports_of(find("Deployment", "game"))["links"] == game.listen.port
 
 
-def test_api_nodes_find_every_game_node_also_one_that_drains(
+def test_api_nodes_find_every_game_node_even_a_draining_one(
     find: Find, read: Callable[[str], Any]
 ) -> None:
     service = find("Service", "game")
@@ -193,7 +193,7 @@ def test_api_nodes_find_every_game_node_also_one_that_drains(
     assert read("api").api.games == (GameDns(HostPort(service["metadata"]["name"], port["port"])),)
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
-    # A headless name resolves to pods, so that the Service's port must be the pod's.
+    # A headless name resolves to pods, so the Service's port must be the pod's port.
     assert port["port"] == ports_of(find("Deployment", "game"))[port["targetPort"]]
 
 
@@ -212,9 +212,7 @@ def test_a_node_is_named_after_its_pod_and_its_rollout(
 
 @both_tiers
 @pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "NetworkPolicy"])
-def test_what_selects_pods_selects_those_of_the_deployment(
-    kind: str, tier: str, find: Find
-) -> None:
+def test_each_selector_selects_the_pods_of_the_deployment(kind: str, tier: str, find: Find) -> None:
     spec = find(kind, tier)["spec"]
     selector = {
         "Service": lambda: spec["selector"],
@@ -232,7 +230,7 @@ def test_evictions_take_one_pod_at_a_time(tier: str, find: Find) -> None:
 
 
 @both_tiers
-def test_the_network_policy_knows_each_port_and_opens_only_the_clients_to_all(
+def test_the_network_policy_covers_each_port_and_opens_only_the_client_port_to_all(
     tier: str, find: Find
 ) -> None:
     rules = find("NetworkPolicy", tier)["spec"]["ingress"]
@@ -243,9 +241,7 @@ def test_the_network_policy_knows_each_port_and_opens_only_the_clients_to_all(
 
 
 @both_tiers
-def test_a_node_runs_without_root_without_writing_and_without_privileges(
-    tier: str, find: Find
-) -> None:
+def test_a_node_runs_without_root_writable_files_or_privileges(tier: str, find: Find) -> None:
     pod = find("Deployment", tier)["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -270,7 +266,7 @@ def test_the_image_starts_the_program_as_process_1(
     assert container["image"] == kustomization["images"][0]["name"]
 
 
-def test_the_image_copies_what_is_there(deploy: Path) -> None:
+def test_the_image_copies_existing_files_and_all_folders_of_the_wheel(deploy: Path) -> None:
     lines = (deploy / "Containerfile").read_text().splitlines()
     copied = [line.split()[1:-1] for line in lines if re.match(r"COPY (?!--from)", line)]
     sources = [source for each in copied for source in each]

@@ -1,4 +1,4 @@
-"""The page on rolling updates says what the code does."""
+"""The page on rolling updates agrees with the code."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def first_cells(page: Path) -> list[str]:
     return re.findall(r"^\| (\S+) \|", page.read_text(), re.MULTILINE)
 
 
-def test_the_diagram_is_the_table_of_the_life_cycle(page: Path) -> None:
+def test_the_diagram_shows_the_table_of_the_life_cycle(page: Path) -> None:
     [shown] = re.findall(r"```mermaid\n(.*?)\n```", page.read_text(), re.DOTALL)
     assert shown == diagram()
 
 
-def test_the_report_is_told_field_by_field(page: Path) -> None:
+def test_the_page_documents_each_field_of_the_report(page: Path) -> None:
     fields = [f"`{name}`" for name in (*Counts.__struct_fields__, "seconds")]
     assert [cell for cell in first_cells(page) if cell in fields] == fields
 
 
-def test_every_exit_code_is_told(page: Path) -> None:
-    told = page.read_text().partition("and the exit code:")[2]
-    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", told, re.MULTILINE)]
+def test_the_page_documents_every_exit_code(page: Path) -> None:
+    section = page.read_text().partition("and the exit code:")[2]
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)]
     assert codes[: len(ExitCode)] == sorted(code.value for code in ExitCode)
 
 
-def test_the_defaults_are_those_of_the_drain(page: Path) -> None:
-    usual = DrainPolicy()
+def test_the_page_gives_the_defaults_of_the_drain_policy(page: Path) -> None:
+    default = DrainPolicy()
     assert (
-        f"**G** is `--grace` ({usual.grace_seconds:g}), **F** `--farewell` "
-        f"({usual.farewell_seconds:g}), **L** `--lame-duck` ({usual.lame_duck_seconds:g}), "
-        f"**S** `--spread` ({usual.spread_seconds:g})"
+        f"**G** is `--grace` ({default.grace_seconds:g}), **F** `--farewell` "
+        f"({default.farewell_seconds:g}), **L** `--lame-duck` ({default.lame_duck_seconds:g}), "
+        f"**S** `--spread` ({default.spread_seconds:g})"
     ) in " ".join(page.read_text().split())
-    assert f"so at {usual.cut_seconds:g} by default" in " ".join(page.read_text().split())
+    assert f"so at {default.cut_seconds:g} by default" in " ".join(page.read_text().split())
 
 
-def test_its_links_lead_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     assert links
     assert [link for link in links if not (page.parent / link).exists()] == []

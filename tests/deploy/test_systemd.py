@@ -1,4 +1,4 @@
-"""The units: accepted by systemd, understood by the programs, and patient enough for a drain."""
+"""systemd and the programs accept the units, and the units allow enough time for a drain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ both_tiers = pytest.mark.parametrize("tier", ["api", "game"])
 
 
 def unit(file: Path) -> Unit:
-    """Its settings, each with all of its values."""
+    """Returns the settings in ``file``, each with all of its values."""
     settings: Unit = defaultdict(list)
     for line in file.read_text().splitlines():
         key, separator, value = line.partition("=")
@@ -38,8 +38,8 @@ def service(deploy: Path) -> Callable[[str], Unit]:
 
 
 @pytest.fixture
-def read(service: Callable[[str], Unit], tell: Any) -> Callable[[str], Any]:
-    """What the first node of a tier is told."""
+def read(service: Callable[[str], Unit], parse_settings: Any) -> Callable[[str], Any]:
+    """Reads the settings of the first node of a tier."""
 
     def settings(tier: str) -> Any:
         lines = [
@@ -47,7 +47,7 @@ def read(service: Callable[[str], Unit], tell: Any) -> Callable[[str], Any]:
         ]
         program, *args = shlex.split(service(tier)["ExecStart"][0])
         assert program == f"{INSTALLED}/lastcall-{tier}"
-        return tell(tier, args, dict(line.split("=", 1) for line in lines))
+        return parse_settings(tier, args, dict(line.split("=", 1) for line in lines))
 
     return settings
 
@@ -69,12 +69,14 @@ def test_only_the_node_gets_the_signal(tier: str, service: Callable[[str], Unit]
 
 
 @both_tiers
-def test_wrong_usage_is_not_tried_again(tier: str, service: Callable[[str], Unit]) -> None:
+def test_systemd_does_not_restart_a_node_after_wrong_usage(
+    tier: str, service: Callable[[str], Unit]
+) -> None:
     assert service(tier)["Restart"] == ["on-failure"]
     assert service(tier)["RestartPreventExitStatus"] == ["2"]
 
 
-def test_the_client_port_is_systemds_and_outlives_the_node(
+def test_systemd_owns_the_client_port_so_it_outlives_the_node(
     deploy: Path, service: Callable[[str], Unit], read: Callable[[str], Any]
 ) -> None:
     assert service("api")["Sockets"] == ["lastcall-api.socket"]
@@ -82,17 +84,19 @@ def test_the_client_port_is_systemds_and_outlives_the_node(
     assert len(unit(deploy / "systemd" / "lastcall-api.socket")["ListenStream"]) == 1
 
 
-def test_an_api_node_moves_its_clients_and_waits_for_no_match(read: Callable[[str], Any]) -> None:
+def test_an_api_node_moves_its_clients_instead_of_waiting_for_matches(
+    read: Callable[[str], Any],
+) -> None:
     assert read("api").api.clients == "move"
 
 
-def test_the_api_node_of_a_machine_finds_its_game_nodes(read: Callable[[str], Any]) -> None:
+def test_an_api_node_finds_the_game_nodes_of_its_machine(read: Callable[[str], Any]) -> None:
     found = [source.address for source in read("api").api.games]
     assert read("game").game.listen in found
 
 
-def test_systemd_finds_no_fault(deploy: Path, tmp_path: Path) -> None:
-    """Its words count: ``verify`` ends with 0 also when it has complained."""
+def test_systemd_analyze_reports_nothing(deploy: Path, tmp_path: Path) -> None:
+    """Reads the output, because ``verify`` exits with 0 even after a complaint."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not installed: apt-get install systemd")
@@ -109,5 +113,5 @@ def test_systemd_finds_no_fault(deploy: Path, tmp_path: Path) -> None:
         timeout=20,
         check=False,
     )
-    about_ours = [line for line in verified.stderr.splitlines() if "lastcall" in line]
-    assert about_ours == []
+    complaints = [line for line in verified.stderr.splitlines() if "lastcall" in line]
+    assert complaints == []

@@ -1,1 +1,1 @@
-"""What both clients decide: when to reconnect, and what to send again."""
+"""Decisions of both clients: when to reconnect, what to resend. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""What an api node decides: where a join goes, what an input is, who has to wait."""
+"""Decisions of an api node: placement, input limits, waiting. See CONTRIBUTING.md for terms."""

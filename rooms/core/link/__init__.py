@@ -1,1 +1,1 @@
-"""The link between an api node and a game node: feed, uplink, batching, liveness."""
+"""The link between nodes: feed, uplink, batching, liveness. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""Bots that play on a local cluster, and what they check."""
+"""Bots that play on a local cluster, and their checks. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""The control socket of ``lastcall up``."""
+"""The control socket of ``lastcall up``. See CONTRIBUTING.md for terms."""

@@ -1,1 +1,1 @@
-"""``lastcall roll``: the plan, the service that runs it, the view, the report."""
+"""``lastcall roll``: the plan, its service, the view, the report. See CONTRIBUTING.md for terms."""

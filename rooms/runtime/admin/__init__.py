@@ -1,1 +1,1 @@
-"""The admin port: server, authentication, metrics, static files."""
+"""The admin port: server, authentication, metrics, static files. See CONTRIBUTING.md for terms."""
