@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from tests import harness
+from tests import harness, surroundings
+
+surroundings.make_usual()
 
 
 @pytest.fixture(params=range(20))

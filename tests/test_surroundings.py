@@ -1,0 +1,47 @@
+"""A test does not depend on how it was started: run here as a careless parent would start it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = (
+    "tests/e2e/test_usage.py::test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130",
+    "tests/e2e/test_stop.py::test_two_signals_while_starting_end_it_with_0_too",
+    "tests/local/test_cli.py",
+    "tests/runtime/test_options.py",
+    "tests/runtime/admin/test_auth.py",
+)
+"""Tests of signals, help texts, options and files."""
+STARTS = {
+    "as a background job of a script": 'trap "" INT QUIT HUP TERM',
+    "without stdin": "exec <&-",
+    "with another umask": "umask 077",
+    "with few open files": "ulimit -S -n 64",
+    "in a narrow terminal": "export TERM=dumb COLUMNS=20 LC_ALL=POSIX NO_COLOR=1",
+    "with options of a node in the environment": "export LASTCALL_GRACE=1 LASTCALL_PORT=1",
+}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "odd", [*STARTS.values(), "; ".join(STARTS.values())], ids=[*STARTS, "all"]
+)
+def test_tests_pass_however_they_are_started(odd: str) -> None:
+    script = f'{odd}\nexec "$0" -m pytest -q -p no:cacheprovider "$@"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable, *SAMPLE],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-2_000:]
