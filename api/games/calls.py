@@ -56,7 +56,7 @@ class GameCalls(Generic[Request, Tag]):
         _cancel(self._calls.cancel(request))
 
     def abandon(self, link: GameLink) -> list[Call[Request, GameLink, Tag]]:
-        """``link`` is silent: returns the calls whose requests are to be asked for elsewhere."""
+        """``link`` is silent: returns the calls whose requests other nodes should be asked for."""
         return _cancel(self._calls.abandon(link))
 
     def due(self) -> list[Call[Request, GameLink, Tag]]:

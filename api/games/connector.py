@@ -37,7 +37,7 @@ TURN_SECONDS = 0.004
 
 
 class ApiIdentity(msgspec.Struct, frozen=True):
-    """Who this api node is, for a game node."""
+    """This api node, as it introduces itself to a game node."""
 
     name: NodeName
     incarnation: Incarnation
@@ -117,7 +117,7 @@ def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool])
 
 
 class GameConnector:
-    """One game node's address: attaches to whoever is there, again and again."""
+    """One game node's address: attaches to each process that answers there, one after another."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Every game node that is to be attached to: where they are, who has answered, who is certain."""
+"""The addresses of all game nodes, and which of them have answered or are certainly unused."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ REGROUP_SECONDS = 5.0
 
 
 class Games:
-    """What a session asks of game nodes, and the listener of every link.
+    """Carries the requests of sessions to game nodes, and listens to every link.
 
     ``move`` moves clients to other api nodes, spread over a moment.
     """

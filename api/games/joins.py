@@ -110,7 +110,7 @@ class Joins:
         self._links[link.node.incarnation] = link
 
     def link_state(self, link: GameLink) -> None:
-        """What waits may find a seat there now; what a silent node was asked goes elsewhere."""
+        """Waiting joins may find a seat there; the calls to a silent node go to another."""
         if link.silent:
             for call in self._calls.abandon(link):
                 self._ask_elsewhere(call.request, call.number)
@@ -121,17 +121,17 @@ class Joins:
                     self._advance(pending)
 
     def link_down(self, link: GameLink) -> None:
-        """What was asked there goes elsewhere."""
+        """Its calls go to another node."""
         if self._links.get(link.node.incarnation) is link:
             del self._links[link.node.incarnation]
         for call in self._calls.link_lost(link):
             self._ask_elsewhere(call.request, call.number)
 
     def seated(self, link: GameLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
-        """Whose seat it is; if it is nobody's, what to tell the game node.
+        """The session that the seat is for; if it is gone, the item to send to the game node.
 
-        Without a key nobody can come back to a seat that they have not heard of: it is given up.
-        A seat with a key is kept for a while.
+        A seat without a key is left, since its player cannot come back to it. A seat with a key
+        is kept for a while.
         """
         call = self._calls.answered(link, seat.call)
         if call is not None and not call.abandoned and (session := call.request.session):

@@ -114,7 +114,7 @@ class GameLink:
 
     @property
     def node(self) -> nodes.Welcome:
-        """Who answers there; only once the link is up."""
+        """The game node, as it introduced itself; only once the link is up."""
         if self._welcome is None:
             raise RuntimeError("the link is not up yet")
         return self._welcome

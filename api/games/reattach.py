@@ -127,7 +127,7 @@ class PlaceReattacher:
         self._ask_next(incarnation, group)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> bool:
-        """The place is reattached; False if the call was not one of ours."""
+        """The place is reattached; False if no place waits for this call."""
         place = self._answered(link, item.call)
         if place is None:
             return False
@@ -144,7 +144,7 @@ class PlaceReattacher:
         return True
 
     def refused(self, link: GameLink, item: nodes.Refused) -> bool:
-        """The place cannot be reattached; False if the call was not one of ours."""
+        """The place cannot be reattached; False if no place waits for this call."""
         place = self._answered(link, item.call)
         if place is None:
             return False

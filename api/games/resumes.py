@@ -38,7 +38,7 @@ log = structlog.get_logger()
 WaitQueue = OrderedDict["PendingResume", None]
 """A queue. (The first entry of a plain dict is found slowly after many have left.)"""
 Due = tuple["PendingResume", WaitQueue, Callable[["PendingResume"], None]]
-"""What to do with a resume, if it is still in that queue."""
+"""A resume, the queue that it must still be in, and the step to do then."""
 
 
 class PendingResume:
@@ -113,7 +113,7 @@ class Resumes:
         self._advance(pending)
 
     def forget(self, session: Session) -> None:
-        """The session is gone. What a node was asked still counts until it has answered."""
+        """The session is gone. A call for it still counts until the node has answered."""
         if (pending := self._pending.get(session)) is not None:
             self._end(pending)
             self._calls.cancel(pending)
@@ -128,7 +128,7 @@ class Resumes:
             await each(self._due(trio.current_time()), _do_if_still_queued)
 
     def _due(self, now: float) -> list[Due]:
-        """What the clock has to do, or what follows from a node that is certainly gone."""
+        """The steps that are due by the clock, or because a node is certainly gone."""
         slowed = [one for one in self._slowed if one.ready_at <= now]
         due: list[Due] = [(one, self._slowed, self._advance) for one in slowed]
         settled = bool(self._waiting and self._queues and self._all_met())
@@ -159,7 +159,7 @@ class Resumes:
                 self._advance(pending)
 
     def link_down(self, link: GameLink) -> None:
-        """What was asked there, or is queued for it, goes elsewhere."""
+        """Its calls and its queue go to other nodes."""
         queued = self._queues.pop(link)
         self._lookup.update(self._queues)
         lost = [call.request for call in self._calls.link_lost(link)]

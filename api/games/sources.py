@@ -67,10 +67,10 @@ def _parse_source(text: str) -> GameSource:
             return GameFile(rest)
         case "file" if rest:
             raise BadAddress(
-                f"{text!r} is no absolute path: it takes file:///PATH, such as "
+                f"{text!r} is not an absolute path: it takes file:///PATH, such as "
                 f"file://{Path(rest).absolute()}"
             )
     raise BadAddress(
-        f"{text!r} is no URL of game nodes: it takes tcp://HOST:PORT, dns://HOST:PORT or "
+        f"{text!r} is not a URL of game nodes: it takes tcp://HOST:PORT, dns://HOST:PORT or "
         "file:///PATH, such as tcp://127.0.0.1:7101"
     )

@@ -39,7 +39,7 @@ class Call(Generic[Request, Link, Tag]):
 class Calls(Generic[Request, Link, Tag]):
     """All calls of one sort; ``numbers`` numbers them, and those of other sorts, too.
 
-    Times are in seconds of any clock. What is kept is bounded by what links have not answered.
+    Times are in seconds of any clock. The number of calls is bounded by what is asked of links.
     """
 
     def __init__(self, numbers: Iterator[int], answer_seconds: float) -> None:
@@ -75,7 +75,7 @@ class Calls(Generic[Request, Link, Tag]):
         return self._forget(call)
 
     def cancel(self, request: Request) -> list[Call[Request, Link, Tag]]:
-        """Nobody waits for ``request``: the calls whose links are to be told so."""
+        """Nobody waits for ``request``: the calls whose links should be told."""
         calls = self._of_request.get(request, {}).values()
         return [call for call in calls if not call.abandoned]
 

@@ -1,4 +1,4 @@
-"""What to do next for a join or a resume that no game node has answered with a place."""
+"""Decides the next step of a join or a resume that has no place yet."""
 
 from __future__ import annotations
 

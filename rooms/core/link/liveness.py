@@ -19,7 +19,7 @@ __all__ = ["Liveness", "StallDetector", "Verdict"]
 
 
 class Verdict(enum.Enum):
-    """What the silence of a peer means."""
+    """The judgement on a silent peer."""
 
     ALIVE = "alive"
     SILENT = "silent"
@@ -50,7 +50,7 @@ class Liveness:
         self._turned_at = now
 
     def verdict(self, now: float) -> Verdict:
-        """What the silence so far means."""
+        """Judges the silence so far."""
         silent = now - self._heard_at
         if now < self._judge_from or silent < self._policy.silence_seconds:
             return Verdict.ALIVE
