@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import trio
 
 from tests import harness, surroundings
 
 surroundings.make_usual()
+# A busy machine may take long for one example: that is not a fault of the code.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(params=range(20))

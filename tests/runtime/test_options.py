@@ -192,7 +192,7 @@ def test_a_bad_value_of_the_environment_is_said_to_be_from_there(
 ) -> None:
     monkeypatch.setenv("LASTCALL_GAMES", "game-1")
     line = refused(api)
-    assert "'--games': 'game-1' is no URL" in line
+    assert "'--games': 'game-1' is not a URL" in line
     assert "such as tcp://127.0.0.1:7101" in line
     assert line.endswith("(from the environment: LASTCALL_GAMES)")
 
@@ -213,7 +213,7 @@ def test_a_bad_value_of_the_environment_is_said_to_be_from_there(
         ((*GAMES, "--advertise", "host:1"), "'host:1' is no host"),
         ((*GAMES, "--feed", "127.0.0.1:7001"), "it takes tcp://HOST:PORT"),
         ((*GAMES, "--feed", "tcp://0.0.0.0:7001"), "say with --advertise HOST"),
-        (("--games", "tcp://a:1,,b"), "'b' is no URL"),
+        (("--games", "tcp://a:1,,b"), "'b' is not a URL"),
         (("--games", ""), "names no game node"),
         (("--games", "tcp://a:0"), "port 0 is none to dial"),
     ],
