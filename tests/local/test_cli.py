@@ -89,7 +89,7 @@ def test_the_keys_of_a_file_are_the_names_of_the_flags(tmp_path, capsys):
     file.write_text('json = "perhaps"')
     assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
     file.write_text("as_json = true")
-    assert "they are admin, admin-token-file, json, port" in refused(
+    assert "its options: admin, admin-token-file, json, port" in refused(
         capsys, "status", "--config", str(file)
     )
 
