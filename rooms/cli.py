@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
 
 import click
@@ -121,16 +122,17 @@ def up(
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
     players with different results. 2: wrong usage. 130: Ctrl-C before the start.
     """
+    import trio
     from rich.console import Console
 
-    from lastcall.local.up import up as run_up
+    from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain)
 
     async def run() -> ExitCode:
-        return await run_up(
-            plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console()
-        )
+        with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
+            run = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console())
+            return await run.run(signals)
 
     return _run(run)
 

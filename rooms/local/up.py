@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import random
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
@@ -37,31 +36,15 @@ from lastcall.local.status_table import Screen
 from lastcall.local.summary import exit_code, summary
 from lastcall.reasons import ExitCode
 
-__all__ = ["Up", "up"]
-
-
-async def up(
-    plan: Plan,
-    *,
-    bots: int,
-    seconds: float | None,
-    roll_after: float | None = None,
-    console: Console,
-) -> ExitCode:
-    """Runs the cluster of ``plan`` until it is told to stop; returns the exit code.
-
-    With ``roll_after``, both tiers are rolled once that many seconds after the cluster is ready,
-    and then it stops.
-    Raises :class:`lastcall.errors.UsageError` and :class:`lastcall.errors.ClusterFailed` when the
-    cluster does not start. Must be called in the main thread: it handles SIGINT and SIGTERM.
-    """
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        run = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=console)
-        return await run.run(signals)
+__all__ = ["Up"]
 
 
 class Up:
-    """One run of a cluster, from its start to its summary."""
+    """One run of a cluster, from its start to its summary.
+
+    With ``roll_after``, both tiers are rolled once, that many seconds after the cluster is ready,
+    and then it stops.
+    """
 
     def __init__(
         self,
@@ -88,7 +71,11 @@ class Up:
         self._screen = Screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
 
     async def run(self, signals: AsyncIterator[int]) -> ExitCode:
-        """Starts, serves, drains; each item of ``signals`` is a request to stop."""
+        """Starts, serves and drains; returns the exit code. Each signal is a request to stop.
+
+        Raises :class:`lastcall.errors.UsageError` and :class:`lastcall.errors.ClusterFailed` when
+        the cluster does not start.
+        """
         code = ExitCode.CRASHED
         with lone_error():
             async with trio.open_nursery() as nursery:

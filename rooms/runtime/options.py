@@ -79,22 +79,15 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
 
 def drain_options(command: Command) -> Command:
     """Adds the options of the drain, gathered into ``drain: DrainPolicy``."""
-    defaults = DrainPolicy()
-    seconds = {"type": float, "metavar": "SECONDS"}
+    usual = DrainPolicy()
     help_texts = {
-        "--grace": (defaults.grace_seconds, "Time limit from the signal to the exit."),
-        "--lame-duck": (
-            defaults.lame_duck_seconds,
-            "Time after the signal with doors still open, for balancers.",
-        ),
-        "--farewell": (
-            defaults.farewell_seconds,
-            "The end of grace, after remaining work is cut.",
-        ),
-        "--spread": (defaults.spread_seconds, "Time over which clients are moved."),
+        "--grace": (usual.grace_seconds, "Time limit from the signal to the exit."),
+        "--lame-duck": (usual.lame_duck_seconds, "Time with doors still open, for balancers."),
+        "--farewell": (usual.farewell_seconds, "The end of grace, after the rest is cut."),
+        "--spread": (usual.spread_seconds, "Time over which clients are moved."),
     }
     options = {
-        flag: {**seconds, "default": default, "help": text}
+        flag: {"type": float, "metavar": "SECONDS", "default": default, "help": text}
         for flag, (default, text) in help_texts.items()
     }
     return gathered("drain", _drain_policy, options)(command)

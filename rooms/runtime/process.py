@@ -28,7 +28,7 @@ from lastcall.runtime.loop_lag import SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
 
-__all__ = ["AdminControls", "Node", "prepare", "run_node"]
+__all__ = ["Node", "NodeAdmin", "prepare", "run_node"]
 
 log = structlog.get_logger()
 
@@ -55,16 +55,31 @@ class Node(Tier, Protocol):
         """The figures for ``/metrics`` and ``/status``."""
 
 
-class AdminControls:
-    """The commands of the admin port. A drain is a stop request like a signal, with its watchdog.
+class NodeAdmin:
+    """What the admin port shows of a node, and the commands that it passes on.
 
-    A repeated command changes nothing. In particular, a second drain does not cut, as a second
-    signal does, since proxies and clients may repeat an HTTP request.
+    A drain is a stop request like a signal, with its watchdog. A repeated command changes nothing.
+    In particular, a second drain does not cut, as a second signal does, since proxies and clients
+    may repeat an HTTP request.
     """
 
-    def __init__(self, drain: Drain, stops: StopRequests) -> None:
+    def __init__(self, options: NodeOptions, drain: Drain, node: Node, stops: StopRequests) -> None:
+        self._options = options
         self._drain = drain
+        self._node = node
         self._stops = stops
+        hosts = frozenset({options.advertise} if options.advertise else ())
+        self.auth = AdminAuth(hosts, options.admin_token_file)
+
+    @property
+    def ready(self) -> bool:
+        """Whether balancers may send clients here."""
+        return self._drain.phase is Phase.SERVING and self._node.ready
+
+    @property
+    def phase(self) -> str:
+        """The phase of the node's lifecycle."""
+        return self._drain.phase
 
     def cordon(self) -> None:
         """Refuses new work, if the node is not cordoned yet."""
@@ -81,27 +96,8 @@ class AdminControls:
         if not self._stops.count:
             self._stops.request()
 
-
-class _View:
-    """What the admin port shows of its node."""
-
-    def __init__(self, options: NodeOptions, drain: Drain, node: Node, stops: StopRequests) -> None:
-        self._options = options
-        self._drain = drain
-        self._node = node
-        self.controls = AdminControls(drain, stops)
-        hosts = frozenset({options.advertise} if options.advertise else ())
-        self.auth = AdminAuth(hosts, options.admin_token_file)
-
-    @property
-    def ready(self) -> bool:
-        return self._drain.phase is Phase.SERVING and self._node.ready
-
-    @property
-    def phase(self) -> str:
-        return self._drain.phase
-
     def status(self) -> Status:
+        """The node's status at this moment."""
         figures = self._node.figures()
         left = self._drain.seconds_left
         return Status(
@@ -185,7 +181,7 @@ async def _run(
         version=options.version,
         phases=tuple(Phase),
     )
-    view = _View(options, drain, node, stops)
+    view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(options.admin, view, registry, static)
 
     def ready() -> None:

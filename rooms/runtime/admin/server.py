@@ -33,7 +33,7 @@ from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire.reports import Status
 
-__all__ = ["NO_FILES", "AdminPort", "Controls", "NodeView", "Status"]
+__all__ = ["NO_FILES", "AdminPort", "NodeView", "Status"]
 
 log = structlog.get_logger()
 
@@ -43,21 +43,8 @@ FRESH = {"cache-control": "no-store"}
 """Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
 
-class Controls(Protocol):
-    """The commands that the admin port passes to its node."""
-
-    def cordon(self) -> None:
-        """Refuses new work without draining; raises :class:`WrongEvent`."""
-
-    def uncordon(self) -> None:
-        """Serves again; raises :class:`WrongEvent`."""
-
-    def drain(self) -> None:
-        """Drains the node, as its first signal does; a repeated command changes nothing."""
-
-
 class NodeView(Protocol):
-    """What the admin port reads from its node at each request, in the node's own loop."""
+    """What the admin port needs from its node; used at each request, in the node's own loop."""
 
     @property
     def ready(self) -> bool:
@@ -68,15 +55,20 @@ class NodeView(Protocol):
         """The phase of the node's lifecycle."""
 
     @property
-    def controls(self) -> Controls:
-        """Carries out the commands."""
-
-    @property
     def auth(self) -> AdminAuth:
         """Decides who may send commands."""
 
     def status(self) -> Status:
         """The node's status at this moment."""
+
+    def cordon(self) -> None:
+        """Refuses new work without draining; raises :class:`WrongEvent`."""
+
+    def uncordon(self) -> None:
+        """Serves again; raises :class:`WrongEvent`."""
+
+    def drain(self) -> None:
+        """Drains the node, as its first signal does; a repeated command changes nothing."""
 
 
 class AdminPort:
@@ -161,7 +153,7 @@ def _application(
         if (refusal := view.auth.refusal(_admin_request(request))) is not None:
             return PlainTextResponse(refusal, 403, headers=FRESH)
         try:
-            getattr(view.controls, verb)()
+            getattr(view, verb)()
         except WrongEvent as wrong:
             return PlainTextResponse(str(wrong), 409, headers=FRESH)
         log.info("admin.command", verb=verb)

@@ -24,7 +24,6 @@ class View:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
         self.auth = AdminAuth()
-        self.controls = self
 
     def cordon(self) -> None:
         if self.phase != "serving":
