@@ -44,15 +44,6 @@ class Target(msgspec.Struct, frozen=True):
     dead: str = ""
 
 
-async def local_nodes(port: int | None) -> NodeList:
-    """The nodes of the local cluster on ``port``, by default of the only one."""
-    async with open_call(await find(port), AskNodes()) as call:
-        reply = await call.next()
-    if not isinstance(reply, NodeList):
-        raise ClusterFailed("the local cluster did not send the list of its nodes")
-    return reply
-
-
 async def find_targets(
     admins: Sequence[HostPort],
     names: Sequence[str],
@@ -61,14 +52,17 @@ async def find_targets(
     all_nodes: bool,
     include_dead: bool = False,
 ) -> list[Target]:
-    """The nodes at ``admins``, and those of the local cluster in ``names``, or all of them; with
-    ``include_dead``, those that have died come first. Raises :class:`UsageError` for an unknown
+    """The nodes at ``admins``, and those of the local cluster on ``port`` in ``names``, or all of
+    them; with ``include_dead``, dead nodes come first. Raises :class:`UsageError` for an unknown
     name.
     """
     found = [Target(str(admin), str(admin)) for admin in admins]
     if not (names or all_nodes):
         return found
-    cluster = await local_nodes(port)
+    async with open_call(await find(port), AskNodes()) as call:
+        cluster = await call.next()
+    if not isinstance(cluster, NodeList):
+        raise ClusterFailed("the local cluster did not send the list of its nodes")
     local = {node.name: Target(node.name, node.admin, node.pid) for node in cluster.nodes}
     unknown = [name for name in names if name not in local]
     if unknown:

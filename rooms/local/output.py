@@ -22,11 +22,6 @@ class _Event(msgspec.Struct, frozen=True):
     level: str = ""
     logger: str = ""
 
-    @property
-    def is_trouble(self) -> bool:
-        """Whether the operator should see it at once."""
-        return self.level in {"error", "critical"} or self.logger == "py.warnings"
-
 
 class NodeOutput:
     """The lines that a node writes: JSON events, and whatever its rooms print.
@@ -67,7 +62,7 @@ class NodeOutput:
         self.show_refusal()
         try:
             event = msgspec.json.decode(line, type=_Event)
-            if event.is_trouble:
+            if event.level in {"error", "critical"} or event.logger == "py.warnings":
                 self._show_line(readable(text))
             self._on_event(event.event, line)
             self._ready |= event.event == "node.ready"

@@ -5,7 +5,7 @@
     start all nodes → ready → bots play → stop asked → bots finish → game nodes drain
                               └─ rolls, one at a time         → api nodes drain → summary
 
-The game nodes drain first: players hear the end of their room through an api node, and when all api
+The game nodes drain first: players get the end of their room through an api node, and when all api
 nodes leave, there is no other one to resume through.
 
 The first Ctrl-C or SIGTERM, the end of ``seconds``, or the end of the roll of ``roll_after`` asks

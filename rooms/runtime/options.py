@@ -82,19 +82,19 @@ def drain_options(command: Command) -> Command:
     usual = DrainPolicy()
     help_texts = {
         "--grace": (usual.grace_seconds, "Time limit from the signal to the exit."),
-        "--lame-duck": (usual.lame_duck_seconds, "Time with doors still open, for balancers."),
-        "--farewell": (usual.farewell_seconds, "The end of grace, after the rest is cut."),
+        "--lame-duck": (usual.lame_duck_seconds, "Doors stay open this long after the signal."),
+        "--farewell": (usual.farewell_seconds, "End of grace: time from the cut to the exit."),
         "--spread": (usual.spread_seconds, "Time over which clients are moved."),
     }
     options = {
         flag: {"type": float, "metavar": "SECONDS", "default": default, "help": text}
         for flag, (default, text) in help_texts.items()
     }
-    return gathered("drain", _drain_policy, options)(command)
 
+    def policy(grace: float, lame_duck: float, farewell: float, spread: float) -> DrainPolicy:
+        return DrainPolicy(grace, lame_duck, farewell, spread)
 
-def _drain_policy(grace: float, lame_duck: float, farewell: float, spread: float) -> DrainPolicy:
-    return DrainPolicy(grace, lame_duck, farewell, spread)
+    return gathered("drain", policy, options)(command)
 
 
 def _parse_name(text: str) -> str:

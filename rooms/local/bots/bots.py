@@ -145,7 +145,10 @@ class _Bot:
         try:
             place = await client.join(kind=KIND, name=self._name, join_seconds=0)
         except JoinRefused as refused:
-            self._on_refusal(refused)
+            if refused.retry:
+                self._ledger.refused()
+            else:
+                self._ledger.rejected(f"{self._name}: {refused}")
             await self._pause()
             return None
         except ConnectionLost as lost:
@@ -156,12 +159,6 @@ class _Bot:
         self._ledger.joined(trio.current_time() - self._asked_at)
         self._asked_at = None
         return place
-
-    def _on_refusal(self, refused: JoinRefused) -> None:
-        if refused.retry:
-            self._ledger.refused()
-        else:
-            self._ledger.rejected(f"{self._name}: {refused}")
 
     async def _match(self, place: Place) -> None:
         message = await self._first_message(place)

@@ -44,17 +44,13 @@ def folder() -> Path:
     return path
 
 
-def _path(port: int) -> Path:
-    return folder() / f"up-{port}.sock"
-
-
 async def open_control_socket(port: int) -> tuple[trio.SocketListener, Path]:
     """Listens on the control socket of ``port``; replaces a stale one.
 
     Raises :class:`AddressInUse` when another cluster answers there, and :class:`ClusterFailed` when
     it cannot listen.
     """
-    path = _path(port)
+    path = folder() / f"up-{port}.sock"
     if await _answers(path):
         raise AddressInUse(f"{path} is in use: another local cluster answers there")
     control = trio.socket.socket(trio.socket.AF_UNIX)
