@@ -1,9 +1,10 @@
-"""The command ``lastcall``. Each subcommand imports what it needs when it is called."""
+"""The command ``lastcall``. Each subcommand imports its own code when it is called."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
 
 import click
@@ -35,7 +36,7 @@ __all__ = ["cli", "main"]
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
 
-    Start here with `lastcall up`: a whole cluster on this machine. To run the nodes one by one, see
+    Start with `lastcall up`: a whole cluster on this machine. To run the nodes one by one, see
     `lastcall-api --help` and `lastcall-game --help`.
 
     Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
@@ -57,28 +58,29 @@ def _plan(port: int, **settings: Any) -> Plan:
     "plan",
     _plan,
     {
-        "--apis": {"type": click.IntRange(1, 64), "default": 2, "help": "How many api nodes."},
-        "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "How many game nodes."},
+        "--apis": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of api nodes."},
+        "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of game nodes."},
         "--rooms": {
             "metavar": "MODULES",
             "default": "lastcall.game.examples",
-            "help": "The modules with the kinds of rooms to serve, comma separated.",
+            "help": "Modules that define the kinds of rooms to serve, comma separated.",
         },
         "--clients": {
             "type": click.Choice(["move", "finish"]),
             "default": "move",
-            "help": "What an api node that leaves does with clients in rooms: moves them at once, "
-            "and they resume on the next one; or lets them finish in their rooms first.",
+            "help": "What an api node that drains does with clients in rooms: move them at once to "
+            "another api node, where they resume; or let them finish their rooms first.",
         },
         "--port": {
             "type": click.IntRange(0, 65_535),
             "default": 8080,
-            "help": "Where clients connect, on loopback; all api nodes share it. 0: a free one.",
+            "help": "The port for clients, on loopback; all api nodes share it. 0: a free port.",
         },
         "--admin": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:9000",
-            "help": "The first node's admin port; the others take the next ones. 0: free ones.",
+            "help": "The first node's admin port; the other nodes take the next ones. Port 0: free "
+            "ports.",
         },
     },
 )
@@ -86,18 +88,18 @@ def _plan(port: int, **settings: Any) -> Plan:
     "--bots",
     type=click.IntRange(0),
     default=50,
-    help="How many bots play tictactoe on it and check all that they see.",
+    help="Number of bots that play tictactoe and check every message.",
 )
 @option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stop by itself after so long.  [default: at Ctrl-C]",
+    help="Stop after this time.  [default: at Ctrl-C]",
 )
 @option(
     "--roll-after",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Roll both tiers once after so long, report, and stop by itself.  [default: never]",
+    help="Roll both tiers once after this time, report, and stop.  [default: never]",
 )
 def up(
     plan: Plan,
@@ -108,26 +110,29 @@ def up(
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
 
-    Ctrl-C, or SIGTERM, stops it: the bots finish their matches; the game nodes drain, while their
-    players stay connected, then the api nodes, within one grace; and a summary is printed. A second
-    Ctrl-C cuts what still runs. While it runs, `lastcall roll` replaces every
-    node by a new one, and `lastcall status` tells how they are, and their process ids: kill an api
-    node, and its players go on through the other.
+    Ctrl-C or SIGTERM stops the cluster: the bots finish their matches; the game nodes drain while
+    their players stay connected, then the api nodes drain, all within one grace; and a summary is
+    printed. A second Ctrl-C cuts what still runs.
 
-    Exit code 0: everything ended in peace. 3: something was cut, or a player noticed the roll.
+    While the cluster runs, `lastcall roll` replaces every node with a new one, and `lastcall
+    status` shows the nodes and their process ids: kill an api node, and its players continue
+    through the other one.
+
+    Exit code 0: everything ended cleanly. 3: something was cut, or a player noticed the roll.
     1: a node crashed, the roll stopped half-way, or the bots saw an error, a gap, a repeat, or two
-    players with different results. 2: wrong usage. 130: Ctrl-C before it had begun.
+    players with different results. 2: wrong usage. 130: Ctrl-C before the start.
     """
+    import trio
     from rich.console import Console
 
-    from lastcall.local.up import up as run_up
+    from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain)
 
     async def run() -> ExitCode:
-        return await run_up(
-            plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console()
-        )
+        with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
+            run = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console())
+            return await run.run(signals)
 
     return _run(run)
 
@@ -135,18 +140,18 @@ def up(
 port_option = option(
     "--port",
     type=click.IntRange(1, 65_535),
-    help="Which local cluster: its client port.  [default: the only one, or 8080]",
+    help="The client port of the local cluster.  [default: the only one that runs, or 8080]",
 )
 
 
 def admin_option(into: str, **settings: Any) -> Decorator:
-    """``--admin``: a node by its address."""
+    """The option ``--admin``: a node by its address."""
     return option(
         "--admin",
         into,
         type=Parsed("HOST:PORT", parse_host_port),
         metavar="HOST:PORT",
-        help="A node by its admin port; no local cluster is needed then.",
+        help="The admin address of a node, in place of a local cluster's nodes.",
         **settings,
     )
 
@@ -156,7 +161,7 @@ token_option = option(
     "token_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A file with the nodes' token: those beyond loopback want it before they do anything.",
+    help="A file with the nodes' token, which nodes beyond loopback require for commands.",
 )
 
 
@@ -167,7 +172,7 @@ def _read_token(file: Path | None) -> bytes | None:
 
 
 @cli.command(
-    short_help="Replaces every node by a new one, while players play.",
+    short_help="Replaces every node with a new one, while players play.",
     epilog=epilog("lastcall roll --tier api", "lastcall roll --version 0.2.0"),
 )
 @config_option
@@ -175,27 +180,28 @@ def _read_token(file: Path | None) -> bytes | None:
     "--tier",
     type=click.Choice(["game", "api", "all"]),
     default="all",
-    help="Which nodes; all: first the game nodes, then the api nodes.",
+    help="The nodes to replace; all: first the game nodes, then the api nodes.",
 )
 @option(
     "--version",
     type=Parsed("V", parse_version),
     metavar="V",
-    help="What the new nodes say they are.  [default: one up, such as 0.1.0+1]",
+    help="The version of the new nodes.  [default: the next one, such as 0.1.0+1]",
 )
 @port_option
 def roll(tier: RollTier, version: str | None, port: int | None) -> int:
-    """Replaces every node of the running local cluster by a new one, while players play.
+    """Replaces every node of the running local cluster with a new one, while players play.
 
-    One new node is started, with the code as it is on disk now; once it is ready, one old node is
-    told to drain; and so on, until no old one is left. If a new node is not ready within 20
+    One new node is started, with the code that is on disk now; once it is ready, one old node is
+    told to drain; and so on, until no old node is left. If a new node is not ready within 20
     seconds, the roll stops and the old nodes go on. Ctrl-C only closes the view.
 
-    An old game node plays its rooms to their end, for as long as grace lasts. An old api node waits
-    for no room: its clients resume through a new one (unless it is `up --clients finish`).
+    An old game node lets its rooms finish, within its grace. An old api node does not wait for
+    rooms: its clients resume through a new one (except with `lastcall up --clients finish`).
 
-    Exit code 0: nobody noticed. 3: a player noticed, or something was cut. 1: the roll stopped
-    half-way, was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; it goes on.
+    Exit code 0: no player noticed. 3: a player noticed, or something was cut. 1: the roll stopped
+    half-way or was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; the roll
+    goes on.
     """
     from rich.console import Console
 
@@ -208,20 +214,20 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     return _run(run)
 
 
-@cli.command(short_help="Tells how the nodes are, and why one is still up.")
+@cli.command(short_help="Shows the nodes, and why one that drains is still up.")
 @config_option
 @admin_option("admin")
 @token_option
-@option("--json", "as_json", is_flag=True, help="One JSON array, a node each.")
+@option("--json", "as_json", is_flag=True, help="Print a JSON array with one object for each node.")
 @port_option
 def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
-    """Tells how a node is, or each node of the local cluster, and why one that leaves is still up.
+    """Shows one node, or every node of the local cluster, and why one that drains is still up.
 
-    Of a local cluster's nodes it tells the process ids, too, and which of them have died, and how,
-    since `lastcall up` began.
+    For a local cluster it also shows the process ids, and the nodes that have died since `lastcall
+    up` began, and how.
 
-    Exit code 0: every node answers. 1: one does not, or has died, or there is no local cluster.
-    2: wrong usage. 130: interrupted.
+    Exit code 0: every node answers. 1: a node does not answer or has died, or there is no local
+    cluster. 2: wrong usage. 130: interrupted.
     """
     from lastcall.local import commands
 
@@ -229,54 +235,56 @@ def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port:
 
     async def run() -> int:
         admins = [] if admin is None else [admin]
-        asked = await commands.targets(admins, (), port, everybody=admin is None, dead_too=True)
-        answers = await commands.statuses(asked, token)
-        show = commands.status_json if as_json else commands.status_text
-        click.echo(show(asked, answers))
+        targets = await commands.find_targets(
+            admins, (), port, all_nodes=admin is None, include_dead=True
+        )
+        answers = await commands.statuses(targets, token)
+        format_status = commands.status_json if as_json else commands.status_text
+        click.echo(format_status(targets, answers))
         return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
 
     return _run(run)
 
 
-def _typed(parameter: str) -> bool:
-    """Whether it is from the command line. Who is meant there outranks what is set elsewhere: a
-    node that is named twice would be told twice, and a second ``drain`` cuts.
+def _is_on_command_line(parameter: str) -> bool:
+    """Whether the parameter is on the command line. Nodes that are named there replace those that
+    the environment or a file names: together they could name one node twice.
     """
     source = click.get_current_context().get_parameter_source(parameter)
     return source is ParameterSource.COMMANDLINE
 
 
 def _verb(verb: str, text: str) -> None:
-    """Adds the command ``lastcall VERB``, whose help is ``text``."""
+    """Adds the command ``lastcall VERB`` with the help ``text``."""
 
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @config_option
     @admin_option("admins", multiple=True)
     @token_option
-    @option("--all", "everybody", is_flag=True, help="All nodes of the local cluster.")
+    @option("--all", "all_nodes", is_flag=True, help="All nodes of the local cluster.")
     @port_option
     def command(
         names: tuple[str, ...],
         admins: tuple[HostPort, ...],
         token_file: Path | None,
-        everybody: bool,
+        all_nodes: bool,
         port: int | None,
     ) -> int:
         from lastcall.local import commands
 
-        if names or _typed("admins") or _typed("everybody"):
-            admins = admins if _typed("admins") else ()
-            everybody = _typed("everybody")
-        if bool(names) + bool(admins) + everybody > 1:
-            raise UsageError(f"{verb} what? Say names, --admin or --all: one of them")
-        if not (names or admins or everybody):
-            raise UsageError(f"{verb} what? Name nodes, such as game-1, or say --admin or --all")
+        if names or _is_on_command_line("admins") or _is_on_command_line("all_nodes"):
+            admins = admins if _is_on_command_line("admins") else ()
+            all_nodes = _is_on_command_line("all_nodes")
+        if bool(names) + bool(admins) + all_nodes != 1:
+            raise UsageError(
+                f"{verb}: give node names (such as game-1), or --admin, or --all (exactly one)"
+            )
         token = _read_token(token_file)
 
         async def run() -> int:
-            asked = await commands.targets(admins, names, port, everybody=everybody)
+            targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
             failed = False
-            for result in await commands.tell(verb, asked, token):
+            for result in await commands.send_command(verb, targets, token):
                 failed |= isinstance(result, ClusterFailed)
                 click.echo(
                     commands.result_text(verb, result), err=isinstance(result, ClusterFailed)
@@ -291,9 +299,9 @@ def _verb(verb: str, text: str) -> None:
     cli.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
 
 
-_verb("cordon", "Makes nodes refuse new rooms or clients, without leaving. See uncordon.")
-_verb("uncordon", "Makes cordoned nodes take new rooms or clients again.")
-_verb("drain", "Tells nodes to drain and end, as SIGTERM does.")
+_verb("cordon", "Makes nodes refuse new rooms and clients, without draining. See uncordon.")
+_verb("uncordon", "Makes cordoned nodes take new rooms and clients again.")
+_verb("drain", "Tells nodes to drain and then exit, as SIGTERM does.")
 
 
 def _run(main: Callable[[], Awaitable[int]]) -> int:

@@ -1,4 +1,4 @@
-"""The console script ``lastcall``: Ctrl-C is one line also while the rest is imported."""
+"""The console script ``lastcall``: handles Ctrl-C in one line, also during the imports."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ __all__ = ["main"]
 
 STDERR = 2
 INTERRUPTED = 130
-"""``ExitCode.INTERRUPTED``; importing it is what may be interrupted."""
+"""``ExitCode.INTERRUPTED``, written out since its import may be interrupted, too."""
 
 
 def main() -> None:
-    """Runs the command, and exits with what it returns.
+    """Runs the command, and exits with the code that it returns.
 
-    Until the imports are done, SIGINT ends the process at once: as an exception in the middle of
-    an import it would be a traceback, or get lost. Who ignores it goes on ignoring it.
+    Until the imports are done, SIGINT ends the process at once: an exception in the middle of an
+    import would be a traceback, or get lost. A SIGINT that is ignored stays ignored.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
-    from lastcall.cli import main as run  # noqa: PLC0415 - this is what takes its time
+        signal.signal(signal.SIGINT, _exit_interrupted)
+    from lastcall.cli import main as run  # noqa: PLC0415 - this import takes long
 
     signal.signal(signal.SIGINT, before)
     run()
 
 
-def _end(_number: int, _frame: object) -> None:
+def _exit_interrupted(_number: int, _frame: object) -> None:
     os.write(STDERR, b"Interrupted.\n")
     os._exit(INTERRUPTED)

@@ -97,7 +97,7 @@ class Fleet:
     def kill(self, name: str) -> float:
         """SIGKILL; returns when, in the seconds of ``time.monotonic``."""
         child = self.nodes[name]
-        child.on_duty = False
+        child.serving = False
         now = time.monotonic()
         child.kill()
         return now
@@ -128,9 +128,9 @@ class Fleet:
                     children = [self._launch(tier, number) for number in range(1, count + 1)]
                     for child in children:
                         await wait_serving(child, client)
-                        child.on_duty = True
+                        child.serving = True
         if limit.cancelled_caught:
-            words = "\n".join(child.last_words_text() for child in self.nodes.values())
+            words = "\n".join(child.last_output() for child in self.nodes.values())
             raise ClusterFailed(f"not ready within {READY_SECONDS:g} s:\n{words}")
 
     def _launch(self, tier: str, number: int) -> Child:
@@ -166,7 +166,7 @@ class Fleet:
 
     async def _see_through(self, child: Child) -> None:
         await child.run()
-        if child.on_duty:
+        if child.serving:
             self.crashed.append(child)
             self._body.cancel()
 
@@ -186,9 +186,9 @@ async def open_fleet(plan: FleetPlan) -> AsyncIterator[Fleet]:
                 yield fleet
         finally:
             for child in fleet.nodes.values():
-                child.on_duty = False
+                child.serving = False
             nursery.cancel_scope.cancel()
     for child in fleet.crashed:
         raise ClusterFailed(
-            f"{child.how_it_ended()} during the bench. Its last words:\n{child.last_words_text()}"
+            f"{child.how_it_ended()} during the bench. Its last output:\n{child.last_output()}"
         )

@@ -75,9 +75,9 @@ async def open_servers(drain: DrainPolicy = DRAIN) -> AsyncIterator[Servers]:
                 crashed = [child for child in cluster.children if child.exit_code not in PEACE]
     finally:
         for child in crashed:  # this says more than what it has done to the clients
-            words = child.last_words_text()
+            words = child.last_output()
             raise ClusterFailed(
-                f"{child.how_it_ended()} during the bench. Its last words:\n{words}"
+                f"{child.how_it_ended()} during the bench. Its last output:\n{words}"
             )
 
 

@@ -134,7 +134,7 @@ async def _opened(commands: dict[str, list[str]], ready: Path | None = None) -> 
                 await (child.became_ready.wait() if ready is None else _answers(ready))
         lost = [child for child in children if child.ended.is_set()]
         if limit.cancelled_caught or lost:
-            words = "\n".join(child.last_words_text() for child in lost or children)
+            words = "\n".join(child.last_output() for child in lost or children)
             raise ClusterFailed(f"{', '.join(commands)} did not start:\n{words}")
         urls = tuple(f"ws://{child.ready.listen}/" for child in children if child.ready)
         yield Site(urls, lambda: {child.name: family_cpu_seconds(child.pid) for child in children})

@@ -1,4 +1,4 @@
-"""What a node's admin port tells: ready or not, its status, its counters."""
+"""Asks the nodes' admin ports: readiness, status, counters, commands."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 ANSWER_SECONDS = 1.0
-SENTENCE_MAX = 300
+MESSAGE_MAX = 300
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
-    """An HTTP client for admin ports: no proxies, no TLS set-up, answers within a second.
+    """An HTTP client for admin ports: no proxies, no TLS, a timeout of one second.
 
-    ``token`` is what nodes beyond loopback want to see before they do what they are told.
+    ``token`` is sent with each request: nodes beyond loopback require it for commands.
     """
     headers = {} if token is None else {b"Authorization": b"Bearer " + token}
     return httpx.AsyncClient(
@@ -45,21 +45,21 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     )
 
 
-async def ask_all(those: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
-    """Asks all of ``those`` at the same time; the answers are in their order."""
+async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
+    """Asks for all ``items`` at the same time; the answers are in the order of the items."""
     answers: dict[int, R] = {}
 
-    async def ask_one(index: int, one: T) -> None:
-        answers[index] = await ask(one)
+    async def ask_one(index: int, item: T) -> None:
+        answers[index] = await ask(item)
 
     async with trio.open_nursery() as nursery:
-        for index, one in enumerate(those):
-            nursery.start_soon(ask_one, index, one)
+        for index, item in enumerate(items):
+            nursery.start_soon(ask_one, index, item)
     return [answers[index] for index in sorted(answers)]
 
 
 async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:
-    """Whether ``/readyz`` says 200; a node that does not answer is not ready."""
+    """Whether ``/readyz`` is 200; a node that does not answer is not ready."""
     try:
         return (await client.get(f"http://{admin}/readyz")).status_code == httpx.codes.OK
     except httpx.HTTPError:
@@ -67,7 +67,7 @@ async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:
 
 
 async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
-    """``/status``, or None when the node does not answer with one."""
+    """The node's ``/status``, or None when it does not answer with one."""
     try:
         answer = await client.get(f"http://{admin}/status")
         return msgspec.json.decode(answer.content, type=Status)
@@ -76,28 +76,28 @@ async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
 
 
 async def command(client: httpx.AsyncClient, admin: str, verb: str) -> Status:
-    """``POST /cordon``, ``/uncordon`` or ``/drain``; the node's status after it.
+    """Posts ``/cordon``, ``/uncordon`` or ``/drain``; returns the node's status after it.
 
-    Raises :class:`ClusterFailed` with the node's own sentence when it refuses.
+    Raises :class:`ClusterFailed` with the node's own message when it refuses.
     """
     try:
         answer = await client.post(f"http://{admin}/{verb}", headers={"X-Lastcall": "1"})
         if answer.status_code == httpx.codes.OK:
             return msgspec.json.decode(answer.content, type=Status)
     except httpx.HTTPError as error:
-        raise ClusterFailed(f"no answer from {admin} ({str(error) or 'too slow'})") from error
+        raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
     except msgspec.DecodeError as error:
-        raise ClusterFailed(f"{admin} is no node of ours: {error}") from error
-    raise ClusterFailed(answer.text.strip()[:SENTENCE_MAX] or f"HTTP {answer.status_code}")
+        raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
+    raise ClusterFailed(answer.text.strip()[:MESSAGE_MAX] or f"HTTP {answer.status_code}")
 
 
 async def messages_out(client: httpx.AsyncClient, admin: str) -> float | None:
-    """How many messages the node has delivered, from ``/metrics``."""
+    """The number of messages that the node has delivered, from ``/metrics``."""
     return await _metric(client, admin, "lastcall_messages_total", direction="out")
 
 
 async def links(client: httpx.AsyncClient, admin: str) -> float | None:
-    """How many nodes of the other tier are attached to this one, from ``/metrics``."""
+    """The number of nodes of the other tier that are attached to this one, from ``/metrics``."""
     return await _metric(client, admin, "lastcall_links")
 
 
@@ -109,7 +109,7 @@ async def _metric(client: httpx.AsyncClient, admin: str, name: str, **labels: st
 
 
 def counter(text: str, name: str, **labels: str) -> float | None:
-    """The sum of the samples ``name`` with ``labels`` in Prometheus' text form; None if none."""
+    """The sum of the samples ``name`` with ``labels`` in Prometheus' text format, or None."""
     values = [
         sample.value
         for family in text_string_to_metric_families(text)

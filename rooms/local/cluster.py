@@ -1,10 +1,10 @@
-"""Api and game nodes as child processes, on one client port."""
+"""Api and game nodes as child processes, behind one client port."""
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,8 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
 from lastcall.local.admin_client import is_ready, open_admin_client
-from lastcall.local.child import REFUSAL, Child, node_command
+from lastcall.local.child import Child, node_command
+from lastcall.local.output import REFUSAL
 from lastcall.local.plan import PORTS, Plan
 from lastcall.reasons import ExitCode
 from lastcall.runtime.listeners import bound_address, open_listeners
@@ -26,11 +27,14 @@ __all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
 AFTER_GRACE_SECONDS = 2.0
-"""A node ends itself at grace; one that is still there so long after is killed."""
+"""A node ends itself when grace is over; one that still runs this much later is killed."""
+
+NodeCommand = Callable[..., list[str]]
+"""``(tier, *arguments)`` → the command that starts such a node; tests start fakes."""
 
 
 class LocalCluster:
-    """The nodes of a plan, and those that came after. Made by :func:`open_cluster`."""
+    """The nodes of a plan, and those launched later. Made by :func:`open_cluster`."""
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class LocalCluster:
         listener: trio.SocketListener,
         games_file: Path,
         start: NodeCommand,
+        show: Callable[[str], None],
         on_death: Callable[[Child], None],
         nursery: trio.Nursery,
     ) -> None:
@@ -46,6 +51,7 @@ class LocalCluster:
         self._listener = listener
         self._games_file = games_file
         self._start = start
+        self._show = show
         self._on_death = on_death
         self._nursery = nursery
         self._stopping = False
@@ -54,9 +60,7 @@ class LocalCluster:
         """Where clients connect."""
         self.port = bound_address(listener).port
         self.children: list[Child] = []
-        """All nodes that ever ran, in the order of their start; but not those discarded."""
-        self.on_trouble: Callable[[str], None] = lambda _text: None
-        """Hears of the nodes' errors, and of what rooms print."""
+        """All nodes that ever ran, in the order of their start, without discarded ones."""
 
     def start_all(self) -> None:
         """Starts the nodes of the plan."""
@@ -68,60 +72,37 @@ class LocalCluster:
     def launch(self, tier: str, version: str) -> Child:
         """Starts one more node, under the next free name.
 
-        It is not :attr:`Child.on_duty` until somebody says so. Raises :class:`ClusterFailed` when
-        the cluster is stopping.
+        The caller sets :attr:`Child.serving`. Raises :class:`ClusterFailed` when the cluster is
+        stopping.
         """
         if self._stopping:
             raise ClusterFailed("the cluster is stopping")
-        return self._launch(tier, version, self._free_admin())
+        used = {self._admins[child].port for child in self.living()}
+        return self._launch(tier, version, _free_admin(self.plan.admin, used))
 
     def _launch(self, tier: str, version: str, admin: HostPort) -> Child:
-        taken = (child.name for child in self.children if child.tier == tier)
-        number = max((int(name.removeprefix(f"{tier}-")) for name in taken), default=0) + 1
-        descriptor = self._listener.socket.fileno()
-        arguments = self._arguments(tier, f"{tier}-{number}", version, admin, descriptor)
-        fds = [descriptor] if tier == "api" else []
-        child = Child(f"{tier}-{number}", tier, self._start(tier, *arguments), fds, version=version)
-        child.on_trouble = self._tell
+        names = (child.name for child in self.children if child.tier == tier)
+        number = max((int(name.removeprefix(f"{tier}-")) for name in names), default=0) + 1
+        name = f"{tier}-{number}"
+        listener = self._listener.socket.fileno()
+        of_tier = {
+            "api": [
+                *("--listen", f"fd:{listener}", "--feed", "tcp://127.0.0.1:0"),
+                *("--games", f"file://{self._games_file}", "--clients", self.plan.clients),
+            ],
+            "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", self.plan.rooms],
+        }
+        arguments = [
+            *("--name", name, "--version", version, "--admin", str(admin)),
+            *(*of_tier[tier], *self.plan.drain_arguments(), "--log-format", "json"),
+        ]
+        fds = [listener] if tier == "api" else []
+        command = self._start(tier, *arguments)
+        child = Child(name, tier, command, fds, version=version, show=self._show)
         self.children.append(child)
         self._admins[child] = admin
         self._nursery.start_soon(self._run_child, child)
         return child
-
-    def _tell(self, text: str) -> None:
-        self.on_trouble(text)  # looked up now: it is set after the first nodes were started
-
-    def _arguments(
-        self, tier: str, name: str, version: str, admin: HostPort, descriptor: int
-    ) -> Sequence[str]:
-        plan, drain = self.plan, self.plan.drain
-        of_tier = {
-            "api": [
-                *("--listen", f"fd:{descriptor}", "--feed", "tcp://127.0.0.1:0"),
-                *("--games", f"file://{self._games_file}"),
-                *("--clients", plan.clients),
-            ],
-            "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", plan.rooms],
-        }
-        return [
-            *("--name", name, "--version", version, "--admin", str(admin)),
-            *of_tier[tier],
-            *("--log-format", "json"),
-            *("--grace", f"{drain.grace_seconds:g}"),
-            *("--lame-duck", f"{drain.lame_duck_seconds:g}"),
-            *("--farewell", f"{drain.farewell_seconds:g}"),
-            *("--spread", f"{drain.spread_seconds:g}"),
-        ]
-
-    def _free_admin(self) -> HostPort:
-        """The first place in the plan's row that no living node has and nobody else holds."""
-        row = self.plan.admin
-        if row.port:
-            held = {self._admins[child].port for child in self.living()}
-            for port in range(row.port, PORTS):
-                if port not in held and _bindable(row.host, port):
-                    return HostPort(row.host, port)
-        return HostPort(row.host, 0)
 
     async def _run_child(self, child: Child) -> None:
         async with trio.open_nursery() as nursery:
@@ -130,35 +111,28 @@ class LocalCluster:
             self._write_games()
             await child.ended.wait()
             self._write_games()
-        if child.on_duty:
+        if child.serving:
             self._on_death(child)
 
     def _write_games(self) -> None:
-        """The list that api nodes read: written beside, then renamed, so never seen half."""
+        """Writes the list that api nodes read. It is renamed into place, so no reader sees half."""
         urls = [child.ready.listen for child in self.living("game") if child.ready is not None]
-        beside = self._games_file.with_suffix(".new")
-        beside.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
-        beside.replace(self._games_file)
+        new_file = self._games_file.with_suffix(".new")
+        new_file.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
+        new_file.replace(self._games_file)
 
     def living(self, tier: str | None = None) -> list[Child]:
-        """The nodes, of one tier or of all, whose process has not ended."""
+        """The nodes of one tier, or of both, whose process has not ended."""
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
     def dead(self) -> list[Child]:
-        """The nodes that ended on duty, and not by a drain."""
-        ended = (child for child in self.children if child.on_duty and child.ended.is_set())
+        """The nodes that ended while they served, and not by a drain."""
+        ended = (child for child in self.children if child.serving and child.ended.is_set())
         return [child for child in ended if not child.drained]
 
-    def _unready(self, waiting: set[str], seconds: float) -> str:
-        """Those that never came up are to blame; the others may only be waiting for them."""
-        stuck = [child for child in self.children if child.ready is None]
-        blamed = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
-        words = "".join(f"\n{child.name} said:\n{child.last_words_text()}" for child in stuck)
-        return f"not ready within {seconds:g} s: {blamed}{words}"
-
     async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
-        """Returns when every node says that it is ready; from then on a node's end is a death.
+        """Returns when every node is ready; from then on, a node that ends has died.
 
         Raises :class:`UsageError` when a node refuses its options, and :class:`ClusterFailed` when
         one ends, or is not ready within ``limit_seconds``. May be cancelled.
@@ -182,51 +156,46 @@ class LocalCluster:
         if failures:
             raise failures[0]
         if waiting:
-            raise ClusterFailed(self._unready(waiting, limit_seconds))
+            raise _not_ready(self.children, waiting, limit_seconds)
         for child in self.children:
-            child.on_duty = True
+            child.serving = True
 
-    async def retire(self, child: Child) -> None:
-        """Asks one node to drain and sees it to its end."""
-        child.retired = True
+    async def replace(self, child: Child) -> None:
+        """Tells a node that has a successor to drain, and waits for its end."""
+        child.replaced = True
         child.stop()
-        await self._see_out([child])
+        await self._wait_or_kill([child])
 
     async def discard(self, child: Child) -> None:
-        """Ends a node that was not to be: it is no part of the cluster any more."""
+        """Ends a new node that failed, and removes it from the cluster."""
         self.children.remove(child)
         child.stop()
         if child.ready is None:  # it serves nobody, so there is nothing to wait for
             child.kill()
-        await self._see_out([child])
+        await self._wait_or_kill([child])
 
     def stop(self, tier: str | None = None) -> None:
-        """Asks all nodes, or those of one tier, to drain that were not asked yet; no more can be
-        launched.
-        """
+        """Tells all nodes, or those of one tier, to drain, each once. No more can be launched."""
         self._stopping = True
-        for child in self._of(tier):
+        for child in self.living(tier):
             child.stop()
 
-    def hurry(self, tier: str | None = None) -> None:
-        """The second signal, after :meth:`stop`: what still runs is cut.
+    def cut(self, tier: str | None = None) -> None:
+        """Sends the second signal, after :meth:`stop`: the nodes cut the work that is left.
 
-        It is another signal than the first, since two of a kind may arrive as one. A node that is
-        not ready serves nobody, and may be deaf in a long import: it is ended.
+        It differs from the first signal, since two of a kind may arrive as one. A node that is not
+        ready serves nobody, and may not react in a long import: it is killed.
         """
-        for child in self._of(tier):
+        for child in self.living(tier):
             child.send(signal.SIGINT if child.ready else signal.SIGKILL)
 
     async def wait_ended(self, tier: str | None = None) -> None:
-        """Returns when all nodes, or those of one tier, have ended; kills those that outlive their
-        grace by 2 s.
+        """Returns when all nodes, or those of one tier, have ended; kills those that still run 2 s
+        after grace.
         """
-        await self._see_out(self._of(tier))
+        await self._wait_or_kill(self.living(tier))
 
-    def _of(self, tier: str | None) -> list[Child]:
-        return [child for child in self.children if tier in {None, child.tier}]
-
-    async def _see_out(self, children: Sequence[Child]) -> None:
+    async def _wait_or_kill(self, children: Sequence[Child]) -> None:
         with trio.move_on_after(self.plan.drain.grace_seconds + AFTER_GRACE_SECONDS) as limit:
             for child in children:
                 await child.ended.wait()
@@ -235,10 +204,6 @@ class LocalCluster:
                 child.kill()
             for child in children:
                 await child.ended.wait()
-
-
-NodeCommand = Callable[..., list[str]]
-"""``(tier, *arguments)`` to the command that starts such a node; tests start fakes."""
 
 
 async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
@@ -256,16 +221,33 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
 
 def _failure(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
-    if child.exit_code == ExitCode.USAGE and child.last_words:
-        words = child.last_words[-1].removeprefix(REFUSAL)
+    if child.exit_code == ExitCode.USAGE and child.output.lines:
+        message = child.output.lines[-1].removeprefix(REFUSAL)
         hint = "; choose other admin ports with --admin HOST:PORT (port 0: free ones)"
-        return UsageError(f"{child.name}: {words}{hint if 'is in use' in words else ''}")
+        return UsageError(f"{child.name}: {message}{hint if 'is in use' in message else ''}")
     return ClusterFailed(
-        f"{child.how_it_ended()} while it started; its last words:\n{child.last_words_text()}"
+        f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"
     )
 
 
-def _bindable(host: str, port: int) -> bool:
+def _not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> ClusterFailed:
+    """Names the nodes that never started: those that did may only be waiting for them."""
+    stuck = [child for child in children if child.ready is None]
+    names = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
+    output = "".join(f"\noutput of {child.name}:\n{child.last_output()}" for child in stuck)
+    return ClusterFailed(f"not ready within {seconds:g} s: {names}{output}")
+
+
+def _free_admin(first: HostPort, used: set[int]) -> HostPort:
+    """The first port from the plan's on that no living node has, and that can be bound."""
+    if first.port:
+        for port in range(first.port, PORTS):
+            if port not in used and _can_bind(first.host, port):
+                return HostPort(first.host, port)
+    return HostPort(first.host, 0)
+
+
+def _can_bind(host: str, port: int) -> bool:
     try:
         socket.create_server((host, port)).close()
     except OSError:
@@ -275,12 +257,18 @@ def _bindable(host: str, port: int) -> bool:
 
 @asynccontextmanager
 async def open_cluster(
-    plan: Plan, on_death: Callable[[Child], None], *, start: NodeCommand = node_command
+    plan: Plan,
+    on_death: Callable[[Child], None],
+    *,
+    start: NodeCommand = node_command,
+    show: Callable[[str], None] = lambda _text: None,
 ) -> AsyncIterator[LocalCluster]:
-    """Starts all nodes of ``plan`` at once; at the end of the block those left are killed.
+    """Starts all nodes of ``plan`` at once; at the end of the block, those that still run are
+    killed.
 
-    ``on_death`` is called with each node that ends on duty. Raises
-    :class:`lastcall.errors.AddressInUse` when the client port is taken.
+    ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes' errors
+    and with what rooms print. Raises :class:`lastcall.errors.AddressInUse` when the client port is
+    taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
@@ -292,6 +280,7 @@ async def open_cluster(
                 listener=listener,
                 games_file=Path(folder, "games"),
                 start=start,
+                show=show,
                 on_death=on_death,
                 nursery=nursery,
             )

@@ -1,4 +1,4 @@
-"""What a local cluster is to consist of."""
+"""What a local cluster consists of."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from lastcall.policy import DrainPolicy
 __all__ = ["PORTS", "Plan"]
 
 PORTS = 65_536
-"""How many there are."""
+"""The number of TCP ports."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a cluster consists of at its start.
+    """The nodes that a cluster starts with, and their options.
 
-    ``client`` is where clients connect. Node number i answers for its admin at ``admin`` plus i,
-    api nodes first; with port 0 each takes a free one. ``clients`` is what an api node that leaves
-    does with clients in rooms: they resume on the next (``move``), or it waits for their rooms.
+    ``client`` is where clients connect. ``admin`` is the first node's admin port, and the others
+    have the next ones, api nodes first; with port 0, each takes a free one. ``clients`` is what an
+    api node that drains does with clients in rooms: it moves them (``move``), or waits for the end
+    of their rooms (``finish``).
     """
 
     apis: int = 2
@@ -35,9 +36,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.apis < 1 or self.games < 1:
-            raise UsageError("a cluster has one api node and one game node at least")
+            raise UsageError("a cluster needs at least one api node and one game node")
         if self.admin.port and self.admin.port + self.apis + self.games > PORTS:
-            raise UsageError(f"--admin {self.admin}: there are no ports for so many nodes from it")
+            raise UsageError(f"--admin {self.admin}: too few ports from there for that many nodes")
         last = self.admin.port + self.apis + self.games - 1
         if self.admin.port and self.admin.port <= self.client.port <= last:
             raise UsageError(
@@ -46,5 +47,15 @@ class Plan(msgspec.Struct, frozen=True):
             )
 
     def admin_of(self, number: int) -> HostPort:
-        """Where node ``number``, from 0, answers for its admin."""
+        """The admin address of node ``number``, counted from 0."""
         return HostPort(self.admin.host, self.admin.port and self.admin.port + number)
+
+    def drain_arguments(self) -> list[str]:
+        """The drain's settings, as the options of a node."""
+        drain = self.drain
+        return [
+            *("--grace", f"{drain.grace_seconds:g}"),
+            *("--lame-duck", f"{drain.lame_duck_seconds:g}"),
+            *("--farewell", f"{drain.farewell_seconds:g}"),
+            *("--spread", f"{drain.spread_seconds:g}"),
+        ]

@@ -1,4 +1,4 @@
-"""How a running cluster is shown: a live table on a terminal, else a line now and then."""
+"""Shows a running cluster: a live table on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN_SECONDS = 5.0
 
 
 class NodeLine(msgspec.Struct, frozen=True):
-    """One node, as it is shown."""
+    """One node's row."""
 
     name: str
     version: str = ""
@@ -34,7 +34,7 @@ class NodeLine(msgspec.Struct, frozen=True):
 
 
 class Screen:
-    """What the operator sees of ``children`` and of the bots' ``ledger``.
+    """Shows the nodes and the counts of the bots' ``ledger``.
 
     ``clock`` gives seconds since the start.
     """
@@ -45,14 +45,14 @@ class Screen:
         self._console = console
         self._delivered: dict[str, tuple[float, float]] = {}
 
-    def say(self, text: str) -> None:
-        """One or more lines, above the table if there is one."""
+    def print(self, text: str) -> None:
+        """Prints one or more lines, above the table if there is one."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     async def show(self, children: Sequence[Child]) -> None:
         """Reads the nodes and shows them until cancelled.
 
-        ``children`` may change meanwhile; one that a roll has replaced is shown until its end.
+        ``children`` may change meanwhile; a node that a roll has replaced is shown until its end.
         """
         async with open_admin_client() as client:
             if self._console.is_terminal:
@@ -60,10 +60,10 @@ class Screen:
             while True:
                 await trio.sleep(PLAIN_SECONDS)
                 lines = await self._read(children, client)
-                self.say(plain_line(lines, self._ledger, self._clock()))
+                self.print(plain_line(lines, self._ledger, self._clock()))
 
     async def _show_live(self, children: Sequence[Child], client: httpx.AsyncClient) -> None:
-        # No thread of rich's own: what is printed above the table comes from this one, too.
+        # Without rich's own thread, since this thread prints above the table, too.
         with Live(console=self._console, auto_refresh=False) as live:
             while True:
                 lines = await self._read(children, client)
@@ -73,7 +73,7 @@ class Screen:
     async def _read(
         self, children: Sequence[Child], client: httpx.AsyncClient
     ) -> Sequence[NodeLine]:
-        shown = [child for child in children if not (child.retired and child.ended.is_set())]
+        shown = [child for child in children if not (child.replaced and child.ended.is_set())]
         return await ask_all(shown, partial(self._read_one, client))
 
     async def _read_one(self, client: httpx.AsyncClient, child: Child) -> NodeLine:
@@ -98,7 +98,7 @@ class Screen:
 
 
 def plain_line(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> str:
-    """Everything on one line, for a log file."""
+    """All nodes on one line, for a log file."""
     nodes = "  ".join(
         f"{line.name} {line.version} {line.phase} rooms={line.rooms} clients={line.clients} "
         f"msg/s={line.messages_per_second:.0f}"

@@ -1,10 +1,10 @@
-"""The last word on a cluster: what became of each node, and of the bots' matches."""
+"""The summary of a cluster that has ended: how each node ended, and the bots' matches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lastcall.local.bots.ledger import Ledger
+from lastcall.local.bots.ledger import Ledger, at_quantile
 from lastcall.local.child import Child
 from lastcall.local.text_table import columns
 from lastcall.reasons import ExitCode
@@ -15,9 +15,9 @@ HEAD = ("node", "exit", "seconds", "rooms finished/cut", "clients moved/finished
 
 
 def summary(children: Sequence[Child], ledger: Ledger | None) -> str:
-    """A table of nodes, and what the bots saw, if there were any."""
+    """A table of the nodes, and what the bots saw, if there were bots."""
     lines = columns([HEAD, *(_row(child) for child in children)])
-    return "\n".join([*lines, *(_of_bots(ledger) if ledger else ())])
+    return "\n".join([*lines, *(_bot_lines(ledger) if ledger else ())])
 
 
 def _row(child: Child) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def _row(child: Child) -> tuple[str, ...]:
     return (child.name, str(child.exit_code), f"{done.seconds:.1f}", rooms, clients)
 
 
-def _of_bots(ledger: Ledger) -> list[str]:
+def _bot_lines(ledger: Ledger) -> list[str]:
     first = ledger.first_match_seconds
     counts = [
         f"matches finished {ledger.matches}",
@@ -38,13 +38,13 @@ def _of_bots(ledger: Ledger) -> list[str]:
         f"gaps {ledger.gaps}",
         f"repeats {ledger.repeats}",
         f"disagreements {ledger.disagreements}",
-        f"wait to join p99 {1000 * ledger.join_wait_p99:.0f} ms",
-        f"at most {1000 * ledger.join_wait_max:.0f} ms",
+        f"wait to join p99 {1000 * at_quantile(ledger.join_waits, 0.99):.0f} ms",
+        f"at most {1000 * at_quantile(ledger.join_waits, 1):.0f} ms",
     ]
     rare = {
         "walkovers": ledger.walkovers,
         "cut": ledger.cut,
-        "joins to be repeated": ledger.refused_joins,
+        "joins to try again": ledger.refused_joins,
         "reconnects": ledger.reconnects,
         "results of one player only": ledger.unpaired,
     }
@@ -53,7 +53,7 @@ def _of_bots(ledger: Ledger) -> list[str]:
 
 
 def exit_code(children: Sequence[Child], ledger: Ledger | None) -> ExitCode:
-    """1 for a crash or for what the bots found wrong, else 3 for anything cut, else 0."""
+    """1 for a crash or an error that the bots saw, else 3 for anything cut, else 0."""
     codes = {child.exit_code for child in children if not child.stopped_early}
     if not codes <= {ExitCode.DRAINED, ExitCode.CUT} or (ledger and not ledger.clean):
         return ExitCode.CRASHED

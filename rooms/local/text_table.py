@@ -1,4 +1,4 @@
-"""A table as plain text."""
+"""Formats a table as plain text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["columns"]
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line for each of ``rows``, of one length each, with the cells below each other."""
+    """One line for each row, with aligned columns; all rows have the same number of cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

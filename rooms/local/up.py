@@ -5,20 +5,19 @@
     start all nodes → ready → bots play → stop asked → bots finish → game nodes drain
                               └─ rolls, one at a time         → api nodes drain → summary
 
-The game nodes drain first: a player hears the end of his room through an api node, and once all of
-them leave there is no other one to resume through.
+The game nodes drain first: players get the end of their room through an api node, and when all api
+nodes leave, there is no other one to resume through.
 
-The first Ctrl-C, SIGTERM, the end of ``seconds`` or of the roll of ``roll_after`` asks for the
-stop; a second one cuts. All the while the control socket answers ``lastcall roll`` and ``status``.
+The first Ctrl-C or SIGTERM, the end of ``seconds``, or the end of the roll of ``roll_after`` asks
+for the stop; the next signal cuts. The control socket answers ``lastcall roll`` and ``status``
+until the end.
 """
 
 from __future__ import annotations
 
 import math
 import random
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import trio
@@ -37,30 +36,15 @@ from lastcall.local.status_table import Screen
 from lastcall.local.summary import exit_code, summary
 from lastcall.reasons import ExitCode
 
-__all__ = ["Up", "up"]
-
-
-async def up(
-    plan: Plan,
-    *,
-    bots: int,
-    seconds: float | None,
-    roll_after: float | None = None,
-    console: Console,
-) -> ExitCode:
-    """Runs the cluster of ``plan`` until it is told to stop; returns the exit code.
-
-    ``roll_after`` seconds after it is ready, both tiers are rolled once, and then it stops.
-    Raises :class:`lastcall.errors.UsageError` and :class:`lastcall.errors.ClusterFailed` when the
-    cluster does not come up. To be called in the main thread: it takes SIGINT and SIGTERM.
-    """
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        cluster = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=console)
-        return await cluster.run(signals)
+__all__ = ["Up"]
 
 
 class Up:
-    """One run of a cluster, from its start to its summary."""
+    """One run of a cluster, from its start to its summary.
+
+    With ``roll_after``, both tiers are rolled once, that many seconds after the cluster is ready,
+    and then it stops.
+    """
 
     def __init__(
         self,
@@ -77,27 +61,30 @@ class Up:
         self._roll_code = ExitCode.DRAINED
         self._seconds = math.inf if seconds is None else seconds
         self._start = start
-        self._began = trio.current_time()
+        self._started_at = trio.current_time()
         self._stop = trio.Event()
         self._cut = trio.Event()
         self._bots_done = trio.Event()
         self._dead: list[Child] = []
-        self._cluster: LocalCluster | None = None
-        self._count = bots
+        self._bots = bots
         self._ledger = Ledger(trio.current_time)
-        self._screen = Screen(self._ledger, lambda: trio.current_time() - self._began, console)
+        self._screen = Screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
 
     async def run(self, signals: AsyncIterator[int]) -> ExitCode:
-        """The whole life; each item of ``signals`` is a request to stop."""
+        """Starts, serves and drains; returns the exit code. Each signal is a request to stop.
+
+        Raises :class:`lastcall.errors.UsageError` and :class:`lastcall.errors.ClusterFailed` when
+        the cluster does not start.
+        """
         code = ExitCode.CRASHED
         with lone_error():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, signals)
+                nursery.start_soon(self._count_signals, signals)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
         return code
 
-    async def _listen(self, signals: AsyncIterator[int]) -> None:
+    async def _count_signals(self, signals: AsyncIterator[int]) -> None:
         async for _ in signals:
             if self._stop.is_set():
                 self._cut.set()
@@ -105,42 +92,44 @@ class Up:
                 self._stop.set()
 
     async def _run(self) -> ExitCode:
-        async with self._open_cluster() as cluster:
-            self._cluster = cluster
-            cluster.on_trouble = self._screen.say
-            rolls = Rolls(cluster, self._ledger, self._count, self._screen.say)
-            async with serve_control(cluster.port, rolls, self._screen.say):
-                await self._serve_or_not(cluster, rolls)
-        ledger = self._ledger if self._count else None
-        self._screen.say(summary(cluster.children, ledger))
+        def on_death(child: Child) -> None:
+            self._on_death(cluster, child)  # no node serves before the cluster is open
+
+        show = self._screen.print
+        async with open_cluster(self._plan, on_death, start=self._start, show=show) as cluster:
+            rolls = Rolls(cluster, self._ledger, self._bots, show)
+            async with serve_control(cluster.port, rolls, show):
+                await self._run_cluster(cluster, rolls)
+        ledger = self._ledger if self._bots else None
+        show(summary(cluster.children, ledger))
         codes = {exit_code(cluster.children, ledger), self._roll_code}
         if self._dead or ExitCode.CRASHED in codes:
             return ExitCode.CRASHED
         return max(codes)
 
-    def _open_cluster(self) -> AbstractAsyncContextManager[LocalCluster]:
-        return open_cluster(self._plan, self._on_death, start=self._start)
-
-    async def _serve_or_not(self, cluster: LocalCluster, rolls: Rolls) -> None:
-        if not await _unless(self._stop, cluster.wait_ready):
+    async def _run_cluster(self, cluster: LocalCluster, rolls: Rolls) -> None:
+        if not await _run_unless(self._stop, cluster.wait_ready):
             await self._drain(cluster)
             return
-        seconds = trio.current_time() - self._began
+        seconds = trio.current_time() - self._started_at
         names = ", ".join(child.name for child in cluster.children)
-        self._screen.say(f"{names} are ready after {seconds:.1f} s.")
-        self._screen.say(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-        for page in _demos(cluster)[:1]:
-            self._screen.say(f"To talk, open this page twice: {page}")
+        self._screen.print(f"{names} are ready after {seconds:.1f} s.")
+        self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        for api in cluster.living("api")[:1]:
+            if api.ready is not None:
+                page = f"http://{api.ready.admin}/demo?ws={cluster.url}"
+                self._screen.print(f"To chat, open this page in two tabs: {page}")
         await self._serve(cluster, rolls)
 
-    def _on_death(self, child: Child) -> None:
+    def _on_death(self, cluster: LocalCluster, child: Child) -> None:
+        how = child.how_it_ended()
         if child.drained:
-            self._screen.say(f"{child.how_it_ended()}: somebody else told it to drain.")
+            self._screen.print(f"{how}: another command told it to drain.")
         else:
             self._dead.append(child)
-            self._screen.say(f"{child.how_it_ended()}. Its last words:\n{child.last_words_text()}")
-        if self._cluster is not None and not self._cluster.living(child.tier):
-            self._screen.say(f"No {child.tier} node is left: the others are drained.")
+            self._screen.print(f"{how}. Its last output:\n{child.last_output()}")
+        if not cluster.living(child.tier):
+            self._screen.print(f"No {child.tier} node is left: the others drain.")
             self._stop.set()
 
     async def _serve(self, cluster: LocalCluster, rolls: Rolls) -> None:
@@ -148,7 +137,7 @@ class Up:
             nursery.start_soon(self._screen.show, cluster.children)
             nursery.start_soon(rolls.run, self._stop)
             nursery.start_soon(self._roll_once, rolls)
-            bots = Bots([cluster.url], self._count, self._ledger, random.Random())  # noqa: S311
+            bots = Bots([cluster.url], self._bots, self._ledger, random.Random())  # noqa: S311
             nursery.start_soon(self._play, bots)
             with trio.move_on_after(self._seconds):
                 await self._stop.wait()
@@ -160,21 +149,21 @@ class Up:
             nursery.cancel_scope.cancel()
 
     async def _roll_once(self, rolls: Rolls) -> None:
-        """The roll of ``--roll-after``, and the stop after it."""
+        """Runs the roll of ``--roll-after``, and then asks for the stop."""
         if self._roll_after is None:
             return
         await trio.sleep(self._roll_after)
         if self._stop.is_set():
             return
         try:
-            news = rolls.roll(AskRoll())
+            replies = rolls.roll(AskRoll())
         except ClusterFailed as refused:
-            self._screen.say(str(refused))
+            self._screen.print(str(refused))
             self._roll_code = ExitCode.CRASHED
         else:
-            async for item in news:
-                if isinstance(item, RollReport):
-                    self._roll_code = item.exit_code
+            async for reply in replies:
+                if isinstance(reply, RollReport):
+                    self._roll_code = reply.exit_code
         self._stop.set()
 
     async def _play(self, bots: Bots) -> None:
@@ -184,37 +173,32 @@ class Up:
     async def _let_bots_finish(self) -> None:
         if self._bots_done.is_set():
             return
-        self._screen.say("Stopping: the bots finish their matches, then all nodes drain.")
+        self._screen.print("Stopping: the bots finish their matches, then all nodes drain.")
         with trio.move_on_after(self._plan.drain.grace_seconds):
-            await _unless(self._cut, self._bots_done.wait)
+            await _run_unless(self._cut, self._bots_done.wait)
 
     async def _drain(self, cluster: LocalCluster) -> None:
-        """One grace for both tiers: at its end, who is still on an api node is moved at once."""
-        over_at = trio.current_time() + self._plan.drain.grace_seconds
-        self._screen.say(
-            "All nodes drain: the game nodes, while their players stay; then the rest."
+        """Drains both tiers within one grace; at its end, the remaining clients are moved."""
+        grace_at = trio.current_time() + self._plan.drain.grace_seconds
+        self._screen.print(
+            "All nodes drain: first the game nodes, while their players stay connected; then the "
+            "api nodes."
         )
         cluster.stop("game")
-        if not await _unless(self._cut, partial(cluster.wait_ended, "game")):
-            self._screen.say("Once more: what still runs is cut.")
-            cluster.hurry("game")
+        if not await _run_unless(self._cut, partial(cluster.wait_ended, "game")):
+            self._screen.print("Second request: what still runs is cut.")
+            cluster.cut("game")
             await cluster.wait_ended("game")
         cluster.stop("api")
-        with trio.move_on_at(over_at):
-            if await _unless(self._cut, partial(cluster.wait_ended, "api")):
+        with trio.move_on_at(grace_at):
+            if await _run_unless(self._cut, partial(cluster.wait_ended, "api")):
                 return
-        cluster.hurry("api")
+        cluster.cut("api")
         await cluster.wait_ended("api")
 
 
-def _demos(cluster: LocalCluster) -> list[str]:
-    """The page on each api node's admin port; it asks for the clients' port."""
-    admins = [api.ready.admin for api in cluster.living("api") if api.ready is not None]
-    return [f"http://{admin}/demo?ws={cluster.url}" for admin in admins]
-
-
-async def _unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
-    """Runs ``work``, cancelled once ``event`` is set; whether it came to its end."""
+async def _run_unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
+    """Runs ``work`` until ``event`` is set; returns whether it ran to its end."""
     ended = False
     with lone_error():
         async with trio.open_nursery() as nursery:

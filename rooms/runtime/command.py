@@ -1,8 +1,8 @@
-"""How a command gets its options and how it ends.
+"""Runs a command: reads its options, reports its errors, ends with its exit code.
 
 Each option is a flag, an environment variable (``LASTCALL_GRACE=60``) and a key of an optional
-TOML file; flags win over environment over file. Whatever is wrong with them, here or later in the
-command, becomes one line on stderr, ``Error: …``, and exit code 2.
+TOML file; flags win over environment over file. A wrong option, found here or later in the
+command, is one line on stderr, ``Error: …``, and exit code 2.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
 CONFIG_FILE = "lastcall.config_file"
-"""Where a click context remembers the file that its defaults are from."""
+"""The key in a click context for the file that its defaults are from."""
 
 
 def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
-    """Runs ``command`` and exits with what it returns; ``None`` is 0.
+    """Runs ``command`` and exits with the code that it returns; ``None`` is 0.
 
-    Every :class:`UsageError`, also one out of a nursery, is one line on stderr and exit code 2;
-    Ctrl-C is one, too, and 130.
+    Every :class:`UsageError`, also one from a nursery, is one line on stderr and exit code 2;
+    Ctrl-C is one line and exit code 130.
     """
     try:
         code = command.main(args, standalone_mode=False)
@@ -56,10 +56,10 @@ def run_command(command: click.Command, args: Sequence[str] | None = None) -> No
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt):
             _interrupted()
-        lone = unwrap_single(group, UsageError)
-        if lone is None:
+        refused = unwrap_single(group, UsageError)
+        if refused is None:
             raise
-        _refuse(str(lone))
+        _refuse(str(refused))
     sys.exit(0 if code is None else int(code))
 
 
@@ -74,7 +74,7 @@ def _interrupted() -> NoReturn:
 
 
 def _source(error: click.ClickException) -> str:
-    """Where a bad value is from, if not from the command line."""
+    """The source of a bad value, if it is not the command line."""
     if not isinstance(error, click.BadParameter) or error.param is None or error.ctx is None:
         return ""
     match error.ctx.get_parameter_source(error.param.name or ""):
@@ -96,7 +96,7 @@ def epilog(*examples: str) -> str:
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """An option's text, read by one of our parsers; its complaint is the option's."""
+    """An option whose text ``parse`` reads; its UsageError is reported for the option."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
@@ -105,20 +105,20 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """The parsed value; click fails with our message otherwise."""
+        """The parsed value; fails with the message of the UsageError."""
         try:
             return self._parse(value) if isinstance(value, str) else value
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """The values of an option that may be given several times: comma separated."""
+        """The comma separated values of an option that may be given several times."""
         return [part.strip() for part in rv.split(",")]
 
 
 def option(flag: str, into: str | None = None, **settings: Any) -> Decorator:
-    """One option, which is also a variable and a key; the command receives it as ``into``, by
-    default as the flag's name. ``settings`` are those of :func:`click.option`.
+    """One option, which is also a variable and a key. The command receives it as ``into``, by
+    default under the flag's name. ``settings`` are those of :func:`click.option`.
     """
     variable = "LASTCALL_" + _key(flag).upper()
     names = [flag] if into is None else [flag, into]
@@ -130,7 +130,7 @@ def _key(flag: str) -> str:
 
 
 def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> Decorator:
-    """Adds ``options``, and gives the command what ``build`` makes of them as ``into``."""
+    """Adds ``options``, and passes the result of ``build`` on them to the command as ``into``."""
     names = [_key(flag) for flag in options]
 
     def decorate(command: Command) -> Command:
@@ -148,14 +148,14 @@ def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> D
 
 
 def config_option(command: Command) -> Command:
-    """``--config FILE``: a TOML file whose keys are the command's options."""
+    """The option ``--config FILE``: a TOML file whose keys are the command's options."""
     return option(
         "--config",
         metavar="FILE",
-        is_eager=True,  # read before the options that it gives defaults to
+        is_eager=True,  # read before the options, whose defaults it sets
         expose_value=False,
         callback=_use_config,
-        help="A TOML file with these options, by their names.",
+        help="A TOML file with these options as keys.",
     )(command)
 
 
@@ -181,16 +181,16 @@ def _read_config(file: Path, known: set[str]) -> dict[str, str]:
     except OSError as error:
         raise UsageError(f"--config {file} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"--config {file} is no TOML: {error}") from error
+        raise UsageError(f"--config {file} is not valid TOML: {error}") from error
     values: dict[str, str] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
-            options = ", ".join(sorted(one.replace("_", "-") for one in known))
-            raise UsageError(f"{file}: {key!r} is no option of this command; they are {options}")
+            options = ", ".join(sorted(option.replace("_", "-") for option in known))
+            raise UsageError(f"{file}: this command has no option {key!r}; its options: {options}")
         if name in values:
-            raise UsageError(f"{file}: {key!r} is there twice, with a dash and an underscore")
+            raise UsageError(f"{file}: {key!r} is set twice, with a dash and with an underscore")
         if isinstance(value, dict):
-            raise UsageError(f"{file}: {key!r} is a table; it takes one value")
+            raise UsageError(f"{file}: {key!r} is a table; give one value")
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return values

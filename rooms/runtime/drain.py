@@ -6,11 +6,11 @@
     └── work          rooms on a game node, clients on an api node
         └── doors     the accept loop, the verb that opens rooms
 
-Stop asked: the phase changes (readiness and feeds say so), the lame duck passes, the doors are
-cancelled, the tier tells its rooms and clients the seconds left, and then the driver waits until
-the work is empty. At grace - farewell what is left is cut; a second stop cuts at once. The farewell
-runs inside a shielded scope with a deadline, and nothing outlives grace: what does not yield to
-cancellation is reported as cut, and the process is ended under it.
+After a stop request: the phase changes (readiness and feeds show it), the lame duck passes, the
+doors are cancelled, the tier tells its rooms and clients the seconds left, and the driver waits
+until the work is empty. At grace - farewell the remaining work is cut; a second stop cuts at once.
+The farewell runs inside a shielded scope with a deadline. Nothing outlives grace: work that does
+not yield to cancellation is reported as cut, and the process is ended with it.
 """
 
 from __future__ import annotations
@@ -33,75 +33,75 @@ __all__ = ["Counts", "Drain", "Tier"]
 log = structlog.get_logger()
 
 PROGRESS_EVERY_SECONDS = 5.0
-LOOK_EVERY_SECONDS = 0.25
+CHECK_EVERY_SECONDS = 0.25
 WHY_LOGGED = 10
-"""Sentences in one event; ``/status`` has more."""
+"""Reasons in one event; ``/status`` has all."""
 REPORT_SECONDS = 0.1
-"""Before the end of grace, kept for the report and the exit."""
+"""The end of grace, kept for the report and the exit."""
 
 
 class Tier(Protocol):
-    """What a kind of node lends the driver."""
+    """What the driver needs from a kind of node."""
 
     async def start(self, services: trio.Nursery) -> None:
-        """Brings the services up and returns when the node can serve; may be cancelled."""
+        """Starts the services and returns when the node can serve; may be cancelled."""
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
-        """Lets new rooms or clients into ``work`` until cancelled."""
+        """Admits new rooms or clients into ``work`` until cancelled."""
 
     def phase_changed(self) -> None:
-        """The phase is another: readiness and feeds must say so at once."""
+        """The phase has changed: readiness and feeds must show it at once."""
 
     def begin_drain(self, seconds_left: float) -> None:
-        """The doors are closed: tell rooms and clients, and let go what can go."""
+        """The doors are closed: tell rooms and clients, and release those that can leave."""
 
     @property
     def left(self) -> int:
-        """How many rooms or clients keep the node up."""
+        """The number of rooms or clients that keep the node up."""
 
     async def wait_empty(self) -> None:
-        """Until the last room or client is gone."""
+        """Returns when the last room or client is gone."""
 
     def cut(self) -> None:
-        """End what is left, inside the farewell."""
+        """Ends the remaining rooms or clients, inside the farewell."""
 
     async def farewell(self) -> None:
-        """The work is empty: say goodbye to the other tier; will be cancelled at its deadline."""
+        """The work is empty: announces the end to the other tier; cancelled at its deadline."""
 
     def counts(self) -> Counts:
-        """What became of rooms and clients since the drain began."""
+        """How rooms and clients have ended since the drain began."""
 
     def why(self) -> list[str]:
-        """What still keeps the node up, a sentence each."""
+        """What still keeps the node up, one sentence each."""
 
 
 class Drain:
-    """One node's way from its start to its end.
+    """Drives one node from its start to its end.
 
-    ``end_process`` is called with the exit code when something that cannot be cancelled is left
-    at the end of grace; in a node it does not return.
+    ``end_process`` is called with the exit code when work that cannot be cancelled is left at the
+    end of grace; in a node it does not return.
     """
 
     def __init__(self, policy: DrainPolicy, end_process: Callable[[int], None]) -> None:
         self.policy = policy
         self._end_process = end_process
-        self._life = Lifecycle()
+        self._lifecycle = Lifecycle()
         self._stopping = trio.Event()
         self._stopped_at = inf
         self._starting = trio.CancelScope()
-        self._patience = trio.CancelScope()
-        self._changed: Callable[[], None] = lambda: None
+        self._waiting = trio.CancelScope()
+        self._on_phase: list[Callable[[], None]] = []
         self.overdue = False
-        """At the end of grace something still would not yield to cancellation."""
+        """Work was left at the end of grace that did not yield to cancellation."""
 
     @property
     def phase(self) -> Phase:
-        """Where the node is in its life."""
-        return self._life.phase
+        """The phase of the node's lifecycle."""
+        return self._lifecycle.phase
 
     @property
     def cut_at(self) -> float:
-        """When what is left is cut, in trio's time; ``inf`` before a stop."""
+        """When the remaining work is cut, in trio's time; ``inf`` before a stop."""
         return self._stopped_at + self.policy.cut_seconds
 
     @property
@@ -112,11 +112,11 @@ class Drain:
         return max(0.0, self.cut_at - trio.current_time())
 
     def stop(self, seconds_ago: float = 0.0) -> None:
-        """A signal: the first drains, the second cuts, more change nothing. Call it in trio.
+        """A stop request: the first drains, the second cuts, more change nothing. Call it in trio.
 
-        ``seconds_ago``: when it came, if the loop was not there to take it; grace runs from then.
+        ``seconds_ago`` is how long ago it came, if the loop was busy; grace runs from then.
         """
-        if not self._life.knows(Event.STOP):
+        if not self._lifecycle.knows(Event.STOP):
             return
         if self._stopped_at == inf:
             self._stopped_at = trio.current_time() - seconds_ago
@@ -124,10 +124,10 @@ class Drain:
         self._stopping.set()
         self._starting.cancel()
         if phase is Phase.CUTTING:
-            self._patience.cancel()
+            self._waiting.cancel()
 
     def cordon(self) -> None:
-        """Refuses new work without leaving; raises :class:`lastcall.errors.WrongEvent`."""
+        """Refuses new work without draining; raises :class:`lastcall.errors.WrongEvent`."""
         self._step(Event.CORDON)
 
     def uncordon(self) -> None:
@@ -135,9 +135,10 @@ class Drain:
         self._step(Event.UNCORDON)
 
     def _step(self, event: Event) -> Phase:
-        phase = self._life.on(event)
+        phase = self._lifecycle.on(event)
         log.info("node.phase", phase=phase)
-        self._changed()
+        for callback in self._on_phase:
+            callback()
         return phase
 
     async def run(self, tier: Tier, on_ready: Callable[[], None] = lambda: None) -> ExitCode:
@@ -148,8 +149,8 @@ class Drain:
         async with trio.open_nursery() as services:
             with self._starting:
                 await tier.start(services)
-                self._changed = tier.phase_changed
-                if self._life.knows(Event.READY):
+                self._on_phase.append(tier.phase_changed)
+                if self._lifecycle.knows(Event.READY):
                     self._step(Event.READY)
                     on_ready()
             if self.phase is not Phase.STOPPED:
@@ -162,7 +163,7 @@ class Drain:
         return ExitCode.CUT if tier.counts().cut else ExitCode.DRAINED
 
     async def _serve(self, tier: Tier, work: trio.Nursery) -> None:
-        """Doors open, until a stop and the lame duck are over."""
+        """Keeps the doors open until the stop and the end of the lame duck."""
         async with trio.open_nursery() as doors:
             doors.start_soon(tier.keep_doors_open, work)
             await self._stopping.wait()
@@ -172,7 +173,7 @@ class Drain:
             doors.cancel_scope.cancel()
 
     async def _finish(self, tier: Tier) -> None:
-        """Work runs on until it is empty, or the deadline, or the second stop."""
+        """Lets the work finish, until the deadline or the second stop; then cuts it."""
         tier.begin_drain(self.seconds_left or 0.0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._progress, tier)
@@ -201,24 +202,24 @@ class Drain:
         return False
 
     async def _until(self, deadline: float, wait: Callable[[], Awaitable[None]]) -> bool:
-        """Whether ``wait`` came to its end before the deadline and before the second stop."""
+        """Whether ``wait`` returned before the deadline and before the second stop."""
         if self.phase is Phase.CUTTING:
             return False
-        with trio.CancelScope(deadline=deadline) as self._patience:
+        with trio.CancelScope(deadline=deadline) as self._waiting:
             await wait()
             return True
         return False
 
     async def _progress(self, tier: Tier) -> None:
-        """Says how far it is: every 5 s, and whenever another tenth of the work has gone."""
+        """Logs the progress: every 5 s, and whenever another tenth of the work has ended."""
         total = tier.left
-        tenths, said_at = 0, trio.current_time()
+        tenths, logged_at = 0, trio.current_time()
         while True:
-            await trio.sleep(LOOK_EVERY_SECONDS)
+            await trio.sleep(CHECK_EVERY_SECONDS)
             left, now = tier.left, trio.current_time()
-            gone = 10 * (total - left) // total if total else 0
-            if gone > tenths or now - said_at >= PROGRESS_EVERY_SECONDS:
-                tenths, said_at = max(gone, tenths), now
+            done = 10 * (total - left) // total if total else 0
+            if done > tenths or now - logged_at >= PROGRESS_EVERY_SECONDS:
+                tenths, logged_at = max(done, tenths), now
                 seconds_left = round(self.seconds_left or 0.0, 1)
                 why = tier.why()[:WHY_LOGGED]
                 log.info("drain.progress", left=left, seconds_left=seconds_left, why=why)

@@ -1,4 +1,4 @@
-"""The listening sockets of a node's ports: opened, or adopted from the process's parent."""
+"""Opens the listening sockets of a node's ports, or adopts inherited ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lastcall.runtime.address import InheritedSocket
 __all__ = ["bound_address", "open_listeners"]
 
 BACKLOG = 4096
-"""Connections that the kernel accepts for us while the loop is busy; a rollout brings thousands."""
+"""Connections that the kernel accepts while the loop is busy; a rollout brings thousands."""
 
 
 def bound_address(listener: trio.SocketListener) -> HostPort:
-    """Where a listener really listens, its port included."""
+    """The address that a listener is bound to, with the real port."""
     host, port = listener.socket.getsockname()[:2]
     return HostPort(host, port)
 
@@ -26,8 +26,8 @@ def bound_address(listener: trio.SocketListener) -> HostPort:
 async def open_listeners(where: HostPort | InheritedSocket) -> list[trio.SocketListener]:
     """Opens, or adopts, the listening sockets of ``where``: one for each address of its host.
 
-    With port 0 there is one only, since each would get a port of its own. Raises
-    :class:`AddressInUse`, or :class:`BadAddress` for anything else that the operator can mend.
+    With port 0 there is only one, since each would get another port. Raises :class:`AddressInUse`,
+    or :class:`BadAddress` for anything else that the operator can correct.
     """
     if isinstance(where, InheritedSocket):
         return [_adopt(where)]
@@ -46,18 +46,18 @@ def _adopt(where: InheritedSocket) -> trio.SocketListener:
     try:
         inherited = socket.socket(fileno=where.descriptor)
     except OSError as error:
-        raise BadAddress(f"{where}: descriptor {where.descriptor} is no open socket") from error
+        raise BadAddress(f"{where}: descriptor {where.descriptor} is not an open socket") from error
     tcp = inherited.family in {socket.AF_INET, socket.AF_INET6}
     if not (tcp and inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
-        inherited.detach()  # not ours, so not ours to close
-        raise BadAddress(f"{where}: descriptor {where.descriptor} is no listening TCP socket")
+        inherited.detach()  # it does not belong to us, so it stays open
+        raise BadAddress(f"{where}: descriptor {where.descriptor} is not a listening TCP socket")
     inherited.set_inheritable(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(inherited))
 
 
 def _translated(error: OSError, where: HostPort) -> BadAddress | AddressInUse:
     if isinstance(error, socket.gaierror):
-        return BadAddress(f"{where}: no such host {where.host!r} ({error.strerror})")
+        return BadAddress(f"{where}: unknown host {where.host!r} ({error.strerror})")
     match error.errno:
         case errno.EADDRINUSE:
             return AddressInUse(f"{where} is in use: another process listens there")
@@ -65,4 +65,4 @@ def _translated(error: OSError, where: HostPort) -> BadAddress | AddressInUse:
             return BadAddress(f"{where}: no interface of this machine has that address")
         case errno.EACCES:
             return BadAddress(f"{where}: this user may not listen on port {where.port}")
-    return BadAddress(f"{where}: cannot listen there ({error.strerror or error})")
+    return BadAddress(f"{where}: cannot listen: {error.strerror or error}")

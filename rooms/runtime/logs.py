@@ -1,9 +1,9 @@
-"""What a process says: one renderer for its own events and everybody's log lines.
+"""Logging: one format for Lastcall's own events and the log lines of libraries.
 
-``log = structlog.get_logger()`` at the top of a file, and ``log.info("drain.started", seconds=25)``
-in it. With ``json`` each line on stderr is one object with ``at``, ``level``, ``event`` and
-``node``; with ``console`` it is for eyes. Lines of the standard library's logging, warnings and
-uncaught exceptions come out the same way.
+Use ``log = structlog.get_logger()`` at the top of a file, and ``log.info("drain.started",
+seconds=25)`` in it. With ``json``, each line on stderr is one object with ``at``, ``level``,
+``event`` and ``node``; ``console`` is for people. Lines of the standard library's logging, warnings
+and uncaught exceptions have the same format.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ Write = Callable[[bytes], object]
 
 
 def configure(log_format: LogFormat, *, node: str = "", write: Write | None = None) -> None:
-    """Sets the process's logging up; may be called again when more is known.
+    """Configures the process's logging; may be called again.
 
-    ``node`` is bound to each line unless empty. ``write`` takes one whole line, its newline
-    included; what it raises is swallowed, since a node must not end for want of a reader.
+    ``node`` is added to each line unless empty. ``write`` takes one whole line with its newline;
+    its errors are ignored, since a node must not end because nobody reads its log.
     """
     write = write_to_stderr if write is None else write
     structlog.configure(
         processors=_processors(log_format, node),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_names: _Lines(write),
-        cache_logger_on_first_use=False,  # a cached logger would keep the renderer of before
+        logger_factory=lambda *_names: _LineWriter(write),
+        cache_logger_on_first_use=False,  # a cached logger would keep the previous format
     )
     logging.basicConfig(handlers=[_StandardLogging()], level=logging.WARNING, force=True)
     logging.captureWarnings(True)
@@ -52,36 +52,36 @@ def configure(log_format: LogFormat, *, node: str = "", write: Write | None = No
 
 
 def write_to_stderr(line: bytes) -> None:
-    """Writes to the descriptor itself, past ``sys.stderr``.
+    """Writes to the descriptor itself, not to ``sys.stderr``.
 
-    A line that a broken pipe refused would stay in that object's buffer, and the interpreter,
-    failing to flush it at the end, would turn the exit code into 120.
+    A line that a broken pipe refused would stay in that object's buffer; the interpreter would fail
+    to flush it at exit, and the exit code would be 120.
     """
     while line:
         line = line[os.write(2, line) :]
 
 
 def timeout_message(log_format: LogFormat, node: str) -> Callable[[float, str], str] | None:
-    """The watchdog's last line in this format, for ``StopRequests.arm``; ``None``: its own.
+    """Makes the watchdog's line in this format, for ``StopRequests.arm``; ``None``: the default.
 
-    It does without structlog: the thread that writes it must not wait for a lock.
+    It does not use structlog: the thread that writes it must not wait for a lock.
     """
-    return partial(_overrun_json, node) if log_format == "json" else None
+    return partial(_timeout_json, node) if log_format == "json" else None
 
 
 def early_stop_message(log_format: LogFormat, node: str) -> Callable[[], str] | None:
-    """The same for a second request to stop while the node starts."""
-    return partial(_early_json, node) if log_format == "json" else None
+    """Makes the line for a second stop request while the node starts; ``None``: the default."""
+    return partial(_early_stop_json, node) if log_format == "json" else None
 
 
-def _overrun_json(node: str, grace_seconds: float, where: str) -> str:
-    message = "the time is up and something blocks the loop: the process ends with code 3"
-    more = {"grace_seconds": grace_seconds, "message": message, "traceback": where}
-    return json.dumps(_head("critical", "drain.overrun", node) | more)
+def _timeout_json(node: str, grace_seconds: float, where: str) -> str:
+    message = "grace is over and something blocks the loop: the process exits with code 3"
+    details = {"grace_seconds": grace_seconds, "message": message, "traceback": where}
+    return json.dumps(_head("critical", "drain.overrun", node) | details)
 
 
-def _early_json(node: str) -> str:
-    message = "told twice to stop, and not serving yet: the process ends with code 0"
+def _early_stop_json(node: str) -> str:
+    message = "second stop request before the node serves: the process exits with code 0"
     return json.dumps(_head("info", "start.aborted", node) | {"message": message})
 
 
@@ -90,8 +90,8 @@ def _head(level: str, event: str, node: str) -> dict[str, object]:
     return {"at": at, "level": level, "event": event, "node": node}
 
 
-class _Lines:
-    """The end of the chain: takes rendered lines, whatever their level."""
+class _LineWriter:
+    """Writes rendered lines, whatever their level."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -104,7 +104,7 @@ class _Lines:
 
 
 class _StandardLogging(logging.Handler):
-    """Hands the standard library's records over to structlog."""
+    """Passes the standard library's records to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -114,7 +114,7 @@ class _StandardLogging(logging.Handler):
                 logger=record.name,
                 exc_info=record.exc_info,
             )
-        except Exception:  # noqa: BLE001 (a log line with wrong arguments is no reason to fail)
+        except Exception:  # noqa: BLE001 (a log line with wrong arguments must not fail its caller)
             self.handleError(record)
 
 
@@ -148,13 +148,13 @@ def _stamp(node: str, _logger: WrappedLogger, _method: str, event: EventDict) ->
 
 
 def _traceback_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    wanted = event.pop("exc_info", None)
-    if isinstance(wanted, BaseException):
-        error: BaseException | None = wanted
-    elif isinstance(wanted, tuple):
-        error = wanted[1]
+    exc_info = event.pop("exc_info", None)
+    if isinstance(exc_info, BaseException):
+        error: BaseException | None = exc_info
+    elif isinstance(exc_info, tuple):
+        error = exc_info[1]
     else:
-        error = sys.exc_info()[1] if wanted else None
+        error = sys.exc_info()[1] if exc_info else None
     if error is not None:
         event["traceback"] = "".join(traceback.format_exception(error))
     return event
@@ -164,12 +164,12 @@ def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     try:
         return msgspec.json.encode(event, enc_hook=repr).decode()
     except (TypeError, ValueError, RecursionError, OverflowError):
-        # Odd keys, halves of surrogate pairs, numbers over 64 bits: said as text rather than lost.
+        # Odd keys, halves of surrogate pairs, numbers over 64 bits are logged as text.
         return json.dumps({str(key): repr(value) for key, value in event.items()})
 
 
 def _on_crash(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-    if not issubclass(kind, Exception):  # Ctrl-C before the handler: the interpreter says it best
+    if not issubclass(kind, Exception):  # Ctrl-C before the handler: the interpreter reports it
         sys.__excepthook__(kind, error, where)
         return
     info: ExcInfo = (kind, error, where)

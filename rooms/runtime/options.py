@@ -1,4 +1,4 @@
-"""The options that both node programs have; a command receives them as frozen settings."""
+"""The options of both kinds of node; a command receives them as frozen settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
 class NodeOptions(msgspec.Struct, frozen=True):
-    """What every node is told. ``version`` is the node's own, shown to operators and clients."""
+    """The settings of every node. ``version`` is shown to operators and clients."""
 
     name: NodeName
     admin: HostPort
@@ -36,8 +36,8 @@ class NodeOptions(msgspec.Struct, frozen=True):
 
 
 def node_options(tier: Literal["api", "game"]) -> Decorator:
-    """The options of every node, gathered into ``node: NodeOptions``; and ``--config``."""
-    both = gathered(
+    """Adds the options of every node, gathered into ``node: NodeOptions``, and ``--config``."""
+    add_options = gathered(
         "node",
         NodeOptions,
         {
@@ -45,63 +45,62 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
                 "type": Parsed("name", _parse_name),
                 "default": lambda: _default_name(tier),
                 "show_default": f"{tier}-HOSTNAME",
-                "help": "What this node is called; unique among the nodes that run.",
+                "help": "The node's name; unique among the nodes that run.",
             },
             "--admin": {
                 "type": Parsed("HOST:PORT", parse_host_port),
                 "default": "127.0.0.1:9001" if tier == "api" else "127.0.0.1:9101",
-                "help": "Where it answers /livez /readyz /status /metrics. Port 0: a free one.",
+                "help": "The address of /livez /readyz /status /metrics. Port 0: a free port.",
             },
             "--log-format": {
                 "type": click.Choice(["console", "json"]),
                 "default": "console",
-                "help": "For eyes, or one JSON object a line.",
+                "help": "Log lines for people, or one JSON object per line.",
             },
             "--advertise": {
                 "type": Parsed("HOST", parse_host),
-                "help": "What other nodes dial, when it is not the host that we bind.",
+                "help": "The host that other nodes dial, if it is not the one this node binds.",
             },
             "--admin-token-file": {
                 "type": click.Path(dir_okay=False, path_type=Path),
-                "help": "A file with the token that /cordon, /uncordon and /drain want from "
+                "help": "A file with the token that /cordon, /uncordon and /drain require from "
                 "beyond loopback.",
             },
             "--version": {
                 "metavar": "V",
                 "default": lambda: metadata.version("lastcall"),
                 "show_default": "the package's",
-                "help": "The version that this node says it is.",
+                "help": "The version that this node reports.",
             },
         },
     )
-    return lambda command: both(config_option(command))
+    return lambda command: add_options(config_option(command))
 
 
 def drain_options(command: Command) -> Command:
-    """The options of the drain, gathered into ``drain: DrainPolicy``."""
+    """Adds the options of the drain, gathered into ``drain: DrainPolicy``."""
     usual = DrainPolicy()
-    seconds = {"type": float, "metavar": "SECONDS"}
     help_texts = {
-        "--grace": (usual.grace_seconds, "From the signal to the end, at most."),
-        "--lame-duck": (usual.lame_duck_seconds, "Doors still open, for balancers that poll."),
-        "--farewell": (usual.farewell_seconds, "The end of grace, from the cut on."),
-        "--spread": (usual.spread_seconds, "Over which clients are moved away."),
+        "--grace": (usual.grace_seconds, "Time limit from the signal to the exit."),
+        "--lame-duck": (usual.lame_duck_seconds, "Doors stay open this long after the signal."),
+        "--farewell": (usual.farewell_seconds, "End of grace: time from the cut to the exit."),
+        "--spread": (usual.spread_seconds, "Time over which clients are moved."),
     }
     options = {
-        flag: {**seconds, "default": default, "help": text}
+        flag: {"type": float, "metavar": "SECONDS", "default": default, "help": text}
         for flag, (default, text) in help_texts.items()
     }
-    return gathered("drain", _drain_policy, options)(command)
 
+    def policy(grace: float, lame_duck: float, farewell: float, spread: float) -> DrainPolicy:
+        return DrainPolicy(grace, lame_duck, farewell, spread)
 
-def _drain_policy(grace: float, lame_duck: float, farewell: float, spread: float) -> DrainPolicy:
-    return DrainPolicy(grace, lame_duck, farewell, spread)
+    return gathered("drain", policy, options)(command)
 
 
 def _parse_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise UsageError(
-            f"{text!r} is no node's name: it takes 1 to 64 letters, digits, dots, dashes and "
+            f"{text!r} is not a valid node name: use 1 to 64 letters, digits, dots, dashes and "
             "underscores, such as game-1"
         )
     return text

@@ -1,4 +1,4 @@
-"""A node as a process: signals, clock, admin port and exit code around its tier."""
+"""Runs a node as a process: signals, clock, admin port and exit code around its tier."""
 
 from __future__ import annotations
 
@@ -28,77 +28,76 @@ from lastcall.runtime.loop_lag import SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
 
-__all__ = ["Node", "prepare", "run_node"]
+__all__ = ["Node", "NodeAdmin", "prepare", "run_node"]
 
 log = structlog.get_logger()
 
 YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 3, 700
-"""A full collection takes 60 ms at 3 000 connections: what is there at the start is frozen, and the
-rest is looked through seldom. With 20 young passes to a middle one, a middle one took 110 ms while
-10 000 clients connected; with 3 it takes about 20."""
+"""A full collection takes 60 ms at 3 000 connections, so objects of the start are frozen, and the
+others are seldom collected. With 20 young passes to a middle one, a middle one took 110 ms while
+10 000 clients connected; with 3 it takes about 20 ms."""
 
 
 class Node(Tier, Protocol):
-    """A tier with what the admin port shows of it."""
+    """A tier, with what the admin port shows of it."""
 
     tier: str
 
     @property
     def listen(self) -> str:
-        """Where it listens, with the real port; only once started."""
+        """The address that it listens on, with the real port; only once started."""
 
     @property
     def ready(self) -> bool:
         """Whether it could serve now, apart from its phase."""
 
     def figures(self) -> Figures:
-        """For ``/metrics`` and ``/status``."""
+        """The figures for ``/metrics`` and ``/status``."""
 
 
-class _AdminControls:
-    """What the admin port may do: the drain goes the way of a signal, watchdog included.
+class NodeAdmin:
+    """What the admin port shows of a node, and the commands that it passes on.
 
-    Saying a thing twice changes nothing; above all a second drain does not cut, as a second
-    signal does: an HTTP request may be repeated by whoever carries it.
+    A drain is a stop request like a signal, with its watchdog. A repeated command changes nothing.
+    In particular, a second drain does not cut, as a second signal does, since proxies and clients
+    may repeat an HTTP request.
     """
-
-    def __init__(self, life: Drain, stops: StopRequests) -> None:
-        self._life = life
-        self._stops = stops
-
-    def cordon(self) -> None:
-        if self._life.phase is not Phase.CORDONED:
-            self._life.cordon()
-
-    def uncordon(self) -> None:
-        if self._life.phase is not Phase.SERVING:
-            self._life.uncordon()
-
-    def drain(self) -> None:
-        if not self._stops.count:
-            self._stops.request()
-
-
-class _View:
-    """What the admin port sees."""
 
     def __init__(self, options: NodeOptions, drain: Drain, node: Node, stops: StopRequests) -> None:
         self._options = options
         self._drain = drain
         self._node = node
-        self.controls = _AdminControls(drain, stops)
-        names = frozenset({options.advertise} if options.advertise else ())
-        self.guard = AdminAuth(names, options.admin_token_file)
+        self._stops = stops
+        hosts = frozenset({options.advertise} if options.advertise else ())
+        self.auth = AdminAuth(hosts, options.admin_token_file)
 
     @property
     def ready(self) -> bool:
+        """Whether balancers may send clients here."""
         return self._drain.phase is Phase.SERVING and self._node.ready
 
     @property
     def phase(self) -> str:
+        """The phase of the node's lifecycle."""
         return self._drain.phase
 
+    def cordon(self) -> None:
+        """Refuses new work, if the node is not cordoned yet."""
+        if self._drain.phase is not Phase.CORDONED:
+            self._drain.cordon()
+
+    def uncordon(self) -> None:
+        """Serves again, if the node does not serve yet."""
+        if self._drain.phase is not Phase.SERVING:
+            self._drain.uncordon()
+
+    def drain(self) -> None:
+        """Requests a stop, if none was requested yet."""
+        if not self._stops.count:
+            self._stops.request()
+
     def status(self) -> Status:
+        """The node's status at this moment."""
         figures = self._node.figures()
         left = self._drain.seconds_left
         return Status(
@@ -114,15 +113,15 @@ class _View:
 
 
 def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> None:
-    """Lets the log speak as it is told to, and sets the budget of ``stops``.
+    """Configures the log, and sets the deadlines of ``stops``.
 
-    To be called before anything that may take long; :func:`run_node` does it, too.
+    Call it before anything that may take long; :func:`run_node` calls it, too.
     """
     logs.configure(options.log_format, node=options.name)
     stops.arm(
         policy.grace_seconds,
         policy.farewell_seconds,
-        words=logs.timeout_message(options.log_format, options.name),
+        timeout_message=logs.timeout_message(options.log_format, options.name),
         early_stop_message=logs.early_stop_message(options.log_format, options.name),
     )
 
@@ -134,11 +133,11 @@ def run_node(
     stops: StopRequests,
     static: Mapping[str, Path] = NO_FILES,
 ) -> ExitCode:
-    """Runs a node to its end and returns how it ended.
+    """Runs a node to its end and returns its exit code.
 
-    ``static`` are the files that its admin port serves, by path. Raises :class:`UsageError` for
-    what the operator can mend. ``stops`` stays armed: whatever holds the process up after this, it
-    is gone at the end of grace.
+    ``static`` are the files that its admin port serves, by path. Raises :class:`UsageError` for an
+    error that the operator can correct. ``stops`` stays armed, so the process ends with grace even
+    if something blocks its exit.
     """
     prepare(options, policy, stops)
     _raise_descriptor_limit()
@@ -152,7 +151,7 @@ def run_node(
 
 
 def _raise_descriptor_limit() -> None:
-    """As far as we may: many systems give 1 024, and each client costs one."""
+    """Raises it to the hard limit: the soft one is often 1 024, and each client needs one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -169,7 +168,7 @@ async def _run(
     token = trio.lowlevel.current_trio_token()
 
     def stop() -> None:
-        gc.freeze()  # whoever leaves is freed without a collection; one of 10 000 takes 100 ms
+        gc.freeze()  # a drain needs no collection, and one with 10 000 clients takes 100 ms
         first_at = stops.first_at
         drain.stop(0.0 if first_at is None else time.monotonic() - first_at)
 
@@ -182,7 +181,7 @@ async def _run(
         version=options.version,
         phases=tuple(Phase),
     )
-    view = _View(options, drain, node, stops)
+    view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(options.admin, view, registry, static)
 
     def ready() -> None:

@@ -1,13 +1,13 @@
-"""Stop requests: from SIGTERM, SIGINT or a parent that died, until the process ends.
+"""Stop requests: SIGTERM, SIGINT or the death of the parent, and a watchdog that enforces grace.
 
-The first statement of a node's ``__main__`` is :func:`install`, before any other import: as PID 1 a
-signal without a handler is ignored by the kernel, and the imports alone take longer than the wait
-of an impatient operator. So this file imports only what the interpreter has nearly loaded already.
+The first statement of a node's ``__main__`` is :func:`install`, before any other import: the kernel
+ignores a signal without a handler for PID 1, and the imports may take longer than an operator
+waits. So this file only imports modules that the interpreter has nearly loaded already.
 
-A signal handler runs between any two bytecodes of the main thread, inside itself too. So
+A signal handler runs between any two bytecodes of the main thread, also of the handler itself. So
 :meth:`StopRequests.request` takes no lock that the main thread may hold and starts no thread
-(``Thread.start`` takes one): each of its steps is a single atomic call of a built-in type, and the
-watchdog is a thread that has been parked since :func:`install`.
+(``Thread.start`` takes a lock): each of its steps is one atomic call of a built-in type, and the
+watchdog is a thread that has been waiting since :func:`install`.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from collections.abc import Callable
 __all__ = ["LIFELINE", "StopRequests", "install"]
 
 LIFELINE = "LASTCALL_LIFELINE"
-"""Environment: a descriptor whose end of file says that the parent died: a stop request."""
+"""Environment: a pipe's descriptor. Its end of file means that the parent died: a stop request."""
 
-FRAMES_TOLD = 6
-OVERRUN = 3
-"""``ExitCode.CUT``; written out, because importing it would cost more than all of this file."""
-GIVEN_UP = 0
-"""``ExitCode.DRAINED``: who has not served has nothing to drain, and cuts nothing."""
+FRAMES_SHOWN = 6
+CUT = 3
+"""``ExitCode.CUT``, written out: its import would take longer than the rest of this file."""
+DRAINED = 0
+"""``ExitCode.DRAINED``: a node that has not served has nothing to drain, and cuts nothing."""
 
 STDERR = 2
 
 
 class StopRequests:
-    """Counts the requests to stop, and ends the process when the grace after the first is over.
+    """Counts the stop requests, and ends the process when grace, from the first one, is over.
 
-    With ``starting``, a second request ends it at once, until :meth:`started`: there is no drain
-    yet that could cut, and the main thread may be in an author's import for as long as that takes.
+    With ``starting``, a second request ends the process at once, until :meth:`started`: no drain
+    runs yet that could cut, and the main thread may be in an author's import for any time.
 
-    ``clock`` gives seconds; ``end`` ends the process with an exit code and does not return. Both
-    are injected by tests. Without :meth:`watch` no thread is made: under a virtual clock, let a
-    task wait for :attr:`deadline` and call :meth:`overrun`.
+    ``clock`` gives seconds; ``end`` ends the process with an exit code and does not return. Tests
+    replace both. Without :meth:`watch` there is no thread: under a virtual clock, let a task wait
+    for :attr:`deadline` and call :meth:`overrun`.
 
-    :meth:`request` may be called from a signal handler and from any thread, the rest from the
-    main thread.
+    :meth:`request` may be called from a signal handler and from any thread, the other methods from
+    the main thread.
     """
 
     def __init__(
@@ -62,30 +62,31 @@ class StopRequests:
         self._end = end
         self._grace_seconds = 25.0
         self._farewell_seconds = math.inf
-        self._words: Callable[[float, str], str] = _plain_words
-        self._early_words: Callable[[], str] = _plain_early_words
+        self._timeout_message: Callable[[float, str], str] = _timeout_message
+        self._early_stop_message: Callable[[], str] = _early_stop_message
         self._times: list[float] = []
-        self._untold: deque[float] = deque()
+        self._pending: deque[float] = deque()
         self._callback: Callable[[], object] | None = None
-        # A binary semaphore, not a mutex: whoever has news releases it, and the watchdog takes it.
-        self._news = threading.Lock()
-        self._news.acquire()
+        # A binary semaphore, not a mutex: a change releases it, and the watchdog acquires it.
+        self._changed = threading.Lock()
+        self._changed.acquire()
 
     @property
     def count(self) -> int:
-        """How many requests came; the second one cuts."""
+        """The number of requests; the second one cuts."""
         return len(self._times)
 
     @property
     def first_at(self) -> float | None:
-        """When the first request came, in the clock's seconds; the grace runs from here."""
+        """When the first request came, in the clock's seconds; grace runs from then."""
         return self._times[0] if self._times else None
 
     @property
     def deadline(self) -> float | None:
-        """When the process must be gone, in the clock's seconds; ``None`` before a request.
+        """When the process must have ended, in the clock's seconds; ``None`` before a request.
 
-        At the end of grace; after a second request, at the end of the farewell that it begins.
+        This is the end of grace, or, after a second request, the end of the farewell if it is
+        earlier.
         """
         if not self._times:
             return None
@@ -95,91 +96,92 @@ class StopRequests:
         return min(at_grace, self._times[1] + self._farewell_seconds)
 
     def request(self) -> None:
-        """One more request: counted, and told to the watchdog and to the subscriber."""
+        """Counts a request, and notifies the watchdog and the subscriber."""
         now = self._clock()
         self._times.append(now)
-        self._untold.append(now)
+        self._pending.append(now)
         self._notify_watchdog()
-        self._tell()
+        self._notify_subscriber()
         if self._starting and len(self._times) > 1:
-            self._give_up()
+            self._end_early()
 
     def started(self) -> None:
-        """The node serves: from here on a second request is the drain's affair."""
+        """The node serves: from now on, the drain handles a second request."""
         self._starting = False
 
     def subscribe(self, callback: Callable[[], object]) -> None:
-        """Calls ``callback`` once for each request, also for those that came before.
+        """Calls ``callback`` once for each request, also for earlier ones.
 
-        It is called in a signal handler or a foreign thread, so it may only hand over, as
+        It runs in a signal handler or another thread, so it may only schedule work, as
         ``lambda: token.run_sync_soon(f)`` does. There is one subscriber: the drain.
         """
         if self._callback is not None:
-            raise RuntimeError("stop requests have a subscriber already: the drain")
+            raise RuntimeError("stop requests already have a subscriber: the drain")
         self._callback = callback
-        self._tell()
+        self._notify_subscriber()
 
     def arm(
         self,
         grace_seconds: float,
         farewell_seconds: float = math.inf,
         *,
-        words: Callable[[float, str], str] | None = None,
+        timeout_message: Callable[[float, str], str] | None = None,
         early_stop_message: Callable[[], str] | None = None,
     ) -> None:
-        """Sets the budget, once it is known; it counts from the first request, also a past one.
+        """Sets grace and farewell, once they are known; grace runs from the first request, also an
+        earlier one.
 
-        ``words`` makes the line that is written to stderr at the deadline, from the grace in
-        seconds and the stack of the main thread: where it hangs. It runs in the watchdog's thread,
-        and must not need the loop or a lock. ``early_stop_message`` makes the one for a second
-        request while starting, in a signal handler.
+        ``timeout_message`` makes the line that is written to stderr at the deadline, from grace in
+        seconds and the stack of the main thread. It runs in the watchdog's thread, and must not
+        need the loop or a lock. ``early_stop_message`` makes the line for a second request while
+        the node starts; it runs in a signal handler.
         """
         self._grace_seconds = grace_seconds
         self._farewell_seconds = farewell_seconds
-        if words is not None:
-            self._words = words
+        if timeout_message is not None:
+            self._timeout_message = timeout_message
         if early_stop_message is not None:
-            self._early_words = early_stop_message
+            self._early_stop_message = early_stop_message
         self._notify_watchdog()
 
     def watch(self) -> None:
-        """Parks the watchdog: a daemon thread that calls :meth:`overrun` at the deadline.
+        """Starts the watchdog: a daemon thread that calls :meth:`overrun` at the deadline.
 
-        It needs the interpreter's lock for a moment: a room that loops in Python is no obstacle,
-        but C code that never releases the lock is.
+        It needs the interpreter's lock for a moment: a loop in Python cannot stop it, but C code
+        that never releases the lock can.
         """
         threading.Thread(target=self._watch, name="lastcall-watchdog", daemon=True).start()
 
     def overrun(self) -> None:
-        """The grace is over and the process still here: one line to stderr, then exit code 3."""
+        """Grace is over and the process still runs: writes a line to stderr, exits with code 3."""
         try:
-            _write_if_possible(self._words(self._grace_seconds, _where_it_hangs()))
+            _write_if_possible(self._timeout_message(self._grace_seconds, _main_thread_stack()))
         finally:
-            self._end(OVERRUN)
+            self._end(CUT)
 
-    def _give_up(self) -> None:
+    def _end_early(self) -> None:
         try:
-            _write_if_possible(self._early_words())
+            _write_if_possible(self._early_stop_message())
         finally:
-            self._end(GIVEN_UP)
+            self._end(DRAINED)
 
-    def _tell(self) -> None:
-        # Reentrant: each request is taken by exactly one `popleft`, whoever interrupts whom.
+    def _notify_subscriber(self) -> None:
+        # Reentrant: exactly one `popleft` takes each request, in any order of interruptions.
         while self._callback is not None:
             try:
-                self._untold.popleft()
+                self._pending.popleft()
             except IndexError:
                 return
-            try:  # noqa: SIM105 (contextlib is an import too many here)
+            try:  # noqa: SIM105 (contextlib would be one more import)
                 self._callback()
             except RuntimeError:
-                pass  # the loop that subscribed has ended; so will the process
+                pass  # the subscribed loop has ended; the process will end, too
 
     def _notify_watchdog(self) -> None:
         try:  # noqa: SIM105
-            self._news.release()
+            self._changed.release()
         except RuntimeError:
-            pass  # released already: news that the watchdog has not taken yet
+            pass  # already released: the watchdog has not acquired it yet
 
     def _watch(self) -> None:
         while True:
@@ -188,34 +190,36 @@ class StopRequests:
             if left is not None and left <= 0:
                 self.overrun()
                 return
-            self._news.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX))
+            self._changed.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX))
 
 
 def install() -> StopRequests:
-    """Takes SIGTERM and SIGINT from here on, parks the watchdog and holds the lifeline.
+    """Handles SIGTERM and SIGINT from now on, starts the watchdog and watches the lifeline.
 
-    To be called from the main thread, once.
+    Call it once, from the main thread.
     """
     stops = StopRequests(starting=True)
     stops.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stops.request())
-    lifeline = os.environ.pop(LIFELINE, None)  # popped: our children hang on other lines
+    lifeline = os.environ.pop(
+        LIFELINE, None
+    )  # popped: children of this process have other lifelines
     if lifeline is not None:
-        hold_lifeline(lifeline, stops)
+        watch_lifeline(lifeline, stops)
     return stops
 
 
-def hold_lifeline(descriptor: str, stops: StopRequests) -> None:
-    """Asks ``stops`` to stop when the other end of the pipe ``descriptor`` is closed.
+def watch_lifeline(descriptor: str, stops: StopRequests) -> None:
+    """Requests a stop when the other end of the pipe ``descriptor`` is closed.
 
-    A descriptor that is not open is said on stderr and otherwise ignored: better a node that
-    outlives its parent than one that ends for a mistake in its environment.
+    A descriptor that is not open is reported on stderr and ignored: a mistake in the environment
+    must not end a node.
     """
     try:
         os.set_inheritable(int(descriptor), False)
     except (ValueError, OSError):
-        _write_if_possible(f"{LIFELINE}={descriptor} is no open descriptor: not held")
+        _write_if_possible(f"{LIFELINE}={descriptor} is not an open descriptor: ignored")
         return
     threading.Thread(
         target=_read_to_end, args=(int(descriptor), stops), name="lastcall-lifeline", daemon=True
@@ -227,38 +231,37 @@ def _read_to_end(descriptor: int, stops: StopRequests) -> None:
         while os.read(descriptor, 512):
             pass
     except OSError:
-        pass  # a line that breaks says the same as one that ends
+        pass  # a broken pipe means the same as its end
     stops.request()
 
 
-def _where_it_hangs() -> str:
-    """The innermost frames of the main thread; empty if they cannot be had."""
+def _main_thread_stack() -> str:
+    """The innermost frames of the main thread; empty if they are not available."""
     try:
-        import traceback  # noqa: PLC0415 - loaded by now, and too dear for the first statement
+        import traceback  # noqa: PLC0415 - too slow for the first import of a node
 
         frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
-        return "".join(traceback.format_stack(frame)[-FRAMES_TOLD:])
-    except Exception:  # noqa: BLE001 - the end must come, with these words or without
+        return "".join(traceback.format_stack(frame)[-FRAMES_SHOWN:])
+    except Exception:  # noqa: BLE001 - the process must end, with these lines or without
         return ""
 
 
-def _plain_words(grace_seconds: float, where: str) -> str:
+def _timeout_message(grace_seconds: float, stack: str) -> str:
     return (
-        f"The time is up (grace {grace_seconds:g} s) and the process did not end by itself: "
-        f"something blocks its loop. It ends now with code {OVERRUN}. The main thread is at:\n"
-        f"{where}"
+        f"Grace ({grace_seconds:g} s) is over and the process did not end by itself: something "
+        f"blocks its loop. It exits now with code {CUT}. The main thread is at:\n{stack}"
     )
 
 
-def _plain_early_words() -> str:
-    return f"Told twice to stop, and not serving yet: it ends now with code {GIVEN_UP}."
+def _early_stop_message() -> str:
+    return f"Second stop request before the node serves: it exits now with code {DRAINED}."
 
 
 def _write_if_possible(line: str) -> None:
-    # A full pipe would block this thread, and with it the end that it is here to bring about. A
-    # writable pipe takes 4 KiB at once (PIPE_BUF), so one line does not block.
+    # A full pipe would block this thread, which has to end the process. A writable pipe takes 4 KiB
+    # at once (PIPE_BUF), so one line does not block.
     try:
         if select.select([], [STDERR], [], 0)[1]:
             os.write(STDERR, line.encode(errors="replace") + b"\n")
     except OSError:
-        pass  # nobody can read it: the exit code says it too
+        pass  # nobody can read it; the exit code tells the same

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from lastcall.local.bots.bots import Bots
-from lastcall.local.bots.ledger import Ledger
+from lastcall.local.bots.ledger import Ledger, at_quantile
 
 PATIENCE_SECONDS = 5.0
 NORMAL, SERVICE_RESTART = 1000, 1012
@@ -59,7 +59,7 @@ async def play(url: str, count: int) -> dict[str, Any]:
         "matches": ledger.matches,
         "hops": ledger.reconnects,
         "hops_of_one": max(ledger.hops.values(), default=0),
-        "join_wait_max": ledger.join_wait_max,
+        "join_wait_max": at_quantile(ledger.join_waits, 1),
     }
 
 

@@ -1,4 +1,4 @@
-"""A house of tic-tac-toe in memory, honest or with one named fault; and nodes that are scripts."""
+"""A tic-tac-toe server in memory, correct or with one named fault; and nodes that are scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Match:
         self.room = room
         self.sockets: list[WebSocketConnection] = []
         self.board, self.seq, self.over = "-" * 9, 0, False
-        self.heard: list[tuple[int, dict[str, str]]] = []
+        self.history: list[tuple[int, dict[str, str]]] = []
         self.inputs = [0, 0]
         self.hung_up = False
 
@@ -35,7 +35,7 @@ class Match:
 
 
 class House:
-    """Serves tic-tac-toe to any number of sockets; ``fault`` names the one thing it does wrong."""
+    """Serves tic-tac-toe to any number of sockets; ``fault`` names what it does wrong."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -116,7 +116,7 @@ class House:
         match.sockets[seat] = socket
         place = {"room": match.room, "n": match.inputs[seat], "ticket": f"{match.room}/p{seat}"}
         await _send(socket, t="resumed", seq=seen, complete=True, **place)
-        for seq, data in match.heard:
+        for seq, data in match.history:
             if seq > seen:
                 await _send(socket, t="msg", seq=seq, d=data)
 
@@ -149,7 +149,7 @@ class House:
     async def _show(self, match: Match) -> None:
         turn = match.players[9 - match.board.count("-") & 1]
         match.seq += 2 if self.fault == "gap" else 1
-        match.heard.append((match.seq, {"board": match.board, "turn": turn}))
+        match.history.append((match.seq, {"board": match.board, "turn": turn}))
         for socket in match.sockets:
             for _ in range(2 if self.fault == "repeat" else 1):
                 await _send(socket, t="msg", seq=match.seq, d={"board": match.board, "turn": turn})
@@ -189,8 +189,11 @@ behaviour, tier, *options = sys.argv[1:]
 options = dict(zip(options[::2], options[1::2]))
 name = options["--name"]
 
-def say(event, **fields):
-    print(json.dumps({"event": event, "node": name, **fields}), file=sys.stderr, flush=True)
+def log(event, **fields):
+    line = json.dumps({"event": event, "node": name, "time": time.monotonic(), **fields})
+    print(line, file=sys.stderr, flush=True)
+    with open(os.path.join(os.path.dirname(__file__), f"{name}.log"), "a") as file:
+        print(line, file=file)
 
 phase = "serving"
 
@@ -202,7 +205,7 @@ class Admin(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         global phase
         verb = self.path[1:]
-        say("told", verb=verb, guarded=self.headers["X-Lastcall"],
+        log("command", verb=verb, header=self.headers["X-Lastcall"],
             authorization=self.headers["Authorization"])
         phases = {"cordon": "cordoned", "uncordon": "serving", "drain": "draining"}
         if phases[verb] == phase:
@@ -222,13 +225,13 @@ class Admin(http.server.BaseHTTPRequestHandler):
 cut = 0
 def stop(number, frame):
     global cut
-    say("stop", number=number)
+    log("stop", number=number)
     if behaviour in ("stubborn", "imports"):
         return
     if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
         return
     cut = 3 if number == signal.SIGINT else 0
-    say("drain.finished", rooms_finished=2, rooms_cut=cut // 3, clients_moved=4, seconds=0.5)
+    log("drain.finished", rooms_finished=2, rooms_cut=cut // 3, clients_moved=4, seconds=0.5)
     os._exit(cut)
 
 signal.signal(signal.SIGTERM, stop)
@@ -237,9 +240,9 @@ if behaviour == "usage":
     print("Error: --rooms nope cannot be imported", file=sys.stderr, flush=True)
     sys.exit(2)
 if behaviour == "crashes":
-    raise RuntimeError("the last word")
+    raise RuntimeError("the last line")
 if behaviour == "imports":
-    say("importing")
+    log("importing")
     while True:
         time.sleep(60)
 def hang_on():
@@ -249,7 +252,7 @@ threading.Thread(target=hang_on, daemon=True).start()
 admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Admin)
 port = admin.server_port
 ours = [key for key in os.environ if key.startswith("LASTCALL_")]
-say("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
+log("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
     options=options, ours=ours)
 def die_on_demand():
     while not os.path.exists(os.path.join(os.path.dirname(__file__), "die")):
@@ -265,8 +268,8 @@ admin.serve_forever()
 
 @pytest.fixture
 def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
-    """``fake_nodes(behaviour)`` is what starts such nodes; ``fake_nodes("x", game="y")`` differs
-    for one tier, and ``fake_nodes("x", new="y")`` for the nodes of a later version.
+    """``fake_nodes(behaviour)`` is a ``start`` for such nodes. ``fake_nodes("x", game="y")`` gives
+    one tier, and ``fake_nodes("x", new="y")`` the nodes of a later version, another behaviour.
     """
     script = tmp_path / "node.py"
     script.write_text(NODE)
@@ -284,7 +287,7 @@ def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
 
 @pytest.fixture(autouse=True)
 def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for control sockets of this test's own; their paths must be short."""
+    """A folder for this test's own control sockets; their paths must be short."""
     with TemporaryDirectory(prefix="lc-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         yield Path(folder)

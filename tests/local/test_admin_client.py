@@ -12,6 +12,6 @@ async def test_all_are_asked_at_once_and_answer_in_order(autojump_clock):
         await trio.sleep(seconds)
         return seconds
 
-    began = trio.current_time()
+    started_at = trio.current_time()
     assert await ask_all([3, 1, 2, 1], ask) == [3, 1, 2, 1]
-    assert trio.current_time() - began == 3
+    assert trio.current_time() - started_at == 3

@@ -1,4 +1,4 @@
-"""What a process of a local cluster finds in its environment."""
+"""The environment of a node in a local cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lastcall.local.child import Child
 ASK = "import os; print([os.environ.get(f'LASTCALL_{key}') for key in ('PUMP', 'GRACE')])"
 
 
-async def test_a_node_inherits_the_switch_of_the_pump_and_no_option_of_the_clusters(
+async def test_a_node_inherits_the_switch_of_the_pump_and_no_option_of_the_cluster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LASTCALL_PUMP", "off")
@@ -20,4 +20,4 @@ async def test_a_node_inherits_the_switch_of_the_pump_and_no_option_of_the_clust
     child = Child("api-1", "api", [sys.executable, "-c", ASK])
     with trio.fail_after(20):
         await child.run()
-    assert list(child.last_words) == ["['off', None]"]
+    assert list(child.output.lines) == ["['off', None]"]

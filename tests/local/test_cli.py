@@ -1,4 +1,4 @@
-"""The command line: what is wrong with it is one line and exit code 2."""
+"""The command line: wrong usage is one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from lastcall.runtime.command import run_command
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments, word, capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, arguments)
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert exit_.value.code == 2
-    assert said.err.startswith("Error: ")
-    assert said.err.count("\n") == 1
-    assert word in said.err
+    assert printed.err.startswith("Error: ")
+    assert printed.err.count("\n") == 1
+    assert word in printed.err
 
 
 @click.command()
@@ -47,22 +47,22 @@ def test_ctrl_c_is_one_line_and_exit_code_130(arguments, capsys):
     assert capsys.readouterr().err.split() == ["Interrupted."]
 
 
-def test_the_list_of_commands_cuts_no_sentence_off(capsys):
+def test_the_list_of_commands_truncates_no_sentence(capsys):
     with pytest.raises(SystemExit):
         run_command(cli, ["--help"])
     assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
-def test_the_help_of_every_command_tells_its_exit_codes(name, capsys):
+def test_the_help_of_every_command_lists_its_exit_codes(name, capsys):
     with pytest.raises(SystemExit):
         run_command(cli, [name, "--help"])
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for code in ("Exit code 0:", "1:", "2:", "130:"):
-        assert code in said
+        assert code in printed
 
 
-def test_the_help_tells_the_exit_codes(capsys):
+def test_the_help_of_up_lists_the_exit_codes(capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, ["up", "--help"])
     assert exit_.value.code == 0
@@ -84,12 +84,12 @@ def refused(capsys, *arguments):
     return capsys.readouterr().err
 
 
-def test_a_file_has_the_keys_that_the_flags_are_called(tmp_path, capsys):
+def test_the_keys_of_a_file_are_the_names_of_the_flags(tmp_path, capsys):
     file = tmp_path / "lastcall.toml"
     file.write_text('json = "perhaps"')
     assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
     file.write_text("as_json = true")
-    assert "they are admin, admin-token-file, json, port" in refused(
+    assert "its options: admin, admin-token-file, json, port" in refused(
         capsys, "status", "--config", str(file)
     )
 

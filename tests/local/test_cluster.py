@@ -1,4 +1,4 @@
-"""Child processes: started, heard, drained, and told when they die. The nodes are scripts."""
+"""Child processes: their start, output, drain and death. The nodes are scripts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.local.child import Child
 from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.output import NodeOutput
 from lastcall.local.summary import exit_code
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -36,21 +37,26 @@ async def running(start, deaths=None, *, limit_seconds=20):
             yield cluster
 
 
-def told(child):
-    """What the fake node says of how it was started."""
-    return next(json.loads(line) for line in child.last_words if "node.ready" in line)
+def ready_event(child):
+    """The fake node's report of how it was started."""
+    return next(json.loads(line) for line in child.output.lines if "node.ready" in line)
 
 
 def listed_games(cluster):
     """The list from which the api nodes know the game nodes."""
-    return Path(told(cluster.children[0])["options"]["--games"].removeprefix("file://")).read_text()
+    return Path(
+        ready_event(cluster.children[0])["options"]["--games"].removeprefix("file://")
+    ).read_text()
 
 
-async def test_nodes_start_with_what_the_contract_asks_for(fake_nodes):
+async def test_nodes_start_with_the_options_of_the_plan(fake_nodes):
     async with running(fake_nodes()) as cluster:
         names = [child.name for child in cluster.children]
         assert names == ["api-1", "api-2", "game-1", "game-2"]
-        api, game = told(cluster.children[0])["options"], told(cluster.children[2])["options"]
+        api, game = (
+            ready_event(cluster.children[0])["options"],
+            ready_event(cluster.children[2])["options"],
+        )
         assert api["--listen"].startswith("fd:")
         assert game["--listen"] == api["--feed"] == "tcp://127.0.0.1:0"
         assert game["--rooms"] == "lastcall.game.examples"
@@ -59,10 +65,10 @@ async def test_nodes_start_with_what_the_contract_asks_for(fake_nodes):
         assert listed_games(cluster) == "tcp://127.0.0.1:7101\n" * 2
 
 
-async def test_children_get_none_of_our_options(fake_nodes, monkeypatch):
+async def test_children_do_not_inherit_our_options(fake_nodes, monkeypatch):
     monkeypatch.setenv("LASTCALL_GAMES", "2")
     async with running(fake_nodes()) as cluster:
-        assert told(cluster.children[0])["ours"] == ["LASTCALL_LIFELINE"]
+        assert ready_event(cluster.children[0])["ours"] == ["LASTCALL_LIFELINE"]
 
 
 async def test_a_stop_collects_exit_codes_and_reports(fake_nodes):
@@ -78,20 +84,20 @@ async def test_a_stop_collects_exit_codes_and_reports(fake_nodes):
 async def test_the_second_signal_cuts(fake_nodes):
     async with running(fake_nodes("waits-for-the-second")) as cluster:
         cluster.stop()
-        cluster.hurry()
+        cluster.cut()
         await cluster.wait_ended()
         assert [child.exit_code for child in cluster.children] == [3, 3, 3, 3]
 
 
-async def test_the_second_signal_ends_a_node_that_is_not_ready_yet(fake_nodes):
+async def test_the_second_signal_kills_a_node_that_is_not_ready_yet(fake_nodes):
     patient = msgspec.structs.replace(PLAN, drain=DrainPolicy(grace_seconds=60))
     with trio.fail_after(LIMIT_SECONDS):
         async with open_cluster(patient, print, start=fake_nodes("imports")) as cluster:
             for child in cluster.children:
-                while not child.last_words:
+                while not child.output.lines:
                     await trio.sleep(0.01)
             cluster.stop()
-            cluster.hurry()
+            cluster.cut()
             await cluster.wait_ended()
             assert [child.exit_code for child in cluster.children] == [-9, -9, -9, -9]
             assert exit_code(cluster.children, None) == ExitCode.DRAINED, "they served nobody"
@@ -105,7 +111,7 @@ async def test_a_node_that_outlives_its_grace_is_killed(fake_nodes):
         assert cluster.children[2].how_it_ended() == "game-1 was killed by SIGKILL"
 
 
-async def test_a_node_that_dies_is_told_with_its_last_words(fake_nodes):
+async def test_a_node_that_dies_is_reported_and_its_last_output_is_kept(fake_nodes):
     deaths = []
     async with running(fake_nodes(), deaths) as cluster:
         victim = cluster.children[3]
@@ -113,7 +119,7 @@ async def test_a_node_that_dies_is_told_with_its_last_words(fake_nodes):
         await victim.ended.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert deaths == [victim]
-        assert "node.ready" in victim.last_words_text()
+        assert "node.ready" in victim.last_output()
         assert listed_games(cluster) == "tcp://127.0.0.1:7101\n"
 
 
@@ -129,8 +135,8 @@ async def test_a_node_that_refuses_its_options_is_wrong_usage(fake_nodes):
             pass
 
 
-async def test_a_node_that_crashes_at_the_start_fails_with_its_last_words(fake_nodes):
-    with pytest.raises(ClusterFailed, match=r"api-[12] ended with exit code 1(?s:.*)the last word"):
+async def test_a_node_that_crashes_at_the_start_fails_with_its_last_output(fake_nodes):
+    with pytest.raises(ClusterFailed, match=r"api-[12] ended with exit code 1(?s:.*)the last line"):
         async with running(fake_nodes(api="crashes")):
             pass
 
@@ -153,9 +159,9 @@ def test_admin_ports_follow_each_other_and_zero_stays_zero():
     plan = Plan(admin=HostPort("127.0.0.1", 9000))
     assert [plan.admin_of(number).port for number in range(3)] == [9000, 9001, 9002]
     assert PLAN.admin_of(3).port == 0
-    with pytest.raises(UsageError, match="no ports for so many"):
+    with pytest.raises(UsageError, match="too few ports"):
         Plan(admin=HostPort("127.0.0.1", 65_534))
-    with pytest.raises(UsageError, match="one game node at least"):
+    with pytest.raises(UsageError, match="at least one api node and one game node"):
         Plan(games=0)
 
 
@@ -165,60 +171,60 @@ def test_a_client_port_in_the_row_of_admin_ports_is_refused_with_both_options():
     Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
 
 
-def child_that_said(*lines: str) -> list[str]:
-    told: list[str] = []
-    child = Child("game-1", "game", [])
-    child.on_trouble = told.append
+def shown_of(*lines: str) -> list[str]:
+    """What the operator is shown of these lines of a node."""
+    shown: list[str] = []
+    output = NodeOutput("game-1", shown.append, lambda _event, _line: None)
     for line in lines:
-        child._on_line(line.encode())
-    return told
+        output.add(line.encode())
+    return shown
 
 
-def test_a_crashed_room_is_told_at_once_with_its_traceback():
-    [told] = child_that_said(
+def test_a_crashed_room_is_shown_at_once_with_its_traceback():
+    [shown] = shown_of(
         '{"level":"info","event":"link.up"}',
         '{"level":"error","event":"room.crashed","kind":"dice","traceback":"line 7\\nboom"}',
         '{"level":"warning","event":"link.failed"}',
     )
-    assert told.startswith("game-1: ")
-    assert "room.crashed" in told
-    assert "boom" in told
+    assert shown.startswith("game-1: ")
+    assert "room.crashed" in shown
+    assert "boom" in shown
 
 
-def test_what_a_room_prints_is_told_and_so_is_a_warning_of_its_code():
-    told = child_that_said(
+def test_what_a_room_prints_is_shown_and_so_is_a_warning_of_its_code():
+    shown = shown_of(
         "hello from a room",
         '{"level":"warning","logger":"py.warnings","event":"coroutine was never awaited"}',
     )
-    assert [line.startswith("game-1: ") for line in told] == [True, True]
-    assert "hello from a room" in told[0]
-    assert "never awaited" in told[1]
+    assert [line.startswith("game-1: ") for line in shown] == [True, True]
+    assert "hello from a room" in shown[0]
+    assert "never awaited" in shown[1]
 
 
-def test_a_node_that_never_stops_complaining_is_told_20_times():
-    told = child_that_said(*["trouble"] * 100)
-    assert len(told) == 21
-    assert told[-1].endswith("is not shown")
+def test_of_a_node_that_never_stops_complaining_20_lines_are_shown():
+    shown = shown_of(*["trouble"] * 100)
+    assert len(shown) == 21
+    assert shown[-1].endswith("is not shown")
 
 
-def test_a_refusal_is_left_to_whoever_started_the_node_unless_it_was_none():
+def test_a_refused_option_is_not_shown_but_a_line_that_only_looks_like_one_is():
     refusal = "Error: cannot import 'mine'"
-    assert child_that_said(refusal) == []
-    assert child_that_said(refusal, "and goes on") == [
+    assert shown_of(refusal) == []
+    assert shown_of(refusal, "and goes on") == [
         f"game-1: {refusal}",
         "game-1: and goes on",
     ]
 
 
-def test_a_game_node_that_says_nothing_may_be_importing():
-    assert Child("game-1", "game", []).last_words_text().strip() == (
-        "(it said nothing; it may still be importing your rooms)"
+def test_a_game_node_without_output_may_be_importing():
+    assert Child("game-1", "game", []).last_output().strip() == (
+        "(no output; it may still be importing your rooms)"
     )
-    assert Child("api-1", "api", []).last_words_text().strip() == "(it said nothing)"
+    assert Child("api-1", "api", []).last_output().strip() == "(no output)"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority again")
-async def test_a_node_that_starts_stands_back_behind_those_that_serve(fake_nodes):
+async def test_a_node_that_starts_has_a_lower_priority_than_those_that_serve(fake_nodes):
     async with running(fake_nodes()) as cluster:
         for child in cluster.children:
             assert os.getpriority(os.PRIO_PROCESS, child.pid) == 0

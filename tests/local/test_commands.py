@@ -50,11 +50,11 @@ def code_of(arguments):
 
 
 async def lastcall(*arguments):
-    """The exit code; in a thread, since the command runs a loop of its own."""
+    """The exit code. In a thread, since the command runs its own loop."""
     return await trio.to_thread.run_sync(code_of, arguments)
 
 
-async def test_status_tells_every_node_and_why_one_that_leaves_is_still_up(fake_nodes, capsys):
+async def test_status_shows_every_node_and_why_one_that_leaves_is_still_up(fake_nodes, capsys):
     async with running(fake_nodes()):
         assert await lastcall("status") == 0
         first = capsys.readouterr().out.splitlines()
@@ -67,9 +67,7 @@ async def test_status_tells_every_node_and_why_one_that_leaves_is_still_up(fake_
         assert rows[3] == "    a lounge, 3 s old"
 
 
-async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_it(
-    fake_nodes, capsys
-):
+async def test_status_shows_the_admin_address_and_the_process_id_of_a_node(fake_nodes, capsys):
     async with running(fake_nodes()) as cluster:
         api = cluster.children[0]
         assert await lastcall("status") == 0
@@ -83,7 +81,7 @@ async def test_status_tells_where_a_node_is_for_whoever_wants_to_ask_or_to_kill_
         assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
 
 
-async def test_status_tells_who_has_died_and_how(fake_nodes, capsys):
+async def test_status_shows_which_nodes_have_died_and_how(fake_nodes, capsys):
     async with running(fake_nodes()) as cluster:
         api, game = cluster.children
         game.send(signal.SIGKILL)
@@ -97,7 +95,7 @@ async def test_status_tells_who_has_died_and_how(fake_nodes, capsys):
         assert await lastcall("status", "--json") == 1
         assert json.loads(capsys.readouterr().out)[0]["dead"] == "killed by SIGKILL"
         assert await lastcall("status", "--admin", api.ready.admin) == 0
-        assert await lastcall("drain", "--all") == 0, "only those are told who can hear it"
+        assert await lastcall("drain", "--all") == 0, "dead nodes are not told"
 
 
 async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):
@@ -118,7 +116,7 @@ async def test_a_node_that_does_not_answer_is_exit_code_1(capsys, unused_port):
 @pytest.fixture
 def unused_port():
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # bound and not listening: who dials it is refused
+        held.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
         yield held.getsockname()[1]
 
 
@@ -136,21 +134,21 @@ async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys
         ]
 
 
-async def test_a_node_beyond_loopback_is_shown_the_token_of_the_file(fake_nodes, tmp_path):
+async def test_the_token_of_the_file_is_sent_to_the_node(fake_nodes, tmp_path):
     file = tmp_path / "token"
     file.write_text("0123456789abcdef\n")
     async with running(fake_nodes()) as cluster:
         api = cluster.children[0]
-        shown = ("--admin-token-file", str(file))
-        assert await lastcall("cordon", "--admin", api.ready.admin, *shown) == 0
-        assert await lastcall("status", "--admin", api.ready.admin, *shown) == 0
-        while "told" not in api.last_words_text():
+        token = ("--admin-token-file", str(file))
+        assert await lastcall("cordon", "--admin", api.ready.admin, *token) == 0
+        assert await lastcall("status", "--admin", api.ready.admin, *token) == 0
+        while "command" not in api.last_output():
             await trio.sleep(0.01)
-        told = next(json.loads(line) for line in api.last_words if '"told"' in line)
-        assert told["authorization"] == "Bearer 0123456789abcdef"
+        event = next(json.loads(line) for line in api.output.lines if '"command"' in line)
+        assert event["authorization"] == "Bearer 0123456789abcdef"
 
 
-async def test_who_is_named_on_the_command_line_outranks_the_environment(
+async def test_nodes_named_on_the_command_line_replace_those_of_the_environment(
     fake_nodes, monkeypatch, capsys
 ):
     async with running(fake_nodes()) as cluster:
@@ -166,48 +164,56 @@ async def test_who_is_named_on_the_command_line_outranks_the_environment(
         ]
 
 
-async def test_a_refusal_is_the_nodes_own_sentence_and_the_others_are_told_all_the_same(
+async def test_a_refusal_is_the_nodes_own_message_and_the_other_nodes_still_get_the_command(
     fake_nodes, capsys
 ):
     async with running(fake_nodes()):
         assert await lastcall("cordon", "api-1") == 0
         assert await lastcall("cordon", "--all") == 1
-        said = capsys.readouterr()
-        assert said.out == "api-1 is cordoned\ngame-1 is cordoned\n"
-        assert "Error: api-1:" in said.err
-        assert "it is cordoned already" in said.err
+        printed = capsys.readouterr()
+        assert printed.out == "api-1 is cordoned\ngame-1 is cordoned\n"
+        assert "Error: api-1:" in printed.err
+        assert "it is cordoned already" in printed.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
-        (["cordon"], 2, "cordon what? Name nodes, such as game-1"),
-        (["cordon", "--all", "api-1"], 2, "cordon what? Say names, --admin or --all: one of them"),
-        (["drain", "--admin", "127.0.0.1:9", "api-1"], 2, "names, --admin or --all: one of them"),
-        (["uncordon", "--admin", "127.0.0.1:9", "--all"], 2, "one of them"),
+        (["cordon"], 2, "cordon: give node names (such as game-1)"),
+        (
+            ["cordon", "--all", "api-1"],
+            2,
+            "cordon: give node names (such as game-1), or --admin, or --all (exactly one)",
+        ),
+        (
+            ["drain", "--admin", "127.0.0.1:9", "api-1"],
+            2,
+            "drain: give node names (such as game-1), or --admin, or --all",
+        ),
+        (["uncordon", "--admin", "127.0.0.1:9", "--all"], 2, "exactly one"),
         (["drain", "--admin", "here"], 2, "HOST:PORT"),
         (["status", "--port", "0"], 2, "--port"),
         (["roll", "--tier", "both"], 2, "--tier"),
         (["drain", "--all", "--admin-token-file", "/nowhere"], 2, "/nowhere cannot be read"),
-        (["roll", "--version", "-x"], 2, "is no version"),
+        (["roll", "--version", "-x"], 2, "is not a version"),
         (["status"], 1, "no local cluster is running on port 8080; start one with: lastcall up"),
         (["roll", "--port", "9"], 1, "on port 9; start one with: lastcall up --port 9"),
         (["drain", "game-1"], 1, "no local cluster is running"),
     ],
 )
-def test_what_cannot_be_is_one_line(arguments, code, word, capsys):
+def test_what_cannot_be_done_is_one_line(arguments, code, word, capsys):
     assert code_of(arguments) == code
-    said = capsys.readouterr()
-    assert said.err.startswith("Error: ")
-    assert said.err.count("\n") == 1
-    assert word in said.err
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Error: ")
+    assert printed.err.count("\n") == 1
+    assert word in printed.err
+    assert printed.out == ""
 
 
-async def test_a_name_that_is_not_there_is_wrong_usage(fake_nodes, capsys):
+async def test_an_unknown_name_is_wrong_usage(fake_nodes, capsys):
     async with running(fake_nodes()):
         assert await lastcall("drain", "game-9") == 2
-        assert "no node 'game-9' in the local cluster; there are api-1, game-1" in (
+        assert "no node 'game-9' in the local cluster; its nodes: api-1, game-1" in (
             capsys.readouterr().err
         )
 
@@ -251,13 +257,13 @@ async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(view)
-            while len(cluster.living("game")) < 2 or not cluster.children[1].retired:
+            while len(cluster.living("game")) < 2 or not cluster.children[1].replaced:
                 await trio.sleep(0.01)
             signal.raise_signal(signal.SIGINT)
         ((code, shown),) = codes
         assert code == DETACHED
         assert shown.splitlines()[-1].startswith("The view is closed; the roll goes on")
-        with pytest.raises(ClusterFailed, match="is under way"):
+        with pytest.raises(ClusterFailed, match="has been under way"):
             await viewed()
         cluster.children[1].send(signal.SIGINT)
         await cluster.children[0].ended.wait()

@@ -1,4 +1,4 @@
-"""The last word on a cluster, and its exit code."""
+"""The summary of a cluster, and its exit code."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def test_a_crash_outranks_a_cut(children, expected):
 
 
 @pytest.mark.parametrize("number", [15, 9])
-def test_a_node_that_we_ended_before_it_was_ready_had_nothing_to_drain(number):
+def test_a_node_that_was_stopped_before_it_was_ready_is_not_a_crash(number):
     child = Child("game-1", "game", [])
     child.exit_code = -number
-    assert exit_code([child], None) == 1, "nobody had told it to stop"
+    assert exit_code([child], None) == 1, "it was not told to stop"
     child.stop()
     assert exit_code([child], None) == 0
     child.ready = NodeReady("game-1", "tcp://127.0.0.1:1", "127.0.0.1:2")
     assert exit_code([child], None) == 1
 
 
-def test_what_the_bots_found_wrong_is_exit_code_1():
+def test_an_error_that_the_bots_saw_is_exit_code_1():
     ledger = Ledger(lambda: 0)
     assert exit_code([ended(3)], ledger) == 3
-    ledger.numbered(gaps=1, repeats=0)
+    ledger.add_numbering_errors(gaps=1, repeats=0)
     assert exit_code([ended(3)], ledger) == 1
 
 
@@ -65,7 +65,7 @@ def test_the_summary_has_a_line_for_each_node_and_one_for_the_bots():
     assert lines[4].strip() == "bot-1: something"
 
 
-def test_counters_are_summed_over_the_labels_that_are_not_asked_for():
+def test_counters_are_summed_over_the_other_labels():
     text = (
         "# TYPE m counter\n"
         'm_total{direction="out",node="a"} 3\nm_total{direction="out",node="b"} 4\n'
@@ -75,7 +75,7 @@ def test_counters_are_summed_over_the_labels_that_are_not_asked_for():
     assert counter(text, "other_total") is None
 
 
-def test_the_plain_line_tells_the_same_as_the_table():
+def test_the_plain_line_has_the_same_figures_as_the_table():
     line = plain_line([NodeLine("api-1", "0.1.0", "serving", 2, 4, 31.6)], Ledger(lambda: 0), 12.34)
     assert line.split()[:2] == ["12.3", "s"]
     assert "api-1 0.1.0 serving rooms=2 clients=4 msg/s=32" in line

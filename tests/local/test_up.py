@@ -1,4 +1,4 @@
-"""The life of ``lastcall up``, with nodes that are scripts and requests to stop that are items."""
+"""``lastcall up`` from its start to its end. The nodes are scripts, the stop requests items."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lastcall.local.up import Up
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 
+APIS, GAMES = ("api-1", "api-2"), ("game-1", "game-2")
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1))
 
@@ -25,10 +26,10 @@ PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell
 class Run:
     """One ``up``: its output, and the way to send it a request to stop."""
 
-    def __init__(self, start, *, bots=0, terminal=False, **when):
+    def __init__(self, start, *, plan=PLAN, bots=0, terminal=False, **when):
         self.shown = StringIO()
         console = Console(file=self.shown, width=200, force_terminal=terminal)
-        self.up = Up(PLAN, bots=bots, console=console, start=start, **({"seconds": None} | when))
+        self.up = Up(plan, bots=bots, console=console, start=start, **({"seconds": None} | when))
         self.send, self.requests = trio.open_memory_channel(9)
 
     async def to_its_end(self):
@@ -78,55 +79,59 @@ async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
     assert "what still runs is cut" in run.shown.getvalue()
 
 
-async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes):
+async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes, tmp_path):
     run = Run(fake_nodes("waits-for-the-second"))
     async with trio.open_nursery() as nursery:
 
         async def twice():
             await run.shows("are ready")
-            apis, games = (run.up._cluster.living(tier) for tier in ("api", "game"))
             await run.send.send(2)
-            for game in games:
-                while not was_told(game):
-                    await trio.sleep(0.01)
-            assert not any(map(was_told, apis))
+            while not all(times_of(tmp_path, game, "stop") for game in GAMES):
+                await trio.sleep(0.01)
+            assert not any(times_of(tmp_path, api, "stop") for api in APIS)
             await run.send.send(2)
-            for game in games:
-                await game.ended.wait()
-            assert not any(api.ended.is_set() for api in apis)
 
         nursery.start_soon(twice)
         assert await run.to_its_end() == ExitCode.CUT
+    games_ended = [at for game in GAMES for at in times_of(tmp_path, game, "drain.finished")]
+    apis_stopped = [times_of(tmp_path, api, "stop")[0] for api in APIS]
+    assert len(games_ended) == 2
+    assert max(games_ended) < min(apis_stopped)
 
 
-def was_told(child):
-    return any('"stop"' in line for line in child.last_words)
+def events_of(folder, node, name):
+    """The events of this name that a fake node has reported."""
+    events = [json.loads(line) for line in (folder / f"{node}.log").read_text().splitlines()]
+    return [event for event in events if event["event"] == name]
 
 
-async def test_both_tiers_drain_within_one_grace(fake_nodes):
-    run = Run(fake_nodes(api="waits-for-the-second"), seconds=0.1)
-    run.up._plan = replace(PLAN, drain=DrainPolicy(grace_seconds=1, farewell_seconds=0.1))
+def times_of(folder, node, name):
+    return [event["time"] for event in events_of(folder, node, name)]
+
+
+async def test_both_tiers_drain_within_one_grace(fake_nodes, tmp_path):
+    plan = replace(PLAN, drain=DrainPolicy(grace_seconds=1, farewell_seconds=0.1))
+    run = Run(fake_nodes(api="waits-for-the-second"), plan=plan, seconds=0.1)
     assert await run.to_its_end() == ExitCode.CUT
-    words = run.up._cluster.children[0].last_words
-    first, second = (json.loads(line)["number"] for line in words if '"stop"' in line)
-    assert (first, second) == (signal.SIGTERM, signal.SIGINT)
+    signals = [event["number"] for event in events_of(tmp_path, "api-1", "stop")]
+    assert signals == [signal.SIGTERM, signal.SIGINT]
 
 
-async def test_a_request_while_it_starts_stops_it(fake_nodes):
+async def test_a_request_to_stop_during_the_start_stops_it(fake_nodes):
     run = Run(fake_nodes("never-ready"))
     await run.send.send(2)
     assert await run.to_its_end() == ExitCode.DRAINED
     assert "are ready" not in run.shown.getvalue()
 
 
-async def test_a_refusal_of_every_game_node_is_said_once(fake_nodes):
+async def test_an_option_that_every_game_node_refuses_is_reported_once(fake_nodes):
     run = Run(fake_nodes(game="usage"))
     with pytest.raises(UsageError, match="--rooms nope cannot be imported"):
         await run.to_its_end()
     assert "nope" not in run.shown.getvalue()
 
 
-async def test_a_roll_after_so_many_seconds_is_reported_and_then_it_stops(fake_nodes):
+async def test_a_roll_after_some_seconds_is_reported_and_then_the_cluster_stops(fake_nodes):
     run = Run(fake_nodes(), roll_after=0.1)
     assert await run.to_its_end() == ExitCode.DRAINED
     shown = run.shown.getvalue()
@@ -134,7 +139,7 @@ async def test_a_roll_after_so_many_seconds_is_reported_and_then_it_stops(fake_n
     assert "nothing was cut. Nobody was watching" in shown
     names = [line.split()[0] for line in shown.splitlines()[-8:]]
     assert names == [f"{tier}-{n}" for t in ("12", "34") for tier, n in _names(t)]
-    assert "last words" not in shown
+    assert "last output" not in shown
 
 
 def _names(numbers):
@@ -165,7 +170,7 @@ async def test_a_request_to_stop_in_the_middle_of_a_roll_stops_everything(fake_n
     assert "All nodes drain" in shown
 
 
-async def test_a_node_that_somebody_else_has_drained_is_no_death(fake_nodes, tmp_path):
+async def test_a_node_that_another_command_has_drained_has_not_died(fake_nodes, tmp_path):
     run = Run(fake_nodes(game="drains-on-demand"))
     async with trio.open_nursery() as nursery:
 
@@ -176,12 +181,12 @@ async def test_a_node_that_somebody_else_has_drained_is_no_death(fake_nodes, tmp
         nursery.start_soon(drain)
         assert await run.to_its_end() == ExitCode.DRAINED
     shown = run.shown.getvalue()
-    assert "game-1 ended with exit code 0: somebody else told it to drain" in shown
+    assert "game-1 ended with exit code 0: another command told it to drain" in shown
     assert "No game node is left" in shown
-    assert "last words" not in shown
+    assert "last output" not in shown
 
 
-async def test_when_a_tier_is_gone_the_rest_is_drained_and_the_code_is_1(fake_nodes, tmp_path):
+async def test_when_a_tier_has_died_the_other_drains_and_the_code_is_1(fake_nodes, tmp_path):
     run = Run(fake_nodes(game="dies-on-demand"))
     async with trio.open_nursery() as nursery:
 
@@ -192,5 +197,5 @@ async def test_when_a_tier_is_gone_the_rest_is_drained_and_the_code_is_1(fake_no
         nursery.start_soon(kill_the_tier)
         assert await run.to_its_end() == ExitCode.CRASHED
     shown = run.shown.getvalue()
-    assert "game-1 ended with exit code 7. Its last words:" in shown
+    assert "game-1 ended with exit code 7. Its last output:" in shown
     assert "No game node is left" in shown

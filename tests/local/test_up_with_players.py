@@ -1,4 +1,4 @@
-"""What players hear when ``lastcall up`` is stopped, with real nodes."""
+"""What players are told when ``lastcall up`` is stopped, with real nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT_SECONDS = 30
 
 
 class Played:
-    """One ``up`` with one player, told to stop so often once he sits."""
+    """One ``up`` with one player, and ``stops`` requests to stop once they have joined."""
 
     def __init__(self, stops, **join):
         self.shown = StringIO()
@@ -37,13 +37,14 @@ class Played:
         stops, requests = trio.open_memory_channel(9)
         with trio.fail_after(LIMIT_SECONDS):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._player, up, stops)
+                nursery.start_soon(self._player, stops)
                 self.code = await up.run(requests)
 
-    async def _player(self, up, stops):
-        while "are ready" not in self.shown.getvalue():
+    async def _player(self, stops):
+        while "Ctrl-C drains" not in self.shown.getvalue():
             await trio.sleep(0.01)
-        async with connect(up._cluster.url, **self._join) as place:
+        url = self.shown.getvalue().partition("Clients connect to ")[2].partition(";")[0]
+        async with connect(url, **self._join) as place:
             for _ in range(self._stops):
                 await stops.send(2)
                 await trio.sleep(0.5)
@@ -52,14 +53,14 @@ class Played:
             self.ended = place.ended
 
 
-async def test_a_room_plays_to_its_end_and_its_player_hears_it():
+async def test_a_room_plays_to_its_end_and_its_player_gets_the_result():
     played = Played(1, kind="countdown", options={"seconds": 3})
     await played.to_its_end()
     assert (played.ended.reason, played.ended.result) == ("finished", {"left": 0})
     assert played.code == ExitCode.DRAINED
 
 
-async def test_a_second_request_cuts_the_room_and_its_player_hears_that():
+async def test_a_second_request_cuts_the_room_and_its_player_is_told():
     played = Played(2, kind="lounge")
     await played.to_its_end()
     assert played.ended.reason == "cut"

@@ -6,7 +6,7 @@ from lastcall.runtime.address import InheritedSocket, parse_host, parse_listen
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "game-1.svc", "fd00::2"])
-def test_a_host_stands_as_it_was_read(host: str) -> None:
+def test_a_host_is_kept_as_it_is(host: str) -> None:
     assert parse_host(host) == host
 
 
@@ -15,15 +15,15 @@ def test_a_host_loses_its_brackets() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "*", "0"])  # noqa: S104 (refused)
-def test_a_host_that_stands_for_every_interface_is_none_to_be_known_by(host: str) -> None:
-    with pytest.raises(BadAddress, match="which nobody can dial: it takes the name") as refused:
+def test_a_host_that_means_every_interface_is_refused(host: str) -> None:
+    with pytest.raises(BadAddress, match="which nobody can dial: give the name") as refused:
         parse_host(host)
     assert repr(host) in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["host:1", "", "a b", "-a", "[a", "::1:x", "fe80::1%eth0"])
-def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(BadAddress, match="is no host"):
+def test_a_text_that_is_not_a_host_is_refused(text: str) -> None:
+    with pytest.raises(BadAddress, match="is not a host"):
         parse_host(text)
 
 

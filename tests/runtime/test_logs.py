@@ -14,7 +14,7 @@ from lastcall.runtime import logs
 
 
 class Lines:
-    """Takes what is written, a line at a time."""
+    """Collects written lines."""
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
@@ -58,7 +58,7 @@ def lines() -> Lines:
 log = structlog.get_logger()
 
 
-def test_a_json_line_says_when_how_bad_what_and_which_node(lines: Lines) -> None:
+def test_a_json_line_has_time_level_event_and_node(lines: Lines) -> None:
     log.info("node.ready", listen="127.0.0.1:1", rooms=3)
     [line] = lines.objects
     assert list(line)[:4] == ["at", "level", "event", "node"]
@@ -90,7 +90,7 @@ def test_an_exception_may_be_given_as_a_value(lines: Lines) -> None:
     assert "ValueError: given" in str(lines.objects[0]["traceback"])
 
 
-def test_standard_loggings_records_come_out_the_same_way(lines: Lines) -> None:
+def test_records_of_standard_logging_have_the_same_format(lines: Lines) -> None:
     other = logging.getLogger("trio_websocket")
     other.warning("%s of %d lost", "half", 4)
     other.info("chatter")
@@ -104,7 +104,7 @@ def test_standard_loggings_records_come_out_the_same_way(lines: Lines) -> None:
     assert second["level"] == "warning"
 
 
-def test_warnings_come_out_the_same_way(lines: Lines) -> None:
+def test_warnings_have_the_same_format(lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logs.configure("json", write=lines)
@@ -115,7 +115,7 @@ def test_warnings_come_out_the_same_way(lines: Lines) -> None:
     assert "node" not in line
 
 
-def test_values_that_json_cannot_hold_are_said_as_text(lines: Lines) -> None:
+def test_values_that_json_cannot_represent_are_logged_as_text(lines: Lines) -> None:
     log.info("odd", value=object(), half="\ud800", big=2**70)
     log.info("odd", never=float("inf"))
     first, second = lines.objects
@@ -124,13 +124,13 @@ def test_values_that_json_cannot_hold_are_said_as_text(lines: Lines) -> None:
     assert second["never"] is None
 
 
-def test_a_broken_stderr_is_no_reason_to_fail() -> None:
+def test_a_broken_stderr_does_not_fail_the_caller() -> None:
     logs.configure("json", write=broken_stderr)
     log.info("said.to.nobody")
     logging.getLogger("hypercorn").error("said to nobody")
 
 
-def test_the_console_is_for_eyes() -> None:
+def test_the_console_format_is_plain_text() -> None:
     written = Lines()
     logs.configure("console", node="game-1", write=written)
     log.warning("drain.started", seconds=25)
@@ -145,7 +145,7 @@ def test_the_console_is_for_eyes() -> None:
     assert b"Traceback" in second
 
 
-def test_a_crashed_thread_is_a_line(lines: Lines) -> None:
+def test_a_crashed_thread_is_one_line(lines: Lines) -> None:
     thread = threading.Thread(target=crash, args=(ValueError("in a thread"),), name="helper")
     thread.start()
     thread.join()
@@ -160,14 +160,14 @@ def in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, check=False, stderr=stderr, timeout=20)
 
 
-def test_a_crash_is_a_line_and_exit_code_1() -> None:
+def test_a_crash_is_one_line_and_exit_code_1() -> None:
     done = in_a_process("raise ValueError('a bug')", subprocess.PIPE)
     line = msgspec.json.decode(done.stderr)
     assert (done.returncode, line["event"], line["level"]) == (1, "process.crashed", "critical")
     assert "ValueError: a bug" in line["traceback"]
 
 
-def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
+def test_a_reader_that_is_gone_does_not_change_the_exit_code() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = in_a_process("structlog.get_logger().info('to.nobody'); raise SystemExit(3)", writer)
@@ -175,7 +175,7 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
     assert done.returncode == 3
 
 
-def test_the_watchdogs_last_line_is_in_the_format_of_the_others() -> None:
+def test_the_watchdogs_line_has_the_same_format() -> None:
     words = logs.timeout_message("json", "game-1")
     assert words is not None
     line = msgspec.json.decode(words(25.0, "in a loop"))

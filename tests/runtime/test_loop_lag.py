@@ -1,4 +1,4 @@
-"""The loop's lag, and who causes it."""
+"""The loop's lag, and the rooms that cause it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from lastcall.runtime.loop_lag import ROOM, SlowSteps, watch_lag
 
 
-async def test_a_loop_that_turns_has_no_lag_and_one_that_was_held_has_it(
+async def test_an_idle_loop_has_no_lag_and_a_blocked_one_has(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     seen: list[float] = []
@@ -36,17 +36,17 @@ class Stopwatch:
 
 @asynccontextmanager
 async def watched(watch: Stopwatch) -> AsyncIterator[list[tuple[str, str | None, float]]]:
-    """What is logged of the steps that are made meanwhile: event, kind and seconds."""
+    """The steps that are logged meanwhile: event, kind and seconds."""
     steps = SlowSteps(watch)
-    told: list[tuple[str, str | None, float]] = []
+    logged: list[tuple[str, str | None, float]] = []
     with structlog.testing.capture_logs() as logs:
         trio.lowlevel.add_instrument(steps)
         try:
-            yield told
+            yield logged
             await trio.testing.wait_all_tasks_blocked()
         finally:
             trio.lowlevel.remove_instrument(steps)
-    told += [(log["event"], log.get("kind"), log["seconds"]) for log in logs]
+    logged += [(log["event"], log.get("kind"), log["seconds"]) for log in logs]
 
 
 async def test_a_step_of_more_than_50_ms_is_logged_with_its_room() -> None:
@@ -66,16 +66,16 @@ async def test_a_step_of_more_than_50_ms_is_logged_with_its_room() -> None:
     async def house() -> None:
         watch.now += 0.06
 
-    async with watched(watch) as told, trio.open_nursery() as tasks:
+    async with watched(watch) as logged, trio.open_nursery() as tasks:
         tasks.start_soon(room)
         tasks.start_soon(house, name="house")
-    assert sorted(told, key=str) == [
+    assert sorted(logged, key=str) == [
         ("loop.slow_step", None, 0.06),
         ("room.slow_step", "dice", 0.2),
     ]
 
 
-async def test_of_two_rooms_in_one_turn_each_is_told_its_own_step_and_the_quick_one_nothing() -> (
+async def test_slow_steps_in_one_turn_are_logged_for_their_own_rooms_and_a_quick_one_is_not() -> (
     None
 ):
     watch = Stopwatch()
@@ -85,15 +85,15 @@ async def test_of_two_rooms_in_one_turn_each_is_told_its_own_step_and_the_quick_
         watch.now += seconds
         await trio.sleep_forever()
 
-    async with watched(watch) as told, trio.open_nursery() as tasks:
+    async with watched(watch) as logged, trio.open_nursery() as tasks:
         for kind, seconds in (("dice", 0.1), ("quick", 0.04), ("chess", 0.3)):
             tasks.start_soon(room, kind, seconds)
         await trio.testing.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert sorted(told) == [("room.slow_step", "chess", 0.3), ("room.slow_step", "dice", 0.1)]
+    assert sorted(logged) == [("room.slow_step", "chess", 0.3), ("room.slow_step", "dice", 0.1)]
 
 
-async def test_the_last_step_before_the_loop_waits_is_the_rooms_and_the_wait_is_nobodys(
+async def test_the_last_step_before_the_loop_waits_counts_without_the_wait(
     autojump_clock: MockClock,
 ) -> None:
     watch = Stopwatch()
@@ -106,15 +106,15 @@ async def test_the_last_step_before_the_loop_waits_is_the_rooms_and_the_wait_is_
         ROOM.set(("dice", "game-1.abc"))
         for _ in range(2):
             watch.now += 0.1
-            await trio.sleep(1)  # alone in its turn: nobody's step comes after
+            await trio.sleep(1)  # alone in its turn: no other step follows
 
     waiting = Waiting()
-    async with watched(watch) as told, trio.open_nursery() as tasks:
+    async with watched(watch) as logged, trio.open_nursery() as tasks:
         trio.lowlevel.add_instrument(waiting)
         tasks.start_soon(room)
         await trio.sleep(3)
         trio.lowlevel.remove_instrument(waiting)
-    assert told == [("room.slow_step", "dice", 0.1)] * 2
+    assert logged == [("room.slow_step", "dice", 0.1)] * 2
 
 
 async def test_a_task_that_has_ended_is_not_kept_while_the_loop_waits(

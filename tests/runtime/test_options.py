@@ -15,8 +15,8 @@ from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
-class Said:
-    """What a command was called with."""
+class Received:
+    """The settings that a command was called with."""
 
     node: NodeOptions
     drain: DrainPolicy
@@ -31,32 +31,32 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def said() -> Said:
-    return Said()
+def received() -> Received:
+    return Received()
 
 
 @pytest.fixture
-def api(said: Said) -> click.Command:
+def api(received: Received) -> click.Command:
     @click.command("api", epilog=epilog("python -m api --games tcp://127.0.0.1:7101"))
     @node_options("api")
     @drain_options
     @api_options
     def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> None:
         """Holds clients."""
-        said.node, said.drain, said.api = node, drain, api
+        received.node, received.drain, received.api = node, drain, api
 
     return command
 
 
 @pytest.fixture
-def game(said: Said) -> click.Command:
+def game(received: Received) -> click.Command:
     @click.command("game")
     @node_options("game")
     @drain_options
     @game_options
     def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> int:
         """Runs rooms."""
-        said.node, said.drain, said.game = node, drain, game
+        received.node, received.drain, received.game = node, drain, game
         return 3
 
     return command
@@ -74,7 +74,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
-    """Runs a command that must be refused in one line; that line."""
+    """Runs a command that must be refused in one line; returns that line."""
 
     def run_refused(command: click.Command, *args: str) -> str:
         capfd.readouterr()
@@ -92,7 +92,7 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
 GAMES = ("--games", "tcp://10.0.0.1:7101")
 
 
-def test_an_api_node_gets_values_and_not_texts(api: click.Command, said: Said) -> None:
+def test_an_api_node_gets_parsed_values(api: click.Command, received: Received) -> None:
     args = ["--name", "api-1", "--listen", "[::1]:8080", "--feed", "tcp://127.0.0.1:0"]
     args += ["--games", "tcp://a:1, dns://game.svc:7101,file:///run/games"]
     args += [
@@ -106,8 +106,8 @@ def test_an_api_node_gets_values_and_not_texts(api: click.Command, said: Said) -
         "json",
     ]
     assert run(api, *args) == 0
-    assert said.node == NodeOptions("api-1", HostPort("127.0.0.1", 0), "json", None, "7")  # type: ignore[arg-type]
-    assert said.api == ApiOptions(
+    assert received.node == NodeOptions("api-1", HostPort("127.0.0.1", 0), "json", None, "7")  # type: ignore[arg-type]
+    assert received.api == ApiOptions(
         listen=HostPort("::1", 8080),
         feed=HostPort("127.0.0.1", 0),
         games=(
@@ -119,24 +119,24 @@ def test_an_api_node_gets_values_and_not_texts(api: click.Command, said: Said) -
     )
 
 
-def test_a_game_node_gets_values_and_its_return_is_the_exit_code(
-    game: click.Command, said: Said
+def test_a_game_node_gets_parsed_values_and_its_return_is_the_exit_code(
+    game: click.Command, received: Received
 ) -> None:
     assert run(game, "--rooms", "game.examples,mine", "--listen", "tcp://10.0.0.2:7101") == 3
-    assert said.game == GameOptions(HostPort("10.0.0.2", 7101), ("game.examples", "mine"))
+    assert received.game == GameOptions(HostPort("10.0.0.2", 7101), ("game.examples", "mine"))
 
 
-def test_defaults_are_those_of_the_documentation(api: click.Command, said: Said) -> None:
+def test_defaults_are_those_of_the_documentation(api: click.Command, received: Received) -> None:
     assert run(api, *GAMES) == 0
-    assert said.drain == DrainPolicy(25, 0, 3, 5)
-    assert said.api.clients == "finish"
-    assert said.api.listen == HostPort("127.0.0.1", 8080)
-    assert said.node.name.startswith("api-")
-    assert said.node.version
+    assert received.drain == DrainPolicy(25, 0, 3, 5)
+    assert received.api.clients == "finish"
+    assert received.api.listen == HostPort("127.0.0.1", 8080)
+    assert received.node.name.startswith("api-")
+    assert received.node.version
 
 
 def test_flags_win_over_environment_over_file_over_default(
-    api: click.Command, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: click.Command, received: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "node.toml"
     file.write_text('grace = 50\nlame-duck = 2\nspread = 7.5\ngames = ["tcp://a:1", "tcp://b:2"]\n')
@@ -146,27 +146,27 @@ def test_flags_win_over_environment_over_file_over_default(
 
     assert run(api, "--grace", "70") == 0
 
-    assert said.drain == DrainPolicy(70, 4, 3, 7.5)
-    assert said.api.games == (GameUrl(HostPort("a", 1)), GameUrl(HostPort("b", 2)))
+    assert received.drain == DrainPolicy(70, 4, 3, 7.5)
+    assert received.api.games == (GameUrl(HostPort("a", 1)), GameUrl(HostPort("b", 2)))
 
 
 def test_keys_of_the_file_may_have_underscores(
-    api: click.Command, said: Said, tmp_path: Path
+    api: click.Command, received: Received, tmp_path: Path
 ) -> None:
     file = tmp_path / "node.toml"
     file.write_text("lame_duck = 2")
     assert run(api, *GAMES, "--config", str(file)) == 0
-    assert said.drain.lame_duck_seconds == 2
+    assert received.drain.lame_duck_seconds == 2
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("graze = 1", "'graze' is no option of this command"),
-        ("config = 'x'", "'config' is no option of this command"),
-        ("lame-duck = 1\nlame_duck = 2", "'lame_duck' is there twice"),
+        ("graze = 1", "this command has no option 'graze'"),
+        ("config = 'x'", "this command has no option 'config'"),
+        ("lame-duck = 1\nlame_duck = 2", "'lame_duck' is set twice"),
         ("[grace]\nseconds = 1", "'grace' is a table"),
-        ("grace = \n", "is no TOML"),
+        ("grace = \n", "is not valid TOML"),
         ("grace = 'soon'", "Invalid value for '--grace': 'soon'"),
         ("grace = true", "Invalid value for '--grace'"),
     ],
@@ -181,13 +181,13 @@ def test_a_wrong_file_is_refused_with_its_name(
     assert str(file) in line
 
 
-def test_a_file_that_is_not_there_is_refused(api: click.Command, refused: Refused) -> None:
+def test_a_missing_file_is_refused(api: click.Command, refused: Refused) -> None:
     assert refused(api, "--config", "/nowhere.toml") == (
         "Error: --config /nowhere.toml cannot be read: No such file or directory"
     )
 
 
-def test_a_bad_value_of_the_environment_is_said_to_be_from_there(
+def test_a_bad_value_of_the_environment_is_reported_as_from_there(
     api: click.Command, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LASTCALL_GAMES", "game-1")
@@ -208,9 +208,9 @@ def test_a_bad_value_of_the_environment_is_said_to_be_from_there(
         ((*GAMES, "--farewell", "25"), "leave nothing of --grace 25"),
         ((*GAMES, "--clients", "kick"), "'kick' is not one of 'finish', 'move'"),
         ((*GAMES, "--admin", "9001"), "'--admin': '9001' is no address: it takes HOST:PORT"),
-        ((*GAMES, "--listen", "fd:x"), "it takes fd:N"),
-        ((*GAMES, "--name", "a/b"), "'a/b' is no node's name"),
-        ((*GAMES, "--advertise", "host:1"), "'host:1' is no host"),
+        ((*GAMES, "--listen", "fd:x"), "give fd:N"),
+        ((*GAMES, "--name", "a/b"), "'a/b' is not a valid node name"),
+        ((*GAMES, "--advertise", "host:1"), "'host:1' is not a host"),
         ((*GAMES, "--feed", "127.0.0.1:7001"), "it takes tcp://HOST:PORT"),
         ((*GAMES, "--feed", "tcp://0.0.0.0:7001"), "say with --advertise HOST"),
         (("--games", "tcp://a:1,,b"), "'b' is not a URL"),
@@ -225,23 +225,25 @@ def test_wrong_options_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize("rooms", ["game/examples.py", "", "a,,b", "a..b"])
-def test_rooms_that_are_no_module_are_refused(
+def test_rooms_that_are_not_modules_are_refused(
     rooms: str, game: click.Command, refused: Refused
 ) -> None:
     assert "is no module's name" in refused(game, "--rooms", rooms)
 
 
-def test_a_wildcard_feed_is_fine_with_a_host_to_dial(api: click.Command, said: Said) -> None:
+def test_a_wildcard_feed_is_accepted_with_a_host_to_dial(
+    api: click.Command, received: Received
+) -> None:
     assert run(api, *GAMES, "--feed", "tcp://0.0.0.0:0", "--advertise", "10.0.0.9") == 0
-    assert said.api.feed.dialled(said.node.advertise, 7001).url == "tcp://10.0.0.9:7001"
+    assert received.api.feed.dialled(received.node.advertise, 7001).url == "tcp://10.0.0.9:7001"
 
 
-def test_an_inherited_socket_is_taken_by_number(api: click.Command, said: Said) -> None:
+def test_an_inherited_socket_is_taken_by_number(api: click.Command, received: Received) -> None:
     assert run(api, *GAMES, "--listen", "fd:7") == 0
-    assert said.api.listen == InheritedSocket(7)
+    assert received.api.listen == InheritedSocket(7)
 
 
-def test_help_names_units_examples_and_the_other_ways(
+def test_help_has_units_examples_and_the_other_ways_to_set_an_option(
     api: click.Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(api, "--help") == 0
@@ -258,7 +260,7 @@ def raising(error: BaseException) -> click.Command:
     return command
 
 
-def test_a_usage_error_out_of_nested_nurseries_is_one_line_too(refused: Refused) -> None:
+def test_a_usage_error_from_nested_nurseries_is_one_line_too(refused: Refused) -> None:
     inner = ExceptionGroup("", [AddressInUse("127.0.0.1:80 is in use:\n another listens there")])
     line = refused(raising(ExceptionGroup("", [inner])))
     assert line == "Error: 127.0.0.1:80 is in use: another listens there"

@@ -2,46 +2,54 @@ from __future__ import annotations
 
 import pytest
 
+from lastcall.bus.address import HostPort
 from lastcall.core.lifecycle import Event, Phase
 from lastcall.errors import WrongEvent
+from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.drain import Drain
-from lastcall.runtime.process import _AdminControls
+from lastcall.runtime.options import NodeOptions
+from lastcall.runtime.process import NodeAdmin
 from lastcall.runtime.signals import StopRequests
 
 
-def controls() -> tuple[Drain, StopRequests, _AdminControls]:
-    life, stops = Drain(DrainPolicy(), end_process=lambda _code: None), StopRequests()
-    life._step(Event.READY)
-    return life, stops, _AdminControls(life, stops)
+class Unasked:
+    """A node of which the commands need nothing."""
 
 
-def test_a_drain_that_is_asked_for_twice_over_http_does_not_cut() -> None:
-    _, stops, told = controls()
-    told.drain()
-    told.drain()
+def served() -> tuple[Drain, StopRequests, NodeAdmin]:
+    drain, stops = Drain(DrainPolicy(), end_process=lambda _code: None), StopRequests()
+    drain._step(Event.READY)
+    options = NodeOptions(NodeName("api-1"), HostPort("127.0.0.1", 0), "json", None, "1")
+    return drain, stops, NodeAdmin(options, drain, Unasked(), stops)  # type: ignore[arg-type]
+
+
+def test_a_second_drain_over_http_does_not_cut() -> None:
+    _, stops, admin = served()
+    admin.drain()
+    admin.drain()
     assert stops.count == 1
 
 
-def test_a_drain_after_a_signal_is_no_second_signal() -> None:
-    _, stops, told = controls()
+def test_a_drain_after_a_signal_is_not_a_second_signal() -> None:
+    _, stops, admin = served()
     stops.request()
-    told.drain()
+    admin.drain()
     assert stops.count == 1
 
 
-def test_what_is_so_already_may_be_said_again() -> None:
-    life, _, told = controls()
-    told.cordon()
-    told.cordon()
-    assert life.phase is Phase.CORDONED
-    told.uncordon()
-    told.uncordon()
-    assert life.phase is Phase.SERVING
+def test_a_repeated_command_changes_nothing() -> None:
+    drain, _, admin = served()
+    admin.cordon()
+    admin.cordon()
+    assert drain.phase is Phase.CORDONED
+    admin.uncordon()
+    admin.uncordon()
+    assert drain.phase is Phase.SERVING
 
 
-def test_a_draining_node_takes_no_cordon() -> None:
-    life, _, told = controls()
-    life._life.on(Event.STOP)
+async def test_a_draining_node_refuses_a_cordon() -> None:
+    drain, _, admin = served()
+    drain.stop()
     with pytest.raises(WrongEvent):
-        told.cordon()
+        admin.cordon()

@@ -13,7 +13,7 @@ from lastcall.runtime import signals
 from lastcall.runtime.signals import LIFELINE, StopRequests, install
 
 BOUND_SECONDS = 10.0
-"""For a thread or a process that must answer; reached only by a failing test."""
+"""For a thread or a process that must answer; only a failing test waits this long."""
 
 
 class Clock:
@@ -36,7 +36,7 @@ class End:
         self.called.set()
 
 
-def parked(clock: Clock, end: End) -> tuple[StopRequests, threading.Thread]:
+def started_watchdog(clock: Clock, end: End) -> tuple[StopRequests, threading.Thread]:
     before = set(threading.enumerate())
     stops = StopRequests(clock=clock, end=end)
     stops.watch()
@@ -52,7 +52,7 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_requests_are_counted_from_the_first_ones_moment() -> None:
+def test_requests_are_counted_and_the_first_ones_time_is_kept() -> None:
     clock = Clock()
     stops = StopRequests(clock=clock)
     assert (stops.count, stops.first_at, stops.deadline) == (0, None, None)
@@ -76,37 +76,37 @@ def test_the_grace_is_25_s_until_it_is_known_and_counts_from_the_first_request()
     assert stops.deadline == 160.0
 
 
-def test_a_subscriber_hears_what_came_before_it_and_what_comes_after() -> None:
+def test_a_subscriber_is_called_for_earlier_and_for_later_requests() -> None:
     stops = StopRequests()
-    heard: list[int] = []
+    calls: list[int] = []
     stops.request()
-    stops.subscribe(lambda: heard.append(stops.count))
-    assert heard == [1]
+    stops.subscribe(lambda: calls.append(stops.count))
+    assert calls == [1]
 
     stops.request()
 
-    assert heard == [1, 2]
+    assert calls == [1, 2]
 
 
-def test_a_request_that_interrupts_the_telling_of_another_is_told_once() -> None:
+def test_a_request_that_interrupts_the_callback_of_another_is_notified_once() -> None:
     stops = StopRequests()
-    heard: list[int] = []
+    calls: list[int] = []
 
     def interrupted() -> None:
-        heard.append(stops.count)
+        calls.append(stops.count)
         if stops.count < 3:
             stops.request()  # as a signal between two bytecodes of this function
 
     stops.request()
     stops.subscribe(interrupted)
 
-    assert heard == [1, 2, 3]
+    assert calls == [1, 2, 3]
 
 
-def test_requests_of_many_threads_are_each_told_once() -> None:
+def test_each_request_of_many_threads_is_notified_once() -> None:
     stops = StopRequests()
-    heard: list[None] = []
-    stops.subscribe(lambda: heard.append(None))
+    calls: list[None] = []
+    stops.subscribe(lambda: calls.append(None))
     threads = [
         threading.Thread(target=lambda: [stops.request() for _ in range(200)]) for _ in range(8)
     ]
@@ -115,13 +115,13 @@ def test_requests_of_many_threads_are_each_told_once() -> None:
     for thread in threads:
         thread.join(BOUND_SECONDS)
 
-    assert (stops.count, len(heard)) == (1600, 1600)
+    assert (stops.count, len(calls)) == (1600, 1600)
 
 
 def test_there_is_one_subscriber() -> None:
     stops = StopRequests()
     stops.subscribe(lambda: None)
-    with pytest.raises(RuntimeError, match="subscriber already"):
+    with pytest.raises(RuntimeError, match="already have a subscriber"):
         stops.subscribe(lambda: None)
 
 
@@ -137,7 +137,7 @@ def test_a_subscriber_whose_loop_has_ended_does_not_break_the_handler() -> None:
 
 def test_the_watchdog_ends_the_process_with_3_when_the_grace_is_over() -> None:
     clock, end = Clock(), End()
-    stops, thread = parked(clock, end)
+    stops, thread = started_watchdog(clock, end)
     stops.arm(0)
     assert end.codes == []
 
@@ -148,9 +148,9 @@ def test_the_watchdog_ends_the_process_with_3_when_the_grace_is_over() -> None:
     assert end.codes == [3]
 
 
-def test_a_shorter_grace_reaches_a_watchdog_that_waits_already() -> None:
+def test_a_shorter_grace_reaches_a_watchdog_that_already_waits() -> None:
     clock, end = Clock(), End()
-    stops, thread = parked(clock, end)
+    stops, thread = started_watchdog(clock, end)
     stops.request()
     clock.now = 130.0
 
@@ -160,16 +160,18 @@ def test_a_shorter_grace_reaches_a_watchdog_that_waits_already() -> None:
     thread.join(BOUND_SECONDS)
 
 
-def test_the_watchdog_says_why_before_it_ends_the_process(
+def test_the_watchdog_writes_why_before_it_ends_the_process(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     end = End()
     stops = StopRequests(end=end)
     stops.arm(7)
     stops.overrun()
-    assert "test_the_watchdog_says_why" in capfd.readouterr().err
+    assert "test_the_watchdog_writes_why" in capfd.readouterr().err
 
-    stops.arm(7, words=lambda seconds, _where: f'{{"event":"drain.overrun","grace":{seconds}}}')
+    stops.arm(
+        7, timeout_message=lambda seconds, _stack: f'{{"event":"drain.overrun","grace":{seconds}}}'
+    )
     stops.overrun()
 
     assert capfd.readouterr().err == '{"event":"drain.overrun","grace":7}\n'
@@ -188,11 +190,11 @@ def test_a_second_request_while_starting_ends_the_process_with_0_and_one_line(
 
     assert end.codes == [0]
     assert capfd.readouterr().err.splitlines() == [
-        "Told twice to stop, and not serving yet: it ends now with code 0."
+        "Second stop request before the node serves: it exits now with code 0."
     ]
 
 
-def test_once_it_has_started_a_second_request_is_the_drains_affair() -> None:
+def test_once_the_node_has_started_the_drain_handles_a_second_request() -> None:
     end = End()
     stops = StopRequests(starting=True, end=end)
     stops.request()
@@ -209,7 +211,7 @@ def fill(pipe: int) -> None:
     os.set_blocking(pipe, True)
 
 
-def test_the_process_ends_although_nobody_reads_its_last_words(
+def test_the_process_ends_although_nobody_reads_its_last_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader, writer = os.pipe()
@@ -254,13 +256,13 @@ def test_a_parent_that_dies_is_a_request(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("text", ["", "three", "99999"])
-def test_a_lifeline_that_is_none_is_said_and_ignored(
+def test_an_invalid_lifeline_is_reported_and_ignored(
     text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(LIFELINE, text)
     stops = install()
     assert stops.count == 0
-    assert f"{LIFELINE}={text} is no open descriptor" in capfd.readouterr().err
+    assert f"{LIFELINE}={text} is not an open descriptor" in capfd.readouterr().err
     stops.arm(math.inf)
 
 
@@ -284,7 +286,7 @@ def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
     )
     status, error = in_a_process(code, lambda process: process.terminate())
     assert status == 3
-    assert "line 4" in error  # where it hangs
+    assert "line 4" in error  # where it is blocked
     assert "the process did not end by itself" in error
 
 

@@ -1,4 +1,4 @@
-"""Bots that play tic-tac-toe over real WebSockets and check all that they see."""
+"""Bots that play tic-tac-toe over real WebSockets and check every message."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ __all__ = ["Bots"]
 KIND = "tictactoe"
 THINK_SECONDS = (0.05, 0.25)
 PAUSE_SECONDS = (0.2, 0.6)
-"""After a join that went wrong: a bot asks again by itself, so that each refusal is counted."""
+"""Between a failed join and the bot's next one. The client itself does not try again, so that each
+refusal is counted."""
 ARRIVE_SECONDS = 0.2
 STALL_SECONDS = 10.0
-"""A match in which nothing happens for so long has lost something; so has one who is away."""
+"""A match in which nothing happens for this long has lost a message; so has a client that cannot
+reconnect for this long."""
 
 
 class Bots:
-    """``count`` bots against ``urls``; what they see is in ``ledger``.
+    """``count`` bots that play on ``urls`` and record what they see in ``ledger``.
 
-    Each is one client and plays match after match. When its socket is lost it goes on through
-    another, also in the middle of a match, which is a hop and no error; a place that it does not
-    get back, or not within 10 s, is one.
+    Each bot is one client and plays match after match. When its socket is lost, it reconnects, also
+    in the middle of a match: that is a hop, not an error. A place that it does not get back within
+    10 s is an error.
     """
 
     def __init__(
@@ -61,24 +63,26 @@ class Bots:
         self.open_stream = open_stream
         self.stopping = False
         self.waiting: set[trio.CancelScope] = set()
-        """Of bots that wait for an opponent."""
+        """The scopes of bots that wait for an opponent."""
         self._count = count
 
     async def run(self) -> None:
-        """Plays until :meth:`stop`, and then each bot's match to its end."""
+        """Plays until :meth:`stop`; each bot then finishes its match."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
                 nursery.start_soon(_Bot(f"bot-{number}", self).run)
 
     def stop(self) -> None:
-        """No more matches. A bot that waits for an opponent leaves; the others finish theirs."""
+        """Starts no more matches. A bot that waits for an opponent leaves; the others finish
+        theirs.
+        """
         self.stopping = True
         for scope in self.waiting:
             scope.cancel()
 
 
 class _Bot:
-    """One of the crowd."""
+    """One bot: one client, one match after the other."""
 
     def __init__(self, name: str, crowd: Bots) -> None:
         self._name = name
@@ -86,9 +90,9 @@ class _Bot:
         self._ledger = crowd.ledger
         self._rng = crowd.rng
         self._asked_at: float | None = None
-        """Since when it asks for a seat: a refusal or a move on the way does not begin anew."""
+        """When it first asked for its seat. A refusal or a move does not restart the wait."""
         self._sockets = 1
-        """How many it needed, as far as its hops are counted."""
+        """Sockets so far, of those whose hops are counted."""
 
     async def run(self) -> None:
         crowd = self._crowd
@@ -103,9 +107,9 @@ class _Bot:
             self._client = client
             while not crowd.stopping:
                 try:
-                    await self._one_join(client)
+                    await self._join_and_play(client)
                 except ConnectFailed as error:
-                    self._ledger.turn_away(f"{self._name}: {error}")
+                    self._ledger.rejected(f"{self._name}: {error}")
                     await self._pause()
                 except ConnectionLost as error:
                     self._ledger.error(f"{self._name}: {error}")
@@ -117,47 +121,44 @@ class _Bot:
 
     def _count_hops(self) -> None:
         for _ in range(self._client.opened - self._sockets):
-            self._ledger.hopped(self._name)
+            self._ledger.reconnected(self._name)
         self._sockets = max(1, self._client.opened)
 
-    async def _one_join(self, client: Client) -> None:
-        place = await self._seat(client)
+    async def _join_and_play(self, client: Client) -> None:
+        place = await self._join(client)
         if place is None:
             return
         self._count_hops()
         try:
             await self._match(place)
-        except (RemoteProtocolError, trio.TooSlowError) as fault:
-            text = str(fault) or f"nothing happened for {STALL_SECONDS:g} s"
+        except (RemoteProtocolError, trio.TooSlowError) as error:
+            text = str(error) or f"nothing happened for {STALL_SECONDS:g} s"
             self._ledger.error(f"{self._name} in {place.room}: {text}")
             await place.leave()
         finally:
-            self._ledger.numbered(gaps=place.holes, repeats=place.repeats)
+            self._ledger.add_numbering_errors(gaps=place.holes, repeats=place.repeats)
 
-    async def _seat(self, client: Client) -> Place | None:
-        """Asks once; None when it is refused, or moved instead of answered."""
+    async def _join(self, client: Client) -> Place | None:
+        """Sends one join; None when it is refused, or when the client is moved instead."""
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
             place = await client.join(kind=KIND, name=self._name, join_seconds=0)
         except JoinRefused as refused:
-            self._on_refusal(refused)
+            if refused.retry:
+                self._ledger.refused()
+            else:
+                self._ledger.rejected(f"{self._name}: {refused}")
             await self._pause()
             return None
         except ConnectionLost as lost:
-            told = client.connection is not None and client.connection.move is not None
-            if told or lost.code == Close.SERVICE_RESTART:
+            moved = client.connection is not None and client.connection.move is not None
+            if moved or lost.code == Close.SERVICE_RESTART:
                 return None
             raise
         self._ledger.joined(trio.current_time() - self._asked_at)
         self._asked_at = None
         return place
-
-    def _on_refusal(self, refused: JoinRefused) -> None:
-        if refused.retry:
-            self._ledger.refused()
-        else:
-            self._ledger.turn_away(f"{self._name}: {refused}")
 
     async def _match(self, place: Place) -> None:
         message = await self._first_message(place)
@@ -175,7 +176,7 @@ class _Bot:
             self._on_end(place, referee)
 
     async def _first_message(self, place: Place) -> Message | Picture | None:
-        """Waits for the match to begin; None when it ends, or when the bots are stopped, before."""
+        """Waits for the match to begin; None when the room ends or the bots are stopped before."""
         crowd = self._crowd
         with trio.CancelScope() as waiting:
             crowd.waiting.add(waiting)
@@ -193,11 +194,11 @@ class _Bot:
             return
         regroups = place.regroups
         await trio.sleep(self._rng.uniform(*THINK_SECONDS))
-        if place.regroups == regroups:  # else the board that it was chosen for is gone
+        if place.regroups == regroups:  # else the cell was chosen for another board
             await place.say({"cell": cell})
 
     def _on_end(self, place: Place, referee: Referee) -> None:
-        assert place.ended is not None  # noqa: S101 - the caller has looked
+        assert place.ended is not None  # noqa: S101 - the caller has checked
         if place.refused:
             raise RemoteProtocolError(f"a legal move was refused: {place.errors[-1].message}")
         match place.ended.reason:
@@ -206,7 +207,7 @@ class _Bot:
                 if referee.over:
                     self._ledger.finished(place.room, outcome)
                 else:
-                    self._ledger.walked_over()
+                    self._ledger.walkover()
             case EndReason.CUT:
                 self._ledger.was_cut()
             case EndReason.LEFT:

@@ -1,4 +1,4 @@
-"""What the bots have seen, all of them together."""
+"""Counts what all the bots have seen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ERRORS_KEPT = 20
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The ledger's counts at one moment; the difference of two tells what was in between.
+    """The ledger's counts at one moment; the difference of two is what happened in between.
 
-    ``waits`` counts joins by how long they took, in whole milliseconds, rounded up. ``hops`` counts
-    by bot.
+    ``waits`` counts joins by their duration in whole milliseconds, rounded up; ``hops`` counts
+    reconnects by bot.
     """
 
     refused: int
@@ -32,14 +32,14 @@ class Mark(msgspec.Struct, frozen=True):
     hops: Counter[str]
 
     def since(self, before: Mark) -> Mark:
-        """What was counted after ``before``."""
+        """The counts since ``before``."""
         return Mark(
             *(getattr(self, field) - getattr(before, field) for field in Mark.__struct_fields__)
         )
 
 
 def at_quantile(waits: Counter[int], quantile: float) -> float:
-    """Seconds that so many of the waits did not exceed (0.99: 99 of 100); 0 if there are none."""
+    """Seconds that this part of the waits did not exceed (0.99: 99 of 100); 0 without waits."""
     left = quantile * waits.total()
     for milliseconds in sorted(waits):
         left -= waits[milliseconds]
@@ -49,66 +49,66 @@ def at_quantile(waits: Counter[int], quantile: float) -> float:
 
 
 class Ledger:
-    """Counts matches and troubles, and compares both players' results of each match.
+    """Counts matches and errors, and compares both players' results of each match.
 
-    ``clock`` gives seconds; times count from the ledger's birth. After :meth:`close` nothing is
-    recorded any more: what bots meet while a cluster is being cut is no news.
+    ``clock`` gives seconds. After :meth:`close` nothing is counted: errors that bots see while a
+    cluster is being cut are expected.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._born = clock()
+        self._started_at = clock()
         self._closed = False
-        self._half: dict[str, Outcome] = {}
+        self._first_results: dict[str, Outcome] = {}
         self.matches = 0
-        """Finished, with a result that both players agree on."""
+        """Finished matches, with a result that both players agree on."""
         self.first_match_seconds: float | None = None
         self.walkovers = 0
-        """Ended because the other player left."""
+        """Matches that ended because the other player left."""
         self.cut = 0
-        """Ended by a deadline or a second signal."""
+        """Matches that a deadline or a second signal ended."""
         self.disagreements = 0
-        """Ended with a result for one player and with another for the other."""
+        """Matches whose players got different results."""
         self.gaps = 0
-        """Message numbers jumped over; the examples only broadcast, so there should be none."""
+        """Message numbers that were skipped. The examples only broadcast, so none should be."""
         self.repeats = 0
         self.refused_joins = 0
-        """Joins that were told to try again later."""
+        """Joins that may be tried again later."""
         self.turned_away = 0
-        """Joins refused for good, and sockets that would not open; they are errors, too."""
+        """Joins refused for good, and connections that failed; they count as errors, too."""
         self.hops: Counter[str] = Counter()
-        """Sockets after the first, by bot: a node has left, and its client went on elsewhere."""
+        """Reconnects by bot: its node left, and the client went on through another."""
         self.join_waits: Counter[int] = Counter()
-        """Joins by their milliseconds from the first asking to ``joined``: second tries, and a move
-        that answers instead, are in it."""
+        """Joins by their milliseconds from the first request to ``joined``, further tries and moves
+        included."""
         self.errors = 0
         self.error_texts: deque[str] = deque(maxlen=ERRORS_KEPT)
         """The last 20 errors."""
 
     def finished(self, room: str, outcome: Outcome) -> None:
-        """One of two players reports the result of the match in ``room``."""
+        """One of the two players reports the result of the match in ``room``."""
         if self._closed:
             return
-        if room not in self._half:
-            self._half[room] = outcome
+        if room not in self._first_results:
+            self._first_results[room] = outcome
             return
-        other = self._half.pop(room)
+        other = self._first_results.pop(room)
         if other != outcome:
             self.disagreements += 1
             self.error_texts.append(f"{room}: one player got {other}, the other {outcome}")
             return
         self.matches += 1
         if self.first_match_seconds is None:
-            self.first_match_seconds = self._clock() - self._born
+            self.first_match_seconds = self._clock() - self._started_at
 
-    def numbered(self, *, gaps: int, repeats: int) -> None:
-        """How the message numbers of one place were."""
+    def add_numbering_errors(self, *, gaps: int, repeats: int) -> None:
+        """Adds the gaps and repeats in the message numbers of one place."""
         if not self._closed:
             self.gaps += gaps
             self.repeats += repeats
 
-    def walked_over(self) -> None:
-        """The other player left."""
+    def walkover(self) -> None:
+        """A match ended because the other player left."""
         self.walkovers += not self._closed
 
     def was_cut(self) -> None:
@@ -116,41 +116,41 @@ class Ledger:
         self.cut += not self._closed
 
     def refused(self) -> None:
-        """A join was told to try again later."""
+        """A join was refused, and may be tried again later."""
         self.refused_joins += not self._closed
 
-    def hopped(self, name: str) -> None:
-        """A node left and its client goes on elsewhere."""
+    def reconnected(self, name: str) -> None:
+        """A node left, and the bot's client reconnected."""
         if not self._closed:
             self.hops[name] += 1
 
     def joined(self, waited_seconds: float) -> None:
-        """A seat was granted, so long after it was first asked for."""
+        """A join was answered, this many seconds after its first request."""
         if not self._closed:
             self.join_waits[math.ceil(1000 * waited_seconds)] += 1
 
-    def turn_away(self, text: str) -> None:
-        """A join refused for good, or a socket that would not open."""
+    def rejected(self, text: str) -> None:
+        """A join was refused for good, or a connection failed."""
         self.turned_away += not self._closed
         self.error(text)
 
     def error(self, text: str) -> None:
-        """Anything that should not happen."""
+        """Something happened that should not."""
         if not self._closed:
             self.errors += 1
             self.error_texts.append(text)
 
     def close(self) -> None:
-        """From here on nothing counts."""
+        """Stops counting."""
         self._closed = True
 
     def mark(self) -> Mark:
         """The counts now."""
-        strays = self.gaps + self.disagreements + self.walkovers
+        lost = self.gaps + self.disagreements + self.walkovers
         return Mark(
             refused=self.refused_joins + self.turned_away,
             cut=self.cut,
-            lost=self.errors - self.turned_away + strays,
+            lost=self.errors - self.turned_away + lost,
             repeated=self.repeats,
             matches=self.matches,
             errors=self.errors,
@@ -159,26 +159,16 @@ class Ledger:
         )
 
     @property
-    def join_wait_max(self) -> float:
-        """The longest wait of any bot from asking to join to ``joined``, in seconds."""
-        return at_quantile(self.join_waits, 1)
-
-    @property
-    def join_wait_p99(self) -> float:
-        """What 99 of 100 such waits did not exceed, in seconds."""
-        return at_quantile(self.join_waits, 0.99)
-
-    @property
     def reconnects(self) -> int:
-        """All hops of all bots."""
+        """The reconnects of all bots."""
         return self.hops.total()
 
     @property
     def unpaired(self) -> int:
-        """Matches of which only one player has reported the result."""
-        return len(self._half)
+        """Matches whose result only one player has reported."""
+        return len(self._first_results)
 
     @property
     def clean(self) -> bool:
-        """Whether nothing went wrong."""
+        """Whether the bots saw no error."""
         return not (self.errors or self.disagreements or self.gaps or self.repeats)

@@ -1,4 +1,4 @@
-"""The laws of a tic-tac-toe match, as seen from one player's place."""
+"""Checks a tic-tac-toe match against its rules, from one player's place."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4
 
 
 class Board(msgspec.Struct, frozen=True):
-    """A message of the room: the board after a move, and whose turn it is."""
+    """A message of the room: the board after a move, and the player whose turn it is."""
 
     board: str
     turn: str
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The room's result. Nobody wins a draw; who stays wins when the other leaves."""
+    """The room's result. ``winner`` is None at a draw; when a player leaves, the other one wins."""
 
     winner: str | None
     board: str
 
 
 class Referee:
-    """Checks that each board follows from the one before, and the result from the last.
+    """Checks that each board follows from the one before, and the result from the last board.
 
-    Every fault raises :class:`lastcall.errors.RemoteProtocolError` with what was wrong.
+    Every violation raises :class:`lastcall.errors.RemoteProtocolError`, which names it.
     """
 
     def __init__(self, you: str) -> None:
@@ -42,14 +42,14 @@ class Referee:
         self._our_cell: int | None = None
 
     def on_message(self, data: object) -> None:
-        """A message has come; raises if it is no lawful next board."""
+        """Checks a message; raises if it is not a legal next board."""
         try:
             shown = msgspec.convert(data, Board)
         except msgspec.ValidationError as error:
-            raise RemoteProtocolError(f"{data!r} is no board: {error}") from error
+            raise RemoteProtocolError(f"{data!r} is not a board: {error}") from error
         if self._board is None:
             if shown.board != EMPTY:
-                raise RemoteProtocolError(f"the first board is {shown.board}, and not empty")
+                raise RemoteProtocolError(f"the first board is not empty: {shown.board}")
         else:
             self._check_move(self._board, shown)
             self._moved_last = self._turn
@@ -63,28 +63,30 @@ class Referee:
             raise RemoteProtocolError(f"{shown.board} does not follow from {before}")
         ours = None if self._our_cell is None else after.get(self._our_cell)
         if self._turn == self._you and shown.board != ours:
-            raise RemoteProtocolError(f"we said {self._our_cell} to {before}: got {shown.board}")
+            raise RemoteProtocolError(
+                f"the bot moved to {self._our_cell} on {before}: got {shown.board}"
+            )
         if shown.turn == self._turn and not _over(shown.board):
             raise RemoteProtocolError(f"{shown.turn} has two turns in a row, at {shown.board}")
 
     @property
     def over(self) -> bool:
-        """Whether the last board is won or full."""
+        """Whether a player has won, or the board is full."""
         return self._board is not None and _over(self._board)
 
     def choose(self, rng: random.Random) -> int | None:
-        """A free cell if the turn is ours, else None."""
+        """A random free cell if it is the bot's turn, else None."""
         if self._board is None or self.over or self._turn != self._you:
             return None
         self._our_cell = rng.choice([cell for cell in range(9) if self._board[cell] == "-"])
         return self._our_cell
 
     def on_result(self, result: object) -> Outcome:
-        """The match has ended; raises if the result does not follow from the last board."""
+        """Checks the result of a match; raises if it does not follow from the last board."""
         try:
             outcome = msgspec.convert(result, Outcome)
         except msgspec.ValidationError as error:
-            raise RemoteProtocolError(f"{result!r} is no result: {error}") from error
+            raise RemoteProtocolError(f"{result!r} is not a result: {error}") from error
         if self._board is not None and outcome.board != self._board:
             raise RemoteProtocolError(f"result {outcome} after the board {self._board}")
         if self.over:

@@ -1,8 +1,8 @@
-"""What is said on the control socket of ``lastcall up``: JSON objects, one a line.
+"""The messages on the control socket of ``lastcall up``: JSON objects, one a line.
 
-A caller asks one thing on each connection: ``{"ask":"nodes"}`` is answered by one line, and
-``{"ask":"roll","tier":"all"}`` by a line for each thing that happens, and at the end the report.
-What cannot be done is answered by ``{"is":"refused","message":…}``.
+A caller asks one question on each connection. The answer to ``{"ask":"nodes"}`` is one line; the
+answer to ``{"ask":"roll","tier":"all"}`` is a line for each step, and then the report. A question
+that cannot be answered gets ``{"is":"refused","message":…}``.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ Version: TypeAlias = Annotated[str, msgspec.Meta(pattern=VERSION)]
 
 
 def parse_version(text: str) -> str:
-    """A version as ``--version`` takes it; raises :class:`UsageError` for anything else."""
+    """Checks a version for ``--version``; raises :class:`UsageError` if it is not valid."""
     if not re.search(VERSION, text) or text.endswith("\n"):
         raise UsageError(
-            f"{text!r} is no version: it takes 1 to 64 letters, digits, dots, dashes, plus signs "
-            "and underscores, such as 1.2.0 or 0.1.0+2"
+            f"{text!r} is not a version: it needs 1 to 64 letters, digits, dots, dashes, plus "
+            "signs and underscores, such as 1.2.0 or 0.1.0+2"
         )
     return text
 
 
 class AskNodes(msgspec.Struct, frozen=True, tag_field="ask", tag="nodes"):
-    """Which nodes run?"""
+    """Asks which nodes run."""
 
 
 class AskRoll(msgspec.Struct, frozen=True, tag_field="ask", tag="roll"):
-    """Roll this tier. ``version`` is what the new nodes say they are; None: one up."""
+    """Orders a roll of this tier. ``version`` is that of the new nodes; None: the next one."""
 
     tier: RollTier = "all"
     version: Version | None = None
 
 
 class NodeEntry(msgspec.Struct, frozen=True):
-    """One node that runs. ``admin`` is empty until it is ready."""
+    """A node that runs. ``admin`` is empty until it is ready."""
 
     name: str
     tier: str
@@ -76,7 +76,7 @@ class NodeEntry(msgspec.Struct, frozen=True):
 
 
 class DeadNode(msgspec.Struct, frozen=True):
-    """A node that nobody told to end; ``how`` it did, such as ``killed by SIGKILL``."""
+    """A node that died. ``how`` says how, such as ``killed by SIGKILL``."""
 
     name: str
     version: str
@@ -85,8 +85,8 @@ class DeadNode(msgspec.Struct, frozen=True):
 
 
 class NodeList(msgspec.Struct, frozen=True, tag_field="is", tag="nodes"):
-    """The nodes that run. ``url`` is where clients connect; ``dead`` are those that ended by
-    themselves, without a drain: name and how, in the order of their start.
+    """The nodes that run, and in ``dead`` those that ended without a drain, in the order of their
+    start. ``url`` is where clients connect.
     """
 
     url: str
@@ -95,7 +95,7 @@ class NodeList(msgspec.Struct, frozen=True, tag_field="is", tag="nodes"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):
-    """A node has come to another stage, so many seconds after the roll began."""
+    """A node has reached another stage, ``at`` seconds after the roll began."""
 
     at: float
     node: str
@@ -106,8 +106,8 @@ class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):
 
 
 class NodeReport(msgspec.Struct, frozen=True):
-    """What became of a node that the roll has replaced. ``exit_code`` is None while it drains,
-    and ``finished`` until it has told how the drain went.
+    """How a node that the roll replaced has ended. ``exit_code`` is None while the node drains, and
+    ``finished`` until it has reported its drain.
     """
 
     name: str
@@ -116,8 +116,8 @@ class NodeReport(msgspec.Struct, frozen=True):
     finished: DrainFinished | None = None
 
     @property
-    def in_peace(self) -> bool:
-        """Whether it ended with 0, and has cut nothing."""
+    def clean(self) -> bool:
+        """Whether the node ended with exit code 0 and cut nothing."""
         cut = 0 if self.finished is None else self.finished.cut
         return self.exit_code == ExitCode.DRAINED and not cut
 
@@ -125,11 +125,11 @@ class NodeReport(msgspec.Struct, frozen=True):
 class Players(msgspec.Struct, frozen=True):
     """What the bots saw from the roll's start to its end.
 
-    ``refused``: joins refused, whether or not they may pass later, and sockets that would not open.
-    ``cut``: matches ended by a deadline. ``lost``: messages missing, places and rooms lost, results
-    that differ. ``repeated``: messages that came twice. A place that was taken again is a hop.
-    Waits are seconds from asking to join to ``joined``: a refusal to be tried again, and a move
-    that answers instead, are in it; a reconnect before the asking is not.
+    ``refused``: joins refused, for now or for good, and connections that failed. ``cut``: matches
+    that a deadline ended. ``lost``: missing messages, lost places and rooms, results that differ.
+    ``repeated``: messages that came twice. Resuming a place is a hop. Waits are seconds from the
+    first request to join to ``joined``: further tries and moves count, a reconnect before the
+    request does not.
     """
 
     bots: int
@@ -148,14 +148,14 @@ class Players(msgspec.Struct, frozen=True):
 
     @property
     def noticed(self) -> int:
-        """How often a player noticed."""
+        """How often a player noticed the roll."""
         return self.refused + self.cut + self.lost + self.repeated
 
 
 class RollReport(msgspec.Struct, frozen=True, tag_field="is", tag="report"):
     """How a roll went. ``failure`` says why it stopped half-way; ``players`` is None without bots.
 
-    ``nodes`` are the old ones, ``started`` the names of the new ones that serve.
+    ``nodes`` are the old nodes, ``started`` the names of the new ones that serve.
     """
 
     tier: RollTier
@@ -168,16 +168,16 @@ class RollReport(msgspec.Struct, frozen=True, tag_field="is", tag="report"):
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 when it stopped half-way, 3 when anybody noticed or anything was cut, else 0."""
+        """1 if the roll stopped half-way, 3 if a player noticed or something was cut, else 0."""
         if self.failure is not None:
             return ExitCode.CRASHED
         noticed = self.players.noticed if self.players else 0
-        in_peace = all(node.in_peace for node in self.nodes)
-        return ExitCode.DRAINED if in_peace and not noticed else ExitCode.CUT
+        clean = all(node.clean for node in self.nodes)
+        return ExitCode.DRAINED if clean and not noticed else ExitCode.CUT
 
 
 class Refused(msgspec.Struct, frozen=True, tag_field="is", tag="refused"):
-    """It cannot be done; ``message`` is a sentence."""
+    """The question cannot be answered; ``message`` says why, in a sentence."""
 
     message: str
 
@@ -192,17 +192,17 @@ _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 
 def encode(message: Question | Reply) -> bytes:
-    """One line."""
+    """The message as one line."""
     return msgspec.json.encode(message) + b"\n"
 
 
 def decode_question(line: bytes) -> Question:
-    """Raises :class:`RemoteProtocolError` with what is wrong."""
+    """Raises :class:`RemoteProtocolError`, which says what is wrong."""
     return _decoded(_questions.decode, line)
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Raises :class:`RemoteProtocolError` with what is wrong."""
+    """Raises :class:`RemoteProtocolError`, which says what is wrong."""
     return _decoded(_replies.decode, line)
 
 

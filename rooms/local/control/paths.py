@@ -1,7 +1,7 @@
-"""Where the control sockets of this user's local clusters are, and which of them are alive.
+"""Finds the control sockets of this user's local clusters.
 
-``$XDG_RUNTIME_DIR/lastcall/up-8080.sock``, or ``/tmp/lastcall-UID/up-8080.sock``: named by the
-client port, in a folder that only its owner can enter.
+A socket is ``$XDG_RUNTIME_DIR/lastcall/up-8080.sock``, or ``/tmp/lastcall-UID/up-8080.sock``: its
+name has the client port, and only its owner can enter the folder.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NAME = re.compile(r"up-([0-9]{1,5})\.sock")
 
 
 def folder() -> Path:
-    """The private folder, made if it is not there.
+    """The private folder, created if it does not exist.
 
-    Raises :class:`ClusterFailed` when it cannot be made, or is open to others.
+    Raises :class:`ClusterFailed` when it cannot be created, or others can enter it.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     own = f"lastcall-{os.getuid()}"
@@ -36,23 +36,21 @@ def folder() -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise ClusterFailed(f"{path} cannot be made: {error.strerror}") from error
+        raise ClusterFailed(f"cannot create {path}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ClusterFailed(f"{path} must be a folder of yours that nobody else may enter (0700)")
+        raise ClusterFailed(
+            f"{path} must be a folder of yours that nobody else may enter (mode 0700)"
+        )
     return path
 
 
-def _path(port: int) -> Path:
-    return folder() / f"up-{port}.sock"
-
-
 async def open_control_socket(port: int) -> tuple[trio.SocketListener, Path]:
-    """Listens on the control socket of ``port``; a stale one is replaced.
+    """Listens on the control socket of ``port``; replaces a stale one.
 
     Raises :class:`AddressInUse` when another cluster answers there, and :class:`ClusterFailed` when
-    there can be none.
+    it cannot listen.
     """
-    path = _path(port)
+    path = folder() / f"up-{port}.sock"
     if await _answers(path):
         raise AddressInUse(f"{path} is in use: another local cluster answers there")
     control = trio.socket.socket(trio.socket.AF_UNIX)
@@ -63,12 +61,12 @@ async def open_control_socket(port: int) -> tuple[trio.SocketListener, Path]:
         control.listen(BACKLOG)
     except OSError as error:
         control.close()
-        raise ClusterFailed(f"{path}: cannot listen there ({error.strerror or error})") from error
+        raise ClusterFailed(f"cannot listen on {path}: {error.strerror or error}") from error
     return trio.SocketListener(control), path
 
 
 async def running() -> dict[int, Path]:
-    """The local clusters that answer, by client port; stale sockets are taken away."""
+    """The local clusters that answer, by client port; removes stale sockets."""
     alive: dict[int, Path] = {}
     for path in sorted(folder().iterdir()):
         name = _NAME.fullmatch(path.name)
@@ -91,14 +89,14 @@ async def _answers(path: Path) -> bool:
 
 
 async def find(port: int | None) -> Path:
-    """The control socket of the cluster on ``port``; by default of the only one that runs.
+    """The control socket of the cluster on ``port``, by default of the only one that runs.
 
     Raises :class:`ClusterFailed` when there is none, :class:`UsageError` when there are several.
     """
     alive = await running()
     if port is None and len(alive) > 1:
         ports = ", ".join(map(str, sorted(alive)))
-        raise UsageError(f"several local clusters run, on the ports {ports}: choose with --port")
+        raise UsageError(f"several local clusters run, on ports {ports}: choose one with --port")
     if port is None and alive:
         (port,) = alive
     port = DEFAULT_PORT if port is None else port

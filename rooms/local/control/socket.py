@@ -1,7 +1,7 @@
 """The control socket of ``lastcall up``, from both ends.
 
-Whatever a caller does (garbage, endless lines, silence, not reading, going away), it costs its own
-connection and nothing else.
+A caller that sends garbage or endless lines, is silent, does not read or goes away can only end its
+own connection.
 """
 
 from __future__ import annotations
@@ -32,106 +32,106 @@ from lastcall.local.control.messages import (
 )
 from lastcall.local.control.paths import open_control_socket
 
-__all__ = ["Answerer", "Call", "calling", "serve_control"]
+__all__ = ["Call", "ControlBackend", "open_call", "serve_control"]
 
 log = structlog.get_logger()
 
 QUESTION_BYTES_MAX = 4 * 1024
 REPLY_BYTES_MAX = 1024 * 1024
 CALLERS_MAX = 32
-"""More at once are hung up on."""
-PATIENCE_SECONDS = 5.0
-"""For a caller to ask, and to take each line."""
+"""Further connections are closed at once."""
+TIMEOUT_SECONDS = 5.0
+"""For a caller to send its question, and to read each line."""
 
 
-class Answerer(Protocol):
-    """Who answers."""
+class ControlBackend(Protocol):
+    """What the control socket asks: the rolls of a cluster, or a test's fake."""
 
     async def nodes(self) -> NodeList:
         """The nodes that run."""
 
     def roll(self, order: AskRoll) -> trio.MemoryReceiveChannel[Reply]:
-        """Begins a roll; its news, with the report as the last. Raises a LastcallError."""
+        """Begins a roll; returns its progress, with the report last. Raises a LastcallError."""
 
 
 @asynccontextmanager
 async def serve_control(
     port: int,
-    answerer: Answerer,
-    say: Callable[[str], None],
+    backend: ControlBackend,
+    show: Callable[[str], None],
     *,
-    patience_seconds: float = PATIENCE_SECONDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     callers_max: int = CALLERS_MAX,
 ) -> AsyncIterator[Path | None]:
-    """Answers callers inside the block; yields the socket's path. Without a socket it says why,
-    and yields None.
+    """Answers callers inside the block; yields the socket's path. If the socket cannot be opened,
+    it shows why, and yields None.
     """
     try:
         listener, path = await open_control_socket(port)
     except LastcallError as error:
-        say(f"lastcall roll and status will not find this cluster: {error}")
+        show(f"lastcall roll and status will not find this cluster: {error}")
         yield None
         return
     try:
         with lone_error():
             async with listener, trio.open_nursery() as nursery:
-                reception = _Reception(answerer, patience_seconds, callers_max)
-                nursery.start_soon(trio.serve_listeners, reception.receive, [listener])
+                server = _ControlServer(backend, timeout_seconds, callers_max)
+                nursery.start_soon(trio.serve_listeners, server.serve, [listener])
                 yield path
                 nursery.cancel_scope.cancel()
     finally:
         path.unlink(missing_ok=True)
 
 
-class _Reception:
-    """Serves one question on each connection."""
+class _ControlServer:
+    """Answers one question on each connection."""
 
-    def __init__(self, answerer: Answerer, patience_seconds: float, callers_max: int) -> None:
-        self._answerer = answerer
-        self._patience_seconds = patience_seconds
+    def __init__(self, backend: ControlBackend, timeout_seconds: float, callers_max: int) -> None:
+        self._backend = backend
+        self._timeout_seconds = timeout_seconds
         self._callers_max = callers_max
         self._callers = 0
 
-    async def receive(self, stream: trio.SocketStream) -> None:
-        """Serves a caller to its end; raises nothing but ``Cancelled``."""
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serves one connection to its end; raises only ``Cancelled``."""
         self._callers += 1
         try:
             async with stream:
                 if self._callers <= self._callers_max:
-                    await self._serve(stream)
+                    await self._answer(stream)
         finally:
             self._callers -= 1
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _answer(self, stream: trio.SocketStream) -> None:
         try:
-            with trio.fail_after(self._patience_seconds):
+            with trio.fail_after(self._timeout_seconds):
                 line = await Lines(stream, QUESTION_BYTES_MAX).next()
             if line is not None:
                 await self._reply_to(decode_question(line), stream)
         except LastcallError as error:
             with suppress(trio.TooSlowError, trio.BrokenResourceError):
-                await self._say(stream, Refused(str(error)))
+                await self._send(stream, Refused(str(error)))
         except (trio.TooSlowError, trio.BrokenResourceError):
-            pass  # the caller's own trouble
-        except Exception:  # the border: what a caller asks must not end the cluster
+            pass  # the caller's own fault
+        except Exception:  # the border: a caller's question must not end the cluster
             log.exception("control.failed")
 
     async def _reply_to(self, question: Question, stream: trio.SocketStream) -> None:
         match question:
             case AskNodes():
-                await self._say(stream, await self._answerer.nodes())
+                await self._send(stream, await self._backend.nodes())
             case AskRoll():
-                async with self._answerer.roll(question) as news:
-                    async for item in news:
-                        await self._say(stream, item)
+                async with self._backend.roll(question) as replies:
+                    async for reply in replies:
+                        await self._send(stream, reply)
 
-    async def _say(self, stream: trio.SocketStream, reply: Reply) -> None:
-        with trio.fail_after(self._patience_seconds):
+    async def _send(self, stream: trio.SocketStream, reply: Reply) -> None:
+        with trio.fail_after(self._timeout_seconds):
             await stream.send_all(encode(reply))
 
 
 class Lines:
-    """What comes on ``stream``, line by line."""
+    """Splits what arrives on ``stream`` into lines."""
 
     def __init__(self, stream: trio.SocketStream, bytes_max: int) -> None:
         self._stream = stream
@@ -142,7 +142,7 @@ class Lines:
     async def next(self) -> bytes | None:
         """The next complete line, None at the end.
 
-        Raises :class:`RemoteProtocolError` for one that is too long.
+        Raises :class:`RemoteProtocolError` for a line that is too long.
         """
         while not self._lines:
             chunk = await self._stream.receive_some()
@@ -156,7 +156,7 @@ class Lines:
 
 
 class Call:
-    """A question under way, from the caller's side."""
+    """The caller's side of one question."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -180,13 +180,13 @@ class Call:
 
 
 @asynccontextmanager
-async def calling(path: Path, question: Question) -> AsyncIterator[Call]:
+async def open_call(path: Path, question: Question) -> AsyncIterator[Call]:
     """Asks the cluster at ``path``. Raises :class:`ClusterFailed` when it does not listen."""
     try:
         stream = await trio.open_unix_socket(path)
     except OSError as error:
         raise ClusterFailed(f"{path}: nobody listens there ({error.strerror})") from error
     async with stream:
-        with suppress(trio.BrokenResourceError):  # the reader will know
+        with suppress(trio.BrokenResourceError):  # the next read reports it
             await stream.send_all(encode(question))
         yield Call(Lines(stream, REPLY_BYTES_MAX))

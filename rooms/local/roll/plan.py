@@ -1,11 +1,11 @@
-"""What a roll does next: a pure function of the nodes that it sees.
+"""Decides the next step of a roll from the nodes and their stages, as a pure function.
 
-* One tier after the other, in the order given; one node more than before at any moment.
-* A new node is started; once it is ready, one old node is told to stop. Nobody waits for its drain:
-  the next new node is started while it lasts, so many generations may drain at once.
-* As soon as the first new api node is ready, all old ones of that tier are cordoned: a client that
-  is moved must not land on a node that is next. So it hops once a roll.
-* A new node that fails, before or after it was ready, ends the roll; the old ones go on.
+* The tiers are rolled one after the other, in the order given, with one node more than before.
+* A new node is started; once it is ready, one old node is told to stop. The roll does not wait for
+  that drain before it starts the next new node, so several generations may drain at once.
+* As soon as the first new api node is ready, all old api nodes are cordoned: a client must not be
+  moved to a node that leaves next. So a client hops once in a roll.
+* A new node that fails, before or after it was ready, ends the roll; the old nodes go on.
 * The roll is over when every old node has ended.
 """
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 class Stage(enum.StrEnum):
-    """How far a node is, as the roll sees it."""
+    """How far the roll is with a node."""
 
     SERVING = "serving"
-    """An old node that was told nothing yet."""
+    """An old node that has had no command yet."""
     CORDONED = "cordoned"
-    """An old node that takes nobody new, and was not told to stop yet."""
+    """An old node that refuses new work, and was not told to stop yet."""
     DRAINING = "draining"
     ENDED = "ended"
     STARTING = "starting"
@@ -49,7 +49,7 @@ class Stage(enum.StrEnum):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One node. ``new`` if the roll has started it."""
+    """One node. ``new`` is true if the roll has started it."""
 
     name: str
     tier: str
@@ -76,26 +76,26 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Nothing to do until a node's stage is another."""
+    """Wait until a node's stage changes."""
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """The roll has failed at this new node: end it, and take the cordons away."""
+    """This new node has failed: end it, and uncordon the old nodes."""
 
     name: str
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """Every old node has ended."""
+    """Every old node has ended: the roll is over."""
 
 
 Step: TypeAlias = Start | Cordon | Stop | Wait | GiveUp | Finish
 
-UNTOLD = frozenset({Stage.SERVING, Stage.CORDONED})
+NOT_STOPPED = frozenset({Stage.SERVING, Stage.CORDONED})
 
 
 def next_step(tiers: Iterable[str], nodes: Sequence[Seen]) -> Step:
-    """What to do now. To be asked again after each step, and, after ``Wait``, at each change."""
+    """The next step. Call it again after each step, and after ``Wait`` when a stage changes."""
     for node in nodes:
         if node.stage is Stage.FAILED:
             return GiveUp(node.name)
@@ -109,30 +109,30 @@ def next_step(tiers: Iterable[str], nodes: Sequence[Seen]) -> Step:
 
 
 def _step_of_tier(tier: str, nodes: Sequence[Seen]) -> Step | None:
-    """None when every old node of the tier has been told."""
+    """None when every old node of the tier was told to stop."""
     old = [node for node in nodes if not node.new]
-    untold = [node for node in old if node.stage in UNTOLD]
-    if not untold:
+    remaining = [node for node in old if node.stage in NOT_STOPPED]
+    if not remaining:
         return None
     new = [node for node in nodes if node.new]
     if any(node.stage is Stage.STARTING for node in new):
         return Wait()
     if new and tier == "api":
-        open_still = tuple(node.name for node in untold if node.stage is Stage.SERVING)
-        if open_still:
-            return Cordon(open_still)
-    # One that left by itself is replaced too: each old node has its new one before it goes.
-    told = len(old) - len(untold)
-    return Stop(untold[0].name) if len(new) > told else Start(tier)
+        not_cordoned = tuple(node.name for node in remaining if node.stage is Stage.SERVING)
+        if not_cordoned:
+            return Cordon(not_cordoned)
+    # A node that left by itself is replaced too: each old node gets a successor before it stops.
+    stopped = len(old) - len(remaining)
+    return Stop(remaining[0].name) if len(new) > stopped else Start(tier)
 
 
 def next_version(running: Iterable[str]) -> str:
-    """What comes after the versions that run: ``0.1.0`` → ``0.1.0+1`` → ``0.1.0+2``.
+    """The version after those that run: ``0.1.0`` → ``0.1.0+1`` → ``0.1.0+2``.
 
-    The number is a version's local part (PEP 440); a local part of another form gets one more
+    The number is the version's local part (PEP 440). A local part of another form gets one more
     component: ``2.0+blue`` → ``2.0+blue.1``.
     """
-    return _one_up(max(running, key=_rank))
+    return _incremented(max(running, key=_rank))
 
 
 def _rank(version: str) -> tuple[int, str]:
@@ -140,7 +140,7 @@ def _rank(version: str) -> tuple[int, str]:
     return (int(number) if _is_number(number) else 0, version)
 
 
-def _one_up(version: str) -> str:
+def _incremented(version: str) -> str:
     _, plus, local = version.partition("+")
     if not plus:
         return f"{version}+1"

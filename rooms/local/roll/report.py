@@ -1,4 +1,4 @@
-"""A roll's report, as it is printed."""
+"""Formats the report of a roll for the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = (
 
 
 def report_text(report: RollReport) -> str:
-    """All of it: a line for each node that was replaced, what the players saw, the verdict."""
+    """A line for each replaced node, what the players saw, and the verdict."""
     tiers = "game and api nodes" if report.tier == "all" else f"{report.tier} nodes"
     head = f"Roll of the {tiers} to {report.version}: {report.seconds:.1f} s"
     rows = [_row(node) for node in report.nodes]
@@ -29,7 +29,7 @@ def report_text(report: RollReport) -> str:
             head,
             *(columns([HEAD, *rows]) if rows else ()),
             f"new nodes: {', '.join(report.started) or 'none'}",
-            *(_of_players(report.players) if report.players else ()),
+            *(_player_lines(report.players) if report.players else ()),
             _verdict(report),
         ]
     )
@@ -56,27 +56,27 @@ def _slashed(counts: Sequence[int]) -> str:
     return "/".join(map(str, counts))
 
 
-def _of_players(players: Players) -> list[str]:
+def _player_lines(players: Players) -> list[str]:
     noticed = f"refused {players.refused} · cut {players.cut}"
     waits = [_ms(seconds) for seconds in (players.wait_p50, players.wait_p99, players.wait_max)]
     return [
         f"players who noticed: {noticed} · lost {players.lost} · repeated {players.repeated}",
         f"{players.bots} bots meanwhile: {players.matches} matches, {players.joins} joins",
-        "from asking to join to the seat: p50 {}, p99 {}, at most {}".format(*waits),
+        "wait to join: p50 {}, p99 {}, at most {}".format(*waits),
         f"hops per client: {players.hops_mean:.2f} on average, {players.hops_max} at most",
         *(f"    {text}" for text in players.troubles),
     ]
 
 
-def _trouble(node: NodeReport) -> str:
-    """What was not in peace about it."""
+def _problem(node: NodeReport) -> str:
+    """Why the node did not end cleanly."""
     done = node.finished
     counts = ((done.rooms_cut, "room"), (done.clients_cut, "client")) if done else ()
     cut = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
     if cut:
         return f"{node.name} cut {' and '.join(cut)}"
     if node.exit_code is None:
-        return f"{node.name} still drains"
+        return f"{node.name} is still draining"
     return f"{node.name} ended with exit code {node.exit_code}"
 
 
@@ -87,10 +87,10 @@ def _ms(seconds: float) -> str:
 def _verdict(report: RollReport) -> str:
     if report.failure is not None:
         return f"The roll has stopped: {report.failure}"
-    troubles = "; ".join(_trouble(node) for node in report.nodes if not node.in_peace)
-    peace = f"NOT ALL ENDED IN PEACE: {troubles}" if troubles else "nothing was cut"
+    problems = "; ".join(_problem(node) for node in report.nodes if not node.clean)
+    outcome = f"NOT ALL NODES ENDED CLEANLY: {problems}" if problems else "nothing was cut"
     if report.players is None:
-        return f"By the nodes' own reports, {peace}. Nobody was watching: there are no bots."
+        return f"By the nodes' own reports, {outcome}. Nobody was watching: there are no bots."
     if report.players.noticed:
         return "PLAYERS NOTICED."
-    return f"Nobody noticed; {peace}."
+    return f"Nobody noticed; {outcome}."

@@ -1,4 +1,4 @@
-"""One roll of a local cluster: does what :mod:`lastcall.local.roll.plan` decides, and reports."""
+"""Runs one roll of a local cluster: carries out the steps of :mod:`lastcall.local.roll.plan`."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ from lastcall.local.roll.plan import (
 __all__ = ["Roll"]
 
 ATTACHED_SECONDS = 2.0
-"""How long a new game node is waited for until every api node has met it. They read the list of
-game nodes every half second, and a join must not have to wait for that."""
+"""For every api node to attach to a new game node. They read the list of game nodes every half
+second, and a join must not have to wait for that."""
 POLL_SECONDS = 0.05
 HANDSHAKE_SECONDS = 0.25
-"""Between the cordon and the signal: handshakes under way come to their end, and none gets 503."""
+"""Between the cordon and the signal: handshakes under way finish, and none gets 503."""
 
-BY_HAND = {
+STAGE_OF_PHASE = {
     "cordoned": Stage.CORDONED,
     "draining": Stage.DRAINING,
     "cutting": Stage.DRAINING,
 }
-"""Phases in which a roll may find an old node."""
+"""The stage of an old node that an operator has cordoned or drained before the roll."""
 TIERS = {"game": ("game",), "api": ("api",), "all": ("game", "api")}
 
 
 class Roll:
-    """From the order to the report. The old nodes are those that run when :meth:`run` begins.
+    """One roll, from its order to its report. The old nodes are those that run at its creation.
 
-    ``tell`` hears of each step; ``ready_seconds`` is what a new node has to get ready.
+    ``on_progress`` is called at each step; ``ready_seconds`` limits the start of a new node.
     """
 
     def __init__(
         self,
         cluster: LocalCluster,
         order: AskRoll,
-        tell: Callable[[Progress], None],
+        on_progress: Callable[[Progress], None],
         *,
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._cluster = cluster
-        self._tell = tell
+        self._on_progress = on_progress
         self._ready_seconds = ready_seconds
-        self._began = trio.current_time()
+        self._started_at = trio.current_time()
         self._tiers = TIERS[order.tier]
         self._old = [child for tier in self._tiers for child in cluster.living(tier)]
         self._new: list[Child] = []
@@ -78,8 +78,8 @@ class Roll:
 
     @property
     def seconds(self) -> float:
-        """Since the roll began."""
-        return trio.current_time() - self._began
+        """Seconds since the roll began."""
+        return trio.current_time() - self._started_at
 
     async def run(self) -> None:
         """Returns when every old node has ended, or when the roll has failed.
@@ -87,30 +87,35 @@ class Roll:
         Cancelled, it leaves everything as it is: the cluster is stopping.
         """
         async with open_admin_client() as client, trio.open_nursery() as nursery:
-            await self._meet(client)
+            await self._read_stages(client)
             for child in self._old:
                 nursery.start_soon(self._watch_old, child)
             step: Step = Wait()
             while not isinstance(step, Finish | GiveUp):
                 self._changed = trio.Event()
-                step = next_step(self._tiers, self._seen())
+                step = next_step(
+                    self._tiers,
+                    [
+                        Seen(child.name, child.tier, child in self._new, stage)
+                        for child, stage in self._stages.items()
+                    ],
+                )
                 await self._do(step, client, nursery)
             nursery.cancel_scope.cancel()
-
-    def _seen(self) -> list[Seen]:
-        return [
-            Seen(child.name, child.tier, child in self._new, stage)
-            for child, stage in self._stages.items()
-        ]
 
     async def _do(self, step: Step, client: httpx.AsyncClient, nursery: trio.Nursery) -> None:
         match step:
             case Start(tier):
-                self._start(tier, client, nursery)
+                child = self._cluster.launch(tier, self.version)
+                self._new.append(child)
+                self._enter(child, Stage.STARTING, "starts")
+                nursery.start_soon(self._watch_new, child, client)
             case Cordon(names):
                 await self._cordon(names, client)
             case Stop(name):
-                self._stop(name, nursery)
+                child = next(child for child in self._old if child.name == name)
+                self._enter(child, Stage.DRAINING, "drains")
+                nursery.start_soon(self._cluster.replace, child)
             case GiveUp(name):
                 await self._give_up(name, client)
             case Wait():
@@ -122,15 +127,15 @@ class Roll:
 
     # Old nodes.
 
-    async def _meet(self, client: httpx.AsyncClient) -> None:
-        """One that somebody has cordoned or drained by hand stays so."""
+    async def _read_stages(self, client: httpx.AsyncClient) -> None:
+        """A node that an operator has cordoned or drained stays cordoned or drained."""
 
         async def phase(child: Child) -> str:
             now = await status(client, child.ready.admin) if child.ready else None
             return now.phase if now else ""
 
         for child, found in zip(self._old, await ask_all(self._old, phase), strict=True):
-            self._enter(child, BY_HAND.get(found, Stage.SERVING), "is to be replaced")
+            self._enter(child, STAGE_OF_PHASE.get(found, Stage.SERVING), "is to be replaced")
 
     async def _watch_old(self, child: Child) -> None:
         await child.ended.wait()
@@ -138,80 +143,51 @@ class Roll:
 
     async def _cordon(self, names: tuple[str, ...], client: httpx.AsyncClient) -> None:
         for child in [child for child in self._old if child.name in names]:
-            trouble = await self._command(child, "cordon", client)
+            problem = await _send_command(child, "cordon", client)
             self._cordoned.append(child)
             if self._stages[child] is Stage.SERVING:
-                self._enter(child, Stage.CORDONED, trouble or "is cordoned")
+                self._enter(child, Stage.CORDONED, problem or "is cordoned")
         await trio.sleep(HANDSHAKE_SECONDS)
 
-    async def _command(self, child: Child, verb: str, client: httpx.AsyncClient) -> str | None:
-        """What is wrong with it; a roll goes on without a cordon."""
-        if child.ready is None:
-            return f"cannot be asked to {verb}"
-        try:
-            await command(client, child.ready.admin, verb)
-        except ClusterFailed as refused:
-            return f"does not {verb}: {refused}"
-        return None
-
-    def _stop(self, name: str, nursery: trio.Nursery) -> None:
-        child = next(child for child in self._old if child.name == name)
-        self._enter(child, Stage.DRAINING, "drains")
-        nursery.start_soon(self._cluster.retire, child)
-
     # New nodes.
-
-    def _start(self, tier: str, client: httpx.AsyncClient, nursery: trio.Nursery) -> None:
-        child = self._cluster.launch(tier, self.version)
-        self._new.append(child)
-        self._enter(child, Stage.STARTING, "starts")
-        nursery.start_soon(self._watch_new, child, client)
 
     async def _watch_new(self, child: Child, client: httpx.AsyncClient) -> None:
         try:
             with trio.fail_after(self._ready_seconds):
                 await wait_serving(child, client)
             if child.tier == "game":
-                await self._wait_attached(child, client)
-            child.on_duty = True
+                apis = sum(api.ready is not None for api in self._cluster.living("api"))
+                await _wait_attached(child, apis, client)
+            child.serving = True
             self._enter(child, Stage.READY, "is ready")
             await child.ended.wait()
             self.failure = f"{child.how_it_ended()} in the middle of the roll"
         except trio.TooSlowError:
-            words = f"its last words:\n{child.last_words_text()}"
-            self.failure = f"{child.name} is not ready after {self._ready_seconds:g} s; {words}"
+            self.failure = (
+                f"{child.name} is not ready after {self._ready_seconds:g} s; its last output:\n"
+                f"{child.last_output()}"
+            )
         except (ClusterFailed, UsageError) as error:
             self.failure = str(error)
         self._enter(child, Stage.FAILED, "has failed")
 
-    async def _wait_attached(self, child: Child, client: httpx.AsyncClient) -> None:
-        """Until every api node that runs has met it, or for two seconds."""
-        assert child.ready is not None  # noqa: S101 - it has answered
-        apis = sum(api.ready is not None for api in self._cluster.living("api"))
-        with trio.move_on_after(ATTACHED_SECONDS):
-            while True:
-                met = await links(client, child.ready.admin)
-                if met is None or met >= apis:
-                    return
-                await trio.sleep(POLL_SECONDS)
-
     async def _give_up(self, name: str, client: httpx.AsyncClient) -> None:
         child = next(child for child in self._new if child.name == name)
-        if not child.on_duty:
+        if not child.serving:
             await self._cluster.discard(child)
         for cordoned in self._cordoned:
             if self._stages[cordoned] is Stage.CORDONED:
-                trouble = await self._command(cordoned, "uncordon", client)
-                self._enter(cordoned, Stage.SERVING, trouble or "is uncordoned")
+                problem = await _send_command(cordoned, "uncordon", client)
+                self._enter(cordoned, Stage.SERVING, problem or "is uncordoned")
         left = [c.name for c in self._old if self._stages[c] is Stage.SERVING]
-        self.failure = f"{self.failure}\nOld nodes that serve on: {', '.join(left) or 'none'}"
+        self.failure = f"{self.failure}\nOld nodes that still serve: {', '.join(left) or 'none'}"
 
-    # What others see.
+    # Progress and report.
 
     def _enter(self, child: Child, stage: Stage, text: str) -> None:
         self._stages[child] = stage
         self._changed.set()
-        self._tell(
+        self._on_progress(
             Progress(
                 at=round(self.seconds, 3),
                 node=child.name,
@@ -223,18 +199,40 @@ class Roll:
         )
 
     def report(self) -> RollReport:
-        """How it went, or how it stands."""
-        told = [c for c in self._old if self._stages[c] in {Stage.DRAINING, Stage.ENDED}]
+        """How the roll went, or how far it is."""
+        stopped = [c for c in self._old if self._stages[c] in {Stage.DRAINING, Stage.ENDED}]
         return RollReport(
             tier=self.tier,
             version=self.version,
             seconds=round(self.seconds, 3),
-            nodes=tuple(NodeReport(c.name, c.version, c.exit_code, c.finished) for c in told),
+            nodes=tuple(NodeReport(c.name, c.version, c.exit_code, c.finished) for c in stopped),
             started=tuple(c.name for c in self._new if self._stages[c] is Stage.READY),
             failure=self.failure,
         )
 
 
+async def _send_command(child: Child, verb: str, client: httpx.AsyncClient) -> str | None:
+    """Tells a node to cordon or uncordon; returns why that failed: the roll goes on without it."""
+    if child.ready is None:
+        return f"is not ready, so it cannot {verb}"
+    try:
+        await command(client, child.ready.admin, verb)
+    except ClusterFailed as refused:
+        return f"does not {verb}: {refused}"
+    return None
+
+
+async def _wait_attached(child: Child, apis: int, client: httpx.AsyncClient) -> None:
+    """Returns when this many api nodes have attached to a new game node, or after two seconds."""
+    assert child.ready is not None  # noqa: S101 - it answers /readyz
+    with trio.move_on_after(ATTACHED_SECONDS):
+        while True:
+            attached = await links(client, child.ready.admin)
+            if attached is None or attached >= apis:
+                return
+            await trio.sleep(POLL_SECONDS)
+
+
 def _how_it_ended(child: Child) -> str:
-    words = child.how_it_ended().removeprefix(f"{child.name} ")
-    return f"{words} after {child.finished.seconds:.1f} s" if child.finished else words
+    how = child.how_it_ended().removeprefix(f"{child.name} ")
+    return f"{how} after {child.finished.seconds:.1f} s" if child.finished else how

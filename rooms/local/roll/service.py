@@ -1,4 +1,4 @@
-"""The rolls of a running cluster: one at a time, watched by any number of viewers or by none."""
+"""Answers the control socket of a running cluster: its nodes, and its rolls, one at a time."""
 
 from __future__ import annotations
 
@@ -31,57 +31,57 @@ __all__ = ["Rolls"]
 
 log = structlog.get_logger()
 
-NEWS_MAX = 1_000
-"""What a viewer may leave unread; one that leaves more is not told the rest."""
-TROUBLES_TOLD = 5
+REPLIES_MAX = 1_000
+"""Unread messages of a viewer; further ones are dropped."""
+ERRORS_REPORTED = 5
 
 
 class Rolls:
-    """Answers the control socket: which nodes run, and roll them.
+    """The rolls of one cluster, and the list of its nodes.
 
-    ``bots`` is how many play and write the ``ledger``; with none, nobody watches. ``say`` hears of
-    each step and of the report, for the terminal of ``lastcall up``.
+    ``bots`` is the number of bots that write the ``ledger``; without bots, a report has no players.
+    ``show`` is called with each step and with the report, for the terminal of ``lastcall up``.
     """
 
     def __init__(
-        self, cluster: LocalCluster, ledger: Ledger, bots: int, say: Callable[[str], None]
+        self, cluster: LocalCluster, ledger: Ledger, bots: int, show: Callable[[str], None]
     ) -> None:
         self._cluster = cluster
         self._ledger = ledger
         self._bots = bots
-        self._say = say
+        self._show = show
         self._nursery: trio.Nursery | None = None
-        self._closed = "is still starting"
+        self._refusal = "is still starting"
         self._current: Roll | None = None
 
     async def run(self, stop: trio.Event) -> None:
-        """Takes orders until ``stop``; a roll that is under way then is given up as it stands."""
+        """Takes orders until ``stop``; a roll that is under way then is left as it is."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await stop.wait()
-            self._nursery, self._closed = None, "is stopping"
+            self._nursery, self._refusal = None, "is stopping"
             nursery.cancel_scope.cancel()
 
     def roll(self, order: AskRoll) -> trio.MemoryReceiveChannel[Reply]:
-        """Begins a roll; the news of it, with the report as the last.
+        """Begins a roll; returns its progress, with the report last.
 
-        The roll goes on when nobody listens. Raises :class:`ClusterFailed` while another roll is
+        The roll goes on when nobody reads. Raises :class:`ClusterFailed` while another roll is
         under way, and when the cluster is not serving.
         """
         if self._nursery is None:
-            raise ClusterFailed(f"the local cluster {self._closed}: it cannot be rolled now")
+            raise ClusterFailed(f"the local cluster {self._refusal}: it cannot be rolled now")
         if self._current is not None:
             raise ClusterFailed(
-                f"a roll to {self._current.version} is under way since "
-                f"{self._current.seconds:.0f} s: one at a time"
+                f"a roll to {self._current.version} has been under way for "
+                f"{self._current.seconds:.0f} s: wait until it is over"
             )
-        send, receive = trio.open_memory_channel[Reply](NEWS_MAX)
+        send, receive = trio.open_memory_channel[Reply](REPLIES_MAX)
 
-        def tell(news: Progress) -> None:
-            self._say(f"roll {news.at:5.1f} s  {news.text}")
-            _offer(send, news)
+        def on_progress(progress: Progress) -> None:
+            self._show(f"roll {progress.at:5.1f} s  {progress.text}")
+            _offer(send, progress)
 
-        self._current = Roll(self._cluster, order, tell)
+        self._current = Roll(self._cluster, order, on_progress)
         self._nursery.start_soon(self._run, self._current, send)
         return receive
 
@@ -91,17 +91,17 @@ class Rolls:
             await roll.run()
         except Exception as error:  # the border: a fault of the roll must not end the cluster
             log.exception("roll.failed")
-            roll.failure = f"the roll itself has failed: {error!r}"
+            roll.failure = f"internal error: {error!r}"
         finally:
             self._current = None
             players = self._players(self._ledger.mark().since(before)) if self._bots else None
             report = msgspec.structs.replace(roll.report(), players=players)
-            self._say(report_text(report))
+            self._show(report_text(report))
             _offer(send, report)
             send.close()
 
     def _players(self, seen: Mark) -> Players:
-        troubles = list(self._ledger.error_texts)[-min(seen.errors, TROUBLES_TOLD) :]
+        errors = list(self._ledger.error_texts)[-min(seen.errors, ERRORS_REPORTED) :]
         return Players(
             bots=self._bots,
             refused=seen.refused,
@@ -115,12 +115,12 @@ class Rolls:
             wait_p50=at_quantile(seen.waits, 0.5),
             wait_p99=at_quantile(seen.waits, 0.99),
             wait_max=at_quantile(seen.waits, 1),
-            troubles=tuple(troubles) if seen.errors else (),
+            troubles=tuple(errors) if seen.errors else (),
         )
 
     async def nodes(self) -> NodeList:
-        """The nodes whose process runs, those that answer telling their phase themselves; and
-        those that have died.
+        """The nodes whose process runs, with the phase that each one reports, and those that
+        have died.
         """
         async with open_admin_client() as client:
 
@@ -140,6 +140,6 @@ def _dead(child: Child) -> DeadNode:
     return DeadNode(child.name, child.version, child.pid, how)
 
 
-def _offer(send: trio.MemorySendChannel[Reply], news: Progress | RollReport) -> None:
-    with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the viewer has gone, or sleeps
-        send.send_nowait(news)
+def _offer(send: trio.MemorySendChannel[Reply], reply: Progress | RollReport) -> None:
+    with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the viewer is gone or does not read
+        send.send_nowait(reply)

@@ -1,4 +1,4 @@
-"""What the operator sees of a roll while it runs: a live table on a terminal, else plain lines."""
+"""Shows a roll while it runs: a live table on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lastcall.errors import ClusterFailed
 from lastcall.exception_groups import lone_error
 from lastcall.local.admin_client import ask_all, open_admin_client, status
 from lastcall.local.control.messages import AskRoll, NodeList, Progress, RollReport
-from lastcall.local.control.socket import Call, calling
+from lastcall.local.control.socket import Call, open_call
 from lastcall.local.roll.plan import Stage
 from lastcall.local.roll.report import report_text
 from lastcall.reasons import ExitCode
@@ -26,7 +26,7 @@ __all__ = ["DETACHED", "roll"]
 
 LIVE_SECONDS = 0.5
 DETACHED = ExitCode.INTERRUPTED
-"""The exit code after Ctrl-C: nobody knows yet how the roll will end."""
+"""The exit code after Ctrl-C: how the roll will end is not known yet."""
 
 
 async def roll(path: Path, order: AskRoll, console: Console) -> int:
@@ -38,7 +38,7 @@ async def roll(path: Path, order: AskRoll, console: Console) -> int:
     view = RollView(console)
     code: int = DETACHED
     with trio.open_signal_receiver(signal.SIGINT) as interrupts, lone_error():
-        async with calling(path, order) as call, trio.open_nursery() as nursery:
+        async with open_call(path, order) as call, trio.open_nursery() as nursery:
 
             async def detach() -> None:
                 async for _ in interrupts:
@@ -48,7 +48,7 @@ async def roll(path: Path, order: AskRoll, console: Console) -> int:
             code = (await view.show(call)).exit_code
             nursery.cancel_scope.cancel()
     if code == DETACHED:
-        view.say("The view is closed; the roll goes on. See how: lastcall status")
+        view.print("The view is closed; the roll goes on. Follow it with: lastcall status")
     return code
 
 
@@ -58,19 +58,19 @@ class RollView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._nodes: dict[str, Progress] = {}
-        self._readings: dict[str, Status] = {}
+        self._statuses: dict[str, Status] = {}
 
-    def say(self, text: str) -> None:
-        """One or more lines, above the table if there is one."""
+    def print(self, text: str) -> None:
+        """Prints one or more lines, above the table if there is one."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     async def show(self, call: Call) -> RollReport:
-        """Follows the roll to its report, and prints that."""
+        """Follows the roll to its report, and prints the report."""
         if self._console.is_terminal:
             report = await self._show_live(call)
         else:
             report = await self._follow(call)
-        self.say(report_text(report))
+        self.print(report_text(report))
         return report
 
     async def _follow(self, call: Call) -> RollReport:
@@ -80,12 +80,14 @@ class RollView:
                     return report
                 case Progress() as news:
                     self._nodes[news.node] = news
-                    self.say(f"{news.at:6.1f} s  {news.text}")
+                    self.print(f"{news.at:6.1f} s  {news.text}")
                 case NodeList():
-                    raise ClusterFailed("the local cluster answered another question")
+                    raise ClusterFailed(
+                        "the local cluster sent a list of nodes in place of the roll"
+                    )
 
     async def _show_live(self, call: Call) -> RollReport:
-        # No thread of rich's own: what is printed above the table comes from this one, too.
+        # Without rich's own thread, since this thread prints above the table, too.
         with Live(console=self._console, auto_refresh=False) as live, lone_error():
             async with open_admin_client() as client, trio.open_nursery() as nursery:
                 nursery.start_soon(self._refresh, live, client)
@@ -103,17 +105,17 @@ class RollView:
     async def _read(self, client: httpx.AsyncClient, news: Progress) -> None:
         alive = news.admin and news.stage not in {Stage.ENDED, Stage.FAILED}
         now = await status(client, news.admin) if alive else None
-        if now is not None and now.name == news.node:  # the port may be another node's by now
-            self._readings[news.node] = now
+        if now is not None and now.name == news.node:  # another node may have the port by now
+            self._statuses[news.node] = now
         else:
-            self._readings.pop(news.node, None)
+            self._statuses.pop(news.node, None)
 
     def _table(self) -> Table:
         table = Table("node", "version", "stage")
         for column in ("rooms", "clients", "seconds to the cut"):
             table.add_column(column, justify="right")
         for name, news in self._nodes.items():
-            now = self._readings.get(name)
+            now = self._statuses.get(name)
             left = "" if now is None or now.seconds_left is None else f"{now.seconds_left:.0f}"
             counts = ("", "") if now is None else (str(now.rooms), str(now.clients))
             table.add_row(name, news.version, news.stage, *counts, left)

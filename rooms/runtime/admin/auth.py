@@ -1,9 +1,9 @@
-"""Who may tell a node what to do over HTTP: its operator, and no web page.
+"""Authorises the commands of the admin port: for the node's operator, and not for web pages.
 
-A page in an operator's browser can send requests to his loopback. It cannot set a header of its
-own without asking first (CORS), cannot hide its ``Origin``, and when it has its name resolved to
-our address (DNS rebinding), that name is in ``Host``. So each of the three is looked at; beyond
-loopback a bearer token is wanted too.
+A page in an operator's browser can send requests to their loopback. But it cannot set its own
+header without a preflight request (CORS), it cannot hide its ``Origin``, and if it resolves its
+name to our address (DNS rebinding), that name is in ``Host``. So all three are checked. Beyond
+loopback, a bearer token is required, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOKEN_BYTES_MAX = 4096
 
 
 class AdminRequest(msgspec.Struct, frozen=True):
-    """A request to be judged: its headers (lower case), its peer, and where it arrived."""
+    """A request to authorise: its headers (lower case), its client's host, and our address."""
 
     headers: Mapping[str, str]
     client: str
@@ -33,65 +33,66 @@ class AdminRequest(msgspec.Struct, frozen=True):
 
 
 class AdminAuth:
-    """The rules, for one node. ``names`` are further hosts by which the node is known."""
+    """The rules of one node. ``hosts`` are further hosts by which the node is known."""
 
-    def __init__(self, names: frozenset[str] = frozenset(), token_file: Path | None = None) -> None:
-        self._names = names
+    def __init__(self, hosts: frozenset[str] = frozenset(), token_file: Path | None = None) -> None:
+        self._hosts = hosts
         self._token_file = token_file
         if token_file is not None:
             read_token(token_file)
 
-    def refusal(self, visit: AdminRequest) -> str | None:
-        """Why the request is refused, in a sentence; None if it may pass."""
-        if visit.headers.get(HEADER) != "1":
-            return "this needs the header X-Lastcall: 1"
-        host = visit.headers.get("host", "")
-        if not self._is_ours(host, visit.server):
-            return f"the Host {host!r} is not this node's; it is {visit.server}"
-        origin = visit.headers.get("origin")
+    def refusal(self, request: AdminRequest) -> str | None:
+        """Why the request is refused, in a sentence; None if it is allowed."""
+        if request.headers.get(HEADER) != "1":
+            return "the header X-Lastcall: 1 is missing"
+        host = request.headers.get("host", "")
+        if not self._is_ours(host, request.server):
+            return f"the Host {host!r} is not this node's: use {request.server}"
+        origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{host}":
-            return f"a page of {origin!r} may not do this"
-        if _is_loopback(visit.client):
+            return f"a page of {origin!r} may not send commands"
+        if _is_loopback(request.client):
             return None
-        return self._token_refusal(visit.headers.get("authorization", ""))
+        return self._token_refusal(request.headers.get("authorization", ""))
 
     def _is_ours(self, host: str, server: HostPort) -> bool:
         try:
             asked = parse_host_port(host)
         except BadAddress:
             return False
-        names = self._names | {server.host}
+        hosts = self._hosts | {server.host}
         if _is_loopback(server.host):
-            names |= {"localhost"}
-        return asked.port == server.port and asked.host in names
+            hosts |= {"localhost"}
+        return asked.port == server.port and asked.host in hosts
 
     def _token_refusal(self, authorization: str) -> str | None:
         if self._token_file is None:
             return (
-                "beyond loopback this needs a token: start the node with --admin-token-file FILE, "
+                "beyond loopback a token is required: start the node with --admin-token-file FILE, "
                 "and give lastcall the same option"
             )
-        # Read anew each time, so that it can be changed while the node runs.
-        wanted = read_token(self._token_file)
+        # Read each time, so that it can be changed while the node runs.
+        expected = read_token(self._token_file)
         scheme, _, token = authorization.partition(" ")
         given = token.strip().encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
             return (
-                "this needs the header Authorization: Bearer, with the node's token; "
+                "the header Authorization: Bearer with the node's token is missing or wrong; "
                 "lastcall sends it with --admin-token-file FILE"
             )
         return None
 
 
 def read_token(file: Path) -> bytes:
-    """The token in ``file``; raises :class:`UsageError` for a file that is none."""
+    """The token in ``file``; raises :class:`UsageError` if it is unreadable or not a token."""
     try:
         token = file.read_bytes().strip()
     except OSError as error:
         raise UsageError(f"--admin-token-file {file} cannot be read: {error.strerror}") from error
     if not 16 <= len(token) <= TOKEN_BYTES_MAX:
         raise UsageError(
-            f"--admin-token-file {file} holds {len(token)} bytes; a token has 16 at least"
+            f"--admin-token-file {file} has {len(token)} bytes: a token needs 16 to "
+            f"{TOKEN_BYTES_MAX}"
         )
     return token
 

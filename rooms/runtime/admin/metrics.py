@@ -1,4 +1,4 @@
-"""What Prometheus sees of a node: read from it when scraped, so that serving costs nothing."""
+"""The Prometheus metrics of a node, read when scraped, so they cost nothing otherwise."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lastcall.runtime.loop_lag import LAG_SECONDS
 __all__ = ["Figures", "lag_metric", "node_registry"]
 
 ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED)
-"""Shown as 0 from the start: a counter that first appears at 1 has no rate."""
+"""Exported as 0 from the start: a counter that first appears at 1 has no rate."""
 
 
 class Figures(msgspec.Struct):
-    """A node's figures at one moment. Messages, resumes and ended rooms only ever rise."""
+    """A node's figures at one moment. Messages, resumes and ended rooms only increase."""
 
     phase: str
     rooms: int = 0
@@ -40,10 +40,10 @@ class Figures(msgspec.Struct):
 def node_registry(
     read: Callable[[], Figures], *, name: str, tier: str, version: str, phases: tuple[str, ...]
 ) -> CollectorRegistry:
-    """A registry of one node's own: its figures, its process, its garbage collector.
+    """The registry of one node: its figures, its process, its garbage collector.
 
-    ``read`` is called at each scrape. ``phases`` is every phase that there is: one of them is 1,
-    the others 0. Not the library's global registry, since one process may hold several nodes.
+    ``read`` is called at each scrape. ``phases`` are all phases: the current one is 1, the others
+    are 0. The library's global registry is not used, since one process may run several nodes.
     """
     registry = CollectorRegistry()
     registry.register(
@@ -56,9 +56,9 @@ def node_registry(
 
 
 def lag_metric(registry: CollectorRegistry) -> Histogram:
-    """How late the node's loop wakes those who sleep; whoever measures it observes."""
-    about = "How late the event loop is, ten times a second."
-    return Histogram("lastcall_loop_lag_seconds", about, buckets=LAG_SECONDS, registry=registry)
+    """The histogram of the loop's lag, for :func:`lastcall.runtime.loop_lag.watch_lag`."""
+    text = "How late the event loop is, ten times a second."
+    return Histogram("lastcall_loop_lag_seconds", text, buckets=LAG_SECONDS, registry=registry)
 
 
 class _NodeCollector(Collector):
@@ -70,7 +70,7 @@ class _NodeCollector(Collector):
         self._phases = phases
 
     def describe(self) -> list[Metric]:
-        """Nothing: the registry would otherwise read the node while it is still being built."""
+        """Empty, since the registry would otherwise read a node that is not built yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:

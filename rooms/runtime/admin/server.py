@@ -1,7 +1,7 @@
-"""The admin port: what operators, orchestrators and Prometheus ask a node, over HTTP.
+"""The admin port: serves operators, orchestrators and Prometheus over HTTP.
 
-The protocol is hypercorn's; the accept loop is ours. ``hypercorn.trio.serve`` would let one
-connection's unexpected error end the node, and at shutdown would wait for a client that does not
+hypercorn speaks HTTP; the accept loop is our own. With ``hypercorn.trio.serve``, an unexpected
+error of one connection would end the node, and a shutdown would wait for a client that does not
 read (it shields each send, without a deadline).
 """
 
@@ -33,31 +33,18 @@ from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire.reports import Status
 
-__all__ = ["NO_FILES", "AdminPort", "Controls", "NodeView", "Status"]
+__all__ = ["NO_FILES", "AdminPort", "NodeView", "Status"]
 
 log = structlog.get_logger()
 
 VERBS = ("cordon", "uncordon", "drain")
 NO_FILES: Mapping[str, Path] = {}
 FRESH = {"cache-control": "no-store"}
-"""An answer is true now; a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
-
-
-class Controls(Protocol):
-    """What the admin port may tell its node to do."""
-
-    def cordon(self) -> None:
-        """Refuse new work without leaving; raises :class:`WrongEvent`."""
-
-    def uncordon(self) -> None:
-        """Serve again; raises :class:`WrongEvent`."""
-
-    def drain(self) -> None:
-        """What a signal does: the first drains, the second cuts."""
+"""Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
 
 class NodeView(Protocol):
-    """What the admin port sees of its node; read at each request, from the node's own loop."""
+    """What the admin port needs from its node; used at each request, in the node's own loop."""
 
     @property
     def ready(self) -> bool:
@@ -65,22 +52,27 @@ class NodeView(Protocol):
 
     @property
     def phase(self) -> str:
-        """Where the node is in its life."""
+        """The phase of the node's lifecycle."""
 
     @property
-    def controls(self) -> Controls:
-        """What the guarded verbs do."""
-
-    @property
-    def guard(self) -> AdminAuth:
-        """Who may use them."""
+    def auth(self) -> AdminAuth:
+        """Decides who may send commands."""
 
     def status(self) -> Status:
-        """The node at this moment."""
+        """The node's status at this moment."""
+
+    def cordon(self) -> None:
+        """Refuses new work without draining; raises :class:`WrongEvent`."""
+
+    def uncordon(self) -> None:
+        """Serves again; raises :class:`WrongEvent`."""
+
+    def drain(self) -> None:
+        """Drains the node, as its first signal does; a repeated command changes nothing."""
 
 
 class AdminPort:
-    """One node's admin port: open from :meth:`open`, answering inside :meth:`serve`."""
+    """One node's admin port: bound by :meth:`open`, answering inside :meth:`serve`."""
 
     def __init__(self, listeners: list[trio.SocketListener], app: Starlette) -> None:
         self._listeners = listeners
@@ -99,21 +91,21 @@ class AdminPort:
         registry: CollectorRegistry,
         static: Mapping[str, Path] = NO_FILES,
     ) -> AdminPort:
-        """Listens at ``where``; port 0 takes a free one. Raises as ``open_listeners`` does.
+        """Listens on ``where``; port 0 is a free port. Raises as ``open_listeners`` does.
 
-        ``static``: files to serve, by path; see :func:`static_routes`.
+        ``static`` are files to serve, by path; see :func:`static_routes`.
         """
         return cls(await open_listeners(where), _application(view, registry, static))
 
     @property
     def address(self) -> HostPort:
-        """Where it listens, with the real port."""
+        """The address that it listens on, with the real port."""
         return bound_address(self._listeners[0])
 
     async def serve(
         self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Answers until cancelled, and is then gone at once, whatever its clients do."""
+        """Answers until cancelled, and then ends at once, whatever its clients do."""
         async with trio.open_nursery() as connections:
             try:
                 await trio.serve_listeners(
@@ -158,10 +150,10 @@ def _application(
 
     async def control(request: Request) -> Response:
         verb = request.url.path.removeprefix("/")
-        if (refusal := view.guard.refusal(_visit(request))) is not None:
+        if (refusal := view.auth.refusal(_admin_request(request))) is not None:
             return PlainTextResponse(refusal, 403, headers=FRESH)
         try:
-            getattr(view.controls, verb)()
+            getattr(view, verb)()
         except WrongEvent as wrong:
             return PlainTextResponse(str(wrong), 409, headers=FRESH)
         log.info("admin.command", verb=verb)
@@ -180,7 +172,7 @@ def _application(
     return app
 
 
-def _visit(request: Request) -> AdminRequest:
+def _admin_request(request: Request) -> AdminRequest:
     host, port = request.scope["server"][:2]
     client = request.client.host if request.client is not None else ""
     return AdminRequest(dict(request.headers), client, HostPort(host, port or 0))

@@ -1,4 +1,4 @@
-"""Files that an admin port serves as they are: read once, at the start."""
+"""Serves static files on an admin port; they are read once, at the start."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".ts": "text/plain; charset=utf-8",
 }
-LENT = frozenset({".js", ".ts"})
-"""What pages of other origins may import: a library is public, and what a page shows is not."""
+SHARED = frozenset({".js", ".ts"})
+"""Suffixes that pages of other origins may import: a library is public, and a page is not."""
 
 
 def static_routes(files: Mapping[str, Path]) -> list[Route]:
     """One route for each path of a URL, such as ``/lastcall.js``.
 
-    Raises ``OSError`` for a file that cannot be read, and ``KeyError`` for one whose type has no
-    place here. An answer may be kept and must be asked after (``no-cache`` and an ``ETag``): the
-    file changes with the node's version.
+    Raises ``OSError`` for a file that cannot be read, and ``KeyError`` for an unknown type. A
+    client may cache an answer and must revalidate it (``no-cache`` and an ``ETag``): the file
+    changes with the node's version.
     """
     return [_route(path, file) for path, file in sorted(files.items())]
 
@@ -35,7 +35,7 @@ def _route(path: str, file: Path) -> Route:
     body = file.read_bytes()
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = {"cache-control": "no-cache", "etag": tag, "x-content-type-options": "nosniff"}
-    if file.suffix in LENT:
+    if file.suffix in SHARED:
         headers["access-control-allow-origin"] = "*"
     media_type = MEDIA_TYPES[file.suffix]
 

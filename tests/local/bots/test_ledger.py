@@ -1,4 +1,4 @@
-"""The bots' common ledger."""
+"""The ledger that all bots share."""
 
 from __future__ import annotations
 
@@ -29,45 +29,45 @@ def test_two_results_of_one_match_are_a_disagreement():
 def test_gaps_repeats_and_errors_make_it_unclean():
     for trouble in ({"gaps": 1, "repeats": 0}, {"gaps": 0, "repeats": 1}):
         ledger = Ledger(lambda: 0)
-        ledger.numbered(**trouble)
+        ledger.add_numbering_errors(**trouble)
         assert not ledger.clean
     ledger = Ledger(lambda: 0)
     ledger.error("no")
     assert not ledger.clean
 
 
-def test_after_the_close_nothing_counts():
+def test_nothing_counts_after_the_close():
     ledger = Ledger(lambda: 0)
     ledger.close()
     ledger.finished("r1", Outcome("p0", "XXX"))
-    ledger.numbered(gaps=1, repeats=1)
+    ledger.add_numbering_errors(gaps=1, repeats=1)
     ledger.error("cut")
     ledger.was_cut()
     ledger.refused()
-    ledger.hopped("bot-1")
+    ledger.reconnected("bot-1")
     ledger.joined(0.2)
-    ledger.turn_away("no")
-    ledger.walked_over()
+    ledger.rejected("no")
+    ledger.walkover()
     assert ledger.clean
     counts = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
     assert (*counts, ledger.walkovers) == (0, 0, 0, 0, 0)
-    assert (ledger.turned_away, ledger.join_wait_max) == (0, 0)
+    assert (ledger.turned_away, at_quantile(ledger.join_waits, 1)) == (0, 0)
 
 
-def test_a_mark_tells_what_players_noticed_since_another():
+def test_the_difference_of_two_marks_is_what_happened_in_between():
     ledger = Ledger(lambda: 0)
     ledger.error("before")
-    ledger.hopped("bot-1")
+    ledger.reconnected("bot-1")
     ledger.joined(2)
     before = ledger.mark()
     ledger.refused()
-    ledger.turn_away("503")
+    ledger.rejected("503")
     ledger.was_cut()
     ledger.error("lost")
-    ledger.numbered(gaps=1, repeats=2)
-    ledger.walked_over()
+    ledger.add_numbering_errors(gaps=1, repeats=2)
+    ledger.walkover()
     for name in ("bot-1", "bot-1", "bot-2"):
-        ledger.hopped(name)
+        ledger.reconnected(name)
     ledger.joined(0.0301)
     seen = ledger.mark().since(before)
     assert (seen.refused, seen.cut, seen.lost, seen.repeated, seen.errors) == (2, 1, 3, 2, 2)
@@ -75,7 +75,7 @@ def test_a_mark_tells_what_players_noticed_since_another():
     assert seen.waits == {31: 1}
 
 
-def test_a_quantile_is_a_wait_that_so_many_did_not_exceed():
+def test_a_quantile_is_a_wait_that_that_part_did_not_exceed():
     waits = Counter({10: 98, 20: 1, 700: 1})
     assert [at_quantile(waits, q) for q in (0.5, 0.98, 0.99, 1)] == [0.01, 0.01, 0.02, 0.7]
     assert at_quantile(Counter(), 0.99) == 0

@@ -1,4 +1,4 @@
-"""The laws of a tic-tac-toe match, without any network."""
+"""The rules of a tic-tac-toe match, without any network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def watch(*boards, you="p9"):
     return referee
 
 
-def test_a_won_match_names_who_moved_last():
+def test_the_winner_of_a_won_match_moved_last():
     referee = watch("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
     assert referee.over
     outcome = referee.on_result({"winner": "p0", "board": "XXXOO----"})
@@ -63,20 +63,20 @@ def test_two_turns_in_a_row_are_a_fault():
         referee.on_message({"board": "X--------", "turn": "p0"})
 
 
-def test_our_own_move_must_be_the_one_we_said():
+def test_the_bots_own_move_must_be_the_one_it_made():
     referee = watch("---------", you="p0")
     cell = referee.choose(random.Random(1))
     assert cell is not None
     other = (cell + 1) % 9
-    with pytest.raises(RemoteProtocolError, match=f"we said {cell}"):
+    with pytest.raises(RemoteProtocolError, match=f"the bot moved to {cell}"):
         referee.on_message({"board": "-" * other + "X" + "-" * (8 - other), "turn": "p1"})
 
 
-def test_nothing_is_chosen_when_the_turn_is_not_ours():
+def test_nothing_is_chosen_when_it_is_not_the_bots_turn():
     assert watch("---------", you="p1").choose(random.Random(1)) is None
 
 
 @pytest.mark.parametrize("data", [None, [], {"board": 3, "turn": "p0"}, {"board": "---------"}])
-def test_what_is_no_board_is_a_fault(data):
-    with pytest.raises(RemoteProtocolError, match="is no board"):
+def test_a_message_that_is_not_a_board_is_a_fault(data):
+    with pytest.raises(RemoteProtocolError, match="is not a board"):
         Referee("p0").on_message(data)

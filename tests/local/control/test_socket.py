@@ -1,4 +1,4 @@
-"""The control socket: who finds it, and what the worst callers can do to it."""
+"""The control socket: how it is found, and what the worst callers can do to it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lastcall.local.control.messages import (
     parse_version,
 )
 from lastcall.local.control.paths import find, folder, running
-from lastcall.local.control.socket import calling, serve_control
+from lastcall.local.control.socket import open_call, serve_control
 
 LIST = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
 REPORT = RollReport("all", "2", 1.5, (), ("game-3",))
 
 
-class Desk:
+class FakeBackend:
     """Answers everything; a roll is one step and a report."""
 
     def __init__(self):
@@ -41,7 +41,7 @@ class Desk:
         if self.refuse:
             raise ClusterFailed(self.refuse)
         if order.tier == "api":
-            raise RuntimeError("a bug of ours")
+            raise RuntimeError("a bug")
         self.orders.append(order)
         send, receive = trio.open_memory_channel(9)
         with send:
@@ -51,39 +51,39 @@ class Desk:
 
 
 @asynccontextmanager
-async def serving(port=8123, desk=None, **settings):
-    said = []
+async def serving(port=8123, backend=None, **settings):
+    shown = []
     with trio.fail_after(10):
-        async with serve_control(port, desk or Desk(), said.append, **settings) as path:
-            assert said == []
+        async with serve_control(port, backend or FakeBackend(), shown.append, **settings) as path:
+            assert shown == []
             yield path
 
 
 async def nodes_of(path):
-    async with calling(path, AskNodes()) as call:
+    async with open_call(path, AskNodes()) as call:
         return await call.next()
 
 
-async def test_the_nodes_are_told(runtime_folder):
+async def test_nodes_are_listed(runtime_folder):
     async with serving() as path:
         assert path == runtime_folder / "lastcall" / "up-8123.sock"
         assert await nodes_of(path) == LIST
 
 
 async def test_a_roll_streams_its_steps_and_its_report():
-    desk = Desk()
-    async with serving(desk=desk) as path, calling(path, AskRoll("game", "2")) as call:
+    backend = FakeBackend()
+    async with serving(backend=backend) as path, open_call(path, AskRoll("game", "2")) as call:
         assert isinstance(await call.next(), Progress)
         assert await call.next() == REPORT
         with pytest.raises(ClusterFailed, match="has gone away"):
             await call.next()
-    assert desk.orders == [AskRoll("game", "2")]
+    assert backend.orders == [AskRoll("game", "2")]
 
 
-async def test_a_refusal_is_its_sentence():
-    desk = Desk()
-    desk.refuse = "one at a time"
-    async with serving(desk=desk) as path, calling(path, AskRoll()) as call:
+async def test_a_refusal_raises_its_message():
+    backend = FakeBackend()
+    backend.refuse = "one at a time"
+    async with serving(backend=backend) as path, open_call(path, AskRoll()) as call:
         with pytest.raises(ClusterFailed, match="one at a time"):
             await call.next()
 
@@ -104,7 +104,7 @@ async def test_a_refusal_is_its_sentence():
         b"",
     ],
 )
-async def test_what_a_caller_says_costs_nobody_else_anything(garbage):
+async def test_a_bad_question_harms_no_other_caller(garbage):
     async with serving() as path:
         stream = await trio.open_unix_socket(path)
         async with stream:
@@ -119,30 +119,30 @@ async def test_what_a_caller_says_costs_nobody_else_anything(garbage):
         assert await nodes_of(path) == LIST
 
 
-async def test_a_silent_caller_and_one_that_does_not_read_are_hung_up_on():
+async def test_a_silent_caller_and_one_that_does_not_read_are_disconnected():
     send, receive = trio.open_memory_channel(100)
     for _ in range(100):
         send.send_nowait(Progress(0, "game-1", "1", "draining", "x" * 100_000))
 
-    class Chatty(Desk):
+    class Chatty(FakeBackend):
         def roll(self, order):  # noqa: ARG002
             return receive
 
-    async with serving(desk=Chatty(), patience_seconds=0.1) as path:
+    async with serving(backend=Chatty(), timeout_seconds=0.1) as path:
         silent = await trio.open_unix_socket(path)
-        deaf = await trio.open_unix_socket(path)
-        await deaf.send_all(encode(AskRoll()))
+        not_reading = await trio.open_unix_socket(path)
+        await not_reading.send_all(encode(AskRoll()))
         assert await silent.receive_some() == b""
         while send.statistics().open_receive_channels:
             await trio.sleep(0.01)
-        heard = sum([len(chunk) async for chunk in deaf])
-        assert 0 < heard < 5_000_000
+        received = sum([len(chunk) async for chunk in not_reading])
+        assert 0 < received < 5_000_000
         assert await nodes_of(path) == LIST
         await silent.aclose()
-        await deaf.aclose()
+        await not_reading.aclose()
 
 
-async def test_too_many_callers_are_hung_up_on_and_later_ones_are_served():
+async def test_too_many_callers_are_disconnected_and_later_ones_are_served():
     async with serving(callers_max=2) as path:
         early = [await trio.open_unix_socket(path) for _ in range(3)]
         assert await early[2].receive_some() == b""
@@ -160,7 +160,7 @@ async def answer_or_none(path):
         return None
 
 
-async def test_the_socket_is_private_and_goes_with_the_cluster(runtime_folder):
+async def test_the_socket_is_private_and_is_removed_with_the_cluster(runtime_folder):
     async with serving() as path:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -179,23 +179,23 @@ async def test_a_stale_socket_is_recognised_and_replaced():
 
 
 async def test_a_second_cluster_on_the_port_does_not_take_the_socket_away():
-    said = []
+    shown = []
     async with serving() as path:
-        async with serve_control(8123, Desk(), said.append) as none:
+        async with serve_control(8123, FakeBackend(), shown.append) as none:
             assert none is None
-        assert "another local cluster answers there" in said[0]
+        assert "another local cluster answers there" in shown[0]
         assert await nodes_of(path) == LIST
 
 
 async def test_a_folder_that_others_may_enter_is_not_used(runtime_folder):
     (runtime_folder / "lastcall").mkdir(mode=0o755)
-    said = []
-    async with serve_control(8123, Desk(), said.append) as path:
+    shown = []
+    async with serve_control(8123, FakeBackend(), shown.append) as path:
         assert path is None
-    assert "nobody else may enter" in said[0]
+    assert "nobody else may enter" in shown[0]
 
 
-async def test_without_a_runtime_folder_it_is_in_a_private_one_of_the_temporary_folder(
+async def test_without_a_runtime_folder_it_is_in_a_private_subfolder_of_the_temporary_folder(
     monkeypatch, runtime_folder
 ):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
@@ -205,7 +205,7 @@ async def test_without_a_runtime_folder_it_is_in_a_private_one_of_the_temporary_
         assert path.parent.name.startswith("lastcall-")
 
 
-async def test_the_only_cluster_is_found_and_of_several_one_must_be_chosen():
+async def test_the_only_cluster_is_found_and_one_of_several_must_be_chosen():
     with pytest.raises(ClusterFailed, match=r"on port 8080; start one with: lastcall up$"):
         await find(None)
     async with serving(8123) as path:
@@ -214,15 +214,15 @@ async def test_the_only_cluster_is_found_and_of_several_one_must_be_chosen():
             await find(9)
         async with serving(8124) as other:
             assert await find(8124) == other
-            with pytest.raises(UsageError, match="8123, 8124: choose with --port"):
+            with pytest.raises(UsageError, match="8123, 8124: choose one with --port"):
                 await find(None)
 
 
-async def test_a_cluster_that_goes_away_in_the_middle_is_one_sentence():
+async def test_a_cluster_that_is_gone_is_one_sentence():
     async with serving() as path:
         pass
     with pytest.raises(ClusterFailed, match="nobody listens there"):
-        async with calling(path, AskNodes()):
+        async with open_call(path, AskNodes()):
             pass
 
 
@@ -233,7 +233,7 @@ def test_a_question_is_checked_before_anything_is_done():
 
 
 @pytest.mark.parametrize("text", ["", "-1", "a b", "1" * 65, "1\n"])
-def test_what_is_no_version_is_wrong_usage(text):
-    with pytest.raises(UsageError, match="is no version"):
+def test_an_invalid_version_is_wrong_usage(text):
+    with pytest.raises(UsageError, match="is not a version"):
         parse_version(text)
     assert parse_version("0.1.0+1") == "0.1.0+1"

@@ -70,7 +70,7 @@ def test_all_old_api_nodes_are_cordoned_before_the_first_is_told_to_stop(now, st
         ("game-1:ended api-1:ended +game-2:ready +api-2:ready", Finish()),
     ],
 )
-def test_the_api_tier_follows_when_every_old_game_node_is_told_and_the_end_waits_for_all(now, step):
+def test_the_api_tier_follows_when_all_old_game_nodes_drain_and_the_end_waits_for_all(now, step):
     assert next_step(["game", "api"], nodes(now)) == step
 
 
@@ -100,12 +100,12 @@ def test_an_old_node_that_left_by_itself_is_replaced_before_the_next_goes(now, s
     assert next_step(["game"], nodes(now)) == step
 
 
-def test_a_tier_that_is_not_rolled_is_left_alone():
+def test_a_tier_that_is_not_rolled_stays_as_it_is():
     assert next_step(["api"], nodes("game-1:serving api-1:ended +api-2:ready")) == Finish()
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_whatever_ends_when_every_tier_keeps_its_size_and_nobody_is_told_twice(seed):
+def test_in_any_order_of_ends_a_tier_keeps_its_size_and_no_node_is_stopped_twice(seed):
     rng = random.Random(seed)
     apis, games = rng.randint(1, 4), rng.randint(1, 4)
     stages = {("api", n, False): Stage.SERVING for n in range(apis)}
@@ -154,5 +154,5 @@ def test_whatever_ends_when_every_tier_keeps_its_size_and_nobody_is_told_twice(s
         (["seven"], "seven+1"),
     ],
 )
-def test_the_next_version_is_one_up(running, next_one):
+def test_the_next_version_counts_up(running, next_one):
     assert next_version(running) == next_one

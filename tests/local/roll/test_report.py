@@ -28,23 +28,27 @@ def report(*nodes, players=QUIET, failure=None):
         (report(players=msgspec.structs.replace(QUIET, cut=1)), 3, "PLAYERS NOTICED."),
         (report(players=msgspec.structs.replace(QUIET, lost=1)), 3, "PLAYERS NOTICED."),
         (report(players=msgspec.structs.replace(QUIET, repeated=1)), 3, "PLAYERS NOTICED."),
-        (report(ROOM_CUT), 3, "NOT ALL ENDED IN PEACE: game-1 cut 1 room."),
+        (report(ROOM_CUT), 3, "NOT ALL NODES ENDED CLEANLY: game-1 cut 1 room."),
         (
             report(ROOM_CUT, NodeReport("api-1", "1", 3, DrainFinished(clients_cut=2))),
             3,
-            "NOT ALL ENDED IN PEACE: game-1 cut 1 room; api-1 cut 2 clients.",
+            "NOT ALL NODES ENDED CLEANLY: game-1 cut 1 room; api-1 cut 2 clients.",
         ),
-        (report(CLIENT_CUT), 3, "NOT ALL ENDED IN PEACE: api-1 cut 1 client."),
+        (report(CLIENT_CUT), 3, "NOT ALL NODES ENDED CLEANLY: api-1 cut 1 client."),
         (
             report(NodeReport("api-1", "1", -9)),
             3,
-            "NOT ALL ENDED IN PEACE: api-1 ended with exit code -9.",
+            "NOT ALL NODES ENDED CLEANLY: api-1 ended with exit code -9.",
         ),
-        (report(NodeReport("api-1", "1", None)), 3, "NOT ALL ENDED IN PEACE: api-1 still drains."),
+        (
+            report(NodeReport("api-1", "1", None)),
+            3,
+            "NOT ALL NODES ENDED CLEANLY: api-1 is still draining.",
+        ),
         (
             report(GOOD, NodeReport("api-1", "1", -9), players=None),
             3,
-            "NOT ALL ENDED IN PEACE: api-1 ended with exit code -9. Nobody was watching",
+            "NOT ALL NODES ENDED CLEANLY: api-1 ended with exit code -9. Nobody was watching",
         ),
         (report(failure="game-3 died"), 1, "The roll has stopped: game-3 died"),
     ],
@@ -62,7 +66,7 @@ def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
     assert lines[3].split() == ["api-1", "1", "drains", "-", "-", "-"]
     assert lines[4] == "new nodes: game-3"
     assert lines[5] == "players who noticed: refused 0 · cut 0 · lost 0 · repeated 0"
-    assert lines[7] == "from asking to join to the seat: p50 0 ms, p99 0 ms, at most 12 ms"
+    assert lines[7] == "wait to join: p50 0 ms, p99 0 ms, at most 12 ms"
     assert lines[8] == "hops per client: 0.98 on average, 1 at most"
 
 

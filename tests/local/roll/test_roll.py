@@ -1,4 +1,4 @@
-"""Rolls of a cluster of fake nodes: what is told to whom, and what stops it."""
+"""Rolls of a cluster of fake nodes: the commands that nodes get, and what stops a roll."""
 
 from __future__ import annotations
 
@@ -43,23 +43,24 @@ async def running(start, plan=PLAN, deaths=None):
 
 
 async def rolled(cluster, order=None, **settings):
-    """Rolls it to the end; the report, and the steps as ``node stage``."""
-    news = []
-    roll = Roll(cluster, order or AskRoll(), news.append, **settings)
+    """Rolls the cluster; returns the report, and the steps as ``node stage``."""
+    progress = []
+    roll = Roll(cluster, order or AskRoll(), progress.append, **settings)
     await roll.run()
-    return roll.report(), [f"{item.node} {item.stage}" for item in news]
+    return roll.report(), [f"{item.node} {item.stage}" for item in progress]
 
 
-def told(child):
-    """The verbs that the node's admin port had, in order."""
-    events = [json.loads(line) for line in child.last_words]
-    assert all(event["guarded"] == "1" for event in events if event["event"] == "told")
-    return [event["verb"] for event in events if event["event"] == "told"]
+def commands(child):
+    """The verbs that the node's admin port received, in order."""
+    events = [json.loads(line) for line in child.output.lines]
+    received = [event for event in events if event["event"] == "command"]
+    assert all(event["header"] == "1" for event in received)
+    return [event["verb"] for event in received]
 
 
 def listed_games(cluster):
     """The list from which the api nodes know the game nodes."""
-    ready = next(json.loads(line) for line in cluster.children[0].last_words)
+    ready = next(json.loads(line) for line in cluster.children[0].output.lines)
     return Path(ready["options"]["--games"].removeprefix("file://")).read_text().split()
 
 
@@ -80,7 +81,7 @@ async def test_every_node_is_replaced_game_nodes_first(fake_nodes):
         assert len(listed_games(cluster)) == 1
 
 
-async def test_the_report_has_what_became_of_each_old_node(fake_nodes):
+async def test_the_report_has_how_each_old_node_ended(fake_nodes):
     async with running(fake_nodes()) as cluster:
         report, _ = await rolled(cluster)
         (game, api) = report.nodes
@@ -89,7 +90,7 @@ async def test_the_report_has_what_became_of_each_old_node(fake_nodes):
         assert game.finished == DrainFinished(rooms_finished=2, clients_moved=4, seconds=0.5)
 
 
-async def test_new_nodes_say_the_version_that_was_asked_for_or_one_up(fake_nodes):
+async def test_new_nodes_have_the_ordered_version_or_the_next_one(fake_nodes):
     async with running(fake_nodes()) as cluster:
         for order, version in (
             (AskRoll("game"), "1.0+1"),
@@ -111,12 +112,12 @@ async def test_all_old_api_nodes_are_cordoned_once_and_none_is_uncordoned(fake_n
         old = cluster.living("api")
         report, steps = await rolled(cluster, AskRoll("api"))
         assert report.exit_code == 0
-        assert [told(child) for child in old] == [["cordon"]] * 3
+        assert [commands(child) for child in old] == [["cordon"]] * 3
         first_stop = steps.index("api-1 draining")
         assert {"api-1 cordoned", "api-2 cordoned", "api-3 cordoned"} <= set(steps[:first_stop])
 
 
-async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_serve_on(
+async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_still_serve(
     fake_nodes,
 ):
     deaths = []
@@ -126,7 +127,7 @@ async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_
         assert report.exit_code == 1
         assert "game-2 is not ready after 0.5 s" in (report.failure or "")
         assert "node.ready" in (report.failure or "")
-        assert (report.failure or "").endswith("Old nodes that serve on: game-1, api-1")
+        assert (report.failure or "").endswith("Old nodes that still serve: game-1, api-1")
         assert report.nodes == report.started == ()
         assert cluster.living() == old == cluster.children
         assert steps[-1] == "game-2 failed"
@@ -135,9 +136,11 @@ async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_
 
 @pytest.mark.parametrize(
     ("behaviour", "word"),
-    [("crashes", "the last word"), ("usage", "--rooms nope cannot be imported")],
+    [("crashes", "the last line"), ("usage", "--rooms nope cannot be imported")],
 )
-async def test_a_new_node_that_dies_stops_the_roll_with_its_last_words(fake_nodes, behaviour, word):
+async def test_a_new_node_that_dies_stops_the_roll_with_its_last_output(
+    fake_nodes, behaviour, word
+):
     async with running(fake_nodes(new=behaviour)) as cluster:
         old = cluster.living()
         report, _ = await rolled(cluster)
@@ -146,7 +149,7 @@ async def test_a_new_node_that_dies_stops_the_roll_with_its_last_words(fake_node
         assert cluster.living() == old == cluster.children
 
 
-async def test_a_roll_that_stops_half_way_takes_its_cordons_away(fake_nodes):
+async def test_a_roll_that_stops_half_way_uncordons_its_nodes(fake_nodes):
     plan = Plan(apis=2, client=FREE, admin=FREE, drain=PLAN.drain, version="1.0")
     good, bad = fake_nodes(), fake_nodes("crashes")
 
@@ -158,18 +161,18 @@ async def test_a_roll_that_stops_half_way_takes_its_cordons_away(fake_nodes):
         report, steps = await rolled(cluster, AskRoll("api"))
         assert report.exit_code == 1
         assert "api-2 serving" in steps[steps.index("api-4 failed") :]
-        assert told(second) == ["cordon", "uncordon"]
+        assert commands(second) == ["cordon", "uncordon"]
         assert sorted(child.name for child in cluster.living("api")) == ["api-2", "api-3"]
         assert [node.name for node in report.nodes] == ["api-1"]
 
 
-async def test_a_node_that_was_cordoned_by_hand_is_left_so_when_the_roll_stops(fake_nodes):
+async def test_a_node_that_was_cordoned_by_hand_stays_cordoned_when_the_roll_stops(fake_nodes):
     async with running(fake_nodes(new="crashes")) as cluster:
         (api,) = cluster.living("api")
         await _post(api, "cordon")
         report, _ = await rolled(cluster, AskRoll("api"))
         assert report.exit_code == 1
-        assert told(api) == ["cordon"]
+        assert commands(api) == ["cordon"]
 
 
 async def _post(child, verb):
@@ -177,7 +180,7 @@ async def _post(child, verb):
         await command(client, child.ready.admin, verb)
 
 
-async def test_an_old_node_that_outlives_its_grace_is_killed_and_that_is_told(fake_nodes):
+async def test_an_old_node_that_outlives_its_grace_is_killed_and_that_is_reported(fake_nodes):
     plan = Plan(1, 1, FREE, FREE, drain=DrainPolicy(0.2, farewell_seconds=0.1), version="1.0")
     async with running(fake_nodes(new="good", game="stubborn"), plan) as cluster:
         report, _ = await rolled(cluster, AskRoll("game"))
@@ -185,19 +188,19 @@ async def test_an_old_node_that_outlives_its_grace_is_killed_and_that_is_told(fa
         assert report.exit_code == 3
 
 
-class House:
-    """A running cluster that takes orders, as ``up`` has it."""
+class Served:
+    """A running cluster that takes orders, as in ``lastcall up``."""
 
     def __init__(self, cluster, nursery, *, bots=0):
         self.ledger = Ledger(trio.current_time)
-        self.said = []
+        self.shown = []
         self.stop = trio.Event()
-        self.rolls = Rolls(cluster, self.ledger, bots, self.said.append)
+        self.rolls = Rolls(cluster, self.ledger, bots, self.shown.append)
         nursery.start_soon(self.rolls.run, self.stop)
 
 
-async def report_of(news):
-    items = [item async for item in news]
+async def report_of(replies):
+    items = [item async for item in replies]
     assert all(isinstance(item, Progress) for item in items[:-1])
     assert isinstance(items[-1], RollReport)
     return items[-1]
@@ -205,15 +208,15 @@ async def report_of(news):
 
 async def test_one_roll_at_a_time(fake_nodes, nursery):
     async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
-        house = House(cluster, nursery)
+        served = Served(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        news = house.rolls.roll(AskRoll("game"))
-        with pytest.raises(ClusterFailed, match=r"a roll to 1\.0\+1 is under way since"):
-            house.rolls.roll(AskRoll("api"))
-        await _until(lambda: any("drains" in text for text in house.said))
+        replies = served.rolls.roll(AskRoll("game"))
+        with pytest.raises(ClusterFailed, match=r"a roll to 1\.0\+1 has been under way for"):
+            served.rolls.roll(AskRoll("api"))
+        await _until(lambda: any("drains" in text for text in served.shown))
         cluster.living("game")[0].send(signal.SIGINT)
-        assert (await report_of(news)).exit_code == 3
-        assert (await report_of(house.rolls.roll(AskRoll("api")))).exit_code == 0
+        assert (await report_of(replies)).exit_code == 3
+        assert (await report_of(served.rolls.roll(AskRoll("api")))).exit_code == 0
 
 
 async def _until(condition):
@@ -223,52 +226,52 @@ async def _until(condition):
 
 async def test_a_roll_goes_on_when_its_viewer_has_gone(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        house = House(cluster, nursery)
+        served = Served(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        house.rolls.roll(AskRoll()).close()
-        await _until(lambda: any("Nobody was watching" in text for text in house.said))
+        served.rolls.roll(AskRoll()).close()
+        await _until(lambda: any("Nobody was watching" in text for text in served.shown))
         assert [child.name for child in cluster.living()] == ["game-2", "api-2"]
 
 
-async def test_a_stop_in_the_middle_ends_the_roll_and_says_so(fake_nodes, nursery):
+async def test_a_stop_in_the_middle_ends_the_roll_and_is_reported(fake_nodes, nursery):
     async with running(fake_nodes(new="never-ready")) as cluster:
-        house = House(cluster, nursery)
+        served = Served(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        news = house.rolls.roll(AskRoll())
-        await _until(lambda: any("starts" in text for text in house.said))
-        house.stop.set()
-        report = await report_of(news)
+        replies = served.rolls.roll(AskRoll())
+        await _until(lambda: any("starts" in text for text in served.shown))
+        served.stop.set()
+        report = await report_of(replies)
         assert report.exit_code == 1
         assert "told to stop" in (report.failure or "")
         with pytest.raises(ClusterFailed, match="is stopping"):
-            house.rolls.roll(AskRoll())
+            served.rolls.roll(AskRoll())
         cluster.stop()
         with pytest.raises(ClusterFailed, match="is stopping"):
             cluster.launch("game", "2")
 
 
-async def test_players_who_noticed_are_those_between_start_and_end(fake_nodes, nursery):
+async def test_only_what_players_notice_during_the_roll_counts(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        house = House(cluster, nursery, bots=4)
-        house.ledger.error("before")
+        served = Served(cluster, nursery, bots=4)
+        served.ledger.error("before")
         await trio.testing.wait_all_tasks_blocked()
-        news = house.rolls.roll(AskRoll())
+        replies = served.rolls.roll(AskRoll())
         await trio.testing.wait_all_tasks_blocked()
-        house.ledger.refused()
-        house.ledger.hopped("bot-1")
-        house.ledger.joined(0.1)
-        players = (await report_of(news)).players
+        served.ledger.refused()
+        served.ledger.reconnected("bot-1")
+        served.ledger.joined(0.1)
+        players = (await report_of(replies)).players
         assert players is not None
         assert (players.refused, players.lost, players.noticed) == (1, 0, 1)
         assert (players.hops_max, players.hops_mean, players.wait_max) == (1, 0.25, 0.1)
         assert players.troubles == ()
-        assert "PLAYERS NOTICED" in house.said[-1]
+        assert "PLAYERS NOTICED" in served.shown[-1]
 
 
 async def test_the_nodes_are_listed_with_their_phases(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        house = House(cluster, nursery)
-        listed = await house.rolls.nodes()
+        served = Served(cluster, nursery)
+        listed = await served.rolls.nodes()
         assert [(n.name, n.tier, n.version, n.phase) for n in listed.nodes] == [
             ("api-1", "api", "1.0", "serving"),
             ("game-1", "game", "1.0", "serving"),

@@ -1,4 +1,4 @@
-"""A whole roll with real nodes, and bots that check all that they see."""
+"""A whole roll with real nodes, and bots that check every message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lastcall.bus.address import HostPort
 from lastcall.local.cluster import Plan
 from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.paths import find
-from lastcall.local.control.socket import calling
+from lastcall.local.control.socket import open_call
 from lastcall.local.up import Up
 
 FREE = HostPort("127.0.0.1", 0)
@@ -20,17 +20,17 @@ LIMIT_SECONDS = 30
 
 
 async def order(shown):
-    """Orders a roll by the control socket, once bots play; its report."""
+    """Orders a roll through the control socket, once bots play; returns its report."""
     while "are ready" not in shown.getvalue():
         await trio.sleep(0.05)
-    async with calling(await find(None), AskRoll()) as call:
+    async with open_call(await find(None), AskRoll()) as call:
         while not isinstance(report := await call.next(), RollReport):
             pass
     return report
 
 
 @pytest.mark.e2e
-async def test_a_roll_of_two_and_two_nodes_is_noticed_by_nobody():
+async def test_no_player_notices_a_roll_of_two_and_two_nodes():
     shown = StringIO()
     stops, requests = trio.open_memory_channel(1)
     plan = Plan(apis=2, games=2, client=FREE, admin=FREE, version="1.0")
@@ -51,6 +51,6 @@ async def test_a_roll_of_two_and_two_nodes_is_noticed_by_nobody():
     assert players.hops_max == 1
     assert players.joins >= 20
     assert [node.name for node in report.nodes] == ["game-1", "game-2", "api-1", "api-2"]
-    assert all(node.in_peace for node in report.nodes)
+    assert all(node.clean for node in report.nodes)
     assert report.started == ("game-3", "game-4", "api-3", "api-4")
     assert (report.exit_code, codes) == (0, [0])

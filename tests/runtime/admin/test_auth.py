@@ -12,10 +12,10 @@ HERE = HostPort("127.0.0.1", 9001)
 TOKEN = "0123456789abcdef"  # noqa: S105
 
 
-def visit(client: str = "127.0.0.1", server: HostPort = HERE, **headers: str) -> AdminRequest:
-    usual = {"x-lastcall": "1", "host": str(server)}
+def request(client: str = "127.0.0.1", server: HostPort = HERE, **headers: str) -> AdminRequest:
+    defaults = {"x-lastcall": "1", "host": str(server)}
     return AdminRequest(
-        usual | {key.replace("_", "-"): v for key, v in headers.items()}, client, server
+        defaults | {key.replace("_", "-"): v for key, v in headers.items()}, client, server
     )
 
 
@@ -25,12 +25,12 @@ def token_file(tmp_path: Path, text: str = TOKEN) -> Path:
     return path
 
 
-def test_an_operator_on_the_same_machine_may() -> None:
-    assert AdminAuth().refusal(visit()) is None
-    assert AdminAuth().refusal(visit(host="localhost:9001")) is None
-    assert AdminAuth().refusal(visit(origin="http://127.0.0.1:9001")) is None
-    assert AdminAuth().refusal(visit(client="::1", server=HostPort("::1", 9001))) is None
-    assert AdminAuth().refusal(visit(client="::ffff:127.0.0.1")) is None
+def test_an_operator_on_the_same_machine_is_allowed() -> None:
+    assert AdminAuth().refusal(request()) is None
+    assert AdminAuth().refusal(request(host="localhost:9001")) is None
+    assert AdminAuth().refusal(request(origin="http://127.0.0.1:9001")) is None
+    assert AdminAuth().refusal(request(client="::1", server=HostPort("::1", 9001))) is None
+    assert AdminAuth().refusal(request(client="::ffff:127.0.0.1")) is None
 
 
 @pytest.mark.parametrize(
@@ -41,59 +41,60 @@ def test_an_operator_on_the_same_machine_may() -> None:
         ({"host": "127.0.0.1"}, "not this node's"),
         ({"host": "127.0.0.1:9002"}, "not this node's"),
         ({"host": "rebound.example:9001"}, "not this node's"),
-        ({"origin": "http://rebound.example:9001"}, "may not do this"),
-        ({"origin": "https://127.0.0.1:9001"}, "may not do this"),
+        ({"origin": "http://rebound.example:9001"}, "may not send commands"),
+        ({"origin": "https://127.0.0.1:9001"}, "may not send commands"),
     ],
 )
-def test_a_page_or_a_rebound_name_may_not(headers: dict[str, str], why: str) -> None:
-    refusal = AdminAuth().refusal(visit(**headers))
+def test_a_web_page_or_a_rebound_name_is_refused(headers: dict[str, str], why: str) -> None:
+    refusal = AdminAuth().refusal(request(**headers))
     assert refusal is not None
     assert why in refusal
 
 
-def test_a_name_that_the_node_is_advertised_by_is_its_own() -> None:
+def test_the_advertised_name_of_the_node_is_accepted() -> None:
     assert (
-        AdminAuth(frozenset({"api-1.internal"})).refusal(visit(host="api-1.internal:9001")) is None
+        AdminAuth(frozenset({"api-1.internal"})).refusal(request(host="api-1.internal:9001"))
+        is None
     )
 
 
-def test_beyond_loopback_a_token_is_wanted(tmp_path: Path) -> None:
+def test_a_token_is_required_beyond_loopback(tmp_path: Path) -> None:
     far = HostPort("10.0.0.5", 9001)
-    guard = AdminAuth(token_file=token_file(tmp_path))
-    refusal = guard.refusal(visit("10.0.0.9", far))
+    auth = AdminAuth(token_file=token_file(tmp_path))
+    refusal = auth.refusal(request("10.0.0.9", far))
     assert refusal is not None
     assert "Bearer" in refusal
-    assert guard.refusal(visit("10.0.0.9", far, authorization="Bearer " + "x" * 16)) is not None
-    assert guard.refusal(visit("10.0.0.9", far, authorization=f"Basic {TOKEN}")) is not None
-    assert guard.refusal(visit("10.0.0.9", far, authorization=f"Bearer {TOKEN}")) is None
-    assert guard.refusal(visit("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
+    assert auth.refusal(request("10.0.0.9", far, authorization="Bearer " + "x" * 16)) is not None
+    assert auth.refusal(request("10.0.0.9", far, authorization=f"Basic {TOKEN}")) is not None
+    assert auth.refusal(request("10.0.0.9", far, authorization=f"Bearer {TOKEN}")) is None
+    assert auth.refusal(request("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
 
 
-def test_without_a_token_file_nobody_beyond_loopback_may() -> None:
-    refusal = AdminAuth().refusal(visit("10.0.0.9", authorization="Bearer "))
+def test_without_a_token_file_nobody_beyond_loopback_is_allowed() -> None:
+    refusal = AdminAuth().refusal(request("10.0.0.9", authorization="Bearer "))
     assert refusal is not None
     assert "--admin-token-file" in refusal
 
 
-def test_localhost_is_a_name_of_loopback_only() -> None:
+def test_localhost_is_accepted_on_loopback_only() -> None:
     far = HostPort("10.0.0.5", 9001)
-    assert AdminAuth().refusal(visit(server=far, host="localhost:9001")) is not None
+    assert AdminAuth().refusal(request(server=far, host="localhost:9001")) is not None
 
 
 def test_the_token_may_be_changed_while_the_node_runs(tmp_path: Path) -> None:
-    guard = AdminAuth(token_file=token_file(tmp_path))
+    auth = AdminAuth(token_file=token_file(tmp_path))
     token_file(tmp_path, "another-token-0000")
-    old = visit("10.0.0.9", authorization=f"Bearer {TOKEN}")
-    assert guard.refusal(old) is not None
-    assert guard.refusal(visit("10.0.0.9", authorization="Bearer another-token-0000")) is None
+    old = request("10.0.0.9", authorization=f"Bearer {TOKEN}")
+    assert auth.refusal(old) is not None
+    assert auth.refusal(request("10.0.0.9", authorization="Bearer another-token-0000")) is None
 
 
 @pytest.mark.parametrize("text", ["", "short"])
 def test_a_token_that_is_too_short_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="16 at least"):
+    with pytest.raises(UsageError, match="needs 16 to 4096"):
         AdminAuth(token_file=token_file(tmp_path, text))
 
 
-def test_a_token_file_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_token_file_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         AdminAuth(token_file=tmp_path / "none")

@@ -31,9 +31,7 @@ def scraped(registry: CollectorRegistry) -> list[str]:
     return generate_latest(registry).decode().splitlines()
 
 
-def test_figures_are_what_the_node_has_when_it_is_scraped(
-    node: Node, registry: CollectorRegistry
-) -> None:
+def test_the_figures_are_those_at_the_scrape(node: Node, registry: CollectorRegistry) -> None:
     node.figures = Figures(
         phase=Phase.SERVING,
         rooms=3,
@@ -65,7 +63,7 @@ def test_one_phase_is_1_and_the_others_0(node: Node, registry: CollectorRegistry
     ]
 
 
-def test_ends_of_rooms_start_at_0_and_are_counted_by_reason(
+def test_ended_rooms_start_at_0_and_are_counted_by_reason(
     node: Node, registry: CollectorRegistry
 ) -> None:
     node.figures = Figures(phase=Phase.SERVING, rooms_ended={"finished": 5, "elsewhere": 1})
@@ -75,7 +73,7 @@ def test_ends_of_rooms_start_at_0_and_are_counted_by_reason(
     assert 'lastcall_rooms_ended_total{reason="cut"} 0.0' in lines
 
 
-def test_the_build_and_the_process_are_told(registry: CollectorRegistry) -> None:
+def test_the_build_and_the_process_are_exported(registry: CollectorRegistry) -> None:
     lines = scraped(registry)
     assert 'lastcall_build_info{name="api-1",tier="api",version="7"} 1.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
@@ -90,7 +88,7 @@ def test_a_registry_reads_the_node_only_when_scraped(
     assert node.reads == 1
 
 
-def test_two_nodes_in_one_process_keep_apart(registry: CollectorRegistry) -> None:
+def test_two_nodes_in_one_process_have_separate_registries(registry: CollectorRegistry) -> None:
     other = node_registry(
         lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7", phases=()
     )

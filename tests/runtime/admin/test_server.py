@@ -23,9 +23,7 @@ class View:
     def __init__(self) -> None:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
-        self.guard = AdminAuth()
-        self.told: list[str] = []
-        self.controls = self
+        self.auth = AdminAuth()
 
     def cordon(self) -> None:
         if self.phase != "serving":
@@ -62,7 +60,7 @@ class BrokenView(View):
 
 @asynccontextmanager
 async def serving(view: View) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
-    """An admin port that answers; at the end it must be gone at once."""
+    """An admin port that answers; at the end it must stop at once."""
     registry = CollectorRegistry()
     Gauge("lastcall_rooms", "Rooms.", registry=registry).set(3)
     port = await AdminPort.open(ANY_PORT, view, registry)
@@ -95,7 +93,7 @@ async def test_readyz_is_200_while_serving_and_503_with_the_phase_otherwise() ->
         assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_status_has_exactly_the_keys_of_the_contract() -> None:
+async def test_status_has_exactly_the_documented_keys() -> None:
     view = View()
     view.phase, view.why = "draining", ("room game-1.x is 40 s old",)
     async with serving(view) as (_, client):
@@ -131,7 +129,7 @@ async def test_other_paths_and_methods_are_refused_in_plain_text() -> None:
         assert (head.status_code, head.content) == (200, b"")
 
 
-async def test_an_error_in_the_node_is_a_500_and_a_log_line_and_no_more() -> None:
+async def test_an_error_in_the_node_is_only_a_500_and_a_log_line() -> None:
     with capture_logs() as logs:
         async with serving(BrokenView()) as (_, client):
             assert (await client.get("/status")).status_code == 500
@@ -140,7 +138,7 @@ async def test_an_error_in_the_node_is_a_500_and_a_log_line_and_no_more() -> Non
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
-async def test_a_client_that_speaks_no_http_harms_nobody() -> None:
+async def test_a_client_that_does_not_speak_http_harms_no_other() -> None:
     async with serving(View()) as (port, client):
         async with await trio.open_tcp_stream("127.0.0.1", port.address.port) as stream:
             await stream.send_all(b"\x16\x03\x01 not http\r\n\r\n")
@@ -148,14 +146,14 @@ async def test_a_client_that_speaks_no_http_harms_nobody() -> None:
         assert (await client.get("/livez")).status_code == 200
 
 
-async def test_a_port_in_use_is_said_in_one_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with serving(View()) as (port, _):
         with pytest.raises(AddressInUse, match=f"127.0.0.1:{port.address.port} is in use"):
             await AdminPort.open(port.address, View(), CollectorRegistry())
 
 
 async def stop_in_the_middle(view: View, request: bytes, *, reply_bytes: int = 0) -> bytes:
-    """Stops an admin port while one connection has had so much; the stop must not wait for it."""
+    """Stops an admin port in the middle of a connection; the stop must not wait for it."""
     async with trio.open_nursery() as nursery:
         async with serving(view) as (port, _):
             stream = await trio.open_tcp_stream("127.0.0.1", port.address.port)
@@ -176,7 +174,7 @@ async def refuse_to_wait_for(stream: trio.SocketStream) -> None:
     pytest.fail("the stop waited for a client")
 
 
-async def test_idle_and_half_said_requests_do_not_delay_the_stop() -> None:
+async def test_idle_connections_and_incomplete_requests_do_not_delay_the_stop() -> None:
     await stop_in_the_middle(View(), b"")
     await stop_in_the_middle(View(), b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=15)
     await stop_in_the_middle(View(), b"GET /livez HTT")
@@ -184,7 +182,7 @@ async def test_idle_and_half_said_requests_do_not_delay_the_stop() -> None:
 
 async def test_a_client_that_does_not_read_does_not_delay_the_stop() -> None:
     view = View()
-    view.why = ("x" * 1_000_000,) * 40  # more than any socket buffer takes
+    view.why = ("x" * 1_000_000,) * 40  # more than any socket buffer holds
     head = await stop_in_the_middle(view, b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=1)
     assert head.startswith(b"HTTP/1.1 200")
 
@@ -196,7 +194,7 @@ async def test_its_sockets_are_closed_when_it_has_stopped() -> None:
         assert probe.connect_ex((address.host, address.port)) != 0
 
 
-async def test_a_guarded_verb_answers_with_the_status_after_it() -> None:
+async def test_a_command_answers_with_the_status_after_it() -> None:
     view = View()
     async with serving(view) as (_, client):
         answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
@@ -208,7 +206,7 @@ async def test_a_guarded_verb_answers_with_the_status_after_it() -> None:
         assert (answer.status_code, answer.json()["phase"]) == (200, "draining")
 
 
-async def test_a_step_that_the_lifecycle_does_not_have_is_409_with_a_sentence() -> None:
+async def test_a_command_that_the_phase_does_not_allow_is_409_with_a_sentence() -> None:
     view = View()
     view.phase = "draining"
     async with serving(view) as (_, client):
@@ -228,14 +226,14 @@ async def test_a_step_that_the_lifecycle_does_not_have_is_409_with_a_sentence() 
         {"X-Lastcall": "1", "Origin": "null"},
     ],
 )
-async def test_a_web_page_cannot_tell_a_node_what_to_do(headers: dict[str, str]) -> None:
+async def test_a_web_page_cannot_send_a_command(headers: dict[str, str]) -> None:
     view = View()
     async with serving(view) as (_, client):
         answer = await client.post("/drain", headers=headers)
         assert (answer.status_code, view.phase) == (403, "serving")
 
 
-async def test_a_verb_is_not_for_get() -> None:
+async def test_a_command_cannot_be_sent_by_get() -> None:
     view = View()
     async with serving(view) as (_, client):
         answer = await client.get("/drain", headers={"X-Lastcall": "1"})

@@ -15,7 +15,7 @@ def client(files: dict[str, Path]) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin")
 
 
-async def test_a_script_is_served_to_pages_of_any_origin_and_asked_after_each_time(
+async def test_a_script_is_served_to_pages_of_any_origin_and_revalidated_each_time(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "a.js"
@@ -35,7 +35,7 @@ async def test_a_script_is_served_to_pages_of_any_origin_and_asked_after_each_ti
         assert changed.status_code == 200
 
 
-async def test_a_page_is_not_for_other_origins(tmp_path: Path) -> None:
+async def test_a_page_is_not_shared_with_other_origins(tmp_path: Path) -> None:
     page = tmp_path / "a.html"
     page.write_text("<!doctype html>")
     async with client({"/a": page}) as http:
@@ -44,7 +44,7 @@ async def test_a_page_is_not_for_other_origins(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_only_what_is_named_is_served_and_only_by_get(tmp_path: Path) -> None:
+async def test_only_the_given_files_are_served_and_only_by_get(tmp_path: Path) -> None:
     script = tmp_path / "a.js"
     script.write_text("1")
     async with client({"/a.js": script}) as http:
@@ -52,7 +52,7 @@ async def test_only_what_is_named_is_served_and_only_by_get(tmp_path: Path) -> N
         assert (await http.post("/a.js")).status_code == 405
 
 
-def test_a_file_that_is_not_there_is_an_error_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         static_routes({"/a.js": tmp_path / "a.js"})
 
