@@ -219,7 +219,7 @@ class PlaceReattacher:
         call = next(self._calls)
         group.asked[call] = (place, trio.current_time())
         link.send(
-            nodes.Resume(
+            nodes.Renew(
                 call=call,
                 room=place.relay.room,
                 player=place.player,
