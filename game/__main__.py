@@ -13,7 +13,7 @@ import click
 
 from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode
+from lastcall.game.node import GameNode, GameSettings
 from lastcall.game.options import GameOptions, game_options
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -39,21 +39,19 @@ def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCod
     the last one, or at the end of grace. A second signal cuts; while the node still starts, it ends
     it at once. Exit code 0: nothing was cut; 3: something was.
     """
-    prepare(node, drain, STOPS)  # grace holds in an author's import, too
-    sys.path.insert(0, str(Path.cwd()))  # an author's module stands where he stands
+    prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
+    sys.path.insert(0, str(Path.cwd()))  # as for `python -m`: authors start it in their folder
     kinds = load(game.rooms)
+    settings = GameSettings(
+        name=node.name,
+        version=node.version,
+        listen=game.listen,
+        born=time.time(),
+        advertise=node.advertise,
+    )
+    bus, rng = NngBus(), random.SystemRandom()
     return run_node(
-        lambda life: GameNode(
-            name=node.name,
-            version=node.version,
-            listen=game.listen,
-            advertise=node.advertise,
-            kinds=kinds,
-            bus=NngBus(),
-            drain=life,
-            rng=random.SystemRandom(),
-            born=time.time(),
-        ),
+        lambda lifecycle: GameNode(settings, kinds=kinds, bus=bus, drain=lifecycle, rng=rng),
         node,
         drain,
         STOPS,

@@ -201,8 +201,8 @@ class PlaceReattacher:
         return self._calls.open(link).get("place", 0)
 
     def _ask(self, link: GameLink, place: Place) -> None:
-        def resume(number: int) -> nodes.Resume:
-            return nodes.Resume(
+        def renew(number: int) -> nodes.Renew:
+            return nodes.Renew(
                 call=number,
                 room=place.relay.room,
                 player=place.player,
@@ -211,7 +211,7 @@ class PlaceReattacher:
                 session=place.number,
             )
 
-        self._calls.ask(place, link, resume, "place")
+        self._calls.ask(place, link, renew, "place")
 
     def _answered(self, link: GameLink, number: int) -> Place | None:
         call = self._calls.answered(link, number)

@@ -1,4 +1,4 @@
-"""A kind of room as a node serves it: with the decoders of what its clients send."""
+"""A kind of room with the decoders for its inputs and its options."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["KindCodec"]
 class KindCodec:
     """One kind. Raises :class:`BadRooms` for inputs or options that msgspec cannot decode."""
 
-    __slots__ = ("_decode_input", "_decode_options", "hears", "kind")
+    __slots__ = ("_decode_input", "_decode_options", "kind", "takes_inputs")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.hears = kind.inputs is not None
-        """Whether its players may say anything at all."""
+        self.takes_inputs = kind.inputs is not None
+        """Whether its players may send inputs at all."""
         self._decode_input = _decoder("inputs", kind.inputs)
         self._decode_options = _decoder("options", kind.options)
 
     def read_input(self, body: bytes) -> Any:
-        """An input; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
-        if not self.hears:
+        """An input; raises :class:`BadFrame` with ``bad_input`` if it does not fit the kind."""
+        if not self.takes_inputs:
             raise BadFrame(ErrorCode.BAD_INPUT, "this kind takes no inputs")
         try:
             return self._decode_input(body)
@@ -36,7 +36,7 @@ class KindCodec:
             raise _refusal(error) from error
 
     def read_options(self, body: bytes) -> Any:
-        """Options; raises :class:`BadFrame` with ``bad_input`` for what the kind does not take."""
+        """Options; raises :class:`BadFrame` with ``bad_input`` if they do not fit the kind."""
         try:
             return self._decode_options(body)
         except BaseException as error:  # an author's types may raise anything
@@ -57,10 +57,12 @@ def _decoder(name: str, what: Any) -> Callable[[bytes], Any]:
 
 
 def _refusal(error: BaseException, what: str = "") -> BadFrame:
-    """What the client may read of ``error``: nothing of the author's own code."""
+    """The message for the client, which reveals nothing of the author's own code."""
     reason = "not what the kind takes"
     if isinstance(error, msgspec.MsgspecError):
-        reason = str(error).encode(errors="replace").decode()  # an author's words may be odd
+        reason = (
+            str(error).encode(errors="replace").decode()
+        )  # an author's text may hold surrogates
     elif isinstance(error, RecursionError):  # msgspec raises it for deep nesting
         reason = "nested too deeply"
     return BadFrame(ErrorCode.BAD_INPUT, what + reason)

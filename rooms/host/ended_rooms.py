@@ -1,4 +1,4 @@
-"""Rooms that have ended, and the players who have not heard of it yet."""
+"""Rooms that have ended, and the players who have not received their results yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import trio
 
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
-from lastcall.core.room.replay import missed
 from lastcall.core.room.roster import Seat
 from lastcall.host.replies import EPOCH, no_such_place, resumed
 from lastcall.host.tickets import check_ticket, rebind_seat
@@ -19,11 +18,11 @@ from lastcall.wire import nodes
 __all__ = ["EndedRooms"]
 
 STEPS_PER_BATCH = 64
-"""How many tombstones one step removes: each may hold a whole history."""
+"""How many ended rooms one step removes: each may hold a whole history."""
 
 
 class EndedRooms:
-    """All tombstones of a node, in trio's time; see :mod:`lastcall.core.room.ended_rooms`."""
+    """All ended rooms of a node, in trio's time; see :mod:`lastcall.core.room.ended_rooms`."""
 
     def __init__(self, policy: RoomPolicy, outbox: Callable[[LinkId, nodes.Down], None]) -> None:
         self._store = EndedRoomStore(
@@ -37,79 +36,80 @@ class EndedRooms:
     def __len__(self) -> int:
         return len(self._store)
 
-    def record_end(self, stone: EndedRoom, seconds: float) -> None:
-        """A room has ended; its tombstone stands for ``seconds``."""
-        self._store.expire(trio.current_time(), STEPS_PER_BATCH)
-        self._store.add(stone, seconds)
+    def add(self, room: EndedRoom, seconds: float) -> None:
+        """A room has ended; it is kept for ``seconds``."""
+        self.expire()
+        self._store.add(room, seconds)
 
     def expire(self) -> bool:
-        """Removes tombstones whose time is over; True if there may be more of them."""
+        """Removes rooms whose time is over; True if there may be more of them."""
         return self._store.expire(trio.current_time(), STEPS_PER_BATCH) == STEPS_PER_BATCH
 
     def resume(
-        self, link: LinkId, resume: nodes.Resume, rng: random.Random
+        self, link: LinkId, request: nodes.Resume, rng: random.Random
     ) -> nodes.Refused | None:
-        """Tells a player what he has missed and how the room ended; or why not.
+        """Sends a player the unseen messages and the room's end; or returns the refusal.
 
-        Was it regrouped, he is to be seated elsewhere as those who were there: he was away then,
-        or the answer was lost with his socket. His key finds the seat that he may have already.
+        If the room was regrouped, the player is told to join another room, like those who were
+        present: they were away then, or the item was lost with their socket. Their key finds the
+        seat that they may already have there.
         """
-        stone = self._store.find(resume.room, trio.current_time())
-        if stone is None:
-            return no_such_place(resume.call)
-        seat = check_ticket(stone, resume)
+        room = self._store.find(request.room, trio.current_time())
+        if room is None:
+            return no_such_place(request.call)
+        seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
             return seat
-        rebind_seat(stone, seat, link, resume, rng)
-        owed = missed(
-            stone.history, seat.player, seen=max(resume.seen, seat.joined_seq), seq=stone.seq
-        )
-        for item in resumed(stone.id, seat, resume.call, owed):
+        rebind_seat(room.roster, seat, link, request, rng)
+        unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
+        for item in resumed(room.id, seat, request.call, unseen):
             self._outbox(link, item)
-        self._outbox(link, _last_word(stone, seat))
-        self._store.collected(stone, seat)
+        self._outbox(link, _final_item(room, seat))
+        self._store.collected(room, seat)
         self._collected.set()
         self._collected = trio.Event()
         return None
 
     def lose(self, absent: nodes.Absent) -> None:
-        """A socket was lost that may not have heard of the end."""
-        now = trio.current_time()
-        stone = self._store.find(absent.room, now)
-        seat = None if stone is None else stone.roster.find(absent.player)
-        if stone is not None and seat is not None and seat.session == absent.session:
-            self._store.lost(stone, seat, now)
+        """A socket was lost that may not have received the end."""
+        found = self._find(absent)
+        if found is not None:
+            self._store.lost(*found, trio.current_time())
 
     def drop_link(self, link: LinkId, since: float, room: RoomId | None = None) -> Iterator[None]:
-        """A link is gone whose players may not have heard how rooms (or ``room``) have ended at
-        ``since`` or later; one step each.
+        """A link is gone whose players may not have received the ends of rooms (or of ``room``) at
+        ``since`` or later; one step for each player.
         """
-        for stone in self._store.since(since, room):
-            for seat in stone.roster.of_link(link):
-                self._store.lost(stone, seat, trio.current_time())
+        for ended in self._store.since(since, room):
+            for seat in ended.roster.of_link(link):
+                self._store.lost(ended, seat, trio.current_time())
                 yield
 
     def confirm(self, confirm: nodes.Confirm) -> None:
-        """The client has the answer to his resume."""
-        stone = self._store.find(confirm.room, trio.current_time())
-        seat = None if stone is None else stone.roster.find(confirm.player)
-        if seat is not None and seat.session == confirm.session:
-            seat.confirm()
+        """The client has the answer to its resume."""
+        found = self._find(confirm)
+        if found is not None:
+            found[1].confirm()
 
     @property
     def awaiting_result(self) -> int:
-        """How many players a house that closes waits for."""
+        """How many players a node that drains waits for."""
         return self._store.awaiting_result(trio.current_time())
 
     async def wait_collected(self) -> None:
-        """Until no player is missing: each has come back, or his time is over."""
+        """Waits until no player is awaited: each has resumed, or their time is over."""
         while (until := self._store.awaiting_until(trio.current_time())) is not None:
             with trio.move_on_at(until):
                 await self._collected.wait()
 
+    def _find(self, item: nodes.Absent | nodes.Confirm) -> tuple[EndedRoom, Seat] | None:
+        room = self._store.find(item.room, trio.current_time())
+        seat = None if room is None else room.roster.find_session(item.player, item.session)
+        return None if room is None or seat is None else (room, seat)
 
-def _last_word(stone: EndedRoom, seat: Seat) -> nodes.Out | nodes.Regroup:
-    if stone.regroup is None:
-        return nodes.Out(stone.id, seat.player, stone.reason, seat.session, stone.result)
-    kind, options = stone.regroup
-    return nodes.Regroup(stone.id, EPOCH, kind, [(seat.player, seat.name, seat.key)], options)
+
+def _final_item(room: EndedRoom, seat: Seat) -> nodes.Out | nodes.Regroup:
+    if room.regroup is None:
+        return nodes.Out(room.id, seat.player, room.reason, seat.session, room.result)
+    kind, options = room.regroup
+    return nodes.Regroup(room.id, EPOCH, kind, [(seat.player, seat.name, seat.key)], options)

@@ -1,4 +1,4 @@
-"""One running room: what its author's function sees of the node, and the task that runs it.
+"""One running room: its parts, its end, and the task that runs its author's function.
 
 Everything here is synchronous but :meth:`LiveRoom.run`, the room's one task.
 """
@@ -11,11 +11,14 @@ import msgspec
 import structlog
 import trio
 
-from lastcall.author import Room
-from lastcall.errors import MessageTooBig
+from lastcall.author import Draining, Room
+from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.host.backend import Backend, check_size
 from lastcall.host.codec import KindCodec
-from lastcall.host.players import Players, RoomHost
-from lastcall.host.replies import EPOCH
+from lastcall.host.inputs import Inputs
+from lastcall.host.players import Players
+from lastcall.host.replies import EPOCH, regroups
+from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.ids import PlayerId, RoomId
 from lastcall.reasons import EndReason
 from lastcall.runtime.loop_lag import ROOM
@@ -24,35 +27,54 @@ from lastcall.wire import nodes
 __all__ = ["LiveRoom"]
 
 
-class LiveRoom(Players):
-    """A running room; the :class:`lastcall.author.RoomBackend` of its author's :class:`Room`."""
+class LiveRoom:
+    """A running room. ``raw_options`` are the JSON that ``options`` were decoded from."""
 
-    __slots__ = ("_options", "_scope", "cancelled_as", "next_event", "table")
+    __slots__ = ("_cancelled_as", "_options", "_scope", "inputs", "players", "state", "table")
 
     def __init__(
         self,
-        house: RoomHost,
-        served: KindCodec,
+        host: RoomHost,
+        codec: KindCodec,
         *,
         room_id: RoomId,
         options: Any,
         raw_options: bytes,
         age: int,
     ) -> None:
-        super().__init__(house, served, room_id=room_id, raw_options=raw_options, age=age)
+        self.state = RoomState(host, codec, room_id=room_id, raw_options=raw_options, age=age)
+        self.players = Players(self.state, self.picture)
+        self.inputs = Inputs(self.state)
         self._options = options
-        self.next_event = self.inbox.next  # of RoomBackend; each step between costs every input
         self._scope = trio.CancelScope()
-        self.cancelled_as = EndReason.CUT
+        self._cancelled_as = EndReason.CUT
         self.table: Room | None = None
-        """What the author's function has in hand, while it runs."""
+        """The argument of the author's function, while that runs."""
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
         if not self._scope.cancel_called:
-            self.cancelled_as = reason
+            self._cancelled_as = reason
             self._scope.cancel()
-        self.close()
+        self.state.close()
+
+    def warn(self, seconds: float) -> None:
+        """The node drains: the author's function gets the event.
+
+        A room without players is given up. So is one that never started: its players are told to
+        join another room, because no opponent can join them here.
+        """
+        state = self.state
+        state.inbox.put_control(Draining(seconds))
+        if not state.roster:
+            self.cancel(EndReason.ABANDONED)
+        elif not (state.started or state.closed):
+            state.regrouped = True
+            kind = state.codec.kind.name
+            for link, item in regroups(state.id, kind, state.roster, state.raw_options):
+                state.host.outbox(link, item)
+            self._end_places(EndReason.ABANDONED)
+            self.cancel(EndReason.ABANDONED)
 
     def picture(self, player: PlayerId) -> bytes:
         """What the author's ``state_for`` draws, as JSON; empty if there is none, or it fails."""
@@ -60,60 +82,14 @@ class LiveRoom(Players):
             return b""
         try:
             body = msgspec.json.encode(self.table.state_for(player))
-            self._check_size("picture", body)
+            check_size(self.state, "picture", body)
         except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
+            kind = self.state.codec.kind.name
             structlog.get_logger().error(
-                "room.state_failed", room=self.id, kind=self.served.kind.name, exc_info=error
+                "room.state_failed", room=self.state.id, kind=kind, exc_info=error
             )
             return b""
         return body
-
-    # What the author asks: lastcall.author.RoomBackend
-
-    @property
-    def players(self) -> tuple[PlayerId, ...]:
-        """Who has a seat, in the order of joining."""
-        return self.roster.players
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds to the cut, or None while no drain is under way."""
-        cut_at = self._house.cut_at
-        return None if cut_at is None else max(0.0, cut_at - trio.current_time())
-
-    def name_of(self, player: PlayerId) -> str:
-        """The name the player gave, or an empty text."""
-        seat = self.roster.find(player)
-        return "" if seat is None else seat.name
-
-    def say(self, body: bytes, to: PlayerId | None) -> None:
-        """Numbers and keeps a message; one item goes to each link that has players it is for."""
-        self._check_size("message", body)
-        outbox = self._house.outbox
-        if to is None:
-            self.seq += 1
-            self.history.add(self.seq, body, None)
-            message = nodes.Message(self.id, EPOCH, self.seq, body)
-            for link in self.roster.links:
-                outbox(link, message)
-        elif (seat := self.roster.find(to)) is not None:
-            self.seq += 1
-            self.history.add(self.seq, body, to)
-            if not seat.away:
-                outbox(seat.link, nodes.Message(self.id, EPOCH, self.seq, body, [to]))
-
-    def lock(self, *, locked: bool) -> None:
-        """Closes the room to new players, or opens it again."""
-        self.roster.locked = locked
-        self._house.doors_changed(self)
-
-    def kick(self, player: PlayerId) -> None:
-        """Ends one player's place; what he has said before is still read."""
-        seat = self.roster.find(player)
-        if seat is not None:
-            self._release(seat, EndReason.KICKED)
-
-    # The room's task
 
     async def run(self) -> None:
         """Runs the author's function to its end, whatever that is, and tells the players.
@@ -121,67 +97,78 @@ class LiveRoom(Players):
         Whatever the author's code raises, ``KeyboardInterrupt`` too, ends this room and no other:
         only the cancellation of the host's own task passes.
         """
-        ROOM.set((self.served.kind.name, self.id))
+        state, kind = self.state, self.state.codec.kind
+        ROOM.set((kind.name, state.id))
         reason, result = None, b""
         try:
             with self._scope:  # all in one coroutine: each one more costs every input 0.1 µs
                 returned = None
                 async with trio.open_nursery() as nursery:
-                    self.table = self._laid(nursery)
+                    self.table = Room(
+                        Backend(state),
+                        room_id=state.id,
+                        kind=kind,
+                        options=self._options,
+                        nursery=nursery,
+                    )
                     try:
-                        returned = await self.served.kind.function(self.table)
+                        returned = await kind.function(self.table)
                     finally:
-                        self.close()
+                        state.close()
                     nursery.cancel_scope.cancel()
                 result = self._encoded(returned)
                 reason = EndReason.FINISHED
         except BaseException as error:  # noqa: BLE001 - no room may end the node
-            passing, crash = _parted(error)
+            passing, crash = _split(error)
             if crash is not None:
                 reason = None if self._scope.cancel_called else EndReason.CRASHED
-                self._house.crashed(self, crash)
+                state.host.on_crash(state, crash)
             if passing is not None:
                 raise passing from None
         finally:
-            self._end(reason or self.cancelled_as, result)
-
-    def _laid(self, nursery: trio.Nursery) -> Room:
-        """What the author's function gets."""
-        return Room(
-            self,
-            room_id=self.id,
-            kind=self.served.kind,
-            options=self._options,
-            nursery=nursery,
-        )
+            self._end(reason or self._cancelled_as, result)
 
     def _encoded(self, result: Any) -> bytes:
-        """What the author's function has returned, as JSON."""
+        """The result of the author's function, as JSON."""
         try:
             body = msgspec.json.encode(result)
         except Exception as error:  # an author's types may raise anything
-            name = self.served.kind.name
+            name = self.state.codec.kind.name
             raise TypeError(f"the result of {name!r} cannot be JSON: {error}") from error
-        self._check_size("result", body)
+        check_size(self.state, "result", body)
         return body
 
     def _end(self, reason: EndReason, result: bytes) -> None:
-        self.close()
-        self.table = None  # it knows us: a circle would wait for the garbage collector
-        ended = nodes.Ended(self.id, EPOCH, reason, result)
-        for link in self.roster.links:
-            self._house.outbox(link, ended)
-        self.record_end(reason, result)
-        self._house.ended(self, reason, result)
+        state = self.state
+        state.close()
+        self.table = None
+        ended = nodes.Ended(state.id, EPOCH, reason, result)
+        for link in state.roster.links:
+            state.host.outbox(link, ended)
+        self._end_places(reason, result)
+        state.host.ended(state, reason, result)
 
-    def _check_size(self, what: str, body: bytes) -> None:
-        limit = self._house.policy.message_bytes
-        if len(body) > limit:
-            raise MessageTooBig(f"a {what} of {len(body)} bytes; the limit is {limit} bytes")
+    def _end_places(self, reason: EndReason, result: bytes = b"") -> None:
+        """The host has the seats and the messages from now on, for players who resume later."""
+        state = self.state
+        if state.roster.present < len(state.roster):
+            for seat in state.roster:
+                state.host.disconnects.end(state, seat)
+        kind = state.codec.kind.name
+        ended = EndedRoom(
+            state.id,
+            roster=state.roster.move_out(),
+            history=state.history.move_out(),
+            reason=reason,
+            result=result,
+            ended_at=trio.current_time(),
+            regroup=(kind, state.raw_options) if state.regrouped else None,
+        )
+        state.host.places_ended(state, ended)
 
 
-def _parted(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """What must pass through the room, and what is a crash of it."""
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """The part of ``error`` that must pass through the room, and the part that is its crash."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)
     return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

@@ -1,4 +1,4 @@
-"""Joins: which room a player gets a seat in, and whether one is opened for him."""
+"""Joins: which room a player gets a seat in, and whether one is opened for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 import trio
 
 from lastcall.author import Kind
-from lastcall.core.room.open_rooms import OpenRooms
-from lastcall.core.room.roster import Seat
 from lastcall.errors import BadFrame
 from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
-from lastcall.host.players import Players, RoomHost
-from lastcall.ids import KindName, LinkId, NodeName, RoomId, new_room
+from lastcall.host.running_rooms import RunningRooms
+from lastcall.ids import KindName, LinkId, NodeName, new_room
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -23,83 +21,56 @@ __all__ = ["Matchmaker"]
 
 
 class Matchmaker:
-    """Of one house. ``rooms`` are those that run; what is opened here is added to them."""
+    """Seats the players of one host; the rooms that it opens are added to ``rooms``."""
 
     def __init__(
         self,
-        house: RoomHost,
-        rooms: dict[RoomId, LiveRoom],
+        rooms: RunningRooms,
         *,
         kinds: Mapping[KindName, Kind],
         node: NodeName,
         rng: random.Random,
     ) -> None:
-        self._house = house
         self._rooms = rooms
-        self._kinds = {name: KindCodec(kind) for name, kind in kinds.items()}
+        self._codecs = {name: KindCodec(kind) for name, kind in kinds.items()}
         self._node = node
         self._rng = rng
-        self._open_rooms = OpenRooms(self._kinds)
-        self._keys: dict[tuple[KindName, str], Players] = {}
         self._opened = 0
+        self.sizes = {name: kind.seats for name, kind in kinds.items()}
+        """The seats of a room, for every kind that is served."""
         self.work: trio.Nursery | None = None
         """Where rooms run; none is opened before there is one."""
         self.doors_open = True
-        """If not, only rooms that a join names take players; the rest is ``draining``."""
+        """If not, only joins that name a room get a seat; the rest is ``draining``."""
 
-    def __len__(self) -> int:
-        """How many of those who sit here have given a key."""
-        return len(self._keys)
-
-    def seats(self) -> dict[KindName, int]:
-        """Free seats in open rooms, for every kind that is served."""
-        return self._open_rooms.seats()
-
-    @property
-    def sizes(self) -> dict[KindName, int]:
-        """The seats of a room, for every kind that is served."""
-        return {name: served.kind.seats for name, served in self._kinds.items()}
-
-    def doors_changed(self, room: Players) -> None:
-        """Its free seats are others than before."""
-        self._open_rooms.put(
-            room.id, room.served.kind.name, age=room.age, free=room.free, started=room.started
-        )
-
-    def forget(self, room: Players, seat: Seat) -> None:
-        """The seat's key is good for another place now."""
-        name = (room.served.kind.name, seat.key)
-        if seat.key and self._keys.get(name) is room:
-            del self._keys[name]
-
-    def holder(self, join: nodes.Join) -> Players | None:
+    def holder(self, join: nodes.Join) -> LiveRoom | None:
         """The room in which a seat may have been taken with the key of ``join`` before."""
         if join.room:
-            return self._rooms.get(join.room)
-        return self._keys.get((join.kind, join.key)) if join.key else None
+            return self._rooms.by_id.get(join.room)
+        return self._rooms.by_key.get((join.kind, join.key)) if join.key else None
 
     def join(self, link: LinkId, join: nodes.Join) -> None:
-        """Seats a player, or tells his link why not."""
+        """Seats a player, or tells the link why not."""
         if join.room:
             self._join_room(link, join)
-        elif (served := self._kinds.get(join.kind)) is None:
-            known = ", ".join(sorted(self._kinds))
+        elif (codec := self._codecs.get(join.kind)) is None:
+            known = ", ".join(sorted(self._codecs))
             self._refuse(link, join, ErrorCode.NO_SUCH_KIND, f"no kind {join.kind!r}; {known}")
         else:
-            self._join_kind(link, join, served)
+            self._join_kind(link, join, codec)
 
     def _join_room(self, link: LinkId, join: nodes.Join) -> None:
-        room = self._rooms.get(join.room)
+        room = self._rooms.by_id.get(join.room)
         if room is not None:
-            refusal = self._admit(room, link, join)
+            refusal = self._seat(room, link, join)
         else:
             refusal = nodes.NO_SUCH_PLACE if join.seated_only else ErrorCode.NO_SUCH_ROOM
         if refusal is not None:
             self._refuse(link, join, refusal, f"room {join.room!r}: {_WHY[refusal]}")
 
-    def _join_kind(self, link: LinkId, join: nodes.Join, served: KindCodec) -> None:
-        mine = self.holder(join)
-        if mine is not None and mine.admit(link, join, self._rng) is None:
+    def _join_kind(self, link: LinkId, join: nodes.Join, codec: KindCodec) -> None:
+        previous = self.holder(join)
+        if previous is not None and previous.players.join(link, join, self._rng) is None:
             return
         if join.seated_only:
             self._refuse(link, join, nodes.NO_SUCH_PLACE, _WHY[nodes.NO_SUCH_PLACE])
@@ -108,54 +79,50 @@ class Matchmaker:
             self._refuse(link, join, nodes.DRAINING, "this node opens no rooms")
             return
         try:
-            options = served.read_options(join.options)
+            options = codec.read_options(join.options)
         except BadFrame as bad:
             self._refuse(link, join, bad.code, str(bad))
             return
-        self._seat_or_open(link, join, served, options)
+        self._seat_or_open(link, join, codec, options, self.work)
 
     def _seat_or_open(
-        self, link: LinkId, join: nodes.Join, served: KindCodec, options: Any
+        self, link: LinkId, join: nodes.Join, codec: KindCodec, options: Any, work: trio.Nursery
     ) -> None:
-        chosen = None if join.new else self._open_rooms.choose(join.kind)
-        limit = self._house.policy.max_rooms
+        chosen = None if join.new else self._rooms.open_rooms.choose(join.kind)
+        limit = self._rooms.policy.max_rooms
         if chosen is not None:
-            self._admit(self._rooms[chosen], link, join)
-        elif len(self._rooms) >= limit:
+            self._seat(self._rooms.by_id[chosen], link, join)
+        elif len(self._rooms.by_id) >= limit:
             self._refuse(link, join, ErrorCode.FULL, f"this node runs {limit} rooms, its limit")
         else:
-            room = self._open(served, options, join.options)
-            self._admit(room, link, join)
-            self._start(room)
+            room = self._open(codec, options, join.options)
+            self._seat(room, link, join)
+            if self._rooms.cut_at is not None:
+                room.warn(max(0.0, self._rooms.cut_at - trio.current_time()))
+            work.start_soon(room.run, name=room.state.id)
 
-    def _admit(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
-        refusal = room.admit(link, join, self._rng)
+    def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
+        refusal = room.players.join(link, join, self._rng)
         if refusal is None and join.key:
-            self._keys[room.served.kind.name, join.key] = room
+            self._rooms.by_key[room.state.codec.kind.name, join.key] = room
         return refusal
 
-    def _open(self, served: KindCodec, options: Any, raw: bytes) -> LiveRoom:
+    def _open(self, codec: KindCodec, options: Any, raw_options: bytes) -> LiveRoom:
         room_id = new_room(self._rng, self._node)
         room = LiveRoom(
-            self._house,
-            served,
+            self._rooms,
+            codec,
             room_id=room_id,
             options=options,
-            raw_options=raw,
+            raw_options=raw_options,
             age=self._opened,
         )
         self._opened += 1
-        self._rooms[room_id] = room
+        self._rooms.by_id[room_id] = room
         return room
 
-    def _start(self, room: LiveRoom) -> None:
-        if self._house.cut_at is not None:
-            room.warn(max(0.0, self._house.cut_at - trio.current_time()))
-        if self.work is not None:
-            self.work.start_soon(room.run, name=room.id)
-
     def _refuse(self, link: LinkId, join: nodes.Join, code: str, message: str) -> None:
-        self._house.outbox(link, nodes.Refused(join.call, code, message))
+        self._rooms.outbox(link, nodes.Refused(join.call, code, message))
 
 
 _WHY: dict[str, str] = {

@@ -1,11 +1,11 @@
-"""What the players of a room, running or ended, are told of their places there."""
+"""The items that tell players about their places, in running and in ended rooms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from lastcall.core.link.portions import portions
-from lastcall.core.room.replay import Missed
+from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.wire import nodes
@@ -15,13 +15,13 @@ __all__ = ["EPOCH", "no_such_place", "regroups", "replay", "resumed", "seated"]
 EPOCH = 0
 """How often a room has moved; rooms do not move yet."""
 PORTION_BYTES = 64 * 1024
-"""How much one ``Replay`` or ``Regroup`` bears: a message between nodes is bounded."""
+"""How much one ``Replay`` or ``Regroup`` holds: a message between nodes is bounded."""
 FRAME_BYTES = 16
-"""What a message's number and length take at the most."""
+"""The most that a message's number and length take."""
 
 
 def no_such_place(call: int) -> nodes.Refused:
-    """The same words whatever is wrong: who guesses learns nothing."""
+    """The same refusal whatever is wrong: guessing reveals nothing."""
     return nodes.Refused(call, nodes.NO_SUCH_PLACE, "no such place here")
 
 
@@ -43,22 +43,22 @@ def seated(
 
 
 def resumed(
-    room: RoomId, seat: Seat, call: int, missed: Missed, state: bytes = b""
+    room: RoomId, seat: Seat, call: int, unseen: Unseen, state: bytes = b""
 ) -> Iterator[nodes.Down]:
-    """What his link gets, in this order, before anything live."""
+    """The items for the player's link, in order, before any live message."""
     yield nodes.Resumed(
         call=call,
         room=room,
         player=seat.player,
         session=seat.session,
         epoch=EPOCH,
-        seq=missed.seq,
+        seq=unseen.seq,
         n=seat.last_n,
         secret=seat.secret,
-        complete=missed.complete,
+        complete=unseen.complete,
         state=state,
     )
-    yield from replay(room, seat, missed.messages)
+    yield from replay(room, seat, unseen.messages)
 
 
 def replay(
@@ -72,10 +72,10 @@ def replay(
 def regroups(
     room: RoomId, kind: KindName, roster: Roster, options: bytes
 ) -> Iterator[tuple[LinkId, nodes.Regroup]]:
-    """To each link: its players are to be seated in another room of that kind."""
+    """For each link: its players are to join another room of that kind."""
     for link in roster.links:
-        for party in portions(roster.of_link(link), _party_bytes, PORTION_BYTES):
-            players = [(seat.player, seat.name, seat.key) for seat in party]
+        for seats in portions(roster.of_link(link), _player_bytes, PORTION_BYTES):
+            players = [(seat.player, seat.name, seat.key) for seat in seats]
             yield link, nodes.Regroup(room, EPOCH, kind, players, options)
 
 
@@ -83,5 +83,5 @@ def _message_bytes(message: tuple[int, bytes]) -> int:
     return FRAME_BYTES + len(message[1])
 
 
-def _party_bytes(seat: Seat) -> int:
+def _player_bytes(seat: Seat) -> int:
     return len(seat.player) + len(seat.name.encode()) + len(seat.key.encode())

@@ -1,4 +1,4 @@
-"""Who waits for a seat that another socket has: wakes when one has waited for long enough."""
+"""Requests that wait for a seat which another socket has: the clock of the takeovers."""
 
 from __future__ import annotations
 
@@ -17,89 +17,85 @@ from lastcall.wire import nodes
 __all__ = ["TakeoverTimer"]
 
 STEPS_PER_BATCH = 64
-"""Claims between two turns of the loop; each may bring a whole history."""
+"""Requests between two turns of the loop; each may replay a whole history."""
 
 
 class TakeoverTimer:
-    """All of a node's, in trio's time; see :mod:`lastcall.core.room.takeovers`.
+    """All takeovers of a node, in trio's time; see :mod:`lastcall.core.room.takeovers`.
 
-    ``proceed`` does what a claim asks for, without another contest; ``outbox`` takes refusals.
-    With ``takeover_seconds`` of 0 nobody waits.
+    ``outbox`` sends refusals. With ``takeover_seconds`` of 0 no request waits. A request that a
+    method returns is for the caller to carry out.
     """
 
     def __init__(
-        self,
-        takeover_seconds: float,
-        proceed: Callable[[LinkId, nodes.Join | nodes.Resume], None],
-        outbox: Callable[[LinkId, nodes.Down], None],
+        self, takeover_seconds: float, outbox: Callable[[LinkId, nodes.Down], None]
     ) -> None:
         self._takeovers = Takeovers(takeover_seconds)
-        self._at_once = takeover_seconds <= 0
-        self._proceed = proceed
+        self._never_wait = takeover_seconds <= 0
         self._outbox = outbox
-        self._nap = trio.CancelScope()
+        self._sleep = trio.CancelScope()
 
     def __len__(self) -> int:
         return len(self._takeovers)
 
     def begin(
-        self, link: LinkId, ask: nodes.Join | nodes.Resume, *, room: RoomId, seat: Seat
+        self, link: LinkId, request: nodes.Join | nodes.Resume, *, room: RoomId, seat: Seat
     ) -> bool:
-        """Whether ``ask`` has to wait for ``seat``, which is live; it is answered later then."""
-        if self._at_once:
+        """Whether ``request`` has to wait for ``seat``, which is live."""
+        if self._never_wait:
             return False
-        replaced = self._takeovers.begin(link, ask, room=room, seat=seat, now=trio.current_time())
+        now = trio.current_time()
+        replaced = self._takeovers.begin(link, request, room=room, seat=seat, now=now)
         if replaced is not None:
             self._outbox(link, _replaced(replaced))
-        self._nap.deadline = self._takeovers.next_at
+        self._sleep.deadline = self._takeovers.next_at
         return True
 
     def cancel(self, link: LinkId, call: int) -> None:
-        """Nobody waits for the answer to ``call`` any more; if it waits here, that is the end."""
+        """The api node does not wait for the answer to ``call``; refuses it if it waits here."""
         if self._takeovers.cancel(link, call) is not None:
             self._outbox(link, nodes.Refused(call, nodes.CANCELLED, "cancelled, as you asked"))
 
     def drop_link(self, link: LinkId) -> None:
-        """The link is gone, and nobody can be answered by way of it."""
+        """The link is gone, and no request by it can be answered."""
         self._takeovers.drop_link(link)
 
-    def confirmed(self, seat: Seat) -> None:
-        """The seat's socket has the newest secret: who shows one of before has none."""
-        for claim in self._takeovers.confirmed(seat):
-            self._outbox(claim.link, no_such_place(claim.ask.call))
+    def confirm(self, seat: Seat) -> None:
+        """The seat's socket has the newest secret: refuses requests that show an older one."""
+        seat.confirm()
+        for takeover in self._takeovers.confirmed(seat):
+            self._outbox(takeover.link, no_such_place(takeover.request.call))
 
     def waits(self, seat: Seat) -> bool:
-        """Whether somebody waits for ``seat``."""
+        """Whether a request waits for ``seat``."""
         return self._takeovers.waits(seat)
 
-    def away(self, seat: Seat) -> None:
-        """The seat's socket is lost: who waits for it has it."""
-        if (claim := self._takeovers.away(seat)) is not None:
-            self._proceed(claim.link, claim.ask)
+    def away(self, seat: Seat) -> PendingTakeover | None:
+        """The seat's socket is lost; returns the request that gets the seat now, if any."""
+        return self._takeovers.away(seat)
 
-    def ended(self, room: RoomId) -> None:
-        """The room is over: who waits for a seat in it is answered as anybody who asks now."""
-        for claim in self._takeovers.ended(room):
-            self._proceed(claim.link, claim.ask)
+    def ended(self, room: RoomId) -> list[PendingTakeover]:
+        """The room is over; returns the requests for its seats."""
+        return self._takeovers.ended(room)
 
-    async def watch(self) -> None:
-        """Carries out what has waited for long enough, until cancelled.
+    async def watch(self, carry_out: Callable[[PendingTakeover], None]) -> None:
+        """Carries out the requests that have waited for long enough, until cancelled.
 
-        After a stall of our own what lies unread comes first: it may be that a claim is cancelled.
+        After a stall of this process, unread items come first: one may cancel a request.
         """
         while True:
             now = trio.current_time()
-            with trio.CancelScope(deadline=max(now, self._takeovers.next_at)) as self._nap:
+            with trio.CancelScope(deadline=max(now, self._takeovers.next_at)) as self._sleep:
                 await trio.sleep_forever()
-            if trio.current_time() - self._nap.deadline > STALL_SECONDS:
+            if trio.current_time() - self._sleep.deadline > STALL_SECONDS:
                 await trio.sleep(UNREAD_SECONDS)
-            for claim in self._takeovers.due(trio.current_time(), STEPS_PER_BATCH):
-                self._proceed(claim.link, claim.ask)
+            for takeover in self._takeovers.due(trio.current_time(), STEPS_PER_BATCH):
+                carry_out(takeover)
 
 
-def _replaced(claim: PendingTakeover) -> nodes.Refused:
-    """To a claim on whose seat another has come by the same link, later."""
-    if isinstance(claim.ask, nodes.Resume):
-        return no_such_place(claim.ask.call)
+def _replaced(takeover: PendingTakeover) -> nodes.Refused:
+    """The refusal of a request that a later one by the same link has replaced."""
+    if isinstance(takeover.request, nodes.Resume):
+        return no_such_place(takeover.request.call)
     why = "a later join with this key waits for the seat"
-    return nodes.Refused(claim.ask.call, ErrorCode.NO_GAME_NODE, why)
+    return nodes.Refused(takeover.request.call, ErrorCode.NO_GAME_NODE, why)

@@ -29,7 +29,7 @@ from lastcall.author import Kind
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.errors import BadFrame, JoinRefused
 from lastcall.host.host import Host
-from lastcall.host.players import Players
+from lastcall.host.room_state import RoomState
 from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
@@ -198,7 +198,7 @@ class Table:
 
     def drain(self, seconds: float) -> None:
         """The house closes: the room is told that it will be cut in ``seconds``."""
-        self.host.close_doors()
+        self.host.matchmaker.doors_open = False
         self.host.drain(trio.current_time() + seconds)
 
     def cut(self) -> None:
@@ -229,12 +229,12 @@ class Table:
             self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
         self.host.flush_acks()
 
-    def _ended(self, _: Players, reason: EndReason, result: bytes) -> None:
+    def _ended(self, _: RoomState, reason: EndReason, result: bytes) -> None:
         self.reason = reason
         self._result = msgspec.json.decode(result) if result else None
         self._over.set()
 
-    def _crashed(self, _: Players, error: BaseException) -> None:
+    def _crashed(self, _: RoomState, error: BaseException) -> None:
         self._crash = error
 
     def _hear(self, _: LinkId, item: nodes.Down) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "Player",
     "Refused",
     "Regroup",
+    "Renew",
     "Replay",
     "Resume",
     "Resumed",
@@ -76,15 +77,11 @@ class Join(Item, frozen=True, tag="join"):
     """Only a seat that was taken with ``key`` before; else ``no_such_place``, and nothing new."""
 
 
-class Resume(Item, frozen=True, tag="resume"):
-    """A player takes his place again from a new socket; ``seen`` is the last number he has.
+class Resume(Item, frozen=True, tag="resume", forbid_unknown_fields=True):
+    """A player resumes a place from a new socket; ``seen`` is the last number the player has.
 
     The answer is :class:`Resumed`, or :class:`Refused` with :data:`NO_SUCH_PLACE`, or with
-    ``bad_frame`` for a number that the room has not come to.
-
-    With a ``session``, it is the api node that renews a place of its own on a new link: only if
-    that session is still the seat's, else :data:`TAKEN_OVER`; and the secret and the session stay
-    as they are, since the answer may be lost with that link too.
+    ``bad_frame`` for a number that the room has not reached.
     """
 
     call: int
@@ -92,6 +89,18 @@ class Resume(Item, frozen=True, tag="resume"):
     player: PlayerId
     secret: str
     seen: int
+
+
+class Renew(Resume, frozen=True, tag="resume", forbid_unknown_fields=False):
+    """An api node resumes a place of its own on a new link; the client's socket is the same.
+
+    Only the seat's current session may renew, else the answer is :data:`TAKEN_OVER`. The secret and
+    the session stay the same, because the answer may be lost with that link too.
+
+    On the wire it is a ``resume`` with a ``session``, from 1 on. The decoders of whole requests
+    refuse that field, and so leave it to :func:`decode_up`: all other items are read at full speed.
+    """
+
     session: int = 0
 
 
@@ -325,26 +334,33 @@ def size_of(item: Up) -> int:
     return len(_encode(item))
 
 
-T = TypeVar("T")
 _up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_renew = msgspec.msgpack.Decoder(Renew)
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_UNKNOWN = Unknown()
+T = TypeVar("T")
 
 
 def decode_up(items: Sequence[msgspec.Raw]) -> list[Up]:
     """The items of a request, in order; one that this version cannot read is ``Unknown``."""
-    return [_item(_up, item) for item in items]
+    return [_read(_up, item) or _read_resume(item) for item in items]
 
 
 def decode_down(items: Sequence[msgspec.Raw]) -> list[Down]:
     """The items of a feed batch, in order; one that this version cannot read is ``Unknown``."""
-    return [_item(_down, item) for item in items]
+    return [_read(_down, item) or _UNKNOWN for item in items]
 
 
-_UNKNOWN = Unknown()
-
-
-def _item(decoder: msgspec.msgpack.Decoder[T], item: msgspec.Raw) -> T | Unknown:
+def _read(decoder: msgspec.msgpack.Decoder[T], item: msgspec.Raw) -> T | None:
     try:
         return decoder.decode(item)
     except UNREADABLE:
-        return _UNKNOWN
+        return None
+
+
+def _read_resume(item: msgspec.Raw) -> Resume | Unknown:
+    """A resume with fields that :class:`Resume` has not, or else an unknown item."""
+    renew = _read(_renew, item)
+    if renew is None or renew.session:
+        return renew or _UNKNOWN
+    return Resume(renew.call, renew.room, renew.player, renew.secret, renew.seen)

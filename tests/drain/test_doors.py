@@ -56,12 +56,12 @@ async def test_placement_hears_of_the_drain_before_the_doors_close(
         await (await c.client(api)).join(kind="lounge", new=True)
         first.signal()
         await trio.sleep(0.05)
-        assert first.node.host.doors_open
+        assert first.node.host.matchmaker.doors_open
         for _ in range(4):
             place = await (await c.client(api)).join(kind="lounge", new=True)
             assert place.room.startswith("game-2.")
         await trio.sleep(2)
-        assert not first.node.host.doors_open
+        assert not first.node.host.matchmaker.doors_open
 
 
 async def test_during_the_lame_duck_an_api_node_still_serves_who_comes(

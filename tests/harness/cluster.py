@@ -19,7 +19,7 @@ from lastcall.bus.address import HostPort
 from lastcall.bus.memory import MemoryBus
 from lastcall.client import Connection, Place, open_connection
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode
+from lastcall.game.node import GameNode, GameSettings
 from lastcall.ids import KindName, NodeName
 from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import ExitCode
@@ -139,16 +139,17 @@ class Cluster:
     ) -> GameProcess:
         process = GameProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.node = GameNode(
-            name=NodeName(name),
-            version=version,
-            listen=self.address(name),
-            advertise=None,
+            GameSettings(
+                name=NodeName(name),
+                version=version,
+                listen=self.address(name),
+                born=trio.current_time(),
+                room_policy=rooms or RoomPolicy(),
+            ),
             kinds=kinds,
             bus=process.bus,
             drain=process.drain,
             rng=self._rng(name),
-            born=trio.current_time(),
-            room_policy=rooms,
         )
         self.nursery.start_soon(process.run, process.node)
         return process

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from lastcall import Room, room
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
-from tests.host.house import opened, typed
+from tests.host.host_harness import opened, typed
 
 
 @pytest.mark.parametrize("error", [KeyError("a secret"), SystemExit(1), ValueError("\ud800")])
@@ -25,12 +25,12 @@ async def test_options_whose_type_raises_anything_refuse_the_join(error: BaseExc
     async def picky(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(picky) as house:
-        refused = house.join(picky)
+    async with opened(picky) as harness:
+        refused = harness.join(picky)
         assert refused.code == "bad_input"
         assert "secret" not in refused.message
         assert nodes.encode(refused)
-        assert house.host.rooms == 0
+        assert harness.host.rooms == 0
 
 
 async def test_a_kind_without_inputs_refuses_each_one_and_its_inbox_stays_empty() -> None:
@@ -38,29 +38,29 @@ async def test_a_kind_without_inputs_refuses_each_one_and_its_inbox_stays_empty(
     async def mute(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(mute, policy=RoomPolicy(inbox_events=1)) as house:
-        ann = house.join(mute)  # fills the inbox, which nobody reads
+    async with opened(mute, policy=RoomPolicy(inbox_events=1)) as harness:
+        ann = harness.join(mute)  # fills the inbox, which nobody reads
         for n in range(1, 401):
-            house.say(ann, n, None)
-        bad = house.all_of(nodes.BadInput)
+            harness.say(ann, n, None)
+        bad = harness.all_of(nodes.BadInput)
         assert [item.n for item in bad] == list(range(1, 401))
         assert {(item.code, item.message) for item in bad} == {
             ("bad_input", "this kind takes no inputs")
         }
-        assert house.acked() == [(ann.room, ann.player, 400)]
+        assert harness.acked() == [(ann.room, ann.player, 400)]
 
 
 @pytest.mark.parametrize("body", [b'{"cell":"x"}', b"{", b"\xff\xff", b"[" * 100_000, b""])
 async def test_a_bad_input_is_told_to_its_sender_and_counts_as_had(body: bytes) -> None:
-    async with opened(typed) as house:
-        ann = house.join(typed, options=b'{"width":10}')
-        house.say(ann, 1, body)
-        house.say(ann, 2, {"cell": 4})
+    async with opened(typed) as harness:
+        ann = harness.join(typed, options=b'{"width":10}')
+        harness.say(ann, 1, body)
+        harness.say(ann, 2, {"cell": 4})
         await wait_all_tasks_blocked()
-        [bad] = house.all_of(nodes.BadInput)
+        [bad] = harness.all_of(nodes.BadInput)
         assert (bad.room, bad.player, bad.n, bad.code) == (ann.room, ann.player, 1, "bad_input")
-        assert house.acked() == [(ann.room, ann.player, 2)]
-        assert house.said() == [40]
+        assert harness.acked() == [(ann.room, ann.player, 2)]
+        assert harness.said() == [40]
 
 
 async def test_an_author_whose_types_raise_what_they_like_refuses_the_input() -> None:
@@ -74,8 +74,8 @@ async def test_an_author_whose_types_raise_what_they_like_refuses_the_input() ->
     async def picky(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(picky) as house:
-        house.say(house.join(picky), 1, {"cell": 1})
-        [bad] = house.all_of(nodes.BadInput)
+    async with opened(picky) as harness:
+        harness.say(harness.join(picky), 1, {"cell": 1})
+        [bad] = harness.all_of(nodes.BadInput)
         assert bad.code == "bad_input"
         assert "secret" not in bad.message

@@ -13,7 +13,7 @@ from lastcall import Room, room
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
-from tests.host.house import NORTH, SOUTH, opened, watched
+from tests.host.host_harness import NORTH, SOUTH, opened, watched
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
@@ -22,66 +22,66 @@ async def test_who_was_away_learns_what_he_missed_and_how_it_ended(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
-        house.say(ann, 1, "one")
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
+        harness.say(ann, 1, "one")
         await wait_all_tasks_blocked()
-        house.lose(ann)
-        house.say(bob, 1, "two")
-        house.say(bob, 2, "end")
+        harness.lose(ann)
+        harness.say(bob, 1, "two")
+        harness.say(bob, 2, "end")
         await trio.sleep(20)
-        again = house.resume(ann, 1, link=SOUTH)
+        again = harness.resume(ann, 1, link=SOUTH)
         assert (again.seq, again.n, again.session, again.complete) == (1, 1, 2, True)
-        assert house.replayed() == [(2, "two")]
+        assert harness.replayed() == [(2, "two")]
         out = nodes.Out(ann.room, ann.player, "finished", session=2, result=b'"the end"')
-        assert house.told[-1] == (SOUTH, out)
-        assert [type(item) for _, item in house.told] == [nodes.Resumed, nodes.Replay, nodes.Out]
+        assert harness.told[-1] == (SOUTH, out)
+        assert [type(item) for _, item in harness.told] == [nodes.Resumed, nodes.Replay, nodes.Out]
 
 
 async def test_who_was_present_can_ask_too_since_his_socket_may_have_been_dead() -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann = house.join(kind)
-        house.say(ann, 1, "one")
-        house.say(ann, 2, "crash")
+    async with opened(kind) as harness:
+        ann = harness.join(kind)
+        harness.say(ann, 1, "one")
+        harness.say(ann, 2, "crash")
         with capture_logs():
             await wait_all_tasks_blocked()
-        again = house.resume(ann)
+        again = harness.resume(ann)
         out = nodes.Out(ann.room, ann.player, "crashed", session=again.session)
-        assert house.told[-1] == (NORTH, out)
-        assert house.all_of(nodes.Out) == [out]  # nobody has taken anything over
+        assert harness.told[-1] == (NORTH, out)
+        assert harness.all_of(nodes.Out) == [out]  # nobody has taken anything over
 
 
 async def test_a_tombstone_stands_for_the_kinds_resume_seconds(autojump_clock: MockClock) -> None:
     kind, _ = watched(resume_seconds=10)
-    async with opened(kind) as house:
-        ann = house.join(kind)
-        house.say(ann, 1, "end")
+    async with opened(kind) as harness:
+        ann = harness.join(kind)
+        harness.say(ann, 1, "end")
         await trio.sleep(9.99)
-        again = house.resume(ann)
+        again = harness.resume(ann)
         assert isinstance(again, nodes.Resumed)
         await trio.sleep(0.02)
-        assert house.resume(again).code == nodes.NO_SUCH_PLACE
+        assert harness.resume(again).code == nodes.NO_SUCH_PLACE
         await trio.sleep(1)
-        assert len(house.host._ended_rooms) == 0
+        assert len(harness.host.running.ended_rooms) == 0
 
 
 async def test_the_rules_of_tickets_hold_for_ended_rooms() -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
-        house.say(ann, 1, "end")
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
+        harness.say(ann, 1, "end")
         await wait_all_tasks_blocked()
-        assert house.resume(ann, secret=bob.secret).code == nodes.NO_SUCH_PLACE
-        assert house.resume(ann, 1).code == ErrorCode.BAD_FRAME
-        assert house.resume(ann, session=2).code == nodes.TAKEN_OVER
-        assert house.resume(ann, session=1).secret == ann.secret
-        lost = house.resume(ann)
-        again = house.resume(ann)
-        assert house.resume(lost).code == nodes.NO_SUCH_PLACE
-        house.confirm(again)
-        assert house.resume(ann).code == nodes.NO_SUCH_PLACE
-        assert house.resume(again).session == 4
+        assert harness.resume(ann, secret=bob.secret).code == nodes.NO_SUCH_PLACE
+        assert harness.resume(ann, 1).code == ErrorCode.BAD_FRAME
+        assert harness.resume(ann, session=2).code == nodes.TAKEN_OVER
+        assert harness.resume(ann, session=1).secret == ann.secret
+        lost = harness.resume(ann)
+        again = harness.resume(ann)
+        assert harness.resume(lost).code == nodes.NO_SUCH_PLACE
+        harness.confirm(again)
+        assert harness.resume(ann).code == nodes.NO_SUCH_PLACE
+        assert harness.resume(again).session == 4
 
 
 async def test_of_an_ended_room_no_picture_is_drawn() -> None:
@@ -91,52 +91,52 @@ async def test_of_an_ended_room_no_picture_is_drawn() -> None:
         table.broadcast("one")
         table.broadcast("two")
 
-    async with opened(drawn) as house:
-        ann = house.join(drawn)
+    async with opened(drawn) as harness:
+        ann = harness.join(drawn)
         await wait_all_tasks_blocked()
-        again = house.resume(ann)
+        again = harness.resume(ann)
         assert (again.complete, again.seq, again.state) == (False, 1, b"")
-        assert house.replayed() == [(2, "two")]
+        assert harness.replayed() == [(2, "two")]
 
 
 async def test_who_has_left_before_the_end_has_no_place_in_the_tombstone() -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
-        house.leave(ann)
-        house.say(bob, 1, "end")
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
+        harness.leave(ann)
+        harness.say(bob, 1, "end")
         await wait_all_tasks_blocked()
-        assert house.resume(ann).code == nodes.NO_SUCH_PLACE
+        assert harness.resume(ann).code == nodes.NO_SUCH_PLACE
 
 
 async def test_a_room_that_nobody_sat_in_leaves_nothing() -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        house.leave(house.join(kind))
-        house.host.cut()
+    async with opened(kind) as harness:
+        harness.leave(harness.join(kind))
+        harness.host.cut()
         await wait_all_tasks_blocked()
-        assert (house.host.rooms, len(house.host._ended_rooms)) == (0, 0)
+        assert (harness.host.rooms, len(harness.host.running.ended_rooms)) == (0, 0)
 
 
 async def test_the_oldest_go_first_when_there_are_too_many() -> None:
     kind, _ = watched()
-    async with opened(kind, policy=RoomPolicy(ended_rooms_max=2)) as house:
-        seats = [house.join(kind, new=True) for _ in range(3)]
+    async with opened(kind, policy=RoomPolicy(ended_rooms_max=2)) as harness:
+        seats = [harness.join(kind, new=True) for _ in range(3)]
         for seat in seats:
-            house.say(seat, 1, "end")
+            harness.say(seat, 1, "end")
             await wait_all_tasks_blocked()
-        kinds = [type(house.resume(seat)) for seat in seats]
+        kinds = [type(harness.resume(seat)) for seat in seats]
         assert kinds == [nodes.Refused, nodes.Resumed, nodes.Resumed]
 
 
 async def test_a_joins_key_is_for_a_new_place_once_its_room_has_ended() -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann = house.join(kind, key="k")
-        house.say(ann, 1, "end")
+    async with opened(kind) as harness:
+        ann = harness.join(kind, key="k")
+        harness.say(ann, 1, "end")
         await wait_all_tasks_blocked()
-        assert house.join(kind, key="k", seated_only=True).code == nodes.NO_SUCH_PLACE
-        assert house.join(kind, key="k").room != ann.room
+        assert harness.join(kind, key="k", seated_only=True).code == nodes.NO_SUCH_PLACE
+        assert harness.join(kind, key="k").room != ann.room
 
 
 async def test_an_author_who_speaks_through_a_room_that_has_ended_reaches_nobody() -> None:
@@ -146,17 +146,17 @@ async def test_an_author_who_speaks_through_a_room_that_has_ended_reaches_nobody
     async def leaky(table: Room) -> Any:
         kept.append(table)
 
-    async with opened(leaky) as house:
-        ann = house.join(leaky)
+    async with opened(leaky) as harness:
+        ann = harness.join(leaky)
         await wait_all_tasks_blocked()
-        before = list(house.sent)
+        before = list(harness.sent)
         kept[0].broadcast("boo")
         kept[0].send(ann.player, "boo")
         kept[0].kick(ann.player)
-        assert house.sent == before
+        assert harness.sent == before
         assert kept[0].players == ()
-        house.resume(ann)
-        assert house.replayed() == []
+        harness.resume(ann)
+        assert harness.replayed() == []
 
 
 # The drain
@@ -166,41 +166,41 @@ async def test_a_drain_waits_5_s_for_a_player_who_was_lost_before_the_end(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
         start = trio.current_time()
-        house.lose(ann)
+        harness.lose(ann)
         await trio.sleep(1)
-        house.host.drain(start + 60)
-        house.say(bob, 1, "end")
+        harness.host.drain(start + 60)
+        harness.say(bob, 1, "end")
         await trio.sleep(1)
-        assert house.host.rooms == 0
-        assert house.host.why() == ["1 player(s) between two sockets, whose rooms have ended"]
-        await house.host.wait_empty()
+        assert harness.host.rooms == 0
+        assert harness.host.why() == ["1 player(s) between two sockets, whose rooms have ended"]
+        await harness.host.wait_empty()
         assert trio.current_time() - start == 5
-        assert house.host.why() == []
+        assert harness.host.why() == []
 
 
 async def test_a_drain_ends_at_the_moment_when_the_last_of_them_is_back(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = watched()
-    async with opened(kind) as house, trio.open_nursery() as nursery:
-        ann, bob, cid = (house.join(kind) for _ in range(3))
+    async with opened(kind) as harness, trio.open_nursery() as nursery:
+        ann, bob, cid = (harness.join(kind) for _ in range(3))
         start = trio.current_time()
-        house.host.drain(start + 60)
-        house.lose(ann)
-        house.lose(bob)
-        house.say(cid, 1, "end")
+        harness.host.drain(start + 60)
+        harness.lose(ann)
+        harness.lose(bob)
+        harness.say(cid, 1, "end")
 
         async def come_back() -> None:
             await trio.sleep(2)
-            house.resume(ann)
+            harness.resume(ann)
             await trio.sleep(1)
-            house.resume(bob)
+            harness.resume(bob)
 
         nursery.start_soon(come_back)
-        await house.host.wait_empty()
+        await harness.host.wait_empty()
         assert trio.current_time() - start == 3
 
 
@@ -208,15 +208,15 @@ async def test_a_player_whose_loss_is_heard_after_the_end_is_waited_for_too(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
         start = trio.current_time()
-        house.host.drain(start + 60)
-        house.say(bob, 1, "end")
+        harness.host.drain(start + 60)
+        harness.say(bob, 1, "end")
         await wait_all_tasks_blocked()
-        house.lose(ann, link=NORTH)
-        house.host.handle(NORTH, nodes.Absent(bob.room, bob.player, 7))  # of no session
-        await house.host.wait_empty()
+        harness.lose(ann, link=NORTH)
+        harness.host.handle(NORTH, nodes.Absent(bob.room, bob.player, 7))  # of no session
+        await harness.host.wait_empty()
         assert trio.current_time() - start == 5
 
 
@@ -225,39 +225,39 @@ async def test_who_was_lost_5_s_ago_or_more_is_not_waited_for(
     autojump_clock: MockClock, away_for: float
 ) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann, bob = house.join(kind), house.join(kind)
-        house.confirm(ann)
-        house.lose(ann)
+    async with opened(kind) as harness:
+        ann, bob = harness.join(kind), harness.join(kind)
+        harness.confirm(ann)
+        harness.lose(ann)
         await trio.sleep(away_for - 0.5)
-        house.say(bob, 1, "end")
+        harness.say(bob, 1, "end")
         await trio.sleep(0.5)
         start = trio.current_time()
-        house.host.drain(start + 60)
-        await house.host.wait_empty()
+        harness.host.drain(start + 60)
+        await harness.host.wait_empty()
         assert trio.current_time() == start
 
 
 async def test_with_nobody_away_a_drain_ends_with_the_last_room(autojump_clock: MockClock) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        ann = house.join(kind)
-        house.host.drain(trio.current_time() + 60)
+    async with opened(kind) as harness:
+        ann = harness.join(kind)
+        harness.host.drain(trio.current_time() + 60)
         await trio.sleep(7)
-        house.say(ann, 1, "end")
+        harness.say(ann, 1, "end")
         start = trio.current_time()
-        await house.host.wait_empty()
+        await harness.host.wait_empty()
         assert trio.current_time() == start
 
 
 async def test_after_the_cut_nobody_is_waited_for(autojump_clock: MockClock) -> None:
     kind, _ = watched()
-    async with opened(kind) as house:
-        house.lose(house.join(kind))
-        house.confirm(house.join(kind))
-        house.host.drain(trio.current_time() + 1)
+    async with opened(kind) as harness:
+        harness.lose(harness.join(kind))
+        harness.confirm(harness.join(kind))
+        harness.host.drain(trio.current_time() + 1)
         await trio.sleep(1)
-        house.host.cut()
+        harness.host.cut()
         start = trio.current_time()
-        await house.host.wait_empty()
+        await harness.host.wait_empty()
         assert trio.current_time() == start

@@ -18,7 +18,7 @@ from lastcall.ids import NodeName
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
-from tests.host.house import NORTH, SOUTH, echo, hall, opened, spinning, typed
+from tests.host.host_harness import NORTH, SOUTH, echo, huge, opened, spinning, typed
 
 # Joins
 
@@ -28,24 +28,24 @@ async def test_two_who_join_a_kind_meet_in_one_room_and_the_third_opens_another(
     async def pair(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(pair) as house:
-        ann, bob = house.join(pair, name="ann"), house.join(pair, link=SOUTH, name="bob")
-        cid = house.join(pair)
+    async with opened(pair) as harness:
+        ann, bob = harness.join(pair, name="ann"), harness.join(pair, link=SOUTH, name="bob")
+        cid = harness.join(pair)
         assert ann.room == bob.room != cid.room
         assert bob.players == [nodes.Player(ann.player, "ann"), nodes.Player(bob.player, "bob")]
-        assert (house.host.rooms, house.host.players) == (2, 3)
-        assert house.host.seats() == {"pair": 1}
+        assert (harness.host.rooms, harness.host.players) == (2, 3)
+        assert harness.host.running.open_rooms.seats() == {"pair": 1}
 
 
 async def test_a_join_that_wants_a_new_room_gets_one_beside_an_open_one() -> None:
-    async with opened(echo) as house:
-        ann, bob = house.join(echo), house.join(echo, new=True)
+    async with opened(echo) as harness:
+        ann, bob = harness.join(echo), harness.join(echo, new=True)
         assert ann.room != bob.room
 
 
 async def test_what_a_seat_bears_lets_nobody_guess_another_ones() -> None:
-    async with opened(echo) as house:
-        ann, bob = house.join(echo), house.join(echo)
+    async with opened(echo) as harness:
+        ann, bob = harness.join(echo), harness.join(echo)
         assert len(ann.secret) == 32
         assert ann.secret != bob.secret
         assert (ann.session, ann.epoch, ann.seq) == (1, 0, 0)
@@ -65,123 +65,123 @@ async def test_what_a_seat_bears_lets_nobody_guess_another_ones() -> None:
 async def test_a_join_that_cannot_be_is_refused_and_opens_nothing(
     join: dict[str, Any], code: ErrorCode
 ) -> None:
-    async with opened(typed) as house:
-        assert house.join(**join).code == code
-        assert house.host.rooms == 0
+    async with opened(typed) as harness:
+        assert harness.join(**join).code == code
+        assert harness.host.rooms == 0
 
 
 async def test_a_room_by_name_says_full_and_locked() -> None:
-    async with opened(echo, spinning) as house:
-        alone = house.join(spinning)
-        assert house.join(room=alone.room).code == ErrorCode.FULL
-        ann = house.join(echo)
-        house.say(ann, 1, "lock")
+    async with opened(echo, spinning) as harness:
+        alone = harness.join(spinning)
+        assert harness.join(room=alone.room).code == ErrorCode.FULL
+        ann = harness.join(echo)
+        harness.say(ann, 1, "lock")
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
-        assert house.join(room=ann.room).code == ErrorCode.LOCKED
-        assert house.host.seats()[echo.name] == 0
-        assert house.join(echo).room != ann.room
+        assert harness.join(room=ann.room).code == ErrorCode.LOCKED
+        assert harness.host.running.open_rooms.seats()[echo.name] == 0
+        assert harness.join(echo).room != ann.room
 
 
 async def test_the_limit_of_rooms_refuses_a_new_one_and_still_fills_those_there_are() -> None:
-    async with opened(echo, policy=RoomPolicy(max_rooms=1)) as house:
-        ann = house.join(echo)
-        assert house.join(echo, new=True).code == ErrorCode.FULL
-        assert house.join(echo).room == ann.room
+    async with opened(echo, policy=RoomPolicy(max_rooms=1)) as harness:
+        ann = harness.join(echo)
+        assert harness.join(echo, new=True).code == ErrorCode.FULL
+        assert harness.join(echo).room == ann.room
 
 
 async def test_what_the_socket_before_has_said_is_not_acked_to_the_one_after() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo, key="k")
-        house.say(ann, 1, "hi")
-        again = house.join(echo, key="k")
-        assert (again.session, house.acked()) == (2, [])
+    async with opened(echo) as harness:
+        ann = harness.join(echo, key="k")
+        harness.say(ann, 1, "hi")
+        again = harness.join(echo, key="k")
+        assert (again.session, harness.acked()) == (2, [])
 
 
 async def test_the_same_key_again_gives_the_same_place_with_a_raised_session() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo, new=True, key="k")
-        again = house.join(echo, new=True, key="k", link=SOUTH)
+    async with opened(echo) as harness:
+        ann = harness.join(echo, new=True, key="k")
+        again = harness.join(echo, new=True, key="k", link=SOUTH)
         assert (again.room, again.player, again.secret) == (ann.room, ann.player, ann.secret)
         assert again.session == ann.session + 1
         taken_over = nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=ann.session)
-        assert house.all_of(nodes.Out, NORTH) == [taken_over]
-        house.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
-        house.say(again, 1, "hi")
+        assert harness.all_of(nodes.Out, NORTH) == [taken_over]
+        harness.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
+        harness.say(again, 1, "hi")
         await wait_all_tasks_blocked()
-        assert house.host.players == 1
-        assert (house.said(NORTH), house.said(SOUTH)) == ([], ["hi"])
+        assert harness.host.players == 1
+        assert (harness.said(NORTH), harness.said(SOUTH)) == ([], ["hi"])
 
 
 async def test_a_key_is_free_again_when_its_place_is_given_up() -> None:
-    async with opened(echo) as house:
-        house.join(echo)
-        ann = house.join(echo, key="k")
-        house.leave(ann)
-        again = house.join(echo, key="k", new=True)
+    async with opened(echo) as harness:
+        harness.join(echo)
+        ann = harness.join(echo, key="k")
+        harness.leave(ann)
+        again = harness.join(echo, key="k", new=True)
         assert again.player != ann.player
         assert again.room != ann.room
 
 
 async def test_a_key_given_to_a_room_by_name_finds_the_place_by_kind_too() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo)
-        bob = house.join(room=ann.room, key="k")
-        assert house.join(echo, new=True, key="k").player == bob.player
+    async with opened(echo) as harness:
+        ann = harness.join(echo)
+        bob = harness.join(room=ann.room, key="k")
+        assert harness.join(echo, new=True, key="k").player == bob.player
 
 
 async def test_nothing_is_kept_of_the_keys_of_a_room_that_is_over() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo, key="k")
-        house.say(ann, 1, "end")
-        await house.host.wait_empty()
-        assert len(house.host._matchmaker) == 0
+    async with opened(echo) as harness:
+        ann = harness.join(echo, key="k")
+        harness.say(ann, 1, "end")
+        await harness.host.wait_empty()
+        assert len(harness.host.running.by_key) == 0
 
 
 async def test_a_room_that_waits_for_its_start_is_filled_before_a_fuller_one() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo)
-        house.join(room=ann.room)
-        bob = house.join(echo, new=True)
-        assert house.join(echo).room == bob.room
+    async with opened(echo) as harness:
+        ann = harness.join(echo)
+        harness.join(room=ann.room)
+        bob = harness.join(echo, new=True)
+        assert harness.join(echo).room == bob.room
 
 
 async def test_seats_are_told_anew_when_they_change() -> None:
-    async with opened(echo) as house:
-        assert house.host.seats() == {"echo": 0}
-        ann = house.join(echo)
-        assert house.host.seats() == {"echo": 3}
-        before = house.changes
-        house.leave(ann)
-        assert house.host.seats() == {"echo": 4}
-        assert house.changes > before
+    async with opened(echo) as harness:
+        assert harness.host.running.open_rooms.seats() == {"echo": 0}
+        ann = harness.join(echo)
+        assert harness.host.running.open_rooms.seats() == {"echo": 3}
+        before = harness.changes
+        harness.leave(ann)
+        assert harness.host.running.open_rooms.seats() == {"echo": 4}
+        assert harness.changes > before
 
 
 async def test_of_a_full_hall_a_player_is_told_64_the_first_ones_and_himself() -> None:
-    async with opened(hall) as house:
-        seats = [house.join(hall, name=f"n{n}", key=f"k{n}") for n in range(100)]
+    async with opened(huge) as harness:
+        seats = [harness.join(huge, name=f"n{n}", key=f"k{n}") for n in range(100)]
         first = [nodes.Player(seat.player, f"n{n}") for n, seat in enumerate(seats)]
         assert seats[63].players == first[:64]
         assert seats[64].players == [*first[:63], first[64]]
         assert seats[99].players == [*first[:63], first[99]]
-        assert house.join(hall, key="k80").players == [*first[:63], first[80]]
-        assert house.join(hall, key="k7").players == first[:64]
+        assert harness.join(huge, key="k80").players == [*first[:63], first[80]]
+        assert harness.join(huge, key="k7").players == first[:64]
 
 
 async def test_2500_joins_of_one_room_say_little() -> None:
-    async with opened(hall) as house:
+    async with opened(huge) as harness:
         for _ in range(2500):
-            house.join(hall)
-        assert sum(len(nodes.encode(item)) for _, item in house.sent) < 5 * 2**20
+            harness.join(huge)
+        assert sum(len(nodes.encode(item)) for _, item in harness.sent) < 5 * 2**20
 
 
 async def test_a_rooms_options_are_kept_until_it_has_started() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo, options=b'{"pad":1}')
-        [live] = house.host._rooms.values()
-        assert live.raw_options == b'{"pad":1}'
-        house.join(room=ann.room)
-        assert live.raw_options == b""
+    async with opened(echo) as harness:
+        ann = harness.join(echo, options=b'{"pad":1}')
+        [live] = harness.host.running.by_id.values()
+        assert live.state.raw_options == b'{"pad":1}'
+        harness.join(room=ann.room)
+        assert live.state.raw_options == b""
 
 
 # What comes from the wire
@@ -230,19 +230,19 @@ def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, 
         async def mute(table: Room) -> Any:
             await trio.sleep_forever()
 
-        async with opened(echo, typed, mute) as house:
+        async with opened(echo, typed, mute) as harness:
             for fields in up:
-                seats = house.all_of(nodes.Seated)
+                seats = harness.all_of(nodes.Seated)
                 for field in ("room", "player", "secret"):
                     if isinstance(number := fields.get(field), int):
                         fields[field] = getattr(seats[number], field) if number < len(seats) else ""
                 [item] = nodes.decode_up([msgspec.Raw(msgspec.msgpack.encode(fields))])
-                house.host.handle(NORTH, item)
+                harness.host.handle(NORTH, item)
                 await trio.lowlevel.checkpoint()
-            house.host.flush_acks()
-            for _, down in house.sent:
+            harness.host.flush_acks()
+            for _, down in harness.sent:
                 nodes.encode(down)
-            assert len(house.host._matchmaker) <= house.host.players
+            assert len(harness.host.running.by_key) <= harness.host.players
 
     with capture_logs():
         trio.run(play)
@@ -252,38 +252,38 @@ def test_nothing_that_comes_from_the_wire_makes_a_host_raise(up: list[dict[str, 
 async def test_a_join_whose_name_is_no_text_is_not_heard(text: bytes) -> None:
     raw = nodes.encode(nodes.Join(7, echo.name, name="N" * len(text)))
     [item] = nodes.decode_up([msgspec.Raw(raw.replace(b"N" * len(text), text))])
-    async with opened(echo) as house:
-        house.host.handle(NORTH, item)
-        assert (house.sent, house.host.rooms) == ([], 0)
+    async with opened(echo) as harness:
+        harness.host.handle(NORTH, item)
+        assert (harness.sent, harness.host.rooms) == ([], 0)
 
 
 async def test_the_keys_of_those_who_left_are_forgotten_wherever_they_sat() -> None:
-    async with opened(hall) as house:
-        first, second = house.join(hall, new=True), house.join(hall, new=True)
+    async with opened(huge) as harness:
+        first, second = harness.join(huge, new=True), harness.join(huge, new=True)
         seats = [
-            house.join(room=place.room, key=f"k{n}")
+            harness.join(room=place.room, key=f"k{n}")
             for n in range(50)
             for place in ((first, second) if n % 2 else (second, first))
         ]
-        assert len(house.host._matchmaker) == 50
+        assert len(harness.host.running.by_key) == 50
         for seat in (first, second, *seats):
-            house.leave(seat)
-        assert len(house.host._matchmaker) == 0
+            harness.leave(seat)
+        assert len(harness.host.running.by_key) == 0
 
 
 # The drain
 
 
 async def test_closed_doors_send_joins_by_kind_elsewhere_and_admit_those_that_name_a_room() -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo, key="k")
-        house.host.close_doors()
-        assert house.join(echo).code == "draining"
-        assert house.join(echo, new=True).code == "draining"
-        assert house.join(room=ann.room).room == ann.room
-        assert house.join(echo, key="k").player == ann.player
-        house.host.open_doors()
-        assert house.join(echo).room == ann.room
+    async with opened(echo) as harness:
+        ann = harness.join(echo, key="k")
+        harness.host.matchmaker.doors_open = False
+        assert harness.join(echo).code == "draining"
+        assert harness.join(echo, new=True).code == "draining"
+        assert harness.join(room=ann.room).room == ann.room
+        assert harness.join(echo, key="k").player == ann.player
+        harness.host.matchmaker.doors_open = True
+        assert harness.join(echo).room == ann.room
 
 
 async def test_every_room_hears_the_seconds_left_also_one_that_is_opened_later(
@@ -298,14 +298,14 @@ async def test_every_room_hears_the_seconds_left_also_one_that_is_opened_later(
                 return [*heard, event.seconds, table.seconds_left]
         raise AssertionError
 
-    async with opened(listening) as house:
-        house.join(listening)
+    async with opened(listening) as harness:
+        harness.join(listening)
         await trio.sleep(3)
-        house.host.drain(trio.current_time() + 20)
+        harness.host.drain(trio.current_time() + 20)
         await trio.sleep(5)
-        house.join(listening)
-        await house.host.wait_empty()
-        results = [msgspec.json.decode(item.result) for item in house.all_of(nodes.Ended)]
+        harness.join(listening)
+        await harness.host.wait_empty()
+        results = [msgspec.json.decode(item.result) for item in harness.all_of(nodes.Ended)]
         assert results == [[None, 20, 19], [15, 15, 14]]
 
 
@@ -314,13 +314,13 @@ async def test_a_room_that_ends_in_29_s_is_waited_for_29_s(autojump_clock: MockC
     async def slow(table: Room) -> Any:
         await trio.sleep(29)
 
-    async with opened(slow) as house:
-        house.join(slow)
+    async with opened(slow) as harness:
+        harness.join(slow)
         start = trio.current_time()
-        house.host.drain(start + 30)
-        await house.host.wait_empty()
+        harness.host.drain(start + 30)
+        await harness.host.wait_empty()
         assert trio.current_time() - start == 29
-        assert house.host.ends[EndReason.FINISHED] == 1
+        assert harness.host.running.ends[EndReason.FINISHED] == 1
 
 
 async def test_a_cut_runs_the_rooms_finally_before_the_players_are_told() -> None:
@@ -331,15 +331,15 @@ async def test_a_cut_runs_the_rooms_finally_before_the_players_are_told() -> Non
         finally:
             table.broadcast("goodbye")
 
-    async with opened(careful) as house:
-        ann = house.join(careful)
+    async with opened(careful) as harness:
+        ann = harness.join(careful)
         await wait_all_tasks_blocked()
-        house.host.cut()
-        assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
-        await house.host.wait_empty()
-        assert house.said() == ["goodbye"]
-        assert house.sent[-1] == (NORTH, nodes.Ended(ann.room, 0, "cut"))
-        assert house.host.ends == {"finished": 0, "cut": 1, "crashed": 0, "abandoned": 0}
+        harness.host.cut()
+        assert harness.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
+        await harness.host.wait_empty()
+        assert harness.said() == ["goodbye"]
+        assert harness.sent[-1] == (NORTH, nodes.Ended(ann.room, 0, "cut"))
+        assert harness.host.running.ends == {"finished": 0, "cut": 1, "crashed": 0, "abandoned": 0}
 
 
 async def test_a_room_that_was_given_up_before_the_cut_counts_as_abandoned() -> None:
@@ -351,14 +351,14 @@ async def test_a_room_that_was_given_up_before_the_cut_counts_as_abandoned() -> 
             with trio.CancelScope(shield=True):
                 await wait_all_tasks_blocked()
 
-    async with opened(dawdling) as house:
-        ann = house.join(dawdling)
+    async with opened(dawdling) as harness:
+        ann = harness.join(dawdling)
         await wait_all_tasks_blocked()
-        house.host.drain(trio.current_time() + 30)
-        house.leave(ann)
-        house.host.cut()
-        await house.host.wait_empty()
-        assert house.host.ends == {"finished": 0, "cut": 0, "crashed": 0, "abandoned": 1}
+        harness.host.drain(trio.current_time() + 30)
+        harness.leave(ann)
+        harness.host.cut()
+        await harness.host.wait_empty()
+        assert harness.host.running.ends == {"finished": 0, "cut": 0, "crashed": 0, "abandoned": 1}
 
 
 async def test_a_room_that_raises_when_it_is_cut_is_cut_and_its_error_logged() -> None:
@@ -369,13 +369,13 @@ async def test_a_room_that_raises_when_it_is_cut_is_cut_and_its_error_logged() -
         finally:
             raise ValueError("in the farewell")
 
-    async with opened(clumsy) as house:
-        house.join(clumsy)
+    async with opened(clumsy) as harness:
+        harness.join(clumsy)
         await wait_all_tasks_blocked()
         with capture_logs() as logs:
-            house.host.cut()
-            await house.host.wait_empty()
-        assert house.host.ends[EndReason.CUT] == 1
+            harness.host.cut()
+            await harness.host.wait_empty()
+        assert harness.host.running.ends[EndReason.CUT] == 1
         assert [log["event"] for log in logs] == ["room.crashed"]
 
 
@@ -384,29 +384,29 @@ async def test_a_draining_room_whose_last_player_has_gone_is_given_up() -> None:
     async def stubborn(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(stubborn) as house:
-        ann, empty = house.join(stubborn), house.join(stubborn, new=True)
-        house.leave(empty)
+    async with opened(stubborn) as harness:
+        ann, empty = harness.join(stubborn), harness.join(stubborn, new=True)
+        harness.leave(empty)
         await wait_all_tasks_blocked()
-        assert house.host.rooms == 2  # while serving, that is for its author to decide
-        house.host.drain(trio.current_time() + 30)
+        assert harness.host.rooms == 2  # while serving, that is for its author to decide
+        harness.host.drain(trio.current_time() + 30)
         await wait_all_tasks_blocked()
-        assert house.host.rooms == 1
-        house.leave(ann)
-        await house.host.wait_empty()
-        assert house.host.ends[EndReason.ABANDONED] == 2
+        assert harness.host.rooms == 1
+        harness.leave(ann)
+        await harness.host.wait_empty()
+        assert harness.host.running.ends[EndReason.ABANDONED] == 2
 
 
 async def test_a_room_that_is_regrouped_names_its_players_in_items_of_64_kib() -> None:
-    async with opened(hall) as house:
+    async with opened(huge) as harness:
         options = b'{"pad":"' + b"x" * 1000 + b'"}'
         seats = [
-            house.join(hall, name="\U0001f600" * 128, key=f"{n:0128}", options=options)
+            harness.join(huge, name="\U0001f600" * 128, key=f"{n:0128}", options=options)
             for n in range(300)
         ]
-        far = house.join(hall, link=SOUTH, name="far")
-        house.host.drain(trio.current_time() + 30)
-        north, south = house.all_of(nodes.Regroup, NORTH), house.all_of(nodes.Regroup, SOUTH)
+        far = harness.join(huge, link=SOUTH, name="far")
+        harness.host.drain(trio.current_time() + 30)
+        north, south = harness.all_of(nodes.Regroup, NORTH), harness.all_of(nodes.Regroup, SOUTH)
         assert [who for item in north for who, _, _ in item.players] == [s.player for s in seats]
         assert len(north) == 3
         assert max(len(nodes.encode(item)) for item in north) < 70_000
@@ -424,58 +424,58 @@ async def test_an_empty_room_that_locks_itself_has_no_more_than_its_60_s(
                 await trio.sleep(30)
                 table.lock()
 
-    async with opened(fickle) as house:
-        house.leave(house.join(fickle))
+    async with opened(fickle) as harness:
+        harness.leave(harness.join(fickle))
         await trio.sleep(59.5)
-        assert house.host.rooms == 1
+        assert harness.host.rooms == 1
         await trio.sleep(2)
-        assert house.host.rooms == 0
+        assert harness.host.rooms == 0
 
 
 async def test_a_room_that_stays_empty_for_60_s_is_given_up(autojump_clock: MockClock) -> None:
-    async with opened(hall) as house:
-        ann, bob = house.join(hall), house.join(hall, new=True)
+    async with opened(huge) as harness:
+        ann, bob = harness.join(huge), harness.join(huge, new=True)
         await trio.sleep(100)
-        assert house.host.rooms == 2
-        house.leave(ann)
+        assert harness.host.rooms == 2
+        harness.leave(ann)
         await trio.sleep(59.5)
-        assert house.host.rooms == 2
+        assert harness.host.rooms == 2
         await trio.sleep(2)
-        assert house.host.ends[EndReason.ABANDONED] == 1
-        assert house.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
-        assert house.join(room=bob.room).room == bob.room
+        assert harness.host.running.ends[EndReason.ABANDONED] == 1
+        assert harness.join(room=ann.room).code == ErrorCode.NO_SUCH_ROOM
+        assert harness.join(room=bob.room).room == bob.room
 
 
 async def test_who_comes_back_in_time_keeps_the_room_and_its_minute_begins_anew(
     autojump_clock: MockClock,
 ) -> None:
-    async with opened(hall) as house:
-        ann = house.join(hall)
-        house.leave(ann)
+    async with opened(huge) as harness:
+        ann = harness.join(huge)
+        harness.leave(ann)
         await trio.sleep(40)
-        again = house.join(room=ann.room)
+        again = harness.join(room=ann.room)
         await trio.sleep(100)
-        assert house.host.rooms == 1
-        house.leave(again)
+        assert harness.host.rooms == 1
+        harness.leave(again)
         await trio.sleep(59.5)
-        assert house.host.rooms == 1
+        assert harness.host.rooms == 1
         await trio.sleep(2)
-        assert house.host.rooms == 0
+        assert harness.host.rooms == 0
 
 
 async def test_one_player_who_opens_and_leaves_rooms_does_not_hold_all_of_them(
     autojump_clock: MockClock,
 ) -> None:
     policy = RoomPolicy(max_rooms=50, empty_seconds=5)
-    async with opened(hall, policy=policy) as house:
+    async with opened(huge, policy=policy) as harness:
         for _ in range(50):
-            seat = house.join(hall, new=True)
-            house.leave(seat)
-        assert house.join(hall, new=True).code == ErrorCode.FULL
+            seat = harness.join(huge, new=True)
+            harness.leave(seat)
+        assert harness.join(huge, new=True).code == ErrorCode.FULL
         await trio.sleep(7)
-        assert house.host.rooms == 0
-        assert house.host._empty == {}
-        assert house.join(hall, new=True).room
+        assert harness.host.rooms == 0
+        assert harness.host.running._empty_since == {}
+        assert harness.join(huge, new=True).room
 
 
 async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: MockClock) -> None:
@@ -494,43 +494,43 @@ async def test_a_room_that_is_ending_by_itself_is_not_given_up(autojump_clock: M
                 break
         return "wound down"
 
-    async with opened(winding) as house:
-        ann = house.join(winding)
+    async with opened(winding) as harness:
+        ann = harness.join(winding)
         await wait_all_tasks_blocked()
-        house.leave(ann)
-        await house.host.wait_empty()
+        harness.leave(ann)
+        await harness.host.wait_empty()
         assert trio.current_time() == 90
-        assert house.host.ends[EndReason.FINISHED] == 1
+        assert harness.host.running.ends[EndReason.FINISHED] == 1
 
 
 async def test_a_draining_room_that_ends_by_itself_when_the_last_leaves_is_finished() -> None:
-    async with opened(echo) as house:
-        ann, bob = house.join(echo), house.join(echo)
+    async with opened(echo) as harness:
+        ann, bob = harness.join(echo), harness.join(echo)
         await wait_all_tasks_blocked()
-        house.host.drain(trio.current_time() + 30)
+        harness.host.drain(trio.current_time() + 30)
         await wait_all_tasks_blocked()
         for seat in (ann, bob):
-            house.leave(seat)
-        await house.host.wait_empty()
-        assert house.host.ends[EndReason.FINISHED] == 1
+            harness.leave(seat)
+        await harness.host.wait_empty()
+        assert harness.host.running.ends[EndReason.FINISHED] == 1
 
 
 async def test_why_names_every_room_the_oldest_first(autojump_clock: MockClock) -> None:
-    async with opened(echo) as house:
-        ann = house.join(echo)
+    async with opened(echo) as harness:
+        ann = harness.join(echo)
         await trio.sleep(12)
-        bob = house.join(echo, new=True)
-        house.join(room=bob.room)
-        assert house.host.why() == [
+        bob = harness.join(echo, new=True)
+        harness.join(room=bob.room)
+        assert harness.host.why() == [
             f"echo {ann.room}, 12 s old, 1 player",
             f"echo {bob.room}, 0 s old, 2 players",
         ]
 
 
 async def test_a_host_without_rooms_is_empty_at_once() -> None:
-    async with opened(echo) as house:
+    async with opened(echo) as harness:
         with trio.fail_after(0.1):
-            await house.host.wait_empty()
+            await harness.host.wait_empty()
 
 
 async def test_a_host_that_does_not_serve_yet_sends_joins_elsewhere() -> None:

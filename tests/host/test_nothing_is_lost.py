@@ -303,12 +303,12 @@ class World:
                     mine.up.append(nodes.Leave(client.place.room, client.place.player, session))
             case "drain":
                 if who == where == 0:
-                    self.host.close_doors()
+                    self.host.matchmaker.doors_open = False
                     self.host.drain(trio.current_time() + 1000)
 
     def has_seat(self, client: Client) -> bool:
         room = None if client.place is None else self.host.find(client.place.room)
-        return room is not None and room.roster.find(client.place.player) is not None
+        return room is not None and room.state.roster.find(client.place.player) is not None
 
     def check_seats(self) -> None:
         """Nobody is away whose socket is there."""
@@ -316,7 +316,7 @@ class World:
             for player, (client, socket, session) in way.live.items():
                 if client.socket == socket and client.place is not None:
                     room = self.host.find(client.place.room)
-                    seat = None if room is None else room.roster.find(player)
+                    seat = None if room is None else room.state.roster.find(player)
                     assert seat is None or seat.session != session or not seat.away
 
     async def settle(self) -> None:

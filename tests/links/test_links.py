@@ -21,6 +21,7 @@ from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
 from lastcall.errors import BusExhausted
+from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import LinkPolicy
@@ -65,7 +66,7 @@ class Heard:
 
 
 class Recorder:
-    """Verbs that only write down what each link said."""
+    """A handler that only records the items of each link."""
 
     def __init__(self) -> None:
         self.heard: dict[LinkId, list[int]] = {}
@@ -98,15 +99,24 @@ class Game:
     """One game process: born with an incarnation, ended by ``crash``."""
 
     def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
-        self.verbs = Recorder()
+        self.handler = Recorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
-        self.links = ApiLinks(self.bus, self.bus.respond(GAME), me, self.verbs, policy)
+        self.feeds = Feeds()
+        self.links = ApiLinks(
+            self.bus,
+            me,
+            policy,
+            feeds=self.feeds,
+            handler=self.handler,
+            state=self.handler.state,
+        )
+        self.responder = self.bus.respond(GAME)
         self.scope = trio.CancelScope()
 
     async def run(self) -> None:
         with self.scope:
-            await self.links.run()
+            await self.links.run(self.responder)
 
     def crash(self) -> None:
         self.scope.cancel()
@@ -170,9 +180,9 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
         link = await both.link()
         for n in range(1, 1001):
             link.send(said(n))
-            game.links.push(link.id, told(n))
+            game.feeds.push(link.id, told(n))
         await settle()
-        assert game.verbs.heard[link.id] == list(range(1, 1001))
+        assert game.handler.heard[link.id] == list(range(1, 1001))
         assert both.heard.seqs[link.id] == list(range(1, 1001))
 
 
@@ -193,7 +203,7 @@ async def test_what_a_turn_of_the_feed_has_no_time_for_comes_in_the_next(
         portions = Portions(both.heard, link)
         trio.lowlevel.add_instrument(portions)
         for n in range(1, 1001):
-            game.links.push(link.id, told(n))
+            game.feeds.push(link.id, told(n))
         await settle()
         trio.lowlevel.remove_instrument(portions)
         assert both.heard.seqs[link.id] == list(range(1, 1001))
@@ -240,13 +250,13 @@ async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_he
         await settle(POLICY.heartbeat_seconds * 0.9)  # what comes up is confirmed by then
         link.send(said(1), pressing=False)
         await settle(POLICY.heartbeat_seconds * 0.05)
-        assert game.verbs.heard == {}
+        assert game.handler.heard == {}
         link.send(said(2))
         await settle(POLICY.heartbeat_seconds * 0.02)
-        assert game.verbs.heard[link.id] == [1, 2]
+        assert game.handler.heard[link.id] == [1, 2]
         link.send(said(3), pressing=False)
         await settle(POLICY.heartbeat_seconds)
-        assert game.verbs.heard[link.id] == [1, 2, 3]
+        assert game.handler.heard[link.id] == [1, 2, 3]
 
 
 async def test_what_does_not_press_is_said_before_the_api_node_goes(
@@ -259,8 +269,8 @@ async def test_what_does_not_press_is_said_before_the_api_node_goes(
         link.send(said(1), pressing=False)
         duo.api_scope.cancel()
         await settle()
-        assert game.verbs.heard == {link.id: [1]}
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.heard == {link.id: [1]}
+        assert game.handler.dropped == [link.id]
 
 
 async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
@@ -278,9 +288,9 @@ async def test_at_rest_the_feed_is_confirmed_within_one_heartbeat(
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        game.links.push(link.id, told(1))
+        game.feeds.push(link.id, told(1))
         start = trio.current_time()
-        await game.links.wait_confirmed()
+        await game.feeds.wait_confirmed()
         assert trio.current_time() - start <= POLICY.heartbeat_seconds
 
 
@@ -289,9 +299,9 @@ async def test_the_end_of_a_room_is_confirmed_at_once(autojump_clock: MockClock)
         game = both.start_game(1)
         link = await both.link()
         await settle(0.2)
-        game.links.push(link.id, nodes.Ended(room=ROOM, epoch=0, reason="finished"))
+        game.feeds.push(link.id, nodes.Ended(room=ROOM, epoch=0, reason="finished"))
         start = trio.current_time()
-        await game.links.wait_confirmed()
+        await game.feeds.wait_confirmed()
         assert trio.current_time() == start
 
 
@@ -320,7 +330,7 @@ async def test_another_process_at_the_address_means_that_the_rooms_are_lost(
         assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
         link = await both.link()
         assert link.node.incarnation == 2
-        assert second.verbs.heard == {}
+        assert second.handler.heard == {}
 
 
 async def test_a_silent_game_node_gets_nothing_new_after_3_s_and_is_lost_after_6(
@@ -351,7 +361,7 @@ async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: 
         await trio.sleep(2)
         both.bus.heal("game-1")
         await settle(2)
-        assert game.verbs.heard[link.id] == list(range(1, 101))
+        assert game.handler.heard[link.id] == list(range(1, 101))
         assert both.heard.losses == []
 
 
@@ -363,7 +373,7 @@ async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_anew(
         link = await both.link()
         both.bus.break_link("api")
         await trio.sleep(4)
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.dropped == [link.id]
         both.bus.heal("api")
         await trio.sleep(3)
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
@@ -378,9 +388,9 @@ async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
         link = await both.link()
         both.bus.break_link("api")
         for seq in range(1, 102):
-            game.links.push(link.id, told(seq))
+            game.feeds.push(link.id, told(seq))
         await settle()
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.dropped == [link.id]
         both.bus.heal("api")
         await trio.sleep(2)
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
@@ -393,7 +403,7 @@ async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock)
         start = trio.current_time()
         both.api_scope.cancel()
         await settle(0.05)
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.dropped == [link.id]
         assert both.heard.losses == [(start, Loss.DETACHED)]
 
 
@@ -403,10 +413,10 @@ async def test_a_drained_game_node_is_left_when_all_it_said_has_arrived(
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        game.links.push(link.id, told(1))
-        game.verbs.phase = "stopped"
-        game.links.state_changed()
-        await game.links.wait_confirmed()
+        game.feeds.push(link.id, told(1))
+        game.handler.phase = "stopped"
+        game.feeds.mark_all()
+        await game.feeds.wait_confirmed()
         game.crash()
         await settle(1)
         assert both.heard.seqs[link.id] == [1]
@@ -430,7 +440,7 @@ async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: Mock
         assert isinstance(reply, nodes.UnknownLink)
         link.send(said(1))
         await settle()
-        assert game.verbs.heard[link.id] == [1]
+        assert game.handler.heard[link.id] == [1]
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])
@@ -444,9 +454,9 @@ async def test_a_stranger_at_the_rpc_port_gets_an_answer_and_changes_nothing(
         assert isinstance(reply, nodes.Unsupported)
         both.bus.publisher(FEED).publish(request_bytes)
         link.send(said(1))
-        game.links.push(link.id, told(1))
+        game.feeds.push(link.id, told(1))
         await settle()
-        assert game.verbs.heard[link.id] == [1]
+        assert game.handler.heard[link.id] == [1]
         assert both.heard.seqs[link.id] == [1]
 
 
@@ -472,7 +482,7 @@ class Storm:
                 link.send(said(self.sent[link.id]))
             for _ in range(self.rng.randrange(4)):
                 self.pushed[game, link.id] += 1
-                game.links.push(link.id, told(self.pushed[game, link.id]))
+                game.feeds.push(link.id, told(self.pushed[game, link.id]))
 
     def harm(self) -> None:
         match self.rng.randrange(40):
@@ -521,17 +531,17 @@ async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_
         await trio.sleep(20)
 
         for game in storm.games:
-            for heard in game.verbs.heard.values():
+            for heard in game.handler.heard.values():
                 assert heard == counted(len(heard))
         for seqs in both.heard.seqs.values():
             assert seqs == counted(len(seqs))
         [link] = both.heard.up
         alive = storm.games[-1]
-        assert alive.verbs.heard.get(link.id, []) == counted(storm.sent[link.id])
+        assert alive.handler.heard.get(link.id, []) == counted(storm.sent[link.id])
         assert both.heard.seqs[link.id] == counted(storm.pushed[alive, link.id])
-        assert len(alive.links) == 1
+        assert len(alive.feeds.links) == 1
         with trio.fail_after(1):
-            await alive.links.wait_confirmed()
+            await alive.feeds.wait_confirmed()
 
 
 async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drain(
@@ -542,12 +552,12 @@ async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drai
         game = both.start_game(1)
         link = await both.link()
         both.bus.faults.drop = 1.0
-        game.links.push(link.id, told(1))
-        game.verbs.phase = "draining"
+        game.feeds.push(link.id, told(1))
+        game.handler.phase = "draining"
         start = trio.current_time()
-        await game.links.wait_confirmed()
+        await game.feeds.wait_confirmed()
         assert 3 <= trio.current_time() - start <= 4
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.dropped == [link.id]
         await trio.sleep(1)
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
 
@@ -560,7 +570,7 @@ async def test_a_feed_that_stands_still_while_requests_are_answered_is_reset_aft
         link = await both.link()
         both.bus.faults.drop = 1.0
         start = trio.current_time()
-        game.links.push(link.id, told(1))
+        game.feeds.push(link.id, told(1))
         await trio.sleep(8)
         [(at, loss)] = both.heard.losses
         assert loss is Loss.RESET
@@ -578,13 +588,13 @@ async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for
             async def talk() -> None:
                 for seq in itertools.count(1):
                     link.send(said(seq))
-                    game.links.push(link.id, told(seq))
+                    game.feeds.push(link.id, told(seq))
                     await trio.sleep(0.001)
 
             nursery.start_soon(talk)
             await trio.sleep(0.1)
             start = trio.current_time()
-            await game.links.wait_confirmed()
+            await game.feeds.wait_confirmed()
             assert trio.current_time() - start <= POLICY.heartbeat_seconds
             nursery.cancel_scope.cancel()
 
@@ -607,7 +617,7 @@ async def test_a_node_that_is_known_by_two_addresses_is_attached_once(
         assert isinstance(reply, nodes.Twice)
         link.send(said(1))
         await settle()
-        assert game.verbs.heard[link.id] == [1]
+        assert game.handler.heard[link.id] == [1]
         assert both.heard.losses == []
 
 
@@ -618,12 +628,12 @@ async def test_an_item_over_the_transports_limit_costs_its_link_and_not_the_node
         game = both.start_game(1)
         link = await both.link()
         huge = nodes.Message(room=ROOM, epoch=0, seq=1, body=b"x" * (5 << 20))
-        game.links.push(link.id, huge)
+        game.feeds.push(link.id, huge)
         await settle(3)
-        assert game.verbs.dropped == [link.id]
+        assert game.handler.dropped == [link.id]
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
         again = await both.link()
-        game.links.push(again.id, told(1))
+        game.feeds.push(again.id, told(1))
         await settle()
         assert both.heard.seqs[again.id] == [1]
 
@@ -691,7 +701,7 @@ async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
         game = both.start_game(1)
         await both.link()
         both.heard.broken = True
-        game.verbs.phase = "draining"
+        game.handler.phase = "draining"
         await settle(2)
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
         assert len(both.heard.up) == 1
@@ -712,7 +722,7 @@ async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_
         await settle()
         link.reset()
         await settle()
-        assert game.verbs.heard[link.id] == [1]
+        assert game.handler.heard[link.id] == [1]
         assert link.loss is Loss.RESET
         assert link.unsent == [said(2), said(3)]
         link.send(said(4))

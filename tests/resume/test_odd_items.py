@@ -19,6 +19,7 @@ ITEMS = 400
 UP: list[type[Any]] = [
     nodes.Join,
     nodes.Resume,
+    nodes.Renew,
     nodes.Cancel,
     nodes.Confirm,
     nodes.Say,

@@ -52,7 +52,7 @@ UP = {
     "say": nodes.Say(room=ROOM, player=ANN, session=1, n=3, body=b'{"cell":4}'),
     "join_seated_only": nodes.Join(call=1, kind=CHESS, key="k", seated_only=True),
     "resume": nodes.Resume(call=2, room=ROOM, player=ANN, secret="00", seen=17),  # noqa: S106
-    "renew": nodes.Resume(call=3, room=ROOM, player=ANN, secret="00", seen=17, session=2),  # noqa: S106
+    "renew": nodes.Renew(call=3, room=ROOM, player=ANN, secret="00", seen=17, session=2),  # noqa: S106
     "confirm": nodes.Confirm(room=ROOM, player=ANN, session=2),
     "cancel": nodes.Cancel(call=2),
     "leave": nodes.Leave(room=ROOM, player=ANN, session=1),

@@ -1,12 +1,12 @@
-"""Who is away, when his room is to hear of it, and when his seat is free again.
+"""Players who are away: when their rooms are told, and when their seats become free.
 
-* An absence is noticed after ``away_seconds``, and over after its own seconds; one that is over
+* A disconnect is noticed after ``away_seconds``, and over after its own seconds; one that is over
   by then is never noticed.
-* When the house is in a hurry, each is over ``drain_grace_seconds`` after it began, or now.
-* While our own loop stands still nobody's time runs: his resume may lie unread.
+* When the node drains, each is over ``drain_grace_seconds`` after it began, or now.
+* While this process's loop stands still no time counts: a player's resume may wait unread.
 
-A heap, with one entry for each absence that lasts; those that have ended meanwhile are left in it
-until they come up, or until they are the greater part.
+All are in a heap, with one entry each. Entries of disconnects that have ended stay in it until they
+come up, or until they are the greater part.
 """
 
 from __future__ import annotations
@@ -17,111 +17,110 @@ from collections.abc import Hashable
 from math import inf
 from typing import Generic, TypeVar
 
+import msgspec
+
 __all__ = ["Disconnects", "Step"]
 
-Who = TypeVar("Who", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
 
-FEW = 64
-"""So many dead entries are no reason to build the heap anew."""
+DEAD_ENTRIES_MIN = 64
+"""With fewer dead entries the heap is not rebuilt."""
 
 
 class Step(enum.Enum):
-    """What has come of an absence."""
+    """What becomes of a disconnect."""
 
     NOTICED = "noticed"
     OVER = "over"
 
 
-class _Disconnect(Generic[Who]):
+class _Disconnect(msgspec.Struct, Generic[Key], eq=False):
     """``next_at`` is when its entry in the heap is due; any other entry of it is dead."""
 
-    __slots__ = ("began_at", "next_at", "noticed", "number", "over_at", "who")
-
-    def __init__(self, who: Who, number: int, now: float, seconds: float) -> None:
-        self.who = who
-        self.number = number
-        self.began_at = now
-        self.over_at = now + seconds
-        self.noticed = False
-        self.next_at = inf
+    key: Key
+    number: int
+    began_at: float
+    over_at: float
+    noticed: bool = False
+    next_at: float = inf
 
 
-class Disconnects(Generic[Who]):
-    """All absences of a node; times are in seconds, of any clock."""
+class Disconnects(Generic[Key]):
+    """All players of a node who are away, by any key; times are in seconds, of any clock."""
 
     def __init__(self, *, away_seconds: float, drain_grace_seconds: float) -> None:
         self._away_seconds = away_seconds
-        self._brief_seconds = drain_grace_seconds
-        self._of: dict[Who, _Disconnect[Who]] = {}
-        self._heap: list[tuple[float, int, _Disconnect[Who]]] = []
+        self._drain_grace_seconds = drain_grace_seconds
+        self._by_key: dict[Key, _Disconnect[Key]] = {}
+        self._heap: list[tuple[float, int, _Disconnect[Key]]] = []
         self._count = 0
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._by_key)
 
     @property
     def next_at(self) -> float:
-        """When :meth:`due` has something to say, or earlier; ``inf`` if never."""
+        """When :meth:`due` has something to return, or earlier; ``inf`` if never."""
         return self._heap[0][0] if self._heap else inf
 
-    def begin(self, who: Who, *, now: float, seconds: float) -> None:
-        """``who`` is away from ``now`` on, for ``seconds`` at the most; he was not before."""
+    def begin(self, key: Key, *, now: float, seconds: float) -> None:
+        """The player, who was not away, is away from ``now`` on, for at most ``seconds``."""
         self._count += 1
-        absence = self._of[who] = _Disconnect(who, self._count, now, seconds)
-        self._plan(absence)
-        heapq.heappush(self._heap, (absence.next_at, absence.number, absence))
+        new = self._by_key[key] = _Disconnect(key, self._count, now, now + seconds)
+        self._schedule(new)
+        heapq.heappush(self._heap, (new.next_at, new.number, new))
 
-    def end(self, who: Who) -> bool:
-        """He is back, or gone; whether his absence was noticed. False if he was not away."""
-        absence = self._of.pop(who, None)
-        if absence is None:
+    def end(self, key: Key) -> bool:
+        """The player is back, or has left. Returns whether the disconnect was noticed."""
+        ended = self._by_key.pop(key, None)
+        if ended is None:
             return False
-        absence.next_at = inf
-        if len(self._heap) > 2 * len(self._of) + FEW:
+        ended.next_at = inf
+        if len(self._heap) > 2 * len(self._by_key) + DEAD_ENTRIES_MIN:
             self._rebuild()
-        return absence.noticed
+        return ended.noticed
 
-    def hurry(self, now: float) -> None:
-        """From now on no absence that has begun lasts longer than ``drain_grace_seconds``."""
-        for absence in self._of.values():
-            brief = max(now, absence.began_at + self._brief_seconds)
-            absence.over_at = min(absence.over_at, brief)
-            self._plan(absence)
+    def shorten(self, now: float) -> None:
+        """The node drains: no disconnect until now lasts longer than ``drain_grace_seconds``."""
+        for each in self._by_key.values():
+            grace_over_at = max(now, each.began_at + self._drain_grace_seconds)
+            each.over_at = min(each.over_at, grace_over_at)
+            self._schedule(each)
         self._rebuild()
 
-    def put_off(self, now: float, seconds: float) -> None:
-        """Our loop stood still for ``seconds`` until ``now``: they count against nobody."""
-        for absence in self._of.values():
-            stood = min(seconds, now - absence.began_at)
-            absence.began_at += stood
-            absence.over_at += stood
-            self._plan(absence)
+    def postpone(self, now: float, seconds: float) -> None:
+        """The loop stood still for ``seconds`` until ``now``: they do not count."""
+        for each in self._by_key.values():
+            stood_still = min(seconds, now - each.began_at)
+            each.began_at += stood_still
+            each.over_at += stood_still
+            self._schedule(each)
         self._rebuild()
 
-    def due(self, now: float, at_most: int) -> list[tuple[Who, Step]]:
-        """What has come up to ``now``, in order, ``at_most`` so many: the rest at the next call.
+    def due(self, now: float, at_most: int) -> list[tuple[Key, Step]]:
+        """Up to ``at_most`` steps that are due by ``now``, in order; the next call has the rest.
 
-        Those whose absence is over are forgotten.
+        A disconnect that is over is forgotten.
         """
-        steps: list[tuple[Who, Step]] = []
+        steps: list[tuple[Key, Step]] = []
         while self._heap and self._heap[0][0] <= now and len(steps) < at_most:
-            when, number, absence = heapq.heappop(self._heap)
-            if absence.next_at != when:
+            when, number, first = heapq.heappop(self._heap)
+            if first.next_at != when:
                 continue
-            if when >= absence.over_at:
-                del self._of[absence.who]
-                steps.append((absence.who, Step.OVER))
+            if when >= first.over_at:
+                del self._by_key[first.key]
+                steps.append((first.key, Step.OVER))
                 continue
-            absence.noticed = True
-            self._plan(absence)
-            heapq.heappush(self._heap, (absence.next_at, number, absence))
-            steps.append((absence.who, Step.NOTICED))
+            first.noticed = True
+            self._schedule(first)
+            heapq.heappush(self._heap, (first.next_at, number, first))
+            steps.append((first.key, Step.NOTICED))
         return steps
 
-    def _plan(self, absence: _Disconnect[Who]) -> None:
-        notice_at = inf if absence.noticed else absence.began_at + self._away_seconds
-        absence.next_at = min(notice_at, absence.over_at)
+    def _schedule(self, each: _Disconnect[Key]) -> None:
+        notice_at = inf if each.noticed else each.began_at + self._away_seconds
+        each.next_at = min(notice_at, each.over_at)
 
     def _rebuild(self) -> None:
-        self._heap = [(a.next_at, a.number, a) for a in self._of.values()]
+        self._heap = [(each.next_at, each.number, each) for each in self._by_key.values()]
         heapq.heapify(self._heap)

@@ -1,12 +1,14 @@
-"""What is left of rooms that have ended, for players who were between two sockets.
+"""Rooms that have ended, kept for players who were between two sockets.
 
-* A tombstone stands for as long as a seat in its room would have been kept.
-* There are so many, and they hold so many bytes; beyond that the oldest goes first.
-* Who was away when the room ended is *missing*, for a brief time or until he comes back: a
-  house that closes waits for him.
+* An ended room is kept for as long as a seat in it would have been.
+* Their number and their bytes are bounded; beyond that the oldest goes first.
+* The store *awaits* each player who was away at the end, for a short time or until they resume: a
+  node that drains stays up for them.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
@@ -16,60 +18,39 @@ __all__ = ["EndedRoom", "EndedRoomStore"]
 
 ROOM_BYTES = 1_000
 SEAT_BYTES = 500
-"""About what a tombstone and a seat take in memory."""
+"""About what an ended room and a seat take in memory."""
 
 
-class EndedRoom:
+class EndedRoom(msgspec.Struct, eq=False):
     """One room that has ended: its seats, its last messages, why, and with which result."""
 
-    __slots__ = (
-        "ended_at",
-        "history",
-        "id",
-        "memory",
-        "reason",
-        "regroup",
-        "result",
-        "roster",
-        "seq",
-    )
+    id: RoomId
+    roster: Roster
+    history: History
+    reason: str
+    result: bytes
+    """JSON, or empty unless the room finished."""
+    ended_at: float
+    regroup: tuple[KindName, bytes] | None = None
+    """The kind and options of a room that had not started: its players join another one."""
+    memory: int = 0
 
-    def __init__(
-        self,
-        room: RoomId,
-        *,
-        roster: Roster,
-        history: History,
-        seq: int,
-        reason: str,
-        result: bytes,
-        now: float,
-        regroup: tuple[KindName, bytes] | None = None,
-    ) -> None:
-        self.id = room
-        self.roster = roster
-        self.history = history
-        self.seq = seq
-        self.reason = reason
-        self.result = result
-        """JSON, or empty unless the room finished."""
-        self.regroup = regroup
-        """Kind and options of a room that had not started: its players are to be seated anew."""
-        self.ended_at = now
-        self.memory = ROOM_BYTES + SEAT_BYTES * len(roster) + history.memory + len(result)
+    def __post_init__(self) -> None:
+        seats = SEAT_BYTES * len(self.roster)
+        self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
 
 
 class EndedRoomStore:
-    """All of a node. Those that stand equally long are one queue, the oldest at its head."""
+    """All ended rooms of a node. Those kept equally long are one queue, the oldest at its head."""
 
     def __init__(self, *, count_max: int, bytes_max: int, drain_grace_seconds: float) -> None:
         self._count_max = count_max
         self._bytes_max = bytes_max
-        self._brief_seconds = drain_grace_seconds
+        self._drain_grace_seconds = drain_grace_seconds
         self._queues: dict[float, dict[RoomId, EndedRoom]] = {}
-        """By the seconds that they stand: as many queues as kinds differ in that."""
-        self._awaiting: dict[tuple[RoomId, PlayerId], float] = {}
-        """Until when each is waited for."""
+        """By the seconds that they are kept: as many queues as kinds differ in that."""
+        self._awaited: dict[tuple[RoomId, PlayerId], float] = {}
+        """Until when each player is awaited."""
         self._count = 0
         self.memory = 0
         """About how many bytes all of them take."""
@@ -77,41 +58,41 @@ class EndedRoomStore:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, stone: EndedRoom, seconds: float) -> None:
-        """A room has ended; who is away in it is missing. Nothing for 0 seconds."""
+    def add(self, room: EndedRoom, seconds: float) -> None:
+        """Keeps ``room`` for ``seconds``, and awaits its players who are away. 0 keeps nothing."""
         if seconds <= 0:
             return
-        self._queues.setdefault(seconds, {})[stone.id] = stone
+        self._queues.setdefault(seconds, {})[room.id] = room
         self._count += 1
-        self.memory += stone.memory
-        for seat in stone.roster if stone.roster.present < len(stone.roster) else ():
+        self.memory += room.memory
+        for seat in room.roster if room.roster.present < len(room.roster) else ():
             if seat.away:
-                self._awaiting[stone.id, seat.player] = seat.away_at + self._brief_seconds
+                self._awaited[room.id, seat.player] = seat.away_at + self._drain_grace_seconds
         while self._count > self._count_max or self.memory > self._bytes_max:
             self._remove_oldest()
 
-    def find(self, room: RoomId, now: float) -> EndedRoom | None:
-        """The tombstone of a room, if it still stands."""
+    def find(self, room_id: RoomId, now: float) -> EndedRoom | None:
+        """The ended room of that id, if it is still kept."""
         for seconds, queue in self._queues.items():
-            if (stone := queue.get(room)) is not None:
-                return stone if now < stone.ended_at + seconds else None
+            if (room := queue.get(room_id)) is not None:
+                return room if now < room.ended_at + seconds else None
         return None
 
-    def since(self, when: float, room: RoomId | None = None) -> list[EndedRoom]:
-        """Those of the rooms, or of ``room`` alone, that have ended at ``when`` or later."""
-        if room is not None:
-            stones = [queue[room] for queue in self._queues.values() if room in queue]
-            return [stone for stone in stones if stone.ended_at >= when]
+    def since(self, when: float, room_id: RoomId | None = None) -> list[EndedRoom]:
+        """The rooms, or ``room_id`` alone, that have ended at ``when`` or later."""
+        if room_id is not None:
+            rooms = [queue[room_id] for queue in self._queues.values() if room_id in queue]
+            return [room for room in rooms if room.ended_at >= when]
         found: list[EndedRoom] = []
         for queue in self._queues.values():
-            for stone in reversed(queue.values()):
-                if stone.ended_at < when:
+            for room in reversed(queue.values()):
+                if room.ended_at < when:
                     break
-                found.append(stone)
+                found.append(room)
         return found
 
     def expire(self, now: float, at_most: int) -> int:
-        """Removes those whose time is over, ``at_most`` so many; returns how many."""
+        """Removes up to ``at_most`` rooms whose time is over; returns how many it removed."""
         removed = 0
         for seconds, queue in self._queues.items():
             while queue and removed < at_most:
@@ -122,33 +103,33 @@ class EndedRoomStore:
                 removed += 1
         return removed
 
-    def lost(self, stone: EndedRoom, seat: Seat, now: float) -> None:
-        """A player was lost before he could hear of the end: he is missing."""
-        stone.roster.lose(seat, now)
-        self._awaiting[stone.id, seat.player] = now + self._brief_seconds
+    def lost(self, room: EndedRoom, seat: Seat, now: float) -> None:
+        """A player's socket was lost before they could learn of the end: awaits them."""
+        room.roster.lose(seat, now)
+        self._awaited[room.id, seat.player] = now + self._drain_grace_seconds
 
-    def collected(self, stone: EndedRoom, seat: Seat) -> None:
-        """A player has heard of the end: nobody waits for him."""
-        self._awaiting.pop((stone.id, seat.player), None)
+    def collected(self, room: EndedRoom, seat: Seat) -> None:
+        """A player has the result: they are no longer awaited."""
+        self._awaited.pop((room.id, seat.player), None)
 
     def awaiting_result(self, now: float) -> int:
-        """How many players are waited for."""
-        return sum(until > now for until in self._awaiting.values())
+        """How many players are awaited."""
+        return sum(until > now for until in self._awaited.values())
 
     def awaiting_until(self, now: float) -> float | None:
-        """Until when somebody is waited for, if nobody comes; None if nobody is."""
-        until = max(self._awaiting.values(), default=now)
+        """Until when a player is awaited, if none of them resumes; None if no player is."""
+        until = max(self._awaited.values(), default=now)
         return until if until > now else None
 
     def _remove_oldest(self) -> None:
         heads = [(next(iter(queue.values())), queue) for queue in self._queues.values() if queue]
-        stone, queue = min(heads, key=lambda head: head[0].ended_at)
-        self._remove(queue, stone)
+        room, queue = min(heads, key=lambda head: head[0].ended_at)
+        self._remove(queue, room)
 
-    def _remove(self, queue: dict[RoomId, EndedRoom], stone: EndedRoom) -> None:
-        del queue[stone.id]
+    def _remove(self, queue: dict[RoomId, EndedRoom], room: EndedRoom) -> None:
+        del queue[room.id]
         self._count -= 1
-        self.memory -= stone.memory
-        if self._awaiting:
-            for seat in stone.roster:
-                self._awaiting.pop((stone.id, seat.player), None)
+        self.memory -= room.memory
+        if self._awaited:
+            for seat in room.roster:
+                self._awaited.pop((room.id, seat.player), None)

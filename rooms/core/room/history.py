@@ -1,26 +1,38 @@
-"""What a room has said, for those who were away: numbered, addressed, and bounded.
+"""A room's messages, numbered; the last ones are kept for players who were away.
 
-* Each message keeps its number and its audience: a private one is replayed to its player alone.
-* The oldest is forgotten when there are more than ``messages_max`` or ``bytes_max``.
-* A player is owed what came after the number that he has seen, and not before he sat down.
+* A message for one player is replayed to that player alone.
+* The oldest are forgotten when there are more than ``messages_max`` or ``bytes_max``.
+* If all that a player has not seen is kept, the replay follows the number they have seen. Otherwise
+  it is what is left, and it follows the number before the first of that.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from lastcall.ids import PlayerId
 
-__all__ = ["History"]
+__all__ = ["History", "Unseen"]
 
 MESSAGE_BYTES = 140
-"""What a message takes beside its text: a tuple, a number, the head of a bytes object."""
+"""The memory of a message besides its text: a tuple, a number, the header of a bytes object."""
+
+
+class Unseen(NamedTuple):
+    """``messages`` follow number ``seq``; not ``complete`` if some before them are forgotten."""
+
+    seq: int
+    messages: Sequence[tuple[int, bytes]]
+    complete: bool
 
 
 class History:
-    """The last messages of one room."""
+    """The number of a room's last message, and the messages that are kept."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_forgotten", "_kept", "_messages_max")
+    __slots__ = ("_bytes", "_bytes_max", "_forgotten", "_kept", "_messages_max", "seq")
 
     def __init__(self, *, messages_max: int, bytes_max: int) -> None:
         self._kept: deque[tuple[int, bytes, PlayerId | None]] | None = None
@@ -29,30 +41,41 @@ class History:
         self._bytes = 0
         self._forgotten = 0
         """The highest number that was forgotten."""
+        self.seq = 0
 
-    def add(self, seq: int, body: bytes, to: PlayerId | None) -> None:
-        """Keeps a message; ``to`` is its only reader, or None for all."""
+    def add(self, body: bytes, to: PlayerId | None) -> int:
+        """Numbers and keeps a message; ``to`` is its only reader, or None for all."""
+        seq = self.seq = self.seq + 1
         kept = self._kept
-        if kept is None:  # most rooms of a lobby never say a word, and a deque takes 600 B
+        if kept is None:  # many rooms never send a message, and an empty deque takes 600 B
             kept = self._kept = deque()
         kept.append((seq, body, to))
         self._bytes += len(body)
         while len(kept) > self._messages_max or self._bytes > self._bytes_max:
             self._forgotten, forgotten, _ = kept.popleft()
             self._bytes -= len(forgotten)
+        return seq
 
     @property
     def memory(self) -> int:
-        """About how many bytes the messages take, their numbers and frames included."""
+        """About how many bytes the messages take, with their numbers and headers."""
         return self._bytes + MESSAGE_BYTES * len(self._kept or ())
 
-    def since(self, player: PlayerId, seen: int) -> tuple[list[tuple[int, bytes]], bool]:
-        """What ``player`` is owed after number ``seen``, in order; and whether that is all."""
-        owed = []
-        for seq, body, to in reversed(self._kept or ()):  # most have missed little of it
+    def unseen(self, player: PlayerId, seen: int) -> Unseen:
+        """The messages for ``player`` after number ``seen``, in order."""
+        messages = []
+        for seq, body, to in reversed(self._kept or ()):  # most players miss only a few
             if seq <= seen:
                 break
             if to is None or to == player:
-                owed.append((seq, body))
-        owed.reverse()
-        return owed, seen >= self._forgotten
+                messages.append((seq, body))
+        messages.reverse()
+        if seen >= self._forgotten:
+            return Unseen(seen, messages, complete=True)
+        return Unseen(messages[0][0] - 1 if messages else self.seq, messages, complete=False)
+
+    def move_out(self) -> History:
+        """Returns a history with all messages of this one, which keeps only its number."""
+        moved = copy.copy(self)
+        self._kept, self._bytes = None, 0
+        return moved

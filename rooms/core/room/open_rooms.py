@@ -20,17 +20,17 @@ class _Rank(NamedTuple):
     free: int
 
 
-class WaitQueue(NamedTuple):
+class _QueuePosition(NamedTuple):
     kind: KindName
     rank: _Rank
     age: int
 
 
 class OpenRooms:
-    """The open rooms of one node, by kind; a room without a free seat is not remembered at all.
+    """The open rooms of one node, by kind; rooms without a free seat are not in it.
 
-    A choice costs a look at each number of free seats that occurs (at most a kind's seats), a
-    change a binary search; neither grows with the number of rooms.
+    A choice looks at each number of free seats that occurs (at most a kind's seats), a change is a
+    binary search; neither grows with the number of rooms.
     """
 
     def __init__(self, kinds: Iterable[KindName]) -> None:
@@ -38,7 +38,7 @@ class OpenRooms:
             kind: {} for kind in kinds
         }
         self._seats: dict[KindName, int] = dict.fromkeys(self._queues, 0)
-        self._spots: dict[RoomId, WaitQueue] = {}
+        self._positions: dict[RoomId, _QueuePosition] = {}
 
     def choose(self, kind: KindName) -> RoomId | None:
         """The room for the next player of ``kind``, or None if none has a free seat."""
@@ -53,17 +53,17 @@ class OpenRooms:
         """The room has ``free`` seats now. Of two rooms, the older has the lower ``age``."""
         self.remove(room)
         if free:
-            spot = self._spots[room] = WaitQueue(kind, _Rank(started, free), age)
-            bisect.insort(self._queues[kind].setdefault(spot.rank, []), (age, room))
+            position = self._positions[room] = _QueuePosition(kind, _Rank(started, free), age)
+            bisect.insort(self._queues[kind].setdefault(position.rank, []), (age, room))
             self._seats[kind] += free
 
     def remove(self, room: RoomId) -> None:
-        """The room is full, locked or over; nothing if it was not open."""
-        spot = self._spots.pop(room, None)
-        if spot is None:
+        """The room is full, locked or over; nothing happens if it was not open."""
+        position = self._positions.pop(room, None)
+        if position is None:
             return
-        queue = self._queues[spot.kind][spot.rank]
-        del queue[bisect.bisect_left(queue, (spot.age, room))]
+        queue = self._queues[position.kind][position.rank]
+        del queue[bisect.bisect_left(queue, (position.age, room))]
         if not queue:
-            del self._queues[spot.kind][spot.rank]
-        self._seats[spot.kind] -= spot.rank.free
+            del self._queues[position.kind][position.rank]
+        self._seats[position.kind] -= position.rank.free

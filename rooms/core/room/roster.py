@@ -1,19 +1,22 @@
-"""Who sits in one room, and what each may say next.
+"""The seats of one room, and which input of each player is next.
 
-* ``seats_max`` bounds the players; a full room says *full*, a locked one *locked*.
-* A player's inputs are taken in order, each once: a repeat and a gap change nothing.
-* When an input does not fit into the inbox, the player is *held*: what follows it is neither
-  taken nor a gap. He is called once when there is room, and says it and all after it again.
-* The session fences: what bears another session than the seat's comes from a socket before.
-* A player whose socket is lost is *away*: his seat stays taken, and no link counts him.
-* A ticket's secret changes at each resume; the one before it is good until he has confirmed.
+* ``seats_max`` bounds the players; a full room answers *full*, a locked one *locked*.
+* A player's inputs are accepted in order, each once: a repeat or a gap changes nothing.
+* A player whose input does not fit into the inbox is *blocked*: what follows it is neither accepted
+  nor a gap. They are notified once when there is room, and send it and all after it again.
+* Items of another session than the seat's are fenced off: they come from an earlier socket.
+* A player whose socket is lost is *away*: the seat stays taken, and no link counts the player.
+* Each resume changes a ticket's secret; the previous one is accepted until the player confirms.
 """
 
 from __future__ import annotations
 
+import copy
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
+
+import msgspec
 
 from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import LinkId, PlayerId
@@ -22,64 +25,37 @@ from lastcall.reasons import ErrorCode
 __all__ = ["NOWHERE", "Roster", "Seat"]
 
 NOWHERE = LinkId(0)
-"""The link of a player who is away; no real one has this number."""
+"""The link of a player who is away; no real link has this number."""
 
 
-class Seat:
-    """One player's place. ``link`` is the way to him; ``last_n`` the last input that was taken.
+class Seat(msgspec.Struct, eq=False):
+    """One player's seat, reached by ``link``; ``last_n`` is the last input that was accepted."""
 
-    ``joined_seq`` is the room's number when he sat down, ``away_at`` when he was lost last.
-    """
-
-    __slots__ = (
-        "away_at",
-        "blocked",
-        "confirmed",
-        "joined_seq",
-        "key",
-        "last_n",
-        "link",
-        "name",
-        "notified",
-        "player",
-        "previous_secret",
-        "secret",
-        "session",
-    )
-
-    def __init__(
-        self,
-        player: PlayerId,
-        *,
-        link: LinkId,
-        secret: str,
-        name: str = "",
-        key: str = "",
-        joined_seq: int = 0,
-    ) -> None:
-        self.player = player
-        self.link = link
-        self.secret = secret
-        self.previous_secret = ""
-        """The secret before, while he may not know of the new one; else empty."""
-        self.name = name
-        self.key = key
-        self.joined_seq = joined_seq
-        self.session = 1
-        self.last_n = 0
-        self.blocked = False
-        self.notified = False
-        self.confirmed = False
-        """Whether he has ever shown that he knows of his seat."""
-        self.away_at = 0.0
+    player: PlayerId
+    link: LinkId
+    secret: str
+    previous_secret: str = ""
+    """Empty as soon as the player has shown that they know of the new one."""
+    name: str = ""
+    key: str = ""
+    joined_seq: int = 0
+    """The number of the room's last message when the player joined."""
+    session: int = 1
+    last_n: int = 0
+    blocked: bool = False
+    notified: bool = False
+    confirmed: bool = False
+    """Whether the player has ever shown that they know of the seat."""
+    away_at: float = 0.0
+    """When the socket was lost last."""
 
     @property
     def away(self) -> bool:
-        """Whether his socket is lost and no other has come yet."""
+        """Whether the socket is lost and the player has not come back yet."""
         return self.link == NOWHERE
 
     def expects(self, session: int, n: int) -> bool:
-        """Whether it is the next input of its session, which nearly all are."""
+        """Whether this is the next input of the seat's session, as nearly all are."""
         return n == self.last_n + 1 and session == self.session and self.link != NOWHERE
 
     def judge(self, session: int, n: int) -> SequenceCheck:
@@ -92,23 +68,33 @@ class Seat:
             return SequenceCheck.REPEAT
         return SequenceCheck.BLOCKED if self.blocked else SequenceCheck.GAP
 
+    def advance(self) -> None:
+        """The next input is accepted."""
+        self.last_n += 1
+        self.blocked = self.notified = False
+
+    def block(self) -> None:
+        """The next input did not fit: the player is to be notified when there is room."""
+        self.blocked = True
+        self.notified = False
+
     def accepts(self, secret: str) -> bool:
-        """Whether ``secret`` is one of the two that are good; takes the same time for any."""
+        """Whether ``secret`` is the newest or the previous one; takes the same time for any."""
         shown = secret.encode()
         newest = hmac.compare_digest(shown, self.secret.encode())
-        before = hmac.compare_digest(shown, self.previous_secret.encode())
-        return newest or (before and self.previous_secret != "")
+        previous = hmac.compare_digest(shown, self.previous_secret.encode())
+        return newest or (previous and self.previous_secret != "")
 
     def accepts_previous(self, secret: str) -> bool:
-        """Whether ``secret`` is the one before, and good still."""
+        """Whether ``secret`` is the previous one, and still accepted."""
         shown = secret.encode()
         return self.accepts(secret) and not hmac.compare_digest(shown, self.secret.encode())
 
     def renew(self, shown: str, secret: str) -> None:
-        """He has shown a good secret and gets a new one; what he has shown stays good for now.
+        """The player has ``shown`` an accepted secret and gets a new one.
 
-        So a resume whose answer was lost can be said again; and the secret of that answer, which
-        nobody has confirmed, is good no more.
+        The shown one stays accepted, so that a resume whose answer was lost can be repeated. The
+        secret in a lost answer was never confirmed, and is not accepted any more.
         """
         if hmac.compare_digest(shown.encode(), self.secret.encode()):
             self.previous_secret = self.secret
@@ -116,7 +102,7 @@ class Seat:
         self.confirmed = True
 
     def confirm(self) -> None:
-        """He has the newest secret: the one before is used up."""
+        """The player has the newest secret: the previous one is not accepted any more."""
         self.previous_secret = ""
         self.confirmed = True
 
@@ -130,7 +116,7 @@ class Roster:
         self._seats: dict[PlayerId, Seat] = {}
         self._by_key: dict[str, Seat] = {}
         self.links: dict[LinkId, int] = {}
-        """How many players sit here by way of each link, without the away; to be read only."""
+        """How many players are present by each link, for reading only."""
         self.seats_max = seats_max
         self.locked = False
 
@@ -142,12 +128,17 @@ class Roster:
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
-        """Who has a seat, in the order of joining."""
+        """The players who have a seat, in the order of joining."""
         return tuple(self._seats)
 
     @property
+    def present(self) -> int:
+        """How many players are not away."""
+        return sum(self.links.values())
+
+    @property
     def refusal(self) -> ErrorCode | None:
-        """Why a new player cannot have a seat: ``full``, ``locked``, or None if he can."""
+        """Why a new player cannot have a seat: ``full`` or ``locked``; None if they can."""
         if len(self._seats) >= self.seats_max:
             return ErrorCode.FULL
         return ErrorCode.LOCKED if self.locked else None
@@ -157,19 +148,24 @@ class Roster:
         return self._seats.get(player)
 
     def find_key(self, key: str) -> Seat | None:
-        """The seat that was taken with the client's ``key``; None for an empty one."""
+        """The seat that was taken with the client's ``key``; None for an empty key."""
         return self._by_key.get(key)
 
+    def find_session(self, player: PlayerId, session: int) -> Seat | None:
+        """The seat of ``player`` if ``session`` is its current one, or None."""
+        seat = self._seats.get(player)
+        return seat if seat is not None and seat.session == session else None
+
     def of_link(self, link: LinkId) -> list[Seat]:
-        """The seats of those who sit here by way of ``link``."""
+        """The seats of the players who are present by ``link``."""
         return [seat for seat in self if seat.link == link] if link in self.links else []
 
     def listed(self, seat: Seat, limit: int) -> list[Seat]:
-        """At most ``limit`` seats, the first to join; ``seat`` is one of them all the same."""
+        """At most ``limit`` seats, the first to join, but always with ``seat``."""
         first = list(islice(self, limit))
         return first if seat in first else [*first[:-1], seat]
 
-    def take(self, seat: Seat) -> ErrorCode | None:
+    def add(self, seat: Seat) -> ErrorCode | None:
         """Gives ``seat`` to a new player; or changes nothing and returns :attr:`refusal`."""
         if (refusal := self.refusal) is None:
             self._seats[seat.player] = seat
@@ -179,9 +175,10 @@ class Roster:
         return refusal
 
     def rebind(self, seat: Seat, link: LinkId, *, same_socket: bool = False) -> None:
-        """The same player by way of ``link``, from a new socket: a raised session.
+        """The player is present by ``link`` now; a new socket raises the session.
 
-        From the same socket it stays: the answer may be lost with the link, and asked for again.
+        From the same socket the session stays, since the answer may be lost with the link and the
+        renewal repeated.
         """
         self._count(seat.link, -1)
         self._count(link, +1)
@@ -190,7 +187,7 @@ class Roster:
         seat.blocked = seat.notified = False
 
     def lose(self, seat: Seat, now: float) -> None:
-        """The player is away: his seat stays, and nothing is for his link any more."""
+        """The player's socket is lost: the seat stays taken, and nothing goes to its link."""
         self._count(seat.link, -1)
         seat.link = NOWHERE
         seat.away_at = now
@@ -204,38 +201,22 @@ class Roster:
             self._count(seat.link, -1)
         return seat
 
-    @property
-    def present(self) -> int:
-        """How many players are not away."""
-        return sum(self.links.values())
-
-    @staticmethod
-    def advance(seat: Seat) -> None:
-        """The next input of ``seat`` is had."""
-        seat.last_n += 1
-        seat.blocked = seat.notified = False
-
-    @staticmethod
-    def block(seat: Seat) -> None:
-        """The next input of ``seat`` did not fit: he is to be called when there is room."""
-        seat.blocked = True
-        seat.notified = False
+    def move_out(self) -> Roster:
+        """Returns a roster with all seats of this one, which is empty after that."""
+        moved = copy.copy(self)
+        self._seats, self._by_key, self.links = {}, {}, {}
+        return moved
 
     def to_notify(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
-        """Who is to be called now that there is room, and from which input on; each once.
+        """The blocked players to notify now, and the input that each has to send; each only once.
 
-        Given a ``player``, there is room for him alone.
+        Given a ``player``, there is room for that one alone.
         """
-        waiting = [s for s in self._of(player) if s.blocked and not s.notified]
+        seats = list(self) if player is None else filter(None, [self.find(player)])
+        waiting = [seat for seat in seats if seat.blocked and not seat.notified]
         for seat in waiting:
             seat.notified = True
         return [(seat, seat.last_n + 1) for seat in waiting]
-
-    def _of(self, player: PlayerId | None) -> Iterable[Seat]:
-        if player is None:
-            return self
-        seat = self._seats.get(player)
-        return () if seat is None else (seat,)
 
     def _count(self, link: LinkId, change: int) -> None:
         if link == NOWHERE:

@@ -61,10 +61,10 @@ class Desk:
         self.renewals.link_down(self.link, loss)
 
     @property
-    def asked(self) -> list[nodes.Resume]:
-        return self.link.of(nodes.Resume)
+    def asked(self) -> list[nodes.Renew]:
+        return self.link.of(nodes.Renew)
 
-    def grant(self, resume: nodes.Resume, n: int = 0, **more: Any) -> None:
+    def grant(self, resume: nodes.Renew, n: int = 0, **more: Any) -> None:
         """The game node takes the place over to this link."""
         item = nodes.Resumed(
             call=resume.call,
@@ -79,7 +79,7 @@ class Desk:
         )
         assert self.renewals.resumed(self.link, item)
 
-    def refuse(self, resume: nodes.Resume, code: str) -> None:
+    def refuse(self, resume: nodes.Renew, code: str) -> None:
         assert self.renewals.refused(self.link, nodes.Refused(resume.call, code, "no"))
 
     def take(self, item: nodes.Down) -> None:
@@ -289,7 +289,7 @@ async def test_a_second_reset_begins_with_those_who_were_under_way(
     desk.down()
     desk.up()
     assert [(resume.player, resume.session) for resume in desk.asked] == [("p2", 1), ("p3", 1)]
-    late = nodes.Resumed(first.of(nodes.Resume)[1].call, DEN, "p2", 2, 1, 0, 0, "x", True)
+    late = nodes.Resumed(first.of(nodes.Renew)[1].call, DEN, "p2", 2, 1, 0, 0, "x", True)
     assert not desk.renewals.resumed(desk.link, late)
     for index in range(4):
         desk.grant(desk.asked[index])
@@ -602,7 +602,7 @@ async def test_a_process_known_by_two_addresses_has_its_places_renewed_on_the_li
     old, alias = desk.link, ReattachLink(address="alias")
     desk.up(alias)
     desk.renewals.link_down(old, Loss.RESET)
-    assert [resume.player for resume in alias.of(nodes.Resume)] == ["p1"]
+    assert [resume.player for resume in alias.of(nodes.Renew)] == ["p1"]
 
 
 async def test_nothing_is_remembered_when_all_is_renewed(autojump_clock, house, desk) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.history import History
+from lastcall.core.room.history import History, Unseen
 from lastcall.ids import PlayerId
 
 ANN, BOB = PlayerId("ann"), PlayerId("bob")
@@ -12,40 +12,64 @@ ANN, BOB = PlayerId("ann"), PlayerId("bob")
 def filled(count: int, *, messages_max: int = 1000, bytes_max: int = 1 << 20) -> History:
     history = History(messages_max=messages_max, bytes_max=bytes_max)
     for seq in range(1, count + 1):
-        history.add(seq, b"%d" % seq, None)
+        assert history.add(b"%d" % seq, None) == seq
     return history
 
 
-def test_a_player_is_owed_what_came_after_the_number_he_has_seen() -> None:
-    owed, complete = filled(5).since(ANN, 3)
-    assert owed == [(4, b"4"), (5, b"5")]
-    assert complete
+def test_a_player_gets_the_messages_after_the_number_they_have_seen() -> None:
+    unseen = filled(5).unseen(ANN, 3)
+    assert unseen == Unseen(3, [(4, b"4"), (5, b"5")], complete=True)
 
 
-def test_a_private_message_is_owed_to_its_player_alone() -> None:
+def test_a_private_message_is_for_its_player_alone() -> None:
     history = filled(1)
-    history.add(2, b"secret", BOB)
-    history.add(3, b"3", None)
-    assert history.since(ANN, 0) == ([(1, b"1"), (3, b"3")], True)
-    assert history.since(BOB, 0) == ([(1, b"1"), (2, b"secret"), (3, b"3")], True)
+    history.add(b"secret", BOB)
+    history.add(b"3", None)
+    assert history.unseen(ANN, 0) == (0, [(1, b"1"), (3, b"3")], True)
+    assert history.unseen(BOB, 0) == (0, [(1, b"1"), (2, b"secret"), (3, b"3")], True)
 
 
-def test_over_the_count_the_oldest_is_forgotten_and_that_is_told() -> None:
+def test_over_the_count_the_oldest_is_forgotten_and_the_replay_is_not_complete() -> None:
     history = filled(10, messages_max=4)
-    assert history.since(ANN, 6) == ([(7, b"7"), (8, b"8"), (9, b"9"), (10, b"10")], True)
-    assert history.since(ANN, 5) == ([(7, b"7"), (8, b"8"), (9, b"9"), (10, b"10")], False)
+    left = [(7, b"7"), (8, b"8"), (9, b"9"), (10, b"10")]
+    assert history.unseen(ANN, 6) == (6, left, True)
+    assert history.unseen(ANN, 5) == (6, left, False)
 
 
 def test_over_the_bytes_the_oldest_is_forgotten() -> None:
     history = History(messages_max=100, bytes_max=10)
-    for seq in range(1, 5):
-        history.add(seq, b"xxxx", None)
-    assert [seq for seq, _ in history.since(ANN, 0)[0]] == [3, 4]
+    for _ in range(4):
+        history.add(b"xxxx", None)
+    assert [seq for seq, _ in history.unseen(ANN, 0).messages] == [3, 4]
 
 
-def test_one_that_has_seen_all_is_owed_nothing() -> None:
-    assert filled(7).since(ANN, 7) == ([], True)
-    assert filled(0).since(ANN, 0) == ([], True)
+def test_a_player_who_has_seen_all_gets_nothing() -> None:
+    assert filled(7).unseen(ANN, 7) == (7, [], True)
+    assert filled(0).unseen(ANN, 0) == (0, [], True)
+
+
+def test_what_is_left_follows_the_number_before_its_first_message() -> None:
+    unseen = filled(10, messages_max=2).unseen(ANN, 3)
+    assert unseen == Unseen(8, [(9, b"9"), (10, b"10")], complete=False)
+
+
+def test_if_nothing_is_left_the_player_continues_at_the_rooms_number() -> None:
+    assert filled(10, messages_max=0).unseen(ANN, 3) == Unseen(10, [], complete=False)
+
+
+def test_if_only_messages_for_others_are_left_the_player_continues_at_the_rooms_number() -> None:
+    history = History(messages_max=1, bytes_max=100)
+    history.add(b"1", None)
+    history.add(b"2", BOB)
+    assert history.unseen(ANN, 0) == Unseen(2, [], complete=False)
+
+
+def test_messages_that_are_moved_out_leave_only_the_number_behind() -> None:
+    history = filled(3)
+    moved = history.move_out()
+    assert moved.unseen(ANN, 1) == (1, [(2, b"2"), (3, b"3")], True)
+    assert (history.unseen(ANN, 0), history.memory) == ((0, [], True), 0)
+    assert (history.add(b"4", None), moved.seq) == (4, 3)
 
 
 @given(
@@ -53,16 +77,16 @@ def test_one_that_has_seen_all_is_owed_nothing() -> None:
     st.integers(1, 20),
     st.integers(0, 60),
 )
-def test_what_is_told_as_complete_is_all_that_was_addressed_to_him(
-    said: list[tuple[int, PlayerId | None]], messages_max: int, seen: int
+def test_a_complete_replay_is_all_that_was_sent_to_the_player(
+    sent: list[tuple[int, PlayerId | None]], messages_max: int, seen: int
 ) -> None:
     history = History(messages_max=messages_max, bytes_max=200)
     everything = []
-    for seq, (size, to) in enumerate(said, 1):
-        history.add(seq, b"x" * size, to)
+    for size, to in sent:
+        seq = history.add(b"x" * size, to)
         if seq > seen and to in {None, ANN}:
             everything.append((seq, b"x" * size))
-    owed, complete = history.since(ANN, seen)
-    assert owed == everything[len(everything) - len(owed) :]
-    if complete:
-        assert owed == everything
+    unseen = history.unseen(ANN, seen)
+    assert unseen.messages == everything[len(everything) - len(unseen.messages) :]
+    if unseen.complete:
+        assert unseen.messages == everything

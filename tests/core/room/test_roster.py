@@ -19,24 +19,24 @@ def seat(player: PlayerId, link: LinkId = NORTH, key: str = "") -> Seat:
 
 def test_a_full_room_says_full_even_when_it_is_locked_too() -> None:
     roster = Roster(1)
-    assert roster.take(seat(ANN)) is None
+    assert roster.add(seat(ANN)) is None
     roster.locked = True
-    assert roster.take(seat(BOB)) is ErrorCode.FULL
+    assert roster.add(seat(BOB)) is ErrorCode.FULL
     assert roster.players == (ANN,)
 
 
 def test_a_locked_room_with_free_seats_says_locked() -> None:
     roster = Roster(2)
     roster.locked = True
-    assert roster.take(seat(ANN)) is ErrorCode.LOCKED
+    assert roster.add(seat(ANN)) is ErrorCode.LOCKED
     assert len(roster) == 0
 
 
-def test_links_count_the_players_that_sit_by_way_of_them() -> None:
+def test_links_count_the_players_who_are_present_by_them() -> None:
     roster = Roster(3)
     for player in (ANN, BOB):
-        roster.take(seat(player))
-    roster.take(seat(PlayerId("cid"), SOUTH))
+        roster.add(seat(player))
+    roster.add(seat(PlayerId("cid"), SOUTH))
     assert roster.links == {NORTH: 2, SOUTH: 1}
     roster.release(ANN)
     roster.release(BOB)
@@ -47,17 +47,17 @@ def test_links_count_the_players_that_sit_by_way_of_them() -> None:
 
 def test_a_key_finds_its_seat_and_an_empty_key_finds_none() -> None:
     roster = Roster(2)
-    roster.take(seat(ANN))
-    roster.take(seat(BOB, key="k"))
+    roster.add(seat(ANN))
+    roster.add(seat(BOB, key="k"))
     assert roster.find_key("k") is roster.find(BOB)
     assert roster.find_key("") is None
 
 
-def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_retaken() -> None:
+def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_taken_again() -> None:
     roster = Roster(2)
-    roster.take(seat(ANN))
+    roster.add(seat(ANN))
     bob = seat(BOB, key="k")
-    roster.take(bob)
+    roster.add(bob)
     roster.rebind(bob, SOUTH)
     roster.release(ANN)
     assert roster.find_key("k") is bob
@@ -65,22 +65,22 @@ def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_retaken() -
     assert roster.find_key("k") is None
 
 
-def test_a_list_holds_the_first_to_join_and_the_one_it_is_for() -> None:
+def test_a_list_holds_the_first_to_join_and_its_own_player() -> None:
     roster = Roster(9)
     seats = [seat(PlayerId(f"p{n}")) for n in range(5)]
     for each in seats:
-        roster.take(each)
+        roster.add(each)
     assert roster.listed(seats[4], 9) == seats
     assert roster.listed(seats[4], 3) == [seats[0], seats[1], seats[4]]
     assert roster.listed(seats[1], 3) == seats[:3]
     assert roster.listed(seats[4], 1) == [seats[4]]
 
 
-def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
+def test_a_place_that_is_taken_again_has_a_raised_session_and_counts_on() -> None:
     roster = Roster(1)
     ann = seat(ANN, NORTH, "k")
-    roster.take(ann)
-    roster.advance(ann)
+    roster.add(ann)
+    ann.advance()
     roster.rebind(ann, SOUTH)
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
@@ -92,9 +92,9 @@ def test_a_place_that_is_retaken_has_a_raised_session_and_counts_on() -> None:
 def test_what_each_input_number_means() -> None:
     roster = Roster(1)
     ann = seat(ANN)
-    roster.take(ann)
+    roster.add(ann)
     for _ in range(3):
-        roster.advance(ann)
+        ann.advance()
     verdicts = [ann.judge(1, n) for n in (1, 3, 4, 5)]
     assert verdicts == [
         SequenceCheck.REPEAT,
@@ -104,36 +104,36 @@ def test_what_each_input_number_means() -> None:
     ]
 
 
-def test_a_held_player_is_called_once_and_what_follows_is_no_gap_until_he_answers() -> None:
+def test_a_blocked_player_is_notified_once_and_what_follows_is_not_a_gap_until_then() -> None:
     roster = Roster(1)
     ann = seat(ANN)
-    roster.take(ann)
-    roster.block(ann)
+    roster.add(ann)
+    ann.block()
     assert ann.judge(1, 2) is SequenceCheck.BLOCKED
     assert roster.to_notify() == [(ann, 1)]
     assert roster.to_notify() == []
-    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # was under way when he was called
+    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # was under way when the player was notified
     assert ann.judge(1, 1) is SequenceCheck.NEXT
-    roster.advance(ann)
+    ann.advance()
     assert ann.judge(1, 3) is SequenceCheck.GAP
 
 
-def test_a_player_who_is_held_again_is_called_again() -> None:
+def test_a_player_who_is_blocked_again_is_notified_again() -> None:
     roster = Roster(1)
     ann = seat(ANN)
-    roster.take(ann)
-    roster.block(ann)
+    roster.add(ann)
+    ann.block()
     roster.to_notify()
-    roster.block(ann)
+    ann.block()
     assert roster.to_notify() == [(ann, 1)]
 
 
-def test_one_player_is_called_alone() -> None:
+def test_one_player_can_be_notified_alone() -> None:
     roster = Roster(2)
     ann, bob = seat(ANN), seat(BOB)
     for each in (ann, bob):
-        roster.take(each)
-        roster.block(each)
+        roster.add(each)
+        each.block()
     assert roster.to_notify(BOB) == [(bob, 1)]
     assert roster.to_notify(BOB) == []
     assert roster.to_notify(PlayerId("nobody")) == []
@@ -141,32 +141,32 @@ def test_one_player_is_called_alone() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans())))
-def test_whatever_comes_each_input_is_applied_once_and_in_order(
-    heard: list[tuple[int, bool]],
+def test_whatever_arrives_each_input_is_applied_once_and_in_order(
+    arrived: list[tuple[int, bool]],
 ) -> None:
     """Under any order, repeats and gaps, and with an inbox that is full at any time."""
     roster = Roster(1)
     ann = seat(ANN)
-    roster.take(ann)
+    roster.add(ann)
     applied = []
-    for n, fits in heard:
+    for n, fits in arrived:
         if ann.judge(1, n) is SequenceCheck.NEXT:
             if fits:
                 applied.append(n)
-                roster.advance(ann)
+                ann.advance()
             else:
-                roster.block(ann)
+                ann.block()
     assert applied == list(range(1, len(applied) + 1))
     assert ann.last_n == len(applied)
     following = ann.judge(1, len(applied) + 1)
-    assert following is SequenceCheck.NEXT  # nobody is ever stuck
+    assert following is SequenceCheck.NEXT  # no player is ever stuck
 
 
-def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
+def test_a_player_who_is_away_keeps_the_seat_and_no_link_counts_them() -> None:
     roster = Roster(2)
     ann, bob = seat(ANN), seat(BOB)
-    roster.take(ann)
-    roster.take(bob)
+    roster.add(ann)
+    roster.add(bob)
     roster.lose(ann, 7)
     assert (ann.away, ann.away_at, bob.away) == (True, 7, False)
     assert (len(roster), roster.present, roster.links) == (2, 1, {NORTH: 1})
@@ -179,18 +179,18 @@ def test_who_is_away_keeps_his_seat_and_no_link_counts_him() -> None:
     assert roster.links == {NORTH: 1}
 
 
-def test_who_is_away_says_nothing_more_in_that_session_and_is_not_called() -> None:
+def test_a_player_who_is_away_sends_nothing_in_that_session_and_is_not_notified() -> None:
     roster = Roster(1)
     ann = seat(ANN)
-    roster.take(ann)
-    roster.block(ann)
+    roster.add(ann)
+    ann.block()
     roster.lose(ann, 0)
     assert ann.judge(1, 1) is SequenceCheck.STALE
     assert not ann.expects(1, 1)
     assert roster.to_notify() == []
 
 
-def test_a_seat_without_a_secret_before_does_not_take_an_empty_one() -> None:
+def test_a_seat_without_a_previous_secret_does_not_accept_an_empty_one() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     assert [ann.accepts(secret) for secret in ("one", "", "two", "onE", "öne")] == [
         True,
@@ -198,7 +198,7 @@ def test_a_seat_without_a_secret_before_does_not_take_an_empty_one() -> None:
     ]
 
 
-def test_a_shown_secret_is_good_until_the_next_is_confirmed() -> None:
+def test_a_shown_secret_is_accepted_until_the_next_is_confirmed() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
     assert (ann.accepts("one"), ann.accepts("two")) == (True, True)
@@ -206,10 +206,19 @@ def test_a_shown_secret_is_good_until_the_next_is_confirmed() -> None:
     assert (ann.accepts("one"), ann.accepts("two")) == (False, True)
 
 
-def test_the_secret_of_an_answer_that_was_lost_is_replaced_and_good_no_more() -> None:
+def test_the_secret_in_a_lost_answer_is_replaced_and_not_accepted_any_more() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
     ann.renew("one", "three")
     assert [ann.accepts(s) for s in ("one", "two", "three")] == [True, False, True]
     ann.renew("three", "four")
     assert [ann.accepts(s) for s in ("one", "three", "four")] == [False, True, True]
+
+
+def test_seats_that_are_moved_out_leave_an_empty_roster_behind() -> None:
+    roster = Roster(1)
+    ann = seat(ANN, key="k")
+    roster.add(ann)
+    moved = roster.move_out()
+    assert (moved.find(ANN), moved.find_key("k"), moved.links) == (ann, ann, {NORTH: 1})
+    assert (len(roster), roster.find_key("k"), roster.links) == (0, None, {})

@@ -26,129 +26,129 @@ def join(call: int) -> nodes.Join:
     return nodes.Join(call, KindName("den"), key="k")
 
 
-class Desk:
-    """Claims on the seats of ann, in the den, and of bob, in the lair; 0.5 s each."""
+class Requests:
+    """Requests for the seats of ann, in the den, and of bob, in the lair; each waits 0.5 s."""
 
     def __init__(self) -> None:
-        self.contests = Takeovers(0.5)
+        self.takeovers = Takeovers(0.5)
         self.ann, self.bob = seat_of("ann"), seat_of("bob")
 
-    def claim(
-        self, link: LinkId, ask: nodes.Join | nodes.Resume, now: float = 0, *, bob: bool = False
+    def begin(
+        self, link: LinkId, request: nodes.Join | nodes.Resume, now: float = 0, *, bob: bool = False
     ) -> int | None:
-        """Returns the call of the claim that this one replaces."""
+        """Returns the call of the request that this one replaces."""
         seat, room = (self.bob, LAIR) if bob else (self.ann, DEN)
-        replaced = self.contests.begin(link, ask, room=room, seat=seat, now=now)
-        return None if replaced is None else replaced.ask.call
+        replaced = self.takeovers.begin(link, request, room=room, seat=seat, now=now)
+        return None if replaced is None else replaced.request.call
 
 
-def calls(claims: list[PendingTakeover]) -> list[int]:
-    return [claim.ask.call for claim in claims]
+def calls(takeovers: list[PendingTakeover]) -> list[int]:
+    return [takeover.request.call for takeover in takeovers]
 
 
-def test_a_claim_is_carried_out_after_half_a_second() -> None:
-    desk = Desk()
-    assert desk.contests.next_at == inf
-    desk.claim(SOUTH, resume(1), 10)
-    desk.claim(EAST, join(1), 10.2)
-    assert desk.contests.next_at == 10.5
-    assert desk.contests.due(10.49, 9) == []
-    assert calls(desk.contests.due(10.5, 9)) == [1]
-    assert desk.contests.next_at == 10.7
-    [claim] = desk.contests.due(10.7, 9)
-    assert (claim.link, claim.room, claim.seat) == (EAST, DEN, desk.ann)
-    assert (len(desk.contests), desk.contests.next_at) == (0, inf)
+def test_a_request_is_carried_out_after_half_a_second() -> None:
+    requests = Requests()
+    assert requests.takeovers.next_at == inf
+    requests.begin(SOUTH, resume(1), 10)
+    requests.begin(EAST, join(1), 10.2)
+    assert requests.takeovers.next_at == 10.5
+    assert requests.takeovers.due(10.49, 9) == []
+    assert calls(requests.takeovers.due(10.5, 9)) == [1]
+    assert requests.takeovers.next_at == 10.7
+    [takeover] = requests.takeovers.due(10.7, 9)
+    assert (takeover.link, takeover.room, takeover.seat) == (EAST, DEN, requests.ann)
+    assert (len(requests.takeovers), requests.takeovers.next_at) == (0, inf)
 
 
-def test_of_many_that_are_due_come_so_many_the_others_next() -> None:
-    desk = Desk()
+def test_one_call_returns_a_limited_number_of_due_requests_and_the_next_call_the_rest() -> None:
+    requests = Requests()
     for number in range(5):
-        desk.claim(LinkId(number), resume(number))
-    assert calls(desk.contests.due(1, 3)) == [0, 1, 2]
-    assert calls(desk.contests.due(1, 3)) == [3, 4]
+        requests.begin(LinkId(number), resume(number))
+    assert calls(requests.takeovers.due(1, 3)) == [0, 1, 2]
+    assert calls(requests.takeovers.due(1, 3)) == [3, 4]
 
 
-def test_one_that_is_cancelled_is_gone_and_only_that_one() -> None:
-    desk = Desk()
-    desk.claim(SOUTH, resume(1))
-    desk.claim(EAST, resume(1))
-    assert desk.contests.cancel(SOUTH, 2) is None
-    claim = desk.contests.cancel(SOUTH, 1)
-    assert claim is not None
-    assert claim.link == SOUTH
-    assert desk.contests.cancel(SOUTH, 1) is None
-    assert [claim.link for claim in desk.contests.due(1, 9)] == [EAST]
+def test_a_cancelled_request_is_dropped_and_no_other() -> None:
+    requests = Requests()
+    requests.begin(SOUTH, resume(1))
+    requests.begin(EAST, resume(1))
+    assert requests.takeovers.cancel(SOUTH, 2) is None
+    takeover = requests.takeovers.cancel(SOUTH, 1)
+    assert takeover is not None
+    assert takeover.link == SOUTH
+    assert requests.takeovers.cancel(SOUTH, 1) is None
+    assert [takeover.link for takeover in requests.takeovers.due(1, 9)] == [EAST]
 
 
-def test_by_one_link_only_the_last_claim_on_a_seat_waits_and_its_time_is_its_own() -> None:
-    desk = Desk()
-    assert desk.claim(SOUTH, resume(1), 0) is None
-    assert desk.claim(EAST, resume(2), 0) is None
-    assert desk.claim(SOUTH, resume(3), 0.4) == 1
-    assert desk.claim(SOUTH, resume(4), 0.4, bob=True) is None
-    assert calls(desk.contests.due(0.5, 9)) == [2]
-    assert calls(desk.contests.due(0.9, 9)) == [3, 4]
+def test_only_the_last_request_by_a_link_waits_for_a_seat_and_has_its_own_time() -> None:
+    requests = Requests()
+    assert requests.begin(SOUTH, resume(1), 0) is None
+    assert requests.begin(EAST, resume(2), 0) is None
+    assert requests.begin(SOUTH, resume(3), 0.4) == 1
+    assert requests.begin(SOUTH, resume(4), 0.4, bob=True) is None
+    assert calls(requests.takeovers.due(0.5, 9)) == [2]
+    assert calls(requests.takeovers.due(0.9, 9)) == [3, 4]
 
 
-def test_a_call_that_comes_twice_is_one_claim_even_on_another_seat() -> None:
-    desk = Desk()
-    desk.claim(SOUTH, resume(1))
-    assert desk.claim(SOUTH, resume(1)) is None
-    assert desk.claim(SOUTH, resume(1), bob=True) is None
-    assert len(desk.contests) == 1
-    assert not desk.contests.waits(desk.ann)
-    assert desk.contests.waits(desk.bob)
+def test_a_repeated_call_waits_once_even_if_it_is_for_another_seat() -> None:
+    requests = Requests()
+    requests.begin(SOUTH, resume(1))
+    assert requests.begin(SOUTH, resume(1)) is None
+    assert requests.begin(SOUTH, resume(1), bob=True) is None
+    assert len(requests.takeovers) == 1
+    assert not requests.takeovers.waits(requests.ann)
+    assert requests.takeovers.waits(requests.bob)
 
 
-def test_when_the_seat_is_confirmed_who_shows_the_secret_before_is_refused() -> None:
-    """The key stays good, and so does the newest secret: they wait on."""
-    desk = Desk()
-    desk.ann.renew("first", "second")
-    desk.claim(SOUTH, resume(1, "first"))
-    desk.claim(EAST, resume(2, "second"))
-    desk.claim(NORTH, join(3))
-    assert desk.contests.confirmed(desk.ann) == []
-    desk.ann.confirm()
-    assert desk.contests.confirmed(desk.bob) == []
-    assert calls(desk.contests.confirmed(desk.ann)) == [1]
-    assert calls(desk.contests.due(0.5, 9)) == [2, 3]
+def test_when_the_seat_is_confirmed_a_request_with_the_previous_secret_is_refused() -> None:
+    """The key is still accepted, and so is the newest secret: they wait on."""
+    requests = Requests()
+    requests.ann.renew("first", "second")
+    requests.begin(SOUTH, resume(1, "first"))
+    requests.begin(EAST, resume(2, "second"))
+    requests.begin(NORTH, join(3))
+    assert requests.takeovers.confirmed(requests.ann) == []
+    requests.ann.confirm()
+    assert requests.takeovers.confirmed(requests.bob) == []
+    assert calls(requests.takeovers.confirmed(requests.ann)) == [1]
+    assert calls(requests.takeovers.due(0.5, 9)) == [2, 3]
 
 
-def test_when_the_seat_is_away_the_last_to_come_has_it_and_the_others_wait_on() -> None:
-    desk = Desk()
-    desk.claim(SOUTH, resume(1))
-    desk.claim(EAST, resume(2))
-    desk.claim(EAST, resume(3), bob=True)
-    claim = desk.contests.away(desk.ann)
-    assert claim is not None
-    assert claim.ask.call == 2
-    claim = desk.contests.away(desk.ann)
-    assert claim is not None
-    assert claim.ask.call == 1
-    assert desk.contests.away(desk.ann) is None
-    assert calls(desk.contests.due(0.5, 9)) == [3]
+def test_when_the_seat_is_away_the_last_request_gets_it_and_the_others_wait_on() -> None:
+    requests = Requests()
+    requests.begin(SOUTH, resume(1))
+    requests.begin(EAST, resume(2))
+    requests.begin(EAST, resume(3), bob=True)
+    takeover = requests.takeovers.away(requests.ann)
+    assert takeover is not None
+    assert takeover.request.call == 2
+    takeover = requests.takeovers.away(requests.ann)
+    assert takeover is not None
+    assert takeover.request.call == 1
+    assert requests.takeovers.away(requests.ann) is None
+    assert calls(requests.takeovers.due(0.5, 9)) == [3]
 
 
-def test_when_the_room_ends_all_who_wait_for_its_seats_are_told_in_order() -> None:
-    desk = Desk()
-    desk.claim(SOUTH, resume(1))
-    desk.claim(SOUTH, resume(2), bob=True)
-    desk.claim(EAST, join(3))
-    assert calls(desk.contests.ended(DEN)) == [1, 3]
-    assert desk.contests.ended(DEN) == []
-    assert calls(desk.contests.due(0.5, 9)) == [2]
+def test_when_the_room_ends_all_requests_for_its_seats_come_out_in_order() -> None:
+    requests = Requests()
+    requests.begin(SOUTH, resume(1))
+    requests.begin(SOUTH, resume(2), bob=True)
+    requests.begin(EAST, join(3))
+    assert calls(requests.takeovers.ended(DEN)) == [1, 3]
+    assert requests.takeovers.ended(DEN) == []
+    assert calls(requests.takeovers.due(0.5, 9)) == [2]
 
 
-def test_nobody_is_answered_by_way_of_a_link_that_is_gone() -> None:
-    desk = Desk()
-    desk.claim(SOUTH, resume(1))
-    desk.claim(EAST, resume(2))
-    desk.contests.drop_link(SOUTH)
-    assert calls(desk.contests.due(0.5, 9)) == [2]
+def test_requests_by_a_link_that_is_gone_are_dropped() -> None:
+    requests = Requests()
+    requests.begin(SOUTH, resume(1))
+    requests.begin(EAST, resume(2))
+    requests.takeovers.drop_link(SOUTH)
+    assert calls(requests.takeovers.due(0.5, 9)) == [2]
 
 
 STEPS = st.tuples(
-    st.sampled_from(["claim", "cancel", "drop", "confirmed", "away", "ended", "due"]),
+    st.sampled_from(["begin", "cancel", "drop", "confirmed", "away", "ended", "due"]),
     st.integers(1, 3),
     st.integers(1, 4),
     st.booleans(),
@@ -156,34 +156,38 @@ STEPS = st.tuples(
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_every_claim_comes_out_once_or_is_dropped_and_no_more_wait_than_seats_times_links(
+def test_every_request_comes_out_once_or_is_dropped_and_no_more_wait_than_seats_times_links(
     steps: list[tuple[str, int, int, bool]],
 ) -> None:
-    desk, now = Desk(), 0.0
-    contests = desk.contests
+    requests, now = Requests(), 0.0
+    takeovers = requests.takeovers
     for what, link, call, bob in steps:
         now += 0.1
-        seat, before = (desk.bob if bob else desk.ann), len(contests)
+        seat, before = (requests.bob if bob else requests.ann), len(takeovers)
         out: list[PendingTakeover] = []
-        if what == "claim":
-            desk.claim(LinkId(link), resume(call) if call % 2 else join(call), now, bob=bob)
+        if what == "begin":
+            requests.begin(LinkId(link), resume(call) if call % 2 else join(call), now, bob=bob)
         elif what == "cancel":
-            out = list(filter(None, [contests.cancel(LinkId(link), call)]))
+            out = list(filter(None, [takeovers.cancel(LinkId(link), call)]))
         elif what == "drop":
-            contests.drop_link(LinkId(link))
+            takeovers.drop_link(LinkId(link))
         elif what == "confirmed":
             seat.renew("first", "second")
             seat.confirm()
-            out = contests.confirmed(seat)
+            out = takeovers.confirmed(seat)
         elif what == "away":
-            out = list(filter(None, [contests.away(seat)]))
+            out = list(filter(None, [takeovers.away(seat)]))
         elif what == "ended":
-            out = contests.ended(LAIR if bob else DEN)
+            out = takeovers.ended(LAIR if bob else DEN)
         else:
-            out = contests.due(now, 2)
-        if what not in {"claim", "drop"}:
-            assert len(contests) == before - len(out)
-        assert len(contests) <= 6
-        assert contests.waits(desk.ann) + contests.waits(desk.bob) <= len(contests)
-    assert len(contests.due(inf, 9)) <= 6
-    assert [len(contests), contests.waits(desk.ann), contests.waits(desk.bob)] == [0, 0, 0]
+            out = takeovers.due(now, 2)
+        if what not in {"begin", "drop"}:
+            assert len(takeovers) == before - len(out)
+        assert len(takeovers) <= 6
+        assert takeovers.waits(requests.ann) + takeovers.waits(requests.bob) <= len(takeovers)
+    assert len(takeovers.due(inf, 9)) <= 6
+    assert [len(takeovers), takeovers.waits(requests.ann), takeovers.waits(requests.bob)] == [
+        0,
+        0,
+        0,
+    ]

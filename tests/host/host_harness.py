@@ -68,8 +68,8 @@ async def spinning(table: Room) -> Any:
         await trio.lowlevel.checkpoint()
 
 
-@room("hall", seats=10_000, starts=10_000)
-async def hall(table: Room) -> Any:
+@room("huge", seats=10_000, starts=10_000)
+async def huge(table: Room) -> Any:
     """Many, who wait for more."""
     await trio.sleep_forever()
 
@@ -97,7 +97,7 @@ def watched(**fields: Any) -> tuple[Kind, list[Event]]:
     return kind, seen
 
 
-class House:
+class HostHarness:
     """A host with two links, and what came out of it.
 
     Of two sockets the newer one wins after ``takeover_seconds``: at once, in most of the tests.
@@ -162,7 +162,8 @@ class House:
         """Resumes and returns the answer: Resumed or Refused; all of it is in :attr:`told`."""
         place = {"room": seat.room, "player": seat.player, "secret": seat.secret, **fields}
         before = len(self.sent)
-        self.host.handle(link, nodes.Resume(9, seen=seen, **place))
+        request = nodes.Renew if fields.get("session") else nodes.Resume
+        self.host.handle(link, request(9, seen=seen, **place))
         self.told = self.sent[before:]
         answers = [
             item for to, item in self.told if isinstance(item, nodes.Resumed | nodes.Refused)
@@ -207,9 +208,9 @@ class House:
 @asynccontextmanager
 async def opened(
     *kinds: Kind, policy: RoomPolicy | None = None, takeover_seconds: float = 0
-) -> AsyncIterator[House]:
+) -> AsyncIterator[HostHarness]:
     async with trio.open_nursery() as work:
-        house = House(work, *kinds, policy=policy, takeover_seconds=takeover_seconds)
-        work.start_soon(house.host.watch)
-        yield house
+        harness = HostHarness(work, *kinds, policy=policy, takeover_seconds=takeover_seconds)
+        work.start_soon(harness.host.watch)
+        yield harness
         work.cancel_scope.cancel()

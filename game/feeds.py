@@ -1,0 +1,163 @@
+"""The feeds of a game node: what its rooms send to each api node.
+
+Items are numbered in the link's ring, and published once for each turn of the loop.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import trio
+
+from lastcall.bus.base import Publisher
+from lastcall.core.link.feed import FeedRing
+from lastcall.core.link.liveness import Liveness, StallDetector
+from lastcall.core.link.uplink import ReplyCache
+from lastcall.errors import MessageTooBig
+from lastcall.ids import LinkId
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
+
+__all__ = ["Feeds", "Link"]
+
+
+class Link:
+    """One attached api node, and its feed."""
+
+    __slots__ = (
+        "_batch_bytes",
+        "_publisher",
+        "_revision",
+        "api",
+        "attempt",
+        "confirmed_until",
+        "id",
+        "incarnation",
+        "liveness",
+        "requests",
+        "ring",
+        "stalls",
+    )
+
+    def __init__(
+        self, attach: nodes.Attach, publisher: Publisher, policy: LinkPolicy, now: float
+    ) -> None:
+        self.id = attach.link
+        self.api = attach.api
+        self.incarnation = attach.incarnation
+        self.attempt = attach.attempt
+        self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
+        self.requests = ReplyCache()
+        self.liveness = Liveness(policy, now)
+        self.stalls = StallDetector()
+        self.confirmed_until = now
+        """When the api node had last confirmed the whole feed."""
+        self._publisher = publisher
+        self._batch_bytes = policy.batch_bytes
+        self._revision = -1
+        """Of the state that was added last to the feed."""
+
+    def add_state(self, state: nodes.NodeState) -> None:
+        """Adds the node's state to the feed."""
+        self._revision = state.revision
+        self.ring.push(nodes.encode(state))
+
+    def publish(self, state: nodes.NodeState) -> str | None:
+        """Publishes the new items, ``state`` included; returns why the link must be dropped."""
+        if self._revision != state.revision:
+            self.add_state(state)
+        if self.ring.overflowed:
+            return "too far behind"
+        if all(self._published(*run) for run in self.ring.fresh(self._batch_bytes)):
+            return None
+        return "an item over the transport's limit, which can never arrive"
+
+    def publish_again(self, missing: list[tuple[int, int]]) -> None:
+        """Repeats items that did not arrive."""
+        for first, items in self.ring.again(missing, self._batch_bytes):
+            self._published(first, items)
+
+    def _published(self, first: int, items: list[bytes]) -> bool:
+        """Hands items to the transport; False if it can never send them."""
+        run = nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items)))
+        try:
+            self._publisher.publish(nodes.encode(run))
+        except MessageTooBig:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Frees the transport's publisher."""
+        self._publisher.close()
+
+
+class Feeds:
+    """The feeds of all links of a game node."""
+
+    def __init__(self) -> None:
+        self.links: dict[LinkId, Link] = {}
+        self.items_sent = 0
+        self._dirty: set[LinkId] = set()
+        self._wake = trio.Event()
+        self._confirmed = trio.Event()
+
+    def push(self, link_id: LinkId, item: nodes.Down) -> None:
+        """Adds an item to a link's feed; nothing happens if the link is gone."""
+        if (link := self.links.get(link_id)) is None:
+            return
+        self.items_sent += 1
+        link.ring.push(nodes.encode(item))
+        if link_id not in self._dirty:
+            self.mark(link_id)
+
+    def mark(self, link_id: LinkId) -> None:
+        """The link's feed has something to publish."""
+        self._dirty.add(link_id)
+        self._wake.set()
+
+    def mark_all(self) -> None:
+        """Phase, load or seats have changed: every feed gets the state with its next batch."""
+        for link_id in self.links:
+            self.mark(link_id)
+
+    async def wait_marked(self) -> list[Link]:
+        """Waits for something to publish; returns the links that have it."""
+        await self._wake.wait()
+        self._wake = trio.Event()
+        await trio.lowlevel.checkpoint()  # rooms that were just woken add their messages first
+        dirty, self._dirty = self._dirty, set()
+        return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
+
+    def confirm(self, link: Link, number: int) -> None:
+        """The feed has arrived up to item ``number``."""
+        link.ring.confirm(number)
+        if link.ring.confirmed == link.ring.head:
+            link.confirmed_until = trio.current_time()
+        self._wake_waiters()
+
+    def remove(self, link_id: LinkId) -> Link | None:
+        """Closes a link's feed; returns the link, or None if it is gone already."""
+        link = self.links.pop(link_id, None)
+        if link is not None:
+            self._dirty.discard(link_id)
+            link.close()
+            self._wake_waiters()
+        return link
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many api nodes have not confirmed their whole feeds."""
+        return sum(link.ring.confirmed < link.ring.head for link in self.links.values())
+
+    async def wait_confirmed(self) -> None:
+        """Waits until every api node has confirmed all that is in its feed by now.
+
+        Later items do not count: a client that sends one request after the other must not keep a
+        node up that has nothing left.
+        """
+        marks = {link.id: link.ring.head for link in self.links.values()}
+        while any(link.ring.confirmed < marks.get(link.id, 0) for link in self.links.values()):
+            await self._confirmed.wait()
+
+    def _wake_waiters(self) -> None:
+        self._confirmed.set()
+        self._confirmed = trio.Event()

@@ -1,0 +1,67 @@
+"""A room's inputs: checks that each is its player's next one, and puts it into the inbox."""
+
+from __future__ import annotations
+
+from lastcall.author import Said
+from lastcall.core.room.roster import Seat
+from lastcall.core.sequence import SequenceCheck
+from lastcall.errors import BadFrame
+from lastcall.host.room_state import RoomState
+from lastcall.reasons import ErrorCode
+from lastcall.wire import nodes
+
+__all__ = ["Inputs"]
+
+
+class Inputs:
+    """The inputs of one room. Its attributes save each input a step by way of the room."""
+
+    __slots__ = ("_acks", "_codec", "_inbox", "_outbox", "_room_id", "_roster", "_takeovers")
+
+    def __init__(self, room: RoomState) -> None:
+        self._room_id = room.id
+        self._codec = room.codec
+        self._roster = room.roster
+        self._inbox = room.inbox
+        self._acks = room.host.acks
+        self._takeovers = room.host.takeovers
+        self._outbox = room.host.outbox
+
+    def receive(self, say: nodes.Say) -> None:
+        """Accepts an input if it is the player's next and fits; see :class:`SequenceCheck`."""
+        seat = self._roster.find(say.player)
+        if seat is None:
+            return
+        if not seat.expects(say.session, say.n):
+            self._receive_unexpected(seat, say)
+            return
+        if seat.previous_secret or not seat.confirmed:
+            self._takeovers.confirm(seat)
+        self._accept(seat, say)
+
+    def _receive_unexpected(self, seat: Seat, say: nodes.Say) -> None:
+        verdict = seat.judge(say.session, say.n)
+        if verdict is SequenceCheck.STALE:
+            return
+        self._takeovers.confirm(seat)
+        if verdict is SequenceCheck.REPEAT:
+            self._acks.add(self._room_id, seat)
+        elif verdict is SequenceCheck.GAP:
+            missing = f"n is {say.n}, but {seat.last_n + 1} comes next; inputs count without gaps"
+            self._refuse(seat, say.n, ErrorCode.BAD_FRAME, missing)
+
+    def _accept(self, seat: Seat, say: nodes.Say) -> None:
+        if self._codec.takes_inputs and not self._inbox.has_room(seat.player):
+            seat.block()
+            return
+        try:
+            said = Said(seat.player, self._codec.read_input(say.body))
+        except BadFrame as bad:
+            self._refuse(seat, say.n, bad.code, str(bad))
+        else:
+            self._inbox.put(said)
+        seat.advance()
+        self._acks.add(self._room_id, seat)
+
+    def _refuse(self, seat: Seat, n: int, code: str, message: str) -> None:
+        self._outbox(seat.link, nodes.BadInput(self._room_id, seat.player, n, code, message))

@@ -1,0 +1,141 @@
+"""What the parts of one running room share: its seats, its messages, its inbox and its phase.
+
+A room is *closed* once its function has returned or is being cancelled: no new player gets a seat,
+but the players in it may still resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from lastcall.author import Away, Left
+from lastcall.core.room.disconnects import Step
+from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.history import History
+from lastcall.core.room.roster import Roster, Seat
+from lastcall.host.codec import KindCodec
+from lastcall.host.disconnect_timer import DisconnectTimer
+from lastcall.host.inbox import Inbox
+from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.takeover_timer import TakeoverTimer
+from lastcall.ids import LinkId, PlayerId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
+
+__all__ = ["RoomHost", "RoomState"]
+
+
+class RoomHost(Protocol):
+    """What a room needs of its host: :class:`lastcall.host.running_rooms.RunningRooms`."""
+
+    outbox: Callable[[LinkId, nodes.Down], None]
+    policy: RoomPolicy
+    cut_at: float | None
+    disconnects: DisconnectTimer
+    takeovers: TakeoverTimer
+    acks: PendingAcks
+    on_crash: Callable[[RoomState, BaseException], None]
+
+    def changed(self, room: RoomState) -> None:
+        """The room's players or its free seats have changed."""
+
+    def released(self, room: RoomState, seat: Seat) -> None:
+        """A seat of a running room is free again."""
+
+    def places_ended(self, room: RoomState, ended: EndedRoom) -> None:
+        """The room's places are over: ``ended`` has its seats and its messages."""
+
+    def ended(self, room: RoomState, reason: EndReason, result: bytes) -> None:
+        """The room is over, and its players are told; ``result`` is JSON, or empty."""
+
+
+class RoomState:
+    """The state of one running room."""
+
+    __slots__ = (
+        "age",
+        "closed",
+        "codec",
+        "history",
+        "host",
+        "id",
+        "inbox",
+        "opened_at",
+        "raw_options",
+        "regrouped",
+        "roster",
+        "started",
+    )
+
+    def __init__(
+        self, host: RoomHost, codec: KindCodec, *, room_id: RoomId, raw_options: bytes, age: int
+    ) -> None:
+        kind, policy = codec.kind, host.policy
+        messages, size = kind.history_messages, kind.history_bytes
+        self.host = host
+        self.codec = codec
+        self.id = room_id
+        self.age = age
+        """How many rooms were opened before this one."""
+        self.opened_at = trio.current_time()
+        self.roster = Roster(kind.seats)
+        self.history = History(
+            messages_max=policy.history_messages if messages is None else messages,
+            bytes_max=policy.history_bytes if size is None else size,
+        )
+        self.inbox = Inbox(policy.inbox_events, policy.share_events, self._notify_blocked)
+        self.started = False
+        """Whether ``starts`` players have ever had seats at the same time."""
+        self.closed = False
+        self.raw_options = raw_options
+        """For opening the room again on another node; empty once it has started."""
+        self.regrouped = False
+        """Whether the players were told to join another room; then its end is not told to them."""
+
+    @property
+    def free(self) -> int:
+        """How many players could join by kind now."""
+        if self.closed or self.roster.refusal is not None:
+            return 0
+        return self.roster.seats_max - len(self.roster)
+
+    @property
+    def resume_seconds(self) -> float:
+        """How long the seat of a player who is away is kept."""
+        seconds = self.codec.kind.resume_seconds
+        return self.host.policy.resume_seconds if seconds is None else seconds
+
+    def close(self) -> None:
+        """From now on no new player gets a seat."""
+        if not self.closed:
+            self.closed = True
+            self.host.changed(self)
+
+    def send_out(self, seat: Seat, reason: str, session: int = 0) -> None:
+        """Tells the seat's socket that its place is over."""
+        self.host.outbox(seat.link, nodes.Out(self.id, seat.player, reason, session))
+
+    def release(self, seat: Seat, reason: EndReason | None) -> None:
+        """Frees the seat; a player who is present gets ``reason``."""
+        if seat.away:
+            self.host.disconnects.end(self, seat)
+        elif reason is not None:
+            self.send_out(seat, reason)
+        self.roster.release(seat.player)
+        self.inbox.put_control(Left(seat.player))
+        self.host.released(self, seat)
+
+    def disconnect_step(self, seat: Seat, step: Step) -> None:
+        """A player has been away for long enough: the room is told, or the seat becomes free."""
+        if step is Step.NOTICED:
+            self.inbox.put_control(Away(seat.player))
+        else:
+            self.release(seat, None)
+
+    def _notify_blocked(self, player: PlayerId | None) -> None:
+        for seat, n in self.roster.to_notify(player):
+            self.host.outbox(seat.link, nodes.Wanted(self.id, seat.player, n))

@@ -1,0 +1,118 @@
+"""The rooms that run on a node, what they report to their host, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import takewhile
+
+import trio
+
+from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.open_rooms import OpenRooms
+from lastcall.core.room.roster import Seat
+from lastcall.host.disconnect_timer import DisconnectTimer
+from lastcall.host.ended_rooms import EndedRooms
+from lastcall.host.live_room import LiveRoom
+from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.room_state import RoomState
+from lastcall.host.takeover_timer import TakeoverTimer
+from lastcall.ids import KindName, LinkId, RoomId
+from lastcall.policy import RoomPolicy
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
+
+__all__ = ["RunningRooms"]
+
+
+class RunningRooms:
+    """All running rooms of a host; the :class:`lastcall.host.room_state.RoomHost` of each."""
+
+    def __init__(
+        self,
+        *,
+        kinds: Iterable[KindName],
+        outbox: Callable[[LinkId, nodes.Down], None],
+        policy: RoomPolicy,
+        on_change: Callable[[], None],
+        on_end: Callable[[RoomState, EndReason, bytes], None],
+        on_crash: Callable[[RoomState, BaseException], None],
+    ) -> None:
+        self.outbox = outbox
+        self.policy = policy
+        self.on_crash = on_crash
+        self._on_change = on_change
+        self._on_end = on_end
+        self.disconnects = DisconnectTimer(policy)
+        self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
+        self.acks = PendingAcks()
+        self.ended_rooms = EndedRooms(policy, outbox)
+        self.open_rooms = OpenRooms(kinds)
+        self.by_id: dict[RoomId, LiveRoom] = {}
+        self.by_key: dict[tuple[KindName, str], LiveRoom] = {}
+        """The room in which a client's key has a seat."""
+        self.cut_at: float | None = None
+        """When the rooms will be cut, as :func:`trio.current_time`; None before a drain."""
+        self._empty_since: dict[RoomId, float] = {}
+        """Rooms without a player; the one that is empty for longest first."""
+        self._all_ended = trio.Event()
+        self.ends: dict[EndReason, int] = dict.fromkeys(
+            (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED), 0
+        )
+        """How many rooms have ended, by reason."""
+        self.regrouped = 0
+        """How many rooms were given up before they had started; their players join other rooms."""
+
+    async def wait_all_ended(self) -> None:
+        """Waits until no room runs."""
+        while self.by_id:
+            await self._all_ended.wait()
+
+    def abandon_empty(self, since: float) -> None:
+        """Gives up the rooms that have had no player from ``since`` on."""
+        empty = takewhile(lambda item: item[1] <= since, self._empty_since.items())
+        for room_id, _ in list(empty):
+            self.by_id[room_id].cancel(EndReason.ABANDONED)
+
+    def changed(self, room: RoomState) -> None:
+        """The room's players or its free seats have changed."""
+        self.open_rooms.put(
+            room.id, room.codec.kind.name, age=room.age, free=room.free, started=room.started
+        )
+        if room.roster or room.closed:
+            self._empty_since.pop(room.id, None)
+        else:
+            self._empty_since.setdefault(room.id, trio.current_time())
+        self._on_change()
+
+    def released(self, room: RoomState, seat: Seat) -> None:
+        """A seat of a running room is free again. During a drain, an empty room is given up."""
+        self._forget_key(room, seat)
+        self.changed(room)
+        if self.cut_at is not None and not room.roster:
+            self.by_id[room.id].cancel(EndReason.ABANDONED)
+
+    def places_ended(self, room: RoomState, ended: EndedRoom) -> None:
+        """The room's places are over: keeps ``ended`` for players who resume later."""
+        for seat in ended.roster:
+            self._forget_key(room, seat)
+        if ended.roster:
+            self.ended_rooms.add(ended, room.resume_seconds)
+
+    def ended(self, room: RoomState, reason: EndReason, result: bytes) -> None:
+        """The room is over, and its players are told."""
+        if room.regrouped:
+            self.regrouped += 1
+        else:
+            self.ends[reason] += 1
+        del self.by_id[room.id]
+        self._on_end(room, reason, result)
+        if not self.by_id:
+            self._all_ended.set()
+            self._all_ended = trio.Event()
+        self._on_change()
+
+    def _forget_key(self, room: RoomState, seat: Seat) -> None:
+        """A join with the seat's key may get another seat now."""
+        name = (room.codec.kind.name, seat.key)
+        if seat.key and name in self.by_key and self.by_key[name].state is room:
+            del self.by_key[name]
