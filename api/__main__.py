@@ -8,9 +8,8 @@ import random
 
 import click
 
-from lastcall.api.node import ApiNode
+from lastcall.api.node import STATIC_FILES, ApiNode
 from lastcall.api.options import ApiOptions, api_options
-from lastcall.api.pages import PAGES
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -54,7 +53,7 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
         node,
         drain,
         STOPS,
-        static=PAGES,
+        static=STATIC_FILES,
     )
 
 

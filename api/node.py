@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import trio
 import trio.abc
@@ -29,12 +30,19 @@ from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Counts, Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
 
-__all__ = ["ApiNode"]
+__all__ = ["STATIC_FILES", "ApiNode"]
 
 CLOSE_MARGIN_SECONDS = 0.25
 """The last to be moved must be gone before the cut, or it would look as if something was cut."""
 SILENCE_SPREAD_SECONDS = 1.0
 """Clients whose game node has fallen silent are moved over so many seconds."""
+STATIC_FOLDER = Path(__file__).with_name("static")
+STATIC_FILES: Mapping[str, Path] = {
+    "/lastcall.js": STATIC_FOLDER / "lastcall.js",
+    "/lastcall.d.ts": STATIC_FOLDER / "lastcall.d.ts",
+    "/demo": STATIC_FOLDER / "demo.html",
+}
+"""The files of the JavaScript client, by the path where the admin port serves them."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 

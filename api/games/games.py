@@ -18,12 +18,12 @@ from lastcall.api.games.sources import GameSource
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.api.turns import each
 from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.policy import LinkPolicy, SocketPolicy
+from lastcall.runtime.batches import each
 from lastcall.wire import frames, nodes
 
 __all__ = ["Games"]

@@ -25,11 +25,11 @@ from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.joins import ANSWER_SECONDS, SWEEP_SECONDS
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
-from lastcall.api.turns import each
 from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Incarnation, Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ErrorCode
+from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
 __all__ = ["Resumes"]

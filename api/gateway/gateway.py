@@ -27,11 +27,11 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.api.turns import each
 from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close
+from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 __all__ = ["Gateway"]

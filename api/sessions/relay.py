@@ -21,11 +21,11 @@ from lastcall.api.sessions.place import Condition, Link, Place
 from lastcall.api.sessions.session import Session, State
 from lastcall.api.socket.client_stream import send_to_all
 from lastcall.api.socket.frame_builder import text_frame
-from lastcall.api.turns import STEPS_PER_BATCH, each
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.ids import PlayerId, RoomId
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
+from lastcall.runtime.batches import CLIENTS_PER_BATCH, each
 from lastcall.wire import frames, nodes
 
 __all__ = ["Relay", "Relays", "Start"]
@@ -215,12 +215,12 @@ class Relays:
 
         A room may have thousands of clients here, and a game node 20 000.
         """
-        for place in places[:STEPS_PER_BATCH]:
+        for place in places[:CLIENTS_PER_BATCH]:
             _tell_live(place, do)
-        if len(places) > STEPS_PER_BATCH:
+        if len(places) > CLIENTS_PER_BATCH:
             if not self._untold:
                 self.start(self._tell_rest)
-            self._untold += ((place, do) for place in places[STEPS_PER_BATCH:])
+            self._untold += ((place, do) for place in places[CLIENTS_PER_BATCH:])
 
     async def _tell_rest(self) -> None:
         """One task for all rooms, which runs only while somebody is to be told something."""
