@@ -213,7 +213,7 @@ class Games:
             case nodes.Refused():
                 self._refused(link, item)
             case nodes.Regroup():
-                for session, request in self._relays.vacate(link, item):
+                for session, request in self._relays.regroup(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS)
             case _:
                 self._relays.take(link, item)
@@ -255,6 +255,6 @@ async def _tell(sessions: Sequence[Session], notice: bytes) -> None:
 
     def tell(session: Session) -> None:
         if session.place is not None:
-            session.send_built(notice)
+            session.connection.send_built(notice)
 
     await each(sessions, tell)

@@ -32,7 +32,7 @@ async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -
             if trio.current_time() >= at:
                 break
         await trio.sleep_until(at)
-        session.close(Close.SERVICE_RESTART, reason)
+        session.connection.close(Close.SERVICE_RESTART, reason)
 
 
 def _tell_some(untold: deque[tuple[Session, float]]) -> None:
@@ -41,4 +41,4 @@ def _tell_some(untold: deque[tuple[Session, float]]) -> None:
     for _ in range(min(CLIENTS_PER_BATCH, len(untold))):
         session, at = untold.popleft()
         if session.state is not State.GONE:
-            session.move(max(0.0, at - now))
+            session.connection.announce_move(max(0.0, at - now))
