@@ -8,9 +8,8 @@ import random
 
 import click
 
-from lastcall.api.node import ApiNode
+from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions, api_options
-from lastcall.api.pages import PAGES
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -42,19 +41,18 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
     environment has the protocol library read them all: slower, otherwise the same.
     """
     return run_node(
-        lambda life: ApiNode(
-            name=node.name,
-            version=node.version,
-            advertise=node.advertise,
-            options=api,
+        lambda lifecycle: ApiNode(
+            ApiSettings(
+                name=node.name, version=node.version, advertise=node.advertise, options=api
+            ),
             bus=NngBus(),
-            drain=life,
+            drain=lifecycle,
             rng=random.SystemRandom(),
         ),
         node,
         drain,
         STOPS,
-        static=PAGES,
+        static=STATIC_FILES,
     )
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 import resource
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from math import inf
+from pathlib import Path
 
+import msgspec
 import trio
 import trio.abc
 
@@ -16,67 +20,135 @@ from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
-from lastcall.api.sessions.session import Session
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.pump import Pump, pump_wanted
 from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
-from lastcall.ids import Incarnation, NodeName, new_incarnation
+from lastcall.ids import NodeName, new_incarnation
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Counts, Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
 
-__all__ = ["ApiNode"]
+__all__ = ["STATIC_FILES", "ApiNode", "ApiSettings"]
 
 CLOSE_MARGIN_SECONDS = 0.25
-"""The last to be moved must be gone before the cut, or it would look as if something was cut."""
+"""The last client to be moved must be gone before the cut, or it would count as cut."""
 SILENCE_SPREAD_SECONDS = 1.0
-"""Clients whose game node has fallen silent are moved over so many seconds."""
+"""Clients whose game node has fallen silent are moved over this time."""
+STATIC_FOLDER = Path(__file__).with_name("static")
+STATIC_FILES: Mapping[str, Path] = {
+    "/lastcall.js": STATIC_FOLDER / "lastcall.js",
+    "/lastcall.d.ts": STATIC_FOLDER / "lastcall.d.ts",
+    "/demo": STATIC_FOLDER / "demo.html",
+}
+"""The files of the JavaScript client, by the path where the admin port serves them."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
 
+def _policy_that_fits() -> SocketPolicy:
+    """As many clients as there are descriptors, less what links, feeds and the admin port need.
+
+    A node that runs out of descriptors cannot reach any game node: a 503 before that is better.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = SocketPolicy()
+    if descriptors == resource.RLIM_INFINITY:
+        return usual
+    free = descriptors - min(256, descriptors // 2)
+    clients = max(1, min(usual.max_clients, int(free / (1 + usual.half_open_share))))
+    return msgspec.structs.replace(usual, max_clients=clients)
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an api node is told at its start."""
+
+    name: NodeName
+    version: str
+    advertise: str | None
+    options: ApiOptions
+    link_policy: LinkPolicy = LinkPolicy()
+    socket_policy: SocketPolicy = msgspec.field(default_factory=_policy_that_fits)
+
+
+class TaskStarter:
+    """Starts tasks for code that has no nursery; they run as soon as :meth:`run` does."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Callable[[], Awaitable[None]]](inf)
+
+    def start_soon(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Like ``nursery.start_soon``."""
+        self._send.send_nowait(partial(task, *args))
+
+    async def run(self) -> None:
+        """Runs the tasks, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for task in self._receive:
+                nursery.start_soon(task)
+
+
 class ApiNode:
-    """Clients are its work; the accept loop is its door."""
+    """Clients are its work, and the accept loop is its door."""
 
     tier = "api"
 
     def __init__(
         self,
+        settings: ApiSettings,
         *,
-        name: NodeName,
-        version: str,
-        advertise: str | None,
-        options: ApiOptions,
         bus: Bus,
         drain: Drain,
         rng: random.Random,
-        link_policy: LinkPolicy | None = None,
-        socket_policy: SocketPolicy | None = None,
-        listeners: Listeners | None = None,
+        listeners: Listeners = (),
     ) -> None:
-        self._name = name
-        self._version = version
-        self._incarnation: Incarnation = new_incarnation(rng)
-        self._advertise = advertise
+        """Opens the feed; ``listeners`` take the place of those that ``--listen`` asks for."""
+        options = settings.options
         self._options = options
-        self._bus = bus
         self._drain = drain
         self._rng = rng
-        self._link_policy = link_policy or LinkPolicy()
-        self._socket_policy = socket_policy or SocketPolicy(max_clients=_clients_that_fit())
-        self._listeners = listeners
+        self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
         self._shared = isinstance(options.listen, InheritedSocket)
-        self._doors: list[Door] = []
-        self._relays = Relays(self._socket_policy)
         self._listen = str(options.listen)
-        self._services: trio.Nursery | None = None
-        self._games: Games
-        self.gateway: Gateway
+        self._doors = [Door(listener) for listener in listeners]
+        self._tasks = tasks = TaskStarter()
+        self._relays = Relays(settings.socket_policy, tasks.start_soon)
+        subscriber = bus.subscribe(options.feed.url)
+        port = parse_url(subscriber.address).port
+        feed = options.feed.dialled(settings.advertise, port).url
+        self._cork = Cork()
+        self._pump = Pump(self._cork) if pump_wanted() else None
+        self._feeds = FeedReader(subscriber, self._cork)
+        connectors = GameConnectors(
+            options.games,
+            bus=bus,
+            me=ApiIdentity(settings.name, new_incarnation(rng), settings.version, feed),
+            feeds=self._feeds,
+            policy=settings.link_policy,
+            rng=rng,
+        )
+        self._games = Games(
+            connectors,
+            relays=self._relays,
+            link_policy=settings.link_policy,
+            socket_policy=settings.socket_policy,
+            move=lambda sessions: tasks.start_soon(
+                self.gateway.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
+            ),
+        )
+        self.gateway = Gateway(
+            self._games,
+            settings.socket_policy,
+            node=settings.name,
+            version=settings.version,
+            counts=self._relays.counts,
+            cork=self._cork,
+            pump=self._pump,
+        )
 
     @property
     def listen(self) -> str:
@@ -86,7 +158,7 @@ class ApiNode:
     @property
     def ready(self) -> bool:
         """Whether a client that comes now would find a game node."""
-        return self._services is not None and self._games.ready
+        return self._games.ready
 
     @property
     def known(self) -> list[Candidate]:
@@ -94,53 +166,21 @@ class ApiNode:
         return self._games.known
 
     async def start(self, services: trio.Nursery) -> None:
-        """Opens the feed and the client port, and begins to follow the game nodes."""
-        if self._listeners is None:
-            opened = await open_listeners(self._options.listen)
-            self._listen = str(bound_address(opened[0]))
-            self._listeners = opened
-        self._doors = [Door(listener) for listener in self._listeners]
-        subscriber = self._bus.subscribe(self._options.feed.url)
-        port = parse_url(subscriber.address).port
-        feed = self._options.feed.dialled(self._advertise, port).url
-        cork = Cork()
-        pump = Pump(cork) if pump_wanted() else None
-        feeds = FeedReader(subscriber, cork)
-        connectors = GameConnectors(
-            self._options.games,
-            bus=self._bus,
-            me=ApiIdentity(self._name, self._incarnation, self._version, feed),
-            feeds=feeds,
-            policy=self._link_policy,
-            rng=self._rng,
-        )
-        self._games = Games(
-            connectors,
-            relays=self._relays,
-            link_policy=self._link_policy,
-            socket_policy=self._socket_policy,
-            move=self._move_some,
-        )
-        self.gateway = Gateway(
-            self._games,
-            self._socket_policy,
-            node=self._name,
-            version=self._version,
-            counts=self._relays.counts,
-            cork=cork,
-            pump=pump,
-        )
-        self._services = services
-        services.start_soon(cork.run)
-        services.start_soon(feeds.run)
+        """Opens the client port, and begins to follow the game nodes."""
+        if not self._doors:
+            listeners = await open_listeners(self._options.listen)
+            self._listen = str(bound_address(listeners[0]))
+            self._doors = [Door(listener) for listener in listeners]
+        services.start_soon(self._cork.run)
+        services.start_soon(self._feeds.run)
         services.start_soon(self._games.run)
+        services.start_soon(self._tasks.run)
         services.start_soon(self.gateway.sweep)
-        if pump is not None:
-            services.start_soon(pump.run)
+        if self._pump is not None:
+            services.start_soon(self._pump.run)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""
-        self._relays.start = work.start_soon
         try:
             await self.gateway.serve(self._doors, handler_nursery=work)
         finally:
@@ -159,23 +199,18 @@ class ApiNode:
                     door.open()
 
     def begin_drain(self, seconds_left: float) -> None:
-        """Clients hear the seconds left; those outside rooms, or all, are moved over time."""
-        if self._services is not None:
-            self._services.start_soon(self._let_go, seconds_left)
-
-    async def _let_go(self, seconds_left: float) -> None:
+        """Tells clients the seconds left, and moves those outside rooms, or all, over time."""
+        spread = max(
+            0.0, min(self._drain.policy.spread_seconds, seconds_left - self._close_seconds)
+        )
         gateway = self.gateway
-        closing = self._socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
-        spread = max(0.0, min(self._drain.policy.spread_seconds, seconds_left - closing))
         move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
-        await gateway.notify("api", seconds_left)
-        await move(spread, self._rng)
 
-    def _move_some(self, sessions: Sequence[Session]) -> None:
-        """Moves clients whose game node we cannot reach: another api node may."""
-        if self._services is not None and sessions:
-            move = self.gateway.move_some
-            self._services.start_soon(move, sessions, SILENCE_SPREAD_SECONDS, self._rng)
+        async def let_go() -> None:
+            await gateway.notify("api", seconds_left)
+            await move(spread, self._rng)
+
+        self._tasks.start_soon(let_go)
 
     @property
     def left(self) -> int:
@@ -183,22 +218,19 @@ class ApiNode:
         return self.gateway.clients
 
     async def wait_empty(self) -> None:
-        """Until the last client is gone."""
+        """Waits until the last client is gone."""
         await self.gateway.wait_empty()
 
     def cut(self) -> None:
-        """Whoever is left gets ``move`` and 1012, paced inside the farewell."""
-        if self._services is not None:
-            within = self._drain.policy.farewell_seconds / 2
-            self._services.start_soon(self.gateway.move_all, within)
+        """Moves all clients that are left, over half of the farewell."""
+        within_seconds = self._drain.policy.farewell_seconds / 2
+        self._tasks.start_soon(self.gateway.move_all, within_seconds)
 
     async def farewell(self) -> None:
-        """Game nodes hear of it as the services end: each link detaches."""
+        """Nothing to do: each link detaches as the services end."""
 
     def counts(self) -> Counts:
         """How clients have gone since the drain began."""
-        if self._services is None:
-            return Counts()
         gateway = self.gateway
         overdue = gateway.clients if self._drain.overdue else 0
         return Counts(
@@ -209,12 +241,10 @@ class ApiNode:
 
     def why(self) -> list[str]:
         """Clients in rooms, with joins under way, and outside rooms."""
-        return [] if self._services is None else self.gateway.why()
+        return self.gateway.why()
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
-        if self._services is None:
-            return Figures(phase=self._drain.phase)
         return Figures(
             phase=self._drain.phase,
             rooms=self._relays.rooms,
@@ -224,16 +254,3 @@ class ApiNode:
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
         )
-
-
-def _clients_that_fit() -> int:
-    """As many as there are descriptors, less what links, feeds and the admin port need.
-
-    A node that runs out of descriptors can reach no game node: better to say 503 before.
-    """
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    usual = SocketPolicy().max_clients
-    if descriptors == resource.RLIM_INFINITY:
-        return usual
-    reserve = min(256, descriptors // 2)
-    return max(1, min(usual, int((descriptors - reserve) / (1 + SocketPolicy().half_open_share))))

@@ -79,7 +79,7 @@ class MessageTooBig(LocalProtocolError):
 
 
 class WrongEvent(LocalProtocolError):
-    """The lifecycle table has no such step from this phase; nothing was changed."""
+    """A table of states does not have this step from here; nothing was changed."""
 
 
 class RemoteProtocolError(LastcallError):

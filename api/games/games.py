@@ -135,7 +135,7 @@ class Games:
                     if asker.refused(link, item):
                         return
             case nodes.Regroup():
-                for session, request in self._relays.vacate(link, item):
+                for session, request in self._relays.regroup(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS)
             case _:
                 self._relays.take(link, item)
@@ -172,5 +172,5 @@ def _notify_draining(link: GameLink, sessions: Sequence[Session]) -> Iterator[No
     notice = text_frame(frames.encode(frames.Draining("game", seconds)))
     for session in sessions:
         if session.place is not None:
-            session.send_built(notice)
+            session.connection.send_built(notice)
         yield

@@ -21,7 +21,7 @@ import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
 from lastcall.api.games.link import GameLink, Loss
-from lastcall.api.sessions.place import Condition, Place
+from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
@@ -48,7 +48,7 @@ class _Group:
     def link_lost(self, asked: Iterable[Place]) -> None:
         """No link stands: the places that were ``asked`` for wait again, before the others."""
         places = [*asked, *self.waiting]
-        self.waiting = deque(place for place in places if place.condition is not Condition.OVER)
+        self.waiting = deque(place for place in places if place.status is not PlaceStatus.OVER)
         self.link, self.moved = None, False
         self.down_since = trio.current_time()
 
@@ -132,12 +132,11 @@ class PlaceReattacher:
         if place is None:
             return False
         room, player, number = item.room, item.player, item.session
-        match place.condition:
-            case Condition.SUSPENDED:
-                place.renew(link, item)
-                if not (item.complete or place.left):
-                    place.session.move_now()
-            case Condition.LEFT:
+        match place.status:
+            case PlaceStatus.SUSPENDED:
+                if place.reattach(link, item) and not item.complete:
+                    place.session.connection.move_now()
+            case PlaceStatus.LEFT:
                 link.send(nodes.Leave(room, player, number))
             case _:
                 link.send(nodes.Absent(room, player, number))
@@ -148,13 +147,13 @@ class PlaceReattacher:
         place = self._answered(link, item.call)
         if place is None:
             return False
-        if place.condition is Condition.SUSPENDED:
+        if place.status is PlaceStatus.SUSPENDED:
             if item.code == nodes.TAKEN_OVER:
                 place.taken_over()
             elif item.code == nodes.NO_SUCH_PLACE:
-                place.unknown()
+                place.seat_gone(place.session.no_such_place)
             else:
-                place.over(EndReason.NODE_LOST)
+                place.end(EndReason.NODE_LOST)
         return True
 
     # The clock.
@@ -186,10 +185,12 @@ class PlaceReattacher:
         link = group.link
         while link and group.waiting and self._under_way(link) < self._policy.resumes_at_once:
             place = group.waiting.popleft()
-            if place.condition is Condition.SUSPENDED:
+            if place.status is PlaceStatus.SUSPENDED:
                 self._ask(link, place)
-            elif place.condition is Condition.LEFT:
-                group.leaves.append(nodes.Leave(place.relay.room, place.player, place.number))
+            elif place.status is PlaceStatus.LEFT:
+                group.leaves.append(
+                    nodes.Leave(place.relay.room, place.player, place.session_number)
+                )
         if link is not None:
             for leave in group.leaves:
                 link.send(leave)
@@ -208,7 +209,7 @@ class PlaceReattacher:
                 player=place.player,
                 secret=place.secret,
                 seen=place.seen,
-                session=place.number,
+                session=place.session_number,
             )
 
         self._calls.ask(place, link, renew, "place")
@@ -229,9 +230,9 @@ class PlaceReattacher:
 
 
 def _end(place: Place) -> None:
-    if place.condition is Condition.SUSPENDED:
-        place.over(EndReason.NODE_LOST)
+    if place.status is PlaceStatus.SUSPENDED:
+        place.end(EndReason.NODE_LOST)
 
 
 def _sessions(places: Iterable[Place]) -> list[Session]:
-    return [place.session for place in places if place.condition is Condition.SUSPENDED]
+    return [place.session for place in places if place.status is PlaceStatus.SUSPENDED]

@@ -23,12 +23,12 @@ from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
-from lastcall.api.turns import each
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter, Go, Refuse, WaitUntil
 from lastcall.ids import Incarnation, Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ErrorCode
+from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
 __all__ = ["Resumes"]

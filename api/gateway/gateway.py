@@ -27,11 +27,11 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.api.turns import each
 from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close
+from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 __all__ = ["Gateway"]
@@ -41,10 +41,10 @@ LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """What the protocol library closes with, for its own reasons."""
 STANDING = {
-    State.SEATED: "in rooms",
-    State.JOINING: "with a join under way",
-    State.RESUMING: "with a resume under way",
-    State.FREE: "outside rooms",
+    "in rooms": {State.SEATED},
+    "with a join under way": {State.JOINING, State.REGROUPING},
+    "with a resume under way": {State.RESUMING},
+    "outside rooms": {State.FREE},
 }
 
 log = structlog.get_logger("lastcall.api.gateway.gateway")
@@ -151,7 +151,7 @@ class Gateway:
                 library.cancel_scope.cancel()
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.internal_error")
-        return session is None or session.close_code not in {None, LOST}
+        return session is None or session.connection.close_code not in {None, LOST}
 
     async def _talk(
         self,
@@ -160,20 +160,20 @@ class Gateway:
         session: Session,
         nursery: trio.Nursery,
     ) -> None:
-        outlet.overflowed = session.too_slow
+        outlet.overflowed = session.connection.too_slow
         self._sessions[session] = socket
         self.counts.opened += 1
         pumped, early = outlet.pumped, outlet.opened()
         try:
-            session.send_built(self._hello)
+            session.connection.send_built(self._hello)
             if self._leaving:  # it came in while the drain began
-                session.move_now()
+                session.connection.move_now()
             if pumped is not None:
-                wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
+                wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
                 pumped.begin(session.hear, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
-                    await session.wait_until_free()
+                    await session.wait_unblocked()
         except ConnectionClosed as closed:
             _closed_by_peer(session, closed.reason)
         finally:
@@ -181,10 +181,10 @@ class Gateway:
                 pumped.end()
             del self._sessions[session]
             self._score(session)
-            session.gone()
+            session.closed()
 
     def _score(self, session: Session) -> None:
-        code = session.close_code
+        code = session.connection.close_code
         self.counts.closed[LOST if code is None else code] += 1
         if not self._draining:
             return
@@ -202,10 +202,10 @@ class Gateway:
             await self._each(self._look_after)
 
     def _look_after(self, session: Session) -> None:
-        session.tick(trio.current_time())
+        session.connection.tick(trio.current_time())
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
-            session.close(Close.TOO_BIG, f"a message in over {limit} fragments")
+            session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")
 
     async def _each(self, do: Callable[[Session], None]) -> None:
         """Does something with each client, but not with those who go meanwhile."""
@@ -235,7 +235,7 @@ class Gateway:
     async def notify(self, tier: str, seconds: float) -> None:
         """Tells every client the seconds to the cut."""
         notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
-        await self._each(lambda session: session.send_built(notice))
+        await self._each(lambda session: session.connection.send_built(notice))
 
     async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
         """Moves the clients outside rooms, spread over so many seconds; returns when done.
@@ -267,7 +267,7 @@ class Gateway:
     def _let_all_leave(self) -> None:
         self._leaving = True
         for session in self._sessions:
-            session.leaving = True
+            session.draining = True
 
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""
@@ -278,8 +278,8 @@ class Gateway:
         """What still keeps the node up, one sentence each."""
         now = trio.current_time()
         reasons = []
-        for state, where in STANDING.items():
-            ages = [now - session.since for session in self._sessions if session.state is state]
+        for where, states in STANDING.items():
+            ages = [now - one.state_since for one in self._sessions if one.state in states]
             if ages:
                 many = "clients" if len(ages) > 1 else "client"
                 reasons.append(f"{len(ages)} {many} {where}, the oldest for {max(ages):.0f} s")
@@ -290,10 +290,10 @@ class Gateway:
         return reasons
 
 
-async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
+async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
     """The room is behind: its client is not read before it has caught up."""
-    await session.wait_until_free()
-    if session.close_code is None:
+    await session.wait_unblocked()
+    if session.connection.close_code is None:
         stream.go_on()
 
 
@@ -309,13 +309,13 @@ def _fragments(socket: WebSocketConnection) -> int:
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
     """The library has seen the end; its own errors it may have left unsent, so we say them."""
     code = 1002 if reason is None else reason.code
-    if session.close_code is not None:
+    if session.connection.close_code is not None:
         return
     if code in LIBRARY_CODES:
-        session.output.say_close(code, (reason and reason.reason) or "")
-        session.close_code = code
+        session.connection.output.say_close(code, (reason and reason.reason) or "")
+        session.connection.close_code = code
     else:
-        session.close_code = LOST if code == LOST else int(Close.NORMAL)
+        session.connection.close_code = LOST if code == LOST else int(Close.NORMAL)
 
 
 def _origin(stream: trio.abc.Stream) -> str:

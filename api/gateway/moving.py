@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import trio
 
 from lastcall.api.sessions.session import Session, State
-from lastcall.api.turns import STEPS_PER_BATCH
 from lastcall.reasons import Close
+from lastcall.runtime.batches import CLIENTS_PER_BATCH
 
 __all__ = ["move"]
 
@@ -32,13 +32,13 @@ async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -
             if trio.current_time() >= at:
                 break
         await trio.sleep_until(at)
-        session.close(Close.SERVICE_RESTART, reason)
+        session.connection.close(Close.SERVICE_RESTART, reason)
 
 
 def _tell_some(untold: deque[tuple[Session, float]]) -> None:
     """The next few hear how long they have until their turn."""
     now = trio.current_time()
-    for _ in range(min(STEPS_PER_BATCH, len(untold))):
+    for _ in range(min(CLIENTS_PER_BATCH, len(untold))):
         session, at = untold.popleft()
         if session.state is not State.GONE:
-            session.move(max(0.0, at - now))
+            session.connection.announce_move(max(0.0, at - now))

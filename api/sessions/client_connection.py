@@ -1,13 +1,12 @@
-"""One client's conversation, whatever it is about: frames in, frames out, and its end.
+"""One client's connection, whatever it is used for: frames in, frames out, and its end.
 
-Nothing here waits, closes a stream or ends a task: :meth:`ClientConnection.close` says the close
+Nothing here waits, closes a stream or ends a task: :meth:`ClientConnection.close` sends the close
 frame and asks the gateway to hang up. So a room's fan-out may find a client too slow in the middle
-of its loop without a place vanishing under it.
+of its loop, and no place vanishes meanwhile.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 
@@ -30,7 +29,7 @@ STRIKES = 3
 
 
 class ClientCounts(msgspec.Struct):
-    """What an api node has done, for its metrics; ``closed`` by close code."""
+    """What an api node counts for its metrics; ``closed`` is by close code."""
 
     frames_in: int = 0
     frames_out: int = 0
@@ -40,17 +39,17 @@ class ClientCounts(msgspec.Struct):
     closed: Counter[int] = msgspec.field(default_factory=Counter)
 
 
-class ClientConnection(ABC):
-    """Limits what a client says, beats and pings; ``hang_up`` ends it, after the close frame."""
+class ClientConnection:
+    """Limits what a client sends, beats and pings; ``hang_up`` ends it, after the close frame."""
 
     __slots__ = (
         "_bucket",
-        "_counts",
         "_hang_up",
         "_pinged_at",
         "_policy",
         "_strikes",
         "close_code",
+        "counts",
         "output",
     )
 
@@ -64,54 +63,43 @@ class ClientConnection(ABC):
         self._bucket = TokenBucket(
             policy.burst_frames, policy.frames_per_second, trio.current_time()
         )
-        self._counts = counts
         self._hang_up = hang_up
         self._pinged_at = 0.0
         self._policy = policy
         self._strikes = 0
+        self.counts = counts
         self.output = output
         self.close_code: int | None = None
-        """The code that ended the conversation; 1006 for a lost socket."""
-
-    @abstractmethod
-    def take(self, frame: frames.FromClient) -> None:
-        """Does what the frame asks, or says why not."""
-
-    @property
-    @abstractmethod
-    def blocked(self) -> bool:
-        """Whether this socket must not be read for now."""
+        """The code that ended the connection; 1006 for a lost socket."""
 
     # From the client.
 
-    def hear(self, message: str | bytes, now: float) -> bool:
-        """Takes a message, and returns whether it can take one more now.
+    def read(self, message: str | bytes, now: float) -> frames.FromClient | None:
+        """The frame that ``message`` is, if it is one that the client may send now.
 
-        Whatever is wrong with it is told, and raises nothing; once we have closed, it is dropped.
-        ``now`` is trio's time, which whoever brings many has asked for once.
+        Otherwise the client is told what is wrong, and None is returned; nothing is raised. After
+        our close frame every message is dropped.
         """
         if self.close_code is not None:
-            return False
-        self._counts.frames_in += 1
+            return None
+        self.counts.frames_in += 1
         if not self._bucket.take(now):
             self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
             self.close(Close.TOO_MANY_MESSAGES, "too many frames")
         elif isinstance(message, bytes):
             self.close(Close.UNSUPPORTED, "text frames only")
         elif not message.isascii() and len(message.encode()) > self._policy.frame_bytes:
-            # The library counts characters. To ask for ASCII is a look at a flag.
+            # The library counts characters. Asking a text whether it is ASCII reads one flag.
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
             try:
-                frame = frames.decode(message)
+                return frames.decode(message)
             except BadFrame as bad:
                 self.strike(ErrorCode(bad.code), str(bad))
-            else:
-                self.take(frame)
-        return self.close_code is None and not self.blocked
+        return None
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
-        """Says what is wrong with a frame; the third time the conversation ends."""
+        """Tells the client what is wrong with a frame; the third time the connection ends."""
         self.error(code, message, n)
         self._strikes += 1
         if self._strikes == STRIKES:
@@ -125,36 +113,36 @@ class ClientConnection(ABC):
 
     def send_built(self, frame: bytes) -> None:
         """Sends a WebSocket frame that was built once for many."""
-        self._counts.frames_out += 1
+        self.counts.frames_out += 1
         self.output.send_nowait(frame)
 
     def error(self, code: ErrorCode, message: str, n: int | None = None) -> None:
-        """Says what is wrong; ``n`` where a say did it."""
+        """Tells the client what is wrong; ``n`` is the number of the input that did it."""
         number = msgspec.UNSET if n is None else n
         self.send(frames.Error(code, message, retry=code in RETRY, n=number))
 
-    def move(self, after_seconds: float) -> None:
-        """Announces the move; :meth:`close` with 1012 is the mover's to call in time."""
+    def announce_move(self, after_seconds: float) -> None:
+        """Announces the move; the caller is to :meth:`close` with 1012 in time."""
         self.send(frames.Move(round(after_seconds, 3)))
 
     def move_now(self) -> None:
-        """Moves the client at once."""
-        self.move(0)
+        """Moves the client to another node at once."""
+        self.announce_move(0)
         self.close(Close.SERVICE_RESTART, "this node is leaving")
 
     def close(self, code: Close, reason: str = "") -> None:
-        """Says the close frame and hangs up; the first code counts, a second call does nothing."""
+        """Sends the close frame and hangs up; the first code counts, a second call does nothing."""
         if self.close_code is None:
             self.close_code = int(code)
             self.output.say_close(code, reason)
             self._hang_up()
 
     def too_slow(self) -> None:
-        """The client does not read."""
+        """Closes a connection whose client does not read."""
         self.close(Close.SLOW_READER, "too slow a reader")
 
     def tick(self, now: float) -> None:
-        """What the clock asks for, about once a second: a beat, a ping, or to give it up."""
+        """Sends a beat or a ping if it is time, or gives the client up; called once a second."""
         policy, output = self._policy, self.output
         if now - output.sent_at >= policy.beat_seconds:
             self.send(frames.Beat())

@@ -1,14 +1,15 @@
-"""One client's seat, and the inputs that its room may not have yet.
+"""One client's seat in a room, and the inputs that the room may not have yet.
 
-A place lives longer than a link: when a link is reset, its places are *suspended*. What the client
-says then is kept, up to the window's bounds, and the room's messages wait in its history, until
-:mod:`lastcall.api.games.reattach` has taken the place again on the next link to the same process.
-Nothing of it is seen by the client.
+A place lives longer than a link: when a link is reset, its places are *suspended*. The client's
+inputs are kept then, up to the window's bounds, and the room's messages wait in its history, until
+:mod:`lastcall.api.games.reattach` has attached the place to the next link to the same process.
+The client sees nothing of it.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Protocol
 
 from lastcall.api.sessions.session import Session
@@ -16,70 +17,72 @@ from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import RoomId
-from lastcall.reasons import EndReason
+from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
 
-__all__ = ["Condition", "Link", "Place"]
+__all__ = ["Link", "Place", "PlaceStatus"]
 
 
 class Link(Protocol):
     """A live link to one game node."""
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
-        """Queues an item; order is kept, nothing is lost short of a reset.
+        """Queues an item; order is kept, and only a reset loses items.
 
-        What is not ``pressing`` may wait for something else to go with, for half a second.
+        An item that is not ``pressing`` may wait half a second for others to go with.
         """
 
 
-class Condition(enum.Enum):
+class PlaceStatus(enum.Enum):
     """What a place is to its room."""
 
     LIVE = "live"
-    """Its link stands: the room hears it, and it hears the room."""
+    """Its link stands: inputs and messages pass."""
     SUSPENDED = "suspended"
-    """Its link was reset; it waits to be renewed."""
+    """Its link was reset, and it waits for the next one."""
     LEFT = "left"
-    """Its client gave it up: a room that has not heard of it yet must."""
+    """Its client has left; if the room does not know yet, it must be told."""
     OVER = "over"
-    """Nobody has it any more."""
+    """The client does not have it any more."""
 
 
 class PlaceOwner(Protocol):
-    """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`."""
+    """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`, which imports
+    this module.
+    """
 
     room: RoomId
     seq: int
-    """The last of the room's numbers that came by the places' link."""
+    """The number of the room's last message that came by the places' link."""
 
     def remove(self, place: Place) -> None:
-        """Takes the place out."""
+        """Takes the place out of the room."""
 
-    def revive(self, place: Place) -> None:
-        """Has the suspended place hear the room again."""
+    def resume(self, place: Place) -> None:
+        """Passes the room's messages on to the suspended place again."""
 
     def schedule_ack(self, place: Place) -> None:
-        """Has :meth:`Place.tell_acked` called soon."""
+        """Calls :meth:`Place.send_ack` soon."""
 
 
 class Place:
-    """``number`` is the place's session number: the game node ignores what an older one says."""
+    """One client's place; the game node ignores what comes with an older ``session_number``."""
 
     __slots__ = (
         "_caught_up_at",
-        "_confirmed",
-        "_seen",
-        "_told",
+        "_sent_ack",
         "ack_due",
-        "condition",
-        "leaving",
+        "confirmed",
+        "leave_pending",
         "link",
-        "number",
         "output",
         "player",
         "relay",
+        "replayed_seq",
         "secret",
         "session",
+        "session_number",
+        "status",
         "window",
     )
 
@@ -94,196 +97,169 @@ class Place:
         self.relay = relay
         self.link = link
         self.player = news.player
-        self.number = news.session
+        self.session_number = news.session
         self.secret = news.secret
         self.session = session
-        self.output = session.output
-        """Of the session; here, since each delivery needs it."""
-        self.condition = Condition.LIVE
+        self.output = session.connection.output
+        """The client's stream; here, since each delivery needs it."""
+        self.status = PlaceStatus.LIVE
         self.window = window
-        self._confirmed = False
-        self.leaving = False
-        """A leave is kept back: the room has not all that was said before it."""
+        self.confirmed = False
+        """Whether the client has shown that it has its ticket."""
+        self.leave_pending = False
+        """The client has left, but the room does not have all inputs that came before."""
         self.ack_due = False
-        """Whether :meth:`tell_acked` has something to tell; kept, as each delivery looks."""
-        self._told = window.acked
-        """The last input that the client knows to have arrived."""
-        self._begin(news.seq)
-
-    def _begin(self, seq: int) -> None:
-        self._seen = seq
-        self._caught_up_at = self.relay.seq
+        """Whether the client is to get an ack; an attribute, since each delivery reads it."""
+        self._sent_ack = window.acked
+        self.replayed_seq = news.seq
+        """The number of the last message that the client had before any live one."""
+        self._caught_up_at = relay.seq
 
     @property
     def seen(self) -> int:
-        """The last of the room's numbers that was passed on to the client, or concerned others.
+        """The number of the room's last message that the client has, or that was for others only.
 
-        What a place has missed comes before anything live of its room. So once the room has come
-        further on this link, the place has too; the fan-out need not write to each place. But a
-        later resume, of another player who has seen less than was replayed here, brings the room
-        on as well.
+        Missed messages come before any live one. So once the room has come further on this link,
+        the place has too, and a fan-out need not write to each place. But the resume of another
+        player who has seen less than was replayed here brings the room on as well.
         """
-        caught_up = self.relay.seq > self._caught_up_at and self.condition is Condition.LIVE
-        return max(self._seen, self.relay.seq) if caught_up else self._seen
+        caught_up = self.relay.seq > self._caught_up_at and self.status is PlaceStatus.LIVE
+        return max(self.replayed_seq, self.relay.seq) if caught_up else self.replayed_seq
 
     # From the session.
-
-    @property
-    def full(self) -> bool:
-        """Whether the socket must not be read for now."""
-        return self.window.full
-
-    @property
-    def left(self) -> bool:
-        """Whether its client gave it up."""
-        return self.condition is Condition.LEFT
-
-    @property
-    def suspended(self) -> bool:
-        """Whether it is our link that holds the inputs back, and not the room."""
-        return self.condition is Condition.SUSPENDED
-
-    @property
-    def expected(self) -> int:
-        """The number of the next input."""
-        return self.window.last + 1
 
     def say(self, n: int, body: bytes) -> SequenceCheck:
         """Passes an input on if it is the next, and keeps it until the room has it."""
         verdict = self.window.take(n, body)
-        if verdict is SequenceCheck.NEXT and self.condition is Condition.LIVE:
-            self._pass_on(n, body)
+        if verdict is SequenceCheck.NEXT and self.status is PlaceStatus.LIVE:
+            self.link.send(nodes.Say(self.relay.room, self.player, self.session_number, n, body))
         return verdict
 
     def confirm(self) -> None:
-        """The client has shown that it knows its ticket: the one before is used up."""
-        self._confirmed = True
-        if self.condition is Condition.LIVE:
-            confirm = nodes.Confirm(self.relay.room, self.player, self.number)
+        """The client has its ticket, so the previous ticket is void: the room is told."""
+        self.confirmed = True
+        if self.status is PlaceStatus.LIVE:
+            confirm = nodes.Confirm(self.relay.room, self.player, self.session_number)
             self.link.send(confirm, pressing=False)
 
-    def leave(self) -> None:
-        """Gives the seat up once the room has all that was said before: mostly, that is now.
+    def leave(self, *, at_once: bool = False) -> None:
+        """Gives the seat up once the room has all inputs (mostly, that is now), or ``at_once``.
 
-        Else the leave would overtake what a full inbox refused, or what was lost with a link.
+        Otherwise the leave would overtake inputs that a full inbox refused, or that were lost with
+        a link. The client gets its ``ended`` as soon as the seat is given up.
         """
-        if self.window.empty:
-            self.give_up()
+        if at_once or self.window.empty:
+            self.send_ack()
+            self.remove(PlaceStatus.LEFT, nodes.Leave)
+            self.session.ended(self.relay.room, EndReason.LEFT)
         else:
-            self.leaving = True
+            self.leave_pending = True
             self.window.shut()
 
-    def give_up(self) -> None:
-        """Gives the seat up: the client has its ``ended`` at once, whatever the room still says."""
-        self.tell_acked()
-        self._say_leave()
-        self.session.ended(self.relay.room, EndReason.LEFT)
+    def blocked_too_long(self) -> None:
+        """The window was full for ``blocked_seconds``: closes with 4101, or sends a pending leave.
 
-    def absent(self, *, moved: bool = False) -> None:
-        """The socket is gone, and was not taken over.
-
-        A leave that is kept back is said now, lest the seat wait for nobody; not so if the client
-        was ``moved``: it comes back, and says again what the room has not, and the leave.
+        A suspended place is not the client's fault, and is attached, moved or lost before long.
         """
-        if self.leaving and not moved:
-            self._say_leave()
-        elif self._out(Condition.OVER):
-            self.link.send(nodes.Absent(self.relay.room, self.player, self.number))
+        if self.status is PlaceStatus.SUSPENDED:
+            return
+        if self.leave_pending:
+            self.leave(at_once=True)
+        else:
+            self.session.connection.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
+
+    def socket_closed(self, *, moved: bool) -> None:
+        """The socket is gone, and the place was not taken over.
+
+        A pending leave is sent now, or the seat would wait in vain. But a client that was
+        ``moved`` comes back, and sends again the inputs that the room lacks, and the leave.
+        """
+        if self.leave_pending and not moved:
+            self.remove(PlaceStatus.LEFT, nodes.Leave)
+        else:
+            self.remove(PlaceStatus.OVER, nodes.Absent)
 
     # From the room.
 
     def acked(self, n: int) -> None:
-        """The room has every input up to ``n``; the client is told soon, or when it is much."""
-        if not self.window.ack(n):
+        """The room has every input up to ``n``; the client gets an ack soon, or now if many are."""
+        window = self.window
+        if not window.ack(n):
             return
-        if self.leaving and self.window.empty:
-            self.give_up()
+        if self.leave_pending and window.empty:
+            self.leave()
             return
-        self.session.freed()
-        if self.window.acked - self._told >= self.window.inputs_max // 4:
-            self.tell_acked()
+        if not window.full:
+            self.session.wake()
+        if window.acked - self._sent_ack >= window.inputs_max // 4:
+            self.send_ack()
         elif not self.ack_due:
             self.ack_due = True
             self.relay.schedule_ack(self)
 
-    def tell_acked(self) -> None:
-        """Tells the client how far its inputs have come, if it does not know yet."""
+    def send_ack(self) -> None:
+        """Sends the client an ack, if the room has more inputs than the last one said."""
         self.ack_due = False
-        if self._told < self.window.acked:
-            self._told = self.window.acked
-            self.session.acked(self._told)
+        if self._sent_ack < self.window.acked:
+            self._sent_ack = self.window.acked
+            self.session.connection.send_built(text_frame(frames.ack(self._sent_ack)))
 
     def resend(self, n: int) -> None:
-        """The room wants all from ``n`` on once more."""
-        for number, body in self.window.again(n):
-            self._pass_on(number, body)
+        """Sends all inputs from ``n`` on to the room once more."""
+        for number, body in self.window.unacked_from(n):
+            self.link.send(
+                nodes.Say(self.relay.room, self.player, self.session_number, number, body)
+            )
 
-    def replay(self, item: nodes.Replay) -> None:
-        """Passes on what was missed."""
-        for seq, body in item.messages:
-            self.session.send_built(text_frame(frames.message(seq, body)))
-            self._seen = seq
-
-    def over(self, reason: EndReason, result: bytes = b"") -> None:
-        """The place is over, by the room's or the node's doing."""
-        self.tell_acked()
-        self._out(Condition.OVER)
+    def end(self, reason: EndReason, result: bytes = b"") -> None:
+        """The room, or the node, has ended the place."""
+        self.send_ack()
+        self.remove(PlaceStatus.OVER)
         self.session.ended(self.relay.room, reason, result)
 
     def taken_over(self) -> None:
-        """A newer socket has the seat; nobody need be told but the older one."""
-        self._out(Condition.OVER)
+        """A newer socket has the seat; only the older client need know."""
+        self.remove(PlaceStatus.OVER)
         self.session.taken_over()
 
-    def unknown(self) -> None:
-        """The room, or the player's seat in it, was over before the link was back (he was kicked,
-        say): he is told what he would be told if he resumed.
-        """
-        if self.leaving:
-            self.over(EndReason.LEFT)
-            return
-        self._out(Condition.OVER)
-        self.session.no_such_place()
+    def seat_gone(self, notify: Callable[[], None]) -> bool:
+        """The room, or the seat in it, is no more: a pending leave has its end.
 
-    def vacated(self) -> bool:
-        """The room was given up before it started; whether the client is to find another."""
-        if self.leaving:
-            self.over(EndReason.LEFT)
+        Any other client is told by ``notify``; returns whether it was.
+        """
+        if self.leave_pending:
+            self.end(EndReason.LEFT)
             return False
-        self._out(Condition.OVER)
-        self.session.regrouped(self.relay.room)
+        self.remove(PlaceStatus.OVER)
+        notify()
         return True
 
     # From the link.
 
-    def suspend(self) -> None:
-        """The link was reset: nothing is passed on, either way."""
-        self._seen = self.seen
-        self.condition = Condition.SUSPENDED
+    def reattach(self, link: Link, item: nodes.Resumed) -> bool:
+        """The room knows the suspended place by another link and number now.
 
-    def renew(self, link: Link, item: nodes.Resumed) -> None:
-        """The room knows the suspended place by another link and number now."""
+        Returns False if that was the end of a place with a pending leave.
+        """
         self.link = link
-        self.number = item.session
-        self.condition = Condition.LIVE
-        self._begin(item.seq)
-        self.relay.revive(self)
-        if self._confirmed:  # it may have been lost with the link of before
+        self.session_number = item.session
+        self.status = PlaceStatus.LIVE
+        self.replayed_seq = item.seq
+        self._caught_up_at = self.relay.seq
+        self.relay.resume(self)
+        if self.confirmed:  # the confirmation may have been lost with the previous link
             self.confirm()
         self.acked(item.n)
         self.resend(item.n + 1)
-        self.session.renewed()
+        self.session.wake()
+        return self.status is PlaceStatus.LIVE
 
-    def _out(self, condition: Condition) -> bool:
-        """Takes the place out of its room here; True if the room should hear of it at once."""
-        live = self.condition is Condition.LIVE
-        self.condition = condition
+    def remove(
+        self, status: PlaceStatus, goodbye: type[nodes.Leave | nodes.Absent] | None = None
+    ) -> None:
+        """Takes the place out of its room here; the room gets ``goodbye`` if the link stands."""
+        live = self.status is PlaceStatus.LIVE
+        self.status = status
         self.relay.remove(self)
-        return live
-
-    def _say_leave(self) -> None:
-        if self._out(Condition.LEFT):
-            self.link.send(nodes.Leave(self.relay.room, self.player, self.number))
-
-    def _pass_on(self, n: int, body: bytes) -> None:
-        self.link.send(nodes.Say(self.relay.room, self.player, self.number, n, body))
+        if live and goodbye is not None:
+            self.link.send(goodbye(self.relay.room, self.player, self.session_number))

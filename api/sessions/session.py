@@ -1,39 +1,96 @@
-"""Where one client stands: in no room, on its way into one, or in one.
+"""One client's place: none, one that is being sought, or one in a room.
 
-Everything here is synchronous but :meth:`Session.wait_until_free`. The conversation brings the
-frames in and takes what goes out, the relay brings what rooms say; :meth:`Session.gone` is told
-when the conversation is over.
+Everything here is synchronous but :meth:`Session.wait_unblocked`. The client's frames come in
+through :meth:`Session.hear`; the game tier and the relay call the rest. The table below says which
+event may follow which; one that it does not know is a bug, raises and changes nothing.
 
-A place outlives the socket: whatever closes it, also a node that leaves, the client may resume
-with its ticket. So a drain has nothing to wait for in a resume: one that comes while the node
-leaves is moved at once, and one that was under way before is seated, as a join is, and stays until
-its room ends or all are moved.
+A place outlives its socket: whatever closes the socket, the client may resume with its ticket. So
+a drain does not wait for a resume: one that comes while the node drains is moved at once. One that
+was under way before is seated, as a join is, and stays until its room ends or all are moved.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
 import trio
 
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
-from lastcall.api.sessions.own_place import OwnPlace
 from lastcall.api.socket.client_stream import ClientStream
-from lastcall.api.socket.frame_builder import text_frame
+from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.edge.stale_inputs import StaleInputGuard
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.sequence import SequenceCheck
+from lastcall.errors import WrongEvent
 from lastcall.ids import PlayerId, RoomId, Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
-__all__ = ["GameTier", "Session", "State"]
+__all__ = ["TABLE", "Event", "GameTier", "Session", "State"]
 
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
+
+
+class State(enum.Enum):
+    """Where a client stands."""
+
+    FREE = "free"
+    JOINING = "joining"
+    RESUMING = "resuming"
+    SEATED = "seated"
+    REGROUPING = "regrouping"
+    """Its room was given up before the start, and another one is being sought."""
+    GONE = "gone"
+
+
+class Event(enum.Enum):
+    """What may happen to a session."""
+
+    JOIN = "join"
+    RESUME = "resume"
+    PLACED = "placed"
+    NO_PLACE = "no place"
+    """The join or the resume has failed, or the place is over."""
+    REGROUPED = "regrouped"
+    CLOSED = "closed"
+
+
+TABLE = MappingProxyType(
+    {
+        State.FREE: {
+            Event.JOIN: State.JOINING,
+            Event.RESUME: State.RESUMING,
+            Event.CLOSED: State.GONE,
+        },
+        State.JOINING: {
+            Event.PLACED: State.SEATED,
+            Event.NO_PLACE: State.FREE,
+            Event.CLOSED: State.GONE,
+        },
+        State.RESUMING: {
+            Event.PLACED: State.SEATED,
+            Event.NO_PLACE: State.FREE,
+            Event.CLOSED: State.GONE,
+        },
+        State.SEATED: {
+            Event.PLACED: State.SEATED,  # another place, in exchange for this one
+            Event.NO_PLACE: State.FREE,
+            Event.REGROUPED: State.REGROUPING,
+            Event.CLOSED: State.GONE,
+        },
+        State.REGROUPING: {
+            Event.PLACED: State.SEATED,
+            Event.NO_PLACE: State.FREE,
+            Event.CLOSED: State.GONE,
+        },
+        State.GONE: {},
+    }
+)
 
 
 class GameTier(Protocol):
@@ -47,41 +104,55 @@ class GameTier(Protocol):
 
         Exactly one of :meth:`Session.resumed`, ``no_such_place``, ``not_found`` and
         ``bad_resume`` follows, now or later. A ticket without a room stands for a text that is
-        none: there is no such place, but it counts as a guess.
+        not a ticket: there is no such place, but the resume counts as a failed one.
         """
 
     def forget(self, session: Session) -> None:
         """The session is gone while its join or resume is under way."""
 
 
-class State(enum.Enum):
-    """Where a client stands."""
+class OwnPlace(Protocol):
+    """A place as its session sees it; :class:`lastcall.api.sessions.place.Place`, which imports
+    this module.
+    """
 
-    FREE = "free"
-    JOINING = "joining"
-    RESUMING = "resuming"
-    SEATED = "seated"
-    GONE = "gone"
+    window: InputWindow
+    confirmed: bool
+
+    def say(self, n: int, body: bytes) -> SequenceCheck:
+        """Passes an input on, if it is the next."""
+
+    def confirm(self) -> None:
+        """The client has shown that it has its ticket: its first frame about the place is here."""
+
+    def leave(self) -> None:
+        """Gives the seat up once the room has all inputs; the window is full until then."""
+
+    def blocked_too_long(self) -> None:
+        """The room has taken too little for ``blocked_seconds``."""
+
+    def socket_closed(self, *, moved: bool) -> None:
+        """The socket is gone; a client that was ``moved`` comes back and sends all again."""
 
 
-class Session(ClientConnection):
-    """One client, and its place.
+class Session:
+    """One client and its place.
 
-    ``address`` is where it comes from, as far as guesses are counted; "" if that is not known.
+    ``address`` is the client's, for the limit on failed resumes; "" if it is not known.
     """
 
     __slots__ = (
-        "_freed",
         "_games",
         "_joins",
-        "_regrouped_from",
+        "_policy",
         "_stale",
-        "_unconfirmed",
+        "_unblocked",
         "address",
-        "leaving",
+        "connection",
+        "draining",
         "place",
-        "since",
         "state",
+        "state_since",
     )
 
     def __init__(
@@ -94,108 +165,113 @@ class Session(ClientConnection):
         *,
         address: str = "",
     ) -> None:
-        super().__init__(output, policy, counts, hang_up)
         now = trio.current_time()
-        self._stale = StaleInputGuard()
-        self._freed: trio.Event | None = None
         self._games = games
         self._joins = TokenBucket(policy.burst_joins, policy.joins_per_second, now)
-        self._regrouped_from: RoomId | None = None
-        self._unconfirmed = False
+        self._policy = policy
+        self._stale = StaleInputGuard()
+        self._unblocked: trio.Event | None = None
         self.address = address
-        self.leaving = False
-        """The node drains: as soon as the client is in no room, it is moved."""
+        self.connection = ClientConnection(output, policy, counts, hang_up)
+        self.draining = False
+        """The node drains: the client is moved as soon as it is in no room."""
         self.place: OwnPlace | None = None
         self.state = State.FREE
-        self.since = now
+        self.state_since = now
         """When it came to its present state (trio time)."""
 
     # From the client.
 
-    def take(self, frame: frames.FromClient) -> None:
-        """Does what the frame asks, or says why not."""
-        match frame:
-            case frames.Say():
+    def hear(self, message: str | bytes, now: float) -> bool:
+        """Takes a message of the client; returns whether it can take another one now.
+
+        Whatever is wrong with the message is answered, and nothing is raised. ``now`` is trio's
+        time, which the caller reads once for many messages.
+        """
+        match self.connection.read(message, now):
+            case frames.Say() as frame:
                 self._say(frame)
-            case frames.Got():
+            case frames.Got() as frame:
                 if self._stale.watched:
                     self._stale.got(frame.room, frame.seq)
-                if self._unconfirmed:
-                    self._confirm()
-            case frames.Join():
+                if self.place is not None and not self.place.confirmed:
+                    self._confirm(self.place)
+            case frames.Join() as frame:
                 self._join(frame)
             case frames.Leave():
                 self._leave()
-            case frames.Resume():
+            case frames.Resume() as frame:
                 self._resume(frame)
+        place = self.place
+        return self.connection.close_code is None and (place is None or not place.window.full)
 
-    def _confirm(self) -> None:
-        """The client speaks of its place, so it has the ticket; unless it is of a room before."""
-        stale = self._stale.stale(trio.current_time())
-        if self.place is not None and not stale:
-            self._unconfirmed = False
-            self.place.confirm()
+    def _confirm(self, place: OwnPlace) -> None:
+        """A frame about a place shows that the client has its ticket, unless the frame is stale."""
+        if not self._stale.stale(trio.current_time()):
+            place.confirm()
 
     def _say(self, frame: frames.Say) -> None:
-        if self.place is None:
+        place = self.place
+        if place is None:
             if not self._stale.forgiven:
-                self.error(ErrorCode.NOT_IN_A_ROOM, "join a room before you say something", frame.n)
+                message = "join a room before you say something"
+                self.connection.error(ErrorCode.NOT_IN_A_ROOM, message, frame.n)
         elif self._stale.watched and self._stale.stale(trio.current_time()):
-            pass  # said to the room of before: it crossed the second joined
+            pass  # it was meant for the previous room, and crossed the second joined
         else:
-            if self._unconfirmed:
-                self._confirm()
-            if self.place.say(frame.n, bytes(frame.d)) is SequenceCheck.GAP:
-                self.strike(ErrorCode.BAD_FRAME, f"expected n={self.place.expected}", frame.n)
+            if not place.confirmed:
+                self._confirm(place)
+            if place.say(frame.n, bytes(frame.d)) is SequenceCheck.GAP:
+                expected = place.window.last + 1
+                self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={expected}", frame.n)
 
     def _join(self, request: frames.Join) -> None:
         if not (request.kind or request.room):
-            self.strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
-        elif self.state is not State.FREE:
-            self.error(ErrorCode.ALREADY_IN_A_ROOM, "leave your room before you join another")
-        elif self.leaving:
-            self.move_now()
-        elif len(bytes(request.options)) > self._policy.options_bytes:
-            limit = self._policy.options_bytes
-            self.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
-        elif not self._joins.take(trio.current_time()):
-            self.error(ErrorCode.TOO_MANY, "too many joins; wait a second before the next")
-        else:
-            self._stale.join_asked()
-            self._become(State.JOINING)
+            self.connection.strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
+        elif self._begins(
+            Event.JOIN, "leave your room before you join another", bytes(request.options)
+        ):
             self._games.join(self, request)
 
     def _resume(self, request: frames.Resume) -> None:
-        if self.state is not State.FREE:
-            self.error(ErrorCode.ALREADY_IN_A_ROOM, "resume on a socket that is in no room")
-        elif self.leaving:
-            self.move_now()
-        elif not self._joins.take(trio.current_time()):
-            self.error(ErrorCode.TOO_MANY, "too many resumes; wait a second before the next")
-        else:
-            self._stale.join_asked()
-            self._become(State.RESUMING)
+        if self._begins(Event.RESUME, "resume on a socket that is in no room"):
             self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
+
+    def _begins(self, event: Event, otherwise: str, options: bytes = b"") -> bool:
+        """Begins a join or a resume; if the client may not ask now, it is told so or moved."""
+        connection, limit = self.connection, self._policy.options_bytes
+        if event not in TABLE[self.state]:
+            connection.error(ErrorCode.ALREADY_IN_A_ROOM, otherwise)
+        elif self.draining:
+            connection.move_now()
+        elif len(options) > limit:
+            connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
+        elif not self._joins.take(trio.current_time()):
+            message = f"too many {event.value}s; wait a second before the next"
+            connection.error(ErrorCode.TOO_MANY, message)
+        else:
+            self._stale.join_requested()
+            self._on(event)
+            return True
+        return False
 
     def _leave(self) -> None:
         if self.place is not None:
             self.place.leave()
-        elif self._regrouped_from is not None:
+        elif self.state is State.REGROUPING:
             self._games.forget(self)
-            self.ended(self._regrouped_from, EndReason.LEFT)
+            self.ended(self._stale.room, EndReason.LEFT)
         elif not self._stale.forgiven:
-            self.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
+            self.connection.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
     # From the game tier.
 
     def seated(self, place: OwnPlace, news: nodes.Seated) -> None:
         """The join is answered with a place; for a session in a room, this one replaces it."""
         if self.place is not None:
-            self.place.absent()
-        again = self._regrouped_from is not None
-        self._regrouped_from = None
-        self._sit(place, news.room, news.seq, again=again)
-        self.send(
+            self.place.socket_closed(moved=False)
+        self._placed(place, news.room, news.seq)
+        self.connection.send(
             frames.Joined(
                 room=news.room,
                 kind=news.kind,
@@ -208,9 +284,9 @@ class Session(ClientConnection):
 
     def resumed(self, place: OwnPlace, news: nodes.Resumed) -> None:
         """The place is found again; what the client has missed follows."""
-        self._counts.resumed += 1
-        self._sit(place, news.room, news.seq, again=False)
-        self.send(
+        self.connection.counts.resumed += 1
+        self._placed(place, news.room, news.seq)
+        self.connection.send(
             frames.Resumed(
                 room=news.room,
                 seq=news.seq,
@@ -221,130 +297,100 @@ class Session(ClientConnection):
             )
         )
 
-    def _sit(self, place: OwnPlace, room: RoomId, seq: int, *, again: bool) -> None:
+    def _placed(self, place: OwnPlace, room: RoomId, seq: int) -> None:
+        again = self.state is State.REGROUPING
+        self._on(Event.PLACED, place)
         self._stale.joined(room, seq, trio.current_time(), again=again)
-        self.place = place
-        self._unconfirmed = True
-        self._become(State.SEATED)
-        self.freed()
 
     def no_such_place(self) -> None:
         """Each game node has said that it does not know the place: final."""
-        self.place = None
-        self._become(State.FREE)
-        self.freed()
-        self.close(Close.NO_SUCH_PLACE, "no such place")
+        self._on(Event.NO_PLACE)
+        self.connection.close(Close.NO_SUCH_PLACE, "no such place")
 
     def not_found(self) -> None:
-        """Nobody could say whether there is such a place: the client tries again."""
-        self._become(State.FREE)
-        self.close(Close.TRY_AGAIN_LATER, "your place cannot be looked for now")
+        """No game node could say whether there is such a place: the client tries again."""
+        self._on(Event.NO_PLACE)
+        self.connection.close(Close.TRY_AGAIN_LATER, "your place cannot be looked for now")
 
     def bad_resume(self, message: str) -> None:
-        """The place is there, but what the client said of it cannot be; the socket stays free."""
-        self._become(State.FREE)
-        self.strike(ErrorCode.BAD_FRAME, message)
-        if self.leaving:
-            self.move_now()
+        """The place exists, but the resume cannot be right; the socket stays open, and free."""
+        self._on(Event.NO_PLACE)
+        self.connection.strike(ErrorCode.BAD_FRAME, message)
+        if self.draining:
+            self.connection.move_now()
 
     def refused(self, code: ErrorCode, message: str) -> None:
-        """The join is answered with a no."""
-        if self.state is State.GONE:
-            return
-        if self._regrouped_from is not None:
-            self.ended(self._regrouped_from, EndReason.ABANDONED)
-            return
-        self._become(State.FREE)
-        self.error(code, message)
-        if self.leaving:
-            self.move_now()
-
-    def freed(self) -> None:
-        """The room may have taken inputs, or is left: a session that was held may go on."""
-        if self._freed is not None and not self.blocked:
-            self._freed.set()
-            self._freed = None
-
-    def acked(self, n: int) -> None:
-        """The room has every input up to ``n``."""
-        self.send_built(text_frame(frames.ack(n)))
-
-    def renewed(self) -> None:
-        """Our link is back: the room's time to take more begins anew."""
-        if self._freed is not None:
-            self._freed.set()
-            self._freed = None
+        """The join is refused. A socket that has gone meanwhile need not know."""
+        if self.state is State.REGROUPING:
+            self.ended(self._stale.room, EndReason.ABANDONED)
+        elif self.state is not State.GONE:
+            self._on(Event.NO_PLACE)
+            self.connection.error(code, message)
+            if self.draining:
+                self.connection.move_now()
 
     def ended(self, room: RoomId, reason: EndReason, result: bytes = b"") -> None:
         """The place is over. Inputs that cross this are dropped, until the next join."""
-        self.place = None
-        self._regrouped_from = None
-        self._stale.left()
-        self._become(State.FREE)
-        self.freed()
-        self.send(
-            frames.Ended(room, reason, msgspec.Raw(result))
-            if result
-            else frames.Ended(room, reason)
-        )
-        if self.leaving:
-            self.move_now()
+        self._on(Event.NO_PLACE)
+        self._stale.place_over()
+        ended = frames.Ended(room, reason)
+        if result:
+            ended = frames.Ended(room, reason, msgspec.Raw(result))
+        self.connection.send(ended)
+        if self.draining:
+            self.connection.move_now()
 
-    def regrouped(self, room: RoomId) -> None:
+    def regrouped(self) -> None:
         """The room was given up before it had started; another is being sought.
 
         One of :meth:`seated` (the client gets a second ``joined``) and :meth:`refused` (its place
         ends as *abandoned*) follows. Inputs are dropped until the client has answered the second
-        ``joined`` with ``got``, or for two seconds: they were said to the room of before.
+        ``joined`` with ``got``, or for two seconds: they were meant for the previous room.
         """
-        self.place = None
-        self._regrouped_from = room
-        self._stale.left()
-        self._become(State.JOINING)
-        self.freed()
+        self._on(Event.REGROUPED)
+        self._stale.place_over()
 
     def taken_over(self) -> None:
         """A newer socket has this place now; the place is not told that this one goes."""
-        self.place = None
-        self._become(State.FREE)
-        self.freed()
-        self.close(Close.TAKEN_OVER, "taken over by a newer socket")
+        self._on(Event.NO_PLACE)
+        self.connection.close(Close.TAKEN_OVER, "taken over by a newer socket")
 
-    # The conversation's driver.
+    # From the gateway, and the end.
 
-    @property
-    def blocked(self) -> bool:
-        """Whether the room is so far behind that this socket must not be read."""
-        return self.place is not None and self.place.full
+    def wake(self) -> None:
+        """Ends or restarts the wait of :meth:`wait_unblocked`."""
+        if self._unblocked is not None:
+            self._unblocked.set()
+            self._unblocked = None
 
-    async def wait_until_free(self) -> None:
-        """Waits while :attr:`held`; may be cancelled.
+    async def wait_unblocked(self) -> None:
+        """Waits while the room is so far behind that this socket must not be read.
 
-        Closes with 4101 after ``blocked_seconds``, unless the link is at fault and not the client:
-        a suspended place is renewed, moved or lost before long. A leave that was kept back for so
-        long goes to the room without what was said before.
+        May be cancelled. After each ``blocked_seconds`` without a wake the place decides.
         """
-        while self.blocked:
-            freed = self._freed = trio.Event()
+        while (place := self.place) is not None and place.window.full:
+            unblocked = self._unblocked = trio.Event()
             with trio.move_on_after(self._policy.blocked_seconds):
-                await freed.wait()
-            if freed.is_set() or self.place is None or self.place.suspended:
-                continue
-            if self.place.leaving:
-                self.place.give_up()
-            else:
-                self.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
-                return
+                await unblocked.wait()
+            if not unblocked.is_set() and self.place is not None:
+                self.place.blocked_too_long()
+                if self.connection.close_code is not None:
+                    return
 
-    def gone(self) -> None:
-        """The socket is no more: the room, or whoever looks for one, is told. Called once."""
-        if self.state in {State.JOINING, State.RESUMING}:
+    def closed(self) -> None:
+        """The socket is closed: the room hears so, or whoever seeks one does. Called once."""
+        place, was = self.place, self.state
+        self._on(Event.CLOSED)
+        if place is not None:
+            place.socket_closed(moved=self.connection.close_code == Close.SERVICE_RESTART)
+        elif was is not State.FREE:
             self._games.forget(self)
-        elif self.place is not None:
-            self.place.absent(moved=self.close_code == Close.SERVICE_RESTART)
-        self.place = None
-        self._become(State.GONE)
 
-    def _become(self, state: State) -> None:
-        self.state = state
-        self.since = trio.current_time()
+    def _on(self, event: Event, place: OwnPlace | None = None) -> None:
+        """Takes the table's step; from then on the client has ``place``, or none."""
+        if event not in TABLE[self.state]:
+            raise WrongEvent(f"a session that is {self.state.value} cannot take {event.value!r}")
+        self.state = TABLE[self.state][event]
+        self.state_since = trio.current_time()
+        self.place = place
+        self.wake()

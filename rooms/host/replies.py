@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lastcall.core.link.portions import portions
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, LinkId, RoomId
+from lastcall.runtime.batches import portions
 from lastcall.wire import nodes
 
 __all__ = ["EPOCH", "no_such_place", "regroups", "replay", "resumed", "seated"]

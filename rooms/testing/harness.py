@@ -225,7 +225,7 @@ class Table:
         chair = self._chairs[player]
         if chair.away:  # what he says meanwhile is had when he is back
             return
-        for number, body in chair.window.again(n):
+        for number, body in chair.window.unacked_from(n):
             self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
         self.host.flush_acks()
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -146,12 +146,17 @@ class House:
         self.nursery = nursery
         self.policy = SocketPolicy(**policy)
         self.link = FakeLink()
-        self.relays = Relays(self.policy)
-        self.relays.start = nursery.start_soon
+        self.tasks: list[Any] = []
+        """What the relays have started."""
+        self.relays = Relays(self.policy, self._start)
         self.games = FakeGames(self.relays, self.link)
         self.gateway = Gateway(
             self.games, self.policy, node="api-1", version="7", counts=self.relays.counts
         )
+
+    def _start(self, run: Callable[[], Awaitable[None]]) -> None:
+        self.tasks.append(run)
+        self.nursery.start_soon(run)
 
     def dial(self, pair: Callable = trio.testing.memory_stream_pair) -> trio.StapledStream:
         """A connection without a handshake; returns the client's end."""

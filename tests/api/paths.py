@@ -56,7 +56,7 @@ class Echo(Session):
     others: Callable[[], list[Session]]
 
     def hear(self, message: str | bytes, now: float) -> bool:
-        if self.close_code is not None:
+        if self.connection.close_code is not None:
             return False
         self.noted.setdefault(self, []).append(message)
         if isinstance(message, bytes) or len(message.encode()) > self._policy.frame_bytes:
@@ -64,14 +64,14 @@ class Echo(Session):
         if message == "boom":
             raise RuntimeError("a bug")
         if message == "kick me":
-            self.close(4003)
+            self.connection.close(4003)
         elif message == "move the others":
             for session in self.others():
                 if session is not self:
-                    session.move_now()
+                    session.connection.move_now()
         else:
-            self.send_built(text_frame(message.encode()))
-        return self.close_code is None
+            self.connection.send_built(text_frame(message.encode()))
+        return self.connection.close_code is None
 
 
 class Noted(Session):
@@ -81,7 +81,7 @@ class Noted(Session):
     noted: dict[Session, list[str | bytes]]
 
     def hear(self, message: str | bytes, now: float) -> bool:
-        if self.close_code is None:
+        if self.connection.close_code is None:
             self.noted.setdefault(self, []).append(message)
         return super().hear(message, now)
 
@@ -183,8 +183,7 @@ class Server:
         self.cork = Cork()
         self.pump = Pump(self.cork) if pumped else None
         self.link = FakeLink()
-        self.relays = Relays(self.policy)
-        self.relays.start = nursery.start_soon
+        self.relays = Relays(self.policy, nursery.start_soon)
         self.games = FakeGames(self.relays, self.link)
         self.gateway = gateway.Gateway(
             self.games, self.policy, node="api-1", version="7", cork=self.cork, pump=self.pump

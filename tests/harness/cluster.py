@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from lastcall.api.games.sources import GameUrl
-from lastcall.api.node import ApiNode
+from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
 from lastcall.author import Kind
 from lastcall.bus.address import HostPort
@@ -166,7 +166,7 @@ class Cluster:
     ) -> ApiProcess:
         process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.listener = MemoryListener()
-        process.node = ApiNode(
+        settings = ApiSettings(
             name=NodeName(name),
             version=version,
             advertise=None,
@@ -176,11 +176,14 @@ class Cluster:
                 games=tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,
             ),
+            link_policy=links or LinkPolicy(),
+            socket_policy=sockets or SocketPolicy(),
+        )
+        process.node = ApiNode(
+            settings,
             bus=process.bus,
             drain=process.drain,
             rng=self._rng(name),
-            link_policy=links,
-            socket_policy=sockets,
             listeners=[process.listener],
         )
         self.nursery.start_soon(process.run, process.node)

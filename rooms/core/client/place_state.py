@@ -82,5 +82,5 @@ class ResumeState:
         self.inputs.ack(frame.n)
         if not frame.complete:
             self.seq = max(self.seq, frame.seq)
-        again = self.inputs.again(frame.n + 1)
+        again = self.inputs.unacked_from(frame.n + 1)
         return [frames.Say(number, msgspec.Raw(body)) for number, body in again]

@@ -152,11 +152,11 @@ async def test_a_held_socket_outlives_5_s_of_suspension_and_then_has_its_5_s(
     desk.down()
     await trio.sleep(5.9)
     desk.up()
-    assert house.sessions[0].close_code is None
+    assert house.sessions[0].connection.close_code is None
     desk.grant(desk.asked[0], n=0)
     assert [say.n for say in desk.link.of(nodes.Say)] == list(range(1, 65))
     await trio.sleep(4.9)
-    assert house.sessions[0].close_code is None
+    assert house.sessions[0].connection.close_code is None
     assert (await client.end())[1] == 4101
 
 
@@ -197,6 +197,9 @@ async def test_one_who_joined_later_has_seen_what_was_before_him(
     await house.client("den")
     house.room_says("den", 1, "hm")
     late = await house.client()
+    house.games.hold = True
+    await late.say({"t": "join", "kind": "den"})
+    await settle()
     seat = nodes.Seated(1, DEN, "den", "p9", 1, 1, 40, "5ec7e7", [])
     house.relays.seat(desk.link, seat, house.sessions[1])
     await late.until("joined")
@@ -227,7 +230,7 @@ async def test_what_was_replayed_to_one_is_not_asked_for_again_since_another_cam
 ) -> None:
     """The second resume brings the room to 15 on this link: the first has come to 20 already."""
     for player, seq in (("p1", 10), ("p2", 15)):
-        await house.client()
+        await (await house.client()).resume()
         resumed = nodes.Resumed(1, DEN, player, 2, 1, seq, 0, "5ec7e7", complete=True)
         house.relays.resume(desk.link, resumed, house.sessions[-1])
         missed = [(number, b"1") for number in range(seq + 1, 21)]
@@ -522,7 +525,7 @@ async def test_who_says_leave_while_suspended_and_hangs_up_leaves_on_the_next_li
     desk.down()
     await client.say({"t": "leave"})
     await settle()
-    house.sessions[0].close(4003)
+    house.sessions[0].connection.close(4003)
     await house.gateway.wait_empty()
     desk.up()
     assert desk.link.sent == [nodes.Leave(DEN, "p1", 1)]
@@ -576,6 +579,7 @@ async def test_a_newer_socket_takes_a_suspended_place_over(autojump_clock, house
     desk.down()
     desk.up()
     new = await house.client()
+    await new.resume()
     item = nodes.Resumed(7, DEN, "p1", 2, 1, 0, 0, "5ec7e8", True)
     house.relays.resume(desk.link, item, house.sessions[1])
     desk.refuse(desk.asked[0], nodes.TAKEN_OVER)

@@ -348,7 +348,7 @@ async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
 ) -> None:
     stream = await upgraded(house, upgrade)
     begin = trio.current_time()
-    house.sessions[-1].close(4001)
+    house.sessions[-1].connection.close(4001)
     await read_to_end(stream)  # the half-close
     assert trio.current_time() == begin
     await stream.send_all(b"\x89\x80\x00\x00\x00\x00" * 100)  # pings after the close
@@ -403,8 +403,8 @@ async def test_after_its_end_nothing_is_written_to_a_clients_socket(
         work.cancel_scope.cancel()
     os.dup2(writer, number)
     try:
-        session.close(4001)
-        session.output.send_nowait(b"late")
+        session.connection.close(4001)
+        session.connection.output.send_nowait(b"late")
         with pytest.raises(BlockingIOError):
             os.read(reader, 100)
     finally:

@@ -150,16 +150,13 @@ async def test_the_end_of_a_room_with_many_is_told_a_few_in_each_turn_though_its
 
 
 async def test_rooms_that_end_together_are_told_by_one_task(autojump_clock, house) -> None:
-    started = []
-    start = house.relays.start
     kinds = [f"den{n}" for n in range(5)]
     clients = [await house.client(kind) for kind in kinds for _ in range(50)]
-    house.relays.start = lambda run: (started.append(run), start(run))
     for kind in kinds:
         house.relays.take(house.link, nodes.Ended(f"game-1.{kind}", 1, "finished"))
     seated = [session for session in house.sessions if session.place is not None]
     assert len(seated) == 5 * (50 - 32)
-    assert len(started) == 1
+    assert len(house.tasks) == 1
     for client in clients:
         assert (await client.until("ended"))["reason"] == "finished"
     await settle()
@@ -172,63 +169,49 @@ async def test_a_fault_with_one_who_is_told_costs_no_other(
 ) -> None:
     clients = [await house.client("den") for _ in range(50)]
     unlucky = list(house.relays._relays[DEN].places.values())[faulty]
-    over = Place.over
+    over = Place.end
 
     def fail(place: Place, *args: object) -> None:
         if place is unlucky:
             raise RuntimeError("boom")
         over(place, *args)
 
-    monkeypatch.setattr(Place, "over", fail)
+    monkeypatch.setattr(Place, "end", fail)
     house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
     for number, client in enumerate(clients):
         if number != faulty:
             assert (await client.until("ended"))["reason"] == "finished"
 
 
-async def test_the_actor_lives_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
-    running = []
-
-    async def watched(run) -> None:
-        running.append("room")
-        await run()
-        running.remove("room")
-
-    house.relays.start = lambda run: house.nursery.start_soon(watched, run)
+async def test_a_room_is_known_here_as_long_as_a_client_is_in_it(autojump_clock, house) -> None:
     first, second = await house.client("den"), await house.client("den")
-    assert running == ["room"]
+    relay = house.sessions[0].place.relay
     await first.say({"t": "leave"})
     await settle()
-    assert running == ["room"]
+    assert (house.relays.rooms, list(relay.places)) == (1, ["p2"])
     await second.socket.aclose()
     await settle()
-    assert running == []
-    assert house.relays.rooms == 0
+    assert (house.relays.rooms, list(relay.places)) == (0, [])
 
 
-async def test_what_runs_in_a_rooms_nursery_ends_with_the_room(autojump_clock, house) -> None:
-    await house.client("den")
-    await settle()
-    ended = trio.Event()
-
-    async def companion() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            ended.set()
-
-    house.relays._relays[DEN].nursery.start_soon(companion)
-    await settle()
+async def test_a_room_runs_no_task_of_its_own(autojump_clock, house) -> None:
+    client = await house.client("den")
+    house.room_says("den", 1, "on we go")
     house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
-    with trio.fail_after(1):
-        await ended.wait()
+    assert [(await client.next())["t"] for _ in range(2)] == ["msg", "ended"]
+    await settle()
+    assert house.tasks == []
+    assert house.relays.rooms == 0
 
 
 async def test_the_same_place_on_a_newer_socket_closes_the_older_4005(
     autojump_clock, house
 ) -> None:
     old, new = await house.client("den"), await house.client()
-    house.games.seat(house.sessions[1], frames.Join(kind="den"), player="p1", number=2)
+    house.games.hold = True
+    await new.say({"t": "join", "kind": "den"})
+    await settle()
+    house.games.seat(*house.games.kept.pop(), player="p1", number=2)
     assert (await new.next())["you"] == "p1"
     assert (await old.end())[1] == 4005
     await settle()
@@ -255,7 +238,7 @@ async def test_a_client_too_slow_in_the_middle_of_a_fan_out_harms_no_other(
     house = make_house(backlog_bytes=500)
     clients = [await house.client("den") for _ in range(5)]
     await settle()
-    house.sessions[2].output.backlog_bytes = 10
+    house.sessions[2].connection.output.backlog_bytes = 10
     house.room_says("den", 1, "x" * 100)
     for index, client in enumerate(clients):
         if index == 2:
@@ -273,13 +256,14 @@ async def test_a_fan_out_switches_no_task_on_the_way(autojump_clock, house, play
     before = house.gateway.counts.frames_out
     house.room_says("den", 1, "x")
     assert house.gateway.counts.frames_out - before == players
-    assert all(session.output.backlog for session in house.sessions)
+    assert all(session.connection.output.backlog for session in house.sessions)
 
 
 async def resuming(house, item: nodes.Resumed):
     """A new client whose resume is answered with ``item``."""
     client = await house.client()
-    house.relays.resume(house.link, item, house.sessions[-1])
+    await client.resume()
+    house.relays.resume(house.link, item, house.games.resumes.pop()[0])
     return client
 
 
@@ -420,14 +404,11 @@ async def test_an_ack_that_is_owed_does_not_hold_a_held_socket(autojump_clock, m
 
 
 async def test_nothing_runs_for_acks_while_none_is_owed(autojump_clock, house) -> None:
-    tasks = []
-    house.relays.start = lambda run: tasks.append(run) or house.nursery.start_soon(run)
     client = await house.client("den")
     await client.say({"t": "say", "n": 1, "d": 1}, {"t": "say", "n": 2, "d": 2})
     await settle()
     house.relays.take(house.link, nodes.Acks([(DEN, "p1", 1)]))
     house.relays.take(house.link, nodes.Acks([(DEN, "p1", 2)]))
     await trio.sleep(100)
-    assert len(tasks) == 2  # the room's, and one for both acks
-    assert house.nursery.child_tasks  # the room's own still runs
+    assert len(house.tasks) == 1  # one for both acks
     assert trio.current_time() >= 100

@@ -2,7 +2,8 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.sessions.session import State
+from lastcall.api.sessions.session import TABLE, Event, State
+from lastcall.errors import WrongEvent
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import nodes
@@ -50,7 +51,7 @@ async def test_a_bad_frame_is_told_and_the_third_closes_4002(
         assert (error["t"], error["code"], error["retry"]) == ("error", code, False)
     await client.say('{"t":"got","seq":0}')  # still served
     await settle()
-    assert house.sessions[-1].close_code is None
+    assert house.sessions[-1].connection.close_code is None
     await client.say(frame)
     seen, close = await client.end()
     assert [error["code"] for error in seen] == [code]
@@ -226,7 +227,7 @@ async def test_who_is_about_to_leave_a_room_that_is_given_up_is_sought_no_other(
     leaver, other = await house.client("den"), await house.client("den")
     await say_two_and_leave(leaver)
     regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", ""), ("p2", "", "")])
-    [(session, _)] = house.relays.vacate(house.link, regroup)
+    [(session, _)] = house.relays.regroup(house.link, regroup)
     assert session is house.sessions[1]
     assert await leaver.next() == {"t": "ended", "room": "game-1.den", "reason": "left"}
     assert (await leaver.join("bar"))["room"] == "game-1.bar"
@@ -244,7 +245,7 @@ async def test_of_a_leave_that_is_kept_back_the_room_hears_at_the_close_unless_i
     client = await house.client("den")
     begin = trio.current_time()
     await say_two_and_leave(client)
-    house.sessions[0].close(code)
+    house.sessions[0].connection.close(code)
     assert (await client.end())[1] == code
     await house.gateway.wait_empty()
     assert trio.current_time() == begin
@@ -268,7 +269,7 @@ async def test_the_node_moves_a_client_whose_leave_was_kept_back_when_it_has_lef
 ) -> None:
     client = await house.client("den")
     await say_two_and_leave(client)
-    house.sessions[0].leaving = True
+    house.sessions[0].draining = True
     acks(house, 2)
     heard, code = await client.end()
     assert [frame["t"] for frame in heard] == ["ack", "ended", "move"]
@@ -292,6 +293,26 @@ async def test_a_socket_that_goes_while_its_join_is_under_way_is_forgotten(
     assert house.relays.rooms == 0
     session.refused(ErrorCode.FULL, "late as well")
     assert session.state is State.GONE
+
+
+def test_every_state_of_a_session_ends_at_the_close_and_only_once() -> None:
+    assert {state: steps.get(Event.CLOSED) for state, steps in TABLE.items()} == {
+        state: None if state is State.GONE else State.GONE for state in State
+    }
+    assert TABLE[State.GONE] == {}
+
+
+async def test_an_event_that_the_table_does_not_know_raises_and_changes_nothing(
+    autojump_clock, house
+) -> None:
+    await house.client("den")
+    session = house.sessions[0]
+    session.ended("game-1.den", EndReason.FINISHED)
+    since = session.state_since
+    await trio.sleep(1)
+    with pytest.raises(WrongEvent, match="a session that is free cannot take 'no place'"):
+        session.ended("game-1.den", EndReason.FINISHED)
+    assert (session.state, session.state_since) == (State.FREE, since)
 
 
 # Resuming.
@@ -375,7 +396,7 @@ async def test_a_second_joined_is_confirmed_by_a_frame_about_the_new_room_and_no
     await client.say('{"t":"got","seq":0}')
     await settle()
     regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", "")])
-    (session, request), *_ = house.relays.vacate(house.link, regroup)
+    (session, request), *_ = house.relays.regroup(house.link, regroup)
     house.link.sent.clear()
     house.games.seat(session, request, player="p9", number=5)
     await client.say('{"t":"say","n":1,"d":"to the room before"}')
@@ -565,7 +586,7 @@ async def test_a_socket_that_goes_during_its_resume_is_forgotten(autojump_clock,
 async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, house) -> None:
     client = await house.client()
     session = house.sessions[0]
-    session.close(Close.SERVICE_RESTART)
+    session.connection.close(Close.SERVICE_RESTART)
     assert not session.hear('{"t":"resume","ticket":"game-1.den/p1/5ec7e7"}', 0.0)
     assert house.games.resumes == []
     assert (await client.end())[1] == 1012
@@ -576,7 +597,7 @@ async def test_a_place_that_comes_to_a_closing_socket_is_left_as_an_absence(
 ) -> None:
     client = await house.client()
     await client.resume()
-    house.sessions[0].close(Close.SERVICE_RESTART)
+    house.sessions[0].connection.close(Close.SERVICE_RESTART)
     house.games.answer()
     assert await client.end() == ([], 1012)
     await house.gateway.wait_empty()
@@ -743,7 +764,7 @@ async def test_a_client_is_not_closed_for_what_our_own_link_holds_back(
     assert house.gateway.clients == 1
     begin = trio.current_time()
     news = nodes.Resumed(1, "game-1.den", "p1", 2, 1, 0, 0, "5ec7e7", complete=True)
-    place.renew(house.link, news)
+    place.reattach(house.link, news)
     assert (await client.end())[1] == 4101  # from here on it is the room that takes nothing
     assert trio.current_time() - begin == 5
 
@@ -754,14 +775,14 @@ async def test_a_client_is_not_closed_for_what_our_own_link_holds_back(
 async def test_the_first_close_code_counts(autojump_clock, house) -> None:
     client = await house.client()
     session = house.sessions[0]
-    session.close(Close.KICKED)
-    session.close(Close.SLOW_READER)
+    session.connection.close(Close.KICKED)
+    session.connection.close(Close.SLOW_READER)
     assert (await client.end())[1] == 4003
 
 
 async def test_nothing_reaches_a_client_after_its_close(autojump_clock, house) -> None:
     client = await house.client("den")
-    house.sessions[0].close(Close.KICKED)
+    house.sessions[0].connection.close(Close.KICKED)
     house.room_says("den", 1, "late")
     house.sessions[0].ended("game-1.den", EndReason.CUT)
     assert await client.end() == ([], 4003)

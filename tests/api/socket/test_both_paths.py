@@ -412,7 +412,7 @@ async def test_a_flood_of_pings_whose_pongs_nobody_reads_is_not_read_on(serve: S
             quiet = 0 if filled else quiet + 1
             await trio.lowlevel.checkpoint()
         assert total < 32 << 20
-        output = server.sessions[0].output
+        output = server.sessions[0].connection.output
         assert output.backlog < 16 * 1024
         if output.pumped is not None:
             assert len(output.pumped._for_library) <= 2 * READ_BYTES
@@ -438,7 +438,9 @@ async def test_frames_of_ours_and_of_the_library_are_whole_while_the_client_read
             for n in range(100):
                 with server.cork:
                     for part in range(5):
-                        session.send_built(b"\x81\x7e\x03\xe8" + b"%03d.%d" % (n, part) * 200)
+                        session.connection.send_built(
+                            b"\x81\x7e\x03\xe8" + b"%03d.%d" % (n, part) * 200
+                        )
                 await client.send(frame(b"%d" % n, PING), frame(b"%d" % n))
         pongs = [payload for first, payload in heard if first == PONG]
         echoes = [payload for first, payload in heard if first == TEXT and len(payload) < 4]
@@ -452,10 +454,10 @@ async def test_what_a_turn_says_before_a_close_leaves_before_it(serve: Serve) ->
         client = await server.client()
         session = server.sessions[0]
         with server.cork:
-            session.send_built(b"\x81\x01a")
-            session.output.ping()
-            session.close(4003)
-            session.send_built(b"\x81\x01b")
+            session.connection.send_built(b"\x81\x01a")
+            session.connection.output.ping()
+            session.connection.close(4003)
+            session.connection.send_built(b"\x81\x01b")
         assert await client.rest() == [echo(b"a"), (PING, b""), closed(4003)]
 
 
@@ -514,7 +516,7 @@ async def test_a_pump_that_ends_before_its_clients_is_no_fault_of_theirs(serve: 
             client = await server.client()
             server.pump_scope.cancel()
             await turns()
-            server.sessions[0].close(4003)
+            server.sessions[0].connection.close(4003)
             assert await client.rest() == [closed(4003)]
             await server.gateway.wait_empty()
     assert logs == []

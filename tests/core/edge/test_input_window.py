@@ -13,7 +13,7 @@ def test_the_next_input_is_kept_and_a_repeat_is_not() -> None:
     inputs = window()
     assert inputs.take(1, b"a") is SequenceCheck.NEXT
     assert inputs.take(1, b"other") is SequenceCheck.REPEAT
-    assert inputs.again(1) == [(1, b"a")]
+    assert inputs.unacked_from(1) == [(1, b"a")]
 
 
 def test_a_gap_changes_nothing() -> None:
@@ -51,7 +51,7 @@ def test_what_was_read_already_is_kept_though_it_is_full() -> None:
     inputs = window(inputs_max=1)
     inputs.take(1, b"a")
     assert inputs.take(2, b"b") is SequenceCheck.NEXT
-    assert inputs.again(1) == [(1, b"a"), (2, b"b")]
+    assert inputs.unacked_from(1) == [(1, b"a"), (2, b"b")]
 
 
 def test_once_shut_it_is_full_also_when_all_is_acked() -> None:
@@ -85,9 +85,9 @@ def test_the_room_gets_again_what_it_wants_and_all_after() -> None:
     for n, body in enumerate([b"a", b"b", b"c"], 1):
         inputs.take(n, body)
     inputs.ack(1)
-    assert inputs.again(3) == [(3, b"c")]
-    assert inputs.again(1) == [(2, b"b"), (3, b"c")]
-    assert inputs.again(4) == []
+    assert inputs.unacked_from(3) == [(3, b"c")]
+    assert inputs.unacked_from(1) == [(2, b"b"), (3, b"c")]
+    assert inputs.unacked_from(4) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(["say", "ack"]), st.integers(0, 12))))
@@ -100,6 +100,6 @@ def test_what_is_held_is_always_what_lies_between_acked_and_last(
             inputs.take(n, b"x" * n)
         else:
             inputs.ack(n)
-        held = inputs.again(0)
+        held = inputs.unacked_from(0)
         assert [number for number, _ in held] == list(range(inputs.acked + 1, inputs.last + 1))
         assert inputs.bytes_held == sum(len(body) for _, body in held)

@@ -7,51 +7,51 @@ OLD, NEW = RoomId("game-1.old"), RoomId("game-2.new")
 
 
 def regrouped(seq: int = 0) -> StaleInputGuard:
-    crossing = StaleInputGuard()
-    crossing.joined(OLD, 0, 1.0, again=False)
-    crossing.left()
-    crossing.joined(NEW, seq, 10.0, again=True)
-    return crossing
+    guard = StaleInputGuard()
+    guard.joined(OLD, 0, 1.0, again=False)
+    guard.place_over()
+    guard.joined(NEW, seq, 10.0, again=True)
+    return guard
 
 
 def test_an_input_without_a_room_is_a_mistake_until_one_has_ended() -> None:
-    crossing = StaleInputGuard()
-    assert not crossing.forgiven
-    crossing.joined(OLD, 0, 1.0, again=False)
-    crossing.left()
-    assert crossing.forgiven
-    crossing.join_asked()
-    assert not crossing.forgiven
+    guard = StaleInputGuard()
+    assert not guard.forgiven
+    guard.joined(OLD, 0, 1.0, again=False)
+    guard.place_over()
+    assert guard.forgiven
+    guard.join_requested()
+    assert not guard.forgiven
 
 
 def test_after_a_first_joined_every_input_is_for_that_room() -> None:
-    crossing = StaleInputGuard()
-    crossing.joined(OLD, 0, 1.0, again=False)
-    assert not crossing.stale(1.0)
+    guard = StaleInputGuard()
+    guard.joined(OLD, 0, 1.0, again=False)
+    assert not guard.stale(1.0)
 
 
 def test_after_a_second_joined_inputs_are_stale_until_it_is_answered() -> None:
-    crossing = regrouped()
-    assert crossing.stale(10.0)
-    crossing.got(NEW, 0)
-    assert not crossing.stale(10.0)
+    guard = regrouped()
+    assert guard.stale(10.0)
+    guard.got(NEW, 0)
+    assert not guard.stale(10.0)
 
 
 def test_an_answer_about_the_room_of_before_is_none() -> None:
-    crossing = regrouped()
-    crossing.got(OLD, 0)
-    assert crossing.stale(10.5)
+    guard = regrouped()
+    guard.got(OLD, 0)
+    assert guard.stale(10.5)
 
 
 def test_an_answer_that_names_no_room_is_one_if_its_number_fits() -> None:
-    crossing = regrouped(seq=4)
-    crossing.got(RoomId(""), 7)
-    assert crossing.stale(10.5)
-    crossing.got(RoomId(""), 4)
-    assert not crossing.stale(10.5)
+    guard = regrouped(seq=4)
+    guard.got(RoomId(""), 7)
+    assert guard.stale(10.5)
+    guard.got(RoomId(""), 4)
+    assert not guard.stale(10.5)
 
 
 def test_a_client_that_never_answers_is_heard_after_2_s() -> None:
-    crossing = regrouped()
-    assert crossing.stale(10.0 + STALE_SECONDS - 0.01)
-    assert not crossing.stale(10.0 + STALE_SECONDS)
+    guard = regrouped()
+    assert guard.stale(10.0 + STALE_SECONDS - 0.01)
+    assert not guard.stale(10.0 + STALE_SECONDS)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from lastcall.api.pages import PAGES
+from lastcall.api.node import STATIC_FILES
 from lastcall.runtime.admin.static_files import static_routes
 
 
@@ -58,8 +58,8 @@ def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
 
 
 async def test_an_api_node_serves_its_client_and_the_demo() -> None:
-    async with client(dict(PAGES)) as http:
-        types = {path: (await http.get(path)).headers["content-type"] for path in PAGES}
+    async with client(dict(STATIC_FILES)) as http:
+        types = {path: (await http.get(path)).headers["content-type"] for path in STATIC_FILES}
     assert types == {
         "/lastcall.js": "text/javascript; charset=utf-8",
         "/lastcall.d.ts": "text/plain; charset=utf-8",

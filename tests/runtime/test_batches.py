@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.link.portions import portions
+from lastcall.runtime.batches import portions
 
 
 @given(st.lists(st.binary(max_size=120), max_size=40), st.integers(1, 200))
