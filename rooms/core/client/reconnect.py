@@ -58,7 +58,7 @@ class ReconnectPolicy:
         """The client has its place."""
         self._since = now
 
-    def lost(self, code: int, now: float, *, told: bool) -> float | None:
+    def lost(self, code: int, now: float, *, announced: bool) -> float | None:
         """A socket in use was closed with ``code``: seconds to wait; None is for ever.
 
         ``told``: a ``move`` had announced it.
@@ -73,7 +73,7 @@ class ReconnectPolicy:
             self._brief += 1
         if self._brief > 1 or code in _TURNED_AWAY:
             return self.failed()
-        if told or code == Close.SERVICE_RESTART:
+        if announced or code == Close.SERVICE_RESTART:
             return 0.0
         return self._dice.random() * SOON_SECONDS
 

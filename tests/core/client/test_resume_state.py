@@ -2,7 +2,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.client.place_state import GOT_EVERY, UNACKED_MAX, ResumeState
+from lastcall.core.client.resume_state import GOT_EVERY, UNACKED_MAX, ResumeState
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire import frames
 
@@ -22,56 +22,56 @@ def numbers(says: list[frames.Say]) -> list[int]:
 
 
 def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -> None:
-    standing = ResumeState(joined(seq=4))
-    assert standing.hear(5)
-    assert standing.resume() == frames.Resume("t1", 5)
-    standing.resumed(resumed(0, seq=5))
-    assert standing.hear(8)
-    assert standing.resume() == frames.Resume("t2", 8)
-    assert standing.holes == 2
+    state = ResumeState(joined(seq=4))
+    assert state.hear(5)
+    assert state.resume() == frames.Resume("t1", 5)
+    state.resumed(resumed(0, seq=5))
+    assert state.hear(8)
+    assert state.resume() == frames.Resume("t2", 8)
+    assert state.holes == 2
 
 
 def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() -> None:
-    standing = ResumeState(joined())
+    state = ResumeState(joined())
     for body in (b"1", b"2", b"3", b"4"):
-        standing.say(body)
-    standing.inputs.ack(1)
-    again = standing.resumed(resumed(2))
+        state.say(body)
+    state.inputs.ack(1)
+    again = state.resumed(resumed(2))
     assert again == [frames.Say(3, msgspec.Raw(b"3")), frames.Say(4, msgspec.Raw(b"4"))]
-    assert standing.say(b"5").n == 5
-    assert numbers(standing.resumed(resumed(2))) == [3, 4, 5]
+    assert state.say(b"5").n == 5
+    assert numbers(state.resumed(resumed(2))) == [3, 4, 5]
 
 
 def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_holes() -> None:
-    standing = ResumeState(joined())
-    standing.resumed(resumed(0, seq=2000, complete=False))
-    assert not standing.hear(1999)
-    assert standing.hear(2001)
-    assert standing.holes == 0
+    state = ResumeState(joined())
+    state.resumed(resumed(0, seq=2000, complete=False))
+    assert not state.hear(1999)
+    assert state.hear(2001)
+    assert state.holes == 0
 
 
 def test_a_complete_answer_does_not_move_the_count() -> None:
-    standing = ResumeState(joined())
-    standing.resumed(resumed(0, seq=7))
-    assert standing.hear(1)
+    state = ResumeState(joined())
+    state.resumed(resumed(0, seq=7))
+    assert state.hear(1)
 
 
 def test_another_room_begins_anew() -> None:
-    standing = ResumeState(joined())
-    standing.hear(3)
-    standing.say(b"1")
-    standing.joined(joined(seq=9, room=RoomId("game-2.r2")))
-    assert standing.say(b"1").n == 1
-    assert standing.got() == frames.Got(9, RoomId("game-2.r2"))
-    assert standing.holes == 2  # of the whole place
+    state = ResumeState(joined())
+    state.hear(3)
+    state.say(b"1")
+    state.joined(joined(seq=9, room=RoomId("game-2.r2")))
+    assert state.say(b"1").n == 1
+    assert state.got() == frames.Got(9, RoomId("game-2.r2"))
+    assert state.holes == 2  # of the whole place
 
 
 def test_got_is_due_every_32_messages() -> None:
-    standing, gots = ResumeState(joined()), []
+    state, gots = ResumeState(joined()), []
     for seq in range(1, 100):
-        standing.hear(seq)
-        if standing.got_due:
-            gots.append(standing.got().seq)
+        state.hear(seq)
+        if state.got_due:
+            gots.append(state.got().seq)
     assert gots == [GOT_EVERY, 2 * GOT_EVERY, 3 * GOT_EVERY]
 
 
@@ -89,20 +89,20 @@ class RoomSide:
 
 @given(st.lists(st.sampled_from(["say", "arrives", "ack", "lost"]), max_size=300), st.randoms())
 def test_whatever_is_lost_the_room_has_each_input_once_and_in_order(steps, random) -> None:
-    standing, room = ResumeState(joined()), RoomSide()
+    state, room = ResumeState(joined()), RoomSide()
     wire: list[frames.Say] = []
     said: list[bytes] = []
     for step in steps:
-        if step == "say" and not standing.inputs.full:
+        if step == "say" and not state.inputs.full:
             said.append(b"%d" % len(said))
-            wire.append(standing.say(said[-1]))
+            wire.append(state.say(said[-1]))
         elif step == "arrives" and wire:
             room.take(wire.pop(0))
         elif step == "ack":
-            standing.inputs.ack(random.randint(0, len(room.had)))
+            state.inputs.ack(random.randint(0, len(room.had)))
         elif step == "lost":
-            wire = standing.resumed(resumed(len(room.had)))
-        assert standing.inputs.last - standing.inputs.acked <= UNACKED_MAX
+            wire = state.resumed(resumed(len(room.had)))
+        assert state.inputs.last - state.inputs.acked <= UNACKED_MAX
     for say in wire:
         room.take(say)
     assert room.had == said
