@@ -86,7 +86,7 @@ class LiveRoom(Players):
         seat = self.roster.find(player)
         return "" if seat is None else seat.name
 
-    def say(self, body: bytes, to: PlayerId | None) -> None:
+    def send(self, body: bytes, to: PlayerId | None) -> None:
         """Numbers and keeps a message; one item goes to each link that has players it is for."""
         self._check_size("message", body)
         outbox = self._house.outbox
