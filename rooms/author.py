@@ -259,8 +259,8 @@ def room(
     """Makes an async function a kind of room that players join by ``name``.
 
     * ``seats``: the most players in one room.
-    * ``starts``: with so many players the match has started; a room that has not is moved to
-      another node when its own drains.
+    * ``starts``: the match has started once this many players have a seat. Before that, a drain
+      closes the room and seats its players together on another node.
     * ``inputs``, ``options``: types that msgspec can decode. An input or a ``join`` that does not
       fit is refused before the room sees it. With ``inputs=None``, every input is refused: use it
       for a room that reads no events.

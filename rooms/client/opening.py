@@ -9,7 +9,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from lastcall.client.connection import NO_CLOSE_FRAME, Connection, next_frame
-from lastcall.client.dial import OpenStream, handshake, open_tcp, parse, why
+from lastcall.client.dial import OpenStream, describe, handshake, open_tcp, parse
 from lastcall.client.place import OnState
 from lastcall.errors import BadFrame, ConnectFailed, ConnectionLost
 from lastcall.exception_groups import lone_error
@@ -119,8 +119,8 @@ async def _serve(
         raise
     except (OSError, trio.TooSlowError, HandshakeError, ConnectionClosed, BadFrame) as error:
         if connection is None:
-            raise ConnectFailed(f"{url}: {why(error)}") from error
-        connection.lose(ConnectionLost(NO_CLOSE_FRAME, why(error)))
+            raise ConnectFailed(f"{url}: {describe(error)}") from error
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, describe(error)))
     except Exception as error:  # whatever the library's reader task raises, it ends one socket only
         if connection is None:
             raise ConnectFailed(f"{url}: {error!r}") from error

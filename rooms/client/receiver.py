@@ -104,7 +104,7 @@ class PlaceReceiver:
 
     def _on_message(self, frame: frames.Message) -> None:
         progress = self.place.progress
-        if not progress.hear(frame.seq):
+        if not progress.receive(frame.seq):
             return
         self.place.deliver(Message(frame.seq, msgspec.json.decode(frame.d)))
         if progress.got_due and self._writer.backlog < BACKLOG_MAX:

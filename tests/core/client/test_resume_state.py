@@ -23,10 +23,10 @@ def numbers(says: list[frames.Say]) -> list[int]:
 
 def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -> None:
     state = ResumeState(joined(seq=4))
-    assert state.hear(5)
+    assert state.receive(5)
     assert state.resume() == frames.Resume("t1", 5)
     state.resumed(resumed(0, seq=5))
-    assert state.hear(8)
+    assert state.receive(8)
     assert state.resume() == frames.Resume("t2", 8)
     assert state.holes == 2
 
@@ -45,20 +45,20 @@ def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() 
 def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_holes() -> None:
     state = ResumeState(joined())
     state.resumed(resumed(0, seq=2000, complete=False))
-    assert not state.hear(1999)
-    assert state.hear(2001)
+    assert not state.receive(1999)
+    assert state.receive(2001)
     assert state.holes == 0
 
 
 def test_a_complete_answer_does_not_move_the_count() -> None:
     state = ResumeState(joined())
     state.resumed(resumed(0, seq=7))
-    assert state.hear(1)
+    assert state.receive(1)
 
 
 def test_another_room_begins_anew() -> None:
     state = ResumeState(joined())
-    state.hear(3)
+    state.receive(3)
     state.say(b"1")
     state.joined(joined(seq=9, room=RoomId("game-2.r2")))
     assert state.say(b"1").n == 1
@@ -69,7 +69,7 @@ def test_another_room_begins_anew() -> None:
 def test_got_is_due_every_32_messages() -> None:
     state, gots = ResumeState(joined()), []
     for seq in range(1, 100):
-        state.hear(seq)
+        state.receive(seq)
         if state.got_due:
             gots.append(state.got().seq)
     assert gots == [GOT_EVERY, 2 * GOT_EVERY, 3 * GOT_EVERY]
