@@ -20,7 +20,7 @@ class EndReason(enum.StrEnum):
 
 
 class ErrorCode(enum.StrEnum):
-    """``code`` of the frame ``error``; the third frame of the first three codes closes the socket."""
+    """``code`` of the frame ``error``; the third frame of the first three closes the socket."""
 
     BAD_JSON = "bad_json"
     BAD_FRAME = "bad_frame"

@@ -1,1 +1,1 @@
-"""The transport seam: the Protocol, one bus in memory, one over nng."""
+"""The transport between nodes: the Protocol, one bus in memory, one over nng."""
