@@ -1,4 +1,4 @@
-"""Bytes to values and back: client frames, node messages."""
+"""Converts between bytes and values: client frames (JSON), node messages (msgpack)."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import msgspec
 __all__ = ["UNREADABLE"]
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises for bytes that are no value; the second for deep nesting."""
+"""What msgspec raises for bytes that it cannot decode; RecursionError is for deep nesting."""
