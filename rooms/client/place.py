@@ -53,33 +53,6 @@ class Place:
     :attr:`refused` and :attr:`errors`.
     """
 
-    __slots__ = (
-        "_arrived",
-        "_changed",
-        "_leaving",
-        "_messages",
-        "_space",
-        "_window",
-        "away_seconds",
-        "away_since",
-        "ended",
-        "errors",
-        "incomplete",
-        "kind",
-        "lost",
-        "node",
-        "on_state",
-        "picture",
-        "players",
-        "progress",
-        "refused",
-        "regroups",
-        "resumes",
-        "state",
-        "writer",
-        "you",
-    )
-
     def __init__(
         self,
         joined: frames.Joined,
