@@ -21,7 +21,7 @@ def numbers(says: list[frames.Say]) -> list[int]:
     return [say.n for say in says]
 
 
-def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -> None:
+def test_a_resume_has_the_last_received_number_and_the_newest_ticket() -> None:
     state = ResumeState(joined(seq=4))
     assert state.receive(5)
     assert state.resume() == frames.Resume("t1", 5)
@@ -31,7 +31,7 @@ def test_a_resume_goes_on_after_the_last_number_heard_with_the_newest_ticket() -
     assert state.holes == 2
 
 
-def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() -> None:
+def test_only_inputs_that_the_room_does_not_have_are_sent_again_with_the_same_numbers() -> None:
     state = ResumeState(joined())
     for body in (b"1", b"2", b"3", b"4"):
         state.say(body)
@@ -42,7 +42,7 @@ def test_only_what_the_room_does_not_have_is_said_again_with_the_same_numbers() 
     assert numbers(state.resumed(resumed(2))) == [3, 4, 5]
 
 
-def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_holes() -> None:
+def test_after_an_incomplete_resume_numbering_goes_on_from_the_picture_without_holes() -> None:
     state = ResumeState(joined())
     state.resumed(resumed(0, seq=2000, complete=False))
     assert not state.receive(1999)
@@ -50,13 +50,13 @@ def test_after_an_incomplete_answer_the_count_goes_on_from_the_picture_without_h
     assert state.holes == 0
 
 
-def test_a_complete_answer_does_not_move_the_count() -> None:
+def test_a_complete_resume_does_not_change_the_last_number() -> None:
     state = ResumeState(joined())
     state.resumed(resumed(0, seq=7))
     assert state.receive(1)
 
 
-def test_another_room_begins_anew() -> None:
+def test_numbers_begin_anew_in_another_room() -> None:
     state = ResumeState(joined())
     state.receive(3)
     state.say(b"1")
@@ -76,19 +76,19 @@ def test_got_is_due_every_32_messages() -> None:
 
 
 class RoomSide:
-    """What the roster does with inputs: repeats are dropped, gaps refused."""
+    """Handles inputs as the roster does: drops repeats, refuses gaps."""
 
     def __init__(self) -> None:
-        self.had: list[bytes] = []
+        self.accepted: list[bytes] = []
 
-    def take(self, say: frames.Say) -> None:
-        assert say.n <= len(self.had) + 1, "a gap"
-        if say.n == len(self.had) + 1:
-            self.had.append(bytes(say.d))
+    def receive(self, say: frames.Say) -> None:
+        assert say.n <= len(self.accepted) + 1, "a gap"
+        if say.n == len(self.accepted) + 1:
+            self.accepted.append(bytes(say.d))
 
 
 @given(st.lists(st.sampled_from(["say", "arrives", "ack", "lost"]), max_size=300), st.randoms())
-def test_whatever_is_lost_the_room_has_each_input_once_and_in_order(steps, random) -> None:
+def test_after_any_losses_the_room_has_each_input_once_and_in_order(steps, random) -> None:
     state, room = ResumeState(joined()), RoomSide()
     wire: list[frames.Say] = []
     said: list[bytes] = []
@@ -97,12 +97,12 @@ def test_whatever_is_lost_the_room_has_each_input_once_and_in_order(steps, rando
             said.append(b"%d" % len(said))
             wire.append(state.say(said[-1]))
         elif step == "arrives" and wire:
-            room.take(wire.pop(0))
+            room.receive(wire.pop(0))
         elif step == "ack":
-            state.inputs.ack(random.randint(0, len(room.had)))
+            state.inputs.ack(random.randint(0, len(room.accepted)))
         elif step == "lost":
-            wire = state.resumed(resumed(len(room.had)))
+            wire = state.resumed(resumed(len(room.accepted)))
         assert state.inputs.last - state.inputs.acked <= UNACKED_MAX
     for say in wire:
-        room.take(say)
-    assert room.had == said
+        room.receive(say)
+    assert room.accepted == said
