@@ -1,4 +1,4 @@
-"""What an author of rooms touches: the decorator, the room, and its events.
+"""The author's API: the decorator :func:`room`, the :class:`Room`, and its events.
 
 ::
 
@@ -9,8 +9,8 @@
                 case Said(player, Place(cell)): table.broadcast(...)
                 case Left(player): return {"winner": ...}
 
-A room is an async function. It ends when the function returns, and what it returns is the result
-that its clients see. It runs in one task, with one nursery of its own, and needs no locks.
+A room is an async function. The room ends when the function returns, and its clients see what it
+returned as the result. It runs in one task, with a nursery of its own, and needs no locks.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = [
     "Room",
     "RoomBackend",
     "Said",
+    "room",
 ]
-__all__ += ["room"]
 
 SEATS_MAX = 10_000
 
@@ -56,32 +56,32 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A player has given the seat up, or lost it; the seat is free again."""
+    """A player left, was kicked, or was away for too long; the seat is free again."""
 
     player: PlayerId
 
 
 class Away(msgspec.Struct, frozen=True):
-    """A player's socket is lost; the seat is kept for a while."""
+    """A player's socket is lost; the seat is kept for ``resume_seconds``."""
 
     player: PlayerId
 
 
 class Back(msgspec.Struct, frozen=True):
-    """A player who was away is here again."""
+    """A player who was away is back, and has received what they missed."""
 
     player: PlayerId
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A player's input, decoded and validated as the kind's ``inputs``."""
+    """A player's input, decoded and validated as the kind's ``inputs`` type."""
 
     player: PlayerId
     input: Any
 
 
 class Draining(msgspec.Struct, frozen=True):
-    """The house is closing: in ``seconds`` the room will be cut."""
+    """The node is draining: a room that still runs after ``seconds`` is cancelled."""
 
     seconds: float
 
@@ -90,24 +90,24 @@ Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
 
 
 class RoomBackend(Protocol):
-    """What carries a room: the host in a node, the harness in a test."""
+    """What a :class:`Room` needs from the host that runs it."""
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
-        """Who has a seat, in the order of joining."""
+        """The players who have a seat, in the order of joining."""
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds to the cut, or None while no drain is under way."""
+        """Seconds until the room is cut, or None while the node does not drain."""
 
     async def next_event(self) -> Event:
-        """The next event; waits for one. Checkpoints only when it waits, or every 64 events."""
+        """Waits for the next event. Checkpoints only when it waits, and at each 64th event."""
 
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""
 
-    def say(self, body: bytes, to: PlayerId | None) -> None:
-        """Numbers a message and sends it to all, or to one."""
+    def send(self, body: bytes, to: PlayerId | None) -> None:
+        """Numbers a message and sends it to one player or, with None, to all."""
 
     def lock(self, *, locked: bool) -> None:
         """Closes the room to new players, or opens it again."""
@@ -117,92 +117,98 @@ class RoomBackend(Protocol):
 
 
 class Room:
-    """One room, in the hands of its author."""
+    """One room, as its author's function receives it: iterate it for the room's events."""
 
-    __slots__ = ("_desk", "id", "kind", "nursery", "options", "state_for")
+    __slots__ = ("_backend", "id", "kind", "nursery", "options", "state_for")
 
     def __init__(
-        self, desk: RoomBackend, *, room_id: RoomId, kind: Kind, options: Any, nursery: trio.Nursery
+        self,
+        backend: RoomBackend,
+        *,
+        room_id: RoomId,
+        kind: Kind,
+        options: Any,
+        nursery: trio.Nursery,
     ) -> None:
-        self._desk = desk
+        self._backend = backend
         self.id = room_id
         self.kind = kind
         self.options = options
-        """What the first player's ``join`` asked for, decoded as the kind's ``options``."""
+        """The options of the ``join`` that opened the room, decoded as the kind's ``options``."""
         self.nursery = nursery
-        """For the room's timers and bots; they end with the room.
+        """For the room's timers and bots: its tasks end with the room.
 
-        Cancelling its ``cancel_scope`` ends the room as finished, as a return would: the result
-        is what the author's function still returns while it is being cancelled, or None.
+        Cancelling its ``cancel_scope`` ends the room as finished, as a return does. The result is
+        what the author's function returns while it is being cancelled, or None.
         """
         self.state_for: Callable[[PlayerId], Any] | None = None
-        """The room's picture for one player, if the author gives a function that draws it.
+        """Set this to a function that returns the room's current state for one player.
 
-        It is asked when a player comes back who has missed more than the room remembers: he then
-        gets what it returns (anything that JSON can hold) in place of the messages before. Without
-        one he gets those messages that are left. It must not wait; what it raises is logged, and
-        the player is served as if there were none.
+        It is called when a player comes back who has missed more messages than the room's history
+        holds. They then receive what it returns (anything that JSON can hold) in place of those
+        messages. Without it they receive the messages that are left. It must not wait. If it
+        raises, the error is logged, and the player is served as if there were no function.
         """
 
     @property
     def players(self) -> tuple[PlayerId, ...]:
-        """Who has a seat, in the order of joining."""
-        return self._desk.players
+        """The players who have a seat, in the order of joining; those who are away too."""
+        return self._backend.players
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds to the cut, or None while no drain is under way."""
-        return self._desk.seconds_left
+        """Seconds until the room is cut, or None while the node does not drain."""
+        return self._backend.seconds_left
 
     def name_of(self, player: PlayerId) -> str:
-        """The name the player gave at the join, or an empty text."""
-        return self._desk.name_of(player)
+        """The name that the player gave when they joined, or an empty text."""
+        return self._backend.name_of(player)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
     def __anext__(self) -> Awaitable[Event]:
-        return self._desk.next_event()
+        return self._backend.next_event()
 
     def broadcast(self, message: Any) -> None:
-        """Sends ``message`` to every player; never blocks.
+        """Sends ``message`` to every player; does not wait.
 
-        It is encoded as JSON at once, so it may be changed afterwards. Raises
+        The message is encoded as JSON at once, so it may be changed afterwards. Raises
         :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, and
         ``TypeError`` for what JSON cannot hold.
         """
-        self._desk.say(_json(message), None)
+        self._backend.send(_json(message), None)
 
     def send(self, player: PlayerId, message: Any) -> None:
-        """Sends ``message`` to one player; never blocks; nothing if he has no seat here.
+        """Sends ``message`` to one player; does not wait. Does nothing if they have no seat here.
 
-        Others see a hole in ``seq``. Raises as :meth:`broadcast` does.
+        The others see a hole in ``seq``. Raises what :meth:`broadcast` raises.
         """
-        self._desk.say(_json(message), player)
+        self._backend.send(_json(message), player)
 
     def lock(self) -> None:
-        """Closes the door: nobody joins until :meth:`unlock`."""
-        self._desk.lock(locked=True)
+        """Closes the room to new players until :meth:`unlock`."""
+        self._backend.lock(locked=True)
 
     def unlock(self) -> None:
-        """Opens the door again."""
-        self._desk.lock(locked=False)
+        """Opens the room to new players again."""
+        self._backend.lock(locked=False)
 
     def kick(self, player: PlayerId) -> None:
-        """Shows a player the door: he gets ``ended`` with ``kicked``, the room gets ``Left``."""
-        self._desk.kick(player)
+        """Removes a player: they receive ``ended`` with ``kicked``, and the room gets ``Left``."""
+        self._backend.kick(player)
 
 
 HISTORY_MESSAGES_MAX = 8_192
 HISTORY_BYTES_MAX = 512 * 1024
-"""Half of what may wait for a client (1 MiB), since a resume brings a history at once; and 32 of
-them, which a link may bring at once, are half of its ring."""
+"""Half of what may wait for one client (1 MiB), since a resume sends a whole history at once. 32
+of them, which one link may carry at once, are half of its ring."""
 
 RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A named room type: an author's function and what it asks for; see :func:`room`."""
+    """A named type of room: the author's function and its settings; see :func:`room`."""
 
     name: KindName
     function: RoomFunction
@@ -215,8 +221,8 @@ class Kind(msgspec.Struct, frozen=True):
     resume_seconds: float | None = None
 
 
-def _in_our_words(room: Callable[P, R]) -> Callable[P, R]:
-    """Says what is wrong with a call's arguments as an author would."""
+def _check_arguments(room: Callable[P, R]) -> Callable[P, R]:
+    """Raises :class:`BadRooms` with a plain message where Python would raise ``TypeError``."""
     known = list(inspect.signature(room).parameters)
 
     @functools.wraps(room)
@@ -238,7 +244,7 @@ def _in_our_words(room: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-@_in_our_words
+@_check_arguments
 def room(
     name: str,
     *,
@@ -250,16 +256,20 @@ def room(
     history_bytes: int | None = None,
     resume_seconds: float | None = None,
 ) -> Callable[[RoomFunction], Kind]:
-    """Makes an async function a kind of room.
+    """Makes an async function a kind of room that players join by ``name``.
 
-    ``seats`` bounds its players, ``starts`` is how many make it a started match, ``inputs`` and
-    ``options`` are types that msgspec can decode: what does not fit is refused before the room
-    sees it. With ``inputs=None`` the players have nothing to say, and every input is refused: a
-    room that reads no events must ask for that. The room remembers its last ``history_messages``
-    (at most ``history_bytes`` of them; 8 192 and 512 KiB are the most), and keeps the seat of a
-    player whose socket is lost for ``resume_seconds``; None means the node's policy (1 024,
-    256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms` for numbers that make no sense, and for
-    arguments that are missing or unknown.
+    * ``seats``: the most players in one room.
+    * ``starts``: the match has started once this many players have a seat. Before that, a drain
+      closes the room and seats its players together on another node.
+    * ``inputs``, ``options``: types that msgspec can decode. An input or a ``join`` that does not
+      fit is refused before the room sees it. With ``inputs=None``, every input is refused: use it
+      for a room that reads no events.
+    * ``history_messages``, ``history_bytes``: how many messages, and how many bytes of them, the
+      room keeps for players who come back (at most 8 192 and 512 KiB).
+    * ``resume_seconds``: how long the seat of a player whose socket is lost is kept.
+
+    None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
+    for numbers out of range, and for arguments that are missing or unknown.
     """
     if not name or len(name) > 128:
         raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
@@ -267,9 +277,9 @@ def room(
         raise BadRooms(f"kind {name!r}: a room has 1 to {SEATS_MAX} seats; got {seats}")
     if not 1 <= starts <= seats:
         raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
-    for what in (history_messages, history_bytes, resume_seconds):
-        if what is not None and not 0 <= what < inf:
-            raise BadRooms(f"kind {name!r}: history and resume_seconds are 0 or more; got {what}")
+    for bound in (history_messages, history_bytes, resume_seconds):
+        if bound is not None and not 0 <= bound < inf:
+            raise BadRooms(f"kind {name!r}: history and resume_seconds are 0 or more; got {bound}")
     if (history_messages or 0) > HISTORY_MESSAGES_MAX or (history_bytes or 0) > HISTORY_BYTES_MAX:
         raise BadRooms(
             f"kind {name!r}: a history holds {HISTORY_MESSAGES_MAX} messages and "
@@ -279,7 +289,7 @@ def room(
     def kind(function: RoomFunction) -> Kind:
         if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
             raise BadRooms(
-                f"kind {name!r}: {function.__name__} is no async function; "
+                f"kind {name!r}: {function.__name__} is not an async function; "
                 f"it begins with: async def {function.__name__}(table: Room)"
             )
         return Kind(

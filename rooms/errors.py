@@ -4,22 +4,22 @@
 
     LastcallError
     ├── UsageError              a wrong option, address or module; the command ends with exit code 2
-    │   ├── AddressInUse        somebody listens there already
-    │   ├── BadAddress          not an address of the form that is wanted
-    │   └── BadRooms            an author's module that cannot be served
+    │   ├── AddressInUse        another process listens at the address
+    │   ├── BadAddress          the address does not have the required form
+    │   └── BadRooms            an author's module cannot be served
     ├── BusExhausted            the process has no descriptor or memory for one more socket
-    ├── LocalProtocolError      we, or a room's author, asked for something that the rules forbid
-    │   ├── MessageTooBig       a message over its limit was about to be sent
-    │   └── WrongEvent          the lifecycle table has no such step from this phase
-    ├── RemoteProtocolError     the other side sent something that the rules forbid
-    │   └── BadFrame            a client's frame that cannot be taken; carries its error code
-    ├── ClusterFailed           a cluster on this machine did not come up; the message says why
-    └── ClientError             what the Python client raises
-        ├── ConnectFailed       no server could be reached, or none would have us
+    ├── LocalProtocolError      this side, or a room's author, broke a rule
+    │   ├── MessageTooBig       a message over its limit was to be sent
+    │   └── WrongEvent          the lifecycle table has no step for the event in this phase
+    ├── RemoteProtocolError     the other side broke a rule
+    │   └── BadFrame            a frame that cannot be read or is not valid; carries its error code
+    ├── ClusterFailed           a cluster on this machine did not start; the message says why
+    └── ClientError             the errors of the Python client
+        ├── ConnectFailed       no server could be reached, or none accepted the connection
         ├── ConnectionLost      the socket is closed; carries the close code
-        │   └── PlaceLost       and the place with it: the client does not, or may not, come back
+        │   └── PlaceLost       and its place is lost too: the client does not come back
         └── JoinRefused         the server answered a join with an error; carries its code
-            └── NodeGone        the game node that was asked has gone, and no other takes rooms now
+            └── NodeGone        the game node has gone, and no other one takes rooms now
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ __all__ = [
 
 
 class LastcallError(Exception):
-    """The root: catch this to catch all that Lastcall raises on purpose."""
+    """The root: catch this to catch every error that Lastcall raises on purpose."""
 
 
 class UsageError(LastcallError):
-    """A wrong option, address or module: one line that says what and where; exit code 2."""
+    """A wrong option, address or module. The message is one line; the exit code is 2."""
 
 
 class AddressInUse(UsageError):
-    """Somebody listens at that address already."""
+    """Another process already listens at that address."""
 
 
 class BadAddress(UsageError):
-    """Not an address of the form that is wanted; the message shows that form."""
+    """The address does not have the required form; the message shows that form."""
 
 
 class BadRooms(UsageError):
-    """An author's module that cannot be imported, holds no kind, or defines one twice."""
+    """An author's module cannot be imported, defines no kind, or defines one twice."""
 
 
 class BusExhausted(LastcallError):
@@ -71,11 +71,11 @@ class BusExhausted(LastcallError):
 
 
 class LocalProtocolError(LastcallError):
-    """We, or a room's author, asked for something that the rules forbid."""
+    """This side, or a room's author, did something that the protocol forbids."""
 
 
 class MessageTooBig(LocalProtocolError):
-    """A message over its limit was about to be sent; the message names both sizes in bytes."""
+    """A message over its limit was to be sent; the error's text names both sizes in bytes."""
 
 
 class WrongEvent(LocalProtocolError):
@@ -83,14 +83,11 @@ class WrongEvent(LocalProtocolError):
 
 
 class RemoteProtocolError(LastcallError):
-    """The other side sent something that the rules forbid."""
+    """The other side sent something that the protocol forbids."""
 
 
 class BadFrame(RemoteProtocolError):
-    """A client's frame that cannot be taken.
-
-    ``code`` is one of the closed list in :class:`lastcall.reasons.ErrorCode`.
-    """
+    """A frame that cannot be read or is not valid; ``code`` is an ``ErrorCode``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -98,19 +95,19 @@ class BadFrame(RemoteProtocolError):
 
 
 class ClusterFailed(LastcallError):
-    """A cluster on this machine did not come up: a node ended, or was not ready in time."""
+    """A cluster on this machine did not start: a node ended, or was not ready in time."""
 
 
 class ClientError(LastcallError):
-    """The root of what the Python client raises."""
+    """The root of the Python client's errors."""
 
 
 class ConnectFailed(ClientError):
-    """No server could be reached, or none would have us, within the time given."""
+    """No server could be reached, or none accepted the connection, within the time given."""
 
 
 class ConnectionLost(ClientError):
-    """The socket is closed. ``code`` is the close code (RFC 6455 §7.4), 1006 if there was none."""
+    """The socket is closed. ``code`` is the close code (RFC 6455 §7.4), or 1006 without one."""
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(f"the connection is closed ({code}{': ' + reason if reason else ''})")
@@ -119,15 +116,15 @@ class ConnectionLost(ClientError):
 
 
 class PlaceLost(ConnectionLost):
-    """The place is gone for good, though its room may go on.
+    """The place is lost for good, though its room may go on.
 
     ``code`` is the final close code (4001 to 4005: not allowed, broke the protocol, kicked, no
-    such place, taken over), or that of the last loss when the client gave up.
+    such place, taken over), or the code of the last loss when the client gave up.
     """
 
 
 class JoinRefused(ClientError):
-    """The server answered a join with an error frame: ``code``, and ``retry`` if it may pass."""
+    """The server answered a join with an error: ``code``; ``retry``: it may succeed later."""
 
     def __init__(self, code: str, message: str, *, retry: bool) -> None:
         super().__init__(f"{code}: {message}")
@@ -136,7 +133,4 @@ class JoinRefused(ClientError):
 
 
 class NodeGone(JoinRefused):
-    """The game node that was asked has gone, and no other takes rooms now; the same may pass later.
-
-    The server's ``no_game_node``.
-    """
+    """The game node has gone, and no other one takes rooms now (``no_game_node``); try later."""

@@ -1,4 +1,4 @@
-"""A nursery wraps even a lone exception in a group; callers want the exception itself."""
+"""Unwraps exception groups: a nursery wraps even a single exception in a group."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ E = TypeVar("E", bound=BaseException)
 
 @contextmanager
 def lone_error() -> Iterator[None]:
-    """Put around a nursery: a group of one leaves as that one, larger groups as they are.
+    """Around a nursery: raises the exception of a group of one; larger groups pass unchanged.
 
-    Only for nurseries whose tasks swallow their own errors, so that the one is the body's.
+    Only for nurseries whose tasks handle their own errors, so that a single one is the body's.
     """
     try:
         yield
@@ -27,9 +27,9 @@ def lone_error() -> Iterator[None]:
 
 
 def unwrap_single(error: BaseException, kind: type[E]) -> E | None:
-    """``error``, or the first one in it if it is a group, when there is nothing but ``kind``.
+    """The first exception in ``error`` (itself, or in its groups) if all are of ``kind``.
 
-    None when anything in it, however deep, is of another kind.
+    None if any of them, however deep, is of another kind.
     """
     if isinstance(error, BaseExceptionGroup):
         found = [unwrap_single(one, kind) for one in error.exceptions]

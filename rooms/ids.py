@@ -1,7 +1,7 @@
-"""Who is who: identities that travel between nodes and to clients.
+"""The ids that travel between nodes and to clients.
 
-Each is made where its owner is born, from random bits that the caller brings (``rng`` is a
-:class:`random.SystemRandom` in a node and a seeded :class:`random.Random` in a test).
+Each is made from random bits of the caller: ``rng`` is a :class:`random.SystemRandom` in a node
+and a seeded :class:`random.Random` in a test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NodeName = NewType("NodeName", str)
 LinkId = NewType("LinkId", int)
 """64 random bits, made by the api node at each attach."""
 Incarnation = NewType("Incarnation", int)
-"""64 random bits, made once by each process: a name can come back, an incarnation cannot."""
+"""64 random bits, made once by each process: unlike a name, it never comes back."""
 
 __all__ = [
     "Incarnation",
@@ -53,22 +53,22 @@ def new_incarnation(rng: random.Random) -> Incarnation:
 
 
 def new_player(rng: random.Random) -> PlayerId:
-    """An id for one seat in one room; shown to all players of the room, so not a secret."""
+    """An id for one seat in one room. All players of the room see it: it is not a secret."""
     return PlayerId("p" + _text(rng, 48))
 
 
 def new_room(rng: random.Random, node: NodeName) -> RoomId:
-    """An id for a room, ``NODE.RANDOM``; the node's name is a hint to where it was opened."""
+    """An id for a room, ``NODE.RANDOM``; the node's name is a hint where the room was opened."""
     return RoomId(f"{node}.{_text(rng, 72)}")
 
 
 def new_secret(rng: random.Random) -> str:
-    """128 random bits for a ticket, which only the roster and the player's client hold."""
+    """128 random bits for a ticket; only the roster and the player's client know them."""
     return f"{rng.getrandbits(128):032x}"
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """The capability to take a player's place again; as text ``ROOM/PLAYER/SECRET``."""
+    """The capability to resume a player's place; as text ``ROOM/PLAYER/SECRET``."""
 
     room: RoomId
     player: PlayerId
@@ -79,7 +79,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, text: str) -> Ticket | None:
-        """The ticket that ``text`` is; None for what cannot be one."""
+        """Parses a ticket; returns None if ``text`` does not have its form."""
         room, _, rest = text.partition("/")
         player, _, secret = rest.partition("/")
         if not (room and player and secret) or "/" in secret:

@@ -1,4 +1,4 @@
-"""Why things end or are refused: the closed lists that clients and operators rely on."""
+"""The closed lists of reasons and codes that clients and operators rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["RETRY", "Close", "EndReason", "ErrorCode", "ExitCode"]
 
 
 class EndReason(enum.StrEnum):
-    """Why a player's place is over: ``reason`` of the frame ``ended``."""
+    """Why a player's place has ended: ``reason`` of the frame ``ended``."""
 
     FINISHED = "finished"
     CUT = "cut"
@@ -20,7 +20,7 @@ class EndReason(enum.StrEnum):
 
 
 class ErrorCode(enum.StrEnum):
-    """``code`` of the frame ``error``. The first three close the socket at the third time."""
+    """``code`` of the frame ``error``; the third frame of the first three closes the socket."""
 
     BAD_JSON = "bad_json"
     BAD_FRAME = "bad_frame"
@@ -42,15 +42,15 @@ RETRY = frozenset({ErrorCode.NO_GAME_NODE, ErrorCode.TOO_MANY})
 
 
 class Close(enum.IntEnum):
-    """WebSocket close codes (RFC 6455 §7.4; 4000-4999 are ours). 4001-4005 are final."""
+    """WebSocket close codes (RFC 6455 §7.4; 4000-4999 are private use). 4001-4005 are final."""
 
     NORMAL = 1000
     UNSUPPORTED = 1003
     TOO_BIG = 1009
     SERVICE_RESTART = 1012
-    """This node is leaving: reconnect."""
+    """The node is leaving; the client reconnects at once."""
     TRY_AGAIN_LATER = 1013
-    """Full, or not ready."""
+    """The node is full, or not ready."""
     NOT_ALLOWED = 4001
     BROKE_PROTOCOL = 4002
     KICKED = 4003
@@ -61,12 +61,12 @@ class Close(enum.IntEnum):
 
 
 class ExitCode(enum.IntEnum):
-    """How a process ends."""
+    """The exit codes of the processes."""
 
     DRAINED = 0
     CRASHED = 1
     USAGE = 2
     CUT = 3
-    """The deadline or a second signal cut something."""
+    """The deadline or a second signal cut rooms or clients."""
     INTERRUPTED = 130
-    """Ctrl-C ended a command, as shells have it; a node drains instead."""
+    """Ctrl-C ended a command, as is usual in shells; a node drains instead."""

@@ -1,1 +1,4 @@
-"""The transport: the Protocol, one bus in memory, one over nng. See CONTRIBUTING.md for terms."""
+"""The transport between nodes: the Protocol, one bus in memory, one over nng.
+
+See CONTRIBUTING.md for terms.
+"""

@@ -1,7 +1,7 @@
-"""Addresses: ``HOST:PORT``, ``tcp://HOST:PORT`` and ``ipc:///PATH``, refused with a sentence.
+"""Parses addresses: ``HOST:PORT``, ``tcp://HOST:PORT`` and ``ipc:///PATH``.
 
-A host is a name, an IPv4 address, or an IPv6 address in brackets. Every interface is ``0.0.0.0`` or
-``[::]``; nng's ``*`` is left out, since nothing else knows it.
+A host is a name, an IPv4 address, or an IPv6 address in brackets. ``0.0.0.0`` and ``[::]`` stand
+for every interface; nng's ``*`` is refused, since only nng knows it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["HostPort", "is_host", "is_wildcard", "parse_host_port", "parse_ipc",
 
 PORT_MAX = 65_535
 SUN_PATH_BYTES = 108
-"""The room for a Unix socket's path, with its final zero (``unix(7)``)."""
+"""The space for a Unix socket's path, with its final zero byte (``unix(7)``)."""
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}")
 
 
 class HostPort(msgspec.Struct, frozen=True):
-    """A TCP address: a name or IP address without brackets, and a port, where 0 is a free one."""
+    """A TCP address: a name or IP address without brackets, and a port; 0 means a free port."""
 
     host: str
     port: int
@@ -35,26 +35,26 @@ class HostPort(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """The same as the bus takes it."""
+        """The address as the bus takes it."""
         return f"tcp://{self}"
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it binds every interface, so that nobody can dial it as it stands."""
+        """Whether it stands for every interface, so that other nodes cannot dial it."""
         return is_wildcard(self.host)
 
     def dialled(self, advertise: str | None, port: int | None = None) -> HostPort:
-        """What others dial to get here: ``advertise`` if given, and the real ``port`` if known."""
+        """What other nodes dial: ``advertise`` if given, and the real ``port`` if known."""
         return HostPort(advertise or self.host, self.port if port is None else port)
 
 
 def is_host(text: str) -> bool:
-    """Whether it is a name or an IP address, without brackets."""
+    """Whether ``text`` is a name or an IP address without brackets."""
     return _HOST_NAME.fullmatch(text) is not None or _ipv6(text) is not None
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether ``host`` stands for every interface, however it is spelled: ``::``, ``0.0.0.0``…"""
+    """Whether ``host`` stands for every interface, in any spelling: ``::``, ``0.0.0.0``, ``0``."""
     v6 = _ipv6(host)
     if v6 is not None:
         return v6.is_unspecified
@@ -65,38 +65,40 @@ def is_wildcard(host: str) -> bool:
 
 
 def parse_host_port(text: str, *, example: str = "127.0.0.1:9001") -> HostPort:
-    """``HOST:PORT``, or ``[IPv6]:PORT``; raises :class:`BadAddress` with ``example``."""
+    """Parses ``HOST:PORT`` or ``[IPv6]:PORT``; raises :class:`BadAddress` with ``example``."""
     return _parse(text, text, example)
 
 
 def parse_url(
     text: str, *, dialled: bool = False, example: str = "tcp://127.0.0.1:7101"
 ) -> HostPort:
-    """``tcp://HOST:PORT``, perhaps with a final slash: where nodes listen to each other.
+    """Parses ``tcp://HOST:PORT``, with or without a final slash: where a node listens to others.
 
     With ``dialled``, port 0 is refused too. Raises :class:`BadAddress` with ``example``, also for
     an IPv6 address with a zone (``fe80::1%eth0``): nng cannot listen there.
     """
     if not text.startswith("tcp://"):
-        raise BadAddress(f"{text!r} is no URL: it takes tcp://HOST:PORT, such as {example}")
+        raise BadAddress(f"{text!r} is not a URL of the form tcp://HOST:PORT, such as {example}")
     where = _parse(text.removeprefix("tcp://").removesuffix("/"), text, example)
     if "%" in where.host:
         raise BadAddress(
-            f"{text!r}: nodes do not reach each other by an address with a zone, {where.host!r}; "
-            f"it takes one without, such as {example}"
+            f"{text!r}: nodes cannot reach each other by an address with a zone, {where.host!r}; "
+            f"give one without, such as {example}"
         )
     if dialled and where.port == 0:
-        raise BadAddress(f"{text!r}: port 0 is none to dial; say the one that is listened at")
+        raise BadAddress(
+            f"{text!r}: port 0 cannot be dialled; give the port that the node listens at"
+        )
     return where
 
 
 def _parse(text: str, shown: str, example: str) -> HostPort:
     found = _HOST_PORT.fullmatch(text)
     if found is None:
-        raise BadAddress(f"{shown!r} is no address: it takes HOST:PORT, such as {example}")
+        raise BadAddress(f"{shown!r} is not an address of the form HOST:PORT, such as {example}")
     host, port = found["v6"] or found["host"], int(found["port"])
     if not (_ipv6(host) if found["v6"] else _HOST_NAME.fullmatch(host)):
-        raise BadAddress(f"{shown!r}: {host!r} is no host; it takes HOST:PORT, such as {example}")
+        raise BadAddress(f"{shown!r}: {host!r} is not a host; give HOST:PORT, such as {example}")
     if port > PORT_MAX:
         raise BadAddress(f"{shown!r}: there is no port {port}; ports end at {PORT_MAX}")
     return HostPort(host, port)
@@ -110,7 +112,7 @@ def _ipv6(text: str) -> IPv6Address | None:
 
 
 def parse_ipc(address: str) -> str | None:
-    """Returns the path of ``ipc:///PATH``, or ``None`` for an address of another scheme.
+    """Returns the path of ``ipc:///PATH``, or None for an address of another scheme.
 
     Raises :class:`lastcall.errors.BadAddress` for a path that no Unix socket can have.
     """

@@ -1,13 +1,12 @@
-"""The seam to the transport: what a link needs of it, and what it may not count on.
+"""The Protocol of the transport: what it does for a link, and what it does not guarantee.
 
-Two shapes, as nng has them: request/reply in lockstep, and publish/subscribe that may drop. The
-transport keeps the order of what it delivers; it may lose published messages, and may deliver a
-request twice (nng sends it again after a broken connection, also to another process that has taken
-the address). Links (:mod:`lastcall.core.link.feed`, :mod:`lastcall.core.link.uplink`) are built to
-bear that.
+It has two patterns, as nng has: request/reply in lockstep, and publish/subscribe. Messages arrive
+in order, but published messages may be lost, and a request may be delivered twice: nng sends it
+again after a broken connection, also to another process that has taken the address. Links
+(:mod:`lastcall.core.link.feed`, :mod:`lastcall.core.link.uplink`) correct both.
 
-Every object here is closed with ``close()``, which is synchronous and may be called twice; a task
-that waits in one that is closed gets :class:`trio.ClosedResourceError`.
+Every object here is closed with ``close()``, which is synchronous and may be called twice. A task
+that waits in a closed object gets :class:`trio.ClosedResourceError`.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ __all__ = [
 ]
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""A longer message is refused by the sender with :class:`lastcall.errors.MessageTooBig`."""
+"""Sending a longer message raises :class:`lastcall.errors.MessageTooBig`."""
 RECEIVE_AT_ONCE = 256
-"""How many messages one ``receive`` returns at the most, so that no peer can hold the loop."""
+"""The most messages that one ``receive`` returns, so that no peer can block the event loop."""
 BUFFER_MESSAGES = 8192
-"""How many published messages wait at each end, nng's most; when full, the oldest is lost."""
+"""The most published messages that wait at each end (nng's limit); then the oldest is lost."""
 
 
 def check_message(message: bytes) -> bytes:
@@ -52,18 +51,18 @@ def check_message(message: bytes) -> bytes:
 
 
 class Probe(enum.Enum):
-    """What a look at an address showed."""
+    """What a probe found at an address."""
 
     REACHED = "reached"
-    """Somebody accepts connections there."""
+    """A process accepts connections there."""
     REFUSED = "refused"
-    """The host answers that nobody listens: the process is gone."""
+    """The host answers that no process listens: the node is gone."""
     SILENT = "silent"
-    """No answer in time: frozen, partitioned, or slow. It proves nothing."""
+    """There was no answer in time: the node is frozen, partitioned or slow. It proves nothing."""
 
 
 class Responder(Protocol):
-    """Answers requests at one address, one at a time, in the order of their arrival."""
+    """Answers requests at one address, one at a time, in the order in which they arrive."""
 
     @property
     def address(self) -> str:
@@ -81,32 +80,32 @@ class Responder(Protocol):
 
 
 class Caller(Protocol):
-    """Asks one address, one request at a time."""
+    """Sends requests to one address, one at a time."""
 
     async def call(self, request: bytes) -> bytes:
-        """Sends ``request`` and returns the reply; waits for as long as the peer is not there.
+        """Sends ``request`` and returns the reply; waits while the peer is not there.
 
-        Cancelling abandons the call: its reply, if it still comes, is dropped, and the caller
-        may be used again. The request may have been delivered, once or twice, or not at all.
+        Cancelling abandons the call: a late reply is dropped, and the caller may be used again. The
+        request may have been delivered once, twice, or not at all.
         Raises :class:`lastcall.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`.
         """
 
     def close(self) -> None:
-        """Gives the connection up."""
+        """Closes the connection."""
 
 
 class Publisher(Protocol):
-    """Sends to one subscriber's address, without waiting and without knowing."""
+    """Sends to one subscriber's address; does not wait, and does not learn what arrives."""
 
     def publish(self, message: bytes) -> None:
-        """Hands ``message`` over; drops it when the peer is not there or its buffer is full.
+        """Sends ``message``; drops it when the peer is not there or its buffer is full.
 
         Raises :class:`lastcall.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`, and
         ``ValueError`` for an empty one.
         """
 
     def close(self) -> None:
-        """Gives the connection up; what is still queued may be lost."""
+        """Closes the connection; queued messages may be lost."""
 
 
 class Subscriber(Protocol):
@@ -117,10 +116,10 @@ class Subscriber(Protocol):
         """The URL it listens at, with the real port where port 0 was asked for."""
 
     async def receive(self) -> list[bytes]:
-        """Waits for a message and returns all that wait, up to :data:`RECEIVE_AT_ONCE`.
+        """Waits for a message and returns all that have come, up to :data:`RECEIVE_AT_ONCE`.
 
-        Messages of one publisher come in its order, with holes where some were dropped. The
-        buffer is bounded; when it is full, messages are lost. Always a checkpoint.
+        Messages of one publisher come in their order; some may be missing. The buffer is bounded;
+        when it is full, messages are lost. Always a checkpoint.
         """
 
     def close(self) -> None:
@@ -128,19 +127,19 @@ class Subscriber(Protocol):
 
 
 class Bus(Protocol):
-    """Makes the four ends. Addresses are URLs, ``tcp://HOST:PORT``."""
+    """Makes the four kinds of sockets. Addresses are URLs, ``tcp://HOST:PORT``."""
 
     def respond(self, address: str) -> Responder:
         """Listens for requests; raises :class:`lastcall.errors.AddressInUse` or ``BadAddress``."""
 
     def caller(self, address: str) -> Caller:
-        """Dials in the background; a peer that is not up yet is met when it comes."""
+        """Dials in the background; connects to a peer that is not up yet when it comes."""
 
     def subscribe(self, address: str) -> Subscriber:
         """Listens for publishers; raises ``AddressInUse`` or ``BadAddress``."""
 
     def publisher(self, address: str) -> Publisher:
-        """Dials in the background; what is published before the peer is there is dropped."""
+        """Dials in the background; messages that are published before it connects are dropped."""
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        """Looks whether somebody listens at ``address``; never raises for what it finds."""
+        """Finds out whether a process listens at ``address``; never raises for what it finds."""

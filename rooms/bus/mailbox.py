@@ -1,4 +1,4 @@
-"""Where the memory bus keeps what is on its way: a bounded queue whose items have a time."""
+"""The memory bus's queue: bounded, with an arrival time for each item."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Items come out when they are due, in the order of their times and then of their arrival.
+    """A queue whose items come out when they are due: by time, then in the order of ``put``.
 
-    It holds ``limit`` items, under way and arrived; when it is full the oldest is lost, as in
-    nng, and counted in ``dropped``.
+    It holds ``limit`` items, due or not. When it is full, the oldest is lost, as in nng, and
+    counted in ``dropped``.
     """
 
     __slots__ = ("_closed", "_count", "_frozen", "_heap", "_limit", "_wake", "dropped")
@@ -35,7 +35,7 @@ class Mailbox(Generic[T]):
         return len(self._heap)
 
     def put(self, item: T, due: float, source: object = None) -> None:
-        """Adds ``item`` of ``source``, to come out at the trio time ``due``."""
+        """Adds an ``item`` from ``source`` that comes out at the trio time ``due``."""
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, source, item))
         if len(self._heap) > self._limit:
@@ -43,16 +43,16 @@ class Mailbox(Generic[T]):
             self.dropped += 1
         self._wake.set()
 
-    def lose(self, source: object) -> None:
-        """Forgets what ``source`` put and is not due yet."""
+    def discard_from(self, source: object) -> None:
+        """Drops the items from ``source`` that are not due yet."""
         now = trio.current_time()
         self._heap = [entry for entry in self._heap if entry[0] <= now or entry[2] is not source]
         heapq.heapify(self._heap)
 
-    async def take(self, at_most: int) -> list[T]:
-        """Waits until something is due and returns it, the first ``at_most``. Always a checkpoint.
+    async def receive(self, at_most: int) -> list[T]:
+        """Waits until items are due and returns the first ``at_most``. Always a checkpoint.
 
-        Nothing is lost when cancelled. Raises :class:`trio.ClosedResourceError` once closed.
+        Nothing is lost if it is cancelled. Raises :class:`trio.ClosedResourceError` once closed.
         """
         await trio.lowlevel.checkpoint()
         while True:
@@ -76,12 +76,12 @@ class Mailbox(Generic[T]):
         return self._heap[0][0] if self._heap and not self._frozen else math.inf
 
     def freeze(self, *, frozen: bool) -> None:
-        """While frozen, nothing comes out and everything is kept, up to the limit."""
+        """While frozen, no item comes out; items are kept, up to the limit."""
         self._frozen = frozen
         self._wake.set()
 
     def close(self) -> None:
-        """Throws everything away; whoever waits gets :class:`trio.ClosedResourceError`."""
+        """Drops all items; a waiting task gets :class:`trio.ClosedResourceError`."""
         self._closed = True
         self._heap.clear()
         self._wake.set()

@@ -1,11 +1,11 @@
-"""The bus inside one process, under trio's clock, virtual or real, with faults on demand.
+"""A bus inside one process, under trio's clock (virtual or real), with faults on demand.
 
-It behaves as nng does where the links can see it: a request is sent again, also to another
-process, when its responder is gone; a late reply to an abandoned call is dropped; published
-messages are lost while nobody listens, and the newest are kept when a buffer is full. Nothing is
-handed over inside the sender's call: the receiver's task always has to be scheduled for it.
+It behaves as nng does where the links can see it. A request is sent again, also to another
+process, when its responder is gone. A late reply to an abandoned call is dropped. Published
+messages are lost while nobody listens, and a full buffer keeps the newest. A message never arrives
+within the sender's call: the receiver's task has to run first.
 
-To cut off or to crash a node as a whole, give it a view of its own: ``bus.node("game-1")``.
+To cut off or crash a whole node, give it a view of its own: ``bus.node("game-1")``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class _Listener(End, Generic[T]):
-    """An end that listens. Up to 8192 items wait for it; then the oldest is lost."""
+    """An end that listens. Up to 8192 items wait in it; then the oldest is lost."""
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
         self.mail: Mailbox[T] = Mailbox(BUFFER_MESSAGES)
@@ -42,30 +42,30 @@ class _Listener(End, Generic[T]):
         super().__init__(net, owner, address)
         net.changed()
 
-    def look(self) -> None:
-        """Stops handing items out while frozen."""
+    def on_net_changed(self) -> None:
+        """Delivers nothing while frozen."""
         self.mail.freeze(frozen=self.net.is_frozen(self))
 
     def close(self) -> None:
-        """Stops listening; what waits is lost."""
+        """Stops listening; waiting items are lost."""
         self.mail.close()
         super().close()
 
 
 class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
-    """Answers at one address. A request not answered goes to whoever binds it next."""
+    """Answers at one address. The next responder there gets the unanswered requests."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
         while True:
-            for caller, call in await self.mail.take(RECEIVE_AT_ONCE):
+            for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
                 reply = check_message(answer(call.request))
-                self.check_open()  # the answer may have been this node's end
-                caller.take_reply(call, reply)
+                self.check_open()  # answer() may have crashed this node
+                caller.on_reply(call, reply)
 
 
 class _Call:
-    """One request until its reply: the identity that nng's request ids give."""
+    """One request until its reply; its identity stands for nng's request id."""
 
     __slots__ = ("due", "reply", "request", "sent_to")
 
@@ -77,7 +77,7 @@ class _Call:
 
 
 class MemoryCaller(End):
-    """Asks one address; sends again whenever the responder or the link has changed."""
+    """Calls one address; sends again whenever the responder or the link has changed."""
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
         super().__init__(net, owner, parse_url(address, dialled=True).url)
@@ -103,7 +103,7 @@ class MemoryCaller(End):
             self._call = None
 
     def _advance(self, call: _Call) -> bytes | None:
-        """Takes the reply if it is here; sends the request if it is with nobody."""
+        """Returns the reply if it has arrived; sends the request if no responder has it."""
         self.check_open()
         if self.net.is_frozen(self):
             return None
@@ -119,27 +119,27 @@ class MemoryCaller(End):
     def _send(self, call: _Call, responder: MemoryResponder) -> None:
         call.sent_to = responder
         faults = self.net.faults
-        self._last_due = max(self._last_due, faults.due())
+        self._last_due = max(self._last_due, faults.arrival_time())
         responder.mail.put((self, call), self._last_due)
-        if faults.strikes(faults.repeat_request):
-            responder.mail.put((self, call), faults.due())
+        if faults.happens(faults.repeat_request):
+            responder.mail.put((self, call), faults.arrival_time())
 
-    def take_reply(self, call: _Call, reply: bytes) -> None:
-        """``call`` is answered; dropped if it was before, or if the link is cut."""
+    def on_reply(self, call: _Call, reply: bytes) -> None:
+        """Keeps the reply to ``call``; drops it if there is one already, or if the link is cut."""
         if call.reply is None and self.net.passes(self.owner, self.address):
             call.reply = reply
-            call.due = self.net.faults.due()
+            call.due = self.net.faults.arrival_time()
             self._wake.set()
 
-    def look(self) -> None:
-        """Wakes the call; if the link is cut, its reply is lost and it must be sent again."""
+    def on_net_changed(self) -> None:
+        """Wakes the call; if the link is cut, its reply is lost and it is sent again later."""
         if self._call is not None and not self.net.passes(self.owner, self.address):
             self._call.sent_to = self._call.reply = None
             self._call.due = math.inf
         self._wake.set()
 
     def close(self) -> None:
-        """Gives the connection up."""
+        """Closes the connection."""
         super().close()
         self._wake.set()
 
@@ -157,10 +157,10 @@ class MemoryPublisher(End):
         self.check_open()
         subscriber = self._subscriber()
         faults = self.net.faults
-        if subscriber is None or faults.strikes(faults.drop):
+        if subscriber is None or faults.happens(faults.drop):
             return
-        for _ in range(2 if faults.strikes(faults.repeat_publish) else 1):
-            due = faults.due()
+        for _ in range(2 if faults.happens(faults.repeat_publish) else 1):
+            due = faults.arrival_time()
             if not faults.reorder_publish:
                 due = self._last_due = max(due, self._last_due)
             subscriber.mail.put(message, due, self)
@@ -172,10 +172,10 @@ class MemoryPublisher(End):
         return end if isinstance(end, MemorySubscriber) else None
 
     def close(self) -> None:
-        """Gives the connection up; what is still under way is lost, as in nng."""
+        """Closes the connection; messages that have not arrived are lost, as in nng."""
         subscriber = self._subscriber()
         if subscriber is not None and not self.closed:
-            subscriber.mail.lose(self)
+            subscriber.mail.discard_from(self)
         super().close()
 
 
@@ -189,22 +189,24 @@ class MemorySubscriber(_Listener[bytes]):
 
     async def receive(self) -> list[bytes]:
         """See :meth:`lastcall.bus.base.Subscriber.receive`."""
-        return await self.mail.take(RECEIVE_AT_ONCE)
+        return await self.mail.receive(RECEIVE_AT_ONCE)
 
 
 class MemoryBus:
-    """A :class:`lastcall.bus.base.Bus` in memory. An address is compared as text.
+    """A :class:`lastcall.bus.base.Bus` in memory, which compares addresses as text.
 
     A *place*, where links are cut, is an address or the name of a node (see :meth:`node`).
     """
 
-    def __init__(self, faults: Faults | None = None) -> None:
-        self._net = Net(faults or Faults())
-        self._owner = ""
+    def __init__(
+        self, faults: Faults | None = None, *, net: Net | None = None, owner: str = ""
+    ) -> None:
+        self._net = net or Net(faults or Faults())
+        self._owner = owner
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong; shared by all views."""
+        """The faults that happen; all views share them."""
         return self._net.faults
 
     @faults.setter
@@ -213,13 +215,10 @@ class MemoryBus:
 
     def node(self, name: str) -> MemoryBus:
         """A view of this bus whose ends belong to the node ``name``."""
-        view = MemoryBus()
-        view._net = self._net
-        view._owner = name
-        return view
+        return MemoryBus(net=self._net, owner=name)
 
     def crash(self) -> None:
-        """Closes every end made through this view, as the end of its process would."""
+        """Closes every end made through this view, as the end of its process does."""
         self._net.close_all(self._owner)
 
     def respond(self, address: str) -> MemoryResponder:
@@ -248,19 +247,19 @@ class MemoryBus:
         return Probe.REFUSED if self._net.listener(place) is None else Probe.REACHED
 
     def break_link(self, place: str, other: str | None = None) -> None:
-        """Lets nothing pass to or from ``place``, in silence; with ``other``, between the two.
+        """Loses every message to and from ``place``; with ``other``, those between the two.
 
-        What is published meanwhile is lost; a call waits, and is sent (again) once healed.
+        What is published meanwhile is lost. A call waits, and is sent (again) after :meth:`heal`.
         """
         self._net.cut(frozenset({place} if other is None else {place, other}))
 
     def freeze(self, place: str) -> None:
-        """Stops the process at ``place``: what comes to it waits, unanswered, up to the buffers.
+        """Stops the process at ``place``: messages to it wait, unanswered, up to the buffers' size.
 
-        For a node's name also: its calls wait, and what it publishes is lost.
+        With a node's name, its own calls wait too, and what it publishes is lost.
         """
         self._net.freeze(place)
 
     def heal(self, place: str) -> None:
-        """Undoes what was broken or frozen at ``place``."""
+        """Undoes :meth:`break_link` and :meth:`freeze` at ``place``."""
         self._net.heal(place)

@@ -1,4 +1,4 @@
-"""The net under the memory bus: who listens where, which links are cut, and what goes wrong."""
+"""The network of the memory bus: its listeners, its cut links, and its faults."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ FIRST_FREE_PORT = 40_001
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong, and how often; may be changed while the bus runs.
+    """Which faults happen, and how often; may be changed while the bus runs.
 
-    ``drop``: the probability that a published message is lost. ``repeat_request``: that a request
-    is delivered twice, the copy with a delay of its own. ``repeat_publish``: that a published
-    message is. ``delay_seconds``: the longest delay; each message draws its own, so requests,
-    replies and published messages reorder against each other. Each stream from a caller or a
-    publisher keeps its order, but for ``reorder_publish``.
+    * ``drop``: the probability that a published message is lost.
+    * ``repeat_request``: the probability that a request is delivered twice, with two delays.
+    * ``repeat_publish``: the probability that a published message is delivered twice.
+    * ``delay_seconds``: the longest delay. Each message draws its own, so requests, replies and
+      published messages overtake each other; those of one caller or publisher keep their order.
+    * ``reorder_publish``: the messages of one publisher overtake each other too.
     """
 
     rng: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - repeatable
@@ -33,37 +34,37 @@ class Faults:
     delay_seconds: float = 0.0
     reorder_publish: bool = False
 
-    def strikes(self, probability: float) -> bool:
-        """Rolls the dice; no randomness is drawn for a fault that is off."""
+    def happens(self, probability: float) -> bool:
+        """Draws whether a fault happens; draws nothing for a fault that is off."""
         return probability > 0 and self.rng.random() < probability
 
-    def due(self) -> float:
-        """The trio time at which what is sent now arrives."""
+    def arrival_time(self) -> float:
+        """The trio time at which a message that is sent now arrives."""
         delay = self.rng.uniform(0, self.delay_seconds) if self.delay_seconds > 0 else 0.0
         return trio.current_time() + delay
 
 
 class Net:
-    """What the views of one bus share. A *place* is an address or the name of a node."""
+    """What all views of one bus share. A *place* is an address or the name of a node."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self._bound: dict[str, End] = {}
-        self._ends: dict[End, None] = {}  # in the order of their making, so that runs repeat
+        self._ends: dict[End, None] = {}  # ordered, so that runs are repeatable
         self._cuts: set[frozenset[str]] = set()
         self._frozen: set[str] = set()
         self._next_port = FIRST_FREE_PORT
 
     def add(self, end: End) -> None:
-        """Takes an end in."""
+        """Adds an end."""
         self._ends[end] = None
 
     def bind(self, end: End, address: str) -> str:
-        """Lets ``end`` listen at ``address`` and returns it, with its port where that was 0."""
+        """Lets ``end`` listen at ``address``; returns it, with a real port in place of port 0."""
         wanted = parse_url(address)
         found = wanted.url
         if wanted.port == 0:
-            # Each number is given once, so that a closed address stays refused.
+            # Each port is given once, so that a closed address stays refused.
             while (found := HostPort(wanted.host, self._next_port).url) in self._bound:
                 self._next_port += 1
             self._next_port += 1
@@ -85,11 +86,11 @@ class Net:
             end.close()
 
     def listener(self, address: str) -> End | None:
-        """Who listens at ``address``, if anybody."""
+        """The end that listens at ``address``, if any."""
         return self._bound.get(address)
 
     def passes(self, owner: str, address: str) -> bool:
-        """Whether anything goes between the ends of ``owner`` and ``address``."""
+        """Whether messages pass between the node ``owner`` and ``address``."""
         places = self._places(address)
         return not any(
             (len(cut) == 1 or owner in cut) and cut <= places | {owner} for cut in self._cuts
@@ -101,12 +102,12 @@ class Net:
         return end.owner in self._frozen or (listens and end.address in self._frozen)
 
     def is_silent(self, owner: str, address: str) -> bool:
-        """Whether a look from ``owner`` at ``address`` gets no answer of any kind."""
+        """Whether a probe from ``owner`` gets no answer of any kind from ``address``."""
         frozen = not self._frozen.isdisjoint(self._places(address))
         return frozen or not self.passes(owner, address)
 
     def cut(self, places: frozenset[str]) -> None:
-        """Lets nothing pass at the one place, or between the two."""
+        """Stops all messages at one place, or between two."""
         self._cuts.add(places)
         self.changed()
 
@@ -122,9 +123,9 @@ class Net:
         self.changed()
 
     def changed(self) -> None:
-        """Lets every end look again at who listens, is cut off, or is frozen."""
+        """Tells every end that a listener, a cut or a freeze has changed."""
         for end in self._ends:
-            end.look()
+            end.on_net_changed()
 
     def _places(self, address: str) -> set[str]:
         end = self._bound.get(address)
@@ -132,7 +133,7 @@ class Net:
 
 
 class End:
-    """One end of the bus: the node that it belongs to, and where it listens or what it dials."""
+    """One end of a connection: the node that owns it, and the address it listens at or dials."""
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
         self.net = net
@@ -141,11 +142,11 @@ class End:
         self.closed = False
         net.add(self)
 
-    def look(self) -> None:
-        """Something has changed in the net."""
+    def on_net_changed(self) -> None:
+        """A listener, a cut or a freeze has changed."""
 
     def close(self) -> None:
-        """Leaves the net; may be called twice."""
+        """Removes this end from the net; may be called twice."""
         if not self.closed:
             self.closed = True
             self.net.remove(self)

@@ -1,9 +1,9 @@
-"""The bus over nng, the only file that imports pynng.
+"""The bus over nng; the only file that imports pynng.
 
 pynng's own ``arecv`` and ``asend`` finish on a foreign thread, cost 100 µs, and cannot be
 cancelled reliably. Here a task waits for the socket's descriptor in trio's own loop, and then
-takes what is there without blocking; only that wait is ever cancelled. So this bus needs real
-time: under a virtual clock use :mod:`lastcall.bus.memory`.
+receives without blocking; only that wait can be cancelled. So this bus needs real time: under a
+virtual clock use :mod:`lastcall.bus.memory`.
 
 Not fork-safe: start child processes by spawning.
 """
@@ -31,22 +31,22 @@ from lastcall.errors import AddressInUse, BadAddress, BusExhausted
 __all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
 
 HEADER_BYTES = 64
-"""nng counts its request id (4 bytes, and 4 a hop) into the size that ``recv_max_size`` bounds;
-over that it cuts the connection in silence and the request comes again, for ever."""
+"""nng counts its request id (4 bytes, and 4 for each hop) into the size that ``recv_max_size``
+bounds. Over that, it closes the connection silently, and the request comes again for ever."""
 RECONNECT_MS = (50, 500)
 """The first and the longest wait between two attempts to connect."""
 RESEND_MS = 60_000
-"""When nng repeats a request that has no reply on a connection that stands. TCP has not lost it,
-so a repeat only adds to what a frozen peer will find; the link above has a heartbeat of its own
-and calls again. It cannot be switched off: without it nng does not repeat a request after a
-broken connection either, which it otherwise does at once, whatever this figure."""
+"""When nng repeats an unanswered request on an intact connection. TCP has not lost the request, so
+a repeat only adds to the queue of a frozen peer; the link above has its own heartbeat and calls
+again. It cannot be switched off: without it, nng does not repeat a request after a broken
+connection either. With it, nng does that at once, whatever this figure is."""
 REPLY_SECONDS = 0.5
-"""How long a reply waits for its caller to read the one before, while nobody else is answered."""
+"""How long a reply waits for its caller to read the last one; other callers wait meanwhile."""
 SPURIOUS_SECONDS = 0.001
 
 
 class _Socket:
-    """A pynng socket and the two descriptors that trio waits for; both become *readable*."""
+    """A pynng socket, and the two descriptors that trio waits for; both become *readable*."""
 
     __slots__ = ("_closed", "_fds", "_nng")
 
@@ -56,7 +56,7 @@ class _Socket:
         self._closed = False
 
     def fd(self, name: str) -> int:
-        """The descriptor ``recv_fd`` or ``send_fd``; asked for once, as nng makes it on demand."""
+        """The descriptor ``recv_fd`` or ``send_fd``; kept here, since nng makes it on demand."""
         self.check_open()
         if name not in self._fds:
             try:
@@ -70,11 +70,11 @@ class _Socket:
         await trio.lowlevel.wait_readable(self.fd(name))
 
     def receive_nowait(self) -> bytes | None:
-        """Returns a message, or ``None`` if there is none; ``b""`` is a foreign empty one."""
+        """Returns a message, or None if there is none; ``b""`` is an empty one from a stranger."""
         self.check_open()
         try:
             message: bytes = self._nng.recv(block=False)
-        except (pynng.TryAgain, pynng.BadState):  # the latter: no request is under way
+        except (pynng.TryAgain, pynng.BadState):  # BadState: there is no open request
             return None
         except RuntimeError:  # pynng cannot unpack an empty message, which we never send
             return b""
@@ -83,7 +83,7 @@ class _Socket:
         return message
 
     def send_nowait(self, message: bytes) -> bool:
-        """Hands ``message`` over; returns whether nng has taken it."""
+        """Hands ``message`` to nng; returns whether nng accepted it."""
         self.check_open()
         try:
             self._nng.send(message, block=False)
@@ -98,26 +98,26 @@ class _Socket:
             raise trio.ClosedResourceError("this end of the bus is closed")
 
     def close(self) -> None:
-        """Closes; whoever waits gets :class:`trio.ClosedResourceError`. May be called twice."""
+        """Closes; a waiting task gets :class:`trio.ClosedResourceError`. May be called twice."""
         if self._closed:
             return
         self._closed = True
         if trio.lowlevel.in_trio_run():
-            # Before nng closes them: the numbers may belong to another socket right after.
+            # Before nng closes them: right after, their numbers may belong to another socket.
             for fd in self._fds.values():
                 trio.lowlevel.notify_closing(fd)
         self._nng.close()
 
 
 class _End:
-    """What the four ends have in common."""
+    """The base of the four ends: a socket at an address."""
 
     def __init__(self, nng: pynng.Socket, address: str) -> None:
         self.address = address
         self._socket = _Socket(nng)
 
     def close(self) -> None:
-        """Gives the address or the connection up; may be called twice."""
+        """Closes the socket; may be called twice."""
         self._socket.close()
 
 
@@ -142,17 +142,18 @@ class NngResponder(_End):
                     socket.send_nowait(reply)
 
     async def _wait_for_reader(self) -> None:
-        """Waits until nng can take the reply, because it forgets the request if it cannot.
+        """Waits until nng can accept the reply; otherwise nng would forget the request.
 
-        It cannot while the last reply to the same caller is still leaving: for some microseconds,
-        or for as long as that caller does not read. Then its reply is dropped; it calls again.
+        nng cannot while the last reply to the same caller is still being sent: for some
+        microseconds, or for as long as that caller does not read. After the time limit the reply
+        is dropped, and the caller calls again.
         """
         with trio.move_on_after(REPLY_SECONDS):
             await self._socket.wait("send_fd")
 
 
 class NngCaller(_End):
-    """Asks one address, over a ``Req0``."""
+    """Sends requests to one address, over a ``Req0``."""
 
     def __init__(self, nng: pynng.Socket, address: str) -> None:
         super().__init__(nng, address)
@@ -173,8 +174,8 @@ class NngCaller(_End):
     async def _send(self, request: bytes) -> None:
         """Waits for a connection. A new request makes nng drop late replies to older ones."""
         while True:
-            # A reply that came after its call was abandoned must be taken out first: nng throws
-            # it away at the next send, but leaves the descriptor readable over an empty box.
+            # A late reply to an abandoned call must be received first: nng drops it at the next
+            # send, but leaves the descriptor readable with nothing to receive.
             self._socket.receive_nowait()
             if self._socket.send_nowait(request):
                 return
@@ -186,8 +187,8 @@ class NngCaller(_End):
             reply = self._socket.receive_nowait()
             if reply is not None:
                 return reply
-            # A late reply has slipped in just before the send: see _send. The descriptor stays
-            # readable until the true reply is taken, so this must not spin.
+            # A late reply came just before the send: see _send. The descriptor stays readable
+            # until the true reply is received, so this must not spin.
             await trio.sleep(SPURIOUS_SECONDS)
 
 
@@ -200,7 +201,7 @@ class NngPublisher(_End):
 
 
 class NngSubscriber(_End):
-    """Listens at one address, over a ``Sub0`` that takes every topic."""
+    """Listens at one address, over a ``Sub0`` that subscribes to every topic."""
 
     async def receive(self) -> list[bytes]:
         """See :meth:`lastcall.bus.base.Subscriber.receive`."""
@@ -222,37 +223,37 @@ class NngBus:
 
     def respond(self, address: str) -> NngResponder:
         """See :meth:`lastcall.bus.base.Bus.respond`."""
-        nng = _made(pynng.Rep0)
+        nng = _make(pynng.Rep0)
         return NngResponder(nng, _listen(nng, address))
 
     def caller(self, address: str) -> NngCaller:
         """See :meth:`lastcall.bus.base.Bus.caller`."""
-        nng = _made(pynng.Req0, resend_time=RESEND_MS)
+        nng = _make(pynng.Req0, resend_time=RESEND_MS)
         return NngCaller(nng, _dial(nng, address))
 
     def subscribe(self, address: str) -> NngSubscriber:
         """See :meth:`lastcall.bus.base.Bus.subscribe`."""
-        nng = _made(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
+        nng = _make(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
         return NngSubscriber(nng, _listen(nng, address))
 
     def publisher(self, address: str) -> NngPublisher:
         """See :meth:`lastcall.bus.base.Bus.publisher`."""
-        nng = _made(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
+        nng = _make(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
         return NngPublisher(nng, _dial(nng, address))
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        """See :meth:`lastcall.bus.base.Bus.probe`, and :func:`lastcall.bus.probe.look`."""
+        """See :meth:`lastcall.bus.base.Bus.probe`, and :func:`lastcall.bus.probe.probe`."""
         return await probe(address, timeout_seconds)
 
 
-def _made(kind: type[pynng.Socket], **options: object) -> pynng.Socket:
-    """A socket with our settings; raises :class:`BusExhausted` when the process has no more."""
+def _make(kind: type[pynng.Socket], **options: object) -> pynng.Socket:
+    """Makes a socket with our settings; raises :class:`BusExhausted` if the process cannot."""
     try:
         nng = kind(**options)
         nng.recv_max_size = MESSAGE_BYTES_MAX + HEADER_BYTES
         nng.reconnect_time_min, nng.reconnect_time_max = RECONNECT_MS
         nng.tcp_nodelay = True
-        nng.tcp_keepalive = True  # else the connection of a peer that lost its power stays for ever
+        nng.tcp_keepalive = True  # otherwise the connection to a peer without power stays for ever
     except pynng.NNGException as error:
         raise BusExhausted(f"cannot make one more socket for other nodes: {error}") from error
     return nng
@@ -260,7 +261,7 @@ def _made(kind: type[pynng.Socket], **options: object) -> pynng.Socket:
 
 def _listen(nng: pynng.Socket, address: str) -> str:
     """Listens and returns the address with its real port; closes ``nng`` if it cannot."""
-    with _translated(nng, f"cannot listen at {address}"):
+    with _translate_errors(nng, f"cannot listen at {address}"):
         if parse_ipc(address) is not None:
             nng.listen(address)
             return address
@@ -271,8 +272,8 @@ def _listen(nng: pynng.Socket, address: str) -> str:
 
 
 def _dial(nng: pynng.Socket, address: str) -> str:
-    """Dials in the background, for ever; closes ``nng`` if the address is none."""
-    with _translated(nng, f"cannot dial {address}"):
+    """Dials in the background, for ever; closes ``nng`` if the address is not valid."""
+    with _translate_errors(nng, f"cannot dial {address}"):
         if parse_ipc(address) is None:
             address = parse_url(address, dialled=True).url
         nng.dial(address, block=False)
@@ -280,18 +281,18 @@ def _dial(nng: pynng.Socket, address: str) -> str:
 
 
 @contextmanager
-def _translated(nng: pynng.Socket, what: str) -> Iterator[None]:
-    """Closes ``nng`` on any failure; gives nng's own errors our names."""
+def _translate_errors(nng: pynng.Socket, failure: str) -> Iterator[None]:
+    """Raises nng's errors as Lastcall's, and closes ``nng`` on any failure."""
     try:
         yield
     except pynng.AddressInUse as error:
         nng.close()
-        raise AddressInUse(f"{what}: somebody listens there already") from error
+        raise AddressInUse(f"{failure}: somebody listens there already") from error
     except pynng.NNGException as error:
         nng.close()
         raise BadAddress(
-            f"{what} ({error}): wanted is tcp://HOST:PORT, where HOST, "
-            f"if it is to be listened at, is this machine's"
+            f"{failure} ({error}): the form is tcp://HOST:PORT, and a node can listen "
+            f"only at a HOST of this machine"
         ) from error
     except BadAddress:
         nng.close()

@@ -1,4 +1,4 @@
-"""Looks whether somebody listens at an address, by a bare connection without nng."""
+"""Finds out whether a process listens at an address, by a bare connection without nng."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["probe"]
 
 
 async def probe(address: str, timeout_seconds: float) -> Probe:
-    """Connects to ``address`` and closes at once; says nothing on the connection.
+    """Connects to ``address`` and closes at once; sends nothing on the connection.
 
-    The kernel of a frozen process still accepts, so ``REACHED`` does not prove that it turns; only
-    ``REFUSED`` proves something. Raises :class:`lastcall.errors.BadAddress`, and nothing else.
+    The kernel accepts for a frozen process too, so ``REACHED`` does not prove that the process
+    runs; only ``REFUSED`` proves something. Raises :class:`lastcall.errors.BadAddress` only.
     """
     dial = _dialler(address)
     with trio.move_on_after(timeout_seconds):
@@ -27,7 +27,7 @@ async def probe(address: str, timeout_seconds: float) -> Probe:
         except OSError as error:
             return _verdict(error)
         with stream.socket as socket:
-            # A dial to a port of the ephemeral range may, rarely, meet itself.
+            # Rarely, a connection to a port of the ephemeral range connects to itself.
             local = socket.family != AF_UNIX and socket.getsockname()
             return Probe.REFUSED if local == socket.getpeername() else Probe.REACHED
     return Probe.SILENT

@@ -1,4 +1,4 @@
-"""The Python client: connect, join, say, listen; nothing is lost when a socket is.
+"""The Python client: connect, join, say, listen; no message is lost with a socket.
 
 ::
 
@@ -9,11 +9,13 @@
             print(message.seq, message.data)
     print(place.ended.reason)
 
-``connect`` keeps one place over any number of sockets, ``open_client`` one place after the other,
-and ``open_connection`` is one socket, whose loss (:class:`lastcall.errors.ConnectionLost`) is its
-user's own business. ``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection,
-``connection.py`` is one, ``place.py`` is a seat in a room, ``client.py`` takes it from one
-connection to the next.
+``connect`` keeps one place over any number of sockets, and ``open_client`` one place after the
+other. ``open_connection`` is one socket, whose loss (:class:`lastcall.errors.ConnectionLost`) its
+user must handle.
+
+``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection, ``connection.py`` and
+``writer.py`` are one socket, ``place.py`` is a seat in a room, ``receiver.py`` connects a place to
+a socket, and ``client.py`` moves the place from one socket to the next.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from lastcall.client.client import CONNECT_SECONDS, JOIN_SECONDS, Client, OnState, open_client
+from lastcall.client.client import CONNECT_SECONDS, JOIN_SECONDS, Client, open_client
 from lastcall.client.connection import Connection, State
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import open_connection
-from lastcall.client.place import Place
+from lastcall.client.place import OnState, Place
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.core.pacing import RandomSource
 from lastcall.wire.frames import Player
@@ -68,11 +70,10 @@ async def connect(
     dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Place]:
-    """Takes one place and keeps it, over any number of sockets; leaving the block leaves it.
+    """Takes one place and keeps it over any number of sockets; leaving the block leaves it.
 
-    Arguments, times and errors are those of :func:`open_client` and :meth:`Client.join`. In the
-    block, the place tells of its loss: :class:`lastcall.errors.PlaceLost` out of ``say`` and of the
-    loop over its messages.
+    Arguments, times and errors are those of :func:`open_client` and :meth:`Client.join`. If the
+    place is lost, ``say`` and the loop over its messages raise :class:`lastcall.errors.PlaceLost`.
     """
     async with open_client(
         urls,

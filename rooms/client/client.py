@@ -1,16 +1,16 @@
-"""A client that keeps its place: sockets come and go, and it takes the place to the next.
+"""A client that keeps its place: when a socket is lost, it moves the place to the next one.
 
-Who owns what: the nursery of :func:`open_client` owns every socket's tasks, one task a place
-(``_carry``) decides about them and waits, and the place knows neither. What is decided by
-arithmetic is in :mod:`lastcall.core.client.reconnect` (when) and
-:mod:`lastcall.core.client.place_state` (what to say).
+The nursery of :func:`open_client` owns every socket's tasks. One task for each place
+(``_keep``) opens sockets and waits between attempts; the place knows neither. The decisions are
+in :mod:`lastcall.core.client.reconnect` (when to try) and
+:mod:`lastcall.core.client.resume_state` (what to send again).
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -20,7 +20,7 @@ import trio
 from lastcall.client.connection import NO_CLOSE_FRAME, Connection
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import checked, first_that_answers, socket_nursery
-from lastcall.client.place import Place
+from lastcall.client.place import OnState, Place
 from lastcall.client.values import PlaceState
 from lastcall.core.client.reconnect import ReconnectPolicy
 from lastcall.core.pacing import RandomSource
@@ -32,18 +32,13 @@ from lastcall.errors import (
     PlaceLost,
 )
 
-__all__ = ["ANSWER_SECONDS", "LEAVE_SECONDS", "Client", "OnState", "open_client"]
+__all__ = ["ANSWER_SECONDS", "LEAVE_SECONDS", "Client", "open_client"]
 
 CONNECT_SECONDS = 3.0
 JOIN_SECONDS = 10.0
 ANSWER_SECONDS = 8.0
-"""A server that takes a ``join`` or a ``resume`` answers sooner, if only with a close (1013)."""
+"""A server answers a ``join`` or a ``resume`` sooner than this, if only with a close (1013)."""
 LEAVE_SECONDS = 2.0
-
-OnState = Callable[[Place, PlaceState], None]
-"""Called at each change of a place's state after ``joined``, in the task that reads the socket:
-it returns soon, without waiting. An exception from it ends the client's block and comes out of it.
-"""
 
 
 @asynccontextmanager
@@ -56,15 +51,15 @@ async def open_client(
     dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Client]:
-    """A client for one place after the other; leaving the block leaves the place of then.
+    """A client for one place after the other; leaving the block leaves its place.
 
-    The first URL is tried first, and after each socket the next one; one round over all of them is
-    an attempt, and each URL has ``connect_seconds``, the server's ``hello`` included. A place that
-    is away for ``give_up_seconds`` is lost; None: the client tries for as long as no server says
-    that the place is no more. ``dice`` are for the waits. Opens nothing yet. Raises
-    :class:`lastcall.errors.BadAddress` for what is no WebSocket URL. At the end it waits for the
-    room's word on the leaving, up to 2 s, also when the place is away then, and up to 0.5 s for
-    the socket to close.
+    The first URL is tried first, and after each socket the next one. One attempt tries all of them
+    once, and each URL has ``connect_seconds``, the server's ``hello`` included. A place that is
+    away for ``give_up_seconds`` is lost; with None, the client tries until a server says that the
+    place no longer exists. ``dice`` makes the waits random. Opens no socket yet. Raises
+    :class:`lastcall.errors.BadAddress` for a text that is not a WebSocket URL. The end of the block
+    waits up to 2 s for the room to confirm the leave, also while the place is away, and up to
+    0.5 s for the socket to close.
     """
     async with socket_nursery() as nursery:
         client = Client(
@@ -84,7 +79,7 @@ async def open_client(
 
 
 class Client:
-    """Made by :func:`open_client`; has one place at a time."""
+    """Keeps one place at a time; made by :func:`open_client`."""
 
     def __init__(
         self,
@@ -105,11 +100,11 @@ class Client:
         self._dice = dice
         self._open_stream = open_stream
         self.connection: Connection | None = None
-        """The socket of now or, while there is none, the one before."""
+        """The current socket or, while there is none, the last one."""
         self.opened = 0
         """How many sockets were opened."""
         self.place: Place | None = None
-        """The place taken last."""
+        """The place taken last, if any."""
 
     async def join(
         self,
@@ -124,31 +119,31 @@ class Client:
     ) -> Place:
         """Takes a seat and keeps it; the arguments are those of :meth:`Connection.join`.
 
-        ``key`` is random unless given, so a ``join`` whose answer was lost is said again and is
-        one seat. Servers that cannot be reached, and refusals that may pass, are tried again with
-        back-off; after ``join_seconds`` no new attempt begins, and the last one's error is raised:
-        :class:`ConnectFailed`, :class:`ConnectionLost` or :class:`JoinRefused`. So with 0 there is
-        one attempt. Raises :class:`LocalProtocolError` while there is a place already. Cancelled,
-        a seat that is granted all the same is given up.
+        ``key`` is random unless given, so a ``join`` whose answer was lost can be repeated without
+        taking a second seat. Servers that cannot be reached, and refusals with ``retry``, are
+        tried again with back-off. After ``join_seconds`` no new attempt begins, and the last
+        error is raised: :class:`ConnectFailed`, :class:`ConnectionLost` or :class:`JoinRefused`;
+        with 0 there is one attempt. Raises :class:`LocalProtocolError` while there is a place
+        already. If it is cancelled and the seat is granted all the same, the seat is given up.
         """
-        await self._no_other_place()
-        comeback = ReconnectPolicy(self._dice)
+        await self._check_no_place()
+        policy = ReconnectPolicy(self._dice)
         give_up_at = trio.current_time() + join_seconds
         request = {"kind": kind, "room": room, "new": new, "options": options, "name": name}
         request["key"] = key or secrets.token_urlsafe(16)
-        wait = self._wait_before_joining(comeback)
+        wait = self._wait_before_joining(policy)
         while True:
             await trio.sleep(wait)
             try:
-                place = await self._ask(request)
+                place = await self._join_once(request)
             except (ConnectFailed, ConnectionLost, JoinRefused) as error:
-                pause = self._pause(error, comeback)
+                pause = self._pause(error, policy)
                 if pause is None or trio.current_time() + pause > give_up_at:
                     raise
                 wait = pause
             else:
-                comeback.arrived(trio.current_time())
-                self._nursery.start_soon(self._carry, place, comeback)
+                policy.arrived(trio.current_time())
+                self._nursery.start_soon(self._keep, place, policy)
                 return place
 
     async def aclose(self) -> None:
@@ -159,7 +154,7 @@ class Client:
         if self.connection is not None:
             await self.connection.aclose()
 
-    async def _no_other_place(self) -> None:
+    async def _check_no_place(self) -> None:
         if self.place is not None:
             if self.place.leaving:
                 await self.place.wait_over()
@@ -168,40 +163,41 @@ class Client:
                     f"this client has a place in {self.place.room}: leave it first"
                 )
 
-    def _wait_before_joining(self, comeback: ReconnectPolicy) -> float:
-        """A socket lost between two places is a loss like others: not all come back at once."""
+    def _wait_before_joining(self, policy: ReconnectPolicy) -> float:
+        """Seconds to wait, so that clients between two places do not all return at once."""
         if self.connection is None or self.connection.lost_at is None:
             return 0.0
-        wait = self._after_loss(comeback) or 0.0
+        wait = self._after_loss(policy) or 0.0
         return max(0.0, self.connection.lost_at + wait - trio.current_time())
 
-    def _pause(self, error: Exception, comeback: ReconnectPolicy) -> float | None:
+    def _pause(self, error: Exception, policy: ReconnectPolicy) -> float | None:
         """Seconds to wait after a join that did not succeed; None if it never will."""
         if isinstance(error, ConnectionLost):
-            return self._after_loss(comeback)
+            return self._after_loss(policy)
         if isinstance(error, JoinRefused) and not error.retry:
             return None
-        return comeback.failed()
+        return policy.failed()
 
-    def _after_loss(self, comeback: ReconnectPolicy) -> float | None:
+    def _after_loss(self, policy: ReconnectPolicy) -> float | None:
         connection = self.connection
-        assert connection is not None  # noqa: S101 - there is one that was lost
+        assert connection is not None  # noqa: S101 - called after the loss of a connection
         assert connection.lost is not None  # noqa: S101
-        told = connection.move is not None
-        return comeback.lost(connection.lost.code, trio.current_time(), told=told)
+        announced = connection.move is not None
+        return policy.lost(connection.lost.code, trio.current_time(), announced=announced)
 
-    async def _ask(self, request: dict[str, Any]) -> Place:
+    async def _join_once(self, request: dict[str, Any]) -> Place:
         connection = self.connection
         if connection is None or connection.lost is not None:
-            connection = await self._open()
+            connection = await self._open_next()
         with trio.move_on_after(ANSWER_SECONDS):
             self.place = await connection.join(**request)
             return self.place
-        connection.abandon(f"no answer to a join in {ANSWER_SECONDS:g} s")
-        raise ConnectionLost(NO_CLOSE_FRAME, f"no answer to a join in {ANSWER_SECONDS:g} s")
+        reason = f"no answer to a join in {ANSWER_SECONDS:g} s"
+        connection.abandon(reason)
+        raise ConnectionLost(NO_CLOSE_FRAME, reason)
 
-    async def _open(self) -> Connection:
-        """One round over the URLs, from the one after the last that was good."""
+    async def _open_next(self) -> Connection:
+        """Tries each URL once, beginning after the one that was used last."""
         first = 0
         if self.connection is not None:
             first = self._urls.index(self.connection.url) + 1
@@ -210,43 +206,43 @@ class Client:
             self._urls[first:] + self._urls[:first],
             self._connect_seconds,
             self._open_stream,
-            self._tell,
+            self._report_state,
         )
         self.opened += 1
         return self.connection
 
-    async def _carry(self, place: Place, comeback: ReconnectPolicy) -> None:
-        """Takes ``place`` from socket to socket until it is over."""
+    async def _keep(self, place: Place, policy: ReconnectPolicy) -> None:
+        """Moves ``place`` from socket to socket until it is over."""
         while await place.wait_state(PlaceState.AWAY) is PlaceState.AWAY:
-            wait = self._after_loss(comeback)
+            wait = self._after_loss(policy)
             with trio.move_on_after(self._give_up_seconds) as giving_up:
                 while wait is not None and place.state is PlaceState.AWAY:
                     await trio.sleep(wait)
-                    wait = await self._bring_back(place, comeback)
+                    wait = await self._resume_once(place, policy)
             if place.state is PlaceState.AWAY:
-                place.lose(self._why_lost(giving_up.cancelled_caught))
+                place.lose(self._final_loss(gave_up=giving_up.cancelled_caught))
 
-    async def _bring_back(self, place: Place, comeback: ReconnectPolicy) -> float | None:
-        """One attempt. Unless the place is here or over: seconds to wait; None is for ever."""
+    async def _resume_once(self, place: Place, policy: ReconnectPolicy) -> float | None:
+        """One attempt. Returns the seconds to wait before the next; None: there is no next."""
         try:
-            connection = await self._open()
+            connection = await self._open_next()
             with trio.fail_after(ANSWER_SECONDS):
                 await connection.resume(place)
         except ConnectionLost as error:
-            return comeback.turned_away(error.code)
+            return policy.turned_away(error.code)
         except (ConnectFailed, JoinRefused, trio.TooSlowError):
-            return comeback.failed()
-        comeback.arrived(trio.current_time())
+            return policy.failed()
+        policy.arrived(trio.current_time())
         return None
 
-    def _why_lost(self, gave_up: bool) -> PlaceLost:
+    def _final_loss(self, *, gave_up: bool) -> PlaceLost:
         lost = self.connection.lost if self.connection is not None else None
         code, reason = (NO_CLOSE_FRAME, "") if lost is None else (lost.code, lost.reason)
         if gave_up:
             reason = f"not back within {self._give_up_seconds:g} s: {reason}"
         return PlaceLost(code, reason)
 
-    def _tell(self, place: Place, state: PlaceState) -> None:
+    def _report_state(self, place: Place, state: PlaceState) -> None:
         if self._on_state is None:
             return
         try:

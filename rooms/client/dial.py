@@ -1,4 +1,4 @@
-"""From a URL to a WebSocket: the transport, the opening handshake, and what can go wrong in it."""
+"""Makes a WebSocket from a URL: the transport, the opening handshake, and their failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_
 from lastcall.errors import BadAddress, ConnectFailed
 from lastcall.wire.frames import SUBPROTOCOL
 
-__all__ = ["OpenStream", "handshake", "open_tcp", "parse", "why"]
+__all__ = ["OpenStream", "describe", "handshake", "open_tcp", "parse"]
 
 OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
 """Opens the transport to a ``ws://`` or ``wss://`` URL; may raise ``OSError``."""
@@ -25,7 +25,7 @@ def parse(url: str) -> SplitResult:
     """The parts of a WebSocket URL; raises :class:`BadAddress` for anything else."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is what checks it
+        parts.port  # noqa: B018 - reading the port checks it
     except ValueError as error:
         raise BadAddress(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in {"ws", "wss"} or not parts.hostname:
@@ -42,16 +42,16 @@ async def open_tcp(url: str) -> trio.abc.Stream:
     return await trio.open_tcp_stream(host, parts.port or 80)
 
 
-class _Watched(trio.abc.Stream):
-    """A stream that tells when it is over.
+class _WatchedStream(trio.abc.Stream):
+    """A stream that calls ``on_end`` when its peer closes it.
 
-    trio_websocket's opening handshake does not notice a peer that closes TCP, which is just what
-    a node does that leaves; so it would wait out its whole time limit.
+    trio_websocket's opening handshake does not notice a peer that closes TCP, as a leaving node
+    does; without this class it would wait for its whole time limit.
     """
 
-    def __init__(self, stream: trio.abc.Stream, on_over: Callable[[], None]) -> None:
+    def __init__(self, stream: trio.abc.Stream, on_end: Callable[[], None]) -> None:
         self._stream = stream
-        self._on_over = on_over
+        self._on_end = on_end
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
@@ -63,24 +63,24 @@ class _Watched(trio.abc.Stream):
         try:
             data = await self._stream.receive_some(max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._on_over()
+            self._on_end()
             raise
         if not data:
-            self._on_over()
+            self._on_end()
         return data
 
     async def aclose(self) -> None:
-        self._on_over()
+        self._on_end()
         await self._stream.aclose()
 
 
 async def handshake(
     nursery: trio.Nursery, stream: trio.abc.Stream, url: str
 ) -> WebSocketConnection:
-    """The opening handshake over ``stream``; its reader task then runs in ``nursery``.
+    """Performs the opening handshake; the WebSocket's reader task then runs in ``nursery``.
 
     Raises :class:`ConnectFailed` if the peer closes instead. A refusal (an HTTP status other
-    than 101) surfaces as trio_websocket's ``ConnectionRejected`` from ``nursery``. Has no time
+    than 101) is raised from ``nursery``, as trio_websocket's ``ConnectionRejected``. Has no time
     limit of its own; may be cancelled.
     """
     parts = parse(url)
@@ -88,7 +88,7 @@ async def handshake(
     with trio.CancelScope() as opening:
         return await wrap_client_stream(
             nursery,
-            _Watched(stream, opening.cancel),  # type: ignore[arg-type]  # it takes any stream
+            _WatchedStream(stream, opening.cancel),  # type: ignore[arg-type]  # any stream works
             parts.netloc.rpartition("@")[2],
             target,
             subprotocols=[SUBPROTOCOL],
@@ -98,8 +98,8 @@ async def handshake(
     raise ConnectFailed(f"{url}: the server closed the connection during the handshake")
 
 
-def why(error: Exception) -> str:
-    """A failure to connect, in words."""
+def describe(error: Exception) -> str:
+    """Describes a failure to connect."""
     if isinstance(error, ConnectionRejected):
         return f"the server answered {error.status_code}"
     if isinstance(error, trio.TooSlowError):

@@ -1,4 +1,4 @@
-"""Opening a socket: the first of several URLs that will have us, and its life to the end."""
+"""Opens a socket to the first of several URLs that accepts it, and runs it to its end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from lastcall.client.connection import NO_CLOSE_FRAME, Connection, next_frame
-from lastcall.client.dial import OpenStream, handshake, open_tcp, parse, why
-from lastcall.client.place import Carrier
+from lastcall.client.dial import OpenStream, describe, handshake, open_tcp, parse
+from lastcall.client.place import OnState
 from lastcall.errors import BadFrame, ConnectFailed, ConnectionLost
 from lastcall.exception_groups import lone_error
 from lastcall.wire import frames
@@ -25,12 +25,12 @@ async def open_connection(
     connect_seconds: float = 5.0,
     open_stream: OpenStream = open_tcp,
 ) -> AsyncIterator[Connection]:
-    """Opens a socket to the first of ``urls`` that will have us; closes it at the end (≤ 0.5 s).
+    """Opens a socket to the first of ``urls`` that accepts it; closes it at the end (≤ 0.5 s).
 
     ``connect_seconds`` bounds each attempt, the server's ``hello`` included; ``open_stream`` opens
-    the transport. Raises :class:`ConnectFailed` when none worked, with each one's reason, and
-    :class:`lastcall.errors.BadAddress` for what is no WebSocket URL. A socket that is lost later
-    raises where it is used: in ``join``, in ``say``, and from a place's messages.
+    the transport. Raises :class:`ConnectFailed` with each URL's reason when none worked, and
+    :class:`lastcall.errors.BadAddress` for a text that is not a WebSocket URL. A socket that is
+    lost later raises where it is used: in ``join``, in ``say``, and from a place's messages.
     """
     async with socket_nursery() as nursery:
         connection = await first_that_answers(nursery, checked(urls), connect_seconds, open_stream)
@@ -45,12 +45,12 @@ async def open_connection(
 async def socket_nursery() -> AsyncIterator[trio.Nursery]:
     """A nursery whose tasks end with the block, and not before it.
 
-    When the block is cancelled, what it says last (a leave, a close) still has a writer; how long
-    that may take is for the block to bound.
+    When the block is cancelled, its last frames (a leave, a close) are still written; the block
+    must bound the time for that.
     """
     with lone_error():
         async with trio.open_nursery() as shelter:
-            with trio.CancelScope(shield=True):  # it waits for nothing
+            with trio.CancelScope(shield=True):  # does not block
                 nursery: trio.Nursery = await shelter.start(_shelter)
             try:
                 yield nursery
@@ -78,17 +78,17 @@ async def first_that_answers(
     urls: Iterable[str],
     connect_seconds: float,
     open_stream: OpenStream,
-    carrier: Carrier | None = None,
+    on_state: OnState | None = None,
 ) -> Connection:
-    """A socket to the first of ``urls`` that will have us; its tasks then run in ``nursery``.
+    """A socket to the first of ``urls`` that accepts it; its tasks then run in ``nursery``.
 
-    Raises :class:`ConnectFailed` with each one's reason. Cancelled, nothing is left open.
+    Raises :class:`ConnectFailed` with each URL's reason. If cancelled, nothing is left open.
     """
     failures = []
     for url in urls:
         try:
             connection: Connection = await nursery.start(
-                _serve, url, connect_seconds, open_stream, carrier
+                _serve, url, connect_seconds, open_stream, on_state
             )
         except ConnectFailed as error:
             failures.append(error)
@@ -101,17 +101,17 @@ async def _serve(
     url: str,
     connect_seconds: float,
     open_stream: OpenStream,
-    carrier: Carrier | None,
+    on_state: OnState | None,
     *,
     task_status: trio.TaskStatus[Connection],
 ) -> None:
-    """One socket from its opening to its end; after the start it raises nothing."""
+    """Runs one socket from its opening to its end; raises nothing once it has started."""
     connection: Connection | None = None
     try:
         async with _socket(url, connect_seconds, open_stream) as (socket, hello, nursery):
             cut = nursery.cancel_scope.cancel
-            connection = Connection(url, hello, socket, cut, carrier)
-            nursery.start_soon(connection.write)
+            connection = Connection(url, hello, socket, cut, on_state)
+            nursery.start_soon(connection.writer.run)
             task_status.started(connection)
             connection.lose(await connection.read())
             await connection.aclose()
@@ -119,9 +119,9 @@ async def _serve(
         raise
     except (OSError, trio.TooSlowError, HandshakeError, ConnectionClosed, BadFrame) as error:
         if connection is None:
-            raise ConnectFailed(f"{url}: {why(error)}") from error
-        connection.lose(ConnectionLost(NO_CLOSE_FRAME, why(error)))
-    except Exception as error:  # the library's reader task can raise: the border of one socket
+            raise ConnectFailed(f"{url}: {describe(error)}") from error
+        connection.lose(ConnectionLost(NO_CLOSE_FRAME, describe(error)))
+    except Exception as error:  # whatever the library's reader task raises, it ends one socket only
         if connection is None:
             raise ConnectFailed(f"{url}: {error!r}") from error
         connection.lose(ConnectionLost(NO_CLOSE_FRAME, repr(error)))
@@ -134,7 +134,7 @@ async def _serve(
 async def _socket(
     url: str, connect_seconds: float, open_stream: OpenStream
 ) -> AsyncIterator[tuple[WebSocketConnection, frames.Hello, trio.Nursery]]:
-    """A WebSocket that has said ``hello``, and the nursery that its tasks run in."""
+    """A WebSocket whose server has sent ``hello``, and the nursery that its tasks run in."""
     stream: trio.abc.Stream | None = None
     try:
         with lone_error():
@@ -153,7 +153,7 @@ async def _socket(
 async def _hello(socket: WebSocketConnection, url: str) -> frames.Hello:
     frame = await next_frame(socket)
     if not isinstance(frame, frames.Hello):
-        raise ConnectFailed(f"{url}: the server's first frame is no hello")
+        raise ConnectFailed(f"{url}: the server's first frame is not a hello")
     if frame.v != 1:
-        raise ConnectFailed(f"{url}: the server speaks version {frame.v}, and we speak 1")
+        raise ConnectFailed(f"{url}: the server speaks version {frame.v}; this client speaks 1")
     return frame

@@ -1,4 +1,4 @@
-"""What a place tells its player."""
+"""The values that a place gives to its player."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["Ended", "InputRefused", "Message", "Picture", "PlaceState"]
 
 
 class PlaceState(enum.StrEnum):
-    """How a place is; from ``joined`` on."""
+    """The state of a place, from ``joined`` on."""
 
     HERE = "here"
-    """There is a socket, and the room is heard."""
+    """The place has a socket, and the room's messages come."""
     AWAY = "away"
-    """The socket is lost, and the client is on its way back."""
+    """The socket is lost, and the client is reconnecting."""
     OVER = "over"
     """The place has ended, or it is lost for good."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """From the room. ``seq`` rises strictly; a hole is another player's private message."""
+    """A message from the room. ``seq`` rises; a skipped number is another's private message."""
 
     seq: int
     data: Any
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """The room as it is now for this player, in place of messages that it no longer remembers.
+    """The room's current state for this player, in place of messages that it no longer has.
 
-    Comes after an absence that was longer than the room's history. ``data`` is what the room's
-    author draws (``state_for``), or None if he draws nothing; messages go on after ``seq``.
+    It comes after an absence that was longer than the room's history. ``data`` is what the author's
+    ``state_for`` returned, or None if there is none; messages go on after ``seq``.
     """
 
     seq: int
@@ -42,14 +42,14 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a place ended; ``result`` is what the room's function returned, if it did."""
+    """How a place ended; ``result`` is what the room's function returned, if it returned."""
 
     reason: EndReason
     result: Any = None
 
 
 class InputRefused(msgspec.Struct, frozen=True):
-    """The room did not see input ``n``; ``retry`` if the same may pass later."""
+    """Input ``n`` was refused before the room saw it; ``retry``: the same may pass later."""
 
     n: int
     code: ErrorCode

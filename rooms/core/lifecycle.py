@@ -1,12 +1,11 @@
-"""The life of a node, as one table that both tiers share.
+"""The life of a node, as one state table for both tiers.
 
 * A node starts, serves, may be cordoned and uncordoned, and is stopped once.
-* The first stop drains: new work is refused, what is there runs on.
-* The deadline cuts what is left, and so does a second stop.
-* Whatever is empty may go: ``emptied`` ends a drain and a cut.
+* The first stop begins a drain: new work is refused, and running work goes on.
+* The deadline, or a second stop, cuts the work that is left.
+* ``emptied`` (no work is left) ends a drain and a cut.
 
-An event that the table does not know raises :class:`lastcall.errors.WrongEvent` and changes
-nothing.
+An event without a step in the table raises :class:`lastcall.errors.WrongEvent` and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["TABLE", "Event", "Lifecycle", "Phase", "diagram"]
 
 
 class Phase(enum.StrEnum):
-    """Where a node is in its life; shown in ``/status`` and as the body of ``/readyz``."""
+    """The phase of a node; shown in ``/status`` and as the body of ``/readyz``."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -31,7 +30,7 @@ class Phase(enum.StrEnum):
 
 
 class Event(enum.StrEnum):
-    """What may happen to a node."""
+    """An event that may change a node's phase."""
 
     READY = "ready"
     CORDON = "cordon"
@@ -58,13 +57,13 @@ TABLE = MappingProxyType(
 
 
 class Lifecycle:
-    """One node's place in the table."""
+    """The current phase of one node."""
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
 
     def knows(self, event: Event) -> bool:
-        """Whether the table has a step for ``event`` from here."""
+        """Whether the table has a step for ``event`` from this phase."""
         return event in TABLE[self.phase]
 
     def on(self, event: Event) -> Phase:

@@ -1,4 +1,4 @@
-"""When each of many clients moves or tries again, so that they do not all come in one instant."""
+"""Spreads the moves and retries of many clients over time, so that they do not all come at once."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ class RandomSource(Protocol):
         """A number in [0, 1)."""
 
 
-def spread(count: int, seconds: float, dice: RandomSource | None = None) -> list[float]:
+def spread(count: int, seconds: float, rng: RandomSource | None = None) -> list[float]:
     """``count`` rising offsets in [0, ``seconds``), one in each of ``count`` equal slots.
 
-    With ``dice`` each is at a random point of its slot, so the rate stays even and no two nodes
-    that begin together keep step; without, each is at its slot's beginning.
+    With ``rng``, each offset is at a random point of its slot: the rate stays even, and two nodes
+    that begin together do not keep step. Without it, each is at the beginning of its slot.
     """
     if count <= 0:
         return []
     slot = seconds / count
-    if dice is None:
+    if rng is None:
         return [slot * index for index in range(count)]
-    return [slot * (index + dice.random()) for index in range(count)]
+    return [slot * (index + rng.random()) for index in range(count)]
 
 
 def full_jitter(
-    attempt: int, dice: RandomSource, *, first_seconds: float = 0.25, longest_seconds: float = 10.0
+    attempt: int, rng: RandomSource, *, first_seconds: float = 0.25, longest_seconds: float = 10.0
 ) -> float:
-    """Seconds to wait after failure ``attempt`` (from 0): anything up to a ceiling that doubles.
+    """Seconds to wait after failure ``attempt`` (from 0): a random time up to a doubling ceiling.
 
-    The ceiling begins at ``first_seconds`` and ends at ``longest_seconds``. Clients that failed
-    together are so spread over the whole time, and not only over the end of it.
+    The ceiling begins at ``first_seconds`` and ends at ``longest_seconds``. So clients that failed
+    together are spread over the whole time, and not only over its end.
     """
-    doublings = min(attempt, 64)  # a float's exponent is bounded, and a failure's count is not
-    return dice.random() * min(longest_seconds, first_seconds * 2.0**doublings)
+    doublings = min(attempt, 64)  # a float's exponent is bounded; the count of failures is not
+    return rng.random() * min(longest_seconds, first_seconds * 2.0**doublings)

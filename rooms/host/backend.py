@@ -42,7 +42,7 @@ class Backend:
         seat = self._roster.find(player)
         return "" if seat is None else seat.name
 
-    def say(self, body: bytes, to: PlayerId | None) -> None:
+    def send(self, body: bytes, to: PlayerId | None) -> None:
         """Numbers and keeps a message; each link with a player it is for gets one item."""
         check_size(self._room, "message", body)
         outbox = self._outbox

@@ -1,7 +1,4 @@
-"""The public test kit.
-
-``play`` runs one room of yours under the virtual clock; ``bus_suite`` is for a new transport.
-"""
+"""The public test kit: ``play`` runs one room in a test; ``bus_suite`` checks a new transport."""
 
 from lastcall.testing.harness import Table, play
 

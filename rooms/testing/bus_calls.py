@@ -35,12 +35,12 @@ async def check_requests_in_lockstep_are_answered_in_order(bus: Bus) -> None:
 
 
 async def check_a_call_waits_for_a_responder_that_is_not_up_yet(bus: Bus) -> None:
-    """The request goes out when somebody binds the address."""
+    """The request goes out when a responder binds the address."""
     address = free_address(bus)
     with closing(bus.caller(address)) as caller:
         with trio.move_on_after(5 * POLL_SECONDS):
             await caller.call(b"too early")
-            expect(holds=False, otherwise="somebody answers at a free address")
+            expect(holds=False, otherwise="a responder answers at a free address")
         async with trio.open_nursery() as nursery:
             replies: list[bytes] = []
 
@@ -56,7 +56,7 @@ async def check_a_call_waits_for_a_responder_that_is_not_up_yet(bus: Bus) -> Non
 
 
 async def check_a_call_is_answered_by_the_next_process_at_the_address(bus: Bus) -> None:
-    """A responder that goes away with a request in hand: the next one there gets it."""
+    """A request that a responder left unanswered goes to the next responder at the address."""
     with closing(bus.respond(ANYWHERE)) as first, closing(bus.caller(first.address)) as caller:
         async with serving(first, echo):
             await caller.call(b"hello")
@@ -78,7 +78,7 @@ async def check_a_call_is_answered_by_the_next_process_at_the_address(bus: Bus) 
 
 
 async def check_a_cancelled_call_leaves_the_caller_usable(bus: Bus) -> None:
-    """The late reply to an abandoned call is nobody's, whether it comes soon or later."""
+    """The late reply to an abandoned call is dropped, whether it comes soon or later."""
     with (
         closing(bus.respond(ANYWHERE)) as responder,
         closing(bus.caller(responder.address)) as caller,
@@ -97,13 +97,13 @@ async def check_a_cancelled_call_leaves_the_caller_usable(bus: Bus) -> None:
                 with trio.CancelScope() as scope:
                     await caller.call(b"drop %d" % number)
                 if number % 4 == 0:
-                    await trio.sleep(POLL_SECONDS)  # the late reply is here before the next call
+                    await trio.sleep(POLL_SECONDS)  # the late reply arrives before the next call
                 reply = await caller.call(b"keep %d" % number)
                 expect(reply == b"re: keep %d" % number, f"call {number} got {reply!r}")
 
 
-async def check_a_caller_asks_one_thing_at_a_time(bus: Bus) -> None:
-    """A second call beside the first is a :class:`trio.BusyResourceError`."""
+async def check_a_caller_makes_one_call_at_a_time(bus: Bus) -> None:
+    """A second call during the first raises :class:`trio.BusyResourceError`."""
     with closing(bus.caller(free_address(bus))) as caller:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(caller.call, b"first")
@@ -120,5 +120,5 @@ CALL_CHECKS = (
     check_a_call_waits_for_a_responder_that_is_not_up_yet,
     check_a_call_is_answered_by_the_next_process_at_the_address,
     check_a_cancelled_call_leaves_the_caller_usable,
-    check_a_caller_asks_one_thing_at_a_time,
+    check_a_caller_makes_one_call_at_a_time,
 )

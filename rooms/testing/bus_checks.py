@@ -1,4 +1,4 @@
-"""What the checks of the bus suite are made of."""
+"""The helpers of the bus suite's checks."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Check = Callable[[Bus], Awaitable[None]]
 
 ANYWHERE = "tcp://127.0.0.1:0"
 PATIENCE_SECONDS = 20.0
-"""How long a check may take; generous, as only a failure waits for it."""
+"""How long a check may take. It is generous, since only a failing check waits for it."""
 POLL_SECONDS = 0.01
 MEETING = b"meeting"
-"""What :func:`meet` publishes; left out by :func:`collect`."""
+"""What :func:`meet` publishes, and :func:`collect` leaves out."""
 
 
 def bounded(check: Check) -> Check:
@@ -50,7 +50,7 @@ def bounded(check: Check) -> Check:
 
 
 def expect(holds: bool, otherwise: str) -> None:
-    """Asserts, also under ``python -O`` and outside pytest."""
+    """Asserts ``holds``, also under ``python -O`` and outside pytest."""
     if not holds:
         raise AssertionError(otherwise)
 
@@ -65,7 +65,7 @@ def expect_error(error: type[Exception], act: Callable[[], object]) -> None:
 
 
 def echo(request: bytes) -> bytes:
-    """An answer that tells which request it answers."""
+    """An answer that contains its request."""
     return b"re: " + request
 
 
@@ -79,7 +79,7 @@ async def serving(responder: Responder, answer: Callable[[bytes], bytes]) -> Asy
 
 
 async def meet(publisher: Publisher, subscriber: Subscriber) -> None:
-    """Publishes until the two are connected; what is published from then on is on its way."""
+    """Publishes until the two are connected; later messages arrive."""
     while True:
         publisher.publish(MEETING)
         with trio.move_on_after(POLL_SECONDS):
@@ -88,7 +88,7 @@ async def meet(publisher: Publisher, subscriber: Subscriber) -> None:
 
 
 async def collect(subscriber: Subscriber, last: bytes) -> list[bytes]:
-    """Receives up to ``last``; leaves out what :func:`meet` has published."""
+    """Receives up to ``last``; leaves out the messages of :func:`meet`."""
     found: list[bytes] = []
     while not found or found[-1] != last:
         messages = await subscriber.receive()
@@ -98,12 +98,12 @@ async def collect(subscriber: Subscriber, last: bytes) -> list[bytes]:
 
 
 def rises(messages: Iterable[bytes]) -> bool:
-    """Whether numbered messages are in order and none is repeated."""
+    """Whether numbered messages are in order, without repeats."""
     numbers = [int(message) for message in messages]
     return all(before < after for before, after in pairwise(numbers))
 
 
 def free_address(bus: Bus) -> str:
-    """An address that somebody has just left."""
+    """An address that was just released, where no process listens."""
     with closing(bus.respond(ANYWHERE)) as responder:
         return responder.address

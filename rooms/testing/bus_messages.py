@@ -16,17 +16,17 @@ __all__ = ["MESSAGE_CHECKS"]
 BURST = 100_000
 BURST_BYTES = 1_024
 BURST_KEPT_BYTES = 64 * 1024 * 1024
-"""Two full buffers with their overhead are some 20 MiB; the whole burst would be over 100."""
+"""Two full buffers with their overhead take about 20 MiB; the whole burst would take over 100."""
 
 
 def resident_bytes() -> int:
-    """The process' memory, from Linux' ``/proc``; 0 where there is none, so nothing is checked."""
+    """The memory of the process, from Linux' ``/proc``; 0 elsewhere, where nothing is checked."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.exists() else 0
 
 
 async def check_published_messages_keep_their_order(bus: Bus) -> None:
-    """What fits the buffers arrives whole and in order."""
+    """All messages that fit into the buffers arrive, in order."""
     sent = [b"%d" % number for number in range(BUFFER_MESSAGES // 2)]
     with (
         closing(bus.subscribe(ANYWHERE)) as subscriber,
@@ -38,19 +38,19 @@ async def check_published_messages_keep_their_order(bus: Bus) -> None:
         expect(await collect(subscriber, sent[-1]) == sent, "lost, repeated or out of order")
 
 
-async def check_a_publisher_meets_a_subscriber_that_binds_later(bus: Bus) -> None:
-    """What is published before is lost; after the meeting it arrives."""
+async def check_a_publisher_connects_to_a_subscriber_that_binds_later(bus: Bus) -> None:
+    """Messages from before the connection are lost; later ones arrive."""
     address = free_address(bus)
     with closing(bus.publisher(address)) as publisher:
         publisher.publish(b"to nobody")
         with closing(bus.subscribe(address)) as subscriber:
             await meet(publisher, subscriber)
             publisher.publish(b"1")
-            expect(await collect(subscriber, b"1") == [b"1"], "not only what was published after")
+            expect(await collect(subscriber, b"1") == [b"1"], "earlier messages arrived too")
 
 
 async def check_a_publisher_reaches_the_next_subscriber_at_the_address(bus: Bus) -> None:
-    """A subscriber that is closed and bound again is met again."""
+    """A publisher connects again after its subscriber is closed and another one is bound."""
     with (
         closing(bus.subscribe(ANYWHERE)) as first,
         closing(bus.publisher(first.address)) as publisher,
@@ -65,8 +65,8 @@ async def check_a_publisher_reaches_the_next_subscriber_at_the_address(bus: Bus)
     expect(found[-1] == b"1", f"the second subscriber got {found}")
 
 
-async def check_a_burst_meets_a_reader(bus: Bus) -> None:
-    """100 000 messages to somebody who reads: in order, none twice, and the last one arrives."""
+async def check_a_burst_to_a_reader_keeps_its_order(bus: Bus) -> None:
+    """100 000 messages to a reader: in order, no repeats, and the last one arrives."""
     last = b"%d" % (BURST - 1)
     with (
         closing(bus.subscribe(ANYWHERE)) as subscriber,
@@ -89,7 +89,7 @@ async def check_a_burst_meets_a_reader(bus: Bus) -> None:
 
 
 async def check_a_burst_that_nobody_reads_is_bounded(bus: Bus) -> None:
-    """100 000 messages of 1 KiB: a buffer's worth at the least is kept, the newest among it."""
+    """100 000 messages of 1 KiB: at least one buffer of them is kept, with the newest."""
     last = b"%0*d" % (BURST_BYTES, BURST - 1)
     with (
         closing(bus.subscribe(ANYWHERE)) as subscriber,
@@ -108,8 +108,8 @@ async def check_a_burst_that_nobody_reads_is_bounded(bus: Bus) -> None:
 
 MESSAGE_CHECKS = (
     check_published_messages_keep_their_order,
-    check_a_publisher_meets_a_subscriber_that_binds_later,
+    check_a_publisher_connects_to_a_subscriber_that_binds_later,
     check_a_publisher_reaches_the_next_subscriber_at_the_address,
-    check_a_burst_meets_a_reader,
+    check_a_burst_to_a_reader_keeps_its_order,
     check_a_burst_that_nobody_reads_is_bounded,
 )

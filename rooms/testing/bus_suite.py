@@ -1,8 +1,8 @@
-"""What every bus must do: one suite, run on the memory bus in virtual time and on nng in real.
+"""Checks that every bus must pass, on the memory bus in virtual time and on nng in real time.
 
-Each check is an async function that takes a bus, listens at a free port of its own, and fails by
-``AssertionError`` or, when something never happens, by :class:`trio.TooSlowError`. A check waits
-for conditions, never for fixed times, so either clock will do. Run them all::
+Each check is an async function that takes a bus and listens at a free port. It fails with
+``AssertionError`` or, when something never happens, with :class:`trio.TooSlowError`. A check waits
+for conditions, never for fixed times, so either clock works. Run them all::
 
     @pytest.mark.parametrize("check", CHECKS)
     async def test_my_bus(check: Check) -> None:
@@ -42,7 +42,7 @@ __all__ = ["CHECKS", "Check"]
 
 
 async def check_several_publishers_and_callers_do_not_mix(bus: Bus) -> None:
-    """Each publisher's messages keep their order, at its own subscriber; so with callers."""
+    """The messages of each publisher arrive in order, at its own subscriber."""
     with (
         closing(bus.subscribe(ANYWHERE)) as one,
         closing(bus.subscribe(ANYWHERE)) as other,
@@ -67,7 +67,7 @@ async def check_several_publishers_and_callers_do_not_mix(bus: Bus) -> None:
 
 
 async def check_messages_up_to_the_limit_pass_and_longer_ones_do_not(bus: Bus) -> None:
-    """A message over the limit is its sender's error, and nothing is broken after it."""
+    """A message over the limit raises at its sender, and the connection works on."""
     largest = bytes(MESSAGE_BYTES_MAX)
     with (
         closing(bus.respond(ANYWHERE)) as responder,
@@ -90,19 +90,19 @@ async def check_messages_up_to_the_limit_pass_and_longer_ones_do_not(bus: Bus) -
         expect(await collect(subscriber, largest) == [largest], "the largest does not pass")
 
 
-async def check_a_probe_tells_who_is_there(bus: Bus) -> None:
-    """Somebody listens: reached. Nobody does: refused."""
+async def check_a_probe_tells_whether_a_process_listens(bus: Bus) -> None:
+    """A listener gives REACHED, a free or closed address REFUSED."""
     free = free_address(bus)
     with closing(bus.respond(ANYWHERE)) as responder, closing(bus.subscribe(ANYWHERE)) as other:
         for address in (responder.address, other.address):
             found = await bus.probe(address, PATIENCE_SECONDS)
-            expect(found is Probe.REACHED, f"somebody listens, and the probe says {found}")
+            expect(found is Probe.REACHED, f"a process listens, and the probe says {found}")
     for address in (free, responder.address):
         found = await bus.probe(address, PATIENCE_SECONDS)
-        expect(found is Probe.REFUSED, f"nobody listens, and the probe says {found}")
+        expect(found is Probe.REFUSED, f"no process listens, and the probe says {found}")
 
 
-async def check_a_probe_leaves_the_probed_alone(bus: Bus) -> None:
+async def check_a_probe_does_not_disturb_a_responder(bus: Bus) -> None:
     """Callers are answered as before."""
     with (
         closing(bus.respond(ANYWHERE)) as responder,
@@ -114,8 +114,8 @@ async def check_a_probe_leaves_the_probed_alone(bus: Bus) -> None:
                 expect(await caller.call(b"%d" % number) == b"re: %d" % number, "a wrong reply")
 
 
-async def check_closing_wakes_whoever_waits(bus: Bus) -> None:
-    """Receiving, serving and calling end with :class:`trio.ClosedResourceError`, then and later."""
+async def check_closing_wakes_the_tasks_that_wait(bus: Bus) -> None:
+    """Receiving, serving and calling raise :class:`trio.ClosedResourceError`, then and later."""
     responder, subscriber, silent = (
         bus.respond(ANYWHERE),
         bus.subscribe(ANYWHERE),
@@ -149,8 +149,8 @@ async def check_closing_wakes_whoever_waits(bus: Bus) -> None:
     expect_error(trio.ClosedResourceError, lambda: publisher.publish(b"closed"))
 
 
-async def check_a_wrong_address_is_refused_with_its_name(bus: Bus) -> None:
-    """In use, or no address at all: an error whose message has the address."""
+async def check_a_wrong_address_is_refused(bus: Bus) -> None:
+    """An address in use raises ``AddressInUse``; an invalid one raises ``BadAddress``."""
     with closing(bus.subscribe(ANYWHERE)) as subscriber:
         for listen in (bus.subscribe, bus.respond):
             expect_error(AddressInUse, functools.partial(listen, subscriber.address))
@@ -168,9 +168,9 @@ CHECKS: tuple[Check, ...] = tuple(
         *MESSAGE_CHECKS,
         check_several_publishers_and_callers_do_not_mix,
         check_messages_up_to_the_limit_pass_and_longer_ones_do_not,
-        check_a_probe_tells_who_is_there,
-        check_a_probe_leaves_the_probed_alone,
-        check_closing_wakes_whoever_waits,
-        check_a_wrong_address_is_refused_with_its_name,
+        check_a_probe_tells_whether_a_process_listens,
+        check_a_probe_does_not_disturb_a_responder,
+        check_closing_wakes_the_tasks_that_wait,
+        check_a_wrong_address_is_refused,
     )
 )

@@ -1,4 +1,4 @@
-"""A room on a table of its own, for its author's tests.
+"""Runs one room for its author's tests, with players that the test controls.
 
 ::
 
@@ -11,7 +11,7 @@
             assert (await table.ended())["winner"] == ann
 
 The room runs in a :class:`lastcall.host.host.Host`, as in a node, and its messages pass through
-JSON. Under ``trio.testing.MockClock`` no time is lost; without it, time is real.
+JSON. Under ``trio.testing.MockClock`` waiting takes no real time; without it, time is real.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ NO_BOUND = 2**53
 async def play(
     kind: Kind, *, options: object = None, policy: RoomPolicy | None = None
 ) -> AsyncIterator[Table]:
-    """A table at which one room of ``kind`` is played; it is opened by the first ``join``.
+    """Plays one room of ``kind``; the first ``join`` opens it with ``options``.
 
-    As in a node, a room that nobody has sat in for a minute is given up. What still runs at the
-    end is cut. A crash of the room that the test has not met yet is raised then, if nothing else
-    was.
+    As in a node, a room that has had no players for a minute is given up. A room that still runs
+    at the end of the block is cut. If the room crashed and the test has not seen it, the block's
+    end raises the error, unless the block itself raised.
     """
     failure: Exception | None = None
-    async with trio.open_nursery() as services, trio.open_nursery() as work:
-        table = Table(kind, {} if options is None else options, policy, work)
+    async with trio.open_nursery() as services, trio.open_nursery() as rooms:
+        table = Table(kind, {} if options is None else options, policy, rooms)
         services.start_soon(table.host.watch)
         try:
             yield table
@@ -67,212 +67,214 @@ async def play(
     table.check()
 
 
-class _Chair:
-    """What the harness knows of one player."""
+class _Player:
+    """One player's seat, what they have heard, and what they have said."""
 
     __slots__ = ("away", "heard", "secret", "seen", "session", "window")
 
-    def __init__(self, seat: nodes.Seated) -> None:
-        self.session = seat.session
-        self.secret = seat.secret
-        self.seen = seat.seq
-        self.away = False
+    def __init__(self, seated: nodes.Seated) -> None:
         self.window = InputWindow(NO_BOUND, NO_BOUND)
         self.heard: list[Any] = []
+        self.arrive(seated)
+
+    def arrive(self, answer: nodes.Seated | nodes.Resumed) -> None:
+        """The player has a socket: the first one, or another."""
+        self.session = answer.session
+        self.secret = answer.secret
+        self.seen = answer.seq
+        self.away = False
 
 
 class Table:
-    """One room, its players, and what they heard."""
+    """One room, its players, and the messages that they heard."""
 
     def __init__(
-        self, kind: Kind, options: object, policy: RoomPolicy | None, work: trio.Nursery
+        self, kind: Kind, options: object, policy: RoomPolicy | None, rooms: trio.Nursery
     ) -> None:
         self.host = Host(
             kinds={kind.name: kind},
             node=NodeName("table"),
-            rng=random.Random(0),  # noqa: S311 - the same ids in each run; nobody to hide from
-            outbox=self._hear,
+            rng=random.Random(0),  # noqa: S311 - the same ids in each run; nothing is secret here
+            outbox=self._receive,
             policy=msgspec.structs.replace(policy or RoomPolicy(), takeover_seconds=0),
-            on_end=self._ended,
-            on_crash=self._crashed,
+            on_end=self._on_end,
+            on_crash=self._on_crash,
         )
-        self.host.serve(work)
+        self.host.serve(rooms)
         self.room = RoomId("")
         """The room's id; empty before the first join."""
         self.heard: list[Any] = []
-        """All that the room has said so far, to all or to one, decoded.
+        """All messages of the room so far, to all or to one player, decoded.
 
-        What was said while nobody for whom it was had a socket comes when one is back.
+        A message that nobody could receive, since all its players were away, is added when one of
+        them is back.
         """
         self.reason: EndReason | None = None
         """Why the room has ended, or None while it runs."""
         self.outs: dict[PlayerId, EndReason] = {}
-        """Who had to go while the room went on (``left``, ``kicked``), and who heard only when he
-        was :meth:`back` how it had ended."""
+        """The players who left or were kicked while the room went on, and those who learned only
+        when they were :meth:`back` that it had ended."""
         self._kind = kind
         self._options = msgspec.json.encode(options)
-        self._chairs: dict[PlayerId, _Chair] = {}
-        self._answer: nodes.Seated | nodes.Resumed | nodes.Refused
+        self._players: dict[PlayerId, _Player] = {}
+        self._answers: list[nodes.Seated | nodes.Resumed | nodes.Refused] = []
+        self._refused: list[nodes.BadInput] = []
         self._numbers: set[int] = set()
-        self._bad: nodes.BadInput | None = None
         self._result: Any = None
         self._crash: BaseException | None = None
         self._over = trio.Event()
         self._read = 0
 
     def join(self, name: str = "", *, key: str = "") -> PlayerId:
-        """Takes a seat; raises :class:`JoinRefused` as a client would see it."""
-        join = nodes.Join(0, self._kind.name, self.room, options=self._options, name=name, key=key)
-        seated = self._ask(join)
-        self.room = seated.room
-        self._confirm(seated.player)
-        return seated.player
+        """Takes a seat and returns its player; raises :class:`JoinRefused` as a client would."""
+        return self._request(
+            nodes.Join(0, self._kind.name, self.room, options=self._options, name=name, key=key)
+        )
 
     def say(self, player: PlayerId, message: object) -> None:
-        """Says something as ``player``; the room has it when it runs next.
+        """Says ``message`` as ``player``; the room receives it when it runs next.
 
-        Raises :class:`BadFrame` for what the kind's ``inputs`` refuse. What does not fit into the
-        room's inbox is said again when it does.
+        Raises :class:`BadFrame` if the kind's ``inputs`` refuse it. An input that does not fit into
+        the room's inbox is sent again when there is space.
         """
-        chair = self._chairs[player]
-        self._bad = None
-        chair.window.take(chair.window.last + 1, msgspec.json.encode(message))
-        self._say_from(player, chair.window.last)
-        if self._bad is not None:
-            raise BadFrame(self._bad.code, self._bad.message)
+        window = self._players[player].window
+        self._refused.clear()
+        window.take(window.last + 1, msgspec.json.encode(message))
+        self._send_inputs(player, window.last)
+        if self._refused:
+            refused = self._refused.pop()
+            raise BadFrame(refused.code, refused.message)
 
     def leave(self, player: PlayerId) -> None:
         """Gives the player's seat up."""
-        self.host.handle(LINK, nodes.Leave(self.room, player, self._chairs[player].session))
+        self.host.handle(LINK, nodes.Leave(self.room, player, self._players[player].session))
 
     def away(self, player: PlayerId) -> None:
-        """The player's socket is lost: he hears nothing until he is :meth:`back`.
+        """The player's socket is lost: they hear nothing until they are :meth:`back`.
 
         The room gets ``Away`` after 2 s, and ``Left`` after the kind's ``resume_seconds``.
         """
-        self._chairs[player].away = True
-        self.host.handle(LINK, nodes.Absent(self.room, player, self._chairs[player].session))
+        self._players[player].away = True
+        self.host.handle(LINK, nodes.Absent(self.room, player, self._players[player].session))
 
     def back(self, player: PlayerId) -> None:
-        """The player is here again: he gets what he has missed, and says again what was not had.
+        """The player has a socket again: they hear what they missed, and their inputs are sent.
 
-        Raises :class:`JoinRefused` (``no_such_place``) if his seat is not kept any more. What he
-        has missed of a room that has ended, he gets too.
+        If the room has ended meanwhile, they hear its last messages and its end. Raises
+        :class:`JoinRefused` (``no_such_place``) if the seat is no longer kept.
         """
-        chair = self._chairs[player]
-        self._ask(nodes.Resume(0, self.room, player, chair.secret, chair.seen))
-        self._confirm(player)
-        self._say_from(player, chair.window.acked + 1)
+        seat = self._players[player]
+        self._request(nodes.Resume(0, self.room, player, seat.secret, seat.seen))
+        self._send_inputs(player, seat.window.acked + 1)
 
     def picture(self, player: PlayerId) -> Any:
-        """What the room's ``state_for`` draws for ``player``, decoded; None if it has none.
+        """What the room's ``state_for`` returns for ``player``, decoded; None if it has none.
 
-        Raises what it raises. Let the room run first: it is the author's function that sets it.
+        Raises what it raises. Let the room run first: the author's function sets ``state_for``.
         """
         room = self.host.find(self.room)
         draw = None if room is None or room.table is None else room.table.state_for
         return None if draw is None else msgspec.json.decode(msgspec.json.encode(draw(player)))
 
     def heard_by(self, player: PlayerId) -> list[Any]:
-        """All that this player has heard so far, decoded."""
-        return self._chairs[player].heard
+        """All messages that this player has heard so far, decoded."""
+        return self._players[player].heard
 
     async def messages(self) -> list[Any]:
-        """Lets the room run until it waits, and returns what it has said since the last call.
+        """Lets the room run until it waits; returns its messages since the last call.
 
-        Raises what the room crashed with.
+        Raises the error that the room crashed with.
         """
         await trio.testing.wait_all_tasks_blocked()
         self.check()
-        said, self._read = self.heard[self._read :], len(self.heard)
-        return said
+        new, self._read = self.heard[self._read :], len(self.heard)
+        return new
 
     async def ended(self) -> Any:
-        """Waits for the room's end and returns its result; None unless it finished.
+        """Waits for the room's end and returns its result; None unless the room finished.
 
-        Raises what the room crashed with. :attr:`reason` tells how it ended.
+        Raises the error that the room crashed with. :attr:`reason` tells how the room ended.
         """
         await self._over.wait()
         self.check()
         return self._result
 
     def drain(self, seconds: float) -> None:
-        """The house closes: the room is told that it will be cut in ``seconds``."""
+        """Drains the node: the room gets ``Draining``, with ``seconds`` until it would be cut."""
         self.host.matchmaker.doors_open = False
         self.host.drain(trio.current_time() + seconds)
 
     def cut(self) -> None:
-        """The time is up: the room is cancelled."""
+        """Cancels the room, as a node does at its deadline."""
         self.host.cut()
 
     def check(self) -> None:
-        """Raises what the room crashed with, once."""
+        """Raises the error that the room crashed with, once."""
         crash, self._crash = self._crash, None
         if crash is not None:
             raise crash
 
-    def _confirm(self, player: PlayerId) -> None:
-        self.host.handle(LINK, nodes.Confirm(self.room, player, self._chairs[player].session))
-
-    def _ask(self, question: nodes.Join | nodes.Resume) -> nodes.Seated | nodes.Resumed:
-        self.host.handle(LINK, question)
-        answer = self._answer
+    def _request(self, request: nodes.Join | nodes.Resume) -> PlayerId:
+        """Takes a seat, or takes it again, and confirms that the answer has arrived."""
+        self.host.handle(LINK, request)
+        answer = self._answers.pop()
         if isinstance(answer, nodes.Refused):
             raise JoinRefused(answer.code, answer.message, retry=False)
-        return answer
+        self.room = answer.room
+        self.host.handle(LINK, nodes.Confirm(answer.room, answer.player, answer.session))
+        return answer.player
 
-    def _say_from(self, player: PlayerId, n: int) -> None:
-        chair = self._chairs[player]
-        if chair.away:  # what he says meanwhile is had when he is back
+    def _send_inputs(self, player: PlayerId, n: int) -> None:
+        """Sends the player's inputs from ``n`` on; while they are away, :meth:`back` does it."""
+        seat = self._players[player]
+        if seat.away:
             return
-        for number, body in chair.window.unacked_from(n):
-            self.host.handle(LINK, nodes.Say(self.room, player, chair.session, number, body))
+        for number, body in seat.window.unacked_from(n):
+            self.host.handle(LINK, nodes.Say(self.room, player, seat.session, number, body))
         self.host.flush_acks()
 
-    def _ended(self, _: RoomState, reason: EndReason, result: bytes) -> None:
+    def _on_end(self, _: RoomState, reason: EndReason, result: bytes) -> None:
         self.reason = reason
         self._result = msgspec.json.decode(result) if result else None
         self._over.set()
 
-    def _crashed(self, _: RoomState, error: BaseException) -> None:
+    def _on_crash(self, _: RoomState, error: BaseException) -> None:
         self._crash = error
 
-    def _hear(self, _: LinkId, item: nodes.Down) -> None:
+    def _receive(self, _: LinkId, item: nodes.Down) -> None:
         match item:
             case nodes.Seated() | nodes.Resumed() | nodes.Refused():
-                self._hear_answer(item)
+                self._on_answer(item)
             case nodes.Message():
-                self._take(item.seq, item.body, self._chairs if item.to is None else item.to)
+                self._deliver(item.seq, item.body, self._players if item.to is None else item.to)
             case nodes.Replay():
                 for seq, body in item.messages:
-                    self._take(seq, body, [item.player])
+                    self._deliver(seq, body, [item.player])
             case nodes.Acks():
                 for _room, player, n in item.acks:
-                    self._chairs[player].window.ack(n)
+                    self._players[player].window.ack(n)
             case nodes.BadInput():
-                self._bad = item
+                self._refused.append(item)
             case nodes.Wanted():
-                self._say_from(item.player, item.n)
+                self._send_inputs(item.player, item.n)
             case nodes.Out(reason=reason) if reason != nodes.TAKEN_OVER:
                 self.outs[item.player] = EndReason(reason)
 
-    def _hear_answer(self, answer: nodes.Seated | nodes.Resumed | nodes.Refused) -> None:
-        self._answer = answer
+    def _on_answer(self, answer: nodes.Seated | nodes.Resumed | nodes.Refused) -> None:
+        self._answers.append(answer)
         if isinstance(answer, nodes.Seated):
-            self._chairs[answer.player] = _Chair(answer)
+            self._players[answer.player] = _Player(answer)
         elif isinstance(answer, nodes.Resumed):
-            chair = self._chairs[answer.player]
-            chair.session, chair.secret, chair.seen = answer.session, answer.secret, answer.seq
-            chair.window.ack(answer.n)
-            chair.away = False
+            self._players[answer.player].arrive(answer)
+            self._players[answer.player].window.ack(answer.n)
 
-    def _take(self, seq: int, body: bytes, to: Iterable[PlayerId]) -> None:
+    def _deliver(self, seq: int, body: bytes, to: Iterable[PlayerId]) -> None:
         decoded = msgspec.json.decode(body)
         if seq not in self._numbers:
             self._numbers.add(seq)
             self.heard.append(decoded)
         for player in to:
-            chair = self._chairs[player]
-            if not (chair.away or player in self.outs):
-                chair.heard.append(decoded)
-                chair.seen = seq
+            seat = self._players[player]
+            if not (seat.away or player in self.outs):
+                seat.heard.append(decoded)
+                seat.seen = seq

@@ -1,4 +1,7 @@
-"""Bytes to values and back: client frames, node messages. See CONTRIBUTING.md for terms."""
+"""Converts between bytes and values: client frames (JSON), node messages (msgpack).
+
+See CONTRIBUTING.md for terms.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +10,4 @@ import msgspec
 __all__ = ["UNREADABLE"]
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""msgspec raises one of these for bytes that it cannot decode; the second for deep nesting."""
+"""What msgspec raises for bytes that it cannot decode; RecursionError is for deep nesting."""

@@ -1,8 +1,8 @@
-"""Client frames: JSON objects in WebSocket text frames, ``t`` is the type (``lastcall.v1``).
+"""Client frames: JSON objects in WebSocket text frames; ``t`` is the type (``lastcall.v1``).
 
-What comes from a client is tolerant of unknown keys and of nothing else: :func:`decode` returns a
-value or raises :class:`lastcall.errors.BadFrame` with the code that the client is told.
-``d`` travels as the bytes the client or the room wrote: it is never decoded on the api node.
+Decoding accepts unknown keys, and is strict otherwise: :func:`decode` returns a value or raises
+:class:`lastcall.errors.BadFrame` with the error code for the client. ``d`` stays the bytes that the
+client or the room wrote: the api node never decodes it.
 """
 
 from __future__ import annotations
@@ -49,17 +49,15 @@ SUBPROTOCOL = "lastcall.v1"
 ShortText = Annotated[str, Meta(max_length=128)]
 Name = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-
-
 NO_OPTIONS = msgspec.Raw(b"{}")
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
-    """The shape of all frames."""
+    """The base of all frames."""
 
 
 class Join(Frame, frozen=True, tag="join"):
-    """Asks for a seat: of a kind, or in a room by its id."""
+    """Asks for a seat: in a room of ``kind``, or in the one with the id ``room``."""
 
     kind: Annotated[KindName, Meta(max_length=128)] = KindName("")
     room: Annotated[RoomId, Meta(max_length=256)] = RoomId("")
@@ -74,14 +72,14 @@ class Join(Frame, frozen=True, tag="join"):
 
 
 class Say(Frame, frozen=True, tag="say"):
-    """An input; ``n`` counts from 1 in this place."""
+    """An input; ``n`` counts from 1 in each place."""
 
     n: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     d: msgspec.Raw
 
 
 class Got(Frame, frozen=True, tag="got"):
-    """The client has everything up to ``seq``; ``room`` (optional) says of which room."""
+    """The client has received all messages up to ``seq``, of ``room`` if it is given."""
 
     seq: Count
     room: Annotated[RoomId, Meta(max_length=256)] = RoomId("")
@@ -92,14 +90,14 @@ class Leave(Frame, frozen=True, tag="leave"):
 
 
 class Resume(Frame, frozen=True, tag="resume"):
-    """Takes a place again; ``seen`` is the last ``seq`` that the client received."""
+    """Asks for a place again; ``seen`` is the last ``seq`` that the client received."""
 
     ticket: Annotated[str, Meta(max_length=512)]
     seen: Count = 0
 
 
 class Player(msgspec.Struct, frozen=True):
-    """A player, as the others see him."""
+    """A player, as the others see them."""
 
     id: PlayerId
     name: str
@@ -132,13 +130,16 @@ class Message(Frame, frozen=True, tag="msg"):
 
 
 class Ack(Frame, frozen=True, tag="ack"):
-    """The room has every input up to ``n``."""
+    """The room has accepted all inputs up to ``n``."""
 
     n: int
 
 
 class Resumed(Frame, frozen=True, tag="resumed"):
-    """The place is taken again; every missed message follows."""
+    """The client has its place again; the missed messages follow.
+
+    If not ``complete``, some are forgotten, and ``state`` is the room's picture in place of them.
+    """
 
     room: RoomId
     seq: int
@@ -149,14 +150,14 @@ class Resumed(Frame, frozen=True, tag="resumed"):
 
 
 class Draining(Frame, frozen=True, tag="draining"):
-    """A notice: in so many seconds what is left will be cut."""
+    """A node of ``tier`` drains: work that is left after ``seconds`` is cut."""
 
     tier: str
     seconds: float
 
 
 class Move(Frame, frozen=True, tag="move"):
-    """This socket closes with 1012 in so many seconds; reconnect then."""
+    """The socket will close with 1012 in ``after`` seconds; the client reconnects then."""
 
     after: float
 
@@ -170,11 +171,11 @@ class Ended(Frame, frozen=True, tag="ended"):
 
 
 class Beat(Frame, frozen=True, tag="beat"):
-    """Nothing happened for a while, and the server is alive."""
+    """The server is alive, and has had nothing else to send."""
 
 
 class Error(Frame, frozen=True, tag="error"):
-    """What was asked cannot be; ``retry`` if the same may pass later; ``n`` where a say did it."""
+    """A request was refused; ``retry``: it may succeed later; ``n``: the input it is about."""
 
     code: ErrorCode
     message: str
@@ -198,7 +199,7 @@ class _Peek(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Peek)
 
 encode = msgspec.json.Encoder().encode
-"""A frame's JSON bytes."""
+"""Returns a frame's JSON bytes."""
 
 
 def message(seq: int, body: bytes) -> bytes:
@@ -212,7 +213,7 @@ def ack(n: int) -> bytes:
 
 
 def decode(text: str | bytes) -> FromClient:
-    """A client's frame; raises :class:`BadFrame` with ``bad_json unknown_type bad_frame``."""
+    """Decodes a client's frame; raises :class:`BadFrame`."""
     try:
         return _from_client.decode(text)
     except UNREADABLE as error:
@@ -220,7 +221,7 @@ def decode(text: str | bytes) -> FromClient:
 
 
 def decode_server(text: str | bytes) -> FromServer | None:
-    """A server's frame, or None for a type that this client does not know yet."""
+    """A server's frame, or None for a type that this version does not know."""
     try:
         return _from_server.decode(text)
     except UNREADABLE as error:
@@ -232,19 +233,19 @@ def decode_server(text: str | bytes) -> FromServer | None:
 
 def _bad_frame(text: str | bytes, error: Exception, known: frozenset[str]) -> BadFrame:
     if isinstance(error, msgspec.ValidationError):
-        return _told_apart(text, error, known)
+        return _invalid_frame(text, error, known)
     if isinstance(error, RecursionError):
         return BadFrame(ErrorCode.BAD_JSON, "nested too deeply")
     return BadFrame(ErrorCode.BAD_JSON, f"not JSON: {error}")
 
 
-def _told_apart(
+def _invalid_frame(
     text: str | bytes, error: msgspec.ValidationError, known: frozenset[str]
 ) -> BadFrame:
-    """Not the frame of any type: is it the type that is unknown, or a field that is wrong?"""
+    """The error for JSON that is not a frame: of an unknown type, or with an invalid field."""
     try:
         kind = _peek.decode(text).t
-    except RecursionError:  # the tag was refused before the depth was met
+    except RecursionError:  # msgspec refused the tag before it met the nesting
         return BadFrame(ErrorCode.BAD_JSON, "nested too deeply")
     except msgspec.DecodeError:
         return BadFrame(ErrorCode.BAD_FRAME, 'a frame is a JSON object with a text "t"')

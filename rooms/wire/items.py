@@ -1,8 +1,7 @@
-"""What travels between the nodes, one by one: the items of requests (up) and of the feed (down).
+"""The messages between nodes: the items of requests (up) and of the feed (down).
 
-Items are numbered by their position, so one of a type that this version does not know must still
-count: it becomes :class:`Unknown`. Fields may be added with a default; none is removed or changes
-its meaning.
+Items are numbered by their position, so an item of an unknown type must still count: it becomes
+:class:`Unknown`. Fields may be added with a default; no field is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ __all__ = [
 
 
 class Item(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
-    """The shape of all node messages. None holds anything that could hold it in turn."""
+    """The base of all items. ``gc=False`` is safe: items cannot form reference cycles."""
 
 
 class Unknown(Item, frozen=True, tag="?"):
-    """An item of a later version: it takes its number and nothing else."""
+    """An item of a later version; it only counts."""
 
 
 # api → game
@@ -70,11 +69,11 @@ class Join(Item, frozen=True, tag="join"):
     room: RoomId = RoomId("")
     new: bool = False
     options: bytes = b"{}"
-    """JSON of the client's ``options``."""
+    """The client's ``options``, as JSON."""
     name: str = ""
     key: str = ""
     seated_only: bool = False
-    """Only a seat that was taken with ``key`` before; else ``no_such_place``, and nothing new."""
+    """Only a seat that ``key`` has already: without one, the answer is ``no_such_place``."""
 
 
 class Resume(Item, frozen=True, tag="resume", forbid_unknown_fields=True):
@@ -105,9 +104,9 @@ class Renew(Resume, frozen=True, tag="resume", forbid_unknown_fields=False):
 
 
 class Cancel(Item, frozen=True, tag="cancel"):
-    """Nobody waits for the answer to ``call``, a join or resume, any more.
+    """The client no longer waits for the answer to ``call``, a join or a resume.
 
-    If another socket has the seat and it waits for that, it is :class:`Refused` with
+    If the call still waits for another socket to give up the seat, it is :class:`Refused` with
     :data:`CANCELLED`; if it was answered, nothing happens.
     """
 
@@ -115,7 +114,7 @@ class Cancel(Item, frozen=True, tag="cancel"):
 
 
 class Confirm(Item, frozen=True, tag="confirm"):
-    """The client has its ``joined`` or ``resumed``: the ticket before it is used up."""
+    """The client has received its ``joined`` or ``resumed``: the previous ticket expires."""
 
     room: RoomId
     player: PlayerId
@@ -123,7 +122,7 @@ class Confirm(Item, frozen=True, tag="confirm"):
 
 
 class Say(Item, frozen=True, tag="say"):
-    """A player's input number ``n``; ``body`` is the JSON of ``d``."""
+    """Input ``n`` of a player; ``body`` is the JSON of ``d``."""
 
     room: RoomId
     player: PlayerId
@@ -141,7 +140,7 @@ class Leave(Item, frozen=True, tag="leave"):
 
 
 class Absent(Item, frozen=True, tag="absent"):
-    """The player's socket is gone; the seat is kept for a while."""
+    """The player's socket is lost; the seat is kept for a while."""
 
     room: RoomId
     player: PlayerId
@@ -162,7 +161,7 @@ class Player(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Message(Item, frozen=True, tag="msg"):
-    """What the room said; to all of its players on this link, or to those in ``to``."""
+    """A message of the room to all of its players on this link, or to those in ``to``."""
 
     room: RoomId
     epoch: int
@@ -172,7 +171,7 @@ class Message(Item, frozen=True, tag="msg"):
 
 
 class Seated(Item, frozen=True, tag="seated"):
-    """The join numbered ``call`` has a seat; the room's messages follow from ``seq``."""
+    """The answer to a join: the seat. The room's messages after ``seq`` follow."""
 
     call: int
     room: RoomId
@@ -186,10 +185,10 @@ class Seated(Item, frozen=True, tag="seated"):
 
 
 class Resumed(Item, frozen=True, tag="resumed"):
-    """The resume numbered ``call`` has its place; the messages after ``seq`` follow.
+    """The answer to a resume: the place. The messages after ``seq`` follow.
 
-    ``n`` is the last input that the room has. Not ``complete``: some of what he missed is
-    forgotten, and ``state`` is the room's picture as JSON, or empty if its author draws none.
+    ``n`` is the last input that the room accepted. If not ``complete``, some missed messages are
+    forgotten, and ``state`` is the room's picture as JSON, or empty without a ``state_for``.
     """
 
     call: int
@@ -205,7 +204,7 @@ class Resumed(Item, frozen=True, tag="resumed"):
 
 
 class Replay(Item, frozen=True, tag="replay"):
-    """What one player has missed: numbers and bodies, in order; before anything live."""
+    """The messages that one player missed (number, body), in order, before newer ones."""
 
     room: RoomId
     player: PlayerId
@@ -214,19 +213,19 @@ class Replay(Item, frozen=True, tag="replay"):
 
 
 CANCELLED = "cancelled"
-"""A code that no client sees: the answer to what an api node has cancelled in time."""
+"""A code that no client sees: the answer to a call that the api node cancelled in time."""
 DRAINING = "draining"
-"""A code that no client sees: another node is asked."""
+"""A code that no client sees: the api node asks another game node."""
 NO_SUCH_PLACE = "no_such_place"
-"""A code of refused resumes: no such room, player or secret here; another node is asked."""
+"""No such room, player or secret on this node: the api node asks another game node."""
 TAKEN_OVER = "taken_over"
-"""A newer socket has the place: why a renewal is refused, and a reason of :class:`Out`."""
+"""A newer socket has the place: a code of refused renewals, and a reason of :class:`Out`."""
 
 
 class Refused(Item, frozen=True, tag="refused"):
-    """The join or resume numbered ``call`` has no seat here.
+    """The answer to a join or resume that gets no seat here.
 
-    ``code`` is an error code of the client's list, or one of those above.
+    ``code`` is one of the clients' error codes, or one of those above.
     """
 
     call: int
@@ -235,13 +234,13 @@ class Refused(Item, frozen=True, tag="refused"):
 
 
 class Acks(Item, frozen=True, tag="acks"):
-    """For each room and player: every input up to ``n`` is in the room's inbox."""
+    """For each (room, player, ``n``): the room has accepted all inputs up to ``n``."""
 
     acks: list[tuple[RoomId, PlayerId, int]]
 
 
 class BadInput(Item, frozen=True, tag="bad_input"):
-    """Input ``n`` was not what the kind takes; it counts as had."""
+    """Input ``n`` does not fit the kind's ``inputs``; it counts as accepted."""
 
     room: RoomId
     player: PlayerId
@@ -251,7 +250,7 @@ class BadInput(Item, frozen=True, tag="bad_input"):
 
 
 class Wanted(Item, frozen=True, tag="wanted"):
-    """The inbox was full at input ``n`` and has room again: say it and all after it once more."""
+    """The inbox was full at input ``n`` and has space again: send it and all later ones again."""
 
     room: RoomId
     player: PlayerId
@@ -259,9 +258,9 @@ class Wanted(Item, frozen=True, tag="wanted"):
 
 
 class Out(Item, frozen=True, tag="out"):
-    """One player's place is over: the room goes on, or was over before he resumed.
+    """One player's place has ended: the room goes on, or had ended before they resumed.
 
-    Of ``session`` alone, unless that is 0. ``reason`` is an end's reason, or :data:`TAKEN_OVER`.
+    With ``session`` 0, it is for every session. ``reason`` is an ``EndReason`` or ``TAKEN_OVER``.
     """
 
     room: RoomId
@@ -272,7 +271,7 @@ class Out(Item, frozen=True, tag="out"):
 
 
 class Ended(Item, frozen=True, tag="ended"):
-    """The room is over for all; ``result`` is JSON, or empty."""
+    """The room has ended for all its players; ``result`` is JSON, or empty."""
 
     room: RoomId
     epoch: int
@@ -281,7 +280,7 @@ class Ended(Item, frozen=True, tag="ended"):
 
 
 class Regroup(Item, frozen=True, tag="regroup"):
-    """The room never started and is given up: seat ``players`` (id, name, key) elsewhere."""
+    """The room had not started and is given up: seat ``players`` (id, name, key) elsewhere."""
 
     room: RoomId
     epoch: int
@@ -291,10 +290,10 @@ class Regroup(Item, frozen=True, tag="regroup"):
 
 
 class NodeState(Item, frozen=True, tag="state"):
-    """A game node as placement sees it; of two, the one with the higher ``revision`` holds.
+    """A game node as placement sees it; a higher ``revision`` replaces a lower one.
 
-    ``seats`` are the free seats in open rooms, by kind, for every kind that the node serves;
-    ``sizes`` are the seats of a whole room. ``seconds_left`` counts to the cut, while draining.
+    For every kind that the node serves, ``seats`` are the free seats in open rooms, and ``sizes``
+    the seats of a whole room. ``seconds_left`` is the time to the cut, while the node drains.
     """
 
     revision: int
@@ -323,12 +322,12 @@ Down = (
 
 
 SAY_BYTES = 48
-"""What :class:`Say` takes beside its texts and its body: names of fields, numbers."""
+"""The bytes of a :class:`Say` without its texts and body: field names and numbers."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def size_of(item: Up) -> int:
-    """About how many bytes ``item`` takes; of inputs, which are many, it is counted quickly."""
+    """About how many bytes ``item`` takes; estimated for inputs, since there are many."""
     if isinstance(item, Say):
         return SAY_BYTES + len(item.room) + len(item.player) + len(item.body)
     return len(_encode(item))

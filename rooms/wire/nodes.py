@@ -1,10 +1,8 @@
-"""Node messages: msgpack maps between api and game nodes, versioned and tolerant.
+"""Node messages: msgpack maps between api and game nodes; newer fields and items are accepted.
 
-Three shapes travel. A *request* goes from api to game, its *reply* comes back, and *feed
-batches* come from game to api. Requests and feed batches carry the items of
-:mod:`lastcall.wire.items`, which are named here too.
-
-The golden bytes of each released :data:`WIRE` version stay in the tests.
+A *request* goes from api to game, its *reply* comes back, and *feed batches* come from game to
+api. Requests and feed batches carry the items of :mod:`lastcall.wire.items`, which can be imported
+from here too. The tests keep golden bytes of each released :data:`WIRE` version.
 """
 
 from __future__ import annotations
@@ -103,20 +101,20 @@ __all__ = [
 ]
 
 WIRE = 2
-"""Version 2 added what resuming needs: a node of version 1 knows of no place to resume."""
+"""Version 2 added resuming."""
 RESUMES = 2
 """The first version whose game nodes can resume a place."""
 
 
 class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
-    """The shape of requests and replies."""
+    """The base of requests and replies."""
 
 
 class Attach(Envelope, frozen=True, tag="attach"):
-    """Asks for a new link. ``attempt`` rises, so that a delayed one cannot displace a later one.
+    """Asks for a new link. ``attempt`` rises, so that a delayed one cannot replace a later one.
 
-    ``replaces`` is the link that the same address was asked for before, or 0. A node that has
-    another live link of this api node answers :class:`Twice`: it is known by two addresses.
+    ``replaces`` is the previous link to the same address, or 0. A node that has another live link
+    from this api node answers :class:`Twice`: the api node knows it by two addresses.
     """
 
     wire: int
@@ -131,10 +129,10 @@ class Attach(Envelope, frozen=True, tag="attach"):
 
 
 class Batch(Envelope, frozen=True, tag="batch"):
-    """Everything that has gathered since the last request; in lockstep, ``number`` counts from 1.
+    """The items since the last request; requests go in lockstep, and ``number`` counts from 1.
 
-    ``confirmed``: the feed has arrived up to that item. ``missing``: ranges, both ends included,
-    to be published again.
+    ``confirmed``: all feed items up to this number have arrived. ``missing``: ranges of items to
+    publish again, both ends included.
     """
 
     link: LinkId
@@ -145,7 +143,7 @@ class Batch(Envelope, frozen=True, tag="batch"):
 
 
 class _RawBatch(Envelope, frozen=True, tag="batch"):
-    """A :class:`Batch` with items that this version cannot read."""
+    """A :class:`Batch` whose items are not decoded yet: this version cannot read one of them."""
 
     link: LinkId
     number: int
@@ -155,13 +153,13 @@ class _RawBatch(Envelope, frozen=True, tag="batch"):
 
 
 class Detach(Envelope, frozen=True, tag="detach"):
-    """The api node is going: its players on this link are away, its feed may be freed."""
+    """The api node leaves: its players on this link are away, and its feed can be freed."""
 
     link: LinkId
 
 
 class Welcome(Envelope, frozen=True, tag="welcome"):
-    """The link stands. ``born`` is the node's start in seconds since 1970."""
+    """The link is attached. ``born`` is when the node started, in seconds since 1970."""
 
     wire: int
     link: LinkId
@@ -173,7 +171,7 @@ class Welcome(Envelope, frozen=True, tag="welcome"):
 
 
 class Answer(Envelope, frozen=True, tag="answer"):
-    """Batch ``number`` is applied; ``head`` is the number of the feed's newest item."""
+    """Batch ``number`` was applied; ``head`` is the number of the feed's newest item."""
 
     link: LinkId
     number: int
@@ -182,19 +180,19 @@ class Answer(Envelope, frozen=True, tag="answer"):
 
 
 class UnknownLink(Envelope, frozen=True, tag="unknown_link"):
-    """No such link here, and nothing was applied: attach anew."""
+    """The node does not know the link and applied nothing: the api node attaches again."""
 
     incarnation: Incarnation
 
 
 class Twice(Envelope, frozen=True, tag="twice"):
-    """You are attached to this node already, by another address; nothing was changed."""
+    """The api node is attached to this node by another address; nothing was changed."""
 
     incarnation: Incarnation
 
 
 class Unsupported(Envelope, frozen=True, tag="unsupported"):
-    """A request of a type that this node does not know, or one that could not be read."""
+    """The request has an unknown type, or could not be read."""
 
     message: str = ""
 
@@ -204,7 +202,7 @@ Reply = Welcome | Answer | UnknownLink | Twice | Unsupported
 
 
 class FeedRun(msgspec.Struct, frozen=True, gc=False):
-    """Feed items ``first``, ``first + 1``, … of one link, as they are sent: encoded before."""
+    """Feed items ``first``, ``first + 1``, … of one link, encoded, as they are sent."""
 
     link: LinkId
     first: int
@@ -212,7 +210,7 @@ class FeedRun(msgspec.Struct, frozen=True, gc=False):
 
 
 class FeedBatch(msgspec.Struct, frozen=True, gc=False):
-    """The same as it is received. ``item_bytes`` is no part of it: about what an item took."""
+    """A feed run as it is received. ``item_bytes`` is not sent: it is an item's mean size."""
 
     link: LinkId
     first: int
@@ -235,14 +233,14 @@ def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes | msgspec.Raw) -> T:
     try:
         return decoder.decode(data)
     except UNREADABLE as error:
-        raise RemoteProtocolError(f"a node sent what cannot be read: {error}") from error
+        raise RemoteProtocolError(f"a node sent a message that cannot be read: {error}") from error
 
 
 def decode_request(data: bytes) -> Request:
-    """A request; raises :class:`RemoteProtocolError` for one that cannot be read.
+    """Decodes a request; raises :class:`RemoteProtocolError` if it cannot be read.
 
-    An item that this version cannot read is :class:`Unknown`; all are read at once as long as
-    there is none: 0.11 µs for each instead of 0.21.
+    An item that this version cannot read is :class:`Unknown`. Without such an item, all are decoded
+    at once: 0.11 µs for each instead of 0.21.
     """
     try:
         return _request.decode(data)
@@ -254,14 +252,14 @@ def decode_request(data: bytes) -> Request:
 
 
 def decode_reply(data: bytes) -> Reply:
-    """A reply; raises :class:`RemoteProtocolError` for one that cannot be read."""
+    """Decodes a reply; raises :class:`RemoteProtocolError` if it cannot be read."""
     return _read(_reply, data)
 
 
 def decode_feed(data: bytes) -> FeedBatch:
-    """A feed batch; raises :class:`RemoteProtocolError` for one that cannot be read.
+    """Decodes a feed batch, its items as :func:`decode_request` does.
 
-    Of its items goes what :func:`decode_request` says.
+    Raises :class:`RemoteProtocolError` if it cannot be read.
     """
     try:
         batch = _feed.decode(data)

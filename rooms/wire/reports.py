@@ -1,4 +1,4 @@
-"""What a node tells of itself: its ``/status``, and the event ``drain.finished``."""
+"""The reports of a node: its ``/status``, and the event ``drain.finished``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Counts", "DrainFinished", "Status"]
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What became of rooms and clients since the drain began."""
+    """How rooms and clients have ended since the drain began."""
 
     rooms_finished: int = 0
     rooms_regrouped: int = 0
@@ -21,18 +21,18 @@ class Counts(msgspec.Struct, frozen=True):
 
     @property
     def cut(self) -> int:
-        """How many were cut; more than none makes the exit code 3."""
+        """How many rooms and clients were cut; if any, the exit code is 3."""
         return self.rooms_cut + self.clients_cut
 
 
 class DrainFinished(Counts, frozen=True):
-    """The event ``drain.finished``; ``seconds`` are from the signal to the end."""
+    """The event ``drain.finished``; ``seconds`` is the time from the signal to the end."""
 
     seconds: float = 0.0
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The body of ``/status``. ``why``: what still keeps the node up, one sentence each."""
+    """The body of ``/status``. ``why``: what keeps a draining node up, one sentence each."""
 
     name: str
     tier: str
@@ -41,5 +41,5 @@ class Status(msgspec.Struct, frozen=True):
     rooms: int = 0
     clients: int = 0
     seconds_left: float | None = None
-    """To the cut; ``None`` while nothing is to be cut."""
+    """The time to the cut; None while the node does not drain."""
     why: tuple[str, ...] = ()

@@ -32,13 +32,13 @@ def test_an_address_is_written_as_it_was_read(text: str) -> None:
         "[fe80::1%]:80",
     ],
 )
-def test_what_is_no_address_is_refused_with_itself_and_the_form(text: str) -> None:
+def test_the_error_for_a_bad_address_shows_it_and_the_right_form(text: str) -> None:
     with pytest.raises(BadAddress, match=r"127\.0\.0\.1:9001|ports end at 65535") as refused:
         parse_host_port(text)
     assert repr(text) in str(refused.value)
 
 
-def test_a_url_may_end_in_a_slash_and_is_written_without() -> None:
+def test_a_final_slash_of_a_url_is_dropped() -> None:
     assert parse_url("tcp://[::1]:7101/") == HostPort("::1", 7101)
     assert parse_url("tcp://[::1]:7101/").url == "tcp://[::1]:7101"
 
@@ -46,17 +46,17 @@ def test_a_url_may_end_in_a_slash_and_is_written_without() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("127.0.0.1:7101", "is no URL: it takes tcp://HOST:PORT"),
-        ("ws://a:1", "is no URL"),
-        ("tcp://a:1/path", "is no address"),
-        ("tcp://a:1//", "is no address"),
-        ("tcp://*:1", r"'\*' is no host"),
-        ("tcp://[1.2]:5", r"'1\.2' is no host"),
+        ("127.0.0.1:7101", "is not a URL of the form tcp://HOST:PORT"),
+        ("ws://a:1", "is not a URL"),
+        ("tcp://a:1/path", "is not an address"),
+        ("tcp://a:1//", "is not an address"),
+        ("tcp://*:1", r"'\*' is not a host"),
+        ("tcp://[1.2]:5", r"'1\.2' is not a host"),
         ("tcp://[fe80::1%eth0]:1", "an address with a zone, 'fe80::1%eth0'"),
         ("tcp://a:65536", "there is no port 65536"),
     ],
 )
-def test_what_is_no_url_is_refused_with_itself(text: str, complaint: str) -> None:
+def test_the_error_for_a_bad_url_shows_it(text: str, complaint: str) -> None:
     with pytest.raises(BadAddress, match=complaint) as refused:
         parse_url(text)
     assert repr(text) in str(refused.value)
@@ -64,17 +64,17 @@ def test_what_is_no_url_is_refused_with_itself(text: str, complaint: str) -> Non
 
 def test_port_0_can_be_listened_at_and_not_dialled() -> None:
     assert parse_url("tcp://a:0") == HostPort("a", 0)
-    with pytest.raises(BadAddress, match="port 0 is none to dial"):
+    with pytest.raises(BadAddress, match="port 0 cannot be dialled"):
         parse_url("tcp://a:0", dialled=True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0:0:0:0:0:0:0", "*"])  # noqa: S104
-def test_every_interface_has_many_spellings(host: str) -> None:
+def test_each_spelling_of_every_interface_is_a_wildcard(host: str) -> None:
     assert is_wildcard(host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "10.0.0.0", "a.b"])
-def test_one_interface_is_not_every_interface(host: str) -> None:
+def test_the_address_of_one_interface_is_not_a_wildcard(host: str) -> None:
     assert not is_wildcard(host)
 
 
@@ -87,7 +87,7 @@ HOSTS = (
 
 
 @given(HOSTS, st.integers(1, 70_000), st.sampled_from(["", "/"]))
-def test_nng_dials_whatever_passes(host: str, port: int, end: str) -> None:
+def test_nng_can_dial_each_address_that_is_accepted(host: str, port: int, end: str) -> None:
     try:
         url = parse_url(f"tcp://{host}:{port}{end}", dialled=True).url
     except BadAddress:
@@ -97,6 +97,6 @@ def test_nng_dials_whatever_passes(host: str, port: int, end: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["tcp://127.0.0.1:0/", "tcp://localhost:00", "tcp://0.0.0.0:0"])
-def test_nng_listens_at_whatever_passes(text: str) -> None:
+def test_nng_can_listen_at_each_address_that_is_accepted(text: str) -> None:
     with pynng.Rep0() as socket:
         socket.listen(parse_url(text).url)

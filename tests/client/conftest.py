@@ -1,4 +1,4 @@
-"""A server in memory: it speaks frames as a test's script tells it, over trio_websocket."""
+"""A server in memory that runs a test's scripts over trio_websocket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Peer:
         return json.loads(await self.socket.get_message())
 
     async def seat(self, room: str = "game-1.r1", you: str = "p1", seq: int = 0) -> dict[str, Any]:
-        """Takes a join, answers it, and takes the ``got``; returns the join."""
+        """Receives a join, answers it, and receives the ``got``; returns the join."""
         join = await self.next()
         assert join["t"] == "join"
         await self.joined(room, you, seq)
@@ -45,7 +45,7 @@ class Peer:
     async def resume(
         self, *, n: int = 0, ticket: str = "tk2", seq: int | None = None, **more: Any
     ) -> dict[str, Any]:
-        """Takes a resume, gives the place, and takes the ``got``; returns the resume."""
+        """Receives a resume, gives the place, and receives the ``got``; returns the resume."""
         resume = await self.next()
         assert resume["t"] == "resume"
         resume.setdefault("seen", 0)
@@ -62,11 +62,11 @@ class Peer:
             await self.socket.aclose(code, reason)
 
     async def vanish(self) -> None:
-        """The node dies: the socket ends without a word."""
+        """Ends the socket without a close frame, as a node does that dies."""
         await trio.aclose_forcefully(self.socket._stream)
 
     async def rest(self) -> list[dict[str, Any]]:
-        """Everything that the client still says until it closes."""
+        """Returns the frames that the client still sends until it closes."""
         frames = []
         try:
             while True:
@@ -79,13 +79,13 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class Server:
-    """Runs one script for each socket that is opened to it."""
+    """Runs one script for each socket."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self.script: Script = self.idle
         self.scripts: list[Script] = []
-        """For the first sockets, one each; :attr:`script` is for all later ones."""
+        """One script for each of the first sockets; :attr:`script` is for all later ones."""
         self.hello: dict[str, Any] = HELLO
         self.opened: list[str] = []
         self.opened_at: list[float] = []

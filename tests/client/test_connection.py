@@ -19,7 +19,7 @@ from lastcall.errors import (
 URL = "ws://somewhere:8080/"
 
 
-async def test_hello_tells_the_node_and_its_version(server, autojump_clock):
+async def test_a_connection_knows_the_node_and_its_version(server, autojump_clock):
     async with open_connection(URL, open_stream=server.open_stream) as connection:
         assert (connection.node, connection.version) == ("api-1", "7")
         assert connection.state is State.OPEN
@@ -37,7 +37,7 @@ async def test_closing_takes_half_a_second_when_the_server_does_not_answer(serve
         await trio.sleep(60)
 
     async def deaf_transport(url):
-        return DeafLater(await server.open_stream(url))
+        return DeafAfterHandshake(await server.open_stream(url))
 
     server.script = deaf
     async with open_connection(URL, open_stream=deaf_transport) as connection:
@@ -46,8 +46,8 @@ async def test_closing_takes_half_a_second_when_the_server_does_not_answer(serve
     assert connection.lost is not None
 
 
-class DeafLater(trio.abc.Stream):
-    """Delivers nothing to the server any more once the handshake is sent."""
+class DeafAfterHandshake(trio.abc.Stream):
+    """Drops what the client sends after the handshake."""
 
     def __init__(self, stream):
         self.stream, self.sent = stream, 0
@@ -84,7 +84,7 @@ async def test_a_peer_that_closes_in_the_handshake_fails_at_once(nursery, autoju
     assert trio.current_time() == 0
 
 
-async def test_a_peer_that_says_nothing_fails_after_five_seconds(autojump_clock):
+async def test_a_silent_peer_fails_after_five_seconds(autojump_clock):
     kept = []
 
     async def silent(url):
@@ -98,7 +98,7 @@ async def test_a_peer_that_says_nothing_fails_after_five_seconds(autojump_clock)
     assert trio.current_time() == 5
 
 
-async def test_a_refused_handshake_tells_its_status(nursery, autojump_clock):
+async def test_the_error_for_a_refused_handshake_has_its_status(nursery, autojump_clock):
     async def closed_doors(url):
         ours, theirs = memory_stream_pair()
 
@@ -128,7 +128,7 @@ async def test_the_next_url_is_tried_when_one_fails(server, autojump_clock):
         assert connection.url == URL
 
 
-async def test_when_all_urls_fail_each_reason_is_told(autojump_clock):
+async def test_when_all_urls_fail_the_error_has_each_reason(autojump_clock):
     async def down(url):
         raise ConnectionRefusedError(f"refused by {url[5:6]}")
 
@@ -138,20 +138,20 @@ async def test_when_all_urls_fail_each_reason_is_told(autojump_clock):
 
 
 @pytest.mark.parametrize("url", ["http://x/", "ws://", "x:8080", "ws://x:port/"])
-async def test_what_is_no_websocket_url_is_told(url):
+async def test_a_text_that_is_not_a_websocket_url_is_refused(url):
     with pytest.raises(BadAddress):
         async with open_connection(url):
             pass
 
 
-async def test_a_server_of_another_version_is_not_used(server, autojump_clock):
+async def test_a_server_with_another_protocol_version_is_refused(server, autojump_clock):
     server.hello = {**server.hello, "v": 2}
     with pytest.raises(ConnectFailed, match="speaks version 2"):
         async with open_connection(URL, open_stream=server.open_stream):
             pass
 
 
-async def test_an_error_in_the_block_leaves_it_as_it_is(server, autojump_clock):
+async def test_an_error_in_the_block_is_raised_unchanged(server, autojump_clock):
     with pytest.raises(ValueError, match="mine"):
         async with open_connection(URL, open_stream=server.open_stream):
             raise ValueError("mine")
@@ -178,7 +178,7 @@ async def test_a_refused_join_carries_its_code(server, autojump_clock):
     assert (refused.value.code, refused.value.retry) == ("no_game_node", True)
 
 
-async def test_the_frame_join_holds_what_was_asked_for_and_nothing_else(server, autojump_clock):
+async def test_the_join_frame_holds_the_given_arguments_only(server, autojump_clock):
     joins = []
 
     async def script(peer):
@@ -194,7 +194,7 @@ async def test_the_frame_join_holds_what_was_asked_for_and_nothing_else(server, 
     assert joins == [asked]
 
 
-async def test_one_socket_has_one_place(server, autojump_clock):
+async def test_a_second_join_on_a_socket_is_refused(server, autojump_clock):
     async def script(peer):
         await peer.seat()
         await peer.rest()
@@ -240,7 +240,7 @@ async def test_a_silent_server_is_lost_after_25_seconds(server, autojump_clock):
         assert "nothing heard" in str(lost)
 
 
-async def test_notices_are_kept_and_unknown_frames_are_passed_over(server, autojump_clock):
+async def test_notices_are_kept_and_unknown_frames_are_ignored(server, autojump_clock):
     async def leaving(peer):
         await peer.send(t="confetti", colour="red")
         await peer.send(t="draining", tier="api", seconds=22, later=1)
@@ -261,7 +261,7 @@ async def test_notices_are_kept_and_unknown_frames_are_passed_over(server, autoj
             await connection.join(kind="k")
 
 
-async def test_a_join_that_crosses_the_end_of_the_socket_raises(server, autojump_clock):
+async def test_a_join_raises_when_the_socket_ends_before_the_answer(server, autojump_clock):
     async def leaving(peer):
         await peer.next()
         await peer.socket.aclose(1012)

@@ -1,4 +1,4 @@
-"""One client and an echoing room in memory, whose sockets die at any frame, in either direction."""
+"""One client and an echo room in memory; sockets die at any frame, in either direction."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.client.conftest import Peer, Server
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
-WORDS = 300
+INPUTS = 300
 ROOM = "game-1.r1"
 
 
 class EchoRoom:
-    """Keeps the contract: inputs by number, history, tickets; and is cut off at random."""
+    """Keeps the contract (numbered inputs, history, tickets); its sockets die at random."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.had: list[str] = []
+        self.accepted: list[str] = []
         self.history: list[str] = []
         self.tickets = ["t0"]
-        """The newest, and before it the one that is good until the newest is confirmed."""
+        """The newest, and the one before it, which is valid until the newest is confirmed."""
         self.sockets = 0
         self.live: Peer | None = None
         self.keys: set[str] = set()
@@ -32,13 +32,13 @@ class EchoRoom:
     async def serve(self, peer: Peer) -> None:
         self.sockets += 1
         self.live = None
-        self.doom = self.rng.randrange(1, 60)
-        await self._answer(await self._hear(peer), peer)
+        self.frames_left = self.rng.randrange(1, 60)
+        await self._answer(await self._next(peer), peer)
         self.live = peer
         while True:
-            await self._take(await self._hear(peer), peer)
+            await self._apply(await self._next(peer), peer)
 
-    async def _hear(self, peer: Peer) -> dict:
+    async def _next(self, peer: Peer) -> dict:
         await self._maybe_die(peer)
         return await peer.next()
 
@@ -47,8 +47,8 @@ class EchoRoom:
         await peer.send(**frame)
 
     async def _maybe_die(self, peer: Peer) -> None:
-        self.doom -= 1
-        if self.doom == 0:
+        self.frames_left -= 1
+        if self.frames_left == 0:
             if self.rng.random() < 0.3:
                 await peer.send(t="move", after=0)
                 await peer.close(1012)
@@ -65,35 +65,35 @@ class EchoRoom:
         assert seen <= len(self.history)
         self.tickets.append(f"t{len(self.tickets)}")
         place = {"room": ROOM, "ticket": self.tickets[-1], "complete": True}
-        await self._send(peer, t="resumed", seq=seen, n=len(self.had), **place)
-        for seq, word in enumerate(self.history[seen:], seen + 1):
-            await self._send(peer, t="msg", seq=seq, d=word)
+        await self._send(peer, t="resumed", seq=seen, n=len(self.accepted), **place)
+        for seq, text in enumerate(self.history[seen:], seen + 1):
+            await self._send(peer, t="msg", seq=seq, d=text)
 
-    async def _take(self, frame: dict, peer: Peer) -> None:
+    async def _apply(self, frame: dict, peer: Peer) -> None:
         self.tickets = self.tickets[-1:]  # its first frame confirms the newest
         if frame["t"] == "leave":
             await peer.send(t="ended", room=ROOM, reason="left")
         if frame["t"] != "say":
             return
-        assert frame["n"] <= len(self.had) + 1, "a gap"
-        if frame["n"] == len(self.had) + 1:
-            self.had.append(frame["d"])
+        assert frame["n"] <= len(self.accepted) + 1, "a gap"
+        if frame["n"] == len(self.accepted) + 1:
+            self.accepted.append(frame["d"])
             self.history.append(frame["d"])
             await self._send(peer, t="msg", seq=len(self.history), d=frame["d"])
         if self.rng.random() < 0.3:
-            await self._send(peer, t="ack", n=len(self.had))
+            await self._send(peer, t="ack", n=len(self.accepted))
 
 
-async def test_over_many_losses_all_is_heard_and_said_exactly_once(
+async def test_over_many_losses_each_message_and_each_input_arrives_exactly_once(
     server: Server, rng: random.Random, autojump_clock: trio.testing.MockClock
 ) -> None:
     room = EchoRoom(rng)
     server.script = room.serve
-    said = [f"word {number}" for number in range(WORDS)]
+    said = [f"input {number}" for number in range(INPUTS)]
 
     async def speak() -> None:
-        for word in said:
-            await place.say(word)
+        for text in said:
+            await place.say(text)
             if rng.random() < 0.1:
                 await trio.sleep(rng.random())
 
@@ -103,7 +103,7 @@ async def test_over_many_losses_all_is_heard_and_said_exactly_once(
             nursery.start_soon(speak)
             heard = [(await anext(place)) for _ in said]
         assert place.state is not PlaceState.OVER
-    assert room.had == said
+    assert room.accepted == said
     assert [(item.seq, item.data) for item in heard] == list(enumerate(said, 1))
     assert (place.repeats, place.holes, place.incomplete) == (0, 0, 0)
     assert len(room.keys) == 1

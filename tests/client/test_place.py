@@ -58,7 +58,7 @@ async def test_inputs_are_numbered_from_one(server, autojump_clock):
     assert said == [{"t": "say", "n": 1, "d": {"cell": 4}}, {"t": "say", "n": 2, "d": "well"}]
 
 
-async def test_a_65th_unacknowledged_input_waits_and_a_cancelled_one_was_not_said(
+async def test_a_65th_unacknowledged_input_waits_and_is_not_sent_if_cancelled(
     server, autojump_clock
 ):
     heard = []
@@ -95,7 +95,7 @@ async def test_repeats_are_dropped_and_counted_and_holes_are_counted(server, aut
     assert (place.repeats, place.holes, place.seq) == (2, 2, 5)
 
 
-async def test_a_refused_input_is_seen_on_the_place(server, autojump_clock):
+async def test_a_refused_input_is_recorded_on_the_place(server, autojump_clock):
     async def script(peer):
         await peer.next()
         await peer.send(t="error", code="bad_input", message="cell is 9", retry=False, n=1)
@@ -113,7 +113,7 @@ async def test_a_refused_input_is_seen_on_the_place(server, autojump_clock):
     ]
 
 
-async def test_leave_waits_for_the_answer_and_drops_what_comes_before_it(server, autojump_clock):
+async def test_leave_waits_for_the_answer_and_drops_messages_before_it(server, autojump_clock):
     async def script(peer):
         assert await peer.next() == {"t": "leave"}
         await trio.sleep(2)
@@ -140,7 +140,7 @@ async def test_leaving_the_block_leaves_the_place(server, autojump_clock):
     assert last == [{"t": "leave"}]
 
 
-async def test_a_say_after_the_end_is_dropped_in_silence(server, autojump_clock):
+async def test_an_input_after_the_end_is_dropped_silently(server, autojump_clock):
     last = []
 
     async def script(peer):
@@ -154,7 +154,7 @@ async def test_a_say_after_the_end_is_dropped_in_silence(server, autojump_clock)
     assert last == []
 
 
-async def test_the_socket_is_free_for_another_place_after_the_end(server, autojump_clock):
+async def test_after_the_end_the_socket_can_take_another_place(server, autojump_clock):
     async def script(peer):
         for room in ("game-1.r1", "game-2.r2"):
             await peer.seat(room=room)
@@ -172,7 +172,7 @@ async def test_the_socket_is_free_for_another_place_after_the_end(server, autoju
     assert results == ["game-1.r1", "game-2.r2"]
 
 
-async def test_a_regrouped_place_starts_anew(server, autojump_clock):
+async def test_a_regrouped_place_begins_anew_in_the_new_room(server, autojump_clock):
     said = []
 
     async def script(peer):
@@ -180,7 +180,7 @@ async def test_a_regrouped_place_starts_anew(server, autojump_clock):
         await peer.send(t="msg", seq=1, d="of the old room")
         await peer.joined("game-2.r9", "p9", seq=4)
         said.append(await peer.next())
-        await peer.send(t="ended", room=ROOM, reason="abandoned")  # an old word, crossing
+        await peer.send(t="ended", room=ROOM, reason="abandoned")  # late, about the old room
         await peer.send(t="msg", seq=5, d="of the new room")
         await peer.send(t="ended", room="game-2.r9", reason="finished")
         await peer.rest()
@@ -195,7 +195,7 @@ async def test_a_regrouped_place_starts_anew(server, autojump_clock):
     assert place.holes == 0
 
 
-async def test_a_lost_socket_raises_after_what_was_received(server, autojump_clock):
+async def test_received_messages_are_read_before_a_lost_socket_raises(server, autojump_clock):
     async def script(peer):
         await peer.seat()
         await peer.send(t="msg", seq=1, d="last")
@@ -214,7 +214,7 @@ async def test_a_lost_socket_raises_after_what_was_received(server, autojump_clo
             await place.say("anybody?")
 
 
-async def test_one_who_does_not_read_holds_the_server_back(server, autojump_clock):
+async def test_a_client_that_does_not_read_holds_the_server_back(server, autojump_clock):
     sent = 0
 
     async def script(peer):
@@ -225,7 +225,7 @@ async def test_one_who_does_not_read_holds_the_server_back(server, autojump_cloc
         await peer.rest()
 
     async with seated(server, script) as place:
-        await trio.sleep(60)  # and it is not taken for a silent server
+        await trio.sleep(60)  # the server does not count as silent
         assert place.seq == 1024
         count = 0
         async for _ in place:
@@ -236,7 +236,7 @@ async def test_one_who_does_not_read_holds_the_server_back(server, autojump_cloc
     assert place.repeats == place.holes == 0
 
 
-async def test_an_input_over_the_limit_is_refused_here(server, autojump_clock):
+async def test_an_input_over_the_limit_is_refused_by_the_client(server, autojump_clock):
     async def script(peer):
         await peer.rest()
 

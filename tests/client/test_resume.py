@@ -25,18 +25,18 @@ ROOM = "game-1.r1"
 OVER = {"t": "ended", "room": ROOM, "reason": "finished"}
 
 
-class Loaded:
-    """RandomSource that show 0.5, or what they are told to."""
+class FixedRandom:
+    """A RandomSource that always returns one value."""
 
-    def __init__(self, shown=0.5):
-        self.shown = shown
+    def __init__(self, value=0.5):
+        self.value = value
 
     def random(self):
-        return self.shown
+        return self.value
 
 
-class House:
-    """The server, and the client of the tests."""
+class Setup:
+    """A scripted server, and a client that records the states of its place."""
 
     def __init__(self, server):
         self.server = server
@@ -47,14 +47,14 @@ class House:
 
     @asynccontextmanager
     async def place(self, *scripts, urls=(A, B), **options):
-        """A place taken on the first socket, whose script goes on after ``joined``."""
+        """A place on the first socket; each socket has a script, the first after ``joined``."""
 
         async def first(peer):
             await peer.seat()
             await scripts[0](peer)
 
         self.server.scripts = [first, *scripts[1:]]
-        settings = {"dice": Loaded(), "on_state": self.on_state, **options}
+        settings = {"dice": FixedRandom(), "on_state": self.on_state, **options}
         async with connect(
             urls, kind="k", open_stream=self.server.open_stream, **settings
         ) as place:
@@ -62,8 +62,8 @@ class House:
 
 
 @pytest.fixture
-async def house(server):
-    return House(server)
+async def setup(server):
+    return Setup(server)
 
 
 def seated(script):
@@ -93,56 +93,58 @@ def frames(rest, *kinds):
     return [frame for frame in rest if frame["t"] in kinds]
 
 
-# When, and where.
+# When the client reconnects, and to which node.
 
 
-async def test_lost_unannounced_it_waits_up_to_800_ms_and_takes_the_next_url(house, autojump_clock):
-    async with house.place(dies, ends_it) as place:
+async def test_after_an_unannounced_loss_the_client_waits_up_to_800_ms_for_the_next_url(
+    setup, autojump_clock
+):
+    async with setup.place(dies, ends_it) as place:
         await place.wait_over()
     assert place.ended == Ended(EndReason.FINISHED)
-    assert house.server.opened == [A, B]
-    assert house.server.opened_at == [0, 0.4]
-    assert house.states == [(0, "away"), (0.4, "here"), (0.4, "over")]
+    assert setup.server.opened == [A, B]
+    assert setup.server.opened_at == [0, 0.4]
+    assert setup.states == [(0, "away"), (0.4, "here"), (0.4, "over")]
     assert (place.resumes, place.away_seconds, place.away_since) == (1, 0.4, None)
 
 
-@pytest.mark.parametrize("shown", [0, 0.25, 0.999])
-async def test_the_wait_is_as_random_as_the_dice(house, autojump_clock, shown):
-    async with house.place(dies, ends_it, dice=Loaded(shown)) as place:
+@pytest.mark.parametrize("value", [0, 0.25, 0.999])
+async def test_the_wait_after_a_loss_is_random(setup, autojump_clock, value):
+    async with setup.place(dies, ends_it, dice=FixedRandom(value)) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, pytest.approx(0.8 * shown)]
+    assert setup.server.opened_at == [0, pytest.approx(0.8 * value)]
 
 
-async def test_with_dice_of_its_own_it_waits_no_longer_than_800_ms(house, autojump_clock):
-    async with house.place(dies, ends_it, dice=None) as place:
+async def test_with_the_default_random_source_the_wait_is_800_ms_at_most(setup, autojump_clock):
+    async with setup.place(dies, ends_it, dice=None) as place:
         await place.wait_over()
-    assert 0 <= house.server.opened_at[1] <= 0.8
+    assert 0 <= setup.server.opened_at[1] <= 0.8
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_told_to_go_it_resumes_at_once(house, autojump_clock, told):
+@pytest.mark.parametrize("announced", [True, False])
+async def test_after_a_move_or_a_1012_the_client_resumes_at_once(setup, autojump_clock, announced):
     async def closes(peer):
         await peer.close(1012)
 
-    async with house.place(leaves if told else closes, ends_it) as place:
+    async with setup.place(leaves if announced else closes, ends_it) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, 0]
+    assert setup.server.opened_at == [0, 0]
     assert place.away_seconds == 0
 
 
-async def test_a_move_announces_whatever_end_of_the_socket(house, autojump_clock):
+async def test_after_a_move_any_end_of_the_socket_counts_as_announced(setup, autojump_clock):
     async def moves(peer):
         await peer.send(t="move", after=1.5)
         await trio.sleep(1.5)
         await peer.vanish()
 
-    async with house.place(moves, ends_it) as place:
+    async with setup.place(moves, ends_it) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, 1.5]
+    assert setup.server.opened_at == [0, 1.5]
 
 
 @pytest.mark.parametrize("code", [1013, 4100, 4101])
-async def test_turned_away_it_backs_off(house, autojump_clock, code):
+async def test_a_client_that_is_turned_away_backs_off(setup, autojump_clock, code):
     async def closes(peer):
         await peer.close(code)
 
@@ -150,29 +152,31 @@ async def test_turned_away_it_backs_off(house, autojump_clock, code):
         await peer.next()
         await peer.close(code)
 
-    async with house.place(closes, turns_away, turns_away, ends_it) as place:
+    async with setup.place(closes, turns_away, turns_away, ends_it) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, 0.125, 0.375, 0.875]
-    assert house.server.opened == [A, B, A, B]
+    assert setup.server.opened_at == [0, 0.125, 0.375, 0.875]
+    assert setup.server.opened == [A, B, A, B]
 
 
-async def test_a_node_that_is_down_costs_no_wait(house, autojump_clock):
+async def test_a_node_that_is_down_is_skipped_at_once(setup, autojump_clock):
     tried = []
 
     async def b_is_down(url):
         tried.append(url)
         if url == B:
             raise ConnectionRefusedError("refused")
-        return await house.server.open_stream(url)
+        return await setup.server.open_stream(url)
 
-    house.server.scripts = [seated(leaves), ends_it]
+    setup.server.scripts = [seated(leaves), ends_it]
     async with connect([A, B, C], kind="k", open_stream=b_is_down) as place:
         await place.wait_over()
     assert tried == [A, B, C]
     assert trio.current_time() == 0
 
 
-async def test_a_node_that_accepts_and_says_nothing_costs_three_seconds(house, autojump_clock):
+async def test_a_node_that_accepts_and_sends_nothing_is_left_after_three_seconds(
+    setup, autojump_clock
+):
     kept = []
 
     async def b_is_silent(url):
@@ -180,27 +184,27 @@ async def test_a_node_that_accepts_and_says_nothing_costs_three_seconds(house, a
             ours, theirs = memory_stream_pair()
             kept.append(ours)
             return theirs
-        return await house.server.open_stream(url)
+        return await setup.server.open_stream(url)
 
-    house.server.scripts = [seated(leaves), ends_it]
+    setup.server.scripts = [seated(leaves), ends_it]
     async with connect([A, B], kind="k", open_stream=b_is_silent) as place:
         await place.wait_over()
     assert trio.current_time() == 3
-    assert house.server.opened == [A, A]
+    assert setup.server.opened == [A, A]
 
 
-async def test_when_all_nodes_are_down_the_rounds_back_off(house, autojump_clock):
+async def test_when_all_nodes_are_down_the_client_backs_off_between_rounds(setup, autojump_clock):
     tried = []
 
     async def all_down_for_2_seconds(url):
         tried.append((trio.current_time(), url))
         if 0 < trio.current_time() < 2:
             raise ConnectionRefusedError("refused")
-        return await house.server.open_stream(url)
+        return await setup.server.open_stream(url)
 
-    house.server.scripts = [seated(dies), ends_it]
+    setup.server.scripts = [seated(dies), ends_it]
     async with connect(
-        [A, B], kind="k", dice=Loaded(), open_stream=all_down_for_2_seconds
+        [A, B], kind="k", dice=FixedRandom(), open_stream=all_down_for_2_seconds
     ) as place:
         await place.wait_over()
     rounds = [0.4, 0.4 + 0.125, 0.525 + 0.25, 0.775 + 0.5, 1.275 + 1]
@@ -208,33 +212,33 @@ async def test_when_all_nodes_are_down_the_rounds_back_off(house, autojump_clock
     assert [time for time, url in tried if url == B] == pytest.approx(rounds)
 
 
-async def test_a_server_without_a_beat_is_left_after_25_seconds(house, autojump_clock):
+async def test_a_server_without_a_beat_is_left_after_25_seconds(setup, autojump_clock):
     async def freezes(peer):
         await trio.sleep(60)
 
-    async with house.place(freezes, ends_it) as place:
+    async with setup.place(freezes, ends_it) as place:
         await place.wait_state(PlaceState.AWAY)
         assert trio.current_time() == 25
         await place.wait_over()
-    assert house.server.opened_at == [0, 25.4]
+    assert setup.server.opened_at == [0, 25.4]
 
 
 async def test_a_server_that_does_not_answer_a_resume_is_left_after_8_seconds(
-    house, autojump_clock
+    setup, autojump_clock
 ):
     async def no_answer(peer):
         await peer.rest()
 
-    async with house.place(leaves, no_answer, ends_it) as place:
+    async with setup.place(leaves, no_answer, ends_it) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, 0, 8.125]
-    assert house.server.opened == [A, B, A]
+    assert setup.server.opened_at == [0, 0, 8.125]
+    assert setup.server.opened == [A, B, A]
 
 
-# What is said and heard.
+# Messages and inputs over a loss.
 
 
-async def test_messages_go_on_after_the_last_one_received_each_once(house, autojump_clock):
+async def test_after_a_resume_messages_go_on_without_loss_or_repeat(setup, autojump_clock):
     asked = []
 
     async def two_then_dies(peer):
@@ -249,14 +253,16 @@ async def test_messages_go_on_after_the_last_one_received_each_once(house, autoj
         await peer.send(**OVER)
         await peer.rest()
 
-    async with house.place(two_then_dies, replays) as place:
+    async with setup.place(two_then_dies, replays) as place:
         heard = [item.data async for item in place]
     assert heard == ["one", "two", "three", "four"]
     assert asked == [{"t": "resume", "ticket": "tk", "seen": 2}]
     assert (place.repeats, place.holes) == (1, 0)
 
 
-async def test_inputs_the_room_has_not_are_said_again_once_and_in_order(house, autojump_clock):
+async def test_inputs_that_the_room_does_not_have_are_sent_again_once_and_in_order(
+    setup, autojump_clock
+):
     heard = []
 
     async def takes_some(peer):
@@ -271,7 +277,7 @@ async def test_inputs_the_room_has_not_are_said_again_once_and_in_order(house, a
         await peer.send(**OVER)
         heard.extend(frames(await peer.rest(), "say"))
 
-    async with house.place(takes_some, takes_the_rest) as place:
+    async with setup.place(takes_some, takes_the_rest) as place:
         for number in range(1, 5):
             await place.say(f"input {number}")
         await place.wait_state(PlaceState.AWAY)
@@ -281,8 +287,8 @@ async def test_inputs_the_room_has_not_are_said_again_once_and_in_order(house, a
     assert place.unacked == 0
 
 
-async def test_a_say_waits_while_the_place_is_away_and_cancelled_there_it_was_not_said(
-    house, autojump_clock
+async def test_a_say_waits_while_the_place_is_away_and_sends_nothing_if_cancelled(
+    setup, autojump_clock
 ):
     heard = []
 
@@ -292,7 +298,7 @@ async def test_a_say_waits_while_the_place_is_away_and_cancelled_there_it_was_no
         await peer.send(**OVER)
         await peer.rest()
 
-    async with house.place(dies, listens) as place:
+    async with setup.place(dies, listens) as place:
         await place.wait_state(PlaceState.AWAY)
         with trio.move_on_after(0.1) as impatient:
             await place.say("never")
@@ -304,7 +310,7 @@ async def test_a_say_waits_while_the_place_is_away_and_cancelled_there_it_was_no
 
 
 async def test_got_is_the_first_frame_after_resumed_and_comes_every_32_messages(
-    house, autojump_clock
+    setup, autojump_clock
 ):
     gots = []
 
@@ -316,14 +322,14 @@ async def test_got_is_the_first_frame_after_resumed_and_comes_every_32_messages(
         await peer.send(**OVER)
         gots.extend(frames(await peer.rest(), "got"))
 
-    async with house.place(dies, talks) as place:
+    async with setup.place(dies, talks) as place:
         await place.say("before the loss is known")
         assert len([item async for item in place]) == 70
     assert [got["seq"] for got in gots] == [32, 64]
 
 
-async def test_a_resumed_that_is_lost_is_asked_for_again_with_the_same_ticket(
-    house, autojump_clock
+async def test_a_resume_whose_answer_is_lost_is_sent_again_with_the_same_ticket(
+    setup, autojump_clock
 ):
     asked = []
 
@@ -341,15 +347,13 @@ async def test_a_resumed_that_is_lost_is_asked_for_again_with_the_same_ticket(
         await peer.rest()
 
     scripts = (dies, dies_before_the_answer, answers, answers_again)
-    async with house.place(*scripts) as place:
+    async with setup.place(*scripts) as place:
         await place.wait_over()
     assert [resume["ticket"] for resume in asked] == ["tk", "tk", "tk2"]
     assert (place.ticket, place.resumes) == ("tk3", 2)
 
 
-async def test_a_resume_that_is_answered_with_an_error_is_tried_on_another_socket(
-    house, autojump_clock
-):
+async def test_a_resume_that_fails_with_an_error_is_tried_on_another_socket(setup, autojump_clock):
     gone = []
 
     async def cannot(peer):
@@ -358,13 +362,13 @@ async def test_a_resume_that_is_answered_with_an_error_is_tried_on_another_socke
         await peer.rest()
         gone.append(trio.current_time())
 
-    async with house.place(leaves, cannot, ends_it) as place:
+    async with setup.place(leaves, cannot, ends_it) as place:
         await place.wait_over()
-    assert house.server.opened_at == [0, 0, 0.125]
+    assert setup.server.opened_at == [0, 0, 0.125]
     assert gone == [0]
 
 
-async def test_messages_before_resumed_are_not_taken(house, autojump_clock):
+async def test_messages_before_resumed_are_ignored(setup, autojump_clock):
     async def too_early(peer):
         await peer.next()
         await peer.send(t="msg", seq=2, d="live")
@@ -374,12 +378,12 @@ async def test_messages_before_resumed_are_not_taken(house, autojump_clock):
         await peer.send(**OVER)
         await peer.rest()
 
-    async with house.place(dies, too_early) as place:
+    async with setup.place(dies, too_early) as place:
         assert [item.data async for item in place] == ["missed", "live"]
 
 
-async def test_an_absence_longer_than_the_history_shows_the_picture_in_its_place(
-    house, autojump_clock
+async def test_after_an_absence_longer_than_the_history_a_picture_replaces_the_messages(
+    setup, autojump_clock
 ):
     async def one_then_dies(peer):
         await peer.send(t="msg", seq=1, d="one")
@@ -390,12 +394,12 @@ async def test_an_absence_longer_than_the_history_shows_the_picture_in_its_place
         await peer.send(t="msg", seq=901, d="next")
         await peer.vanish()
 
-    async def forgot_and_draws_nothing(peer):
+    async def forgot_without_a_picture(peer):
         await peer.resume(complete=False, seq=990)
         await peer.send(**OVER)
         await peer.rest()
 
-    async with house.place(one_then_dies, forgot, forgot_and_draws_nothing) as place:
+    async with setup.place(one_then_dies, forgot, forgot_without_a_picture) as place:
         heard = [item async for item in place]
     assert heard == [
         Message(1, "one"),
@@ -406,9 +410,7 @@ async def test_an_absence_longer_than_the_history_shows_the_picture_in_its_place
     assert (place.incomplete, place.picture, place.holes) == (2, heard[-1], 0)
 
 
-async def test_a_place_regrouped_while_it_was_away_is_the_same_place_elsewhere(
-    house, autojump_clock
-):
+async def test_a_place_that_is_regrouped_while_away_goes_on_in_the_new_room(setup, autojump_clock):
     heard = []
 
     async def regroups(peer):
@@ -419,7 +421,7 @@ async def test_a_place_regrouped_while_it_was_away_is_the_same_place_elsewhere(
         await peer.send(t="ended", room="game-2.r9", reason="finished")
         await peer.rest()
 
-    async with house.place(dies, regroups) as place:
+    async with setup.place(dies, regroups) as place:
         await place.say("to the old room")
         await place.wait_state(PlaceState.AWAY)
         await place.say("to the new room")
@@ -428,27 +430,27 @@ async def test_a_place_regrouped_while_it_was_away_is_the_same_place_elsewhere(
     assert (place.room, place.you, place.regroups) == ("game-2.r9", "p9", 1)
 
 
-async def test_a_room_that_ended_meanwhile_tells_its_result(house, autojump_clock):
-    async def told_at_once(peer):
+async def test_the_result_of_a_room_that_ended_meanwhile_is_received(setup, autojump_clock):
+    async def ended_already(peer):
         await peer.next()
         await peer.send(**OVER, result={"winner": "p1"})
         await peer.rest()
 
-    async with house.place(dies, told_at_once) as place:
+    async with setup.place(dies, ended_already) as place:
         assert [item async for item in place] == []
     assert place.ended == Ended(EndReason.FINISHED, {"winner": "p1"})
 
 
-# The end.
+# How a place ends.
 
 
 @pytest.mark.parametrize("code", [4001, 4002, 4003, 4004, 4005])
-async def test_a_final_close_ends_the_place(house, autojump_clock, code):
+async def test_a_final_close_code_ends_the_place(setup, autojump_clock, code):
     async def refuses(peer):
         await peer.next()
         await peer.close(code, "why")
 
-    async with house.place(dies, refuses) as place:
+    async with setup.place(dies, refuses) as place:
         with pytest.raises(PlaceLost) as lost:
             await anext(place)
         with pytest.raises(PlaceLost):
@@ -456,29 +458,29 @@ async def test_a_final_close_ends_the_place(house, autojump_clock, code):
         assert place.state is PlaceState.OVER
         assert place.ended is None
     assert (lost.value.code, lost.value.reason) == (code, "why")
-    assert len(house.server.opened) == 2
+    assert len(setup.server.opened) == 2
 
 
-async def test_who_is_taken_over_does_not_come_back(house, autojump_clock):
+async def test_a_client_whose_place_is_taken_over_does_not_reconnect(setup, autojump_clock):
     async def taken(peer):
         await peer.send(t="msg", seq=1, d="before")
         await peer.close(4005)
 
-    async with house.place(taken) as place:
+    async with setup.place(taken) as place:
         await wait_all_tasks_blocked()
         assert (await anext(place)).data == "before"
         with pytest.raises(PlaceLost):
             await anext(place)
-    assert house.server.opened == [A]
+    assert setup.server.opened == [A]
 
 
-async def test_it_gives_up_after_the_seconds_it_was_given(house, autojump_clock):
+async def test_the_client_gives_up_after_give_up_seconds(setup, autojump_clock):
     async def all_down(url):
         if trio.current_time() > 0:
             raise ConnectionRefusedError("refused")
-        return await house.server.open_stream(url)
+        return await setup.server.open_stream(url)
 
-    house.server.scripts = [seated(dies)]
+    setup.server.scripts = [seated(dies)]
     async with connect([A, B], kind="k", give_up_seconds=30, open_stream=all_down) as place:
         with pytest.raises(PlaceLost, match="not back within 30 s") as lost:
             async for _ in place:
@@ -487,7 +489,7 @@ async def test_it_gives_up_after_the_seconds_it_was_given(house, autojump_clock)
     assert trio.current_time() == 30
 
 
-async def test_leaving_while_away_delivers_what_was_said_and_the_leave(house, autojump_clock):
+async def test_leaving_while_away_sends_the_pending_inputs_and_the_leave(setup, autojump_clock):
     heard = []
 
     async def takes_none(peer):
@@ -500,7 +502,7 @@ async def test_leaving_while_away_delivers_what_was_said_and_the_leave(house, au
         await peer.send(t="ended", room=ROOM, reason="left")
         await peer.rest()
 
-    async with house.place(takes_none, takes_the_leave) as place:
+    async with setup.place(takes_none, takes_the_leave) as place:
         await place.say("a last word")
         await place.wait_state(PlaceState.AWAY)
     assert heard == [{"t": "say", "n": 1, "d": "a last word"}, {"t": "leave"}]
@@ -508,7 +510,7 @@ async def test_leaving_while_away_delivers_what_was_said_and_the_leave(house, au
     assert trio.current_time() == 0.4
 
 
-async def test_a_leave_that_was_lost_with_its_socket_is_said_again(house, autojump_clock):
+async def test_a_leave_that_was_lost_with_its_socket_is_sent_again(setup, autojump_clock):
     async def dies_at_the_leave(peer):
         assert (await peer.next())["t"] == "leave"
         await peer.vanish()
@@ -519,13 +521,13 @@ async def test_a_leave_that_was_lost_with_its_socket_is_said_again(house, autoju
         await peer.send(t="ended", room=ROOM, reason="left")
         await peer.rest()
 
-    async with house.place(dies_at_the_leave, takes_the_leave) as place:
+    async with setup.place(dies_at_the_leave, takes_the_leave) as place:
         await place.leave()
         assert place.ended == Ended(EndReason.LEFT)
 
 
-async def test_a_place_is_left_though_the_answer_was_lost_and_nobody_knows_it_any_more(
-    house, autojump_clock
+async def test_a_leave_succeeds_when_its_answer_was_lost_and_the_place_no_longer_exists(
+    setup, autojump_clock
 ):
     async def takes_the_leave_and_dies(peer):
         assert (await peer.next())["t"] == "leave"
@@ -535,54 +537,54 @@ async def test_a_place_is_left_though_the_answer_was_lost_and_nobody_knows_it_an
         await peer.next()
         await peer.close(4004, "no such place")
 
-    async with house.place(takes_the_leave_and_dies, knows_nothing) as place:
+    async with setup.place(takes_the_leave_and_dies, knows_nothing) as place:
         await place.leave()
         assert (place.ended, place.lost) == (Ended(EndReason.LEFT), None)
         assert [item async for item in place] == []
     assert trio.current_time() == 0.4
 
 
-async def test_a_place_that_is_left_may_still_be_taken_over(house, autojump_clock):
+async def test_a_place_that_is_being_left_can_be_taken_over(setup, autojump_clock):
     async def taken(peer):
         assert (await peer.next())["t"] == "leave"
         await peer.close(4005)
 
-    async with house.place(taken) as place:
+    async with setup.place(taken) as place:
         await place.leave()
         assert place.ended is None
         with pytest.raises(PlaceLost):
             await anext(place)
 
 
-async def test_leaving_a_place_that_cannot_be_reached_takes_two_seconds(house, autojump_clock):
+async def test_leaving_an_unreachable_place_takes_two_seconds(setup, autojump_clock):
     async def all_down(url):
         if trio.current_time() > 0:
             raise ConnectionRefusedError("refused")
-        return await house.server.open_stream(url)
+        return await setup.server.open_stream(url)
 
-    house.server.scripts = [seated(dies)]
+    setup.server.scripts = [seated(dies)]
     async with connect([A], kind="k", open_stream=all_down) as place:
         await place.wait_state(PlaceState.AWAY)
     assert trio.current_time() == 2
 
 
 @pytest.mark.parametrize("after", [0, 0.2, 0.4, 1, 3])
-async def test_cancelled_at_any_moment_it_is_gone_within_two_and_a_half_seconds(
-    house, autojump_clock, after
+async def test_a_block_that_is_cancelled_at_any_moment_ends_within_two_and_a_half_seconds(
+    setup, autojump_clock, after
 ):
     async def mute(peer):
         await peer.resume()
         await trio.sleep(60)
 
     with trio.move_on_after(after) as scope:
-        async with house.place(dies, mute) as place:
+        async with setup.place(dies, mute) as place:
             async for _ in place:
                 pass
     assert scope.cancelled_caught
     assert trio.current_time() <= after + 2.5
 
 
-async def test_cancelled_here_it_still_leaves_and_closes(house, autojump_clock):
+async def test_a_block_that_is_cancelled_while_here_still_leaves_and_closes(setup, autojump_clock):
     heard = []
 
     async def takes_the_leave(peer):
@@ -592,29 +594,29 @@ async def test_cancelled_here_it_still_leaves_and_closes(house, autojump_clock):
         heard.extend(await peer.rest())
 
     with trio.move_on_after(5):
-        async with house.place(takes_the_leave) as place:
+        async with setup.place(takes_the_leave) as place:
             await trio.sleep_forever()
     assert heard == [{"t": "leave"}]
     assert place.ended == Ended(EndReason.LEFT)
     assert trio.current_time() == 6
 
 
-async def test_cancelled_while_it_joins_it_is_gone_in_half_a_second(house, autojump_clock):
+async def test_a_join_that_is_cancelled_ends_within_half_a_second(setup, autojump_clock):
     async def mute(peer):
         await peer.next()
         await trio.sleep(60)
 
-    house.server.script = mute
+    setup.server.script = mute
     with trio.move_on_after(1) as scope:
-        async with connect(A, kind="k", open_stream=house.server.open_stream):
+        async with connect(A, kind="k", open_stream=setup.server.open_stream):
             raise AssertionError("there is no place")
     assert scope.cancelled_caught
     assert trio.current_time() <= 1.5
 
 
-async def test_an_error_in_the_block_comes_out_as_it_is_also_when_away(house, autojump_clock):
+async def test_an_error_in_the_block_is_raised_unchanged_while_away(setup, autojump_clock):
     async def fails():
-        async with house.place(dies, ends_it) as place:
+        async with setup.place(dies, ends_it) as place:
             await place.wait_state(PlaceState.AWAY)
             raise ValueError("mine")
 
@@ -622,19 +624,19 @@ async def test_an_error_in_the_block_comes_out_as_it_is_also_when_away(house, au
         await fails()
 
 
-async def test_an_error_of_the_callers_on_state_comes_out_of_the_block(house, autojump_clock):
+async def test_an_error_of_on_state_is_raised_from_the_block(setup, autojump_clock):
     def broken(place, state):
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        async with house.place(dies, ends_it, on_state=broken):
+        async with setup.place(dies, ends_it, on_state=broken):
             await trio.sleep(60)
 
 
 # Joining.
 
 
-async def test_a_join_that_was_not_answered_is_said_again_with_the_same_key(house, autojump_clock):
+async def test_an_unanswered_join_is_sent_again_with_the_same_key(setup, autojump_clock):
     joins = []
 
     async def dies_unanswering(peer):
@@ -646,15 +648,17 @@ async def test_a_join_that_was_not_answered_is_said_again_with_the_same_key(hous
         await peer.send(**OVER)
         await peer.rest()
 
-    house.server.scripts = [dies_unanswering, seats]
-    async with connect([A, B], kind="k", open_stream=house.server.open_stream) as place:
+    setup.server.scripts = [dies_unanswering, seats]
+    async with connect([A, B], kind="k", open_stream=setup.server.open_stream) as place:
         await place.wait_over()
     assert joins[0] == joins[1]
     assert len(joins[0]["key"]) >= 16
-    assert house.server.opened == [A, B]
+    assert setup.server.opened == [A, B]
 
 
-async def test_a_join_without_an_answer_is_asked_elsewhere_after_8_seconds(house, autojump_clock):
+async def test_a_join_without_an_answer_is_sent_to_another_node_after_8_seconds(
+    setup, autojump_clock
+):
     joins = []
 
     async def no_answer(peer):
@@ -666,16 +670,16 @@ async def test_a_join_without_an_answer_is_asked_elsewhere_after_8_seconds(house
         await peer.send(**OVER)
         await peer.rest()
 
-    house.server.scripts = [no_answer, seats]
+    setup.server.scripts = [no_answer, seats]
     async with connect(
-        [A, B], kind="k", dice=Loaded(), open_stream=house.server.open_stream
+        [A, B], kind="k", dice=FixedRandom(), open_stream=setup.server.open_stream
     ) as place:
         await place.wait_over()
     assert joins[0] == joins[1]
-    assert house.server.opened_at == [0, 8.4]
+    assert setup.server.opened_at == [0, 8.4]
 
 
-async def test_two_joins_have_two_keys_and_a_key_that_is_given_is_used(house, autojump_clock):
+async def test_each_join_has_its_own_key_unless_one_is_given(setup, autojump_clock):
     keys = []
 
     async def seats(peer):
@@ -683,9 +687,9 @@ async def test_two_joins_have_two_keys_and_a_key_that_is_given_is_used(house, au
         await peer.send(**OVER)
         await peer.rest()
 
-    house.server.script = seats
+    setup.server.script = seats
     for key in ("", "", "mine"):
-        async with connect(A, kind="k", key=key, open_stream=house.server.open_stream) as place:
+        async with connect(A, kind="k", key=key, open_stream=setup.server.open_stream) as place:
             await place.wait_over()
     assert keys[0] != keys[1]
     assert keys[2] == "mine"
@@ -697,29 +701,29 @@ async def refuses(peer):
         await peer.send(t="error", code="no_game_node", message="none", retry=True)
 
 
-async def test_a_refusal_that_may_pass_is_asked_again_with_back_off_for_10_s(house, autojump_clock):
-    house.server.script = refuses
+async def test_a_join_refused_with_retry_is_tried_with_back_off_for_10_s(setup, autojump_clock):
+    setup.server.script = refuses
     with pytest.raises(JoinRefused):
-        async with connect(A, kind="k", dice=Loaded(), open_stream=house.server.open_stream):
+        async with connect(A, kind="k", dice=FixedRandom(), open_stream=setup.server.open_stream):
             pass
     assert trio.current_time() == 0.125 + 0.25 + 0.5 + 1 + 2 + 4  # and 5 more would be over 10
-    assert house.server.opened == [A]
+    assert setup.server.opened == [A]
 
 
-async def test_a_refusal_for_good_is_raised_at_once(house, autojump_clock):
+async def test_a_refusal_without_retry_is_raised_at_once(setup, autojump_clock):
     async def never(peer):
         await peer.next()
         await peer.send(t="error", code="no_such_kind", message="what?", retry=False)
         await peer.rest()
 
-    house.server.script = never
+    setup.server.script = never
     with pytest.raises(JoinRefused, match="what"):
-        async with connect(A, kind="k", open_stream=house.server.open_stream):
+        async with connect(A, kind="k", open_stream=setup.server.open_stream):
             pass
     assert trio.current_time() == 0
 
 
-async def test_servers_that_cannot_be_reached_are_tried_for_join_seconds(autojump_clock):
+async def test_unreachable_servers_are_tried_for_join_seconds(autojump_clock):
     tried = []
 
     async def down(url):
@@ -727,29 +731,31 @@ async def test_servers_that_cannot_be_reached_are_tried_for_join_seconds(autojum
         raise ConnectionRefusedError("refused")
 
     with pytest.raises(ConnectFailed, match="refused"):
-        async with connect([A, B], kind="k", join_seconds=1, dice=Loaded(), open_stream=down):
+        async with connect([A, B], kind="k", join_seconds=1, dice=FixedRandom(), open_stream=down):
             pass
     assert tried == [A, B] * 4
     assert trio.current_time() == 0.875
 
 
-async def test_a_client_takes_one_place_after_the_other_on_one_socket(house, autojump_clock):
+async def test_a_client_takes_one_place_after_the_other_on_one_socket(setup, autojump_clock):
     async def twice(peer):
         for room in ("game-1.r1", "game-1.r2"):
             await peer.seat(room=room)
             await peer.send(t="ended", room=room, reason="finished")
         await peer.rest()
 
-    house.server.script = twice
-    async with open_client(A, open_stream=house.server.open_stream) as client:
+    setup.server.script = twice
+    async with open_client(A, open_stream=setup.server.open_stream) as client:
         for _ in range(2):
             place = await client.join(kind="k")
             await place.wait_over()
         assert (client.opened, place.room) == (1, "game-1.r2")
 
 
-async def test_a_leave_that_crossed_the_end_refuses_no_join(house, autojump_clock):
-    async def of_a_server_that_minds(peer):
+async def test_an_error_for_a_leave_after_the_end_does_not_refuse_the_next_join(
+    setup, autojump_clock
+):
+    async def objects_to_the_leave(peer):
         await peer.seat(room="game-1.r1")
         await peer.send(t="ended", room="game-1.r1", reason="finished")
         assert [(await peer.next())["t"] for _ in range(2)] == ["leave", "join"]
@@ -757,8 +763,8 @@ async def test_a_leave_that_crossed_the_end_refuses_no_join(house, autojump_cloc
         await peer.joined("game-1.r2", "p1")
         await peer.rest()
 
-    house.server.script = of_a_server_that_minds
-    async with open_client(A, open_stream=house.server.open_stream) as client:
+    setup.server.script = objects_to_the_leave
+    async with open_client(A, open_stream=setup.server.open_stream) as client:
         place = await client.join(kind="k")
         place.leave_soon()
         await place.wait_over()
@@ -767,10 +773,10 @@ async def test_a_leave_that_crossed_the_end_refuses_no_join(house, autojump_cloc
         assert [error.code for error in client.connection.errors] == ["not_in_a_room"]
 
 
-async def test_a_client_that_is_moved_between_two_places_joins_elsewhere_at_once(
-    house, autojump_clock
+async def test_a_client_that_is_moved_between_two_places_joins_another_node_at_once(
+    setup, autojump_clock
 ):
-    async def moves_the_asker(peer):
+    async def moves_at_the_join(peer):
         await peer.seat()
         await peer.send(**OVER)
         await peer.next()
@@ -781,8 +787,10 @@ async def test_a_client_that_is_moved_between_two_places_joins_elsewhere_at_once
         await peer.send(t="ended", room="game-1.r2", reason="finished")
         await peer.rest()
 
-    house.server.scripts = [moves_the_asker, seats]
-    async with open_client([A, B], dice=Loaded(), open_stream=house.server.open_stream) as client:
+    setup.server.scripts = [moves_at_the_join, seats]
+    async with open_client(
+        [A, B], dice=FixedRandom(), open_stream=setup.server.open_stream
+    ) as client:
         for _ in range(2):
             place = await client.join(kind="k")
             await place.wait_over()
@@ -791,8 +799,8 @@ async def test_a_client_that_is_moved_between_two_places_joins_elsewhere_at_once
 
 
 @pytest.mark.parametrize(("after", "joined_at"), [(0.1, 0.4), (7, 7)])
-async def test_a_client_that_was_lost_between_two_places_waits_its_random_time_once(
-    house, autojump_clock, after, joined_at
+async def test_a_client_that_lost_its_socket_between_two_places_waits_its_random_time_once(
+    setup, autojump_clock, after, joined_at
 ):
     async def ends_and_dies(peer):
         await peer.seat()
@@ -804,42 +812,44 @@ async def test_a_client_that_was_lost_between_two_places_waits_its_random_time_o
         await peer.send(**OVER)
         await peer.rest()
 
-    house.server.scripts = [ends_and_dies, seats]
-    async with open_client([A, B], dice=Loaded(), open_stream=house.server.open_stream) as client:
+    setup.server.scripts = [ends_and_dies, seats]
+    async with open_client(
+        [A, B], dice=FixedRandom(), open_stream=setup.server.open_stream
+    ) as client:
         place = await client.join(kind="k")
         await place.wait_over()
         await trio.sleep(after)
         await client.join(kind="k")
-    assert house.server.opened_at == [0, joined_at]
+    assert setup.server.opened_at == [0, joined_at]
 
 
-async def test_a_client_has_one_place_also_while_it_is_away(house, autojump_clock):
-    house.server.scripts = [seated(dies)]
-    async with open_client(A, open_stream=house.server.open_stream) as client:
+async def test_a_client_has_one_place_even_while_it_is_away(setup, autojump_clock):
+    setup.server.scripts = [seated(dies)]
+    async with open_client(A, open_stream=setup.server.open_stream) as client:
         place = await client.join(kind="k")
         await place.wait_state(PlaceState.AWAY)
         with pytest.raises(LocalProtocolError, match="leave it first"):
             await client.join(kind="k")
 
 
-async def test_a_socket_that_is_final_at_the_join_raises(house, autojump_clock):
+async def test_a_final_close_code_at_the_join_is_raised(setup, autojump_clock):
     async def not_allowed(peer):
         await peer.next()
         await peer.close(4001, "no")
 
-    house.server.script = not_allowed
+    setup.server.script = not_allowed
     with pytest.raises(ConnectionLost) as lost:
-        async with connect(A, kind="k", open_stream=house.server.open_stream):
+        async with connect(A, kind="k", open_stream=setup.server.open_stream):
             pass
     assert lost.value.code == 4001
-    assert house.server.opened == [A]
+    assert setup.server.opened == [A]
 
 
-# What is not read.
+# Unread messages.
 
 
-async def test_one_who_does_not_read_is_held_back_over_a_resume_and_loses_nothing(
-    house, autojump_clock
+async def test_a_client_that_does_not_read_is_held_back_over_a_resume_and_loses_nothing(
+    setup, autojump_clock
 ):
     async def floods(peer):
         for seq in range(1, 601):
@@ -853,7 +863,7 @@ async def test_one_who_does_not_read_is_held_back_over_a_resume_and_loses_nothin
         await peer.send(**OVER)
         await peer.rest()
 
-    async with house.place(floods, floods_on) as place:
+    async with setup.place(floods, floods_on) as place:
         await trio.sleep(10)
         assert place.seq == 1024
         assert [item.seq async for item in place] == list(range(1, 3001))

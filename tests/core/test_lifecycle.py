@@ -7,10 +7,10 @@ from lastcall.errors import WrongEvent
 
 
 def after(*events: Event) -> Phase:
-    life = Lifecycle()
+    lifecycle = Lifecycle()
     for event in events:
-        life.on(event)
-    return life.phase
+        lifecycle.on(event)
+    return lifecycle.phase
 
 
 def test_a_node_serves_drains_and_stops() -> None:
@@ -21,7 +21,7 @@ def test_the_second_signal_cuts() -> None:
     assert after(Event.READY, Event.STOP, Event.STOP) is Phase.CUTTING
 
 
-def test_a_node_that_is_told_to_stop_while_starting_stops() -> None:
+def test_a_stop_while_starting_stops_the_node() -> None:
     assert after(Event.STOP) is Phase.STOPPED
 
 
@@ -29,14 +29,14 @@ def test_a_cordon_is_reversible() -> None:
     assert after(Event.READY, Event.CORDON, Event.UNCORDON) is Phase.SERVING
 
 
-def test_an_event_that_the_table_does_not_know_raises_and_changes_nothing() -> None:
-    life = Lifecycle()
+def test_an_event_without_a_step_raises_and_changes_nothing() -> None:
+    lifecycle = Lifecycle()
     with pytest.raises(WrongEvent, match="starting takes ready, stop; not deadline"):
-        life.on(Event.DEADLINE)
-    assert life.phase is Phase.STARTING
+        lifecycle.on(Event.DEADLINE)
+    assert lifecycle.phase is Phase.STARTING
 
 
-def test_every_phase_reaches_the_end() -> None:
+def test_every_phase_can_reach_stopped() -> None:
     ends = {Phase.STOPPED}
     while more := {p for p, steps in TABLE.items() if ends & set(steps.values())} - ends:
         ends |= more

@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 from lastcall.core.pacing import spread
 
 
-def test_without_dice_each_moves_at_the_beginning_of_its_slot() -> None:
+def test_without_randomness_each_offset_is_the_beginning_of_its_slot() -> None:
     assert spread(4, 2.0) == [0.0, 0.5, 1.0, 1.5]
 
 
-def test_nobody_to_move_takes_no_slot() -> None:
+def test_no_clients_need_no_slots() -> None:
     assert spread(0, 5.0, random.Random(1)) == []
 
 
-def test_no_time_moves_all_at_once() -> None:
+def test_in_no_time_all_move_at_once() -> None:
     assert spread(3, 0.0, random.Random(1)) == [0.0, 0.0, 0.0]
 
 
-def test_two_nodes_that_begin_together_do_not_keep_step() -> None:
+def test_two_nodes_that_begin_together_use_different_offsets() -> None:
     assert spread(10, 5.0, random.Random(1)) != spread(10, 5.0, random.Random(2))
 
 

@@ -159,7 +159,7 @@ def test_what_is_no_type_at_all_is_refused_by_its_name(write: Write, which: str)
 )
 def test_a_function_that_is_not_async_is_refused_at_once(write: Write, head: str) -> None:
     write("dice.py", f"from lastcall import room\n@room('dice', seats=2)\n{head}")
-    with pytest.raises(BadRooms, match=r"dice is no async function; .*async def dice\(table"):
+    with pytest.raises(BadRooms, match=r"dice is not an async function; .*async def dice\(table"):
         load(["dice"])
 
 

@@ -99,6 +99,6 @@ def test_several_values_are_a_list_in_a_file_and_have_commas_in_the_environment(
 ):
     file = tmp_path / "lastcall.toml"
     file.write_text('admin = ["127.0.0.1:1", "there"]')
-    assert "'there' is no address" in refused(capsys, "cordon", "--config", str(file))
+    assert "'there' is not an address" in refused(capsys, "cordon", "--config", str(file))
     monkeypatch.setenv("LASTCALL_ADMIN", "127.0.0.1:1, here")
-    assert "'here' is no address" in refused(capsys, "cordon")
+    assert "'here' is not an address" in refused(capsys, "cordon")

@@ -207,15 +207,15 @@ def test_a_bad_value_of_the_environment_is_reported_as_from_there(
         ((*GAMES, "--grace", "nan"), "--grace is nan"),
         ((*GAMES, "--farewell", "25"), "leave nothing of --grace 25"),
         ((*GAMES, "--clients", "kick"), "'kick' is not one of 'finish', 'move'"),
-        ((*GAMES, "--admin", "9001"), "'--admin': '9001' is no address: it takes HOST:PORT"),
+        ((*GAMES, "--admin", "9001"), "'--admin': '9001' is not an address of the form HOST:PORT"),
         ((*GAMES, "--listen", "fd:x"), "give fd:N"),
         ((*GAMES, "--name", "a/b"), "'a/b' is not a valid node name"),
         ((*GAMES, "--advertise", "host:1"), "'host:1' is not a host"),
-        ((*GAMES, "--feed", "127.0.0.1:7001"), "it takes tcp://HOST:PORT"),
+        ((*GAMES, "--feed", "127.0.0.1:7001"), "of the form tcp://HOST:PORT"),
         ((*GAMES, "--feed", "tcp://0.0.0.0:7001"), "say with --advertise HOST"),
         (("--games", "tcp://a:1,,b"), "'b' is not a URL"),
         (("--games", ""), "names no game node"),
-        (("--games", "tcp://a:0"), "port 0 is none to dial"),
+        (("--games", "tcp://a:0"), "port 0 cannot be dialled"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(

@@ -16,7 +16,7 @@ from lastcall.testing.harness import play
 
 @room("odd", seats=3)
 async def odd(table: Room) -> Any:
-    """Whispers names, adds numbers, crashes on texts."""
+    """Sends each player their name, adds numbers, crashes on texts."""
     total = 0
     async for event in table:
         match event:
@@ -31,7 +31,7 @@ async def odd(table: Room) -> Any:
     raise AssertionError
 
 
-async def test_a_private_message_is_heard_by_one() -> None:
+async def test_a_private_message_is_heard_by_one_player() -> None:
     async with play(odd) as table:
         ann, bob = table.join("ann"), table.join("bob")
         assert await table.messages() == ["ann", "bob"]
@@ -39,7 +39,7 @@ async def test_a_private_message_is_heard_by_one() -> None:
         assert (table.heard_by(ann), table.heard_by(bob)) == (["ann"], ["bob"])
 
 
-async def test_a_drain_is_told_to_the_room(autojump_clock: MockClock) -> None:
+async def test_the_room_gets_the_event_draining(autojump_clock: MockClock) -> None:
     async with play(odd) as table:
         ann = table.join()
         table.say(ann, 4)
@@ -61,18 +61,18 @@ async def play_until_the_crash() -> None:
         await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_a_crash_that_nobody_waited_for_is_raised_at_the_end() -> None:
+async def test_an_unseen_crash_is_raised_at_the_end_of_the_block() -> None:
     with pytest.raises(ExceptionGroup):
         await play_until_the_crash()
 
 
-async def test_what_a_test_raises_comes_out_as_it_is() -> None:
+async def test_an_error_in_the_block_is_raised_unchanged() -> None:
     with pytest.raises(KeyError):
         async with play(odd) as table:
             table.heard_by(PlayerId("nobody"))
 
 
-async def test_who_is_kicked_is_noted() -> None:
+async def test_a_kicked_player_is_in_outs() -> None:
     async with play(odd) as table:
         ann = table.join()
         table.say(ann, None)
@@ -80,7 +80,7 @@ async def test_who_is_kicked_is_noted() -> None:
         assert table.outs == {ann: EndReason.KICKED}
 
 
-async def test_a_room_that_nobody_sits_in_is_given_up_as_in_a_node(
+async def test_an_empty_room_is_given_up_as_in_a_node(
     autojump_clock: MockClock,
 ) -> None:
     async with play(odd) as table:
@@ -90,7 +90,7 @@ async def test_a_room_that_nobody_sits_in_is_given_up_as_in_a_node(
         assert trio.current_time() == pytest.approx(60, abs=1)
 
 
-async def test_more_than_a_players_share_is_said_again_when_it_fits() -> None:
+async def test_inputs_over_a_players_share_are_sent_again_when_they_fit() -> None:
     async with play(odd) as table:
         ann = table.join()
         for _ in range(300):
@@ -100,7 +100,7 @@ async def test_more_than_a_players_share_is_said_again_when_it_fits() -> None:
         assert await table.ended() == [300, 0]
 
 
-async def test_more_than_the_inbox_holds_is_said_again_when_it_fits() -> None:
+async def test_inputs_over_the_inbox_size_are_sent_again_when_they_fit() -> None:
     async with play(odd, policy=RoomPolicy(inbox_events=4)) as table:
         ann = table.join()
         for _ in range(50):
@@ -112,22 +112,22 @@ async def test_more_than_the_inbox_holds_is_said_again_when_it_fits() -> None:
 
 @room("keeping", seats=3, history_messages=2)
 async def keeping(table: Room) -> Any:
-    """Repeats what is said, and says who is away and who is back."""
+    """Repeats inputs, and announces players who are away, back or gone."""
     said: list[Any] = []
     table.state_for = lambda player: {"you": player, "said": said}
     async for event in table:
         match event:
             case Said(_, "end"):
                 return said
-            case Said(_, word):
-                said.append(word)
-                table.broadcast(word)
+            case Said(_, text):
+                said.append(text)
+                table.broadcast(text)
             case Away() | Back() | Left():
                 table.broadcast([type(event).__name__, event.player])
     raise AssertionError
 
 
-async def test_a_lost_socket_is_told_to_the_room_and_the_seat_is_kept(
+async def test_the_room_gets_away_for_a_lost_socket_and_the_seat_is_kept(
     autojump_clock: MockClock,
 ) -> None:
     async with play(keeping) as table:
@@ -143,7 +143,7 @@ async def test_a_lost_socket_is_told_to_the_room_and_the_seat_is_kept(
             table.back(bob)
 
 
-async def test_who_is_back_has_missed_nothing() -> None:
+async def test_a_player_who_is_back_has_missed_nothing() -> None:
     async with play(keeping) as table:
         ann, bob = table.join(), table.join()
         table.say(bob, "one")
@@ -159,7 +159,7 @@ async def test_who_is_back_has_missed_nothing() -> None:
         assert table.heard_by(ann) == table.heard_by(bob) == ["one", "two", "three"]
 
 
-async def test_what_is_said_while_all_are_away_is_heard_when_one_is_back() -> None:
+async def test_messages_sent_while_all_are_away_are_heard_when_a_player_is_back() -> None:
     async with play(keeping) as table:
         ann = table.join()
         table.say(ann, "one")
@@ -169,7 +169,7 @@ async def test_what_is_said_while_all_are_away_is_heard_when_one_is_back() -> No
         assert await table.messages() == ["one"]
 
 
-async def test_who_is_back_after_the_end_hears_it() -> None:
+async def test_a_player_who_is_back_after_the_end_learns_of_it() -> None:
     async with play(keeping) as table:
         ann, bob = table.join(), table.join()
         table.away(ann)
@@ -179,7 +179,7 @@ async def test_who_is_back_after_the_end_hears_it() -> None:
         assert table.outs == {ann: EndReason.FINISHED}
 
 
-async def test_the_picture_of_a_room_can_be_looked_at() -> None:
+async def test_the_picture_of_a_room_can_be_read() -> None:
     async with play(keeping) as table:
         ann = table.join()
         assert table.picture(ann) is None  # the room has not run yet

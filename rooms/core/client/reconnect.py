@@ -1,12 +1,12 @@
-"""When a client whose socket is gone tries again, and when it need not (design: close codes).
+"""When a client whose socket was lost tries again, and when it gives up (design: close codes).
 
-* Told to go (``move``, or 1012): at once. The node has spread its clients already.
-* Lost unannounced: after a random time up to :data:`SOON_SECONDS`; a node that dies loses all of
-  its clients in one instant, and they must not all come back in one.
-* Turned away (1013, 4100, 4101), a frame that one side could not take, or an attempt that failed:
-  full jitter, doubling.
-* Lost twice within :data:`STEADY_SECONDS` of the arrival or the loss before: the same, whatever
-  the reason, so that a cluster that throws everybody out is not stormed.
+* The loss was announced (``move``, or 1012): at once. The node has spread its clients already.
+* The loss was not announced: after a random time up to :data:`SOON_SECONDS`. A node that dies
+  loses all of its clients in one instant, and they must not all come back in one.
+* The server turned the client away (1013, 4100, 4101), one side could not read a frame, or an
+  attempt failed: full jitter, doubling.
+* The socket was lost twice within :data:`STEADY_SECONDS` of the last arrival or loss: the same,
+  whatever the reason, so that a cluster that closes all its sockets is not stormed.
 * 4001 to 4005: never.
 """
 
@@ -35,7 +35,7 @@ _TURNED_AWAY = frozenset(
         Close.TRY_AGAIN_LATER,
         Close.SLOW_READER,
         Close.TOO_MANY_MESSAGES,
-        1002,  # the protocol library's: what was said just before will be said again
+        1002,  # from the protocol library; the frame before it would be sent again
         1003,
         1007,
         1009,
@@ -44,44 +44,44 @@ _TURNED_AWAY = frozenset(
 
 
 class ReconnectPolicy:
-    """One client's way back. ``now`` is in seconds and does not run backwards."""
+    """One client's attempts to reconnect. ``now`` is in seconds and does not run backwards."""
 
-    __slots__ = ("_brief", "_dice", "_failures", "_since")
+    __slots__ = ("_failures", "_quick_losses", "_rng", "_since")
 
-    def __init__(self, dice: RandomSource) -> None:
-        self._dice = dice
+    def __init__(self, rng: RandomSource) -> None:
+        self._rng = rng
         self._since = -inf
-        self._brief = 0
+        self._quick_losses = 0
         self._failures = 0
 
     def arrived(self, now: float) -> None:
         """The client has its place."""
         self._since = now
 
-    def lost(self, code: int, now: float, *, told: bool) -> float | None:
-        """A socket in use was closed with ``code``: seconds to wait; None is for ever.
+    def lost(self, code: int, now: float, *, announced: bool) -> float | None:
+        """A socket in use was closed with ``code``: seconds to wait; None: do not try again.
 
-        ``told``: a ``move`` had announced it.
+        ``announced``: a ``move`` had announced the close.
         """
         if code in FINAL:
             return None
         steady = now - self._since >= STEADY_SECONDS
         self._since = now
         if steady:
-            self._brief = self._failures = 0
+            self._quick_losses = self._failures = 0
         else:
-            self._brief += 1
-        if self._brief > 1 or code in _TURNED_AWAY:
+            self._quick_losses += 1
+        if self._quick_losses > 1 or code in _TURNED_AWAY:
             return self.failed()
-        if told or code == Close.SERVICE_RESTART:
+        if announced or code == Close.SERVICE_RESTART:
             return 0.0
-        return self._dice.random() * SOON_SECONDS
+        return self._rng.random() * SOON_SECONDS
 
     def turned_away(self, code: int) -> float | None:
-        """An attempt ended with the close ``code``: seconds to wait; None is for ever."""
+        """An attempt ended with the close ``code``: seconds to wait; None: do not try again."""
         return None if code in FINAL else self.failed()
 
     def failed(self) -> float:
-        """An attempt did not bring the place: seconds to wait before the next."""
+        """An attempt failed: seconds to wait before the next."""
         self._failures += 1
-        return full_jitter(self._failures - 1, self._dice)
+        return full_jitter(self._failures - 1, self._rng)

@@ -6,63 +6,63 @@ from lastcall.core.client.reconnect import FINAL, ReconnectPolicy
 from lastcall.core.pacing import full_jitter
 
 
-class Loaded:
-    """RandomSource that always show the same."""
+class FixedRandom:
+    """A RandomSource that always returns one value."""
 
-    def __init__(self, shown: float = 0.5) -> None:
-        self.shown = shown
+    def __init__(self, value: float = 0.5) -> None:
+        self.value = value
 
     def random(self) -> float:
-        return self.shown
+        return self.value
 
 
 def test_the_ceiling_of_full_jitter_doubles_from_a_quarter_of_a_second_to_ten() -> None:
-    ceilings = [full_jitter(attempt, Loaded(1.0)) for attempt in range(8)]
+    ceilings = [full_jitter(attempt, FixedRandom(1.0)) for attempt in range(8)]
     assert ceilings == [0.25, 0.5, 1, 2, 4, 8, 10, 10]
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1, exclude_max=True))
-def test_full_jitter_is_anywhere_from_0_to_10_after_any_number_of_failures(
-    attempt: int, shown: float
+def test_full_jitter_is_between_0_and_10_after_any_number_of_failures(
+    attempt: int, value: float
 ) -> None:
-    assert 0 <= full_jitter(attempt, Loaded(shown)) <= 10
+    assert 0 <= full_jitter(attempt, FixedRandom(value)) <= 10
 
 
-def test_told_to_go_one_goes_at_once() -> None:
-    assert ReconnectPolicy(Loaded()).lost(1012, 0, told=False) == 0
-    assert ReconnectPolicy(Loaded()).lost(1006, 0, told=True) == 0
+def test_after_an_announced_loss_the_wait_is_zero() -> None:
+    assert ReconnectPolicy(FixedRandom()).lost(1012, 0, announced=False) == 0
+    assert ReconnectPolicy(FixedRandom()).lost(1006, 0, announced=True) == 0
 
 
 @given(st.floats(0, 1, exclude_max=True))
-def test_lost_unannounced_one_waits_up_to_800_ms(shown: float) -> None:
-    wait = ReconnectPolicy(Loaded(shown)).lost(1006, 0, told=False)
-    assert wait == shown * 0.8
+def test_after_an_unannounced_loss_the_wait_is_up_to_800_ms(value: float) -> None:
+    wait = ReconnectPolicy(FixedRandom(value)).lost(1006, 0, announced=False)
+    assert wait == value * 0.8
 
 
 @pytest.mark.parametrize("code", [1013, 4100, 4101, 1009])
-def test_turned_away_one_backs_off(code: int) -> None:
-    comeback = ReconnectPolicy(Loaded(1.0))
-    waits = [comeback.lost(code, 0, told=False), comeback.turned_away(code), comeback.failed()]
+def test_a_client_that_is_turned_away_backs_off(code: int) -> None:
+    policy = ReconnectPolicy(FixedRandom(1.0))
+    waits = [policy.lost(code, 0, announced=False), policy.turned_away(code), policy.failed()]
     assert waits == [0.25, 0.5, 1]
 
 
 @pytest.mark.parametrize("code", range(4001, 4006))
-def test_what_is_final_is_final_whatever_was_told(code: int) -> None:
+def test_a_final_close_code_ends_the_attempts_even_after_a_move(code: int) -> None:
     assert code in FINAL
-    assert ReconnectPolicy(Loaded()).lost(code, 0, told=True) is None
-    assert ReconnectPolicy(Loaded()).turned_away(code) is None
+    assert ReconnectPolicy(FixedRandom()).lost(code, 0, announced=True) is None
+    assert ReconnectPolicy(FixedRandom()).turned_away(code) is None
 
 
-def test_failures_are_forgotten_by_a_place_that_lasts() -> None:
-    comeback = ReconnectPolicy(Loaded(1.0))
-    assert [comeback.failed() for _ in range(3)] == [0.25, 0.5, 1]
-    comeback.arrived(10)
-    assert comeback.lost(1013, 12, told=False) == 0.25
+def test_a_place_that_lasts_resets_the_back_off() -> None:
+    policy = ReconnectPolicy(FixedRandom(1.0))
+    assert [policy.failed() for _ in range(3)] == [0.25, 0.5, 1]
+    policy.arrived(10)
+    assert policy.lost(1013, 12, announced=False) == 0.25
 
 
-def test_a_cluster_that_throws_everybody_out_is_not_stormed() -> None:
-    comeback, now, waits = ReconnectPolicy(Loaded(1.0)), 0.0, []
+def test_clients_that_are_sent_away_again_and_again_back_off() -> None:
+    policy, now, waits = ReconnectPolicy(FixedRandom(1.0)), 0.0, []
     for _ in range(5):
-        comeback.arrived(now)
-        waits.append(comeback.lost(1012, now, told=True))
+        policy.arrived(now)
+        waits.append(policy.lost(1012, now, announced=True))
     assert waits == [0, 0.25, 0.5, 1, 2]

@@ -1,7 +1,7 @@
-"""How a client and its room stand: what it has heard, and what the room may not have heard.
+"""What a client has received from its room, and which inputs the room may not have received.
 
-It outlives sockets. After each loss it says where to go on (``resume``), and from the answer what
-is to be said again; so nothing is lost and nothing is taken twice, in either direction.
+The state outlives sockets. After a loss it tells the server where to go on (``resume``), and the
+answer tells which inputs to send again. So in either direction nothing is lost or applied twice.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ __all__ = ["GOT_EVERY", "UNACKED_MAX", "ResumeState"]
 
 UNACKED_MAX = SocketPolicy().unacked_inputs
 GOT_EVERY = 32
-"""Messages heard between two ``got``."""
+"""How many messages are received between two ``got``."""
 
 
 class ResumeState:
-    """One place's numbers, from its ``joined`` on."""
+    """The sequence numbers of one place, from its ``joined`` on."""
 
     __slots__ = ("_since_got", "holes", "inputs", "repeats", "room", "seq", "ticket")
 
     def __init__(self, joined: frames.Joined) -> None:
         self.holes = 0
-        """Numbers jumped over: other players' private messages."""
+        """How many numbers were skipped: other players' private messages."""
         self.repeats = 0
-        """Messages whose number did not rise: the server's fault."""
+        """How many messages had a number that did not rise: the server's fault."""
         self.joined(joined)
 
     def joined(self, frame: frames.Joined) -> None:
-        """A seat is taken, the first or (regrouped) another: all is counted anew."""
+        """Begins in a room, the first or (regrouped) another; its numbers begin anew."""
         self.room = frame.room
         self.ticket = frame.ticket
-        """The newest; each ``resumed`` brings another."""
+        """The newest ticket; each ``resumed`` brings another."""
         self.seq = frame.seq
-        """The last number heard."""
+        """The number of the last message received."""
         self.inputs = InputWindow(UNACKED_MAX, UNACKED_MAX * SocketPolicy().frame_bytes)
-        """What is said and not acked; when it is full, nothing more may be said."""
+        """The inputs that are not acknowledged; when it is full, nothing more may be said."""
         self._since_got = 0
 
     def say(self, body: bytes) -> frames.Say:
-        """The next input. The caller has looked that :attr:`inputs` is not full."""
+        """Numbers the next input. The caller has checked that :attr:`inputs` is not full."""
         number = self.inputs.last + 1
         self.inputs.take(number, body)
         return frames.Say(number, msgspec.Raw(body))
 
-    def hear(self, seq: int) -> bool:
-        """A message has come; whether it is a new one."""
+    def receive(self, seq: int) -> bool:
+        """Counts a message; returns whether it is new."""
         if seq <= self.seq:
             self.repeats += 1
             return False
@@ -60,23 +60,23 @@ class ResumeState:
 
     @property
     def got_due(self) -> bool:
-        """Whether it is time to tell how far we have heard."""
+        """Whether it is time to send a ``got``."""
         return self._since_got >= GOT_EVERY
 
     def got(self) -> frames.Got:
-        """Tells how far we have heard; of which room, since that can change (regrouping)."""
+        """Acknowledges all messages so far; names the room, since regrouping can change it."""
         self._since_got = 0
         return frames.Got(self.seq, self.room)
 
     def resume(self) -> frames.Resume:
-        """Asks for the place on another socket; may be said again while it is not answered."""
+        """Asks for the place on another socket; may be sent again while it is not answered."""
         return frames.Resume(self.ticket, self.seq)
 
     def resumed(self, frame: frames.Resumed) -> list[frames.Say]:
-        """The place is ours again; returns what to say once more, in order, right after ``got``.
+        """The place is on this socket; returns the inputs to send again, in order, after a ``got``.
 
-        If the history was too short (``complete`` is false), what follows is counted from the
-        room's picture, and the numbers in between are no holes.
+        If the history was too short (``complete`` is false), numbering goes on from the room's
+        picture, and the skipped numbers do not count as holes.
         """
         self.ticket = frame.ticket
         self.inputs.ack(frame.n)
