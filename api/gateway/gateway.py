@@ -312,7 +312,7 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
     if session.close_code is not None:
         return
     if code in LIBRARY_CODES:
-        session.output.say_close(code, (reason and reason.reason) or "")
+        session.output.send_close(code, (reason and reason.reason) or "")
         session.close_code = code
     else:
         session.close_code = LOST if code == LOST else int(Close.NORMAL)
