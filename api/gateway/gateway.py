@@ -170,7 +170,7 @@ class Gateway:
                 session.move_now()
             if pumped is not None:
                 wait = partial(nursery.start_soon, _wait_until_free, session, pumped)
-                pumped.begin(session.hear, wait, early)
+                pumped.start_reading(session.hear, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
                     await session.wait_until_free()
@@ -178,7 +178,7 @@ class Gateway:
             _closed_by_peer(session, closed.reason)
         finally:
             if pumped is not None:
-                pumped.end()
+                pumped.stop_reading()
             del self._sessions[session]
             self._score(session)
             session.gone()
@@ -294,7 +294,7 @@ async def _wait_until_free(session: Session, stream: PumpedStream) -> None:
     """The room is behind: its client is not read before it has caught up."""
     await session.wait_until_free()
     if session.close_code is None:
-        stream.go_on()
+        stream.unblock()
 
 
 def _fragments(socket: WebSocketConnection) -> int:

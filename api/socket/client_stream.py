@@ -148,7 +148,7 @@ class ClientStream(trio.abc.Stream):
         task may read by now. Always closes, also when cancelled or the peer is gone.
         """
         if self.pumped is not None:
-            self.pumped.end()
+            self.pumped.stop_reading()
         with trio.move_on_after(seconds):
             try:
                 await self.wait_send_all_might_not_block()

@@ -11,7 +11,8 @@ import structlog
 import trio
 
 from lastcall.api.gateway import gateway
-from lastcall.api.socket.pump import READ_BYTES, pump_wanted
+from lastcall.api.socket.batch_sizes import READ_BYTES
+from lastcall.api.socket.pump import pump_wanted
 from lastcall.wire import nodes
 from tests.api.conftest import UPGRADE
 from tests.api.paths import (
