@@ -170,7 +170,7 @@ class Gateway:
                 session.connection.move_now()
             if pumped is not None:
                 wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
-                pumped.begin(session.hear, wait, early)
+                pumped.start_reading(session.hear, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
                     await session.wait_unblocked()
@@ -178,7 +178,7 @@ class Gateway:
             _closed_by_peer(session, closed.reason)
         finally:
             if pumped is not None:
-                pumped.end()
+                pumped.stop_reading()
             del self._sessions[session]
             self._score(session)
             session.closed()
@@ -294,7 +294,7 @@ async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
     """The room is behind: its client is not read before it has caught up."""
     await session.wait_unblocked()
     if session.connection.close_code is None:
-        stream.go_on()
+        stream.unblock()
 
 
 def _fragments(socket: WebSocketConnection) -> int:
@@ -312,7 +312,7 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
     if session.connection.close_code is not None:
         return
     if code in LIBRARY_CODES:
-        session.connection.output.say_close(code, (reason and reason.reason) or "")
+        session.connection.output.send_close(code, (reason and reason.reason) or "")
         session.connection.close_code = code
     else:
         session.connection.close_code = LOST if code == LOST else int(Close.NORMAL)

@@ -66,7 +66,6 @@ class Handshakes:
             except ConnectionClosed:  # the peer had no patience: it is gone before our answer
                 return None
             finally:
-                outlet.ended = None
                 self._half_open.discard(patience)
         return None
 

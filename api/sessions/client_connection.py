@@ -134,7 +134,7 @@ class ClientConnection:
         """Sends the close frame and hangs up; the first code counts, a second call does nothing."""
         if self.close_code is None:
             self.close_code = int(code)
-            self.output.say_close(code, reason)
+            self.output.send_close(code, reason)
             self._hang_up()
 
     def too_slow(self) -> None:

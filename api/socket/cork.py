@@ -1,4 +1,4 @@
-"""What one turn of the loop says to a client leaves in one write."""
+"""Joins the frames that one turn of the loop sends to a client into one write."""
 
 from __future__ import annotations
 
@@ -8,56 +8,53 @@ from typing import Protocol
 
 import trio
 
-__all__ = ["Cork", "Corked", "write"]
+from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
 
-FULL = 256
-"""To write to so many takes 3 to 6 ms: time for others to run."""
-PORTION = 64
-"""So many clients' frames are joined before the first is written."""
+__all__ = ["Cork", "Corked", "write"]
 
 
 class Corked(Protocol):
     """An output whose frames are held back while a cork is in."""
 
     descriptor: int
-    """Of the socket that takes them."""
+    """The socket to write to."""
 
     def uncork(self, frames: list[bytes], now: float) -> bytes:
-        """What of them is to be written to the descriptor now; nothing if it cares for itself."""
+        """Returns what the cork must write to the descriptor; nothing if the output queues it."""
 
     def written(self, data: bytes, sent: int) -> None:
-        """Less than all of ``data`` has left; -1 if the connection is lost."""
+        """Only ``sent`` bytes of ``data`` have left; -1 if the connection is lost."""
 
 
 class Cork:
     """``with cork:`` around a step without an ``await``: what it sends leaves at its end.
 
     Four messages to a client cost one system call instead of four, which is most of what a message
-    costs here. May be nested: the outermost counts.
+    costs here. Corks may be nested: the outermost counts.
 
-    What one step says to thousands leaves in several: where :meth:`run` runs, the cork stays in
-    until all of them have been written to, and others run in between. Whoever brings more waits
+    Frames for thousands of clients leave in several steps: while :meth:`run` runs, the cork stays
+    in until all of them are written, and other tasks run in between. A task that brings more waits
     with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
 
-    __slots__ = ("_much", "_runs", "_settled", "held", "now", "said")
+    __slots__ = ("_overfull", "_runs", "_settled", "held", "now", "pending")
 
     def __init__(self) -> None:
         self.held = 0
-        """How many steps are under way, one in the other, or have not let everything out."""
+        """How many nested steps hold the cork in; one more while :meth:`run` has frames left."""
         self.now = 0.0
-        """When the outermost began (trio time): within a step the clock need not be asked again."""
-        self.said: dict[Corked, list[bytes]] = {}
-        """What is to leave at the end of this step, and by whom."""
+        """When the outermost step began (trio time): within a step nobody asks the clock again."""
+        self.pending: dict[Corked, list[bytes]] = {}
+        """The frames that leave at the end of this step, by output."""
         self._runs = False
-        self._much = trio.Event()
+        self._overfull = trio.Event()
         self._settled = trio.Event()
         self._settled.set()
 
     @property
     def full(self) -> bool:
-        """Whether so many have something to write that the step should come to its end."""
-        return len(self.said) >= FULL
+        """Whether so many clients have frames pending that the step should end."""
+        return len(self.pending) >= CLIENTS_PER_STEP
 
     def __enter__(self) -> None:
         if not self.held:
@@ -66,58 +63,57 @@ class Cork:
 
     def __exit__(self, *_: object) -> None:
         self.held -= 1
-        if not self.held and self.said:
-            if self._runs and len(self.said) > FULL:
-                self._stay_in()
-            else:
-                said, self.said = self.said, {}
-                self._let_out(list(said.items()))
+        if self.held or not self.pending:
+            return
+        if self._runs and len(self.pending) > CLIENTS_PER_STEP:
+            self.held = 1
+            self._settled = trio.Event()
+            self._overfull.set()
+        else:
+            pending, self.pending = self.pending, {}
+            self._write_all(list(pending.items()))
 
     async def run(self) -> None:
-        """Lets out in portions what was too much for one step; when cancelled, all of it."""
+        """Writes in portions what is too much for one step; when cancelled, all of it."""
         self._runs = True
         try:
             while True:
-                await self._much.wait()
-                # Not until nothing is left: there are always some who say something meanwhile.
-                for _ in range(0, len(self.said), FULL):
+                await self._overfull.wait()
+                # Not until nothing is pending: other tasks always send something meanwhile.
+                for _ in range(0, len(self.pending), CLIENTS_PER_STEP):
                     self.now = trio.current_time()
-                    some = list(islice(self.said.items(), FULL))
-                    for output, _ in some:
-                        del self.said[output]
-                    self._let_out(some)
+                    portion = list(islice(self.pending.items(), CLIENTS_PER_STEP))
+                    for output, _ in portion:
+                        del self.pending[output]
+                    self._write_all(portion)
                     await trio.lowlevel.checkpoint()
-                self._come_out()
+                self._release()
         finally:
             self._runs = False
-            if self._much.is_set():
-                self._come_out()
+            if self._overfull.is_set():
+                self._release()
 
     async def settled(self) -> None:
-        """Waits until what a step has said too much has left."""
+        """Waits until :meth:`run` has written what was too much for one step."""
         if self._settled.is_set():
             await trio.lowlevel.checkpoint()
         else:
             await self._settled.wait()
 
-    def _stay_in(self) -> None:
-        self.held = 1
-        self._settled = trio.Event()
-        self._much.set()
-
-    def _come_out(self) -> None:
-        self._much = trio.Event()
+    def _release(self) -> None:
+        """Ends the step that :meth:`run` has prolonged."""
+        self._overfull = trio.Event()
         self._settled.set()
         self.__exit__()
 
-    def _let_out(self, waiting: list[tuple[Corked, list[bytes]]]) -> None:
-        """Much is made before the first is written: the kernel's work for a write throws ours out
-        of the processor's caches, which was a tenth of what a delivery costs.
+    def _write_all(self, pending: list[tuple[Corked, list[bytes]]]) -> None:
+        """Joins the frames of many clients before it writes the first: the kernel's work for a
+        write evicts ours from the processor's caches, which was a tenth of a delivery's cost.
         """
         now = self.now
-        for at in range(0, len(waiting), PORTION):
-            some = waiting[at : at + PORTION]
-            for output, data in [(output, output.uncork(told, now)) for output, told in some]:
+        for at in range(0, len(pending), JOINS_PER_BATCH):
+            batch = pending[at : at + JOINS_PER_BATCH]
+            for output, data in [(output, output.uncork(frames, now)) for output, frames in batch]:
                 if data:
                     sent = write(output.descriptor, data)
                     if sent != len(data):

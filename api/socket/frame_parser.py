@@ -81,7 +81,7 @@ class FrameParser:
         return texts, passed
 
     @property
-    def at_frame(self) -> bool:
+    def between_frames(self) -> bool:
         """Whether the next byte begins a frame that may be ours."""
         return not (self._rest or self.library_only)
 

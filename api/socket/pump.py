@@ -1,15 +1,15 @@
-"""The fast way in: one epoll set in one task for all plain client sockets.
+"""Reads all plain client sockets in one task, with one epoll set.
 
 A task that waits for each socket costs 65 µs a message, most of it in waking two tasks. Here one
-task reads whichever sockets have something, and hands complete text frames to their sessions
+task reads every socket that has data, and hands complete text frames to their sessions
 synchronously (:mod:`lastcall.api.socket.frame_parser`): 20 µs (``bench peers``, inbound, both in
-one run). The handshake, pings, closes, fragments and everything that is wrong pass as bytes to the
+one run). The handshake, pings, closes, fragments and everything invalid pass as bytes to the
 protocol library, which sits on a :class:`PumpedStream`.
 
-Fair: a client is read 8 KiB at a time, at most 512 clients between two checkpoints; after 5 ms, or
-when many have something to write, the others wait for the next turn of the loop. A system without
-epoll, a stream without a descriptor (TLS, memory), and ``LASTCALL_PUMP=off`` take the plain way:
-the library alone, the same behaviour.
+Reading is fair: 8 KiB of a client at a time, and at most 512 clients between two polls; after 5 ms,
+or when many clients have frames to be written, the others wait for the next turn of the loop.
+Without epoll or a descriptor (TLS, memory), and with ``LASTCALL_PUMP=off``, the library alone reads
+the stream; the behaviour is the same.
 """
 
 from __future__ import annotations
@@ -23,27 +23,25 @@ import structlog
 import trio
 import trio.abc
 
+from lastcall.api.socket.batch_sizes import (
+    CLIENTS_PER_POLL,
+    LARGE_BYTES,
+    LIBRARY_BYTES,
+    READ_BYTES,
+    READS_PER_BATCH,
+    TURN_SECONDS,
+)
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_parser import FrameParser, parse_single_text_frame
 
 __all__ = ["Pump", "PumpedStream", "pump_wanted"]
 
-STEPS_PER_BATCH = 512
-"""How many clients are served between two checkpoints."""
-TOGETHER = 16
-"""So many are read before the first is understood."""
-LONG = 512
-"""What is longer may hold many frames: the clock is looked at behind it, else behind all 16."""
-TURN_SECONDS = 0.005
-READ_BYTES = 8 * 1024
-"""Of one client in one turn: some 300 of the smallest frames that are any good, or 2 to 3 ms."""
-LIBRARY_BYTES = 2 * 1024
-"""As much at a time for the library, which lets nobody run between its smallest frames."""
-
 log = structlog.get_logger("lastcall.api.socket.pump")
 
-TakeText = Callable[[str, float], bool]
-"""Takes one message, synchronously, with the time; returns whether it may be given more."""
+DeliverText = Callable[[str, float], bool]
+"""Delivers a message and its time (trio's) synchronously; returns whether another may follow."""
+Received = tuple["PumpedStream", bytes | None]
+"""What a client has sent; None if its connection is lost."""
 
 
 def pump_wanted() -> bool:
@@ -54,22 +52,22 @@ def pump_wanted() -> bool:
 class PumpedStream(trio.abc.HalfCloseableStream):
     """A client's TCP stream, as the library sees it.
 
-    Before :meth:`begin` it is read as any stream is, by one task. From then to :meth:`end` the
-    pump reads it: texts go to ``take``, and :meth:`receive_some` gives the library what is for it.
-    Afterwards it is a plain stream again.
+    Between :meth:`start_reading` and :meth:`stop_reading` the pump reads the socket: it delivers
+    the texts, and :meth:`receive_some` returns the bytes for the library. Before and afterwards
+    the stream is a plain one, which one task may read.
     """
 
     __slots__ = (
+        "_between_frames",
+        "_blocked",
+        "_deliver",
         "_failed",
         "_for_library",
-        "_held",
-        "_on_held",
-        "_plain",
+        "_on_blocked",
+        "_parser",
         "_pump",
-        "_splitter",
         "_stream",
-        "_take",
-        "_texts",
+        "_undelivered",
         "_wake",
         "fd",
         "heard_at",
@@ -78,121 +76,123 @@ class PumpedStream(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream, pump: Pump, *, frame_bytes: int) -> None:
         self._stream = stream
         self._pump = pump
-        self._splitter = FrameParser(frame_bytes)
-        self._plain = False
-        """Between two frames, and nothing waits: what comes next may be taken as it is."""
-        self._held = False
-        self._texts: list[str] = []
-        """Read while the session could take no more; what is ``_for_library`` came after them."""
+        self._parser = FrameParser(frame_bytes)
+        self._between_frames = False
+        """Nothing waits, and the next byte begins a frame: it need not pass the parser."""
+        self._blocked = False
+        self._undelivered: list[str] = []
+        """Texts that the session could not take yet; ``_for_library`` came after them."""
         self._for_library = b""
         self._wake: trio.Event | None = None
         self._failed: type[trio.BrokenResourceError | trio.ClosedResourceError] | None = None
-        self._take: TakeText | None = None
-        self._on_held: Callable[[], None] = lambda: None
+        self._deliver: DeliverText | None = None
+        self._on_blocked: Callable[[], None] = lambda: None
         self.fd = stream.socket.fileno()
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
 
-    # What the gateway asks.
+    # For the gateway.
 
-    def begin(self, take: TakeText, on_held: Callable[[], None], early: bytes = b"") -> None:
-        """From now on the pump reads, and nobody may wait in :meth:`receive_some` since before.
+    def start_reading(
+        self, deliver: DeliverText, on_blocked: Callable[[], None], early: bytes = b""
+    ) -> None:
+        """Lets the pump read from now on; no task may be waiting in :meth:`receive_some`.
 
-        ``early`` is what has come already. Texts go to ``take``; when that returns False nothing
-        more is read, and ``on_held`` is called; :meth:`go_on` ends that.
+        ``early`` has been read before. When ``deliver`` returns False, the pump reads nothing
+        more and calls ``on_blocked``; :meth:`unblock` ends that.
         """
-        self._take, self._on_held = take, on_held
+        self._deliver, self._on_blocked = deliver, on_blocked
         self.heard_at = trio.current_time()
         self._pump.watch(self)
         if early:
             self.feed(early)
 
-    def go_on(self) -> None:
-        """The session can take more again: what waits first, then what comes."""
-        texts, self._texts = self._texts, []
-        self._held = False
-        self._give(texts)
+    def unblock(self) -> None:
+        """Delivers the texts that wait, and reads on: the session can take more again."""
+        texts, self._undelivered = self._undelivered, []
+        self._blocked = False
+        self._deliver_all(texts)
 
-    def end(self) -> None:
-        """The conversation is over: the pump lets go, and what waits is dropped."""
-        self._plain = False
-        self._take = None
-        self._texts = []
+    def stop_reading(self) -> None:
+        """Ends the pump's reading, and drops the texts that wait: the session is over."""
+        self._between_frames = False
+        self._deliver = None
+        self._undelivered = []
         self._pump.unwatch(self)
 
-    # What the pump asks.
+    # For the pump.
 
     def feed(self, data: bytes) -> None:
-        """Some bytes have come; ``heard_at`` is when."""
+        """Parses and delivers ``data``, which came at ``heard_at``."""
         if (
-            self._plain
+            self._between_frames
             and (text := parse_single_text_frame(data)) is not None
-            and self._take is not None
+            and self._deliver is not None
         ):
-            if not self._take(text, self.heard_at):
-                self._hold()
+            if not self._deliver(text, self.heard_at):
+                self._block()
             return
-        texts, passed = self._splitter.split(data)
-        if passed:
-            self._for_library += passed
-        self._give(texts)
+        texts, for_library = self._parser.split(data)
+        if for_library:
+            self._for_library += for_library
+        self._deliver_all(texts)
 
     def finish(self, failed: type[trio.BrokenResourceError] | None = None) -> None:
-        """No more bytes will come: an end of file, or a connection that is lost."""
+        """Ends the input: with an end of file, or with a lost connection."""
         self._pump.unwatch(self)
-        self._for_library += self._splitter.rest()
-        self._plain = False
+        self._for_library += self._parser.rest()
+        self._between_frames = False
         self._failed = failed
-        self._take = None
-        self._rouse()
+        self._deliver = None
+        self._wake_library()
 
     def fail(self) -> None:
-        """A fault of ours: this client is lost."""
+        """Gives this client up: it met a bug of this node."""
         self._for_library = b""
-        self._texts = []
-        self._held = False
+        self._undelivered = []
+        self._blocked = False
         self.finish(trio.BrokenResourceError)
 
-    def _give(self, texts: list[str]) -> None:
-        """Hands ``texts`` over as far as they are taken, then the library's bytes."""
-        take = self._take
+    def _deliver_all(self, texts: list[str]) -> None:
+        """Delivers ``texts`` until the session is blocked; if it is not, the library reads on."""
+        deliver = self._deliver
         for index, text in enumerate(texts, 1):
-            if take is None or not take(text, self.heard_at):
-                self._texts = texts[index:]
-                self._hold()
+            if deliver is None or not deliver(text, self.heard_at):
+                self._undelivered = texts[index:]
+                self._block()
                 return
-        if take is None or self._take is None:
+        if deliver is None or self._deliver is None:
             return
         if len(self._for_library) > READ_BYTES:
             self._pump.unwatch(self)
         else:
             self._pump.watch(self)
         if self._for_library:
-            self._plain = False
-            self._rouse()
+            self._between_frames = False
+            self._wake_library()
         else:
-            self._plain = self._splitter.at_frame
+            self._between_frames = self._parser.between_frames
 
-    def _hold(self) -> None:
-        """The session can take no more for now, unless it is over."""
-        self._plain = False
-        self._held = True
-        if self._take is not None:
+    def _block(self) -> None:
+        """Stops reading for now: the session can take no more, or it is over."""
+        self._between_frames = False
+        self._blocked = True
+        if self._deliver is not None:
             self._pump.unwatch(self)
-            self._on_held()
+            self._on_blocked()
 
-    def _rouse(self) -> None:
+    def _wake_library(self) -> None:
         if self._wake is not None:
             self._wake.set()
             self._wake = None
 
-    # The library's side.
+    # For the library.
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """The next bytes that are the library's, or none at the end."""
+        """Returns the next bytes for the library, or none at the end."""
         await trio.lowlevel.checkpoint()
-        while self._held or not self._for_library:
-            if self._take is None:
+        while self._blocked or not self._for_library:
+            if self._deliver is None:
                 if self._failed is not None:
                     raise self._failed("the connection is lost")
                 return await self._stream.receive_some(max_bytes)
@@ -200,7 +200,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
             await self._wake.wait()
         size = min(max_bytes or LIBRARY_BYTES, LIBRARY_BYTES)
         data, self._for_library = self._for_library[:size], self._for_library[size:]
-        if self._take is not None and len(self._for_library) <= READ_BYTES:
+        if self._deliver is not None and len(self._for_library) <= READ_BYTES:
             self._pump.watch(self)
         return data
 
@@ -217,21 +217,17 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
-        """Closes the connection; the library's reader, if it still waits, sees the end."""
-        self.end()
+        """Closes the connection, and ends the library's reader if it still waits."""
+        self.stop_reading()
         self._failed = trio.ClosedResourceError
-        self._rouse()
+        self._wake_library()
         await self._stream.aclose()
-
-
-_Come = tuple[PumpedStream, bytes | None]
-"""What has come to a client; None if its connection is lost."""
 
 
 class Pump:
     """All plain client sockets of a node; :meth:`run` is its one task.
 
-    What the sessions answer in one turn leaves at its end: ``cork``.
+    The frames that sessions send during one turn leave at its end, through ``cork``.
     """
 
     def __init__(self, cork: Cork) -> None:
@@ -239,60 +235,62 @@ class Pump:
         self._epoll = select.epoll()
         self._streams: dict[int, PumpedStream] = {}
         self.turns = 0
-        """How often the sockets that can be read were looked at: not at all where nothing comes."""
+        """How many turns the pump has taken; none while no client sends."""
 
     async def run(self) -> None:
         """Reads until cancelled."""
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                ready = [fd for fd, _ in self._epoll.poll(0, STEPS_PER_BATCH)]
-                come: list[_Come] = []
+                ready = [fd for fd, _ in self._epoll.poll(0, CLIENTS_PER_POLL)]
+                received: list[Received] = []
                 while True:
                     with self._cork:
-                        ready, come = self._turn(ready, come)
-                    if not (ready or come):
+                        ready, received = self._take_turn(ready, received)
+                    if not (ready or received):
                         break
                     await trio.lowlevel.checkpoint()
         finally:
             self._streams.clear()
             self._epoll.close()
 
-    def _turn(self, ready: list[int], come: list[_Come]) -> tuple[list[int], list[_Come]]:
-        """Serves those from whom something has come, and those who have something to be read.
+    def _take_turn(
+        self, ready: list[int], received: list[Received]
+    ) -> tuple[list[int], list[Received]]:
+        """Feeds what clients have sent: first ``received``, then what it reads from ``ready``.
 
-        Some are read before the first of them is understood: the kernel's work for a read throws
-        ours out of the processor's caches (1 µs of each frame). Returns those for whom there was no
-        time.
+        It reads from several clients before it parses the first: the kernel's work for a read
+        evicts ours from the processor's caches (1 µs of each frame). Returns what the turn had no
+        time for.
         """
         streams = self._streams
         now, until = trio.current_time(), time.perf_counter() + TURN_SECONDS
         self.turns += 1
-        while ready or come:
-            if not come:
-                come, ready = _read(streams, ready[:TOGETHER]), ready[TOGETHER:]
-            for index, (stream, data) in enumerate(come, 1):
-                if streams.get(stream.fd) is stream:  # what ran since may have ended it
+        while ready or received:
+            if not received:
+                received, ready = _read(streams, ready[:READS_PER_BATCH]), ready[READS_PER_BATCH:]
+            for index, (stream, data) in enumerate(received, 1):
+                if streams.get(stream.fd) is stream:  # the streams before may have ended it
                     stream.heard_at = now
                     _feed(stream, data)
-                if data and len(data) > LONG and self._spent(until):
-                    return ready, come[index:]
-            come = []
-            if self._spent(until):
+                if data and len(data) > LARGE_BYTES and self._out_of_time(until):
+                    return ready, received[index:]
+            received = []
+            if self._out_of_time(until):
                 break
-        return ready, come
+        return ready, received
 
-    def _spent(self, until: float) -> bool:
+    def _out_of_time(self, until: float) -> bool:
         return time.perf_counter() > until or self._cork.full
 
     def watch(self, stream: PumpedStream) -> None:
-        """Reads ``stream`` from now on; nothing if it is read already."""
+        """Reads ``stream`` from now on, unless it is read already."""
         if stream.fd not in self._streams and not self._epoll.closed:
             self._streams[stream.fd] = stream
             self._epoll.register(stream.fd, select.EPOLLIN)
 
     def unwatch(self, stream: PumpedStream) -> None:
-        """Leaves it unread: what the peer sends waits in the kernel. Nothing if it is not read.
+        """Stops reading ``stream`` if it is read: what its peer sends waits in the kernel.
 
         To be called before its descriptor is closed.
         """
@@ -301,24 +299,23 @@ class Pump:
             self._epoll.unregister(stream.fd)
 
 
-def _read(streams: Mapping[int, PumpedStream], ready: list[int]) -> list[_Come]:
-    """What has come to these clients."""
-    come: list[_Come] = []
+def _read(streams: Mapping[int, PumpedStream], ready: list[int]) -> list[Received]:
+    received: list[Received] = []
     for fd in ready:
         stream = streams.get(fd)  # it may have ended since the poll
         if stream is None:
             continue
         try:
-            come.append((stream, os.read(fd, READ_BYTES)))
+            received.append((stream, os.read(fd, READ_BYTES)))
         except BlockingIOError:
             continue
         except OSError:
-            come.append((stream, None))
-    return come
+            received.append((stream, None))
+    return received
 
 
 def _feed(stream: PumpedStream, data: bytes | None) -> None:
-    """The border: a fault of ours with one client costs no other."""
+    """Stands between clients: a bug that one client meets costs no other."""
     try:
         if data:
             stream.feed(data)

@@ -238,7 +238,7 @@ async def test_a_client_too_slow_in_the_middle_of_a_fan_out_harms_no_other(
     house = make_house(backlog_bytes=500)
     clients = [await house.client("den") for _ in range(5)]
     await settle()
-    house.sessions[2].connection.output.backlog_bytes = 10
+    house.sessions[2].connection.output.queue.bytes_max = 10
     house.room_says("den", 1, "x" * 100)
     for index, client in enumerate(clients):
         if index == 2:
@@ -256,7 +256,7 @@ async def test_a_fan_out_switches_no_task_on_the_way(autojump_clock, house, play
     before = house.gateway.counts.frames_out
     house.room_says("den", 1, "x")
     assert house.gateway.counts.frames_out - before == players
-    assert all(session.connection.output.backlog for session in house.sessions)
+    assert all(session.connection.output.queue.size for session in house.sessions)
 
 
 async def resuming(house, item: nodes.Resumed):

@@ -11,7 +11,8 @@ import structlog
 import trio
 
 from lastcall.api.gateway import gateway
-from lastcall.api.socket.pump import READ_BYTES, pump_wanted
+from lastcall.api.socket.batch_sizes import READ_BYTES
+from lastcall.api.socket.pump import pump_wanted
 from lastcall.wire import nodes
 from tests.api.conftest import UPGRADE
 from tests.api.paths import (
@@ -413,7 +414,7 @@ async def test_a_flood_of_pings_whose_pongs_nobody_reads_is_not_read_on(serve: S
             await trio.lowlevel.checkpoint()
         assert total < 32 << 20
         output = server.sessions[0].connection.output
-        assert output.backlog < 16 * 1024
+        assert output.queue.size < 16 * 1024
         if output.pumped is not None:
             assert len(output.pumped._for_library) <= 2 * READ_BYTES
         assert server.gateway.clients == 1

@@ -96,8 +96,8 @@ def test_a_clients_close_frame_is_seen_at_the_end_only(tail: bytes, ends: bool) 
 
 async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, nursery) -> None:
     peer, ours = make_pair(sockets)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    outlet.send_nowait(b"at once")
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream.send_nowait(b"at once")
     assert peer.socket._sock.recv(100) == b"at once"
     assert not nursery.child_tasks
 
@@ -107,37 +107,37 @@ async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nu
     with far:
         ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
         cork = Cork()
-        outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT, cork=cork)
+        stream = ClientStream(ours, nursery, backlog_bytes=LIMIT, cork=cork)
         far.setblocking(False)
         long = b"x" * 4_096
         with cork:
-            outlet.send_nowait(b"a")
-            outlet.send_nowait(b"b")
-            outlet.send_nowait(long)
+            stream.send_nowait(b"a")
+            stream.send_nowait(b"b")
+            stream.send_nowait(long)
             assert far.recv(LIMIT) == b"ab" + long
-            outlet.send_nowait(b"c")
-            outlet.send_nowait(b"d")
+            stream.send_nowait(b"c")
+            stream.send_nowait(b"d")
         assert far.recv(LIMIT) == b"cd"
-        await outlet.abort()
+        await stream.abort()
 
 
 async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, nursery) -> None:
     _, ours = make_pair(sockets)
     cork, told = Cork(), []
-    outlet = ClientStream(ours, nursery, backlog_bytes=100_000, cork=cork)
-    outlet.overflowed = lambda: told.append(outlet.backlog)
+    stream = ClientStream(ours, nursery, backlog_bytes=100_000, cork=cork)
+    stream.overflowed = lambda: told.append(stream.queue.size)
     with cork:
         for _ in range(1_000):
-            outlet.send_nowait(b"y" * 600)
+            stream.send_nowait(b"y" * 600)
     assert len(told) == 1
-    assert outlet.backlog <= 100_000
-    await outlet.abort()
+    assert stream.queue.size <= 100_000
+    await stream.abort()
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=100 * LIMIT)
+    stream = ClientStream(ours, nursery, backlog_bytes=100 * LIMIT)
     rng = random.Random(5)
     sent: list[bytes] = []
 
@@ -145,13 +145,13 @@ async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair,
         for number in range(50):
             frame = b"L%04d" % number * rng.randrange(1, 400)
             sent.append(frame)
-            await outlet.send_all(frame)
+            await stream.send_all(frame)
 
     async def room() -> None:
         for number in range(200):
             frame = b"R%04d" % number * rng.randrange(1, 400)
             sent.append(frame)
-            outlet.send_nowait(frame)
+            stream.send_nowait(frame)
             if number % 3 == 0:
                 await trio.lowlevel.checkpoint()
 
@@ -162,32 +162,32 @@ async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair,
         seen += await peer.receive_some(1_000)
     assert seen == b"".join(sent)
     await trio.testing.wait_all_tasks_blocked()
-    assert outlet.backlog == 0
+    assert stream.queue.size == 0
     assert not nursery.child_tasks
 
 
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     with trio.CancelScope() as impatient:
-        nursery.start_soon(outlet.send_all, b"a" * 50_000)
+        nursery.start_soon(stream.send_all, b"a" * 50_000)
         await trio.testing.wait_all_tasks_blocked()
         impatient.cancel()
-        await outlet.send_all(b"b" * 50_000)
+        await stream.send_all(b"b" * 50_000)
     assert impatient.cancelled_caught
-    outlet.send_nowait(b"c")
+    stream.send_nowait(b"c")
     assert await read_exactly(peer, 100_001) == b"a" * 50_000 + b"b" * 50_000 + b"c"
 
 
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_the_librarys_send_waits_until_its_bytes_have_left(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     done = trio.Event()
 
     async def send() -> None:
-        await outlet.send_all(b"x" * 100_000)
+        await stream.send_all(b"x" * 100_000)
         done.set()
 
     nursery.start_soon(send)
@@ -202,22 +202,22 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
     pair, make_pair, nursery
 ) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=100_000)
+    stream = ClientStream(ours, nursery, backlog_bytes=100_000)
     calls = []
 
     def overflowed() -> None:
-        calls.append(outlet.backlog)
-        outlet.say_close(4100)
+        calls.append(stream.queue.size)
+        stream.send_close(4100)
 
-    outlet.overflowed = overflowed
+    stream.overflowed = overflowed
     frame = text_frame(b"y" * 9_996)
-    outlet.send_nowait(frame)
+    stream.send_nowait(frame)
     await trio.testing.wait_all_tasks_blocked()
     for _ in range(200):
-        outlet.send_nowait(frame)
+        stream.send_nowait(frame)
     assert len(calls) == 1
     assert calls[0] <= 64 * 1024 + 10_000
-    nursery.start_soon(outlet.close_gracefully, 5)
+    nursery.start_soon(stream.close_gracefully, 5)
     seen = await read_to_end(peer)
     assert seen.endswith(close_frame(4100))
     whole, torn = divmod(len(seen) - 4, len(frame))
@@ -227,103 +227,103 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
 
 async def test_the_backlog_may_be_full_to_the_byte(nursery) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    outlet = ClientStream(ours, nursery, backlog_bytes=100)
+    stream = ClientStream(ours, nursery, backlog_bytes=100)
     calls = []
-    outlet.overflowed = lambda: calls.append("overflow")
-    outlet.send_nowait(b"x" * 100)
+    stream.overflowed = lambda: calls.append("overflow")
+    stream.send_nowait(b"x" * 100)
     assert not calls
-    outlet.send_nowait(b"x")
-    outlet.send_nowait(b"x")
+    stream.send_nowait(b"x")
+    stream.send_nowait(b"x")
     assert calls == ["overflow"]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    outlet.say_close(1012)
-    outlet.say_close(4100)
-    outlet.send_nowait(b"late")
-    outlet.ping()
-    nursery.start_soon(outlet.send_all, b"\x8a\x00")
-    nursery.start_soon(outlet.close_gracefully, 5)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream.send_close(1012)
+    stream.send_close(4100)
+    stream.send_nowait(b"late")
+    stream.ping()
+    nursery.start_soon(stream.send_all, b"\x8a\x00")
+    nursery.start_soon(stream.close_gracefully, 5)
     assert await read_to_end(peer) == close_frame(1012)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    nursery.start_soon(outlet.send_all, close_frame(1009))
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    nursery.start_soon(stream.send_all, close_frame(1009))
     await trio.testing.wait_all_tasks_blocked()
-    outlet.say_close(4100)
-    nursery.start_soon(outlet.close_gracefully, 5)
+    stream.send_close(4100)
+    nursery.start_soon(stream.close_gracefully, 5)
     assert await read_to_end(peer) == close_frame(1009)
 
 
 async def test_the_libraries_close_leaves_what_is_queued(nursery) -> None:
     peer, ours = trio.testing.lockstep_stream_pair()
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    outlet.send_nowait(b"still to come")
-    await outlet.aclose()
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream.send_nowait(b"still to come")
+    await stream.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await outlet.receive_some(10)
+        await stream.receive_some(10)
     with pytest.raises(trio.ClosedResourceError):
-        await outlet.send_all(b"no more")
+        await stream.send_all(b"no more")
     assert await peer.receive_some() == b"still to come"
 
 
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_a_broken_peer_is_told_to_the_library_only(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     await peer.aclose()
-    outlet.send_nowait(b"into the void")
+    stream.send_nowait(b"into the void")
     await trio.testing.wait_all_tasks_blocked()
-    outlet.send_nowait(b"into the void")
+    stream.send_nowait(b"into the void")
     with pytest.raises(trio.BrokenResourceError):
-        await outlet.send_all(b"library")
+        await stream.send_all(b"library")
 
 
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_after_the_end_a_frame_goes_nowhere(pair, make_pair, nursery) -> None:
     _, ours = make_pair(pair)
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    await outlet.abort()
-    outlet.send_nowait(b"late")
-    outlet.say_close(1012)
-    assert outlet.backlog == 0
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    await stream.abort()
+    stream.send_nowait(b"late")
+    stream.send_close(1012)
+    assert stream.queue.size == 0
 
 
 async def test_it_notes_when_it_heard_and_when_it_spoke(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     begin = trio.current_time()
     await trio.sleep(3)
     await peer.send_all(b"x")
-    await outlet.receive_some()
+    await stream.receive_some()
     await trio.sleep(4)
-    outlet.ping()
-    assert (outlet.heard_at - begin, outlet.sent_at - begin) == (3, 0)
-    outlet.send_nowait(b"y")
-    assert (outlet.heard_at - begin, outlet.sent_at - begin) == (3, 7)
+    stream.ping()
+    assert (stream.heard_at - begin, stream.sent_at - begin) == (3, 0)
+    stream.send_nowait(b"y")
+    assert (stream.heard_at - begin, stream.sent_at - begin) == (3, 7)
 
 
 async def test_parting_waits_no_longer_than_it_may(nursery, autojump_clock) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    outlet.say_close(4100)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream.send_close(4100)
     begin = trio.current_time()
-    await outlet.close_gracefully(0.5)
+    await stream.close_gracefully(0.5)
     assert trio.current_time() - begin == 0.5
 
 
 async def test_parting_ends_with_the_peers_own_close(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    outlet = ClientStream(ours, nursery, backlog_bytes=LIMIT)
-    outlet.say_close(1012)
+    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream.send_close(1012)
     begin = trio.current_time()
     await peer.send_all(b"\x81\x82\x00\x00\x00\x00{}\x88\x82")
     nursery.start_soon(peer.send_all, b"\x00\x00\x00\x00\x03\xf4")
-    await outlet.close_gracefully(0.5)
+    await stream.close_gracefully(0.5)
     assert trio.current_time() == begin

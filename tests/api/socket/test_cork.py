@@ -12,10 +12,11 @@ import trio
 import trio.abc
 import trio.testing
 
+from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.api.socket.client_stream import ClientStream
-from lastcall.api.socket.cork import FULL, Cork
+from lastcall.api.socket.cork import Cork
 
-MANY = 3 * FULL + 10
+MANY = 3 * CLIENTS_PER_STEP + 10
 
 
 class Output:
@@ -80,7 +81,7 @@ async def cork(nursery) -> Cork:
 
 
 def client(cork: Cork, nursery: trio.Nursery) -> tuple[ClientStream, socket.socket]:
-    """A real outlet, and its peer's end."""
+    """A real stream, and its peer's end."""
     near, far = socket.socketpair()
     far.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
@@ -88,9 +89,9 @@ def client(cork: Cork, nursery: trio.Nursery) -> tuple[ClientStream, socket.sock
 
 
 def say(cork: Cork, output: Output, word: str) -> None:
-    """As an outlet does while a cork is in."""
+    """As a client's stream does while a cork is in."""
     assert cork.held
-    cork.said.setdefault(output, []).append(f"{output.name}{word} ".encode())
+    cork.pending.setdefault(output, []).append(f"{output.name}{word} ".encode())
 
 
 def say_to_all(cork: Cork, pipe: Pipe, word: str = "a") -> None:
@@ -110,7 +111,12 @@ async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
         await trio.lowlevel.checkpoint()
         turns += 1
     trio.lowlevel.remove_instrument(steps)
-    assert [len(step) for step in steps.wrote] == [FULL, FULL, FULL, 10]
+    assert [len(step) for step in steps.wrote] == [
+        CLIENTS_PER_STEP,
+        CLIENTS_PER_STEP,
+        CLIENTS_PER_STEP,
+        10,
+    ]
     assert [word for step in steps.wrote for word in step] == [f"{n}a" for n in range(MANY)]
     assert turns >= 4
 
@@ -124,7 +130,7 @@ async def test_what_is_said_meanwhile_follows_what_was_said_before(
     words = pipe.read()
     assert not cork.held
     assert sorted(words) == sorted(f"{n}{word}" for n in range(MANY) for word in "ab")
-    for number in (0, FULL, MANY - 1):
+    for number in (0, CLIENTS_PER_STEP, MANY - 1):
         assert words.index(f"{number}a") < words.index(f"{number}b")
     say_to_all(cork, pipe, "c")  # and it goes on as before
     await cork.settled()
@@ -160,9 +166,9 @@ async def test_it_settles_though_there_are_always_some_who_say_something(
 
 async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, cork, pipe) -> None:
     with cork:
-        for output in pipe.outputs[:FULL]:
+        for output in pipe.outputs[:CLIENTS_PER_STEP]:
             say(cork, output, "a")
-    assert len(pipe.read()) == FULL
+    assert len(pipe.read()) == CLIENTS_PER_STEP
     assert not cork.held
     with trio.fail_after(0.1):
         await cork.settled()
@@ -185,37 +191,37 @@ async def test_all_leaves_at_once_without_a_run_and_when_it_is_cancelled(
 
 
 async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, cork, pipe) -> None:
-    outlet, far = client(cork, nursery)
+    stream, far = client(cork, nursery)
     with cork:
         for output in pipe.outputs:
             say(cork, output, "a")
-        outlet.send_nowait(b"last words, ")
-        outlet.say_close(1012, "bye")
-    await outlet.send_all(b"too late")
+        stream.send_nowait(b"last words, ")
+        stream.send_close(1012, "bye")
+    await stream.send_all(b"too late")
     assert far.recv(100) == b"last words, \x88\x05\x03\xf4bye"
     assert len(pipe.read()) < MANY
     await cork.settled()
     assert len(pipe.read()) > 0
-    await outlet.abort()
+    await stream.abort()
     far.close()
 
 
 async def test_who_is_lost_while_his_words_wait_costs_nobody(
     autojump_clock, nursery, cork, pipe
 ) -> None:
-    outlet, far = client(cork, nursery)
+    stream, far = client(cork, nursery)
     with cork:
         for output in pipe.outputs:
             say(cork, output, "a")
-        outlet.send_nowait(b"never")
-    descriptor = outlet.descriptor
+        stream.send_nowait(b"never")
+    descriptor = stream.descriptor
     far.close()
-    await outlet.abort()
+    await stream.abort()
     pair = socket.socketpair()  # whoever has the number now must not hear it
     assert descriptor in {end.fileno() for end in pair}
     await cork.settled()
     assert len(pipe.read()) == MANY
-    assert outlet.backlog == 0
+    assert stream.queue.size == 0
     for end in pair:
         end.setblocking(False)
         with pytest.raises(BlockingIOError):
