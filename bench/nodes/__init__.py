@@ -1,1 +1,1 @@
-"""The nodes under test as processes, and what the system says of them."""
+"""The nodes under test as processes, and what the system accounts to them."""

@@ -1,1 +1,1 @@
-"""Other servers doing the same work, in the same run: their own few lines each."""
+"""Other servers that do the same work in the same run, each in a few lines."""

@@ -1,1 +1,1 @@
-"""The rooms that a bench plays in, and the ledger of what was said and heard there."""
+"""The rooms that a bench plays in, and the ledgers of what was said and heard there."""
