@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from lastcall.bench.commands.all import every
+from lastcall.bench.commands.all import run_all
 from lastcall.bench.commands.loads import LOADS
 from lastcall.bench.commands.lossless import LOSSLESS
+from lastcall.bench.commands.options import count, json_option, seconds
 from lastcall.bench.commands.peers import peers
-from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.scenarios.drain import PARTS, DrainSettings, measure_drain
 from lastcall.bench.scenarios.memory import MemorySettings, measure_memory
 from lastcall.runtime.command import run_command
@@ -30,98 +31,61 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def cli() -> None:
-    """Measures real nodes on this machine, and prints the figures next to their limits.
+    """Measures real nodes on this machine, and prints the figures beside their limits.
 
-    Each scenario starts api and game nodes as processes of their own, on free ports, and drives
-    them from this process through plain WebSockets; memory and processor time are the operating
-    system's accounts of those processes (Linux).
+    Each scenario starts api and game nodes as separate processes on free ports, and connects to
+    them through plain WebSockets. Memory and processor time are what the operating system accounts
+    to those processes (Linux).
 
-    This is a bench and not a test: the exit code is 0 whatever the figures say. It is 1 when the
-    run itself failed (a node ended, a client lost its place, a message was lost or came twice),
-    2 for wrong usage, and 130 after Ctrl-C.
+    A bench is not a test: the exit code is 0 whatever the figures are. It is 1 if the run itself
+    failed (a node ended, a client lost its place, a message was lost or came twice), 2 for wrong
+    usage, and 130 after Ctrl-C.
     """
 
 
 @cli.command()
-@click.option("--rooms", type=click.IntRange(1), default=2_000, show_default=True, help="How many.")
-@click.option(
-    "--players", type=click.IntRange(1, 50), default=2, show_default=True, help="In each room."
-)
-@click.option(
-    "--settle",
-    "settle_seconds",
-    type=click.FloatRange(0),
-    default=3.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Of rest before each reading.",
-)
+@count("--rooms", 2_000, "Number of rooms.")
+@count("--players", 2, "Players in each room.", most=50)
+@seconds("--settle", 3.0, "Rest before each reading.")
 @json_option
 def memory(json_file: Path | None, **settings: Any) -> None:
     """Idle rooms: resident memory per client (api node) and per room (game node).
 
-    Both are read before the first client and again when all have a seat and are silent. The
-    difference holds everything that a client or a room costs, but not the kernel's buffers.
+    Both are read before the first client connects, and again when all clients have a seat and are
+    silent. The difference holds everything that a client or a room costs, except for the kernel's
+    buffers.
     """
     run_scenario(lambda progress: measure_memory(MemorySettings(**settings), progress), json_file)
 
 
 @cli.command()
-@click.option(
-    "--runs", type=click.IntRange(1), default=3, show_default=True, help="The medians are shown."
-)
-@click.option(
-    "--connected",
-    type=click.IntRange(2),
-    default=2_000,
-    show_default=True,
-    help="Clients while the signal comes.",
-)
-@click.option(
-    "--idle",
-    type=click.IntRange(1),
-    default=10_000,
-    show_default=True,
-    help="Clients that are moved.",
-)
-@click.option(
-    "--spread",
-    "spread_seconds",
-    type=click.FloatRange(0, 20),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Of the moves.",
-)
-@click.option(
-    "--bots",
-    type=click.IntRange(2),
-    default=200,
-    show_default=True,
-    help="That play while all is rolled.",
-)
+@count("--runs", 3, "Number of runs; the medians are shown.")
+@count("--connected", 2_000, "Clients at the time of the signal (`ready`).", least=2)
+@count("--idle", 10_000, "Clients that are moved (`move`).")
+@seconds("--spread", 5.0, "Duration of the moves (`move`).", most=20)
+@count("--bots", 200, "Bots that play during the roll (`roll`).", least=2)
 @click.option(
     "--part",
     "parts",
     type=click.Choice(PARTS),
     multiple=True,
     default=PARTS,
-    help="Only this one; may be repeated.  [default: all]",
+    help="Run only this part; may be repeated.  [default: all]",
 )
 @json_option
 def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> None:
-    """Nodes that leave: how soon they say so and are gone, and what clients notice.
+    """Nodes that drain: how soon they report it and are gone, and what clients notice.
 
-    `ready`: the signal to the 503, under load. `gone`: the last room's end to the end of the
-    process. `move`: thousands of idle clients leave one api node. `roll`: all nodes of a cluster of
-    2 + 2 are replaced while bots play.
+    `ready`: from the signal to the 503, under load. `gone`: from the end of the last room to the
+    end of the process. `move`: one api node moves thousands of idle clients. `roll`: all nodes of a
+    cluster of 2 + 2 are replaced while bots play.
     """
     run_scenario(
         lambda progress: measure_drain(DrainSettings(**settings), parts, progress), json_file
     )
 
 
-for _command in (*LOADS, *LOSSLESS, every, peers):
+for _command in (*LOADS, *LOSSLESS, run_all, peers):
     cli.add_command(_command)
 
 

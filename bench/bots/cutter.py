@@ -1,4 +1,4 @@
-"""Cuts clients' sockets as a broken network would: without a goodbye, and with bytes under way."""
+"""Cuts clients' sockets as a broken network would: without a close frame, with bytes in flight."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Cutter", "find_cutter"]
 
 
 class Cutter:
-    """Cuts from the bots' side: the socket is closed with a reset (``SO_LINGER`` 0)."""
+    """Cuts from the bots' side: each socket is closed with a reset (``SO_LINGER`` 0)."""
 
-    words = "the bots close their sockets with a reset (ss -K is not possible here)"
+    description = "the bots close their sockets with a reset (ss -K is not possible here)"
 
     async def cut(self, bots: Sequence[Bot]) -> None:
         """Ends the sockets of ``bots``, at once."""
@@ -29,14 +29,14 @@ class Cutter:
 class KernelCutter(Cutter):
     """Cuts from outside, with ``ss -K``: half of the sockets at the bot's end, half at the node's.
 
-    The end that is cut finds its socket aborted, the other one gets a reset; what either had not
-    read is gone.
+    The end that is cut finds its socket aborted, the other end gets a reset; bytes that either had
+    not read are lost.
     """
 
-    words = "sockets are cut by the kernel (ss -K): half at the bot's end, half at the node's"
+    description = "sockets are cut by the kernel (ss -K): half at the bot's end, half at the node's"
 
     async def cut(self, bots: Sequence[Bot]) -> None:
-        """Raises :class:`ClusterFailed` when ``ss`` does not do it any more."""
+        """Raises :class:`ClusterFailed` if ``ss`` no longer works."""
         ports = [bot.ports for bot in bots if bot.ports is not None]
         at_bots = [_between(own, node) for own, node in ports[::2]]
         at_nodes = [_between(node, own) for own, node in ports[1::2]]
@@ -46,18 +46,18 @@ class KernelCutter(Cutter):
 
 
 async def find_cutter() -> Cutter:
-    """``ss -K`` where the kernel has it and we may use it, tried on a socket of our own."""
-    if os.geteuid() == 0 and shutil.which("ss") and await _kills():
+    """``ss -K`` if the kernel has it and this user may use it, as tried on a socket."""
+    if os.geteuid() == 0 and shutil.which("ss") and await _ss_works():
         return KernelCutter()
     return Cutter()
 
 
 def _between(own: int, other: int) -> str:
-    """Both ports: two connections to two nodes may share the one at the bot's end."""
+    """A filter by both ports, as connections to two nodes may share the port at the bot's end."""
     return f"( src 127.0.0.1:{own} and dst 127.0.0.1:{other} )"
 
 
-async def _kills() -> bool:
+async def _ss_works() -> bool:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
@@ -67,7 +67,7 @@ async def _kills() -> bool:
 
 
 async def _kill_sockets(filters: Sequence[str]) -> int:
-    """How many sockets ``ss`` says that it has cut."""
+    """Returns how many sockets ``ss`` reports as cut."""
     if not filters:
         return 0
     done = await trio.run_process(

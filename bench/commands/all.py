@@ -1,12 +1,14 @@
-"""``python -m bench all``: each scenario of our own nodes, short."""
+"""``python -m bench all``: every scenario on nodes of the bench, short."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from lastcall.bench.commands.runner import Measure, json_option, run_scenarios
+from lastcall.bench.commands.options import json_option
+from lastcall.bench.commands.runner import Measure, run_scenarios
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.drain import DrainSettings, measure_drain
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
@@ -22,41 +24,34 @@ from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
 from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
 
-__all__ = ["every"]
-
-LOADED = LoadedSettings(seconds=4.0)
-LATENCY = LatencySettings(seconds=5.0)
-CONNECT = ConnectSettings()
-MEMORY = MemorySettings()
-DRAIN = DrainSettings(runs=1, idle=2_000, spread_seconds=2.0, bots=40)
-DRAIN_PARTS = ("ready", "gone", "move")
-KILL = KillSettings(calm_seconds=4.0)
-CUT = CutSettings(seconds=8)
-MOVE = MoveSettings(clients=2_000, spread_seconds=4.0)
-RESUME = ResumeSettings(resumes=500)
-SCALE = ScaleSettings(seconds=3.0)
+__all__ = ["run_all"]
 
 SCENARIOS: tuple[Measure, ...] = (
-    lambda progress: measure_loaded("fanout", LOADED, (), progress),
-    lambda progress: measure_loaded("inbound", LOADED, (), progress),
-    lambda progress: measure_loaded("round", LOADED, (), progress),
-    lambda progress: measure_latency(LATENCY, (), progress),
-    lambda progress: measure_connect(CONNECT, (), progress),
-    lambda progress: measure_memory(MEMORY, progress),
-    lambda progress: measure_drain(DRAIN, DRAIN_PARTS, progress),
-    lambda progress: measure_kill(KILL, progress),
-    lambda progress: measure_cut(CUT, progress),
-    lambda progress: measure_move(MOVE, progress),
-    lambda progress: measure_resume(RESUME, progress),
-    lambda progress: measure_scale(SCALE, progress),
+    *(
+        partial(measure_loaded, name, LoadedSettings(seconds=4.0), ())
+        for name in ("fanout", "inbound", "round")
+    ),
+    partial(measure_latency, LatencySettings(seconds=5.0), ()),
+    partial(measure_connect, ConnectSettings(), ()),
+    partial(measure_memory, MemorySettings()),
+    partial(
+        measure_drain,
+        DrainSettings(runs=1, idle=2_000, spread_seconds=2.0, bots=40),
+        ("ready", "gone", "move"),
+    ),
+    partial(measure_kill, KillSettings(calm_seconds=4.0)),
+    partial(measure_cut, CutSettings(seconds=8)),
+    partial(measure_move, MoveSettings(clients=2_000, spread_seconds=4.0)),
+    partial(measure_resume, ResumeSettings(resumes=500)),
+    partial(measure_scale, ScaleSettings(seconds=3.0)),
 )
 
 
 @click.command("all")
 @json_option
-def every(json_file: Path | None) -> None:
-    """Every scenario on nodes of our own, with short defaults: some five minutes.
+def run_all(json_file: Path | None) -> None:
+    """Every scenario on nodes of the bench, with short defaults: about five minutes.
 
-    One that fails does not end the others. `peers` is apart.
+    A scenario that fails does not stop the others. `peers` is not included.
     """
     run_scenarios(SCENARIOS, json_file)

@@ -1,15 +1,15 @@
-"""The commands of the scenarios that load nodes: our own, or a cluster that ``--url`` names."""
+"""The commands of the scenarios that load nodes: of the bench, or of the cluster at ``--url``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.commands.options import count, json_option, measured
+from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.rooms.kinds import RELAY
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
 from lastcall.bench.scenarios.loaded import (
@@ -23,13 +23,11 @@ from lastcall.errors import UsageError
 
 __all__ = ["LOADS"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 def _check_urls(_context: click.Context, _option: click.Parameter, urls: Any) -> tuple[str, ...]:
     for url in urls:
-        where = urlsplit(url)
-        if where.scheme != "ws" or not where.hostname or not where.port:
+        parts = urlsplit(url)
+        if parts.scheme != "ws" or not parts.hostname or not parts.port:
             raise UsageError(f"--url {url}: it takes ws://HOST:PORT/ (no TLS; measure behind it)")
     return tuple(urls)
 
@@ -40,66 +38,35 @@ url_option = click.option(
     multiple=True,
     callback=_check_urls,
     metavar="ws://HOST:PORT/",
-    help="Load this cluster instead of nodes of our own; repeat it for several api nodes.",
+    help="Load this cluster instead of new nodes; repeat it for several api nodes.",
 )
-processes_option = click.option(
-    "--processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Of the load, at most one for each room.",
-)
-
-
+processes_option = count("--processes", 1, "Processes of the load, at most one for each room.")
 kind_option = click.option(
     "--kind",
     default="",
     show_default=f"{RELAY}; lounge with --url",
-    help="Of the rooms. It must repeat what is said to all in it, as `lounge` does.",
+    help="Kind of the rooms. It must repeat what is said to all in the room, as `lounge` does.",
 )
 
 
 def _given(settings: dict[str, Any], urls: tuple[str, ...]) -> dict[str, Any]:
-    """What was said; where it was not, the scenario knows. Other people's nodes have a lounge."""
+    """The options that were given; other clusters are expected to have a lounge."""
     kind = settings["kind"] or ("lounge" if urls else "")
     return {key: value for key, value in (settings | {"kind": kind}).items() if value}
-
-
-def _seconds(default: float, warm: float) -> Callable[[F], F]:
-    def both(command: F) -> F:
-        counted = click.option(
-            "--seconds",
-            type=click.FloatRange(1),
-            default=default,
-            show_default=True,
-            help="That count.",
-        )
-        before = click.option(
-            "--warm",
-            "warm_seconds",
-            type=click.FloatRange(0),
-            default=warm,
-            show_default=True,
-            metavar="SECONDS",
-            help="That go before them.",
-        )
-        return counted(before(command))
-
-    return both
 
 
 def _loaded(name: str, text: str) -> click.Command:
     @url_option
     @kind_option
-    @click.option("--rooms", type=click.IntRange(1), metavar="N", help="How many.")
+    @click.option("--rooms", type=click.IntRange(1), metavar="N", help="Number of rooms.")
     @click.option("--seats", type=click.IntRange(1), metavar="N", help="Clients in each room.")
     @click.option(
         "--hz",
         type=click.FloatRange(0, min_open=True),
         metavar="N",
-        help="So often does each speaker speak in a second.",
+        help="Inputs per second of each speaker.",
     )
-    @_seconds(5.0, 2.0)
+    @measured(5.0, 2.0)
     @processes_option
     @json_option
     def command(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
@@ -114,23 +81,23 @@ fanout = _loaded(
     "fanout",
     """One room of 500: what a delivery costs.
 
-    Eight speakers have 32 inputs of 100 bytes under way, always, which the room repeats to all.
-    With --hz they speak at that pace instead. A `lounge` has 50 seats: say --seats 50 with --url.
+    Eight speakers always have 32 inputs of 100 bytes in flight, which the room repeats to all. With
+    --hz they speak at that pace instead. A `lounge` has 50 seats: use --seats 50 with --url.
     """,
 )
 inbound = _loaded(
     "inbound",
-    """1,000 clients that say 10 things a second: what a frame costs that goes no further.
+    """1,000 clients, 10 frames a second each: what a frame costs that only the api node handles.
 
     The frame is a `got` of 100 bytes, which ends in the session. `said` is the same with inputs of
-    100 bytes to rooms that are silent: through both tiers, and nothing comes back but acks.
+    100 bytes to silent rooms: they go through both tiers, and only acks come back.
     """,
 )
 rounds = _loaded(
     "round",
-    """250 rooms of 4 that say 10 things a second each: what an input costs that all 4 hear.
+    """250 rooms of 4 clients, 10 inputs a second each: what an input costs that all 4 hear.
 
-    Each client checks that it hears everybody's numbers in their order, once; else the run fails.
+    Each client checks that it hears all inputs of its room in order and once; else the run fails.
     """,
 )
 
@@ -138,8 +105,8 @@ rounds = _loaded(
 @click.command()
 @url_option
 @kind_option
-@click.option("--rooms", type=click.IntRange(1), default=250, show_default=True, help="Under load.")
-@click.option("--seats", type=click.IntRange(1), default=4, show_default=True, help="In each.")
+@count("--rooms", 250, "Number of rooms under load.")
+@count("--seats", 4, "Clients in each room.")
 @click.option(
     "--rate",
     "inputs_per_second",
@@ -147,16 +114,16 @@ rounds = _loaded(
     default=0.0,
     show_default="half of full load",
     metavar="N",
-    help="Inputs in a second, under load.",
+    help="Inputs per second, under load.",
 )
-@_seconds(10.0, 2.0)
+@measured(10.0, 2.0)
 @processes_option
 @json_option
 def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
-    """The time from a client's say to its own msg: one room at rest, and at half of full load.
+    """The time from a client's say to its own msg, in one room at rest and at half of full load.
 
-    A message goes socket, api node, game node, room, and back to all in the room. Full load is
-    where the busier node's core would be full, by what an input costs it.
+    A message goes through the socket, the api node, the game node and the room, and back to all in
+    the room. Full load is the rate that would fill the busier node's core, by its cost of an input.
     """
     run_scenario(
         lambda progress: measure_latency(LatencySettings(**_given(settings, urls)), urls, progress),
@@ -167,12 +134,12 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> N
 @click.command()
 @url_option
 @kind_option
-@click.option("--rooms", type=click.IntRange(1), default=1_000, show_default=True, help="New ones.")
-@click.option("--seats", type=click.IntRange(1), default=4, show_default=True, help="In each.")
+@count("--rooms", 1_000, "Number of new rooms.")
+@count("--seats", 4, "Clients in each room.")
 @processes_option
 @json_option
 def connect(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
-    """Clients that connect and join, 64 at a time: joins per second, and what one costs."""
+    """Clients that connect and join, 64 at a time: joins per second, and what a join costs."""
     run_scenario(
         lambda progress: measure_connect(ConnectSettings(**_given(settings, urls)), urls, progress),
         json_file,
@@ -190,9 +157,21 @@ def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tup
 
 
 @click.command()
-@click.option("--rooms", default="100,1000,10000", show_default=True, callback=_numbers)
-@click.option("--apis", default="1,2,4", show_default=True, callback=_numbers, help="Api nodes.")
-@click.option("--seats", type=click.IntRange(1), default=1, show_default=True, help="In each.")
+@click.option(
+    "--rooms",
+    default="100,1000,10000",
+    show_default=True,
+    callback=_numbers,
+    help="Numbers of rooms to compare.",
+)
+@click.option(
+    "--apis",
+    default="1,2,4",
+    show_default=True,
+    callback=_numbers,
+    help="Numbers of api nodes to compare.",
+)
+@count("--seats", 1, "Clients in each room.")
 @click.option(
     "--rate",
     "inputs_per_second",
@@ -200,16 +179,16 @@ def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tup
     default=2_000.0,
     show_default=True,
     metavar="N",
-    help="Inputs in a second, of all together, always the same.",
+    help="Inputs per second of all clients together, in every comparison.",
 )
-@_seconds(5.0, 2.0)
+@measured(5.0, 2.0)
 @processes_option
 @json_option
 def scale(json_file: Path | None, **settings: Any) -> None:
     """The same inputs per second over 100, 1,000 and 10,000 rooms, and over 1, 2 and 4 api nodes.
 
-    With --seats the members of a room are on different api nodes. `grows to` is the dearest of
-    the rooms' parts as a multiple of the first.
+    With --seats the clients of a room are on different api nodes. `grows to` is the highest cost of
+    an input among the numbers of rooms, as a multiple of the first.
     """
     run_scenario(lambda progress: measure_scale(ScaleSettings(**settings), progress), json_file)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from lastcall.bench.commands.runner import json_option, run_scenario
+from lastcall.bench.commands.options import count, json_option, seconds
+from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
 from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
@@ -15,9 +16,7 @@ from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 
 __all__ = ["LOSSLESS"]
 
-rooms_option = click.option(
-    "--rooms", type=click.IntRange(1), default=125, show_default=True, help="Of four bots each."
-)
+rooms_option = count("--rooms", 125, "Number of rooms, with four bots each.")
 every_option = click.option(
     "--every",
     "every_ms",
@@ -25,30 +24,22 @@ every_option = click.option(
     default=200.0,
     show_default=True,
     metavar="MS",
-    help="Each bot says something so often.",
+    help="Interval at which each bot says something.",
 )
 
 
 @click.command("kill-api")
 @rooms_option
 @every_option
-@click.option(
-    "--after",
-    "after_seconds",
-    type=click.FloatRange(1),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Of talk after the kill; 10 s go before.",
-)
+@seconds("--after", 10.0, "Talk after the kill (10 s of talk precede it).", least=1)
 @json_option
 def kill_api(json_file: Path | None, **settings: Any) -> None:
     """Two api nodes, two game nodes, bots that talk; one api node is killed with SIGKILL.
 
-    Its bots wait up to 0.8 s each, resume on the other node, and say again what was not
-    acknowledged. Bots and rooms keep ledgers: at the end each input must have been applied once
-    and in order, and heard once by each player it was for, under the same number. Else the run
-    has failed, and the exit code is 1.
+    Its bots wait up to 0.8 s each, resume on the other node, and repeat the inputs without an ack.
+    Bots and rooms keep ledgers: at the end each input must have been applied once and in order, and
+    heard once by each player it was for, under the same number. Otherwise the run has failed, and
+    the exit code is 1.
 
     `the busiest 100 ms` is the fullest window of that length, wherever it begins, between the
     first resume and the last; the mean is over the same time.
@@ -66,89 +57,59 @@ def kill_api(json_file: Path | None, **settings: Any) -> None:
     default=10.0,
     show_default=True,
     metavar="PERCENT",
-    help="Of all sockets, cut each second.",
+    help="Share of all sockets to cut each second.",
 )
-@click.option(
-    "--seconds", type=click.IntRange(1), default=30, show_default=True, help="Of cutting."
-)
+@count("--seconds", 30, "Duration of the cutting.")
 @click.option(
     "--loss",
     "loss_percent",
     type=click.FloatRange(0, 50),
     default=0.0,
     metavar="PERCENT",
-    help="Of the packets between api and game nodes. Needs root, ip and iptables.",
+    help="Share of the packets between api and game nodes to drop. Needs root, ip and iptables.",
 )
 @json_option
 def cut_sockets(json_file: Path | None, **settings: Any) -> None:
-    """The bots of `kill-api`, with two api nodes that live; sockets are cut under them.
+    """The bots of `kill-api` on two api nodes that stay alive, while sockets are cut.
 
-    They are cut by the kernel (`ss -K`: root) or, where that is not possible, by a reset from the
-    bots; the report says which. The ledgers are checked as in `kill-api`.
+    The kernel cuts them (`ss -K`: root) or, where that is not possible, the bots reset them; the
+    report says which. The ledgers are checked as in `kill-api`.
 
-    With --loss the game nodes run in a network namespace behind one that drops packets. Where
-    that is not allowed, the scenario says so and is skipped, with exit code 0.
+    With --loss the game nodes run in a network namespace behind one that drops packets. Where this
+    is not allowed, the scenario says so and is skipped, with exit code 0.
     """
     run_scenario(lambda progress: measure_cut(CutSettings(**settings), progress), json_file)
 
 
 @click.command()
-@click.option(
-    "--clients", type=click.IntRange(1), default=10_000, show_default=True, help="That are moved."
-)
-@click.option(
-    "--seats", type=click.IntRange(1, 50), default=50, show_default=True, help="In each room."
-)
-@click.option(
-    "--spread",
-    "spread_seconds",
-    type=click.FloatRange(0.5, 20),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Of the moves.",
-)
+@count("--clients", 10_000, "Clients that are moved.")
+@count("--seats", 50, "Clients in each room.", most=50)
+@seconds("--spread", 10.0, "Duration of the moves.", least=0.5, most=20)
 @json_option
 def move(json_file: Path | None, **settings: Any) -> None:
     """All clients of an api node, idle in their rooms, are moved to another one.
 
-    The node gets SIGTERM with `--clients move --grace 25`. Every room says something before,
-    while and after its players move; each of them must hear it once.
+    The node gets SIGTERM with `--clients move --grace 25`. Every room says something before, during
+    and after the move of its players; each of them must hear it once.
     """
     run_scenario(lambda progress: measure_move(MoveSettings(**settings), progress), json_file)
 
 
 @click.command()
-@click.option("--rooms", type=click.IntRange(1), default=50, show_default=True, help="Of four.")
-@click.option(
-    "--history",
-    type=click.IntRange(0),
-    default=200,
-    show_default=True,
-    help="Messages of each room that go before.",
-)
-@click.option(
-    "--resumes", type=click.IntRange(1), default=5_000, show_default=True, help="Of each sort."
-)
-@click.option(
-    "--at-once", type=click.IntRange(1), default=64, show_default=True, help="In parallel."
-)
-@click.option(
-    "--missed",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    help="Messages to replay, in the last part.",
-)
+@count("--rooms", 50, "Number of rooms, with four bots each.")
+@count("--history", 200, "Messages in each room before the resumes.", least=0)
+@count("--resumes", 5_000, "Resumes in each part.")
+@count("--at-once", 64, "Resumes at a time, in the parallel parts.")
+@count("--missed", 20, "Messages to replay, in the last part.", least=0)
 @json_option
 def resume(json_file: Path | None, **settings: Any) -> None:
-    """Sockets end and places are taken again: what one resume costs the nodes and the room.
+    """Sockets end and bots resume: what one resume costs the nodes and the room.
 
-    Rooms with a history. `in a row`: one bot after the other. `at once`: so many at a time. `among
-    talk`: 250 a second while the bots say 1 000 things a second, so that resumes travel in
-    requests that go anyway. `to replay`: in a row, as bots that missed so many messages.
+    The rooms have a history. `in a row`: one bot after the other. `at once`: many bots at a time.
+    `among talk`: 250 a second while the bots say 1,000 things a second, so that resumes share
+    requests with inputs. `to replay`: in a row, by bots that missed messages.
 
-    The processor time is of the loss and the resume together, less what the nodes use without.
+    The processor time is for the loss and the resume together, less what the nodes use without.
     """
     run_scenario(lambda progress: measure_resume(ResumeSettings(**settings), progress), json_file)
 

@@ -17,21 +17,13 @@ from lastcall.errors import LastcallError, UsageError
 from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 
-__all__ = ["Measure", "json_option", "run_scenario", "run_scenarios"]
+__all__ = ["Measure", "run_scenario", "run_scenarios"]
 
 Measure = Callable[[Progress], Awaitable[Report]]
 
-json_option = click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the figures there, too, as JSON.",
-)
-
 
 def run_scenario(measure: Measure, json_file: Path | None) -> None:
-    """Measures, shows the report, and ends the process with 1 when the run has failed."""
+    """Measures, shows the report, and exits with 1 if the run has failed."""
     if json_file is not None:
         _check_writable(json_file)
     report = _measured(measure)
@@ -42,9 +34,9 @@ def run_scenario(measure: Measure, json_file: Path | None) -> None:
 
 
 def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
-    """One after the other, each shown when it is done; the JSON is a list of them all.
+    """Runs one scenario after the other and shows each report; the JSON is a list of all.
 
-    Ends the process with 1 when one has failed, after the others.
+    Exits with 1 after the last one if any has failed.
     """
     if json_file is not None:
         _check_writable(json_file)
@@ -53,7 +45,7 @@ def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
         try:
             reports.append(_measured(measure))
             failed |= bool(reports[-1].failure)
-        except SystemExit:  # it has said why
+        except SystemExit:  # the reason has been printed
             failed = True
         except UsageError as error:  # such as too many files for this system
             click.echo(f"Error: {error}", err=True)
@@ -65,7 +57,7 @@ def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
 
 
 def _measured(measure: Measure) -> Report:
-    """Runs one and shows it; leaves the process with 1 if it has no report."""
+    """Runs one scenario and shows its report; exits with 1 if there is none."""
 
     async def run() -> Report:
         with open_progress() as progress:
@@ -82,7 +74,7 @@ def _measured(measure: Measure) -> Report:
 
 
 def _check_writable(file: Path) -> None:
-    """Now, not after the run."""
+    """Checks before the run, not after it."""
     try:
         file.open("ab").close()
     except OSError as error:
@@ -90,7 +82,7 @@ def _check_writable(file: Path) -> None:
 
 
 def _fail(error: BaseException) -> NoReturn:
-    """One line for Ctrl-C and what we raise on purpose, also out of nurseries; the rest as is."""
+    """Turns Ctrl-C and this project's errors, also in groups, into one line; raises all others."""
     if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
         raise click.Abort
     lone = unwrap_single(error, LastcallError)

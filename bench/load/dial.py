@@ -1,4 +1,4 @@
-"""A WebSocket's opening, as cheap as a load needs it: connect, upgrade, and what came with it."""
+"""Opens a WebSocket as cheaply as a load needs it: connect, upgrade."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lastcall.bench.load.frame_builder import upgrade_request
 from lastcall.errors import LastcallError
 from lastcall.wire import frames
 
-__all__ = ["DialFailed", "Door"]
+__all__ = ["DialFailed", "Dialer"]
 
 READ_BYTES = 64 * 1024
 
 
 class DialFailed(LastcallError):
-    """No socket: refused, closed during the handshake, answered with another status, or late."""
+    """The dial was refused, closed during the handshake, answered with another status, or late."""
 
 
-class Door:
-    """Where one server listens."""
+class Dialer:
+    """Dials one server."""
 
     def __init__(self, url: str) -> None:
         where = urlsplit(url)
@@ -29,7 +29,7 @@ class Door:
         self._request = upgrade_request(where.netloc, frames.SUBPROTOCOL)
 
     async def dial(self, limit_seconds: float) -> tuple[socket.socket, bytes]:
-        """A non-blocking socket that has shaken hands, and the bytes that came after the answer.
+        """A non-blocking socket after its handshake, and the bytes that followed the answer.
 
         Raises :class:`DialFailed`. May be cancelled.
         """

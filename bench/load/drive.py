@@ -1,4 +1,4 @@
-"""Runs a load in processes of its own, beside the servers' accounts of the same seconds."""
+"""Runs a load in separate processes, and reads the servers' processor time meanwhile."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.load.load import LoadFailed
-from lastcall.bench.load.messages import Failed, Go, Job, Outcome, Ready, Said, Seated, total
+from lastcall.bench.load.clients import LoadFailed
+from lastcall.bench.load.messages import (
+    Failed,
+    FromGenerator,
+    Go,
+    Job,
+    Outcome,
+    Ready,
+    Seated,
+    total,
+)
 
-__all__ = ["Account", "Driven", "drive"]
+__all__ = ["Driven", "ReadCpu", "drive"]
 
-Account = Callable[[], Mapping[str, float]]
-"""The processor seconds that each server has used so far, by name."""
+ReadCpu = Callable[[], Mapping[str, float]]
+"""Returns the processor seconds that each server has used so far, by name."""
 
-SOON_SECONDS = 0.2
+START_SECONDS = 0.2
+"""From the last seat to the beginning of the talk, which all processes are told beforehand."""
 END_SECONDS = 20.0
-"""After the seconds that count: what is under way, and the process's end."""
+"""After the measured seconds: for inputs in flight, and for the process's end."""
 
-_read_word = msgspec.json.Decoder(Said).decode
+_decode = msgspec.json.Decoder(FromGenerator).decode
 
 
 class Driven(msgspec.Struct, frozen=True):
-    """What the load saw, and what the servers used in the same seconds (empty: not known)."""
+    """What the load saw, and what the servers used in the same seconds (empty if unknown)."""
 
     job: Job
     outcome: Outcome
@@ -37,7 +47,7 @@ class Driven(msgspec.Struct, frozen=True):
 
     @property
     def cpu_seconds(self) -> float:
-        """All servers' together."""
+        """The processor time of all servers."""
         return sum(self.cpu.values())
 
 
@@ -48,11 +58,12 @@ class _Process:
         self._job = job
         self._on_seated = on_seated
         self._seated = 0
+        self._begin = 0.0
+        self._started = trio.Event()
         self.ready = trio.Event()
-        self.seconds = 0.0
-        self.outcome: Outcome | None = None
-        self.talk_at = trio.Event()
-        self.begin = 0.0
+        self.seating_seconds = 0.0
+        self.outcomes: list[Outcome] = []
+        """One, once the process has ended."""
 
     async def run(self) -> None:
         command = [sys.executable, "-m", "lastcall.bench.load.generator"]
@@ -64,101 +75,99 @@ class _Process:
         try:
             await process.stdin.send_all(msgspec.json.encode(self._job) + b"\n")
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._start, process.stdin)
+                nursery.start_soon(self._send_go, process.stdin)
                 rest = b""
                 async for data in process.stdout:
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
-                        self._hear(_read_word(line))
+                        self._on_message(_decode(line))
                 nursery.cancel_scope.cancel()
-            if self.outcome is None:
+            if not self.outcomes:
                 raise LoadFailed("a process of the load ended without a result")
         finally:
-            process.kill()  # it has said all
+            process.kill()  # it has nothing more to report
             with trio.CancelScope(shield=True):
                 await process.wait()
 
-    async def _start(self, stdin: trio.abc.SendStream) -> None:
-        await self.talk_at.wait()
-        await stdin.send_all(msgspec.json.encode(Go(self.begin)) + b"\n")
+    def start(self, begin: float) -> None:
+        """Lets the process talk from ``begin`` on."""
+        self._begin = begin
+        self._started.set()
 
-    def _hear(self, word: Said) -> None:
-        match word:
+    async def _send_go(self, stdin: trio.abc.SendStream) -> None:
+        await self._started.wait()
+        await stdin.send_all(msgspec.json.encode(Go(self._begin)) + b"\n")
+
+    def _on_message(self, message: FromGenerator) -> None:
+        match message:
             case Seated(clients):
                 self._on_seated(clients - self._seated)
                 self._seated = clients
             case Ready(seconds):
                 self._on_seated(self._job.clients - self._seated)
-                self.seconds = seconds
+                self.seating_seconds = seconds
                 self.ready.set()
             case Outcome():
-                self.outcome = word
-            case Failed(sentence):
-                raise LoadFailed(sentence)
+                self.outcomes.append(message)
+            case Failed(reason):
+                raise LoadFailed(reason)
 
 
-async def drive(job: Job, account: Account, progress: Progress, processes: int = 1) -> Driven:
-    """Runs ``job`` in so many processes, at most one for each room.
+async def drive(job: Job, read_cpu: ReadCpu, progress: Progress, processes: int = 1) -> Driven:
+    """Runs ``job`` in at most ``processes`` processes, and in at most one for each room.
 
-    Raises :class:`LoadFailed`, and whatever ``account`` does.
+    Raises :class:`LoadFailed`, and whatever ``read_cpu`` does.
     """
     processes = min(processes, job.rooms)
-    name = f"{job.dialect} {job.rooms}x{job.seats}"
-    seats = progress.add_task(f"{name}: seating", total=job.clients)
-    at_first = account()
+    name = f"{job.protocol} {job.rooms}x{job.seats}"
+    bar = progress.add_task(f"{name}: seating", total=job.clients)
+    parts = [
+        _Process(job.share(index, processes), lambda more: progress.advance(bar, more))
+        for index in range(processes)
+    ]
+    before = read_cpu()
     try:
         async with trio.open_nursery() as nursery:
-            parts = [
-                _Process(job.share(index, processes), lambda more: progress.advance(seats, more))
-                for index in range(processes)
-            ]
             for part in parts:
                 nursery.start_soon(part.run)
             for part in parts:
                 await part.ready.wait()
-            seating = _difference(at_first, account())
-            progress.remove_task(seats)
-            cpu = await _talk(parts, job, account, progress, name)
+            seating_cpu = _difference(before, read_cpu())
+            progress.update(bar, visible=False)
+            cpu = await _talk(parts, job, read_cpu, progress, name)
             nursery.cancel_scope.deadline = trio.current_time() + END_SECONDS
     finally:
-        _remove(progress, seats)
-    outcomes = [part.outcome for part in parts if part.outcome is not None]
+        progress.remove_task(bar)
+    outcomes = [outcome for part in parts for outcome in part.outcomes]
     if len(outcomes) < len(parts):
         raise LoadFailed(f"the load did not come to an end within {END_SECONDS:g} s")
-    slowest = max(part.seconds for part in parts)
-    return Driven(job, total(outcomes), cpu, slowest, seating)
+    slowest = max(part.seating_seconds for part in parts)
+    return Driven(job, total(outcomes), cpu, slowest, seating_cpu)
 
 
 async def _talk(
-    parts: Sequence[_Process], job: Job, account: Account, progress: Progress, name: str
+    parts: Sequence[_Process], job: Job, read_cpu: ReadCpu, progress: Progress, name: str
 ) -> dict[str, float]:
-    begin = time.monotonic() + SOON_SECONDS
+    begin = time.monotonic() + START_SECONDS
     for part in parts:
-        part.begin = begin
-        part.talk_at.set()
+        part.start(begin)
     bar = progress.add_task(f"{name}: talking (s)", total=round(job.warm_seconds + job.seconds))
     try:
-        count_from = begin + job.warm_seconds
-        await _sleep_until(count_from)
-        before = account()
+        measured_from = begin + job.warm_seconds
+        await _sleep_until(measured_from)
+        before = read_cpu()
         progress.update(bar, completed=round(job.warm_seconds))
         for second in range(1, int(job.seconds)):
-            await _sleep_until(count_from + second)
+            await _sleep_until(measured_from + second)
             progress.advance(bar)
-        await _sleep_until(count_from + job.seconds)
-        return _difference(before, account())
+        await _sleep_until(measured_from + job.seconds)
+        return _difference(before, read_cpu())
     finally:
-        _remove(progress, bar)
+        progress.remove_task(bar)
 
 
 def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     return {name: used - before[name] for name, used in after.items() if name in before}
-
-
-def _remove(progress: Progress, task: object) -> None:
-    for one in progress.tasks:
-        if one.id == task:
-            progress.remove_task(one.id)
 
 
 async def _sleep_until(monotonic: float) -> None:

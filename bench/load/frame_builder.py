@@ -1,7 +1,7 @@
-"""WebSocket frames as a client writes and reads them, as far as a load needs it (RFC 6455 §5).
+"""Builds and reads a client's WebSocket frames, as far as a load needs them (RFC 6455 §5).
 
-Masks are all zero: a legal mask that costs the load no arithmetic. The server cannot tell, and
-unmasks with it as with any other.
+All masks are zero: a legal mask that costs the load no arithmetic. The server unmasks as with any
+other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _NO_MASK = b"\0\0\0\0"
 def upgrade_request(
     host: str, subprotocol: str, path: str = "/", *, compression: bool = True
 ) -> bytes:
-    """The opening handshake with all that a browser adds, since a server may keep it.
+    """The opening handshake with all headers that a browser adds, since a server may keep them.
 
-    The key is the RFC's own example: nobody here checks the answer to it. An empty subprotocol
-    offers none. Without ``compression`` none is offered: some servers would take it, and
-    :func:`take_frames` does not read it.
+    The key is the RFC's own example: no client here checks the answer. An empty ``subprotocol`` or
+    ``compression=False`` offers none; :func:`take_frames` reads no compressed frames, which some
+    servers would send.
     """
     headers = {
         "Host": host,
@@ -46,7 +46,7 @@ def upgrade_request(
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
-    """A whole frame from a client."""
+    """A whole frame from a client to a server."""
     first, size = _FINAL | opcode, len(payload)
     if size < 126:
         head = bytes((first, _MASKED | size))
@@ -58,9 +58,9 @@ def masked(opcode: int, payload: bytes) -> bytes:
 
 
 def take_frames(buffer: bytearray) -> list[tuple[int, bytes]]:
-    """Cuts the whole frames off the head of ``buffer``: opcode and payload of each.
+    """Removes the whole frames from the head of ``buffer``: opcode and payload of each.
 
-    Raises ``ValueError`` for what this server has no cause to send: fragments, masked frames.
+    Raises ``ValueError`` for frames that these servers never send: fragments, masked frames.
     """
     frames: list[tuple[int, bytes]] = []
     begin, end = 0, len(buffer)

@@ -1,13 +1,12 @@
-"""A process that is the load: thousands of clients, one loop, no framework.
+"""A load process: thousands of clients, one loop, no framework.
 
-Run by :mod:`lastcall.bench.load.drive` as ``python -m bench.load.generator``. It reads a
-:class:`Job` from stdin, seats its clients, says so, waits for the :class:`Go`, talks, and writes
-its :class:`Outcome` to stdout, one JSON object a line. It is the same for every service; what
-differs is in :mod:`lastcall.bench.load.protocols`.
+:mod:`lastcall.bench.load.drive` runs it as ``python -m lastcall.bench.load.generator``. It reads a
+:class:`Job` from stdin, seats its clients, reports it, waits for the :class:`Go`, talks, and writes
+its :class:`Outcome` to stdout, one JSON object a line. It is the same for every service; the
+differences are in :mod:`lastcall.bench.load.protocols`.
 
-What is due is said in ticks of 1 ms and sockets are looked at once a tick: a load that wakes for
-each frame would take from the servers the core that they are measured on. For latencies
-(``prompt``) it looks whenever something has come.
+Inputs are said and sockets are polled in ticks of 1 ms: a load that wakes for each frame would take
+the core from the servers that are measured. For latencies (``prompt``) it wakes for every event.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from lastcall.bench.load.clients import LoadFailed, no_collections
 from lastcall.bench.load.frame_builder import (
     CLOSE,
     PING,
@@ -31,44 +31,52 @@ from lastcall.bench.load.frame_builder import (
     take_frames,
     upgrade_request,
 )
-from lastcall.bench.load.load import LoadFailed, no_collections
-from lastcall.bench.load.messages import MICROS, Failed, Go, Job, Outcome, Ready, Said, Seated
-from lastcall.bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
-from lastcall.bench.load.protocols import DIALECTS, Seat, Talk
-from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.load.messages import (
+    MICROS,
+    Failed,
+    FromGenerator,
+    Go,
+    Job,
+    Outcome,
+    Ready,
+    Seated,
+)
+from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
+from lastcall.bench.load.protocols import PROTOCOLS, ClientProtocol, Seat
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.errors import LastcallError
 
 __all__ = ["Client", "Generator"]
 
 STEPS_PER_BATCH = 256
-"""Sockets that are read before it is looked what is due: about 2 ms."""
+"""Sockets that are read before due inputs are said: about 2 ms."""
 READ_BYTES = 256 * 1024
 DIAL_SECONDS = 5.0
 STUCK_SECONDS = 10.0
-"""So long nobody may get a seat, before we give up."""
+"""The load fails if no client gets a seat for so long."""
 TICK_SECONDS = 0.001
 QUIET_SECONDS = 5.0
-"""So long what was said last may be under way."""
-ASIDE_SECONDS = 0.1
-"""After everything has come, for what comes a second time."""
+"""The limit for the last inputs in flight."""
+REPEAT_SECONDS = 0.1
+"""After everything has arrived, for anything that arrives a second time."""
 
 
 class Client:
-    """One socket."""
+    """One client and its socket."""
 
-    __slots__ = ("_buffer", "_head", "_socket", "ear", "n", "room", "talk")
+    __slots__ = ("_buffer", "_is_open", "_socket", "check", "n", "protocol")
 
-    def __init__(self, talk: Talk, ear: Ear, url: str, room: int) -> None:
+    def __init__(self, protocol: ClientProtocol, check: DeliveryCheck, url: str) -> None:
         where = urlsplit(url)
-        self.talk = talk
-        self.ear = ear
-        self.room = room
+        self.protocol = protocol
+        self.check = check
         self.n = 0
         """How many inputs it has said."""
-        self._head: bytes | None = b""
-        """What has come of the handshake's answer; None once hands are shaken."""
+        self._is_open = False
+        """Whether the handshake is done."""
         self._buffer = bytearray()
-        request = upgrade_request(where.netloc, talk.subprotocol, talk.path(), compression=False)
+        path = protocol.path()
+        request = upgrade_request(where.netloc, protocol.subprotocol, path, compression=False)
         address = (where.hostname or "127.0.0.1", where.port or 80)
         try:
             self._socket = socket.create_connection(address, DIAL_SECONDS)
@@ -85,15 +93,16 @@ class Client:
     @property
     def unheard(self) -> int:
         """How many of its own inputs it has not heard yet."""
-        return self.ear.missing(self.ear.own_slot, self.n)
+        return self.check.missing(self.check.own_slot, self.n)
 
     def say(self, pad: bytes, now: float) -> None:
-        """Says the next input; raises :class:`LoadFailed` when it is not taken."""
+        """Says the next input; raises :class:`LoadFailed` if the server does not take it."""
         self.n += 1
-        self._send(self.talk.say(stamped(self.ear.speaker, self.n, int(now * MICROS), pad)))
+        text = make_payload(self.check.speaker, self.n, int(now * MICROS), pad)
+        self._send(self.protocol.say(text))
 
     def receive(self) -> list[int]:
-        """Takes what has come; returns when each own message among it was said, in µs.
+        """Handles what has arrived; returns when each own message among it was said, in µs.
 
         Raises :class:`LoadFailed`.
         """
@@ -104,40 +113,40 @@ class Client:
         except OSError as error:
             raise LoadFailed(f"a client lost its socket: {error}") from error
         if not data:
-            raise LoadFailed("a server ended a socket without a word")
+            raise LoadFailed("a server ended a socket without a close frame")
         self._buffer += data
-        if self._head is not None and not self._shaken():
+        if not self._is_open and not self._finish_handshake():
             return []
-        return self._take()
+        return self._handle_frames()
 
-    def _shaken(self) -> bool:
+    def _finish_handshake(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return False
         if not self._buffer.startswith(b"HTTP/1.1 101 "):
             raise LoadFailed(f"a server refused a client: {bytes(self._buffer[:200])!r}")
         del self._buffer[: end + 4]
-        self._head = None
-        self._send(self.talk.opened())
+        self._is_open = True
+        self._send(self.protocol.opened())
         return True
 
-    def _take(self) -> list[int]:
+    def _handle_frames(self) -> list[int]:
         own = []
-        ear, seated = self.ear, self.talk.seated
+        check, seated = self.check, self.protocol.seated
         for opcode, payload in take_frames(self._buffer):
             at = payload.find(MARK) if seated else -1
             if at >= 0 and opcode < CLOSE:
-                said_at = ear.hear(payload[at : at + HEAD_BYTES])
+                said_at = check.hear(payload[at : at + HEAD_BYTES])
                 if said_at is not None:
                     own.append(said_at)
             elif opcode == PING:
                 self._send(masked(PONG, payload))
             elif opcode == CLOSE:
-                code, why = int.from_bytes(payload[:2], "big"), payload[2:]
-                raise LoadFailed(f"a server closed a client: {code} {why!r}")
+                code, reason = int.from_bytes(payload[:2], "big"), payload[2:]
+                raise LoadFailed(f"a server closed a client: {code} {reason!r}")
             elif opcode != PONG:
-                self._send(self.talk.take(payload))
-                seated = self.talk.seated
+                self._send(self.protocol.receive(payload))
+                seated = self.protocol.seated
         return own
 
     def _send(self, frame: bytes) -> None:
@@ -149,7 +158,7 @@ class Client:
             raise LoadFailed("a server does not read: a client's socket is full")
 
     def close(self) -> None:
-        """Without a word: the servers are ended next."""
+        """Closes the socket without a close frame: the servers are ended next."""
         self._socket.close()
 
 
@@ -168,21 +177,21 @@ class Generator:
 
     @property
     def _heard(self) -> int:
-        return sum(client.ear.heard for client in self._clients.values())
+        return sum(client.check.heard for client in self._clients.values())
 
     # Seats.
 
     def seat(self) -> Iterator[int]:
-        """Seats all, so many at once; yields how many have a seat, now and then."""
-        waiting = deque((room, slot) for room in range(self._job.rooms) for slot in (0,))
+        """Seats all clients, ``opening_at_once`` of them; yields how many have a seat so far."""
+        waiting = deque((room, 0) for room in range(self._job.rooms))
         opening: dict[Client, tuple[int, int]] = {}
         last = time.monotonic()
         while self._seated < self._job.clients:
             while waiting and len(opening) < self._job.opening_at_once:
                 room, slot = waiting.popleft()
                 opening[self._dial(room, slot)] = room, slot
-            self._look(0.1)
-            for client in [one for one in opening if one.talk.seated]:
+            self._poll(0.1)
+            for client in [one for one in opening if one.protocol.seated]:
                 room, slot = opening.pop(client)
                 self._seated += 1
                 last = time.monotonic()
@@ -193,14 +202,14 @@ class Generator:
             yield self._seated
 
     def _dial(self, room: int, slot: int) -> Client:
-        job, table = self._job, self.rooms[room]
+        job, clients = self._job, self.rooms[room]
         number = job.first_room + room
         speaker = number * job.seats + slot
         url = job.urls[speaker % len(job.urls)]
-        seat = Seat(url, number, table[0].talk if table else None)
-        talk = DIALECTS[job.dialect](job, seat)
-        client = Client(talk, Ear(speaker, job.seats), url, room)
-        table.append(client)
+        seat = Seat(url, number, clients[0].protocol if clients else None)
+        protocol = PROTOCOLS[job.protocol](job, seat)
+        client = Client(protocol, DeliveryCheck(speaker, job.seats), url)
+        clients.append(client)
         self._clients[client.fileno()] = client
         self._epoll.register(client.fileno(), select.EPOLLIN)
         return client
@@ -208,7 +217,7 @@ class Generator:
     # The talk.
 
     def talk(self, begin: float) -> Outcome:
-        """From ``begin`` on; returns when all that was said has been heard, or cannot be any more.
+        """Talks from ``begin`` on; returns once all inputs have been heard, or the limit is over.
 
         Raises :class:`LoadFailed` for a lost socket.
         """
@@ -217,19 +226,18 @@ class Generator:
         self._own.clear()
         self._late.clear()
         heard, spent = self._heard, time.process_time()
-        count_from = begin + self._job.warm_seconds
-        inputs = self._speak(count_from, self._job.seconds)
+        inputs = self._speak(begin + self._job.warm_seconds, self._job.seconds)
         heard, spent = self._heard - heard, time.process_time() - spent
         own, late = dict(self._own), dict(self._late)
         lost = self._settle()
-        ears = [client.ear for client in self._clients.values()]
+        checks = [client.check for client in self._clients.values()]
         return Outcome(
             seconds=self._job.seconds,
             inputs=inputs,
             deliveries=heard,
-            lost=lost + sum(ear.lost for ear in ears),
-            doubled=sum(ear.doubled for ear in ears),
-            stray=sum(ear.stray for ear in ears),
+            lost=lost + sum(one.lost for one in checks),
+            repeated=sum(one.repeated for one in checks),
+            stray=sum(one.stray for one in checks),
             own_micros=own,
             late_micros=late,
             cpu_seconds=spent,
@@ -237,10 +245,10 @@ class Generator:
 
     def _wait_until(self, begin: float) -> None:
         while (left := begin - time.monotonic()) > 0:
-            self._look(left)
+            self._poll(left)
 
     def _speak(self, begin: float, seconds: float) -> int:
-        speakers = [client for table in self.rooms for client in table[: self._job.speakers]]
+        speakers = [client for room in self.rooms for client in room[: self._job.speakers]]
         random.Random(0).shuffle(speakers)
         if self._job.window:
             return self._speak_flat_out(speakers, begin + seconds)
@@ -255,9 +263,9 @@ class Generator:
             said = max(said, due)
             following = begin + (said / rate if said < last else seconds)
             if self._job.prompt:
-                self._look(max(0.0, following - time.monotonic()))
+                self._poll(max(0.0, following - time.monotonic()))
             else:
-                self._look_once_a_tick(now)
+                self._poll_once_a_tick(now)
         return said
 
     def _speak_flat_out(self, speakers: list[Client], end: float) -> int:
@@ -268,37 +276,37 @@ class Generator:
                     speaker.say(self._pad, time.monotonic())
                     said += 1
             if self._job.prompt:
-                self._look(max(0.0, end - now))
+                self._poll(max(0.0, end - now))
             else:
-                self._look_once_a_tick(now)
+                self._poll_once_a_tick(now)
         return said
 
-    def _look_once_a_tick(self, began: float) -> None:
-        self._look(0)
+    def _poll_once_a_tick(self, began: float) -> None:
+        self._poll(0)
         time.sleep(max(0.0, began + TICK_SECONDS - time.monotonic()))
 
-    def _look(self, seconds: float) -> None:
-        """Takes what has come, or comes within ``seconds``."""
+    def _poll(self, seconds: float) -> None:
+        """Handles what has arrived, or arrives within ``seconds``."""
         for descriptor, _ in self._epoll.poll(seconds, STEPS_PER_BATCH):
             for said_at in self._clients[descriptor].receive():
                 self._own[int(time.monotonic() * MICROS) - said_at] += 1
 
     def _settle(self) -> int:
-        """Waits for what is under way; returns how many did not come."""
+        """Waits for the inputs in flight; returns how many deliveries are missing at the end."""
         limit = time.monotonic() + QUIET_SECONDS
         while (missing := self._missing()) and time.monotonic() < limit:
-            self._look(0.05)
-        self._wait_until(time.monotonic() + ASIDE_SECONDS)
+            self._poll(0.05)
+        self._wait_until(time.monotonic() + REPEAT_SECONDS)
         return missing
 
     def _missing(self) -> int:
         if not self._job.echo:
             return 0
         return sum(
-            listener.ear.missing(speaker.ear.own_slot, speaker.n)
-            for table in self.rooms
-            for speaker in table[: self._job.speakers]
-            for listener in table
+            listener.check.missing(speaker.check.own_slot, speaker.n)
+            for room in self.rooms
+            for speaker in room[: self._job.speakers]
+            for listener in room
         )
 
     def close(self) -> None:
@@ -308,36 +316,36 @@ class Generator:
         self._epoll.close()
 
 
-def _tell(word: Said) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(word) + b"\n")
+def _report(message: FromGenerator) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def _run(job: Job) -> None:
     allow_descriptors(job.clients)
     generator = Generator(job)
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     for seated in generator.seat():
-        if time.monotonic() - told > 0.2:
-            told = time.monotonic()
-            _tell(Seated(seated))
-    _tell(Ready(time.monotonic() - begun))
+        if time.monotonic() - reported > 0.2:
+            reported = time.monotonic()
+            _report(Seated(seated))
+    _report(Ready(time.monotonic() - begun))
     go = sys.stdin.buffer.readline()
-    if go:  # else whoever wanted to know has gone
+    if go:  # else the parent process has gone
         with no_collections():
-            _tell(generator.talk(msgspec.json.decode(go, type=Go).at))
+            _report(generator.talk(msgspec.json.decode(go, type=Go).at))
     generator.close()
 
 
 def main() -> None:
-    """The entry point of ``python -m bench.load.generator``."""
+    """The entry point of ``python -m lastcall.bench.load.generator``."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     try:
         _run(job)
     except LastcallError as error:
-        _tell(Failed(str(error)))
+        _report(Failed(str(error)))
     except KeyboardInterrupt:
-        pass  # whoever started us has been told, too
+        pass  # the parent process gets the interrupt as well
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
-"""What a process of the load is told to do, and what it found; both cross a pipe as JSON."""
+"""What a load process is told to do, and what it reports; both cross a pipe as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
-__all__ = ["MICROS", "Failed", "Go", "Job", "Outcome", "Ready", "Said", "Seated", "total"]
+__all__ = ["MICROS", "Failed", "FromGenerator", "Go", "Job", "Outcome", "Ready", "Seated", "total"]
 
 MICROS = 1e6
 
 
 class Job(msgspec.Struct, frozen=True):
-    """``rooms`` of ``seats`` clients each; ``speakers`` of each room say something ``hz`` times a
-    second, ``size`` bytes long, for the ``warm_seconds`` that do not count and the ``seconds``
-    that do.
+    """``rooms`` of ``seats`` clients each. ``speakers`` of each room say something ``hz`` times a
+    second, ``size`` bytes long, first for ``warm_seconds``, then for the measured ``seconds``.
     """
 
-    dialect: str
+    protocol: str
     urls: tuple[str, ...]
     rooms: int
     seats: int
@@ -30,15 +29,15 @@ class Job(msgspec.Struct, frozen=True):
     """The number of the first room: processes that share a load have rooms of their own."""
     size: int = 100
     kind: str = "bench-relay"
-    """The room's kind, where the service has such."""
+    """The room's kind, for services that have kinds."""
     echo: bool = True
-    """Whether the room repeats what is said to all in it; else nothing may be heard."""
+    """Whether the room repeats every input to all in it; if not, nothing is to be heard."""
     frame: str = "say"
     """``say``, or ``got``: a frame that the service takes and that goes no further."""
     window: int = 0
-    """Instead of ``hz``: each speaker has so many inputs under way that he has not heard yet."""
+    """Instead of ``hz``: each speaker keeps this many inputs in flight."""
     prompt: bool = False
-    """Sleep no tick of 1 ms between two looks at the sockets: for latencies."""
+    """Wake for every event instead of every 1 ms: for latencies."""
     opening_at_once: int = 32
 
     @property
@@ -48,24 +47,24 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def inputs_per_second(self) -> float:
-        """What all say together."""
+        """The inputs of all speakers together."""
         return self.rooms * self.speakers * self.hz
 
-    def share(self, index: int, of: int) -> Job:
-        """The part of process ``index`` of so many: whole rooms."""
-        begin, end = index * self.rooms // of, (index + 1) * self.rooms // of
+    def share(self, index: int, processes: int) -> Job:
+        """The part of process ``index`` of ``processes``: whole rooms."""
+        begin, end = index * self.rooms // processes, (index + 1) * self.rooms // processes
         first = self.first_room + begin
         return msgspec.structs.replace(self, rooms=end - begin, first_room=first)
 
 
 class Seated(msgspec.Struct, tag="seated", frozen=True):
-    """So many clients have their seats."""
+    """How many clients have a seat so far."""
 
     clients: int
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
-    """All have; ``seconds`` from the first dial to the last seat. The process waits for its Go."""
+    """All clients have a seat, ``seconds`` after the first dial. The process waits for its Go."""
 
     seconds: float
 
@@ -79,38 +78,37 @@ class Go(msgspec.Struct, frozen=True):
 class Failed(msgspec.Struct, tag="failed", frozen=True):
     """The process has given up."""
 
-    sentence: str
+    reason: str
 
 
 class Outcome(msgspec.Struct, tag="outcome", frozen=True):
-    """What was seen within the seconds that count; what was wrong, over the whole time."""
+    """What was seen in the measured seconds, and what was wrong over the whole time."""
 
     seconds: float
     inputs: int = 0
     deliveries: int = 0
     lost: int = 0
-    doubled: int = 0
+    repeated: int = 0
     stray: int = 0
-    """Heard in a room where it was not said."""
+    """Heard in another room than the one where it was said."""
     own_micros: dict[int, int] = {}
-    """From a say to the speaker's own message: how often it took so many µs."""
+    """Counts by the µs from a say to the speaker's own message."""
     late_micros: dict[int, int] = {}
-    """By how much what was said was later than due."""
+    """Counts by the µs that an input was said later than it was due."""
     cpu_seconds: float = 0.0
     """What the load itself has used."""
 
     @property
     def clean(self) -> bool:
         """Whether everything was heard once, by those it was for."""
-        return not (self.lost or self.doubled or self.stray)
+        return not (self.lost or self.repeated or self.stray)
 
 
-Said = Seated | Ready | Failed | Outcome
+FromGenerator = Seated | Ready | Failed | Outcome
 
 
-def total(parts: Iterable[Outcome]) -> Outcome:
+def total(parts: Sequence[Outcome]) -> Outcome:
     """Several processes' outcomes of the same time as one."""
-    parts = list(parts)
     own: Counter[int] = Counter()
     late: Counter[int] = Counter()
     for part in parts:
@@ -121,7 +119,7 @@ def total(parts: Iterable[Outcome]) -> Outcome:
         inputs=sum(part.inputs for part in parts),
         deliveries=sum(part.deliveries for part in parts),
         lost=sum(part.lost for part in parts),
-        doubled=sum(part.doubled for part in parts),
+        repeated=sum(part.repeated for part in parts),
         stray=sum(part.stray for part in parts),
         own_micros=dict(own),
         late_micros=dict(late),

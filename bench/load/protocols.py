@@ -1,112 +1,113 @@
-"""How each service is spoken to: opening, saying, and what else it sends.
+"""How a client of each service opens, says a text, and answers what else the service sends.
 
-A :class:`Talk` is one client's side. The generator does what all have in common: the handshake, the
-frames, and finding the stamp (:mod:`lastcall.bench.load.payloads`) in what is heard.
+A :class:`ClientProtocol` is one client's side. The generator does what all services have in common:
+the handshake, the frames, and finding the payload (:mod:`lastcall.bench.load.payloads`) in what is
+heard.
 """
 
 from __future__ import annotations
 
 import http.client
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
+from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked
-from lastcall.bench.load.load import LoadFailed
 from lastcall.bench.load.messages import Job
 from lastcall.wire import frames
 
-__all__ = ["BINARY", "DIALECTS", "Seat", "Talk"]
+__all__ = ["BINARY", "PROTOCOLS", "ClientProtocol", "Seat"]
 
 BINARY = 0x2
 HTTP_SECONDS = 10.0
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """Which client it is: of which room, and who has the room's first seat."""
+    """A client's URL and room, and the client in the room's first seat, if this is another one."""
 
     url: str
     room: int
-    leader: Talk | None
+    leader: ClientProtocol | None
 
 
-class Talk(Protocol):
-    """One client's words."""
+class ClientProtocol(ABC):
+    """One client's side of a service's protocol."""
 
-    seated: bool
-    subprotocol: str
+    subprotocol = ""
 
+    def __init__(self, job: Job, seat: Seat) -> None:
+        self._job = job
+        self._seat = seat
+        self.seated = False
+
+    @abstractmethod
     def path(self) -> str:
-        """What the handshake asks for; may ask for a seat over HTTP before."""
+        """The handshake's path; may reserve a seat over HTTP first."""
 
     def opened(self) -> bytes:
-        """The frames to send once hands are shaken."""
+        """The frames to send after the handshake: none if the server sends first."""
+        return b""
 
-    def take(self, payload: bytes) -> bytes:
-        """Takes a frame that is not something said; returns the frames to answer with.
+    @abstractmethod
+    def receive(self, payload: bytes) -> bytes:
+        """Handles a frame that is not a said text; returns the frames to answer with.
 
         Raises :class:`LoadFailed` for a refusal.
         """
 
+    @abstractmethod
     def say(self, text: bytes) -> bytes:
         """The frame that says ``text``."""
 
 
-class PlainTalk:
+class PlainProtocol(ClientProtocol):
     """A bare WebSocket: the room is in the path, each text is a frame."""
 
-    subprotocol = ""
-
-    def __init__(self, _job: Job, seat: Seat) -> None:
-        self._room = seat.room
-        self.seated = False
-
     def path(self) -> str:
-        """The room is asked for in the query."""
-        return f"/?room={self._room}"
+        """The query names the room."""
+        return f"/?room={self._seat.room}"
 
     def opened(self) -> bytes:
-        """There is nothing more to it."""
+        """Nothing more is needed."""
         self.seated = True
         return b""
 
-    def take(self, payload: bytes) -> bytes:
-        """Such a server says nothing by itself."""
-        raise LoadFailed(f"a bare socket got {payload[:80]!r}")
+    def receive(self, payload: bytes) -> bytes:
+        """Always refused: such a server sends nothing of its own."""
+        raise LoadFailed(f"a plain socket got {payload[:80]!r}")
 
     def say(self, text: bytes) -> bytes:
-        """The text itself."""
+        """The text as it is."""
         return masked(TEXT, text)
 
 
-class LastcallTalk:
+class LastcallProtocol(ClientProtocol):
     """The protocol of this project: a join, numbered inputs, acks."""
 
     subprotocol = frames.SUBPROTOCOL
 
     def __init__(self, job: Job, seat: Seat) -> None:
-        self._leader = seat.leader
-        self._kind = job.kind
+        super().__init__(job, seat)
         self._got = job.frame == "got"
         self._n = 0
         self.room = ""
-        self.seated = False
 
     def path(self) -> str:
-        """Any path is the same."""
+        """The server ignores the path."""
         return "/"
 
     def opened(self) -> bytes:
-        """A new room for the first, the first one's room for the others."""
-        join: dict[str, object] = {"t": "join", "kind": self._kind, "new": True}
-        if isinstance(self._leader, LastcallTalk):
-            join = {"t": "join", "room": self._leader.room}
+        """The first client asks for a new room, the others for the room of the first."""
+        join: dict[str, object] = {"t": "join", "kind": self._job.kind, "new": True}
+        if isinstance(self._seat.leader, LastcallProtocol):
+            join = {"t": "join", "room": self._seat.leader.room}
         return masked(TEXT, msgspec.json.encode(join))
 
-    def take(self, payload: bytes) -> bytes:
-        """Of hello, acks and beats nothing follows."""
+    def receive(self, payload: bytes) -> bytes:
+        """Hello, acks and beats need no answer."""
         match frames.decode_server(payload):
             case frames.Joined(room=room, seq=seq):
                 self.room = room
@@ -117,32 +118,22 @@ class LastcallTalk:
         return b""
 
     def say(self, text: bytes) -> bytes:
-        """A numbered input; or a ``got`` of the same size, with the text beside it."""
+        """A numbered input; or a ``got`` of the same size, with the text in another key."""
         if self._got:
             return masked(TEXT, b'{"t":"got","seq":0,"pad":"%b"}' % text[:-28])
         self._n += 1
         return masked(TEXT, b'{"t":"say","n":%d,"d":"%b"}' % (self._n, text))
 
 
-class SocketIoTalk:
-    """socket.io 4 over engine.io 4, WebSocket only; the event ``m`` bears the text."""
-
-    subprotocol = ""
-
-    def __init__(self, _job: Job, seat: Seat) -> None:
-        self._room = seat.room
-        self.seated = False
+class SocketIoProtocol(ClientProtocol):
+    """socket.io 4 over engine.io 4, WebSocket only; the event ``m`` carries the text."""
 
     def path(self) -> str:
-        """No polling first; the room is in the query."""
-        return f"/socket.io/?EIO=4&transport=websocket&room={self._room}"
+        """Without polling first; the query names the room."""
+        return f"/socket.io/?EIO=4&transport=websocket&room={self._seat.room}"
 
-    def opened(self) -> bytes:
-        """engine.io speaks first."""
-        return b""
-
-    def take(self, payload: bytes) -> bytes:
-        """``0`` engine.io is open, ``40`` the namespace is, ``2`` a ping."""
+    def receive(self, payload: bytes) -> bytes:
+        """``0``: engine.io is open; ``40``: the namespace is; ``2``: a ping."""
         if payload[:1] == b"0":
             return masked(TEXT, b"40")
         if payload[:2] == b"40":
@@ -158,34 +149,26 @@ class SocketIoTalk:
         return masked(TEXT, b'42["m","%b"]' % text)
 
 
-class ColyseusTalk:
+class ColyseusProtocol(ClientProtocol):
     """Colyseus 0.18: a seat by HTTP, then a WebSocket with binary messages (a code, msgpack)."""
 
-    subprotocol = ""
     JOIN_ROOM, ERROR, LEAVE_ROOM, ROOM_DATA = 10, 11, 12, 13
 
-    def __init__(self, _job: Job, seat: Seat) -> None:
-        self._room = seat.room
-        self._host = urlsplit(seat.url).netloc
-        self.seated = False
-
     def path(self) -> str:
-        """The matchmaker says which."""
-        connection = http.client.HTTPConnection(self._host, timeout=HTTP_SECONDS)
+        """The path that the matchmaker returns."""
+        connection = http.client.HTTPConnection(
+            urlsplit(self._seat.url).netloc, timeout=HTTP_SECONDS
+        )
         try:
-            body = msgspec.json.encode({"room": self._room})
+            body = msgspec.json.encode({"room": self._seat.room})
             headers = {"Content-Type": "application/json"}
             connection.request("POST", "/matchmake/joinOrCreate/relay", body, headers)
             return seat_path(connection.getresponse().read())
         finally:
             connection.close()
 
-    def opened(self) -> bytes:
-        """The room speaks first."""
-        return b""
-
-    def take(self, payload: bytes) -> bytes:
-        """The seat is confirmed by the same code; the room's state is not looked at."""
+    def receive(self, payload: bytes) -> bytes:
+        """Confirms the seat with the room's own code; ignores the room's state."""
         code = payload[0]
         if code == self.JOIN_ROOM and not self.seated:
             self.seated = True
@@ -195,7 +178,7 @@ class ColyseusTalk:
         return b""
 
     def say(self, text: bytes) -> bytes:
-        """The message ``m``: two msgpack texts."""
+        """The message ``m`` and the text, both as msgpack strings."""
         size = len(text)
         head = bytes([0xD9, size]) if size < 256 else b"\xda" + size.to_bytes(2, "big")
         return masked(BINARY, b"\x0d\xa1m" + head + text)
@@ -210,9 +193,9 @@ def seat_path(answer: bytes) -> str:
     return f"/{place['processId']}/{place['roomId']}?sessionId={seat['sessionId']}"
 
 
-DIALECTS: dict[str, Callable[[Job, Seat], Talk]] = {
-    "lastcall": LastcallTalk,
-    "plain": PlainTalk,
-    "socket.io": SocketIoTalk,
-    "colyseus": ColyseusTalk,
+PROTOCOLS: dict[str, Callable[[Job, Seat], ClientProtocol]] = {
+    "lastcall": LastcallProtocol,
+    "plain": PlainProtocol,
+    "socket.io": SocketIoProtocol,
+    "colyseus": ColyseusProtocol,
 }

@@ -1,19 +1,19 @@
-"""The works that a load gives: to Lastcall alone, or to it and its peers in the same run."""
+"""The workloads: for Lastcall alone, or for it and its peers in the same run."""
 
 from __future__ import annotations
 
 import msgspec
 
+from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.load import LoadFailed
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.rooms.kinds import RELAY, SINK
 
-__all__ = ["WORKS", "Work", "check", "parts_micros"]
+__all__ = ["WORKLOADS", "Workload", "check", "parts_micros"]
 
 
-class Work(msgspec.Struct, frozen=True):
-    """One work, and what its cost is counted by."""
+class Workload(msgspec.Struct, frozen=True):
+    """One workload, and the unit of its cost."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ class Work(msgspec.Struct, frozen=True):
     kind: str = RELAY
     frame: str = "say"
     window: int = 0
-    """Of inputs under way, where it goes as fast as it can instead of ``hz``."""
+    """Inputs that each speaker keeps in flight, instead of ``hz``."""
 
     @property
     def echo(self) -> bool:
@@ -35,13 +35,13 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def mode(self) -> str:
-        """What a peer's server is started as."""
+        """The mode in which a peer's server is started."""
         return "relay" if self.echo else "sink"
 
-    def job(self, urls: tuple[str, ...], dialect: str, warm: float, seconds: float) -> Job:
-        """The load's orders."""
+    def job(self, urls: tuple[str, ...], protocol: str, warm: float, seconds: float) -> Job:
+        """The job for the load."""
         return Job(
-            dialect=dialect,
+            protocol=protocol,
             urls=urls,
             rooms=self.rooms,
             seats=self.seats,
@@ -56,41 +56,41 @@ class Work(msgspec.Struct, frozen=True):
         )
 
 
-WORKS = {
-    work.name: work
-    for work in (
-        Work(
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload(
             "fanout",
             "1 room, 500 clients, as fast as it goes",
             *(1, 500, 8, 0.0, "delivery"),
             window=4,
         ),
-        Work("paced", "1 room, 500 clients, 100 messages/s", 1, 500, 1, 100.0, "delivery"),
-        Work(
+        Workload("paced", "1 room, 500 clients, 100 messages/s", 1, 500, 1, 100.0, "delivery"),
+        Workload(
             "inbound",
             "1,000 clients, 10 frames/s each, into the session",
             *(250, 4, 4, 10.0, "input", SINK, "got"),
         ),
-        Work(
+        Workload(
             "said",
             "1,000 clients, 10 inputs/s each, into silent rooms",
             *(250, 4, 4, 10.0, "input", SINK),
         ),
-        Work("round", "250 rooms of 4, 10 inputs/s each, to all 4", 250, 4, 4, 10.0, "input"),
+        Workload("round", "250 rooms of 4, 10 inputs/s each, to all 4", 250, 4, 4, 10.0, "input"),
     )
 }
 
 
-def check(driven: Driven, who: str) -> Driven:
-    """Returns it; raises :class:`LoadFailed` when something was lost, or came twice or astray."""
+def check(driven: Driven, name: str) -> Driven:
+    """Returns ``driven``; raises :class:`LoadFailed` if something was lost, repeated or astray."""
     found = driven.outcome
     if not found.clean:
         raise LoadFailed(
-            f"{who}: of what was said, {found.lost} lost, {found.doubled} twice, "
+            f"{name}: of what was said, {found.lost} lost, {found.repeated} twice, "
             f"{found.stray} astray"
         )
     if not found.inputs or (driven.job.echo and not found.deliveries):
-        raise LoadFailed(f"{who}: nothing was heard")
+        raise LoadFailed(f"{name}: nothing was heard")
     return driven
 
 

@@ -1,1 +1,4 @@
-"""The nodes under test as processes, and their system figures. See CONTRIBUTING.md for terms."""
+"""The nodes under test as processes, and what the system accounts to them.
+
+See CONTRIBUTING.md for terms.
+"""

@@ -1,15 +1,16 @@
-"""Several nodes of each tier as processes, each api node on a port of its own.
+"""The nodes under test: processes of both tiers, each api node on a port of its own.
 
-``bench.nodes.servers`` has one of each behind one port; here clients choose whom they dial, nodes
-are killed on purpose, and game nodes may run elsewhere, such as in a network namespace.
+Clients choose which node they dial, nodes are stopped or killed on purpose, and game nodes may run
+elsewhere, such as in a network namespace.
 """
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 import msgspec
@@ -21,50 +22,55 @@ from lastcall.local.admin_client import open_admin_client
 from lastcall.local.child import Child, node_command
 from lastcall.local.cluster import wait_serving
 from lastcall.policy import DrainPolicy
+from lastcall.reasons import ExitCode
 
-__all__ = ["Fleet", "FleetPlan", "Place", "Spent", "open_fleet"]
+__all__ = ["CpuReading", "Fleet", "FleetPlan", "GamePlacement", "open_fleet", "open_pair"]
 
 READY_SECONDS = 20.0
+EXPECTED_EXITS = {ExitCode.DRAINED, ExitCode.CUT, -signal.SIGKILL}
+"""Of nodes that the bench has stopped or killed."""
+
+DRAIN = DrainPolicy()
 
 T = TypeVar("T")
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where the game nodes run: the host that each tier is reached at by the other, and what a
-    game node's command is run under.
+class GamePlacement(msgspec.Struct, frozen=True):
+    """Where the game nodes run: the hosts at which the tiers reach each other, and the command that
+    a game node is run under.
     """
 
     api_host: str = "127.0.0.1"
     game_host: str = "127.0.0.1"
-    under: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
 
 
 class FleetPlan(msgspec.Struct, frozen=True):
-    """How many nodes, and how the api nodes drain."""
+    """How many nodes, which rooms, and how the nodes drain."""
 
     apis: int = 2
     games: int = 2
     rooms: str = "lastcall.bench.rooms"
-    drain: DrainPolicy = DrainPolicy()
+    drain: DrainPolicy = DRAIN
     clients: str = "finish"
-    place: Place = Place()
+    placement: GamePlacement = GamePlacement()
     api_env: tuple[str, ...] = ()
-    """What the api nodes find in their environment besides, such as ``LASTCALL_PUMP=off``."""
+    """Environment variables for the api nodes, such as ``LASTCALL_PUMP=off``."""
 
 
-class Spent(msgspec.Struct, frozen=True):
-    """Processor seconds of each living node, by name, and when they were read."""
+class CpuReading(msgspec.Struct, frozen=True):
+    """The processor seconds of each living node, by name, and when they were read."""
 
     at: float
-    cpu: dict[str, float]
+    seconds: dict[str, float]
 
-    def since(self, before: Spent) -> dict[str, float]:
-        """Percent of a core between the two, for each node that was alive at both."""
-        seconds = self.at - before.at
+    def since(self, before: CpuReading) -> dict[str, float]:
+        """Percent of a core between the two readings, for each node that is in both."""
+        elapsed = self.at - before.at
         return {
-            name: 100 * (cpu - before.cpu[name]) / seconds
-            for name, cpu in self.cpu.items()
-            if name in before.cpu
+            name: 100 * (used - before.seconds[name]) / elapsed
+            for name, used in self.seconds.items()
+            if name in before.seconds
         }
 
 
@@ -89,25 +95,25 @@ class Fleet:
         ]
 
     def stop(self, name: str) -> float:
-        """SIGTERM; returns when, in the seconds of ``time.monotonic``."""
+        """Sends SIGTERM; returns when, in the seconds of ``time.monotonic``."""
         now = time.monotonic()
         self.nodes[name].stop()
         return now
 
     def kill(self, name: str) -> float:
-        """SIGKILL; returns when, in the seconds of ``time.monotonic``."""
+        """Sends SIGKILL; returns when, in the seconds of ``time.monotonic``."""
         child = self.nodes[name]
         child.serving = False
         now = time.monotonic()
         child.kill()
         return now
 
-    def spent(self) -> Spent:
-        """What each living node has used so far, and this process, the bots'."""
-        return Spent(time.monotonic(), self._read(cpu_seconds) | {"bots": time.process_time()})
+    def cpu(self) -> CpuReading:
+        """What each living node has used so far, and this process, as ``bots``."""
+        return CpuReading(time.monotonic(), self._read(cpu_seconds) | {"bots": time.process_time()})
 
     def resident(self) -> dict[str, int]:
-        """The bytes of each living node that are in memory."""
+        """The resident memory of each living node, in bytes."""
         return self._read(resident_bytes)
 
     def _read(self, account: Callable[[int], T]) -> dict[str, T]:
@@ -119,7 +125,7 @@ class Fleet:
         return found
 
     async def start(self) -> None:
-        """Starts all, game nodes first; returns when all serve. Raises :class:`ClusterFailed`
+        """Starts all nodes, game nodes first; returns when all serve. Raises :class:`ClusterFailed`
         and :class:`lastcall.errors.UsageError`.
         """
         with trio.move_on_after(READY_SECONDS) as limit:
@@ -130,31 +136,29 @@ class Fleet:
                         await wait_serving(child, client)
                         child.serving = True
         if limit.cancelled_caught:
-            words = "\n".join(child.last_output() for child in self.nodes.values())
-            raise ClusterFailed(f"not ready within {READY_SECONDS:g} s:\n{words}")
+            output = "\n".join(child.last_output() for child in self.nodes.values())
+            raise ClusterFailed(f"not ready within {READY_SECONDS:g} s:\n{output}")
 
     def _launch(self, tier: str, number: int) -> Child:
         name = f"{tier}-{number}"
         env = ("env", *self._plan.api_env) if self._plan.api_env else ()
-        under = self._plan.place.under if tier == "game" else env
-        command = [*under, *node_command(tier, "--name", name, *self._arguments(tier))]
+        prefix = self._plan.placement.prefix if tier == "game" else env
+        command = [*prefix, *node_command(tier, "--name", name, *self._arguments(tier))]
         child = self.nodes[name] = Child(name, tier, command)
-        self._nursery.start_soon(self._see_through, child)
+        self._nursery.start_soon(self._run_child, child)
         return child
 
     def _arguments(self, tier: str) -> list[str]:
-        plan, drain, place = self._plan, self._plan.drain, self._plan.place
+        plan, drain, placement = self._plan, self._plan.drain, self._plan.placement
         games = [child.ready for child in self.nodes.values() if child.ready is not None]
+        host = placement.game_host
         of_tier = {
             "api": [
                 *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-                *("--feed", f"tcp://{place.api_host}:0", "--clients", plan.clients),
+                *("--feed", f"tcp://{placement.api_host}:0", "--clients", plan.clients),
                 *("--games", ",".join(ready.listen for ready in games)),
             ],
-            "game": [
-                *("--listen", f"tcp://{place.game_host}:0", "--admin", f"{place.game_host}:0"),
-                *("--rooms", plan.rooms),
-            ],
+            "game": ["--listen", f"tcp://{host}:0", "--admin", f"{host}:0", "--rooms", plan.rooms],
         }
         return [
             *of_tier[tier],
@@ -164,9 +168,9 @@ class Fleet:
             *("--spread", f"{drain.spread_seconds:g}"),
         ]
 
-    async def _see_through(self, child: Child) -> None:
+    async def _run_child(self, child: Child) -> None:
         await child.run()
-        if child.serving:
+        if child.serving or child.exit_code not in EXPECTED_EXITS:
             self.crashed.append(child)
             self._body.cancel()
 
@@ -175,7 +179,7 @@ class Fleet:
 async def open_fleet(plan: FleetPlan) -> AsyncIterator[Fleet]:
     """Nodes on free ports that serve inside the block; those left at its end are killed.
 
-    Raises :class:`ClusterFailed` when one does not come up, or ends and was not told to.
+    Raises :class:`ClusterFailed` if one does not come up, ends unasked, or does not drain.
     """
     body = trio.CancelScope()
     async with trio.open_nursery() as nursery:
@@ -192,3 +196,11 @@ async def open_fleet(plan: FleetPlan) -> AsyncIterator[Fleet]:
         raise ClusterFailed(
             f"{child.how_it_ended()} during the bench. Its last output:\n{child.last_output()}"
         )
+
+
+def open_pair(drain: DrainPolicy = DRAIN) -> AbstractAsyncContextManager[Fleet]:
+    """One api and one game node (``api-1``, ``game-1``) with the example rooms; an api node that
+    drains moves its clients.
+    """
+    rooms = "lastcall.game.examples"
+    return open_fleet(FleetPlan(apis=1, games=1, rooms=rooms, clients="move", drain=drain))

@@ -1,12 +1,13 @@
-"""A wire that loses packets: game nodes in a network namespace, behind another that drops (Linux).
+"""A network that loses packets: game nodes in a network namespace behind a router that drops some
+(Linux).
 
 ::
 
-    api nodes, bots ── veth ── [ router: FORWARD drops so many percent ] ── veth ── [ game nodes ]
+    api nodes, bots ── veth ── [ router: FORWARD drops packets ] ── veth ── [ game nodes ]
 
-Packets are dropped between the two, in both directions, so to each end it is a loss on the wire.
-The machine's own tables stay as they are: what is set up lies in the two namespaces and goes with
-them. Those of an earlier run that was killed are taken away at the next.
+Packets are dropped in both directions, and each end sees a loss on the way. The machine's own
+tables stay unchanged: everything is set up inside the two namespaces and is removed with them. A
+run also removes the namespaces of earlier runs that were killed.
 """
 
 from __future__ import annotations
@@ -21,61 +22,57 @@ from pathlib import Path
 
 import trio
 
-from lastcall.bench.nodes.fleet import Place
+from lastcall.bench.nodes.fleet import GamePlacement
 from lastcall.errors import LastcallError
 
-__all__ = ["NotAllowed", "Wire", "open_lossy_wire"]
+__all__ = ["LossyNetwork", "NotAllowed", "open_lossy_network"]
 
 COMMAND_SECONDS = 10.0
 _NAME = re.compile(r"lastcall-(\d+)-(?:router|game)")
+_IPTABLES = ("iptables", "-w", "5")
 
 
 class NotAllowed(LastcallError):
-    """This user, or this system, can't have network namespaces and a filter in them."""
+    """This user or this system can't set up network namespaces with a packet filter."""
 
 
-class Wire:
-    """A wire that loses packets. Made by :func:`open_lossy_wire`."""
+class LossyNetwork:
+    """A network that loses packets. Made by :func:`open_lossy_network`."""
 
-    def __init__(self, place: Place, router: str) -> None:
-        self.place = place
-        """Where the nodes are to run."""
+    def __init__(self, placement: GamePlacement, router: str) -> None:
+        self.placement = placement
         self._router = router
 
-    async def dropped(self) -> tuple[int, int]:
-        """How many packets were lost, and how many there were."""
+    async def packets(self) -> tuple[int, int]:
+        """How many packets were dropped, and how many there were in all."""
         rules = await _run("ip", "netns", "exec", self._router, *_IPTABLES, "-L", "FORWARD", "-vxn")
         counts = [int(line.split()[0]) for line in rules.splitlines()[2:] if line.strip()]
         return counts[0], sum(counts)
 
 
-_IPTABLES = ("iptables", "-w", "5")
-
-
 @asynccontextmanager
-async def open_lossy_wire(percent: float) -> AsyncIterator[Wire]:
-    """The namespaces; they are removed at the end of the block, whatever happened in it.
+async def open_lossy_network(percent: float) -> AsyncIterator[LossyNetwork]:
+    """Sets the namespaces up, and removes them at the end of the block, whatever happened in it.
 
     Raises :class:`NotAllowed`.
     """
     if os.geteuid() != 0:
-        raise NotAllowed("network namespaces are for root, and this user is not root")
+        raise NotAllowed("network namespaces need root, and this user is not root")
     for tool in ("ip", "iptables"):
         if shutil.which(tool) is None:
-            raise NotAllowed(f"there is no {tool} on this machine")
-    await _sweep()
+            raise NotAllowed(f"{tool} is not installed on this machine")
+    await _remove_leftovers()
     number = os.getpid()
     router, game = f"lastcall-{number}-router", f"lastcall-{number}-game"
     try:
-        place = await _build(router, game, number, percent)
-        yield Wire(place, router)
+        yield LossyNetwork(await _build(router, game, number, percent), router)
     finally:
         with trio.CancelScope(shield=True):  # bounded: each command is
             await _remove(router, game)
 
 
-async def _build(router: str, game: str, number: int, percent: float) -> Place:
-    """Two /30 networks of 198.18.0.0/15, which is for benchmarks (RFC 2544)."""
+async def _build(router: str, game: str, number: int, percent: float) -> GamePlacement:
+    """Two /30 networks of 198.18.0.0/15, the range for benchmarks (RFC 2544)."""
     net = f"198.18.{number % 256}"
     near, far = f"lc{number}a", f"lc{number}b"
     in_router = ("ip", "netns", "exec", router)
@@ -105,40 +102,37 @@ async def _build(router: str, game: str, number: int, percent: float) -> Place:
     ]
     for command in commands:
         await _run(*command)
-    return Place(f"{net}.1", f"{net}.6", ("ip", "netns", "exec", game))
+    return GamePlacement(f"{net}.1", f"{net}.6", ("ip", "netns", "exec", game))
 
 
 async def _run(*command: str) -> str:
-    """What it printed; raises :class:`NotAllowed` with what it complained of."""
+    """Returns the output; raises :class:`NotAllowed` with it if the command fails."""
     try:
         with trio.fail_after(COMMAND_SECONDS):
             done = await trio.run_process(
                 command, capture_stdout=True, stderr=subprocess.STDOUT, check=False
             )
     except (OSError, trio.TooSlowError) as error:
-        raise NotAllowed(f"{' '.join(command)}: {error or 'no end in 10 s'}") from error
-    words = done.stdout.decode(errors="replace")
+        raise NotAllowed(f"{' '.join(command)}: {error or 'did not end within 10 s'}") from error
+    output = done.stdout.decode(errors="replace")
     if done.returncode:
-        why = " ".join(words.split()) or f"exit code {done.returncode}"
+        why = " ".join(output.split()) or f"exit code {done.returncode}"
         raise NotAllowed(f"{' '.join(command)}: {why}")
-    return words
+    return output
 
 
 async def _remove(*names: str) -> None:
-    for name in names:  # with its namespace goes the wire; a name that is not there is no harm
+    for name in names:  # its interfaces go with it; an unknown name does no harm
         with trio.move_on_after(COMMAND_SECONDS):
-            await trio.run_process(
-                ["ip", "netns", "delete", name],
-                capture_stderr=True,
-                check=False,
-            )
+            command = ["ip", "netns", "delete", name]
+            await trio.run_process(command, capture_stderr=True, check=False)
 
 
-async def _sweep() -> None:
-    """Removes what runs have left that are dead."""
-    listed = await _run("ip", "netns", "list")
-    await _remove(*(found[0] for found in _NAME.finditer(listed) if not _runs(found[1])))
+async def _remove_leftovers() -> None:
+    """Removes the namespaces of runs whose process is gone."""
+    listed = _NAME.finditer(await _run("ip", "netns", "list"))
+    await _remove(*(found[0] for found in listed if not _is_alive(found[1])))
 
 
-def _runs(pid: str) -> bool:
+def _is_alive(pid: str) -> bool:
     return Path("/proc", pid).exists()

@@ -1,9 +1,9 @@
-"""A process of its own that asks a node's admin port again and again, and notes the answers.
+"""A process that sends requests to a node's admin port again and again, and records the answers.
 
-In the load's process it would wait for the load, and blame the node for it. Run as ``python -m
-bench.nodes.probe HOST:PORT PATH EVERY_SECONDS``, it asks on one open connection, one question at a
-time, until an answer is not 200 or the node is gone. On stdout it says so when it begins, and at
-the end what it saw.
+It is a process of its own, as it would else measure how long it waits for the load. ``python -m
+lastcall.bench.nodes.probe HOST:PORT PATH EVERY_SECONDS`` sends one request at a time on an open
+connection, until an answer is not 200 or the node has gone. It writes a line to stdout when it
+begins, and all answers at the end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BEGUN = b"begun\n"
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """One question and its answer, in the seconds of ``time.monotonic`` (one clock for all).
+    """One request and its answer, in the seconds of ``time.monotonic`` (one clock for all).
 
-    ``status`` 0: there was none, since the node has gone.
+    ``status`` is 0 if the node had gone.
     """
 
     asked: float
@@ -37,7 +37,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Probe:
-    """What a running probe has found; only after it has ended."""
+    """The answers that a probe got; complete once it has ended."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -46,17 +46,17 @@ class Probe:
 
 @contextlib.asynccontextmanager
 async def open_probe(admin: str, path: str, every_seconds: float) -> AsyncIterator[Probe]:
-    """Runs a probe of ``http://ADMIN/PATH`` beside the block, and waits for its end after it."""
+    """Probes ``http://ADMIN/PATH`` beside the block, and waits for the probe's end after it."""
     command = [sys.executable, "-m", "lastcall.bench.nodes.probe", admin, path, str(every_seconds)]
     probe = Probe()
 
     async def listen(stdout: trio.abc.ReceiveStream) -> None:
-        said = b""
+        output = b""
         async for data in stdout:
-            said += data
-            if said.startswith(BEGUN):
+            output += data
+            if output.startswith(BEGUN):
                 begun.set()
-        probe.answers = msgspec.json.decode(said.removeprefix(BEGUN), type=list[Answer])
+        probe.answers = msgspec.json.decode(output.removeprefix(BEGUN), type=list[Answer])
         probe.ended.set()
 
     begun = trio.Event()
@@ -69,10 +69,10 @@ async def open_probe(admin: str, path: str, every_seconds: float) -> AsyncIterat
         yield probe
 
 
-def ask_on(host: str, port: int, path: str, every_seconds: float) -> list[Answer]:
-    """Asks until an answer is not 200, or none comes."""
+def probe(host: str, port: int, path: str, every_seconds: float) -> list[Answer]:
+    """Sends requests until an answer is not 200, or there is none."""
     answers: list[Answer] = []
-    question = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
     connection: socket.socket | None = None
     while not answers or answers[-1].status == 200:
         asked = time.monotonic()
@@ -80,12 +80,12 @@ def ask_on(host: str, port: int, path: str, every_seconds: float) -> list[Answer
             if connection is None:
                 connection = socket.create_connection((host, port), timeout=ANSWER_SECONDS)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(question)
+            connection.sendall(request)
             head = _read_answer(connection)
         except OSError:
             answers.append(Answer(asked, time.monotonic(), 0))
             break
-        if not head:  # a server ends a connection after so many questions: another one
+        if not head:  # a server may close a connection between two requests
             connection.close()
             connection = None
             continue
@@ -98,7 +98,7 @@ def ask_on(host: str, port: int, path: str, every_seconds: float) -> list[Answer
 
 
 def _read_answer(connection: socket.socket) -> bytes:
-    """The head of an answer, after its body was read, too; empty at the end of the connection."""
+    """Reads an answer; returns its head, or b"" at the end of the connection."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         data = connection.recv(4096)
@@ -120,12 +120,12 @@ def _read_answer(connection: socket.socket) -> bytes:
 
 
 def main() -> None:
-    """The entry point of ``python -m bench.nodes.probe``."""
+    """The entry point of ``python -m lastcall.bench.nodes.probe``."""
     where, path, every_seconds = sys.argv[1:]
     host, _, port = where.rpartition(":")
     sys.stdout.buffer.write(BEGUN)
     sys.stdout.buffer.flush()
-    answers = ask_on(host, int(port), path, float(every_seconds))
+    answers = probe(host, int(port), path, float(every_seconds))
     sys.stdout.buffer.write(msgspec.json.encode(answers))
 
 

@@ -1,35 +1,41 @@
-"""What the operating system has on a process's account: memory and processor time (Linux)."""
+"""What the operating system accounts to a process and allows it: memory, processor time, files
+(Linux).
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import time
 from pathlib import Path
 
 import trio
 
-__all__ = ["cpu_seconds", "family_cpu_seconds", "resident_bytes", "wait_gone"]
+from lastcall.errors import UsageError
+
+__all__ = ["allow_descriptors", "cpu_seconds", "family_cpu_seconds", "resident_bytes", "wait_exit"]
 
 KIB = 1024
+SPARE_DESCRIPTORS = 200
 _RSS = re.compile(r"^Rss:\s+(\d+) kB$", re.MULTILINE)
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory of ``pid`` that is in RAM now; raises ``ProcessLookupError`` when it is gone."""
+    """The memory of ``pid`` that is in RAM now; raises ``ProcessLookupError`` if it has ended."""
     try:
         return rss_of_smaps(_read(pid, "smaps_rollup"))
-    except FileNotFoundError:  # before Linux 4.14: counted in batches, so a little behind
+    except FileNotFoundError:  # before Linux 4.14; this count lags a little
         return int(_read(pid, "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time of ``pid``, its own and the kernel's for it, in all its threads."""
+    """The user and kernel time of all threads of ``pid``."""
     return ticks_of_stat(_read(pid, "stat")) / os.sysconf("SC_CLK_TCK")
 
 
 def family_cpu_seconds(pid: int) -> float:
-    """The processor time of ``pid`` and of its living children; of its ended ones it is not."""
+    """The processor time of ``pid`` and of its living children."""
     children = [
         int(folder.name)
         for folder in Path("/proc").iterdir()
@@ -57,7 +63,7 @@ def rss_of_smaps(text: str) -> int:
 
 def ticks_of_stat(text: str) -> int:
     """``utime`` and ``stime`` in the text of ``/proc/PID/stat``, see proc(5)."""
-    after_name = text.rpartition(")")[2].split()  # a program's name may hold blanks and brackets
+    after_name = text.rpartition(")")[2].split()  # a program's name may hold spaces and brackets
     return int(after_name[11]) + int(after_name[12])
 
 
@@ -68,10 +74,10 @@ def _read(pid: int, name: str) -> str:
     return (folder / name).read_text(encoding="ascii", errors="replace")
 
 
-async def wait_gone(pid: int) -> float:
-    """Waits for the end of our child ``pid``; returns when, in the seconds of ``time.monotonic``.
+async def wait_exit(pid: int) -> float:
+    """Waits for the end of a child process; returns when, in the seconds of ``time.monotonic``.
 
-    The kernel tells of it before the child is reaped; call it while the child runs.
+    Call it while the child runs: the kernel reports the end before the child is reaped.
     """
     descriptor = os.pidfd_open(pid)
     try:
@@ -79,3 +85,20 @@ async def wait_gone(pid: int) -> float:
         return time.monotonic()
     finally:
         os.close(descriptor)
+
+
+def allow_descriptors(clients: int) -> None:
+    """Raises the limit of open files to what ``clients`` need, for this process and the nodes.
+
+    Raises :class:`UsageError` if the hard limit is lower.
+    """
+    wanted = clients + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise UsageError(
+                f"{clients} clients take {wanted} open files a process, and the hard limit is "
+                f"{hard}: raise it (as root: ulimit -Hn {wanted}; in a container: docker run "
+                f"--ulimit nofile={wanted}), or run fewer clients"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,1 +1,4 @@
-"""Other servers that do the same work in the same run. See CONTRIBUTING.md for terms."""
+"""Other servers that do the same work in the same run, each in a few lines.
+
+See CONTRIBUTING.md for terms.
+"""

@@ -1,4 +1,4 @@
-"""Runs the same work on each contender, by turns, several times over."""
+"""Runs the same workloads on each contender, in turn, several times over."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from rich.progress import Progress
 
 from lastcall.bench.load.drive import Driven, drive
-from lastcall.bench.load.workloads import WORKS, Work, check, parts_micros
-from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.load.workloads import WORKLOADS, Workload, check, parts_micros
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import CONTENDERS, LASTCALL, Contender
 from lastcall.bench.peers.install import CannotInstall, install, versions
 from lastcall.bench.peers.ratios import Measured, costs, ratios
@@ -21,21 +21,21 @@ from lastcall.errors import LastcallError
 __all__ = ["CompareSettings", "Comparison", "compare"]
 
 FOOT = """\
-Cost: user and kernel time of all processes of a service, from the system's account. All are given
-the same work by the same load, by turns; what was said is checked to be heard once by each.
+Cost: user and kernel time of all processes of a service, as the system accounts it. All get the
+same work from the same load, in turn; every text is checked to be heard once by each client.
 Not equal: Lastcall's figures hold two tiers, numbered messages, history, acks, limits and
 exactly-once resumes. ws and websockets have no rooms, tickets or limits; Colyseus and socket.io
 have rooms in one process, delivered at most once. socket.io+redis is two processes and a broker,
 whose time is in the figure. fanout, paced, round: a room repeats inputs of 100 bytes to all in it.
-fanout: always 32 inputs under way; Lastcall then puts several messages to a client into one write.
+fanout: always 32 inputs in flight; Lastcall then puts several messages to a client into one write.
 paced: 100 inputs/s, so that each delivery is a write of its own.
 inbound: Lastcall's session takes a `got` of 100 bytes; a peer calls a handler that does nothing.
 said: inputs of 100 bytes through both tiers into rooms that do nothing.
-kernel: no server, but a loop of Python that reads, writes to all in the room, and does no more."""
+kernel: not a server, but a Python loop that reads, writes to all in the room, and does no more."""
 
 
 class CompareSettings(msgspec.Struct, frozen=True):
-    """How much of it."""
+    """The size of the run."""
 
     runs: int = 5
     seconds: float = 4.0
@@ -43,7 +43,7 @@ class CompareSettings(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """All that was measured, for the table and the plot."""
+    """Everything that was measured, for the table and the plot."""
 
     settings: CompareSettings
     measured: list[Measured]
@@ -51,8 +51,8 @@ class Comparison(msgspec.Struct, frozen=True):
     skipped: tuple[str, ...]
 
     def report(self) -> Report:
-        """The table."""
-        units = {work.name: work.unit for work in WORKS.values()}
+        """The report, for the table."""
+        units = {workload.name: workload.unit for workload in WORKLOADS.values()}
         worst = max((one.late_p99_ms or 0.0 for one in self.measured), default=0.0)
         busiest = max((one.load_percent for one in self.measured), default=0.0)
         used = ", ".join(f"{name} {version}" for name, version in self.versions.items())
@@ -71,35 +71,34 @@ class Comparison(msgspec.Struct, frozen=True):
 
 async def compare(
     settings: CompareSettings,
-    works: Sequence[str],
+    workloads: Sequence[str],
     peers: Sequence[str],
     cache: Path,
     progress: Progress,
 ) -> Comparison:
-    """Measures; a peer that cannot be installed is skipped, and the report says why.
+    """Measures in turn; a peer that cannot be installed is skipped, and the report says why.
 
-    Raises :class:`LastcallError` when Lastcall itself cannot be measured.
+    Raises :class:`LastcallError` if Lastcall itself cannot be measured.
     """
-    allow_descriptors(max(WORKS[work].rooms * WORKS[work].seats for work in works))
+    chosen = [WORKLOADS[name] for name in workloads]
+    allow_descriptors(max(workload.rooms * workload.seats for workload in chosen))
     skipped: dict[str, str] = {}
-    there = await _installed(
-        [CONTENDERS[LASTCALL], *(CONTENDERS[p] for p in peers)], cache, skipped
-    )
-    turns = list(_turns(settings.runs, [WORKS[work] for work in works], there))
+    installed = await _installed([CONTENDERS[name] for name in (LASTCALL, *peers)], cache, skipped)
+    turns = list(_turns(settings.runs, chosen, installed))
     bar = progress.add_task("comparing", total=len(turns))
     measured = []
-    for run, work, contender in turns:
+    for run, workload, contender in turns:
         if contender.name not in skipped:
             try:
-                driven = await _drive(settings, work, contender, cache, progress)
-                measured.append(_measured(run, work, contender, driven))
+                driven = await _drive(settings, workload, contender, cache, progress)
+                measured.append(_measured(run, workload, contender, driven))
             except* LastcallError as group:
                 if contender.name == LASTCALL:
                     raise
-                skipped[contender.name] = _first(group)
+                skipped[contender.name] = _first_error(group)
         progress.advance(bar)
-    words = tuple(f"{name} was skipped: {why}." for name, why in skipped.items())
-    return Comparison(settings, measured, versions(cache), words)
+    notes = tuple(f"{name} was skipped: {reason}." for name, reason in skipped.items())
+    return Comparison(settings, measured, versions(cache), notes)
 
 
 async def _installed(
@@ -114,37 +113,42 @@ async def _installed(
 
 
 def _turns(
-    runs: int, works: Sequence[Work], contenders: Sequence[Contender]
-) -> Iterator[tuple[int, Work, Contender]]:
-    """Each run has everybody once at each work, next to each other in time."""
+    runs: int, workloads: Sequence[Workload], contenders: Sequence[Contender]
+) -> Iterator[tuple[int, Workload, Contender]]:
+    """Each run measures all contenders once at each workload, one directly after the other."""
     for run in range(1, runs + 1):
-        for work in works:
+        for workload in workloads:
             for contender in contenders:
-                if work.name in contender.works:
-                    yield run, work, contender
+                if workload.name in contender.workloads:
+                    yield run, workload, contender
 
 
 async def _drive(
-    settings: CompareSettings, work: Work, contender: Contender, cache: Path, progress: Progress
+    settings: CompareSettings,
+    workload: Workload,
+    contender: Contender,
+    cache: Path,
+    progress: Progress,
 ) -> Driven:
-    async with contender.opened(work.mode, cache) as site:
-        job = work.job(site.urls, contender.dialect, settings.warm_seconds, settings.seconds)
-        return check(await drive(job, site.account, progress), contender.name)
+    async with contender.open(workload.mode, cache) as service:
+        times = settings.warm_seconds, settings.seconds
+        job = workload.job(service.urls, contender.protocol, *times)
+        return check(await drive(job, service.read_cpu, progress), contender.name)
 
 
-def _measured(run: int, work: Work, contender: Contender, driven: Driven) -> Measured:
+def _measured(run: int, workload: Workload, contender: Contender, driven: Driven) -> Measured:
     found = driven.outcome
     return Measured(
-        work.name,
+        workload.name,
         contender.name,
         run,
-        parts_micros(driven, work.unit),
+        parts_micros(driven, workload.unit),
         late_p99_ms=percentiles_ms(found.late_micros, 99)[0] if found.late_micros else None,
         load_percent=100 * found.cpu_seconds / found.seconds,
     )
 
 
-def _first(error: BaseException) -> str:
+def _first_error(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error).rstrip(".")

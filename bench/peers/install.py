@@ -1,4 +1,4 @@
-"""Puts the peers into a folder of their own, once: npm packages, and a Python with PyPI's."""
+"""Installs the peers into a folder of their own, once: npm packages, and a Python with PyPI's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NPM_PACKAGES = (
     *("@colyseus/core@0.18", "@colyseus/ws-transport@0.18", "@colyseus/schema@5"),
     *("zod@4", "express@5"),
 )
-"""``colyseus`` itself cannot be installed without git; these are what is needed of it."""
+"""``colyseus`` itself cannot be installed without git; these are the parts that are needed."""
 PYPI_PACKAGES = ("websockets>=15", "python-socketio>=5", "aiohttp>=3")
 INSTALL_SECONDS = 300.0
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ LAST_LINES = 3
 
 
 class CannotInstall(LastcallError):
-    """A peer's packages are not to be had; the message says why."""
+    """A peer's packages cannot be installed; the message says why."""
 
 
 def default_cache() -> Path:
@@ -39,7 +39,7 @@ def default_cache() -> Path:
 
 
 async def install(runtime: str, cache: Path) -> None:
-    """Makes ``cache/node`` or ``cache/python`` ready, with our servers beside the packages.
+    """Makes ``cache/node`` or ``cache/python`` ready, with the bench's servers beside the packages.
 
     Raises :class:`CannotInstall`.
     """
@@ -58,7 +58,7 @@ async def _install_node(folder: Path) -> None:
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)
     command = ["npm", "install", "--no-fund", "--no-audit", "--legacy-peer-deps", *NPM_PACKAGES]
     await _once(folder, NPM_PACKAGES, command)
-    for server in HERE.glob("*.mjs"):  # a module is looked for beside the file that imports it
+    for server in HERE.glob("*.mjs"):  # Node looks for a module beside the file that imports it
         shutil.copy(server, folder)
 
 
@@ -70,7 +70,7 @@ async def _install_python(folder: Path) -> None:
 
 
 async def _once(folder: Path, packages: tuple[str, ...], command: list[str]) -> None:
-    """Runs ``command`` unless it has been for the same packages."""
+    """Runs ``command`` unless it has run for the same packages before."""
     done = folder / "installed.txt"
     wanted = "\n".join((*packages, sys.version))
     if done.exists() and done.read_text() == wanted:
@@ -80,27 +80,24 @@ async def _once(folder: Path, packages: tuple[str, ...], command: list[str]) -> 
             command, cwd=folder, capture_stdout=True, stderr=subprocess.STDOUT, check=False
         )
         if ran.returncode:
-            words = " ".join(ran.stdout.decode(errors="replace").split("\n")[-LAST_LINES:])
-            raise CannotInstall(f"{' '.join(command[:3])} failed: {words.strip()}")
+            output = " ".join(ran.stdout.decode(errors="replace").split("\n")[-LAST_LINES:])
+            raise CannotInstall(f"{' '.join(command[:3])} failed: {output.strip()}")
         done.write_text(wanted)
         return
     raise CannotInstall(f"{' '.join(command[:3])} took more than {INSTALL_SECONDS:g} s")
 
 
 def versions(cache: Path) -> dict[str, str]:
-    """The versions of what is installed, by package."""
+    """The versions of the installed packages, by name."""
     found = {}
     for package in NPM_PACKAGES:
         name = package.rpartition("@")[0]
         manifest = cache / NODE / "node_modules" / name / "package.json"
         if manifest.exists():
-            found[name] = _version_of(manifest)
+            packed = msgspec.json.decode(manifest.read_bytes(), type=dict[str, object])
+            found[name] = str(packed["version"])
     for info in (cache / PYTHON).glob("lib/python*/site-packages/*.dist-info"):
-        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
-        if name.replace("_", "-") in {"websockets", "python-socketio"}:
-            found[name.replace("_", "-")] = version
+        name, _, version = info.stem.replace("_", "-").rpartition("-")
+        if name in {"websockets", "python-socketio"}:
+            found[name] = version
     return found
-
-
-def _version_of(manifest: Path) -> str:
-    return str(msgspec.json.decode(manifest.read_bytes(), type=dict[str, object])["version"])

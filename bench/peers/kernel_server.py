@@ -1,8 +1,8 @@
-"""Hardly more than the kernel's part of the work: one loop that reads, and writes to all in a room.
+"""Little more than the kernel's part of the work: one loop that reads, and writes to all in a room.
 
-It shows what a server in Python could save where each message is a read or a write of its own: here
-is no session, no limit, no JSON, and no unmasking (the load's masks are zero). Run as ``python
-kernel_server.py relay|sink``; it expects a well-behaved load and gives up at anything else.
+It shows the lower bound for a Python server that reads or writes each message by itself: it has no
+sessions, limits, JSON or unmasking (the load's masks are zero). Run as ``python kernel_server.py
+relay|sink``; it expects a well-behaved load and fails on anything else.
 """
 
 import json
@@ -19,13 +19,13 @@ ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
-"""To the one key that the load has, which is the example of RFC 6455 §1.3."""
+"""The answer to the load's only key, the example of RFC 6455 §1.3."""
 rooms: defaultdict[bytes, list[int]] = defaultdict(list)
 room_of: dict[int, list[int]] = {}
 
 
 def shake_hands(descriptor: int, data: bytes) -> None:
-    """The room is the path."""
+    """Joins the room that the path names."""
     assert data.endswith(b"\r\n\r\n")
     room = room_of[descriptor] = rooms[data.split(b" ", 2)[1]]
     room.append(descriptor)
@@ -33,7 +33,7 @@ def shake_hands(descriptor: int, data: bytes) -> None:
 
 
 def frames(data: bytes) -> bytes:
-    """The text frames of a client as a server sends them."""
+    """A client's text frames, as a server sends them."""
     out: list[bytes] = []
     at = 0
     while at < len(data):
@@ -50,7 +50,7 @@ def frames(data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serves until it is killed."""
     server = socket.create_server(("127.0.0.1", 0), backlog=1024)
     epoll = select.epoll()
     epoll.register(server.fileno(), select.EPOLLIN)

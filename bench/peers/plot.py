@@ -1,4 +1,4 @@
-"""The costs as a picture: one panel for each work, a bar for each contender, a line for a limit."""
+"""Draws the costs: a panel for each workload, a bar for each contender, a line for each limit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from lastcall.bench.load.workloads import WORKS, Work
+from lastcall.bench.load.workloads import WORKLOADS, Workload
 from lastcall.bench.peers.compare import Comparison
 from lastcall.bench.peers.contenders import LASTCALL
-from lastcall.bench.peers.ratios import LIMITS, median_parts
+from lastcall.bench.peers.ratios import LIMITS, median_parts, runs_of
 from lastcall.errors import UsageError
 
 __all__ = ["draw", "plotting"]
@@ -24,7 +24,7 @@ PANEL_INCHES, BAR_INCHES, MARGIN_INCHES, WIDTH_INCHES = 1.05, 0.33, 0.9, 9.0
 def plotting() -> Any:
     """Matplotlib's pyplot; raises :class:`UsageError` where it is not installed."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - unwrap_single a picture needs it
+        import matplotlib as mpl  # noqa: PLC0415 - only a picture needs it
 
         mpl.use("Agg")
         from matplotlib import pyplot as plt  # noqa: PLC0415
@@ -36,14 +36,11 @@ def plotting() -> Any:
 def draw(found: Comparison, file: Path) -> None:
     """Writes the picture, as PNG."""
     plt = plotting()
-    drawn = {name: _rows(found, work) for name, work in WORKS.items()}
-    works = [
-        WORKS[name] for name, bars in drawn.items() if len(bars) > 1
-    ]  # else nothing to compare
-    rows = [drawn[work.name] for work in works]
-    heights = [PANEL_INCHES + BAR_INCHES * len(one) for one in rows]
+    costs = {name: _rows(found, name) for name in WORKLOADS}
+    rows = {name: bars for name, bars in costs.items() if len(bars) > 1}  # else nothing to compare
+    heights = [PANEL_INCHES + BAR_INCHES * len(bars) for bars in rows.values()]
     figure, panels = plt.subplots(
-        len(works),
+        len(rows),
         1,
         figsize=(WIDTH_INCHES, MARGIN_INCHES + sum(heights)),
         gridspec_kw={"height_ratios": heights},
@@ -58,13 +55,13 @@ def draw(found: Comparison, file: Path) -> None:
         fontweight="bold",
         color=INK,
     )
-    for (panel,), work, bars in zip(panels, works, rows, strict=True):
-        _panel(panel, found, work, bars)
+    for (panel,), (name, bars) in zip(panels, rows.items(), strict=True):
+        _draw_panel(panel, found, WORKLOADS[name], bars)
     runs = found.settings.runs
     figure.supxlabel(
-        f"Medians of {runs} runs, by turns on one machine; a dot is a run. Lastcall: dark its api "
-        "node, light its game node.\nThe others are one process each, but for socket.io+redis: "
-        "two, and dark the broker.\nkernel is no server: a loop that reads and writes.",
+        f"Medians of {runs} runs, in turn on one machine; a dot is a run. Lastcall: dark its api "
+        "node, light its game node.\nThe others are one process each; socket.io+redis is "
+        "two, and dark its broker.\nkernel is not a server, but a loop that reads and writes.",
         x=0.012,
         ha="left",
         fontsize=8,
@@ -74,44 +71,23 @@ def draw(found: Comparison, file: Path) -> None:
     plt.close(figure)
 
 
-def _rows(found: Comparison, work: Work) -> list[tuple[str, dict[str, float]]]:
-    """Lastcall first, then the cheapest."""
-    names = dict.fromkeys(one.contender for one in found.measured if one.work == work.name)
-    rows = [(name, median_parts(found.measured, work.name, name)) for name in names]
+def _rows(found: Comparison, workload: str) -> list[tuple[str, dict[str, float]]]:
+    """The parts of each contender's cost: Lastcall first, then the cheapest."""
+    names = dict.fromkeys(one.contender for one in found.measured if one.workload == workload)
+    rows = [(name, median_parts(found.measured, workload, name)) for name in names]
     return sorted(rows, key=lambda row: (row[0] != LASTCALL, sum(row[1].values())))
 
 
-def _panel(
-    panel: Any, found: Comparison, work: Work, rows: list[tuple[str, dict[str, float]]]
+def _draw_panel(
+    panel: Any, found: Comparison, workload: Workload, rows: list[tuple[str, dict[str, float]]]
 ) -> None:
     longest = 0.0
-    for place, (name, parts) in enumerate(rows):
-        left = 0.0
-        for index, (part, micros) in enumerate(sorted(parts.items())):
-            colour = BROKER if part == "redis" else THEIRS
-            if name == LASTCALL:
-                colour = OURS[index % 2]
-            panel.barh(place, micros, left=left, height=0.66, color=colour)
-            left += micros
-        runs = [
-            one.micros for one in found.measured if (one.work, one.contender) == (work.name, name)
-        ]
-        panel.plot(runs, [place] * len(runs), "o", ms=2.6, color=INK, alpha=0.55, mew=0)
-        end, middle = max(left, *runs), statistics.median(runs)
-        longest = max(longest, end)
-        panel.annotate(
-            f"{middle:.1f} µs",
-            (end, place),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=INK,
-            fontweight="bold" if name == LASTCALL else "normal",
-        )
-    _limits(panel, work, {name: sum(parts.values()) for name, parts in rows})
+    for row, (name, parts) in enumerate(rows):
+        runs = [one.micros for one in runs_of(found.measured, workload.name, name)]
+        longest = max(longest, _draw_bar(panel, row, name, parts, runs))
+    _draw_limits(panel, workload, {name: sum(parts.values()) for name, parts in rows})
     panel.set_title(
-        f"{work.name}: {work.title} (µs per {work.unit})",
+        f"{workload.name}: {workload.title} (µs per {workload.unit})",
         loc="left",
         fontsize=10.5,
         color=INK,
@@ -119,7 +95,7 @@ def _panel(
     )
     panel.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=9, color=INK)
     for label, (name, _) in zip(panel.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if name == LASTCALL else "normal")
+        label.set_fontweight(_weight(name))
     panel.invert_yaxis()
     panel.set_xlim(0, longest * 1.14)
     panel.tick_params(axis="both", length=0, labelsize=9)
@@ -130,9 +106,37 @@ def _panel(
         panel.spines[side].set_visible(False)
 
 
-def _limits(panel: Any, work: Work, costs: dict[str, float]) -> None:
-    """A short line over Lastcall's bar for each: what it may cost, by that peer's cost."""
-    limits = [one for one in LIMITS if one.work == work.name and one.peer in costs]
+def _draw_bar(panel: Any, row: int, name: str, parts: dict[str, float], runs: list[float]) -> float:
+    """Draws one contender's parts, runs and median; returns where the bar ends."""
+    left = 0.0
+    for index, (part, micros) in enumerate(sorted(parts.items())):
+        colour = BROKER if part == "redis" else THEIRS
+        if name == LASTCALL:
+            colour = OURS[index % 2]
+        panel.barh(row, micros, left=left, height=0.66, color=colour)
+        left += micros
+    panel.plot(runs, [row] * len(runs), "o", ms=2.6, color=INK, alpha=0.55, mew=0)
+    end = max(left, *runs)
+    panel.annotate(
+        f"{statistics.median(runs):.1f} µs",
+        (end, row),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        color=INK,
+        fontweight=_weight(name),
+    )
+    return end
+
+
+def _weight(name: str) -> str:
+    return "bold" if name == LASTCALL else "normal"
+
+
+def _draw_limits(panel: Any, workload: Workload, costs: dict[str, float]) -> None:
+    """Draws a short line over Lastcall's bar at each cost that a limit allows it."""
+    limits = [one for one in LIMITS if one.workload == workload.name and one.peer in costs]
     at = sorted((limit.allowed(costs[limit.peer]), limit.peer) for limit in limits)
     for index, (cost, peer) in enumerate(at):
         panel.plot([cost, cost], [-0.46, 0.46], color=LIMIT, lw=1.6)

@@ -1,4 +1,4 @@
-"""What was measured of whom, and how it stands to the limits."""
+"""The measured costs, their medians, and their ratios against the limits."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ import msgspec
 from lastcall.bench.peers.contenders import LASTCALL
 from lastcall.bench.report.report import Figure
 
-__all__ = ["LIMITS", "Limit", "Measured", "costs", "median_parts", "ratios"]
+__all__ = ["LIMITS", "Limit", "Measured", "costs", "median_parts", "ratios", "runs_of"]
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One contender at one work in one run: µs of processor time for each delivery or input."""
+    """One contender at one workload in one run: µs of processor time for each delivery or input."""
 
-    work: str
+    workload: str = msgspec.field(name="work")
     contender: str
     run: int
     parts: dict[str, float]
     late_p99_ms: float | None = None
-    """By how much the load was late; None where nothing was due, flat out."""
+    """How late the load was; None if it had no pace to keep."""
     load_percent: float = 0.0
 
     @property
     def micros(self) -> float:
-        """All processes' together."""
+        """The cost of all processes."""
         return sum(self.parts.values())
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """``least`` so many times a peer's deliveries per processor second, or at ``most`` so many
-    times its cost.
+    """At ``least`` a multiple of a peer's deliveries per processor second, or at ``most`` a
+    multiple of its cost.
     """
 
-    work: str
+    workload: str
     peer: str
     aim: float
     least: float | None = None
     most: float | None = None
 
     def ratio(self, ours: float, theirs: float) -> float:
-        """Of the costs of one delivery or input."""
+        """The ratio of the costs of one delivery or input."""
         return theirs / ours if self.least is not None else ours / theirs
 
     def allowed(self, theirs: float) -> float:
-        """What ours may cost at most."""
+        """The most that ours may cost."""
         return theirs / self.least if self.least is not None else theirs * (self.most or 0.0)
 
     @property
     def name(self) -> str:
-        """What is compared."""
+        """The compared figure."""
         what = "deliveries per CPU s" if self.least is not None else "CPU"
-        return f"{self.work}: {what} / {self.peer}'s"
+        return f"{self.workload}: {what} / {self.peer}'s"
 
 
 LIMITS = (
@@ -66,15 +66,14 @@ LIMITS = (
 
 
 def costs(measured: Sequence[Measured], units: dict[str, str]) -> list[Figure]:
-    """The medians, by work and contender, in the order in which they came."""
-    keys = dict.fromkeys((one.work, one.contender) for one in measured)
+    """The medians, by workload and contender, in the order of measurement."""
+    keys = dict.fromkeys((one.workload, one.contender) for one in measured)
     figures = []
-    for work, contender in keys:
-        runs = tuple(one.micros for one in _of(measured, work, contender))
-        name = f"{work}: {contender}"
-        middle = statistics.median(runs)
-        figures.append(Figure(name, middle, f"µs/{units[work]}", runs=runs))
-        parts = median_parts(measured, work, contender)
+    for workload, contender in keys:
+        runs = tuple(one.micros for one in runs_of(measured, workload, contender))
+        name, unit = f"{workload}: {contender}", f"µs/{units[workload]}"
+        figures.append(Figure(name, statistics.median(runs), unit, runs=runs))
+        parts = median_parts(measured, workload, contender)
         if len(parts) > 1:
             figures += [Figure(f"… {part}", micros, "µs") for part, micros in parts.items()]
     return figures
@@ -84,8 +83,8 @@ def ratios(measured: Sequence[Measured], limits: Sequence[Limit] = LIMITS) -> li
     """The median of the ratios of each run; a limit whose peer was not measured has none."""
     figures = []
     for limit in limits:
-        ours = {one.run: one.micros for one in _of(measured, limit.work, LASTCALL)}
-        theirs = {one.run: one.micros for one in _of(measured, limit.work, limit.peer)}
+        ours = {one.run: one.micros for one in runs_of(measured, limit.workload, LASTCALL)}
+        theirs = {one.run: one.micros for one in runs_of(measured, limit.workload, limit.peer)}
         runs = tuple(limit.ratio(ours[run], theirs[run]) for run in ours if run in theirs)
         if runs:
             middle = statistics.median(runs)
@@ -93,12 +92,13 @@ def ratios(measured: Sequence[Measured], limits: Sequence[Limit] = LIMITS) -> li
     return figures
 
 
-def median_parts(measured: Sequence[Measured], work: str, contender: str) -> dict[str, float]:
-    """The medians of each process's part; empty when it was not measured."""
-    runs = _of(measured, work, contender)
+def median_parts(measured: Sequence[Measured], workload: str, contender: str) -> dict[str, float]:
+    """The medians of each process's part; empty if the contender was not measured."""
+    runs = runs_of(measured, workload, contender)
     names = dict.fromkeys(name for one in runs for name in one.parts)
     return {name: statistics.median(one.parts[name] for one in runs) for name in names}
 
 
-def _of(measured: Sequence[Measured], work: str, contender: str) -> list[Measured]:
-    return [one for one in measured if (one.work, one.contender) == (work, contender)]
+def runs_of(measured: Sequence[Measured], workload: str, contender: str) -> list[Measured]:
+    """The runs of one contender at one workload."""
+    return [one for one in measured if (one.workload, one.contender) == (workload, contender)]

@@ -18,7 +18,7 @@ room_of: dict[str, str] = {}
 
 
 async def connect(sid: str, environ: dict[str, str]) -> None:
-    """The room is in the query."""
+    """Joins the room that the query names."""
     room_of[sid] = parse_qs(environ["QUERY_STRING"])["room"][0]
     await io.enter_room(sid, room_of[sid])
 
@@ -30,7 +30,7 @@ async def m(sid: str, text: str) -> None:
 
 
 async def main() -> None:
-    """Serves until it is ended."""
+    """Serves until it is killed."""
     io.on("connect", connect)
     io.on("m", m)
     app = web.Application()

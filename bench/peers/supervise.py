@@ -1,7 +1,7 @@
-"""Runs a command that knows nothing of us, and ends it when we end or are ended.
+"""Runs a foreign server, and ends it when the bench ends or is killed.
 
-``python -m bench.peers.supervise COMMAND…``. A server of somebody else's does not watch the pipe
-that our own nodes hang on; without this, a bench that is killed would leave it behind.
+``python -m lastcall.bench.peers.supervise COMMAND…``. Lastcall's nodes watch a pipe for the end of
+their parent; a foreign server does not, and would be left behind by a bench that is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lastcall.runtime.signals import LIFELINE
 __all__: list[str] = []
 
 PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a process gets when its parent's thread ends. Here, the main one."""
+"""prctl(2): the signal that a process gets when its parent's thread (here the main one) ends."""
 
 
 def _die_with_parent() -> None:
@@ -26,14 +26,14 @@ def _die_with_parent() -> None:
 
 
 def _end_with(lifeline: int) -> None:
-    os.read(lifeline, 1)  # nothing is ever written: it returns when the other end is closed
+    os.read(lifeline, 1)  # returns when the other end is closed: nothing is ever written
     os._exit(0)
 
 
 def main() -> None:
     """Ends with the exit code of the command."""
     lifeline = os.environ.get(LIFELINE)
-    # Only forked here, before the first thread; the child does nothing but exec.
+    # Safe: no thread runs yet, and the child does nothing but exec.
     process = subprocess.Popen(sys.argv[1:], preexec_fn=_die_with_parent)  # noqa: PLW1509
     if lifeline is not None:
         threading.Thread(target=_end_with, args=[int(lifeline)], daemon=True).start()

@@ -15,7 +15,7 @@ rooms: defaultdict[str, set[ServerConnection]] = defaultdict(set)
 
 
 async def handle(socket: ServerConnection) -> None:
-    """The room is the path."""
+    """Joins the room that the path names, and repeats texts to all in it."""
     assert socket.request is not None
     room = rooms[socket.request.path]
     room.add(socket)
@@ -28,7 +28,7 @@ async def handle(socket: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Serves until it is ended."""
+    """Serves until it is killed."""
     async with serve(handle, "127.0.0.1", 0, compression=None) as server:
         host, port = next(iter(server.sockets)).getsockname()
         ready = {"event": "node.ready", "name": "websockets", "listen": f"{host}:{port}"}

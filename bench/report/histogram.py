@@ -14,9 +14,9 @@ DIGITS = 3
 
 
 def percentiles_ms(micros: Mapping[int, int], *shares: float) -> list[float]:
-    """The times in ms that so many percent do not exceed; ``micros``: how often so many µs.
+    """For each of ``shares``, the time in ms that so many percent do not exceed (100: the maximum).
 
-    NaN without any. 100 is the greatest of all. Below 1 µs counts as 1.
+    ``micros`` are counts by µs; below 1 µs counts as 1. NaN without any.
     """
     histogram = HdrHistogram(1, HIGHEST_MICROS, DIGITS)
     for value, count in micros.items():

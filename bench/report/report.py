@@ -1,4 +1,4 @@
-"""What a scenario found: a table for eyes, and JSON for later comparisons."""
+"""What a scenario found: a table for people, JSON for later comparisons."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ __all__ = [
     "write_json",
 ]
 
+HOLDS = {None: "", True: "yes", False: "NO"}
+
 
 class Figure(msgspec.Struct, frozen=True):
-    """One number with its unit; it should be at most ``limit`` and at least ``least``, if any.
+    """One number with its unit, which should be at most ``limit`` and at least ``least``, if given.
 
-    ``runs``: what each run found, where there were several; the value is then their median.
+    ``runs``: the numbers of several runs, if there were several; ``value`` is their median.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limits are kept; None without any."""
+        """Whether the limits are kept; None without limits."""
         if self.limit is None and self.least is None:
             return None
         enough = self.least is None or self.value >= self.least
@@ -49,7 +51,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def limits(self) -> str:
-        """The limits, as they are shown."""
+        """The limits as the table shows them."""
         if self.least is None or self.least == self.limit:
             return "" if self.limit is None else f"{self.limit:g}"
         return (
@@ -58,10 +60,10 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All figures of one run, and what it was a run of.
+    """All figures of one run, with its scenario and settings.
 
-    ``notes`` are shown below the figures. ``failure``: a sentence, where the run has failed and its
-    figures are shown all the same; the exit code is then 1.
+    ``notes`` are shown below the figures. ``failure`` says why the run has failed, if it has: its
+    figures are still shown, and the exit code is 1.
     """
 
     scenario: str
@@ -71,16 +73,10 @@ class Report(msgspec.Struct, frozen=True):
     failure: str = ""
 
 
-class _Machine(msgspec.Struct, frozen=True):
-    python: str
-    system: str
-    cores: int
-
-
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The least of ``ordered`` (rising) that ``share`` (0 to 1) of all do not exceed.
+    """The least sample of ``ordered`` (rising) that ``share`` (0 to 1) of all do not exceed.
 
-    The nearest-rank method: always one of the samples. NaN if there is none.
+    The nearest-rank method: always one of the samples. NaN without samples.
     """
     if not ordered:
         return math.nan
@@ -93,9 +89,9 @@ def exactly(name: str, value: float, wanted: float) -> Figure:
 
 
 def medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
-    """The same figures of several runs as one list: medians, each with what every run found.
+    """The medians of the same figures of several runs; each holds the values of all runs.
 
-    A run that has no value for a figure (NaN) leaves it without a median.
+    A figure that is NaN in one run has no median.
     """
     merged = []
     for same in zip(*runs, strict=True):
@@ -106,7 +102,7 @@ def medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 
 def show(report: Report, console: Console) -> None:
-    """The report as a table."""
+    """Prints the report as a table."""
     settings = ", ".join(f"{name} {value:g}" for name, value in report.settings.items())
     table = Table(title=f"bench {report.scenario}: {settings}", title_justify="left")
     table.add_column("figure")
@@ -117,7 +113,7 @@ def show(report: Report, console: Console) -> None:
     if several := any(figure.runs for figure in report.figures):
         table.add_column("each run", justify="right")
     for figure in report.figures:
-        row = [figure.name, _digits(figure.value), figure.unit, figure.limits, _word(figure.holds)]
+        row = [figure.name, _digits(figure.value), figure.unit, figure.limits, HOLDS[figure.holds]]
         runs = [" ".join(map(_digits, figure.runs))] if several else []
         table.add_row(*row, *runs)
     if report.figures:
@@ -127,19 +123,23 @@ def show(report: Report, console: Console) -> None:
 
 
 def write_json(report: Report | Sequence[Report], file: Path) -> None:
-    """The report, and on what it was measured; several as a list."""
-    written = _written(report) if isinstance(report, Report) else list(map(_written, report))
+    """Writes the report and the machine it was measured on; several reports as a list."""
+    written = _builtins(report) if isinstance(report, Report) else list(map(_builtins, report))
     file.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
 
 
-def _written(report: Report) -> dict[str, object]:
-    machine = _Machine(platform.python_version(), platform.platform(), os.cpu_count() or 1)
+def _builtins(report: Report) -> dict[str, object]:
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count() or 1,
+    }
     figures = [msgspec.to_builtins(one) | {"holds": one.holds} for one in report.figures]
     return {**msgspec.to_builtins(report), "figures": figures, "machine": machine}
 
 
 def open_progress() -> Progress:
-    """A bar on stderr, so that the table can go to a file; none where stderr is no terminal."""
+    """A bar on stderr, so that the table can go to a file; hidden if stderr is not a terminal."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
@@ -147,7 +147,3 @@ def open_progress() -> Progress:
 
 def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _word(holds: bool | None) -> str:
-    return {None: "", True: "yes", False: "NO"}[holds]

@@ -1,1 +1,4 @@
-"""The bench's rooms, and the ledger of what players sent and got. See CONTRIBUTING.md for terms."""
+"""The rooms that a bench plays in, and the ledgers of what was said and heard there.
+
+See CONTRIBUTING.md for terms.
+"""

@@ -1,6 +1,6 @@
-"""The rooms that a bench plays in: a lounge that keeps a ledger of its own, a relay, and a sink.
+"""The rooms of a bench: a lounge that keeps a ledger, a relay, and a sink.
 
-Loaded by the game nodes of a bench with ``--rooms bench.rooms``.
+The game nodes of a bench load them with ``--rooms lastcall.bench.rooms``.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import msgspec
 
 from lastcall import Left, Room, Said, room
-from lastcall.bench.rooms.ledger import Book, Tally, is_whispered
+from lastcall.bench.rooms.ledger import RoomLedger, Tally, is_whispered
 
-__all__ = ["KIND", "RELAY", "SINK", "TALLY", "Word", "lounge", "relay", "sink"]
+__all__ = ["KIND", "RELAY", "SINK", "TALLY", "RoomMessage", "lounge", "relay", "sink"]
 
 KIND = "ledger-lounge"
 RELAY = "bench-relay"
@@ -19,8 +19,10 @@ SEATS = 5_000
 TALLY = "tally"
 
 
-class Word(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the room says: to all, what ``from`` has said, to one, or its tally to who asks."""
+class RoomMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message of the lounge: what ``from`` said, the same as a whisper ``to`` its speaker, or the
+    tally for the player who asked.
+    """
 
     said: int = 0
     speaker: str = msgspec.field(name="from", default="")
@@ -30,25 +32,25 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @room(KIND, seats=50, inputs=int | str)
 async def lounge(table: Room) -> None:
-    """Repeats each number to all, some to the speaker too, and tells its tally to who asks."""
-    book = Book()
+    """Repeats each number to all, some to the speaker as well, and sends its tally when asked."""
+    ledger = RoomLedger()
     async for event in table:
-        book.events[type(event).__name__] += 1
+        ledger.events[type(event).__name__] += 1
         match event:
             case Said(player, int(value)):
-                book.had(player, value)
-                table.broadcast(Word(value, speaker=player))
+                ledger.record(player, value)
+                table.broadcast(RoomMessage(value, speaker=player))
                 if is_whispered(value):
-                    table.send(player, Word(value, to=player))
-            case Said(player, word) if word == TALLY:
-                table.send(player, Word(tally=book.tally()))
+                    table.send(player, RoomMessage(value, to=player))
+            case Said(player, text) if text == TALLY:
+                table.send(player, RoomMessage(tally=ledger.tally()))
             case Left() if not table.players:
                 return
 
 
 @room(RELAY, seats=SEATS, inputs=str)
 async def relay(table: Room) -> None:
-    """Repeats each text to all; decodes and encodes it, as rooms do."""
+    """Repeats each text to all, decoded and encoded as in any room."""
     async for event in table:
         match event:
             case Said(_, text):
@@ -59,7 +61,7 @@ async def relay(table: Room) -> None:
 
 @room(SINK, seats=SEATS, inputs=str)
 async def sink(table: Room) -> None:
-    """Hears everything and says nothing."""
+    """Reads everything and sends nothing."""
     async for event in table:
         if isinstance(event, Left) and not table.players:
             return

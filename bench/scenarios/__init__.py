@@ -1,1 +1,1 @@
-"""The scenarios, one file each. See CONTRIBUTING.md for terms."""
+"""The scenarios, one in each file. See CONTRIBUTING.md for terms."""

@@ -1,6 +1,6 @@
 """The scenario ``cut-sockets``: bots talk while their sockets are cut, a tenth each second.
 
-With ``loss_percent`` the wire between the tiers loses packets as well.
+With ``loss_percent`` the network between the tiers loses packets as well.
 """
 
 from __future__ import annotations
@@ -12,137 +12,129 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.bots.crowd import Crowd, open_crowd
+from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.cutter import Cutter, find_cutter
-from lastcall.bench.load.load import no_collections
-from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Place, Spent, open_fleet
-from lastcall.bench.nodes.lossy_network import NotAllowed, Wire, open_lossy_wire
-from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.bots.settle import settle
+from lastcall.bench.load.clients import no_collections
+from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, GamePlacement, open_fleet
+from lastcall.bench.nodes.lossy_network import NotAllowed, open_lossy_network
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
-from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios.figures import (
+    BACK_LIMITS,
+    BACK_SECONDS,
+    cpu_figures,
+    dial_figures,
     failure_of,
-    of_cpu,
-    of_dials,
-    of_times,
-    of_verdict,
-    of_waits,
+    time_figures,
+    verdict_figures,
+    wait_figures,
 )
 
 __all__ = ["CutSettings", "measure_cut"]
 
 SCENARIO = "cut-sockets"
-BACK_LIMITS = {"p50": 0.5, "p99": 2.0}
-BACK_SECONDS = 30.0
 
 
-class CutSettings(msgspec.Struct, frozen=True):
-    """How much of it. Each second ``share_percent`` of the sockets are cut, for ``seconds``."""
+class CutSettings(BotSettings, frozen=True):
+    """The size of the run. ``share_percent`` of the sockets are cut each second."""
 
-    rooms: int = 125
-    seats: int = 4
     every_ms: float = 200.0
     share_percent: float = 10.0
     loss_percent: float = 0.0
     seconds: int = 30
     warm_seconds: float = 3.0
 
-    @property
-    def bots(self) -> int:
-        """How many bots there are in all."""
-        return self.rooms * self.seats
-
 
 async def measure_cut(settings: CutSettings, progress: Progress) -> Report:
-    """Runs the scenario; where the wire can't lose packets, the report says so and is empty.
+    """Runs the scenario; if no lossy network can be set up, the report says so and is empty.
 
     Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``.
     """
     allow_descriptors(settings.bots)
     async with AsyncExitStack() as stack:
-        place, wire = Place(), None
+        placement, network = GamePlacement(), None
         if settings.loss_percent:
             try:
-                wire = await stack.enter_async_context(open_lossy_wire(settings.loss_percent))
+                lossy = open_lossy_network(settings.loss_percent)
+                network = await stack.enter_async_context(lossy)
             except NotAllowed as error:
-                note = f"Skipped, since no wire that loses packets can be set up here: {error}"
+                note = f"Skipped, since no lossy network can be set up here: {error}"
                 return Report(SCENARIO, msgspec.to_builtins(settings), [], notes=(note,))
-            place = wire.place
-        fleet = await stack.enter_async_context(open_fleet(FleetPlan(place=place)))
+            placement = network.placement
+        fleet = await stack.enter_async_context(open_fleet(FleetPlan(placement=placement)))
         crowd = await stack.enter_async_context(open_crowd(fleet.urls))
-        run = _Run(settings, fleet, crowd, await find_cutter())
-        return await run.run(wire, progress)
-
-
-class _Run:
-    def __init__(self, settings: CutSettings, fleet: Fleet, crowd: Crowd, cutter: Cutter) -> None:
-        self._settings = settings
-        self._fleet = fleet
-        self._crowd = crowd
-        self._cutter = cutter
-        self._cuts = 0
-        self._begin = self._end = Spent(0.0, {})
-
-    async def run(self, wire: Wire | None, progress: Progress) -> Report:
-        """From the first seat to the report."""
-        settings, crowd = self._settings, self._crowd
-        await crowd.seat(settings.rooms, settings.seats, progress)
+        cutter = await find_cutter()
+        await crowd.seat(settings.bots, settings.seats, progress)
         with no_collections():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(crowd.talk, settings.every_ms / 1000)
                 await trio.sleep(settings.warm_seconds)
-                await self._cut(progress)
+                cuts = await _cut(settings, fleet, crowd, cutter, progress)
                 nursery.cancel_scope.cancel()
-            await crowd.all_back(BACK_SECONDS)
-            verdict = await crowd.settle(progress)
-        return self._report(verdict, await wire.dropped() if wire else None)
+            await crowd.wait_all_back(BACK_SECONDS)
+            verdict = await settle(crowd, progress)
+        packets = await network.packets() if network else None
+    return Report(
+        scenario=SCENARIO,
+        settings=msgspec.to_builtins(settings),
+        figures=[
+            *_return_figures(cuts, crowd, packets),
+            *verdict_figures(verdict),
+            *wait_figures("meanwhile", [took for at, took in crowd.waits if at >= cuts.begin.at]),
+            Figure("the bots themselves were late by, max", 1000 * crowd.late_seconds, "ms"),
+            *cpu_figures("meanwhile", cuts.end.since(cuts.begin)),
+        ],
+        notes=(f"How: {cutter.description}.", _close_codes(crowd)),
+        failure=failure_of(verdict),
+    )
 
-    async def _cut(self, progress: Progress) -> None:
-        """By the second, whatever the cutting itself takes."""
-        bar = progress.add_task("talking, cutting (s)", total=self._settings.seconds)
-        self._begin, begin = self._fleet.spent(), trio.current_time()
-        for second in range(1, 1 + self._settings.seconds):
-            chosen = self._crowd.some_with_sockets(self._settings.share_percent / 100)
-            for bot in chosen:
-                bot.cut_on_purpose = True
-            await self._cutter.cut(chosen)
-            self._cuts += len(chosen)
-            await trio.sleep_until(begin + second)
-            progress.advance(bar)
-        self._end = self._fleet.spent()
 
-    def _report(self, verdict: Verdict, dropped: tuple[int, int] | None) -> Report:
-        settings, crowd = self._settings, self._crowd
-        seconds = [one.back_at - one.lost_at for one in crowd.returns]
-        otherwise = sum(not one.on_purpose for one in crowd.returns)
-        lossy = dropped is not None
-        waits = [took for at, took in crowd.waits if at >= self._begin.at]
-        codes = Counter(one.code for one in crowd.returns)
-        told = ", ".join(f"{code} {count} times" for code, count in sorted(codes.items()))
-        wire = []
-        if dropped is not None:
-            wire = [
-                Figure("packets between the tiers", dropped[1], ""),
-                Figure("… of which lost", 100 * dropped[0] / max(1, dropped[1]), "%"),
-            ]
-        return Report(
-            scenario=SCENARIO,
-            settings=msgspec.to_builtins(settings),
-            figures=[
-                Figure("sockets cut", self._cuts, ""),
-                Figure("places that came back", len(crowd.returns), ""),
-                Figure("sockets lost otherwise", otherwise, "", limit=0),
-                *of_times("loss to resumed", seconds, None if lossy else BACK_LIMITS),
-                *of_dials(crowd.returns),
-                *wire,
-                *of_verdict(verdict),
-                *of_waits("meanwhile", waits),
-                Figure("the bots themselves were late by, max", 1000 * crowd.late_seconds, "ms"),
-                *of_cpu("meanwhile", self._end.since(self._begin)),
-            ],
-            notes=(
-                f"How: {self._cutter.words}.",
-                f"The bots' sockets ended with: {told or 'nothing'} (1006: without a word).",
-            ),
-            failure=failure_of(verdict),
-        )
+class _Cuts(msgspec.Struct, frozen=True):
+    """How many sockets were cut, and the processor readings around it."""
+
+    count: int
+    begin: CpuReading
+    end: CpuReading
+
+
+async def _cut(
+    settings: CutSettings, fleet: Fleet, crowd: Crowd, cutter: Cutter, progress: Progress
+) -> _Cuts:
+    """Cuts once a second, however long the cutting itself takes."""
+    bar = progress.add_task("talking, cutting (s)", total=settings.seconds)
+    count, reading, begin = 0, fleet.cpu(), trio.current_time()
+    for second in range(1, 1 + settings.seconds):
+        chosen = crowd.sample_connected(settings.share_percent / 100)
+        for bot in chosen:
+            bot.cut_on_purpose = True
+        await cutter.cut(chosen)
+        count += len(chosen)
+        await trio.sleep_until(begin + second)
+        progress.advance(bar)
+    return _Cuts(count, reading, fleet.cpu())
+
+
+def _return_figures(cuts: _Cuts, crowd: Crowd, packets: tuple[int, int] | None) -> list[Figure]:
+    """``packets``: how many were dropped and how many there were, if the network is lossy."""
+    seconds = [one.back_at - one.lost_at for one in crowd.returns]
+    figures = [
+        Figure("sockets cut", cuts.count, ""),
+        Figure("places that came back", len(crowd.returns), ""),
+        Figure(
+            "sockets lost otherwise", sum(not one.on_purpose for one in crowd.returns), "", limit=0
+        ),
+        *time_figures("loss to resumed", seconds, None if packets else BACK_LIMITS),
+        *dial_figures(crowd.returns),
+    ]
+    if packets:
+        dropped, total = packets
+        figures.append(Figure("packets between the tiers", total, ""))
+        figures.append(Figure("… of which lost", 100 * dropped / max(1, total), "%"))
+    return figures
+
+
+def _close_codes(crowd: Crowd) -> str:
+    codes = Counter(one.code for one in crowd.returns)
+    counts = ", ".join(f"{code} {count} times" for code, count in sorted(codes.items()))
+    return f"The bots' sockets ended with: {counts or 'nothing'} (1006: without a close frame)."

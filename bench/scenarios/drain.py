@@ -1,4 +1,4 @@
-"""The scenario ``drain``: nodes that leave, several times over."""
+"""The scenario ``drain``: nodes that drain, several times over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTS = ("ready", "gone", "move", "roll")
 
 
 class DrainSettings(msgspec.Struct, frozen=True):
-    """How much of it."""
+    """The size of the run."""
 
     runs: int = 3
     connected: int = 2_000
@@ -30,7 +30,7 @@ class DrainSettings(msgspec.Struct, frozen=True):
 async def measure_drain(
     settings: DrainSettings, parts: Collection[str], progress: Progress
 ) -> Report:
-    """Runs the scenario, or ``parts`` of it; every run has nodes of its own.
+    """Runs ``parts`` of the scenario; every run starts new nodes.
 
     Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``.
     """

@@ -1,4 +1,4 @@
-"""What the scenarios that lose sockets report alike: the verdict, the returns, who spent what."""
+"""Figures that several scenarios report: times, peaks, the verdict, processor time."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from collections.abc import Mapping, Sequence
 from lastcall.bench.bots.bot import Return
 from lastcall.bench.report.report import Figure, percentile
 from lastcall.bench.rooms.ledger import Verdict
-from lastcall.bench.scenarios.moving import most_within
 
 __all__ = [
+    "BACK_LIMITS",
+    "BACK_SECONDS",
+    "MIB",
+    "WINDOW_SECONDS",
+    "cpu_figures",
+    "dial_figures",
     "failure_of",
-    "of_busiest",
-    "of_cpu",
-    "of_dials",
-    "of_times",
-    "of_verdict",
-    "of_waits",
+    "most_within",
+    "peak_figures",
     "peak_ratio",
+    "time_figures",
+    "verdict_figures",
+    "wait_figures",
 ]
 
+MIB = 1024 * 1024
 WINDOW_SECONDS = 0.1
 PEAK_LIMIT = 2.0
+BACK_LIMITS = {"p50": 0.5, "p99": 2.0}
+"""Seconds from the loss of a socket to the resume."""
+BACK_SECONDS = 30.0
+"""How long a scenario waits for the last bot to return."""
 
 
-def of_verdict(verdict: Verdict) -> list[Figure]:
+def verdict_figures(verdict: Verdict) -> list[Figure]:
     """What was said and heard, and what was wrong with it."""
     return [
         Figure("inputs", verdict.inputs, ""),
@@ -38,40 +47,50 @@ def of_verdict(verdict: Verdict) -> list[Figure]:
 
 
 def failure_of(verdict: Verdict) -> str:
-    """The sentence with which the run has failed; empty when all was well."""
+    """The sentence that says why the run has failed; empty if all was well."""
     if verdict.clean:
         return ""
-    told = "; ".join(verdict.complaints)
     return (
         f"{verdict.lost} lost, {verdict.twice} twice, {verdict.disordered} out of order, "
-        f"{verdict.stray} wrongly addressed: {told}"
+        f"{verdict.stray} wrongly addressed: {'; '.join(verdict.complaints)}"
     )
 
 
-def of_times(
-    name: str, seconds: Sequence[float], limits: Mapping[str, float] | None = None
+def time_figures(
+    name: str,
+    seconds: Sequence[float],
+    limits: Mapping[str, float] | None = None,
+    *,
+    unit: str = "s",
 ) -> list[Figure]:
-    """p50, p99 and max, in seconds; ``limits`` by these words."""
-    ordered, limits = sorted(seconds), limits or {}
+    """p50, p99 and max in ``unit`` (``s`` or ``ms``), with ``limits`` by these names."""
+    ordered, limits, scale = sorted(seconds), limits or {}, 1000 if unit == "ms" else 1
     return [
-        Figure(f"{name}, {word}", percentile(ordered, share), "s", limits.get(word))
+        Figure(f"{name}, {word}", scale * percentile(ordered, share), unit, limits.get(word))
         for word, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
     ]
 
 
-def of_waits(when: str, seconds: Sequence[float]) -> list[Figure]:
-    """From a say to the speaker's own message."""
-    return [
-        Figure(one.name, 1000 * one.value, "ms")
-        for one in of_times(f"{when}: say to own msg", seconds)
-    ]
+def wait_figures(when: str, seconds: Sequence[float]) -> list[Figure]:
+    """The times from a say to the speaker's own message."""
+    return time_figures(f"{when}: say to own msg", seconds, unit="ms")
 
 
-def of_dials(returns: Sequence[Return]) -> list[Figure]:
-    """What of it is the servers' part: connect, upgrade, resume, the answer."""
-    *figures, _ = of_times("dial to resumed", [one.back_at - one.dialled_at for one in returns])
+def dial_figures(returns: Sequence[Return]) -> list[Figure]:
+    """The servers' part of a return: connect, upgrade, resume, the answer."""
+    *figures, _ = time_figures("dial to resumed", [one.back_at - one.dialled_at for one in returns])
     most = max((one.dials for one in returns), default=0)
     return [*figures, Figure("dials for one resume, most", most, "")]
+
+
+def most_within(window: float, ordered: Sequence[float]) -> int:
+    """The largest number of the rising ``ordered`` that lie within any one ``window``."""
+    most = first = 0
+    for index, at in enumerate(ordered):
+        while at - ordered[first] > window:
+            first += 1
+        most = max(most, index - first + 1)
+    return most
 
 
 def peak_ratio(times: Sequence[float], window: float = WINDOW_SECONDS) -> float:
@@ -83,8 +102,8 @@ def peak_ratio(times: Sequence[float], window: float = WINDOW_SECONDS) -> float:
     return most_within(window, ordered) / mean
 
 
-def of_busiest(what: str, times: Sequence[float]) -> list[Figure]:
-    """How crowded the fullest 100 ms was, wherever it begins."""
+def peak_figures(what: str, times: Sequence[float]) -> list[Figure]:
+    """How many events the fullest 100 ms holds, wherever it begins."""
     return [
         Figure(what, len(times), ""),
         Figure(f"{what} in the busiest 100 ms", most_within(WINDOW_SECONDS, sorted(times)), ""),
@@ -92,6 +111,6 @@ def of_busiest(what: str, times: Sequence[float]) -> list[Figure]:
     ]
 
 
-def of_cpu(when: str, percents: Mapping[str, float]) -> list[Figure]:
+def cpu_figures(when: str, percents: Mapping[str, float]) -> list[Figure]:
     """Percent of a core, of each node and of the bots."""
     return [Figure(f"{when}: processor, {name}", used, "%") for name, used in percents.items()]

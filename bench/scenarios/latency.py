@@ -1,9 +1,9 @@
 """The scenario ``latency``: from a client's ``say`` to its own ``msg``, at rest and under load.
 
-At rest: one room of two, by itself on the nodes; one client says the next as soon as it has heard
-the one before, and then both speak so seldom that the nodes fall asleep in between. Under load:
-half of what the nodes could take at most, which is found first: two short runs say what an input
-costs the busier node, and so at how many its core would be full.
+At rest there is one room of two. First one client says the next input as soon as it has heard the
+one before; then both speak so seldom that the nodes fall asleep in between. Under load there are
+half as many inputs as the nodes could take. Two short runs find that number first: they measure
+what an input costs the busier node, and so how many would fill its core.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check
-from lastcall.bench.nodes.servers import allow_descriptors
-from lastcall.bench.peers.contenders import Site
+from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.peers.contenders import Service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.loaded import of_load, of_own, open_site
+from lastcall.bench.scenarios.loaded import (
+    load_figures,
+    open_service,
+    own_message_figures,
+    renamed,
+)
 
 __all__ = ["LatencySettings", "full_load", "measure_latency"]
 
@@ -28,14 +33,14 @@ REST_LIMITS = {"p50": 0.7, "p99": 3.0}
 LOADED_LIMITS = {"p99": 15.0}
 FIRST_GUESS = 2_000.0
 FULL_SHARE = 0.5
-LOOK_SECONDS = 3.0
+PROBE_SECONDS = 3.0
 
 
 class LatencySettings(msgspec.Struct, frozen=True):
-    """How much of it. ``warm_seconds`` go before the ``seconds`` that count.
+    """The size of the run. Each part warms up for ``warm_seconds`` and measures for ``seconds``.
 
-    ``inputs_per_second`` of the loaded part; 0 finds out what half of full load is, which takes
-    nodes whose processor time is known.
+    ``inputs_per_second`` is for the loaded part; 0 measures half of full load, which needs nodes
+    whose processor time is known.
     """
 
     rooms: int = 250
@@ -53,50 +58,54 @@ async def measure_latency(
 ) -> Report:
     """Runs the scenario. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.rooms * settings.seats)
-    async with open_site(urls) as site:
-        turns = await _run(settings, site, progress, rooms=1, seats=2, speakers=1, window=1)
-        rest = await _run(settings, site, progress, rooms=1, seats=2, hz=settings.rest_hz)
+    async with open_service(urls) as service:
+        in_a_row = await _run(settings, service, progress, rooms=1, seats=2, speakers=1, window=1)
+        rest = await _run(settings, service, progress, rooms=1, seats=2, hz=settings.rest_hz)
         wanted, notes = settings.inputs_per_second, []
         if not wanted and not urls:
-            full = await _full_load(settings, site, progress)
+            full = await _full_load(settings, service, progress)
             wanted = FULL_SHARE * full
             notes.append(f"Full load: {full:,.0f} inputs/s, by the busier node's cost of one.")
-        figures = _named("at rest, in a row", turns, REST_LIMITS)
+        figures = _named("at rest, in a row", in_a_row, REST_LIMITS)
         figures += _named(f"at rest, {settings.rest_hz:g} Hz", rest, REST_LIMITS)
         if wanted:
-            loaded = await _loaded(settings, site, progress, wanted, settings.seconds)
+            loaded = await _loaded(settings, service, progress, wanted, settings.seconds)
             figures += _named("half load", loaded, LOADED_LIMITS)
         else:
-            notes.append("How much is half load is not known here: say --rate.")
+            notes.append("Half of full load is unknown here: give it with --rate.")
     shown = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "kind"}
     return Report("latency", shown, figures, tuple(notes))
 
 
-async def _full_load(settings: LatencySettings, site: Site, progress: Progress) -> float:
-    """Twice, since an input costs less where there are many."""
+async def _full_load(settings: LatencySettings, service: Service, progress: Progress) -> float:
+    """Measures twice, since an input costs less among many."""
     full = 2 * FIRST_GUESS
     for _ in range(2):
-        looked = await _loaded(settings, site, progress, full * FULL_SHARE, LOOK_SECONDS)
-        full = full_load(looked.outcome.inputs, looked.cpu)
+        probed = await _loaded(settings, service, progress, full * FULL_SHARE, PROBE_SECONDS)
+        full = full_load(probed.outcome.inputs, probed.cpu)
     return full
 
 
 def full_load(inputs: int, cpu: dict[str, float]) -> float:
-    """The inputs in a second that would fill the core of the busiest of the nodes."""
+    """The inputs per second that would fill the core of the busiest node."""
     return inputs / max(*cpu.values(), 0.01)
 
 
 async def _loaded(
-    settings: LatencySettings, site: Site, progress: Progress, per_second: float, seconds: float
+    settings: LatencySettings,
+    service: Service,
+    progress: Progress,
+    per_second: float,
+    seconds: float,
 ) -> Driven:
     hz = per_second / (settings.rooms * settings.seats)
     chosen = msgspec.structs.replace(settings, seconds=seconds)
-    return await _run(chosen, site, progress, rooms=settings.rooms, seats=settings.seats, hz=hz)
+    return await _run(chosen, service, progress, rooms=settings.rooms, seats=settings.seats, hz=hz)
 
 
 async def _run(
     settings: LatencySettings,
-    site: Site,
+    service: Service,
     progress: Progress,
     *,
     rooms: int,
@@ -106,8 +115,8 @@ async def _run(
     window: int = 0,
 ) -> Driven:
     job = Job(
-        dialect="lastcall",
-        urls=site.urls,
+        protocol="lastcall",
+        urls=service.urls,
         rooms=rooms,
         seats=seats,
         speakers=speakers or seats,
@@ -118,18 +127,18 @@ async def _run(
         kind=settings.kind,
         prompt=True,
     )
-    return check(await drive(job, site.account, progress, settings.processes), "latency")
+    return check(await drive(job, service.read_cpu, progress, settings.processes), "latency")
 
 
 def _named(when: str, driven: Driven, limits: dict[str, float]) -> list[Figure]:
     found = driven.outcome
     figures = [
-        *of_own(driven, limits),
+        *own_message_figures(driven, limits),
         Figure("inputs", found.inputs / found.seconds, "1/s"),
         *(
             Figure(f"{node}, of a core", 100 * used / found.seconds, "%")
             for node, used in driven.cpu.items()
         ),
-        *of_load(driven),
+        *load_figures(driven),
     ]
-    return [msgspec.structs.replace(one, name=f"{when}: {one.name}") for one in figures]
+    return renamed(when, figures)

@@ -1,6 +1,6 @@
 """The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: what messages and joins cost.
 
-On nodes of our own, or with ``--url`` on anybody's cluster, whose processor time is not known here.
+They run on nodes of the bench, or with ``--url`` on any cluster, whose processor time is unknown.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import msgspec
 from rich.progress import Progress
 
 from lastcall.bench.load.drive import Driven, drive
-from lastcall.bench.load.messages import Job
-from lastcall.bench.load.workloads import WORKS, check, parts_micros
+from lastcall.bench.load.messages import MICROS, Job
+from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.nodes.fleet import FleetPlan, open_fleet
-from lastcall.bench.nodes.servers import allow_descriptors
-from lastcall.bench.peers.contenders import Site, fleet_site
+from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.peers.contenders import Service, fleet_service
 from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
@@ -24,11 +24,12 @@ from lastcall.bench.rooms.kinds import RELAY
 __all__ = [
     "ConnectSettings",
     "LoadedSettings",
+    "load_figures",
     "measure_connect",
     "measure_loaded",
-    "of_load",
-    "of_own",
-    "open_site",
+    "open_service",
+    "own_message_figures",
+    "renamed",
 ]
 
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
@@ -37,7 +38,7 @@ CONNECTING_AT_ONCE = 64
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
-    """What differs from the work's own numbers: 0 and "" leave them."""
+    """Changes to a workload's numbers; 0 and "" leave them as they are."""
 
     rooms: int = 0
     seats: int = 0
@@ -49,7 +50,7 @@ class LoadedSettings(msgspec.Struct, frozen=True):
 
 
 class ConnectSettings(msgspec.Struct, frozen=True):
-    """How many join."""
+    """The size of the run."""
 
     rooms: int = 1_000
     seats: int = 4
@@ -63,51 +64,54 @@ class ConnectSettings(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_site(urls: Sequence[str], plan: FleetPlan | None = None) -> AsyncIterator[Site]:
-    """Somebody's cluster, or nodes of our own inside the block. Raises ``ClusterFailed``."""
+async def open_service(urls: Sequence[str], *, apis: int = 1) -> AsyncIterator[Service]:
+    """The cluster at ``urls``, or new nodes inside the block. Raises ``ClusterFailed``."""
     if urls:
-        yield Site(tuple(urls), dict)
+        yield Service(tuple(urls), dict)
     else:
-        async with open_fleet(plan or FleetPlan(apis=1, games=1)) as fleet:
-            yield fleet_site(fleet)
+        async with open_fleet(FleetPlan(apis=apis, games=1)) as fleet:
+            yield fleet_service(fleet)
 
 
 async def measure_loaded(
     name: str, settings: LoadedSettings, urls: Sequence[str], progress: Progress
 ) -> Report:
-    """Runs the scenario of that work. Raises ``UsageError``, ``ClusterFailed``, ``LoadFailed``."""
+    """Runs the workload ``name``. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
     figures: list[Figure] = []
-    # A cluster of somebody else's has no silent room.
-    for one in {"inbound": ["inbound"] if urls else ["inbound", "said"]}.get(name, [name]):
-        job = _job(one, settings)
+    # ``said`` needs a silent room, which other clusters do not have.
+    for workload in ["inbound", "said"] if name == "inbound" and not urls else [name]:
+        job = _job(workload, settings)
         allow_descriptors(job.clients)
-        async with open_site(urls) as site:
-            job = msgspec.structs.replace(job, urls=site.urls)
-            driven = check(await drive(job, site.account, progress, settings.processes), one)
-        named = [(f"{one}: " if one != name else "", figure) for figure in _figures(one, driven)]
-        figures += [msgspec.structs.replace(each, name=head + each.name) for head, each in named]
+        async with open_service(urls) as service:
+            job = msgspec.structs.replace(job, urls=service.urls)
+            driven = await drive(job, service.read_cpu, progress, settings.processes)
+        found = _figures(workload, check(driven, workload))
+        figures += found if workload == name else renamed(workload, found)
     shown = ("rooms", "seats", "speakers", "hz", "window", "warm_seconds", "seconds")
     chosen = {key: getattr(job, key) for key in shown if getattr(job, key)}
     return Report(name, chosen, figures, (NOT_KNOWN,) if urls else ())
 
 
+def renamed(when: str, figures: Sequence[Figure]) -> list[Figure]:
+    """The figures with ``when`` in front of their names."""
+    return [msgspec.structs.replace(one, name=f"{when}: {one.name}") for one in figures]
+
+
 def _job(name: str, settings: LoadedSettings) -> Job:
-    work = WORKS[name]
-    job = work.job((), "lastcall", settings.warm_seconds, settings.seconds)
-    chosen = {
-        key: getattr(settings, key)
-        for key in ("rooms", "seats", "hz", "kind")
-        if getattr(settings, key)
-    }
-    job = msgspec.structs.replace(job, **chosen)
+    workload = WORKLOADS[name]
+    job = workload.job((), "lastcall", settings.warm_seconds, settings.seconds)
+    given = {key: getattr(settings, key) for key in ("rooms", "seats", "hz", "kind")}
+    given = {key: value for key, value in given.items() if value}
     if settings.hz:
-        job = msgspec.structs.replace(job, window=0)
-    everybody = job.seats if work.speakers == work.seats else min(job.speakers, job.seats)
-    return msgspec.structs.replace(job, speakers=everybody)
+        given["window"] = 0
+    job = msgspec.structs.replace(job, **given)
+    all_speak = workload.speakers == workload.seats
+    speakers = job.seats if all_speak else min(job.speakers, job.seats)
+    return msgspec.structs.replace(job, speakers=speakers)
 
 
 def _figures(name: str, driven: Driven) -> list[Figure]:
-    found, unit = driven.outcome, WORKS[name].unit
+    found, unit = driven.outcome, WORKLOADS[name].unit
     plural = {"delivery": "deliveries", "input": "inputs"}[unit]
     count = found.deliveries if unit == "delivery" else found.inputs
     figures = [
@@ -119,11 +123,11 @@ def _figures(name: str, driven: Driven) -> list[Figure]:
     figures.append(Figure("inputs", found.inputs / found.seconds, "1/s"))
     if driven.job.echo:
         figures.append(Figure("deliveries", found.deliveries / found.seconds, "1/s"))
-        figures += of_own(driven)
-    return [*figures, *of_load(driven)]
+        figures += own_message_figures(driven)
+    return [*figures, *load_figures(driven)]
 
 
-def of_own(driven: Driven, limits: dict[str, float] | None = None) -> list[Figure]:
+def own_message_figures(driven: Driven, limits: dict[str, float] | None = None) -> list[Figure]:
     """From a say to the speaker's own message; ``limits`` in ms by ``p50``, ``p99``, ``max``."""
     words = ("p50", "p99", "max")
     times = percentiles_ms(driven.outcome.own_micros, 50, 99, 100)
@@ -133,8 +137,8 @@ def of_own(driven: Driven, limits: dict[str, float] | None = None) -> list[Figur
     ]
 
 
-def of_load(driven: Driven) -> list[Figure]:
-    """What the load itself used, and by how much it was late: servers are not to blame for it."""
+def load_figures(driven: Driven) -> list[Figure]:
+    """What the load itself used, and how late it was, which is not the servers' fault."""
     found = driven.outcome
     used = 100 * found.cpu_seconds / found.seconds
     figures = [Figure("the load itself, of a core", used, "%")]
@@ -147,12 +151,12 @@ def of_load(driven: Driven) -> list[Figure]:
 async def measure_connect(
     settings: ConnectSettings, urls: Sequence[str], progress: Progress
 ) -> Report:
-    """Runs the scenario ``connect``. Raises as :func:`measure_loaded`."""
+    """Runs ``connect``. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.clients)
-    async with open_site(urls) as site:
+    async with open_service(urls) as service:
         job = Job(
-            dialect="lastcall",
-            urls=site.urls,
+            protocol="lastcall",
+            urls=service.urls,
             rooms=settings.rooms,
             seats=settings.seats,
             speakers=0,
@@ -162,7 +166,7 @@ async def measure_connect(
             kind=settings.kind,
             opening_at_once=CONNECTING_AT_ONCE,
         )
-        driven = await drive(job, site.account, progress, settings.processes)
+        driven = await drive(job, service.read_cpu, progress, settings.processes)
     joins = settings.clients / driven.seating_seconds
     return Report(
         "connect",
@@ -170,7 +174,7 @@ async def measure_connect(
         [
             Figure("joins", joins, "1/s", least=JOINS_LEAST),
             *(
-                Figure(f"CPU per join, {node}", 1e6 * used / settings.clients, "µs")
+                Figure(f"CPU per join, {node}", MICROS * used / settings.clients, "µs")
                 for node, used in driven.seating_cpu.items()
             ),
         ],

@@ -1,7 +1,7 @@
-"""The scenario ``move``: an api node leaves thousands of clients in rooms to another one.
+"""The scenario ``move``: an api node drains and moves thousands of clients in rooms to another one.
 
-The clients are idle, but every room says something before, while and after its players move, and
-all of them must hear it once.
+The clients are idle, but every room says something before, during and after the move, and all its
+players must hear it once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,22 @@ import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot
-from lastcall.bench.bots.crowd import Crowd, open_crowd, until
-from lastcall.bench.load.load import no_collections
-from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
-from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.bots.crowd import Crowd, open_crowd, wait_until
+from lastcall.bench.bots.settle import settle
+from lastcall.bench.load.clients import no_collections
+from lastcall.bench.load.messages import MICROS
+from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
-from lastcall.bench.scenarios.figures import failure_of, of_busiest, of_dials, of_times, of_verdict
+from lastcall.bench.scenarios.figures import (
+    MIB,
+    dial_figures,
+    failure_of,
+    peak_figures,
+    time_figures,
+    verdict_figures,
+)
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
@@ -27,24 +36,17 @@ LEAVES, STAYS = "api-1", "api-2"
 GRACE_SECONDS = 25.0
 REST_SECONDS = 2.0
 ROUND_SECONDS = 2.0
-"""Over which the rooms speak before and after the move."""
+"""Over which the rooms speak once, before and after the move."""
 LATE_SECONDS = 10.0
-LOOK_SECONDS = 0.1
-MIB = 1024 * 1024
-MICRO = 1e6
+POLL_SECONDS = 0.1
 
 
 class MoveSettings(msgspec.Struct, frozen=True):
-    """How much of it."""
+    """The size of the run. All rooms are full but the last one."""
 
     clients: int = 10_000
     seats: int = 50
     spread_seconds: float = 10.0
-
-    @property
-    def rooms(self) -> int:
-        """All full but the last one, which has at least one player."""
-        return -(-self.clients // self.seats)
 
 
 async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
@@ -53,107 +55,106 @@ async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
     drain = DrainPolicy(grace_seconds=GRACE_SECONDS, spread_seconds=settings.spread_seconds)
     plan = FleetPlan(clients="move", drain=drain)
     async with open_fleet(plan) as fleet, open_crowd(fleet.urls) as crowd:
-        run = _Run(settings, fleet, crowd)
         with no_collections():
-            await run.move(progress)
-            verdict = await crowd.settle(progress)
-        return run.report(verdict)
+            move = await _move(settings, fleet, crowd, progress)
+            verdict = await settle(crowd, progress)
+        return _report(settings, fleet, crowd, move, verdict)
 
 
-class _Run:
-    def __init__(self, settings: MoveSettings, fleet: Fleet, crowd: Crowd) -> None:
-        self._settings = settings
-        self._fleet = fleet
-        self._crowd = crowd
-        self._told_at = 0.0
-        self._before = self._last = Spent(0.0, {})
-        self._resident: list[dict[str, int]] = []
+class _Move(msgspec.Struct, frozen=True):
+    """When the node was told to leave, and the readings around the move."""
 
-    async def move(self, progress: Progress) -> None:
-        """Seats all on one node, and has it leave."""
-        settings, crowd, fleet = self._settings, self._crowd, self._fleet
-        self._resident.append(fleet.resident())
-        await crowd.seat_all(settings.clients, settings.seats, progress, doors=1)
-        bar = progress.add_task("moving", total=3)
-        speakers = [table[0] for table in crowd.tables]
-        await _speak(speakers, ROUND_SECONDS)
-        await trio.sleep(REST_SECONDS)
-        progress.advance(bar)
-        self._resident.append(fleet.resident())
-        self._before = fleet.spent()
-        leaving = fleet.nodes[LEAVES]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look)
-            self._told_at = fleet.stop(LEAVES)
-            await _speak(speakers, settings.spread_seconds)
-            await until(self._all_moved, LATE_SECONDS)
-            with trio.move_on_after(GRACE_SECONDS):
-                await leaving.ended.wait()
-            nursery.cancel_scope.cancel()
-        progress.advance(bar)
-        self._resident.append(fleet.resident())
-        await _speak(speakers, ROUND_SECONDS)
-        progress.advance(bar)
+    told_at: float
+    before: CpuReading
+    last: CpuReading
+    resident: dict[str, dict[str, int]]
 
-    def _all_moved(self) -> bool:
-        return all(bot.dead or (bot.live and bot.node == STAYS) for bot in self._crowd.bots)
 
-    async def _look(self) -> None:
-        """What the leaving node has spent can be read only while it lives."""
-        while True:
-            spent = self._fleet.spent()
-            self._last = Spent(spent.at, self._last.cpu | spent.cpu)
-            await trio.sleep(LOOK_SECONDS)
+async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Progress) -> _Move:
+    """Seats all clients on one node, and makes it leave."""
+    resident = {"before the clients": fleet.resident()}
+    await crowd.seat(settings.clients, settings.seats, progress, apis=1)
+    bar = progress.add_task("moving", total=3)
+    speakers = [room[0] for room in crowd.rooms]
+    await _speak(speakers, ROUND_SECONDS)
+    await trio.sleep(REST_SECONDS)
+    progress.advance(bar)
+    resident["before the move"] = fleet.resident()
+    readings = [fleet.cpu()]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read_cpu, fleet, readings)
+        told_at = fleet.stop(LEAVES)
+        await _speak(speakers, settings.spread_seconds)
+        await wait_until(lambda: _all_moved(crowd), LATE_SECONDS)
+        with trio.move_on_after(GRACE_SECONDS):
+            await fleet.nodes[LEAVES].ended.wait()
+        nursery.cancel_scope.cancel()
+    progress.advance(bar)
+    resident["after the move"] = fleet.resident()
+    await _speak(speakers, ROUND_SECONDS)
+    progress.advance(bar)
+    return _Move(told_at, readings[0], readings[-1], resident)
 
-    def report(self, verdict: Verdict) -> Report:
-        """All that was found."""
-        settings, crowd = self._settings, self._crowd
-        moved = [one for one in crowd.returns if one.code == Close.SERVICE_RESTART]
-        leaving = self._fleet.nodes[LEAVES]
-        counted = leaving.finished.clients_moved if leaving.finished else 0
-        code = leaving.exit_code
-        return Report(
-            scenario="move",
-            settings=msgspec.to_builtins(settings),
-            figures=[
-                exactly("clients that got 1012 and came back", len(moved), settings.clients),
-                exactly("clients_moved in drain.finished", counted, settings.clients),
-                exactly("exit code", -1 if code is None else code, 0),
-                Figure("sockets lost otherwise", len(crowd.returns) - len(moved), "", limit=0),
-                *of_times("signal to resumed", [one.back_at - self._told_at for one in moved]),
-                *of_times("without a place", [one.back_at - one.lost_at for one in moved]),
-                *of_dials(moved),
-                *of_busiest("moves", [one.lost_at for one in moved]),
-                *of_busiest("resumes", [one.back_at for one in moved]),
-                *of_verdict(verdict),
-                *self._of_cpu(max(1, len(moved))),
-                *self._of_memory(),
-            ],
-            failure=failure_of(verdict),
-        )
 
-    def _of_cpu(self, moved: int) -> list[Figure]:
-        spent = {name: self._last.cpu[name] - was for name, was in self._before.cpu.items()}
-        seconds = self._last.at - self._before.at
-        total = [Figure("the move took", seconds, "s")]
-        total += [Figure(f"processor, {name}", used, "s") for name, used in spent.items()]
-        return total + [
-            Figure(f"processor per client moved, {name}", MICRO * used / moved, "µs")
-            for name, used in spent.items()
+def _all_moved(crowd: Crowd) -> bool:
+    return all(bot.dead or (bot.live and bot.node == STAYS) for bot in crowd.bots)
+
+
+async def _read_cpu(fleet: Fleet, readings: list[CpuReading]) -> None:
+    """Adds readings until cancelled; a node that has ended keeps the last seconds it had."""
+    while True:
+        now = fleet.cpu()
+        readings.append(CpuReading(now.at, readings[-1].seconds | now.seconds))
+        await trio.sleep(POLL_SECONDS)
+
+
+def _report(
+    settings: MoveSettings, fleet: Fleet, crowd: Crowd, move: _Move, verdict: Verdict
+) -> Report:
+    moved = [one for one in crowd.returns if one.code == Close.SERVICE_RESTART]
+    leaving = fleet.nodes[LEAVES]
+    counted = leaving.finished.clients_moved if leaving.finished else 0
+    code = leaving.exit_code
+    return Report(
+        scenario="move",
+        settings=msgspec.to_builtins(settings),
+        figures=[
+            exactly("clients that got 1012 and came back", len(moved), settings.clients),
+            exactly("clients_moved in drain.finished", counted, settings.clients),
+            exactly("exit code", -1 if code is None else code, 0),
+            Figure("sockets lost otherwise", len(crowd.returns) - len(moved), "", limit=0),
+            *time_figures("signal to resumed", [one.back_at - move.told_at for one in moved]),
+            *time_figures("without a place", [one.back_at - one.lost_at for one in moved]),
+            *dial_figures(moved),
+            *peak_figures("moves", [one.lost_at for one in moved]),
+            *peak_figures("resumes", [one.back_at for one in moved]),
+            *verdict_figures(verdict),
+            *_cpu_figures(move, max(1, len(moved))),
+            *(
+                Figure(f"memory {when}, {name}", used / MIB, "MiB")
+                for when, resident in move.resident.items()
+                for name, used in sorted(resident.items())
+            ),
+        ],
+        failure=failure_of(verdict),
+    )
+
+
+def _cpu_figures(move: _Move, moved: int) -> list[Figure]:
+    used = {name: move.last.seconds[name] - was for name, was in move.before.seconds.items()}
+    return [
+        Figure("the move took", move.last.at - move.before.at, "s"),
+        *(Figure(f"processor, {name}", seconds, "s") for name, seconds in used.items()),
+        *(
+            Figure(f"processor per client moved, {name}", MICROS * seconds / moved, "µs")
+            for name, seconds in used.items()
             if name != "bots"
-        ]
-
-    def _of_memory(self) -> list[Figure]:
-        words = ("before the clients", "before the move", "after the move")
-        return [
-            Figure(f"memory {when}, {name}", used / MIB, "MiB")
-            for when, resident in zip(words, self._resident, strict=True)
-            for name, used in sorted(resident.items())
-        ]
+        ),
+    ]
 
 
 async def _speak(speakers: list[Bot], seconds: float) -> None:
-    """One after the other, evenly over so many seconds."""
+    """Each speaker says one thing, evenly over the time."""
     begin = trio.current_time()
     for turn, speaker in enumerate(speakers):
         await trio.sleep_until(begin + seconds * turn / len(speakers))

@@ -1,4 +1,4 @@
-"""A part of ``drain``: thousands of idle clients are moved, and the node's loop turns on."""
+"""A part of ``drain``: thousands of idle clients are moved while the node's loop keeps turning."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from collections.abc import Sequence
 
 import trio
 
-from lastcall.bench.load.load import Client, Load, no_collections
+from lastcall.bench.load.clients import Client, ClientPool, no_collections
+from lastcall.bench.nodes.fleet import Fleet, open_pair
 from lastcall.bench.nodes.probe import Answer, open_probe
-from lastcall.bench.nodes.proc import wait_gone
-from lastcall.bench.nodes.servers import Servers, allow_descriptors, open_servers
-from lastcall.bench.report.report import Figure, exactly, percentile
+from lastcall.bench.nodes.proc import allow_descriptors, wait_exit
+from lastcall.bench.report.report import Figure, exactly
+from lastcall.bench.scenarios.figures import WINDOW_SECONDS, most_within, time_figures
 from lastcall.bench.scenarios.readiness import connect_all
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
-__all__ = ["gaps", "measure_moving", "most_within"]
+__all__ = ["gaps", "measure_moving"]
 
-ASK_EVERY_SECONDS = 0.005
+POLL_SECONDS = 0.005
 REST_SECONDS = 1.0
-WINDOW_SECONDS = 0.1
 WINDOW_LIMIT_MEANS = 2.5
-"""In the fullest window go at most so many times the mean: 5 % of all, of a spread of 5 s."""
-BLOCKED_LIMIT_MS = 50.0
+"""The fullest window holds at most this multiple of the mean: 5 % of all, of a spread of 5 s."""
+BLOCKED_LIMITS_MS = {"max": 50.0}
 LATE_SECONDS = 1.0
-"""All are moved within the spread and so much more."""
+"""All clients are moved within the spread and this."""
 GRACE_SECONDS = 25.0
 
 
 async def measure_moving(clients: int, spread_seconds: float) -> list[Figure]:
-    """One api node leaves ``clients`` idle clients, spread over so many seconds."""
+    """One api node moves ``clients`` idle clients, spread over ``spread_seconds``."""
     allow_descriptors(clients)
     drain = DrainPolicy(grace_seconds=GRACE_SECONDS, spread_seconds=spread_seconds)
-    async with open_servers(drain) as servers, trio.open_nursery() as nursery:
-        load = Load(servers.url)
-        nursery.start_soon(load.run)
-        crowd = await connect_all(load, clients)
-        watch = _Watch(crowd)
+    async with open_pair(drain) as fleet, trio.open_nursery() as nursery:
+        pool = ClientPool(fleet.urls[0])
+        nursery.start_soon(pool.run)
+        watch = _Watch(await connect_all(pool, clients))
         with no_collections():
             await trio.sleep(REST_SECONDS)
-            figures = await _drain(servers, watch, spread_seconds)
+            figures = await _drain(fleet, watch, spread_seconds)
         nursery.cancel_scope.cancel()
     return figures
 
 
 class _Watch:
-    """When each client was closed, and how."""
+    """When each client was closed, and how late."""
 
-    def __init__(self, crowd: Sequence[Client]) -> None:
-        self.clients = len(crowd)
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.clients = len(clients)
         self.moved_at: list[float] = []
         self.late: list[float] = []
-        for client in crowd:
+        for client in clients:
             client.on_close = self._closed
 
     def _closed(self, client: Client) -> None:
@@ -62,20 +61,21 @@ class _Watch:
             self.late.append(now - client.move_due)
 
 
-async def _drain(servers: Servers, watch: _Watch, spread_seconds: float) -> list[Figure]:
-    child = servers.node("api")
+async def _drain(fleet: Fleet, watch: _Watch, spread_seconds: float) -> list[Figure]:
+    child = fleet.nodes["api-1"]
     assert child.ready is not None
-    async with open_probe(child.ready.admin, "/livez", ASK_EVERY_SECONDS) as probe:
+    async with open_probe(child.ready.admin, "/livez", POLL_SECONDS) as probe:
         await trio.sleep(REST_SECONDS)
-        told_at = servers.stop("api")
+        told_at = fleet.stop("api-1")
         with trio.fail_after(GRACE_SECONDS):
-            gone_at = await wait_gone(child.pid)
+            gone_at = await wait_exit(child.pid)
             await probe.ended.wait()
             await child.ended.wait()
-    moved_at, late = sorted(watch.moved_at), sorted(watch.late)
+    moved_at = sorted(watch.moved_at)
     last_at = moved_at[-1] if moved_at else told_at
     counted = child.finished.clients_moved if child.finished else 0
     assert child.exit_code is not None
+    blocked = gaps(probe.answers, told_at, last_at)
     return [
         exactly("clients that got a move and 1012", len(moved_at), watch.clients),
         exactly("clients_moved in drain.finished", counted, watch.clients),
@@ -94,29 +94,17 @@ async def _drain(servers: Servers, watch: _Watch, spread_seconds: float) -> list
             "%",
             100 * WINDOW_LIMIT_MEANS * WINDOW_SECONDS / spread_seconds,
         ),
-        *_of_times("moved later than was said", late),
-        *_of_blocking(gaps(probe.answers, told_at, last_at)),
+        *time_figures("moved later than was said", watch.late, unit="ms"),
+        *time_figures("between two answers of /livez", blocked, BLOCKED_LIMITS_MS, unit="ms"),
         Figure("last moved to process gone", 1000 * (gone_at - last_at), "ms"),
     ]
 
 
-def _of_times(name: str, ordered: Sequence[float]) -> list[Figure]:
-    return [
-        Figure(f"{name}, {word}", 1000 * percentile(ordered, share), "ms")
-        for word, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-    ]
-
-
-def _of_blocking(between: Sequence[float]) -> list[Figure]:
-    *some, worst = _of_times("between two answers of /livez", sorted(between))
-    return [*some, Figure(worst.name, worst.value, worst.unit, BLOCKED_LIMIT_MS)]
-
-
 def gaps(answers: Sequence[Answer], begin: float, end: float) -> list[float]:
-    """Seconds between each two answers, of those that came between ``begin`` and ``end``.
+    """Seconds between successive answers, of those that arrived between ``begin`` and ``end``.
 
-    The first is counted from ``begin``, and the last is the one that goes on beyond ``end``. They
-    hold the pause between two questions: a loop that was blocked was so for at most this long.
+    The first gap begins at ``begin``, and the last one ends after ``end``. A gap includes the pause
+    between two requests: it is an upper bound for how long the loop was blocked.
     """
     found, before = [], begin
     for answer in answers:
@@ -126,13 +114,3 @@ def gaps(answers: Sequence[Answer], begin: float, end: float) -> list[float]:
         if before > end:
             break
     return found
-
-
-def most_within(window: float, ordered: Sequence[float]) -> int:
-    """How many of the rising ``ordered`` lie within any one ``window``, at most."""
-    most = first = 0
-    for index, at in enumerate(ordered):
-        while at - ordered[first] > window:
-            first += 1
-        most = max(most, index - first + 1)
-    return most

@@ -1,7 +1,8 @@
 """The scenario ``resume``: what one resume costs the nodes, and the room.
 
-By turns: in a row, many at once, and among talk. In a row each finds the nodes asleep: what wakes
-them costs more than what they are woken for, so an input by itself is measured beside it.
+Three parts: one resume after another, many at once, and among talk. In the first, each resume finds
+the nodes asleep, and waking them costs more than the resume itself; so the cost of a single input
+is measured beside it.
 """
 
 from __future__ import annotations
@@ -13,46 +14,41 @@ from collections.abc import Sequence
 
 import msgspec
 import trio
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot
-from lastcall.bench.bots.crowd import Crowd, open_crowd
+from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
+from lastcall.bench.bots.settle import ask_tallies, settle
+from lastcall.bench.load.clients import LoadFailed, no_collections
 from lastcall.bench.load.dial import DialFailed
-from lastcall.bench.load.load import LoadFailed, no_collections
-from lastcall.bench.nodes.fleet import Fleet, FleetPlan, Spent, open_fleet
-from lastcall.bench.nodes.servers import allow_descriptors
-from lastcall.bench.report.report import Figure, Report, percentile
-from lastcall.bench.scenarios.figures import failure_of, of_verdict
+from lastcall.bench.load.messages import MICROS
+from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.scenarios.figures import failure_of, time_figures, verdict_figures
 
 __all__ = ["ResumeSettings", "measure_resume"]
 
-TALK_PER_SECOND = 2_000
-BUSY_PER_SECOND = 1_000
+HISTORY_PER_SECOND = 2_000
+TALK_PER_SECOND = 1_000
 RESUMES_AMONG_TALK = 250
-"""A second: so few that talk and resumes together do not fill a core."""
+"""A second: talk and resumes together must not fill a core."""
 LONE_PER_SECOND = 200
-"""Inputs, about as many as there are resumes in a row."""
+"""Single inputs, about as many as there are resumes in a row."""
 REST_SECONDS = 3.0
 GAME_LIMIT_US = 100.0
 EVENTS_LIMIT = 1.0
-MICRO = 1e6
 NO_EVENT_OF_A_RESUME = {"Said"}
 
 
-class ResumeSettings(msgspec.Struct, frozen=True):
-    """How much of it. ``history`` messages of each room go before."""
+class ResumeSettings(BotSettings, frozen=True):
+    """The size of the run. Each room first gets a ``history`` of so many messages."""
 
     rooms: int = 50
-    seats: int = 4
     history: int = 200
     resumes: int = 5_000
     at_once: int = 64
     missed: int = 20
-
-    @property
-    def bots(self) -> int:
-        """How many bots there are in all."""
-        return self.rooms * self.seats
 
 
 async def measure_resume(settings: ResumeSettings, progress: Progress) -> Report:
@@ -60,166 +56,148 @@ async def measure_resume(settings: ResumeSettings, progress: Progress) -> Report
     allow_descriptors(settings.bots)
     plan = FleetPlan(apis=1, games=1)
     async with open_fleet(plan) as fleet, open_crowd(fleet.urls) as crowd:
-        await crowd.seat(settings.rooms, settings.seats, progress)
-        await _make_history(crowd, settings)
+        await crowd.seat(settings.bots, settings.seats, progress)
+        with trio.move_on_after(settings.history * settings.rooms / HISTORY_PER_SECOND):
+            await crowd.talk(settings.bots / HISTORY_PER_SECOND)
         with no_collections():
-            return await _Run(settings, fleet, crowd).run(progress)
-
-
-async def _make_history(crowd: Crowd, settings: ResumeSettings) -> None:
-    seconds = settings.history * settings.rooms / TALK_PER_SECOND
-    with trio.move_on_after(seconds):
-        await crowd.talk(settings.bots / TALK_PER_SECOND)
+            return await _Run(settings, fleet, crowd, progress).run()
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """One way to resume: how it is called, how many at once, and at most how many a second."""
+    """One way to resume: its name, how many at once, and at most how many a second."""
 
-    how: str
+    name: str
     at_once: int = 1
     missed: int = 0
     per_second: float = math.inf
 
 
-class _Used(msgspec.Struct, frozen=True):
-    """What each process has used of a core, and for how long."""
+class _Measured(msgspec.Struct, frozen=True):
+    """What a part took: the seconds of each resume, and the processor readings around them."""
 
-    percent: dict[str, float]
-    seconds: float
-
-    @classmethod
-    def since(cls, before: Spent, now: Spent) -> _Used:
-        return cls(now.since(before), now.at - before.at)
+    seconds: list[float]
+    before: CpuReading
+    after: CpuReading
 
 
 class _Run:
-    def __init__(self, settings: ResumeSettings, fleet: Fleet, crowd: Crowd) -> None:
+    def __init__(
+        self, settings: ResumeSettings, fleet: Fleet, crowd: Crowd, progress: Progress
+    ) -> None:
         self._settings = settings
         self._fleet = fleet
         self._crowd = crowd
-        self._otherwise: dict[str, float] = {}
-        """What the nodes use without a resume, in percent of a core."""
+        self._progress = progress
+        self._bar = progress.add_task("resuming", total=4 * settings.resumes)
 
-    async def run(self, progress: Progress) -> Report:
-        """In a row, at once, among talk; and, when the ledgers are checked, with a replay."""
+    async def run(self) -> Report:
+        """All parts; last, once the ledgers are checked, resumes with a replay."""
         settings, crowd = self._settings, self._crowd
-        bar = progress.add_task("resuming", total=4 * settings.resumes)
         await trio.sleep(1.0)
-        await self._measure_otherwise()
-        await crowd.ask_tallies()
+        idle = await self._background()
+        await ask_tallies(crowd)
         events = _events(crowd)
-        at_once = _Part(f"{settings.at_once} at once", settings.at_once)
-        figures = await self._inputs_alone()
-        figures += await self._resume(_Part("in a row"), progress, bar)
-        figures += await self._resume(at_once, progress, bar)
+        figures = await self._inputs_alone(idle)
+        for part in (_Part("in a row"), _Part(f"{settings.at_once} at once", settings.at_once)):
+            figures += _figures(part, await self._resume(part), idle)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(crowd.talk, settings.bots / BUSY_PER_SECOND)
+            nursery.start_soon(crowd.talk, settings.bots / TALK_PER_SECOND)
             await trio.sleep(1.0)
-            figures += await self._resume_among_talk(progress, bar)
+            figures += await self._resume_among_talk()
             nursery.cancel_scope.cancel()
-        verdict = await crowd.settle(progress)
-        figures += _of_events(_events(crowd) - events, 3 * settings.resumes)
-        figures += of_verdict(verdict)
-        await self._measure_otherwise()
+        verdict = await settle(crowd, self._progress)
+        figures.append(_event_figure(_events(crowd) - events, 3 * settings.resumes))
+        figures += verdict_figures(verdict)
+        idle = await self._background()
         replay = _Part(f"{settings.missed} to replay", missed=settings.missed)
-        figures += await self._resume(replay, progress, bar)
+        figures += _figures(replay, await self._resume(replay), idle)
         return Report("resume", msgspec.to_builtins(settings), figures, failure=failure_of(verdict))
 
-    async def _measure_otherwise(self) -> None:
-        self._otherwise = await self._spent_otherwise()
-
-    async def _spent_otherwise(self) -> dict[str, float]:
-        before = self._fleet.spent()
+    async def _background(self) -> dict[str, float]:
+        """What the nodes use without a resume, in percent of a core."""
+        before = self._fleet.cpu()
         await trio.sleep(REST_SECONDS)
-        return self._fleet.spent().since(before)
+        return self._fleet.cpu().since(before)
 
-    async def _inputs_alone(self) -> list[Figure]:
+    async def _inputs_alone(self, idle: dict[str, float]) -> list[Figure]:
         crowd = self._crowd
-        before, said = self._fleet.spent(), crowd.inputs
+        before, said = self._fleet.cpu(), crowd.inputs
         with trio.move_on_after(REST_SECONDS):
             await crowd.talk(self._settings.bots / LONE_PER_SECOND)
-        used, count = self._used(before), crowd.inputs - said
+        used, count = _net_seconds(before, self._fleet.cpu(), idle), crowd.inputs - said
         return [
-            Figure(f"an input alone: processor, {tier}", MICRO * used[f"{tier}-1"] / count, "µs")
+            Figure(f"an input alone: processor, {tier}", MICROS * used[f"{tier}-1"] / count, "µs")
             for tier in ("game", "api")
         ]
 
-    async def _resume_among_talk(self, progress: Progress, bar: TaskID) -> list[Figure]:
-        """What the talk costs is measured before and after, as it drifts."""
+    async def _resume_among_talk(self) -> list[Figure]:
+        """The cost of the talk drifts, so it is measured before and after."""
         part = _Part("among talk", self._settings.at_once, per_second=RESUMES_AMONG_TALK)
-        talk = await self._spent_otherwise()
-        used, seconds = await self._resumed(part, progress, bar)
-        after = await self._spent_otherwise()
-        self._otherwise = {name: (talk[name] + after[name]) / 2 for name in talk}
-        return self._figures(part, seconds, self._less_otherwise(used))
+        talk = await self._background()
+        measured = await self._resume(part)
+        after = await self._background()
+        return _figures(part, measured, {name: (talk[name] + after[name]) / 2 for name in talk})
 
-    async def _resume(self, part: _Part, progress: Progress, bar: TaskID) -> list[Figure]:
-        used, seconds = await self._resumed(part, progress, bar)
-        return self._figures(part, seconds, self._less_otherwise(used))
-
-    async def _resumed(
-        self, part: _Part, progress: Progress, bar: TaskID
-    ) -> tuple[_Used, list[float]]:
-        """So many bots at a time lose their socket and take their place again.
-
-        Returns what was used meanwhile, and how long each took, in order.
-        """
+    async def _resume(self, part: _Part) -> _Measured:
+        """Bots lose their socket and resume, ``part.at_once`` of them at a time."""
         seconds: list[float] = []
         turns = iter(range(self._settings.resumes))
         bots = self._crowd.bots
         start = trio.current_time()
 
-        async def some(own: Sequence[Bot]) -> None:
-            """These are one task's own, so that no bot is in two resumes."""
+        async def renew(own: Sequence[Bot]) -> None:
+            """Each task has bots of its own, so that no bot is in two resumes."""
             for turn in turns:
                 await trio.sleep_until(start + turn / part.per_second)
                 begin = time.perf_counter()
-                await own[turn % len(own)].renew(part.missed)
+                bot = own[turn % len(own)]
+                bot.close()
+                await bot.enter(bot.place.resume(part.missed))
                 seconds.append(time.perf_counter() - begin)
-                progress.advance(bar)
+                self._progress.advance(self._bar)
 
-        before = self._fleet.spent()
+        before = self._fleet.cpu()
         try:
             async with trio.open_nursery() as nursery:
                 for first in range(min(part.at_once, len(bots))):
-                    nursery.start_soon(some, bots[first :: part.at_once])
+                    nursery.start_soon(renew, bots[first :: part.at_once])
         except* DialFailed as failed:
             raise LoadFailed(str(failed.exceptions[0])) from failed
-        return _Used.since(before, self._fleet.spent()), sorted(seconds)
+        return _Measured(seconds, before, self._fleet.cpu())
 
-    def _used(self, before: Spent) -> dict[str, float]:
-        return self._less_otherwise(_Used.since(before, self._fleet.spent()))
 
-    def _less_otherwise(self, used: _Used) -> dict[str, float]:
-        """Processor seconds, less what the nodes use without a resume."""
-        return {
-            name: (percent - self._otherwise[name]) / 100 * used.seconds
-            for name, percent in used.percent.items()
-        }
+def _net_seconds(
+    before: CpuReading, after: CpuReading, background: dict[str, float]
+) -> dict[str, float]:
+    """Processor seconds between the readings, less the background (percent of a core)."""
+    return {
+        name: (percent - background[name]) / 100 * (after.at - before.at)
+        for name, percent in after.since(before).items()
+    }
 
-    def _figures(
-        self, part: _Part, seconds: Sequence[float], used: dict[str, float]
-    ) -> list[Figure]:
-        how, each = part.how, MICRO / len(seconds)
-        limit = GAME_LIMIT_US if part.at_once > 1 else None
-        return [
-            Figure(f"{how}: dial to resumed, p50", 1000 * percentile(seconds, 0.5), "ms"),
-            Figure(f"{how}: dial to resumed, p99", 1000 * percentile(seconds, 0.99), "ms"),
-            Figure(f"{how}: processor a resume, game", each * used["game-1"], "µs", limit),
-            Figure(f"{how}: processor a resume, api", each * used["api-1"], "µs"),
-            Figure(f"{how}: processor a resume, bots", each * used["bots"], "µs"),
-        ]
+
+def _figures(part: _Part, measured: _Measured, background: dict[str, float]) -> list[Figure]:
+    used = _net_seconds(measured.before, measured.after, background)
+    name, each = part.name, MICROS / len(measured.seconds)
+    limit = GAME_LIMIT_US if part.at_once > 1 else None
+    p50, p99, _ = time_figures(f"{name}: dial to resumed", measured.seconds, unit="ms")
+    return [
+        *(p50, p99),
+        Figure(f"{name}: processor a resume, game", each * used["game-1"], "µs", limit),
+        Figure(f"{name}: processor a resume, api", each * used["api-1"], "µs"),
+        Figure(f"{name}: processor a resume, bots", each * used["bots"], "µs"),
+    ]
 
 
 def _events(crowd: Crowd) -> Counter[str]:
-    """What all rooms have seen, by type, when they told it last."""
+    """The events of all rooms, by type, as of their last tallies."""
     events: Counter[str] = Counter()
     for bot in crowd.bots:
-        if bot.tally is not None:
-            events.update(bot.tally.events)
+        if bot.place.tally is not None:
+            events.update(bot.place.tally.events)
     return events
 
 
-def _of_events(events: Counter[str], resumes: int) -> list[Figure]:
+def _event_figure(events: Counter[str], resumes: int) -> Figure:
     count = sum(number for name, number in events.items() if name not in NO_EVENT_OF_A_RESUME)
-    return [Figure("events of the room per resume", count / resumes, "", EVENTS_LIMIT)]
+    return Figure("events of the room per resume", count / resumes, "", EVENTS_LIMIT)

@@ -1,4 +1,4 @@
-"""A part of ``drain``: every node of a cluster of 2 + 2 is replaced while bots play on it."""
+"""A part of ``drain``: every node of a cluster of 2 + 2 is replaced while bots play."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import random
 
 import trio
 
-from lastcall.bench.load.load import LoadFailed, no_collections
-from lastcall.bench.nodes.servers import FREE_PORT, allow_descriptors
+from lastcall.bench.load.clients import LoadFailed, no_collections
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure
+from lastcall.bus.address import HostPort
 from lastcall.errors import ClusterFailed
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger, Mark, at_quantile
@@ -19,9 +20,10 @@ from lastcall.local.roll.service import Rolls
 
 __all__ = ["measure_roll"]
 
+FREE_PORT = HostPort("127.0.0.1", 0)
 ARRIVAL_SECONDS = 2.0
 CALM_SECONDS = 5.0
-"""Of play before the roll, for comparison."""
+"""How long the bots play before the roll, for comparison."""
 LAST_MATCH_SECONDS = 10.0
 WAIT_LIMIT_MS = 300.0
 
@@ -41,8 +43,8 @@ async def measure_roll(bots: int) -> list[Figure]:
         cluster.stop()
         await cluster.wait_ended()
     if report.failure or dead:
-        how = ", ".join(child.how_it_ended() for child in dead)
-        raise ClusterFailed(f"the roll failed: {report.failure or how}")
+        deaths = ", ".join(child.how_it_ended() for child in dead)
+        raise ClusterFailed(f"the roll failed: {report.failure or deaths}")
     players = report.players
     if players is None or not players.joins:
         raise LoadFailed(f"the bots did not play: {ledger.error_texts}")
@@ -52,7 +54,7 @@ async def measure_roll(bots: int) -> list[Figure]:
 async def _play_and_roll(
     cluster: LocalCluster, ledger: Ledger, count: int
 ) -> tuple[Mark, RollReport]:
-    """What the bots saw in peace, and the report of the roll after it."""
+    """Returns what the bots saw before the roll, and the report of the roll."""
     rolls = Rolls(cluster, ledger, count, lambda _text: None)
     bots = Bots([cluster.url], count, ledger, random.Random())
     async with trio.open_nursery() as nursery:
@@ -63,17 +65,17 @@ async def _play_and_roll(
             before = ledger.mark()
             await trio.sleep(CALM_SECONDS)
             calm = ledger.mark().since(before)
-            report = await _last_of(rolls)
+            report = await _roll(rolls)
         stop.set()
         bots.stop()
         nursery.cancel_scope.deadline = trio.current_time() + LAST_MATCH_SECONDS
     return calm, report
 
 
-async def _last_of(rolls: Rolls) -> RollReport:
-    async for news in rolls.roll(AskRoll()):
-        if isinstance(news, RollReport):
-            return news
+async def _roll(rolls: Rolls) -> RollReport:
+    async for message in rolls.roll(AskRoll()):
+        if isinstance(message, RollReport):
+            return message
     raise ClusterFailed("the roll has ended without a report")
 
 

@@ -8,11 +8,10 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check, parts_micros
-from lastcall.bench.nodes.fleet import FleetPlan
-from lastcall.bench.nodes.servers import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.loaded import open_site
+from lastcall.bench.scenarios.loaded import open_service
 
 __all__ = ["ScaleSettings", "growth", "measure_scale"]
 
@@ -21,7 +20,7 @@ OPENING_AT_ONCE = 64
 
 
 class ScaleSettings(msgspec.Struct, frozen=True):
-    """The same inputs per second over ever more rooms, then over ever more api nodes."""
+    """The same inputs per second over more and more rooms, then over more and more api nodes."""
 
     rooms: tuple[int, ...] = (100, 1_000, 10_000)
     apis: tuple[int, ...] = (1, 2, 4)
@@ -39,31 +38,30 @@ async def measure_scale(settings: ScaleSettings, progress: Progress) -> Report:
     plans = [(rooms, 1) for rooms in settings.rooms]
     plans += [(middle, apis) for apis in settings.apis if apis > 1]
     bar = progress.add_task("scaling", total=len(plans))
-    figures, of_rooms = [], []
+    figures, room_costs = [], []
     for rooms, apis in plans:
         driven = await _run(settings, rooms, apis, progress)
         parts = parts_micros(driven, "input")
         if apis == 1:
-            of_rooms.append(sum(parts.values()))
+            room_costs.append(sum(parts.values()))
         figures += _figures(f"{rooms:,} rooms, {apis} api", parts)
         progress.advance(bar)
-    grown = growth(of_rooms)
     name = f"{settings.rooms[0]:,} to {settings.rooms[-1]:,} rooms: grows to"
-    figures.append(Figure(name, grown, "x", GROWTH_LIMIT))
+    figures.append(Figure(name, growth(room_costs), "x", GROWTH_LIMIT))
     shown = {key: getattr(settings, key) for key in ("seats", "inputs_per_second", "seconds")}
     return Report("scale", shown, figures)
 
 
 def growth(costs: list[float]) -> float:
-    """The dearest of all as a multiple of the first."""
+    """The highest cost as a multiple of the first."""
     return max(costs) / costs[0]
 
 
 async def _run(settings: ScaleSettings, rooms: int, apis: int, progress: Progress) -> Driven:
-    async with open_site((), FleetPlan(apis=apis, games=1)) as site:
+    async with open_service((), apis=apis) as service:
         job = Job(
-            dialect="lastcall",
-            urls=site.urls,
+            protocol="lastcall",
+            urls=service.urls,
             rooms=rooms,
             seats=settings.seats,
             speakers=settings.seats,
@@ -73,15 +71,15 @@ async def _run(settings: ScaleSettings, rooms: int, apis: int, progress: Progres
             kind=RELAY,
             opening_at_once=OPENING_AT_ONCE,
         )
-        return check(await drive(job, site.account, progress, settings.processes), "scale")
+        return check(await drive(job, service.read_cpu, progress, settings.processes), "scale")
 
 
 def _figures(when: str, parts: dict[str, float]) -> list[Figure]:
-    of_tier = {
+    tiers = {
         tier: sum(micros for name, micros in parts.items() if name.startswith(tier))
         for tier in ("api", "game")
     }
     return [
-        Figure(f"{when}: CPU per input", sum(of_tier.values()), "µs"),
-        *(Figure(f"… {tier} tier", micros, "µs") for tier, micros in of_tier.items()),
+        Figure(f"{when}: CPU per input", sum(tiers.values()), "µs"),
+        *(Figure(f"… {tier} tier", micros, "µs") for tier, micros in tiers.items()),
     ]

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from lastcall.api.socket.frame_builder import close_frame, text_frame
-from lastcall.bench.bots.bot import Bot, Return
-from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.bots.bot import Bot, Loss, Return
+from lastcall.bench.load.dial import Dialer, DialFailed
 from lastcall.bench.load.frame_builder import TEXT, take_frames
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.reasons import ErrorCode
@@ -23,7 +23,8 @@ class Room:
     def __init__(self) -> None:
         self.returns: list[Return] = []
         self.complaints: list[str] = []
-        self.comers: list[Bot] = []
+        self.reconnecting: list[Bot] = []
+        self.losses: list[Loss] = []
 
     def watch(self, bot: Bot, descriptor: int) -> None:
         pass
@@ -31,8 +32,9 @@ class Room:
     def unwatch(self, descriptor: int) -> None:
         pass
 
-    def lost(self, bot: Bot) -> None:
-        self.comers.append(bot)
+    def lost(self, bot: Bot, loss: Loss) -> None:
+        self.reconnecting.append(bot)
+        self.losses.append(loss)
 
     def returned(self, how: Return) -> None:
         self.returns.append(how)
@@ -44,7 +46,7 @@ class Room:
         self.complaints.append(sentence)
 
 
-class OpenDoor(Door):
+class OpenDoor(Dialer):
     """Each dial is answered at once, with what the server is to say first."""
 
     def __init__(self, *answers: frames.FromServer) -> None:
@@ -71,7 +73,7 @@ class OpenDoor(Door):
         return [frames.decode(body) for opcode, body in take_frames(data) if opcode == TEXT]
 
 
-class ShutDoor(Door):
+class ShutDoor(Dialer):
     """Nobody is there."""
 
     def __init__(self) -> None:
@@ -124,29 +126,29 @@ async def test_what_is_not_acked_is_said_again_after_a_resume(
     door.server.close()
     bot.receive()
     bot.say()  # while it has no socket
-    assert room.comers == [bot]
+    assert room.reconnecting == [bot]
 
-    await bot.come_back()
+    await bot.reconnect(room.losses[-1])
 
     resume, got, *again = door.said()
     assert resume == frames.Resume(TICKET, seen=4)
     assert got == frames.Got(4)
     assert [(one.n, int(bytes(one.d))) for one in again if isinstance(one, frames.Say)] == [
-        (2, bot.ledger.said[1]),
-        (3, bot.ledger.said[2]),
+        (2, bot.place.ledger.said[1]),
+        (3, bot.place.ledger.said[2]),
     ]
-    assert (bot.live, bot.unacked, len(room.returns), room.complaints) == (True, 2, 1, [])
+    assert (bot.live, bot.place.unacked, len(room.returns), room.complaints) == (True, 2, 1, [])
 
 
 async def test_an_unannounced_loss_is_waited_out_for_up_to_800_ms(
     seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
 ) -> None:
-    bot, _, door = seated
+    bot, room, door = seated
     door.server.close()
     bot.receive()
     begin = trio.current_time()
 
-    await bot.come_back()
+    await bot.reconnect(room.losses[-1])
 
     assert 0 < trio.current_time() - begin <= 0.8
 
@@ -160,13 +162,12 @@ async def test_a_place_that_is_lost_as_soon_as_it_is_back_is_sought_by_one_task_
     door.then = close_frame(1012)  # it comes together with the first resumed
     door.server.close()
     bot.receive()
-    room.comers.clear()
 
-    await bot.come_back()
+    await bot.reconnect(room.losses[-1])
 
     assert room.complaints == []
     assert bot.live
-    assert room.comers == []
+    assert room.reconnecting == [bot]
     assert [one.dials for one in room.returns] == [2]
 
 
@@ -179,7 +180,7 @@ async def test_after_a_move_there_is_no_wait(
     bot.receive()
     begin = trio.current_time()
 
-    await bot.come_back()
+    await bot.reconnect(room.losses[-1])
 
     assert trio.current_time() == begin
     assert [one.code for one in room.returns] == [1012]
@@ -194,7 +195,7 @@ async def test_the_next_url_is_dialled_first_and_each_failure_leads_to_the_one_a
     first.server.close()
     bot.receive()
 
-    await bot.come_back()
+    await bot.reconnect(room.losses[-1])
 
     assert (first.dials, second.dials, room.returns[0].dials) == (2, 1, 2)
     bot.close()
@@ -209,7 +210,7 @@ async def test_a_repeat_is_written_down_and_not_hidden(
     door.server.send(message + message)
     bot.receive()
 
-    assert bot.ledger.heard == [(5, False, "bob", 7), (5, False, "bob", 7)]
+    assert bot.place.ledger.heard == [(5, False, "bob", 7), (5, False, "bob", 7)]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ async def test_a_ticket_that_is_refused_is_the_end_of_the_bot(
 
     bot.receive()
 
-    assert (bot.dead, room.comers) == (True, [])
+    assert (bot.dead, room.reconnecting) == (True, [])
     assert "closed with 4004" in room.complaints[0]
 
 

@@ -12,8 +12,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
+from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.generator import Generator
-from lastcall.bench.load.load import LoadFailed
 from lastcall.bench.load.messages import Job, Outcome
 
 pytestmark = pytest.mark.e2e
@@ -124,13 +124,13 @@ def test_flat_out_each_speaker_has_its_window_under_way_and_all_is_heard() -> No
 def test_a_message_that_a_relay_forgets_is_lost_for_each_listener() -> None:
     found = outcome(forgets_the_third)
 
-    assert (found.lost, found.doubled) == (CLIENTS, 0)
+    assert (found.lost, found.repeated) == (CLIENTS, 0)
 
 
 def test_a_message_that_a_relay_repeats_is_doubled_for_each_listener() -> None:
     found = outcome(repeats_the_third)
 
-    assert (found.lost, found.doubled) == (0, CLIENTS)
+    assert (found.lost, found.repeated) == (0, CLIENTS)
 
 
 def test_a_socket_that_the_server_closes_fails_the_load() -> None:

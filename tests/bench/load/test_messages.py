@@ -3,10 +3,10 @@ import math
 import msgspec
 import pytest
 
+from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.load import LoadFailed
 from lastcall.bench.load.messages import Job, Outcome, total
-from lastcall.bench.load.workloads import WORKS, check, parts_micros
+from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.scenarios.latency import full_load
 from lastcall.bench.scenarios.scale import growth
@@ -35,17 +35,17 @@ def test_a_job_crosses_the_pipe_unchanged() -> None:
 
 def test_what_processes_saw_is_added_up_and_their_times_are_one_distribution() -> None:
     one = Outcome(2.0, 10, 40, lost=1, own_micros={5: 2}, cpu_seconds=0.5)
-    two = Outcome(2.0, 20, 80, doubled=2, stray=3, own_micros={5: 1, 7: 1}, cpu_seconds=0.25)
+    two = Outcome(2.0, 20, 80, repeated=2, stray=3, own_micros={5: 1, 7: 1}, cpu_seconds=0.25)
 
     both = total([one, two])
 
     assert (both.inputs, both.deliveries, both.seconds) == (30, 120, 2.0)
-    assert (both.lost, both.doubled, both.stray) == (1, 2, 3)
+    assert (both.lost, both.repeated, both.stray) == (1, 2, 3)
     assert both.own_micros == {5: 3, 7: 1}
     assert both.cpu_seconds == 0.75
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"stray": 1}, {"deliveries": 0}])
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"repeated": 1}, {"stray": 1}, {"deliveries": 0}])
 def test_a_load_that_was_not_served_right_has_no_figures(wrong: dict[str, int]) -> None:
     fine = Outcome(2.0, 10, 40)
     assert check(driven(fine), "ws").outcome is fine
@@ -62,11 +62,11 @@ def test_the_cost_is_each_nodes_time_by_the_works_own_unit() -> None:
 
 
 def test_all_works_say_100_bytes_to_as_many_as_their_titles_tell() -> None:
-    sizes = {name: (work.rooms * work.seats) for name, work in WORKS.items()}
+    sizes = {name: (work.rooms * work.seats) for name, work in WORKLOADS.items()}
 
     assert sizes == {"fanout": 500, "paced": 500, "inbound": 1000, "said": 1000, "round": 1000}
-    assert {work.job((), "plain", 0, 1).size for work in WORKS.values()} == {100}
-    assert {name for name, work in WORKS.items() if not work.echo} == {"inbound", "said"}
+    assert {work.job((), "plain", 0, 1).size for work in WORKLOADS.values()} == {100}
+    assert {name for name, work in WORKLOADS.items() if not work.echo} == {"inbound", "said"}
 
 
 def test_percentiles_are_of_all_that_was_counted() -> None:

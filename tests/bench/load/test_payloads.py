@@ -1,21 +1,21 @@
 import pytest
 
-from lastcall.bench.load.payloads import HEAD_BYTES, MARK, Ear, stamped
+from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
 
 PAD = b"z" * 68
 
 
-def hear(ear: Ear, *said: tuple[int, int]) -> None:
+def hear(ear: DeliveryCheck, *said: tuple[int, int]) -> None:
     for speaker, n in said:
-        ear.hear(stamped(speaker, n, 0, PAD)[:HEAD_BYTES])
+        ear.hear(make_payload(speaker, n, 0, PAD)[:HEAD_BYTES])
 
 
-def found(ear: Ear) -> tuple[int, int, int, int]:
-    return ear.heard, ear.lost, ear.doubled, ear.stray
+def found(ear: DeliveryCheck) -> tuple[int, int, int, int]:
+    return ear.heard, ear.lost, ear.repeated, ear.stray
 
 
 def test_a_stamp_with_its_pad_is_a_text_of_100_bytes_that_needs_no_escape_in_json() -> None:
-    text = stamped(99_999, 9_999_999, 10**16 - 1, PAD)
+    text = make_payload(99_999, 9_999_999, 10**16 - 1, PAD)
 
     assert len(text) == 100
     assert text.startswith(MARK)
@@ -23,7 +23,7 @@ def test_a_stamp_with_its_pad_is_a_text_of_100_bytes_that_needs_no_escape_in_jso
 
 
 def test_what_everybody_says_in_order_is_heard() -> None:
-    ear = Ear(speaker=9, seats=4)  # the room of the speakers 8 to 11
+    ear = DeliveryCheck(speaker=9, seats=4)  # the room of the speakers 8 to 11
 
     hear(ear, (8, 1), (11, 1), (8, 2), (9, 1))
 
@@ -32,7 +32,7 @@ def test_what_everybody_says_in_order_is_heard() -> None:
 
 
 def test_a_hole_is_a_loss_of_as_many() -> None:
-    ear = Ear(speaker=0, seats=2)
+    ear = DeliveryCheck(speaker=0, seats=2)
 
     hear(ear, (1, 1), (1, 4))
 
@@ -40,7 +40,7 @@ def test_a_hole_is_a_loss_of_as_many() -> None:
 
 
 def test_what_comes_twice_or_late_is_not_heard_a_second_time() -> None:
-    ear = Ear(speaker=0, seats=2)
+    ear = DeliveryCheck(speaker=0, seats=2)
 
     hear(ear, (1, 1), (1, 1), (1, 3), (1, 2))
 
@@ -49,7 +49,7 @@ def test_what_comes_twice_or_late_is_not_heard_a_second_time() -> None:
 
 @pytest.mark.parametrize("speaker", [7, 12])
 def test_what_was_said_in_another_room_is_astray(speaker: int) -> None:
-    ear = Ear(speaker=9, seats=4)
+    ear = DeliveryCheck(speaker=9, seats=4)
 
     hear(ear, (speaker, 1))
 
@@ -57,14 +57,14 @@ def test_what_was_said_in_another_room_is_astray(speaker: int) -> None:
 
 
 def test_only_the_speaker_itself_learns_when_it_was_said() -> None:
-    ear = Ear(speaker=9, seats=4)
+    ear = DeliveryCheck(speaker=9, seats=4)
 
-    assert ear.hear(stamped(9, 1, 123_456, PAD)) == 123_456
-    assert ear.hear(stamped(8, 1, 123_456, PAD)) is None
+    assert ear.hear(make_payload(9, 1, 123_456, PAD)) == 123_456
+    assert ear.hear(make_payload(8, 1, 123_456, PAD)) is None
 
 
 def test_what_the_last_speaker_of_a_room_has_not_heard_of_itself_is_by_its_own_seat() -> None:
-    ear = Ear(speaker=11, seats=4)
+    ear = DeliveryCheck(speaker=11, seats=4)
 
     hear(ear, (11, 1))
 

@@ -1,23 +1,23 @@
 import msgspec
 import pytest
 
+from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked, upgrade_request
-from lastcall.bench.load.load import LoadFailed
 from lastcall.bench.load.messages import Job
-from lastcall.bench.load.payloads import stamped
-from lastcall.bench.load.protocols import BINARY, DIALECTS, Seat, Talk, seat_path
+from lastcall.bench.load.payloads import make_payload
+from lastcall.bench.load.protocols import BINARY, PROTOCOLS, ClientProtocol, Seat, seat_path
 from lastcall.wire import frames
 
-TEXT_100 = stamped(3, 1, 5, b"z" * 68)
+TEXT_100 = make_payload(3, 1, 5, b"z" * 68)
 
 
 def job(dialect: str, frame: str = "say") -> Job:
     return Job(dialect, ("ws://127.0.0.1:1/",), 1, 2, 1, 1.0, 1.0, 0.0, frame=frame)
 
 
-def talk(dialect: str, leader: Talk | None = None, frame: str = "say") -> Talk:
+def talk(dialect: str, leader: ClientProtocol | None = None, frame: str = "say") -> ClientProtocol:
     seat = Seat("ws://127.0.0.1:1/", 7, leader)
-    return DIALECTS[dialect](job(dialect, frame), seat)
+    return PROTOCOLS[dialect](job(dialect, frame), seat)
 
 
 def payload(frame: bytes) -> bytes:
@@ -58,7 +58,7 @@ def test_the_first_of_a_room_opens_it_the_others_join_it_by_its_id() -> None:
         "new": True,
     }
 
-    confirmed = first.take(joined("r-1"))
+    confirmed = first.receive(joined("r-1"))
     second = talk("lastcall", leader=first)
 
     assert first.seated
@@ -92,33 +92,33 @@ def test_a_got_is_as_long_as_a_text_and_the_node_takes_it() -> None:
 )
 def test_a_refusal_fails_the_load(frame: msgspec.Struct) -> None:
     with pytest.raises(LoadFailed):
-        talk("lastcall").take(frames.encode(frame))
+        talk("lastcall").receive(frames.encode(frame))
 
 
 def test_socket_io_opens_twice_and_answers_pings() -> None:
     sio = talk("socket.io")
 
     assert sio.opened() == b""
-    assert sio.take(b'0{"sid":"x"}') == masked(TEXT, b"40")
+    assert sio.receive(b'0{"sid":"x"}') == masked(TEXT, b"40")
     assert not sio.seated
-    assert sio.take(b'40{"sid":"y"}') == b""
+    assert sio.receive(b'40{"sid":"y"}') == b""
     assert sio.seated
-    assert sio.take(b"2") == masked(TEXT, b"3")
+    assert sio.receive(b"2") == masked(TEXT, b"3")
     assert payload(sio.say(b"hi")) == b'42["m","hi"]'
 
 
 def test_socket_io_refuses_with_a_44() -> None:
     with pytest.raises(LoadFailed):
-        talk("socket.io").take(b'44{"message":"no"}')
+        talk("socket.io").receive(b'44{"message":"no"}')
 
 
 def test_colyseus_confirms_its_seat_once_and_speaks_msgpack() -> None:
     colyseus = talk("colyseus")
 
-    assert colyseus.take(bytes([10, 1, 2])) == masked(BINARY, bytes([10]))
+    assert colyseus.receive(bytes([10, 1, 2])) == masked(BINARY, bytes([10]))
     assert colyseus.seated
-    assert colyseus.take(bytes([10])) == b""
-    assert colyseus.take(bytes([14])) == b""
+    assert colyseus.receive(bytes([10])) == b""
+    assert colyseus.receive(bytes([14])) == b""
     said = payload(colyseus.say(TEXT_100))
     assert said[0] == 13
     assert msgspec.msgpack.decode(said[1:3]) == "m"
@@ -134,7 +134,7 @@ def test_a_text_of_more_than_255_bytes_is_a_longer_msgpack_text() -> None:
 @pytest.mark.parametrize("code", [11, 12])
 def test_colyseus_refuses_with_an_error_or_a_leave(code: int) -> None:
     with pytest.raises(LoadFailed):
-        talk("colyseus").take(bytes([code]))
+        talk("colyseus").receive(bytes([code]))
 
 
 def test_the_path_of_a_seat_is_in_both_shapes_of_the_matchmakers_answer() -> None:

@@ -1,15 +1,15 @@
 import trio
 from msgspec import convert
 
-from lastcall.bench.rooms.kinds import TALLY, Word, lounge
-from lastcall.bench.rooms.ledger import Ledger, check_room, is_whispered
+from lastcall.bench.rooms.kinds import TALLY, RoomMessage, lounge
+from lastcall.bench.rooms.ledger import PlayerLedger, check_room, is_whispered
 from lastcall.testing import play
 
 
 async def test_the_lounge_repeats_whispers_and_tells_a_tally_that_its_players_agree_with(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledgers: list[Ledger] = []
+    ledgers: list[PlayerLedger] = []
     async with play(lounge) as table:
         ann, bob = table.join("ann"), table.join("bob")
         for player, values in ((ann, [1, 8]), (bob, [2])):
@@ -18,18 +18,20 @@ async def test_the_lounge_repeats_whispers_and_tells_a_tally_that_its_players_ag
         table.say(ann, TALLY)
         await table.messages()
         for player, said in ((ann, [1, 8]), (bob, [2])):
-            ledgers.append(ledger := Ledger())
+            ledgers.append(ledger := PlayerLedger())
             ledger.player, ledger.said = player, said
-            words = [convert(one, Word) for one in table.heard_by(player)]
-            for word in words:
-                if word.speaker:
-                    ledger.hear([1, 8, 2].index(word.said) * 2 + 1, word.speaker, word.said)
-                elif word.to:
-                    ledger.hear_whisper(4, word.to, word.said)
+            messages = [convert(one, RoomMessage) for one in table.heard_by(player)]
+            for message in messages:
+                if message.speaker:
+                    ledger.hear(
+                        [1, 8, 2].index(message.said) * 2 + 1, message.speaker, message.said
+                    )
+                elif message.to:
+                    ledger.hear_whisper(4, message.to, message.said)
         (tally,) = [
-            word.tally
-            for word in (convert(one, Word) for one in table.heard_by(ann))
-            if word.tally is not None
+            message.tally
+            for message in (convert(one, RoomMessage) for one in table.heard_by(ann))
+            if message.tally is not None
         ]
         table.leave(ann)
         table.leave(bob)

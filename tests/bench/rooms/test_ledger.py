@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from lastcall.bench.rooms.ledger import (
-    Book,
-    Ledger,
+    PlayerLedger,
+    RoomLedger,
     Tally,
     Verdict,
     check_room,
@@ -17,18 +17,18 @@ SAID = {"ann": [11, 16, 13], "bob": [21, 22], "cem": [32]}
 ORDER = [("ann", 11), ("bob", 21), ("ann", 16), ("cem", 32), ("ann", 13), ("bob", 22)]
 """Of these 16 and 32 are whispered as well."""
 
-Spoil = Callable[[list[Ledger]], object]
+Spoil = Callable[[list[PlayerLedger]], object]
 
 
-def a_good_room() -> tuple[list[Ledger], Tally]:
+def a_good_room() -> tuple[list[PlayerLedger], Tally]:
     """A room in which everything went well."""
-    ledgers = {player: Ledger() for player in PLAYERS}
-    book, seq = Book(), 0
+    ledgers = {player: PlayerLedger() for player in PLAYERS}
+    book, seq = RoomLedger(), 0
     for player, ledger in ledgers.items():
         ledger.player = player
         ledger.said = list(SAID[player])
     for speaker, value in ORDER:
-        book.had(speaker, value)
+        book.record(speaker, value)
         seq += 1
         for ledger in ledgers.values():
             ledger.hear(seq, speaker, value)
@@ -78,7 +78,7 @@ def test_a_message_that_comes_twice_in_a_row_is_found() -> None:
 
 
 def test_two_messages_that_came_in_the_wrong_order_are_found_by_their_numbers() -> None:
-    def swap(room: list[Ledger]) -> None:
+    def swap(room: list[PlayerLedger]) -> None:
         heard = room[2].heard
         heard[0], heard[1] = heard[1], heard[0]
 
@@ -86,7 +86,7 @@ def test_two_messages_that_came_in_the_wrong_order_are_found_by_their_numbers() 
 
 
 def test_two_numbers_that_were_exchanged_for_one_player_are_found() -> None:
-    def renumber(room: list[Ledger]) -> None:
+    def renumber(room: list[PlayerLedger]) -> None:
         (one, *first), (two, *second) = room[2].heard[:2]
         room[2].heard[:2] = [(one, *second), (two, *first)]  # type: ignore[list-item]
 
@@ -97,7 +97,7 @@ def test_two_numbers_that_were_exchanged_for_one_player_are_found() -> None:
 
 
 def test_an_order_that_all_heard_and_the_room_did_not_have_is_found() -> None:
-    def renumber(room: list[Ledger]) -> None:
+    def renumber(room: list[PlayerLedger]) -> None:
         for ledger in room:
             (one, *first), (two, *second) = ledger.heard[:2]
             ledger.heard[:2] = [(one, *second), (two, *first)]  # type: ignore[list-item]
@@ -125,7 +125,7 @@ def test_a_message_that_nobody_said_is_a_stray() -> None:
 
 
 def test_a_number_that_reached_nobody_is_a_loss() -> None:
-    def jump(room: list[Ledger]) -> None:
+    def jump(room: list[PlayerLedger]) -> None:
         for ledger in room:
             seq, *last = ledger.heard[-1]
             ledger.heard[-1] = (seq + 2, *last)  # type: ignore[assignment]
@@ -142,27 +142,27 @@ def test_an_input_that_the_room_never_had_is_lost_for_it_and_for_each_player() -
 
 def test_an_input_that_the_room_had_twice_is_found_though_all_heard_it_once() -> None:
     ledgers, _ = a_good_room()
-    book = Book()
+    book = RoomLedger()
     for speaker, value in [*ORDER, ("bob", 22)]:
-        book.had(speaker, value)
+        book.record(speaker, value)
 
     assert counts(check_room(ledgers, book.tally())) == (0, 1, 0, 0)
 
 
 def test_inputs_that_the_room_had_in_another_order_are_found() -> None:
     ledgers, _ = a_good_room()
-    book = Book()
+    book = RoomLedger()
     for speaker, value in [ORDER[2], ORDER[1], ORDER[0], *ORDER[3:]]:
-        book.had(speaker, value)
+        book.record(speaker, value)
 
     assert counts(check_room(ledgers, book.tally())) == (0, 0, 1, 0)
 
 
 def test_inputs_of_somebody_who_is_not_in_the_room_are_found() -> None:
     ledgers, _ = a_good_room()
-    book = Book()
+    book = RoomLedger()
     for speaker, value in [*ORDER, ("dan", 1)]:
-        book.had(speaker, value)
+        book.record(speaker, value)
 
     assert counts(check_room(ledgers, book.tally())) == (0, 0, 0, 1)
 

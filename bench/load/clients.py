@@ -1,7 +1,7 @@
-"""The clients of a bench: thousands of WebSockets in one task of one process.
+"""The clients of a bench: thousands of WebSockets in one task.
 
-A client costs the load as little as can be (one epoll set, frames cut in place), so that two cores
-are the servers' and what is measured is theirs.
+A client costs this process as little as possible (one epoll set, frames cut in place), so that the
+cores are left to the servers.
 """
 
 from __future__ import annotations
@@ -15,35 +15,30 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from lastcall.bench.load.dial import DialFailed, Door
+from lastcall.bench.load.dial import Dialer, DialFailed
 from lastcall.bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked, take_frames
 from lastcall.errors import LastcallError
 from lastcall.ids import PlayerId, RoomId
 from lastcall.wire import frames
 
-__all__ = ["Client", "Load", "LoadFailed", "no_collections"]
+__all__ = ["Client", "ClientPool", "LoadFailed", "no_collections"]
 
 HANDSHAKE_SECONDS = 10.0
 JOIN_SECONDS = 10.0
 READ_BYTES = 64 * 1024
 STEPS_PER_BATCH = 1024
 
-OnMessage = Callable[[frames.Message], None]
-OnEnded = Callable[[frames.Ended], None]
-OnLeave = Callable[["Client"], None]
-
-CLOSE_CODE_BYTES = 2
 LOST = 1006
 
 
 class LoadFailed(LastcallError):
-    """A client lost its socket, or was refused: the figures would be of something else."""
+    """A client lost its socket or was refused, so the run has no valid figures."""
 
 
 class Client:
     """One client with a socket, and with a seat once :meth:`join` has returned.
 
-    To be moved, or to see its room end, is a failure, unless :attr:`on_close` is set.
+    A move or the end of its room fails the run, unless :attr:`on_close` or :attr:`on_ended` is set.
     """
 
     __slots__ = (
@@ -55,7 +50,6 @@ class Client:
         "move_due",
         "on_close",
         "on_ended",
-        "on_message",
         "player",
         "room",
     )
@@ -65,16 +59,14 @@ class Client:
         self._buffer = bytearray(rest)
         self._answer: frames.Joined | frames.Error | None = None
         self._answered: trio.Event | None = None
-        self.on_message: OnMessage | None = None
-        """Called with each ``msg`` frame."""
-        self.on_ended: OnEnded | None = None
-        """Called when its room has ended."""
-        self.on_close: OnLeave | None = None
-        """Called once when the server ends the conversation; :attr:`close_code` says how."""
+        self.on_ended: Callable[[frames.Ended], None] | None = None
+        """Called when the room ends."""
+        self.on_close: Callable[[Client], None] | None = None
+        """Called once when the server ends the connection; :attr:`close_code` is set by then."""
         self.close_code = 0
-        """What the server closed with; 1006 for a socket that ended without a word."""
+        """The server's close code; 1006 for a socket that ended without a close frame."""
         self.move_due: float | None = None
-        """When the server said that it would close, in the seconds of ``time.monotonic``."""
+        """When the server announced to close, in the seconds of ``time.monotonic``."""
         self.player = PlayerId("")
         self.room = RoomId("")
 
@@ -91,11 +83,11 @@ class Client:
         self.room, self.player = answer.room, answer.you
 
     def send(self, text: bytes) -> None:
-        """Sends a text frame; raises :class:`LoadFailed` when the server does not take it."""
+        """Sends a text frame; raises :class:`LoadFailed` if the server does not take it."""
         self._send(masked(TEXT, text))
 
     def receive(self) -> bool:
-        """Takes what has come, and says whether more may; raises :class:`LoadFailed`."""
+        """Handles what has arrived; False once the socket has ended. Raises :class:`LoadFailed`."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -107,20 +99,20 @@ class Client:
             self._closed(LOST, "the socket ended")
             return False
         self._buffer += data
-        self.take()
+        self.handle_frames()
         return True
 
-    def take(self) -> None:
-        """Acts on the frames that are whole."""
+    def handle_frames(self) -> None:
+        """Handles the whole frames in the buffer."""
         for opcode, payload in take_frames(self._buffer):
             if opcode == TEXT:
                 self._on_frame(frames.decode_server(payload))
             elif opcode == PING:
                 self._send(masked(PONG, payload))
             elif opcode == CLOSE:
-                code = int.from_bytes(payload[:CLOSE_CODE_BYTES], "big")
-                self._closed(code, payload[CLOSE_CODE_BYTES:].decode(errors="replace"))
-                self._say_close(payload[:CLOSE_CODE_BYTES])  # as browsers do
+                code, reason = payload[:2], payload[2:]
+                self._closed(int.from_bytes(code, "big"), reason.decode(errors="replace"))
+                self._send_close(code)  # as browsers do
 
     def _closed(self, code: int, reason: str) -> None:
         if self.close_code:
@@ -131,17 +123,17 @@ class Client:
         self.on_close(self)
 
     def close(self) -> None:
-        """Says goodbye, unless the server did, and closes."""
+        """Sends a close frame, unless the server did, and closes the socket."""
         if not self.close_code:
-            self._say_close((1000).to_bytes(2, "big"))
+            self._send_close((1000).to_bytes(2, "big"))
         self._socket.close()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._socket.fileno()
 
-    def _say_close(self, code: bytes) -> None:
-        with contextlib.suppress(OSError):  # it may be gone already
+    def _send_close(self, code: bytes) -> None:
+        with contextlib.suppress(OSError):  # it may have ended already
             self._socket.send(masked(CLOSE, code))
 
     def _send(self, frame: bytes) -> None:
@@ -154,9 +146,6 @@ class Client:
 
     def _on_frame(self, frame: frames.FromServer | None) -> None:
         match frame:
-            case frames.Message():
-                if self.on_message is not None:
-                    self.on_message(frame)
             case frames.Joined() | frames.Error():
                 if self._answered is None:
                     raise LoadFailed(f"a client got {frame}")
@@ -169,12 +158,12 @@ class Client:
             case frames.Ended() | frames.Move():
                 raise LoadFailed(f"a client got {frame}")
             case _:
-                pass  # hello, acks, beats and notices
+                pass  # hello, messages, acks, beats and notices
 
 
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
-    """Collects garbage before, and not inside: a pause of ours would pass for one of the nodes'."""
+    """Collects garbage before the block, not in it, where a pause would look like a node's."""
     gc.collect()
     gc.disable()
     try:
@@ -183,19 +172,16 @@ def no_collections() -> Iterator[None]:
         gc.enable()
 
 
-class Load:
+class ClientPool:
     """All clients of one server. They live while :meth:`run` does."""
 
     def __init__(self, url: str) -> None:
-        self._door = Door(url)
+        self._door = Dialer(url)
         self._epoll = select.epoll()
         self._clients: dict[int, Client] = {}
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
     async def run(self) -> None:
-        """Reads for all clients until cancelled; closes them at the end."""
+        """Reads the sockets of all clients until cancelled; closes them at the end."""
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
@@ -210,12 +196,12 @@ class Load:
             self._epoll.close()
 
     async def connect(self) -> Client:
-        """A client that has shaken hands; raises :class:`LoadFailed`. May be cancelled."""
+        """A client after its handshake; raises :class:`LoadFailed`. May be cancelled."""
         try:
             client = Client(*await self._door.dial(HANDSHAKE_SECONDS))
         except DialFailed as error:
             raise LoadFailed(str(error)) from error
         self._clients[client.fileno()] = client
-        client.take()
+        client.handle_frames()
         self._epoll.register(client.fileno(), select.EPOLLIN)
         return client

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from lastcall.api.socket.frame_builder import close_frame, text_frame
+from lastcall.bench.load.clients import LOST, Client, LoadFailed
 from lastcall.bench.load.frame_builder import CLOSE, masked
-from lastcall.bench.load.load import LOST, Client, LoadFailed
 from lastcall.wire import frames
 
 MOVE = text_frame(frames.encode(frames.Move(2.0)))

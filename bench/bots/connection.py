@@ -5,23 +5,27 @@ from __future__ import annotations
 import socket
 import struct
 
+import trio
+
 from lastcall.bench.load.frame_builder import take_frames
 
-__all__ = ["Wire"]
+__all__ = ["Connection"]
 
 READ_BYTES = 64 * 1024
 RESET = struct.pack("ii", 1, 0)
-"""``SO_LINGER`` for 0 s: the close is a reset."""
+"""``SO_LINGER`` of 0 s: closing the socket sends a reset."""
 
 
-class Wire:
-    """A non-blocking socket that has shaken hands; ``rest`` is what came with that."""
+class Connection:
+    """A non-blocking WebSocket after its handshake; ``rest`` is what followed the answer to it."""
 
-    __slots__ = ("_buffer", "_socket")
+    __slots__ = ("_buffer", "_socket", "answered")
 
     def __init__(self, connected: socket.socket, rest: bytes) -> None:
         self._socket = connected
         self._buffer = bytearray(rest)
+        self.answered = trio.Event()
+        """Set when the join or resume is answered, and when the connection ends."""
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -29,9 +33,8 @@ class Wire:
 
     @property
     def ports(self) -> tuple[int, int] | None:
-        """The local port and the other end's: only both together name the connection.
-
-        None when it is over.
+        """The local and the remote port, which name the connection only together; None once the
+        socket has ended.
         """
         try:
             return self._socket.getsockname()[1], self._socket.getpeername()[1]
@@ -39,9 +42,9 @@ class Wire:
             return None
 
     def send(self, data: bytes) -> bool:
-        """Sends all of ``data``; False when the other end does not read.
+        """Sends all of ``data``; False if the peer does not read.
 
-        On a socket that is over it goes nowhere: the next :meth:`read` says so.
+        On a socket that has ended the data is discarded: the next :meth:`read` reports the end.
         """
         try:
             return self._socket.send(data) == len(data)
@@ -51,7 +54,7 @@ class Wire:
             return True
 
     def read(self) -> bool:
-        """Takes in what has come; False when the socket is over."""
+        """Buffers what has arrived; False if the socket has ended."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -62,13 +65,13 @@ class Wire:
         return bool(data)
 
     def frames(self) -> list[tuple[int, bytes]]:
-        """The whole frames that were taken in: opcode and payload of each."""
+        """Removes the whole frames from the buffer: opcode and payload of each."""
         return take_frames(self._buffer)
 
     def close(self) -> None:
         """Closes the socket."""
         self._socket.close()
 
-    def reset(self) -> None:
-        """Has the close be a reset, as when a network breaks."""
+    def reset_on_close(self) -> None:
+        """Makes :meth:`close` send a reset, as when a network breaks."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
