@@ -33,6 +33,9 @@ CUT = 3
 DRAINED = 0
 """``ExitCode.DRAINED``: a node that has not served has nothing to drain, and cuts nothing."""
 
+NUDGE = signal.SIGURG
+"""Ignored by default, so a process without our handler takes no harm from it."""
+NUDGE_SECONDS = 0.1
 STDERR = 2
 
 
@@ -190,6 +193,11 @@ class StopRequests:
             if left is not None and left <= 0:
                 self.overrun()
                 return
+            if self._starting:
+                # A signal that arrives just before the main thread enters a long call, such as an
+                # author's import that sleeps, is noted but does not interrupt that call.
+                _interrupt_main_thread()
+                left = NUDGE_SECONDS if left is None else min(left, NUDGE_SECONDS)
             self._changed.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX))
 
 
@@ -202,6 +210,8 @@ def install() -> StopRequests:
     stops.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stops.request())
+    signal.signal(NUDGE, lambda _number, _frame: None)
+    signal.siginterrupt(NUDGE, False)  # calls that can go on do: they belong to an author
     lifeline = os.environ.pop(
         LIFELINE, None
     )  # popped: children of this process have other lifelines
@@ -224,6 +234,12 @@ def watch_lifeline(descriptor: str, stops: StopRequests) -> None:
     threading.Thread(
         target=_read_to_end, args=(int(descriptor), stops), name="lastcall-lifeline", daemon=True
     ).start()
+
+
+def _interrupt_main_thread() -> None:
+    """Has the main thread run the handlers of signals that have arrived."""
+    if (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, NUDGE)
 
 
 def _read_to_end(descriptor: int, stops: StopRequests) -> None:
