@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from lastcall.bench.commands.options import count, json_option, measured
+from lastcall.bench.commands.options import F, amount, count, json_option, measured
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.rooms.kinds import RELAY
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
@@ -60,12 +61,7 @@ def _loaded(name: str, text: str) -> click.Command:
     @kind_option
     @click.option("--rooms", type=click.IntRange(1), metavar="N", help="Number of rooms.")
     @click.option("--seats", type=click.IntRange(1), metavar="N", help="Clients in each room.")
-    @click.option(
-        "--hz",
-        type=click.FloatRange(0, min_open=True),
-        metavar="N",
-        help="Inputs per second of each speaker.",
-    )
+    @amount("--hz", "hz", None, "N", "Inputs per second of each speaker.", above=True)
     @measured(5.0, 2.0)
     @processes_option
     @json_option
@@ -107,14 +103,9 @@ rounds = _loaded(
 @kind_option
 @count("--rooms", 250, "Number of rooms under load.")
 @count("--seats", 4, "Clients in each room.")
-@click.option(
-    "--rate",
-    "inputs_per_second",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default="half of full load",
-    metavar="N",
-    help="Inputs per second, under load.",
+@amount(
+    *("--rate", "inputs_per_second", 0.0, "N", "Inputs per second, under load."),
+    shown="half of full load",
 )
 @measured(10.0, 2.0)
 @processes_option
@@ -156,30 +147,18 @@ def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tup
     return numbers
 
 
+def _numbers_option(flag: str, default: str, text: str) -> Callable[[F], F]:
+    return click.option(flag, default=default, show_default=True, callback=_numbers, help=text)
+
+
 @click.command()
-@click.option(
-    "--rooms",
-    default="100,1000,10000",
-    show_default=True,
-    callback=_numbers,
-    help="Numbers of rooms to compare.",
-)
-@click.option(
-    "--apis",
-    default="1,2,4",
-    show_default=True,
-    callback=_numbers,
-    help="Numbers of api nodes to compare.",
-)
+@_numbers_option("--rooms", "100,1000,10000", "Numbers of rooms to compare.")
+@_numbers_option("--apis", "1,2,4", "Numbers of api nodes to compare.")
 @count("--seats", 1, "Clients in each room.")
-@click.option(
-    "--rate",
-    "inputs_per_second",
-    type=click.FloatRange(1),
-    default=2_000.0,
-    show_default=True,
-    metavar="N",
-    help="Inputs per second of all clients together, in every comparison.",
+@amount(
+    *("--rate", "inputs_per_second", 2_000.0, "N"),
+    "Inputs per second of all clients together, in every comparison.",
+    least=1,
 )
 @measured(5.0, 2.0)
 @processes_option

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lastcall.bench.commands.options import count, json_option, seconds
+from lastcall.bench.commands.options import amount, count, json_option, seconds
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
@@ -17,14 +17,8 @@ from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 __all__ = ["LOSSLESS"]
 
 rooms_option = count("--rooms", 125, "Number of rooms, with four bots each.")
-every_option = click.option(
-    "--every",
-    "every_ms",
-    type=click.FloatRange(0, min_open=True),
-    default=200.0,
-    show_default=True,
-    metavar="MS",
-    help="Interval at which each bot says something.",
+every_option = amount(
+    "--every", "every_ms", 200.0, "MS", "Interval at which each bot says something.", above=True
 )
 
 
@@ -50,23 +44,16 @@ def kill_api(json_file: Path | None, **settings: Any) -> None:
 @click.command("cut-sockets")
 @rooms_option
 @every_option
-@click.option(
-    "--share",
-    "share_percent",
-    type=click.FloatRange(0, 100),
-    default=10.0,
-    show_default=True,
-    metavar="PERCENT",
-    help="Share of all sockets to cut each second.",
+@amount(
+    *("--share", "share_percent", 10.0, "PERCENT", "Share of all sockets to cut each second."),
+    most=100,
 )
 @count("--seconds", 30, "Duration of the cutting.")
-@click.option(
-    "--loss",
-    "loss_percent",
-    type=click.FloatRange(0, 50),
-    default=0.0,
-    metavar="PERCENT",
-    help="Share of the packets between api and game nodes to drop. Needs root, ip and iptables.",
+@amount(
+    *("--loss", "loss_percent", 0.0, "PERCENT"),
+    "Share of the packets between api and game nodes to drop. Needs root, ip and iptables.",
+    most=50,
+    shown=False,
 )
 @json_option
 def cut_sockets(json_file: Path | None, **settings: Any) -> None:

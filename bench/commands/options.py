@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["count", "json_option", "measured", "seconds"]
+__all__ = ["F", "amount", "count", "json_option", "measured", "seconds"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,32 +29,43 @@ def count(
     return click.option(flag, type=kind, default=default, show_default=True, help=text)
 
 
+def amount(
+    flag: str,
+    parameter: str,
+    default: float | None,
+    metavar: str,
+    text: str,
+    *,
+    least: float = 0,
+    most: float | None = None,
+    above: bool = False,
+    shown: bool | str = True,
+) -> Callable[[F], F]:
+    """An option that takes a number; with ``above`` it must be more than ``least``."""
+    kind = click.FloatRange(least, most, min_open=above)
+    return click.option(
+        *(flag, parameter),
+        type=kind,
+        default=default,
+        show_default=shown,
+        metavar=metavar,
+        help=text,
+    )
+
+
 def seconds(
     flag: str, default: float, text: str, *, least: float = 0, most: float | None = None
 ) -> Callable[[F], F]:
     """An option that takes a duration; its parameter ends in ``_seconds``."""
-    return click.option(
-        flag,
-        f"{flag.removeprefix('--')}_seconds",
-        type=click.FloatRange(least, most),
-        default=default,
-        show_default=True,
-        metavar="SECONDS",
-        help=text,
-    )
+    parameter = f"{flag.removeprefix('--')}_seconds"
+    return amount(flag, parameter, default, "SECONDS", text, least=least, most=most)
 
 
 def measured(duration: float, warm: float) -> Callable[[F], F]:
     """``--seconds`` and ``--warm``."""
 
     def both(command: F) -> F:
-        option = click.option(
-            "--seconds",
-            type=click.FloatRange(1),
-            default=duration,
-            show_default=True,
-            help="Measured duration.",
-        )
+        option = amount("--seconds", "seconds", duration, "SECONDS", "Measured duration.", least=1)
         return option(seconds("--warm", warm, "Warm-up before measuring.")(command))
 
     return both

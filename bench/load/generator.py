@@ -13,24 +13,15 @@ from __future__ import annotations
 
 import random
 import select
-import socket
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import msgspec
 
 from lastcall.bench.load.clients import LoadFailed, no_collections
-from lastcall.bench.load.frame_builder import (
-    CLOSE,
-    PING,
-    PONG,
-    masked,
-    take_frames,
-    upgrade_request,
-)
+from lastcall.bench.load.load_client import LoadClient
 from lastcall.bench.load.messages import (
     MICROS,
     Failed,
@@ -41,17 +32,15 @@ from lastcall.bench.load.messages import (
     Ready,
     Seated,
 )
-from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
-from lastcall.bench.load.protocols import PROTOCOLS, ClientProtocol, Seat
+from lastcall.bench.load.payloads import HEAD_BYTES, DeliveryCheck
+from lastcall.bench.load.protocols import PROTOCOLS, Seat
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.errors import LastcallError
 
-__all__ = ["Client", "Generator"]
+__all__ = ["Generator"]
 
 STEPS_PER_BATCH = 256
 """Sockets that are read before due inputs are said: about 2 ms."""
-READ_BYTES = 256 * 1024
-DIAL_SECONDS = 5.0
 STUCK_SECONDS = 10.0
 """The load fails if no client gets a seat for so long."""
 TICK_SECONDS = 0.001
@@ -61,107 +50,6 @@ REPEAT_SECONDS = 0.1
 """After everything has arrived, for anything that arrives a second time."""
 
 
-class Client:
-    """One client and its socket."""
-
-    __slots__ = ("_buffer", "_is_open", "_socket", "check", "n", "protocol")
-
-    def __init__(self, protocol: ClientProtocol, check: DeliveryCheck, url: str) -> None:
-        where = urlsplit(url)
-        self.protocol = protocol
-        self.check = check
-        self.n = 0
-        """How many inputs it has said."""
-        self._is_open = False
-        """Whether the handshake is done."""
-        self._buffer = bytearray()
-        path = protocol.path()
-        request = upgrade_request(where.netloc, protocol.subprotocol, path, compression=False)
-        address = (where.hostname or "127.0.0.1", where.port or 80)
-        try:
-            self._socket = socket.create_connection(address, DIAL_SECONDS)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.setblocking(False)
-            self._socket.send(request)
-        except OSError as error:
-            raise LoadFailed(f"a client could not connect to {url}: {error}") from error
-
-    def fileno(self) -> int:
-        """The socket's descriptor."""
-        return self._socket.fileno()
-
-    @property
-    def unheard(self) -> int:
-        """How many of its own inputs it has not heard yet."""
-        return self.check.missing(self.check.own_slot, self.n)
-
-    def say(self, pad: bytes, now: float) -> None:
-        """Says the next input; raises :class:`LoadFailed` if the server does not take it."""
-        self.n += 1
-        text = make_payload(self.check.speaker, self.n, int(now * MICROS), pad)
-        self._send(self.protocol.say(text))
-
-    def receive(self) -> list[int]:
-        """Handles what has arrived; returns when each own message among it was said, in µs.
-
-        Raises :class:`LoadFailed`.
-        """
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return []
-        except OSError as error:
-            raise LoadFailed(f"a client lost its socket: {error}") from error
-        if not data:
-            raise LoadFailed("a server ended a socket without a close frame")
-        self._buffer += data
-        if not self._is_open and not self._finish_handshake():
-            return []
-        return self._handle_frames()
-
-    def _finish_handshake(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return False
-        if not self._buffer.startswith(b"HTTP/1.1 101 "):
-            raise LoadFailed(f"a server refused a client: {bytes(self._buffer[:200])!r}")
-        del self._buffer[: end + 4]
-        self._is_open = True
-        self._send(self.protocol.opened())
-        return True
-
-    def _handle_frames(self) -> list[int]:
-        own = []
-        check, seated = self.check, self.protocol.seated
-        for opcode, payload in take_frames(self._buffer):
-            at = payload.find(MARK) if seated else -1
-            if at >= 0 and opcode < CLOSE:
-                said_at = check.hear(payload[at : at + HEAD_BYTES])
-                if said_at is not None:
-                    own.append(said_at)
-            elif opcode == PING:
-                self._send(masked(PONG, payload))
-            elif opcode == CLOSE:
-                code, reason = int.from_bytes(payload[:2], "big"), payload[2:]
-                raise LoadFailed(f"a server closed a client: {code} {reason!r}")
-            elif opcode != PONG:
-                self._send(self.protocol.receive(payload))
-                seated = self.protocol.seated
-        return own
-
-    def _send(self, frame: bytes) -> None:
-        try:
-            sent = self._socket.send(frame) if frame else 0
-        except OSError as error:
-            raise LoadFailed(f"a server takes no more from a client: {error}") from error
-        if sent < len(frame):
-            raise LoadFailed("a server does not read: a client's socket is full")
-
-    def close(self) -> None:
-        """Closes the socket without a close frame: the servers are ended next."""
-        self._socket.close()
-
-
 class Generator:
     """The clients of a job."""
 
@@ -169,11 +57,10 @@ class Generator:
         self._job = job
         self._pad = b"z" * max(0, job.size - HEAD_BYTES)
         self._epoll = select.epoll()
-        self._clients: dict[int, Client] = {}
-        self.rooms: list[list[Client]] = [[] for _ in range(job.rooms)]
+        self._clients: dict[int, LoadClient] = {}
+        self.rooms: list[list[LoadClient]] = [[] for _ in range(job.rooms)]
         self._own: Counter[int] = Counter()
         self._late: Counter[int] = Counter()
-        self._seated = 0
 
     @property
     def _heard(self) -> int:
@@ -184,31 +71,31 @@ class Generator:
     def seat(self) -> Iterator[int]:
         """Seats all clients, ``opening_at_once`` of them; yields how many have a seat so far."""
         waiting = deque((room, 0) for room in range(self._job.rooms))
-        opening: dict[Client, tuple[int, int]] = {}
-        last = time.monotonic()
-        while self._seated < self._job.clients:
+        opening: dict[LoadClient, tuple[int, int]] = {}
+        seated, last = 0, time.monotonic()
+        while seated < self._job.clients:
             while waiting and len(opening) < self._job.opening_at_once:
                 room, slot = waiting.popleft()
                 opening[self._dial(room, slot)] = room, slot
             self._poll(0.1)
             for client in [one for one in opening if one.protocol.seated]:
                 room, slot = opening.pop(client)
-                self._seated += 1
+                seated += 1
                 last = time.monotonic()
                 if slot == 0:
                     waiting.extendleft((room, other) for other in range(self._job.seats - 1, 0, -1))
             if time.monotonic() - last > STUCK_SECONDS:
                 raise LoadFailed(f"no client got a seat for {STUCK_SECONDS:g} s")
-            yield self._seated
+            yield seated
 
-    def _dial(self, room: int, slot: int) -> Client:
+    def _dial(self, room: int, slot: int) -> LoadClient:
         job, clients = self._job, self.rooms[room]
         number = job.first_room + room
         speaker = number * job.seats + slot
         url = job.urls[speaker % len(job.urls)]
         seat = Seat(url, number, clients[0].protocol if clients else None)
         protocol = PROTOCOLS[job.protocol](job, seat)
-        client = Client(protocol, DeliveryCheck(speaker, job.seats), url)
+        client = LoadClient(protocol, DeliveryCheck(speaker, job.seats), url)
         clients.append(client)
         self._clients[client.fileno()] = client
         self._epoll.register(client.fileno(), select.EPOLLIN)
@@ -268,7 +155,7 @@ class Generator:
                 self._poll_once_a_tick(now)
         return said
 
-    def _speak_flat_out(self, speakers: list[Client], end: float) -> int:
+    def _speak_flat_out(self, speakers: list[LoadClient], end: float) -> int:
         said = 0
         while (now := time.monotonic()) < end:
             for speaker in speakers:

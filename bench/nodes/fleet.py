@@ -110,7 +110,11 @@ class Fleet:
 
     def cpu(self) -> CpuReading:
         """What each living node has used so far, and this process, as ``bots``."""
-        return CpuReading(time.monotonic(), self._read(cpu_seconds) | {"bots": time.process_time()})
+        return CpuReading(time.monotonic(), self.node_cpu() | {"bots": time.process_time()})
+
+    def node_cpu(self) -> dict[str, float]:
+        """The processor seconds of each living node."""
+        return self._read(cpu_seconds)
 
     def resident(self) -> dict[str, int]:
         """The resident memory of each living node, in bytes."""

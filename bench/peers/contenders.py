@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -14,13 +14,13 @@ import msgspec
 import trio
 
 from lastcall.bench.load.drive import ReadCpu
-from lastcall.bench.nodes.fleet import Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.fleet import FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import family_cpu_seconds
 from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
 from lastcall.errors import ClusterFailed
 from lastcall.local.child import Child
 
-__all__ = ["CONTENDERS", "LASTCALL", "WITHOUT_PUMP", "Contender", "Service", "fleet_service"]
+__all__ = ["CONTENDERS", "LASTCALL", "WITHOUT_PUMP", "Contender", "Service", "open_service"]
 
 READY_SECONDS = 15.0
 LASTCALL = "lastcall"
@@ -51,21 +51,20 @@ class Contender(msgspec.Struct, frozen=True):
     workloads: tuple[str, ...] = ("fanout", "paced", "inbound", "round")
 
 
+@asynccontextmanager
+async def open_service(
+    urls: Sequence[str] = (), *, apis: int = 1, api_env: tuple[str, ...] = ()
+) -> AsyncIterator[Service]:
+    """The Lastcall cluster at ``urls``, or new nodes inside the block. Raises ``ClusterFailed``."""
+    if urls:
+        yield Service(tuple(urls), dict)
+        return
+    async with open_fleet(FleetPlan(apis=apis, games=1, api_env=api_env)) as fleet:
+        yield Service(tuple(fleet.urls), fleet.node_cpu)
+
+
 def _lastcall(*api_env: str) -> Opener:
-    @asynccontextmanager
-    async def opened(_mode: str, _cache: Path) -> AsyncIterator[Service]:
-        async with open_fleet(FleetPlan(apis=1, games=1, api_env=api_env)) as fleet:
-            yield fleet_service(fleet)
-
-    return opened
-
-
-def fleet_service(fleet: Fleet) -> Service:
-    """Lastcall's own nodes as a service."""
-    return Service(
-        tuple(fleet.urls),
-        lambda: {name: used for name, used in fleet.cpu().seconds.items() if name != "bots"},
-    )
+    return lambda _mode, _cache: open_service(api_env=api_env)
 
 
 def _node(program: str) -> Opener:

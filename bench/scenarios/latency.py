@@ -17,12 +17,11 @@ from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check
 from lastcall.bench.nodes.proc import allow_descriptors
-from lastcall.bench.peers.contenders import Service
+from lastcall.bench.peers.contenders import Service, open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
 from lastcall.bench.scenarios.loaded import (
     load_figures,
-    open_service,
     own_message_figures,
     renamed,
 )

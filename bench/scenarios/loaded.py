@@ -5,8 +5,7 @@ They run on nodes of the bench, or with ``--url`` on any cluster, whose processo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import msgspec
 from rich.progress import Progress
@@ -14,9 +13,8 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
-from lastcall.bench.nodes.fleet import FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import allow_descriptors
-from lastcall.bench.peers.contenders import Service, fleet_service
+from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
@@ -27,7 +25,6 @@ __all__ = [
     "load_figures",
     "measure_connect",
     "measure_loaded",
-    "open_service",
     "own_message_figures",
     "renamed",
 ]
@@ -61,16 +58,6 @@ class ConnectSettings(msgspec.Struct, frozen=True):
     def clients(self) -> int:
         """How many there are in all."""
         return self.rooms * self.seats
-
-
-@asynccontextmanager
-async def open_service(urls: Sequence[str], *, apis: int = 1) -> AsyncIterator[Service]:
-    """The cluster at ``urls``, or new nodes inside the block. Raises ``ClusterFailed``."""
-    if urls:
-        yield Service(tuple(urls), dict)
-    else:
-        async with open_fleet(FleetPlan(apis=apis, games=1)) as fleet:
-            yield fleet_service(fleet)
 
 
 async def measure_loaded(

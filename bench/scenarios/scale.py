@@ -9,9 +9,9 @@ from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check, parts_micros
 from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.loaded import open_service
 
 __all__ = ["ScaleSettings", "growth", "measure_scale"]
 
