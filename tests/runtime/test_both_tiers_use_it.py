@@ -8,8 +8,6 @@ import grimp
 import pytest
 
 USERS = ("lastcall.api", "lastcall.game", "lastcall.local")
-UNDECIDED = {"lastcall.runtime.batches"}
-"""The room engine alone uses it so far; to be removed here once the api tier uses it, too."""
 
 
 @functools.cache
@@ -29,6 +27,6 @@ def users_of(module: str) -> set[str]:
     return {user for user in USERS if any(f"{one}.".startswith(f"{user}.") for one in importers)}
 
 
-@pytest.mark.parametrize("module", [one for one in modules() if one not in UNDECIDED])
+@pytest.mark.parametrize("module", modules())
 def test_a_runtime_module_is_used_by_two_of_the_tiers_and_the_local_cluster(module: str) -> None:
     assert len(users_of(module)) >= 2, f"{module} belongs to {users_of(module)}"
