@@ -92,6 +92,26 @@ class TaskStarter:
                 nursery.start_soon(task)
 
 
+def _feeds_and_connectors(
+    settings: ApiSettings, bus: Bus, rng: random.Random, cork: Cork
+) -> tuple[FeedReader, GameConnectors]:
+    """Opens the feed that all game nodes send to; raises :class:`lastcall.errors.AddressInUse`."""
+    options = settings.options
+    subscriber = bus.subscribe(options.feed.url)
+    port = parse_url(subscriber.address).port
+    feed = options.feed.dialled(settings.advertise, port).url
+    feeds = FeedReader(subscriber, cork)
+    connectors = GameConnectors(
+        options.games,
+        bus=bus,
+        me=ApiIdentity(settings.name, new_incarnation(rng), settings.version, feed),
+        feeds=feeds,
+        policy=settings.link_policy,
+        rng=rng,
+    )
+    return feeds, connectors
+
+
 class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
@@ -117,20 +137,9 @@ class ApiNode:
         self._doors = [Door(listener) for listener in listeners]
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
-        subscriber = bus.subscribe(options.feed.url)
-        port = parse_url(subscriber.address).port
-        feed = options.feed.dialled(settings.advertise, port).url
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
-        self._feeds = FeedReader(subscriber, self._cork)
-        connectors = GameConnectors(
-            options.games,
-            bus=bus,
-            me=ApiIdentity(settings.name, new_incarnation(rng), settings.version, feed),
-            feeds=self._feeds,
-            policy=settings.link_policy,
-            rng=rng,
-        )
+        self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
         self._games = Games(
             connectors,
             relays=self._relays,
