@@ -34,8 +34,9 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
 
     SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
     rooms end, or at once too (--clients move); the process ends with the last one, or at the end of
-    grace. Who is left at the cut, or at a second signal, is moved then. A moved client keeps its
-    place, and resumes on another api node. Exit code 0: nothing was cut; 3: something was.
+    grace. Clients that are left at the cut, or at a second signal, are moved then. A moved client
+    keeps its place, and resumes on another api node. Exit code 0: nothing was cut; 3: something
+    was.
 
     Plain sockets are read by the pump where the system has epoll. LASTCALL_PUMP=off in the
     environment has the protocol library read them all: slower, otherwise the same.

@@ -44,6 +44,6 @@ def _parse_rooms(text: str) -> tuple[str, ...]:
     for module in modules:
         if not _MODULE.fullmatch(module):
             raise BadRooms(
-                f"{module!r} is no module's name: it takes package.module, comma separated"
+                f"{module!r} is not a module's name: it takes package.module, comma separated"
             )
     return modules

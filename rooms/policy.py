@@ -66,23 +66,23 @@ class LinkPolicy(msgspec.Struct, frozen=True):
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):
-    """The bounds of one room. A full inbox holds its players back; nothing is thrown away.
+    """The bounds of one room. A full inbox blocks the room's players; nothing is dropped.
 
-    Of the ``inbox_events``, one player's inputs take at most :attr:`share_events`. A player is
-    told at his join of ``listed_players`` players, himself included. A room that nobody has sat
-    in for ``empty_seconds`` is given up.
+    Of the ``inbox_events``, the inputs of one player take at most :attr:`share_events`. The answer
+    to a join lists at most ``listed_players`` players, the new one included. A room without
+    players is given up after ``empty_seconds``.
 
-    A room remembers its last messages, ``history_messages`` and ``history_bytes`` at the most. A
-    player whose socket is lost keeps his seat for ``resume_seconds`` (both by kind, if the kind
-    says so); his room hears of it after ``away_seconds``. While the node drains, or if he has never
-    shown that he knows of his seat, it is kept for ``drain_grace_seconds`` at the most. What an
-    ended room has said is kept as long, for those who were between two sockets: of
-    ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` in all, the oldest going first.
+    A room remembers its last messages: at most ``history_messages``, and ``history_bytes``. The
+    seat of a player whose socket is lost is kept for ``resume_seconds`` (a kind may set all three);
+    the room gets ``Away`` after ``away_seconds``. While the node drains, or if the player has never
+    confirmed the seat, it is kept for at most ``drain_grace_seconds``. The last messages of ended
+    rooms are kept as long, for players who were between two sockets: of at most
+    ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` together; the oldest are dropped first.
 
-    Who claims a seat that another live socket has, and may have asked before that one did, waits
-    for ``takeover_seconds``. In them a living
-    api node says that nobody waits for it any more: that takes it milliseconds, or a pause of a
-    loaded machine. And a join's time (``SocketPolicy.join_seconds``) must not be over by then.
+    A request for a seat that another live socket has waits for ``takeover_seconds`` if it may be
+    older than that socket. In this time a living api node cancels a request that nobody waits for,
+    which takes it milliseconds, or as long as a loaded machine pauses. The time must be shorter
+    than that of a join (``SocketPolicy.join_seconds``).
     """
 
     inbox_events: int = 256

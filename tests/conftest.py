@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def schedule(request: pytest.FixtureRequest) -> Iterator[int]:
     """Runs the test under 20 orders of tasks: one lucky order proves nothing.
 
     trio shuffles the tasks that can run in each turn; here the shuffle has a seed, so that an
-    order in which a test fails can be had again. A cluster's nodes have dice of that seed.
+    order in which a test fails can be repeated. The random sources of a cluster's nodes have that
+    seed, too.
     """
     runner_random = trio._core._run._r
     state = runner_random.getstate()

@@ -1,4 +1,4 @@
-"""What a test process gets from whoever starts it, set to the same for every run.
+"""Sets signals, umask, stdin, limits, locale and terminal to the same for every test run.
 
 A script starts its background jobs with SIGINT ignored, a daemon manager closes stdin, a hardened
 account has another umask, a terminal another width. Child processes inherit all of it, so a test of

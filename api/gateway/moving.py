@@ -15,10 +15,10 @@ __all__ = ["move"]
 
 
 async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -> None:
-    """Moves each of ``sessions`` so many seconds from now (``offsets``, rising); empties the list.
+    """Moves each of ``sessions`` at its offset in seconds (``offsets``, rising); empties the list.
 
-    Telling all takes its time, so the first are closed before the last are told. Whoever has had
-    his turn is let go at once: to free 10 000 in one step blocks the loop for 60 ms.
+    Announcing the move to all takes a while, so the first are closed before the last are told. A
+    moved session is dropped at once: to free 10 000 in one step blocks the loop for 60 ms.
     """
     begin = trio.current_time()
     turns = deque((one, begin + offset) for one, offset in zip(sessions, offsets, strict=True))

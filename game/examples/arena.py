@@ -1,6 +1,6 @@
 """An arena: a loop of ticks, and beside it the inputs, in a task of the room's nursery.
 
-Players run after a coin; its next place follows from the count: no dice. Who is away stands still.
+Players run after a coin; its next place follows from the count. Players who are away stand still.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from lastcall import Room, room
 
 
 class Options(msgspec.Struct):
-    """How long; what is out of range is refused at the join."""
+    """How long; a join with a value out of range is refused."""
 
     seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
 

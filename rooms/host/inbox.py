@@ -1,9 +1,10 @@
-"""What waits to be seen by a room: one queue, one reader, bounded.
+"""The events that a room has not read yet: one queue, one reader, bounded.
 
 Inputs are refused when ``limit`` events wait, or ``share`` inputs of the same player: the sender
-is held back, and called when half of them are read. Players' coming and going, and the drain's
-notice, always fit; so that they cannot grow, a player who came and went while the queue was full
-leaves no trace in it, nor does one who was away and is back, or was away before he left.
+is blocked, and notified when half of them are read. ``Joined``, ``Left``, ``Away``, ``Back`` and
+``Draining`` always fit. So that they cannot grow without a bound, pairs that cancel each other are
+removed while the queue is full: ``Joined`` and ``Left``, ``Away`` and ``Back``, ``Away`` before
+``Left``.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ STEPS_PER_BATCH = 64
 class Inbox:
     """The events of one room, in order.
 
-    ``on_room`` is called, by the reader's task, when there is room again: with None when the
-    queue has fallen to half of ``limit`` after having refused an input, with a player when his
-    inputs have fallen to half of ``share``, whether or not one was refused, as long as not all
-    was read since ``share`` events waited.
+    The reader's task calls ``on_room`` when there is room again: with None when the queue has
+    fallen to half of ``limit`` after it refused an input; with a player when their inputs have
+    fallen to half of ``share`` (whether or not one was refused, until the queue was empty once).
     Holds at most ``2 * limit + 3 * seats + 1`` events.
     """
 
@@ -51,7 +51,7 @@ class Inbox:
         """While fewer events wait, any input fits."""
         self._on_room = on_room
         self._queue: deque[Event] = deque()
-        """At most ``limit`` events; the coming and going after those is late."""
+        """At most ``limit`` events; later joins and leaves are in ``late``."""
         self._crowd: _Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
@@ -60,7 +60,7 @@ class Inbox:
         return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
 
     def has_room(self, player: PlayerId) -> bool:
-        """Whether an input of ``player`` fits. If not, ``on_room`` is owed to him."""
+        """Whether an input of ``player`` fits. If not, ``on_room`` will be called."""
         waiting = len(self._queue)
         if waiting < self._calm:
             return True
@@ -156,7 +156,7 @@ class Inbox:
             late.add(event)
 
     def _last(self, late: _Late, mine: list[int], player: PlayerId) -> Event | None:
-        """The last that waits of the player; ``mine`` are the places of his in the queue."""
+        """The player's last event; ``mine`` are the positions of theirs in the queue."""
         if late.count(player):
             return late.last(player)
         return self._queue[mine[-1]] if mine else None
@@ -170,9 +170,9 @@ class Inbox:
 
 
 class _Crowd:
-    """What an inbox has to know as soon as an input might not fit, until all is read.
+    """Counts for a queue that is nearly full: kept from then until all events are read.
 
-    Most rooms never have so much to read, and are spared an account of each input.
+    Most rooms never have that many events, so they need not count each input.
     """
 
     __slots__ = ("late", "of_player", "refused")
@@ -187,12 +187,12 @@ class _Crowd:
             self.came(event)
 
     def came(self, event: Event) -> None:
-        """Counts what is put into the queue."""
+        """Counts an event that is put into the queue."""
         if type(event) is Said:
             self.of_player[event.player] = self.of_player.get(event.player, 0) + 1
 
     def went(self, player: PlayerId) -> int:
-        """An input of ``player`` is read; how many more of his wait?"""
+        """An input of ``player`` is read; returns how many more of theirs wait."""
         left = self.of_player[player] - 1
         if left:
             self.of_player[player] = left
@@ -202,8 +202,9 @@ class _Crowd:
 
 
 class _Late:
-    """Coming and going beyond a full queue, in order. Whoever goes is found at once: in a room of
-    10 000 that reads nothing, to look through all for each would hold the loop for minutes.
+    """Events of players who join and leave beyond a full queue, in order. A player's events are
+    found by a dict: in a room of 10 000 that reads nothing, a search for each player would block
+    the loop for minutes.
     """
 
     __slots__ = ("_events", "_numbers", "_of")

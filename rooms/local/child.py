@@ -171,7 +171,7 @@ class Child:
 
     @property
     def drained(self) -> bool:
-        """Whether the node has ended by a drain, whoever told it to."""
+        """Whether the node has ended by a drain."""
         return self.finished is not None and self.exit_code in {ExitCode.DRAINED, ExitCode.CUT}
 
     def how_it_ended(self) -> str:

@@ -228,7 +228,7 @@ def test_wrong_options_are_refused_in_one_line(
 def test_rooms_that_are_not_modules_are_refused(
     rooms: str, game: click.Command, refused: Refused
 ) -> None:
-    assert "is no module's name" in refused(game, "--rooms", rooms)
+    assert "is not a module's name" in refused(game, "--rooms", rooms)
 
 
 def test_a_wildcard_feed_is_accepted_with_a_host_to_dial(
