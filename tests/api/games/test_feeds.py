@@ -1,4 +1,4 @@
-"""What game nodes send, on its way to its links: in order, whole, and never for long at once."""
+"""The feed reader passes items to their links: in order, all of them, and in short turns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lastcall.ids import LinkId, RoomId
 from lastcall.wire import nodes
 
 BURST_MESSAGES, ITEMS = 16, 2_600
-"""A message holds 256 KiB: so many items of 100 bytes."""
+"""A message holds 256 KiB, which is 2,600 items of 100 bytes."""
 
 
-class Once:
-    """A subscriber that brings one burst."""
+class OneBurst:
+    """A subscriber that returns one burst of messages."""
 
     address = "tcp://api:1"
 
@@ -39,8 +39,8 @@ class Once:
         pass
 
 
-class Busy:
-    """A link that has work with each item."""
+class SlowLink:
+    """A link that needs ``seconds_each`` of processor time for each item."""
 
     def __init__(self, number: int, seconds_each: float = 0.0) -> None:
         self.id = LinkId(number)
@@ -72,8 +72,8 @@ class Busy:
         self.resets += 1
 
 
-class Turn:
-    """Is full after so many turns' items; remembers whether a task ran within it."""
+class RecordingCork:
+    """A cork that counts turns and waits, and knows whether a turn is open."""
 
     def __init__(self) -> None:
         self.inside = False
@@ -94,25 +94,25 @@ class Turn:
         self.inside = False
 
 
-class Watch(trio.abc.Instrument):
-    """The most work that links had in one step of a task, and whether a turn was left open.
+class StepWatch(trio.abc.Instrument):
+    """Records the most work that links did in one task step, and whether a turn spanned two steps.
 
-    By what they have to do, not by a clock: the machine may be taken from us in the middle.
+    Work is counted in items and not measured by a clock: the machine may pause this process.
     """
 
-    def __init__(self, turn: Turn, *links: Busy) -> None:
-        self.turn = turn
+    def __init__(self, cork: RecordingCork, *links: SlowLink) -> None:
+        self.cork = cork
         self.links = links
-        self.before = self.work()
-        self.seconds = 0.0
-        self.left_open = False
+        self.work_before = self.work()
+        self.longest = 0.0
+        self.open_between_steps = False
 
     def before_task_step(self, _task: trio.lowlevel.Task) -> None:
-        self.left_open |= self.turn.inside
-        self.before = self.work()
+        self.open_between_steps |= self.cork.inside
+        self.work_before = self.work()
 
     def after_task_step(self, _task: trio.lowlevel.Task) -> None:
-        self.seconds = max(self.seconds, self.work() - self.before)
+        self.longest = max(self.longest, self.work() - self.work_before)
 
     def work(self) -> float:
         return sum(len(link.numbers) * link.seconds_each for link in self.links)
@@ -127,87 +127,87 @@ def burst(link: int, messages: int = BURST_MESSAGES, items: int = ITEMS) -> list
 
 
 @pytest.mark.parametrize("microseconds", [1, 20, 900])
-async def test_a_burst_of_one_link_does_not_hold_the_loop(microseconds: int) -> None:
+async def test_a_burst_for_one_link_does_not_block_the_loop(microseconds: int) -> None:
     messages = 4 if microseconds < 100 else 1
-    link = Busy(1, microseconds / 1e6)
-    turn = Turn()
-    watch = Watch(turn, link)
-    feeds = FeedReader(Once(burst(1, messages, ITEMS if messages > 1 else 300)), turn)
-    wanted = messages * (ITEMS if messages > 1 else 300)
+    link = SlowLink(1, microseconds / 1e6)
+    cork = RecordingCork()
+    steps = StepWatch(cork, link)
+    feeds = FeedReader(OneBurst(burst(1, messages, ITEMS if messages > 1 else 300)), cork)
+    expected = messages * (ITEMS if messages > 1 else 300)
     with feeds.reading_for(link), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
-            trio.lowlevel.add_instrument(watch)
-            while len(link.numbers) < wanted:
+            trio.lowlevel.add_instrument(steps)
+            while len(link.numbers) < expected:
                 await trio.lowlevel.checkpoint()
-            trio.lowlevel.remove_instrument(watch)
+            trio.lowlevel.remove_instrument(steps)
             nursery.cancel_scope.cancel()
-    assert link.numbers == list(range(1, wanted + 1))
-    assert 0 < watch.seconds <= TURN_SECONDS + link.seconds_each
-    assert not watch.left_open
+    assert link.numbers == list(range(1, expected + 1))
+    assert 0 < steps.longest <= TURN_SECONDS + link.seconds_each
+    assert not steps.open_between_steps
 
 
-async def test_items_that_suddenly_cost_much_do_not_hold_the_loop() -> None:
-    cheap, dear, turn = Busy(1), Busy(2, 400e-6), Turn()
-    watch = Watch(turn, cheap, dear)
-    feeds = FeedReader(Once([*burst(1, 2), *burst(2, 1, 300)]), turn)
-    with feeds.reading_for(cheap), feeds.reading_for(dear), trio.fail_after(20):
+async def test_items_that_suddenly_become_costly_do_not_block_the_loop() -> None:
+    cheap, costly, cork = SlowLink(1), SlowLink(2, 400e-6), RecordingCork()
+    steps = StepWatch(cork, cheap, costly)
+    feeds = FeedReader(OneBurst([*burst(1, 2), *burst(2, 1, 300)]), cork)
+    with feeds.reading_for(cheap), feeds.reading_for(costly), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
-            trio.lowlevel.add_instrument(watch)
-            while len(dear.numbers) < 300:
+            trio.lowlevel.add_instrument(steps)
+            while len(costly.numbers) < 300:
                 await trio.lowlevel.checkpoint()
-            trio.lowlevel.remove_instrument(watch)
+            trio.lowlevel.remove_instrument(steps)
             nursery.cancel_scope.cancel()
     assert cheap.numbers == list(range(1, 2 * ITEMS + 1))
-    assert dear.numbers == list(range(1, 301))
-    assert 0 < watch.seconds <= TURN_SECONDS + dear.seconds_each
+    assert costly.numbers == list(range(1, 301))
+    assert 0 < steps.longest <= TURN_SECONDS + costly.seconds_each
 
 
 @pytest.mark.parametrize("microseconds", [1, 20])
-async def test_what_waited_for_a_hole_does_not_hold_the_loop(microseconds: int) -> None:
+async def test_items_that_waited_for_a_gap_do_not_block_the_loop(microseconds: int) -> None:
     first, *rest = burst(1, 5)
-    link, turn = Busy(1, microseconds / 1e6), Turn()
-    watch = Watch(turn, link)
-    feeds = FeedReader(Once([*rest, first]), turn)
+    link, cork = SlowLink(1, microseconds / 1e6), RecordingCork()
+    steps = StepWatch(cork, link)
+    feeds = FeedReader(OneBurst([*rest, first]), cork)
     with feeds.reading_for(link), trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
-            trio.lowlevel.add_instrument(watch)
+            trio.lowlevel.add_instrument(steps)
             while len(link.numbers) < 5 * ITEMS:
                 await trio.lowlevel.checkpoint()
-            trio.lowlevel.remove_instrument(watch)
+            trio.lowlevel.remove_instrument(steps)
             nursery.cancel_scope.cancel()
     assert link.numbers == list(range(1, 5 * ITEMS + 1))
-    assert 0 < watch.seconds <= TURN_SECONDS + link.seconds_each
-    assert not watch.left_open
+    assert 0 < steps.longest <= TURN_SECONDS + link.seconds_each
+    assert not steps.open_between_steps
 
 
-async def test_a_link_that_is_over_has_nothing_more_of_its_burst() -> None:
-    link, other = Busy(1, 1e-5), Busy(2)
-    feeds = FeedReader(Once(burst(1) + burst(2, 1, 10)), Cork())
+async def test_a_link_that_has_ended_gets_no_more_items_of_its_burst() -> None:
+    link, other = SlowLink(1, 1e-5), SlowLink(2)
+    feeds = FeedReader(OneBurst(burst(1) + burst(2, 1, 10)), Cork())
     async with trio.open_nursery() as nursery:
         with feeds.reading_for(other), trio.fail_after(20):
             with feeds.reading_for(link):
                 nursery.start_soon(feeds.run)
                 while not link.numbers:
                     await trio.lowlevel.checkpoint()
-            had = len(link.numbers)
+            count = len(link.numbers)
             while len(other.numbers) < 10:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-    assert len(link.numbers) == had < BURST_MESSAGES * ITEMS
+    assert len(link.numbers) == count < BURST_MESSAGES * ITEMS
     assert other.numbers == list(range(1, 11))
 
 
-async def test_after_a_full_turn_it_waits() -> None:
-    turn, link = Turn(), Busy(1)
-    turn.full = True
-    feeds = FeedReader(Once(burst(1, 1, 10)), turn)
+async def test_the_reader_waits_after_a_turn_that_filled_the_cork() -> None:
+    cork, link = RecordingCork(), SlowLink(1)
+    cork.full = True
+    feeds = FeedReader(OneBurst(burst(1, 1, 10)), cork)
     with feeds.reading_for(link):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feeds.run)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
     assert link.numbers == list(range(1, 11))
-    assert turn.waits == turn.turns == 1  # what it has said leaves before more is
+    assert cork.waits == cork.turns == 1  # the frames of the turn are written before the next turn

@@ -1,4 +1,4 @@
-"""Joins across the cluster: which node is asked, what is asked again, and who is told what."""
+"""Joins and links in a whole cluster: which node is asked, and when it is asked again."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def refusal(client: Connection, **join: object) -> str:
     return refused.value.code
 
 
-async def two_and_two(c: Cluster) -> tuple[list[ApiProcess], list[GameProcess]]:
+async def two_nodes_of_each_tier(c: Cluster) -> tuple[list[ApiProcess], list[GameProcess]]:
     games = [c.game("game-1"), c.game("game-2")]
     apis = [c.api("api-1"), c.api("api-2")]
     await c.ready(*games, *apis)
     return apis, games
 
 
-async def joined_together(*clients: Connection, kind: str) -> list[Place]:
+async def join_together(*clients: Connection, kind: str) -> list[Place]:
     places: list[Place] = []
 
     async def join(client: Connection) -> None:
@@ -40,43 +40,43 @@ async def joined_together(*clients: Connection, kind: str) -> list[Place]:
     return places
 
 
-async def test_two_api_nodes_that_look_at_the_same_moment_meet_in_the_same_room(
+async def test_joins_through_two_api_nodes_at_the_same_moment_meet_in_one_room(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, _ = await two_and_two(c)
+        apis, _ = await two_nodes_of_each_tier(c)
         clients = [await c.client(api) for api in apis]
-        places = await joined_together(*clients, kind="tictactoe")
+        places = await join_together(*clients, kind="tictactoe")
         assert places[0].room == places[1].room
 
 
-async def test_a_player_who_waits_on_one_api_node_is_found_from_another(
+async def test_a_player_who_waits_on_one_api_node_is_found_through_another(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, _ = await two_and_two(c)
+        apis, _ = await two_nodes_of_each_tier(c)
         first = await (await c.client(apis[0])).join(kind="tictactoe")
         await trio.sleep(0.1)
         second = await (await c.client(apis[1])).join(kind="tictactoe")
         assert first.room == second.room
 
 
-async def test_rooms_of_their_own_are_spread_over_the_game_nodes(
+async def test_new_rooms_are_spread_over_the_game_nodes(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, games = await two_and_two(c)
+        apis, games = await two_nodes_of_each_tier(c)
         for _ in range(10):
             await (await c.client(apis[0])).join(kind="lounge", new=True)
         await trio.sleep(0.1)
         assert [game.rooms for game in games] == [5, 5]
 
 
-async def test_joins_in_one_instant_are_spread_too_although_no_load_was_told_yet(
+async def test_simultaneous_joins_are_spread_before_any_load_is_reported(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, games = await two_and_two(c)
+        apis, games = await two_nodes_of_each_tier(c)
         clients = [await c.client(apis[0]) for _ in range(10)]
 
         async with trio.open_nursery() as nursery:
@@ -89,15 +89,15 @@ async def test_a_room_is_joined_by_its_id_through_another_api_node(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, _ = await two_and_two(c)
+        apis, _ = await two_nodes_of_each_tier(c)
         first = await (await c.client(apis[0])).join(kind="lounge")
         second = await (await c.client(apis[1])).join(room=first.room)
         assert second.room == first.room
 
 
-async def test_what_cannot_be_joined_gets_its_code(autojump_clock: MockClock) -> None:
+async def test_a_join_that_cannot_succeed_gets_its_error_code(autojump_clock: MockClock) -> None:
     async with cluster() as c:
-        apis, _ = await two_and_two(c)
+        apis, _ = await two_nodes_of_each_tier(c)
         client, other, late = [await c.client(apis[0]) for _ in range(3)]
         assert await refusal(client, kind="poker") == "no_such_kind"
         assert await refusal(client, room="game-1.nothing") == "no_such_room"
@@ -108,13 +108,13 @@ async def test_what_cannot_be_joined_gets_its_code(autojump_clock: MockClock) ->
         assert await refusal(late, room=place.room) in {"full", "locked"}
 
 
-async def test_a_join_that_crosses_the_signal_is_seated_elsewhere_and_nothing_is_seen(
+async def test_a_join_that_crosses_a_stop_signal_is_seated_elsewhere_without_an_error(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, games = await two_and_two(c)
-        keeper = await (await c.client(apis[0])).join(kind="lounge", new=True)
-        assert keeper.room.startswith("game-1.")
+        apis, games = await two_nodes_of_each_tier(c)
+        first = await (await c.client(apis[0])).join(kind="lounge", new=True)
+        assert first.room.startswith("game-1.")
         other = await (await c.client(apis[0])).join(kind="lounge", new=True)
         assert other.room.startswith("game-2.")
         client = await c.client(apis[0])
@@ -126,16 +126,18 @@ async def test_a_join_that_crosses_the_signal_is_seated_elsewhere_and_nothing_is
                 places.append(await client.join(kind="tictactoe"))
 
             nursery.start_soon(join)
-            await trio.sleep(0.02)  # on its way to game-1, which has as few rooms as game-2
+            await trio.sleep(
+                0.02
+            )  # the join is on its way to game-1, which has as few rooms as game-2
             games[0].signal()
 
         assert places[0].room.startswith("game-2.")
         c.bus.faults.delay_seconds = 0
-        again = await (await c.client(apis[0])).join(kind="countdown", new=True)
-        assert again.room.startswith("game-2.")
+        later = await (await c.client(apis[0])).join(kind="countdown", new=True)
+        assert later.room.startswith("game-2.")
 
 
-async def test_a_client_that_goes_during_its_join_leaves_no_seat_behind(
+async def test_a_client_that_closes_during_its_join_leaves_no_seat_behind(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -154,7 +156,7 @@ async def test_a_join_at_a_game_node_that_falls_silent_is_asked_elsewhere_after_
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, _ = await two_and_two(c)
+        apis, _ = await two_nodes_of_each_tier(c)
         client = await c.client(apis[0])
         c.bus.freeze("game-1")
         start = trio.current_time()
@@ -167,7 +169,7 @@ async def test_a_join_at_a_game_node_that_is_killed_is_asked_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, games = await two_and_two(c)
+        apis, games = await two_nodes_of_each_tier(c)
         client = await c.client(apis[0])
         c.bus.freeze("game-1")
         async with trio.open_nursery() as nursery:
@@ -183,7 +185,7 @@ async def test_a_join_at_a_game_node_that_is_killed_is_asked_elsewhere(
         assert places[0].room
 
 
-async def test_a_cut_of_4_s_between_the_tiers_costs_the_socket_and_not_the_place(
+async def test_a_link_failure_of_4_s_closes_the_socket_and_keeps_the_place(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -203,7 +205,7 @@ async def test_a_cut_of_4_s_between_the_tiers_costs_the_socket_and_not_the_place
 
 
 @pytest.mark.parametrize("place", ["api-1", "game-1"])
-async def test_a_freeze_of_2_s_on_either_side_costs_nothing(
+async def test_a_freeze_of_2_s_on_either_side_loses_nothing(
     autojump_clock: MockClock, place: str
 ) -> None:
     async with cluster() as c:
@@ -211,7 +213,7 @@ async def test_a_freeze_of_2_s_on_either_side_costs_nothing(
         ann = Player(c.nursery)
         await ann.join(api, kind="lounge")
         c.bus.freeze(place)
-        for number in range(100):  # more than the window holds
+        for number in range(100):  # more inputs than the window holds
             await ann.say(number)
         await trio.sleep(2)
         c.bus.heal(place)
@@ -221,7 +223,7 @@ async def test_a_freeze_of_2_s_on_either_side_costs_nothing(
         assert ann.socket.closed is None
 
 
-async def test_a_game_node_that_is_frozen_for_4_s_has_its_places_afterwards(
+async def test_a_game_node_that_is_frozen_for_4_s_keeps_its_places(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -234,7 +236,7 @@ async def test_a_game_node_that_is_frozen_for_4_s_has_its_places_afterwards(
         codes = [await player.socket.close_code() for player in players]
         assert codes == [1012, 1012, 1012]
         await trio.sleep(0.1)
-        assert await (await players[0].ask(api)).close_code() == 1013  # nobody could say
+        assert await (await players[0].ask(api)).close_code() == 1013  # no other node could answer
         await trio.sleep_until(start + 5)
         c.bus.heal("game-1")
         for player in players:
@@ -264,7 +266,7 @@ async def test_a_game_node_that_stays_silent_moves_its_clients_once(
         assert (await ann.socket.hear("ended"))["reason"] == "node_lost"
 
 
-async def test_a_link_that_is_silent_moves_its_clients_once_and_again_when_it_falls_silent_anew(
+async def test_each_silence_of_a_link_moves_its_clients_once(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -275,13 +277,19 @@ async def test_a_link_that_is_silent_moves_its_clients_once_and_again_when_it_fa
         for _ in range(2):
             await Player(c.nursery).join(api, kind="lounge")
         [link] = games.connectors._links.values()
-        for silent in (True, True, False, True, True):  # its feed may bring a state meanwhile
+        for silent in (
+            True,
+            True,
+            False,
+            True,
+            True,
+        ):  # a state may arrive by the feed during a silence
             link.silent = silent
             games.link_state(link)
         assert moved == [2, 2]
 
 
-async def test_everyone_is_there_when_each_known_node_answers_or_its_address_refuses(
+async def test_all_nodes_are_certain_when_each_answers_or_its_address_refuses(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -292,21 +300,21 @@ async def test_everyone_is_there_when_each_known_node_answers_or_its_address_ref
         assert games.connectors.all_certain
         c.bus.freeze("game-2")
         await trio.sleep(4)
-        assert not games.connectors.all_certain  # silent
+        assert not games.connectors.all_certain  # it is silent
         await trio.sleep(4)
-        assert not games.connectors.all_certain  # lost, and yet it may be there
+        assert not games.connectors.all_certain  # lost, but the process may still be there
         c.bus.heal("game-2")
         await trio.sleep(2)
         assert games.connectors.all_certain
         second.kill()
         await trio.sleep(2)
-        assert games.connectors.all_certain  # certainly not there
+        assert games.connectors.all_certain  # it is certainly not there
         first.kill()
         await trio.sleep(2)
-        assert not games.connectors.all_certain  # nobody is left who could say no
+        assert not games.connectors.all_certain  # no node is left that could refuse
 
 
-async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
+async def test_a_node_with_two_addresses_does_not_make_the_others_uncertain(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -315,12 +323,12 @@ async def test_a_node_that_is_known_by_two_addresses_hides_nobody(
         await c.ready(game, other, api)
         connectors = api.node._games.connectors
         first = next(iter(connectors._connectors.values()))
-        first.empty = True  # as a connector knows when it was told that it came twice
+        first.empty = True  # as after the reply that this node is attached twice
         del connectors._links[first.address]
         assert connectors.all_certain
 
 
-async def test_players_of_a_link_that_was_reset_hear_that_their_game_node_drains(
+async def test_players_of_a_reset_link_are_told_that_their_game_node_drains(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -330,7 +338,7 @@ async def test_players_of_a_link_that_was_reset_hear_that_their_game_node_drains
         await bob.join(api, kind="lounge")
         c.bus.break_link("api-1")
         for link in list(game.node._links._links.values()):
-            game.node._links._drop(link.id, "as the test wants it")
+            game.node._links._drop(link.id, "the test drops it")
         game.signal()
         await trio.sleep(1)
         c.bus.heal("api-1")
@@ -339,7 +347,7 @@ async def test_players_of_a_link_that_was_reset_hear_that_their_game_node_drains
             assert notice["tier"] == "game"
 
 
-async def test_clients_that_are_cut_from_an_api_node_at_the_deadline_are_moved(
+async def test_clients_of_an_api_node_are_moved_at_its_deadline(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -356,7 +364,7 @@ async def test_clients_that_are_cut_from_an_api_node_at_the_deadline_are_moved(
             await player.resume(two)
 
 
-async def test_an_api_node_is_ready_when_a_game_node_that_was_not_up_comes(
+async def test_an_api_node_becomes_ready_when_its_first_game_node_starts(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -386,7 +394,7 @@ async def test_an_api_node_waits_2_s_for_a_game_node_that_does_not_answer(
         assert trio.current_time() - start == pytest.approx(2, abs=0.2)
 
 
-async def test_a_join_that_comes_before_the_game_node_waits_for_it(
+async def test_a_join_waits_for_a_game_node_that_is_just_starting(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -406,20 +414,20 @@ async def test_a_join_that_comes_before_the_game_node_waits_for_it(
         assert places[0].room.startswith("game-1.")
 
 
-async def test_an_api_node_that_is_killed_leaves_no_player_behind(
+async def test_a_killed_api_node_leaves_no_player_behind(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        apis, games = await two_and_two(c)
+        apis, games = await two_nodes_of_each_tier(c)
         await (await c.client(apis[0])).join(kind="lounge")
         await trio.sleep(0.1)
         apis[0].kill()
-        await trio.sleep(40)  # its seat was kept for 30
+        await trio.sleep(40)  # the seat of its player was kept for 30 s
         assert [game.node.host.players for game in games] == [0, 0]
         assert [game.rooms for game in games] == [0, 0]
 
 
-async def test_a_room_is_not_declared_dead_while_its_node_is_still_being_met(
+async def test_a_room_is_not_declared_dead_before_its_node_is_met(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:

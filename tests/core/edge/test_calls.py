@@ -1,4 +1,4 @@
-"""Calls under way: who can answer, what counts, and what is forgotten when. No clock, no link."""
+"""Open calls: which link can answer, which calls count, and when they end. No clock, no link."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_only_the_link_that_was_asked_answers_and_only_once() -> None:
     assert len(calls) == 0
 
 
-def test_calls_of_several_sorts_share_their_numbers() -> None:
+def test_several_call_tables_can_share_their_numbers() -> None:
     shared = itertools.count(1)
     joins, resumes = Calls(shared, 10.0), Calls(shared, 10.0)
     assert [joins.ask("a", NORTH, 0.0), resumes.ask("b", NORTH, 0.0)] == [1, 2]
     assert joins.answered(NORTH, 2) is None
 
 
-def test_an_abandoned_call_is_told_from_a_strangers_and_counts_until_it_is_answered() -> None:
+def test_an_abandoned_call_is_recognized_and_counts_until_it_is_answered() -> None:
     calls = table()
     number = calls.ask("join", NORTH, 0.0, "den")
     assert numbers(calls.abandon(NORTH)) == [number]
@@ -51,7 +51,7 @@ def test_an_abandoned_call_is_told_from_a_strangers_and_counts_until_it_is_answe
     assert calls.open(NORTH)["den"] == 0
 
 
-def test_cancel_names_the_calls_of_a_request_that_are_not_answered_nor_abandoned() -> None:
+def test_cancel_returns_the_calls_of_a_request_that_are_neither_answered_nor_abandoned() -> None:
     calls = table()
     one, two, three = (calls.ask("join", link, 0.0) for link in (NORTH, SOUTH, "east"))
     calls.ask("another", SOUTH, 0.0)
@@ -62,7 +62,7 @@ def test_cancel_names_the_calls_of_a_request_that_are_not_answered_nor_abandoned
     assert calls.answered("east", three) is not None
 
 
-def test_a_lost_link_has_no_calls_any_more_and_those_not_abandoned_are_asked_elsewhere() -> None:
+def test_a_lost_link_has_no_calls_and_returns_those_that_were_not_abandoned() -> None:
     calls = table()
     calls.ask("first", NORTH, 0.0, "den")
     calls.abandon(NORTH)
@@ -74,7 +74,7 @@ def test_a_lost_link_has_no_calls_any_more_and_those_not_abandoned_are_asked_els
     assert numbers(calls.unanswered(SOUTH)) == [other]
 
 
-def test_a_call_asked_at_3_is_due_at_13_and_once() -> None:
+def test_a_call_made_at_3_s_is_due_once_at_13_s() -> None:
     calls = table(answer_seconds=10.0)
     calls.ask("early", NORTH, 0.0)
     calls.ask("gone", NORTH, 1.0)
@@ -102,20 +102,20 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=60))
-def test_every_call_ends_once_and_what_counts_is_what_is_open(steps: list) -> None:
+def test_every_call_ends_once_and_the_count_is_the_number_of_open_calls(steps: list) -> None:
     calls, now = table(answer_seconds=5.0), 0.0
     open_: dict[int, tuple[str, float]] = {}
     abandoned: set[int] = set()
     for step, link, value in steps:
-        there = [number for number, (to, _) in open_.items() if to == link]
-        awaited = [number for number in there if number not in abandoned]
+        at_link = [number for number, (to, _) in open_.items() if to == link]
+        awaited = [number for number in at_link if number not in abandoned]
         ended: list[int] = []
         match step:
             case "ask":
                 open_[calls.ask(f"request {value}", link, now, "tag")] = (link, now + 5.0)
             case "answer":
                 call = calls.answered(link, value)
-                assert (call is not None) == (value in there)
+                assert (call is not None) == (value in at_link)
                 assert call is None or call.abandoned == (value in abandoned)
                 ended = [value] if call is not None else []
             case "abandon":
@@ -123,7 +123,7 @@ def test_every_call_ends_once_and_what_counts_is_what_is_open(steps: list) -> No
                 abandoned |= set(awaited)
             case "lose":
                 assert numbers(calls.link_lost(link)) == awaited
-                ended = there
+                ended = at_link
             case "wait":
                 now += value
                 ended = [number for number, (_, until) in open_.items() if until <= now]

@@ -31,7 +31,7 @@ def test_an_input_that_was_acked_is_still_a_repeat() -> None:
     assert inputs.take(1, b"a") is SequenceCheck.REPEAT
 
 
-def test_it_is_full_at_its_count_and_an_ack_makes_room() -> None:
+def test_a_window_is_full_at_its_count_and_an_ack_makes_room() -> None:
     inputs = window(inputs_max=2)
     inputs.take(1, b"a")
     assert not inputs.full
@@ -41,20 +41,20 @@ def test_it_is_full_at_its_count_and_an_ack_makes_room() -> None:
     assert not inputs.full
 
 
-def test_it_is_full_at_its_bytes() -> None:
+def test_a_window_is_full_at_its_bytes() -> None:
     inputs = window(bytes_max=10)
     inputs.take(1, b"x" * 10)
     assert inputs.full
 
 
-def test_what_was_read_already_is_kept_though_it_is_full() -> None:
+def test_an_input_that_was_already_read_is_kept_even_if_the_window_is_full() -> None:
     inputs = window(inputs_max=1)
     inputs.take(1, b"a")
     assert inputs.take(2, b"b") is SequenceCheck.NEXT
     assert inputs.unacked_from(1) == [(1, b"a"), (2, b"b")]
 
 
-def test_once_shut_it_is_full_also_when_all_is_acked() -> None:
+def test_a_shut_window_stays_full_even_when_all_is_acked() -> None:
     inputs = window()
     inputs.take(1, b"a")
     inputs.shut()
@@ -63,7 +63,7 @@ def test_once_shut_it_is_full_also_when_all_is_acked() -> None:
     assert (inputs.full, inputs.empty) == (True, True)
 
 
-def test_an_old_ack_is_no_news() -> None:
+def test_an_old_ack_changes_nothing() -> None:
     inputs = window()
     inputs.take(1, b"a")
     inputs.take(2, b"b")
@@ -72,7 +72,7 @@ def test_an_old_ack_is_no_news() -> None:
     assert not inputs.ack(2)
 
 
-def test_an_ack_of_what_was_never_said_does_not_run_ahead() -> None:
+def test_an_ack_that_is_too_high_acks_only_known_inputs() -> None:
     inputs = window()
     inputs.take(1, b"a")
     inputs.ack(9)
@@ -80,7 +80,7 @@ def test_an_ack_of_what_was_never_said_does_not_run_ahead() -> None:
     assert inputs.take(2, b"b") is SequenceCheck.NEXT
 
 
-def test_the_room_gets_again_what_it_wants_and_all_after() -> None:
+def test_the_room_gets_the_input_it_wants_and_all_later_ones_again() -> None:
     inputs = window()
     for n, body in enumerate([b"a", b"b", b"c"], 1):
         inputs.take(n, body)
@@ -91,7 +91,7 @@ def test_the_room_gets_again_what_it_wants_and_all_after() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["say", "ack"]), st.integers(0, 12))))
-def test_what_is_held_is_always_what_lies_between_acked_and_last(
+def test_the_window_always_holds_the_inputs_between_acked_and_last(
     steps: list[tuple[str, int]],
 ) -> None:
     inputs = window(1_000, 1_000)

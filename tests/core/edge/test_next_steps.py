@@ -1,4 +1,4 @@
-"""What a join or a resume does next, by what is known of the game nodes. No clock, no link."""
+"""The next step of a join or a resume, from the known game nodes. No clock, no link."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def node(number: int = 1, *, silent: bool = False) -> Candidate:
 
 
 def join(chosen: Candidate | None, **more: object) -> object:
-    usual = {"kind": "den", "room": "", "known": [node()], "may_change": False, "refusal": None}
-    return next_join_step(chosen, **usual | more)  # type: ignore[arg-type]
+    defaults = {"kind": "den", "room": "", "known": [node()], "may_change": False, "refusal": None}
+    return next_join_step(chosen, **defaults | more)  # type: ignore[arg-type]
 
 
-def test_a_join_asks_the_chosen_node_whatever_else_is_known() -> None:
+def test_a_join_asks_the_chosen_node_in_every_case() -> None:
     for may_change in (True, False):
         assert join(node(), may_change=may_change, refusal=REFUSED) == Ask(node())
 
@@ -39,7 +39,7 @@ def test_a_join_without_a_node_waits_while_something_may_change() -> None:
     assert join(None, may_change=True, refusal=REFUSED) == Wait()
 
 
-def test_a_join_that_all_have_refused_tells_the_last_reason() -> None:
+def test_a_join_that_all_nodes_refuse_gets_the_last_reason() -> None:
     assert join(None, refusal=REFUSED) == REFUSED
 
 
@@ -54,8 +54,8 @@ def test_an_unknown_kind_is_refused_only_if_nodes_are_known_and_no_room_is_named
 @pytest.mark.parametrize("all_met", [True, False])
 @pytest.mark.parametrize("may_appear", [True, False])
 def test_a_resume_asks_the_first_node_that_is_not_silent(all_met: bool, may_appear: bool) -> None:
-    rest = [node(1, silent=True), node(2), node(3)]
-    assert next_resume_step(rest, all_met=all_met, may_appear=may_appear) == Ask(node(2))
+    candidates = [node(1, silent=True), node(2), node(3)]
+    assert next_resume_step(candidates, all_met=all_met, may_appear=may_appear) == Ask(node(2))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_a_resume_asks_the_first_node_that_is_not_silent(all_met: bool, may_appe
         (False, True, False, NotThere()),
     ],
 )
-def test_a_place_is_unknown_only_if_all_have_said_so_and_no_other_node_may_have_it(
+def test_a_place_is_unknown_only_if_all_nodes_refused_and_no_other_may_have_it(
     silent_left: bool, all_met: bool, may_appear: bool, step: object
 ) -> None:
-    rest = [node(silent=True)] if silent_left else []
-    assert next_resume_step(rest, all_met=all_met, may_appear=may_appear) == step
+    candidates = [node(silent=True)] if silent_left else []
+    assert next_resume_step(candidates, all_met=all_met, may_appear=may_appear) == step

@@ -43,7 +43,7 @@ def test_an_open_seat_is_taken_before_the_least_loaded_node() -> None:
     assert chosen(node("a", rooms=0), node("b", rooms=50, seats=1)) == "b"
 
 
-def test_a_room_of_ones_own_goes_to_the_least_loaded_node() -> None:
+def test_a_new_room_goes_to_the_least_loaded_node() -> None:
     assert chosen(node("a", rooms=3), node("b", rooms=50, seats=1), new=True) == "a"
 
 
@@ -52,14 +52,14 @@ def test_without_open_seats_the_least_loaded_is_chosen_and_ties_go_by_name() -> 
     assert chosen(node("b", rooms=1), node("a", rooms=1)) == "a"
 
 
-def test_two_players_who_come_in_one_instant_go_to_the_same_node() -> None:
+def test_two_players_who_join_at_the_same_time_go_to_the_same_node() -> None:
     one_under_way = node("b", asked={(CHESS, False): 1})
     assert chosen(node("a"), one_under_way) == "b"
     two_under_way = node("a", asked={(CHESS, False): 2})
     assert chosen(two_under_way, node("b")) == "b"
 
 
-def test_joins_that_are_under_way_take_open_seats_and_open_rooms() -> None:
+def test_pending_joins_count_as_taken_seats_and_open_rooms() -> None:
     assert node("a", seats=1, asked={(CHESS, False): 1}).expected(CHESS) == (0, 0)
     assert node("a", seats=1, asked={(CHESS, False): 4}).expected(CHESS) == (1, 2)
     assert node("a", asked={(CHESS, True): 3}).expected(CHESS) == (3, 3)
@@ -81,17 +81,17 @@ def test_the_newest_version_is_the_one_whose_oldest_node_is_youngest() -> None:
 
 def test_a_node_that_refused_is_not_asked_again() -> None:
     a, b = node("a", seats=1), node("b")
-    again = choose([a, b], CHESS, without={a.incarnation})
-    assert again is b
+    second = choose([a, b], CHESS, without={a.incarnation})
+    assert second is b
     assert choose([a], CHESS, without={a.incarnation}) is None
 
 
-def test_a_room_is_looked_for_where_its_name_hints_and_then_everywhere() -> None:
+def test_a_room_is_looked_for_at_the_node_in_its_id_and_then_at_all_others() -> None:
     nodes = [node("a"), node("b"), node("c", phase="draining")]
     assert [n.name for n in holders(nodes, RoomId("c.xyz"))] == ["c", "a", "b"]
     assert [n.name for n in holders(nodes, RoomId("gone.xyz"))] == ["a", "b", "c"]
 
 
-def test_a_kind_is_known_when_any_node_has_it_even_a_draining_one() -> None:
+def test_a_kind_is_known_if_any_node_has_it_even_a_draining_one() -> None:
     assert knows_kind([node("a", phase="draining")], CHESS)
     assert not knows_kind([node("a")], KindName("poker"))
