@@ -1,7 +1,7 @@
 """The client port: from a stream to a session, and out again.
 
 Each connection is one task with two nested nurseries. The inner one holds the protocol library,
-whose reader task may fail in its own ways; the outer one holds the outlet's flusher, so that a
+whose reader task may fail in its own ways; the outer one holds the stream's flusher, so that a
 close frame still leaves when the library is done with. Around both stands a border that no
 exception passes: what happens to one client does not happen to another.
 
@@ -110,17 +110,17 @@ class Gateway:
         self._connections += 1
         try:
             async with trio.open_nursery() as nursery:
-                outlet = ClientStream(
+                output = ClientStream(
                     self._pumped(stream),
                     nursery,
                     backlog_bytes=self._policy.backlog_bytes,
                     cork=self._cork,
                 )
                 try:
-                    if await self._converse(outlet, _origin(stream)):
-                        await outlet.close_gracefully(self._policy.close_seconds)
+                    if await self._converse(output, _origin(stream)):
+                        await output.close_gracefully(self._policy.close_seconds)
                 finally:
-                    await outlet.abort()
+                    await output.abort()
                 nursery.cancel_scope.cancel()
         except* Exception:  # the border: other clients must not notice
             log.exception("client.internal_error")
@@ -136,18 +136,18 @@ class Gateway:
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
-    async def _converse(self, outlet: ClientStream, address: str) -> bool:
+    async def _converse(self, output: ClientStream, address: str) -> bool:
         """From the handshake to the end; True if the peer may still be there to part from."""
         session: Session | None = None
         try:
             async with trio.open_nursery() as library:
-                socket = await self.handshakes.perform(outlet, library)
+                socket = await self.handshakes.perform(output, library)
                 if socket is not None:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
-                        outlet, self._games, self._policy, self.counts, hang_up, address=address
+                        output, self._games, self._policy, self.counts, hang_up, address=address
                     )
-                    await self._talk(socket, outlet, session, library)
+                    await self._talk(socket, output, session, library)
                 library.cancel_scope.cancel()
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.internal_error")
@@ -156,14 +156,14 @@ class Gateway:
     async def _talk(
         self,
         socket: WebSocketConnection,
-        outlet: ClientStream,
+        output: ClientStream,
         session: Session,
         nursery: trio.Nursery,
     ) -> None:
-        outlet.overflowed = session.connection.too_slow
+        output.overflowed = session.connection.too_slow
         self._sessions[session] = socket
         self.counts.opened += 1
-        pumped, early = outlet.pumped, outlet.opened()
+        pumped, early = output.pumped, output.opened()
         try:
             session.connection.send_built(self._hello)
             if self._leaving:  # it came in while the drain began

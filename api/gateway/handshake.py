@@ -48,19 +48,19 @@ class Handshakes:
             patience.deadline = min(patience.deadline, deadline)
 
     async def perform(
-        self, outlet: ClientStream, library: trio.Nursery
+        self, output: ClientStream, library: trio.Nursery
     ) -> WebSocketConnection | None:
         """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
 
         The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
-        to that); ``outlet.ended`` tells.
+        to that); ``output.ended`` tells.
         """
         with trio.move_on_after(self._seconds) as patience:
             self._half_open.add(patience)
-            outlet.ended = patience.cancel
+            output.ended = patience.cancel
             try:
                 request = await wrap_server_stream(
-                    library, outlet, max_message_size=self._policy.frame_bytes
+                    library, output, max_message_size=self._policy.frame_bytes
                 )
                 return await self._answer(request)
             except ConnectionClosed:  # the peer had no patience: it is gone before our answer

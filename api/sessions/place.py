@@ -223,7 +223,7 @@ class Place:
         self.session.taken_over()
 
     def seat_gone(self, notify: Callable[[], None]) -> bool:
-        """The room, or the seat in it, is no more: a pending leave has its end.
+        """The room or the seat has ended, and with it a leave that waited.
 
         Any other client is told by ``notify``; returns whether it was.
         """

@@ -187,7 +187,7 @@ class Relays:
                 pass  # answers to calls and the node's state are for api.games
 
     def lost(self, link: Link, reason: EndReason) -> None:
-        """The link's rooms are no more, for ``reason``: all clients in them are told."""
+        """The link's rooms have ended for ``reason``: tells all clients in them."""
         self.ends.send(self._places(link), lambda place: place.end(reason))
 
     def suspend(self, link: Link) -> list[Place]:

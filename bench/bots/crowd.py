@@ -21,7 +21,7 @@ from lastcall.wire import frames
 
 __all__ = ["BotSettings", "Crowd", "open_crowd", "wait_until"]
 
-STEPS_PER_BATCH = 1024
+EVENTS_PER_POLL = 1024
 OPENING_AT_ONCE = 16
 TICK_SECONDS = 0.005
 POLL_SECONDS = 0.05
@@ -97,7 +97,7 @@ class Crowd:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for descriptor, _ in self._epoll.poll(0, STEPS_PER_BATCH):
+                for descriptor, _ in self._epoll.poll(0, EVENTS_PER_POLL):
                     bot = self._watched.get(descriptor)
                     if bot is not None:  # an earlier event of this batch may have closed it
                         bot.receive()

@@ -26,7 +26,7 @@ __all__ = ["Client", "ClientPool", "LoadFailed", "no_collections"]
 HANDSHAKE_SECONDS = 10.0
 JOIN_SECONDS = 10.0
 READ_BYTES = 64 * 1024
-STEPS_PER_BATCH = 1024
+EVENTS_PER_POLL = 1024
 
 LOST = 1006
 
@@ -185,7 +185,7 @@ class ClientPool:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for descriptor, _ in self._epoll.poll(0, STEPS_PER_BATCH):
+                for descriptor, _ in self._epoll.poll(0, EVENTS_PER_POLL):
                     if not self._clients[descriptor].receive():
                         self._epoll.unregister(descriptor)
                         self._clients.pop(descriptor).close()

@@ -39,7 +39,7 @@ from lastcall.errors import LastcallError
 
 __all__ = ["Generator"]
 
-STEPS_PER_BATCH = 256
+EVENTS_PER_POLL = 256
 """Sockets that are read before due inputs are said: about 2 ms."""
 STUCK_SECONDS = 10.0
 """The load fails if no client gets a seat for so long."""
@@ -174,7 +174,7 @@ class Generator:
 
     def _poll(self, seconds: float) -> None:
         """Handles what has arrived, or arrives within ``seconds``."""
-        for descriptor, _ in self._epoll.poll(seconds, STEPS_PER_BATCH):
+        for descriptor, _ in self._epoll.poll(seconds, EVENTS_PER_POLL):
             for said_at in self._clients[descriptor].receive():
                 self._own[int(time.monotonic() * MICROS) - said_at] += 1
 

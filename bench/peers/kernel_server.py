@@ -14,7 +14,7 @@ from collections import defaultdict
 
 SILENT = sys.argv[1] == "sink"
 READ_BYTES = 64 * 1024
-STEPS_PER_BATCH = 512
+EVENTS_PER_POLL = 512
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -59,7 +59,7 @@ def main() -> None:
     ready = {"event": "node.ready", "name": "kernel", "listen": f"{host}:{port}", "admin": ""}
     print(json.dumps(ready), flush=True)
     while True:
-        for descriptor, _ in epoll.poll(-1, STEPS_PER_BATCH):
+        for descriptor, _ in epoll.poll(-1, EVENTS_PER_POLL):
             if descriptor == server.fileno():
                 client, _ = server.accept()
                 client.setblocking(False)
