@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" />
 
-/** "joining", "here", "away" (the socket is lost, and another is sought) or "over". */
+/** "joining", "here", "away" (the socket is lost, and the client reconnects) or "over". */
 export type PlaceState = "joining" | "here" | "away" | "over";
 
 export type EndReason =
@@ -27,7 +27,7 @@ export type ErrorCode =
   | "too_big"
   | "too_many";
 
-/** From the room. `seq` rises strictly; a hole is another player's private message. */
+/** A message from the room. `seq` rises; a skipped number is another's private message. */
 export interface Message<Heard = any> {
   readonly seq: number;
   readonly data: Heard;
@@ -38,7 +38,7 @@ export interface Player {
   readonly name: string;
 }
 
-/** How a place ended; `result` is what the room's function returned, if it did. */
+/** How a place ended; `result` is what the room's function returned, if it returned. */
 export interface Ended<Result = any> {
   readonly reason: EndReason;
   readonly result?: Result;
@@ -49,7 +49,7 @@ export interface PlaceEventMap<Heard = any> {
   message: Event & Message<Heard>;
   state: Event & { readonly state: PlaceState };
   ended: Event & Ended;
-  /** In so many seconds what is left on a node will be cut. */
+  /** A node drains: in `seconds`, the work that is left on it is cut. */
   draining: Event & { readonly tier: "api" | "game"; readonly seconds: number };
   /** The server refused something; `n` is the input's number, if it was an input. */
   error: Event & {
@@ -58,13 +58,13 @@ export interface PlaceEventMap<Heard = any> {
     readonly retry: boolean;
     readonly n?: number;
   };
-  /** The history was too short: the room's picture, and messages follow after `seq`. */
+  /** The history was too short: `state` is the room's picture; messages go on after `seq`. */
   picture: Event & { readonly state: any; readonly seq: number };
-  /** The room had not started, and its players are in another: numbers begin anew. */
+  /** The room had not started, and its players are in another one: numbers begin anew. */
   regrouped: Event & { readonly room: string };
 }
 
-/** What all errors of this module are. */
+/** The base of all errors of this module. */
 export class LastcallError extends Error {}
 /** No node answered within `joinTimeout`. */
 export class ConnectFailed extends LastcallError {}
@@ -73,7 +73,7 @@ export class JoinRefused extends LastcallError {
   readonly code: ErrorCode;
   readonly retry: boolean;
 }
-/** The place is over and cannot be resumed. */
+/** The place is lost and cannot be resumed. */
 export class PlaceLost extends LastcallError {
   /** 4001 not allowed, 4002 protocol, 4003 kicked, 4004 no such place, 4005 taken over. */
   readonly code: number;
@@ -86,8 +86,8 @@ export class TooManyWaiting extends LastcallError {}
 /**
  * A player's place in a room; it outlives its socket. Made by `connect`.
  *
- * Iterate it or listen to "message", not both. Up to 1 024 unread messages are kept; beyond that the
- * socket is closed, and the place resumed when half of them are read.
+ * Iterate it or listen to "message", not both. Up to 1 024 unread messages are kept. With more, the
+ * socket is closed, and the place is resumed when half of them are read.
  */
 export class Place<Heard = any, Said = any>
   extends EventTarget
@@ -106,7 +106,7 @@ export class Place<Heard = any, Said = any>
   readonly ended: Ended | null;
   /** Set once the place is lost. */
   readonly error: PlaceLost | null;
-  /** The api node that was met last. */
+  /** The last api node that was reached. */
   readonly node: string;
   readonly url: string;
   /** Inputs that the room has not acknowledged yet; 64 at the most. */
@@ -117,9 +117,9 @@ export class Place<Heard = any, Said = any>
   readonly incomplete: number;
   /** Inputs that were refused. */
   readonly refused: number;
-  /** Messages that came again, and were dropped. */
+  /** Messages that came again and were dropped. */
   readonly repeats: number;
-  /** Numbers that were jumped over: other players' private messages. */
+  /** Numbers that were skipped: other players' private messages. */
   readonly holes: number;
   /** Resolves when the place has ended; rejects with PlaceLost. */
   readonly closed: Promise<Ended>;
@@ -166,24 +166,24 @@ export class Place<Heard = any, Said = any>
 }
 
 export interface ConnectOptions {
-  /** A seat in a room of this kind: an open one, else a new one. */
+  /** A seat in a room of this kind: in an open one or, if there is none, in a new one. */
   kind?: string;
   /** A seat in this room. */
   room?: string;
-  /** A room of its own. */
+  /** A new room for this seat. */
   new?: boolean;
   isNew?: boolean;
-  /** For a room that is opened for this seat. */
+  /** The options of a room that is opened for this seat. */
   options?: Record<string, unknown>;
-  /** Shown to the others. */
+  /** The name that other players see. */
   name?: string;
   /** The same key again gives the same place. Random if not given. */
   key?: string;
   /** Milliseconds for one attempt (3 000). */
   connectTimeout?: number;
-  /** Milliseconds until the seat is had, all attempts together (10 000). */
+  /** Milliseconds until the seat is granted, all attempts together (10 000). */
   joinTimeout?: number;
-  /** Aborted, the seat is given up. */
+  /** When it is aborted, the seat is given up. */
   signal?: AbortSignal;
   WebSocket?: new (url: string, protocols: string[]) => any;
   setTimeout?: (callback: () => void, ms: number) => any;

@@ -6,12 +6,12 @@
  *     await place.say("hello");
  *     for await (const { seq, data } of place) console.log(seq, data);
  *
- * A place outlives its socket. When the socket is lost the client opens another, resumes, says again
- * what the room has not acknowledged, and drops what it has heard already: every input is applied
- * once, and every message is seen once.
+ * A place outlives its socket. When the socket is lost, the client opens another one, resumes, sends
+ * unacknowledged inputs again, and drops messages that it has already received: every input is
+ * applied once, and every message is seen once.
  *
- * From top to bottom: errors; what is decided (PlaceCore, Pacing: no timer, no socket); one socket
- * (Socket); the driver that joins them (Driver); what a program sees (Place, connect).
+ * From top to bottom: errors; decisions without timers and sockets (PlaceCore, Pacing); one socket
+ * (Socket); the driver that combines them (Driver); the public API (Place, connect).
  *
  * @license MIT
  */
@@ -20,25 +20,25 @@ const SUBPROTOCOL = "lastcall.v1";
 const VERSION = 1;
 
 const LIMITS = Object.freeze({
-  unacked: 64, // inputs that the room has not acknowledged; the server holds no more
-  waiting: 1024, // calls of say() that wait for space among these
-  unread: 1024, // messages that nobody has read yet
-  unreadLow: 512, // a socket closed for `unread` comes back at this level
+  unacked: 64, // inputs that the room has not acknowledged; the server keeps no more
+  waiting: 1024, // calls of say() that wait until fewer are unacknowledged
+  unread: 1024, // messages that the program has not read yet
+  unreadLow: 512, // a place whose socket was closed for `unread` resumes at this level
   inputBytes: 64 * 1024 - 64, // a frame without its envelope
-  gotEvery: 32, // messages to a `got`
+  gotEvery: 32, // messages between two `got`
 });
 
 const MS = Object.freeze({
   connect: 3_000, // one attempt, the server's hello included
-  join: 10_000, // until the first seat, all attempts together
+  join: 10_000, // until the seat is granted, all attempts together
   answer: 8_000, // a join or a resume; the server answers within 4 s
-  silence: 25_000, // a server says at least `beat` every 10 s
-  got: 1_000, // at the latest after a message
-  leave: 5_000, // then the seat is left to the server, which frees it in its own time
-  scatter: 800, // before the first attempt after an unannounced loss
-  backoff: 250, // the first step of the back-off, which doubles …
-  backoffMax: 10_000, // … up to here
-  steady: 5_000, // a place that was here for so long begins the back-off anew
+  silence: 25_000, // a server sends at least a `beat` every 10 s
+  got: 1_000, // the latest time after a message
+  leave: 5_000, // then the server frees the seat in its own time
+  scatter: 800, // the longest wait after an unannounced loss
+  backoff: 250, // the first span of the back-off, which doubles
+  backoffMax: 10_000, // the longest span of the back-off
+  steady: 5_000, // a place that was here for this time begins the back-off anew
 });
 
 const NO_CLOSE_FRAME = 1006;
@@ -51,9 +51,9 @@ const FINAL = new Map([
   [4005, "taken over by a newer socket"],
 ]);
 const BUSY = new Set([1013, 4100, 4101]);
-const HOPS = 3;
+const HOPS = 3; // announced closes without a place in a row, before the back-off begins
 
-/** What all errors of this module are. */
+/** The base of all errors of this module. */
 export class LastcallError extends Error {
   constructor(message) {
     super(message);
@@ -61,10 +61,10 @@ export class LastcallError extends Error {
   }
 }
 
-/** No node answered within the time to join; the message says what each attempt met. */
+/** No node answered within `joinTimeout`; the message has the failure of each attempt. */
 export class ConnectFailed extends LastcallError {}
 
-/** The server refuses the seat. `code` is of the contract's list; `retry`: it may pass later. */
+/** The server refuses the seat. `code`: see the protocol; `retry`: it may succeed later. */
 export class JoinRefused extends LastcallError {
   constructor(code, message, retry) {
     super(`${code}: ${message}`);
@@ -73,7 +73,7 @@ export class JoinRefused extends LastcallError {
   }
 }
 
-/** The place is over and cannot be resumed. `code` is the close code, 4001 … 4005. */
+/** The place is lost and cannot be resumed. `code` is the close code, 4001 … 4005. */
 export class PlaceLost extends LastcallError {
   constructor(code, reason = "") {
     super(`${FINAL.get(code) ?? "the place is lost"} (${code}${reason && `, ${reason}`})`);
@@ -81,15 +81,15 @@ export class PlaceLost extends LastcallError {
   }
 }
 
-/** An input that no frame holds. */
+/** An input that is too big for a frame. */
 export class MessageTooBig extends LastcallError {}
 
-/** More than 1 024 calls of `say` wait for the room: somebody does not await them. */
+/** More than 1 024 calls of `say` wait for the room: the program does not await them. */
 export class TooManyWaiting extends LastcallError {}
 
-// ---------------------------------------------------------------------------- what is decided
+// ----------------------------------------------------------------------------------- decisions
 
-/** One place's numbers: what was said, what was heard, how it ended. No timer, no socket. */
+/** The state of one place: inputs, messages, and how it ended. No timer, no socket. */
 class PlaceCore {
   room = "";
   kind = "";
@@ -110,7 +110,7 @@ class PlaceCore {
   #said = 0;
   #confirmed = 0;
 
-  /** The first frame on a new socket: the join until a seat is had, then a resume. */
+  /** The first frame on a new socket: a join until the seat is granted, then a resume. */
   opening(join) {
     if (!this.ticket) return JSON.stringify({ t: "join", ...join });
     return JSON.stringify({ t: "resume", ticket: this.ticket, seen: this.seq });
@@ -128,7 +128,7 @@ class PlaceCore {
     return said;
   }
 
-  /** What to send when the place is taken, first or again: where we are, then what is not had. */
+  /** What to send when the place is joined or resumed: a `got`, then the unacknowledged inputs. */
   greeting() {
     const frames = [this.got(), ...this.unacked.map((said) => said.text)];
     return this.leaving ? [...frames, LEAVE] : frames;
@@ -156,7 +156,7 @@ class PlaceCore {
     return again;
   }
 
-  /** Takes the place again. Returns how: "whole", "incomplete", or "regrouped" meanwhile. */
+  /** The place is resumed. Returns how: "whole", "incomplete", or "regrouped" meanwhile. */
   resumed(frame) {
     this.ticket = frame.ticket;
     this.resumes += 1;
@@ -187,7 +187,7 @@ class PlaceCore {
     this.unacked.splice(0, first < 0 ? this.unacked.length : first);
   }
 
-  /** Whether the message is new: `seq` rises, and a hole is another player's message. */
+  /** Counts a message; returns whether it is new. A skipped `seq` is another player's message. */
   heard(seq) {
     if (!(seq > this.seq)) {
       this.repeats += 1;
@@ -199,7 +199,7 @@ class PlaceCore {
   }
 }
 
-/** How long to wait before the next socket. Dice are an argument; the result is milliseconds. */
+/** How long to wait before the next socket, in milliseconds. Randomness is an argument. */
 class Pacing {
   #random;
   #urls;
@@ -212,7 +212,7 @@ class Pacing {
     this.#random = random;
   }
 
-  /** `hereMs`: for how long the place was here on the socket that is lost; null: never. */
+  /** `hereMs`: how long the place was here on the lost socket; null if it never was. */
   delay({ code, moved, hereMs }) {
     const here = hereMs !== null;
     if (here) this.#failed = 0;
@@ -228,7 +228,7 @@ class Pacing {
     return this.#failed < this.#urls ? 0 : this.backoff();
   }
 
-  /** Full jitter: as likely now as at the end of a span that doubles. */
+  /** Full jitter: a random time within a span that doubles. */
   backoff() {
     this.#failed = 0;
     const span = Math.min(MS.backoffMax, MS.backoff * 2 ** this.#round);
@@ -242,8 +242,8 @@ const LEAVE = '{"t":"leave"}';
 // ---------------------------------------------------------------------------------- one socket
 
 /**
- * One WebSocket from its opening to its loss. `owner.onFrame(frame)` for each frame, the first being
- * `hello`; then `owner.onLost(code, reason)`, exactly once and never after `drop()`.
+ * One WebSocket from its opening to its loss. It calls `owner.onFrame(frame)` for each frame, of which
+ * the first is `hello`, and `owner.onLost(code, reason)` once, but never after `drop()`.
  */
 class Socket {
   #env;
@@ -261,7 +261,7 @@ class Socket {
       () => this.#lose(NO_CLOSE_FRAME, `no hello within ${connectTimeout / 1000} s`),
       connectTimeout,
     );
-    ws.onmessage = ({ data }) => this.#take(data);
+    ws.onmessage = ({ data }) => this.#receive(data);
     ws.onclose = ({ code, reason }) => this.#lose(code, reason);
     // Some Node versions report a failed handshake by `error` alone; elsewhere `close` comes first.
     ws.onerror = () => env.setTimeout(() => this.#lose(NO_CLOSE_FRAME, "no connection"), 0);
@@ -271,7 +271,7 @@ class Socket {
     if (this.#ws.readyState === 1) this.#ws.send(text);
   }
 
-  /** Closes the socket, and hears no more of it. */
+  /** Closes the socket and ignores its later events. */
   drop() {
     this.#owner = null;
     this.#env.clearTimeout(this.#timer);
@@ -279,14 +279,14 @@ class Socket {
     this.#ws.close(1000);
   }
 
-  #take(data) {
+  #receive(data) {
     if (this.#owner === null) return;
     this.#heardAt = this.#env.now();
     let frame;
     try {
       frame = JSON.parse(data);
     } catch {
-      return this.#lose(NO_CLOSE_FRAME, "a frame that is no JSON");
+      return this.#lose(NO_CLOSE_FRAME, "a frame that is not JSON");
     }
     if (!this.#greeted && !this.#greet(frame)) return;
     this.#owner.onFrame(frame);
@@ -294,7 +294,7 @@ class Socket {
 
   #greet(frame) {
     if (frame?.t !== "hello" || frame.v !== VERSION) {
-      this.#lose(NO_CLOSE_FRAME, `the first frame is no hello of version ${VERSION}`);
+      this.#lose(NO_CLOSE_FRAME, `the first frame is not a hello of version ${VERSION}`);
       return false;
     }
     this.#greeted = true;
@@ -303,7 +303,7 @@ class Socket {
     return true;
   }
 
-  // One timer for all frames: it looks at the clock when it ends, and goes on for what is left.
+  // One timer for all frames: when it ends, it reads the clock and goes on for the time that is left.
   #listen(ms) {
     this.#timer = this.#env.setTimeout(() => {
       const left = this.#heardAt + MS.silence - this.#env.now();
@@ -344,7 +344,7 @@ class Driver {
   #hereAt = null;
   #moved = false;
   #paused = false;
-  #trouble = [];
+  #failures = [];
   #waiting = []; // {json, accept, fail}
 
   constructor(env, urls, join, limits, events) {
@@ -358,14 +358,14 @@ class Driver {
     this.#dial();
   }
 
-  // What a program asks for.
+  // For the program.
 
   say(json) {
     if (this.state === "over" && this.error) return Promise.reject(this.error);
     if (this.state === "over" || this.core.leaving) return Promise.resolve(0);
     if (this.core.windowOpen && this.#waiting.length === 0) return Promise.resolve(this.#say(json));
     if (this.#waiting.length >= LIMITS.waiting) {
-      const message = `${LIMITS.waiting} inputs wait for the room already: await say()`;
+      const message = `${LIMITS.waiting} inputs already wait for the room: await say()`;
       return Promise.reject(new TooManyWaiting(message));
     }
     return new Promise((accept, fail) => this.#waiting.push({ json, accept, fail }));
@@ -381,7 +381,7 @@ class Driver {
     this.read();
   }
 
-  /** A message was read: a socket that was closed for too many unread ones comes back. */
+  /** A message was read: a place whose socket was closed for too many unread ones resumes. */
   read() {
     if (!this.#paused || this.core.unread.length > LIMITS.unreadLow) return;
     this.#paused = false;
@@ -395,13 +395,13 @@ class Driver {
     return message;
   }
 
-  /** The program does not want the seat that was asked for. */
+  /** The program no longer wants the seat that it asked for. */
   abort(reason) {
     if (this.#socket) this.#socket.send(LEAVE);
     this.finish(reason);
   }
 
-  /** The place is over: with an error, or as `core.ended` says. */
+  /** Ends the place, with an error or with `core.ended`. */
   finish(error = null) {
     if (this.state === "over") return;
     this.error = error;
@@ -409,7 +409,7 @@ class Driver {
     this.#dropSocket();
     for (const timer of [this.#dialTimer, this.#lastTimer]) this.#env.clearTimeout(timer);
     for (const { accept, fail } of this.#waiting.splice(0)) error ? fail(error) : accept(0);
-    this.#become("over");
+    this.#enter("over");
     this.#events.over(error);
   }
 
@@ -428,15 +428,15 @@ class Driver {
 
   onLost(code, reason) {
     const hereMs = this.#hereAt === null ? null : this.#env.now() - this.#hereAt;
-    const why = `${this.url}: ${code}${reason && ` ${reason}`}`;
-    this.#trouble = [...this.#trouble, why].slice(-2 * this.#urls.length);
+    const failure = `${this.url}: ${code}${reason && ` ${reason}`}`;
+    this.#failures = [...this.#failures, failure].slice(-2 * this.#urls.length);
     this.#dropSocket();
     if (FINAL.has(code) && this.core.leaving) return this.#end("left");
     if (FINAL.has(code)) return this.finish(new PlaceLost(code, reason));
     this.#turn += 1;
-    if (this.state === "here") this.#become("away");
+    if (this.state === "here") this.#enter("away");
     const delay = this.#pacing.delay({ code, moved: this.#moved, hereMs });
-    if (delay === 0) return this.#dial(); // a timer of a hidden page may take a second
+    if (delay === 0) return this.#dial(); // a timer in a hidden page may take a second
     this.#dialTimer = this.#env.setTimeout(() => this.#dial(), delay);
   }
 
@@ -464,7 +464,7 @@ class Driver {
     );
   }
 
-  // Frames. Types that are not known are for newer clients.
+  // Frames. Unknown types are for newer clients.
 
   onFrame(frame) {
     switch (frame?.t) {
@@ -513,9 +513,9 @@ class Driver {
   #here() {
     this.#env.clearTimeout(this.#answerTimer);
     this.#hereAt ??= this.#env.now();
-    this.#become("here");
+    this.#enter("here");
     this.core.greeting().forEach((text) => this.#socket.send(text));
-    this.#letSay();
+    this.#sendWaiting();
   }
 
   #onMessage(frame) {
@@ -533,16 +533,16 @@ class Driver {
     this.#send(this.core.got());
   }
 
-  // A browser cannot stop reading a socket. What is not read here is in the room's history.
+  // A browser cannot stop reading a socket. The room's history keeps the messages meanwhile.
   #pause() {
     this.#paused = true;
     this.#dropSocket();
-    this.#become("away");
+    this.#enter("away");
   }
 
   #onAck(n) {
     this.core.acked(n);
-    this.#letSay();
+    this.#sendWaiting();
   }
 
   #say(json) {
@@ -551,7 +551,7 @@ class Driver {
     return said.n;
   }
 
-  #letSay() {
+  #sendWaiting() {
     while (this.#waiting.length && this.core.windowOpen) {
       const { json, accept } = this.#waiting.shift();
       accept(this.#say(json));
@@ -567,7 +567,7 @@ class Driver {
 
   #onRefused(refusal) {
     if (!refusal.retry) return this.finish(refusal);
-    this.#trouble = [refusal];
+    this.#failures = [refusal];
     this.#env.clearTimeout(this.#answerTimer);
     this.#answerTimer = this.#env.setTimeout(() => this.#ask(), this.#pacing.backoff());
   }
@@ -578,12 +578,12 @@ class Driver {
   }
 
   #joinFailure() {
-    const last = this.#trouble.at(-1);
+    const last = this.#failures.at(-1);
     if (last instanceof JoinRefused) return last;
-    return new ConnectFailed(this.#trouble.join("; ") || `${this.url}: no answer`);
+    return new ConnectFailed(this.#failures.join("; ") || `${this.url}: no answer`);
   }
 
-  #become(state) {
+  #enter(state) {
     if (state === this.state) return;
     this.state = state;
     this.#emit("state", { state });
@@ -594,7 +594,7 @@ class Driver {
   }
 }
 
-// ------------------------------------------------------------------------ what a program sees
+// --------------------------------------------------------------------------------- public API
 
 /** An event of a place; its fields are properties: `event.data`, `event.state`. */
 class PlaceEvent extends Event {
@@ -610,10 +610,10 @@ const MAKE = Symbol("made by connect()");
 /**
  * A player's place in a room, from `joined` to `ended`. Made by `connect`.
  *
- * Iterate it, or listen to "message": the first listener takes the messages that are not read yet,
- * and those to come. Up to 1 024 unread ones are kept; beyond that the socket is closed, and the
- * place resumed when half of them are read. So one who only speaks must still read, and one who
- * reads nothing for longer than the room's `resume_seconds` loses the place.
+ * Iterate it, or listen to "message": from the first listener on, all unread and later messages go to
+ * the listeners. Up to 1 024 unread messages are kept. With more, the socket is closed, and the place
+ * is resumed when half of them are read. So a program that only speaks must read too: if it reads
+ * nothing for longer than the room's `resume_seconds`, it loses the place.
  */
 export class Place extends EventTarget {
   #driver;
@@ -628,7 +628,7 @@ export class Place extends EventTarget {
     if (made !== MAKE) throw new TypeError("a Place is made by connect()");
     super();
     this.#closed = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#closed.catch(() => {}); // whoever does not ask is not told
+    this.#closed.catch(() => {}); // no unhandled rejection if the program does not use `closed`
     let ready = () => {
       ready = null;
       onReady(this);
@@ -646,7 +646,7 @@ export class Place extends EventTarget {
     });
   }
 
-  /** "joining", "here", "away" (the socket is lost, and another is sought) or "over". */
+  /** "joining", "here", "away" (the socket is lost, and the client reconnects) or "over". */
   get state() {
     return this.#driver.state;
   }
@@ -674,7 +674,7 @@ export class Place extends EventTarget {
   get error() {
     return this.#driver.error;
   }
-  /** The name of the api node that was met last, and its URL. */
+  /** The name of the last api node that was reached, and its URL. */
   get node() {
     return this.#driver.node;
   }
@@ -695,26 +695,26 @@ export class Place extends EventTarget {
   get incomplete() {
     return this.#driver.core.incomplete;
   }
-  /** Inputs that were refused; an "error" event says which and why. */
+  /** How many inputs were refused; an "error" event tells which and why. */
   get refused() {
     return this.#driver.core.refused;
   }
-  /** Messages that came again, and were dropped. */
+  /** How many messages came again and were dropped. */
   get repeats() {
     return this.#driver.core.repeats;
   }
-  /** Numbers that were jumped over: other players' private messages. */
+  /** How many numbers were skipped: other players' private messages. */
   get holes() {
     return this.#driver.core.holes;
   }
-  /** Settles with the place: resolves to `ended`, rejects with PlaceLost. */
+  /** Resolves to `ended` when the place has ended; rejects with PlaceLost when it is lost. */
   get closed() {
     return this.#closed;
   }
 
   /**
-   * Says a value that JSON can hold. Resolves to the input's number when it is among the 64 that
-   * may be unacknowledged; from there it is said until the room has it. Resolves to 0 after the end.
+   * Says a value that JSON can hold. Waits while 64 inputs are unacknowledged, then resolves to the
+   * input's number; from there on it is sent until the room has it. Resolves to 0 after the end.
    */
   async say(value) {
     const json = JSON.stringify(value);
@@ -736,7 +736,7 @@ export class Place extends EventTarget {
     await this.leave();
   }
 
-  /** The messages: ends when the place has ended, throws PlaceLost when it is lost. */
+  /** Iterates the messages: ends when the place has ended, throws PlaceLost when it is lost. */
   [Symbol.asyncIterator]() {
     const done = { done: true, value: undefined };
     return { next: () => this.#next(), return: async () => done };
@@ -746,7 +746,7 @@ export class Place extends EventTarget {
     super.addEventListener(type, listener, options);
     if (type === "message" && listener && !this.#listening) {
       this.#listening = true;
-      queueMicrotask(() => this.#wake()); // so that those who are added with it miss nothing
+      queueMicrotask(() => this.#wake()); // listeners that are added right after it miss nothing
     }
   }
 
@@ -783,7 +783,7 @@ export class Place extends EventTarget {
     this.dispatchEvent(new PlaceEvent(type, fields));
   }
 
-  /** The program has had its turn to listen: from here on events are told as they come. */
+  /** The program has had time to add listeners: dispatches the held events; later ones go at once. */
   [MAKE]() {
     const held = this.#held;
     this.#held = null;
@@ -825,12 +825,12 @@ export function connect(urls, options = {}) {
     const { signal, connectTimeout = MS.connect, joinTimeout = MS.join } = options;
     signal?.throwIfAborted();
     const env = environment(options);
-    const where = addresses(urls);
+    const hrefs = addresses(urls);
     const limits = { connectTimeout, joinTimeout };
     let driver;
     const place = new Place(
       MAKE,
-      (events) => (driver = new Driver(env, where, joinFrame(options), limits, events)),
+      (events) => (driver = new Driver(env, hrefs, joinFrame(options), limits, events)),
       (place) => {
         resolve(place);
         env.setTimeout(() => place[MAKE](), 0);
@@ -838,9 +838,9 @@ export function connect(urls, options = {}) {
       reject,
     );
     if (!signal) return;
-    const give = () => (place.state === "joining" ? driver.abort(signal.reason) : driver.leave());
-    signal.addEventListener("abort", give, { once: true });
-    place.closed.catch(() => {}).then(() => signal.removeEventListener("abort", give));
+    const giveUp = () => (place.state === "joining" ? driver.abort(signal.reason) : driver.leave());
+    signal.addEventListener("abort", giveUp, { once: true });
+    place.closed.catch(() => {}).then(() => signal.removeEventListener("abort", giveUp));
   });
 }
 
@@ -852,7 +852,7 @@ function environment(options) {
     random: options.random ?? Math.random,
     now: options.now ?? (() => performance.now()),
   };
-  if (!env.WebSocket) throw new TypeError("no WebSocket here: Node has one from version 22");
+  if (!env.WebSocket) throw new TypeError("there is no WebSocket here: Node has one from version 22 on");
   return env;
 }
 
@@ -860,14 +860,14 @@ function addresses(urls) {
   const all = [urls].flat().map((url) => new URL(url).href);
   const wrong = all.find((url) => !/^wss?:/.test(url) || url.includes("#"));
   if (wrong || !all.length) {
-    throw new TypeError(`${wrong ?? "nothing"} is no WebSocket URL, such as wss://example.org/`);
+    throw new TypeError(`${wrong ?? "nothing"} is not a WebSocket URL, such as wss://example.org/`);
   }
   return all;
 }
 
 function joinFrame(options) {
   const { kind, room, name, options: settings } = options;
-  if (!kind && !room) throw new TypeError("say which kind of room, or which room");
+  if (!kind && !room) throw new TypeError("give a kind of room, or a room");
   const isNew = options.new ?? options.isNew;
   const key = options.key ?? randomKey(); // so that an unanswered join can be sent again
   return { kind, room, new: isNew || undefined, options: settings, name, key };
@@ -878,5 +878,5 @@ function randomKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** For this module's own tests: no part of the contract. */
+/** For this module's own tests; not part of the API. */
 export const internals = Object.freeze({ PlaceCore, Pacing, LIMITS, MS });

@@ -1,4 +1,4 @@
-"""What the tests of whole clusters are made of."""
+"""Tools for the tests of whole clusters."""
 
 seed = 0
-"""Of the dice of a cluster's nodes, where the test says nothing else: the schedule's number."""
+"""The default seed of the random sources of a cluster's nodes: the number of the schedule."""

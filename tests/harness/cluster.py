@@ -1,4 +1,4 @@
-"""A whole cluster in one process: real nodes, a real client, and all wires in memory."""
+"""A whole cluster in one process: real nodes and a real client; all connections are in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CUT = ExitCode.CUT
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
-    """A client port that refuses once it is closed, as a kernel does."""
+    """A client port in memory; after it is closed it refuses connections, as a kernel does."""
 
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[trio.abc.Stream](1000)
@@ -54,7 +54,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
 
 
 class Process:
-    """One node as a process: it can be signalled, crashes, and ends with an exit code."""
+    """One node as a process: it can be signalled or killed, and ends with an exit code."""
 
     def __init__(self, name: str, bus: MemoryBus, drain: DrainPolicy) -> None:
         self.name = name
@@ -68,11 +68,11 @@ class Process:
         self.gone = trio.Event()
 
     def signal(self) -> None:
-        """SIGTERM, or SIGINT: the node makes no difference."""
+        """Sends SIGTERM or SIGINT: the node treats them alike."""
         self.drain.stop()
 
     def kill(self) -> None:
-        """SIGKILL: the sockets close, and nothing is said."""
+        """Sends SIGKILL: all sockets close without a message."""
         self.scope.cancel()
         self.bus.crash()
 
@@ -90,7 +90,7 @@ class Process:
                 self.counts = node.counts()
                 self._end(code)
         except* trio.ClosedResourceError:
-            if not self.scope.cancel_called:  # a killed process says nothing, and cannot
+            if not self.scope.cancel_called:  # a killed process reports nothing
                 raise
 
 
@@ -112,7 +112,7 @@ class ApiProcess(Process):
 
 
 class Cluster:
-    """Starts nodes and clients; everything ends with ``nursery``."""
+    """Starts nodes and clients; all of them end with ``nursery``."""
 
     def __init__(self, nursery: trio.Nursery, stack: AsyncExitStack, seed: int) -> None:
         self.nursery = nursery
@@ -122,7 +122,7 @@ class Cluster:
         self.addresses: list[HostPort] = []
 
     def address(self, name: str) -> HostPort:
-        """Where the game node ``name`` listens; known to every api node that starts later."""
+        """The address of the game node ``name``; every api node that starts later knows it."""
         where = HostPort(name, 7101)
         if where not in self.addresses:
             self.addresses.append(where)
@@ -193,7 +193,7 @@ class Cluster:
         return random.Random(f"{self.seed} {name}")
 
     async def ready(self, *processes: Process) -> None:
-        """Until every node serves, and every api node would find a room."""
+        """Waits until every node serves, and every api node is ready."""
         with trio.fail_after(30):
             for process in processes:
                 await process.up.wait()
@@ -201,7 +201,7 @@ class Cluster:
                     await trio.sleep(0.01)
 
     async def client(self, api: ApiProcess) -> Connection:
-        """A connected client, closed at the end of the cluster."""
+        """Connects a client, which is closed at the end of the cluster."""
 
         async def open_stream(_url: str) -> trio.abc.Stream:
             return await api.listener.connect()
@@ -211,14 +211,14 @@ class Cluster:
         )
 
     async def one_of_each(self, **game_options: Any) -> tuple[ApiProcess, GameProcess]:
-        """One game node and one api node, ready."""
+        """Starts one game node and one api node, and waits until they are ready."""
         game = self.game(**game_options)
         api = self.api()
         await self.ready(game, api)
         return api, game
 
     async def two_games(self, **game_options: Any) -> tuple[ApiProcess, GameProcess, GameProcess]:
-        """One api node and the game nodes game-1 and game-2, ready; game-1 is filled first."""
+        """Starts one api node and two game nodes, and waits for them; game-1 fills first."""
         first, second = (self.game(name, **game_options) for name in ("game-1", "game-2"))
         api = self.api()
         await self.ready(first, second, api)
@@ -235,7 +235,7 @@ async def cluster(seed: int | None = None) -> AsyncIterator[Cluster]:
 
 
 async def finished(place: Place) -> str:
-    """Why the place ended, once it has; what was said there before is dropped."""
+    """Waits for the end of the place and returns its reason; drops all messages."""
     async for _ in place:
         pass
     assert place.ended is not None
@@ -243,5 +243,5 @@ async def finished(place: Place) -> str:
 
 
 def soon(seconds: float) -> object:
-    """Equal to ``seconds``, give or take the heartbeat of the links."""
+    """Compares equal to ``seconds`` within the heartbeat of the links."""
     return pytest.approx(seconds, abs=0.6)

@@ -1,4 +1,4 @@
-"""The law of links: each side sees each item once and in order, or a reset; and nothing grows."""
+"""Each side of a link gets each item once and in order, or a reset. No buffer grows forever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trio.abc
 import trio.lowlevel
 from trio.testing import MockClock
 
-from lastcall.api.games import connector
+from lastcall.api.games import connector as connector_module
 from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, GameConnector
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
@@ -32,16 +32,16 @@ ROOM, ANN = RoomId("r"), PlayerId("p")
 POLICY = LinkPolicy()
 
 
-def said(n: int) -> nodes.Say:
+def input_item(n: int) -> nodes.Say:
     return nodes.Say(room=ROOM, player=ANN, session=1, n=n, body=b"1")
 
 
-def told(seq: int) -> nodes.Message:
+def message(seq: int) -> nodes.Message:
     return nodes.Message(room=ROOM, epoch=0, seq=seq, body=b"1")
 
 
-class Heard:
-    """An api node that only listens: what came by each link, and how each ended."""
+class ListenerRecorder:
+    """Records the items of each link of an api node, and how each link ended."""
 
     def __init__(self) -> None:
         self.up: list[GameLink] = []
@@ -96,7 +96,7 @@ class Recorder:
 
 
 class Game:
-    """One game process: born with an incarnation, ended by ``crash``."""
+    """One game process with its own incarnation; ``crash`` ends it."""
 
     def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
         self.handler = Recorder()
@@ -124,16 +124,16 @@ class Game:
 
 
 class Pair:
-    """One api node and the game processes that come and go at one address."""
+    """One api node, and the game processes that follow each other at one address."""
 
     def __init__(self, nursery: trio.Nursery, bus: MemoryBus, rng: random.Random) -> None:
         self.nursery = nursery
         self.bus = bus
-        self.heard = Heard()
+        self.heard = ListenerRecorder()
         api = bus.node("api")
         feeds = FeedReader(api.subscribe(FEED), Cork())
         attempts = itertools.count(1)
-        self.peer = GameConnector(
+        self.connector = GameConnector(
             GAME,
             bus=api,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
@@ -145,11 +145,11 @@ class Pair:
         )
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)
-        nursery.start_soon(self._run_peer)
+        nursery.start_soon(self._run_connector)
 
-    async def _run_peer(self) -> None:
+    async def _run_connector(self) -> None:
         with self.api_scope:
-            await self.peer.run()
+            await self.connector.run()
 
     def start_game(self, incarnation: int, policy: LinkPolicy = POLICY) -> Game:
         game = Game(self.bus, incarnation, policy)
@@ -179,101 +179,103 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
         game = both.start_game(1)
         link = await both.link()
         for n in range(1, 1001):
-            link.send(said(n))
-            game.feeds.push(link.id, told(n))
+            link.send(input_item(n))
+            game.feeds.push(link.id, message(n))
         await settle()
         assert game.handler.heard[link.id] == list(range(1, 1001))
         assert both.heard.seqs[link.id] == list(range(1, 1001))
 
 
-def hurry(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
-    """A turn of the feed has time for so many items, and one more."""
-    looks = itertools.count()
-    monkeypatch.setattr(connector, "perf_counter", lambda: next(looks) * TURN_SECONDS / items)
+def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
+    """Sets the clock of the feed so that a turn has time for ``items`` items and one more."""
+    calls = itertools.count()
+    monkeypatch.setattr(
+        connector_module, "perf_counter", lambda: next(calls) * TURN_SECONDS / items
+    )
 
 
 @pytest.mark.parametrize("items", [1, 10])
-async def test_what_a_turn_of_the_feed_has_no_time_for_comes_in_the_next(
+async def test_items_for_which_a_turn_has_no_time_are_passed_on_in_the_next(
     items: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        hurry(monkeypatch, items)
-        portions = Portions(both.heard, link)
-        trio.lowlevel.add_instrument(portions)
+        limit_turns(monkeypatch, items)
+        steps = ItemsPerStep(both.heard, link)
+        trio.lowlevel.add_instrument(steps)
         for n in range(1, 1001):
-            game.feeds.push(link.id, told(n))
+            game.feeds.push(link.id, message(n))
         await settle()
-        trio.lowlevel.remove_instrument(portions)
+        trio.lowlevel.remove_instrument(steps)
         assert both.heard.seqs[link.id] == list(range(1, 1001))
-        assert 1 <= max(portions.sizes) <= items + 1
+        assert 1 <= max(steps.sizes) <= items + 1
         assert not link.more
 
 
-async def test_what_waited_for_a_hole_comes_in_portions_whatever_time_there_is(
+async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
         both.start_game(1)
         link = await both.link()
         first, seqs = link._feed.arrived + 1, both.heard.seqs[link.id]
-        later = [told(n) for n in range(2, 1001)]
+        later = [message(n) for n in range(2, 1001)]
         link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
         assert not seqs
-        link.on_feed(nodes.FeedBatch(link.id, first, [told(1)], 50), lambda: False)
+        link.on_feed(nodes.FeedBatch(link.id, first, [message(1)], 50), lambda: False)
         assert len(seqs) == ITEMS_AT_ONCE
         while link.more:
             link.on_feed(nodes.FeedBatch(link.id, 0, [], 50), lambda: False)
         assert seqs == list(range(1, 1001))
 
 
-class Portions(trio.abc.Instrument):
-    """How many items of a link each step of a task has passed on."""
+class ItemsPerStep(trio.abc.Instrument):
+    """Records how many items of a link each task step has passed on."""
 
-    def __init__(self, heard: Heard, link: GameLink) -> None:
+    def __init__(self, heard: ListenerRecorder, link: GameLink) -> None:
         self.seqs = heard.seqs[link.id]
-        self.had = len(self.seqs)
+        self.count = len(self.seqs)
         self.sizes: list[int] = []
 
     def after_task_step(self, _task: trio.lowlevel.Task) -> None:
-        self.sizes.append(len(self.seqs) - self.had)
-        self.had = len(self.seqs)
+        self.sizes.append(len(self.seqs) - self.count)
+        self.count = len(self.seqs)
 
 
-async def test_what_does_not_press_goes_with_the_next_that_does_or_within_one_heartbeat(
+async def test_an_item_that_is_not_urgent_leaves_with_the_next_urgent_one_or_the_heartbeat(
     autojump_clock: MockClock,
 ) -> None:
-    async with pair() as duo:
-        game = duo.start_game(1)
-        link = await duo.link()
-        await settle(POLICY.heartbeat_seconds * 0.9)  # what comes up is confirmed by then
-        link.send(said(1), pressing=False)
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        await settle(POLICY.heartbeat_seconds * 0.9)  # the first states are confirmed by then
+        link.send(input_item(1), pressing=False)
         await settle(POLICY.heartbeat_seconds * 0.05)
         assert game.handler.heard == {}
-        link.send(said(2))
+        link.send(input_item(2))
         await settle(POLICY.heartbeat_seconds * 0.02)
         assert game.handler.heard[link.id] == [1, 2]
-        link.send(said(3), pressing=False)
+        link.send(input_item(3), pressing=False)
         await settle(POLICY.heartbeat_seconds)
         assert game.handler.heard[link.id] == [1, 2, 3]
 
 
-async def test_what_does_not_press_is_said_before_the_api_node_goes(
+async def test_an_item_that_is_not_urgent_is_sent_before_the_api_node_detaches(
     autojump_clock: MockClock,
 ) -> None:
-    async with pair() as duo:
-        game = duo.start_game(1)
-        link = await duo.link()
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
         await settle(POLICY.heartbeat_seconds * 0.9)
-        link.send(said(1), pressing=False)
-        duo.api_scope.cancel()
+        link.send(input_item(1), pressing=False)
+        both.api_scope.cancel()
         await settle()
         assert game.handler.heard == {link.id: [1]}
         assert game.handler.dropped == [link.id]
 
 
-async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock) -> None:
+async def test_a_game_node_that_starts_5_s_later_is_attached(autojump_clock: MockClock) -> None:
     async with pair() as both:
         await trio.sleep(5)
         assert not both.heard.up
@@ -282,13 +284,13 @@ async def test_a_game_node_that_comes_5_s_later_is_met(autojump_clock: MockClock
         assert len(both.heard.up) == 1
 
 
-async def test_at_rest_the_feed_is_confirmed_within_one_heartbeat(
+async def test_an_idle_feed_is_confirmed_within_one_heartbeat(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        game.feeds.push(link.id, told(1))
+        game.feeds.push(link.id, message(1))
         start = trio.current_time()
         await game.feeds.wait_confirmed()
         assert trio.current_time() - start <= POLICY.heartbeat_seconds
@@ -318,7 +320,7 @@ async def test_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
         assert both.heard.losses[0][0] - start <= 1.0
 
 
-async def test_another_process_at_the_address_means_that_the_rooms_are_lost(
+async def test_the_link_is_lost_when_another_process_answers_at_the_address(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -333,7 +335,7 @@ async def test_another_process_at_the_address_means_that_the_rooms_are_lost(
         assert second.handler.heard == {}
 
 
-async def test_a_silent_game_node_gets_nothing_new_after_3_s_and_is_lost_after_6(
+async def test_a_game_node_is_silent_after_3_s_and_lost_after_6(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -357,7 +359,7 @@ async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: 
         link = await both.link()
         both.bus.freeze("game-1")
         for n in range(1, 101):
-            link.send(said(n))
+            link.send(input_item(n))
         await trio.sleep(2)
         both.bus.heal("game-1")
         await settle(2)
@@ -365,7 +367,7 @@ async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: 
         assert both.heard.losses == []
 
 
-async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_anew(
+async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_again(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -380,7 +382,7 @@ async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_anew(
         assert (await both.link()).id != link.id
 
 
-async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
+async def test_a_link_is_reset_when_its_api_node_falls_behind_by_more_than_the_ring(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -388,7 +390,7 @@ async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
         link = await both.link()
         both.bus.break_link("api")
         for seq in range(1, 102):
-            game.feeds.push(link.id, told(seq))
+            game.feeds.push(link.id, message(seq))
         await settle()
         assert game.handler.dropped == [link.id]
         both.bus.heal("api")
@@ -396,7 +398,7 @@ async def test_a_peer_that_stays_behind_for_longer_than_the_ring_is_reset(
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
 
 
-async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock) -> None:
+async def test_an_api_node_that_stops_detaches_at_once(autojump_clock: MockClock) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
@@ -407,13 +409,13 @@ async def test_an_api_node_that_goes_detaches_at_once(autojump_clock: MockClock)
         assert both.heard.losses == [(start, Loss.DETACHED)]
 
 
-async def test_a_drained_game_node_is_left_when_all_it_said_has_arrived(
+async def test_a_stopped_game_node_is_left_when_all_its_messages_have_arrived(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        game.feeds.push(link.id, told(1))
+        game.feeds.push(link.id, message(1))
         game.handler.phase = "stopped"
         game.feeds.mark_all()
         await game.feeds.wait_confirmed()
@@ -438,13 +440,13 @@ async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: Mock
         caller = both.bus.caller(GAME)
         reply = nodes.decode_reply(await caller.call(nodes.encode(late)))
         assert isinstance(reply, nodes.UnknownLink)
-        link.send(said(1))
+        link.send(input_item(1))
         await settle()
         assert game.handler.heard[link.id] == [1]
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])
-async def test_a_stranger_at_the_rpc_port_gets_an_answer_and_changes_nothing(
+async def test_an_unknown_request_at_the_rpc_port_is_answered_and_changes_nothing(
     request_bytes: bytes, autojump_clock: MockClock
 ) -> None:
     async with pair() as both:
@@ -453,19 +455,19 @@ async def test_a_stranger_at_the_rpc_port_gets_an_answer_and_changes_nothing(
         reply = nodes.decode_reply(await both.bus.caller(GAME).call(request_bytes))
         assert isinstance(reply, nodes.Unsupported)
         both.bus.publisher(FEED).publish(request_bytes)
-        link.send(said(1))
-        game.feeds.push(link.id, told(1))
+        link.send(input_item(1))
+        game.feeds.push(link.id, message(1))
         await settle()
         assert game.handler.heard[link.id] == [1]
         assert both.heard.seqs[link.id] == [1]
 
 
-def counted(count: int) -> list[int]:
+def up_to(count: int) -> list[int]:
     return list(range(1, count + 1))
 
 
-class Storm:
-    """Both sides talk without pause while the bus does its worst."""
+class FaultyTraffic:
+    """Both sides send items without pause while faults are injected into the bus."""
 
     def __init__(self, both: Pair, rng: random.Random) -> None:
         self.both = both
@@ -479,12 +481,12 @@ class Storm:
         for link in self.both.heard.up:
             for _ in range(self.rng.randrange(4)):
                 self.sent[link.id] += 1
-                link.send(said(self.sent[link.id]))
+                link.send(input_item(self.sent[link.id]))
             for _ in range(self.rng.randrange(4)):
                 self.pushed[game, link.id] += 1
-                game.feeds.push(link.id, told(self.pushed[game, link.id]))
+                game.feeds.push(link.id, message(self.pushed[game, link.id]))
 
-    def harm(self) -> None:
+    def inject_fault(self) -> None:
         match self.rng.randrange(40):
             case 0:
                 self.both.bus.break_link(self.rng.choice(["api", self._alive]))
@@ -503,14 +505,14 @@ class Storm:
         return f"game-{len(self.games)}"
 
 
-@pytest.mark.parametrize("hurried", [False, True])
+@pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("seed", range(40))
-async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_link_is_reset(
-    seed: int, hurried: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+async def test_with_any_bus_faults_items_arrive_once_and_in_order_or_the_link_is_reset(
+    seed: int, limited: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Drops, repeats, delays, both streams against each other, cuts, other processes, no time."""
-    if hurried:
-        hurry(monkeypatch, 2)
+    """The faults: drops, repeats, delays, reordering, cuts, new processes, turns without time."""
+    if limited:
+        limit_turns(monkeypatch, 2)
     rng = random.Random(seed)
     faults = Faults(
         rng=random.Random(seed + 1),
@@ -521,38 +523,38 @@ async def test_whatever_the_bus_does_each_item_is_seen_once_and_in_order_or_the_
         reorder_publish=rng.random() < 0.5,
     )
     async with pair(faults, seed) as both:
-        storm = Storm(both, rng)
+        traffic = FaultyTraffic(both, rng)
         for _ in range(150):
             await trio.sleep(rng.uniform(0, 0.1))
-            storm.talk()
-            storm.harm()
+            traffic.talk()
+            traffic.inject_fault()
         both.bus.faults = Faults()
-        storm.heal()
+        traffic.heal()
         await trio.sleep(20)
 
-        for game in storm.games:
+        for game in traffic.games:
             for heard in game.handler.heard.values():
-                assert heard == counted(len(heard))
+                assert heard == up_to(len(heard))
         for seqs in both.heard.seqs.values():
-            assert seqs == counted(len(seqs))
+            assert seqs == up_to(len(seqs))
         [link] = both.heard.up
-        alive = storm.games[-1]
-        assert alive.handler.heard.get(link.id, []) == counted(storm.sent[link.id])
-        assert both.heard.seqs[link.id] == counted(storm.pushed[alive, link.id])
+        alive = traffic.games[-1]
+        assert alive.handler.heard.get(link.id, []) == up_to(traffic.sent[link.id])
+        assert both.heard.seqs[link.id] == up_to(traffic.pushed[alive, link.id])
         assert len(alive.feeds.links) == 1
         with trio.fail_after(1):
             await alive.feeds.wait_confirmed()
 
 
-async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drain(
+async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_delay_a_drain(
     autojump_clock: MockClock,
 ) -> None:
-    """A wrong ``--advertise``: requests are answered, and the feed never arrives."""
+    """As with a wrong ``--advertise``: requests are answered, but the feed never arrives."""
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
         both.bus.faults.drop = 1.0
-        game.feeds.push(link.id, told(1))
+        game.feeds.push(link.id, message(1))
         game.handler.phase = "draining"
         start = trio.current_time()
         await game.feeds.wait_confirmed()
@@ -562,7 +564,7 @@ async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_hold_a_drai
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
 
 
-async def test_a_feed_that_stands_still_while_requests_are_answered_is_reset_after_6_s(
+async def test_a_link_whose_feed_makes_no_progress_is_reset_after_6_s(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -570,14 +572,14 @@ async def test_a_feed_that_stands_still_while_requests_are_answered_is_reset_aft
         link = await both.link()
         both.bus.faults.drop = 1.0
         start = trio.current_time()
-        game.feeds.push(link.id, told(1))
+        game.feeds.push(link.id, message(1))
         await trio.sleep(8)
         [(at, loss)] = both.heard.losses
         assert loss is Loss.RESET
         assert 5.5 <= at - start <= 7
 
 
-async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for_confirmation(
+async def test_constant_traffic_does_not_delay_a_drain_that_waits_for_confirmation(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -587,8 +589,8 @@ async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for
 
             async def talk() -> None:
                 for seq in itertools.count(1):
-                    link.send(said(seq))
-                    game.feeds.push(link.id, told(seq))
+                    link.send(input_item(seq))
+                    game.feeds.push(link.id, message(seq))
                     await trio.sleep(0.001)
 
             nursery.start_soon(talk)
@@ -599,7 +601,7 @@ async def test_one_that_talks_without_pause_does_not_hold_a_drain_that_waits_for
             nursery.cancel_scope.cancel()
 
 
-async def test_a_node_that_is_known_by_two_addresses_is_attached_once(
+async def test_a_node_with_two_addresses_is_attached_once(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -615,13 +617,13 @@ async def test_a_node_that_is_known_by_two_addresses_is_attached_once(
         )
         reply = nodes.decode_reply(await both.bus.caller(GAME).call(nodes.encode(alias)))
         assert isinstance(reply, nodes.Twice)
-        link.send(said(1))
+        link.send(input_item(1))
         await settle()
         assert game.handler.heard[link.id] == [1]
         assert both.heard.losses == []
 
 
-async def test_an_item_over_the_transports_limit_costs_its_link_and_not_the_node(
+async def test_an_item_over_the_transports_limit_resets_its_link_and_the_node_lives(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -633,20 +635,20 @@ async def test_an_item_over_the_transports_limit_costs_its_link_and_not_the_node
         assert game.handler.dropped == [link.id]
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
         again = await both.link()
-        game.feeds.push(again.id, told(1))
+        game.feeds.push(again.id, message(1))
         await settle()
         assert both.heard.seqs[again.id] == [1]
 
 
-class PoorBus(MemoryBus):
-    """A bus of a process that has no descriptors left, for a while."""
+class ExhaustedBus(MemoryBus):
+    """The bus of a process that has no file descriptors left while ``exhausted`` is set."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
-        self.poor = True
+        self.exhausted = True
 
     def caller(self, address: str) -> MemoryCaller:
-        if self.poor:
+        if self.exhausted:
             raise BusExhausted("cannot make one more socket: out of files")
         return self._bus.caller(address)
 
@@ -654,34 +656,34 @@ class PoorBus(MemoryBus):
         return await self._bus.probe(address, timeout_seconds)
 
 
-async def test_a_process_without_descriptors_tries_again_and_does_not_end(
+async def test_a_process_without_file_descriptors_tries_again_and_does_not_exit(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.peer._bus = poor = PoorBus(both.peer._bus)
+        both.connector._bus = exhausted = ExhaustedBus(both.connector._bus)
         both.start_game(1)
         await trio.sleep(5)
         assert both.heard.up == []
-        poor.poor = False
+        exhausted.exhausted = False
         await settle(1.5)
         assert len(both.heard.up) == 1
 
 
-async def test_nobody_is_dialled_at_an_address_where_nobody_listens(
+async def test_an_address_where_nobody_listens_is_probed_and_not_dialled(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.peer._bus = PoorBus(both.peer._bus)  # would tell of each dial
+        both.connector._bus = ExhaustedBus(both.connector._bus)  # it raises at each dial
         await trio.sleep(5)
         start = trio.current_time()
-        both.peer._bus.poor = False
+        both.connector._bus.exhausted = False
         both.start_game(1)
         await both.link()
         assert trio.current_time() - start <= 1.2
 
 
-class BrokenSink(Heard):
-    """Its node cannot say what it has seen of a state: a fault of ours inside a link's own task."""
+class BrokenListener(ListenerRecorder):
+    """A listener that raises once when a state arrives: a bug inside the link's own task."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -693,11 +695,11 @@ class BrokenSink(Heard):
             raise RuntimeError("a fault")
 
 
-async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
+async def test_an_error_in_the_listener_resets_the_link_and_does_not_lose_its_rooms(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.heard = both.peer._listener = BrokenSink()
+        both.heard = both.connector._listener = BrokenListener()
         game = both.start_game(1)
         await both.link()
         both.heard.broken = True
@@ -707,49 +709,49 @@ async def test_a_fault_of_ours_resets_the_link_and_does_not_lose_its_rooms(
         assert len(both.heard.up) == 1
 
 
-async def test_what_a_reset_link_has_not_said_is_known_and_what_was_answered_is_not_said_again(
+async def test_a_reset_link_keeps_its_unsent_items_and_omits_the_answered_ones(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        link.send(said(1))
+        link.send(input_item(1))
         await settle()
         both.bus.freeze("game-1")
-        link.send(said(2))
+        link.send(input_item(2))
         await settle()
-        link.send(said(3))
+        link.send(input_item(3))
         await settle()
         link.reset()
         await settle()
         assert game.handler.heard[link.id] == [1]
         assert link.loss is Loss.RESET
-        assert link.unsent == [said(2), said(3)]
-        link.send(said(4))
-        assert link.unsent == [said(2)]  # nothing gathers in a link that is over
+        assert link.unsent == [input_item(2), input_item(3)]
+        link.send(input_item(4))
+        assert link.unsent == [input_item(2)]  # a link that has ended collects nothing
 
 
-async def test_what_is_said_to_a_link_that_ends_in_that_moment_is_known_too(
+async def test_an_item_sent_to_a_link_during_its_reset_is_kept_as_unsent(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
         both.start_game(1)
         link = await both.link()
         link.reset()
-        link.send(said(1))  # the sender cannot know: nobody has been told of the reset
+        link.send(input_item(1))  # the sender cannot know of the reset yet
         await settle()
         assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
-        assert link.unsent == [said(1)]
+        assert link.unsent == [input_item(1)]
 
 
-async def test_an_address_that_is_no_longer_named_heals_after_a_reset_and_not_after_a_loss(
+async def test_an_address_that_is_no_longer_listed_is_attached_after_a_reset_but_not_after_a_loss(
     autojump_clock: MockClock,
 ) -> None:
-    """A name server forgets a node that drains; its rooms are still there."""
+    """A name server drops a node that drains, but its rooms still exist."""
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
-        both.peer.wanted = False
+        both.connector.wanted = False
         link.reset()
         await settle(0.5)
         again = await both.link()
@@ -767,16 +769,16 @@ async def test_an_address_is_empty_when_it_refuses_and_not_when_it_is_silent(
 ) -> None:
     async with pair() as both:
         await settle(0.1)
-        assert both.peer.empty
+        assert both.connector.empty
         game = both.start_game(1)
         await both.link()
-        assert not both.peer.empty
+        assert not both.connector.empty
         both.bus.break_link("api")
         await settle(10)
         assert both.heard.up == []
-        assert not both.peer.empty
+        assert not both.connector.empty
         both.bus.heal("api")
         await both.link()
         game.crash()
         await settle(2)
-        assert both.peer.empty
+        assert both.connector.empty

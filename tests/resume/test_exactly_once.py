@@ -1,4 +1,4 @@
-"""The law: whatever the network does, each word is heard once, by each player, in order."""
+"""With any network faults each player gets each input once and in order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, cluster
 
 PLAYERS = 6
-WORDS = 40
-WORD_SECONDS = 0.6
+INPUTS = 40
+INPUT_SECONDS = 0.6
 
 
-class Town:
-    """Two api nodes that come and go behind two names, and the streams to them."""
+class ChangingCluster:
+    """Two names of api nodes whose processes change, and the streams to them."""
 
     def __init__(self, c: Cluster, rng: random.Random) -> None:
         self.c = c
@@ -66,9 +66,9 @@ class Town:
         await self.start(name)
         old.kill() if kill else old.signal()
 
-    async def trouble(self) -> None:
-        """One bad thing after the other, for as long as the players have something to say."""
-        end = trio.current_time() + WORDS * WORD_SECONDS
+    async def inject_faults(self) -> None:
+        """Injects one fault after the other, for as long as the players send inputs."""
+        end = trio.current_time() + INPUTS * INPUT_SECONDS
         while trio.current_time() < end:
             await trio.sleep(self.rng.uniform(0.3, 2))
             match self.rng.randrange(6):
@@ -84,34 +84,34 @@ class Town:
                     await self.replace(kill=False)
 
 
-async def play(town: Town, place: Place, heard: list[tuple[int, str, int]]) -> None:
-    """Says so many words, and listens until everybody's have come."""
+async def play(nodes: ChangingCluster, place: Place, received: list[tuple[int, str, int]]) -> None:
+    """Sends all inputs of one player, and reads until the inputs of all players have arrived."""
 
-    async def speak() -> None:
-        for word in range(WORDS):
-            await place.say(word)
-            await trio.sleep(town.rng.uniform(0, WORD_SECONDS))
+    async def say_inputs() -> None:
+        for number in range(INPUTS):
+            await place.say(number)
+            await trio.sleep(nodes.rng.uniform(0, INPUT_SECONDS))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(speak)
+        nursery.start_soon(say_inputs)
         async for message in place:
             assert isinstance(message, Message)
-            heard.append((message.seq, message.data["from"], message.data["said"]))
-            if len(heard) == PLAYERS * WORDS:
+            received.append((message.seq, message.data["from"], message.data["said"]))
+            if len(received) == PLAYERS * INPUTS:
                 break
 
 
 @pytest.mark.parametrize("bad_feed", [False, True])
-async def test_each_word_is_heard_once_by_each_in_order_whatever_happens(
+async def test_every_player_gets_each_input_once_and_in_order_despite_faults(
     autojump_clock: MockClock, rng: random.Random, bad_feed: bool
 ) -> None:
     ledgers: list[list[tuple[int, str, int]]] = [[] for _ in range(PLAYERS)]
     places: list[Place] = []
     async with cluster() as c:
-        town = Town(c, rng)
+        nodes = ChangingCluster(c, rng)
         game = c.game("game-1")
-        await town.start("one")
-        await town.start("two")
+        await nodes.start("one")
+        await nodes.start("two")
         await c.ready(game)
         if bad_feed:
             c.bus.faults.drop = c.bus.faults.repeat_request = 0.1
@@ -120,41 +120,43 @@ async def test_each_word_is_heard_once_by_each_in_order_whatever_happens(
         async def one(number: int, room: str, *, task_status: trio.TaskStatus[str]) -> None:
             urls = ["ws://one/", "ws://two/"] if number % 2 else ["ws://two/", "ws://one/"]
             request = {"room": room} if room else {"kind": "lounge"}
-            async with connect(urls, **request, open_stream=town.open_stream, dice=rng) as place:
+            async with connect(urls, **request, open_stream=nodes.open_stream, dice=rng) as place:
                 places.append(place)
                 task_status.started(place.room)
                 await seated.wait_for(number)
-                await play(town, place, ledgers[number])
-                await content.wait_for(number)
+                await play(nodes, place, ledgers[number])
+                await finished.wait_for(number)
 
-        seated, content = Gate(), Gate()
+        seated, finished = Barrier(), Barrier()
         with trio.fail_after(90):
             async with trio.open_nursery() as players:
                 room = ""
                 for number in range(PLAYERS):
                     room = await players.start(one, number, room)
-                c.nursery.start_soon(town.trouble)
+                c.nursery.start_soon(nodes.inject_faults)
         assert game.exit_code is None
-    said = {place.you for place in places}
+    players_seen = {place.you for place in places}
     for place, ledger in zip(places, ledgers, strict=True):
         numbers = [seq for seq, _, _ in ledger]
         assert numbers == sorted(set(numbers))
-        for player in said:
-            assert [word for _, who, word in ledger if who == player] == list(range(WORDS))
+        for player in players_seen:
+            assert [number for _, sender, number in ledger if sender == player] == list(
+                range(INPUTS)
+            )
         assert place.repeats == 0
     assert all(ledger == ledgers[0] for ledger in ledgers)
     assert sum(place.resumes for place in places) > 0
 
 
-class Gate:
-    """Nobody goes on before all have come."""
+class Barrier:
+    """Tasks wait here until all players have arrived."""
 
     def __init__(self) -> None:
-        self._here: set[int] = set()
-        self._all = trio.Event()
+        self._arrived: set[int] = set()
+        self._all_arrived = trio.Event()
 
     async def wait_for(self, number: int) -> None:
-        self._here.add(number)
-        if len(self._here) == PLAYERS:
-            self._all.set()
-        await self._all.wait()
+        self._arrived.add(number)
+        if len(self._arrived) == PLAYERS:
+            self._all_arrived.set()
+        await self._all_arrived.wait()

@@ -1,4 +1,4 @@
-"""Links heal: what a network, a frozen process and a dead one cost the players."""
+"""Links recover: the effect of network faults, frozen processes and dead ones on players."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lastcall import Left, Room, room
 from lastcall.policy import LinkPolicy
 from tests.harness.cluster import CLEAN, cluster
 from tests.harness.player import Player
-from tests.resume.test_place import house
+from tests.resume.test_place import two_api_nodes
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
-async def test_an_api_node_frozen_for_2_s_loses_nothing_and_says_nothing_twice(
+async def test_an_api_node_frozen_for_2_s_loses_nothing_and_repeats_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(two, room=ann.room)
@@ -37,14 +37,14 @@ async def test_an_api_node_frozen_for_2_s_loses_nothing_and_says_nothing_twice(
 async def test_a_link_that_is_reset_is_renewed_and_no_socket_is_closed(
     autojump_clock: MockClock,
 ) -> None:
-    """The game node gives a silent api node up after 6 s; this one was only cut off."""
-    async with house() as (c, game, one, two):
+    """The links are dropped by the game node, as if its api nodes had been silent."""
+    async with two_api_nodes() as (c, game, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(two, room=ann.room)
         for _ in range(3):
             for link in list(game.node._links._links.values()):
-                game.node._links._drop(link.id, "as the test wants it")
+                game.node._links._drop(link.id, "the test drops it")
             await ann.say("from ann")
             await bob.say("from bob")
             await trio.sleep(2)
@@ -54,11 +54,11 @@ async def test_a_link_that_is_reset_is_renewed_and_no_socket_is_closed(
         assert (ann.socket.closed, bob.socket.closed) == (None, None)
 
 
-async def test_over_the_ring_the_link_is_reset_and_the_players_get_it_all_the_same(
+async def test_when_the_ring_overflows_the_link_is_reset_and_players_still_get_all_messages(
     autojump_clock: MockClock,
 ) -> None:
-    """An api node takes in nothing for 2 s; what waits for it is bounded, and then replayed."""
-    async with house() as (c, game, one, two):
+    """An api node reads nothing for 2 s; the items that wait for it are bounded, then replayed."""
+    async with two_api_nodes() as (c, game, one, two):
         game.node._links._policy = LinkPolicy(ring_items=20)
         for link in list(game.node._links._links.values()):
             game.node._links._drop(link.id, "so that the rings are small")
@@ -78,9 +78,11 @@ async def test_over_the_ring_the_link_is_reset_and_the_players_get_it_all_the_sa
         assert ann.heard_once
 
 
-async def test_a_silent_game_node_costs_a_hop_and_no_place(autojump_clock: MockClock) -> None:
-    """The link from api-1 alone is cut: after 3 s its clients are moved, and resume on api-2."""
-    async with house() as (c, _, one, two):
+async def test_a_client_of_a_silent_game_node_is_moved_and_keeps_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    """Only the link of api-1 is cut: after 3 s its clients are moved, and resume on api-2."""
+    async with two_api_nodes() as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(two, room=ann.room)
@@ -91,15 +93,15 @@ async def test_a_silent_game_node_costs_a_hop_and_no_place(autojump_clock: MockC
         assert ann.socket.heard[-1]["t"] == "move"
         await ann.resume(two)
         await ann.say("back")
-        await bob.hears({"from": ann.you, "said": "back"})
-        await ann.hears({"from": ann.you, "said": "back"})
+        await bob.hear_data({"from": ann.you, "said": "back"})
+        await ann.hear_data({"from": ann.you, "said": "back"})
 
 
-async def test_a_drain_waits_for_the_players_of_an_api_node_that_never_heard_of_the_end(
+async def test_a_drain_waits_for_the_players_of_an_api_node_that_missed_the_end(
     autojump_clock: MockClock,
 ) -> None:
-    """It is cut off 0.5 s before the room ends, and dropped 3 s later with that unconfirmed."""
-    async with house() as (c, game, one, two):
+    """Its link is cut 0.5 s before the room ends, and dropped 3 s later without a confirmation."""
+    async with two_api_nodes() as (c, game, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="countdown", options={"seconds": 2})
         start = trio.current_time()
@@ -115,17 +117,17 @@ async def test_a_drain_waits_for_the_players_of_an_api_node_that_never_heard_of_
         assert trio.current_time() - start < 7
 
 
-async def test_a_place_that_nobody_can_reach_is_not_declared_dead(
+async def test_an_unreachable_place_is_not_declared_dead(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="lounge")
-        ann.socket.vanish()
+        ann.socket.drop()
         await trio.sleep(0.1)
         c.bus.freeze("game-1")
         await trio.sleep(0.5)
-        socket = await ann.ask(two)
+        socket = await ann.send_resume(two)
         start = trio.current_time()
         assert await socket.close_code() == 1013
         assert trio.current_time() - start == pytest.approx(3, abs=0.3)
@@ -134,10 +136,10 @@ async def test_a_place_that_nobody_can_reach_is_not_declared_dead(
         await ann.resume(two)
 
 
-async def test_a_game_node_that_was_stopped_for_8_s_hears_the_resume_before_it_frees_the_seat(
+async def test_a_game_node_that_was_stopped_for_8_s_reads_a_resume_before_it_frees_the_seat(
     autojump_clock: MockClock,
 ) -> None:
-    """His kind keeps a seat for 5 s. He asks for his in the first one; it lies there unread."""
+    """The kind keeps a seat for 5 s. The resume arrives in the first second, and waits unread."""
 
     @room("hasty", seats=2, resume_seconds=5)
     async def hasty(table: Room) -> None:
@@ -145,14 +147,14 @@ async def test_a_game_node_that_was_stopped_for_8_s_hears_the_resume_before_it_f
             if isinstance(event, Left):
                 table.broadcast("left")
 
-    async with house(hasty) as (c, _, one, two):
+    async with two_api_nodes(hasty) as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="hasty")
         await bob.join(two, kind="hasty")
-        ann.socket.vanish()
+        ann.socket.drop()
         await trio.sleep(0.6)
         c.bus.freeze("game-1")
-        socket = await ann.ask(two)
+        socket = await ann.send_resume(two)
         await trio.sleep(0.1)
         autojump_clock.jump(8)
         c.bus.heal("game-1")
@@ -160,7 +162,7 @@ async def test_a_game_node_that_was_stopped_for_8_s_hears_the_resume_before_it_f
         assert bob.messages == []
 
 
-async def test_a_game_node_that_died_takes_its_places_with_it(autojump_clock: MockClock) -> None:
+async def test_the_places_of_a_killed_game_node_are_lost(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         game, other = c.game("game-1"), c.game("game-2")
         one, two = c.api("api-1"), c.api("api-2")
@@ -168,19 +170,19 @@ async def test_a_game_node_that_died_takes_its_places_with_it(autojump_clock: Mo
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge", new=True)
         await bob.join(one, room=ann.room)
-        home = game if ann.room.startswith("game-1.") else other
-        bob.socket.vanish()
+        killed = game if ann.room.startswith("game-1.") else other
+        bob.socket.drop()
         await trio.sleep(0.1)
-        home.kill()
+        killed.kill()
         assert (await ann.socket.hear("ended"))["reason"] == "node_lost"
         await trio.sleep(1)
-        assert await (await bob.ask(two)).close_code() == 4004
+        assert await (await bob.send_resume(two)).close_code() == 4004
 
 
-async def test_a_request_repeated_by_the_transport_and_a_feed_that_drops_change_nothing(
+async def test_repeated_requests_and_dropped_feed_messages_change_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         c.bus.faults.drop = 0.2
         c.bus.faults.repeat_request = 0.2
         c.bus.faults.delay_seconds = 0.02
@@ -191,15 +193,15 @@ async def test_a_request_repeated_by_the_transport_and_a_feed_that_drops_change_
             await ann.say(number)
             await bob.say(number)
             if number % 10 == 9:
-                ann.socket.vanish()
+                ann.socket.drop()
                 await ann.resume(two if number == 9 else one)
             await trio.sleep(0.05)
         await trio.sleep(3)
-        everything = dict(bob.messages)
-        of_ann = [d["said"] for d in everything.values() if d["from"] == ann.you]
-        of_bob = [d["said"] for d in everything.values() if d["from"] == bob.you]
+        all_messages = dict(bob.messages)
+        of_ann = [d["said"] for d in all_messages.values() if d["from"] == ann.you]
+        of_bob = [d["said"] for d in all_messages.values() if d["from"] == bob.you]
         assert of_bob == list(range(30))
         assert of_ann == list(range(30))
         assert bob.heard_once
         assert ann.heard_once
-        assert dict(ann.messages).items() <= everything.items()
+        assert dict(ann.messages).items() <= all_messages.items()

@@ -1,4 +1,4 @@
-"""Items with odd values, in every state, each way: nothing raises, and nobody else notices."""
+"""Items with odd values, in every state and both directions: nothing raises or disturbs others."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ JSON = [b"1", b'"x"', b"{}"]
 BODIES = [b"", b"{", b"null", b"1", b'"x"', b"{}", b"[" * 2000, b"\xff", b'{"seconds":"x"}']
 
 
-class Odd:
-    """Makes items whose fields are anything of their type, or something that was really there."""
+class OddItems:
+    """Makes items whose fields have any value of their type, or a value that is really in use."""
 
     def __init__(
         self, rng: random.Random, texts: Sequence[str], bodies: Sequence[bytes] = BODIES
@@ -103,7 +103,7 @@ class Odd:
 
 
 @pytest.mark.usefixtures("schedule")
-async def test_whatever_an_api_node_asks_the_game_node_lives_and_its_rooms_play_on(
+async def test_odd_requests_of_an_api_node_do_not_disturb_a_game_node_or_its_rooms(
     autojump_clock: MockClock, rng: random.Random
 ) -> None:
     async with cluster() as c:
@@ -111,12 +111,12 @@ async def test_whatever_an_api_node_asks_the_game_node_lives_and_its_rooms_play_
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(api, kind="lounge", new=True, key="k")
         await bob.join(api, kind="lounge", new=True)
-        bob.socket.vanish()
+        bob.socket.drop()
         await trio.sleep(0.1)
         room, player, secret = bob.ticket.split("/")
-        odd = Odd(rng, [room, player, secret, "lounge", "countdown", "tictactoe"])
+        odd_items = OddItems(rng, [room, player, secret, "lounge", "countdown", "tictactoe"])
         for number in range(ITEMS):
-            game.node.host.handle(LinkId(rng.choice([7, 8, 9])), odd.item(UP))
+            game.node.host.handle(LinkId(rng.choice([7, 8, 9])), odd_items.item(UP))
             if number % 20 == 0:
                 game.node.host.flush_acks()
                 await trio.sleep(0.01)
@@ -125,7 +125,7 @@ async def test_whatever_an_api_node_asks_the_game_node_lives_and_its_rooms_play_
         for link in (7, 8, 9):
             game.node.host.drop_link(LinkId(link))
         await ann.say("still here")
-        await ann.hears({"from": ann.you, "said": "still here"})
+        await ann.hear_data({"from": ann.you, "said": "still here"})
         assert game.exit_code is None
         game.signal()
         await trio.sleep(40)
@@ -133,27 +133,27 @@ async def test_whatever_an_api_node_asks_the_game_node_lives_and_its_rooms_play_
 
 
 @pytest.mark.usefixtures("schedule")
-async def test_whatever_a_game_node_says_the_api_node_lives_and_its_clients_play_on(
+async def test_odd_items_of_a_game_node_do_not_disturb_an_api_node_or_its_clients(
     autojump_clock: MockClock, rng: random.Random
 ) -> None:
-    """The odd one speaks of its own room alone: of others' it is their owner's word."""
+    """The odd items name only one room: a node is trusted about its other rooms."""
     async with cluster() as c:
         api, _ = await c.one_of_each()
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(api, kind="lounge", new=True)
         await bob.join(api, kind="lounge", new=True)
-        odd = Odd(rng, [bob.room, bob.you], JSON)  # the room has encoded it
+        odd_items = OddItems(rng, [bob.room, bob.you], JSON)  # a room has encoded every body
         games = api.node._games
         [link] = games.connectors._links.values()
         for number in range(ITEMS):
-            games.link_item(link, odd.item(DOWN))
+            games.link_item(link, odd_items.item(DOWN))
             if number % 20 == 0:
                 await trio.sleep(0.01)
                 if bob.socket.closed is not None:
                     await bob.join(api, kind="lounge", new=True)
-                    odd.texts += [bob.room, bob.you]
+                    odd_items.texts += [bob.room, bob.you]
         await trio.sleep(11)
         await ann.say("still here")
-        await ann.hears({"from": ann.you, "said": "still here"})
+        await ann.hear_data({"from": ann.you, "said": "still here"})
         assert api.exit_code is None
         assert ann.heard_once

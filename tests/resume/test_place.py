@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("schedule")
 
 @room("diary", seats=4)
 async def diary(table: Room) -> list[str]:
-    """Tells everybody what happens to its players, and ends when it is told to."""
+    """Broadcasts each event of its players."""
     names: dict[str, str] = {}
     async for event in table:
         match event:
@@ -30,48 +30,48 @@ async def diary(table: Room) -> list[str]:
 
 
 @asynccontextmanager
-async def house(
+async def two_api_nodes(
     *kinds: object, rooms: RoomPolicy | None = None
 ) -> AsyncIterator[tuple[Cluster, GameProcess, ApiProcess, ApiProcess]]:
-    """One game node behind two api nodes."""
+    """Starts one game node behind two api nodes."""
     async with cluster() as c:
-        more = {"kinds": {kind.name: kind for kind in kinds}} if kinds else {}
-        game = c.game(rooms=rooms, **more)
+        options = {"kinds": {kind.name: kind for kind in kinds}} if kinds else {}
+        game = c.game(rooms=rooms, **options)
         one, two = c.api("api-1"), c.api("api-2")
         await c.ready(game, one, two)
         yield c, game, one, two
 
 
-def lounge(*said: tuple[Player, object]) -> list[dict[str, object]]:
-    return [{"from": player.you, "said": d} for player, d in said]
+def lounge_messages(*inputs: tuple[Player, object]) -> list[dict[str, object]]:
+    return [{"from": player.you, "said": d} for player, d in inputs]
 
 
-async def test_a_place_outlives_its_socket_and_what_was_missed_is_replayed_in_order(
+async def test_a_place_outlives_its_socket_and_missed_messages_are_replayed_in_order(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(one, room=ann.room)
         await ann.say("before")
-        await ann.hears({"from": ann.you, "said": "before"})
+        await ann.hear_data({"from": ann.you, "said": "before"})
         seen = ann.seen
-        ann.socket.vanish()
-        for word in ("one", "two", "three"):
-            await bob.say(word)
-        await bob.hears({"from": bob.you, "said": "three"})
+        ann.socket.drop()
+        for text in ("one", "two", "three"):
+            await bob.say(text)
+        await bob.hear_data({"from": bob.you, "said": "three"})
         resumed = await ann.resume(two)
         assert (resumed["seq"], resumed["n"], resumed["complete"]) == (seen, 1, True)
         await bob.say("live")
-        await ann.hears({"from": bob.you, "said": "live"})
-        assert [d for _, d in ann.messages] == lounge(
+        await ann.hear_data({"from": bob.you, "said": "live"})
+        assert [d for _, d in ann.messages] == lounge_messages(
             (ann, "before"), (bob, "one"), (bob, "two"), (bob, "three"), (bob, "live")
         )
         assert ann.heard_once
 
 
 async def test_a_place_outlives_the_api_node(autojump_clock: MockClock) -> None:
-    async with house() as (c, game, one, two):
+    async with two_api_nodes() as (c, game, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(two, room=ann.room)
@@ -79,39 +79,39 @@ async def test_a_place_outlives_the_api_node(autojump_clock: MockClock) -> None:
         assert await ann.socket.close_code() == 1006
         await bob.say("are you there?")
         await ann.resume(two)
-        await ann.hears({"from": bob.you, "said": "are you there?"})
+        await ann.hear_data({"from": bob.you, "said": "are you there?"})
         await ann.say("yes")
-        await bob.hears({"from": ann.you, "said": "yes"})
+        await bob.hear_data({"from": ann.you, "said": "yes"})
         assert game.rooms == 1
 
 
-async def test_inputs_that_the_room_has_are_counted_and_said_again_they_change_nothing(
+async def test_a_resume_reports_the_accepted_inputs_and_repeats_of_them_change_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="lounge")
-        for word in "abc":
-            await ann.say(word)
-        await ann.hears({"from": ann.you, "said": "c"})
+        for text in "abc":
+            await ann.say(text)
+        await ann.hear_data({"from": ann.you, "said": "c"})
         one.kill()
         resumed = await ann.resume(two)
         assert resumed["n"] == 3
-        for n, word in enumerate("abcd", 1):
-            await ann.socket.send(t="say", n=n, d=word)
-        await ann.hears({"from": ann.you, "said": "d"})
+        for n, text in enumerate("abcd", 1):
+            await ann.socket.send(t="say", n=n, d=text)
+        await ann.hear_data({"from": ann.you, "said": "d"})
         assert [d["said"] for _, d in ann.messages] == list("abcd")
         assert ann.heard_once
 
 
-async def test_a_late_batch_of_the_old_api_node_cannot_speak_for_the_new_socket(
+async def test_late_inputs_through_the_old_api_node_are_not_accepted_for_the_new_socket(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="lounge")
         await ann.say("first")
-        await ann.hears({"from": ann.you, "said": "first"})
+        await ann.hear_data({"from": ann.you, "said": "first"})
         c.bus.break_link("api-1", "game-1")
         await ann.socket.send(t="say", n=2, d="said to the old node")
         resumed = await ann.resume(two)
@@ -119,53 +119,53 @@ async def test_a_late_batch_of_the_old_api_node_cannot_speak_for_the_new_socket(
         c.bus.heal("api-1")
         await trio.sleep(2)
         await ann.socket.send(t="say", n=2, d="said to the new node")
-        await ann.hears({"from": ann.you, "said": "said to the new node"})
+        await ann.hear_data({"from": ann.you, "said": "said to the new node"})
         assert [d["said"] for _, d in ann.messages] == ["first", "said to the new node"]
         assert await ann.sockets[0].close_code() == 4005
 
 
-async def test_a_lost_resumed_loses_nobody_his_seat(autojump_clock: MockClock) -> None:
-    async with house() as (c, _, one, two):
+async def test_a_player_whose_resumed_is_lost_keeps_the_seat(autojump_clock: MockClock) -> None:
+    async with two_api_nodes() as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="lounge")
-        ann.socket.vanish()
+        ann.socket.drop()
         first = ann.ticket
         for api in (one, two, one):
             lost = await ann.resume(api, confirm=False)
             assert lost["ticket"] != first
-            ann.socket.vanish()
+            ann.socket.drop()
             ann.ticket = first
         await ann.resume(two)
         await ann.say("here")
-        await ann.hears({"from": ann.you, "said": "here"})
+        await ann.hear_data({"from": ann.you, "said": "here"})
 
 
-async def test_a_used_ticket_is_no_ticket_and_costs_its_player_nothing(
+async def test_a_used_ticket_is_refused_and_does_not_disturb_its_player(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann, thief = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         used = ann.ticket
-        ann.socket.vanish()
+        ann.socket.drop()
         await ann.resume(two)
         await ann.say("mine")
-        await ann.hears({"from": ann.you, "said": "mine"})
+        await ann.hear_data({"from": ann.you, "said": "mine"})
         for api in (one, two):
-            socket = await thief.ask(api, ticket=used, seen=0)
+            socket = await thief.send_resume(api, ticket=used, seen=0)
             assert await socket.close_code() == 4004
         await ann.say("still mine")
-        await ann.hears({"from": ann.you, "said": "still mine"})
+        await ann.hear_data({"from": ann.you, "said": "still mine"})
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_of_two_sockets_the_newer_has_the_place_and_the_older_gets_4005(
+async def test_of_two_sockets_the_newer_gets_the_place_and_the_older_closes_with_4005(
     autojump_clock: MockClock, elsewhere: bool
 ) -> None:
-    async with house(diary) as (c, _, one, two):
+    async with two_api_nodes(diary) as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="diary", name="ann")
-        await ann.hears(["Joined", "ann"])
+        await ann.hear_data(["Joined", "ann"])
         start = trio.current_time()
         await ann.resume(two if elsewhere else one)
         assert await ann.sockets[0].close_code() == 4005
@@ -175,68 +175,68 @@ async def test_of_two_sockets_the_newer_has_the_place_and_the_older_gets_4005(
         assert ann.socket.closed is None
 
 
-async def test_a_room_hears_of_an_absence_after_2_s_and_of_the_return_at_once(
+async def test_a_room_gets_away_after_2_s_and_back_at_once(
     autojump_clock: MockClock,
 ) -> None:
-    async with house(diary) as (c, _, one, two):
+    async with two_api_nodes(diary) as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="diary", name="ann")
         await bob.join(one, room=ann.room, name="bob")
         start = trio.current_time()
-        ann.socket.vanish()
-        await bob.hears(["Away", "ann"])
+        ann.socket.drop()
+        await bob.hear_data(["Away", "ann"])
         assert trio.current_time() - start == pytest.approx(2, abs=0.05)
         await trio.sleep(10)
         await ann.resume(two)
-        await bob.hears(["Back", "ann"])
+        await bob.hear_data(["Back", "ann"])
         assert trio.current_time() - start == pytest.approx(12, abs=0.05)
-        bob.socket.vanish()
+        bob.socket.drop()
         await trio.sleep(1.9)
         await bob.resume(two)
         await trio.sleep(5)
         assert [d[1] for _, d in ann.messages if d[0] in {"Away", "Back"}] == ["ann", "ann"]
 
 
-async def test_a_seat_is_kept_for_30_s_and_then_it_is_free_and_its_ticket_no_ticket(
+async def test_a_seat_is_kept_for_30_s_and_then_free_and_its_ticket_is_refused(
     autojump_clock: MockClock,
 ) -> None:
-    async with house(diary) as (c, _, one, two):
+    async with two_api_nodes(diary) as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="diary", name="ann")
         await bob.join(one, room=ann.room, name="bob")
         for _ in range(2):
-            ann.socket.vanish()
+            ann.socket.drop()
             await trio.sleep(29.8)
             await ann.resume(two)
         start = trio.current_time()
-        ann.socket.vanish()
+        ann.socket.drop()
         with trio.fail_after(40):
             while ["Left", "ann"] not in [d for _, d in bob.messages]:
                 await trio.sleep(0.05)
         assert trio.current_time() - start == pytest.approx(30, abs=0.1)
-        assert await (await ann.ask(two)).close_code() == 4004
+        assert await (await ann.send_resume(two)).close_code() == 4004
 
 
-async def test_a_room_that_ended_meanwhile_is_remembered_with_its_last_words_and_its_result(
+async def test_a_room_that_ended_meanwhile_is_kept_with_its_last_messages_and_result(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, game, one, two):
+    async with two_api_nodes() as (c, game, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="countdown", options={"seconds": 3})
-        await ann.hears({"left": 2})
-        ann.socket.vanish()
+        await ann.hear_data({"left": 2})
+        ann.socket.drop()
         await trio.sleep(10)
         assert game.rooms == 0
-        for api in (one, two):  # also twice: the first answer may have been lost
+        for api in (one, two):  # twice, since the first answer may have been lost
             await ann.resume(api)
             ended = await ann.socket.hear("ended")
             assert (ended["room"], ended["reason"]) == (ann.room, "finished")
         assert [d["left"] for _, d in ann.messages] == [2, 1, 0]
         await trio.sleep(30)
-        assert await (await ann.ask(one)).close_code() == 4004
+        assert await (await ann.send_resume(one)).close_code() == 4004
 
 
-async def test_the_same_key_again_is_the_same_seat_on_whichever_node(
+async def test_a_repeated_key_gets_the_same_seat_on_any_node(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -245,23 +245,23 @@ async def test_the_same_key_again_is_the_same_seat_on_whichever_node(
         await c.ready(*games, one, two)
         ann, bob = Player(c.nursery), Player(c.nursery)
         first = await ann.join(one, kind="lounge", key="k", confirm=False)
-        ann.socket.vanish()
+        ann.socket.drop()
         await bob.join(two, room=ann.room)
         await bob.say("hello")
-        await bob.hears({"from": bob.you, "said": "hello"})
-        for _ in range(7):  # now the last node is the better choice
+        await bob.hear_data({"from": bob.you, "said": "hello"})
+        for _ in range(7):  # now game-3 has the lowest load
             await Player(c.nursery).join(one, kind="lounge", new=True)
         assert [game.rooms for game in games] == [3, 3, 2]
         again = await ann.join(two, kind="lounge", key="k")
         assert (again["room"], again["you"]) == (first["room"], first["you"])
-        await ann.hears({"from": bob.you, "said": "hello"})
+        await ann.hear_data({"from": bob.you, "said": "hello"})
         assert len(again["players"]) == 2
 
 
-async def test_a_ticket_of_another_room_a_guessed_and_a_broken_one_get_4004(
+async def test_tickets_of_another_room_guessed_and_malformed_tickets_close_with_4004(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge", new=True)
         await bob.join(one, kind="lounge", new=True)
@@ -273,45 +273,45 @@ async def test_a_ticket_of_another_room_a_guessed_and_a_broken_one_get_4004(
             f"{room}/{player}/",
             "nonsense",
         ):
-            socket = await Player(c.nursery).ask(two, ticket=ticket, seen=0)
+            socket = await Player(c.nursery).send_resume(two, ticket=ticket, seen=0)
             assert await socket.close_code() == 4004
         await ann.say("still here")
-        await ann.hears({"from": ann.you, "said": "still here"})
+        await ann.hear_data({"from": ann.you, "said": "still here"})
 
 
-async def test_a_seen_from_the_future_is_told_so_and_the_place_is_still_there(
+async def test_a_seen_number_that_is_too_high_is_an_error_and_the_place_remains(
     autojump_clock: MockClock,
 ) -> None:
-    async with house() as (c, _, one, two):
+    async with two_api_nodes() as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="lounge")
-        ann.socket.vanish()
-        socket = await ann.ask(two, seen=99)
+        ann.socket.drop()
+        socket = await ann.send_resume(two, seen=99)
         error = await socket.hear("error")
         assert error["code"] == "bad_frame"
         assert "99" in error["message"]
         await ann.resume(two)
 
 
-async def test_what_the_history_no_longer_holds_is_told_as_incomplete(
+async def test_a_resume_is_incomplete_if_the_history_no_longer_holds_all_messages(
     autojump_clock: MockClock,
 ) -> None:
-    async with house(rooms=RoomPolicy(history_messages=5)) as (c, _, one, two):
+    async with two_api_nodes(rooms=RoomPolicy(history_messages=5)) as (c, _, one, two):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(one, room=ann.room)
-        ann.socket.vanish()
+        ann.socket.drop()
         for number in range(10):
             await bob.say(number)
-        await bob.hears({"from": bob.you, "said": 9})
+        await bob.hear_data({"from": bob.you, "said": 9})
         resumed = await ann.resume(two)
         assert (resumed["complete"], "state" in resumed) == (False, False)
-        await ann.hears({"from": bob.you, "said": 9})
+        await ann.hear_data({"from": bob.you, "said": 9})
         assert [d["said"] for _, d in ann.messages] == [5, 6, 7, 8, 9]
         assert resumed["seq"] == ann.messages[0][0] - 1
 
 
-async def test_the_rooms_picture_stands_for_what_is_forgotten(autojump_clock: MockClock) -> None:
+async def test_the_state_of_the_room_replaces_forgotten_messages(autojump_clock: MockClock) -> None:
     @room("picture", seats=2)
     async def picture(table: Room) -> None:
         table.state_for = lambda player: {"you": player, "count": count}
@@ -321,15 +321,15 @@ async def test_the_rooms_picture_stands_for_what_is_forgotten(autojump_clock: Mo
         async for _ in table:
             table.broadcast("said")
 
-    async with house(picture, rooms=RoomPolicy(history_messages=5)) as (c, _, one, two):
+    async with two_api_nodes(picture, rooms=RoomPolicy(history_messages=5)) as (c, _, one, two):
         ann = Player(c.nursery)
         await ann.join(one, kind="picture")
-        ann.socket.vanish()
+        ann.socket.drop()
         await trio.sleep(5)
         resumed = await ann.resume(two)
         assert not resumed["complete"]
         assert resumed["state"] == {"you": ann.you, "count": 19}
         before = resumed["seq"]
         await ann.say("go on")
-        await ann.hears("said")
+        await ann.hear_data("said")
         assert [seq for seq, _ in ann.messages if seq > ann.base][-1] == before + 1

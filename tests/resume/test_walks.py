@@ -1,4 +1,4 @@
-"""The law of the whole service: rooms end, kick and whisper, players leave, and both tiers roll."""
+"""Random walks of the whole service: rooms end and kick, players leave, both tiers roll."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ PLAYERS = 6
 SECONDS = 15
 
 
-class Book:
-    """What the rooms have heard and said, as their authors know it."""
+class RoomLog:
+    """The inputs and messages of all rooms, as the rooms record them."""
 
     def __init__(self) -> None:
         self.said: dict[str, list[tuple[Any, str | None]]] = {}
-        """By room: each message and its reader; its number is its position, from 1."""
-        self.had: dict[tuple[str, str], list[Any]] = {}
+        """By room: each message and its reader. The position, from 1, is the number."""
+        self.inputs: dict[tuple[str, str], list[Any]] = {}
         """By room and player: the inputs, in order."""
         self.kicked: set[str] = set()
 
     def kind(self) -> Kind:
         @room("bazaar", seats=4)
         async def bazaar(table: Room) -> str:
-            said = self.said.setdefault(table.id, [])
+            messages = self.said.setdefault(table.id, [])
             async for event in table:
                 match event:
                     case Joined(player):
-                        said.append((["joined", player], None))
+                        messages.append((["joined", player], None))
                         table.broadcast(["joined", player])
                     case Left(player):
-                        said.append((["left", player], None))
+                        messages.append((["left", player], None))
                         table.broadcast(["left", player])
-                    case Said(player, [number, command, whom]):
-                        self.had.setdefault((table.id, player), []).append(number)
+                    case Said(player, [number, command, index]):
+                        self.inputs.setdefault((table.id, player), []).append(number)
                         others = [one for one in table.players if one != player]
-                        other = others[whom % len(others)] if others else None
+                        other = others[index % len(others)] if others else None
                         if command == "whisper" and other is not None:
-                            said.append(([player, number], other))
+                            messages.append(([player, number], other))
                             table.send(other, [player, number])
                         else:
-                            said.append(([player, number], None))
+                            messages.append(([player, number], None))
                             table.broadcast([player, number])
                         if command == "kick" and other is not None:
                             self.kicked.add(other)
@@ -60,7 +60,7 @@ class Book:
 
         return bazaar
 
-    def addressed(self, room: str, player: str, since: int) -> list[tuple[int, Any]]:
+    def addressed_to(self, room: str, player: str, since: int) -> list[tuple[int, Any]]:
         return [
             (seq, body)
             for seq, (body, to) in enumerate(self.said[room], 1)
@@ -68,8 +68,8 @@ class Book:
         ]
 
 
-class Life:
-    """One place, as its player has seen it."""
+class Visit:
+    """One place, with all messages that its player has received."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -81,13 +81,13 @@ class Life:
         self.left = False
 
 
-class Town:
-    """Two names of api nodes and two of game nodes; who is behind them changes."""
+class ChangingCluster:
+    """Two names of api nodes, and a series of game nodes; the processes behind them change."""
 
-    def __init__(self, c: Cluster, book: Book, rng: random.Random) -> None:
+    def __init__(self, c: Cluster, log: RoomLog, rng: random.Random) -> None:
         self.c = c
         self.rng = rng
-        self.kinds = {(kind := book.kind()).name: kind}
+        self.kinds = {(kind := log.kind()).name: kind}
         self.apis: dict[str, ApiProcess] = {}
         self.games: dict[str, GameProcess] = {}
         self.streams: list[trio.abc.Stream] = []
@@ -119,16 +119,16 @@ class Town:
         self.streams.append(stream)
         return stream
 
-    async def trouble(self) -> None:
+    async def inject_faults(self) -> None:
         while trio.current_time() < self.end:
             await trio.sleep(self.rng.uniform(0.1, 1.5))
-            await self.bad_thing(self.rng.randrange(8))
+            await self.fault(self.rng.randrange(8))
         for api in self.apis.values():
             self.c.bus.heal(api.name)
 
-    async def bad_thing(self, which: int) -> None:
+    async def fault(self, number: int) -> None:
         api = self.rng.choice(list(self.apis.values()))
-        match which:
+        match number:
             case 0 | 1:
                 await self.cut_some()
             case 2:
@@ -143,7 +143,7 @@ class Town:
                 name = self.rng.choice(list(self.apis))
                 old = self.apis[name]
                 await self.new_api(name)
-                old.kill() if which == 4 else old.signal()
+                old.kill() if number == 4 else old.signal()
             case 6:
                 self.drop_links()
             case 7:
@@ -155,10 +155,10 @@ class Town:
             await trio.aclose_forcefully(stream)
 
     def drop_links(self) -> None:
-        links = [(game.node._links, id_) for game in self.games.values() for id_ in _ids(game)]
-        for of_game, id_ in links:
+        links = [(game.node._links, id_) for game in self.games.values() for id_ in _link_ids(game)]
+        for of_node, id_ in links:
             if self.rng.random() < 0.5:
-                of_game._drop(id_, "as the test wants it")
+                of_node._drop(id_, "the test drops it")
 
     def roll_a_game(self) -> None:
         if len(self.games) < 4:
@@ -167,48 +167,48 @@ class Town:
             self.new_game(name)
 
 
-def _ids(game: GameProcess) -> list[int]:
+def _link_ids(game: GameProcess) -> list[int]:
     return list(game.node._links._links) if game.node._links is not None else []
 
 
-async def live(town: Town, life: Life, rng: random.Random) -> None:
-    """Says one thing after the other, leaves perhaps, and listens to the end."""
-    place = life.place
+async def play(nodes: ChangingCluster, visit: Visit, rng: random.Random) -> None:
+    """Sends inputs one by one, sometimes leaves, and reads messages to the end."""
+    place = visit.place
 
-    async def speak() -> None:
-        while place.open and trio.current_time() < town.end:
-            roll = rng.random()
-            command = "say" if roll < 0.7 else "whisper"
-            command = "kick" if roll > 0.97 else "end" if roll > 0.96 else command
-            await place.say([life.said + 1, command, rng.randrange(4)])
-            if place.ended is None and place.room == life.room:
-                life.said += 1
-            if roll < 0.02:
-                life.left = True
+    async def say_inputs() -> None:
+        while place.open and trio.current_time() < nodes.end:
+            chance = rng.random()
+            command = "say" if chance < 0.7 else "whisper"
+            command = "kick" if chance > 0.97 else "end" if chance > 0.96 else command
+            await place.say([visit.said + 1, command, rng.randrange(4)])
+            if place.ended is None and place.room == visit.room:
+                visit.said += 1
+            if chance < 0.02:
+                visit.left = True
                 with trio.move_on_after(5):
                     await place.leave()
             await trio.sleep(rng.uniform(0, 0.5))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(speak)
+        nursery.start_soon(say_inputs)
         async for message in place:
             assert isinstance(message, Message)
-            life.heard.append((message.seq, message.data))
+            visit.heard.append((message.seq, message.data))
         nursery.cancel_scope.cancel()
 
 
-async def test_whatever_rooms_players_and_both_tiers_do_each_hears_and_is_heard_once(
+async def test_each_message_and_input_arrives_once_while_rooms_players_and_nodes_change(
     autojump_clock: MockClock, schedule: int, rng: random.Random
 ) -> None:
-    book = Book()
-    lives: list[Life] = []
+    log = RoomLog()
+    visits: list[Visit] = []
     async with cluster(schedule) as c:
-        town = Town(c, book, rng)
+        nodes = ChangingCluster(c, log, rng)
         for number in (1, 2, 3, 4):
             c.address(f"game-{number}")
-        first = town.new_game("game-1")
-        await town.new_api("one")
-        await town.new_api("two")
+        first = nodes.new_game("game-1")
+        await nodes.new_api("one")
+        await nodes.new_api("two")
         await c.ready(first)
         if schedule % 2:
             c.bus.faults.drop = c.bus.faults.repeat_request = 0.1
@@ -216,49 +216,53 @@ async def test_whatever_rooms_players_and_both_tiers_do_each_hears_and_is_heard_
 
         async def one(number: int) -> None:
             urls = ["ws://one/", "ws://two/"] if number % 2 else ["ws://two/", "ws://one/"]
-            while trio.current_time() < town.end:
+            while trio.current_time() < nodes.end:
                 try:
                     async with connect(
-                        urls, kind="bazaar", open_stream=town.open_stream, dice=rng
+                        urls, kind="bazaar", open_stream=nodes.open_stream, dice=rng
                     ) as place:
-                        life = Life(place)
-                        lives.append(life)
-                        with trio.move_on_after(town.end + 15 - trio.current_time()):
-                            await live(town, life, rng)
+                        visit = Visit(place)
+                        visits.append(visit)
+                        with trio.move_on_after(nodes.end + 15 - trio.current_time()):
+                            await play(nodes, visit, rng)
                 except* (ConnectionLost, JoinRefused):
-                    pass  # judged by what the place was told
+                    pass  # the messages of the place are checked below
                 await trio.sleep(rng.uniform(0, 1))
 
         with trio.fail_after(200):
             async with trio.open_nursery() as players:
                 for number in range(PLAYERS):
                     players.start_soon(one, number)
-                players.start_soon(town.trouble)
-    assert sum(life.place.resumes for life in lives) > 0
-    faults = [fault for life in lives for fault in faults_of(life, book)]
+                players.start_soon(nodes.inject_faults)
+    assert sum(visit.place.resumes for visit in visits) > 0
+    faults = [fault for visit in visits for fault in faults_of(visit, log)]
     assert not faults, "\n".join(faults)
 
 
-def faults_of(life: Life, book: Book) -> list[str]:
-    """What one place was told, against what its room knows."""
-    place, you = life.place, life.you
+def faults_of(visit: Visit, log: RoomLog) -> list[str]:
+    """Compares the messages of one place with the log of its room; returns the broken rules."""
+    place, you = visit.place, visit.you
     reason = None if place.ended is None else place.ended.reason
-    since = min([life.since, *(seq - 1 for seq, _ in life.heard[:1])])
-    addressed = book.addressed(life.room, you, since)
-    had = book.had.get((life.room, you), [])
+    since = min([visit.since, *(seq - 1 for seq, _ in visit.heard[:1])])
+    addressed_to = log.addressed_to(visit.room, you, since)
+    inputs = log.inputs.get((visit.room, you), [])
     joined = ["joined", you]
-    was_seen = any(message == joined for message, _ in book.said[life.room])
-    told_all = reason == "finished" and not life.left
-    law = {
-        "messages in order, each once": life.heard == addressed[: len(life.heard)],
+    join_was_announced = any(message == joined for message, _ in log.said[visit.room])
+    must_have_all = reason == "finished" and not visit.left
+    rules = {
+        "messages in order, each once": visit.heard == addressed_to[: len(visit.heard)],
         "none came twice": place.repeats == 0,
-        "to the end": not told_all or life.heard == addressed,
-        "from the beginning": not (told_all and was_seen) or joined in [m for _, m in life.heard],
-        "inputs in order, each once": had == list(range(1, len(had) + 1)),
-        "no input was made up": len(had) <= life.said + 1,
-        "no input was lost": not (reason is None and place.lost is None) or len(had) >= life.said,
+        "to the end": not must_have_all or visit.heard == addressed_to,
+        "from the beginning": not (must_have_all and join_was_announced)
+        or joined in [m for _, m in visit.heard],
+        "inputs in order, each once": inputs == list(range(1, len(inputs) + 1)),
+        "no input was made up": len(inputs) <= visit.said + 1,
+        "no input was lost": not (reason is None and place.lost is None)
+        or len(inputs) >= visit.said,
         "a true end": reason in {None, "finished", "kicked", "left"},
         "lost by a kick alone": place.lost is None
-        or (place.lost.code, you in book.kicked) == (4004, True),
+        or (place.lost.code, you in log.kicked) == (4004, True),
     }
-    return [f"{place!r} {reason} {place.lost}: {what}" for what, holds in law.items() if not holds]
+    return [
+        f"{place!r} {reason} {place.lost}: {rule}" for rule, holds in rules.items() if not holds
+    ]

@@ -201,7 +201,7 @@ async def test_a_link_failure_of_4_s_closes_the_socket_and_keeps_the_place(
         c.bus.heal("api-1")
         await ann.resume(api)
         await ann.say("back")
-        await ann.hears({"from": ann.you, "said": "back"})
+        await ann.hear_data({"from": ann.you, "said": "back"})
 
 
 @pytest.mark.parametrize("place", ["api-1", "game-1"])
@@ -217,7 +217,7 @@ async def test_a_freeze_of_2_s_on_either_side_loses_nothing(
             await ann.say(number)
         await trio.sleep(2)
         c.bus.heal(place)
-        await ann.hears({"from": ann.you, "said": 99})
+        await ann.hear_data({"from": ann.you, "said": 99})
         assert [d["said"] for _, d in ann.messages] == list(range(100))
         assert ann.heard_once
         assert ann.socket.closed is None
@@ -236,14 +236,16 @@ async def test_a_game_node_that_is_frozen_for_4_s_keeps_its_places(
         codes = [await player.socket.close_code() for player in players]
         assert codes == [1012, 1012, 1012]
         await trio.sleep(0.1)
-        assert await (await players[0].ask(api)).close_code() == 1013  # no other node could answer
+        assert (
+            await (await players[0].send_resume(api)).close_code() == 1013
+        )  # no other node could answer
         await trio.sleep_until(start + 5)
         c.bus.heal("game-1")
         for player in players:
             await player.resume(api)
         await players[0].say("all here")
         for player in players:
-            await player.hears({"from": players[0].you, "said": "all here"})
+            await player.hear_data({"from": players[0].you, "said": "all here"})
 
 
 async def test_a_game_node_that_stays_silent_moves_its_clients_once(

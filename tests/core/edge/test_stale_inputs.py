@@ -14,7 +14,7 @@ def regrouped(seq: int = 0) -> StaleInputGuard:
     return guard
 
 
-def test_an_input_without_a_room_is_a_mistake_until_one_has_ended() -> None:
+def test_an_input_without_a_room_is_forgiven_only_after_a_room_has_ended() -> None:
     guard = StaleInputGuard()
     assert not guard.forgiven
     guard.joined(OLD, 0, 1.0, again=False)
@@ -24,7 +24,7 @@ def test_an_input_without_a_room_is_a_mistake_until_one_has_ended() -> None:
     assert not guard.forgiven
 
 
-def test_after_a_first_joined_every_input_is_for_that_room() -> None:
+def test_after_the_first_joined_no_input_is_stale() -> None:
     guard = StaleInputGuard()
     guard.joined(OLD, 0, 1.0, again=False)
     assert not guard.stale(1.0)
@@ -37,13 +37,13 @@ def test_after_a_second_joined_inputs_are_stale_until_it_is_answered() -> None:
     assert not guard.stale(10.0)
 
 
-def test_an_answer_about_the_room_of_before_is_none() -> None:
+def test_a_got_about_the_previous_room_does_not_count() -> None:
     guard = regrouped()
     guard.got(OLD, 0)
     assert guard.stale(10.5)
 
 
-def test_an_answer_that_names_no_room_is_one_if_its_number_fits() -> None:
+def test_a_got_without_a_room_counts_if_its_number_fits() -> None:
     guard = regrouped(seq=4)
     guard.got(RoomId(""), 7)
     assert guard.stale(10.5)
@@ -51,7 +51,7 @@ def test_an_answer_that_names_no_room_is_one_if_its_number_fits() -> None:
     assert not guard.stale(10.5)
 
 
-def test_a_client_that_never_answers_is_heard_after_2_s() -> None:
+def test_inputs_of_a_client_that_never_answers_count_after_2_s() -> None:
     guard = regrouped()
     assert guard.stale(10.0 + STALE_SECONDS - 0.01)
     assert not guard.stale(10.0 + STALE_SECONDS)
