@@ -9,6 +9,7 @@ no task switch between the feed and the sockets.
 from __future__ import annotations
 
 import msgspec
+import trio
 
 from lastcall.api.sessions.batch_tasks import AckTimer, EndNotices, Start
 from lastcall.api.sessions.client_connection import ClientCounts
@@ -26,23 +27,33 @@ __all__ = ["Relay", "Relays"]
 
 
 class Relay:
-    """One room with clients here: made with the room's first place here, dropped with its last.
+    """The actor of one room with clients here: made with its first place here, ended with its last.
 
-    It runs no task of its own: whatever a room is due here is done by the caller or in batches for
-    all rooms. ``epoch`` only rises: what the room's owner before a hand-off still sends is dropped.
+    Its task is the room's lifetime on this node. Acks and notices of ends do not run in it: they
+    are sent in batches for all rooms, since a wake-up of each room would cost more than the work.
+    ``epoch`` only rises: what the room's owner before a hand-off still sends is dropped.
     """
 
-    __slots__ = ("_relays", "epoch", "places", "room", "seq", "suspended")
+    __slots__ = ("_empty", "_relays", "epoch", "nursery", "places", "room", "seq", "suspended")
 
     def __init__(self, relays: Relays, room: RoomId, epoch: int) -> None:
+        self._empty = trio.Event()
         self._relays = relays
         self.room = room
         self.epoch = epoch
+        self.nursery: trio.Nursery | None = None
+        """Tasks that must end with the room's time on this node; None until :meth:`run` begins."""
         self.seq = 0
         """The number of the room's last message that came by the live places' link."""
         self.places: dict[PlayerId, Place] = {}
         """The live ones, which the room's messages reach."""
         self.suspended: dict[PlayerId, Place] = {}
+
+    async def run(self) -> None:
+        """The actor's life; when cancelled, it ends its nursery and tells nobody."""
+        async with trio.open_nursery() as self.nursery:
+            await self._empty.wait()
+            self.nursery.cancel_scope.cancel()
 
     def add(self, place: Place) -> None:
         """Adds ``place``; another session that had the same player's place is taken over."""
@@ -58,6 +69,7 @@ class Relay:
                 del places[place.player]
         if not (self.places or self.suspended):
             self._relays.drop(self)
+            self._empty.set()
 
     def suspend(self, place: Place) -> None:
         """The place's link was reset: nothing is passed on, either way, until :meth:`resume`."""
@@ -114,13 +126,15 @@ class Relay:
 class Relays:
     """All rooms with clients on this node.
 
-    ``start`` starts a task; ``counts`` are the node's, since a room's messages count as well.
+    ``start`` starts a task, such as a room's; ``counts`` are the node's, since a room's messages
+    count as well.
     """
 
     def __init__(
         self, policy: SocketPolicy, start: Start, counts: ClientCounts | None = None
     ) -> None:
         self._policy = policy
+        self._start = start
         self._relays: dict[RoomId, Relay] = {}
         self.counts = counts or ClientCounts()
         self.acks = AckTimer(policy.ack_seconds, start)
@@ -158,6 +172,7 @@ class Relays:
         relay = self._relays.get(news.room)
         if relay is None:
             relay = self._relays[news.room] = Relay(self, news.room, news.epoch)
+            self._start(relay.run)
         relay.accepts(news.epoch)
         relay.seq = max(relay.seq, news.seq)
         window = InputWindow(self._policy.unacked_inputs, self._policy.unacked_bytes, acked)

@@ -12,7 +12,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from lastcall.api.gateway.gateway import Gateway
-from lastcall.api.sessions.relay import Relays
+from lastcall.api.sessions.relay import Relay, Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
@@ -147,7 +147,9 @@ class House:
         self.policy = SocketPolicy(**policy)
         self.link = FakeLink()
         self.tasks: list[Any] = []
-        """What the relays have started."""
+        """What the relays have started beside the rooms' own tasks."""
+        self.rooms: list[str] = []
+        """The rooms whose own task runs."""
         self.relays = Relays(self.policy, self._start)
         self.games = FakeGames(self.relays, self.link)
         self.gateway = Gateway(
@@ -155,8 +157,17 @@ class House:
         )
 
     def _start(self, run: Callable[[], Awaitable[None]]) -> None:
-        self.tasks.append(run)
-        self.nursery.start_soon(run)
+        owner = getattr(run, "__self__", None)
+        if isinstance(owner, Relay):
+            self.nursery.start_soon(self._run_room, owner)
+        else:
+            self.tasks.append(run)
+            self.nursery.start_soon(run)
+
+    async def _run_room(self, relay: Relay) -> None:
+        self.rooms.append(relay.room)
+        await relay.run()
+        self.rooms.remove(relay.room)
 
     def dial(self, pair: Callable = trio.testing.memory_stream_pair) -> trio.StapledStream:
         """A connection without a handshake; returns the client's end."""

@@ -183,24 +183,44 @@ async def test_a_fault_with_one_who_is_told_costs_no_other(
             assert (await client.until("ended"))["reason"] == "finished"
 
 
-async def test_a_room_is_known_here_as_long_as_a_client_is_in_it(autojump_clock, house) -> None:
+async def test_a_rooms_actor_runs_as_long_as_a_client_is_in_the_room(autojump_clock, house) -> None:
     first, second = await house.client("den"), await house.client("den")
     relay = house.sessions[0].place.relay
+    await settle()
+    assert house.rooms == [DEN]
     await first.say({"t": "leave"})
     await settle()
-    assert (house.relays.rooms, list(relay.places)) == (1, ["p2"])
+    assert (house.rooms, house.relays.rooms, list(relay.places)) == ([DEN], 1, ["p2"])
     await second.socket.aclose()
     await settle()
-    assert (house.relays.rooms, list(relay.places)) == (0, [])
+    assert (house.rooms, house.relays.rooms, list(relay.places)) == ([], 0, [])
 
 
-async def test_a_room_runs_no_task_of_its_own(autojump_clock, house) -> None:
+async def test_a_task_in_a_rooms_nursery_ends_with_the_room(autojump_clock, house) -> None:
+    await house.client("den")
+    await settle()
+    ended = trio.Event()
+
+    async def companion() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    house.sessions[0].place.relay.nursery.start_soon(companion)
+    await settle()
+    house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
+    with trio.fail_after(1):
+        await ended.wait()
+
+
+async def test_a_room_starts_no_task_but_its_actor(autojump_clock, house) -> None:
     client = await house.client("den")
     house.room_says("den", 1, "on we go")
     house.relays.take(house.link, nodes.Ended(DEN, 1, "finished"))
     assert [(await client.next())["t"] for _ in range(2)] == ["msg", "ended"]
     await settle()
-    assert house.tasks == []
+    assert (house.tasks, house.rooms) == ([], [])
     assert house.relays.rooms == 0
 
 
