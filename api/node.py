@@ -30,10 +30,9 @@ from lastcall.ids import NodeName, new_incarnation
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket
 from lastcall.runtime.admin.metrics import Figures
-from lastcall.runtime.drain import Counts, Drain
+from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
-
-__all__ = ["STATIC_FILES", "ApiNode", "ApiSettings"]
+from lastcall.wire.reports import Counts
 
 CLOSE_MARGIN_SECONDS = 0.25
 """The last client to be moved must be gone before the cut, or it would count as cut."""

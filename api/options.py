@@ -13,8 +13,6 @@ from lastcall.errors import UsageError
 from lastcall.runtime.address import InheritedSocket, parse_listen
 from lastcall.runtime.command import Command, Parsed, gathered
 
-__all__ = ["ApiOptions", "api_options"]
-
 
 class ApiOptions(msgspec.Struct, frozen=True):
     """What an api node is told besides what every node is."""

@@ -17,8 +17,6 @@ from lastcall.ids import LinkId
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["Feeds", "Link"]
-
 
 class Link:
     """One attached api node, and its feed."""

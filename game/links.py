@@ -23,8 +23,6 @@ from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["ApiLinks", "GameIdentity", "RequestHandler"]
-
 log = structlog.get_logger()
 
 LINKS_MAX = 1_024

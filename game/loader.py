@@ -17,8 +17,6 @@ from lastcall.errors import BadRooms
 from lastcall.host.codec import KindCodec
 from lastcall.ids import KindName
 
-__all__ = ["load"]
-
 
 def load(modules: Sequence[str]) -> dict[KindName, Kind]:
     """The kinds that ``modules`` hold, by name, in the order of their definition.

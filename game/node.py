@@ -19,10 +19,9 @@ from lastcall.ids import KindName, NodeName, new_incarnation
 from lastcall.policy import LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
-from lastcall.runtime.drain import Counts, Drain
+from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
-
-__all__ = ["GameNode", "GameSettings"]
+from lastcall.wire.reports import Counts
 
 
 class GameSettings(msgspec.Struct, frozen=True):

@@ -10,8 +10,6 @@ from lastcall.bus.address import HostPort, parse_url
 from lastcall.errors import BadRooms
 from lastcall.runtime.command import Command, Parsed, gathered
 
-__all__ = ["GameOptions", "game_options"]
-
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 

@@ -16,8 +16,6 @@ from lastcall.api.games.link import GameLink
 from lastcall.core.edge.calls import Call, Calls
 from lastcall.wire import nodes
 
-__all__ = ["SWEEP_SECONDS", "GameCalls"]
-
 SWEEP_SECONDS = 0.1
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers at once. One that has not answered by then never will."""

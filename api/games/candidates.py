@@ -12,8 +12,6 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["PlaceLookup", "as_candidate"]
-
 NAMES_KEPT = 1024
 
 

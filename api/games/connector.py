@@ -24,8 +24,6 @@ from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["ApiIdentity", "FeedReader", "GameConnector"]
-
 log = structlog.get_logger()
 
 ATTACH_EVERY_SECONDS = 0.1

@@ -16,8 +16,6 @@ from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
 from lastcall.policy import LinkPolicy
 
-__all__ = ["GameConnectors"]
-
 READY_ANYWAY_SECONDS = 2.0
 
 

@@ -21,8 +21,6 @@ from lastcall.api.games.sources import GameDns, GameFile, GameSource, GameUrl, p
 from lastcall.bus.address import HostPort
 from lastcall.errors import BadAddress
 
-__all__ = ["Discovery"]
-
 log = structlog.get_logger()
 
 DNS_EVERY_SECONDS = 2.0

@@ -23,8 +23,6 @@ from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
 
-__all__ = ["Games"]
-
 REGROUP_SECONDS = 5.0
 """How long a player whose room was given up waits for another node, before the place is over."""
 

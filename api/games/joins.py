@@ -27,8 +27,6 @@ from lastcall.ids import Incarnation, KindName
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames, nodes
 
-__all__ = ["Joins"]
-
 log = structlog.get_logger()
 
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}

@@ -26,8 +26,6 @@ from lastcall.ids import LinkId
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
-__all__ = ["ASK_AGAIN_SECONDS", "GameLink", "LinkListener", "Loss", "read_reply"]
-
 log = structlog.get_logger()
 
 DETACH_SECONDS = 0.5

@@ -29,8 +29,6 @@ from lastcall.policy import LinkPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 
-__all__ = ["PlaceReattacher"]
-
 
 class _Group:
     """The suspended places of one game process that are not asked for; and its next link."""

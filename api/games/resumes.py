@@ -31,8 +31,6 @@ from lastcall.reasons import ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
-__all__ = ["Resumes"]
-
 log = structlog.get_logger()
 
 WaitQueue = OrderedDict["PendingResume", None]

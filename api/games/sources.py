@@ -9,8 +9,6 @@ import msgspec
 from lastcall.bus.address import HostPort, parse_host_port, parse_url
 from lastcall.errors import BadAddress
 
-__all__ = ["GameDns", "GameFile", "GameSource", "GameUrl", "parse_game_url", "parse_games"]
-
 
 class GameUrl(msgspec.Struct, frozen=True):
     """One game node."""

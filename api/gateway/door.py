@@ -10,8 +10,6 @@ from __future__ import annotations
 import trio
 import trio.abc
 
-__all__ = ["Door"]
-
 
 class Door(trio.abc.Listener[trio.abc.Stream]):
     """Accepts from ``listener`` while open; closes it when it is closed itself."""

@@ -34,8 +34,6 @@ from lastcall.reasons import Close
 from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
-__all__ = ["Gateway"]
-
 SWEEP_SECONDS = 1.0
 LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})

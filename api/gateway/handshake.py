@@ -17,8 +17,6 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.policy import SocketPolicy
 from lastcall.wire import frames
 
-__all__ = ["Handshakes"]
-
 HURRIED_SECONDS = 1.0
 """For a handshake once the doors are closed: its answer is a 503."""
 

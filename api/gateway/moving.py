@@ -11,8 +11,6 @@ from lastcall.api.sessions.session import Session, State
 from lastcall.reasons import Close
 from lastcall.runtime.batches import CLIENTS_PER_BATCH
 
-__all__ = ["move"]
-
 
 async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -> None:
     """Moves each of ``sessions`` at its offset in seconds (``offsets``, rising); empties the list.

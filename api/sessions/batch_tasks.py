@@ -11,8 +11,6 @@ import trio
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.runtime.batches import CLIENTS_PER_BATCH, each
 
-__all__ = ["AckTimer", "EndNotices", "Start"]
-
 log = structlog.get_logger("lastcall.api.sessions.relay")
 
 Start = Callable[[Callable[[], Awaitable[None]]], object]

@@ -21,8 +21,6 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import RETRY, Close, ErrorCode
 from lastcall.wire import frames
 
-__all__ = ["LOST", "ClientConnection", "ClientCounts"]
-
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
 STRIKES = 3

@@ -20,8 +20,6 @@ from lastcall.ids import RoomId
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
 
-__all__ = ["Link", "Place", "PlaceStatus"]
-
 
 class Link(Protocol):
     """A live link to one game node."""

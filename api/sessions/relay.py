@@ -23,8 +23,6 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
-__all__ = ["Relay", "Relays"]
-
 
 class Relay:
     """The actor of one room with clients here: made with its first place here, ended with its last.

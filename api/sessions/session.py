@@ -31,8 +31,6 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
-__all__ = ["TABLE", "Event", "GameTier", "Session", "State"]
-
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 
 

@@ -29,8 +29,6 @@ from lastcall.api.socket.pump import PumpedStream
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.api.socket.write_state import TABLE, WriteEvent, WriteState
 
-__all__ = ["ClientStream", "send_to_all"]
-
 CLOSE_OPCODE = b"\x88"
 OPEN = WriteState.OPEN  # the hot path looks one name up instead of two
 

@@ -10,8 +10,6 @@ import trio
 
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP, JOINS_PER_BATCH
 
-__all__ = ["Cork", "Corked", "write"]
-
 
 class Corked(Protocol):
     """An output whose frames are held back while a cork is in."""

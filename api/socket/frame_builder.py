@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["CLOSE_BYTES_MAX", "PING_FRAME", "close_frame", "ends_in_close", "text_frame"]
-
 PING_FRAME = b"\x89\x00"
 CLOSE_BYTES_MAX = 6 + 125
 """A client's close frame: two bytes, the mask, the payload."""

@@ -18,8 +18,6 @@ try:
 except ImportError:  # a system that it is not compiled for
     from websockets.utils import apply_mask
 
-__all__ = ["FrameParser", "HandshakeEnd", "parse_single_text_frame"]
-
 NOTHING: list[str] = []
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
 """The first byte of an unfragmented frame of that type, without reserved bits (§5.2)."""

@@ -12,8 +12,6 @@ import trio.abc
 
 from lastcall.api.socket.frame_parser import HandshakeEnd
 
-__all__ = ["HandshakeStream"]
-
 
 class HandshakeStream:
     """The reading half of a connection until it is a WebSocket; keeps one read of frames."""

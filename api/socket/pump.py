@@ -34,8 +34,6 @@ from lastcall.api.socket.batch_sizes import (
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_parser import FrameParser, parse_single_text_frame
 
-__all__ = ["Pump", "PumpedStream", "pump_wanted"]
-
 log = structlog.get_logger("lastcall.api.socket.pump")
 
 DeliverText = Callable[[str, float], bool]

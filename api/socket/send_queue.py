@@ -7,8 +7,6 @@ import trio.abc
 
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES
 
-__all__ = ["SendQueue"]
-
 
 class SendQueue:
     """Frames in order, sent in chunks by one task, the flusher, which exists while any are queued.

@@ -13,8 +13,6 @@ from __future__ import annotations
 import enum
 from types import MappingProxyType
 
-__all__ = ["TABLE", "WriteEvent", "WriteState"]
-
 
 class WriteEvent(enum.Enum):
     """What ends a stream's output, in part or altogether."""

@@ -22,8 +22,6 @@ from lastcall.bench.load.dial import Dialer, DialFailed
 from lastcall.bench.load.frame_builder import CLOSE, PING, PONG, TEXT, masked
 from lastcall.wire import frames
 
-__all__ = ["Bot", "BotOwner", "Loss", "Return"]
-
 LOSS_WAIT_SECONDS = 0.8
 RETRY_SECONDS_MAX = 10.0
 DIAL_SECONDS = 3.0

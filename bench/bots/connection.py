@@ -9,8 +9,6 @@ import trio
 
 from lastcall.bench.load.frame_builder import take_frames
 
-__all__ = ["Connection"]
-
 READ_BYTES = 64 * 1024
 RESET = struct.pack("ii", 1, 0)
 """``SO_LINGER`` of 0 s: closing the socket sends a reset."""

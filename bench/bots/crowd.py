@@ -19,8 +19,6 @@ from lastcall.bench.rooms.kinds import KIND
 from lastcall.ids import KindName, RoomId
 from lastcall.wire import frames
 
-__all__ = ["BotSettings", "Crowd", "open_crowd", "wait_until"]
-
 EVENTS_PER_POLL = 1024
 OPENING_AT_ONCE = 16
 TICK_SECONDS = 0.005

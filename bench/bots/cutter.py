@@ -12,8 +12,6 @@ import trio
 from lastcall.bench.bots.bot import Bot
 from lastcall.errors import ClusterFailed
 
-__all__ = ["Cutter", "find_cutter"]
-
 
 class Cutter:
     """Cuts from the bots' side: each socket is closed with a reset (``SO_LINGER`` 0)."""

@@ -13,8 +13,6 @@ from lastcall.bench.rooms.kinds import TALLY, RoomMessage
 from lastcall.bench.rooms.ledger import PlayerLedger, Tally
 from lastcall.wire import frames
 
-__all__ = ["Place"]
-
 SALT_BITS = 20
 """The random low bits of a value; the bits above count the player's inputs from 1."""
 

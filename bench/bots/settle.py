@@ -9,8 +9,6 @@ from lastcall.bench.bots.bot import Bot
 from lastcall.bench.bots.crowd import Crowd, wait_until
 from lastcall.bench.rooms.ledger import Verdict, check_room
 
-__all__ = ["ask_tallies", "settle"]
-
 QUIET_SECONDS = 20.0
 """The limit for the last acks and messages, from the last input."""
 REPEAT_SECONDS = 0.5

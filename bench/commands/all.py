@@ -24,8 +24,6 @@ from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
 from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
 
-__all__ = ["run_all"]
-
 SCENARIOS: tuple[Measure, ...] = (
     *(
         partial(measure_loaded, name, LoadedSettings(seconds=4.0), ())

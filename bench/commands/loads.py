@@ -22,8 +22,6 @@ from lastcall.bench.scenarios.loaded import (
 from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
 from lastcall.errors import UsageError
 
-__all__ = ["LOADS"]
-
 
 def _check_urls(_context: click.Context, _option: click.Parameter, urls: Any) -> tuple[str, ...]:
     for url in urls:

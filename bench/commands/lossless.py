@@ -14,8 +14,6 @@ from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
 from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
 from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 
-__all__ = ["LOSSLESS"]
-
 rooms_option = count("--rooms", 125, "Number of rooms, with four bots each.")
 every_option = amount(
     "--every", "every_ms", 200.0, "MS", "Interval at which each bot says something.", above=True

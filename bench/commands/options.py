@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["F", "amount", "count", "json_option", "measured", "seconds"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option(

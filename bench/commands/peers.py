@@ -20,8 +20,6 @@ from lastcall.bench.peers.plot import draw, plotting
 from lastcall.bench.report.report import Report
 from lastcall.errors import UsageError
 
-__all__ = ["peers"]
-
 LAST = "last-run.json"
 """Everything that was measured, in the cache folder, for drawing it again."""
 PEERS = [name for name in CONTENDERS if name != LASTCALL]

@@ -17,8 +17,6 @@ from lastcall.errors import LastcallError, UsageError
 from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 
-__all__ = ["Measure", "run_scenario", "run_scenarios"]
-
 Measure = Callable[[Progress], Awaitable[Report]]
 
 

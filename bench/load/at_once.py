@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["for_each"]
-
 T = TypeVar("T")
 
 

@@ -21,8 +21,6 @@ from lastcall.errors import LastcallError
 from lastcall.ids import PlayerId, RoomId
 from lastcall.wire import frames
 
-__all__ = ["Client", "ClientPool", "LoadFailed", "no_collections"]
-
 HANDSHAKE_SECONDS = 10.0
 JOIN_SECONDS = 10.0
 READ_BYTES = 64 * 1024

@@ -11,8 +11,6 @@ from lastcall.bench.load.frame_builder import upgrade_request
 from lastcall.errors import LastcallError
 from lastcall.wire import frames
 
-__all__ = ["DialFailed", "Dialer"]
-
 READ_BYTES = 64 * 1024
 
 

@@ -23,8 +23,6 @@ from lastcall.bench.load.messages import (
     total,
 )
 
-__all__ = ["Driven", "ReadCpu", "drive"]
-
 ReadCpu = Callable[[], Mapping[str, float]]
 """Returns the processor seconds that each server has used so far, by name."""
 

@@ -6,8 +6,6 @@ other.
 
 from __future__ import annotations
 
-__all__ = ["CLOSE", "PING", "PONG", "TEXT", "masked", "take_frames", "upgrade_request"]
-
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 _FINAL = 0x80
 _MASKED = 0x80

@@ -37,8 +37,6 @@ from lastcall.bench.load.protocols import PROTOCOLS, Seat
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.errors import LastcallError
 
-__all__ = ["Generator"]
-
 EVENTS_PER_POLL = 256
 """Sockets that are read before due inputs are said: about 2 ms."""
 STUCK_SECONDS = 10.0

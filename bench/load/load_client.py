@@ -18,8 +18,6 @@ from lastcall.bench.load.messages import MICROS
 from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
 from lastcall.bench.load.protocols import ClientProtocol
 
-__all__ = ["LoadClient"]
-
 READ_BYTES = 256 * 1024
 DIAL_SECONDS = 5.0
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-__all__ = ["MICROS", "Failed", "FromGenerator", "Go", "Job", "Outcome", "Ready", "Seated", "total"]
-
 MICROS = 1e6
 
 

@@ -8,8 +8,6 @@ and a repetition as a step back.
 
 from __future__ import annotations
 
-__all__ = ["HEAD_BYTES", "MARK", "DeliveryCheck", "make_payload"]
-
 MARK = b"~"
 HEAD_BYTES = 32
 _SPEAKER = slice(1, 6)

@@ -19,8 +19,6 @@ from lastcall.bench.load.frame_builder import TEXT, masked
 from lastcall.bench.load.messages import Job
 from lastcall.wire import frames
 
-__all__ = ["BINARY", "PROTOCOLS", "ClientProtocol", "Seat"]
-
 BINARY = 0x2
 HTTP_SECONDS = 10.0
 

@@ -9,8 +9,6 @@ from lastcall.bench.load.drive import Driven
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.rooms.kinds import RELAY, SINK
 
-__all__ = ["WORKLOADS", "Workload", "check", "parts_micros"]
-
 
 class Workload(msgspec.Struct, frozen=True):
     """One workload, and the unit of its cost."""

@@ -24,8 +24,6 @@ from lastcall.local.cluster import wait_serving
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 
-__all__ = ["CpuReading", "Fleet", "FleetPlan", "GamePlacement", "open_fleet", "open_pair"]
-
 READY_SECONDS = 20.0
 EXPECTED_EXITS = {ExitCode.DRAINED, ExitCode.CUT, -signal.SIGKILL}
 """Of nodes that the bench has stopped or killed."""

@@ -25,8 +25,6 @@ import trio
 from lastcall.bench.nodes.fleet import GamePlacement
 from lastcall.errors import LastcallError
 
-__all__ = ["LossyNetwork", "NotAllowed", "open_lossy_network"]
-
 COMMAND_SECONDS = 10.0
 _NAME = re.compile(r"lastcall-(\d+)-(?:router|game)")
 _IPTABLES = ("iptables", "-w", "5")

@@ -19,8 +19,6 @@ from collections.abc import AsyncIterator
 import msgspec
 import trio
 
-__all__ = ["Answer", "Probe", "open_probe"]
-
 ANSWER_SECONDS = 5.0
 BEGUN = b"begun\n"
 

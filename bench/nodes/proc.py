@@ -14,8 +14,6 @@ import trio
 
 from lastcall.errors import UsageError
 
-__all__ = ["allow_descriptors", "cpu_seconds", "family_cpu_seconds", "resident_bytes", "wait_exit"]
-
 KIB = 1024
 SPARE_DESCRIPTORS = 200
 _RSS = re.compile(r"^Rss:\s+(\d+) kB$", re.MULTILINE)

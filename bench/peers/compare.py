@@ -18,8 +18,6 @@ from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.report.report import Report
 from lastcall.errors import LastcallError
 
-__all__ = ["CompareSettings", "Comparison", "compare"]
-
 FOOT = """\
 Cost: user and kernel time of all processes of a service, as the system accounts it. All get the
 same work from the same load, in turn; every text is checked to be heard once by each client.

@@ -20,8 +20,6 @@ from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
 from lastcall.errors import ClusterFailed
 from lastcall.local.child import Child
 
-__all__ = ["CONTENDERS", "LASTCALL", "WITHOUT_PUMP", "Contender", "Service", "open_service"]
-
 READY_SECONDS = 15.0
 LASTCALL = "lastcall"
 WITHOUT_PUMP = "lastcall-without-pump"

@@ -14,8 +14,6 @@ import trio
 
 from lastcall.errors import LastcallError
 
-__all__ = ["NODE", "PYTHON", "CannotInstall", "default_cache", "install", "versions"]
-
 NODE, PYTHON = "node", "python"
 NPM_PACKAGES = (
     *("ws@8", "socket.io@4", "@socket.io/redis-adapter@8", "redis@6"),

@@ -12,8 +12,6 @@ from lastcall.bench.peers.contenders import LASTCALL
 from lastcall.bench.peers.ratios import LIMITS, median_parts, runs_of
 from lastcall.errors import UsageError
 
-__all__ = ["draw", "plotting"]
-
 OURS = ("#0b6e4f", "#6bbf9b")
 """The api node, the game node."""
 THEIRS, BROKER = "#c3c8cf", "#8f98a3"

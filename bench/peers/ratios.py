@@ -10,8 +10,6 @@ import msgspec
 from lastcall.bench.peers.contenders import LASTCALL
 from lastcall.bench.report.report import Figure
 
-__all__ = ["LIMITS", "Limit", "Measured", "costs", "median_parts", "ratios", "runs_of"]
-
 
 class Measured(msgspec.Struct, frozen=True):
     """One contender at one workload in one run: µs of processor time for each delivery or input."""

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-__all__ = ["percentiles_ms"]
-
 HIGHEST_MICROS = 60_000_000
 DIGITS = 3
 

@@ -14,17 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = [
-    "Figure",
-    "Report",
-    "exactly",
-    "medians",
-    "open_progress",
-    "percentile",
-    "show",
-    "write_json",
-]
-
 HOLDS = {None: "", True: "yes", False: "NO"}
 
 

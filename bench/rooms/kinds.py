@@ -10,8 +10,6 @@ import msgspec
 from lastcall import Left, Room, Said, room
 from lastcall.bench.rooms.ledger import RoomLedger, Tally, is_whispered
 
-__all__ = ["KIND", "RELAY", "SINK", "TALLY", "RoomMessage", "lounge", "relay", "sink"]
-
 KIND = "ledger-lounge"
 RELAY = "bench-relay"
 SINK = "bench-sink"

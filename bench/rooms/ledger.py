@@ -15,16 +15,6 @@ from itertools import pairwise
 
 import msgspec
 
-__all__ = [
-    "PlayerLedger",
-    "RoomLedger",
-    "Tally",
-    "Verdict",
-    "check_room",
-    "compare",
-    "is_whispered",
-]
-
 WHISPERED = 8
 COMPLAINTS_MAX = 5
 _MODULUS = 2**61 - 1

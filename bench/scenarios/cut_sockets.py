@@ -31,8 +31,6 @@ from lastcall.bench.scenarios.figures import (
     wait_figures,
 )
 
-__all__ = ["CutSettings", "measure_cut"]
-
 SCENARIO = "cut-sockets"
 
 

@@ -12,8 +12,6 @@ from lastcall.bench.scenarios.moving import measure_moving
 from lastcall.bench.scenarios.readiness import measure_gone, measure_readiness
 from lastcall.bench.scenarios.rolling import measure_roll
 
-__all__ = ["PARTS", "DrainSettings", "measure_drain"]
-
 PARTS = ("ready", "gone", "move", "roll")
 
 

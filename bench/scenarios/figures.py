@@ -9,22 +9,6 @@ from lastcall.bench.bots.bot import Return
 from lastcall.bench.report.report import Figure, percentile
 from lastcall.bench.rooms.ledger import Verdict
 
-__all__ = [
-    "BACK_LIMITS",
-    "BACK_SECONDS",
-    "MIB",
-    "WINDOW_SECONDS",
-    "cpu_figures",
-    "dial_figures",
-    "failure_of",
-    "most_within",
-    "peak_figures",
-    "peak_ratio",
-    "time_figures",
-    "verdict_figures",
-    "wait_figures",
-]
-
 MIB = 1024 * 1024
 WINDOW_SECONDS = 0.1
 PEAK_LIMIT = 2.0

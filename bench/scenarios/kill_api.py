@@ -28,8 +28,6 @@ from lastcall.bench.scenarios.figures import (
     wait_figures,
 )
 
-__all__ = ["KillSettings", "measure_kill"]
-
 VICTIM = "api-1"
 
 

@@ -26,8 +26,6 @@ from lastcall.bench.scenarios.loaded import (
     renamed,
 )
 
-__all__ = ["LatencySettings", "full_load", "measure_latency"]
-
 REST_LIMITS = {"p50": 0.7, "p99": 3.0}
 LOADED_LIMITS = {"p99": 15.0}
 FIRST_GUESS = 2_000.0

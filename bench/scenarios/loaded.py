@@ -19,16 +19,6 @@ from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
 
-__all__ = [
-    "ConnectSettings",
-    "LoadedSettings",
-    "load_figures",
-    "measure_connect",
-    "measure_loaded",
-    "own_message_figures",
-    "renamed",
-]
-
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
 JOINS_LEAST = 1_500.0
 CONNECTING_AT_ONCE = 64

@@ -17,8 +17,6 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import MIB
 
-__all__ = ["MemorySettings", "measure_memory"]
-
 KIB = 1024
 CLIENT_LIMIT_KIB = 25.0
 ROOM_LIMIT_KIB = 12.0

@@ -30,8 +30,6 @@ from lastcall.bench.scenarios.figures import (
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
-__all__ = ["MoveSettings", "measure_move"]
-
 LEAVES, STAYS = "api-1", "api-2"
 GRACE_SECONDS = 25.0
 REST_SECONDS = 2.0

@@ -17,8 +17,6 @@ from lastcall.bench.scenarios.readiness import connect_all
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
-__all__ = ["gaps", "measure_moving"]
-
 POLL_SECONDS = 0.005
 REST_SECONDS = 1.0
 WINDOW_LIMIT_MEANS = 2.5

@@ -16,8 +16,6 @@ from lastcall.errors import ClusterFailed
 from lastcall.policy import DrainPolicy
 from lastcall.wire import frames
 
-__all__ = ["connect_all", "measure_gone", "measure_readiness", "seconds_to_refusal"]
-
 DRAIN = DrainPolicy(grace_seconds=10, farewell_seconds=2, spread_seconds=5)
 CONNECTING_AT_ONCE = 32
 COUNTDOWN_SECONDS = 1

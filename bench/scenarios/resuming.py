@@ -27,8 +27,6 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import failure_of, time_figures, verdict_figures
 
-__all__ = ["ResumeSettings", "measure_resume"]
-
 HISTORY_PER_SECOND = 2_000
 TALK_PER_SECOND = 1_000
 RESUMES_AMONG_TALK = 250

@@ -14,11 +14,10 @@ from lastcall.errors import ClusterFailed
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger, Mark, at_quantile
 from lastcall.local.child import Child
-from lastcall.local.cluster import LocalCluster, Plan, open_cluster
+from lastcall.local.cluster import LocalCluster, open_cluster
 from lastcall.local.control.messages import AskRoll, Players, RollReport
+from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
-
-__all__ = ["measure_roll"]
 
 FREE_PORT = HostPort("127.0.0.1", 0)
 ARRIVAL_SECONDS = 2.0

@@ -13,8 +13,6 @@ from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
 
-__all__ = ["ScaleSettings", "growth", "measure_scale"]
-
 GROWTH_LIMIT = 1.2
 OPENING_AT_ONCE = 64
 

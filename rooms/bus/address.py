@@ -14,8 +14,6 @@ import msgspec
 
 from lastcall.errors import BadAddress
 
-__all__ = ["HostPort", "is_host", "is_wildcard", "parse_host_port", "parse_ipc", "parse_url"]
-
 PORT_MAX = 65_535
 SUN_PATH_BYTES = 108
 """The space for a Unix socket's path, with its final zero byte (``unix(7)``)."""

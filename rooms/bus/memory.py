@@ -21,15 +21,6 @@ from lastcall.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_mes
 from lastcall.bus.mailbox import Mailbox
 from lastcall.bus.net import End, Faults, Net
 
-__all__ = [
-    "Faults",
-    "MemoryBus",
-    "MemoryCaller",
-    "MemoryPublisher",
-    "MemoryResponder",
-    "MemorySubscriber",
-]
-
 T = TypeVar("T")
 
 

@@ -10,8 +10,6 @@ import trio
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.errors import AddressInUse
 
-__all__ = ["End", "Faults", "Net"]
-
 FIRST_FREE_PORT = 40_001
 
 

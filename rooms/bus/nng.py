@@ -28,8 +28,6 @@ from lastcall.bus.base import (
 from lastcall.bus.probe import probe
 from lastcall.errors import AddressInUse, BadAddress, BusExhausted
 
-__all__ = ["NngBus", "NngCaller", "NngPublisher", "NngResponder", "NngSubscriber"]
-
 HEADER_BYTES = 64
 """nng counts its request id (4 bytes, and 4 for each hop) into the size that ``recv_max_size``
 bounds. Over that, it closes the connection silently, and the request comes again for ever."""

@@ -11,8 +11,6 @@ import trio
 from lastcall.bus.address import parse_ipc, parse_url
 from lastcall.bus.base import Probe
 
-__all__ = ["probe"]
-
 
 async def probe(address: str, timeout_seconds: float) -> Probe:
     """Connects to ``address`` and closes at once; sends nothing on the connection.

@@ -32,8 +32,6 @@ from lastcall.errors import (
     PlaceLost,
 )
 
-__all__ = ["ANSWER_SECONDS", "LEAVE_SECONDS", "Client", "open_client"]
-
 CONNECT_SECONDS = 3.0
 JOIN_SECONDS = 10.0
 ANSWER_SECONDS = 8.0

@@ -26,8 +26,6 @@ from lastcall.ids import KindName, RoomId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames
 
-__all__ = ["Connection", "State", "next_frame"]
-
 SILENCE_SECONDS = 25.0
 """A server sends a ``beat`` after 10 s without a frame; one that is silent for longer is lost."""
 ERRORS_KEPT = 64

@@ -12,8 +12,6 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_
 from lastcall.errors import BadAddress, ConnectFailed
 from lastcall.wire.frames import SUBPROTOCOL
 
-__all__ = ["OpenStream", "describe", "handshake", "open_tcp", "parse"]
-
 OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
 """Opens the transport to a ``ws://`` or ``wss://`` URL; may raise ``OSError``."""
 

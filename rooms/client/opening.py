@@ -15,8 +15,6 @@ from lastcall.errors import BadFrame, ConnectFailed, ConnectionLost
 from lastcall.exception_groups import lone_error
 from lastcall.wire import frames
 
-__all__ = ["checked", "first_that_answers", "open_connection", "socket_nursery"]
-
 
 @asynccontextmanager
 async def open_connection(

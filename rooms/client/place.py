@@ -22,8 +22,6 @@ from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames
 from lastcall.wire.frames import Player
 
-__all__ = ["OnState", "Place"]
-
 INPUT_BYTES_MAX = SocketPolicy().frame_bytes
 UNREAD_MAX = 1024
 ERRORS_KEPT = 64

@@ -13,8 +13,6 @@ from lastcall.client.writer import FrameWriter
 from lastcall.errors import ConnectionLost
 from lastcall.wire import frames
 
-__all__ = ["PlaceReceiver"]
-
 BACKLOG_MAX = 8
 """With more frames to write, a ``got`` waits."""
 

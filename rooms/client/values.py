@@ -9,8 +9,6 @@ import msgspec
 
 from lastcall.reasons import EndReason, ErrorCode
 
-__all__ = ["Ended", "InputRefused", "Message", "Picture", "PlaceState"]
-
 
 class PlaceState(enum.StrEnum):
     """The state of a place, from ``joined`` on."""

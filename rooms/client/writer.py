@@ -9,8 +9,6 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.wire import frames
 
-__all__ = ["FrameWriter"]
-
 CLOSE_SECONDS = 0.5
 
 

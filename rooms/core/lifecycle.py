@@ -15,8 +15,6 @@ from types import MappingProxyType
 
 from lastcall.errors import WrongEvent
 
-__all__ = ["TABLE", "Event", "Lifecycle", "Phase", "diagram"]
-
 
 class Phase(enum.StrEnum):
     """The phase of a node; shown in ``/status`` and as the body of ``/readyz``."""

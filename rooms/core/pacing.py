@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["RandomSource", "full_jitter", "spread"]
-
 
 class RandomSource(Protocol):
     """What pacing needs of :class:`random.Random`."""

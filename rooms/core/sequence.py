@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["SequenceCheck"]
-
 
 class SequenceCheck(enum.Enum):
     """What to do with an item, by its number."""

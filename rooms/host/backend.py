@@ -11,8 +11,6 @@ from lastcall.ids import PlayerId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 
-__all__ = ["Backend", "check_size"]
-
 
 class Backend:
     """The :class:`lastcall.author.RoomBackend` of a running room."""

@@ -11,8 +11,6 @@ from lastcall.author import Kind
 from lastcall.errors import BadFrame, BadRooms
 from lastcall.reasons import ErrorCode
 
-__all__ = ["KindCodec"]
-
 
 class KindCodec:
     """One kind. Raises :class:`BadRooms` for inputs or options that msgspec cannot decode."""

@@ -11,8 +11,6 @@ from lastcall.core.room.disconnects import Disconnects, Step
 from lastcall.core.room.roster import Seat
 from lastcall.policy import RoomPolicy
 
-__all__ = ["DisconnectTimer"]
-
 LOOK_SECONDS = 0.25
 """The longest sleep while a player is away, so that a stall of this process shows."""
 STALL_SECONDS = 0.25

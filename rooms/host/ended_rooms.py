@@ -15,8 +15,6 @@ from lastcall.ids import LinkId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
 
-__all__ = ["EndedRooms"]
-
 STEPS_PER_BATCH = 64
 """How many ended rooms one step removes: each may hold a whole history."""
 

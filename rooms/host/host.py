@@ -26,8 +26,6 @@ from lastcall.reasons import EndReason
 from lastcall.runtime.batches import Steps
 from lastcall.wire import nodes
 
-__all__ = ["Host"]
-
 SWEEP_SECONDS = 1.0
 ROOMS_LISTED = 50
 """In :meth:`Host.why`: enough to act on, where thousands would only block the loop."""

@@ -18,8 +18,6 @@ import trio
 from lastcall.author import Away, Back, Event, Joined, Left, Said
 from lastcall.ids import PlayerId
 
-__all__ = ["STEPS_PER_BATCH", "Inbox"]
-
 STEPS_PER_BATCH = 64
 """How many events a room may take before it lets other tasks run."""
 

@@ -10,8 +10,6 @@ from lastcall.host.room_state import RoomState
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["Inputs"]
-
 
 class Inputs:
     """The inputs of one room. Its attributes save each input a step by way of the room."""

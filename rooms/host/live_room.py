@@ -24,8 +24,6 @@ from lastcall.reasons import EndReason
 from lastcall.runtime.loop_lag import ROOM
 from lastcall.wire import nodes
 
-__all__ = ["LiveRoom"]
-
 
 class LiveRoom:
     """A running room. ``raw_options`` are the JSON that ``options`` were decoded from."""

@@ -17,8 +17,6 @@ from lastcall.ids import KindName, LinkId, NodeName, new_room
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["Matchmaker"]
-
 
 class Matchmaker:
     """Seats the players of one host; the rooms that it opens are added to ``rooms``."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from lastcall.core.room.roster import Seat
 from lastcall.ids import LinkId, PlayerId, RoomId
 
-__all__ = ["PendingAcks"]
-
 
 class PendingAcks:
     """Of each player, the last input that the room has accepted; by link."""

@@ -16,8 +16,6 @@ from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import LinkId, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["Places"]
-
 
 class Places:
     """Finds the place that a request is about, and applies the request to it."""

@@ -20,8 +20,6 @@ from lastcall.ids import LinkId, PlayerId, new_player, new_secret
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["Players"]
-
 
 class Players:
     """The players of one room. ``picture`` draws the author's picture as JSON; empty if none."""

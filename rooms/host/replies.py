@@ -10,8 +10,6 @@ from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.runtime.batches import portions
 from lastcall.wire import nodes
 
-__all__ = ["EPOCH", "no_such_place", "regroups", "replay", "resumed", "seated"]
-
 EPOCH = 0
 """How often a room has moved; rooms do not move yet."""
 PORTION_BYTES = 64 * 1024

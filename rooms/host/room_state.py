@@ -26,8 +26,6 @@ from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 
-__all__ = ["RoomHost", "RoomState"]
-
 
 class RoomHost(Protocol):
     """What a room needs of its host: :class:`lastcall.host.running_rooms.RunningRooms`."""

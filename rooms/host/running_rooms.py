@@ -21,8 +21,6 @@ from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 
-__all__ = ["RunningRooms"]
-
 
 class RunningRooms:
     """All running rooms of a host; the :class:`lastcall.host.room_state.RoomHost` of each."""

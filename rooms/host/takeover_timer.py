@@ -14,8 +14,6 @@ from lastcall.ids import LinkId, RoomId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["TakeoverTimer"]
-
 STEPS_PER_BATCH = 64
 """Requests between two turns of the loop; each may replay a whole history."""
 

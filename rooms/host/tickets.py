@@ -10,8 +10,6 @@ from lastcall.ids import LinkId, new_secret
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
-__all__ = ["check_ticket", "rebind_seat"]
-
 
 def check_ticket(roster: Roster, seq: int, request: nodes.Resume) -> Seat | nodes.Refused:
     """The seat that ``request`` has a right to, or the refusal. Changes nothing.

@@ -13,17 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from lastcall.errors import ClusterFailed
 from lastcall.wire.reports import Status
 
-__all__ = [
-    "ask_all",
-    "command",
-    "counter",
-    "is_ready",
-    "links",
-    "messages_out",
-    "open_admin_client",
-    "status",
-]
-
 ANSWER_SECONDS = 1.0
 MESSAGE_MAX = 300
 

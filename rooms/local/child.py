@@ -19,8 +19,6 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.signals import LIFELINE
 from lastcall.wire.reports import DrainFinished
 
-__all__ = ["Child", "NodeReady", "node_command"]
-
 KILL_SECONDS = 2.0
 STARTING_NICE = 10
 READ_REST_SECONDS = 0.5

@@ -22,8 +22,6 @@ from lastcall.local.plan import PORTS, Plan
 from lastcall.reasons import ExitCode
 from lastcall.runtime.listeners import bound_address, open_listeners
 
-__all__ = ["LocalCluster", "NodeCommand", "Plan", "open_cluster", "wait_serving"]
-
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
 AFTER_GRACE_SECONDS = 2.0

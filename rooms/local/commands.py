@@ -17,16 +17,6 @@ from lastcall.local.control.socket import open_call
 from lastcall.local.text_table import columns
 from lastcall.wire.reports import Status
 
-__all__ = [
-    "Target",
-    "find_targets",
-    "result_text",
-    "send_command",
-    "status_json",
-    "status_text",
-    "statuses",
-]
-
 WHY_SHOWN = 10
 DONE = {"cordon": "is cordoned", "uncordon": "takes new work again", "drain": "drains"}
 

@@ -8,8 +8,6 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-__all__ = ["REFUSAL", "NodeOutput", "readable"]
-
 LINES_KEPT = 20
 LINES_SHOWN = 20
 LINE_BYTES_MAX = 64 * 1024

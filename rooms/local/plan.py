@@ -10,8 +10,6 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
 from lastcall.policy import DrainPolicy
 
-__all__ = ["PORTS", "Plan"]
-
 PORTS = 65_536
 """The number of TCP ports."""
 

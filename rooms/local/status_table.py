@@ -16,8 +16,6 @@ from lastcall.local.admin_client import ask_all, messages_out, open_admin_client
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child
 
-__all__ = ["NodeLine", "Screen", "plain_line"]
-
 LIVE_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
 

@@ -9,8 +9,6 @@ from lastcall.local.child import Child
 from lastcall.local.text_table import columns
 from lastcall.reasons import ExitCode
 
-__all__ = ["exit_code", "summary"]
-
 HEAD = ("node", "exit", "seconds", "rooms finished/cut", "clients moved/finished/cut")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["columns"]
-
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """One line for each row, with aligned columns; all rows have the same number of cells."""

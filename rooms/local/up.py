@@ -28,15 +28,14 @@ from lastcall.exception_groups import lone_error
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child, node_command
-from lastcall.local.cluster import LocalCluster, NodeCommand, Plan, open_cluster
+from lastcall.local.cluster import LocalCluster, NodeCommand, open_cluster
 from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.socket import serve_control
+from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.status_table import Screen
 from lastcall.local.summary import exit_code, summary
 from lastcall.reasons import ExitCode
-
-__all__ = ["Up"]
 
 
 class Up:

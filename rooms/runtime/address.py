@@ -7,8 +7,6 @@ import msgspec
 from lastcall.bus.address import HostPort, is_host, is_wildcard, parse_host_port
 from lastcall.errors import BadAddress
 
-__all__ = ["InheritedSocket", "parse_host", "parse_listen"]
-
 
 class InheritedSocket(msgspec.Struct, frozen=True):
     """``fd:N``: a listening socket that the process has inherited."""

@@ -9,8 +9,6 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["CLIENTS_PER_BATCH", "STEPS_PER_BATCH", "Steps", "each", "portions"]
-
 STEPS_PER_BATCH = 64
 """Steps of :class:`Steps` between two checkpoints."""
 CLIENTS_PER_BATCH = 32

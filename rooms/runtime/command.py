@@ -21,17 +21,6 @@ from lastcall.errors import UsageError
 from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 
-__all__ = [
-    "Command",
-    "Decorator",
-    "Parsed",
-    "config_option",
-    "epilog",
-    "gathered",
-    "option",
-    "run_command",
-]
-
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 

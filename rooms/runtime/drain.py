@@ -28,8 +28,6 @@ from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.wire.reports import Counts, DrainFinished
 
-__all__ = ["Counts", "Drain", "Tier"]
-
 log = structlog.get_logger()
 
 PROGRESS_EVERY_SECONDS = 5.0

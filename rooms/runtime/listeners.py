@@ -11,8 +11,6 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, BadAddress
 from lastcall.runtime.address import InheritedSocket
 
-__all__ = ["bound_address", "open_listeners"]
-
 BACKLOG = 4096
 """Connections that the kernel accepts while the loop is busy; a rollout brings thousands."""
 

@@ -25,8 +25,6 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-__all__ = ["LogFormat", "configure", "early_stop_message", "timeout_message", "write_to_stderr"]
-
 LogFormat = Literal["console", "json"]
 
 Write = Callable[[bytes], object]

@@ -13,8 +13,6 @@ from contextvars import ContextVar
 import structlog
 import trio
 
-__all__ = ["LAG_SECONDS", "ROOM", "SlowSteps", "watch_lag"]
-
 log = structlog.get_logger()
 
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

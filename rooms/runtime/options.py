@@ -19,8 +19,6 @@ from lastcall.runtime.address import parse_host
 from lastcall.runtime.command import Command, Decorator, Parsed, config_option, gathered
 from lastcall.runtime.logs import LogFormat
 
-__all__ = ["NodeOptions", "drain_options", "node_options"]
-
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 

@@ -22,13 +22,12 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
-from lastcall.runtime.admin.server import NO_FILES, AdminPort, Status
+from lastcall.runtime.admin.server import NO_FILES, AdminPort
 from lastcall.runtime.drain import Drain, Tier
 from lastcall.runtime.loop_lag import SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
-
-__all__ = ["Node", "NodeAdmin", "prepare", "run_node"]
+from lastcall.wire.reports import Status
 
 log = structlog.get_logger()
 

@@ -22,8 +22,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["LIFELINE", "StopRequests", "install"]
-
 LIFELINE = "LASTCALL_LIFELINE"
 """Environment: a pipe's descriptor. Its end of file means that the parent died: a stop request."""
 

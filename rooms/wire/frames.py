@@ -17,33 +17,6 @@ from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import UNREADABLE
 
-__all__ = [
-    "SUBPROTOCOL",
-    "Ack",
-    "Beat",
-    "Draining",
-    "Ended",
-    "Error",
-    "FromClient",
-    "FromServer",
-    "Got",
-    "Hello",
-    "Join",
-    "Joined",
-    "Leave",
-    "Message",
-    "Move",
-    "Player",
-    "Resume",
-    "Resumed",
-    "Say",
-    "ack",
-    "decode",
-    "decode_server",
-    "encode",
-    "message",
-]
-
 SUBPROTOCOL = "lastcall.v1"
 
 ShortText = Annotated[str, Meta(max_length=128)]

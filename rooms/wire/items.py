@@ -14,41 +14,6 @@ import msgspec
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire import UNREADABLE
 
-__all__ = [
-    "CANCELLED",
-    "DRAINING",
-    "NO_SUCH_PLACE",
-    "TAKEN_OVER",
-    "Absent",
-    "Acks",
-    "BadInput",
-    "Cancel",
-    "Confirm",
-    "Down",
-    "Ended",
-    "Item",
-    "Join",
-    "Leave",
-    "Message",
-    "NodeState",
-    "Out",
-    "Player",
-    "Refused",
-    "Regroup",
-    "Renew",
-    "Replay",
-    "Resume",
-    "Resumed",
-    "Say",
-    "Seated",
-    "Unknown",
-    "Up",
-    "Wanted",
-    "decode_down",
-    "decode_up",
-    "size_of",
-]
-
 
 class Item(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
     """The base of all items. ``gc=False`` is safe: items cannot form reference cycles."""

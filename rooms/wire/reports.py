@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Counts", "DrainFinished", "Status"]
-
 
 class Counts(msgspec.Struct, frozen=True):
     """How rooms and clients have ended since the drain began."""

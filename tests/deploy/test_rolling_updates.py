@@ -10,7 +10,7 @@ import pytest
 from lastcall.core.lifecycle import diagram
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
-from lastcall.runtime.drain import Counts
+from lastcall.wire.reports import Counts
 
 
 @pytest.fixture

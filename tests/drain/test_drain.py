@@ -10,7 +10,8 @@ from lastcall import Draining, Room, room
 from lastcall.errors import ConnectFailed, JoinRefused
 from lastcall.ids import KindName
 from lastcall.policy import DrainPolicy
-from lastcall.runtime.drain import Counts, Drain
+from lastcall.runtime.drain import Drain
+from lastcall.wire.reports import Counts
 from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")

@@ -23,7 +23,8 @@ from lastcall.game.node import GameNode, GameSettings
 from lastcall.ids import KindName, NodeName
 from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import ExitCode
-from lastcall.runtime.drain import Counts, Drain
+from lastcall.runtime.drain import Drain
+from lastcall.wire.reports import Counts
 from tests import harness
 
 EXAMPLES = load(["lastcall.game.examples"])

@@ -16,8 +16,9 @@ import trio
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.local.child import Child
-from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.cluster import open_cluster
 from lastcall.local.output import NodeOutput
+from lastcall.local.plan import Plan
 from lastcall.local.summary import exit_code
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode

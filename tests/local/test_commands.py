@@ -16,10 +16,11 @@ from lastcall.bus.address import HostPort
 from lastcall.cli import cli
 from lastcall.errors import ClusterFailed
 from lastcall.local.bots.ledger import Ledger
-from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.cluster import open_cluster
 from lastcall.local.control.messages import AskRoll
 from lastcall.local.control.paths import find
 from lastcall.local.control.socket import serve_control
+from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.roll.view import DETACHED, roll
 from lastcall.policy import DrainPolicy

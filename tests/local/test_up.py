@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
-from lastcall.local.cluster import Plan
+from lastcall.local.plan import Plan
 from lastcall.local.up import Up
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode

@@ -17,8 +17,6 @@ from math import inf
 from lastcall.core.pacing import RandomSource, full_jitter
 from lastcall.reasons import Close
 
-__all__ = ["FINAL", "SOON_SECONDS", "STEADY_SECONDS", "ReconnectPolicy"]
-
 FINAL = frozenset(
     {
         Close.NOT_ALLOWED,

@@ -12,8 +12,6 @@ from lastcall.core.edge.input_window import InputWindow
 from lastcall.policy import SocketPolicy
 from lastcall.wire import frames
 
-__all__ = ["GOT_EVERY", "UNACKED_MAX", "ResumeState"]
-
 UNACKED_MAX = SocketPolicy().unacked_inputs
 GOT_EVERY = 32
 """How many messages are received between two ``got``."""

@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-__all__ = ["Call", "Calls"]
-
 Request = TypeVar("Request", bound=Hashable)
 Link = TypeVar("Link", bound=Hashable)
 Tag = TypeVar("Tag", bound=Hashable)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from lastcall.core.sequence import SequenceCheck
 
-__all__ = ["InputWindow"]
-
 
 class InputWindow:
     """The inputs of one place that the room may not have yet: all in ``acked < n <= last``."""

@@ -10,8 +10,6 @@ from lastcall.core.edge.placement import Candidate, knows_kind
 from lastcall.ids import KindName, RoomId
 from lastcall.reasons import ErrorCode
 
-__all__ = ["Ask", "NotThere", "Refuse", "Wait", "next_join_step", "next_resume_step"]
-
 
 class Ask(msgspec.Struct, frozen=True):
     """Ask this node."""

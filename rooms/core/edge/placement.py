@@ -21,8 +21,6 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
 
-__all__ = ["Candidate", "choose", "choose_for_room", "hint", "holders", "knows_kind"]
-
 
 class Candidate(msgspec.Struct, frozen=True):
     """A game node as placement sees it, on an api node."""

@@ -12,8 +12,6 @@ from math import inf
 
 from lastcall.ids import RoomId
 
-__all__ = ["STALE_SECONDS", "StaleInputGuard"]
-
 STALE_SECONDS = 2.0
 
 

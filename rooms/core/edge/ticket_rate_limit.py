@@ -25,8 +25,6 @@ from collections import OrderedDict
 
 import msgspec
 
-__all__ = ["ADDRESSES_MAX", "FailedResumeLimiter", "Go", "Refuse", "WaitUntil", "origin"]
-
 ADDRESSES_MAX = 4_096
 
 

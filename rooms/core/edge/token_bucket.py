@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TokenBucket"]
-
 
 class TokenBucket:
     """Holds up to ``burst`` tokens, starts full, and gains ``per_second``."""

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["AdaptiveBatcher"]
-
 WINDOW_SECONDS = 0.1
 TRIALS = 3
 PAYS = 1.5

@@ -18,8 +18,6 @@ from itertools import accumulate, islice
 from math import inf
 from typing import Generic, TypeVar
 
-__all__ = ["FeedReceiver", "FeedRing"]
-
 RANGES_AT_ONCE = 64
 
 

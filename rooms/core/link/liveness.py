@@ -15,8 +15,6 @@ import enum
 
 from lastcall.policy import LinkPolicy
 
-__all__ = ["Liveness", "StallDetector", "Verdict"]
-
 
 class Verdict(enum.Enum):
     """The judgement on a silent peer."""

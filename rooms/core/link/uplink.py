@@ -12,9 +12,6 @@ from typing import Generic, TypeVar
 
 from lastcall.core.sequence import SequenceCheck
 
-__all__ = ["Outgoing", "ReplyCache"]
-
-
 Item = TypeVar("Item")
 
 

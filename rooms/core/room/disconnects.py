@@ -19,8 +19,6 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Disconnects", "Step"]
-
 Key = TypeVar("Key", bound=Hashable)
 
 DEAD_ENTRIES_MIN = 64

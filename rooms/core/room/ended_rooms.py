@@ -14,8 +14,6 @@ from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, PlayerId, RoomId
 
-__all__ = ["EndedRoom", "EndedRoomStore"]
-
 ROOM_BYTES = 1_000
 SEAT_BYTES = 500
 """About what an ended room and a seat take in memory."""

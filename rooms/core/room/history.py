@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 from lastcall.ids import PlayerId
 
-__all__ = ["History", "Unseen"]
-
 MESSAGE_BYTES = 140
 """The memory of a message besides its text: a tuple, a number, the header of a bytes object."""
 

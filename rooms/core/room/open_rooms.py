@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from lastcall.ids import KindName, RoomId
 
-__all__ = ["OpenRooms"]
-
 
 class _Rank(NamedTuple):
     started: bool

@@ -22,8 +22,6 @@ from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import LinkId, PlayerId
 from lastcall.reasons import ErrorCode
 
-__all__ = ["NOWHERE", "Roster", "Seat"]
-
 NOWHERE = LinkId(0)
 """The link of a player who is away; no real link has this number."""
 

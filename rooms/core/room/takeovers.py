@@ -28,8 +28,6 @@ from lastcall.core.room.roster import Seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.wire import nodes
 
-__all__ = ["PendingTakeover", "Takeovers"]
-
 
 class PendingTakeover(msgspec.Struct, frozen=True, eq=False):
     """``request`` has come by ``link`` for ``seat``; it waits until ``due_at``."""

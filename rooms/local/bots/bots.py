@@ -27,8 +27,6 @@ from lastcall.local.bots.ledger import Ledger
 from lastcall.local.bots.referee import Referee
 from lastcall.reasons import Close, EndReason
 
-__all__ = ["Bots"]
-
 KIND = "tictactoe"
 THINK_SECONDS = (0.05, 0.25)
 PAUSE_SECONDS = (0.2, 0.6)

@@ -10,8 +10,6 @@ import msgspec
 
 from lastcall.local.bots.referee import Outcome
 
-__all__ = ["Ledger", "Mark", "at_quantile"]
-
 ERRORS_KEPT = 20
 
 

@@ -8,8 +8,6 @@ import msgspec
 
 from lastcall.errors import RemoteProtocolError
 
-__all__ = ["Board", "Outcome", "Referee"]
-
 EMPTY = "-" * 9
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 

@@ -17,26 +17,6 @@ from lastcall.errors import RemoteProtocolError, UsageError
 from lastcall.reasons import ExitCode
 from lastcall.wire.reports import DrainFinished
 
-__all__ = [
-    "AskNodes",
-    "AskRoll",
-    "DeadNode",
-    "NodeEntry",
-    "NodeList",
-    "NodeReport",
-    "Players",
-    "Progress",
-    "Question",
-    "Refused",
-    "Reply",
-    "RollReport",
-    "RollTier",
-    "decode_question",
-    "decode_reply",
-    "encode",
-    "parse_version",
-]
-
 RollTier: TypeAlias = Literal["game", "api", "all"]
 
 VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"

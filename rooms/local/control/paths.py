@@ -16,8 +16,6 @@ import trio
 
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 
-__all__ = ["DEFAULT_PORT", "find", "folder", "open_control_socket", "running"]
-
 DEFAULT_PORT = 8080
 BACKLOG = 16
 

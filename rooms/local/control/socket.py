@@ -32,8 +32,6 @@ from lastcall.local.control.messages import (
 )
 from lastcall.local.control.paths import open_control_socket
 
-__all__ = ["Call", "ControlBackend", "open_call", "serve_control"]
-
 log = structlog.get_logger()
 
 QUESTION_BYTES_MAX = 4 * 1024

@@ -17,20 +17,6 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = [
-    "Cordon",
-    "Finish",
-    "GiveUp",
-    "Seen",
-    "Stage",
-    "Start",
-    "Step",
-    "Stop",
-    "Wait",
-    "next_step",
-    "next_version",
-]
-
 
 class Stage(enum.StrEnum):
     """How far the roll is with a node."""

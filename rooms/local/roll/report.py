@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from lastcall.local.control.messages import NodeReport, Players, RollReport
 from lastcall.local.text_table import columns
 
-__all__ = ["report_text"]
-
 HEAD = (
     "node",
     "version",

@@ -27,8 +27,6 @@ from lastcall.local.roll.plan import (
     next_version,
 )
 
-__all__ = ["Roll"]
-
 ATTACHED_SECONDS = 2.0
 """For every api node to attach to a new game node. They read the list of game nodes every half
 second, and a join must not have to wait for that."""

@@ -27,8 +27,6 @@ from lastcall.local.control.messages import (
 from lastcall.local.roll.report import report_text
 from lastcall.local.roll.roll import Roll
 
-__all__ = ["Rolls"]
-
 log = structlog.get_logger()
 
 REPLIES_MAX = 1_000

@@ -22,8 +22,6 @@ from lastcall.local.roll.report import report_text
 from lastcall.reasons import ExitCode
 from lastcall.wire.reports import Status
 
-__all__ = ["DETACHED", "roll"]
-
 LIVE_SECONDS = 0.5
 DETACHED = ExitCode.INTERRUPTED
 """The exit code after Ctrl-C: how the roll will end is not known yet."""

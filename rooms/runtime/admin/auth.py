@@ -18,8 +18,6 @@ import msgspec
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import BadAddress, UsageError
 
-__all__ = ["AdminAuth", "AdminRequest", "read_token"]
-
 HEADER = "x-lastcall"
 TOKEN_BYTES_MAX = 4096
 

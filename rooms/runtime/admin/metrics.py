@@ -18,8 +18,6 @@ from prometheus_client.registry import Collector
 from lastcall.reasons import EndReason
 from lastcall.runtime.loop_lag import LAG_SECONDS
 
-__all__ = ["Figures", "lag_metric", "node_registry"]
-
 ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED)
 """Exported as 0 from the start: a counter that first appears at 1 has no rate."""
 

@@ -33,8 +33,6 @@ from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire.reports import Status
 
-__all__ = ["NO_FILES", "AdminPort", "NodeView", "Status"]
-
 log = structlog.get_logger()
 
 VERBS = ("cordon", "uncordon", "drain")

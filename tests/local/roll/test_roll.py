@@ -14,8 +14,9 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import ClusterFailed
 from lastcall.local.admin_client import command, open_admin_client
 from lastcall.local.bots.ledger import Ledger
-from lastcall.local.cluster import Plan, open_cluster
+from lastcall.local.cluster import open_cluster
 from lastcall.local.control.messages import AskRoll, Progress, RollReport
+from lastcall.local.plan import Plan
 from lastcall.local.roll.roll import Roll
 from lastcall.local.roll.service import Rolls
 from lastcall.policy import DrainPolicy

@@ -9,10 +9,10 @@ import trio
 from rich.console import Console
 
 from lastcall.bus.address import HostPort
-from lastcall.local.cluster import Plan
 from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.paths import find
 from lastcall.local.control.socket import open_call
+from lastcall.local.plan import Plan
 from lastcall.local.up import Up
 
 FREE = HostPort("127.0.0.1", 0)

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, WrongEvent
 from lastcall.runtime.admin.auth import AdminAuth
-from lastcall.runtime.admin.server import AdminPort, Status
+from lastcall.runtime.admin.server import AdminPort
+from lastcall.wire.reports import Status
 
 ANY_PORT = HostPort("127.0.0.1", 0)
 BOUND_SECONDS = 10.0
