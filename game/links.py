@@ -39,7 +39,7 @@ class GameIdentity(msgspec.Struct, frozen=True):
 
 
 class RequestHandler(Protocol):
-    """What the links call: :class:`lastcall.host.host.Host`, or a recorder in tests."""
+    """Receives the links' items: :class:`lastcall.host.host.Host`, or a recorder in tests."""
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         """Applies one item."""

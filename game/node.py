@@ -25,7 +25,7 @@ from lastcall.wire.reports import Counts
 
 
 class GameSettings(msgspec.Struct, frozen=True):
-    """What a game node is started with."""
+    """The settings of a game node at its start."""
 
     name: NodeName
     version: str
@@ -173,7 +173,7 @@ class GameNode:
         )
 
     def why(self) -> list[str]:
-        """What keeps the node up: the oldest rooms first, then api nodes that are behind."""
+        """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
         reasons = self.host.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")

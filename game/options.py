@@ -14,7 +14,7 @@ _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 class GameOptions(msgspec.Struct, frozen=True):
-    """What a game node is told besides what every node is; ``rooms`` are modules to import."""
+    """The options that only a game node has; ``rooms`` are modules to import."""
 
     listen: HostPort
     rooms: tuple[str, ...]

@@ -90,7 +90,7 @@ Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
 
 
 class RoomBackend(Protocol):
-    """What a :class:`Room` needs from the host that runs it."""
+    """The host as a :class:`Room` needs it."""
 
     @property
     def players(self) -> tuple[PlayerId, ...]:

@@ -32,7 +32,7 @@ __all__ = ["cli", "main"]
 
 
 @click.group()
-@click.version_option(package_name="lastcall", message="%(prog)s %(version)s")
+@click.version_option(package_name="lastcall", prog_name="lastcall", message="%(prog)s %(version)s")
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
 

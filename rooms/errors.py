@@ -9,7 +9,7 @@
     │   └── BadRooms            an author's module cannot be served
     ├── BusExhausted            the process has no descriptor or memory for one more socket
     ├── LocalProtocolError      this side, or a room's author, broke a rule
-    │   ├── MessageTooBig       a message over its limit was to be sent
+    │   ├── MessageTooBig       an attempt to send a message over its limit
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
     │   └── BadFrame            a frame that cannot be read or is not valid; carries its error code
@@ -75,7 +75,7 @@ class LocalProtocolError(LastcallError):
 
 
 class MessageTooBig(LocalProtocolError):
-    """A message over its limit was to be sent; the error's text names both sizes in bytes."""
+    """An attempt to send a message over its limit; the error's text names both sizes in bytes."""
 
 
 class WrongEvent(LocalProtocolError):

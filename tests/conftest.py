@@ -17,6 +17,13 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives all tests with real processes to one worker: they take turns, beside pure tests."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
 @pytest.fixture(params=range(20))
 def schedule(request: pytest.FixtureRequest) -> Iterator[int]:
     """Runs the test under 20 orders of tasks: one lucky order proves nothing.

@@ -53,7 +53,7 @@ def turn(board: str, seated: list[str]) -> str:
 
 
 def picture(board: str, seated: list[str]) -> dict[str, Any]:
-    """What the players see."""
+    """The message to the players: the board, and whose turn it is."""
     return {"board": board, "turn": turn(board, seated)}
 
 

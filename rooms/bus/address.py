@@ -42,7 +42,7 @@ class HostPort(msgspec.Struct, frozen=True):
         return is_wildcard(self.host)
 
     def dialled(self, advertise: str | None, port: int | None = None) -> HostPort:
-        """What other nodes dial: ``advertise`` if given, and the real ``port`` if known."""
+        """The address for other nodes: ``advertise`` if given, and the real ``port`` if known."""
         return HostPort(advertise or self.host, self.port if port is None else port)
 
 

@@ -51,7 +51,7 @@ def check_message(message: bytes) -> bytes:
 
 
 class Probe(enum.Enum):
-    """What a probe found at an address."""
+    """The result of a probe of an address."""
 
     REACHED = "reached"
     """A process accepts connections there."""

@@ -240,7 +240,7 @@ class MemoryBus:
     def break_link(self, place: str, other: str | None = None) -> None:
         """Loses every message to and from ``place``; with ``other``, those between the two.
 
-        What is published meanwhile is lost. A call waits, and is sent (again) after :meth:`heal`.
+        Messages published meanwhile are lost. A call waits, and is sent (again) after :meth:`heal`.
         """
         self._net.cut(frozenset({place} if other is None else {place, other}))
 

@@ -43,7 +43,7 @@ class Faults:
 
 
 class Net:
-    """What all views of one bus share. A *place* is an address or the name of a node."""
+    """The state that all views of one bus share. A *place* is an address or the name of a node."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults

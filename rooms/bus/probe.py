@@ -40,7 +40,7 @@ def _dialler(address: str) -> Callable[[], Awaitable[trio.SocketStream]]:
 
 
 def _verdict(error: OSError) -> Probe:
-    """What a failed connection shows: refused only if each of the host's addresses refused."""
+    """The result of a failed connection: refused only if each of the host's addresses refused."""
     causes: tuple[BaseException, ...] = (error,)
     if isinstance(error.__cause__, BaseExceptionGroup):
         causes = error.__cause__.exceptions

@@ -53,7 +53,7 @@ class _PendingRequest:
         self.place: Place | None = None
 
     def failure(self, lost: ConnectionLost | None) -> ConnectionLost | JoinRefused:
-        """What to raise: the refusal, or the loss of the socket."""
+        """The error to raise: the refusal, or the loss of the socket."""
         return self.refusal or _again(lost or ConnectionLost(NO_CLOSE_FRAME))
 
 

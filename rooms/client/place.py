@@ -219,7 +219,7 @@ class Place:
         self.kind: KindName = joined.kind
         self.you: PlayerId = joined.you
         self.players: tuple[Player, ...] = tuple(joined.players)
-        """Who had a seat when this place was taken."""
+        """The players who had a seat when this place was taken."""
         self._messages.clear()
         self._window.unpark_all()
         self._post(self.progress.got())

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class RandomSource(Protocol):
-    """What pacing needs of :class:`random.Random`."""
+    """The part of :class:`random.Random` that pacing uses."""
 
     def random(self) -> float:
         """A number in [0, 1)."""

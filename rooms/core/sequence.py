@@ -1,4 +1,4 @@
-"""What a number in a sequence says: of an input, or of a request.
+"""How a receiver treats an item by its number: an input, or a request.
 
 All senders count from 1 without gaps and repeat what was not acknowledged, so each receiver tells
 the next number from a repeat and from a gap.
@@ -10,7 +10,7 @@ import enum
 
 
 class SequenceCheck(enum.Enum):
-    """What to do with an item, by its number."""
+    """The three ways to treat an item, by its number."""
 
     NEXT = "next"
     """Take it."""

@@ -10,6 +10,7 @@ import trio
 from lastcall.core.room.disconnects import Disconnects, Step
 from lastcall.core.room.roster import Seat
 from lastcall.policy import RoomPolicy
+from lastcall.runtime.batches import STEPS_PER_BATCH
 
 LOOK_SECONDS = 0.25
 """The longest sleep while a player is away, so that a stall of this process shows."""
@@ -17,8 +18,6 @@ STALL_SECONDS = 0.25
 """A wake-up this late is not a room's long step: the process stood still."""
 UNREAD_SECONDS = 0.5
 """After a stall, the time for unread items to be handled; as for a link (``LinkPolicy``)."""
-STEPS_PER_BATCH = 64
-"""Steps between two turns of the loop: ten thousand at once would block it."""
 
 
 class _Room(Protocol):

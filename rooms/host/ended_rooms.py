@@ -13,10 +13,8 @@ from lastcall.host.replies import EPOCH, no_such_place, resumed
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.policy import RoomPolicy
+from lastcall.runtime.batches import STEPS_PER_BATCH
 from lastcall.wire import nodes
-
-STEPS_PER_BATCH = 64
-"""How many ended rooms one step removes: each may hold a whole history."""
 
 
 class EndedRooms:

@@ -122,8 +122,8 @@ class Host:
         return self._rooms.get(room)
 
     def why(self) -> list[str]:
-        """What keeps the node up: a sentence for each of the oldest rooms, how many more there
-        are, and how many players are yet to learn how their rooms ended.
+        """Why the node is still up: a sentence for each of the oldest rooms, the number of
+        the others, and how many players have yet to learn how their rooms ended.
         """
         sentences = [_describe(room.state) for room in islice(self._rooms.values(), ROOMS_LISTED)]
         if more := len(self._rooms) - len(sentences):

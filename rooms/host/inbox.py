@@ -18,7 +18,7 @@ import trio
 from lastcall.author import Away, Back, Event, Joined, Left, Said
 from lastcall.ids import PlayerId
 
-STEPS_PER_BATCH = 64
+EVENTS_PER_TURN = 64
 """How many events a room may take before it lets other tasks run."""
 
 
@@ -95,7 +95,7 @@ class Inbox:
         :class:`trio.BusyResourceError`.
         """
         queue = self._queue
-        if queue and self._taken < STEPS_PER_BATCH:
+        if queue and self._taken < EVENTS_PER_TURN:
             self._taken += 1
         else:  # in this function: a coroutine more between a room and its loop costs 0.1 µs a step
             if queue:

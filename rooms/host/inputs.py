@@ -12,7 +12,7 @@ from lastcall.wire import nodes
 
 
 class Inputs:
-    """The inputs of one room. Its attributes save each input a step by way of the room."""
+    """The inputs of one room. Its own attributes spare each input a look into the room."""
 
     __slots__ = ("_acks", "_codec", "_inbox", "_outbox", "_room_id", "_roster", "_takeovers")
 

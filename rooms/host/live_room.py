@@ -75,7 +75,7 @@ class LiveRoom:
             self.cancel(EndReason.ABANDONED)
 
     def picture(self, player: PlayerId) -> bytes:
-        """What the author's ``state_for`` draws, as JSON; empty if there is none, or it fails."""
+        """The picture from ``state_for``, as JSON; empty if there is none, or if it fails."""
         if self.table is None or self.table.state_for is None:
             return b""
         try:

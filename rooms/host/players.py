@@ -1,4 +1,4 @@
-"""What players ask of a running room: to join, to resume, to leave; and the loss of their sockets.
+"""Joins, resumes and leaves of one running room's players, and the loss of their sockets.
 
 Everything here is synchronous.
 """

@@ -1,4 +1,4 @@
-"""What the parts of one running room share: its seats, its messages, its inbox and its phase.
+"""The state that the parts of one running room share: its seats, messages, inbox and phase.
 
 A room is *closed* once its function has returned or is being cancelled: no new player gets a seat,
 but the players in it may still resume.
@@ -28,7 +28,7 @@ from lastcall.wire import nodes
 
 
 class RoomHost(Protocol):
-    """What a room needs of its host: :class:`lastcall.host.running_rooms.RunningRooms`."""
+    """The host as a room needs it: :class:`lastcall.host.running_rooms.RunningRooms`."""
 
     outbox: Callable[[LinkId, nodes.Down], None]
     policy: RoomPolicy

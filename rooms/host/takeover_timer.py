@@ -12,10 +12,8 @@ from lastcall.host.disconnect_timer import STALL_SECONDS, UNREAD_SECONDS
 from lastcall.host.replies import no_such_place
 from lastcall.ids import LinkId, RoomId
 from lastcall.reasons import ErrorCode
+from lastcall.runtime.batches import STEPS_PER_BATCH
 from lastcall.wire import nodes
-
-STEPS_PER_BATCH = 64
-"""Requests between two turns of the loop; each may replay a whole history."""
 
 
 class TakeoverTimer:

@@ -125,7 +125,7 @@ async def _send_one(verb: str, target: Target, client: httpx.AsyncClient) -> Sta
 
 
 def result_text(verb: str, result: Status | ClusterFailed) -> str:
-    """What the node does now, or why it does not."""
+    """A sentence: what the node does now, or why it does not."""
     if isinstance(result, ClusterFailed):
         return f"Error: {result}"
     return f"{result.name} {DONE[verb]}"

@@ -73,7 +73,7 @@ class NodeOutput:
 
     def show_refusal(self) -> None:
         """Shows a line that looked like a refused option. A real refusal is not shown here:
-        whoever started the node reports it.
+        the command that started the node reports it.
         """
         refusal, self._refusal = self._refusal, ""
         if refusal:

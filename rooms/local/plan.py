@@ -1,4 +1,4 @@
-"""What a local cluster consists of."""
+"""The plan of a local cluster: its nodes and their ports."""
 
 from __future__ import annotations
 

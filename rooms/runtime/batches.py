@@ -10,7 +10,7 @@ from typing import TypeVar
 import trio
 
 STEPS_PER_BATCH = 64
-"""Steps of :class:`Steps` between two checkpoints."""
+"""Steps between two checkpoints, each of which may touch a whole room or its history."""
 CLIENTS_PER_BATCH = 32
 """How many clients a loop over all of them serves between two checkpoints: less than 1 ms, where a
 write to a socket costs 10 to 25 µs. The answer to a probe takes about ten such batches."""

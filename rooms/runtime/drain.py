@@ -39,7 +39,7 @@ REPORT_SECONDS = 0.1
 
 
 class Tier(Protocol):
-    """What the driver needs from a kind of node."""
+    """The part of a node that the drain drives; each tier has its own."""
 
     async def start(self, services: trio.Nursery) -> None:
         """Starts the services and returns when the node can serve; may be cancelled."""
@@ -70,7 +70,7 @@ class Tier(Protocol):
         """How rooms and clients have ended since the drain began."""
 
     def why(self) -> list[str]:
-        """What still keeps the node up, one sentence each."""
+        """The reasons why the node is still up, one sentence each."""
 
 
 class Drain:

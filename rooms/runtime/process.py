@@ -55,7 +55,7 @@ class Node(Tier, Protocol):
 
 
 class NodeAdmin:
-    """What the admin port shows of a node, and the commands that it passes on.
+    """The admin port's view of a node, and the commands that it passes on.
 
     A drain is a stop request like a signal, with its watchdog. A repeated command changes nothing.
     In particular, a second drain does not cut, as a second signal does, since proxies and clients

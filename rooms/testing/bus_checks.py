@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 20.0
 """How long a check may take. It is generous, since only a failing check waits for it."""
 POLL_SECONDS = 0.01
 MEETING = b"meeting"
-"""What :func:`meet` publishes, and :func:`collect` leaves out."""
+"""The message that :func:`meet` publishes and :func:`collect` leaves out."""
 
 
 def bounded(check: Check) -> Check:

@@ -168,9 +168,9 @@ class Table:
         self._send_inputs(player, seat.window.acked + 1)
 
     def picture(self, player: PlayerId) -> Any:
-        """What the room's ``state_for`` returns for ``player``, decoded; None if it has none.
+        """The room's picture for ``player``, from its ``state_for``, decoded; None if it has none.
 
-        Raises what it raises. Let the room run first: the author's function sets ``state_for``.
+        Raises the errors of ``state_for``. Let the room run first: it sets ``state_for``.
         """
         room = self.host.find(self.room)
         draw = None if room is None or room.table is None else room.table.state_for

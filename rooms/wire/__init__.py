@@ -10,4 +10,4 @@ import msgspec
 __all__ = ["UNREADABLE"]
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What msgspec raises for bytes that it cannot decode; RecursionError is for deep nesting."""
+"""msgspec's errors for bytes that it cannot decode; RecursionError is for deep nesting."""

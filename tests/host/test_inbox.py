@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Away, Back, Draining, Joined, Left, Said
 from lastcall.author import Event
-from lastcall.host.inbox import STEPS_PER_BATCH, Inbox
+from lastcall.host.inbox import EVENTS_PER_TURN, Inbox
 from lastcall.ids import PlayerId
 
 ANN, BOB, HOST = PlayerId("ann"), PlayerId("bob"), PlayerId("host")
@@ -196,7 +196,7 @@ async def test_a_reader_with_a_long_queue_lets_others_run_before_every_64th_even
         for _ in range(1000):
             await inbox.next()
     steps = [later - earlier for earlier, later in itertools.pairwise(turns)]
-    assert max(steps) <= 2 * STEPS_PER_BATCH  # trio may run the two in either order in each turn
+    assert max(steps) <= 2 * EVENTS_PER_TURN  # trio may run the two in either order in each turn
 
 
 async def test_a_wait_that_is_cancelled_loses_no_event(autojump_clock: trio.testing.Clock) -> None:

@@ -231,7 +231,7 @@ async def test_a_roll_is_shown_line_by_line_and_reported(fake_nodes):
         code, shown = await viewed()
         assert code == 0
         lines = shown.splitlines()
-        assert lines[0].endswith("game-1 (1.0) is to be replaced")
+        assert lines[0].endswith("game-1 (1.0) will be replaced")
         assert any(line.endswith("game-2 (1.0+1) is ready") for line in lines)
         assert any(
             line.split() == ["game-1", "1.0", "0", "0.5", "2/0/0/0/0", "4/0/0"] for line in lines

@@ -1,4 +1,4 @@
-"""What a client has received from its room, and which inputs the room may not have received.
+"""The client's record: the messages it has received, and the inputs that the room may lack.
 
 The state outlives sockets. After a loss it tells the server where to go on (``resume``), and the
 answer tells which inputs to send again. So in either direction nothing is lost or applied twice.

@@ -26,7 +26,7 @@ DEAD_ENTRIES_MIN = 64
 
 
 class Step(enum.Enum):
-    """What becomes of a disconnect."""
+    """The outcomes of a disconnect."""
 
     NOTICED = "noticed"
     OVER = "over"

@@ -57,7 +57,7 @@ class Seat(msgspec.Struct, eq=False):
         return n == self.last_n + 1 and session == self.session and self.link != NOWHERE
 
     def judge(self, session: int, n: int) -> SequenceCheck:
-        """What input ``n`` of that session is; changes nothing."""
+        """Says how to treat input ``n`` of that session; changes nothing."""
         if self.expects(session, n):
             return SequenceCheck.NEXT
         if session != self.session or self.away:
@@ -72,7 +72,7 @@ class Seat(msgspec.Struct, eq=False):
         self.blocked = self.notified = False
 
     def block(self) -> None:
-        """The next input did not fit: the player is to be notified when there is room."""
+        """The next input did not fit: the player must be notified when there is room."""
         self.blocked = True
         self.notified = False
 

@@ -47,7 +47,7 @@ class PendingTakeover(msgspec.Struct, frozen=True, eq=False):
 class Takeovers:
     """All requests of a node that wait; times are in seconds, of any clock.
 
-    What a method returns does not wait any more. Bounded by the seats and the links.
+    A request that a method returns no longer waits. Bounded by the seats and the links.
     """
 
     def __init__(self, seconds: float) -> None:

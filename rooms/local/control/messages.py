@@ -103,7 +103,7 @@ class NodeReport(msgspec.Struct, frozen=True):
 
 
 class Players(msgspec.Struct, frozen=True):
-    """What the bots saw from the roll's start to its end.
+    """The bots' experience from the roll's start to its end.
 
     ``refused``: joins refused, for now or for good, and connections that failed. ``cut``: matches
     that a deadline ended. ``lost``: missing messages, lost places and rooms, results that differ.

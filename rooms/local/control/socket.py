@@ -43,7 +43,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 class ControlBackend(Protocol):
-    """What the control socket asks: the rolls of a cluster, or a test's fake."""
+    """The receiver of the control socket's requests: the rolls of a cluster, or a test's fake."""
 
     async def nodes(self) -> NodeList:
         """The nodes that run."""

@@ -42,7 +42,7 @@ FRESH = {"cache-control": "no-store"}
 
 
 class NodeView(Protocol):
-    """What the admin port needs from its node; used at each request, in the node's own loop."""
+    """The node as its admin port needs it; used at each request, in the node's own loop."""
 
     @property
     def ready(self) -> bool:
