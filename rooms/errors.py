@@ -10,6 +10,7 @@
     ├── BusExhausted            the process has no descriptor or memory for one more socket
     ├── LocalProtocolError      this side, or a room's author, broke a rule
     │   ├── MessageTooBig       an attempt to send a message over its limit
+    │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
     │   └── BadFrame            a frame that cannot be read or is not valid; carries its error code
@@ -41,6 +42,7 @@ __all__ = [
     "NodeGone",
     "PlaceLost",
     "RemoteProtocolError",
+    "RoomCodeError",
     "UsageError",
     "WrongEvent",
 ]
@@ -76,6 +78,12 @@ class LocalProtocolError(LastcallError):
 
 class MessageTooBig(LocalProtocolError):
     """An attempt to send a message over its limit; the error's text names both sizes in bytes."""
+
+
+class RoomCodeError(LocalProtocolError):
+    """An author's code raised an error that cannot be raised or shown as it is; this stands for it:
+    a ``Cancelled`` where nothing is cancelled, a text over 10 KiB, or a ``__repr__`` that raises.
+    """
 
 
 class WrongEvent(LocalProtocolError):

@@ -19,6 +19,7 @@ from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.places import Places
 from lastcall.host.room_state import RoomState
+from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName, LinkId, NodeName, RoomId
 from lastcall.policy import RoomPolicy
@@ -105,6 +106,7 @@ class Host:
 
     def serve(self, work: trio.Nursery) -> None:
         """From now on rooms may be opened; each is one task in ``work``."""
+        ROOM_TASKS.install()
         self.matchmaker.work = work
 
     @property

@@ -1,6 +1,6 @@
 """One running room: its parts, its end, and the task that runs its author's function.
 
-Everything here is synchronous but :meth:`LiveRoom.run`, the room's one task.
+Everything here is synchronous but :meth:`LiveRoom.run`, the room's task in the host.
 """
 
 from __future__ import annotations
@@ -19,16 +19,26 @@ from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
 from lastcall.host.replies import EPOCH, regroups
 from lastcall.host.room_state import RoomHost, RoomState
+from lastcall.host.room_tasks import enter_room, is_own_cancellation, renderable
 from lastcall.ids import PlayerId, RoomId
 from lastcall.reasons import EndReason
-from lastcall.runtime.loop_lag import ROOM
 from lastcall.wire import nodes
 
 
 class LiveRoom:
     """A running room. ``raw_options`` are the JSON that ``options`` were decoded from."""
 
-    __slots__ = ("_cancelled_as", "_options", "_scope", "inputs", "players", "state", "table")
+    __slots__ = (
+        "_cancelled_as",
+        "_crashes",
+        "_options",
+        "_result",
+        "_scope",
+        "inputs",
+        "players",
+        "state",
+        "table",
+    )
 
     def __init__(
         self,
@@ -45,13 +55,16 @@ class LiveRoom:
         self.inputs = Inputs(self.state)
         self._options = options
         self._scope = trio.CancelScope()
-        self._cancelled_as = EndReason.CUT
+        self._cancelled_as: EndReason | None = None
+        self._crashes: list[BaseException] = []
+        self._result = b""
+        """As JSON; empty until the author's function has returned."""
         self.table: Room | None = None
         """The argument of the author's function, while that runs."""
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
-        if not self._scope.cancel_called:
+        if self._cancelled_as is None:
             self._cancelled_as = reason
             self._scope.cancel()
         self.state.close()
@@ -92,39 +105,54 @@ class LiveRoom:
     async def run(self) -> None:
         """Runs the author's function to its end, whatever that is, and tells the players.
 
-        Whatever the author's code raises, ``KeyboardInterrupt`` too, ends this room and no other:
-        only the cancellation of the host's own task passes.
+        The function has a task of its own, since it may leave that task's nurseries and scopes in
+        disorder: that ends this room and no other. Only the cancellation of the host's own task
+        passes.
         """
-        state, kind = self.state, self.state.codec.kind
-        ROOM.set((kind.name, state.id))
-        reason, result = None, b""
         try:
-            with self._scope:  # all in one coroutine: each one more costs every input 0.1 µs
-                returned = None
-                async with trio.open_nursery() as nursery:
-                    self.table = Room(
-                        Backend(state),
-                        room_id=state.id,
-                        kind=kind,
-                        options=self._options,
-                        nursery=nursery,
-                    )
-                    try:
-                        returned = await kind.function(self.table)
-                    finally:
-                        state.close()
-                    nursery.cancel_scope.cancel()
-                result = self._encoded(returned)
-                reason = EndReason.FINISHED
+            with self._scope:
+                async with trio.open_nursery() as border:
+                    border.start_soon(self._play, name=self.state.id)
         except BaseException as error:  # noqa: BLE001 - no room may end the node
-            passing, crash = _split(error)
-            if crash is not None:
-                reason = None if self._scope.cancel_called else EndReason.CRASHED
-                state.host.on_crash(state, crash)
-            if passing is not None:
-                raise passing from None
-        finally:
-            self._end(reason or self._cancelled_as, result)
+            self._ended_by(error)
+        self._end()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _play(self) -> None:
+        """The task of the author's function, around the nursery that the author sees."""
+        state, kind = self.state, self.state.codec.kind
+        enter_room(kind.name, state.id, self._crash)
+        try:
+            async with trio.open_nursery() as nursery:
+                self.table = Room(
+                    Backend(state),
+                    room_id=state.id,
+                    kind=kind,
+                    options=self._options,
+                    nursery=nursery,
+                )
+                try:  # all in one coroutine: each one more costs every input 0.1 µs
+                    returned = await kind.function(self.table)
+                    self._result = self._encoded(returned)
+                except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
+                    self._ended_by(error)
+                    if nursery.cancel_scope.cancel_called and not self._scope.cancel_called:
+                        self._result = b"null"  # the author has cancelled it: that is a return
+                finally:
+                    state.close()
+                    nursery.cancel_scope.cancel()
+        except BaseException as error:  # noqa: BLE001 - of the author's tasks
+            self._ended_by(error)
+
+    def _ended_by(self, error: BaseException) -> None:
+        """Notes an error as a crash, unless it is the cancellation of the current task."""
+        if not is_own_cancellation(error):
+            self._crashes.append(renderable(error))
+
+    def _crash(self, error: BaseException) -> None:
+        """Ends the room for an error of a task that its nursery does not wait for."""
+        self._crashes.append(error)
+        self._scope.cancel()
 
     def _encoded(self, result: Any) -> bytes:
         """The result of the author's function, as JSON."""
@@ -136,15 +164,26 @@ class LiveRoom:
         check_size(self.state, "result", body)
         return body
 
-    def _end(self, reason: EndReason, result: bytes) -> None:
+    def _end(self) -> None:
         state = self.state
         state.close()
         self.table = None
+        reason, result = self._how_it_ended()
+        while self._crashes:  # their tracebacks hold this room
+            state.host.on_crash(state, self._crashes.pop(0))
         ended = nodes.Ended(state.id, EPOCH, reason, result)
         for link in state.roster.links:
             state.host.outbox(link, ended)
         self._end_places(reason, result)
         state.host.ended(state, reason, result)
+
+    def _how_it_ended(self) -> tuple[EndReason, bytes]:
+        """Why the room has ended, and its result, as JSON; empty unless it finished."""
+        if self._crashes:
+            return self._cancelled_as or EndReason.CRASHED, b""
+        if self._result:
+            return EndReason.FINISHED, self._result
+        return self._cancelled_as or EndReason.CUT, b""
 
     def _end_places(self, reason: EndReason, result: bytes = b"") -> None:
         """The host has the seats and the messages from now on, for players who resume later."""
@@ -163,10 +202,3 @@ class LiveRoom:
             regroup=(kind, state.raw_options) if state.regrouped else None,
         )
         state.host.places_ended(state, ended)
-
-
-def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """The part of ``error`` that must pass through the room, and the part that is its crash."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)

@@ -15,15 +15,16 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from lastcall.runtime.error_text import render
 
 LogFormat = Literal["console", "json"]
 
@@ -131,7 +132,7 @@ def _processors(log_format: LogFormat, node: str) -> list[Processor]:
     console = structlog.dev.ConsoleRenderer(
         colors=os.isatty(2),
         timestamp_key="at",
-        exception_formatter=structlog.dev.plain_traceback,
+        exception_formatter=_write_traceback,
         pad_event_to=24,
     )
     return [*chain, structlog.processors.StackInfoRenderer(), console]
@@ -154,8 +155,12 @@ def _traceback_text(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     else:
         error = sys.exc_info()[1] if exc_info else None
     if error is not None:
-        event["traceback"] = "".join(traceback.format_exception(error))
+        event["traceback"] = render(error)
     return event
+
+
+def _write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    out.write(render(exc_info[1]))
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -239,7 +239,7 @@ class Table:
         self._over.set()
 
     def _on_crash(self, _: RoomState, error: BaseException) -> None:
-        self._crash = error
+        self._crash = self._crash or error
 
     def _receive(self, _: LinkId, item: nodes.Down) -> None:
         match item:

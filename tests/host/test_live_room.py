@@ -453,7 +453,7 @@ async def test_a_cancellation_of_before_that_a_room_raises_again_ends_it_alone()
         await wait_all_tasks_blocked()
         harness.say(ann, 1, "still here")
         await wait_all_tasks_blocked()
-        assert (harness.said(), harness.ends()) == (["still here"], [(bob.room, "finished")])
+        assert (harness.said(), harness.ends()) == (["still here"], [(bob.room, "crashed")])
 
 
 async def test_a_cut_while_the_nursery_is_cancelled_is_a_cut() -> None:

@@ -50,7 +50,7 @@ async def test_the_room_gets_the_event_draining(autojump_clock: MockClock) -> No
 async def test_a_crash_is_raised_where_the_test_waits() -> None:
     async with play(odd) as table:
         table.say(table.join(), "text")
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(TypeError):
             await table.ended()
         assert table.reason is EndReason.CRASHED
 
@@ -62,7 +62,7 @@ async def play_until_the_crash() -> None:
 
 
 async def test_an_unseen_crash_is_raised_at_the_end_of_the_block() -> None:
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(TypeError):
         await play_until_the_crash()
 
 

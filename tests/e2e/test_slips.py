@@ -1,0 +1,23 @@
+"""Whatever the code of a room does wrong, its node and the node's other rooms go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.clients import Clients, undisturbed
+from tests.e2e.nodes import Nodes
+from tests.host.slips import SLIPS
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_each_slip_of_an_author_ends_its_own_room(nodes: Nodes, clients: Clients) -> None:
+    api, game = await nodes.one_of_each(rooms="game.examples,tests.host.slips")
+    async with undisturbed(clients, api):
+        player = await clients.connect(api)
+        for number in range(len(SLIPS)):
+            await player.join(kind=f"slip-{number}", new=True)
+            assert (await player.hear("ended"))["reason"] == "crashed"
+    crashed = {event["room"] for event in game.events if event["event"] == "room.crashed"}
+    assert len(crashed) == len(SLIPS)
+    assert (await game.status())["phase"] == "serving"
