@@ -106,8 +106,11 @@ class RoomBackend(Protocol):
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""
 
-    def send(self, body: bytes, to: PlayerId | None) -> None:
-        """Numbers a message and sends it to one player or, with None, to all."""
+    def broadcast(self, body: bytes) -> None:
+        """Numbers a message and sends it to all players."""
+
+    def send(self, player: PlayerId, body: bytes) -> None:
+        """Numbers a message and sends it to one player."""
 
     def lock(self, *, locked: bool) -> None:
         """Closes the room to new players, or opens it again."""
@@ -162,7 +165,7 @@ class Room:
 
     def name_of(self, player: PlayerId) -> str:
         """The name that the player gave when they joined, or an empty text."""
-        return self._backend.name_of(player)
+        return self._backend.name_of(_player(player))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -177,14 +180,15 @@ class Room:
         :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, and
         ``TypeError`` for what JSON cannot hold.
         """
-        self._backend.send(_json(message), None)
+        self._backend.broadcast(_json(message))
 
     def send(self, player: PlayerId, message: Any) -> None:
         """Sends ``message`` to one player; does not wait. Does nothing if they have no seat here.
 
-        The others see a hole in ``seq``. Raises what :meth:`broadcast` raises.
+        The others see a hole in ``seq``. Raises the errors of :meth:`broadcast`, and ``TypeError``
+        if ``player`` is not a player's id: None, for instance, is not everybody.
         """
-        self._backend.send(_json(message), player)
+        self._backend.send(_player(player), _json(message))
 
     def lock(self) -> None:
         """Closes the room to new players until :meth:`unlock`."""
@@ -196,7 +200,14 @@ class Room:
 
     def kick(self, player: PlayerId) -> None:
         """Removes a player: they receive ``ended`` with ``kicked``, and the room gets ``Left``."""
-        self._backend.kick(player)
+        self._backend.kick(_player(player))
+
+
+def _player(player: PlayerId) -> PlayerId:
+    """``player``; raises ``TypeError`` if an author's untyped value came through, such as None."""
+    if not isinstance(player, str):
+        raise TypeError(f"a player's id is a text, as in event.player; got {type(player).__name__}")
+    return player
 
 
 HISTORY_MESSAGES_MAX = 8_192

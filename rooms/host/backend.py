@@ -40,18 +40,21 @@ class Backend:
         seat = self._roster.find(player)
         return "" if seat is None else seat.name
 
-    def send(self, body: bytes, to: PlayerId | None) -> None:
-        """Numbers and keeps a message; each link with a player it is for gets one item."""
+    def broadcast(self, body: bytes) -> None:
+        """Numbers and keeps a message to all; each link with a player gets one item."""
         check_size(self._room, "message", body)
         outbox = self._outbox
-        if to is None:
-            message = nodes.Message(self._room.id, EPOCH, self._history.add(body, None), body)
-            for link in self._roster.links:
-                outbox(link, message)
-        elif (seat := self._roster.find(to)) is not None:
-            seq = self._history.add(body, to)
+        message = nodes.Message(self._room.id, EPOCH, self._history.add(body, None), body)
+        for link in self._roster.links:
+            outbox(link, message)
+
+    def send(self, player: PlayerId, body: bytes) -> None:
+        """Numbers and keeps a message to one player, if they have a seat."""
+        check_size(self._room, "message", body)
+        if (seat := self._roster.find(player)) is not None:
+            seq = self._history.add(body, player)
             if not seat.away:
-                outbox(seat.link, nodes.Message(self._room.id, EPOCH, seq, body, [to]))
+                self._outbox(seat.link, nodes.Message(self._room.id, EPOCH, seq, body, [player]))
 
     def lock(self, *, locked: bool) -> None:
         """Closes the room to new players, or opens it again."""
