@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from math import inf
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -215,6 +214,8 @@ HISTORY_BYTES_MAX = 512 * 1024
 """Half of what may wait for one client (1 MiB), since a resume sends a whole history at once. 32
 of them, which one link may carry at once, are half of its ring."""
 
+RESUME_SECONDS_MAX = 24 * 3600
+
 RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
 
 
@@ -255,6 +256,28 @@ def _check_arguments(room: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
+def _check_number(name: str, field: str, number: object, least: int, most: int) -> None:
+    """Raises :class:`BadRooms` for another type, or for a number out of range."""
+    numbers = (int, float) if field.endswith("_seconds") else (int,)
+    if type(number) not in numbers or not least <= number <= most:  # type: ignore[operator]
+        what = "a number" if float in numbers else "a whole number"
+        raise BadRooms(f"kind {name!r}: {field} is {what} from {least} to {most}; got {number!r}")
+
+
+def _check_function(name: str, function: RoomFunction) -> None:
+    """Raises :class:`BadRooms` unless ``function`` is async and can be called with the room."""
+    called = getattr(function, "__name__", type(function).__name__)
+    form = f"it begins with: async def {called}(table: Room)"
+    if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
+        raise BadRooms(f"kind {name!r}: {called} is not an async function; {form}")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        raise BadRooms(
+            f"kind {name!r}: {called} cannot be called with the room alone ({error}); {form}"
+        ) from error
+
+
 @_check_arguments
 def room(
     name: str,
@@ -277,32 +300,27 @@ def room(
       for a room that reads no events.
     * ``history_messages``, ``history_bytes``: how many messages, and how many bytes of them, the
       room keeps for players who come back (at most 8 192 and 512 KiB).
-    * ``resume_seconds``: how long the seat of a player whose socket is lost is kept.
+    * ``resume_seconds``: how long the seat of a player whose socket is lost is kept; at most a day.
 
     None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
     for numbers out of range, and for arguments that are missing or unknown.
     """
-    if not name or len(name) > 128:
-        raise BadRooms(f"a kind's name has 1 to 128 characters; {name[:140]!r} has {len(name)}")
-    if not 1 <= seats <= SEATS_MAX:
-        raise BadRooms(f"kind {name!r}: a room has 1 to {SEATS_MAX} seats; got {seats}")
-    if not 1 <= starts <= seats:
-        raise BadRooms(f"kind {name!r}: 1 <= starts <= seats must hold; got {starts} and {seats}")
-    for bound in (history_messages, history_bytes, resume_seconds):
-        if bound is not None and not 0 <= bound < inf:
-            raise BadRooms(f"kind {name!r}: history and resume_seconds are 0 or more; got {bound}")
-    if (history_messages or 0) > HISTORY_MESSAGES_MAX or (history_bytes or 0) > HISTORY_BYTES_MAX:
+    if not name or len(name) > 128 or not name.isprintable():
         raise BadRooms(
-            f"kind {name!r}: a history holds {HISTORY_MESSAGES_MAX} messages and "
-            f"{HISTORY_BYTES_MAX // 1024} KiB at the most: it must fit through a client's socket"
+            f"a kind's name has 1 to 128 printable characters; {name[:140]!r} has {len(name)}"
         )
+    _check_number(name, "seats", seats, 1, SEATS_MAX)
+    _check_number(name, "starts", starts, 1, seats)
+    for field, number, most in (
+        ("history_messages", history_messages, HISTORY_MESSAGES_MAX),
+        ("history_bytes", history_bytes, HISTORY_BYTES_MAX),
+        ("resume_seconds", resume_seconds, RESUME_SECONDS_MAX),
+    ):
+        if number is not None:
+            _check_number(name, field, number, 0, most)
 
     def kind(function: RoomFunction) -> Kind:
-        if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
-            raise BadRooms(
-                f"kind {name!r}: {function.__name__} is not an async function; "
-                f"it begins with: async def {function.__name__}(table: Room)"
-            )
+        _check_function(name, function)
         return Kind(
             KindName(name),
             function,

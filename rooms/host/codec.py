@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,6 +11,9 @@ import msgspec
 from lastcall.author import Kind
 from lastcall.errors import BadFrame, BadRooms
 from lastcall.reasons import ErrorCode
+
+REASON_CHARS_MAX = 500
+"""Of an author's own text about a value that does not fit."""
 
 
 class KindCodec:
@@ -58,9 +62,8 @@ def _refusal(error: BaseException, what: str = "") -> BadFrame:
     """The message for the client, which reveals nothing of the author's own code."""
     reason = "not what the kind takes"
     if isinstance(error, msgspec.MsgspecError):
-        reason = (
-            str(error).encode(errors="replace").decode()
-        )  # an author's text may hold surrogates
+        with suppress(BaseException):  # an author's subclass may raise anything
+            reason = str(error)[:REASON_CHARS_MAX].encode(errors="replace").decode()
     elif isinstance(error, RecursionError):  # msgspec raises it for deep nesting
         reason = "nested too deeply"
     return BadFrame(ErrorCode.BAD_INPUT, what + reason)

@@ -1,15 +1,19 @@
-"""An author's value that is not a player reaches nobody."""
+"""Odd values of authors: what is not a player, and errors whose text cannot be had."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
+import msgspec
 import pytest
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from lastcall import Joined, Room, room
 from lastcall.testing import play
+from lastcall.wire import nodes
+from tests.host.host_harness import opened
 
 NOT_PLAYERS = [None, 0, b"ann", ("ann",), object()]
 CALLS: dict[str, Callable[[Room, Any], object]] = {
@@ -35,3 +39,28 @@ async def test_what_is_not_a_player_is_refused_and_reaches_nobody(name: str, val
         await wait_all_tasks_blocked()
         assert (table.heard, table.outs) == ([], {})
         assert table.reason is None
+
+
+class Unshowable(msgspec.ValidationError):
+    def __str__(self) -> NoReturn:
+        raise SystemExit(1)
+
+
+@pytest.mark.parametrize(
+    "error", [Unshowable(), msgspec.ValidationError("x" * 1_000_000)], ids=["no text", "1 MB"]
+)
+async def test_the_text_of_an_authors_type_can_neither_harm_the_node_nor_flood_a_client(
+    error: Exception,
+) -> None:
+    class Picky(msgspec.Struct):
+        def __post_init__(self) -> None:
+            raise error
+
+    @room("picky", seats=1, inputs=Picky)
+    async def picky(table: Room) -> None:
+        await trio.sleep_forever()
+
+    async with opened(picky) as harness:
+        harness.say(harness.join(picky), 1, {})
+        [bad] = harness.all_of(nodes.BadInput)
+        assert (bad.code, len(bad.message) <= 600) == ("bad_input", True)
