@@ -133,7 +133,7 @@ class Roll:
             return now.phase if now else ""
 
         for child, found in zip(self._old, await ask_all(self._old, phase), strict=True):
-            self._enter(child, STAGE_OF_PHASE.get(found, Stage.SERVING), "is to be replaced")
+            self._enter(child, STAGE_OF_PHASE.get(found, Stage.SERVING), "will be replaced")
 
     async def _watch_old(self, child: Child) -> None:
         await child.ended.wait()
