@@ -242,7 +242,9 @@ async def test_a_silent_server_is_lost_after_25_seconds(server, autojump_clock):
         assert "nothing heard" in str(lost)
 
 
-async def test_notices_are_kept_and_unknown_frames_are_ignored(server, autojump_clock):
+async def test_draining_and_move_are_recorded_and_unknown_frames_are_ignored(
+    server, autojump_clock
+):
     async def leaving(peer):
         await peer.send(t="confetti", colour="red")
         await peer.send(t="draining", tier="api", seconds=22, later=1)

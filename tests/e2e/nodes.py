@@ -22,7 +22,7 @@ POLL_SECONDS = 0.01
 START_SECONDS = 15.0
 KILL_SECONDS = 5.0
 SHORT_GRACE = ("--grace", "20", "--farewell", "1")
-"""Options of nodes in tests that do not test the drain: it ends within the test's time limit."""
+"""Options of nodes whose drain is not under test: it ends within a test's time limit."""
 
 
 class Response(NamedTuple):
@@ -69,9 +69,8 @@ class Process:
         stderr: int | None = None,
     ) -> None:
         self.name = name
-        self.log = (
-            folder / f"{name}-{uuid.uuid4().hex[:8]}.stderr"
-        )  # two processes may share a name
+        unique_name = f"{name}-{uuid.uuid4().hex[:8]}"  # two processes may have the same name
+        self.log = folder / f"{unique_name}.stderr"
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
                 list(command),
@@ -251,7 +250,7 @@ class Nodes:
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment without Lastcall's variables; the path leads to both tiers."""
+    """The parent's environment without Lastcall's options; Python finds both tiers in its path."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LASTCALL_")}
     path = [str(ROOT), *filter(None, [more.get("PYTHONPATH")])]
     return {**inherited, **more, "PYTHONPATH": os.pathsep.join(path)}

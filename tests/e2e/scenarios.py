@@ -198,9 +198,9 @@ async def talking(*players: Player) -> AsyncIterator[Conversation]:
 
 
 async def join_lounge(
-    setup: Setup, urls: Sequence[str], bobs_urls: Sequence[str]
+    setup: Setup, anns_urls: Sequence[str], bobs_urls: Sequence[str]
 ) -> tuple[Player, Player]:
-    ann = await setup.driver.join(urls, kind="lounge", new=True, name="Ann")
+    ann = await setup.driver.join(anns_urls, kind="lounge", new=True, name="Ann")
     room = (await ann.report()).room
     return ann, await setup.driver.join(bobs_urls, room=room, name="Bob")
 

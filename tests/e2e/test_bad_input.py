@@ -291,7 +291,7 @@ async def test_a_client_that_never_reads_is_closed_and_uses_bounded_memory(
         before = api.resident_bytes
         said = 0
         with trio.fail_after(30):
-            while (await api.status())["clients"] == 4:
+            while (await api.status())["clients"] == 4:  # two bystanders, talker and slow
                 for _ in range(10):
                     await talker.say("x" * 60_000)
                     await talker.hear("msg")
@@ -310,8 +310,8 @@ async def test_plain_http_on_the_client_port_gets_an_http_response(
 ) -> None:
     async with nobody_notices(clients, *pair):
         for path in ("/", "/readyz", "/../etc/passwd"):
-            answer = await trio.to_thread.run_sync(http_get, pair[0].listen, path)
-            assert 400 <= answer.status < 500
+            response = await trio.to_thread.run_sync(http_get, pair[0].listen, path)
+            assert 400 <= response.status < 500
         async with await raw_stream(pair[0].listen) as stream:
             await stream.send_all(b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n")
             with trio.fail_after(HANDSHAKE_SECONDS + 3):

@@ -226,9 +226,9 @@ cut = 0
 def stop(number, frame):
     global cut
     log("stop", number=number)
-    if behaviour in ("stubborn", "imports"):
+    if behaviour in ("ignores-signals", "imports"):
         return
-    if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
+    if behaviour == "ignores-sigterm" and number == signal.SIGTERM:
         return
     cut = 3 if number == signal.SIGINT else 0
     log("drain.finished", rooms_finished=2, rooms_cut=cut // 3, clients_moved=4, seconds=0.5)
@@ -236,7 +236,7 @@ def stop(number, frame):
 
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
-if behaviour == "usage":
+if behaviour == "usage-error":
     print("Error: --rooms nope cannot be imported", file=sys.stderr, flush=True)
     sys.exit(2)
 if behaviour == "crashes":
@@ -279,8 +279,8 @@ def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
     def start(behaviour: str = "good", new: str = "", **by_tier: str) -> Callable[..., list[str]]:
         def command(tier: str, *options: str) -> list[str]:
             later = "+" in options[options.index("--version") + 1]
-            how = new if later and new else by_tier.get(tier, behaviour)
-            return [sys.executable, str(script), how, tier, *options]
+            chosen = new if later and new else by_tier.get(tier, behaviour)
+            return [sys.executable, str(script), chosen, tier, *options]
 
         return command
 

@@ -82,8 +82,8 @@ async def test_a_stop_collects_exit_codes_and_reports(fake_nodes):
         assert (report.rooms_finished, report.clients_moved, report.seconds) == (2, 4, 0.5)
 
 
-async def test_a_second_signal_cuts(fake_nodes):
-    async with running(fake_nodes("waits-for-the-second")) as cluster:
+async def test_a_second_signal_cuts_the_nodes(fake_nodes):
+    async with running(fake_nodes("ignores-sigterm")) as cluster:
         cluster.stop()
         cluster.cut()
         await cluster.wait_ended()
@@ -105,7 +105,7 @@ async def test_a_second_signal_kills_a_node_that_is_not_ready_yet(fake_nodes):
 
 
 async def test_a_node_that_outlives_its_grace_is_killed(fake_nodes):
-    async with running(fake_nodes(game="stubborn")) as cluster:
+    async with running(fake_nodes(game="ignores-signals")) as cluster:
         cluster.stop()
         await cluster.wait_ended()
         assert [child.exit_code for child in cluster.children] == [0, 0, -9, -9]
@@ -125,14 +125,14 @@ async def test_a_node_that_dies_is_reported_and_its_last_output_is_kept(fake_nod
 
 
 async def test_no_child_is_left_after_the_block(fake_nodes):
-    async with running(fake_nodes("stubborn")) as cluster:
+    async with running(fake_nodes("ignores-signals")) as cluster:
         pass
     assert [child.exit_code for child in cluster.children] == [-9, -9, -9, -9]
 
 
 async def test_a_node_that_refuses_its_options_is_a_usage_error(fake_nodes):
     with pytest.raises(UsageError, match=r"game-[12]: --rooms nope cannot be imported"):
-        async with running(fake_nodes(game="usage")):
+        async with running(fake_nodes(game="usage-error")):
             pass
 
 

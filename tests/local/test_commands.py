@@ -250,7 +250,7 @@ async def test_a_roll_is_shown_as_a_table_on_a_terminal(fake_nodes):
 
 
 async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
-    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
+    async with running(fake_nodes(new="good", game="ignores-sigterm")) as cluster:
         codes = []
 
         async def view():

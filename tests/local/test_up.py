@@ -67,7 +67,7 @@ async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):
 
 
 async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
-    up_run = UpRun(fake_nodes("waits-for-the-second"))
+    up_run = UpRun(fake_nodes("ignores-sigterm"))
     async with trio.open_nursery() as nursery:
 
         async def twice():
@@ -82,7 +82,7 @@ async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
 
 
 async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes, tmp_path):
-    up_run = UpRun(fake_nodes("waits-for-the-second"))
+    up_run = UpRun(fake_nodes("ignores-sigterm"))
     async with trio.open_nursery() as nursery:
 
         async def twice():
@@ -113,7 +113,7 @@ def times_of(folder, node, name):
 
 async def test_both_tiers_drain_within_one_grace(fake_nodes, tmp_path):
     plan = replace(PLAN, drain=DrainPolicy(grace_seconds=1, farewell_seconds=0.1))
-    up_run = UpRun(fake_nodes(api="waits-for-the-second"), plan=plan, seconds=0.1)
+    up_run = UpRun(fake_nodes(api="ignores-sigterm"), plan=plan, seconds=0.1)
     assert await up_run.finish() == ExitCode.CUT
     signals = [event["number"] for event in events_of(tmp_path, "api-1", "stop")]
     assert signals == [signal.SIGTERM, signal.SIGINT]
@@ -126,8 +126,8 @@ async def test_a_request_to_stop_during_the_start_stops_it(fake_nodes):
     assert "are ready" not in up_run.output.getvalue()
 
 
-async def test_an_option_that_every_game_node_refuses_is_a_usage_error(fake_nodes):
-    up_run = UpRun(fake_nodes(game="usage"))
+async def test_an_option_that_every_game_node_refuses_is_reported_once_as_a_usage_error(fake_nodes):
+    up_run = UpRun(fake_nodes(game="usage-error"))
     with pytest.raises(UsageError, match="--rooms nope cannot be imported"):
         await up_run.finish()
     assert "nope" not in up_run.output.getvalue()

@@ -129,7 +129,7 @@ async def keeping(table: Room) -> Any:
     raise AssertionError
 
 
-async def test_the_room_gets_away_for_a_lost_socket_and_the_seat_is_kept(
+async def test_the_room_gets_away_when_a_socket_is_lost_and_the_seat_is_kept(
     autojump_clock: MockClock,
 ) -> None:
     async with play(keeping) as table:

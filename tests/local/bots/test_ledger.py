@@ -76,7 +76,7 @@ def test_the_difference_of_two_marks_counts_the_events_between_them():
     assert difference.waits == {31: 1}
 
 
-def test_a_quantile_is_the_wait_that_this_fraction_did_not_exceed():
+def test_a_quantile_is_the_wait_that_a_fraction_of_all_waits_did_not_exceed():
     waits = Counter({10: 98, 20: 1, 700: 1})
     assert [at_quantile(waits, q) for q in (0.5, 0.98, 0.99, 1)] == [0.01, 0.01, 0.02, 0.7]
     assert at_quantile(Counter(), 0.99) == 0

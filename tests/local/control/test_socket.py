@@ -235,7 +235,7 @@ def test_an_invalid_question_is_not_decoded():
 
 
 @pytest.mark.parametrize("text", ["", "-1", "a b", "1" * 65, "1\n"])
-def test_an_invalid_version_is_wrong_usage(text):
+def test_an_invalid_version_is_a_usage_error(text):
     with pytest.raises(UsageError, match="is not a version"):
         parse_version(text)
     assert parse_version("0.1.0+1") == "0.1.0+1"

@@ -137,7 +137,7 @@ async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_
 
 @pytest.mark.parametrize(
     ("behaviour", "word"),
-    [("crashes", "the last line"), ("usage", "--rooms nope cannot be imported")],
+    [("crashes", "the last line"), ("usage-error", "--rooms nope cannot be imported")],
 )
 async def test_a_new_node_that_dies_stops_the_roll_with_its_last_output(
     fake_nodes, behaviour, word
@@ -183,7 +183,7 @@ async def _post(child, verb):
 
 async def test_an_old_node_that_outlives_its_grace_is_killed_and_the_report_shows_it(fake_nodes):
     plan = Plan(1, 1, FREE, FREE, drain=DrainPolicy(0.2, farewell_seconds=0.1), version="1.0")
-    async with running(fake_nodes(new="good", game="stubborn"), plan) as cluster:
+    async with running(fake_nodes(new="good", game="ignores-signals"), plan) as cluster:
         report, _ = await run_roll(cluster, AskRoll("game"))
         assert [node.exit_code for node in report.nodes] == [-9]
         assert report.exit_code == 3
@@ -208,7 +208,7 @@ async def report_of(replies):
 
 
 async def test_a_second_roll_is_refused_while_one_is_running(fake_nodes, nursery):
-    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
+    async with running(fake_nodes(new="good", game="ignores-sigterm")) as cluster:
         service = RollService(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
         replies = service.rolls.roll(AskRoll("game"))
