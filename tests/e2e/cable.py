@@ -14,6 +14,7 @@ __all__ = ["Cable", "cable"]
 
 TICKET = re.compile(rb'"ticket":"([^"]+)"')
 RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of 0: the system then closes the connection with a reset."""
 
 
 class Cable:

@@ -2,8 +2,8 @@
 
 At SIGTERM the process finishes its matches and visits, and writes a report in JSON as the last line
 of stderr. *Bots* are those of ``lastcall up``. *Visitors* share no code with Lastcall. They connect
-at a steady rate, and do not wait for each other: each one reads ``hello`` and closes, and every
-second one first plays a countdown.
+at a steady rate, and do not wait for each other. Each one reads ``hello`` and closes; every second
+one plays a countdown before it closes.
 """
 
 from __future__ import annotations

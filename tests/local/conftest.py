@@ -1,4 +1,4 @@
-"""A tic-tac-toe server in memory, which is correct or has one fault, and nodes that are scripts."""
+"""A tic-tac-toe server in memory, correct or with one fault; and fake nodes, which are scripts."""
 
 from __future__ import annotations
 
@@ -200,8 +200,8 @@ phase = "serving"
 class Admin(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
-        seen = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
-        self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **seen)
+        fields = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
+        self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **fields)
     def do_POST(self):
         global phase
         verb = self.path[1:]
