@@ -11,7 +11,7 @@ import trio
 
 from tests import harness, surroundings
 
-surroundings.make_usual()
+surroundings.normalize()
 # A busy machine may take long for one example: that is not a fault of the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")

@@ -1,8 +1,8 @@
-"""Sets signals, umask, stdin, limits, locale and terminal to the same for every test run.
+"""Gives each test run the same signals, umask, stdin, limits, locale and terminal.
 
-A script starts its background jobs with SIGINT ignored, a daemon manager closes stdin, a hardened
-account has another umask, a terminal another width. Child processes inherit all of it, so a test of
-Ctrl-C would fail under one parent and pass under another.
+These depend on the parent process: a script ignores SIGINT in its background jobs, a daemon manager
+closes stdin, a hardened account has another umask, a terminal has another width. Child processes
+inherit them, so that a test of Ctrl-C would fail under one parent and pass under another.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ import resource
 import signal
 import sys
 
-__all__ = ["FILES", "make_usual"]
+__all__ = ["FILES", "normalize"]
 
 FILES = 2_048
-"""How many open files the tests may need in one process."""
+"""The number of open files that the tests may need in one process."""
 UMASK = 0o022
 STDIN = 0
 
 
-def make_usual() -> None:
-    """Signals, umask, stdin, open files, locale and terminal as in a plain shell.
+def normalize() -> None:
+    """Sets signals, umask, stdin, open files, locale and terminal as in a plain shell.
 
-    Raises ``SystemExit`` with what to do where the hard limit of open files is too low.
+    Raises ``SystemExit`` with advice if the hard limit of open files is too low.
     """
-    _signals()
+    _reset_signals()
     os.umask(UMASK)
-    _stdin()
-    _open_files()
-    _environment()
+    _open_stdin()
+    _raise_file_limit()
+    _clean_environment()
 
 
-def _signals() -> None:
+def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
 
 
-def _stdin() -> None:
-    """A closed descriptor 0 would be taken by the next file or socket that is opened."""
+def _open_stdin() -> None:
+    """Opens descriptor 0 if it is closed; else the next file or socket would get it."""
     try:
         os.fstat(STDIN)
     except OSError:
@@ -52,7 +52,7 @@ def _stdin() -> None:
         sys.stdin = os.fdopen(STDIN, closefd=False)
 
 
-def _open_files() -> None:
+def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
         sys.exit(f"the tests need {FILES} open files and the hard limit is {hard}: raise it")
@@ -60,7 +60,7 @@ def _open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
 
 
-def _environment() -> None:
+def _clean_environment() -> None:
     unusual = ("LASTCALL_", "LC_", "PYTHON")
     names = {"LANG", "LANGUAGE", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI", "TZ"}
     for name in list(os.environ):

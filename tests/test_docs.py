@@ -1,4 +1,4 @@
-"""The reference pages agree with the code: their tables, figures and links."""
+"""The tables, figures and links of the documentation agree with the code."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def example(cell: str) -> bytes:
         ("| api node → client", frames.decode_server, frames.FromServer),
     ],
 )
-def test_the_page_documents_every_frame_with_every_field(
+def test_the_protocol_page_documents_every_frame_with_every_field(
     head: str, decode: object, union: object
 ) -> None:
     assert callable(decode)
@@ -82,20 +82,20 @@ def test_the_page_documents_every_frame_with_every_field(
             ), f"{frame.__name__}.{field}"
 
 
-def test_the_page_documents_every_close_code_and_which_are_final() -> None:
+def test_the_protocol_page_documents_every_close_code_and_which_are_final() -> None:
     rows = table("protocol.md", "| code | | what a client does")
     assert [int(row[0]) for row in rows] == sorted(Close)
     final = [int(row[0]) for row in rows if row[2].startswith(("gives up", "the same"))]
     assert sorted(reconnect.FINAL) == [code for code in final if 4001 <= code <= 4005]
 
 
-def test_the_page_documents_every_error_code_and_which_may_be_retried() -> None:
+def test_the_protocol_page_documents_every_error_code_and_which_may_be_retried() -> None:
     rows = table("protocol.md", "| code | retry")
     assert [code(row[0]) for row in rows] == list(ErrorCode)
     assert {code(row[0]) for row in rows if row[1] == "yes"} == RETRY
 
 
-def test_the_page_documents_every_end_reason() -> None:
+def test_the_protocol_page_documents_every_end_reason() -> None:
     assert [code(row[0]) for row in table("protocol.md", "| reason |")] == list(EndReason)
 
 
@@ -130,7 +130,7 @@ def test_the_protocol_page_gives_the_figures_of_the_policies(figure: str) -> Non
     assert figure in text_of("protocol.md")
 
 
-def test_the_page_documents_every_argument_of_room_with_its_default() -> None:
+def test_the_rooms_page_documents_every_argument_of_room_with_its_default() -> None:
     rows = {code(row[0]): row[1].replace(" ", "") for row in table("rooms.md", "| | default")}
     assert list(rows) == list(inspect.signature(room).parameters)
     for name in ("history_messages", "history_bytes", "resume_seconds"):
@@ -138,7 +138,7 @@ def test_the_page_documents_every_argument_of_room_with_its_default() -> None:
     assert ROOM.history_messages == 1024
 
 
-def test_the_page_documents_every_argument_of_the_python_client() -> None:
+def test_the_client_page_documents_every_argument_of_connect() -> None:
     rows = table("client.md", "| | default")
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
     arguments = inspect.signature(connect).parameters
@@ -153,7 +153,7 @@ def test_the_page_documents_every_argument_of_the_python_client() -> None:
     ("page", "head", "kind"),
     [("client.md", "| `async for", Place), ("rooms.md", "| `table.join", Table)],
 )
-def test_every_attribute_in_a_table_exists(page: str, head: str, kind: type) -> None:
+def test_every_attribute_in_a_table_of_the_docs_exists(page: str, head: str, kind: type) -> None:
     lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(head))
     documented: set[str] = set()
@@ -164,13 +164,13 @@ def test_every_attribute_in_a_table_exists(page: str, head: str, kind: type) -> 
     assert documented <= known, documented - known
 
 
-def test_the_page_documents_every_public_name_of_the_testing_table() -> None:
+def test_the_rooms_page_documents_every_public_name_of_the_testing_table() -> None:
     page = text_of("rooms.md")
     for name in vars(Table):
         assert name.startswith("_") or re.search(rf"\b{name}\(", page), name
 
 
-def test_the_page_documents_every_event_with_its_fields() -> None:
+def test_the_rooms_page_documents_every_event_with_its_fields() -> None:
     page = (DOCS / "rooms.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `([A-Z]\w+)\(([^)]*)\)`", page, re.MULTILINE))
     assert documented == {event.__name__: ", ".join(fields_of(event)) for event in get_args(Event)}
@@ -181,7 +181,7 @@ def fields_of(event: type[msgspec.Struct]) -> tuple[str, ...]:
     return event.__struct_fields__
 
 
-def test_the_page_documents_every_metric() -> None:
+def test_the_nodes_page_documents_every_metric() -> None:
     registry = node_registry(
         lambda: Figures(phase="serving"), name="a", tier="api", version="1", phases=("serving",)
     )
@@ -194,8 +194,8 @@ def test_the_page_documents_every_metric() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    heads = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -42,7 +42,7 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout, done.stdout
 
 
-def test_the_conversation_by_hand_consists_of_valid_frames() -> None:
+def test_the_example_conversation_consists_of_valid_frames() -> None:
     sent = re.findall(r"^> (.*)", README, re.MULTILINE)
     received = re.findall(r"^< (.*)", README, re.MULTILINE)
     assert [type(frames.decode(line)) for line in sent] == [

@@ -1,4 +1,4 @@
-"""A test does not depend on how it was started: run here as a careless parent would start it."""
+"""The tests pass however they are started: a sample of them runs in unusual environments."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = (
-    "tests/e2e/test_usage.py::test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130",
-    "tests/e2e/test_stop.py::test_two_signals_while_starting_end_it_with_0_too",
+    "tests/e2e/test_usage.py::test_ctrl_c_during_an_import_prints_one_line_and_exits_130",
+    "tests/e2e/test_stop.py::test_two_signals_during_the_start_end_the_node_with_exit_code_0",
     "tests/local/test_cli.py",
     "tests/runtime/test_options.py",
     "tests/runtime/admin/test_auth.py",
 )
-"""Tests of signals, help texts, options and files."""
+"""A few tests of signals, help texts, options and files."""
 STARTS = {
     "as a background job of a script": 'trap "" INT QUIT HUP TERM',
     "without stdin": "exec <&-",
@@ -31,10 +31,10 @@ STARTS = {
 @pytest.mark.e2e
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    "odd", [*STARTS.values(), "; ".join(STARTS.values())], ids=[*STARTS, "all"]
+    "start", [*STARTS.values(), "; ".join(STARTS.values())], ids=[*STARTS, "all"]
 )
-def test_tests_pass_however_they_are_started(odd: str) -> None:
-    script = f'{odd}\nexec "$0" -m pytest -q -p no:cacheprovider "$@"'
+def test_tests_pass_however_they_are_started(start: str) -> None:
+    script = f'{start}\nexec "$0" -m pytest -q -p no:cacheprovider "$@"'
     done = subprocess.run(
         ["/bin/sh", "-c", script, sys.executable, *SAMPLE],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A server in memory that runs a test's scripts over trio_websocket."""
+"""A server in memory, which runs a test's script on each socket with trio_websocket."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ URL = "ws://somewhere:8080/"
 class Peer:
     """The server's end of one socket."""
 
-    def __init__(self, socket: WebSocketConnection) -> None:
+    def __init__(self, socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
         self.socket = socket
+        self._stream = stream
 
     async def send(self, **frame: Any) -> None:
         await self.socket.send_message(json.dumps(frame))
@@ -45,7 +46,7 @@ class Peer:
     async def resume(
         self, *, n: int = 0, ticket: str = "tk2", seq: int | None = None, **more: Any
     ) -> dict[str, Any]:
-        """Receives a resume, gives the place, and receives the ``got``; returns the resume."""
+        """Receives a resume, answers it, and receives the ``got``; returns the resume."""
         resume = await self.next()
         assert resume["t"] == "resume"
         resume.setdefault("seen", 0)
@@ -62,8 +63,8 @@ class Peer:
             await self.socket.aclose(code, reason)
 
     async def vanish(self) -> None:
-        """Ends the socket without a close frame, as a node does that dies."""
-        await trio.aclose_forcefully(self.socket._stream)
+        """Ends the socket without a close frame, as when a node dies."""
+        await trio.aclose_forcefully(self._stream)
 
     async def rest(self) -> list[dict[str, Any]]:
         """Returns the frames that the client still sends until it closes."""
@@ -104,7 +105,7 @@ class Server:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
             assert request.proposed_subprotocols == ("lastcall.v1",)
-            peer = Peer(await request.accept(subprotocol="lastcall.v1"))
+            peer = Peer(await request.accept(subprotocol="lastcall.v1"), stream)
             await peer.send(**self.hello)
             script = self.scripts.pop(0) if self.scripts else self.script
             with suppress(ConnectionClosed):

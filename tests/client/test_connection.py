@@ -1,4 +1,4 @@
-"""One socket of the Python client, against a server in memory, in virtual time."""
+"""One socket of the Python client, with a server in memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def test_closing_takes_no_time_when_the_server_answers(server, autojump_cl
 
 
 async def test_closing_takes_half_a_second_when_the_server_does_not_answer(server, autojump_clock):
-    async def deaf(peer):
+    async def never_answers(peer):
         await trio.sleep(60)
 
-    async def deaf_transport(url):
+    async def open_deaf_stream(url):
         return DeafAfterHandshake(await server.open_stream(url))
 
-    server.script = deaf
-    async with open_connection(URL, open_stream=deaf_transport) as connection:
+    server.script = never_answers
+    async with open_connection(URL, open_stream=open_deaf_stream) as connection:
         pass
     assert trio.current_time() == 0.5
     assert connection.lost is not None
@@ -67,7 +67,9 @@ class DeafAfterHandshake(trio.abc.Stream):
         await self.stream.aclose()
 
 
-async def test_a_peer_that_closes_in_the_handshake_fails_at_once(nursery, autojump_clock):
+async def test_connecting_to_a_peer_that_closes_during_the_handshake_fails_at_once(
+    nursery, autojump_clock
+):
     async def closing(url):
         ours, theirs = memory_stream_pair()
 
@@ -84,7 +86,7 @@ async def test_a_peer_that_closes_in_the_handshake_fails_at_once(nursery, autoju
     assert trio.current_time() == 0
 
 
-async def test_a_silent_peer_fails_after_five_seconds(autojump_clock):
+async def test_connecting_to_a_silent_peer_fails_after_five_seconds(autojump_clock):
     kept = []
 
     async def silent(url):
@@ -99,7 +101,7 @@ async def test_a_silent_peer_fails_after_five_seconds(autojump_clock):
 
 
 async def test_the_error_for_a_refused_handshake_has_its_status(nursery, autojump_clock):
-    async def closed_doors(url):
+    async def refusing(url):
         ours, theirs = memory_stream_pair()
 
         async def refuse():
@@ -112,7 +114,7 @@ async def test_the_error_for_a_refused_handshake_has_its_status(nursery, autojum
         return theirs
 
     with pytest.raises(ConnectFailed, match="the server answered 503"):
-        async with open_connection(URL, open_stream=closed_doors):
+        async with open_connection(URL, open_stream=refusing):
             pass
     assert trio.current_time() == 0
 
@@ -138,7 +140,7 @@ async def test_when_all_urls_fail_the_error_has_each_reason(autojump_clock):
 
 
 @pytest.mark.parametrize("url", ["http://x/", "ws://", "x:8080", "ws://x:port/"])
-async def test_a_text_that_is_not_a_websocket_url_is_refused(url):
+async def test_an_address_that_is_not_a_websocket_url_is_refused(url):
     with pytest.raises(BadAddress):
         async with open_connection(url):
             pass
@@ -178,7 +180,7 @@ async def test_a_refused_join_carries_its_code(server, autojump_clock):
     assert (refused.value.code, refused.value.retry) == ("no_game_node", True)
 
 
-async def test_the_join_frame_holds_the_given_arguments_only(server, autojump_clock):
+async def test_the_join_frame_has_only_the_given_arguments(server, autojump_clock):
     joins = []
 
     async def script(peer):
@@ -190,8 +192,8 @@ async def test_the_join_frame_holds_the_given_arguments_only(server, autojump_cl
         place = await connection.join(kind="k", options={"seconds": 3}, name="Ada", new=True)
         assert (place.room, place.kind, place.you, place.ticket) == ("game-1.r1", "k", "p1", "tk")
         assert [player.id for player in place.players] == ["p1"]
-    asked = {"t": "join", "kind": "k", "options": {"seconds": 3}, "name": "Ada", "new": True}
-    assert joins == [asked]
+    expected = {"t": "join", "kind": "k", "options": {"seconds": 3}, "name": "Ada", "new": True}
+    assert joins == [expected]
 
 
 async def test_a_second_join_on_a_socket_is_refused(server, autojump_clock):
@@ -240,7 +242,9 @@ async def test_a_silent_server_is_lost_after_25_seconds(server, autojump_clock):
         assert "nothing heard" in str(lost)
 
 
-async def test_notices_are_kept_and_unknown_frames_are_ignored(server, autojump_clock):
+async def test_draining_and_move_are_recorded_and_unknown_frames_are_ignored(
+    server, autojump_clock
+):
     async def leaving(peer):
         await peer.send(t="confetti", colour="red")
         await peer.send(t="draining", tier="api", seconds=22, later=1)
@@ -274,17 +278,17 @@ async def test_a_join_raises_when_the_socket_ends_before_the_answer(server, auto
 
 
 async def test_a_frame_that_cannot_be_read_closes_the_socket(server, autojump_clock):
-    codes = []
+    closed = []
 
     async def broken(peer):
         await peer.send(t="msg", seq="seventeen")
         with pytest.raises(ConnectionClosed):
             await peer.next()
-        codes.append(True)
+        closed.append(True)
 
     server.script = broken
     async with open_connection(URL, open_stream=server.open_stream) as connection:
         lost = await connection.wait_closed()
         assert lost.code == 1002
         await trio.testing.wait_all_tasks_blocked()
-        assert codes == [True]
+        assert closed == [True]

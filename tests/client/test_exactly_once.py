@@ -1,4 +1,4 @@
-"""One client and an echo room in memory; sockets die at any frame, in either direction."""
+"""One client and an echo room in memory; the socket may be lost at any frame."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROOM = "game-1.r1"
 
 
 class EchoRoom:
-    """Keeps the contract (numbered inputs, history, tickets); its sockets die at random."""
+    """A room with numbered inputs, a history and tickets; its sockets are lost at random."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.accepted: list[str] = []
         self.history: list[str] = []
         self.tickets = ["t0"]
-        """The newest, and the one before it, which is valid until the newest is confirmed."""
+        """The last one is the newest; the one before it is valid until the newest is confirmed."""
         self.sockets = 0
         self.live: Peer | None = None
         self.keys: set[str] = set()
@@ -39,14 +39,14 @@ class EchoRoom:
             await self._apply(await self._next(peer), peer)
 
     async def _next(self, peer: Peer) -> dict:
-        await self._maybe_die(peer)
+        await self._maybe_lose(peer)
         return await peer.next()
 
     async def _send(self, peer: Peer, **frame: object) -> None:
-        await self._maybe_die(peer)
+        await self._maybe_lose(peer)
         await peer.send(**frame)
 
-    async def _maybe_die(self, peer: Peer) -> None:
+    async def _maybe_lose(self, peer: Peer) -> None:
         self.frames_left -= 1
         if self.frames_left == 0:
             if self.rng.random() < 0.3:
@@ -54,14 +54,14 @@ class EchoRoom:
                 await peer.close(1012)
             await peer.vanish()
 
-    async def _answer(self, asked: dict, peer: Peer) -> None:
-        if asked["t"] == "join":
-            self.keys.add(asked["key"])
+    async def _answer(self, request: dict, peer: Peer) -> None:
+        if request["t"] == "join":
+            self.keys.add(request["key"])
             seat = {"room": ROOM, "kind": "echo", "you": "p1", "players": []}
             await self._send(peer, t="joined", seq=0, ticket=self.tickets[-1], **seat)
             return
-        assert asked["ticket"] in self.tickets[-2:]
-        seen = asked.get("seen", 0)
+        assert request["ticket"] in self.tickets[-2:]
+        seen = request.get("seen", 0)
         assert seen <= len(self.history)
         self.tickets.append(f"t{len(self.tickets)}")
         place = {"room": ROOM, "ticket": self.tickets[-1], "complete": True}
@@ -70,7 +70,7 @@ class EchoRoom:
             await self._send(peer, t="msg", seq=seq, d=text)
 
     async def _apply(self, frame: dict, peer: Peer) -> None:
-        self.tickets = self.tickets[-1:]  # its first frame confirms the newest
+        self.tickets = self.tickets[-1:]  # the first frame confirms the newest ticket
         if frame["t"] == "leave":
             await peer.send(t="ended", room=ROOM, reason="left")
         if frame["t"] != "say":

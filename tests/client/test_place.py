@@ -1,4 +1,4 @@
-"""A place in a room, against a server in memory, in virtual time."""
+"""A place in a room, with a server in memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROOM = "game-1.r1"
 
 @asynccontextmanager
 async def seated(server, script):
-    """A place whose server runs ``script`` once it is taken."""
+    """A place whose server runs ``script`` after the join."""
 
-    async def whole(peer):
+    async def join_first(peer):
         await peer.seat()
         await script(peer)
 
-    server.script = whole
+    server.script = join_first
     async with connect(URL, kind="k", open_stream=server.open_stream) as place:
         yield place
 
@@ -73,9 +73,9 @@ async def test_a_65th_unacknowledged_input_waits_and_is_not_sent_if_cancelled(
     async with seated(server, script) as place:
         for number in range(64):
             await place.say(number)
-        with trio.move_on_after(1) as impatient:
+        with trio.move_on_after(1) as scope:
             await place.say("never said")
-        assert impatient.cancelled_caught
+        assert scope.cancelled_caught
         await place.say("the 65th")
         assert trio.current_time() == 5
         assert place.unacked == 64
@@ -129,29 +129,29 @@ async def test_leave_waits_for_the_answer_and_drops_messages_before_it(server, a
 
 
 async def test_leaving_the_block_leaves_the_place(server, autojump_clock):
-    last = []
+    rest = []
 
     async def script(peer):
-        last.extend(await peer.rest())
+        rest.extend(await peer.rest())
 
     async with seated(server, script):
         pass
     await wait_all_tasks_blocked()
-    assert last == [{"t": "leave"}]
+    assert rest == [{"t": "leave"}]
 
 
 async def test_an_input_after_the_end_is_dropped_silently(server, autojump_clock):
-    last = []
+    rest = []
 
     async def script(peer):
         await peer.send(t="ended", room=ROOM, reason="cut")
-        last.extend(await peer.rest())
+        rest.extend(await peer.rest())
 
     async with seated(server, script) as place:
         await place.wait_over()
         await place.say("too late")
     await wait_all_tasks_blocked()
-    assert last == []
+    assert rest == []
 
 
 async def test_after_the_end_the_socket_can_take_another_place(server, autojump_clock):
@@ -172,7 +172,7 @@ async def test_after_the_end_the_socket_can_take_another_place(server, autojump_
     assert results == ["game-1.r1", "game-2.r2"]
 
 
-async def test_a_regrouped_place_begins_anew_in_the_new_room(server, autojump_clock):
+async def test_a_regrouped_place_starts_again_in_the_new_room(server, autojump_clock):
     said = []
 
     async def script(peer):

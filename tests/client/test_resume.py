@@ -1,4 +1,4 @@
-"""A place over many sockets, against a server in memory, in virtual time."""
+"""A place over several sockets, with a server in memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("schedule")
 
 A, B, C = "ws://a:8080/", "ws://b:8080/", "ws://c:8080/"
 ROOM = "game-1.r1"
-OVER = {"t": "ended", "room": ROOM, "reason": "finished"}
+ENDED = {"t": "ended", "room": ROOM, "reason": "finished"}
 
 
 class FixedRandom:
@@ -47,7 +47,7 @@ class Setup:
 
     @asynccontextmanager
     async def place(self, *scripts, urls=(A, B), **options):
-        """A place on the first socket; each socket has a script, the first after ``joined``."""
+        """A place with one script for each socket; the first script runs after the join."""
 
         async def first(peer):
             await peer.seat()
@@ -67,25 +67,25 @@ async def setup(server):
 
 
 def seated(script):
-    async def whole(peer):
+    async def join_first(peer):
         await peer.seat()
         await script(peer)
 
-    return whole
+    return join_first
 
 
-async def dies(peer):
+async def vanishes(peer):
     await peer.vanish()
 
 
-async def leaves(peer):
+async def moves(peer):
     await peer.send(t="move", after=0)
     await peer.close(1012)
 
 
-async def ends_it(peer):
+async def resumes_and_ends(peer):
     await peer.resume()
-    await peer.send(**OVER)
+    await peer.send(**ENDED)
     await peer.rest()
 
 
@@ -99,7 +99,7 @@ def frames(rest, *kinds):
 async def test_after_an_unannounced_loss_the_client_waits_up_to_800_ms_for_the_next_url(
     setup, autojump_clock
 ):
-    async with setup.place(dies, ends_it) as place:
+    async with setup.place(vanishes, resumes_and_ends) as place:
         await place.wait_over()
     assert place.ended == Ended(EndReason.FINISHED)
     assert setup.server.opened == [A, B]
@@ -110,13 +110,13 @@ async def test_after_an_unannounced_loss_the_client_waits_up_to_800_ms_for_the_n
 
 @pytest.mark.parametrize("value", [0, 0.25, 0.999])
 async def test_the_wait_after_a_loss_is_random(setup, autojump_clock, value):
-    async with setup.place(dies, ends_it, dice=FixedRandom(value)) as place:
+    async with setup.place(vanishes, resumes_and_ends, dice=FixedRandom(value)) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, pytest.approx(0.8 * value)]
 
 
 async def test_with_the_default_random_source_the_wait_is_800_ms_at_most(setup, autojump_clock):
-    async with setup.place(dies, ends_it, dice=None) as place:
+    async with setup.place(vanishes, resumes_and_ends, dice=None) as place:
         await place.wait_over()
     assert 0 <= setup.server.opened_at[1] <= 0.8
 
@@ -126,19 +126,19 @@ async def test_after_a_move_or_a_1012_the_client_resumes_at_once(setup, autojump
     async def closes(peer):
         await peer.close(1012)
 
-    async with setup.place(leaves if announced else closes, ends_it) as place:
+    async with setup.place(moves if announced else closes, resumes_and_ends) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, 0]
     assert place.away_seconds == 0
 
 
 async def test_after_a_move_any_end_of_the_socket_counts_as_announced(setup, autojump_clock):
-    async def moves(peer):
+    async def announces_a_move(peer):
         await peer.send(t="move", after=1.5)
         await trio.sleep(1.5)
         await peer.vanish()
 
-    async with setup.place(moves, ends_it) as place:
+    async with setup.place(announces_a_move, resumes_and_ends) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, 1.5]
 
@@ -152,7 +152,7 @@ async def test_a_client_that_is_turned_away_backs_off(setup, autojump_clock, cod
         await peer.next()
         await peer.close(code)
 
-    async with setup.place(closes, turns_away, turns_away, ends_it) as place:
+    async with setup.place(closes, turns_away, turns_away, resumes_and_ends) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, 0.125, 0.375, 0.875]
     assert setup.server.opened == [A, B, A, B]
@@ -167,7 +167,7 @@ async def test_a_node_that_is_down_is_skipped_at_once(setup, autojump_clock):
             raise ConnectionRefusedError("refused")
         return await setup.server.open_stream(url)
 
-    setup.server.scripts = [seated(leaves), ends_it]
+    setup.server.scripts = [seated(moves), resumes_and_ends]
     async with connect([A, B, C], kind="k", open_stream=b_is_down) as place:
         await place.wait_over()
     assert tried == [A, B, C]
@@ -186,7 +186,7 @@ async def test_a_node_that_accepts_and_sends_nothing_is_left_after_three_seconds
             return theirs
         return await setup.server.open_stream(url)
 
-    setup.server.scripts = [seated(leaves), ends_it]
+    setup.server.scripts = [seated(moves), resumes_and_ends]
     async with connect([A, B], kind="k", open_stream=b_is_silent) as place:
         await place.wait_over()
     assert trio.current_time() == 3
@@ -202,7 +202,7 @@ async def test_when_all_nodes_are_down_the_client_backs_off_between_rounds(setup
             raise ConnectionRefusedError("refused")
         return await setup.server.open_stream(url)
 
-    setup.server.scripts = [seated(dies), ends_it]
+    setup.server.scripts = [seated(vanishes), resumes_and_ends]
     async with connect(
         [A, B], kind="k", dice=FixedRandom(), open_stream=all_down_for_2_seconds
     ) as place:
@@ -216,7 +216,7 @@ async def test_a_server_without_a_beat_is_left_after_25_seconds(setup, autojump_
     async def freezes(peer):
         await trio.sleep(60)
 
-    async with setup.place(freezes, ends_it) as place:
+    async with setup.place(freezes, resumes_and_ends) as place:
         await place.wait_state(PlaceState.AWAY)
         assert trio.current_time() == 25
         await place.wait_over()
@@ -229,34 +229,34 @@ async def test_a_server_that_does_not_answer_a_resume_is_left_after_8_seconds(
     async def no_answer(peer):
         await peer.rest()
 
-    async with setup.place(leaves, no_answer, ends_it) as place:
+    async with setup.place(moves, no_answer, resumes_and_ends) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, 0, 8.125]
     assert setup.server.opened == [A, B, A]
 
 
-# Messages and inputs over a loss.
+# Messages and inputs before and after a lost socket.
 
 
 async def test_after_a_resume_messages_go_on_without_loss_or_repeat(setup, autojump_clock):
-    asked = []
+    resumes = []
 
-    async def two_then_dies(peer):
+    async def two_messages_then_vanishes(peer):
         await peer.send(t="msg", seq=1, d="one")
         await peer.send(t="msg", seq=2, d="two")
         await peer.vanish()
 
     async def replays(peer):
-        asked.append(await peer.resume())
+        resumes.append(await peer.resume())
         for seq, text in ((2, "two"), (3, "three"), (4, "four")):
             await peer.send(t="msg", seq=seq, d=text)
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    async with setup.place(two_then_dies, replays) as place:
+    async with setup.place(two_messages_then_vanishes, replays) as place:
         heard = [item.data async for item in place]
     assert heard == ["one", "two", "three", "four"]
-    assert asked == [{"t": "resume", "ticket": "tk", "seen": 2}]
+    assert resumes == [{"t": "resume", "ticket": "tk", "seen": 2}]
     assert (place.repeats, place.holes) == (1, 0)
 
 
@@ -265,19 +265,19 @@ async def test_inputs_that_the_room_does_not_have_are_sent_again_once_and_in_ord
 ):
     heard = []
 
-    async def takes_some(peer):
+    async def acks_one_input(peer):
         heard.extend([(await peer.next())["n"] for _ in range(4)])
         await peer.send(t="ack", n=1)
         await peer.vanish()
 
-    async def takes_the_rest(peer):
+    async def acks_the_rest(peer):
         await peer.resume(n=2)
         heard.extend([(await peer.next())["d"] for _ in range(3)])
         await peer.send(t="ack", n=5)
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         heard.extend(frames(await peer.rest(), "say"))
 
-    async with setup.place(takes_some, takes_the_rest) as place:
+    async with setup.place(acks_one_input, acks_the_rest) as place:
         for number in range(1, 5):
             await place.say(f"input {number}")
         await place.wait_state(PlaceState.AWAY)
@@ -295,14 +295,14 @@ async def test_a_say_waits_while_the_place_is_away_and_sends_nothing_if_cancelle
     async def listens(peer):
         await peer.resume()
         heard.append(await peer.next())
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    async with setup.place(dies, listens) as place:
+    async with setup.place(vanishes, listens) as place:
         await place.wait_state(PlaceState.AWAY)
-        with trio.move_on_after(0.1) as impatient:
+        with trio.move_on_after(0.1) as scope:
             await place.say("never")
-        assert impatient.cancelled_caught
+        assert scope.cancelled_caught
         await place.say("later")
         assert trio.current_time() == 0.4
         await place.wait_over()
@@ -319,10 +319,10 @@ async def test_got_is_the_first_frame_after_resumed_and_comes_every_32_messages(
         assert (await peer.next())["t"] == "say"
         for seq in range(1, 71):
             await peer.send(t="msg", seq=seq, d=seq)
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         gots.extend(frames(await peer.rest(), "got"))
 
-    async with setup.place(dies, talks) as place:
+    async with setup.place(vanishes, talks) as place:
         await place.say("before the loss is known")
         assert len([item async for item in place]) == 70
     assert [got["seq"] for got in gots] == [32, 64]
@@ -331,41 +331,41 @@ async def test_got_is_the_first_frame_after_resumed_and_comes_every_32_messages(
 async def test_a_resume_whose_answer_is_lost_is_sent_again_with_the_same_ticket(
     setup, autojump_clock
 ):
-    asked = []
+    resumes = []
 
-    async def dies_before_the_answer(peer):
-        asked.append(await peer.next())
+    async def vanishes_before_the_answer(peer):
+        resumes.append(await peer.next())
         await peer.vanish()
 
     async def answers(peer):
-        asked.append(await peer.resume(ticket="tk2"))
+        resumes.append(await peer.resume(ticket="tk2"))
         await peer.vanish()
 
     async def answers_again(peer):
-        asked.append(await peer.resume(ticket="tk3"))
-        await peer.send(**OVER)
+        resumes.append(await peer.resume(ticket="tk3"))
+        await peer.send(**ENDED)
         await peer.rest()
 
-    scripts = (dies, dies_before_the_answer, answers, answers_again)
+    scripts = (vanishes, vanishes_before_the_answer, answers, answers_again)
     async with setup.place(*scripts) as place:
         await place.wait_over()
-    assert [resume["ticket"] for resume in asked] == ["tk", "tk", "tk2"]
+    assert [resume["ticket"] for resume in resumes] == ["tk", "tk", "tk2"]
     assert (place.ticket, place.resumes) == ("tk3", 2)
 
 
 async def test_a_resume_that_fails_with_an_error_is_tried_on_another_socket(setup, autojump_clock):
-    gone = []
+    closed_at = []
 
-    async def cannot(peer):
+    async def refuses_the_resume(peer):
         await peer.next()
         await peer.send(t="error", code="too_many", message="slowly", retry=True)
         await peer.rest()
-        gone.append(trio.current_time())
+        closed_at.append(trio.current_time())
 
-    async with setup.place(leaves, cannot, ends_it) as place:
+    async with setup.place(moves, refuses_the_resume, resumes_and_ends) as place:
         await place.wait_over()
     assert setup.server.opened_at == [0, 0, 0.125]
-    assert gone == [0]
+    assert closed_at == [0]
 
 
 async def test_messages_before_resumed_are_ignored(setup, autojump_clock):
@@ -375,31 +375,33 @@ async def test_messages_before_resumed_are_ignored(setup, autojump_clock):
         await peer.resumed(n=0, ticket="tk2", seq=0)
         await peer.send(t="msg", seq=1, d="missed")
         await peer.send(t="msg", seq=2, d="live")
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    async with setup.place(dies, too_early) as place:
+    async with setup.place(vanishes, too_early) as place:
         assert [item.data async for item in place] == ["missed", "live"]
 
 
 async def test_after_an_absence_longer_than_the_history_a_picture_replaces_the_messages(
     setup, autojump_clock
 ):
-    async def one_then_dies(peer):
+    async def one_message_then_vanishes(peer):
         await peer.send(t="msg", seq=1, d="one")
         await peer.vanish()
 
-    async def forgot(peer):
+    async def history_too_short(peer):
         await peer.resume(complete=False, seq=900, state={"board": "X"})
         await peer.send(t="msg", seq=901, d="next")
         await peer.vanish()
 
-    async def forgot_without_a_picture(peer):
+    async def history_too_short_without_picture(peer):
         await peer.resume(complete=False, seq=990)
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    async with setup.place(one_then_dies, forgot, forgot_without_a_picture) as place:
+    async with setup.place(
+        one_message_then_vanishes, history_too_short, history_too_short_without_picture
+    ) as place:
         heard = [item async for item in place]
     assert heard == [
         Message(1, "one"),
@@ -421,7 +423,7 @@ async def test_a_place_that_is_regrouped_while_away_goes_on_in_the_new_room(setu
         await peer.send(t="ended", room="game-2.r9", reason="finished")
         await peer.rest()
 
-    async with setup.place(dies, regroups) as place:
+    async with setup.place(vanishes, regroups) as place:
         await place.say("to the old room")
         await place.wait_state(PlaceState.AWAY)
         await place.say("to the new room")
@@ -433,10 +435,10 @@ async def test_a_place_that_is_regrouped_while_away_goes_on_in_the_new_room(setu
 async def test_the_result_of_a_room_that_ended_meanwhile_is_received(setup, autojump_clock):
     async def ended_already(peer):
         await peer.next()
-        await peer.send(**OVER, result={"winner": "p1"})
+        await peer.send(**ENDED, result={"winner": "p1"})
         await peer.rest()
 
-    async with setup.place(dies, ended_already) as place:
+    async with setup.place(vanishes, ended_already) as place:
         assert [item async for item in place] == []
     assert place.ended == Ended(EndReason.FINISHED, {"winner": "p1"})
 
@@ -450,7 +452,7 @@ async def test_a_final_close_code_ends_the_place(setup, autojump_clock, code):
         await peer.next()
         await peer.close(code, "why")
 
-    async with setup.place(dies, refuses) as place:
+    async with setup.place(vanishes, refuses) as place:
         with pytest.raises(PlaceLost) as lost:
             await anext(place)
         with pytest.raises(PlaceLost):
@@ -462,11 +464,11 @@ async def test_a_final_close_code_ends_the_place(setup, autojump_clock, code):
 
 
 async def test_a_client_whose_place_is_taken_over_does_not_reconnect(setup, autojump_clock):
-    async def taken(peer):
+    async def loses_the_seat(peer):
         await peer.send(t="msg", seq=1, d="before")
         await peer.close(4005)
 
-    async with setup.place(taken) as place:
+    async with setup.place(loses_the_seat) as place:
         await wait_all_tasks_blocked()
         assert (await anext(place)).data == "before"
         with pytest.raises(PlaceLost):
@@ -480,7 +482,7 @@ async def test_the_client_gives_up_after_give_up_seconds(setup, autojump_clock):
             raise ConnectionRefusedError("refused")
         return await setup.server.open_stream(url)
 
-    setup.server.scripts = [seated(dies)]
+    setup.server.scripts = [seated(vanishes)]
     async with connect([A, B], kind="k", give_up_seconds=30, open_stream=all_down) as place:
         with pytest.raises(PlaceLost, match="not back within 30 s") as lost:
             async for _ in place:
@@ -492,17 +494,17 @@ async def test_the_client_gives_up_after_give_up_seconds(setup, autojump_clock):
 async def test_leaving_while_away_sends_the_pending_inputs_and_the_leave(setup, autojump_clock):
     heard = []
 
-    async def takes_none(peer):
+    async def acks_nothing(peer):
         await peer.next()
         await peer.vanish()
 
-    async def takes_the_leave(peer):
+    async def answers_the_leave(peer):
         await peer.resume()
         heard.extend([await peer.next(), await peer.next()])
         await peer.send(t="ended", room=ROOM, reason="left")
         await peer.rest()
 
-    async with setup.place(takes_none, takes_the_leave) as place:
+    async with setup.place(acks_nothing, answers_the_leave) as place:
         await place.say("a last word")
         await place.wait_state(PlaceState.AWAY)
     assert heard == [{"t": "say", "n": 1, "d": "a last word"}, {"t": "leave"}]
@@ -511,17 +513,17 @@ async def test_leaving_while_away_sends_the_pending_inputs_and_the_leave(setup, 
 
 
 async def test_a_leave_that_was_lost_with_its_socket_is_sent_again(setup, autojump_clock):
-    async def dies_at_the_leave(peer):
+    async def vanishes_at_the_leave(peer):
         assert (await peer.next())["t"] == "leave"
         await peer.vanish()
 
-    async def takes_the_leave(peer):
+    async def answers_the_leave(peer):
         await peer.resume()
         assert (await peer.next())["t"] == "leave"
         await peer.send(t="ended", room=ROOM, reason="left")
         await peer.rest()
 
-    async with setup.place(dies_at_the_leave, takes_the_leave) as place:
+    async with setup.place(vanishes_at_the_leave, answers_the_leave) as place:
         await place.leave()
         assert place.ended == Ended(EndReason.LEFT)
 
@@ -529,15 +531,15 @@ async def test_a_leave_that_was_lost_with_its_socket_is_sent_again(setup, autoju
 async def test_a_leave_succeeds_when_its_answer_was_lost_and_the_place_no_longer_exists(
     setup, autojump_clock
 ):
-    async def takes_the_leave_and_dies(peer):
+    async def vanishes_after_the_leave(peer):
         assert (await peer.next())["t"] == "leave"
         await peer.vanish()
 
-    async def knows_nothing(peer):
+    async def has_no_such_place(peer):
         await peer.next()
         await peer.close(4004, "no such place")
 
-    async with setup.place(takes_the_leave_and_dies, knows_nothing) as place:
+    async with setup.place(vanishes_after_the_leave, has_no_such_place) as place:
         await place.leave()
         assert (place.ended, place.lost) == (Ended(EndReason.LEFT), None)
         assert [item async for item in place] == []
@@ -545,11 +547,11 @@ async def test_a_leave_succeeds_when_its_answer_was_lost_and_the_place_no_longer
 
 
 async def test_a_place_that_is_being_left_can_be_taken_over(setup, autojump_clock):
-    async def taken(peer):
+    async def loses_the_seat(peer):
         assert (await peer.next())["t"] == "leave"
         await peer.close(4005)
 
-    async with setup.place(taken) as place:
+    async with setup.place(loses_the_seat) as place:
         await place.leave()
         assert place.ended is None
         with pytest.raises(PlaceLost):
@@ -562,7 +564,7 @@ async def test_leaving_an_unreachable_place_takes_two_seconds(setup, autojump_cl
             raise ConnectionRefusedError("refused")
         return await setup.server.open_stream(url)
 
-    setup.server.scripts = [seated(dies)]
+    setup.server.scripts = [seated(vanishes)]
     async with connect([A], kind="k", open_stream=all_down) as place:
         await place.wait_state(PlaceState.AWAY)
     assert trio.current_time() == 2
@@ -572,12 +574,12 @@ async def test_leaving_an_unreachable_place_takes_two_seconds(setup, autojump_cl
 async def test_a_block_that_is_cancelled_at_any_moment_ends_within_two_and_a_half_seconds(
     setup, autojump_clock, after
 ):
-    async def mute(peer):
+    async def silent(peer):
         await peer.resume()
         await trio.sleep(60)
 
     with trio.move_on_after(after) as scope:
-        async with setup.place(dies, mute) as place:
+        async with setup.place(vanishes, silent) as place:
             async for _ in place:
                 pass
     assert scope.cancelled_caught
@@ -587,14 +589,14 @@ async def test_a_block_that_is_cancelled_at_any_moment_ends_within_two_and_a_hal
 async def test_a_block_that_is_cancelled_while_here_still_leaves_and_closes(setup, autojump_clock):
     heard = []
 
-    async def takes_the_leave(peer):
+    async def answers_the_leave(peer):
         heard.append(await peer.next())
         await trio.sleep(1)
         await peer.send(t="ended", room=ROOM, reason="left")
         heard.extend(await peer.rest())
 
     with trio.move_on_after(5):
-        async with setup.place(takes_the_leave) as place:
+        async with setup.place(answers_the_leave) as place:
             await trio.sleep_forever()
     assert heard == [{"t": "leave"}]
     assert place.ended == Ended(EndReason.LEFT)
@@ -602,11 +604,11 @@ async def test_a_block_that_is_cancelled_while_here_still_leaves_and_closes(setu
 
 
 async def test_a_join_that_is_cancelled_ends_within_half_a_second(setup, autojump_clock):
-    async def mute(peer):
+    async def silent(peer):
         await peer.next()
         await trio.sleep(60)
 
-    setup.server.script = mute
+    setup.server.script = silent
     with trio.move_on_after(1) as scope:
         async with connect(A, kind="k", open_stream=setup.server.open_stream):
             raise AssertionError("there is no place")
@@ -616,7 +618,7 @@ async def test_a_join_that_is_cancelled_ends_within_half_a_second(setup, autojum
 
 async def test_an_error_in_the_block_is_raised_unchanged_while_away(setup, autojump_clock):
     async def fails():
-        async with setup.place(dies, ends_it) as place:
+        async with setup.place(vanishes, resumes_and_ends) as place:
             await place.wait_state(PlaceState.AWAY)
             raise ValueError("mine")
 
@@ -629,7 +631,7 @@ async def test_an_error_of_on_state_is_raised_from_the_block(setup, autojump_clo
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        async with setup.place(dies, ends_it, on_state=broken):
+        async with setup.place(vanishes, resumes_and_ends, on_state=broken):
             await trio.sleep(60)
 
 
@@ -639,16 +641,16 @@ async def test_an_error_of_on_state_is_raised_from_the_block(setup, autojump_clo
 async def test_an_unanswered_join_is_sent_again_with_the_same_key(setup, autojump_clock):
     joins = []
 
-    async def dies_unanswering(peer):
+    async def vanishes_without_an_answer(peer):
         joins.append(await peer.next())
         await peer.vanish()
 
     async def seats(peer):
         joins.append(await peer.seat())
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    setup.server.scripts = [dies_unanswering, seats]
+    setup.server.scripts = [vanishes_without_an_answer, seats]
     async with connect([A, B], kind="k", open_stream=setup.server.open_stream) as place:
         await place.wait_over()
     assert joins[0] == joins[1]
@@ -667,7 +669,7 @@ async def test_a_join_without_an_answer_is_sent_to_another_node_after_8_seconds(
 
     async def seats(peer):
         joins.append(await peer.seat())
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
     setup.server.scripts = [no_answer, seats]
@@ -684,7 +686,7 @@ async def test_each_join_has_its_own_key_unless_one_is_given(setup, autojump_clo
 
     async def seats(peer):
         keys.append((await peer.seat())["key"])
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
     setup.server.script = seats
@@ -755,7 +757,7 @@ async def test_a_client_takes_one_place_after_the_other_on_one_socket(setup, aut
 async def test_an_error_for_a_leave_after_the_end_does_not_refuse_the_next_join(
     setup, autojump_clock
 ):
-    async def objects_to_the_leave(peer):
+    async def refuses_the_late_leave(peer):
         await peer.seat(room="game-1.r1")
         await peer.send(t="ended", room="game-1.r1", reason="finished")
         assert [(await peer.next())["t"] for _ in range(2)] == ["leave", "join"]
@@ -763,7 +765,7 @@ async def test_an_error_for_a_leave_after_the_end_does_not_refuse_the_next_join(
         await peer.joined("game-1.r2", "p1")
         await peer.rest()
 
-    setup.server.script = objects_to_the_leave
+    setup.server.script = refuses_the_late_leave
     async with open_client(A, open_stream=setup.server.open_stream) as client:
         place = await client.join(kind="k")
         place.leave_soon()
@@ -778,9 +780,9 @@ async def test_a_client_that_is_moved_between_two_places_joins_another_node_at_o
 ):
     async def moves_at_the_join(peer):
         await peer.seat()
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.next()
-        await leaves(peer)
+        await moves(peer)
 
     async def seats(peer):
         await peer.seat(room="game-1.r2")
@@ -802,17 +804,17 @@ async def test_a_client_that_is_moved_between_two_places_joins_another_node_at_o
 async def test_a_client_that_lost_its_socket_between_two_places_waits_its_random_time_once(
     setup, autojump_clock, after, joined_at
 ):
-    async def ends_and_dies(peer):
+    async def ends_and_vanishes(peer):
         await peer.seat()
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.vanish()
 
     async def seats(peer):
         await peer.seat()
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
-    setup.server.scripts = [ends_and_dies, seats]
+    setup.server.scripts = [ends_and_vanishes, seats]
     async with open_client(
         [A, B], dice=FixedRandom(), open_stream=setup.server.open_stream
     ) as client:
@@ -824,7 +826,7 @@ async def test_a_client_that_lost_its_socket_between_two_places_waits_its_random
 
 
 async def test_a_client_has_one_place_even_while_it_is_away(setup, autojump_clock):
-    setup.server.scripts = [seated(dies)]
+    setup.server.scripts = [seated(vanishes)]
     async with open_client(A, open_stream=setup.server.open_stream) as client:
         place = await client.join(kind="k")
         await place.wait_state(PlaceState.AWAY)
@@ -860,7 +862,7 @@ async def test_a_client_that_does_not_read_is_held_back_over_a_resume_and_loses_
         resume = await peer.resume()
         for seq in range(resume["seen"] + 1, 3001):
             await peer.send(t="msg", seq=seq, d="x" * 2000)
-        await peer.send(**OVER)
+        await peer.send(**ENDED)
         await peer.rest()
 
     async with setup.place(floods, floods_on) as place:

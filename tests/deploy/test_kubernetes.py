@@ -20,9 +20,9 @@ Manifest = dict[str, Any]
 Find = Callable[[str, str], Manifest]
 
 MARGIN_SECONDS = 10
-"""The shortest time between the end of the grace and SIGKILL."""
+"""The minimum time between the end of the grace and SIGKILL."""
 AUTOSCALER_SECONDS = 600
-"""The default time that the cluster autoscaler waits for a pod."""
+"""The default time for which the cluster autoscaler waits for a pod to stop."""
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (a setting of a node in a pod; the test only reads it)
 POD = {"status.podIP": "10.1.2.3", "metadata.name": "lastcall-5d4f7c-x2z9k"}
 HASH = "metadata.labels['pod-template-hash']"
@@ -47,12 +47,12 @@ def manifests(deploy: Path, kustomization: Manifest) -> list[Manifest]:
 
 @pytest.fixture
 def find(manifests: list[Manifest]) -> Find:
-    def one(kind: str, tier: str) -> Manifest:
+    def manifest_of(kind: str, tier: str) -> Manifest:
         names = (kind, f"lastcall-{tier}")
         [found] = [m for m in manifests if (m["kind"], m["metadata"]["name"]) == names]
         return found
 
-    return one
+    return manifest_of
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def ports_of(deployment: Manifest) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in container_of(deployment)["ports"]}
 
 
-def refused(manifest: Manifest, version: str) -> str | None:
+def validation_error(manifest: Manifest, version: str) -> str | None:
     try:
         kubernetes_validate.validate(manifest, version, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -99,13 +99,14 @@ def refused(manifest: Manifest, version: str) -> str | None:
 def test_every_manifest_is_valid_against_the_strict_schema(
     manifests: list[Manifest], version: str
 ) -> None:
-    assert [refused(manifest, version) for manifest in manifests] == [None] * len(manifests)
+    errors = [validation_error(manifest, version) for manifest in manifests]
+    assert [error for error in errors if error is not None] == []
 
 
 def test_the_schema_rejects_a_misspelt_field(find: Find) -> None:
     deployment = copy.deepcopy(find("Deployment", "api"))
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSecond"] = 560
-    assert "terminationGracePeriodSecond" in str(refused(deployment, "1.32"))
+    assert "terminationGracePeriodSecond" in str(validation_error(deployment, "1.32"))
 
 
 def test_the_kustomization_lists_every_file(deploy: Path, kustomization: Manifest) -> None:
@@ -137,8 +138,8 @@ def test_the_grace_period_covers_pre_stop_and_grace_and_a_margin(
 ) -> None:
     pod = find("Deployment", tier)["spec"]["template"]["spec"]
     pre_stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    least = pre_stop + read(tier).drain.grace_seconds + MARGIN_SECONDS
-    assert least <= pod["terminationGracePeriodSeconds"] < AUTOSCALER_SECONDS
+    shortest = pre_stop + read(tier).drain.grace_seconds + MARGIN_SECONDS
+    assert shortest <= pod["terminationGracePeriodSeconds"] < AUTOSCALER_SECONDS
 
 
 @both_tiers

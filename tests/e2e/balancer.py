@@ -1,4 +1,4 @@
-"""HAProxy as a process, which runs ``deploy/haproxy.cfg`` itself with the test's addresses."""
+"""Runs HAProxy with ``deploy/haproxy.cfg`` and the addresses of the test."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/us
 CONFIG = ROOT / "deploy" / "haproxy.cfg"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 HTTP, TCP = "api", "api-tcp"
-"""What the file calls the two ways to the same nodes."""
+"""The names of the two proxies in that file, which lead to the same nodes."""
 
 
-class Place(NamedTuple):
-    """Where the balancer looks for an api node: its client port, and its admin port."""
+class ServerSlot(NamedTuple):
+    """The addresses at which the balancer expects an api node: client port and admin port."""
 
     name: str
     host: str
@@ -30,17 +30,17 @@ class Place(NamedTuple):
 
 
 class Balancer:
-    """In front of four places, two on each host; at first nobody is in them.
+    """HAProxy with four server slots, two on each host, which are empty at first.
 
-    The addresses are reserved until :meth:`close`: bound and not listening. So no outgoing
-    connection, and nobody who asks for any port, gets one of them before its node does.
+    Until :meth:`close` the addresses are reserved by sockets that are bound and do not listen, so
+    that the system gives these ports to no other process before the nodes start.
     """
 
     def __init__(self, nodes: Nodes) -> None:
         self._reserved = ExitStack()
         self.http, self.tcp, self._stats = (self._reserve(HOSTS[0]) for _ in range(3))
-        self.places = [
-            Place(f"api-{number}", host, self._reserve(host), self._reserve(host))
+        self.slots = [
+            ServerSlot(f"api-{number}", host, self._reserve(host), self._reserve(host))
             for number, host in enumerate(HOSTS * 2, 1)
         ]
         environment = {
@@ -48,48 +48,48 @@ class Balancer:
             "LASTCALL_TCP": self.tcp,
             "LASTCALL_STATS": self._stats,
         }
-        for number, place in enumerate(self.places, 1):
-            environment[f"LASTCALL_API_{number}"] = place.listen
-            environment[f"LASTCALL_API_{number}_CHECK"] = place.admin
+        for number, slot in enumerate(self.slots, 1):
+            environment[f"LASTCALL_API_{number}"] = slot.listen
+            environment[f"LASTCALL_API_{number}_CHECK"] = slot.admin
         assert HAPROXY is not None
         command = (HAPROXY, "-db", "-f", str(CONFIG))
         self._process = nodes.run("haproxy", *command, env=environment)
 
     def _reserve(self, host: str) -> str:
         sock = self._reserved.enter_context(socket.socket())
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whoever listens sets it, too
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the node sets it, too
         sock.bind((host, 0))
         return f"{host}:{sock.getsockname()[1]}"
 
-    async def finds_ready(self, place: Place) -> None:
-        """Waits until it sends clients to the place because a check has succeeded."""
-        await self._reads(place, status="UP", check_status="L7OK")
+    async def wait_up(self, slot: ServerSlot) -> None:
+        """Waits until a health check of the slot has succeeded."""
+        await self._wait_row(slot, status="UP", check_status="L7OK")
 
-    async def finds_nobody(self, place: Place) -> None:
-        """Waits until a check has failed: before the first, a place counts as up."""
-        await self._reads(place, status="DOWN")
+    async def wait_down(self, slot: ServerSlot) -> None:
+        """Waits until a health check has failed; before the first check a slot counts as up."""
+        await self._wait_row(slot, status="DOWN")
 
-    async def _reads(self, place: Place, **wanted: str) -> None:
+    async def _wait_row(self, slot: ServerSlot, **expected: str) -> None:
         with trio.fail_after(START_SECONDS):
-            while not wanted.items() <= (await self._row(HTTP, place)).items():
+            while not expected.items() <= (await self._row(HTTP, slot)).items():
                 await trio.sleep(POLL_SECONDS)
 
-    async def has_sent(self, backend: str, place: Place, sockets: int) -> None:
-        """Waits until so many sockets, in all, went to the place through ``backend``."""
+    async def wait_sessions(self, proxy: str, slot: ServerSlot, count: int) -> None:
+        """Waits until ``proxy`` has sent ``count`` connections in total to the slot."""
         with trio.fail_after(START_SECONDS):
-            while int((await self._row(backend, place))["stot"]) < sockets:
+            while int((await self._row(proxy, slot))["stot"]) < count:
                 await trio.sleep(POLL_SECONDS)
 
-    async def _row(self, backend: str, place: Place) -> dict[str, str]:
-        """What its page says of the place; nothing while there is no page."""
+    async def _row(self, proxy: str, slot: ServerSlot) -> dict[str, str]:
+        """The slot's row on the statistics page; empty while there is no page yet."""
         try:
             page = await trio.to_thread.run_sync(http_get, self._stats, "/;csv")
         except ConnectionRefusedError:
-            assert self._process.running, self._process.words
+            assert self._process.running, self._process.stderr_text
             return {}
         rows = csv.DictReader(io.StringIO(page.body.removeprefix("# ")))
-        return next(r for r in rows if (r["pxname"], r["svname"]) == (backend, place.name))
+        return next(r for r in rows if (r["pxname"], r["svname"]) == (proxy, slot.name))
 
     def close(self) -> None:
-        """Gives the addresses back."""
+        """Releases the addresses."""
         self._reserved.close()

@@ -1,4 +1,4 @@
-"""A cable between clients and a node that the test cuts: a TCP proxy that resets."""
+"""A TCP proxy between clients and a node; the test can cut its connections."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ __all__ = ["Cable", "cable"]
 
 TICKET = re.compile(rb'"ticket":"([^"]+)"')
 RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of 0: the system then closes the connection with a reset."""
 
 
 class Cable:
-    """Passes bytes both ways until it is cut; it also notes the tickets that pass.
+    """Passes bytes in both directions, and records the tickets that it sees.
 
-    :meth:`cut` resets what is open, ``down`` also what comes next, until :meth:`mend`.
+    :meth:`cut` resets the open connections. With ``down`` it also resets each new one, until
+    :meth:`mend`.
     """
 
     def __init__(self, listener: trio.SocketListener, target: str) -> None:
@@ -29,28 +31,28 @@ class Cable:
         self._streams: set[trio.SocketStream] = set()
         self._down = False
         self.opened = 0
-        """How many sockets came."""
+        """The number of connections that were accepted and passed on."""
         self.tickets: list[str] = []
-        """In the order in which the node gave them."""
+        """The tickets that the node has issued, oldest first."""
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self._listener.socket.getsockname()[1]}"
 
     def cut(self, *, down: bool = False) -> None:
-        """Resets what is open, in both directions."""
+        """Resets the open connections on both sides."""
         self._down = down
         for stream in list(self._streams):
             _reset(stream)
 
     def mend(self) -> None:
-        """Sockets pass again."""
+        """Lets new connections pass again."""
         self._down = False
 
     async def serve(self) -> None:
-        await trio.serve_listeners(self._pass, [self._listener])
+        await trio.serve_listeners(self._forward, [self._listener])
 
-    async def _pass(self, client: trio.SocketStream) -> None:
+    async def _forward(self, client: trio.SocketStream) -> None:
         if self._down:
             _reset(client)
             return
@@ -64,14 +66,14 @@ class Cable:
         self._streams |= pair
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._pump, client, node)
-                nursery.start_soon(self._pump, node, client)
+                nursery.start_soon(self._copy, client, node)
+                nursery.start_soon(self._copy, node, client)
         finally:
             self._streams -= pair
             for stream in pair:
                 stream.socket.close()
 
-    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
+    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async for data in source:
                 self.tickets += [ticket.decode() for ticket in TICKET.findall(data)]
@@ -87,10 +89,10 @@ def _reset(stream: trio.SocketStream) -> None:
 
 @asynccontextmanager
 async def cable(target: str) -> AsyncIterator[Cable]:
-    """A cable to ``HOST:PORT``."""
+    """A running cable to ``HOST:PORT``."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        made = Cable(listener, target)
-        nursery.start_soon(made.serve)
-        yield made
+        proxy = Cable(listener, target)
+        nursery.start_soon(proxy.serve)
+        yield proxy
         nursery.cancel_scope.cancel()

@@ -1,7 +1,8 @@
-"""``chromium_puppet.py CHROMIUM``: the puppet in a page of Chromium, a line of JSON each way.
+"""``chromium_puppet.py CHROMIUM`` runs the puppet in a page of Chromium.
 
-``{"verb": "begin", "admin": HOST:PORT}`` opens a new page with the module of that node; each other
-line goes to the puppet in the page. A program of its own: Playwright brings its own event loop.
+Each line of stdin is a request in JSON, and each line of stdout the response.
+``{"verb": "open_page", "admin": HOST:PORT}`` opens a new page with the module of that node; the
+other requests go to the puppet in the page. It is a process because Playwright has an event loop.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ LOAD = """async ([module, puppet]) => {
 }"""
 
 
-def begin(page: Page, admin: str) -> None:
-    """A page of that node's origin, with its client and the puppet."""
+def open_page(page: Page, admin: str) -> None:
+    """Loads the node's client and the puppet into a page of the node's origin."""
     page.goto(f"http://{admin}/livez")
     page.evaluate(LOAD, [f"http://{admin}/lastcall.js", PUPPET.read_text()])
 
@@ -41,15 +42,15 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=sys.argv[1], args=ARGS)
         page = browser.new_page()
         for line in sys.stdin:
-            order: dict[str, Any] = json.loads(line)
-            if order["verb"] == "begin":
+            request: dict[str, Any] = json.loads(line)
+            if request["verb"] == "open_page":
                 page.close()
                 page = browser.new_page()
-                begin(page, order["admin"])
-                answer: Any = {"done": None}
+                open_page(page, request["admin"])
+                response: Any = {"done": None}
             else:
-                answer = page.evaluate("order => window.puppet(order)", order)
-            sys.stdout.write(json.dumps(answer) + "\n")
+                response = page.evaluate("request => window.puppet(request)", request)
+            sys.stdout.write(json.dumps(response) + "\n")
             sys.stdout.flush()
         browser.close()
 

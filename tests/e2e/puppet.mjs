@@ -1,4 +1,5 @@
-// Plays clients for a test that says what they do: in Node by lines of JSON, in a page by calls.
+// Plays the clients of a test. The test calls the returned function: with lines of JSON in Node,
+// directly in a page.
 
 export function makePuppet(connect) {
   const players = [];
@@ -9,12 +10,12 @@ export function makePuppet(connect) {
     } catch (error) {
       player.lost = error.code ?? 0;
     }
-    player.over = true;
+    player.readToTheEnd = true;
   }
 
   const verbs = {
     async join({ urls, request }) {
-      const player = { ledger: [], lost: null, over: false, failed: [] };
+      const player = { ledger: [], lost: null, readToTheEnd: false, failed: [] };
       player.place = await connect(urls, request);
       players.push(player);
       listen(player);
@@ -23,12 +24,12 @@ export function makePuppet(connect) {
     say({ player: { place, failed }, values }) {
       for (const value of values) place.say(value).catch((error) => failed.push(String(error)));
     },
-    report({ player: { place, ledger, lost, over, failed } }) {
+    report({ player: { place, ledger, lost, readToTheEnd, failed } }) {
       const { state, room, you, node, resumes, regroups, incomplete } = place;
       const { repeats, refused, unacked, ended } = place;
       const counts = { resumes, regroups, incomplete, repeats, refused, unacked };
       const end = { ended: ended?.reason ?? null, result: ended?.result ?? null, lost };
-      const shown = state === "over" && !over ? "here" : state; // the last messages are not read yet
+      const shown = state === "over" && !readToTheEnd ? "here" : state; // some are still unread
       return { state: shown, room, you, node, heard: ledger.length, failed, ...counts, ...end };
     },
     ledger({ player }) {

@@ -1,4 +1,4 @@
-"""Drives the Python client, in a process of its own, as the scenarios want it."""
+"""The driver of the Python client for the scenarios; the client runs in its own process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PUPPET = Path(__file__).with_name("python_puppet.py")
 
 
 class PythonDriver(NodeDriver):
-    """``lastcall.client``; its puppet takes the same orders as the one in Node."""
+    """Runs ``lastcall.client``; its puppet understands the same requests as the one in Node."""
 
     def __init__(self, folder: Path) -> None:
-        self.own = Puppet([sys.executable, str(PUPPET)], folder)
-        super().__init__(self.own)
+        self.puppet = Puppet([sys.executable, str(PUPPET)], folder)
+        super().__init__(self.puppet)

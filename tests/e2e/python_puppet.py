@@ -1,4 +1,4 @@
-"""Plays clients of ``lastcall.client`` for a test that says what they do, by lines of JSON."""
+"""The puppet for the Python client: lines of JSON on stdin tell it what its players do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 from lastcall.client import Place, PlaceState, connect
 from lastcall.errors import ClientError
 
-SHOWN = (
+REPORTED = (
     "room",
     "you",
     "node",
@@ -27,16 +27,16 @@ SHOWN = (
 
 
 class Player:
-    """One place, its ledger, and what is still to be said."""
+    """One place, the ledger of its messages, and the inputs that are not sent yet."""
 
     def __init__(self) -> None:
         self.place: Place
         self.ledger: list[tuple[int, Any]] = []
         self.failed: list[str] = []
         self.lost: int | None = None
-        self.over = False
-        self._said: deque[object] = deque()
-        self._more = trio.lowlevel.ParkingLot()
+        self.read_to_the_end = False
+        self._unsent: deque[object] = deque()
+        self._wakeup = trio.lowlevel.ParkingLot()
 
     async def run(self, urls: list[str], request: dict[str, Any], *, task_status: Any) -> None:
         try:
@@ -55,30 +55,32 @@ class Player:
                 self.ledger.append((item.seq, item.data))
         except ClientError as error:
             self.lost = getattr(error, "code", 0)
-        self.over = True
+        self.read_to_the_end = True
 
     async def _speak(self) -> None:
         while True:
-            while self._said:
+            while self._unsent:
                 try:
-                    await self.place.say(self._said.popleft())
+                    await self.place.say(self._unsent.popleft())
                 except ClientError as error:
                     self.failed.append(repr(error))
-            await self._more.park()
+            await self._wakeup.park()
 
     def say(self, values: list[object]) -> None:
-        self._said.extend(values)
-        self._more.unpark_all()
+        self._unsent.extend(values)
+        self._wakeup.unpark_all()
 
     def report(self) -> dict[str, Any]:
         place = self.place
-        shown = {field: getattr(place, field) for field in SHOWN}
-        state = "here" if place.state is PlaceState.OVER and not self.over else place.state
+        fields = {field: getattr(place, field) for field in REPORTED}
+        state = (
+            "here" if place.state is PlaceState.OVER and not self.read_to_the_end else place.state
+        )
         end = {"ended": None, "result": None}
         if place.ended is not None:
             end = {"ended": place.ended.reason, "result": place.ended.result}
-        tally = {"heard": len(self.ledger), "failed": self.failed, "lost": self.lost}
-        return {"state": state, **shown, **end, **tally}
+        counts = {"heard": len(self.ledger), "failed": self.failed, "lost": self.lost}
+        return {"state": state, **fields, **end, **counts}
 
 
 class Puppet:
@@ -86,22 +88,22 @@ class Puppet:
         self._nursery = nursery
         self._players: list[Player] = []
 
-    async def do(self, verb: str, player: int = 0, **order: Any) -> object:
+    async def do(self, verb: str, player: int = 0, **arguments: Any) -> object:
         if verb == "join":
             self._players.append(
-                await self._nursery.start(Player().run, order["urls"], order["request"])
+                await self._nursery.start(Player().run, arguments["urls"], arguments["request"])
             )
             return len(self._players) - 1
-        found = self._players[player]
+        chosen = self._players[player]
         match verb:
             case "say":
-                found.say(order["values"])
+                chosen.say(arguments["values"])
             case "report":
-                return found.report()
+                return chosen.report()
             case "ledger":
-                return found.ledger
+                return chosen.ledger
             case "leave":
-                await found.place.leave()
+                await chosen.place.leave()
         return None
 
 
@@ -110,12 +112,12 @@ async def main() -> None:
         puppet = Puppet(nursery)
         while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             try:
-                answer = {"done": await puppet.do(**json.loads(line))}
-            except Exception as error:  # noqa: BLE001 - the test shows it
-                answer = {"failed": repr(error)}
-            sys.stdout.write(json.dumps(answer) + "\n")
+                response = {"done": await puppet.do(**json.loads(line))}
+            except Exception as error:  # noqa: BLE001 - the test reports it
+                response = {"failed": repr(error)}
+            sys.stdout.write(json.dumps(response) + "\n")
             sys.stdout.flush()
-        os._exit(0)  # the nodes are gone by now: nobody is there to leave
+        os._exit(0)  # the nodes have exited: leaving the places would only take time
 
 
 if __name__ == "__main__":

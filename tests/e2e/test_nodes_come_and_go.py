@@ -1,76 +1,77 @@
-"""Game nodes that are not up yet, come, go, and are killed."""
+"""Game nodes that start late, appear, disappear, restart, and are killed."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from signal import SIGKILL
 
 import pytest
 import trio
 
 from tests.e2e.clients import Client, Clients
-from tests.e2e.nodes import LASTS, Node, Nodes
+from tests.e2e.nodes import SHORT_GRACE, Node, Nodes
 
 pytestmark = pytest.mark.e2e
 
 
-def free_address() -> str:
-    """Where nobody listens, and so that no other process gets the port by asking for any."""
+@pytest.fixture
+def address() -> Iterator[str]:
+    """An address that is bound but not listened on, so that the system gives the port to nobody."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
 
 
 async def node_of(client: Client, **request: object) -> str:
-    """Joins, and leaves again; returns the name of the game node that had the room."""
+    """Joins and leaves; returns the name of the game node that hosted the room."""
     room = str((await client.join(**request))["room"])
     await client.send({"t": "leave"})
     await client.hear("ended")
     return room.partition(".")[0]
 
 
-async def test_an_api_node_without_game_node_lives_and_becomes_ready_when_it_comes(
-    nodes: Nodes, clients: Clients
+async def test_an_api_node_is_live_without_a_game_node_and_ready_once_there_is_one(
+    nodes: Nodes, clients: Clients, address: str
 ) -> None:
-    where = free_address()
-    api = nodes.api(where)
-    await api.started()
+    api = nodes.api(address)
+    await api.wait_started()
     assert ((await api.get("/livez")).status, (await api.get("/readyz")).status) == (200, 503)
     ann = await clients.connect(api)
     start = trio.current_time()
-    error = await ann.refused(kind="lounge")
+    error = await ann.join_refused(kind="lounge")
     assert (error["code"], error["retry"]) == ("no_game_node", True)
-    assert trio.current_time() - start < 1.5, "within 1 s, and what this machine takes"
+    assert trio.current_time() - start < 1.5, "1 s, plus the time that this machine needs"
 
-    game = nodes.game("--listen", where)
-    await api.ready()
-    assert game.listen == where
+    game = nodes.game("--listen", address)
+    await api.wait_ready()
+    assert game.listen == address
     assert (await ann.join(kind="lounge"))["room"].startswith("game-1.")
 
 
-async def test_a_join_that_waits_gets_the_game_node_that_comes_just_then(
+async def test_a_waiting_join_gets_the_game_node_that_appears_meanwhile(
     nodes: Nodes, clients: Clients
 ) -> None:
     games = nodes.games_file()
     api = nodes.api(games)
     game = nodes.game()
-    await api.started()
-    await game.started()
+    await api.wait_started()
+    await game.wait_started()
     ann = await clients.connect(api)
     await ann.send({"t": "join", "kind": "lounge"})
     nodes.games_file(game)  # read within 0.5 s
     assert (await ann.next())["t"] == "joined"
 
 
-async def test_a_games_list_that_changes_is_followed_and_no_room_is_lost(
+async def test_an_api_node_follows_a_changed_games_list_and_loses_no_room(
     nodes: Nodes, clients: Clients
 ) -> None:
     old, new = nodes.game(), nodes.game()
-    await old.started()
-    await new.started()
+    await old.wait_started()
+    await new.wait_started()
     api = nodes.api(nodes.games_file(old))
-    await api.ready()
+    await api.wait_ready()
     ann, bob = await clients.connect(api), await clients.connect(api)
     room = (await ann.join(kind="lounge", new=True))["room"]
 
@@ -79,27 +80,27 @@ async def test_a_games_list_that_changes_is_followed_and_no_room_is_lost(
         while await node_of(bob, kind="lounge", new=True) != "game-2":
             await trio.sleep(0.02)  # a client may join 50 times a second
 
-    await read(nodes, new)  # the old one is taken off the list
+    await update_games(nodes, new)  # without the old node
     await bob.join(room=room)
     await ann.say("still here?")
     for player in (ann, bob):
         assert (await player.hear("msg"))["d"]["said"] == "still here?"
 
-    await read(nodes, old, new)  # and put back;
-    await read(nodes, old, new)  # half a second later it has been met anew, if at all
+    await update_games(nodes, old, new)  # with the old node again
+    await update_games(nodes, old, new)  # by now the api node has dialled it again, if it does
     await bob.say("back again")
     for player in (ann, bob):
         assert (await player.hear("msg"))["d"]["said"] == "back again"
     assert {frame["t"] for frame in ann.heard} == {"hello", "joined", "msg", "ack"}
 
 
-async def read(nodes: Nodes, *games: Node) -> None:
-    """Writes the list, and returns when the api node has read it: it dials who is new on it."""
-    (sign,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with sign:
-        nodes.games_file(*games, f"tcp://127.0.0.1:{sign.socket.getsockname()[1]}")
+async def update_games(nodes: Nodes, *games: Node) -> None:
+    """Changes the games list; returns when the api node has read it, and so dials the marker."""
+    (marker,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with marker:
+        nodes.games_file(*games, f"tcp://127.0.0.1:{marker.socket.getsockname()[1]}")
         with trio.fail_after(5):
-            async with await sign.accept():
+            async with await marker.accept():
                 pass
 
 
@@ -108,11 +109,11 @@ async def test_players_of_a_killed_game_node_are_told_within_4_s_and_join_elsewh
 ) -> None:
     games = [nodes.game(), nodes.game()]
     for game in games:
-        await game.started()
+        await game.wait_started()
     urls = ",".join(game.listen for game in games)
     apis = [nodes.api(urls), nodes.api(urls)]
     for api in apis:
-        await api.ready()
+        await api.wait_ready()
     ann, bob = await clients.connect(apis[0]), await clients.connect(apis[1])
     room = (await ann.join(kind="lounge", new=True))["room"]
     await bob.join(room=room)
@@ -136,45 +137,45 @@ async def test_players_of_a_killed_game_node_are_told_within_4_s_and_join_elsewh
     assert (await eve.hear("msg"))["d"]["said"] == "what happened?"
 
 
-async def test_a_game_node_killed_and_started_again_at_its_address_is_another(
+async def test_a_game_node_that_restarts_at_its_address_is_a_new_node(
     nodes: Nodes, clients: Clients
 ) -> None:
-    api, game = await nodes.one_of_each()
+    api, game = await nodes.start_pair()
     ann, bob = await clients.connect(api), await clients.connect(api)
     room = (await ann.join(kind="lounge", key="k"))["room"]
     game.signal(SIGKILL)
     await game.exit_code(within=2)
-    again = nodes.game("--listen", game.listen, name="game-1")
+    restarted = nodes.game("--listen", game.listen, name="game-1")
     with trio.fail_after(4):
         assert (await ann.hear("ended"))["reason"] == "node_lost"
-    await again.started()
-    await api.ready()
+    await restarted.wait_started()
+    await api.wait_ready()
     joined = await ann.join(kind="lounge", key="k")
     assert joined["room"] != room
     await bob.join(room=joined["room"])
-    await ann.say("as if nothing had been")
+    await ann.say("a new room")
     assert (await bob.hear("msg"))["seq"] == 1
-    assert (await (await clients.connect(api)).refused(room=room))["code"] == "no_such_room"
+    assert (await (await clients.connect(api)).join_refused(room=room))["code"] == "no_such_room"
 
 
-async def test_a_match_goes_on_when_the_api_node_of_one_of_its_players_is_killed(
+async def test_a_match_goes_on_after_the_api_node_of_one_player_is_killed(
     nodes: Nodes, clients: Clients
 ) -> None:
-    game = nodes.game(*LASTS)
-    await game.started()
+    game = nodes.game(*SHORT_GRACE)
+    await game.wait_started()
     apis = [nodes.api(game.listen), nodes.api(game.listen)]
     for api in apis:
-        await api.ready()
+        await api.wait_ready()
     ann, bob = await clients.connect(apis[0]), await clients.connect(apis[1])
     joined = await ann.join(kind="tictactoe")
-    me = (await bob.join(room=joined["room"]))["you"]
+    bobs_id = (await bob.join(room=joined["room"]))["you"]
     apis[0].signal(SIGKILL)
-    again = await clients.connect(apis[1])
-    await again.send({"t": "resume", "ticket": joined["ticket"], "seen": 0})
-    await again.hear("resumed")
-    await again.say({"cell": 4})
+    resumed = await clients.connect(apis[1])
+    await resumed.send({"t": "resume", "ticket": joined["ticket"], "seen": 0})
+    await resumed.hear("resumed")
+    await resumed.say({"cell": 4})
     await bob.hear("msg")
     assert (await bob.hear("msg"))["d"]["board"] == "----X----"
-    await again.send({"t": "leave"})
-    assert (await bob.hear("ended"))["result"]["winner"] == me
-    await game.has(within=2, rooms=0, clients=0)
+    await resumed.send({"t": "leave"})
+    assert (await bob.hear("ended"))["result"]["winner"] == bobs_id
+    await game.wait_for_status(within=2, rooms=0, clients=0)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 
 async def test_each_slip_of_an_author_ends_its_own_room(nodes: Nodes, clients: Clients) -> None:
-    api, game = await nodes.one_of_each(rooms="game.examples,tests.host.slips")
+    api, game = await nodes.start_pair(rooms="game.examples,tests.host.slips")
     async with undisturbed(clients, api):
         player = await clients.connect(api)
         for number in range(len(SLIPS)):

@@ -1,7 +1,7 @@
-"""Wrong usage: exit code 2, and one line on stderr that says what and where.
+"""Wrong usage of real processes: exit code 2, and one line on stderr that names the mistake.
 
-Every word of every complaint has a test of its own beside the parser; here it is that they get out
-of a real process. The cases of a test run at the same time.
+The tests of the parsers check each message; these tests check that a process prints it. The
+processes of one test run at the same time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from signal import SIGINT
 
 import pytest
 
-from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, until
+from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -21,18 +21,18 @@ GAME = ("--listen", ANY_URL, "--rooms", "lastcall.game.examples")
 API = ("--listen", ANY_PORT, "--feed", ANY_URL, "--games", "tcp://127.0.0.1:9")
 
 
-async def complains(node: Node, *words: str) -> None:
-    """The node ends with 2 and has said one line, with these words in it."""
+async def assert_usage_error(node: Node, *phrases: str) -> None:
+    """The node exits with 2 and prints one line that contains each phrase."""
     assert await node.exit_code(within=15) == 2
-    (line,) = node.words.splitlines()
+    (line,) = node.stderr_text.splitlines()
     assert line.startswith("Error: ")
-    for word in words:
-        assert word in line
+    for phrase in phrases:
+        assert phrase in line
 
 
 @pytest.fixture
-def taken() -> Iterator[str]:
-    """An address where somebody listens already."""
+def used_address() -> Iterator[str]:
+    """An address on which a socket listens already."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
 
@@ -40,27 +40,27 @@ def taken() -> Iterator[str]:
 LASTCALL = "from lastcall.entry import main; main()"
 
 
-@pytest.mark.parametrize("slow", ["click", "rich"], ids=["of the command", "of its subcommand"])
-async def test_ctrl_c_in_the_middle_of_an_import_is_one_line_and_130(
-    nodes: Nodes, slow: str
+@pytest.mark.parametrize("module", ["click", "rich"], ids=["of the command", "of its subcommand"])
+async def test_ctrl_c_during_an_import_prints_one_line_and_exits_130(
+    nodes: Nodes, module: str
 ) -> None:
     source = "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(300)\n"
-    nodes.folder.joinpath(f"{slow}.py").write_text(source)
+    nodes.folder.joinpath(f"{module}.py").write_text(source)
     path = {"PYTHONPATH": str(nodes.folder)}
     process = nodes.run("lastcall", sys.executable, "-c", LASTCALL, "roll", env=path)
-    await until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
+    await wait_until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
     process.signal(SIGINT)
     assert await process.exit_code(within=5) == 130
-    assert process.words.split() == ["Interrupted."]
+    assert process.stderr_text.split() == ["Interrupted."]
 
 
-ROOM = "from lastcall import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"
+TICTACTOE = "from lastcall import room\n@room('tictactoe', seats=2)\nasync def mine(table): ...\n"
 
 
-async def test_an_authors_module_that_cannot_be_served(nodes: Nodes) -> None:
+async def test_a_rooms_module_that_cannot_be_served_is_a_usage_error(nodes: Nodes) -> None:
     folder = nodes.folder / "authors"
     folder.mkdir()
-    sources = {"broken": "def broken(:\n", "raising": "\n1 / 0\n", "same": ROOM}
+    sources = {"broken": "def broken(:\n", "raising": "\n1 / 0\n", "same": TICTACTOE}
     for name, source in sources.items():
         folder.joinpath(f"{name}.py").write_text(source)
     path = {"PYTHONPATH": str(folder)}
@@ -75,24 +75,24 @@ async def test_an_authors_module_that_cannot_be_served(nodes: Nodes) -> None:
         ],
     }
     started = {rooms: nodes.game(rooms=rooms, env=path) for rooms in cases}
-    for rooms, words in cases.items():
-        await complains(started[rooms], *words)
+    for rooms, phrases in cases.items():
+        await assert_usage_error(started[rooms], *phrases)
 
 
-async def test_a_port_in_use(nodes: Nodes, taken: str) -> None:
+async def test_a_port_in_use_is_a_usage_error(nodes: Nodes, used_address: str) -> None:
     cases = [
-        nodes.start("api", *API, "--listen", taken),
-        nodes.start("api", *API, "--admin", taken),
-        nodes.start("api", *API, "--feed", f"tcp://{taken}"),
-        nodes.start("game", *GAME, "--listen", f"tcp://{taken}"),
-        nodes.start("game", *GAME, "--admin", taken),
+        nodes.start("api", *API, "--listen", used_address),
+        nodes.start("api", *API, "--admin", used_address),
+        nodes.start("api", *API, "--feed", f"tcp://{used_address}"),
+        nodes.start("game", *GAME, "--listen", f"tcp://{used_address}"),
+        nodes.start("game", *GAME, "--admin", used_address),
     ]
     for node in cases:
-        await complains(node, taken)
-        assert "in use" in node.words or "listens there already" in node.words
+        await assert_usage_error(node, used_address)
+        assert "in use" in node.stderr_text or "listens there already" in node.stderr_text
 
 
-async def test_an_option_that_cannot_be(nodes: Nodes) -> None:
+async def test_an_invalid_option_is_a_usage_error(nodes: Nodes) -> None:
     nodes.folder.joinpath("key.toml").write_text("greace = 3\n")
     cases = {
         ("api", "--games", "localhost"): ["--games", "'localhost'", "tcp://HOST:PORT"],
@@ -105,11 +105,11 @@ async def test_an_option_that_cannot_be(nodes: Nodes) -> None:
         ("game", *GAME, "--config", "key.toml"): ["key.toml", "'greace'"],
     }
     started = {arguments: nodes.start(*arguments) for arguments in cases}
-    for arguments, words in cases.items():
-        await complains(started[arguments], *words)
+    for arguments, phrases in cases.items():
+        await assert_usage_error(started[arguments], *phrases)
 
 
-async def test_flags_win_over_environment_over_file(nodes: Nodes) -> None:
+async def test_a_flag_overrides_the_environment_which_overrides_the_file(nodes: Nodes) -> None:
     nodes.folder.joinpath("node.toml").write_text(
         'version = "file"\ngrace = 7\nrooms = ["lastcall.game.examples"]\n'
     )
@@ -121,11 +121,11 @@ async def test_flags_win_over_environment_over_file(nodes: Nodes) -> None:
         "flag": nodes.start("game", *config, "--version", "flag", env=environment),
     }
     for version, node in versions.items():
-        await node.started()
+        await node.wait_started()
         assert (await node.status())["version"] == version
         node.signal()
     for node in versions.values():
         assert await node.exit_code(within=5) == 0
         started = node.event("drain.started")
         assert started is not None
-        assert started["grace"] == 7, "what neither flag nor environment says is the file's"
+        assert started["grace"] == 7, "only the file sets it"

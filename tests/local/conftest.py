@@ -1,4 +1,4 @@
-"""A tic-tac-toe server in memory, correct or with one named fault; and nodes that are scripts."""
+"""A tic-tac-toe server in memory, correct or with one fault; and fake nodes, which are scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4
 
 
 class Match:
-    """One room: the sockets of its players, the board, the numbers."""
+    """One room: its sockets, its board, and the numbers of its inputs and messages."""
 
     def __init__(self, room: str) -> None:
         self.room = room
@@ -27,15 +27,15 @@ class Match:
         self.board, self.seq, self.over = "-" * 9, 0, False
         self.history: list[tuple[int, dict[str, str]]] = []
         self.inputs = [0, 0]
-        self.hung_up = False
+        self.moved = False
 
     @property
     def players(self) -> list[str]:
         return [f"p{seat}" for seat in range(len(self.sockets))]
 
 
-class House:
-    """Serves tic-tac-toe to any number of sockets; ``fault`` names what it does wrong."""
+class FakeServer:
+    """Serves tic-tac-toe to any number of sockets; ``fault`` names the fault to show."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -43,10 +43,10 @@ class House:
         self._tickets: dict[str, tuple[Match, int]] = {}
         self.rooms = 0
         self.fault = ""
-        self.leaves = 0
+        self.left = 0
         self.refuse_joins = 0
         self.move_after_matches = False
-        self.hang_up_in_matches = False
+        self.move_in_matches = False
         self.regroup_first = False
 
     async def open_stream(self, _url: str) -> trio.abc.Stream:
@@ -60,11 +60,11 @@ class House:
             socket = await request.accept(subprotocol="lastcall.v1")
             await _send(socket, t="hello", v=1, node="api-1", version="1")
             with suppress(ConnectionClosed):
-                await self._talk(socket)
+                await self._serve_frames(socket)
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)
 
-    async def _talk(self, socket: WebSocketConnection) -> None:
+    async def _serve_frames(self, socket: WebSocketConnection) -> None:
         match: Match | None = None
         seat = 0
         while True:
@@ -84,7 +84,7 @@ class House:
             elif frame["t"] == "say" and match is not None and not match.over:
                 await self._on_input(match, seat, frame["n"], frame["d"]["cell"])
             elif frame["t"] == "leave" and match is not None:
-                self.leaves += 1
+                self.left += 1
                 if match is self._waiting:
                     self._waiting = None
                 await _send(socket, t="ended", room=match.room, reason="left")
@@ -94,8 +94,8 @@ class House:
             self.rooms += 1
             self._waiting = Match(f"game-1.r{self.rooms}")
             if self.regroup_first:
-                before = {"room": f"game-1.b{self.rooms}", "kind": "tictactoe", "you": "p9"}
-                await _send(socket, t="joined", ticket="t", players=[], seq=7, **before)
+                first = {"room": f"game-1.b{self.rooms}", "kind": "tictactoe", "you": "p9"}
+                await _send(socket, t="joined", ticket="t", players=[], seq=7, **first)
         match = self._waiting
         match.sockets.append(socket)
         you = match.players[-1]
@@ -107,7 +107,7 @@ class House:
         seat = {"room": match.room, "kind": "tictactoe", "you": you, "seq": match.seq}
         await _send(socket, t="joined", ticket=ticket, players=[{"id": you, "name": ""}], **seat)
         if complete:
-            await self._show(match)
+            await self._send_board(match)
         return match
 
     async def _resume(
@@ -121,14 +121,14 @@ class House:
                 await _send(socket, t="msg", seq=seq, d=data)
 
     async def _on_input(self, match: Match, seat: int, n: int, cell: int) -> None:
-        if self.hang_up_in_matches and not match.hung_up:
-            match.hung_up = True
-            await self._hang_up(match)
+        if self.move_in_matches and not match.moved:
+            match.moved = True
+            await self._move_players(match)
         elif n == match.inputs[seat] + 1:
             match.inputs[seat] += 1
             await self._on_cell(match, cell)
 
-    async def _hang_up(self, match: Match) -> None:
+    async def _move_players(self, match: Match) -> None:
         for socket in match.sockets:
             await _send(socket, t="move", after=0)
             self._nursery.start_soon(_close, socket)
@@ -141,12 +141,12 @@ class House:
         match.board = match.board[:cell] + mark + match.board[cell + 1 :]
         if self.fault == "cheat":
             match.board = "X" * 9
-        await self._show(match)
+        await self._send_board(match)
         won = any(match.board[a] == match.board[b] == match.board[c] != "-" for a, b, c in LINES)
         if won or "-" not in match.board:
             await self._end(match, match.players["XO".index(mark)] if won else None)
 
-    async def _show(self, match: Match) -> None:
+    async def _send_board(self, match: Match) -> None:
         turn = match.players[9 - match.board.count("-") & 1]
         match.seq += 2 if self.fault == "gap" else 1
         match.history.append((match.seq, {"board": match.board, "turn": turn}))
@@ -174,13 +174,13 @@ async def _close(socket: WebSocketConnection, code: int = 1012) -> None:
 
 
 async def _send(socket: WebSocketConnection, **frame: Any) -> None:
-    with suppress(ConnectionClosed):  # that player has gone
+    with suppress(ConnectionClosed):  # the player has closed the socket
         await socket.send_message(json.dumps(frame))
 
 
 @pytest.fixture
-async def house(nursery: trio.Nursery) -> House:
-    return House(nursery)
+async def fake_server(nursery: trio.Nursery) -> FakeServer:
+    return FakeServer(nursery)
 
 
 NODE = """
@@ -200,8 +200,8 @@ phase = "serving"
 class Admin(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
-        seen = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
-        self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **seen)
+        fields = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
+        self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **fields)
     def do_POST(self):
         global phase
         verb = self.path[1:]
@@ -226,9 +226,9 @@ cut = 0
 def stop(number, frame):
     global cut
     log("stop", number=number)
-    if behaviour in ("stubborn", "imports"):
+    if behaviour in ("ignores-signals", "imports"):
         return
-    if behaviour == "waits-for-the-second" and number == signal.SIGTERM:
+    if behaviour == "ignores-sigterm" and number == signal.SIGTERM:
         return
     cut = 3 if number == signal.SIGINT else 0
     log("drain.finished", rooms_finished=2, rooms_cut=cut // 3, clients_moved=4, seconds=0.5)
@@ -236,7 +236,7 @@ def stop(number, frame):
 
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
-if behaviour == "usage":
+if behaviour == "usage-error":
     print("Error: --rooms nope cannot be imported", file=sys.stderr, flush=True)
     sys.exit(2)
 if behaviour == "crashes":
@@ -245,31 +245,33 @@ if behaviour == "imports":
     log("importing")
     while True:
         time.sleep(60)
-def hang_on():
+def exit_with_parent():
     os.read(int(os.environ["LASTCALL_LIFELINE"]), 1)
     os._exit(0)
-threading.Thread(target=hang_on, daemon=True).start()
+threading.Thread(target=exit_with_parent, daemon=True).start()
 admin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Admin)
 port = admin.server_port
-ours = [key for key in os.environ if key.startswith("LASTCALL_")]
+inherited = [key for key in os.environ if key.startswith("LASTCALL_")]
 log("node.ready", name=name, listen="tcp://127.0.0.1:7101", admin=f"127.0.0.1:{port}",
-    options=options, ours=ours)
-def die_on_demand():
+    options=options, inherited=inherited)
+def exit_on_demand():
     while not os.path.exists(os.path.join(os.path.dirname(__file__), "die")):
         time.sleep(0.02)
     if behaviour == "drains-on-demand":
         stop(signal.SIGTERM, None)
     os._exit(7)
 if behaviour in ("dies-on-demand", "drains-on-demand"):
-    threading.Thread(target=die_on_demand, daemon=True).start()
+    threading.Thread(target=exit_on_demand, daemon=True).start()
 admin.serve_forever()
 """
 
 
 @pytest.fixture
 def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
-    """``fake_nodes(behaviour)`` is a ``start`` for such nodes. ``fake_nodes("x", game="y")`` gives
-    one tier, and ``fake_nodes("x", new="y")`` the nodes of a later version, another behaviour.
+    """``fake_nodes(behaviour)`` returns a ``start`` argument that starts fake nodes.
+
+    In ``fake_nodes("x", game="y")`` game nodes behave differently; in ``fake_nodes("x", new="y")``
+    nodes of a later version do.
     """
     script = tmp_path / "node.py"
     script.write_text(NODE)
@@ -277,8 +279,8 @@ def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
     def start(behaviour: str = "good", new: str = "", **by_tier: str) -> Callable[..., list[str]]:
         def command(tier: str, *options: str) -> list[str]:
             later = "+" in options[options.index("--version") + 1]
-            how = new if later and new else by_tier.get(tier, behaviour)
-            return [sys.executable, str(script), how, tier, *options]
+            chosen = new if later and new else by_tier.get(tier, behaviour)
+            return [sys.executable, str(script), chosen, tier, *options]
 
         return command
 
@@ -287,7 +289,7 @@ def fake_nodes(tmp_path: Path) -> Callable[..., Callable[..., list[str]]]:
 
 @pytest.fixture(autouse=True)
 def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for this test's own control sockets; their paths must be short."""
+    """Gives the test a new folder for control sockets; its path is short, as sockets require."""
     with TemporaryDirectory(prefix="lc-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         yield Path(folder)

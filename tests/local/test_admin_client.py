@@ -1,4 +1,4 @@
-"""Asking several nodes."""
+"""Requests to the admin ports of several nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import trio
 from lastcall.local.admin_client import ask_all
 
 
-async def test_all_are_asked_at_once_and_answer_in_order(autojump_clock):
+async def test_all_nodes_are_asked_at_once_and_the_answers_are_in_order(autojump_clock):
     async def ask(seconds):
         await trio.sleep(seconds)
         return seconds

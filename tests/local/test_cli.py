@@ -1,4 +1,4 @@
-"""The command line: wrong usage is one line and exit code 2."""
+"""The command line: usage errors, help, environment variables and files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lastcall.runtime.command import run_command
         (["sideways"], "sideways"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(arguments, word, capsys):
+def test_wrong_usage_prints_one_line_and_exits_with_2(arguments, word, capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, arguments)
     printed = capsys.readouterr()
@@ -40,14 +40,14 @@ def interrupted(in_a_nursery):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--in-a-nursery"]])
-def test_ctrl_c_is_one_line_and_exit_code_130(arguments, capsys):
+def test_ctrl_c_prints_one_line_and_exits_with_130(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         run_command(interrupted, arguments)
     assert exit_.value.code == 130
     assert capsys.readouterr().err.split() == ["Interrupted."]
 
 
-def test_the_list_of_commands_truncates_no_sentence(capsys):
+def test_the_list_of_commands_shows_whole_sentences(capsys):
     with pytest.raises(SystemExit):
         run_command(cli, ["--help"])
     assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
@@ -70,35 +70,35 @@ def test_the_help_of_up_lists_the_exit_codes(capsys):
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_option_is_also_an_environment_variable_and_every_command_takes_a_file(name):
-    options = [one for one in cli.commands[name].params if isinstance(one, click.Option)]
+def test_every_option_has_an_environment_variable_and_every_command_reads_a_file(name):
+    options = [option for option in cli.commands[name].params if isinstance(option, click.Option)]
     for option in options:
         assert option.envvar == "LASTCALL_" + option.opts[0][2:].replace("-", "_").upper()
     assert "--config" in {option.opts[0] for option in options}
 
 
-def refused(capsys, *arguments):
+def usage_error(capsys, *arguments):
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, arguments)
     assert exit_.value.code == 2
     return capsys.readouterr().err
 
 
-def test_the_keys_of_a_file_are_the_names_of_the_flags(tmp_path, capsys):
+def test_the_keys_of_a_file_are_the_names_of_the_options(tmp_path, capsys):
     file = tmp_path / "lastcall.toml"
     file.write_text('json = "perhaps"')
-    assert "'--json': 'perhaps'" in refused(capsys, "status", "--config", str(file))
+    assert "'--json': 'perhaps'" in usage_error(capsys, "status", "--config", str(file))
     file.write_text("as_json = true")
-    assert "its options: admin, admin-token-file, json, port" in refused(
+    assert "its options: admin, admin-token-file, json, port" in usage_error(
         capsys, "status", "--config", str(file)
     )
 
 
-def test_several_values_are_a_list_in_a_file_and_have_commas_in_the_environment(
+def test_several_values_are_a_list_in_a_file_and_separated_by_commas_in_the_environment(
     tmp_path, monkeypatch, capsys
 ):
     file = tmp_path / "lastcall.toml"
     file.write_text('admin = ["127.0.0.1:1", "there"]')
-    assert "'there' is not an address" in refused(capsys, "cordon", "--config", str(file))
+    assert "'there' is not an address" in usage_error(capsys, "cordon", "--config", str(file))
     monkeypatch.setenv("LASTCALL_ADMIN", "127.0.0.1:1, here")
-    assert "'here' is not an address" in refused(capsys, "cordon")
+    assert "'here' is not an address" in usage_error(capsys, "cordon")

@@ -1,4 +1,4 @@
-"""Child processes: their start, output, drain and death. The nodes are scripts."""
+"""Child processes: their start, output, drain and end. The nodes are scripts."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ async def running(start, deaths=None, *, limit_seconds=20):
 
 
 def ready_event(child):
-    """The fake node's report of how it was started."""
+    """Returns the ``node.ready`` event of a fake node, which has its options and environment."""
     return next(json.loads(line) for line in child.output.lines if "node.ready" in line)
 
 
-def listed_games(cluster):
-    """The list from which the api nodes know the game nodes."""
+def games_list(cluster):
+    """Returns the list of game nodes that the api nodes read."""
     return Path(
         ready_event(cluster.children[0])["options"]["--games"].removeprefix("file://")
     ).read_text()
@@ -63,13 +63,13 @@ async def test_nodes_start_with_the_options_of_the_plan(fake_nodes):
         assert game["--rooms"] == "lastcall.game.examples"
         assert api["--log-format"] == game["--log-format"] == "json"
         assert api["--grace"] == "0.2"
-        assert listed_games(cluster) == "tcp://127.0.0.1:7101\n" * 2
+        assert games_list(cluster) == "tcp://127.0.0.1:7101\n" * 2
 
 
-async def test_children_do_not_inherit_our_options(fake_nodes, monkeypatch):
+async def test_nodes_do_not_inherit_options_from_the_environment(fake_nodes, monkeypatch):
     monkeypatch.setenv("LASTCALL_GAMES", "2")
     async with running(fake_nodes()) as cluster:
-        assert ready_event(cluster.children[0])["ours"] == ["LASTCALL_LIFELINE"]
+        assert ready_event(cluster.children[0])["inherited"] == ["LASTCALL_LIFELINE"]
 
 
 async def test_a_stop_collects_exit_codes_and_reports(fake_nodes):
@@ -82,15 +82,15 @@ async def test_a_stop_collects_exit_codes_and_reports(fake_nodes):
         assert (report.rooms_finished, report.clients_moved, report.seconds) == (2, 4, 0.5)
 
 
-async def test_the_second_signal_cuts(fake_nodes):
-    async with running(fake_nodes("waits-for-the-second")) as cluster:
+async def test_a_second_signal_cuts_the_nodes(fake_nodes):
+    async with running(fake_nodes("ignores-sigterm")) as cluster:
         cluster.stop()
         cluster.cut()
         await cluster.wait_ended()
         assert [child.exit_code for child in cluster.children] == [3, 3, 3, 3]
 
 
-async def test_the_second_signal_kills_a_node_that_is_not_ready_yet(fake_nodes):
+async def test_a_second_signal_kills_a_node_that_is_not_ready_yet(fake_nodes):
     patient = msgspec.structs.replace(PLAN, drain=DrainPolicy(grace_seconds=60))
     with trio.fail_after(LIMIT_SECONDS):
         async with open_cluster(patient, print, start=fake_nodes("imports")) as cluster:
@@ -105,7 +105,7 @@ async def test_the_second_signal_kills_a_node_that_is_not_ready_yet(fake_nodes):
 
 
 async def test_a_node_that_outlives_its_grace_is_killed(fake_nodes):
-    async with running(fake_nodes(game="stubborn")) as cluster:
+    async with running(fake_nodes(game="ignores-signals")) as cluster:
         cluster.stop()
         await cluster.wait_ended()
         assert [child.exit_code for child in cluster.children] == [0, 0, -9, -9]
@@ -115,48 +115,48 @@ async def test_a_node_that_outlives_its_grace_is_killed(fake_nodes):
 async def test_a_node_that_dies_is_reported_and_its_last_output_is_kept(fake_nodes):
     deaths = []
     async with running(fake_nodes(), deaths) as cluster:
-        victim = cluster.children[3]
-        victim.send(signal.SIGKILL)
-        await victim.ended.wait()
+        killed = cluster.children[3]
+        killed.send(signal.SIGKILL)
+        await killed.ended.wait()
         await trio.testing.wait_all_tasks_blocked()
-        assert deaths == [victim]
-        assert "node.ready" in victim.last_output()
-        assert listed_games(cluster) == "tcp://127.0.0.1:7101\n"
+        assert deaths == [killed]
+        assert "node.ready" in killed.last_output()
+        assert games_list(cluster) == "tcp://127.0.0.1:7101\n"
 
 
-async def test_leaving_the_block_leaves_no_child(fake_nodes):
-    async with running(fake_nodes("stubborn")) as cluster:
+async def test_no_child_is_left_after_the_block(fake_nodes):
+    async with running(fake_nodes("ignores-signals")) as cluster:
         pass
     assert [child.exit_code for child in cluster.children] == [-9, -9, -9, -9]
 
 
-async def test_a_node_that_refuses_its_options_is_wrong_usage(fake_nodes):
+async def test_a_node_that_refuses_its_options_is_a_usage_error(fake_nodes):
     with pytest.raises(UsageError, match=r"game-[12]: --rooms nope cannot be imported"):
-        async with running(fake_nodes(game="usage")):
+        async with running(fake_nodes(game="usage-error")):
             pass
 
 
-async def test_a_node_that_crashes_at_the_start_fails_with_its_last_output(fake_nodes):
+async def test_a_node_that_crashes_at_the_start_fails_the_cluster_with_its_last_output(fake_nodes):
     with pytest.raises(ClusterFailed, match=r"api-[12] ended with exit code 1(?s:.*)the last line"):
         async with running(fake_nodes(api="crashes")):
             pass
 
 
-async def test_nodes_that_never_get_ready_are_named(fake_nodes):
+async def test_the_error_names_the_nodes_that_never_get_ready(fake_nodes):
     with pytest.raises(ClusterFailed, match="not ready within 2 s: game-1, game-2"):
         async with running(fake_nodes(game="never-ready"), limit_seconds=2):
             pass
 
 
-async def test_a_client_port_in_use_is_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        plan = Plan(client=HostPort("127.0.0.1", taken.getsockname()[1]), admin=FREE)
+async def test_a_client_port_in_use_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as used_port:
+        plan = Plan(client=HostPort("127.0.0.1", used_port.getsockname()[1]), admin=FREE)
         with pytest.raises(AddressInUse, match="is in use"):
             async with open_cluster(plan, print):
                 pass
 
 
-def test_admin_ports_follow_each_other_and_zero_stays_zero():
+def test_admin_ports_are_consecutive_and_zero_stays_zero():
     plan = Plan(admin=HostPort("127.0.0.1", 9000))
     assert [plan.admin_of(number).port for number in range(3)] == [9000, 9001, 9002]
     assert PLAN.admin_of(3).port == 0
@@ -166,14 +166,14 @@ def test_admin_ports_follow_each_other_and_zero_stays_zero():
         Plan(games=0)
 
 
-def test_a_client_port_in_the_row_of_admin_ports_is_refused_with_both_options():
+def test_a_client_port_among_the_admin_ports_is_refused_and_the_error_names_both_options():
     with pytest.raises(UsageError, match=r"--port 9003 is one of .* 9000 to 9003.*--admin"):
         Plan(client=HostPort("127.0.0.1", 9003), admin=HostPort("127.0.0.1", 9000))
     Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
 
 
-def shown_of(*lines: str) -> list[str]:
-    """What the operator is shown of these lines of a node."""
+def shown_lines(*lines: str) -> list[str]:
+    """Returns the lines that the operator sees when a node prints these lines."""
     shown: list[str] = []
     output = NodeOutput("game-1", shown.append, lambda _event, _line: None)
     for line in lines:
@@ -182,7 +182,7 @@ def shown_of(*lines: str) -> list[str]:
 
 
 def test_a_crashed_room_is_shown_at_once_with_its_traceback():
-    [shown] = shown_of(
+    [shown] = shown_lines(
         '{"level":"info","event":"link.up"}',
         '{"level":"error","event":"room.crashed","kind":"dice","traceback":"line 7\\nboom"}',
         '{"level":"warning","event":"link.failed"}',
@@ -192,8 +192,8 @@ def test_a_crashed_room_is_shown_at_once_with_its_traceback():
     assert "boom" in shown
 
 
-def test_what_a_room_prints_is_shown_and_so_is_a_warning_of_its_code():
-    shown = shown_of(
+def test_the_prints_and_the_python_warnings_of_a_room_are_shown():
+    shown = shown_lines(
         "hello from a room",
         '{"level":"warning","logger":"py.warnings","event":"coroutine was never awaited"}',
     )
@@ -202,22 +202,22 @@ def test_what_a_room_prints_is_shown_and_so_is_a_warning_of_its_code():
     assert "never awaited" in shown[1]
 
 
-def test_of_a_node_that_never_stops_complaining_20_lines_are_shown():
-    shown = shown_of(*["trouble"] * 100)
+def test_at_most_20_lines_of_a_noisy_node_are_shown():
+    shown = shown_lines(*["trouble"] * 100)
     assert len(shown) == 21
     assert shown[-1].endswith("is not shown")
 
 
-def test_a_refused_option_is_not_shown_but_a_line_that_only_looks_like_one_is():
+def test_a_usage_error_is_not_shown_unless_other_lines_follow_it():
     refusal = "Error: cannot import 'mine'"
-    assert shown_of(refusal) == []
-    assert shown_of(refusal, "and goes on") == [
+    assert shown_lines(refusal) == []
+    assert shown_lines(refusal, "and goes on") == [
         f"game-1: {refusal}",
         "game-1: and goes on",
     ]
 
 
-def test_a_game_node_without_output_may_be_importing():
+def test_the_error_for_a_game_node_without_output_says_that_it_may_be_importing():
     assert Child("game-1", "game", []).last_output().strip() == (
         "(no output; it may still be importing your rooms)"
     )
@@ -225,13 +225,13 @@ def test_a_game_node_without_output_may_be_importing():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority again")
-async def test_a_node_that_starts_has_a_lower_priority_than_those_that_serve(fake_nodes):
+async def test_a_starting_node_has_a_lower_priority_than_the_serving_ones(fake_nodes):
     async with running(fake_nodes()) as cluster:
         for child in cluster.children:
             assert os.getpriority(os.PRIO_PROCESS, child.pid) == 0
-        late = cluster.launch("game", "2")
-        while not late.pid:
+        new_node = cluster.launch("game", "2")
+        while not new_node.pid:
             await trio.sleep(0.001)
-        assert os.getpriority(os.PRIO_PROCESS, late.pid) == 10
-        await late.became_ready.wait()
-        assert os.getpriority(os.PRIO_PROCESS, late.pid) == 0
+        assert os.getpriority(os.PRIO_PROCESS, new_node.pid) == 10
+        await new_node.became_ready.wait()
+        assert os.getpriority(os.PRIO_PROCESS, new_node.pid) == 0

@@ -1,4 +1,4 @@
-"""``lastcall roll``, ``status``, ``cordon``, ``uncordon``, ``drain``, as an operator calls them."""
+"""The commands ``roll``, ``status``, ``cordon``, ``uncordon`` and ``drain``, with fake nodes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLAN = Plan(1, 1, FREE, FREE, drain=DrainPolicy(5, farewell_seconds=0.1), versio
 
 @asynccontextmanager
 async def running(start):
-    """A cluster of fake nodes that answers on its control socket."""
+    """A cluster of fake nodes with a control socket."""
     with trio.fail_after(20):
         async with open_cluster(PLAN, print, start=start) as cluster:
             await cluster.wait_ready()
@@ -51,11 +51,11 @@ def code_of(arguments):
 
 
 async def lastcall(*arguments):
-    """The exit code. In a thread, since the command runs its own loop."""
+    """Runs a command in a thread, since it has its own event loop; returns the exit code."""
     return await trio.to_thread.run_sync(code_of, arguments)
 
 
-async def test_status_shows_every_node_and_why_one_that_leaves_is_still_up(fake_nodes, capsys):
+async def test_status_shows_every_node_and_why_a_cordoned_one_is_not_empty(fake_nodes, capsys):
     async with running(fake_nodes()):
         assert await lastcall("status") == 0
         first = capsys.readouterr().out.splitlines()
@@ -96,7 +96,7 @@ async def test_status_shows_which_nodes_have_died_and_how(fake_nodes, capsys):
         assert await lastcall("status", "--json") == 1
         assert json.loads(capsys.readouterr().out)[0]["dead"] == "killed by SIGKILL"
         assert await lastcall("status", "--admin", api.ready.admin) == 0
-        assert await lastcall("drain", "--all") == 0, "dead nodes are not told"
+        assert await lastcall("drain", "--all") == 0, "nodes that have ended get no command"
 
 
 async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, capsys):
@@ -107,21 +107,21 @@ async def test_status_of_one_node_by_its_address_needs_no_cluster(fake_nodes, ca
         assert (node["admin"], node["name"], node["why"]) == (admin, "api-1", ["a lounge, 3 s old"])
 
 
-async def test_a_node_that_does_not_answer_is_exit_code_1(capsys, unused_port):
-    assert await lastcall("status", "--admin", f"127.0.0.1:{unused_port}") == 1
+async def test_a_node_that_does_not_answer_gives_exit_code_1(capsys, refusing_port):
+    assert await lastcall("status", "--admin", f"127.0.0.1:{refusing_port}") == 1
     assert "no answer" in capsys.readouterr().out
-    assert await lastcall("cordon", "--admin", f"127.0.0.1:{unused_port}") == 1
-    assert capsys.readouterr().err.startswith(f"Error: 127.0.0.1:{unused_port}: no answer")
+    assert await lastcall("cordon", "--admin", f"127.0.0.1:{refusing_port}") == 1
+    assert capsys.readouterr().err.startswith(f"Error: 127.0.0.1:{refusing_port}: no answer")
 
 
 @pytest.fixture
-def unused_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
-        yield held.getsockname()[1]
+def refusing_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        yield sock.getsockname()[1]
 
 
-async def test_verbs_go_to_nodes_by_name_by_address_or_to_all(fake_nodes, capsys):
+async def test_commands_go_to_nodes_by_name_or_by_address_or_to_all(fake_nodes, capsys):
     async with running(fake_nodes()) as cluster:
         api = cluster.children[0].ready.admin
         assert await lastcall("cordon", "--all") == 0
@@ -165,7 +165,7 @@ async def test_nodes_named_on_the_command_line_replace_those_of_the_environment(
         ]
 
 
-async def test_a_refusal_is_the_nodes_own_message_and_the_other_nodes_still_get_the_command(
+async def test_a_refusal_shows_the_message_of_the_node_and_the_other_nodes_still_get_the_command(
     fake_nodes, capsys
 ):
     async with running(fake_nodes()):
@@ -178,7 +178,7 @@ async def test_a_refusal_is_the_nodes_own_message_and_the_other_nodes_still_get_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "word"),
+    ("arguments", "code", "phrase"),
     [
         (["cordon"], 2, "cordon: give node names (such as game-1)"),
         (
@@ -202,16 +202,16 @@ async def test_a_refusal_is_the_nodes_own_message_and_the_other_nodes_still_get_
         (["drain", "game-1"], 1, "no local cluster is running"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(arguments, code, word, capsys):
+def test_a_command_that_fails_prints_one_line(arguments, code, phrase, capsys):
     assert code_of(arguments) == code
     printed = capsys.readouterr()
     assert printed.err.startswith("Error: ")
     assert printed.err.count("\n") == 1
-    assert word in printed.err
+    assert phrase in printed.err
     assert printed.out == ""
 
 
-async def test_an_unknown_name_is_wrong_usage(fake_nodes, capsys):
+async def test_an_unknown_node_name_is_a_usage_error(fake_nodes, capsys):
     async with running(fake_nodes()):
         assert await lastcall("drain", "game-9") == 2
         assert "no node 'game-9' in the local cluster; its nodes: api-1, game-1" in (
@@ -219,18 +219,18 @@ async def test_an_unknown_name_is_wrong_usage(fake_nodes, capsys):
         )
 
 
-async def viewed(tier="all", *, terminal=False):
-    shown = StringIO()
-    console = Console(file=shown, width=160, force_terminal=terminal)
+async def run_and_capture(tier="all", *, terminal=False):
+    output = StringIO()
+    console = Console(file=output, width=160, force_terminal=terminal)
     code = await roll(await find(None), AskRoll(tier), console)
-    return code, shown.getvalue()
+    return code, output.getvalue()
 
 
 async def test_a_roll_is_shown_line_by_line_and_reported(fake_nodes):
     async with running(fake_nodes()):
-        code, shown = await viewed()
+        code, output = await run_and_capture()
         assert code == 0
-        lines = shown.splitlines()
+        lines = output.splitlines()
         assert lines[0].endswith("game-1 (1.0) will be replaced")
         assert any(line.endswith("game-2 (1.0+1) is ready") for line in lines)
         assert any(
@@ -239,33 +239,33 @@ async def test_a_roll_is_shown_line_by_line_and_reported(fake_nodes):
         assert lines[-1].endswith("nothing was cut. Nobody was watching: there are no bots.")
 
 
-async def test_on_a_terminal_it_is_a_table(fake_nodes):
+async def test_a_roll_is_shown_as_a_table_on_a_terminal(fake_nodes):
     async with running(fake_nodes()):
-        code, shown = await viewed("game", terminal=True)
+        code, output = await run_and_capture("game", terminal=True)
         assert code == 0
-        rows = [line.split() for line in shown.splitlines() if line.startswith("│")]
+        rows = [line.split() for line in output.splitlines() if line.startswith("│")]
         last = {row[1]: row[5] for row in rows if len(row) > 5}
         assert last["game-1"] == "ended"
         assert last["game-2"] == "ready"
 
 
 async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
-    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
+    async with running(fake_nodes(new="good", game="ignores-sigterm")) as cluster:
         codes = []
 
         async def view():
-            codes.append(await viewed())
+            codes.append(await run_and_capture())
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(view)
             while len(cluster.living("game")) < 2 or not cluster.children[1].replaced:
                 await trio.sleep(0.01)
             signal.raise_signal(signal.SIGINT)
-        ((code, shown),) = codes
+        ((code, output),) = codes
         assert code == DETACHED
-        assert shown.splitlines()[-1].startswith("The view is closed; the roll goes on")
+        assert output.splitlines()[-1].startswith("The view is closed; the roll goes on")
         with pytest.raises(ClusterFailed, match="has been under way"):
-            await viewed()
+            await run_and_capture()
         cluster.children[1].send(signal.SIGINT)
         await cluster.children[0].ended.wait()
         assert [child.version for child in cluster.living()] == ["1.0+1"] * 2

@@ -30,7 +30,7 @@ def ended(code, **counts):
         ([ended(2)], 1),
     ],
 )
-def test_a_crash_outranks_a_cut(children, expected):
+def test_a_crash_decides_the_exit_code_before_a_cut(children, expected):
     assert exit_code(children, None) == expected
 
 
@@ -38,14 +38,14 @@ def test_a_crash_outranks_a_cut(children, expected):
 def test_a_node_that_was_stopped_before_it_was_ready_is_not_a_crash(number):
     child = Child("game-1", "game", [])
     child.exit_code = -number
-    assert exit_code([child], None) == 1, "it was not told to stop"
+    assert exit_code([child], None) == 1, "nobody told it to stop"
     child.stop()
     assert exit_code([child], None) == 0
     child.ready = NodeReady("game-1", "tcp://127.0.0.1:1", "127.0.0.1:2")
     assert exit_code([child], None) == 1
 
 
-def test_an_error_that_the_bots_saw_is_exit_code_1():
+def test_an_error_of_the_bots_gives_exit_code_1():
     ledger = Ledger(lambda: 0)
     assert exit_code([ended(3)], ledger) == 3
     ledger.add_numbering_errors(gaps=1, repeats=0)

@@ -1,4 +1,4 @@
-"""``lastcall up`` from its start to its end. The nodes are scripts, the stop requests items."""
+"""``lastcall up`` from start to end. The nodes are scripts; a channel replaces the signals."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(client=FREE, admin=FREE, drain=DrainPolicy(grace_seconds=5, farewell_seconds=0.1))
 
 
-class Run:
-    """One ``up``: its output, and the way to send it a request to stop."""
+class UpRun:
+    """One ``up``, its output, and the channel for requests to stop it."""
 
-    def __init__(self, start, *, plan=PLAN, bots=0, terminal=False, **when):
-        self.shown = StringIO()
-        console = Console(file=self.shown, width=200, force_terminal=terminal)
-        self.up = Up(plan, bots=bots, console=console, start=start, **({"seconds": None} | when))
+    def __init__(self, start, *, plan=PLAN, bots=0, terminal=False, **settings):
+        self.output = StringIO()
+        console = Console(file=self.output, width=200, force_terminal=terminal)
+        self.up = Up(
+            plan, bots=bots, console=console, start=start, **({"seconds": None} | settings)
+        )
         self.send, self.requests = trio.open_memory_channel(9)
 
-    async def to_its_end(self):
+    async def finish(self):
         with trio.fail_after(20):
             return await self.up.run(self.requests)
 
-    async def shows(self, text):
-        while text not in self.shown.getvalue():
+    async def wait_for_output(self, text):
+        while text not in self.output.getvalue():
             await trio.sleep(0.01)
 
 
-async def test_after_its_seconds_all_nodes_drain_and_the_summary_is_shown(fake_nodes):
-    run = Run(fake_nodes(), seconds=0.2)
-    assert await run.to_its_end() == ExitCode.DRAINED
-    lines = run.shown.getvalue().splitlines()
+async def test_after_the_given_seconds_all_nodes_drain_and_a_summary_is_shown(fake_nodes):
+    up_run = UpRun(fake_nodes(), seconds=0.2)
+    assert await up_run.finish() == ExitCode.DRAINED
+    lines = up_run.output.getvalue().splitlines()
     assert "are ready after" in lines[0]
     url = lines[1].removeprefix("Clients connect to ").partition(";")[0]
     assert lines[2].endswith(f"/demo?ws={url}")
@@ -52,47 +54,47 @@ async def test_after_its_seconds_all_nodes_drain_and_the_summary_is_shown(fake_n
 
 
 async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):
-    run = Run(fake_nodes(), terminal=True)
+    up_run = UpRun(fake_nodes(), terminal=True)
     async with trio.open_nursery() as nursery:
 
         async def stop_when_shown():
-            await run.shows("messages/s")
-            await run.shows("│ game-2 │ 0.1.0   │ serving │")
-            await run.send.send(2)
+            await up_run.wait_for_output("messages/s")
+            await up_run.wait_for_output("│ game-2 │ 0.1.0   │ serving │")
+            await up_run.send.send(2)
 
         nursery.start_soon(stop_when_shown)
-        assert await run.to_its_end() == ExitCode.DRAINED
+        assert await up_run.finish() == ExitCode.DRAINED
 
 
 async def test_a_request_to_stop_drains_and_a_second_one_cuts(fake_nodes):
-    run = Run(fake_nodes("waits-for-the-second"))
+    up_run = UpRun(fake_nodes("ignores-sigterm"))
     async with trio.open_nursery() as nursery:
 
         async def twice():
-            await run.shows("are ready")
-            await run.send.send(2)
-            await run.shows("All nodes drain")
-            await run.send.send(2)
+            await up_run.wait_for_output("are ready")
+            await up_run.send.send(2)
+            await up_run.wait_for_output("All nodes drain")
+            await up_run.send.send(2)
 
         nursery.start_soon(twice)
-        assert await run.to_its_end() == ExitCode.CUT
-    assert "what still runs is cut" in run.shown.getvalue()
+        assert await up_run.finish() == ExitCode.CUT
+    assert "what still runs is cut" in up_run.output.getvalue()
 
 
 async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes, tmp_path):
-    run = Run(fake_nodes("waits-for-the-second"))
+    up_run = UpRun(fake_nodes("ignores-sigterm"))
     async with trio.open_nursery() as nursery:
 
         async def twice():
-            await run.shows("are ready")
-            await run.send.send(2)
+            await up_run.wait_for_output("are ready")
+            await up_run.send.send(2)
             while not all(times_of(tmp_path, game, "stop") for game in GAMES):
                 await trio.sleep(0.01)
             assert not any(times_of(tmp_path, api, "stop") for api in APIS)
-            await run.send.send(2)
+            await up_run.send.send(2)
 
         nursery.start_soon(twice)
-        assert await run.to_its_end() == ExitCode.CUT
+        assert await up_run.finish() == ExitCode.CUT
     games_ended = [at for game in GAMES for at in times_of(tmp_path, game, "drain.finished")]
     apis_stopped = [times_of(tmp_path, api, "stop")[0] for api in APIS]
     assert len(games_ended) == 2
@@ -100,7 +102,7 @@ async def test_the_api_nodes_drain_when_the_game_nodes_have_ended(fake_nodes, tm
 
 
 def events_of(folder, node, name):
-    """The events of this name that a fake node has reported."""
+    """Returns the events with this name that a fake node has logged."""
     events = [json.loads(line) for line in (folder / f"{node}.log").read_text().splitlines()]
     return [event for event in events if event["event"] == name]
 
@@ -111,91 +113,87 @@ def times_of(folder, node, name):
 
 async def test_both_tiers_drain_within_one_grace(fake_nodes, tmp_path):
     plan = replace(PLAN, drain=DrainPolicy(grace_seconds=1, farewell_seconds=0.1))
-    run = Run(fake_nodes(api="waits-for-the-second"), plan=plan, seconds=0.1)
-    assert await run.to_its_end() == ExitCode.CUT
+    up_run = UpRun(fake_nodes(api="ignores-sigterm"), plan=plan, seconds=0.1)
+    assert await up_run.finish() == ExitCode.CUT
     signals = [event["number"] for event in events_of(tmp_path, "api-1", "stop")]
     assert signals == [signal.SIGTERM, signal.SIGINT]
 
 
 async def test_a_request_to_stop_during_the_start_stops_it(fake_nodes):
-    run = Run(fake_nodes("never-ready"))
-    await run.send.send(2)
-    assert await run.to_its_end() == ExitCode.DRAINED
-    assert "are ready" not in run.shown.getvalue()
+    up_run = UpRun(fake_nodes("never-ready"))
+    await up_run.send.send(2)
+    assert await up_run.finish() == ExitCode.DRAINED
+    assert "are ready" not in up_run.output.getvalue()
 
 
-async def test_an_option_that_every_game_node_refuses_is_reported_once(fake_nodes):
-    run = Run(fake_nodes(game="usage"))
+async def test_an_option_that_every_game_node_refuses_is_reported_once_as_a_usage_error(fake_nodes):
+    up_run = UpRun(fake_nodes(game="usage-error"))
     with pytest.raises(UsageError, match="--rooms nope cannot be imported"):
-        await run.to_its_end()
-    assert "nope" not in run.shown.getvalue()
+        await up_run.finish()
+    assert "nope" not in up_run.output.getvalue()
 
 
 async def test_a_roll_after_some_seconds_is_reported_and_then_the_cluster_stops(fake_nodes):
-    run = Run(fake_nodes(), roll_after=0.1)
-    assert await run.to_its_end() == ExitCode.DRAINED
-    shown = run.shown.getvalue()
-    assert "Roll of the game and api nodes to 0.1.0+1:" in shown
-    assert "nothing was cut. Nobody was watching" in shown
-    names = [line.split()[0] for line in shown.splitlines()[-8:]]
-    assert names == [f"{tier}-{n}" for t in ("12", "34") for tier, n in _names(t)]
-    assert "last output" not in shown
+    up_run = UpRun(fake_nodes(), roll_after=0.1)
+    assert await up_run.finish() == ExitCode.DRAINED
+    output = up_run.output.getvalue()
+    assert "Roll of the game and api nodes to 0.1.0+1:" in output
+    assert "nothing was cut. Nobody was watching" in output
+    names = [line.split()[0] for line in output.splitlines()[-8:]]
+    assert names[:4] == ["api-1", "api-2", "game-1", "game-2"]
+    assert names[4:] == ["game-3", "game-4", "api-3", "api-4"]
+    assert "last output" not in output
 
 
-def _names(numbers):
-    tiers = ("api", "game") if numbers == "12" else ("game", "api")
-    return [(tier, number) for tier in tiers for number in numbers]
+async def test_the_exit_code_is_the_worse_of_the_roll_and_the_rest(fake_nodes):
+    up_run = UpRun(fake_nodes(new="crashes"), roll_after=0.1)
+    assert await up_run.finish() == ExitCode.CRASHED
+    output = up_run.output.getvalue()
+    assert "The roll has stopped: game-3 ended with exit code 1" in output
+    assert [line.split()[1] for line in output.splitlines()[-4:]] == ["0"] * 4
 
 
-async def test_the_exit_code_is_the_worst_of_the_roll_and_of_the_rest(fake_nodes):
-    run = Run(fake_nodes(new="crashes"), roll_after=0.1)
-    assert await run.to_its_end() == ExitCode.CRASHED
-    shown = run.shown.getvalue()
-    assert "The roll has stopped: game-3 ended with exit code 1" in shown
-    assert [line.split()[1] for line in shown.splitlines()[-4:]] == ["0"] * 4
-
-
-async def test_a_request_to_stop_in_the_middle_of_a_roll_stops_everything(fake_nodes):
-    run = Run(fake_nodes(new="never-ready"), roll_after=0.1)
+async def test_a_request_to_stop_during_a_roll_stops_all_nodes(fake_nodes):
+    up_run = UpRun(fake_nodes(new="never-ready"), roll_after=0.1)
     async with trio.open_nursery() as nursery:
 
         async def stop():
-            await run.shows("game-3 (0.1.0+1) starts")
-            await run.send.send(2)
+            await up_run.wait_for_output("game-3 (0.1.0+1) starts")
+            await up_run.send.send(2)
 
         nursery.start_soon(stop)
-        assert await run.to_its_end() == ExitCode.CRASHED
-    shown = run.shown.getvalue()
-    assert "told to stop in the middle of the roll" in shown
-    assert "All nodes drain" in shown
+        assert await up_run.finish() == ExitCode.CRASHED
+    output = up_run.output.getvalue()
+    assert "told to stop in the middle of the roll" in output
+    assert "All nodes drain" in output
 
 
-async def test_a_node_that_another_command_has_drained_has_not_died(fake_nodes, tmp_path):
-    run = Run(fake_nodes(game="drains-on-demand"))
+async def test_a_node_that_another_command_drains_is_not_reported_as_dead(fake_nodes, tmp_path):
+    up_run = UpRun(fake_nodes(game="drains-on-demand"))
     async with trio.open_nursery() as nursery:
 
         async def drain():
-            await run.shows("are ready")
+            await up_run.wait_for_output("are ready")
             (tmp_path / "die").touch()
 
         nursery.start_soon(drain)
-        assert await run.to_its_end() == ExitCode.DRAINED
-    shown = run.shown.getvalue()
-    assert "game-1 ended with exit code 0: another command told it to drain" in shown
-    assert "No game node is left" in shown
-    assert "last output" not in shown
+        assert await up_run.finish() == ExitCode.DRAINED
+    output = up_run.output.getvalue()
+    assert "game-1 ended with exit code 0: another command told it to drain" in output
+    assert "No game node is left" in output
+    assert "last output" not in output
 
 
-async def test_when_a_tier_has_died_the_other_drains_and_the_code_is_1(fake_nodes, tmp_path):
-    run = Run(fake_nodes(game="dies-on-demand"))
+async def test_when_one_tier_has_died_the_other_drains_and_the_exit_code_is_1(fake_nodes, tmp_path):
+    up_run = UpRun(fake_nodes(game="dies-on-demand"))
     async with trio.open_nursery() as nursery:
 
         async def kill_the_tier():
-            await run.shows("are ready")
+            await up_run.wait_for_output("are ready")
             (tmp_path / "die").touch()
 
         nursery.start_soon(kill_the_tier)
-        assert await run.to_its_end() == ExitCode.CRASHED
-    shown = run.shown.getvalue()
-    assert "game-1 ended with exit code 7. Its last output:" in shown
-    assert "No game node is left" in shown
+        assert await up_run.finish() == ExitCode.CRASHED
+    output = up_run.output.getvalue()
+    assert "game-1 ended with exit code 7. Its last output:" in output
+    assert "No game node is left" in output

@@ -1,4 +1,4 @@
-"""A release of the checkout, and an environment that has it: each is made once."""
+"""Fixtures: a release of the checkout, and an environment with it; each is built once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from tests.package.environment import ROOT, Built, Environment, run
 
-collect_ignore = ["project"]  # its test is for the environment that has the wheel
+collect_ignore = ["project"]  # its test runs in the environment with the wheel
 
 HATCHLING = (sys.executable, "-m", "hatchling", "build")
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """What ``pyproject.toml`` makes of the checkout, and of its own sdist."""
+    """Builds an sdist and a wheel of the checkout, and another wheel of that sdist."""
     folder = tmp_path_factory.mktemp("built")
     run(*HATCHLING, "-d", folder, "-t", "sdist", "-t", "wheel", cwd=ROOT)
     (sdist,) = folder.glob("*.tar.gz")
@@ -38,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="session")
 def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Has the wheel with all that it needs, and what an author's tests need."""
+    """Returns an environment with the wheel and with the packages of an author's tests."""
     environment = Environment(tmp_path_factory.mktemp("installed"))
     environment.install(built.wheel, "pytest", "pytest-trio")
     return environment
@@ -46,5 +46,5 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environ
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A game whose own packages are called ``api``, ``bench``, ``game`` and ``rooms``."""
+    """Copies an author's project, whose packages are ``api``, ``bench``, ``game`` and ``rooms``."""
     return Path(shutil.copytree(Path(__file__).with_name("project"), tmp_path / "project"))

@@ -1,4 +1,4 @@
-"""What was built of the checkout, and virtual environments to install it in."""
+"""The files of a release, and virtual environments in which to install them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
 class Built(NamedTuple):
-    """The files that a release would publish, and a wheel that was made of the sdist."""
+    """The sdist and the wheel of a release, and a wheel that was built from the sdist."""
 
     sdist: Path
     wheel: Path
@@ -24,12 +24,12 @@ class Built(NamedTuple):
 
     @property
     def version(self) -> str:
-        """As the wheel's name has it."""
+        """The version in the wheel's file name."""
         return self.wheel.name.split("-")[1]
 
 
 def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """Runs a command to its end and returns what it says; fails, with that, if it fails."""
+    """Runs a command and returns its output; if it fails, the test fails with that output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -38,7 +38,7 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -46,7 +46,7 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours without what would lead to this checkout, to its environment or to other options."""
+    """The environment without variables that lead to this checkout, its venv or other options."""
     return {
         key: value
         for key, value in os.environ.items()
@@ -55,7 +55,7 @@ def clean_environment() -> dict[str, str]:
 
 
 class Environment:
-    """A new virtual environment in ``folder``. It has no pip: ours installs into it."""
+    """A new virtual environment in ``folder``, without pip: the caller's pip installs into it."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, clear=True, symlinks=True)
@@ -63,8 +63,8 @@ class Environment:
         self.scripts = folder / "bin"
         self.python = self.scripts / "python"
 
-    def install(self, *what: str | Path) -> None:
-        self._pip("install", "--no-compile", *what)
+    def install(self, *requirements: str | Path) -> None:
+        self._pip("install", "--no-compile", *requirements)
 
     def uninstall(self, name: str) -> None:
         self._pip("uninstall", "--yes", name)
@@ -74,7 +74,7 @@ class Environment:
         run(*pip, *arguments, cwd=self.folder)
 
     def files(self) -> dict[Path, str]:
-        """Every file in it, by its path, as a hash."""
+        """Returns the hash of each file in the environment, by its path."""
         return {
             path.relative_to(self.folder): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in self.folder.rglob("*")

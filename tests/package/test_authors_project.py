@@ -1,7 +1,7 @@
-"""An author's project has packages named as our folders are, and the wheel does not mind.
+"""The wheel works in a project whose own packages have the names of Lastcall's folders.
 
-``project/`` is that project. Its kind uses its own ``api``, ``bench`` and ``rooms``, and stands in
-its own ``game``: what the players hear proves whose they were.
+``project/`` is that project. Its room is in its package ``game`` and imports its packages ``api``,
+``bench`` and ``rooms``; the messages that players get show that these were imported.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from tests.package.environment import Environment, clean_environment, run
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 START_SECONDS = 30
-END_SECONDS = 20
+STOP_SECONDS = 20
 SMALL = ("--apis", "1", "--games", "1", "--bots", "0", "--port", "0", "--admin", "127.0.0.1:0")
 
 
 class Cluster:
-    """One ``lastcall up``, and what it says."""
+    """One ``lastcall up``, and its output."""
 
     def __init__(self, process: trio.Process) -> None:
-        self.said = ""
+        self.output = ""
         self._process = process
-        self._more = trio.Event()
+        self._new_output = trio.Event()
 
-    async def listen(self) -> None:
+    async def read_output(self) -> None:
         assert self._process.stdout is not None
-        async with self._process.stdout as words:
-            async for chunk in words:
-                self.said += chunk.decode()
-                self._more.set()
-                self._more = trio.Event()
-        self._more.set()
+        async with self._process.stdout as stdout:
+            async for chunk in stdout:
+                self.output += chunk.decode()
+                self._new_output.set()
+                self._new_output = trio.Event()
+        self._new_output.set()
 
     async def url(self) -> str:
-        """Where clients connect, once it has said so."""
+        """Waits until the URL for clients is printed, and returns it."""
         with trio.fail_after(START_SECONDS):
-            while not (found := re.search(r"Clients connect to (\S+);", self.said)):
-                assert self._process.poll() is None, self.said
-                await self._more.wait()
+            while not (found := re.search(r"Clients connect to (\S+);", self.output)):
+                assert self._process.poll() is None, self.output
+                await self._new_output.wait()
         return found[1]
 
     async def stop(self) -> int:
-        """Asks it to, once; its exit code."""
+        """Sends one SIGTERM; returns the exit code."""
         self._process.send_signal(SIGTERM)
-        with trio.fail_after(END_SECONDS):
+        with trio.fail_after(STOP_SECONDS):
             return await self._process.wait()
 
 
@@ -71,31 +71,29 @@ async def up(program: Path, *options: str, cwd: Path) -> AsyncIterator[Cluster]:
     cluster = Cluster(process)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(cluster.listen)
+            nursery.start_soon(cluster.read_output)
             yield cluster
     finally:
         with trio.CancelScope(shield=True):
             if process.poll() is None:
-                process.kill()  # its nodes hang on a line to it, and end with it
+                process.kill()  # its nodes end with it, since they hold its lifeline
             await process.wait()
 
 
-async def test_up_serves_the_kind_of_the_projects_own_game(
-    installed: Environment, project: Path
-) -> None:
+async def test_up_serves_the_room_of_the_project(installed: Environment, project: Path) -> None:
     program = installed.scripts / "lastcall"
     async with up(program, "--rooms", "game.rooms", cwd=project) as cluster:
         url = await cluster.url()
         visit = (installed.python, "visit.py", url)
-        heard = await trio.to_thread.run_sync(lambda: run(*visit, cwd=project))
-        assert heard.splitlines() == [
+        output = await trio.to_thread.run_sync(lambda: run(*visit, cwd=project))
+        assert output.splitlines() == [
             *("welcome, Ada", "Ada: word 0", "Ada: word 1", "Ada: word 2"),
             "finished: [3]",
         ]
-        assert await cluster.stop() == 0, cluster.said
+        assert await cluster.stop() == 0, cluster.output
 
 
-def test_the_projects_own_test_of_its_room_passes(installed: Environment, project: Path) -> None:
+def test_the_test_of_the_project_passes(installed: Environment, project: Path) -> None:
     assert "1 passed" in run(installed.scripts / "pytest", "-q", cwd=project)
 
 

@@ -1,4 +1,4 @@
-"""What is in the wheel and in the sdist: all that git has of the product, and nothing else."""
+"""The wheel and the sdist contain all files of the product in git, and no others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.package.environment import ROOT, Built
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-PLACES = {
+PACKAGES = {
     "rooms": "lastcall",
     "api": "lastcall/api",
     "game": "lastcall/game",
@@ -22,8 +22,8 @@ PLACES = {
 LINKS = {"lastcall", "rooms/api", "rooms/game", "rooms/bench"}
 
 
-def in_git() -> set[str]:
-    """The checkout's files: tracked, or new and not ignored; those that are deleted are not."""
+def git_files() -> set[str]:
+    """Returns the files of the checkout that are tracked, or new and not ignored."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -34,53 +34,53 @@ def in_git() -> set[str]:
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
-def of_the_wheel(names: set[str]) -> set[str]:
-    """Where the files of the four folders stand in the package."""
+def expected_wheel_files(names: set[str]) -> set[str]:
+    """Returns the paths in the package of the files of the four folders."""
     parts = (name.partition("/") for name in names - LINKS)
-    return {f"{PLACES[folder]}/{rest}" for folder, _, rest in parts if folder in PLACES}
+    return {f"{PACKAGES[folder]}/{rest}" for folder, _, rest in parts if folder in PACKAGES}
 
 
-def packaged(wheel: Path) -> list[str]:
-    """A wheel's files, but those that describe it."""
+def wheel_files(wheel: Path) -> list[str]:
+    """Returns the files of a wheel, without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         return [name for name in archive.namelist() if ".dist-info/" not in name]
 
 
-def of_the_sdist(sdist: Path) -> list[tarfile.TarInfo]:
-    """Its members, each named as in its one folder."""
+def sdist_members(sdist: Path) -> list[tarfile.TarInfo]:
+    """Returns the members of an sdist, with names relative to its one folder."""
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
-    top = sdist.name.removesuffix(".tar.gz") + "/"
-    return [member.replace(name=member.name.removeprefix(top)) for member in members]
+    root = sdist.name.removesuffix(".tar.gz") + "/"
+    return [member.replace(name=member.name.removeprefix(root)) for member in members]
 
 
 def test_the_checkout_has_the_four_links_and_no_other() -> None:
-    assert {name for name in in_git() if (ROOT / name).is_symlink()} == LINKS
+    assert {name for name in git_files() if (ROOT / name).is_symlink()} == LINKS
 
 
-def test_a_wheel_has_one_package_and_its_description_at_its_top(built: Built) -> None:
+def test_the_wheel_has_one_package_and_its_metadata(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
-        tops = {name.partition("/")[0] for name in archive.namelist()}
-    assert tops == {"lastcall", f"lastcall-{built.version}.dist-info"}
+        roots = {name.partition("/")[0] for name in archive.namelist()}
+    assert roots == {"lastcall", f"lastcall-{built.version}.dist-info"}
 
 
-def test_the_wheel_has_each_file_of_the_four_folders_once_at_its_place(built: Built) -> None:
-    files = packaged(built.wheel)
-    assert sorted(files) == sorted(of_the_wheel(in_git()))
+def test_the_wheel_has_each_file_of_the_four_folders_once_in_its_package(built: Built) -> None:
+    files = wheel_files(built.wheel)
+    assert sorted(files) == sorted(expected_wheel_files(git_files()))
     assert "lastcall/py.typed" in files
 
 
 def test_the_wheel_that_is_built_from_the_sdist_has_the_same_files(built: Built) -> None:
-    assert sorted(packaged(built.wheel_of_sdist)) == sorted(packaged(built.wheel))
+    assert sorted(wheel_files(built.wheel_of_sdist)) == sorted(wheel_files(built.wheel))
 
 
-def test_the_sdist_is_what_git_has_without_the_links(built: Built) -> None:
-    names = [member.name for member in of_the_sdist(built.sdist)]
-    expected = {name for name in in_git() - LINKS if not name.startswith((".ci/", ".github/"))}
+def test_the_sdist_has_the_files_of_git_without_the_links(built: Built) -> None:
+    names = [member.name for member in sdist_members(built.sdist)]
+    expected = {name for name in git_files() - LINKS if not name.startswith((".ci/", ".github/"))}
     assert sorted(names) == sorted({*expected, "PKG-INFO"})
     folders = {name.partition("/")[0] for name in names if "/" in name}
     assert folders == {"rooms", "api", "game", "bench", "tests", "docs", "deploy"}
 
 
 def test_the_sdist_holds_plain_files_only(built: Built) -> None:
-    assert [member.name for member in of_the_sdist(built.sdist) if not member.isfile()] == []
+    assert [member.name for member in sdist_members(built.sdist) if not member.isfile()] == []

@@ -1,4 +1,4 @@
-"""Beside a package that brings a ``bench`` of its own at the top, neither touches the other."""
+"""Lastcall and a package with a top-level ``bench`` can be installed side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDERS = list(permutations(["lastcall", NEIGHBOUR]))
 
 @pytest.fixture(scope="module")
 def wheels(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of both, so that the rest needs no network."""
+    """Returns the wheels of both packages, so that the tests need no network."""
     folder = tmp_path_factory.mktemp("neighbour")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
     run(*pip, f"{NEIGHBOUR}=={VERSION}", "-d", folder, cwd=folder)
@@ -29,44 +29,44 @@ def wheels(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of every environment here, one after the other: scripts have its path in them."""
+    """Returns one path for all environments, because scripts contain their path."""
     return tmp_path_factory.mktemp("shared") / "environment"
 
 
 @pytest.fixture(scope="module")
 def alone(wheels: dict[str, Path], folder: Path) -> dict[str, dict[Path, str]]:
-    """The files that each brings where nobody else is."""
-    brought = {}
+    """Returns the files that each package adds to an empty environment."""
+    added = {}
     for name, wheel in wheels.items():
         environment = Environment(folder)
         empty = environment.files()
         environment.install("--no-deps", wheel)
-        brought[name] = dict(environment.files().items() - empty.items())
-    return brought
+        added[name] = dict(environment.files().items() - empty.items())
+    return added
 
 
-def test_the_neighbour_has_a_package_that_is_called_as_a_folder_of_ours(
+def test_the_neighbour_has_a_top_level_package_bench(
     alone: dict[str, dict[Path, str]],
 ) -> None:
     assert any(path.parts[-2:] == ("bench", "__init__.py") for path in alone[NEIGHBOUR])
 
 
-@pytest.mark.parametrize("gone", ORDERS, ids=" goes before ".join)
-@pytest.mark.parametrize("come", ORDERS, ids=" comes before ".join)
-def test_each_comes_and_goes_without_touching_a_file_of_the_other(
-    come: tuple[str, str],
-    gone: tuple[str, str],
+@pytest.mark.parametrize("removals", ORDERS, ids=" is removed before ".join)
+@pytest.mark.parametrize("installs", ORDERS, ids=" is installed before ".join)
+def test_each_package_is_installed_and_removed_without_touching_a_file_of_the_other(
+    installs: tuple[str, str],
+    removals: tuple[str, str],
     alone: dict[str, dict[Path, str]],
     wheels: dict[str, Path],
     folder: Path,
 ) -> None:
     environment = Environment(folder)
     empty = environment.files()
-    for name in come:
+    for name in installs:
         environment.install("--no-deps", wheels[name])
     assert environment.files() == empty | alone["lastcall"] | alone[NEIGHBOUR]
-    left, stays = gone
-    environment.uninstall(left)
-    assert environment.files() == empty | alone[stays]
-    environment.uninstall(stays)
+    removed, kept = removals
+    environment.uninstall(removed)
+    assert environment.files() == empty | alone[kept]
+    environment.uninstall(kept)
     assert environment.files() == empty

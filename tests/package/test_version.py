@@ -1,4 +1,4 @@
-"""Whoever asks the installed package for its version hears the wheel's."""
+"""The installed package reports the version of the wheel."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("asked", COMMANDS)
-def test_the_version_is_the_wheels(
-    asked: str, built: Built, installed: Environment, tmp_path: Path
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reported_version_is_that_of_the_wheel(
+    command: str, built: Built, installed: Environment, tmp_path: Path
 ) -> None:
-    program, *arguments = COMMANDS[asked]
-    said = run(installed.folder / program, *arguments, cwd=tmp_path)
-    assert said.split()[-1] == built.version
+    program, *arguments = COMMANDS[command]
+    output = run(installed.folder / program, *arguments, cwd=tmp_path)
+    assert output.split()[-1] == built.version

@@ -1,7 +1,7 @@
-"""Loads all that a checkout can load, and tells which of its files are loaded twice.
+"""Loads all modules of a checkout, and prints which files were loaded more than once.
 
-Run in the root of a checkout with the ways to start a node as arguments: what ``python -m`` would
-run, with ``--help``. Prints JSON: of each file that several modules were made from, their names.
+It runs in the root of a checkout. Its arguments are programs, which it runs with ``--help`` as
+``python -m`` does. It prints JSON: the module names of each file that was loaded more than once.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ PROGRAMS = {
     *("kernel_server", "socketio_server", "websockets_server"),
     "__main__",
 }
-"""They run when they are imported; the servers are the bench's peers, for a Python of their own."""
+"""Modules that run when imported; the servers are the bench's peers and need another Python."""
 
 
-def main(starts: list[str]) -> None:
-    """Starts, loads rooms, imports the rest, and looks."""
-    for start in starts:
-        sys.argv = [start, "--help"]
+def main(programs: list[str]) -> None:
+    """Runs the programs, loads rooms, imports all other modules, and prints the result."""
+    for program in programs:
+        sys.argv = [program, "--help"]
         with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
-            runpy.run_module(start, run_name="__main__", alter_sys=True)
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
     load(["game.examples"])
     load(["lastcall.game.examples"])
     package = importlib.import_module("lastcall")
     for module in pkgutil.walk_packages(package.__path__, "lastcall."):
         if module.name.rpartition(".")[2] not in PROGRAMS:
             importlib.import_module(module.name)
-    json.dump(twice(Path.cwd()), sys.stdout)
+    json.dump(loaded_twice(Path.cwd()), sys.stdout)
 
 
-def twice(root: Path) -> dict[str, list[str]]:
-    """By file, from ``root``: the names of its modules, where there is more than one module."""
+def loaded_twice(root: Path) -> dict[str, list[str]]:
+    """Returns the module names of each file with more than one module, by its path."""
     loaded: dict[str, dict[int, str]] = defaultdict(dict)
     for name, module in sys.modules.items():
         if name != "__main__" and (file := getattr(module, "__file__", None)):

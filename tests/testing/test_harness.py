@@ -1,3 +1,5 @@
+"""The test kit: a table plays a room in memory, as a game node would run it."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,7 +18,7 @@ from lastcall.testing.harness import play
 
 @room("odd", seats=3)
 async def odd(table: Room) -> Any:
-    """Sends each player their name, adds numbers, crashes on texts."""
+    """Sends each player their name, adds up numbers, kicks for ``None``, and crashes on text."""
     total = 0
     async for event in table:
         match event:
@@ -61,7 +63,7 @@ async def play_until_the_crash() -> None:
         await trio.testing.wait_all_tasks_blocked()
 
 
-async def test_an_unseen_crash_is_raised_at_the_end_of_the_block() -> None:
+async def test_a_crash_that_nothing_waited_for_is_raised_at_the_end_of_the_block() -> None:
     with pytest.raises(TypeError):
         await play_until_the_crash()
 
@@ -72,7 +74,7 @@ async def test_an_error_in_the_block_is_raised_unchanged() -> None:
             table.heard_by(PlayerId("nobody"))
 
 
-async def test_a_kicked_player_is_in_outs() -> None:
+async def test_outs_has_the_reason_of_a_kicked_player() -> None:
     async with play(odd) as table:
         ann = table.join()
         table.say(ann, None)
@@ -80,7 +82,7 @@ async def test_a_kicked_player_is_in_outs() -> None:
         assert table.outs == {ann: EndReason.KICKED}
 
 
-async def test_an_empty_room_is_given_up_as_in_a_node(
+async def test_an_empty_room_is_abandoned_as_in_a_game_node(
     autojump_clock: MockClock,
 ) -> None:
     async with play(odd) as table:
@@ -90,7 +92,7 @@ async def test_an_empty_room_is_given_up_as_in_a_node(
         assert trio.current_time() == pytest.approx(60, abs=1)
 
 
-async def test_inputs_over_a_players_share_are_sent_again_when_they_fit() -> None:
+async def test_inputs_over_the_share_of_a_player_are_sent_again_when_there_is_space() -> None:
     async with play(odd) as table:
         ann = table.join()
         for _ in range(300):
@@ -100,7 +102,7 @@ async def test_inputs_over_a_players_share_are_sent_again_when_they_fit() -> Non
         assert await table.ended() == [300, 0]
 
 
-async def test_inputs_over_the_inbox_size_are_sent_again_when_they_fit() -> None:
+async def test_inputs_over_the_size_of_the_inbox_are_sent_again_when_there_is_space() -> None:
     async with play(odd, policy=RoomPolicy(inbox_events=4)) as table:
         ann = table.join()
         for _ in range(50):
@@ -127,7 +129,7 @@ async def keeping(table: Room) -> Any:
     raise AssertionError
 
 
-async def test_the_room_gets_away_for_a_lost_socket_and_the_seat_is_kept(
+async def test_the_room_gets_away_when_a_socket_is_lost_and_the_seat_is_kept(
     autojump_clock: MockClock,
 ) -> None:
     async with play(keeping) as table:

@@ -1,4 +1,4 @@
-// A clock that the test turns, and a server that says what the test says.
+// A clock that the test advances, and a server that sends what the test tells it to send.
 
 /** Timers that run when the test advances the clock, in the order of their times. */
 export class FakeClock {
@@ -35,7 +35,7 @@ export class FakeClock {
   }
 }
 
-/** Every promise that can settle without a timer has settled. */
+/** Waits until every promise that needs no timer has settled. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 /** One WebSocket as the server sees it. */
@@ -53,7 +53,7 @@ export class FakeSocket {
     server.onSocket(this);
   }
 
-  // The client's side.
+  // The methods that the client calls.
   send(text) {
     if (this.readyState !== 1) throw new Error("not open");
     this.sent.push(JSON.parse(text));
@@ -63,19 +63,19 @@ export class FakeSocket {
     this.readyState = 3;
   }
 
-  // The server's side.
+  // The methods that the test calls.
   hello(node = "api-1") {
     this.readyState = 1;
-    this.tell({ t: "hello", v: 1, node, version: "7" });
+    this.deliver({ t: "hello", v: 1, node, version: "7" });
   }
-  tell(...frames) {
+  deliver(...frames) {
     for (const frame of frames) this.onmessage?.({ data: JSON.stringify(frame) });
   }
-  end(code = 1006, reason = "") {
+  drop(code = 1006, reason = "") {
     this.readyState = 3;
     this.onclose?.({ code, reason });
   }
-  of(type) {
+  sentOfType(type) {
     return this.sent.filter((frame) => frame.t === type);
   }
 }
@@ -83,8 +83,8 @@ export class FakeSocket {
 export class FakeServer {
   sockets = [];
   clock = new FakeClock();
-  dice = 0.5;
-  /** What becomes of a new socket; the test may replace it. */
+  randomValue = 0.5;
+  /** Is called with each new socket; a test may replace it. */
   onSocket = () => {};
 
   get socket() {
@@ -94,8 +94,8 @@ export class FakeServer {
     return this.sockets.map(({ url }) => url);
   }
 
-  /** Options of `connect` that put the module into the test's hands. */
-  get parts() {
+  /** Options of `connect` that replace the WebSocket, the clock and the random numbers. */
+  get fakes() {
     const server = this;
     return {
       WebSocket: class {
@@ -106,7 +106,7 @@ export class FakeServer {
       setTimeout: this.clock.setTimeout,
       clearTimeout: this.clock.clearTimeout,
       now: this.clock.now,
-      random: () => this.dice,
+      random: () => this.randomValue,
     };
   }
 }

@@ -1,4 +1,4 @@
-"""The JavaScript client as a package, and its own tests under Node's test runner."""
+"""The JavaScript client: its package, and its tests in Node's test runner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.e2e.javascript import node_22
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "api" / "static"
 TESTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
-BOUND_SECONDS = 50
+TIMEOUT_SECONDS = 50
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def run(*command: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         [str(part) for part in command],
         capture_output=True,
         text=True,
-        timeout=BOUND_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
         cwd=cwd,
     )
@@ -41,10 +41,10 @@ def test_the_client_passes_its_own_tests_in_node(node: str) -> None:
     assert done.returncode == 0, done.stdout[-8_000:]
     passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
     assert passed is not None
-    assert int(passed[1]) >= 40, "they were found and run"
+    assert int(passed[1]) >= 40, "the tests were found and run"
 
 
-def test_a_program_in_node_22_imports_it_by_its_name(node: str, tmp_path: Path) -> None:
+def test_a_program_in_node_22_imports_the_package_by_its_name(node: str, tmp_path: Path) -> None:
     modules = tmp_path / "node_modules"
     modules.mkdir()
     (modules / "lastcall").symlink_to(STATIC)
@@ -57,7 +57,7 @@ def test_a_program_in_node_22_imports_it_by_its_name(node: str, tmp_path: Path) 
     assert run(node, program, cwd=tmp_path).stdout == "function ConnectFailed\n"
 
 
-def test_it_is_published_in_the_version_of_the_service() -> None:
+def test_the_package_has_the_version_of_the_service() -> None:
     package = json.loads((STATIC / "package.json").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {key: package[key] for key in ("name", "version", "license", "type")} == {
@@ -81,7 +81,7 @@ def test_types_and_module_export_the_same_names() -> None:
     assert module - {"internals"} == types
 
 
-def test_types_and_module_know_the_same_properties_of_a_place() -> None:
+def test_types_and_module_declare_the_same_properties_of_a_place() -> None:
     module, types = ((STATIC / name).read_text() for name in ("lastcall.js", "lastcall.d.ts"))
     in_module = set(
         re.findall(r"^  get (\w+)\(\)", module[module.index("class Place ") :], re.MULTILINE)

@@ -19,24 +19,24 @@ def test_a_match_counts_when_both_players_agree_and_the_first_one_is_timed():
     assert ledger.clean
 
 
-def test_two_results_of_one_match_are_a_disagreement():
+def test_different_results_of_one_match_are_a_disagreement():
     ledger = Ledger(lambda: 0)
     ledger.finished("r1", Outcome("p0", "XXX"))
     ledger.finished("r1", Outcome("p1", "XXX"))
     assert (ledger.matches, ledger.disagreements, ledger.clean) == (0, 1, False)
 
 
-def test_gaps_repeats_and_errors_make_it_unclean():
-    for trouble in ({"gaps": 1, "repeats": 0}, {"gaps": 0, "repeats": 1}):
+def test_a_ledger_with_gaps_repeats_or_errors_is_not_clean():
+    for counts in ({"gaps": 1, "repeats": 0}, {"gaps": 0, "repeats": 1}):
         ledger = Ledger(lambda: 0)
-        ledger.add_numbering_errors(**trouble)
+        ledger.add_numbering_errors(**counts)
         assert not ledger.clean
     ledger = Ledger(lambda: 0)
     ledger.error("no")
     assert not ledger.clean
 
 
-def test_nothing_counts_after_the_close():
+def test_a_closed_ledger_counts_nothing():
     ledger = Ledger(lambda: 0)
     ledger.close()
     ledger.finished("r1", Outcome("p0", "XXX"))
@@ -49,12 +49,12 @@ def test_nothing_counts_after_the_close():
     ledger.rejected("no")
     ledger.walkover()
     assert ledger.clean
-    counts = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
-    assert (*counts, ledger.walkovers) == (0, 0, 0, 0, 0)
+    totals = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
+    assert (*totals, ledger.walkovers) == (0, 0, 0, 0, 0)
     assert (ledger.turned_away, at_quantile(ledger.join_waits, 1)) == (0, 0)
 
 
-def test_the_difference_of_two_marks_is_what_happened_in_between():
+def test_the_difference_of_two_marks_counts_the_events_between_them():
     ledger = Ledger(lambda: 0)
     ledger.error("before")
     ledger.reconnected("bot-1")
@@ -69,13 +69,14 @@ def test_the_difference_of_two_marks_is_what_happened_in_between():
     for name in ("bot-1", "bot-1", "bot-2"):
         ledger.reconnected(name)
     ledger.joined(0.0301)
-    seen = ledger.mark().since(before)
-    assert (seen.refused, seen.cut, seen.lost, seen.repeated, seen.errors) == (2, 1, 3, 2, 2)
-    assert seen.hops == {"bot-1": 2, "bot-2": 1}
-    assert seen.waits == {31: 1}
+    difference = ledger.mark().since(before)
+    assert (difference.refused, difference.cut, difference.lost) == (2, 1, 3)
+    assert (difference.repeated, difference.errors) == (2, 2)
+    assert difference.hops == {"bot-1": 2, "bot-2": 1}
+    assert difference.waits == {31: 1}
 
 
-def test_a_quantile_is_a_wait_that_that_part_did_not_exceed():
+def test_a_quantile_is_the_wait_that_a_fraction_of_all_waits_did_not_exceed():
     waits = Counter({10: 98, 20: 1, 700: 1})
     assert [at_quantile(waits, q) for q in (0.5, 0.98, 0.99, 1)] == [0.01, 0.01, 0.02, 0.7]
     assert at_quantile(Counter(), 0.99) == 0

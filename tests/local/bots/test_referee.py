@@ -17,14 +17,14 @@ def watch(*boards, you="p9"):
     return referee
 
 
-def test_the_winner_of_a_won_match_moved_last():
+def test_a_won_match_has_the_winner_who_moved_last():
     referee = watch("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
     assert referee.over
     outcome = referee.on_result({"winner": "p0", "board": "XXXOO----"})
     assert outcome == Outcome("p0", "XXXOO----")
 
 
-def test_another_winner_is_a_fault():
+def test_a_result_with_the_wrong_winner_is_a_fault():
     referee = watch("---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----")
     with pytest.raises(RemoteProtocolError, match="the winner is p0"):
         referee.on_result({"winner": "p1", "board": "XXXOO----"})
@@ -46,7 +46,7 @@ def test_a_result_with_another_board_is_a_fault():
         ("---------", "X-------"),
     ],
 )
-def test_a_board_that_does_not_follow_is_a_fault(boards):
+def test_a_board_that_does_not_follow_from_the_last_is_a_fault(boards):
     with pytest.raises(RemoteProtocolError):
         watch(*boards)
 
@@ -63,7 +63,7 @@ def test_two_turns_in_a_row_are_a_fault():
         referee.on_message({"board": "X--------", "turn": "p0"})
 
 
-def test_the_bots_own_move_must_be_the_one_it_made():
+def test_a_board_without_the_bots_own_move_is_a_fault():
     referee = watch("---------", you="p0")
     cell = referee.choose(random.Random(1))
     assert cell is not None
@@ -72,7 +72,7 @@ def test_the_bots_own_move_must_be_the_one_it_made():
         referee.on_message({"board": "-" * other + "X" + "-" * (8 - other), "turn": "p1"})
 
 
-def test_nothing_is_chosen_when_it_is_not_the_bots_turn():
+def test_the_bot_does_not_move_when_it_is_not_its_turn():
     assert watch("---------", you="p1").choose(random.Random(1)) is None
 
 

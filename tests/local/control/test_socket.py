@@ -1,4 +1,4 @@
-"""The control socket: how it is found, and what the worst callers can do to it."""
+"""The control socket: how callers find it, and that bad callers do not disturb others."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from lastcall.local.control.messages import (
 from lastcall.local.control.paths import find, folder, running
 from lastcall.local.control.socket import open_call, serve_control
 
-LIST = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
+NODES = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
 REPORT = RollReport("all", "2", 1.5, (), ("game-3",))
 
 
 class FakeBackend:
-    """Answers everything; a roll is one step and a report."""
+    """A backend that answers every question; a roll has one step and a report."""
 
     def __init__(self):
-        self.orders = []
+        self.rolls = []
         self.refuse = ""
 
     async def nodes(self):
-        return LIST
+        return NODES
 
     def roll(self, order):
         if self.refuse:
             raise ClusterFailed(self.refuse)
         if order.tier == "api":
             raise RuntimeError("a bug")
-        self.orders.append(order)
+        self.rolls.append(order)
         send, receive = trio.open_memory_channel(9)
         with send:
             send.send_nowait(Progress(0.5, "game-1", "1", "draining", "game-1 drains"))
@@ -52,22 +52,24 @@ class FakeBackend:
 
 @asynccontextmanager
 async def serving(port=8123, backend=None, **settings):
-    shown = []
+    warnings = []
     with trio.fail_after(10):
-        async with serve_control(port, backend or FakeBackend(), shown.append, **settings) as path:
-            assert shown == []
+        async with serve_control(
+            port, backend or FakeBackend(), warnings.append, **settings
+        ) as path:
+            assert warnings == []
             yield path
 
 
-async def nodes_of(path):
+async def ask_nodes(path):
     async with open_call(path, AskNodes()) as call:
         return await call.next()
 
 
-async def test_nodes_are_listed(runtime_folder):
+async def test_a_caller_gets_the_list_of_nodes(runtime_folder):
     async with serving() as path:
         assert path == runtime_folder / "lastcall" / "up-8123.sock"
-        assert await nodes_of(path) == LIST
+        assert await ask_nodes(path) == NODES
 
 
 async def test_a_roll_streams_its_steps_and_its_report():
@@ -77,7 +79,7 @@ async def test_a_roll_streams_its_steps_and_its_report():
         assert await call.next() == REPORT
         with pytest.raises(ClusterFailed, match="has gone away"):
             await call.next()
-    assert backend.orders == [AskRoll("game", "2")]
+    assert backend.rolls == [AskRoll("game", "2")]
 
 
 async def test_a_refusal_raises_its_message():
@@ -89,7 +91,7 @@ async def test_a_refusal_raises_its_message():
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    "question",
     [
         b"\n",
         b"\xff\xfe\x00\n",
@@ -104,31 +106,31 @@ async def test_a_refusal_raises_its_message():
         b"",
     ],
 )
-async def test_a_bad_question_harms_no_other_caller(garbage):
+async def test_a_bad_question_harms_no_other_caller(question):
     async with serving() as path:
         stream = await trio.open_unix_socket(path)
         async with stream:
             try:
-                await stream.send_all(garbage)
+                await stream.send_all(question)
                 await stream.send_eof()
                 reply = b"".join([chunk async for chunk in stream])
             except trio.BrokenResourceError:
                 reply = b""
             assert b'"is":"nodes"' not in reply
             assert reply == b"" or reply.startswith(b'{"is":"refused","message":')
-        assert await nodes_of(path) == LIST
+        assert await ask_nodes(path) == NODES
 
 
-async def test_a_silent_caller_and_one_that_does_not_read_are_disconnected():
+async def test_callers_that_send_or_read_nothing_are_disconnected():
     send, receive = trio.open_memory_channel(100)
     for _ in range(100):
         send.send_nowait(Progress(0, "game-1", "1", "draining", "x" * 100_000))
 
-    class Chatty(FakeBackend):
+    class ManySteps(FakeBackend):
         def roll(self, order):  # noqa: ARG002
             return receive
 
-    async with serving(backend=Chatty(), timeout_seconds=0.1) as path:
+    async with serving(backend=ManySteps(), timeout_seconds=0.1) as path:
         silent = await trio.open_unix_socket(path)
         not_reading = await trio.open_unix_socket(path)
         await not_reading.send_all(encode(AskRoll()))
@@ -137,25 +139,25 @@ async def test_a_silent_caller_and_one_that_does_not_read_are_disconnected():
             await trio.sleep(0.01)
         received = sum([len(chunk) async for chunk in not_reading])
         assert 0 < received < 5_000_000
-        assert await nodes_of(path) == LIST
+        assert await ask_nodes(path) == NODES
         await silent.aclose()
         await not_reading.aclose()
 
 
 async def test_too_many_callers_are_disconnected_and_later_ones_are_served():
     async with serving(callers_max=2) as path:
-        early = [await trio.open_unix_socket(path) for _ in range(3)]
-        assert await early[2].receive_some() == b""
-        for stream in early:
+        streams = [await trio.open_unix_socket(path) for _ in range(3)]
+        assert await streams[2].receive_some() == b""
+        for stream in streams:
             await stream.aclose()
-        while (answer := await answer_or_none(path)) is None:
+        while (reply := await ask_nodes_or_none(path)) is None:
             await trio.sleep(0.01)
-        assert answer == LIST
+        assert reply == NODES
 
 
-async def answer_or_none(path):
+async def ask_nodes_or_none(path):
     try:
-        return await nodes_of(path)
+        return await ask_nodes(path)
     except ClusterFailed:
         return None
 
@@ -175,27 +177,27 @@ async def test_a_stale_socket_is_recognised_and_replaced():
     assert not stale.exists()
     stale.touch()
     async with serving() as path:
-        assert await nodes_of(path) == LIST
+        assert await ask_nodes(path) == NODES
 
 
 async def test_a_second_cluster_on_the_port_does_not_take_the_socket_away():
-    shown = []
+    warnings = []
     async with serving() as path:
-        async with serve_control(8123, FakeBackend(), shown.append) as none:
-            assert none is None
-        assert "another local cluster answers there" in shown[0]
-        assert await nodes_of(path) == LIST
+        async with serve_control(8123, FakeBackend(), warnings.append) as second_path:
+            assert second_path is None
+        assert "another local cluster answers there" in warnings[0]
+        assert await ask_nodes(path) == NODES
 
 
 async def test_a_folder_that_others_may_enter_is_not_used(runtime_folder):
     (runtime_folder / "lastcall").mkdir(mode=0o755)
-    shown = []
-    async with serve_control(8123, FakeBackend(), shown.append) as path:
+    warnings = []
+    async with serve_control(8123, FakeBackend(), warnings.append) as path:
         assert path is None
-    assert "nobody else may enter" in shown[0]
+    assert "nobody else may enter" in warnings[0]
 
 
-async def test_without_a_runtime_folder_it_is_in_a_private_subfolder_of_the_temporary_folder(
+async def test_without_a_runtime_folder_the_socket_is_in_a_private_folder_for_temporary_files(
     monkeypatch, runtime_folder
 ):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
@@ -218,7 +220,7 @@ async def test_the_only_cluster_is_found_and_one_of_several_must_be_chosen():
                 await find(None)
 
 
-async def test_a_cluster_that_is_gone_is_one_sentence():
+async def test_a_call_to_a_stopped_cluster_raises_an_error():
     async with serving() as path:
         pass
     with pytest.raises(ClusterFailed, match="nobody listens there"):
@@ -226,14 +228,14 @@ async def test_a_cluster_that_is_gone_is_one_sentence():
             pass
 
 
-def test_a_question_is_checked_before_anything_is_done():
+def test_an_invalid_question_is_not_decoded():
     assert decode_question(b'{"ask":"roll"}') == AskRoll("all", None)
     with pytest.raises(RemoteProtocolError):
         decode_question(b'{"ask":"roll","version":7}')
 
 
 @pytest.mark.parametrize("text", ["", "-1", "a b", "1" * 65, "1\n"])
-def test_an_invalid_version_is_wrong_usage(text):
+def test_an_invalid_version_is_a_usage_error(text):
     with pytest.raises(UsageError, match="is not a version"):
         parse_version(text)
     assert parse_version("0.1.0+1") == "0.1.0+1"

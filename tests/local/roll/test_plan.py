@@ -1,4 +1,4 @@
-"""A roll's decisions, by tables and by playing them through."""
+"""The decisions of a roll: tables of single steps, and whole rolls in random order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lastcall.local.roll.plan import (
 
 
 def nodes(text):
-    """``api-1:serving +api-3:ready``: nodes and their stages; a plus marks a new one."""
+    """Parses nodes such as ``api-1:serving +api-3:ready``; a plus marks a new node."""
     seen = []
     for word in text.split():
         name, stage = word.removeprefix("+").split(":")
@@ -42,7 +42,7 @@ def nodes(text):
         ("game-1:ended game-2:ended +game-3:ready +game-4:ready", Finish()),
     ],
 )
-def test_a_tier_is_rolled_with_one_node_more_than_before(now, step):
+def test_a_tier_has_at_most_one_extra_node_during_its_roll(now, step):
     assert next_step(["game"], nodes(now)) == step
 
 
@@ -56,7 +56,7 @@ def test_a_tier_is_rolled_with_one_node_more_than_before(now, step):
         ("api-1:draining api-2:cordoned +api-3:ready", Start("api")),
     ],
 )
-def test_all_old_api_nodes_are_cordoned_before_the_first_is_told_to_stop(now, step):
+def test_all_old_api_nodes_are_cordoned_before_the_first_one_is_stopped(now, step):
     assert next_step(["api"], nodes(now)) == step
 
 
@@ -70,7 +70,9 @@ def test_all_old_api_nodes_are_cordoned_before_the_first_is_told_to_stop(now, st
         ("game-1:ended api-1:ended +game-2:ready +api-2:ready", Finish()),
     ],
 )
-def test_the_api_tier_follows_when_all_old_game_nodes_drain_and_the_end_waits_for_all(now, step):
+def test_the_api_tier_starts_when_all_old_game_nodes_drain_and_the_roll_ends_with_the_last_node(
+    now, step
+):
     assert next_step(["game", "api"], nodes(now)) == step
 
 
@@ -96,7 +98,7 @@ def test_a_new_node_that_fails_ends_the_roll(now):
         ("game-1:ended game-2:ended", Finish()),
     ],
 )
-def test_an_old_node_that_left_by_itself_is_replaced_before_the_next_goes(now, step):
+def test_an_old_node_that_ended_by_itself_is_replaced_before_the_next_one_is_stopped(now, step):
     assert next_step(["game"], nodes(now)) == step
 
 
@@ -105,7 +107,7 @@ def test_a_tier_that_is_not_rolled_stays_as_it_is():
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_in_any_order_of_ends_a_tier_keeps_its_size_and_no_node_is_stopped_twice(seed):
+def test_in_any_order_of_events_a_tier_keeps_its_size_and_no_node_is_stopped_twice(seed):
     rng = random.Random(seed)
     apis, games = rng.randint(1, 4), rng.randint(1, 4)
     stages = {("api", n, False): Stage.SERVING for n in range(apis)}
@@ -134,17 +136,17 @@ def test_in_any_order_of_ends_a_tier_keeps_its_size_and_no_node_is_stopped_twice
                 key = rng.choice([key for key, stage in stages.items() if stage in moves])
                 stages[key] = moves[stages[key]]
         for tier, size in (("api", apis), ("game", games)):
-            here = [stage for key, stage in stages.items() if key[0] == tier]
-            at_work = {Stage.SERVING, Stage.CORDONED, Stage.READY}
-            assert size <= sum(stage in at_work for stage in here) <= size + 1
-            assert sum(stage is Stage.STARTING for stage in here) <= 1
+            of_tier = [stage for key, stage in stages.items() if key[0] == tier]
+            in_service = {Stage.SERVING, Stage.CORDONED, Stage.READY}
+            assert size <= sum(stage in in_service for stage in of_tier) <= size + 1
+            assert sum(stage is Stage.STARTING for stage in of_tier) <= 1
     old = [stage for key, stage in stages.items() if not key[2]]
     assert set(old) == {Stage.ENDED}
     assert sorted(cordoned) == sorted(f"api-{n}" for n in range(apis))
 
 
 @pytest.mark.parametrize(
-    ("running", "next_one"),
+    ("running", "next_name"),
     [
         (["0.1.0"], "0.1.0+1"),
         (["0.1.0+1"], "0.1.0+2"),
@@ -154,5 +156,5 @@ def test_in_any_order_of_ends_a_tier_keeps_its_size_and_no_node_is_stopped_twice
         (["seven"], "seven+1"),
     ],
 )
-def test_the_next_version_counts_up(running, next_one):
-    assert next_version(running) == next_one
+def test_the_next_version_counts_up(running, next_name):
+    assert next_version(running) == next_name

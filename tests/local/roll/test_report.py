@@ -12,22 +12,22 @@ from lastcall.wire.reports import DrainFinished
 GOOD = NodeReport("game-1", "1", 0, DrainFinished(7, 2, 1, seconds=1.26))
 ROOM_CUT = NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))
 CLIENT_CUT = NodeReport("api-1", "1", 0, DrainFinished(clients_cut=1))
-QUIET = Players(bots=50, matches=40, joins=99, hops_max=1, hops_mean=0.98, wait_max=0.0123)
+UNDISTURBED = Players(bots=50, matches=40, joins=99, hops_max=1, hops_mean=0.98, wait_max=0.0123)
 
 
-def report(*nodes, players=QUIET, failure=None):
+def report(*nodes, players=UNDISTURBED, failure=None):
     return RollReport("all", "2", 12.34, nodes or (GOOD,), ("game-3",), players, failure)
 
 
 @pytest.mark.parametrize(
-    ("happened", "code", "verdict"),
+    ("rolled", "code", "verdict"),
     [
         (report(), 0, "Nobody noticed; nothing was cut."),
         (report(players=None), 0, "Nobody was watching"),
-        (report(players=msgspec.structs.replace(QUIET, refused=1)), 3, "PLAYERS NOTICED."),
-        (report(players=msgspec.structs.replace(QUIET, cut=1)), 3, "PLAYERS NOTICED."),
-        (report(players=msgspec.structs.replace(QUIET, lost=1)), 3, "PLAYERS NOTICED."),
-        (report(players=msgspec.structs.replace(QUIET, repeated=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(UNDISTURBED, refused=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(UNDISTURBED, cut=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(UNDISTURBED, lost=1)), 3, "PLAYERS NOTICED."),
+        (report(players=msgspec.structs.replace(UNDISTURBED, repeated=1)), 3, "PLAYERS NOTICED."),
         (report(ROOM_CUT), 3, "NOT ALL NODES ENDED CLEANLY: game-1 cut 1 room."),
         (
             report(ROOM_CUT, NodeReport("api-1", "1", 3, DrainFinished(clients_cut=2))),
@@ -53,12 +53,12 @@ def report(*nodes, players=QUIET, failure=None):
         (report(failure="game-3 died"), 1, "The roll has stopped: game-3 died"),
     ],
 )
-def test_the_verdict_and_the_exit_code(happened, code, verdict):
-    assert happened.exit_code == code
-    assert verdict in report_text(happened).splitlines()[-1]
+def test_a_report_has_an_exit_code_and_a_verdict(rolled, code, verdict):
+    assert rolled.exit_code == code
+    assert verdict in report_text(rolled).splitlines()[-1]
 
 
-def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
+def test_the_text_has_a_line_for_each_node_and_the_counts_of_the_players():
     drains = NodeReport("api-1", "1", None)
     lines = report_text(report(GOOD, drains)).splitlines()
     assert lines[0] == "Roll of the game and api nodes to 2: 12.3 s"
@@ -70,6 +70,6 @@ def test_the_text_has_a_line_for_each_node_and_what_the_players_saw():
     assert lines[8] == "hops per client: 0.98 on average, 1 at most"
 
 
-def test_a_report_survives_the_socket():
-    happened = report(players=msgspec.structs.replace(QUIET, troubles=("bot-1: no",)))
-    assert decode_reply(encode(happened)) == happened
+def test_a_decoded_report_equals_the_encoded_one():
+    rolled = report(players=msgspec.structs.replace(UNDISTURBED, troubles=("bot-1: no",)))
+    assert decode_reply(encode(rolled)) == rolled

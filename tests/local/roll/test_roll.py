@@ -43,10 +43,10 @@ async def running(start, plan=PLAN, deaths=None):
             yield cluster
 
 
-async def rolled(cluster, order=None, **settings):
+async def run_roll(cluster, request=None, **settings):
     """Rolls the cluster; returns the report, and the steps as ``node stage``."""
     progress = []
-    roll = Roll(cluster, order or AskRoll(), progress.append, **settings)
+    roll = Roll(cluster, request or AskRoll(), progress.append, **settings)
     await roll.run()
     return roll.report(), [f"{item.node} {item.stage}" for item in progress]
 
@@ -59,49 +59,49 @@ def commands(child):
     return [event["verb"] for event in received]
 
 
-def listed_games(cluster):
-    """The list from which the api nodes know the game nodes."""
+def games_list(cluster):
+    """Returns the list of game nodes that the api nodes read."""
     ready = next(json.loads(line) for line in cluster.children[0].output.lines)
     return Path(ready["options"]["--games"].removeprefix("file://")).read_text().split()
 
 
-async def test_every_node_is_replaced_game_nodes_first(fake_nodes):
+async def test_a_roll_replaces_every_node_and_game_nodes_first(fake_nodes):
     deaths = []
     async with running(fake_nodes(), deaths=deaths) as cluster:
-        report, steps = await rolled(cluster)
+        report, steps = await run_roll(cluster)
         assert report.exit_code == 0
         assert report.failure is None
         assert steps[:2] == ["game-1 serving", "api-1 serving"]
-        order = ["game-2 starting", "game-2 ready", "game-1 draining"]
-        order += ["api-2 starting", "api-2 ready", "api-1 cordoned", "api-1 draining"]
-        assert [step for step in steps[2:] if "ended" not in step] == order
+        expected = ["game-2 starting", "game-2 ready", "game-1 draining"]
+        expected += ["api-2 starting", "api-2 ready", "api-1 cordoned", "api-1 draining"]
+        assert [step for step in steps[2:] if "ended" not in step] == expected
         assert sorted(step for step in steps if "ended" in step) == ["api-1 ended", "game-1 ended"]
         assert [child.name for child in cluster.living()] == ["game-2", "api-2"]
         assert report.started == ("game-2", "api-2")
         assert deaths == []
-        assert len(listed_games(cluster)) == 1
+        assert len(games_list(cluster)) == 1
 
 
-async def test_the_report_has_how_each_old_node_ended(fake_nodes):
+async def test_the_report_shows_how_each_old_node_ended(fake_nodes):
     async with running(fake_nodes()) as cluster:
-        report, _ = await rolled(cluster)
+        report, _ = await run_roll(cluster)
         (game, api) = report.nodes
         assert (game.name, api.name) == ("game-1", "api-1")
         assert (game.version, game.exit_code) == ("1.0", 0)
         assert game.finished == DrainFinished(rooms_finished=2, clients_moved=4, seconds=0.5)
 
 
-async def test_new_nodes_have_the_ordered_version_or_the_next_one(fake_nodes):
+async def test_new_nodes_have_the_requested_version_or_the_next_one(fake_nodes):
     async with running(fake_nodes()) as cluster:
-        for order, version in (
+        for request, version in (
             (AskRoll("game"), "1.0+1"),
             (AskRoll("api"), "1.0+1"),
             (AskRoll(), "1.0+2"),
             (AskRoll("game", "0.9"), "0.9"),
         ):
-            report, _ = await rolled(cluster, order)
+            report, _ = await run_roll(cluster, request)
             assert report.version == version
-            tiers = {"game", "api"} if order.tier == "all" else {order.tier}
+            tiers = {"game", "api"} if request.tier == "all" else {request.tier}
             versions = {c.version for c in cluster.living() if c.tier in tiers}
             assert versions == {version}
         assert sorted(child.name for child in cluster.living()) == ["api-3", "game-4"]
@@ -111,7 +111,7 @@ async def test_all_old_api_nodes_are_cordoned_once_and_none_is_uncordoned(fake_n
     plan = Plan(apis=3, client=FREE, admin=FREE, drain=PLAN.drain, version="1.0")
     async with running(fake_nodes(), plan) as cluster:
         old = cluster.living("api")
-        report, steps = await rolled(cluster, AskRoll("api"))
+        report, steps = await run_roll(cluster, AskRoll("api"))
         assert report.exit_code == 0
         assert [commands(child) for child in old] == [["cordon"]] * 3
         first_stop = steps.index("api-1 draining")
@@ -124,7 +124,7 @@ async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_
     deaths = []
     async with running(fake_nodes(new="never-ready"), deaths=deaths) as cluster:
         old = cluster.living()
-        report, steps = await rolled(cluster, ready_seconds=0.5)
+        report, steps = await run_roll(cluster, ready_seconds=0.5)
         assert report.exit_code == 1
         assert "game-2 is not ready after 0.5 s" in (report.failure or "")
         assert "node.ready" in (report.failure or "")
@@ -137,14 +137,14 @@ async def test_a_new_node_that_never_gets_ready_stops_the_roll_and_the_old_ones_
 
 @pytest.mark.parametrize(
     ("behaviour", "word"),
-    [("crashes", "the last line"), ("usage", "--rooms nope cannot be imported")],
+    [("crashes", "the last line"), ("usage-error", "--rooms nope cannot be imported")],
 )
 async def test_a_new_node_that_dies_stops_the_roll_with_its_last_output(
     fake_nodes, behaviour, word
 ):
     async with running(fake_nodes(new=behaviour)) as cluster:
         old = cluster.living()
-        report, _ = await rolled(cluster)
+        report, _ = await run_roll(cluster)
         assert report.exit_code == 1
         assert word in (report.failure or "")
         assert cluster.living() == old == cluster.children
@@ -154,12 +154,12 @@ async def test_a_roll_that_stops_half_way_uncordons_its_nodes(fake_nodes):
     plan = Plan(apis=2, client=FREE, admin=FREE, drain=PLAN.drain, version="1.0")
     good, bad = fake_nodes(), fake_nodes("crashes")
 
-    def second_fails(tier, *options):
+    def start_node(tier, *options):
         return (bad if "api-4" in options else good)(tier, *options)
 
-    async with running(second_fails, plan) as cluster:
+    async with running(start_node, plan) as cluster:
         second = cluster.living("api")[1]
-        report, steps = await rolled(cluster, AskRoll("api"))
+        report, steps = await run_roll(cluster, AskRoll("api"))
         assert report.exit_code == 1
         assert "api-2 serving" in steps[steps.index("api-4 failed") :]
         assert commands(second) == ["cordon", "uncordon"]
@@ -171,7 +171,7 @@ async def test_a_node_that_was_cordoned_by_hand_stays_cordoned_when_the_roll_sto
     async with running(fake_nodes(new="crashes")) as cluster:
         (api,) = cluster.living("api")
         await _post(api, "cordon")
-        report, _ = await rolled(cluster, AskRoll("api"))
+        report, _ = await run_roll(cluster, AskRoll("api"))
         assert report.exit_code == 1
         assert commands(api) == ["cordon"]
 
@@ -181,22 +181,22 @@ async def _post(child, verb):
         await command(client, child.ready.admin, verb)
 
 
-async def test_an_old_node_that_outlives_its_grace_is_killed_and_that_is_reported(fake_nodes):
+async def test_an_old_node_that_outlives_its_grace_is_killed_and_the_report_shows_it(fake_nodes):
     plan = Plan(1, 1, FREE, FREE, drain=DrainPolicy(0.2, farewell_seconds=0.1), version="1.0")
-    async with running(fake_nodes(new="good", game="stubborn"), plan) as cluster:
-        report, _ = await rolled(cluster, AskRoll("game"))
+    async with running(fake_nodes(new="good", game="ignores-signals"), plan) as cluster:
+        report, _ = await run_roll(cluster, AskRoll("game"))
         assert [node.exit_code for node in report.nodes] == [-9]
         assert report.exit_code == 3
 
 
-class Served:
-    """A running cluster that takes orders, as in ``lastcall up``."""
+class RollService:
+    """Rolls of a running cluster on request, as in ``lastcall up``."""
 
     def __init__(self, cluster, nursery, *, bots=0):
         self.ledger = Ledger(trio.current_time)
-        self.shown = []
+        self.messages = []
         self.stop = trio.Event()
-        self.rolls = Rolls(cluster, self.ledger, bots, self.shown.append)
+        self.rolls = Rolls(cluster, self.ledger, bots, self.messages.append)
         nursery.start_soon(self.rolls.run, self.stop)
 
 
@@ -207,75 +207,77 @@ async def report_of(replies):
     return items[-1]
 
 
-async def test_one_roll_at_a_time(fake_nodes, nursery):
-    async with running(fake_nodes(new="good", game="waits-for-the-second")) as cluster:
-        served = Served(cluster, nursery)
+async def test_a_second_roll_is_refused_while_one_is_running(fake_nodes, nursery):
+    async with running(fake_nodes(new="good", game="ignores-sigterm")) as cluster:
+        service = RollService(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        replies = served.rolls.roll(AskRoll("game"))
+        replies = service.rolls.roll(AskRoll("game"))
         with pytest.raises(ClusterFailed, match=r"a roll to 1\.0\+1 has been under way for"):
-            served.rolls.roll(AskRoll("api"))
-        await _until(lambda: any("drains" in text for text in served.shown))
+            service.rolls.roll(AskRoll("api"))
+        await wait_until(lambda: any("drains" in message for message in service.messages))
         cluster.living("game")[0].send(signal.SIGINT)
         assert (await report_of(replies)).exit_code == 3
-        assert (await report_of(served.rolls.roll(AskRoll("api")))).exit_code == 0
+        assert (await report_of(service.rolls.roll(AskRoll("api")))).exit_code == 0
 
 
-async def _until(condition):
+async def wait_until(condition):
     while not condition():
         await trio.sleep(0.01)
 
 
 async def test_a_roll_goes_on_when_its_viewer_has_gone(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        served = Served(cluster, nursery)
+        service = RollService(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        served.rolls.roll(AskRoll()).close()
-        await _until(lambda: any("Nobody was watching" in text for text in served.shown))
+        service.rolls.roll(AskRoll()).close()
+        await wait_until(
+            lambda: any("Nobody was watching" in message for message in service.messages)
+        )
         assert [child.name for child in cluster.living()] == ["game-2", "api-2"]
 
 
-async def test_a_stop_in_the_middle_ends_the_roll_and_is_reported(fake_nodes, nursery):
+async def test_a_stop_during_a_roll_ends_it_and_is_reported(fake_nodes, nursery):
     async with running(fake_nodes(new="never-ready")) as cluster:
-        served = Served(cluster, nursery)
+        service = RollService(cluster, nursery)
         await trio.testing.wait_all_tasks_blocked()
-        replies = served.rolls.roll(AskRoll())
-        await _until(lambda: any("starts" in text for text in served.shown))
-        served.stop.set()
+        replies = service.rolls.roll(AskRoll())
+        await wait_until(lambda: any("starts" in message for message in service.messages))
+        service.stop.set()
         report = await report_of(replies)
         assert report.exit_code == 1
         assert "told to stop" in (report.failure or "")
         with pytest.raises(ClusterFailed, match="is stopping"):
-            served.rolls.roll(AskRoll())
+            service.rolls.roll(AskRoll())
         cluster.stop()
         with pytest.raises(ClusterFailed, match="is stopping"):
             cluster.launch("game", "2")
 
 
-async def test_only_what_players_notice_during_the_roll_counts(fake_nodes, nursery):
+async def test_the_report_counts_only_what_players_notice_during_the_roll(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        served = Served(cluster, nursery, bots=4)
-        served.ledger.error("before")
+        service = RollService(cluster, nursery, bots=4)
+        service.ledger.error("before")
         await trio.testing.wait_all_tasks_blocked()
-        replies = served.rolls.roll(AskRoll())
+        replies = service.rolls.roll(AskRoll())
         await trio.testing.wait_all_tasks_blocked()
-        served.ledger.refused()
-        served.ledger.reconnected("bot-1")
-        served.ledger.joined(0.1)
+        service.ledger.refused()
+        service.ledger.reconnected("bot-1")
+        service.ledger.joined(0.1)
         players = (await report_of(replies)).players
         assert players is not None
         assert (players.refused, players.lost, players.noticed) == (1, 0, 1)
         assert (players.hops_max, players.hops_mean, players.wait_max) == (1, 0.25, 0.1)
         assert players.troubles == ()
-        assert "PLAYERS NOTICED" in served.shown[-1]
+        assert "PLAYERS NOTICED" in service.messages[-1]
 
 
 async def test_the_nodes_are_listed_with_their_phases(fake_nodes, nursery):
     async with running(fake_nodes()) as cluster:
-        served = Served(cluster, nursery)
-        listed = await served.rolls.nodes()
-        assert [(n.name, n.tier, n.version, n.phase) for n in listed.nodes] == [
+        service = RollService(cluster, nursery)
+        node_list = await service.rolls.nodes()
+        assert [(n.name, n.tier, n.version, n.phase) for n in node_list.nodes] == [
             ("api-1", "api", "1.0", "serving"),
             ("game-1", "game", "1.0", "serving"),
         ]
-        assert [n.pid for n in listed.nodes] == [child.pid for child in cluster.children]
-        assert listed.url == cluster.url
+        assert [n.pid for n in node_list.nodes] == [child.pid for child in cluster.children]
+        assert node_list.url == cluster.url

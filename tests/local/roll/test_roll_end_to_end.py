@@ -1,4 +1,4 @@
-"""A whole roll with real nodes, and bots that check every message."""
+"""A roll of a cluster of real nodes, with bots that check every message."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FREE = HostPort("127.0.0.1", 0)
 LIMIT_SECONDS = 30
 
 
-async def order(shown):
-    """Orders a roll through the control socket, once bots play; returns its report."""
-    while "are ready" not in shown.getvalue():
+async def request_roll(output):
+    """Requests a roll on the control socket once all nodes are ready; returns its report."""
+    while "are ready" not in output.getvalue():
         await trio.sleep(0.05)
     async with open_call(await find(None), AskRoll()) as call:
         while not isinstance(report := await call.next(), RollReport):
@@ -30,11 +30,11 @@ async def order(shown):
 
 
 @pytest.mark.e2e
-async def test_no_player_notices_a_roll_of_two_and_two_nodes():
-    shown = StringIO()
+async def test_no_player_notices_a_roll_of_two_api_nodes_and_two_game_nodes():
+    output = StringIO()
     stops, requests = trio.open_memory_channel(1)
     plan = Plan(apis=2, games=2, client=FREE, admin=FREE, version="1.0")
-    up = Up(plan, bots=20, seconds=None, console=Console(file=shown, width=200))
+    up = Up(plan, bots=20, seconds=None, console=Console(file=output, width=200))
     codes = []
 
     async def run():
@@ -43,11 +43,11 @@ async def test_no_player_notices_a_roll_of_two_and_two_nodes():
     with trio.fail_after(LIMIT_SECONDS):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
-            report = await order(shown)
+            report = await request_roll(output)
             await stops.send(2)
     players = report.players
     assert report.failure is None
-    assert (players.refused, players.cut, players.lost, players.repeated) == (0, 0, 0, 0), shown
+    assert (players.refused, players.cut, players.lost, players.repeated) == (0, 0, 0, 0), output
     assert players.hops_max == 1
     assert players.joins >= 20
     assert [node.name for node in report.nodes] == ["game-1", "game-2", "api-1", "api-2"]

@@ -1,4 +1,4 @@
-"""What a type checker must see: an ``ignore`` that it does not need is an error, too."""
+"""Mistakes that a type checker must find: an ``ignore`` without an error is itself an error."""
 
 from lastcall import Joined, PlayerId, Room, room
 from lastcall.client import connect
@@ -6,7 +6,7 @@ from lastcall.client import connect
 
 @room("mistaken", seats="two")  # type: ignore[arg-type]
 async def mistaken(table: Room) -> None:
-    """Takes a number for a player."""
+    """Passes a number where a player is required."""
     table.kick(5)  # type: ignore[arg-type]
     async for event in table:
         if isinstance(event, Joined):

@@ -1,3 +1,3 @@
-"""This project's own ``rooms``."""
+"""The module ``rooms`` of this project."""
 
 SEATS = 4

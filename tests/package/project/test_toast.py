@@ -1,4 +1,4 @@
-"""The room of this project, played under the virtual clock."""
+"""A test of this project's room, in virtual time."""
 
 from game.rooms import toast
 from trio.testing import MockClock
@@ -6,7 +6,7 @@ from trio.testing import MockClock
 from lastcall.testing import play
 
 
-async def test_a_toast_ends_after_enough_words(autojump_clock: MockClock) -> None:
+async def test_a_toast_ends_after_three_inputs(autojump_clock: MockClock) -> None:
     async with play(toast) as table:
         ada = table.join("Ada")
         for word in ("one", "two", "three"):

@@ -1,4 +1,4 @@
-"""Says enough in one room, and prints what is heard there and how it ends."""
+"""Joins the room, says enough to end it, and prints its messages and its result."""
 
 import sys
 
@@ -9,7 +9,7 @@ from lastcall.client import connect
 
 
 async def main(url: str) -> None:
-    """One visit."""
+    """Plays one room to its end."""
     async with connect(url, kind="toast", name="Ada") as place:
         for number in range(WORDS):
             await place.say(f"word {number}")

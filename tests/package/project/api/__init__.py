@@ -1,3 +1,3 @@
-"""This project's own ``api``."""
+"""The package ``api`` of this project."""
 
 GREETING = "welcome"

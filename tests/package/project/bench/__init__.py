@@ -1,3 +1,3 @@
-"""This project's own ``bench``."""
+"""The package ``bench`` of this project."""
 
 WORDS = 3

@@ -1,1 +1,1 @@
-"""This project's own ``game``."""
+"""The package ``game`` of this project."""

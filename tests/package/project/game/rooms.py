@@ -1,4 +1,4 @@
-"""One kind of room. It needs all of this project's own packages."""
+"""One room, which imports the other packages of this project."""
 
 from api import GREETING
 from bench import WORDS
@@ -8,26 +8,26 @@ from rooms import SEATS
 
 @room("toast", seats=SEATS, inputs=str)
 async def toast(table: Room) -> dict[PlayerId, int]:
-    """Repeats what is said; ends when somebody has said enough, or nobody is left."""
-    spoken: dict[PlayerId, int] = {}
+    """Repeats each input; ends after a player's third input, or when all players have left."""
+    counts: dict[PlayerId, int] = {}
     async for event in table:
-        if text := line(table, event):
+        if text := message_for(table, event):
             table.broadcast(text)
         match event:
             case Said(player):
-                spoken[player] = spoken.get(player, 0) + 1
-                if spoken[player] == WORDS:
+                counts[player] = counts.get(player, 0) + 1
+                if counts[player] == WORDS:
                     break
             case Left() if not table.players:
                 break
-    return spoken
+    return counts
 
 
-def line(table: Room, event: Event) -> str | None:
-    """What the players hear of it."""
+def message_for(table: Room, event: Event) -> str | None:
+    """The message that an event sends to all players."""
     match event:
         case Joined(player):
             return f"{GREETING}, {table.name_of(player)}"
-        case Said(player, word):
-            return f"{table.name_of(player)}: {word}"
+        case Said(player, text):
+            return f"{table.name_of(player)}: {text}"
     return None
