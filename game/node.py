@@ -79,7 +79,8 @@ class GameNode:
             seats=self.host.running.open_rooms.seats(),
             sizes=self.host.matchmaker.sizes,
         )
-        self._ends_before: dict[EndReason, int] = {}
+        self._ends_before: dict[EndReason, int] | None = None
+        """How many rooms had ended, by reason, when the drain began; None before that."""
         self._regrouped_before = 0
         self.listen = settings.listen.url
         """The URL that api nodes dial; once started, with the real port."""
@@ -162,9 +163,8 @@ class GameNode:
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
         rooms = self.host.running
-        since = {
-            reason: count - self._ends_before.get(reason, 0) for reason, count in rooms.ends.items()
-        }
+        before = rooms.ends if self._ends_before is None else self._ends_before
+        since = {reason: count - before[reason] for reason, count in rooms.ends.items()}
         return Counts(
             rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
             rooms_regrouped=rooms.regrouped - self._regrouped_before,

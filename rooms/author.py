@@ -176,8 +176,9 @@ class Room:
         """Sends ``message`` to every player; does not wait.
 
         The message is encoded as JSON at once, so it may be changed afterwards. Raises
-        :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, and
-        ``TypeError`` for what JSON cannot hold.
+        :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, ``TypeError``
+        for what JSON cannot hold, and :class:`lastcall.errors.TooMuchAtOnce` after 16 MiB, or
+        16 000 messages, without an ``await`` that lets others run.
         """
         self._backend.broadcast(_json(message))
 

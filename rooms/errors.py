@@ -10,6 +10,7 @@
     ├── BusExhausted            the process has no descriptor or memory for one more socket
     ├── LocalProtocolError      this side, or a room's author, broke a rule
     │   ├── MessageTooBig       an attempt to send a message over its limit
+    │   ├── TooMuchAtOnce       a room sent or started too much without letting others run
     │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
@@ -43,6 +44,7 @@ __all__ = [
     "PlaceLost",
     "RemoteProtocolError",
     "RoomCodeError",
+    "TooMuchAtOnce",
     "UsageError",
     "WrongEvent",
 ]
@@ -78,6 +80,12 @@ class LocalProtocolError(LastcallError):
 
 class MessageTooBig(LocalProtocolError):
     """An attempt to send a message over its limit; the error's text names both sizes in bytes."""
+
+
+class TooMuchAtOnce(LocalProtocolError):
+    """A room sent more than 16 MiB (each message counts 1 KiB more), or started more than 10 000
+    tasks, without an ``await`` that lets others run: nobody else on the node was served meanwhile.
+    """
 
 
 class RoomCodeError(LocalProtocolError):

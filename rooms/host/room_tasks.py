@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -22,10 +22,12 @@ from typing import Any
 
 import trio
 
-from lastcall.errors import RoomCodeError
+from lastcall.errors import RoomCodeError, TooMuchAtOnce
 from lastcall.runtime.error_text import TEXT_CHARS_MAX, is_short, members
 from lastcall.runtime.loop_lag import ROOM
 
+TASKS_PER_TURN_MAX = 10_000
+"""The tasks that one room may start before others run: each takes about 10 µs."""
 REFERENTS_MAX = 100
 _HOLDERS = (
     MethodType,
@@ -53,6 +55,11 @@ class RoomTasks(trio.abc.Instrument):
     """Wraps each task that a task of a room spawns, and keeps generators for as long as it must."""
 
     def __init__(self) -> None:
+        self.turn = 0
+        """Counts the turns of the loop. In each turn, every task that can run runs once."""
+        self._counted_turn = 0
+        self._started: Counter[Crash] = Counter()
+        """The tasks that each room has started in this turn."""
         self._kept: dict[trio.lowlevel.Task, list[Callable[[], None]]] = {}
 
     def install(self) -> None:
@@ -71,11 +78,29 @@ class RoomTasks(trio.abc.Instrument):
         crash = spawner.get(_CRASH)
         if crash is None:
             return
+        if not self._may_start(crash):
+            task.coro.close()
+            task.coro = _nothing()  # type: ignore[assignment] # as below
+            return
         system = _is_system_task(task)
         if system:  # a system task inherits nothing
             task.context.run(enter_room, *spawner[ROOM], crash)
         coro = _contained(task.coro, crash if system else None)
         task.coro = coro  # type: ignore[assignment] # typed as types.CoroutineType, which it is
+
+    def _may_start(self, crash: Crash) -> bool:
+        """Counts one more task of a room; the first one too many ends the room."""
+        if self._counted_turn != self.turn:
+            self._counted_turn = self.turn
+            self._started.clear()
+        self._started[crash] += 1
+        if self._started[crash] == TASKS_PER_TURN_MAX + 1:
+            crash(TooMuchAtOnce(f"more than {TASKS_PER_TURN_MAX} tasks without letting others run"))
+        return self._started[crash] <= TASKS_PER_TURN_MAX
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's name
+        """Called by trio at the beginning of each turn."""
+        self.turn += 1
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
         """Called by trio after the last step of ``task``."""
@@ -101,6 +126,10 @@ ROOM_TASKS = RoomTasks()
 def _is_system_task(task: trio.lowlevel.Task) -> bool:
     nursery = task.parent_nursery
     return nursery is None or nursery.parent_task is trio.lowlevel.current_root_task()
+
+
+async def _nothing() -> None:
+    """In place of a task too many."""
 
 
 async def _contained(coroutine: Coroutine[Any, Any, object], crash: Crash | None) -> object:

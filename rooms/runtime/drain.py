@@ -222,7 +222,23 @@ class Drain:
                 why = tier.why()[:WHY_LOGGED]
                 log.info("drain.progress", left=left, seconds_left=seconds_left, why=why)
 
+    def overrun(self, tier: Tier, seconds: float) -> dict[str, object]:
+        """The fields of ``drain.finished`` if the process ends now, ``seconds`` after the stop,
+        with a blocked loop: whatever is left is cut. Called in the watchdog's thread.
+        """
+        self.overdue = True
+        return _finished(tier.counts(), seconds)
+
     def _report(self, tier: Tier) -> None:
-        seconds = trio.current_time() - self._stopped_at
-        finished = DrainFinished(**asdict(tier.counts()), seconds=round(seconds, 3))
-        log.info("drain.finished", **asdict(finished))
+        log.info(
+            "drain.finished", **_finished(tier.counts(), trio.current_time() - self._stopped_at)
+        )
+
+
+def nothing_drained(seconds: float) -> dict[str, object]:
+    """The fields of ``drain.finished`` for a node that has not served."""
+    return _finished(Counts(), seconds)
+
+
+def _finished(counts: Counts, seconds: float) -> dict[str, object]:
+    return asdict(DrainFinished(**asdict(counts), seconds=round(seconds, 3)))

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Literal, TextIO
@@ -66,6 +66,25 @@ def timeout_message(log_format: LogFormat, node: str) -> Callable[[float, str], 
     It does not use structlog: the thread that writes it must not wait for a lock.
     """
     return partial(_timeout_json, node) if log_format == "json" else None
+
+
+def report_message(
+    log_format: LogFormat, node: str, report: Callable[[float], Mapping[str, object]]
+) -> Callable[[float], str]:
+    """Makes the watchdog's last line, ``drain.finished``, for ``StopRequests.arm``.
+
+    ``report`` gets the seconds since the stop request. It is called in the watchdog's thread, while
+    the loop is blocked.
+    """
+
+    def message(seconds: float) -> str:
+        head, fields = _head("info", "drain.finished", node), report(seconds)
+        if log_format == "json":
+            return json.dumps({**head, **fields})
+        pairs = " ".join(f"{name}={value}" for name, value in fields.items())
+        return f"{head['at']} [info     ] {head['event']:24} {pairs}"
+
+    return message
 
 
 def early_stop_message(log_format: LogFormat, node: str) -> Callable[[], str] | None:

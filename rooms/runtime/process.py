@@ -8,6 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from lastcall.runtime import logs
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.runtime.admin.server import NO_FILES, AdminPort
-from lastcall.runtime.drain import Drain, Tier
+from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.loop_lag import SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
@@ -121,6 +122,7 @@ def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> N
         policy.grace_seconds,
         policy.farewell_seconds,
         timeout_message=logs.timeout_message(options.log_format, options.name),
+        report_message=logs.report_message(options.log_format, options.name, nothing_drained),
         early_stop_message=logs.early_stop_message(options.log_format, options.name),
     )
 
@@ -173,6 +175,13 @@ async def _run(
 
     stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
+    stops.arm(
+        policy.grace_seconds,
+        policy.farewell_seconds,
+        report_message=logs.report_message(
+            options.log_format, options.name, partial(drain.overrun, node)
+        ),
+    )
     registry = node_registry(
         node.figures,
         name=options.name,

@@ -64,6 +64,7 @@ class StopRequests:
         self._grace_seconds = 25.0
         self._farewell_seconds = math.inf
         self._timeout_message: Callable[[float, str], str] = _timeout_message
+        self._report_message: Callable[[float], str] = lambda _seconds: ""
         self._early_stop_message: Callable[[], str] = _early_stop_message
         self._times: list[float] = []
         self._pending: deque[float] = deque()
@@ -127,20 +128,24 @@ class StopRequests:
         farewell_seconds: float = math.inf,
         *,
         timeout_message: Callable[[float, str], str] | None = None,
+        report_message: Callable[[float], str] | None = None,
         early_stop_message: Callable[[], str] | None = None,
     ) -> None:
         """Sets grace and farewell, once they are known; grace runs from the first request, also an
         earlier one.
 
         ``timeout_message`` makes the line that is written to stderr at the deadline, from grace in
-        seconds and the stack of the main thread. It runs in the watchdog's thread, and must not
-        need the loop or a lock. ``early_stop_message`` makes the line for a second request while
+        seconds and the stack of the main thread; ``report_message`` makes the last line, from the
+        seconds since the first request. They run in the watchdog's thread, and must not need the
+        loop or a lock. ``early_stop_message`` makes the line for a second request while
         the node starts; it runs in a signal handler.
         """
         self._grace_seconds = grace_seconds
         self._farewell_seconds = farewell_seconds
         if timeout_message is not None:
             self._timeout_message = timeout_message
+        if report_message is not None:
+            self._report_message = report_message
         if early_stop_message is not None:
             self._early_stop_message = early_stop_message
         self._notify_watchdog()
@@ -154,9 +159,13 @@ class StopRequests:
         threading.Thread(target=self._watch, name="lastcall-watchdog", daemon=True).start()
 
     def overrun(self) -> None:
-        """Grace is over and the process still runs: writes a line to stderr, exits with code 3."""
+        """Grace is over and the process still runs: writes why and the report to stderr, and exits
+        with code 3.
+        """
         try:
             _write_if_possible(self._timeout_message(self._grace_seconds, _main_thread_stack()))
+            seconds = self._clock() - self._times[0] if self._times else 0.0
+            _write_if_possible(self._report_message(seconds))
         finally:
             self._end(CUT)
 
@@ -275,7 +284,7 @@ def _write_if_possible(line: str) -> None:
     # A full pipe would block this thread, which has to end the process. A writable pipe takes 4 KiB
     # at once (PIPE_BUF), so one line does not block.
     try:
-        if select.select([], [STDERR], [], 0)[1]:
+        if line and select.select([], [STDERR], [], 0)[1]:
             os.write(STDERR, line.encode(errors="replace") + b"\n")
     except OSError:
         pass  # nobody can read it; the exit code tells the same

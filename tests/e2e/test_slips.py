@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.clients import Clients, undisturbed
 from tests.e2e.nodes import Nodes
-from tests.host.slips import SLIPS
+from tests.host.slips import KINDS
 
 pytestmark = pytest.mark.e2e
 
@@ -15,9 +15,9 @@ async def test_each_slip_of_an_author_ends_its_own_room(nodes: Nodes, clients: C
     api, game = await nodes.start_pair(rooms="game.examples,tests.host.slips")
     async with undisturbed(clients, api):
         player = await clients.connect(api)
-        for number in range(len(SLIPS)):
-            await player.join(kind=f"slip-{number}", new=True)
+        for kind in KINDS:
+            await player.join(kind=kind, new=True)
             assert (await player.hear("ended"))["reason"] == "crashed"
     crashed = {event["room"] for event in game.events if event["event"] == "room.crashed"}
-    assert len(crashed) == len(SLIPS)
+    assert len(crashed) == len(KINDS)
     assert (await game.status())["phase"] == "serving"

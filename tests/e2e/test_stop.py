@@ -193,8 +193,10 @@ async def stop_blocked_node(nodes: Nodes, clients: Clients, kind: str, game: Nod
     game.signal()
     assert await game.exit_code(within=5) == 3
     assert 1.4 < trio.current_time() - start < 2.5
-    last = game.events[-1]
-    assert (last["event"], last["grace_seconds"]) == ("drain.overrun", 1.5)
+    overrun, finished = game.events[-2:]
+    assert (overrun["event"], overrun["grace_seconds"]) == ("drain.overrun", 1.5)
+    assert (finished["event"], finished["rooms_cut"]) == ("drain.finished", 1)
+    assert finished["seconds"] == pytest.approx(1.5, abs=0.5)
     assert (await ann.next())["t"] in {"joined", "error"}, "the api node answers the join"
 
 
@@ -252,9 +254,10 @@ async def test_grace_applies_while_the_rooms_are_imported(nodes: Nodes) -> None:
     node.signal()
     assert await node.exit_code(within=5) == 3
     assert 0.9 < time.monotonic() - start < 2
-    (last,) = node.events
-    assert (last["event"], last["grace_seconds"]) == ("drain.overrun", 1)
-    assert "slow.py" in last["traceback"]
+    overrun, finished = node.events
+    assert (overrun["event"], overrun["grace_seconds"]) == ("drain.overrun", 1)
+    assert "slow.py" in overrun["traceback"]
+    assert (finished["event"], finished["rooms_cut"]) == ("drain.finished", 0)
 
 
 async def test_a_second_signal_while_the_rooms_are_imported_ends_the_node_at_once(

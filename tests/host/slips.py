@@ -268,6 +268,33 @@ async def kicks_what_cannot_be_hashed(table: Room) -> None:
     table.kick(Unprintable())  # type: ignore[arg-type]
 
 
+async def starts_too_many_tasks(table: Room) -> None:
+    for _ in range(20_000):
+        table.nursery.start_soon(trio.lowlevel.checkpoint)
+    await trio.sleep_forever()
+
+
+async def starts_too_many_tasks_from_a_task(table: Room) -> None:
+    table.nursery.start_soon(starts_too_many_tasks, table)
+    await trio.sleep_forever()
+
+
+async def starts_too_many_tasks_in_its_own_nursery(_: Room) -> None:
+    async with trio.open_nursery() as nursery:
+        for _number in range(20_000):
+            nursery.start_soon(trio.lowlevel.checkpoint)
+
+
+async def broadcasts_without_waiting(table: Room) -> None:
+    while True:
+        table.broadcast("hello")
+
+
+async def sends_without_waiting(table: Room) -> None:
+    while True:
+        table.send(table.players[0], "x" * 200_000)
+
+
 async def starts_what_is_not_a_function(table: Room) -> None:
     table.nursery.start_soon(Unprintable())  # type: ignore[arg-type]
 
@@ -294,11 +321,18 @@ SLIPS: dict[str, Slip] = {
         sends_to_what_cannot_be_hashed,
         kicks_what_cannot_be_hashed,
         starts_what_is_not_a_function,
+        starts_too_many_tasks,
+        starts_too_many_tasks_from_a_task,
+        starts_too_many_tasks_in_its_own_nursery,
+        broadcasts_without_waiting,
+        sends_without_waiting,
     )
 }
 
+FLOODS = ("broadcasts_without_waiting", "sends_without_waiting")
+"""Slips after which a client has too much to read."""
 KINDS = {
     f"slip-{number}": room(f"slip-{number}", seats=1)(slip)
-    for number, slip in enumerate(SLIPS.values())
+    for number, slip in enumerate(slip for name, slip in SLIPS.items() if name not in FLOODS)
 }
 globals().update(KINDS)

@@ -64,3 +64,21 @@ async def test_the_text_of_an_authors_type_can_neither_harm_the_node_nor_flood_a
         harness.say(harness.join(picky), 1, {})
         [bad] = harness.all_of(nodes.BadInput)
         assert (bad.code, len(bad.message) <= 600) == ("bad_input", True)
+
+
+async def test_a_room_that_lets_others_run_may_send_and_start_as_much_as_it_likes() -> None:
+    @room("patient", seats=1)
+    async def patient(table: Room) -> str:
+        for _ in range(4):
+            for _ in range(10_000):
+                table.broadcast("hello")
+            await trio.lowlevel.checkpoint()
+            for _ in range(9_000):
+                table.nursery.start_soon(trio.lowlevel.checkpoint)
+            await trio.lowlevel.checkpoint()
+        return "done"
+
+    async with play(patient) as table:
+        table.join("ann")
+        assert await table.ended() == "done"
+        assert len(table.heard) == 40_000

@@ -186,3 +186,16 @@ def test_the_watchdogs_line_has_the_same_format() -> None:
     assert early is not None
     assert msgspec.json.decode(early())["event"] == "start.aborted"
     assert logs.early_stop_message("console", "game-1") is None
+
+
+@pytest.mark.parametrize(
+    ("log_format", "shown"), [("json", '"rooms_cut": 2'), ("console", "rooms_cut=2")]
+)
+def test_the_watchdogs_last_line_is_the_report(log_format: logs.LogFormat, shown: str) -> None:
+    message = logs.report_message(
+        log_format, "game-1", lambda seconds: {"rooms_cut": 2, "seconds": seconds}
+    )
+    line = message(25.0)
+    assert "drain.finished" in line
+    assert shown in line
+    assert "\n" not in line
