@@ -277,6 +277,8 @@ class Session:
                 seq=news.seq,
                 ticket=str(Ticket(news.room, news.player, news.secret)),
                 players=[frames.Player(player.id, player.name) for player in news.players],
+                complete=msgspec.UNSET if news.complete else False,
+                state=msgspec.Raw(news.state) if news.state else msgspec.UNSET,
             )
         )
 

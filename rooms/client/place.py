@@ -223,6 +223,15 @@ class Place:
         self._messages.clear()
         self._window.unpark_all()
         self._post(self.progress.got())
+        if joined.complete is False:
+            self.skip_to(joined.seq, joined.state)
+
+    def skip_to(self, seq: int, state: msgspec.Raw | msgspec.UnsetType) -> None:
+        """The room has forgotten messages up to ``seq``: its picture comes in place of them."""
+        self.incomplete += 1
+        drawn = msgspec.json.decode(state) if isinstance(state, msgspec.Raw) else None
+        self.picture = Picture(seq, drawn)
+        self.deliver(self.picture)
 
     def deliver(self, item: Message | Picture) -> None:
         """Adds what the player reads next; drops it when they are leaving."""

@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from lastcall.client.place import Place
-from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
+from lastcall.client.values import Ended, InputRefused, Message, PlaceState
 from lastcall.client.writer import FrameWriter
 from lastcall.errors import ConnectionLost
 from lastcall.wire import frames
@@ -91,9 +91,7 @@ class PlaceReceiver:
         for say in unacked:
             self._writer.post(say)
         if not frame.complete:
-            place.incomplete += 1
-            place.picture = Picture(frame.seq, _decoded(frame.state))
-            place.deliver(place.picture)
+            place.skip_to(frame.seq, frame.state)
 
     def _on_regrouped(self, frame: frames.Joined) -> None:
         self.place.regroups += 1

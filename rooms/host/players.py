@@ -38,8 +38,7 @@ class Players:
         """
         room = self._room
         seat = room.roster.find_key(join.key)
-        if seat is not None:
-            self._seat_again(seat, link, join.call)
+        if seat is not None and self._seat_again(seat, link, join.call):
             return None
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
@@ -58,7 +57,7 @@ class Players:
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""
-        self._send_seated(seat, join.call, room.history.seq)
+        self._send_seated(seat, join.call, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
         self._host.changed(room)
         return None
@@ -132,15 +131,19 @@ class Players:
         self._host.disconnects.begin(self._room, seat, seconds)
         return seat
 
-    def _seat_again(self, seat: Seat, link: LinkId, call: int) -> None:
+    def _seat_again(self, seat: Seat, link: LinkId, call: int) -> bool:
+        """As a resume by a client that has seen nothing; False if the seat is gone meanwhile."""
         room = self._room
+        unseen, state = self._unseen(seat, seat.joined_seq)
+        if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
+            return False
         self._leave_socket(seat)
         room.roster.rebind(seat, link)
         seat.last_n = 0
-        unseen = room.history.unseen(seat.player, seat.joined_seq)
-        self._send_seated(seat, call, unseen.seq)
+        self._send_seated(seat, call, unseen, state)
         for item in replay(room.id, seat, unseen.messages):
             self._host.outbox(link, item)
+        return True
 
     def _leave_socket(self, seat: Seat, *, same_socket: bool = False) -> None:
         """Tells the seat's previous socket that it is taken over, or the room that it is back."""
@@ -162,8 +165,9 @@ class Players:
             return Unseen(history.seq, (), complete=False), state
         return history.unseen(seat.player, seen), b""  # a picture that fails may send messages
 
-    def _send_seated(self, seat: Seat, call: int, seq: int) -> None:
+    def _send_seated(self, seat: Seat, call: int, unseen: Unseen, state: bytes = b"") -> None:
         room = self._room
         listed = room.roster.listed(seat, self._host.policy.listed_players)
-        answer = seated(room.id, room.codec.kind.name, seat, call, seq=seq, listed=listed)
+        kind = room.codec.kind.name
+        answer = seated(room.id, kind, seat, call, unseen=unseen, state=state, listed=listed)
         self._host.outbox(seat.link, answer)

@@ -24,9 +24,16 @@ def no_such_place(call: int) -> nodes.Refused:
 
 
 def seated(
-    room: RoomId, kind: KindName, seat: Seat, call: int, *, seq: int, listed: Sequence[Seat]
+    room: RoomId,
+    kind: KindName,
+    seat: Seat,
+    call: int,
+    *,
+    unseen: Unseen,
+    state: bytes,
+    listed: Sequence[Seat],
 ) -> nodes.Seated:
-    """The answer to a join: messages follow from ``seq`` on; ``listed`` are the players shown."""
+    """The answer to a join; ``unseen`` messages follow. ``listed`` are the players shown."""
     return nodes.Seated(
         call=call,
         room=room,
@@ -34,9 +41,11 @@ def seated(
         player=seat.player,
         session=seat.session,
         epoch=EPOCH,
-        seq=seq,
+        seq=unseen.seq,
         secret=seat.secret,
         players=[nodes.Player(other.player, other.name) for other in listed],
+        complete=unseen.complete,
+        state=state,
     )
 
 

@@ -85,7 +85,11 @@ class Hello(Frame, frozen=True, tag="hello"):
 
 
 class Joined(Frame, frozen=True, tag="joined"):
-    """A seat is taken; messages follow from ``seq``. ``you`` is the player's id."""
+    """A seat is taken; messages follow from ``seq``. ``you`` is the player's id.
+
+    ``complete`` is only sent as false, for a seat that the join's key had already: some of its
+    messages are forgotten, and ``state`` is the room's picture in place of them.
+    """
 
     room: RoomId
     kind: KindName
@@ -93,6 +97,8 @@ class Joined(Frame, frozen=True, tag="joined"):
     seq: int
     ticket: str
     players: list[Player]
+    complete: bool | UnsetType = UNSET
+    state: msgspec.Raw | UnsetType = UNSET
 
 
 class Message(Frame, frozen=True, tag="msg"):

@@ -136,7 +136,11 @@ class Message(Item, frozen=True, tag="msg"):
 
 
 class Seated(Item, frozen=True, tag="seated"):
-    """The answer to a join: the seat. The room's messages after ``seq`` follow."""
+    """The answer to a join: the seat. The room's messages after ``seq`` follow.
+
+    Of a seat that ``key`` had already, the messages since it was taken follow; ``complete`` and
+    ``state`` are as in :class:`Resumed`.
+    """
 
     call: int
     room: RoomId
@@ -147,6 +151,8 @@ class Seated(Item, frozen=True, tag="seated"):
     seq: int
     secret: str
     players: list[Player]
+    complete: bool = True
+    state: bytes = b""
 
 
 class Resumed(Item, frozen=True, tag="resumed"):

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from lastcall.client import Ended, PlaceState, connect, open_connection
+from lastcall.client import Ended, Message, Picture, PlaceState, connect, open_connection
 from lastcall.errors import ConnectionLost, MessageTooBig
 from lastcall.reasons import EndReason
 
@@ -245,3 +245,21 @@ async def test_an_input_over_the_limit_is_refused_by_the_client(server, autojump
             await place.say("x" * 65_536)
         with pytest.raises(TypeError):
             await place.say(object())
+
+
+@pytest.mark.parametrize("state", [{"board": "X"}, None])
+async def test_a_seat_taken_again_shows_that_messages_are_forgotten(server, autojump_clock, state):
+    async def script(peer):
+        await peer.next()
+        drawn = {} if state is None else {"state": state}
+        seat = {"room": ROOM, "kind": "k", "you": "p1", "players": [], "ticket": f"{ROOM}/p1/x"}
+        await peer.send(t="joined", seq=7, complete=False, **seat, **drawn)
+        await peer.send(t="msg", seq=8, d="live")
+        await peer.send(t="ended", room=ROOM, reason="finished")
+        await peer.rest()
+
+    server.script = script
+    async with connect(URL, kind="k", open_stream=server.open_stream) as place:
+        read = [item async for item in place]
+    assert read == [Picture(7, state), Message(8, "live")]
+    assert (place.incomplete, place.holes) == (1, 0)
