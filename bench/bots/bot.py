@@ -42,6 +42,8 @@ class Loss(msgspec.Struct, frozen=True):
     from_node: str
     on_purpose: bool
     """Whether the bench cut the socket."""
+    move_due: float | None
+    """When the node said that it would close the socket; None if it did not announce a move."""
 
 
 class Return(Loss, frozen=True):
@@ -64,7 +66,7 @@ class BotOwner(Protocol):
         """The socket is about to be closed."""
 
     def lost(self, bot: Bot, loss: Loss) -> None:
-        """The bot has lost its socket: runs :meth:`Bot.reconnect`."""
+        """The bot has lost its socket: runs :meth:`Bot.reconnect` if it has a place."""
 
     def returned(self, how: Return) -> None:
         """The bot has its place again."""
@@ -82,13 +84,14 @@ class Bot:
     __slots__ = (
         "_connection",
         "_dialers",
-        "_moved",
+        "_move_due",
         "_owner",
         "_reconnecting",
         "_rng",
         "_url",
         "cut_on_purpose",
         "dead",
+        "ended_at",
         "live",
         "node",
         "place",
@@ -102,7 +105,7 @@ class Bot:
         self._url = first
         self._rng = rng
         self._connection: Connection | None = None
-        self._moved = False
+        self._move_due: float | None = None
         self._reconnecting = False
         self.place = Place(rng)
         self.cut_on_purpose = False
@@ -110,6 +113,8 @@ class Bot:
         self.live = False
         self.dead = False
         """It has lost its place for good, and has complained."""
+        self.ended_at: float | None = None
+        """When it was told that its room has ended."""
         self.node = ""
         """The api node of its current or last socket."""
 
@@ -135,11 +140,16 @@ class Bot:
         if not self._connection.send(data):
             self._fail("has a full socket: the node does not read it")
 
-    async def enter(self, request: frames.Join | frames.Resume) -> None:
-        """Dials once and takes its place; raises :class:`DialFailed` if that is not possible."""
+    async def connect(self) -> Connection:
+        """Dials once, and stays outside rooms; raises :class:`DialFailed`."""
         dialer = self._dialers[self._url % len(self._dialers)]
         connection = self._connection = Connection(*await dialer.dial(DIAL_SECONDS))
         self._owner.watch(self, connection.fileno())
+        return connection
+
+    async def enter(self, request: frames.Join | frames.Resume) -> None:
+        """Connects and takes its place; raises :class:`DialFailed` if that is not possible."""
+        connection = await self.connect()
         self._send(masked(TEXT, frames.encode(request)))
         self.receive()
         with trio.move_on_after(ANSWER_SECONDS):
@@ -151,7 +161,7 @@ class Bot:
         """Resumes after a loss; returns once the place is back, or the bot is dead."""
         self._reconnecting = True
         limit = LOSS_WAIT_SECONDS
-        await trio.sleep(0.0 if self._moved else self._rng.uniform(0.0, limit))
+        await trio.sleep(self._rng.uniform(0.0, limit) if self._move_due is None else 0.0)
         dials, dialled_at = 0, 0.0
         while not self.live and not self.dead:
             self._url += 1
@@ -203,15 +213,18 @@ class Bot:
             self._end(LOST)
 
     def _end(self, code: int) -> None:
-        """Ends the connection. A bot that had a place on it reconnects; one that dials goes on."""
-        connection, was_live = self._connection, self.live
+        """Ends the connection. A bot that was dialling for its place goes on with that."""
+        connection, was_settled = self._connection, self.live or not self.place.room
         assert connection is not None
         on_purpose, self.cut_on_purpose = self.cut_on_purpose, False
         self.close()
         if code in FINAL:
             self._fail(f"was closed with {code}")
-        elif was_live and not self._reconnecting:  # else it got its place and lost it in one read
-            self._owner.lost(self, Loss(time.monotonic(), code, self.node, on_purpose))
+        elif (
+            was_settled and not self._reconnecting
+        ):  # else it got its place and lost it in one read
+            now = time.monotonic()
+            self._owner.lost(self, Loss(now, code, self.node, on_purpose, self._move_due))
         connection.answered.set()
 
     def _fail(self, how: str) -> None:
@@ -232,10 +245,13 @@ class Bot:
             case frames.Joined() if not self.place.room:
                 self._on_place(frame)
             case frames.Move():
-                self._moved = True
+                self._move_due = time.monotonic() + frame.after
             case frames.Error(retry=True) if not self.live:
                 self._end(LOST)
-            case frames.Joined() | frames.Ended() | frames.Error():
+            case frames.Ended():
+                self.ended_at = time.monotonic()
+                self._fail(f"got {frame}")
+            case frames.Joined() | frames.Error():
                 self._fail(f"got {frame}")
                 self._end(LOST)
             # Beats and notices need no answer.
@@ -251,7 +267,7 @@ class Bot:
     def _on_place(self, frame: frames.Joined | frames.Resumed) -> None:
         if problem := self.place.confirm(frame):
             self._fail(problem)
-        self.live, self._moved = True, False
+        self.live, self._move_due = True, None
         self._send(self.place.got())
         assert self._connection is not None
         self._connection.answered.set()

@@ -11,12 +11,12 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.messages import (
     Failed,
     FromGenerator,
     Go,
     Job,
+    LoadFailed,
     Outcome,
     Ready,
     Seated,

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed, no_collections
 from lastcall.bench.load.load_client import LoadClient
 from lastcall.bench.load.messages import (
     MICROS,
@@ -28,13 +27,14 @@ from lastcall.bench.load.messages import (
     FromGenerator,
     Go,
     Job,
+    LoadFailed,
     Outcome,
     Ready,
     Seated,
 )
 from lastcall.bench.load.payloads import HEAD_BYTES, DeliveryCheck
 from lastcall.bench.load.protocols import PROTOCOLS, Seat
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.errors import LastcallError
 
 EVENTS_PER_POLL = 256

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import (
     CLOSE,
     PING,
@@ -14,7 +13,7 @@ from lastcall.bench.load.frame_builder import (
     take_frames,
     upgrade_request,
 )
-from lastcall.bench.load.messages import MICROS
+from lastcall.bench.load.messages import MICROS, LoadFailed
 from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
 from lastcall.bench.load.protocols import ClientProtocol
 

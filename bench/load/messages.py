@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lastcall.errors import LastcallError
+
 MICROS = 1e6
+
+
+class LoadFailed(LastcallError):
+    """A client lost its socket or was refused, so the run has no valid figures."""
 
 
 class Job(msgspec.Struct, frozen=True):

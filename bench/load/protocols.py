@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked
-from lastcall.bench.load.messages import Job
+from lastcall.bench.load.messages import Job, LoadFailed
 from lastcall.wire import frames
 
 BINARY = 0x2

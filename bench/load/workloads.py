@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.messages import MICROS, Job
+from lastcall.bench.load.messages import MICROS, Job, LoadFailed
 from lastcall.bench.rooms.kinds import RELAY, SINK
 
 

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import trio
@@ -100,3 +103,14 @@ def allow_descriptors(clients: int) -> None:
                 f"--ulimit nofile={wanted}), or run fewer clients"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Collects garbage before the block, not in it, where a pause would look like a node's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

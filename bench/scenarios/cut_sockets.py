@@ -15,10 +15,9 @@ from rich.progress import Progress
 from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.cutter import Cutter, find_cutter
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, GamePlacement, open_fleet
 from lastcall.bench.nodes.lossy_network import NotAllowed, open_lossy_network
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import (
     BACK_LIMITS,

@@ -11,9 +11,8 @@ from rich.progress import Progress
 
 from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios.figures import (

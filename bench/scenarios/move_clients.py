@@ -13,10 +13,9 @@ from rich.progress import Progress
 from lastcall.bench.bots.bot import Bot
 from lastcall.bench.bots.crowd import Crowd, open_crowd, wait_until
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios.figures import (

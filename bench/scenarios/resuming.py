@@ -17,13 +17,11 @@ import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot
-from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
+from lastcall.bench.bots.crowd import BotSettings, Crowd, for_each, open_crowd
 from lastcall.bench.bots.settle import ask_tallies, settle
-from lastcall.bench.load.clients import LoadFailed, no_collections
-from lastcall.bench.load.dial import DialFailed
 from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import failure_of, time_figures, verdict_figures
 
@@ -155,12 +153,8 @@ class _Run:
                 self._progress.advance(self._bar)
 
         before = self._fleet.cpu()
-        try:
-            async with trio.open_nursery() as nursery:
-                for first in range(min(part.at_once, len(bots))):
-                    nursery.start_soon(renew, bots[first :: part.at_once])
-        except* DialFailed as failed:
-            raise LoadFailed(str(failed.exceptions[0])) from failed
+        shares = [bots[first :: part.at_once] for first in range(min(part.at_once, len(bots)))]
+        await for_each(shares, renew, part.at_once)
         return _Measured(seconds, before, self._fleet.cpu())
 
 

@@ -6,8 +6,8 @@ import random
 
 import trio
 
-from lastcall.bench.load.clients import LoadFailed, no_collections
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.load.messages import LoadFailed
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure
 from lastcall.bus.address import HostPort
 from lastcall.errors import ClusterFailed

@@ -1,19 +1,21 @@
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
 from lastcall.api.socket.frame_builder import close_frame, text_frame
-from lastcall.bench.bots.bot import Bot, Loss, Return
+from lastcall.bench.bots.bot import LOST, Bot, Loss, Return
 from lastcall.bench.load.dial import Dialer, DialFailed
-from lastcall.bench.load.frame_builder import TEXT, take_frames
+from lastcall.bench.load.frame_builder import CLOSE, TEXT, masked, take_frames
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames
 
 TICKET = "game-1.room/ann/1"
+MOVE = text_frame(frames.encode(frames.Move(2.0)))
 JOINED = frames.Joined(RoomId("r"), KindName("k"), PlayerId("ann"), 4, TICKET, [])
 
 
@@ -242,6 +244,69 @@ async def test_a_ticket_that_is_refused_is_the_end_of_the_bot(
 
     assert (bot.dead, room.reconnecting) == (True, [])
     assert "closed with 4004" in room.complaints[0]
+
+
+async def test_a_bot_whose_room_ends_keeps_its_socket_and_takes_no_further_part(
+    seated: tuple[Bot, Room, OpenDoor],
+) -> None:
+    bot, room, door = seated
+
+    say_to(bot, door, frames.Ended(RoomId("r"), "finished"))
+
+    assert (bot.dead, bot.live, room.losses) == (True, True, [])
+    assert bot.ended_at is not None
+
+
+@pytest.fixture
+async def idle() -> AsyncIterator[tuple[Bot, Room, OpenDoor]]:
+    """A bot that is connected and in no room."""
+    room, door = Room(), OpenDoor(frames.Beat())
+    bot = Bot(room, [door], 0, random.Random(1))
+    await bot.connect()
+    bot.receive()
+    yield bot, room, door
+    bot.close()
+    door.server.close()
+
+
+async def test_an_idle_bot_that_is_moved_records_when_it_was_due_and_answers_the_close(
+    idle: tuple[Bot, Room, OpenDoor],
+) -> None:
+    bot, room, door = idle
+    door.server.send(MOVE + close_frame(1012, "this node is leaving"))
+    before = time.monotonic()
+
+    bot.receive()
+
+    (loss,) = room.losses
+    assert loss.code == 1012
+    assert loss.move_due is not None
+    assert loss.move_due >= before + 2
+    assert door.server.recv(100) == masked(CLOSE, (1012).to_bytes(2, "big"))
+
+
+async def test_the_end_of_a_socket_after_a_close_frame_is_not_a_second_loss(
+    idle: tuple[Bot, Room, OpenDoor],
+) -> None:
+    bot, room, door = idle
+    door.server.send(close_frame(1012))
+    door.server.shutdown(socket.SHUT_WR)
+
+    bot.receive()
+    bot.receive()
+
+    assert [one.code for one in room.losses] == [1012]
+
+
+async def test_a_socket_that_ends_without_a_close_frame_is_lost_with_1006(
+    idle: tuple[Bot, Room, OpenDoor],
+) -> None:
+    bot, room, door = idle
+    door.server.close()
+
+    bot.receive()
+
+    assert [one.code for one in room.losses] == [LOST]
 
 
 def door_message(seq: int, body: bytes) -> bytes:

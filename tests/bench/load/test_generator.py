@@ -12,9 +12,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.generator import Generator
-from lastcall.bench.load.messages import Job, Outcome
+from lastcall.bench.load.messages import Job, LoadFailed, Outcome
 
 pytestmark = pytest.mark.e2e
 

@@ -3,9 +3,8 @@ import math
 import msgspec
 import pytest
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.messages import Job, Outcome, total
+from lastcall.bench.load.messages import Job, LoadFailed, Outcome, total
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.report.histogram import percentiles_ms
 from lastcall.bench.scenarios.latency import full_load

@@ -1,9 +1,8 @@
 import msgspec
 import pytest
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked, upgrade_request
-from lastcall.bench.load.messages import Job
+from lastcall.bench.load.messages import Job, LoadFailed
 from lastcall.bench.load.payloads import make_payload
 from lastcall.bench.load.protocols import BINARY, PROTOCOLS, ClientProtocol, Seat, seat_path
 from lastcall.wire import frames
