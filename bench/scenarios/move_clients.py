@@ -18,14 +18,7 @@ from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
-from lastcall.bench.scenarios.figures import (
-    MIB,
-    dial_figures,
-    failure_of,
-    peak_figures,
-    time_figures,
-    verdict_figures,
-)
+from lastcall.bench.scenarios import figures
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
@@ -120,20 +113,20 @@ def _report(
             exactly("clients_moved in drain.finished", counted, settings.clients),
             exactly("exit code", -1 if code is None else code, 0),
             Figure("sockets lost otherwise", len(crowd.returns) - len(moved), "", limit=0),
-            *time_figures("signal to resumed", [one.back_at - move.told_at for one in moved]),
-            *time_figures("without a place", [one.back_at - one.lost_at for one in moved]),
-            *dial_figures(moved),
-            *peak_figures("moves", [one.lost_at for one in moved]),
-            *peak_figures("resumes", [one.back_at for one in moved]),
-            *verdict_figures(verdict),
+            *figures.times("signal to resumed", [one.back_at - move.told_at for one in moved]),
+            *figures.times("without a place", [one.back_at - one.lost_at for one in moved]),
+            *figures.dials(moved),
+            *figures.peaks("moves", [one.lost_at for one in moved]),
+            *figures.peaks("resumes", [one.back_at for one in moved]),
+            *figures.of_verdict(verdict),
             *_cpu_figures(move, max(1, len(moved))),
             *(
-                Figure(f"memory {when}, {name}", used / MIB, "MiB")
+                Figure(f"memory {when}, {name}", used / figures.MIB, "MiB")
                 for when, resident in move.resident.items()
                 for name, used in sorted(resident.items())
             ),
         ],
-        failure=failure_of(verdict),
+        failure=figures.failure_of(verdict),
     )
 
 

@@ -11,7 +11,7 @@ from lastcall.bench.nodes.fleet import Fleet, open_pair
 from lastcall.bench.nodes.probe import Answer, open_probe
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections, wait_exit
 from lastcall.bench.report.report import Figure, exactly
-from lastcall.bench.scenarios.figures import WINDOW_SECONDS, most_within, time_figures
+from lastcall.bench.scenarios import figures
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
@@ -67,12 +67,12 @@ async def _drain(fleet: Fleet, crowd: Crowd, clients: int, spread_seconds: float
         ),
         Figure(
             "most in any 100 ms",
-            100 * most_within(WINDOW_SECONDS, moved_at) / clients,
+            100 * figures.most_within(figures.WINDOW_SECONDS, moved_at) / clients,
             "%",
-            100 * WINDOW_LIMIT_MEANS * WINDOW_SECONDS / spread_seconds,
+            100 * WINDOW_LIMIT_MEANS * figures.WINDOW_SECONDS / spread_seconds,
         ),
-        *time_figures("moved later than was said", late, unit="ms"),
-        *time_figures("between two answers of /livez", blocked, BLOCKED_LIMITS_MS, unit="ms"),
+        *figures.times("moved later than was said", late, unit="ms"),
+        *figures.times("between two answers of /livez", blocked, BLOCKED_LIMITS_MS, unit="ms"),
         Figure("last moved to process gone", 1000 * (gone_at - last_at), "ms"),
     ]
 

@@ -23,7 +23,7 @@ from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
-from lastcall.bench.scenarios.figures import failure_of, time_figures, verdict_figures
+from lastcall.bench.scenarios import figures
 
 HISTORY_PER_SECOND = 2_000
 TALK_PER_SECOND = 1_000
@@ -93,21 +93,23 @@ class _Run:
         idle = await self._background()
         await ask_tallies(crowd)
         events = _events(crowd)
-        figures = await self._inputs_alone(idle)
+        found = await self._inputs_alone(idle)
         for part in (_Part("in a row"), _Part(f"{settings.at_once} at once", settings.at_once)):
-            figures += _figures(part, await self._resume(part), idle)
+            found += _figures(part, await self._resume(part), idle)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crowd.talk, settings.bots / TALK_PER_SECOND)
             await trio.sleep(1.0)
-            figures += await self._resume_among_talk()
+            found += await self._resume_among_talk()
             nursery.cancel_scope.cancel()
         verdict = await settle(crowd, self._progress)
-        figures.append(_event_figure(_events(crowd) - events, 3 * settings.resumes))
-        figures += verdict_figures(verdict)
+        found.append(_event_figure(_events(crowd) - events, 3 * settings.resumes))
+        found += figures.of_verdict(verdict)
         idle = await self._background()
         replay = _Part(f"{settings.missed} to replay", missed=settings.missed)
-        figures += _figures(replay, await self._resume(replay), idle)
-        return Report("resume", msgspec.to_builtins(settings), figures, failure=failure_of(verdict))
+        found += _figures(replay, await self._resume(replay), idle)
+        return Report(
+            "resume", msgspec.to_builtins(settings), found, failure=figures.failure_of(verdict)
+        )
 
     async def _background(self) -> dict[str, float]:
         """What the nodes use without a resume, in percent of a core."""
@@ -172,7 +174,7 @@ def _figures(part: _Part, measured: _Measured, background: dict[str, float]) -> 
     used = _net_seconds(measured.before, measured.after, background)
     name, each = part.name, MICROS / len(measured.seconds)
     limit = GAME_LIMIT_US if part.at_once > 1 else None
-    p50, p99, _ = time_figures(f"{name}: dial to resumed", measured.seconds, unit="ms")
+    p50, p99, _ = figures.times(f"{name}: dial to resumed", measured.seconds, unit="ms")
     return [
         *(p50, p99),
         Figure(f"{name}: processor a resume, game", each * used["game-1"], "µs", limit),

@@ -4,7 +4,8 @@ import pytest
 
 from lastcall.bench.nodes.probe import Answer, Probe
 from lastcall.bench.report.report import Figure, medians
-from lastcall.bench.scenarios.moving import gaps, most_within
+from lastcall.bench.scenarios.figures import most_within
+from lastcall.bench.scenarios.moving import gaps
 from lastcall.bench.scenarios.readiness import seconds_to_refusal
 from lastcall.errors import ClusterFailed
 
