@@ -21,14 +21,14 @@ class Job(msgspec.Struct, frozen=True):
     second, ``size`` bytes long, first for ``warm_seconds``, then for the measured ``seconds``.
     """
 
-    protocol: str
-    urls: tuple[str, ...]
-    rooms: int
-    seats: int
-    speakers: int
-    hz: float
-    seconds: float
-    warm_seconds: float
+    protocol: str = "lastcall"
+    urls: tuple[str, ...] = ()
+    rooms: int = 1
+    seats: int = 1
+    speakers: int = 0
+    hz: float = 0.0
+    seconds: float = 0.0
+    warm_seconds: float = 0.0
     first_room: int = 0
     """The number of the first room: processes that share a load have rooms of their own."""
     size: int = 100
@@ -108,24 +108,18 @@ class Outcome(msgspec.Struct, tag="outcome", frozen=True):
         return not (self.lost or self.repeated or self.stray)
 
 
+SUMMED = ("inputs", "deliveries", "lost", "repeated", "stray", "cpu_seconds")
 FromGenerator = Seated | Ready | Failed | Outcome
 
 
 def total(parts: Sequence[Outcome]) -> Outcome:
     """Several processes' outcomes of the same time as one."""
+    sums: Counter[str] = Counter()
     own: Counter[int] = Counter()
     late: Counter[int] = Counter()
     for part in parts:
+        sums.update({name: getattr(part, name) for name in SUMMED})
         own.update(part.own_micros)
         late.update(part.late_micros)
-    return Outcome(
-        seconds=max(part.seconds for part in parts),
-        inputs=sum(part.inputs for part in parts),
-        deliveries=sum(part.deliveries for part in parts),
-        lost=sum(part.lost for part in parts),
-        repeated=sum(part.repeated for part in parts),
-        stray=sum(part.stray for part in parts),
-        own_micros=dict(own),
-        late_micros=dict(late),
-        cpu_seconds=sum(part.cpu_seconds for part in parts),
-    )
+    longest = max(part.seconds for part in parts)
+    return Outcome(longest, own_micros=dict(own), late_micros=dict(late), **sums)

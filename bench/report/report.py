@@ -6,14 +6,17 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+HISTOGRAM_MICROS_MAX = 60_000_000
+HISTOGRAM_DIGITS = 3
 HOLDS = {None: "", True: "yes", False: "NO"}
 
 
@@ -70,6 +73,19 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def percentiles_ms(micros: Mapping[int, int], *shares: float) -> list[float]:
+    """For each of ``shares``, the time in ms that so many percent do not exceed (100: the maximum).
+
+    ``micros`` are counts by µs; below 1 µs counts as 1. NaN without any.
+    """
+    histogram = HdrHistogram(1, HISTOGRAM_MICROS_MAX, HISTOGRAM_DIGITS)
+    for value, count in micros.items():
+        histogram.record_value(min(max(1, value), HISTOGRAM_MICROS_MAX), count)
+    if not micros:
+        return [math.nan] * len(shares)
+    return [histogram.get_value_at_percentile(share) / 1000 for share in shares]
 
 
 def exactly(name: str, value: float, wanted: float) -> Figure:

@@ -15,8 +15,7 @@ from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
-from lastcall.bench.report.histogram import percentiles_ms
-from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.report.report import Figure, Report, percentiles_ms
 from lastcall.bench.rooms.kinds import RELAY
 
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
@@ -75,14 +74,12 @@ def renamed(when: str, figures: Sequence[Figure]) -> list[Figure]:
 
 
 def _job(name: str, settings: LoadedSettings) -> Job:
-    workload = WORKLOADS[name]
-    job = workload.job((), "lastcall", settings.warm_seconds, settings.seconds)
-    given = {key: getattr(settings, key) for key in ("rooms", "seats", "hz", "kind")}
-    given = {key: value for key, value in given.items() if value}
-    if settings.hz:
-        given["window"] = 0
-    job = msgspec.structs.replace(job, **given)
-    all_speak = workload.speakers == workload.seats
+    usual = WORKLOADS[name].job
+    given = {key: value for key, value in msgspec.structs.asdict(settings).items() if value}
+    del given["processes"]
+    given["warm_seconds"] = settings.warm_seconds
+    job = msgspec.structs.replace(usual, **given, window=0 if settings.hz else usual.window)
+    all_speak = usual.speakers == usual.seats
     speakers = job.seats if all_speak else min(job.speakers, job.seats)
     return msgspec.structs.replace(job, speakers=speakers)
 
@@ -132,14 +129,9 @@ async def measure_connect(
     allow_descriptors(settings.clients)
     async with open_service(urls) as service:
         job = Job(
-            protocol="lastcall",
             urls=service.urls,
             rooms=settings.rooms,
             seats=settings.seats,
-            speakers=0,
-            hz=0.0,
-            seconds=0.0,
-            warm_seconds=0.0,
             kind=settings.kind,
             opening_at_once=CONNECTING_AT_ONCE,
         )

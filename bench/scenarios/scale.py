@@ -58,7 +58,6 @@ def growth(costs: list[float]) -> float:
 async def _run(settings: ScaleSettings, rooms: int, apis: int, progress: Progress) -> Driven:
     async with open_service((), apis=apis) as service:
         job = Job(
-            protocol="lastcall",
             urls=service.urls,
             rooms=rooms,
             seats=settings.seats,

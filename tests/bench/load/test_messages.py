@@ -6,7 +6,7 @@ import pytest
 from lastcall.bench.load.drive import Driven
 from lastcall.bench.load.messages import Job, LoadFailed, Outcome, total
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
-from lastcall.bench.report.histogram import percentiles_ms
+from lastcall.bench.report.report import percentiles_ms
 from lastcall.bench.scenarios.latency import full_load
 from lastcall.bench.scenarios.scale import growth
 
@@ -61,11 +61,11 @@ def test_the_cost_is_each_nodes_time_by_the_works_own_unit() -> None:
 
 
 def test_all_works_say_100_bytes_to_as_many_as_their_titles_tell() -> None:
-    sizes = {name: (work.rooms * work.seats) for name, work in WORKLOADS.items()}
+    sizes = {name: work.job.clients for name, work in WORKLOADS.items()}
 
     assert sizes == {"fanout": 500, "paced": 500, "inbound": 1000, "said": 1000, "round": 1000}
-    assert {work.job((), "plain", 0, 1).size for work in WORKLOADS.values()} == {100}
-    assert {name for name, work in WORKLOADS.items() if not work.echo} == {"inbound", "said"}
+    assert {work.job.size for work in WORKLOADS.values()} == {100}
+    assert {name for name, work in WORKLOADS.items() if not work.job.echo} == {"inbound", "said"}
 
 
 def test_percentiles_are_of_all_that_was_counted() -> None:
