@@ -1,4 +1,4 @@
-"""A player whose place outlives its sockets, by the client's rules of the design (§9).
+"""A player whose place outlives its sockets, by the rules of docs/protocol.md for clients.
 
 After an unannounced loss a bot waits a random time, after a ``move`` not at all. Then it dials the
 next URL, and after each failure the one after that, with full jitter that doubles. It resumes and
@@ -33,7 +33,7 @@ FINAL = range(4001, 4006)
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """The loss of a socket with a place on it."""
+    """The loss of a bot's socket."""
 
     lost_at: float
     """In the seconds of ``time.monotonic``, as all times here."""
@@ -41,23 +41,23 @@ class Loss(msgspec.Struct, frozen=True):
     """The close code; 1006 without a close frame."""
     from_node: str
     on_purpose: bool
-    """Whether the bench cut the socket."""
+    """True if the bench cut the socket."""
     move_due: float | None
-    """When the node said that it would close the socket; None if it did not announce a move."""
+    """The announced time of the close, if the node announced a move."""
 
 
 class Return(Loss, frozen=True):
     """A loss, and the resume that followed it."""
 
     dialled_at: float
-    """When the successful dial began."""
+    """The time at which the successful dial began."""
     back_at: float
     dials: int
-    """How many dials it took."""
+    """The number of dials, with the successful one."""
 
 
 class BotOwner(Protocol):
-    """What a bot needs of the crowd it is in."""
+    """The crowd, as far as its bots use it."""
 
     def watch(self, bot: Bot, descriptor: int) -> None:
         """Calls :meth:`Bot.receive` whenever the socket can be read."""
@@ -109,12 +109,12 @@ class Bot:
         self._reconnecting = False
         self.place = Place(rng)
         self.cut_on_purpose = False
-        """The bench is about to cut its socket: the next loss is not an accident."""
+        """Set before the bench cuts its socket, so that the loss does not count as an accident."""
         self.live = False
         self.dead = False
         """It has lost its place for good, and has complained."""
         self.ended_at: float | None = None
-        """When it was told that its room has ended."""
+        """The time at which it was told that its room has ended."""
         self.node = ""
         """The api node of its current or last socket."""
 
@@ -220,9 +220,7 @@ class Bot:
         self.close()
         if code in FINAL:
             self._fail(f"was closed with {code}")
-        elif (
-            was_settled and not self._reconnecting
-        ):  # else it got its place and lost it in one read
+        elif was_settled and not self._reconnecting:  # else it got and lost its place in one read
             now = time.monotonic()
             self._owner.lost(self, Loss(now, code, self.node, on_purpose, self._move_due))
         connection.answered.set()

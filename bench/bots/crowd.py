@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 
 class BotSettings(msgspec.Struct, frozen=True):
-    """How many bots a scenario has: ``seats`` in each of ``rooms``."""
+    """The number of bots in a scenario: ``seats`` in each of ``rooms``."""
 
     rooms: int = 125
     seats: int = 4
 
     @property
     def bots(self) -> int:
-        """How many bots there are in all."""
+        """The number of all bots."""
         return self.rooms * self.seats
 
 
@@ -58,10 +58,10 @@ class Crowd:
         self.returns: list[Return] = []
         self.complaints: list[str] = []
         self.waits: list[tuple[float, float]] = []
-        """For each own message heard: when it was said, and the seconds until it was heard."""
+        """For each own message: the time of the input, and the seconds until it was heard."""
         self.inputs = 0
         self.late_seconds = 0.0
-        """How late the bots themselves were, at worst."""
+        """The greatest delay of an input, caused by the bots themselves."""
 
     @property
     def bots(self) -> list[Bot]:

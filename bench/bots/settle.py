@@ -1,4 +1,4 @@
-"""The end of a run: waits for what is under way, and checks every ledger."""
+"""The end of a run: waits for inputs and messages in flight, and checks every ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lastcall.bench.rooms.ledger import Verdict, check_room
 QUIET_SECONDS = 20.0
 """The limit for the last acks and messages, from the last input."""
 REPEAT_SECONDS = 0.5
-"""After everything has arrived, for anything that arrives a second time."""
+"""The wait for messages that arrive a second time, after everything has arrived once."""
 TALLY_SECONDS = 10.0
 
 

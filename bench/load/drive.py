@@ -27,15 +27,15 @@ ReadCpu = Callable[[], Mapping[str, float]]
 """Returns the processor seconds that each server has used so far, by name."""
 
 START_SECONDS = 0.2
-"""From the last seat to the beginning of the talk, which all processes are told beforehand."""
+"""The time from the last seat to the beginning of the talk: all processes must know it before."""
 END_SECONDS = 20.0
-"""After the measured seconds: for inputs in flight, and for the process's end."""
+"""The limit for the inputs in flight and the end of the processes, after the measured seconds."""
 
 _decode = msgspec.json.Decoder(FromGenerator).decode
 
 
 class Driven(msgspec.Struct, frozen=True):
-    """What the load saw, and what the servers used in the same seconds (empty if unknown)."""
+    """The load's results, and the servers' processor seconds meanwhile (empty if unknown)."""
 
     job: Job
     outcome: Outcome

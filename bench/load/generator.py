@@ -38,14 +38,14 @@ from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.errors import LastcallError
 
 EVENTS_PER_POLL = 256
-"""Sockets that are read before due inputs are said: about 2 ms."""
+"""The number of sockets that are read before due inputs are said: about 2 ms."""
 STUCK_SECONDS = 10.0
-"""The load fails if no client gets a seat for so long."""
+"""The load fails if no client gets a seat for this time."""
 TICK_SECONDS = 0.001
 QUIET_SECONDS = 5.0
 """The limit for the last inputs in flight."""
 REPEAT_SECONDS = 0.1
-"""After everything has arrived, for anything that arrives a second time."""
+"""The wait for messages that arrive a second time, after everything has arrived once."""
 
 
 class Generator:

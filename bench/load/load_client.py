@@ -31,9 +31,9 @@ class LoadClient:
         self.protocol = protocol
         self.check = check
         self.n = 0
-        """How many inputs it has said."""
+        """The number of its last input."""
         self._is_open = False
-        """Whether the handshake is done."""
+        """True once the handshake is done."""
         self._buffer = bytearray()
         path = protocol.path()
         request = upgrade_request(where.netloc, protocol.subprotocol, path, compression=False)
@@ -52,7 +52,7 @@ class LoadClient:
 
     @property
     def unheard(self) -> int:
-        """How many of its own inputs it has not heard yet."""
+        """The number of its own inputs that it has not heard yet."""
         return self.check.missing(self.check.own_slot, self.n)
 
     def say(self, pad: bytes, now: float) -> None:

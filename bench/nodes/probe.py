@@ -1,6 +1,6 @@
 """A process that sends requests to a node's admin port again and again, and records the answers.
 
-It is a process of its own, as it would else measure how long it waits for the load. ``python -m
+It runs in its own process, since it would otherwise also measure its wait for the load. ``python -m
 lastcall.bench.nodes.probe HOST:PORT PATH EVERY_SECONDS`` sends one request at a time on an open
 connection, until an answer is not 200 or the node has gone. It writes a line to stdout when it
 begins, and all answers at the end.

@@ -1,4 +1,4 @@
-"""What the operating system accounts to a process and allows it: memory, processor time, files
+"""A process's memory and processor time, its limit of open files, and its garbage collection
 (Linux).
 """
 

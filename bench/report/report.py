@@ -1,4 +1,4 @@
-"""What a scenario found: a table for people, JSON for later comparisons."""
+"""The results of a scenario: a table for people, JSON for later comparisons, percentiles."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limits are kept; None without limits."""
+        """True if the value keeps the limits; None without limits."""
         if self.limit is None and self.least is None:
             return None
         enough = self.least is None or self.value >= self.least
@@ -76,7 +76,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def percentiles_ms(micros: Mapping[int, int], *shares: float) -> list[float]:
-    """For each of ``shares``, the time in ms that so many percent do not exceed (100: the maximum).
+    """The times in ms at the percentiles ``shares`` (100: the maximum).
 
     ``micros`` are counts by µs; below 1 µs counts as 1. NaN without any.
     """

@@ -1,4 +1,4 @@
-"""What was said and what was heard in one room, and whether the two agree.
+"""The ledgers of one room: what its players said and heard, compared with each other.
 
 Every player keeps a :class:`PlayerLedger`, the room keeps a :class:`RoomLedger`, and
 :func:`check_room` compares them all. Nothing here waits or reads a socket.
@@ -22,7 +22,7 @@ _FACTOR = 1_000_003
 
 
 def is_whispered(value: int) -> bool:
-    """Whether the room also whispers ``value`` to its speaker: one in 8, by its last bits."""
+    """True if the room also whispers ``value`` to its speaker: one in 8, by its last bits."""
     return value % WHISPERED == 0
 
 
@@ -52,7 +52,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class RoomLedger:
-    """What the room has received."""
+    """The inputs and events that the room has received."""
 
     __slots__ = ("_digest", "_players", "count", "events")
 
@@ -75,7 +75,7 @@ class RoomLedger:
 
 
 class PlayerLedger:
-    """What one player said and heard, each in order.
+    """The inputs and messages of one player, each in order.
 
     ``heard`` holds ``(seq, whispered, player, value)``, repeats included; ``player`` is the speaker
     or, in a whisper, the addressee.
@@ -104,7 +104,7 @@ class PlayerLedger:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The counts of what was right and wrong, and the first few ``complaints`` as sentences."""
+    """The counts of messages and errors, and the first few ``complaints`` as sentences."""
 
     inputs: int = 0
     messages: int = 0
@@ -117,7 +117,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """True if nothing was wrong."""
         return not (self.lost or self.twice or self.disordered or self.stray or self.complaints)
 
     def plus(self, other: Verdict) -> Verdict:
@@ -127,7 +127,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def compare(expected: Sequence[int], found: Sequence[int], what: str) -> Verdict:
-    """What is wrong with ``found``, which should be ``expected``, whose values are unique.
+    """The differences between ``found`` and ``expected``, whose values are unique.
 
     A repeated value counts as twice and not as out of order.
     """

@@ -79,7 +79,7 @@ async def measure_cut(settings: CutSettings, progress: Progress) -> Report:
 
 
 class _Cuts(msgspec.Struct, frozen=True):
-    """How many sockets were cut, and the processor readings around it."""
+    """The number of sockets that were cut, and the processor readings around it."""
 
     count: int
     begin: CpuReading
@@ -104,7 +104,7 @@ async def _cut(
 
 
 def _return_figures(cuts: _Cuts, crowd: Crowd, packets: tuple[int, int] | None) -> list[Figure]:
-    """``packets``: how many were dropped and how many there were, if the network is lossy."""
+    """``packets``: the number of dropped packets and of all packets, if the network is lossy."""
     seconds = [one.back_at - one.lost_at for one in crowd.returns]
     found = [
         Figure("sockets cut", cuts.count, ""),

@@ -1,4 +1,4 @@
-"""Figures that several scenarios report: times, peaks, the verdict, processor time."""
+"""The figures that several scenarios report: times, peaks, the verdict, processor time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PEAK_LIMIT = 2.0
 BACK_LIMITS = {"p50": 0.5, "p99": 2.0}
 """Seconds from the loss of a socket to the resume."""
 BACK_SECONDS = 30.0
-"""How long a scenario waits for the last bot to return."""
+"""The limit for the last bot to return."""
 
 
 def of_verdict(verdict: Verdict) -> list[Figure]:
-    """What was said and heard, and what was wrong with it."""
+    """The numbers of inputs, messages and errors."""
     return [
         Figure("inputs", verdict.inputs, ""),
         Figure("messages heard", verdict.messages, ""),
@@ -87,7 +87,7 @@ def peak_ratio(times: Sequence[float], window: float = WINDOW_SECONDS) -> float:
 
 
 def peaks(what: str, times: Sequence[float]) -> list[Figure]:
-    """How many events the fullest 100 ms holds, wherever it begins."""
+    """The number of events, and of those in the fullest 100 ms, wherever it begins."""
     return [
         Figure(what, len(times), ""),
         Figure(f"{what} in the busiest 100 ms", most_within(WINDOW_SECONDS, sorted(times)), ""),

@@ -44,7 +44,7 @@ async def measure_kill(settings: KillSettings, progress: Progress) -> Report:
 
 
 class _Kill(msgspec.Struct, frozen=True):
-    """When the node was killed, with how many bots, and the processor readings around it."""
+    """The time of the kill, the number of bots on the node, and the readings around it."""
 
     at: float
     victims: int

@@ -1,4 +1,4 @@
-"""The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: what messages and joins cost.
+"""The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: the cost of messages and joins.
 
 They run on nodes of the bench, or with ``--url`` on any cluster, whose processor time is unknown.
 """
@@ -45,7 +45,7 @@ class ConnectSettings(msgspec.Struct, frozen=True):
 
     @property
     def clients(self) -> int:
-        """How many there are in all."""
+        """The number of all clients."""
         return self.rooms * self.seats
 
 
@@ -102,7 +102,7 @@ def _figures(name: str, driven: Driven) -> list[Figure]:
 
 
 def own_message_figures(driven: Driven, limits: dict[str, float] | None = None) -> list[Figure]:
-    """From a say to the speaker's own message; ``limits`` in ms by ``p50``, ``p99``, ``max``."""
+    """The times from a say to the speaker's own message; ``limits`` in ms by ``p50`` and so on."""
     words = ("p50", "p99", "max")
     times = percentiles_ms(driven.outcome.own_micros, 50, 99, 100)
     return [
@@ -112,7 +112,7 @@ def own_message_figures(driven: Driven, limits: dict[str, float] | None = None) 
 
 
 def load_figures(driven: Driven) -> list[Figure]:
-    """What the load itself used, and how late it was, which is not the servers' fault."""
+    """The load's own processor time and delay; neither is the servers' fault."""
     found = driven.outcome
     used = 100 * found.cpu_seconds / found.seconds
     figures = [Figure("the load itself, of a core", used, "%")]

@@ -1,7 +1,7 @@
-"""The scenario ``memory``: what an idle client and an idle room take.
+"""The scenario ``memory``: the memory that an idle client and an idle room take.
 
-The resident memory of each node is read when it is ready and at rest, and again when every client
-has a seat and nothing has been said for a while; the difference is divided by clients and rooms.
+The resident memory of each node is read when it is ready and at rest, and again when all clients
+have had a seat for a while and have said nothing; the difference is divided by clients and rooms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MemorySettings(msgspec.Struct, frozen=True):
 
     @property
     def clients(self) -> int:
-        """How many clients there are in all."""
+        """The number of all clients."""
         return self.rooms * self.players
 
 

@@ -26,7 +26,7 @@ LEAVES, STAYS = "api-1", "api-2"
 GRACE_SECONDS = 25.0
 REST_SECONDS = 2.0
 ROUND_SECONDS = 2.0
-"""Over which the rooms speak once, before and after the move."""
+"""The time in which each room speaks once, before the move and after it."""
 LATE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
@@ -52,7 +52,7 @@ async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
 
 
 class _Move(msgspec.Struct, frozen=True):
-    """When the node was told to leave, and the readings around the move."""
+    """The time of the signal to the node, and the readings around the move."""
 
     told_at: float
     before: CpuReading

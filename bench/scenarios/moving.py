@@ -21,7 +21,7 @@ WINDOW_LIMIT_MEANS = 2.5
 """The fullest window holds at most this multiple of the mean: 5 % of all, of a spread of 5 s."""
 BLOCKED_LIMITS_MS = {"max": 50.0}
 LATE_SECONDS = 1.0
-"""All clients are moved within the spread and this."""
+"""All clients are moved within the spread and this time."""
 GRACE_SECONDS = 25.0
 
 

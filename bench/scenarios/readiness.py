@@ -1,4 +1,4 @@
-"""Two parts of ``drain``: how soon a node reports that it leaves, and how soon it has gone."""
+"""Two parts of ``drain``: the time until a node reports that it leaves, and until it has gone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GONE_LIMIT_MS = 150.0
 
 
 async def measure_readiness(tier: str, clients: int) -> list[Figure]:
-    """From the signal to the first 503 of ``/readyz``, which is asked without a pause.
+    """Measures from the signal to the first 503 of ``/readyz``, which is asked without a pause.
 
     An api node has ``clients`` clients outside rooms; a game node as many players, two to a room.
     """
@@ -39,7 +39,7 @@ async def measure_readiness(tier: str, clients: int) -> list[Figure]:
         ready = fleet.nodes[f"{tier}-1"].ready
         assert ready is not None
         async with open_probe(ready.admin, "/readyz", 0.0) as probe:
-            await trio.sleep(0.5)  # of answers before the signal
+            await trio.sleep(0.5)  # the probe needs answers from before the signal
             told_at = fleet.stop(f"{tier}-1")
             with trio.fail_after(LIMIT_SECONDS):
                 await probe.ended.wait()
@@ -50,7 +50,7 @@ async def measure_readiness(tier: str, clients: int) -> list[Figure]:
 
 
 def seconds_to_refusal(probe: Probe, told_at: float) -> float:
-    """From ``told_at`` to the arrival of the first 503; raises :class:`ClusterFailed`."""
+    """The time from ``told_at`` to the first 503; raises :class:`ClusterFailed` without one."""
     last = probe.answers[-1]
     if last.status != 503 or last.answered < told_at:
         raise ClusterFailed(f"/readyz ended with {last.status}, not with 503 after the signal")
@@ -58,7 +58,7 @@ def seconds_to_refusal(probe: Probe, told_at: float) -> float:
 
 
 async def measure_gone(tier: str) -> list[Figure]:
-    """From ``ended`` of the last room, as its player sees it, to the end of the process."""
+    """Measures from the ``ended`` of the last room, as its player sees it, to the process's end."""
     node = f"{tier}-1"
     async with open_pair(DRAIN) as fleet, open_crowd(fleet.urls) as crowd:
         await crowd.seat(1, 1, NO_PROGRESS, new_room=COUNTDOWN)

@@ -1,4 +1,4 @@
-"""The scenario ``resume``: what one resume costs the nodes, and the room.
+"""The scenario ``resume``: the cost of one resume for the nodes and for the room.
 
 Three parts: one resume after another, many at once, and among talk. In the first, each resume finds
 the nodes asleep, and waking them costs more than the resume itself; so the cost of a single input
@@ -28,9 +28,9 @@ from lastcall.bench.scenarios import figures
 HISTORY_PER_SECOND = 2_000
 TALK_PER_SECOND = 1_000
 RESUMES_AMONG_TALK = 250
-"""A second: talk and resumes together must not fill a core."""
+"""The rate per second: talk and resumes together must not fill a core."""
 LONE_PER_SECOND = 200
-"""Single inputs, about as many as there are resumes in a row."""
+"""Single inputs: about the rate of the resumes in a row."""
 REST_SECONDS = 3.0
 GAME_LIMIT_US = 100.0
 EVENTS_LIMIT = 1.0
@@ -38,7 +38,7 @@ NO_EVENT_OF_A_RESUME = {"Said"}
 
 
 class ResumeSettings(BotSettings, frozen=True):
-    """The size of the run. Each room first gets a ``history`` of so many messages."""
+    """The size of the run. Each room first gets ``history`` messages."""
 
     rooms: int = 50
     history: int = 200
@@ -69,7 +69,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class _Measured(msgspec.Struct, frozen=True):
-    """What a part took: the seconds of each resume, and the processor readings around them."""
+    """The results of a part: the seconds of each resume, and the processor readings around them."""
 
     seconds: list[float]
     before: CpuReading
@@ -112,7 +112,7 @@ class _Run:
         )
 
     async def _background(self) -> dict[str, float]:
-        """What the nodes use without a resume, in percent of a core."""
+        """The use of the nodes without a resume, in percent of a core."""
         before = self._fleet.cpu()
         await trio.sleep(REST_SECONDS)
         return self._fleet.cpu().since(before)

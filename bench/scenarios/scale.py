@@ -1,4 +1,4 @@
-"""The scenario ``scale``: does an input cost more where there are more rooms, or more nodes?"""
+"""The scenario ``scale``: the cost of an input with more and more rooms, and more api nodes."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Room:
 
 
 class OpenDoor(Dialer):
-    """Each dial is answered at once, with what the server is to say first."""
+    """A server that answers each dial at once, with the next of ``answers`` as its first frame."""
 
     def __init__(self, *answers: frames.FromServer) -> None:
         self.answers = list(answers)
@@ -68,7 +68,7 @@ class OpenDoor(Dialer):
         return ours, text_frame(frames.encode(self.answers.pop(0))) + then
 
     def said(self) -> list[frames.FromClient]:
-        """What the bot has said since the last look; unmasked, since its masks are zero."""
+        """The bot's frames since the last call; their masks are zero."""
         data = bytearray()
         for opcode, body in _unmasked(self.server.recv(65_536)):
             data += bytes((0x80 | opcode, len(body))) + body
@@ -76,7 +76,7 @@ class OpenDoor(Dialer):
 
 
 class ShutDoor(Dialer):
-    """Nobody is there."""
+    """A server that refuses each dial."""
 
     def __init__(self) -> None:
         self.dials = 0

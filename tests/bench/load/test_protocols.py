@@ -20,7 +20,7 @@ def talk(dialect: str, leader: ClientProtocol | None = None, frame: str = "say")
 
 
 def payload(frame: bytes) -> bytes:
-    """Of a masked frame with a zero mask and less than 126 bytes."""
+    """The payload of a masked frame with a zero mask and less than 126 bytes."""
     assert frame[1] & 0x7F < 126
     return frame[6:]
 

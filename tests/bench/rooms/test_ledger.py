@@ -15,7 +15,7 @@ from lastcall.bench.rooms.ledger import (
 PLAYERS = ("ann", "bob", "cem")
 SAID = {"ann": [11, 16, 13], "bob": [21, 22], "cem": [32]}
 ORDER = [("ann", 11), ("bob", 21), ("ann", 16), ("cem", 32), ("ann", 13), ("bob", 22)]
-"""Of these 16 and 32 are whispered as well."""
+"""The values 16 and 32 among these are whispered as well."""
 
 Spoil = Callable[[list[PlayerLedger]], object]
 
