@@ -66,16 +66,16 @@ class BotOwner(Protocol):
         """The socket is about to be closed."""
 
     def lost(self, bot: Bot, loss: Loss) -> None:
-        """The bot has lost its socket: runs :meth:`Bot.reconnect` if it has a place."""
+        """The bot has lost its socket. If it has a place, the crowd runs :meth:`Bot.reconnect`."""
 
-    def returned(self, how: Return) -> None:
+    def returned(self, result: Return) -> None:
         """The bot has its place again."""
 
     def own_message(self, said_at: float, heard_at: float) -> None:
         """The bot has heard its own input."""
 
     def complain(self, sentence: str) -> None:
-        """The run has failed; the bot takes no further part."""
+        """The bot has found an error, so the run has failed; it takes no further part."""
 
 
 class Bot:
@@ -175,9 +175,8 @@ class Bot:
                 limit = min(2 * limit, RETRY_SECONDS_MAX)
         self._reconnecting = False
         if self.live:
-            now, known = time.monotonic(), msgspec.structs.asdict(loss)
-            how = Return(**known, dialled_at=dialled_at, back_at=now, dials=dials)
-            self._owner.returned(how)
+            now, lost = time.monotonic(), msgspec.structs.asdict(loss)
+            self._owner.returned(Return(**lost, dialled_at=dialled_at, back_at=now, dials=dials))
 
     def cut(self) -> None:
         """Resets the socket, as a broken network does; the bot then finds it lost."""
@@ -225,10 +224,10 @@ class Bot:
             self._owner.lost(self, Loss(now, code, self.node, on_purpose, self._move_due))
         connection.answered.set()
 
-    def _fail(self, how: str) -> None:
+    def _fail(self, problem: str) -> None:
         if not self.dead:
             self.dead = True
-            self._owner.complain(f"{self.place.ledger.player} in {self.place.room} {how}")
+            self._owner.complain(f"{self.place.ledger.player} in {self.place.room} {problem}")
 
     def _on_frame(self, frame: frames.FromServer | None) -> None:
         match frame:

@@ -86,9 +86,9 @@ class Crowd:
         if bot.place.room and not bot.dead:
             self._nursery.start_soon(bot.reconnect, loss)
 
-    def returned(self, how: Return) -> None:
+    def returned(self, result: Return) -> None:
         """Records the return."""
-        self.returns.append(how)
+        self.returns.append(result)
 
     def own_message(self, said_at: float, heard_at: float) -> None:
         """Records the time between the two."""

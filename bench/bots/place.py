@@ -111,7 +111,7 @@ class Place:
             unacked.popleft()
 
     def hear(self, frame: frames.Message) -> float | None:
-        """Records a message; returns when it was said if the player said it itself."""
+        """Records a message; returns the time of the input if it is the player's own, else None."""
         message = _decode_message(frame.d)
         self.messages += 1
         self.seen = max(self.seen, frame.seq)

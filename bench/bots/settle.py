@@ -53,7 +53,7 @@ async def ask_tallies(crowd: Crowd) -> None:
 
 
 def _is_quiet(room: list[Bot]) -> bool:
-    """Whether every player in the room has heard all inputs; dead bots are not waited for."""
+    """True if every player has all acks and has heard all inputs; dead bots are ignored."""
     said = sum(len(bot.place.ledger.said) for bot in room)
     return all(
         bot.dead or (bot.live and not bot.place.unacked and bot.place.ledger.broadcasts >= said)

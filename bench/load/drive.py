@@ -61,7 +61,7 @@ class _Process:
         self.ready = trio.Event()
         self.seating_seconds = 0.0
         self.outcomes: list[Outcome] = []
-        """One, once the process has ended."""
+        """Holds one outcome once the process has ended."""
 
     async def run(self) -> None:
         command = [sys.executable, "-m", "lastcall.bench.load.generator"]

@@ -171,7 +171,7 @@ class Generator:
         time.sleep(max(0.0, began + TICK_SECONDS - time.monotonic()))
 
     def _poll(self, seconds: float) -> None:
-        """Handles what has arrived, or arrives within ``seconds``."""
+        """Handles the frames that have arrived, or arrive within ``seconds``."""
         for descriptor, _ in self._epoll.poll(seconds, EVENTS_PER_POLL):
             for said_at in self._clients[descriptor].receive():
                 self._own[int(time.monotonic() * MICROS) - said_at] += 1

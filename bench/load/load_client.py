@@ -1,4 +1,4 @@
-"""One client of a load process: a socket, a service's protocol, and the check of what it hears."""
+"""One client of a load process: a socket, a service's protocol, and the check of its messages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LoadClient:
         self._send(self.protocol.say(text))
 
     def receive(self) -> list[int]:
-        """Handles what has arrived; returns when each own message among it was said, in µs.
+        """Handles the frames that have arrived; returns the times of the client's own texts, in µs.
 
         Raises :class:`LoadFailed`.
         """

@@ -16,7 +16,7 @@ _AT = slice(15, 31)
 
 
 def make_payload(speaker: int, n: int, at_micros: int, pad: bytes) -> bytes:
-    """The text; ``at_micros`` is when it is said, in whole µs of ``time.monotonic``."""
+    """The text; ``at_micros`` is its time, in whole µs of ``time.monotonic``."""
     return b"~%05d.%07d.%016d~%b" % (speaker, n, at_micros, pad)
 
 
@@ -39,8 +39,8 @@ class DeliveryCheck:
         self.stray = 0
 
     def hear(self, text: bytes) -> int | None:
-        """Records a text that begins with the mark; returns when it was said if it is the client's
-        own. Repetitions and other rooms' texts are counted as wrong and not as heard.
+        """Records a text that begins with the mark; returns its time if it is the client's own.
+        Repetitions and other rooms' texts are counted as wrong and not as heard.
         """
         speaker, n = int(text[_SPEAKER]), int(text[_N])
         slot = speaker - self._first

@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Probe:
-    """The answers that a probe got; complete once it has ended."""
+    """The answers that a probe got; all of them are there once it has ended."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []

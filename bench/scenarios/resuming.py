@@ -143,12 +143,12 @@ class _Run:
         bots = self._crowd.bots
         start = trio.current_time()
 
-        async def renew(own: Sequence[Bot]) -> None:
-            """Each task has bots of its own, so that no bot is in two resumes."""
+        async def resume(share: Sequence[Bot]) -> None:
+            """Each task has its own share of the bots, so that no bot is in two resumes."""
             for turn in turns:
                 await trio.sleep_until(start + turn / part.per_second)
                 begin = time.perf_counter()
-                bot = own[turn % len(own)]
+                bot = share[turn % len(share)]
                 bot.close()
                 await bot.enter(bot.place.resume(part.missed))
                 seconds.append(time.perf_counter() - begin)
@@ -156,7 +156,7 @@ class _Run:
 
         before = self._fleet.cpu()
         shares = [bots[first :: part.at_once] for first in range(min(part.at_once, len(bots)))]
-        await for_each(shares, renew, part.at_once)
+        await for_each(shares, resume, part.at_once)
         return _Measured(seconds, before, self._fleet.cpu())
 
 
