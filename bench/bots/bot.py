@@ -123,15 +123,12 @@ class Bot:
         """The local and the remote port of its socket; None without a socket."""
         return None if self._connection is None else self._connection.ports
 
-    def say(self) -> None:
-        """Says its next number; without a socket, as soon as there is one."""
-        frame = self.place.say()
-        if self.live:
-            self._send(frame)
+    def say(self, *, tally: bool = False) -> None:
+        """Says its next number, or asks the room for its tally (:attr:`Place.tally`).
 
-    def ask_tally(self) -> None:
-        """Asks the room for its tally, see :attr:`Place.tally`."""
-        frame = self.place.ask_tally()
+        Without a socket, the frame is sent after the next resume.
+        """
+        frame = self.place.ask_tally() if tally else self.place.say()
         if self.live:
             self._send(frame)
 

@@ -44,7 +44,7 @@ async def ask_tallies(crowd: Crowd) -> None:
     live = [[bot for bot in room if bot.live] for room in crowd.rooms]
     askers = [bots[0] for bots in live if bots]
     for asker in askers:
-        asker.ask_tally()
+        asker.say(tally=True)
     places = [asker.place for asker in askers]
     await wait_until(
         lambda: all(place.tally is not None and not place.unacked for place in places),
