@@ -27,8 +27,8 @@ class Cutter:
 class KernelCutter(Cutter):
     """Cuts from outside, with ``ss -K``: half of the sockets at the bot's end, half at the node's.
 
-    The end that is cut finds its socket aborted, the other end gets a reset; bytes that either had
-    not read are lost.
+    The end that is cut finds its socket aborted, the other end gets a reset; the bytes that either
+    end has not read are lost.
     """
 
     description = "sockets are cut by the kernel (ss -K): half at the bot's end, half at the node's"

@@ -26,7 +26,7 @@ BEGUN = b"begun\n"
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """One request and its answer, in the seconds of ``time.monotonic`` (one clock for all).
 
-    ``status`` is 0 if the node had gone.
+    ``status`` is 0 if the node was gone.
     """
 
     asked: float

@@ -155,8 +155,8 @@ def compare(expected: Sequence[int], found: Sequence[int], what: str) -> Verdict
 def check_room(ledgers: Sequence[PlayerLedger], tally: Tally | None) -> Verdict:
     """Compares the ledgers of all players of one room, from its beginning, and its ``tally``.
 
-    Each input must be applied once and in order, be heard once by each player under the same number
-    as by everybody else, and each whisper must be heard by its addressee alone.
+    Each input must be applied once and in order. All players must hear it once and under the same
+    number. Only its addressee must hear a whisper.
     """
     verdict = Verdict(
         inputs=sum(len(one.said) for one in ledgers),

@@ -1,9 +1,9 @@
 """The scenario ``latency``: from a client's ``say`` to its own ``msg``, at rest and under load.
 
 At rest there is one room of two. First one client says the next input as soon as it has heard the
-one before; then both speak so seldom that the nodes fall asleep in between. Under load there are
+previous one; then both speak so seldom that the nodes fall asleep in between. The loaded part has
 half as many inputs as the nodes could take. Two short runs find that number first: they measure
-what an input costs the busier node, and so how many would fill its core.
+the cost of an input on the busier node, and so the number of inputs that would fill its core.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import Service, open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.loaded import (
-    load_figures,
-    own_message_figures,
-    renamed,
-)
+from lastcall.bench.scenarios.loaded import load_figures, own_message_figures, renamed
 
 REST_LIMITS = {"p50": 0.7, "p99": 3.0}
 LOADED_LIMITS = {"p99": 15.0}

@@ -54,7 +54,7 @@ async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
 class _Move(msgspec.Struct, frozen=True):
     """The time of the signal to the node, and the readings around the move."""
 
-    told_at: float
+    signalled_at: float
     before: CpuReading
     last: CpuReading
     resident: dict[str, dict[str, int]]
@@ -73,7 +73,7 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     readings = [fleet.cpu()]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_cpu, fleet, readings)
-        told_at = fleet.stop(LEAVES)
+        signalled_at = fleet.stop(LEAVES)
         await _speak(speakers, settings.spread_seconds)
         await wait_until(lambda: _all_moved(crowd), LATE_SECONDS)
         with trio.move_on_after(GRACE_SECONDS):
@@ -83,7 +83,7 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     resident["after the move"] = fleet.resident()
     await _speak(speakers, ROUND_SECONDS)
     progress.advance(bar)
-    return _Move(told_at, readings[0], readings[-1], resident)
+    return _Move(signalled_at, readings[0], readings[-1], resident)
 
 
 def _all_moved(crowd: Crowd) -> bool:
@@ -91,7 +91,7 @@ def _all_moved(crowd: Crowd) -> bool:
 
 
 async def _read_cpu(fleet: Fleet, readings: list[CpuReading]) -> None:
-    """Adds readings until cancelled; a node that has ended keeps the last seconds it had."""
+    """Adds readings until cancelled; a node that has ended keeps its last reading."""
     while True:
         now = fleet.cpu()
         readings.append(CpuReading(now.at, readings[-1].seconds | now.seconds))
@@ -113,7 +113,7 @@ def _report(
             exactly("clients_moved in drain.finished", counted, settings.clients),
             exactly("exit code", -1 if code is None else code, 0),
             Figure("sockets lost otherwise", len(crowd.returns) - len(moved), "", limit=0),
-            *figures.times("signal to resumed", [one.back_at - move.told_at for one in moved]),
+            *figures.times("signal to resumed", [one.back_at - move.signalled_at for one in moved]),
             *figures.times("without a place", [one.back_at - one.lost_at for one in moved]),
             *figures.dials(moved),
             *figures.peaks("moves", [one.lost_at for one in moved]),

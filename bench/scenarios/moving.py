@@ -1,4 +1,4 @@
-"""A part of ``drain``: thousands of idle clients are moved while the node's loop keeps turning."""
+"""A part of ``drain``: a node moves thousands of idle clients without blocking its event loop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def _drain(fleet: Fleet, crowd: Crowd, clients: int, spread_seconds: float
     assert child.ready is not None
     async with open_probe(child.ready.admin, "/livez", POLL_SECONDS) as probe:
         await trio.sleep(REST_SECONDS)
-        told_at = fleet.stop("api-1")
+        signalled_at = fleet.stop("api-1")
         with trio.fail_after(GRACE_SECONDS):
             gone_at = await wait_exit(child.pid)
             await probe.ended.wait()
@@ -49,18 +49,18 @@ async def _drain(fleet: Fleet, crowd: Crowd, clients: int, spread_seconds: float
     moves = [one for one in crowd.losses if one.code == Close.SERVICE_RESTART]
     late = [one.lost_at - one.move_due for one in moves if one.move_due is not None]
     moved_at = sorted(one.lost_at for one in moves if one.move_due is not None)
-    last_at = moved_at[-1] if moved_at else told_at
+    last_at = moved_at[-1] if moved_at else signalled_at
     counted = child.finished.clients_moved if child.finished else 0
     assert child.exit_code is not None
-    blocked = gaps(probe.answers, told_at, last_at)
+    blocked = gaps(probe.answers, signalled_at, last_at)
     return [
         exactly("clients that got a move and 1012", len(moved_at), clients),
         exactly("clients_moved in drain.finished", counted, clients),
         exactly("exit code", child.exit_code, 0),
-        Figure("signal to first moved", 1000 * (moved_at[0] - told_at), "ms"),
+        Figure("signal to first moved", 1000 * (moved_at[0] - signalled_at), "ms"),
         Figure(
             "signal to last moved",
-            last_at - told_at,
+            last_at - signalled_at,
             "s",
             least=spread_seconds,
             limit=spread_seconds + LATE_SECONDS,

@@ -40,21 +40,21 @@ async def measure_readiness(tier: str, clients: int) -> list[Figure]:
         assert ready is not None
         async with open_probe(ready.admin, "/readyz", 0.0) as probe:
             await trio.sleep(0.5)  # the probe needs answers from before the signal
-            told_at = fleet.stop(f"{tier}-1")
+            signalled_at = fleet.stop(f"{tier}-1")
             with trio.fail_after(LIMIT_SECONDS):
                 await probe.ended.wait()
-    ms = seconds_to_refusal(probe, told_at) * 1000
+    ms = seconds_to_refusal(probe, signalled_at) * 1000
     where = "2 to a room" if tier == "game" else "outside rooms"
     name = f"{tier} node, {clients} clients {where}: signal to /readyz 503"
     return [Figure(name, ms, "ms", READY_LIMIT_MS)]
 
 
-def seconds_to_refusal(probe: Probe, told_at: float) -> float:
-    """The time from ``told_at`` to the first 503; raises :class:`ClusterFailed` without one."""
+def seconds_to_refusal(probe: Probe, signalled_at: float) -> float:
+    """The time from ``signalled_at`` to the first 503; raises :class:`ClusterFailed`."""
     last = probe.answers[-1]
-    if last.status != 503 or last.answered < told_at:
+    if last.status != 503 or last.answered < signalled_at:
         raise ClusterFailed(f"/readyz ended with {last.status}, not with 503 after the signal")
-    return last.answered - told_at
+    return last.answered - signalled_at
 
 
 async def measure_gone(tier: str) -> list[Figure]:

@@ -1,8 +1,8 @@
 """The scenario ``resume``: the cost of one resume for the nodes and for the room.
 
-Three parts: one resume after another, many at once, and among talk. In the first, each resume finds
-the nodes asleep, and waking them costs more than the resume itself; so the cost of a single input
-is measured beside it.
+There are three parts: one resume after another, many at once, and many among talk. In the first
+part each resume finds the nodes asleep, and waking them costs more than the resume itself; so the
+cost of a single input is measured as well.
 """
 
 from __future__ import annotations
