@@ -34,8 +34,8 @@ def cli() -> None:
     """Measures real nodes on this machine, and prints the figures beside their limits.
 
     Each scenario starts api and game nodes as separate processes on free ports, and connects to
-    them through plain WebSockets. Memory and processor time are what the operating system accounts
-    to those processes (Linux).
+    them through plain WebSockets. Memory and processor time are the operating system's figures for
+    those processes (Linux).
 
     A bench is not a test: the exit code is 0 whatever the figures are. It is 1 if the run itself
     failed (a node ended, a client lost its place, a message was lost or came twice), 2 for wrong
@@ -52,8 +52,7 @@ def memory(json_file: Path | None, **settings: Any) -> None:
     """Idle rooms: resident memory per client (api node) and per room (game node).
 
     Both are read before the first client connects, and again when all clients have a seat and are
-    silent. The difference holds everything that a client or a room costs, except for the kernel's
-    buffers.
+    silent. The difference is all memory of the clients and rooms, without the kernel's buffers.
     """
     run_scenario(lambda progress: measure_memory(MemorySettings(**settings), progress), json_file)
 
@@ -74,7 +73,7 @@ def memory(json_file: Path | None, **settings: Any) -> None:
 )
 @json_option
 def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> None:
-    """Nodes that drain: how soon they report it and are gone, and what clients notice.
+    """Nodes that drain: the time until they report it and exit, and the effect on clients.
 
     `ready`: from the signal to the 503, under load. `gone`: from the end of the last room to the
     end of the process. `move`: one api node moves thousands of idle clients. `roll`: all nodes of a

@@ -1,4 +1,4 @@
-"""A player whose place outlives its sockets, by the client's rules of the design (§9).
+"""A player whose place outlives its sockets, by the rules of docs/protocol.md for clients.
 
 After an unannounced loss a bot waits a random time, after a ``move`` not at all. Then it dials the
 next URL, and after each failure the one after that, with full jitter that doubles. It resumes and
@@ -33,7 +33,7 @@ FINAL = range(4001, 4006)
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """The loss of a socket with a place on it."""
+    """The loss of a bot's socket."""
 
     lost_at: float
     """In the seconds of ``time.monotonic``, as all times here."""
@@ -41,21 +41,23 @@ class Loss(msgspec.Struct, frozen=True):
     """The close code; 1006 without a close frame."""
     from_node: str
     on_purpose: bool
-    """Whether the bench cut the socket."""
+    """True if the bench cut the socket."""
+    move_due: float | None
+    """The announced time of the close, if the node announced a move."""
 
 
 class Return(Loss, frozen=True):
     """A loss, and the resume that followed it."""
 
     dialled_at: float
-    """When the successful dial began."""
+    """The time at which the successful dial began."""
     back_at: float
     dials: int
-    """How many dials it took."""
+    """The number of dials, with the successful one."""
 
 
 class BotOwner(Protocol):
-    """What a bot needs of the crowd it is in."""
+    """The crowd, as far as its bots use it."""
 
     def watch(self, bot: Bot, descriptor: int) -> None:
         """Calls :meth:`Bot.receive` whenever the socket can be read."""
@@ -64,16 +66,16 @@ class BotOwner(Protocol):
         """The socket is about to be closed."""
 
     def lost(self, bot: Bot, loss: Loss) -> None:
-        """The bot has lost its socket: runs :meth:`Bot.reconnect`."""
+        """The bot has lost its socket. If it has a place, the crowd runs :meth:`Bot.reconnect`."""
 
-    def returned(self, how: Return) -> None:
+    def returned(self, result: Return) -> None:
         """The bot has its place again."""
 
     def own_message(self, said_at: float, heard_at: float) -> None:
         """The bot has heard its own input."""
 
     def complain(self, sentence: str) -> None:
-        """The run has failed; the bot takes no further part."""
+        """The bot has found an error, so the run has failed; it takes no further part."""
 
 
 class Bot:
@@ -82,13 +84,14 @@ class Bot:
     __slots__ = (
         "_connection",
         "_dialers",
-        "_moved",
+        "_move_due",
         "_owner",
         "_reconnecting",
         "_rng",
         "_url",
         "cut_on_purpose",
         "dead",
+        "ended_at",
         "live",
         "node",
         "place",
@@ -102,14 +105,16 @@ class Bot:
         self._url = first
         self._rng = rng
         self._connection: Connection | None = None
-        self._moved = False
+        self._move_due: float | None = None
         self._reconnecting = False
         self.place = Place(rng)
         self.cut_on_purpose = False
-        """The bench is about to cut its socket: the next loss is not an accident."""
+        """Set before the bench cuts its socket, so that the loss does not count as an accident."""
         self.live = False
         self.dead = False
         """It has lost its place for good, and has complained."""
+        self.ended_at: float | None = None
+        """The time at which it was told that its room has ended."""
         self.node = ""
         """The api node of its current or last socket."""
 
@@ -118,15 +123,12 @@ class Bot:
         """The local and the remote port of its socket; None without a socket."""
         return None if self._connection is None else self._connection.ports
 
-    def say(self) -> None:
-        """Says its next number; without a socket, as soon as there is one."""
-        frame = self.place.say()
-        if self.live:
-            self._send(frame)
+    def say(self, *, tally: bool = False) -> None:
+        """Says its next number, or asks the room for its tally (:attr:`Place.tally`).
 
-    def ask_tally(self) -> None:
-        """Asks the room for its tally, see :attr:`Place.tally`."""
-        frame = self.place.ask_tally()
+        Without a socket, the frame is sent after the next resume.
+        """
+        frame = self.place.ask_tally() if tally else self.place.say()
         if self.live:
             self._send(frame)
 
@@ -135,11 +137,16 @@ class Bot:
         if not self._connection.send(data):
             self._fail("has a full socket: the node does not read it")
 
-    async def enter(self, request: frames.Join | frames.Resume) -> None:
-        """Dials once and takes its place; raises :class:`DialFailed` if that is not possible."""
+    async def connect(self) -> Connection:
+        """Dials once, and stays outside rooms; raises :class:`DialFailed`."""
         dialer = self._dialers[self._url % len(self._dialers)]
         connection = self._connection = Connection(*await dialer.dial(DIAL_SECONDS))
         self._owner.watch(self, connection.fileno())
+        return connection
+
+    async def enter(self, request: frames.Join | frames.Resume) -> None:
+        """Connects and takes its place; raises :class:`DialFailed` if that is not possible."""
+        connection = await self.connect()
         self._send(masked(TEXT, frames.encode(request)))
         self.receive()
         with trio.move_on_after(ANSWER_SECONDS):
@@ -151,7 +158,7 @@ class Bot:
         """Resumes after a loss; returns once the place is back, or the bot is dead."""
         self._reconnecting = True
         limit = LOSS_WAIT_SECONDS
-        await trio.sleep(0.0 if self._moved else self._rng.uniform(0.0, limit))
+        await trio.sleep(self._rng.uniform(0.0, limit) if self._move_due is None else 0.0)
         dials, dialled_at = 0, 0.0
         while not self.live and not self.dead:
             self._url += 1
@@ -165,9 +172,8 @@ class Bot:
                 limit = min(2 * limit, RETRY_SECONDS_MAX)
         self._reconnecting = False
         if self.live:
-            now, known = time.monotonic(), msgspec.structs.asdict(loss)
-            how = Return(**known, dialled_at=dialled_at, back_at=now, dials=dials)
-            self._owner.returned(how)
+            now, lost = time.monotonic(), msgspec.structs.asdict(loss)
+            self._owner.returned(Return(**lost, dialled_at=dialled_at, back_at=now, dials=dials))
 
     def cut(self) -> None:
         """Resets the socket, as a broken network does; the bot then finds it lost."""
@@ -203,21 +209,22 @@ class Bot:
             self._end(LOST)
 
     def _end(self, code: int) -> None:
-        """Ends the connection. A bot that had a place on it reconnects; one that dials goes on."""
-        connection, was_live = self._connection, self.live
+        """Ends the connection. A bot that was dialling for its place goes on with that."""
+        connection, was_settled = self._connection, self.live or not self.place.room
         assert connection is not None
         on_purpose, self.cut_on_purpose = self.cut_on_purpose, False
         self.close()
         if code in FINAL:
             self._fail(f"was closed with {code}")
-        elif was_live and not self._reconnecting:  # else it got its place and lost it in one read
-            self._owner.lost(self, Loss(time.monotonic(), code, self.node, on_purpose))
+        elif was_settled and not self._reconnecting:  # else it got and lost its place in one read
+            now = time.monotonic()
+            self._owner.lost(self, Loss(now, code, self.node, on_purpose, self._move_due))
         connection.answered.set()
 
-    def _fail(self, how: str) -> None:
+    def _fail(self, problem: str) -> None:
         if not self.dead:
             self.dead = True
-            self._owner.complain(f"{self.place.ledger.player} in {self.place.room} {how}")
+            self._owner.complain(f"{self.place.ledger.player} in {self.place.room} {problem}")
 
     def _on_frame(self, frame: frames.FromServer | None) -> None:
         match frame:
@@ -232,10 +239,13 @@ class Bot:
             case frames.Joined() if not self.place.room:
                 self._on_place(frame)
             case frames.Move():
-                self._moved = True
+                self._move_due = time.monotonic() + frame.after
             case frames.Error(retry=True) if not self.live:
                 self._end(LOST)
-            case frames.Joined() | frames.Ended() | frames.Error():
+            case frames.Ended():
+                self.ended_at = time.monotonic()
+                self._fail(f"got {frame}")
+            case frames.Joined() | frames.Error():
                 self._fail(f"got {frame}")
                 self._end(LOST)
             # Beats and notices need no answer.
@@ -251,7 +261,7 @@ class Bot:
     def _on_place(self, frame: frames.Joined | frames.Resumed) -> None:
         if problem := self.place.confirm(frame):
             self._fail(problem)
-        self.live, self._moved = True, False
+        self.live, self._move_due = True, None
         self._send(self.place.got())
         assert self._connection is not None
         self._connection.answered.set()

@@ -15,7 +15,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """A non-blocking WebSocket after its handshake; ``rest`` is what followed the answer to it."""
+    """A non-blocking WebSocket after its handshake; ``rest`` are the bytes that followed it."""
 
     __slots__ = ("_buffer", "_socket", "answered")
 
@@ -52,7 +52,7 @@ class Connection:
             return True
 
     def read(self) -> bool:
-        """Buffers what has arrived; False if the socket has ended."""
+        """Buffers the bytes that have arrived; False if the socket has ended."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:

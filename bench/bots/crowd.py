@@ -1,39 +1,46 @@
-"""All bots of a run, in one task with one epoll set, by rooms."""
+"""All bots of a run, by rooms.
+
+One task with one epoll set reads all sockets, so that the cores are left to the servers.
+"""
 
 from __future__ import annotations
 
 import random
 import select
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot, Loss, Return
-from lastcall.bench.load.at_once import for_each
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.dial import Dialer, DialFailed
+from lastcall.bench.load.messages import LoadFailed
 from lastcall.bench.rooms.kinds import KIND
 from lastcall.ids import KindName, RoomId
 from lastcall.wire import frames
 
 EVENTS_PER_POLL = 1024
 OPENING_AT_ONCE = 16
+CONNECTING_AT_ONCE = 32
 TICK_SECONDS = 0.005
 POLL_SECONDS = 0.05
+LEDGER_LOUNGE = frames.Join(kind=KindName(KIND), new=True)
+
+T = TypeVar("T")
 
 
 class BotSettings(msgspec.Struct, frozen=True):
-    """How many bots a scenario has: ``seats`` in each of ``rooms``."""
+    """The number of bots in a scenario: ``seats`` in each of ``rooms``."""
 
     rooms: int = 125
     seats: int = 4
 
     @property
     def bots(self) -> int:
-        """How many bots there are in all."""
+        """The number of all bots."""
         return self.rooms * self.seats
 
 
@@ -47,20 +54,21 @@ class Crowd:
         self._nursery = nursery
         self._rng = random.Random()
         self.rooms: list[list[Bot]] = []
+        self.losses: list[Loss] = []
         self.returns: list[Return] = []
         self.complaints: list[str] = []
         self.waits: list[tuple[float, float]] = []
-        """For each own message heard: when it was said, and the seconds until it was heard."""
+        """For each own message: the time of the input, and the seconds until it was heard."""
         self.inputs = 0
         self.late_seconds = 0.0
-        """How late the bots themselves were, at worst."""
+        """The greatest delay of an input, caused by the bots themselves."""
 
     @property
     def bots(self) -> list[Bot]:
         """All bots, room by room."""
         return [bot for room in self.rooms for bot in room]
 
-    # What a bot calls (:class:`lastcall.bench.bots.bot.BotOwner`).
+    # Calls from bots (:class:`lastcall.bench.bots.bot.BotOwner`).
 
     def watch(self, bot: Bot, descriptor: int) -> None:
         """Reads the bot's socket from now on."""
@@ -73,12 +81,14 @@ class Crowd:
         del self._watched[descriptor]
 
     def lost(self, bot: Bot, loss: Loss) -> None:
-        """Makes the bot reconnect."""
-        self._nursery.start_soon(bot.reconnect, loss)
+        """Records the loss, and makes the bot reconnect if it has a place."""
+        self.losses.append(loss)
+        if bot.place.room and not bot.dead:
+            self._nursery.start_soon(bot.reconnect, loss)
 
-    def returned(self, how: Return) -> None:
+    def returned(self, result: Return) -> None:
         """Records the return."""
-        self.returns.append(how)
+        self.returns.append(result)
 
     def own_message(self, said_at: float, heard_at: float) -> None:
         """Records the time between the two."""
@@ -104,10 +114,28 @@ class Crowd:
                 bot.close()
             self._epoll.close()
 
-    async def seat(self, bots: int, seats: int, progress: Progress, *, apis: int = 0) -> None:
+    async def connect(self, bots: int) -> None:
+        """Connects ``bots`` bots that stay outside rooms; raises :class:`LoadFailed`."""
+
+        async def connect(index: int) -> None:
+            bot = Bot(self, self._dialers, index, self._rng)
+            await bot.connect()
+            bot.receive()
+
+        await for_each(range(bots), connect, CONNECTING_AT_ONCE)
+
+    async def seat(
+        self,
+        bots: int,
+        seats: int,
+        progress: Progress,
+        *,
+        apis: int = 0,
+        new_room: frames.Join = LEDGER_LOUNGE,
+    ) -> None:
         """Seats ``bots`` bots, ``seats`` to a room, in turn over the first ``apis`` URLs (0: all).
 
-        Raises :class:`LoadFailed`.
+        The first bot of each room opens it with ``new_room``. Raises :class:`LoadFailed`.
         """
         bar = progress.add_task("seating bots", total=bots)
         apis = apis or len(self._dialers)
@@ -116,18 +144,15 @@ class Crowd:
             room: list[Bot] = []
             for index in range(first, min(first + seats, bots)):
                 bot = Bot(self, self._dialers, index % apis, self._rng)
-                await bot.enter(_join(room[0].place.room if room else ""))
+                await bot.enter(frames.Join(room=RoomId(room[0].place.room)) if room else new_room)
                 room.append(bot)
                 progress.advance(bar)
             self.rooms.append(room)
 
-        try:
-            await for_each(range(0, bots, seats), fill, OPENING_AT_ONCE)
-        except* DialFailed as failed:
-            raise LoadFailed(str(failed.exceptions[0])) from failed
+        await for_each(range(0, bots, seats), fill, OPENING_AT_ONCE)
 
     async def talk(self, every_seconds: float) -> None:
-        """Each bot says something every so many seconds, in turn, in ticks of 5 ms; runs until
+        """Each bot says something once in ``every_seconds``, in turn, in ticks of 5 ms; runs until
         cancelled.
         """
         bots = self.bots
@@ -153,6 +178,11 @@ class Crowd:
         connected = [bot for bot in bots if bot.ports is not None]
         return self._rng.sample(connected, min(len(connected), round(share * len(bots))))
 
+    def check_undisturbed(self) -> None:
+        """Raises :class:`LoadFailed` if a bot has lost its socket or has complained."""
+        if self.losses or self.complaints:
+            raise LoadFailed(f"{len(self.losses)} sockets lost; complaints: {self.complaints}")
+
     async def wait_all_back(self, limit_seconds: float) -> None:
         """Returns once every bot has its place on a socket or is dead, or after the limit."""
         bots = self.bots
@@ -166,10 +196,23 @@ async def wait_until(condition: Callable[[], bool], limit_seconds: float) -> Non
             await trio.sleep(POLL_SECONDS)
 
 
-def _join(room: str) -> frames.Join:
-    if room:
-        return frames.Join(room=RoomId(room))
-    return frames.Join(kind=KindName(KIND), new=True)
+async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
+    """Runs ``work`` for every item, at most ``at_once`` at a time.
+
+    The first error cancels the others; if it is a failed dial, :class:`LoadFailed` is raised.
+    """
+    limiter = trio.CapacityLimiter(at_once)
+
+    async def limited(item: T) -> None:
+        async with limiter:
+            await work(item)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for item in items:
+                nursery.start_soon(limited, item)
+    except* DialFailed as failed:
+        raise LoadFailed(str(failed.exceptions[0])) from failed
 
 
 @asynccontextmanager

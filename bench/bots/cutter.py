@@ -27,8 +27,8 @@ class Cutter:
 class KernelCutter(Cutter):
     """Cuts from outside, with ``ss -K``: half of the sockets at the bot's end, half at the node's.
 
-    The end that is cut finds its socket aborted, the other end gets a reset; bytes that either had
-    not read are lost.
+    The end that is cut finds its socket aborted, the other end gets a reset; the bytes that either
+    end has not read are lost.
     """
 
     description = "sockets are cut by the kernel (ss -K): half at the bot's end, half at the node's"
@@ -44,14 +44,14 @@ class KernelCutter(Cutter):
 
 
 async def find_cutter() -> Cutter:
-    """``ss -K`` if the kernel has it and this user may use it, as tried on a socket."""
+    """Tries ``ss -K`` on a socket; returns the cutter that works here."""
     if os.geteuid() == 0 and shutil.which("ss") and await _ss_works():
         return KernelCutter()
     return Cutter()
 
 
 def _between(own: int, other: int) -> str:
-    """A filter by both ports, as connections to two nodes may share the port at the bot's end."""
+    """A filter by both ports: connections to two nodes may share the port at the bot's end."""
     return f"( src 127.0.0.1:{own} and dst 127.0.0.1:{other} )"
 
 

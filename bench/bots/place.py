@@ -46,7 +46,7 @@ class Place:
         """The number of the last input; the first is 1."""
         self.ledger = PlayerLedger()
         self.messages = 0
-        """How many messages have arrived."""
+        """The number of messages that have arrived."""
         self.room = ""
         self.seen = 0
         """The highest ``seq`` that has arrived."""
@@ -55,7 +55,7 @@ class Place:
 
     @property
     def unacked(self) -> int:
-        """How many inputs the room has not acknowledged."""
+        """The number of inputs that the room has not acknowledged."""
         return len(self._unacked)
 
     def say(self) -> bytes:
@@ -86,8 +86,8 @@ class Place:
         return b"".join(frame for _, frame in self._unacked)
 
     def resume(self, missed: int = 0) -> frames.Resume:
-        """The request for this place on a new socket, as if the last ``missed`` messages were not
-        seen.
+        """The request for this place on a new socket, as if the last ``missed`` messages had not
+        arrived.
         """
         return frames.Resume(ticket=self._ticket, seen=max(0, self.seen - missed))
 
@@ -111,7 +111,7 @@ class Place:
             unacked.popleft()
 
     def hear(self, frame: frames.Message) -> float | None:
-        """Records a message; returns when it was said if the player said it itself."""
+        """Records a message; returns the time of the input if it is the player's own, else None."""
         message = _decode_message(frame.d)
         self.messages += 1
         self.seen = max(self.seen, frame.seq)

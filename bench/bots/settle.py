@@ -1,4 +1,4 @@
-"""The end of a run: waits for what is under way, and checks every ledger."""
+"""The end of a run: waits for inputs and messages in flight, and checks every ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lastcall.bench.rooms.ledger import Verdict, check_room
 QUIET_SECONDS = 20.0
 """The limit for the last acks and messages, from the last input."""
 REPEAT_SECONDS = 0.5
-"""After everything has arrived, for anything that arrives a second time."""
+"""The wait for messages that arrive a second time, after everything has arrived once."""
 TALLY_SECONDS = 10.0
 
 
@@ -44,7 +44,7 @@ async def ask_tallies(crowd: Crowd) -> None:
     live = [[bot for bot in room if bot.live] for room in crowd.rooms]
     askers = [bots[0] for bots in live if bots]
     for asker in askers:
-        asker.ask_tally()
+        asker.say(tally=True)
     places = [asker.place for asker in askers]
     await wait_until(
         lambda: all(place.tally is not None and not place.unacked for place in places),
@@ -53,7 +53,7 @@ async def ask_tallies(crowd: Crowd) -> None:
 
 
 def _is_quiet(room: list[Bot]) -> bool:
-    """Whether every player in the room has heard all inputs; dead bots are not waited for."""
+    """True if every player has all acks and has heard all inputs; dead bots are ignored."""
     said = sum(len(bot.place.ledger.said) for bot in room)
     return all(
         bot.dead or (bot.live and not bot.place.unacked and bot.place.ledger.broadcasts >= said)

@@ -1,4 +1,4 @@
-"""The commands of the scenarios that load nodes: of the bench, or of the cluster at ``--url``."""
+"""The commands of the scenarios that load nodes: the bench's own, or the cluster at ``--url``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ kind_option = click.option(
 
 
 def _given(settings: dict[str, Any], urls: tuple[str, ...]) -> dict[str, Any]:
-    """The options that were given; other clusters are expected to have a lounge."""
+    """The given options; the default kind on other clusters is the lounge."""
     kind = settings["kind"] or ("lounge" if urls else "")
     return {key: value for key, value in (settings | {"kind": kind}).items() if value}
 
@@ -73,7 +73,7 @@ def _loaded(name: str, text: str) -> click.Command:
 
 fanout = _loaded(
     "fanout",
-    """One room of 500: what a delivery costs.
+    """One room of 500: the cost of a delivery.
 
     Eight speakers always have 32 inputs of 100 bytes in flight, which the room repeats to all. With
     --hz they speak at that pace instead. A `lounge` has 50 seats: use --seats 50 with --url.
@@ -81,7 +81,7 @@ fanout = _loaded(
 )
 inbound = _loaded(
     "inbound",
-    """1,000 clients, 10 frames a second each: what a frame costs that only the api node handles.
+    """1,000 clients, 10 frames a second each: the cost of a frame that only the api node handles.
 
     The frame is a `got` of 100 bytes, which ends in the session. `said` is the same with inputs of
     100 bytes to silent rooms: they go through both tiers, and only acks come back.
@@ -89,7 +89,7 @@ inbound = _loaded(
 )
 rounds = _loaded(
     "round",
-    """250 rooms of 4 clients, 10 inputs a second each: what an input costs that all 4 hear.
+    """250 rooms of 4 clients, 10 inputs a second each: the cost of an input that all 4 hear.
 
     Each client checks that it hears all inputs of its room in order and once; else the run fails.
     """,
@@ -128,7 +128,7 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> N
 @processes_option
 @json_option
 def connect(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
-    """Clients that connect and join, 64 at a time: joins per second, and what a join costs."""
+    """Clients that connect and join, 64 at a time: joins per second, and the cost of a join."""
     run_scenario(
         lambda progress: measure_connect(ConnectSettings(**_given(settings, urls)), urls, progress),
         json_file,

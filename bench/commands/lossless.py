@@ -1,4 +1,4 @@
-"""The commands of the scenarios that lose sockets, where nothing else may be lost."""
+"""The commands of the scenarios that lose sockets and must lose nothing else."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def move(json_file: Path | None, **settings: Any) -> None:
 @count("--missed", 20, "Messages to replay, in the last part.", least=0)
 @json_option
 def resume(json_file: Path | None, **settings: Any) -> None:
-    """Sockets end and bots resume: what one resume costs the nodes and the room.
+    """Sockets end and bots resume: the cost of one resume for the nodes and the room.
 
     The rooms have a history. `in a row`: one bot after the other. `at once`: many bots at a time.
     `among talk`: 250 a second while the bots say 1,000 things a second, so that resumes share
     requests with inputs. `to replay`: in a row, by bots that missed messages.
 
-    The processor time is for the loss and the resume together, less what the nodes use without.
+    The processor time is for the loss and the resume together, less the nodes' use without them.
     """
     run_scenario(lambda progress: measure_resume(ResumeSettings(**settings), progress), json_file)
 

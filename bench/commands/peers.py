@@ -21,7 +21,7 @@ from lastcall.bench.report.report import Report
 from lastcall.errors import UsageError
 
 LAST = "last-run.json"
-"""Everything that was measured, in the cache folder, for drawing it again."""
+"""The file in the cache folder that keeps all measurements, to draw them again."""
 PEERS = [name for name in CONTENDERS if name != LASTCALL]
 
 

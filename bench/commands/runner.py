@@ -43,7 +43,7 @@ def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
         try:
             reports.append(_measured(measure))
             failed |= bool(reports[-1].failure)
-        except SystemExit:  # the reason has been printed
+        except SystemExit:  # the reason was printed
             failed = True
         except UsageError as error:  # such as too many files for this system
             click.echo(f"Error: {error}", err=True)
@@ -72,7 +72,7 @@ def _measured(measure: Measure) -> Report:
 
 
 def _check_writable(file: Path) -> None:
-    """Checks before the run, not after it."""
+    """Raises :class:`UsageError` before the run if the file cannot be written after it."""
     try:
         file.open("ab").close()
     except OSError as error:

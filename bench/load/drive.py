@@ -11,12 +11,12 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.messages import (
     Failed,
     FromGenerator,
     Go,
     Job,
+    LoadFailed,
     Outcome,
     Ready,
     Seated,
@@ -27,15 +27,15 @@ ReadCpu = Callable[[], Mapping[str, float]]
 """Returns the processor seconds that each server has used so far, by name."""
 
 START_SECONDS = 0.2
-"""From the last seat to the beginning of the talk, which all processes are told beforehand."""
+"""The time from the last seat to the beginning of the talk: all processes must know it before."""
 END_SECONDS = 20.0
-"""After the measured seconds: for inputs in flight, and for the process's end."""
+"""The limit for the inputs in flight and the end of the processes, after the measured seconds."""
 
 _decode = msgspec.json.Decoder(FromGenerator).decode
 
 
 class Driven(msgspec.Struct, frozen=True):
-    """What the load saw, and what the servers used in the same seconds (empty if unknown)."""
+    """The load's results, and the servers' processor seconds meanwhile (empty if unknown)."""
 
     job: Job
     outcome: Outcome
@@ -61,7 +61,7 @@ class _Process:
         self.ready = trio.Event()
         self.seating_seconds = 0.0
         self.outcomes: list[Outcome] = []
-        """One, once the process has ended."""
+        """Holds one outcome once the process has ended."""
 
     async def run(self) -> None:
         command = [sys.executable, "-m", "lastcall.bench.load.generator"]

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed, no_collections
 from lastcall.bench.load.load_client import LoadClient
 from lastcall.bench.load.messages import (
     MICROS,
@@ -28,24 +27,25 @@ from lastcall.bench.load.messages import (
     FromGenerator,
     Go,
     Job,
+    LoadFailed,
     Outcome,
     Ready,
     Seated,
 )
 from lastcall.bench.load.payloads import HEAD_BYTES, DeliveryCheck
 from lastcall.bench.load.protocols import PROTOCOLS, Seat
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.errors import LastcallError
 
 EVENTS_PER_POLL = 256
-"""Sockets that are read before due inputs are said: about 2 ms."""
+"""The number of sockets that are read before due inputs are said: about 2 ms."""
 STUCK_SECONDS = 10.0
-"""The load fails if no client gets a seat for so long."""
+"""The load fails if no client gets a seat for this time."""
 TICK_SECONDS = 0.001
 QUIET_SECONDS = 5.0
 """The limit for the last inputs in flight."""
 REPEAT_SECONDS = 0.1
-"""After everything has arrived, for anything that arrives a second time."""
+"""The wait for messages that arrive a second time, after everything has arrived once."""
 
 
 class Generator:
@@ -171,7 +171,7 @@ class Generator:
         time.sleep(max(0.0, began + TICK_SECONDS - time.monotonic()))
 
     def _poll(self, seconds: float) -> None:
-        """Handles what has arrived, or arrives within ``seconds``."""
+        """Handles the frames that have arrived, or arrive within ``seconds``."""
         for descriptor, _ in self._epoll.poll(seconds, EVENTS_PER_POLL):
             for said_at in self._clients[descriptor].receive():
                 self._own[int(time.monotonic() * MICROS) - said_at] += 1

@@ -1,11 +1,10 @@
-"""One client of a load process: a socket, a service's protocol, and the check of what it hears."""
+"""One client of a load process: a socket, a service's protocol, and the check of its messages."""
 
 from __future__ import annotations
 
 import socket
 from urllib.parse import urlsplit
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import (
     CLOSE,
     PING,
@@ -14,7 +13,7 @@ from lastcall.bench.load.frame_builder import (
     take_frames,
     upgrade_request,
 )
-from lastcall.bench.load.messages import MICROS
+from lastcall.bench.load.messages import MICROS, LoadFailed
 from lastcall.bench.load.payloads import HEAD_BYTES, MARK, DeliveryCheck, make_payload
 from lastcall.bench.load.protocols import ClientProtocol
 
@@ -32,9 +31,9 @@ class LoadClient:
         self.protocol = protocol
         self.check = check
         self.n = 0
-        """How many inputs it has said."""
+        """The number of its last input."""
         self._is_open = False
-        """Whether the handshake is done."""
+        """True once the handshake is done."""
         self._buffer = bytearray()
         path = protocol.path()
         request = upgrade_request(where.netloc, protocol.subprotocol, path, compression=False)
@@ -53,7 +52,7 @@ class LoadClient:
 
     @property
     def unheard(self) -> int:
-        """How many of its own inputs it has not heard yet."""
+        """The number of its own inputs that it has not heard yet."""
         return self.check.missing(self.check.own_slot, self.n)
 
     def say(self, pad: bytes, now: float) -> None:
@@ -63,7 +62,7 @@ class LoadClient:
         self._send(self.protocol.say(text))
 
     def receive(self) -> list[int]:
-        """Handles what has arrived; returns when each own message among it was said, in µs.
+        """Handles the frames that have arrived; returns the times of the client's own texts, in µs.
 
         Raises :class:`LoadFailed`.
         """

@@ -1,4 +1,4 @@
-"""What a load process is told to do, and what it reports; both cross a pipe as JSON."""
+"""The orders to a load process, and its reports; both cross a pipe as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lastcall.errors import LastcallError
+
 MICROS = 1e6
+
+
+class LoadFailed(LastcallError):
+    """A client lost its socket or was refused, so the run has no valid figures."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -15,21 +21,21 @@ class Job(msgspec.Struct, frozen=True):
     second, ``size`` bytes long, first for ``warm_seconds``, then for the measured ``seconds``.
     """
 
-    protocol: str
-    urls: tuple[str, ...]
-    rooms: int
-    seats: int
-    speakers: int
-    hz: float
-    seconds: float
-    warm_seconds: float
+    protocol: str = "lastcall"
+    urls: tuple[str, ...] = ()
+    rooms: int = 1
+    seats: int = 1
+    speakers: int = 0
+    hz: float = 0.0
+    seconds: float = 0.0
+    warm_seconds: float = 0.0
     first_room: int = 0
     """The number of the first room: processes that share a load have rooms of their own."""
     size: int = 100
     kind: str = "bench-relay"
     """The room's kind, for services that have kinds."""
     echo: bool = True
-    """Whether the room repeats every input to all in it; if not, nothing is to be heard."""
+    """True if the room repeats every input to all in it; else the clients expect no messages."""
     frame: str = "say"
     """``say``, or ``got``: a frame that the service takes and that goes no further."""
     window: int = 0
@@ -40,12 +46,12 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def clients(self) -> int:
-        """How many sockets there are."""
+        """The number of sockets."""
         return self.rooms * self.seats
 
     @property
     def inputs_per_second(self) -> float:
-        """The inputs of all speakers together."""
+        """The rate of all speakers together."""
         return self.rooms * self.speakers * self.hz
 
     def share(self, index: int, processes: int) -> Job:
@@ -56,7 +62,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Seated(msgspec.Struct, tag="seated", frozen=True):
-    """How many clients have a seat so far."""
+    """The number of clients that have a seat so far."""
 
     clients: int
 
@@ -68,7 +74,7 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Go(msgspec.Struct, frozen=True):
-    """When the talk begins, in the seconds of ``time.monotonic`` (one clock for all processes)."""
+    """The start of the talk, in the seconds of ``time.monotonic`` (one clock for all processes)."""
 
     at: float
 
@@ -80,7 +86,7 @@ class Failed(msgspec.Struct, tag="failed", frozen=True):
 
 
 class Outcome(msgspec.Struct, tag="outcome", frozen=True):
-    """What was seen in the measured seconds, and what was wrong over the whole time."""
+    """The counts of the measured seconds, and the errors of the whole time."""
 
     seconds: float
     inputs: int = 0
@@ -88,38 +94,32 @@ class Outcome(msgspec.Struct, tag="outcome", frozen=True):
     lost: int = 0
     repeated: int = 0
     stray: int = 0
-    """Heard in another room than the one where it was said."""
+    """Texts that were heard in another room than their speaker's."""
     own_micros: dict[int, int] = {}
-    """Counts by the µs from a say to the speaker's own message."""
+    """Counts of the speakers' own messages, by the µs since the input."""
     late_micros: dict[int, int] = {}
-    """Counts by the µs that an input was said later than it was due."""
+    """Counts of the inputs, by the µs that they were said too late."""
     cpu_seconds: float = 0.0
-    """What the load itself has used."""
+    """The processor time of the load itself."""
 
     @property
     def clean(self) -> bool:
-        """Whether everything was heard once, by those it was for."""
+        """True if each text was heard once, and in the speaker's room only."""
         return not (self.lost or self.repeated or self.stray)
 
 
+SUMMED = ("inputs", "deliveries", "lost", "repeated", "stray", "cpu_seconds")
 FromGenerator = Seated | Ready | Failed | Outcome
 
 
 def total(parts: Sequence[Outcome]) -> Outcome:
     """Several processes' outcomes of the same time as one."""
+    sums: Counter[str] = Counter()
     own: Counter[int] = Counter()
     late: Counter[int] = Counter()
     for part in parts:
+        sums.update({name: getattr(part, name) for name in SUMMED})
         own.update(part.own_micros)
         late.update(part.late_micros)
-    return Outcome(
-        seconds=max(part.seconds for part in parts),
-        inputs=sum(part.inputs for part in parts),
-        deliveries=sum(part.deliveries for part in parts),
-        lost=sum(part.lost for part in parts),
-        repeated=sum(part.repeated for part in parts),
-        stray=sum(part.stray for part in parts),
-        own_micros=dict(own),
-        late_micros=dict(late),
-        cpu_seconds=sum(part.cpu_seconds for part in parts),
-    )
+    longest = max(part.seconds for part in parts)
+    return Outcome(longest, own_micros=dict(own), late_micros=dict(late), **sums)

@@ -1,8 +1,8 @@
 """The texts that a load says, and the check that each is delivered once and in order.
 
-Each text holds its speaker, the speaker's number for it, and when it was said:
-``~00042.0000007.0000001234567890~zzz…``. It is found in whatever a service wraps around it, so one
-reader serves all protocols. Each speaker's numbers rise by one, so a listener sees a loss as a gap
+Each text holds its speaker, the speaker's number for it, and the time:
+``~00042.0000007.0000001234567890~zzz…``. The reader finds the mark ``~`` in
+the frames of any service. Each speaker's numbers rise by one, so a listener sees a loss as a gap
 and a repetition as a step back.
 """
 
@@ -16,13 +16,13 @@ _AT = slice(15, 31)
 
 
 def make_payload(speaker: int, n: int, at_micros: int, pad: bytes) -> bytes:
-    """The text; ``at_micros`` is when it is said, in whole µs of ``time.monotonic``."""
+    """The text; ``at_micros`` is its time, in whole µs of ``time.monotonic``."""
     return b"~%05d.%07d.%016d~%b" % (speaker, n, at_micros, pad)
 
 
 class DeliveryCheck:
-    """What one client has heard. ``speaker`` is its own number; the numbers of a room's ``seats``
-    clients are consecutive.
+    """Checks the texts that one client hears. ``speaker`` is its own number; the numbers of a
+    room's ``seats`` clients are consecutive.
     """
 
     __slots__ = ("_first", "_last", "heard", "lost", "own_slot", "repeated", "speaker", "stray")
@@ -39,8 +39,8 @@ class DeliveryCheck:
         self.stray = 0
 
     def hear(self, text: bytes) -> int | None:
-        """Records a text that begins with the mark; returns when it was said if it is the client's
-        own. Repetitions and other rooms' texts are counted as wrong and not as heard.
+        """Records a text that begins with the mark; returns its time if it is the client's own.
+        Repetitions and other rooms' texts are counted as wrong and not as heard.
         """
         speaker, n = int(text[_SPEAKER]), int(text[_N])
         slot = speaker - self._first
@@ -57,5 +57,5 @@ class DeliveryCheck:
         return int(text[_AT]) if speaker == self.speaker else None
 
     def missing(self, slot: int, said: int) -> int:
-        """How many of the ``said`` texts of the room's ``slot`` have not been heard yet."""
+        """The number of the ``said`` texts of the room's ``slot`` that it has not heard yet."""
         return said - self._last[slot]

@@ -1,8 +1,8 @@
-"""How a client of each service opens, says a text, and answers what else the service sends.
+"""The protocols of the services: to open a connection, to say a text, to answer other frames.
 
-A :class:`ClientProtocol` is one client's side. The generator does what all services have in common:
-the handshake, the frames, and finding the payload (:mod:`lastcall.bench.load.payloads`) in what is
-heard.
+A :class:`ClientProtocol` is one client's side. The generator does the rest, which is the same for
+all services: the handshake, the frames, and the search for payloads
+(:mod:`lastcall.bench.load.payloads`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked
-from lastcall.bench.load.messages import Job
+from lastcall.bench.load.messages import Job, LoadFailed
 from lastcall.wire import frames
 
 BINARY = 0x2

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.messages import MICROS, Job
-from lastcall.bench.rooms.kinds import RELAY, SINK
+from lastcall.bench.load.messages import MICROS, Job, LoadFailed
+from lastcall.bench.rooms.kinds import SINK
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -15,66 +14,37 @@ class Workload(msgspec.Struct, frozen=True):
 
     name: str
     title: str
-    rooms: int
-    seats: int
-    speakers: int
-    hz: float
     unit: str
     """``delivery`` or ``input``."""
-    kind: str = RELAY
-    frame: str = "say"
-    window: int = 0
-    """Inputs that each speaker keeps in flight, instead of ``hz``."""
-
-    @property
-    def echo(self) -> bool:
-        """Whether rooms repeat what they hear."""
-        return self.kind != SINK
+    job: Job
+    """Without URLs and durations."""
 
     @property
     def mode(self) -> str:
         """The mode in which a peer's server is started."""
-        return "relay" if self.echo else "sink"
+        return "relay" if self.job.echo else "sink"
 
-    def job(self, urls: tuple[str, ...], protocol: str, warm: float, seconds: float) -> Job:
-        """The job for the load."""
-        return Job(
-            protocol=protocol,
-            urls=urls,
-            rooms=self.rooms,
-            seats=self.seats,
-            speakers=self.speakers,
-            hz=self.hz,
-            seconds=seconds,
-            warm_seconds=warm,
-            kind=self.kind,
-            echo=self.echo,
-            frame=self.frame,
-            window=self.window,
-        )
 
+_GROUPS = Job(rooms=250, seats=4, speakers=4, hz=10.0)
+_SILENT = msgspec.structs.replace(_GROUPS, kind=SINK, echo=False)
 
 WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload(
-            "fanout",
-            "1 room, 500 clients, as fast as it goes",
-            *(1, 500, 8, 0.0, "delivery"),
-            window=4,
-        ),
-        Workload("paced", "1 room, 500 clients, 100 messages/s", 1, 500, 1, 100.0, "delivery"),
-        Workload(
-            "inbound",
-            "1,000 clients, 10 frames/s each, into the session",
-            *(250, 4, 4, 10.0, "input", SINK, "got"),
+            *("fanout", "1 room, 500 clients, as fast as it goes", "delivery"),
+            Job(seats=500, speakers=8, window=4),
         ),
         Workload(
-            "said",
-            "1,000 clients, 10 inputs/s each, into silent rooms",
-            *(250, 4, 4, 10.0, "input", SINK),
+            *("paced", "1 room, 500 clients, 100 messages/s", "delivery"),
+            Job(seats=500, speakers=1, hz=100.0),
         ),
-        Workload("round", "250 rooms of 4, 10 inputs/s each, to all 4", 250, 4, 4, 10.0, "input"),
+        Workload(
+            *("inbound", "1,000 clients, 10 frames/s each, into the session", "input"),
+            msgspec.structs.replace(_SILENT, frame="got"),
+        ),
+        Workload("said", "1,000 clients, 10 inputs/s each, into silent rooms", "input", _SILENT),
+        Workload("round", "250 rooms of 4, 10 inputs/s each, to all 4", "input", _GROUPS),
     )
 }
 

@@ -1,4 +1,4 @@
-"""The nodes under test as processes, and what the system accounts to them.
+"""The nodes under test as processes, and their memory and processor time.
 
 See CONTRIBUTING.md for terms.
 """

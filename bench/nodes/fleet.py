@@ -26,7 +26,7 @@ from lastcall.reasons import ExitCode
 
 READY_SECONDS = 20.0
 EXPECTED_EXITS = {ExitCode.DRAINED, ExitCode.CUT, -signal.SIGKILL}
-"""Of nodes that the bench has stopped or killed."""
+"""The exit codes of nodes that the bench has stopped or killed."""
 
 DRAIN = DrainPolicy()
 
@@ -34,8 +34,8 @@ T = TypeVar("T")
 
 
 class GamePlacement(msgspec.Struct, frozen=True):
-    """Where the game nodes run: the hosts at which the tiers reach each other, and the command that
-    a game node is run under.
+    """The place of the game nodes: the hosts at which the tiers reach each other, and the command
+    that a game node runs under.
     """
 
     api_host: str = "127.0.0.1"
@@ -44,7 +44,7 @@ class GamePlacement(msgspec.Struct, frozen=True):
 
 
 class FleetPlan(msgspec.Struct, frozen=True):
-    """How many nodes, which rooms, and how the nodes drain."""
+    """The number of nodes, their rooms, and how they drain."""
 
     apis: int = 2
     games: int = 2
@@ -85,7 +85,7 @@ class Fleet:
 
     @property
     def urls(self) -> list[str]:
-        """Where clients connect, in the order of the api nodes."""
+        """The URLs for clients, in the order of the api nodes."""
         return [
             f"ws://{child.ready.listen}/"
             for child in self.nodes.values()
@@ -107,7 +107,7 @@ class Fleet:
         return now
 
     def cpu(self) -> CpuReading:
-        """What each living node has used so far, and this process, as ``bots``."""
+        """The processor seconds of each living node, and of this process, as ``bots``."""
         return CpuReading(time.monotonic(), self.node_cpu() | {"bots": time.process_time()})
 
     def node_cpu(self) -> dict[str, float]:

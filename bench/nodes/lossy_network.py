@@ -42,7 +42,7 @@ class LossyNetwork:
         self._router = router
 
     async def packets(self) -> tuple[int, int]:
-        """How many packets were dropped, and how many there were in all."""
+        """The number of dropped packets, and of all packets."""
         rules = await _run("ip", "netns", "exec", self._router, *_IPTABLES, "-L", "FORWARD", "-vxn")
         counts = [int(line.split()[0]) for line in rules.splitlines()[2:] if line.strip()]
         return counts[0], sum(counts)

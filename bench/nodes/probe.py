@@ -1,6 +1,6 @@
 """A process that sends requests to a node's admin port again and again, and records the answers.
 
-It is a process of its own, as it would else measure how long it waits for the load. ``python -m
+It runs in its own process, since it would otherwise also measure its wait for the load. ``python -m
 lastcall.bench.nodes.probe HOST:PORT PATH EVERY_SECONDS`` sends one request at a time on an open
 connection, until an answer is not 200 or the node has gone. It writes a line to stdout when it
 begins, and all answers at the end.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import socket
+import http.client
 import subprocess
 import sys
 import time
@@ -26,7 +26,7 @@ BEGUN = b"begun\n"
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """One request and its answer, in the seconds of ``time.monotonic`` (one clock for all).
 
-    ``status`` is 0 if the node had gone.
+    ``status`` is 0 if the node was gone.
     """
 
     asked: float
@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Probe:
-    """The answers that a probe got; complete once it has ended."""
+    """The answers that a probe got; all of them are there once it has ended."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -67,63 +67,34 @@ async def open_probe(admin: str, path: str, every_seconds: float) -> AsyncIterat
         yield probe
 
 
-def probe(host: str, port: int, path: str, every_seconds: float) -> list[Answer]:
+def probe(address: str, path: str, every_seconds: float) -> list[Answer]:
     """Sends requests until an answer is not 200, or there is none."""
     answers: list[Answer] = []
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
-    connection: socket.socket | None = None
+    connection = http.client.HTTPConnection(address, timeout=ANSWER_SECONDS)
     while not answers or answers[-1].status == 200:
-        asked = time.monotonic()
+        asked, status = time.monotonic(), 0
         try:
-            if connection is None:
-                connection = socket.create_connection((host, port), timeout=ANSWER_SECONDS)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(request)
-            head = _read_answer(connection)
-        except OSError:
-            answers.append(Answer(asked, time.monotonic(), 0))
-            break
-        if not head:  # a server may close a connection between two requests
-            connection.close()
-            connection = None
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            status = response.status
+        except (http.client.RemoteDisconnected, http.client.IncompleteRead):
+            connection.close()  # a server may close a connection between two requests
             continue
-        answers.append(Answer(asked, time.monotonic(), int(head.split(b" ", 2)[1])))
-        if b"connection: close" in head.lower():
-            connection.close()
-            connection = None
-        time.sleep(max(0.0, asked + every_seconds - time.monotonic()))
+        except OSError:
+            pass
+        answers.append(Answer(asked, time.monotonic(), status))
+        if status:
+            time.sleep(max(0.0, asked + every_seconds - time.monotonic()))
     return answers
-
-
-def _read_answer(connection: socket.socket) -> bytes:
-    """Reads an answer; returns its head, or b"" at the end of the connection."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        data = connection.recv(4096)
-        if not data:
-            return b""
-        answer += data
-    head, _, body = answer.partition(b"\r\n\r\n")
-    size = next(
-        int(line.split(b":")[1])
-        for line in head.lower().splitlines()
-        if line.startswith(b"content-length:")
-    )
-    while len(body) < size:
-        data = connection.recv(4096)
-        if not data:
-            return b""
-        body += data
-    return head
 
 
 def main() -> None:
     """The entry point of ``python -m lastcall.bench.nodes.probe``."""
-    where, path, every_seconds = sys.argv[1:]
-    host, _, port = where.rpartition(":")
+    address, path, every_seconds = sys.argv[1:]
     sys.stdout.buffer.write(BEGUN)
     sys.stdout.buffer.flush()
-    answers = probe(host, int(port), path, float(every_seconds))
+    answers = probe(address, path, float(every_seconds))
     sys.stdout.buffer.write(msgspec.json.encode(answers))
 
 

@@ -1,13 +1,16 @@
-"""What the operating system accounts to a process and allows it: memory, processor time, files
+"""A process's memory and processor time, its limit of open files, and its garbage collection
 (Linux).
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import trio
@@ -100,3 +103,14 @@ def allow_descriptors(clients: int) -> None:
                 f"--ulimit nofile={wanted}), or run fewer clients"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Collects garbage before the block, not in it, where a pause would look like a node's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

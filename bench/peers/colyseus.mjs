@@ -16,7 +16,7 @@ class Relay extends Room {
   }
 }
 
-// A port of its choice is not told by listen(0): a free one is found first.
+// Colyseus does not report the port after listen(0), so a free port is found first.
 const port = await new Promise((found) => {
   const probe = http.createServer().listen(0, '127.0.0.1', () => {
     const { port } = probe.address();

@@ -14,8 +14,7 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import CONTENDERS, LASTCALL, Contender
 from lastcall.bench.peers.install import CannotInstall, install, versions
 from lastcall.bench.peers.ratios import Measured, costs, ratios
-from lastcall.bench.report.histogram import percentiles_ms
-from lastcall.bench.report.report import Report
+from lastcall.bench.report.report import Report, percentiles_ms
 from lastcall.errors import LastcallError
 
 FOOT = """\
@@ -79,7 +78,7 @@ async def compare(
     Raises :class:`LastcallError` if Lastcall itself cannot be measured.
     """
     chosen = [WORKLOADS[name] for name in workloads]
-    allow_descriptors(max(workload.rooms * workload.seats for workload in chosen))
+    allow_descriptors(max(workload.job.clients for workload in chosen))
     skipped: dict[str, str] = {}
     installed = await _installed([CONTENDERS[name] for name in (LASTCALL, *peers)], cache, skipped)
     turns = list(_turns(settings.runs, chosen, installed))
@@ -129,8 +128,13 @@ async def _drive(
     progress: Progress,
 ) -> Driven:
     async with contender.open(workload.mode, cache) as service:
-        times = settings.warm_seconds, settings.seconds
-        job = workload.job(service.urls, contender.protocol, *times)
+        job = msgspec.structs.replace(
+            workload.job,
+            protocol=contender.protocol,
+            urls=service.urls,
+            seconds=settings.seconds,
+            warm_seconds=settings.warm_seconds,
+        )
         return check(await drive(job, service.read_cpu, progress), contender.name)
 
 

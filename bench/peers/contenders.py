@@ -23,13 +23,13 @@ from lastcall.local.child import Child
 READY_SECONDS = 15.0
 LASTCALL = "lastcall"
 WITHOUT_PUMP = "lastcall-without-pump"
-"""Shows what the pump is worth; measured only when asked for."""
+"""Shows the effect of the pump; measured only with ``--only``."""
 NODE_WORKERS = 2
 HERE = Path(__file__).parent
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A running service: where clients connect, and what its processes use."""
+    """A running service: the URLs for clients, and the processor time of its processes."""
 
     urls: tuple[str, ...]
     read_cpu: ReadCpu

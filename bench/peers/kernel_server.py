@@ -12,7 +12,6 @@ import socket
 import sys
 from collections import defaultdict
 
-SILENT = sys.argv[1] == "sink"
 READ_BYTES = 64 * 1024
 EVENTS_PER_POLL = 512
 ANSWER = (
@@ -51,6 +50,7 @@ def frames(data: bytes) -> bytes:
 
 def main() -> None:
     """Serves until it is killed."""
+    silent = sys.argv[1] == "sink"
     server = socket.create_server(("127.0.0.1", 0), backlog=1024)
     epoll = select.epoll()
     epoll.register(server.fileno(), select.EPOLLIN)
@@ -74,10 +74,11 @@ def main() -> None:
                 sockets.pop(descriptor).close()
             elif (room := room_of.get(descriptor)) is None:
                 shake_hands(descriptor, data)
-            elif not SILENT:
+            elif not silent:
                 said = frames(data)
                 for listener in room:
                     assert os.write(listener, said) == len(said)
 
 
-main()
+if __name__ == "__main__":
+    main()

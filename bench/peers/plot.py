@@ -105,7 +105,7 @@ def _draw_panel(
 
 
 def _draw_bar(panel: Any, row: int, name: str, parts: dict[str, float], runs: list[float]) -> float:
-    """Draws one contender's parts, runs and median; returns where the bar ends."""
+    """Draws one contender's parts, runs and median; returns the end of the bar."""
     left = 0.0
     for index, (part, micros) in enumerate(sorted(parts.items())):
         colour = BROKER if part == "redis" else THEIRS

@@ -19,7 +19,7 @@ class Measured(msgspec.Struct, frozen=True):
     run: int
     parts: dict[str, float]
     late_p99_ms: float | None = None
-    """How late the load was; None if it had no pace to keep."""
+    """The delay of the load's inputs; None if it had no pace to keep."""
     load_percent: float = 0.0
 
     @property

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs
 import socketio  # type: ignore[import-not-found]
 from aiohttp import web  # type: ignore[import-not-found]
 
-SILENT = sys.argv[1] == "sink"
 io = socketio.AsyncServer(async_mode="aiohttp", transports=["websocket"])
 room_of: dict[str, str] = {}
 
@@ -23,16 +22,19 @@ async def connect(sid: str, environ: dict[str, str]) -> None:
     await io.enter_room(sid, room_of[sid])
 
 
-async def m(sid: str, text: str) -> None:
+async def repeat(sid: str, text: str) -> None:
     """Repeats a text to all in the room."""
-    if not SILENT:
-        await io.emit("m", text, room=room_of[sid])
+    await io.emit("m", text, room=room_of[sid])
 
 
-async def main() -> None:
+async def ignore(sid: str, text: str) -> None:
+    """Does nothing with a text."""
+
+
+async def serve_clients(silent: bool) -> None:
     """Serves until it is killed."""
     io.on("connect", connect)
-    io.on("m", m)
+    io.on("m", ignore if silent else repeat)
     app = web.Application()
     io.attach(app)
     runner = web.AppRunner(app, access_log=None)
@@ -45,4 +47,10 @@ async def main() -> None:
     await asyncio.Event().wait()
 
 
-asyncio.run(main())
+def main() -> None:
+    """The entry point of ``python socketio_server.py relay|sink``."""
+    asyncio.run(serve_clients(sys.argv[1] == "sink"))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,8 +15,6 @@ import threading
 
 from lastcall.runtime.signals import LIFELINE
 
-__all__: list[str] = []
-
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when its parent's thread (here the main one) ends."""
 

@@ -7,33 +7,39 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
+from functools import partial
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-SILENT = sys.argv[1] == "sink"
 rooms: defaultdict[str, set[ServerConnection]] = defaultdict(set)
 
 
-async def handle(socket: ServerConnection) -> None:
-    """Joins the room that the path names, and repeats texts to all in it."""
+async def handle(socket: ServerConnection, silent: bool) -> None:
+    """Joins the room that the path names, and repeats texts to all in it, unless ``silent``."""
     assert socket.request is not None
     room = rooms[socket.request.path]
     room.add(socket)
     try:
         async for text in socket:
-            if not SILENT:
+            if not silent:
                 broadcast(room, text)
     finally:
         room.discard(socket)
 
 
-async def main() -> None:
+async def serve_clients(silent: bool) -> None:
     """Serves until it is killed."""
-    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+    async with serve(partial(handle, silent=silent), "127.0.0.1", 0, compression=None) as server:
         host, port = next(iter(server.sockets)).getsockname()
         ready = {"event": "node.ready", "name": "websockets", "listen": f"{host}:{port}"}
         print(json.dumps(ready | {"admin": ""}), flush=True)
         await server.serve_forever()
 
 
-asyncio.run(main())
+def main() -> None:
+    """The entry point of ``python websockets_server.py relay|sink``."""
+    asyncio.run(serve_clients(sys.argv[1] == "sink"))
+
+
+if __name__ == "__main__":
+    main()

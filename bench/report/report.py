@@ -1,4 +1,4 @@
-"""What a scenario found: a table for people, JSON for later comparisons."""
+"""The results of a scenario: a table for people, JSON for later comparisons, percentiles."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+HISTOGRAM_MICROS_MAX = 60_000_000
+HISTOGRAM_DIGITS = 3
 HOLDS = {None: "", True: "yes", False: "NO"}
 
 
@@ -32,7 +35,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> bool | None:
-        """Whether the limits are kept; None without limits."""
+        """True if the value keeps the limits; None without limits."""
         if self.limit is None and self.least is None:
             return None
         enough = self.least is None or self.value >= self.least
@@ -70,6 +73,19 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def percentiles_ms(micros: Mapping[int, int], *shares: float) -> list[float]:
+    """The times in ms at the percentiles ``shares`` (100: the maximum).
+
+    ``micros`` are counts by µs; below 1 µs counts as 1. NaN without any.
+    """
+    histogram = HdrHistogram(1, HISTOGRAM_MICROS_MAX, HISTOGRAM_DIGITS)
+    for value, count in micros.items():
+        histogram.record_value(min(max(1, value), HISTOGRAM_MICROS_MAX), count)
+    if not micros:
+        return [math.nan] * len(shares)
+    return [histogram.get_value_at_percentile(share) / 1000 for share in shares]
 
 
 def exactly(name: str, value: float, wanted: float) -> Figure:

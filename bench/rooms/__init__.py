@@ -1,4 +1,4 @@
-"""The rooms that a bench plays in, and the ledgers of what was said and heard there.
+"""The rooms that a bench plays in, and the ledgers of their inputs and messages.
 
 See CONTRIBUTING.md for terms.
 """

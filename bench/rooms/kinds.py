@@ -18,8 +18,8 @@ TALLY = "tally"
 
 
 class RoomMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of the lounge: what ``from`` said, the same as a whisper ``to`` its speaker, or the
-    tally for the player who asked.
+    """A message of the lounge: an input of ``from``, the same as a whisper ``to`` its speaker, or
+    the tally for the player who asked.
     """
 
     said: int = 0

@@ -1,4 +1,4 @@
-"""What was said and what was heard in one room, and whether the two agree.
+"""The ledgers of one room: what its players said and heard, compared with each other.
 
 Every player keeps a :class:`PlayerLedger`, the room keeps a :class:`RoomLedger`, and
 :func:`check_room` compares them all. Nothing here waits or reads a socket.
@@ -10,7 +10,7 @@ also sends them to the speaker alone, so that messages to one player are tested 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -22,7 +22,7 @@ _FACTOR = 1_000_003
 
 
 def is_whispered(value: int) -> bool:
-    """Whether the room also whispers ``value`` to its speaker: one in 8, by its last bits."""
+    """True if the room also whispers ``value`` to its speaker: one in 8, by its last bits."""
     return value % WHISPERED == 0
 
 
@@ -52,7 +52,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class RoomLedger:
-    """What the room has received."""
+    """The inputs and events that the room has received."""
 
     __slots__ = ("_digest", "_players", "count", "events")
 
@@ -75,7 +75,7 @@ class RoomLedger:
 
 
 class PlayerLedger:
-    """What one player said and heard, each in order.
+    """The inputs and messages of one player, each in order.
 
     ``heard`` holds ``(seq, whispered, player, value)``, repeats included; ``player`` is the speaker
     or, in a whisper, the addressee.
@@ -104,7 +104,7 @@ class PlayerLedger:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The counts of what was right and wrong, and the first few ``complaints`` as sentences."""
+    """The counts of messages and errors, and the first few ``complaints`` as sentences."""
 
     inputs: int = 0
     messages: int = 0
@@ -117,18 +117,17 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """True if nothing was wrong."""
         return not (self.lost or self.twice or self.disordered or self.stray or self.complaints)
 
     def plus(self, other: Verdict) -> Verdict:
         """The sum of both."""
-        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        both = {name: mine[name] + theirs[name] for name in mine}
+        both = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
         return Verdict(**both | {"complaints": both["complaints"][:COMPLAINTS_MAX]})
 
 
 def compare(expected: Sequence[int], found: Sequence[int], what: str) -> Verdict:
-    """What is wrong with ``found``, which should be ``expected``, whose values are unique.
+    """The differences between ``found`` and ``expected``, whose values are unique.
 
     A repeated value counts as twice and not as out of order.
     """
@@ -156,27 +155,32 @@ def compare(expected: Sequence[int], found: Sequence[int], what: str) -> Verdict
 def check_room(ledgers: Sequence[PlayerLedger], tally: Tally | None) -> Verdict:
     """Compares the ledgers of all players of one room, from its beginning, and its ``tally``.
 
-    Each input must be applied once and in order, be heard once by each player under the same number
-    as by everybody else, and each whisper must be heard by its addressee alone.
+    Each input must be applied once and in order. All players must hear it once and under the same
+    number. Only its addressee must hear a whisper.
     """
     verdict = Verdict(
         inputs=sum(len(one.said) for one in ledgers),
         messages=sum(len(one.heard) for one in ledgers),
     )
-    if tally is None:
-        verdict = verdict.plus(Verdict(complaints=("a room did not answer with its tally",)))
-    else:
-        verdict = verdict.plus(_check_applied(ledgers, tally))
-    for ledger in ledgers:
-        verdict = verdict.plus(_check_heard(ledger, ledgers))
-        verdict = verdict.plus(_check_whispers(ledger))
-        verdict = verdict.plus(_check_rising(ledger))
+    for found in _check_separately(ledgers, tally):
+        verdict = verdict.plus(found)
     return verdict.plus(_check_numbers(ledgers, tally)) if verdict.clean else verdict
 
 
-def _check_applied(ledgers: Sequence[PlayerLedger], tally: Tally) -> Verdict:
+def _check_separately(ledgers: Sequence[PlayerLedger], tally: Tally | None) -> Iterator[Verdict]:
+    """The checks of the tally and of each ledger."""
+    if tally is None:
+        yield Verdict(complaints=("a room did not answer with its tally",))
+    else:
+        yield from _check_applied(ledgers, tally)
+    for ledger in ledgers:
+        yield from _check_heard(ledger, ledgers)
+        yield from _check_whispers(ledger)
+        yield _check_rising(ledger)
+
+
+def _check_applied(ledgers: Sequence[PlayerLedger], tally: Tally) -> Iterator[Verdict]:
     """The room must have the inputs that the players said."""
-    verdict = Verdict()
     for ledger in ledgers:
         count, digest = tally.players.get(ledger.player, (0, 0))
         if (count, digest) == (len(ledger.said), digest_of(ledger.said)):
@@ -185,53 +189,43 @@ def _check_applied(ledgers: Sequence[PlayerLedger], tally: Tally) -> Verdict:
         complaint = f"{ledger.player} said {len(ledger.said)} inputs and the room has {count}"
         if not missing:
             complaint += ", but others or in another order"
-        verdict = verdict.plus(
-            Verdict(
-                lost=max(0, missing),
-                twice=max(0, -missing),
-                disordered=int(missing == 0),
-                complaints=(complaint,),
-            )
+        yield Verdict(
+            lost=max(0, missing),
+            twice=max(0, -missing),
+            disordered=int(missing == 0),
+            complaints=(complaint,),
         )
-    strangers = set(tally.players) - {ledger.player for ledger in ledgers}
+    strangers = sorted(set(tally.players) - {ledger.player for ledger in ledgers})
     if strangers:
-        verdict = verdict.plus(
-            Verdict(
-                stray=sum(tally.players[player][0] for player in strangers),
-                complaints=(f"a room has inputs of strangers: {', '.join(sorted(strangers))}",),
-            )
-        )
-    return verdict
+        count = sum(tally.players[player][0] for player in strangers)
+        complaint = f"a room has inputs of strangers: {', '.join(strangers)}"
+        yield Verdict(stray=count, complaints=(complaint,))
 
 
-def _check_heard(ledger: PlayerLedger, ledgers: Sequence[PlayerLedger]) -> Verdict:
+def _check_heard(ledger: PlayerLedger, ledgers: Sequence[PlayerLedger]) -> Iterator[Verdict]:
     by_speaker: dict[str, list[int]] = {}
     for _, whispered, speaker, value in ledger.heard:
         if not whispered:
             by_speaker.setdefault(speaker, []).append(value)
-    verdict = Verdict()
     for other in ledgers:
         found = by_speaker.pop(other.player, [])
-        what = f"{ledger.player} heard of {other.player}"
-        verdict = verdict.plus(compare(other.said, found, what))
+        yield compare(other.said, found, f"{ledger.player} heard of {other.player}")
     for stranger, values in by_speaker.items():
         complaint = f"{ledger.player} heard {len(values)} of {stranger}, who is not in the room"
-        verdict = verdict.plus(Verdict(stray=len(values), complaints=(complaint,)))
-    return verdict
+        yield Verdict(stray=len(values), complaints=(complaint,))
 
 
-def _check_whispers(ledger: PlayerLedger) -> Verdict:
+def _check_whispers(ledger: PlayerLedger) -> Iterator[Verdict]:
     whispers = [(player, value) for _, whispered, player, value in ledger.heard if whispered]
     wrong = sum(player != ledger.player for player, _ in whispers)
-    verdict = compare(
+    yield compare(
         [value for value in ledger.said if is_whispered(value)],
         [value for player, value in whispers if player == ledger.player],
         f"{ledger.player} was whispered",
     )
     if wrong:
         complaint = f"{ledger.player} heard {wrong} whispers to others"
-        verdict = verdict.plus(Verdict(stray=wrong, complaints=(complaint,)))
-    return verdict
+        yield Verdict(stray=wrong, complaints=(complaint,))
 
 
 def _check_rising(ledger: PlayerLedger) -> Verdict:

@@ -15,21 +15,11 @@ from rich.progress import Progress
 from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.cutter import Cutter, find_cutter
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, GamePlacement, open_fleet
 from lastcall.bench.nodes.lossy_network import NotAllowed, open_lossy_network
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
-from lastcall.bench.scenarios.figures import (
-    BACK_LIMITS,
-    BACK_SECONDS,
-    cpu_figures,
-    dial_figures,
-    failure_of,
-    time_figures,
-    verdict_figures,
-    wait_figures,
-)
+from lastcall.bench.scenarios import figures
 
 SCENARIO = "cut-sockets"
 
@@ -70,7 +60,7 @@ async def measure_cut(settings: CutSettings, progress: Progress) -> Report:
                 await trio.sleep(settings.warm_seconds)
                 cuts = await _cut(settings, fleet, crowd, cutter, progress)
                 nursery.cancel_scope.cancel()
-            await crowd.wait_all_back(BACK_SECONDS)
+            await crowd.wait_all_back(figures.BACK_SECONDS)
             verdict = await settle(crowd, progress)
         packets = await network.packets() if network else None
     return Report(
@@ -78,18 +68,18 @@ async def measure_cut(settings: CutSettings, progress: Progress) -> Report:
         settings=msgspec.to_builtins(settings),
         figures=[
             *_return_figures(cuts, crowd, packets),
-            *verdict_figures(verdict),
-            *wait_figures("meanwhile", [took for at, took in crowd.waits if at >= cuts.begin.at]),
+            *figures.of_verdict(verdict),
+            *figures.waits("meanwhile", [took for at, took in crowd.waits if at >= cuts.begin.at]),
             Figure("the bots themselves were late by, max", 1000 * crowd.late_seconds, "ms"),
-            *cpu_figures("meanwhile", cuts.end.since(cuts.begin)),
+            *figures.cpu("meanwhile", cuts.end.since(cuts.begin)),
         ],
         notes=(f"How: {cutter.description}.", _close_codes(crowd)),
-        failure=failure_of(verdict),
+        failure=figures.failure_of(verdict),
     )
 
 
 class _Cuts(msgspec.Struct, frozen=True):
-    """How many sockets were cut, and the processor readings around it."""
+    """The number of sockets that were cut, and the processor readings around it."""
 
     count: int
     begin: CpuReading
@@ -114,22 +104,22 @@ async def _cut(
 
 
 def _return_figures(cuts: _Cuts, crowd: Crowd, packets: tuple[int, int] | None) -> list[Figure]:
-    """``packets``: how many were dropped and how many there were, if the network is lossy."""
+    """``packets``: the number of dropped packets and of all packets, if the network is lossy."""
     seconds = [one.back_at - one.lost_at for one in crowd.returns]
-    figures = [
+    found = [
         Figure("sockets cut", cuts.count, ""),
         Figure("places that came back", len(crowd.returns), ""),
         Figure(
             "sockets lost otherwise", sum(not one.on_purpose for one in crowd.returns), "", limit=0
         ),
-        *time_figures("loss to resumed", seconds, None if packets else BACK_LIMITS),
-        *dial_figures(crowd.returns),
+        *figures.times("loss to resumed", seconds, None if packets else figures.BACK_LIMITS),
+        *figures.dials(crowd.returns),
     ]
     if packets:
         dropped, total = packets
-        figures.append(Figure("packets between the tiers", total, ""))
-        figures.append(Figure("… of which lost", 100 * dropped / max(1, total), "%"))
-    return figures
+        found.append(Figure("packets between the tiers", total, ""))
+        found.append(Figure("… of which lost", 100 * dropped / max(1, total), "%"))
+    return found
 
 
 def _close_codes(crowd: Crowd) -> str:

@@ -1,4 +1,4 @@
-"""Figures that several scenarios report: times, peaks, the verdict, processor time."""
+"""The figures that several scenarios report: times, peaks, the verdict, processor time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PEAK_LIMIT = 2.0
 BACK_LIMITS = {"p50": 0.5, "p99": 2.0}
 """Seconds from the loss of a socket to the resume."""
 BACK_SECONDS = 30.0
-"""How long a scenario waits for the last bot to return."""
+"""The limit for the last bot to return."""
 
 
-def verdict_figures(verdict: Verdict) -> list[Figure]:
-    """What was said and heard, and what was wrong with it."""
+def of_verdict(verdict: Verdict) -> list[Figure]:
+    """The numbers of inputs, messages and errors."""
     return [
         Figure("inputs", verdict.inputs, ""),
         Figure("messages heard", verdict.messages, ""),
@@ -40,7 +40,7 @@ def failure_of(verdict: Verdict) -> str:
     )
 
 
-def time_figures(
+def times(
     name: str,
     seconds: Sequence[float],
     limits: Mapping[str, float] | None = None,
@@ -55,14 +55,14 @@ def time_figures(
     ]
 
 
-def wait_figures(when: str, seconds: Sequence[float]) -> list[Figure]:
+def waits(when: str, seconds: Sequence[float]) -> list[Figure]:
     """The times from a say to the speaker's own message."""
-    return time_figures(f"{when}: say to own msg", seconds, unit="ms")
+    return times(f"{when}: say to own msg", seconds, unit="ms")
 
 
-def dial_figures(returns: Sequence[Return]) -> list[Figure]:
+def dials(returns: Sequence[Return]) -> list[Figure]:
     """The servers' part of a return: connect, upgrade, resume, the answer."""
-    *figures, _ = time_figures("dial to resumed", [one.back_at - one.dialled_at for one in returns])
+    *figures, _ = times("dial to resumed", [one.back_at - one.dialled_at for one in returns])
     most = max((one.dials for one in returns), default=0)
     return [*figures, Figure("dials for one resume, most", most, "")]
 
@@ -86,8 +86,8 @@ def peak_ratio(times: Sequence[float], window: float = WINDOW_SECONDS) -> float:
     return most_within(window, ordered) / mean
 
 
-def peak_figures(what: str, times: Sequence[float]) -> list[Figure]:
-    """How many events the fullest 100 ms holds, wherever it begins."""
+def peaks(what: str, times: Sequence[float]) -> list[Figure]:
+    """The number of events, and of those in the fullest 100 ms, wherever it begins."""
     return [
         Figure(what, len(times), ""),
         Figure(f"{what} in the busiest 100 ms", most_within(WINDOW_SECONDS, sorted(times)), ""),
@@ -95,6 +95,6 @@ def peak_figures(what: str, times: Sequence[float]) -> list[Figure]:
     ]
 
 
-def cpu_figures(when: str, percents: Mapping[str, float]) -> list[Figure]:
+def cpu(when: str, percents: Mapping[str, float]) -> list[Figure]:
     """Percent of a core, of each node and of the bots."""
     return [Figure(f"{when}: processor, {name}", used, "%") for name, used in percents.items()]

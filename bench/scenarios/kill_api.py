@@ -11,22 +11,11 @@ from rich.progress import Progress
 
 from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.ledger import Verdict
-from lastcall.bench.scenarios.figures import (
-    BACK_LIMITS,
-    BACK_SECONDS,
-    cpu_figures,
-    dial_figures,
-    failure_of,
-    peak_figures,
-    time_figures,
-    verdict_figures,
-    wait_figures,
-)
+from lastcall.bench.scenarios import figures
 
 VICTIM = "api-1"
 
@@ -55,7 +44,7 @@ async def measure_kill(settings: KillSettings, progress: Progress) -> Report:
 
 
 class _Kill(msgspec.Struct, frozen=True):
-    """When the node was killed, with how many bots, and the processor readings around it."""
+    """The time of the kill, the number of bots on the node, and the readings around it."""
 
     at: float
     victims: int
@@ -76,7 +65,7 @@ async def _kill(settings: KillSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     progress.advance(bar)
     await trio.sleep(settings.after_seconds)
     end = fleet.cpu()
-    await crowd.wait_all_back(BACK_SECONDS)
+    await crowd.wait_all_back(figures.BACK_SECONDS)
     progress.advance(bar)
     return _Kill(killed_at, victims, start, before, end)
 
@@ -91,17 +80,19 @@ def _report(settings: KillSettings, kill: _Kill, crowd: Crowd, verdict: Verdict)
         settings=msgspec.to_builtins(settings),
         figures=[
             Figure("bots on the node that was killed", kill.victims, ""),
-            *time_figures("resumed after the kill", [at - kill.at for at in back_at], BACK_LIMITS),
-            *dial_figures(back),
-            *peak_figures("resumes", back_at),
+            *figures.times(
+                "resumed after the kill", [at - kill.at for at in back_at], figures.BACK_LIMITS
+            ),
+            *figures.dials(back),
+            *figures.peaks("resumes", back_at),
             Figure("other sockets lost", len(crowd.returns) - len(back), "", limit=0),
-            *verdict_figures(verdict),
-            *wait_figures("before", calm),
-            *wait_figures("after", after),
+            *figures.of_verdict(verdict),
+            *figures.waits("before", calm),
+            *figures.waits("after", after),
             Figure("the bots themselves were late by, max", 1000 * crowd.late_seconds, "ms"),
             Figure("inputs", 1000 / settings.every_ms * settings.bots, "1/s"),
-            *cpu_figures("before", kill.before.since(kill.start)),
-            *cpu_figures("after", kill.end.since(kill.before)),
+            *figures.cpu("before", kill.before.since(kill.start)),
+            *figures.cpu("after", kill.end.since(kill.before)),
         ],
-        failure=failure_of(verdict),
+        failure=figures.failure_of(verdict),
     )

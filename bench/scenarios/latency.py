@@ -1,14 +1,15 @@
 """The scenario ``latency``: from a client's ``say`` to its own ``msg``, at rest and under load.
 
 At rest there is one room of two. First one client says the next input as soon as it has heard the
-one before; then both speak so seldom that the nodes fall asleep in between. Under load there are
+previous one; then both speak so seldom that the nodes fall asleep in between. The loaded part has
 half as many inputs as the nodes could take. Two short runs find that number first: they measure
-what an input costs the busier node, and so how many would fill its core.
+the cost of an input on the busier node, and so the number of inputs that would fill its core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from rich.progress import Progress
@@ -20,11 +21,7 @@ from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import Service, open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.loaded import (
-    load_figures,
-    own_message_figures,
-    renamed,
-)
+from lastcall.bench.scenarios.loaded import load_figures, own_message_figures, renamed
 
 REST_LIMITS = {"p50": 0.7, "p99": 3.0}
 LOADED_LIMITS = {"p99": 15.0}
@@ -56,8 +53,8 @@ async def measure_latency(
     """Runs the scenario. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.rooms * settings.seats)
     async with open_service(urls) as service:
-        in_a_row = await _run(settings, service, progress, rooms=1, seats=2, speakers=1, window=1)
-        rest = await _run(settings, service, progress, rooms=1, seats=2, hz=settings.rest_hz)
+        in_a_row = await _run(settings, service, progress, seats=2, speakers=1, window=1)
+        rest = await _run(settings, service, progress, seats=2, speakers=2, hz=settings.rest_hz)
         wanted, notes = settings.inputs_per_second, []
         if not wanted and not urls:
             full = await _full_load(settings, service, progress)
@@ -95,34 +92,23 @@ async def _loaded(
     per_second: float,
     seconds: float,
 ) -> Driven:
-    hz = per_second / (settings.rooms * settings.seats)
+    rooms, seats = settings.rooms, settings.seats
+    shape = {"rooms": rooms, "seats": seats, "speakers": seats, "hz": per_second / rooms / seats}
     chosen = msgspec.structs.replace(settings, seconds=seconds)
-    return await _run(chosen, service, progress, rooms=settings.rooms, seats=settings.seats, hz=hz)
+    return await _run(chosen, service, progress, **shape)
 
 
 async def _run(
-    settings: LatencySettings,
-    service: Service,
-    progress: Progress,
-    *,
-    rooms: int,
-    seats: int,
-    speakers: int | None = None,
-    hz: float = 0.0,
-    window: int = 0,
+    settings: LatencySettings, service: Service, progress: Progress, **shape: Any
 ) -> Driven:
+    """Runs a job of the given ``shape``: fields of :class:`Job`."""
     job = Job(
-        protocol="lastcall",
         urls=service.urls,
-        rooms=rooms,
-        seats=seats,
-        speakers=speakers or seats,
-        hz=hz,
-        window=window,
         seconds=settings.seconds,
         warm_seconds=settings.warm_seconds,
         kind=settings.kind,
         prompt=True,
+        **shape,
     )
     return check(await drive(job, service.read_cpu, progress, settings.processes), "latency")
 

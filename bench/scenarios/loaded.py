@@ -1,4 +1,4 @@
-"""The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: what messages and joins cost.
+"""The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: the cost of messages and joins.
 
 They run on nodes of the bench, or with ``--url`` on any cluster, whose processor time is unknown.
 """
@@ -15,8 +15,7 @@ from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
-from lastcall.bench.report.histogram import percentiles_ms
-from lastcall.bench.report.report import Figure, Report
+from lastcall.bench.report.report import Figure, Report, percentiles_ms
 from lastcall.bench.rooms.kinds import RELAY
 
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
@@ -46,7 +45,7 @@ class ConnectSettings(msgspec.Struct, frozen=True):
 
     @property
     def clients(self) -> int:
-        """How many there are in all."""
+        """The number of all clients."""
         return self.rooms * self.seats
 
 
@@ -75,14 +74,12 @@ def renamed(when: str, figures: Sequence[Figure]) -> list[Figure]:
 
 
 def _job(name: str, settings: LoadedSettings) -> Job:
-    workload = WORKLOADS[name]
-    job = workload.job((), "lastcall", settings.warm_seconds, settings.seconds)
-    given = {key: getattr(settings, key) for key in ("rooms", "seats", "hz", "kind")}
-    given = {key: value for key, value in given.items() if value}
-    if settings.hz:
-        given["window"] = 0
-    job = msgspec.structs.replace(job, **given)
-    all_speak = workload.speakers == workload.seats
+    usual = WORKLOADS[name].job
+    given = {key: value for key, value in msgspec.structs.asdict(settings).items() if value}
+    del given["processes"]
+    given["warm_seconds"] = settings.warm_seconds
+    job = msgspec.structs.replace(usual, **given, window=0 if settings.hz else usual.window)
+    all_speak = usual.speakers == usual.seats
     speakers = job.seats if all_speak else min(job.speakers, job.seats)
     return msgspec.structs.replace(job, speakers=speakers)
 
@@ -105,7 +102,7 @@ def _figures(name: str, driven: Driven) -> list[Figure]:
 
 
 def own_message_figures(driven: Driven, limits: dict[str, float] | None = None) -> list[Figure]:
-    """From a say to the speaker's own message; ``limits`` in ms by ``p50``, ``p99``, ``max``."""
+    """The times from a say to the speaker's own message; ``limits`` in ms by ``p50`` and so on."""
     words = ("p50", "p99", "max")
     times = percentiles_ms(driven.outcome.own_micros, 50, 99, 100)
     return [
@@ -115,7 +112,7 @@ def own_message_figures(driven: Driven, limits: dict[str, float] | None = None) 
 
 
 def load_figures(driven: Driven) -> list[Figure]:
-    """What the load itself used, and how late it was, which is not the servers' fault."""
+    """The load's own processor time and delay; neither is the servers' fault."""
     found = driven.outcome
     used = 100 * found.cpu_seconds / found.seconds
     figures = [Figure("the load itself, of a core", used, "%")]
@@ -132,14 +129,9 @@ async def measure_connect(
     allow_descriptors(settings.clients)
     async with open_service(urls) as service:
         job = Job(
-            protocol="lastcall",
             urls=service.urls,
             rooms=settings.rooms,
             seats=settings.seats,
-            speakers=0,
-            hz=0.0,
-            seconds=0.0,
-            warm_seconds=0.0,
             kind=settings.kind,
             opening_at_once=CONNECTING_AT_ONCE,
         )

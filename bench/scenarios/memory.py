@@ -1,7 +1,7 @@
-"""The scenario ``memory``: what an idle client and an idle room take.
+"""The scenario ``memory``: the memory that an idle client and an idle room take.
 
-The resident memory of each node is read when it is ready and at rest, and again when every client
-has a seat and nothing has been said for a while; the difference is divided by clients and rooms.
+The resident memory of each node is read when it is ready and at rest, and again when all clients
+have had a seat for a while and have said nothing; the difference is divided by clients and rooms.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.load.at_once import for_each
-from lastcall.bench.load.clients import ClientPool
+from lastcall.bench.bots.crowd import open_crowd
 from lastcall.bench.nodes.fleet import Fleet, open_pair
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import MIB
+from lastcall.bench.scenarios.readiness import LOUNGE
 
 KIB = 1024
 CLIENT_LIMIT_KIB = 25.0
 ROOM_LIMIT_KIB = 12.0
-OPENING_AT_ONCE = 16
 
 
 class MemorySettings(msgspec.Struct, frozen=True):
@@ -32,40 +31,25 @@ class MemorySettings(msgspec.Struct, frozen=True):
 
     @property
     def clients(self) -> int:
-        """How many clients there are in all."""
+        """The number of all clients."""
         return self.rooms * self.players
 
 
 async def measure_memory(settings: MemorySettings, progress: Progress) -> Report:
     """Runs the scenario. Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.clients)
-    async with open_pair() as fleet, trio.open_nursery() as nursery:
+    async with open_pair() as fleet:
         before = await _at_rest(fleet, settings)
-        pool = ClientPool(fleet.urls[0])
-        nursery.start_soon(pool.run)
-        await _seat_all(pool, settings, progress)
-        after = await _at_rest(fleet, settings)
-        nursery.cancel_scope.cancel()
+        async with open_crowd(fleet.urls) as crowd:
+            await crowd.seat(settings.clients, settings.players, progress, new_room=LOUNGE)
+            after = await _at_rest(fleet, settings)
+            crowd.check_undisturbed()
     return _report(settings, before, after)
 
 
 async def _at_rest(fleet: Fleet, settings: MemorySettings) -> dict[str, int]:
     await trio.sleep(settings.settle_seconds)
     return fleet.resident()
-
-
-async def _seat_all(pool: ClientPool, settings: MemorySettings, progress: Progress) -> None:
-    bar = progress.add_task("seating clients", total=settings.clients)
-
-    async def fill(_room: int) -> None:
-        first = await pool.connect()
-        await first.join(kind="lounge")
-        progress.advance(bar)
-        for _ in range(settings.players - 1):
-            await (await pool.connect()).join(room=first.room)
-            progress.advance(bar)
-
-    await for_each(range(settings.rooms), fill, OPENING_AT_ONCE)
 
 
 def _report(settings: MemorySettings, before: dict[str, int], after: dict[str, int]) -> Report:

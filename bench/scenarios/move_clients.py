@@ -13,20 +13,12 @@ from rich.progress import Progress
 from lastcall.bench.bots.bot import Bot
 from lastcall.bench.bots.crowd import Crowd, open_crowd, wait_until
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.clients import no_collections
 from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
-from lastcall.bench.scenarios.figures import (
-    MIB,
-    dial_figures,
-    failure_of,
-    peak_figures,
-    time_figures,
-    verdict_figures,
-)
+from lastcall.bench.scenarios import figures
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
@@ -34,7 +26,7 @@ LEAVES, STAYS = "api-1", "api-2"
 GRACE_SECONDS = 25.0
 REST_SECONDS = 2.0
 ROUND_SECONDS = 2.0
-"""Over which the rooms speak once, before and after the move."""
+"""The time in which each room speaks once, before the move and after it."""
 LATE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
@@ -60,9 +52,9 @@ async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
 
 
 class _Move(msgspec.Struct, frozen=True):
-    """When the node was told to leave, and the readings around the move."""
+    """The time of the signal to the node, and the readings around the move."""
 
-    told_at: float
+    signalled_at: float
     before: CpuReading
     last: CpuReading
     resident: dict[str, dict[str, int]]
@@ -81,7 +73,7 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     readings = [fleet.cpu()]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_cpu, fleet, readings)
-        told_at = fleet.stop(LEAVES)
+        signalled_at = fleet.stop(LEAVES)
         await _speak(speakers, settings.spread_seconds)
         await wait_until(lambda: _all_moved(crowd), LATE_SECONDS)
         with trio.move_on_after(GRACE_SECONDS):
@@ -91,7 +83,7 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     resident["after the move"] = fleet.resident()
     await _speak(speakers, ROUND_SECONDS)
     progress.advance(bar)
-    return _Move(told_at, readings[0], readings[-1], resident)
+    return _Move(signalled_at, readings[0], readings[-1], resident)
 
 
 def _all_moved(crowd: Crowd) -> bool:
@@ -99,7 +91,7 @@ def _all_moved(crowd: Crowd) -> bool:
 
 
 async def _read_cpu(fleet: Fleet, readings: list[CpuReading]) -> None:
-    """Adds readings until cancelled; a node that has ended keeps the last seconds it had."""
+    """Adds readings until cancelled; a node that has ended keeps its last reading."""
     while True:
         now = fleet.cpu()
         readings.append(CpuReading(now.at, readings[-1].seconds | now.seconds))
@@ -121,20 +113,20 @@ def _report(
             exactly("clients_moved in drain.finished", counted, settings.clients),
             exactly("exit code", -1 if code is None else code, 0),
             Figure("sockets lost otherwise", len(crowd.returns) - len(moved), "", limit=0),
-            *time_figures("signal to resumed", [one.back_at - move.told_at for one in moved]),
-            *time_figures("without a place", [one.back_at - one.lost_at for one in moved]),
-            *dial_figures(moved),
-            *peak_figures("moves", [one.lost_at for one in moved]),
-            *peak_figures("resumes", [one.back_at for one in moved]),
-            *verdict_figures(verdict),
+            *figures.times("signal to resumed", [one.back_at - move.signalled_at for one in moved]),
+            *figures.times("without a place", [one.back_at - one.lost_at for one in moved]),
+            *figures.dials(moved),
+            *figures.peaks("moves", [one.lost_at for one in moved]),
+            *figures.peaks("resumes", [one.back_at for one in moved]),
+            *figures.of_verdict(verdict),
             *_cpu_figures(move, max(1, len(moved))),
             *(
-                Figure(f"memory {when}, {name}", used / MIB, "MiB")
+                Figure(f"memory {when}, {name}", used / figures.MIB, "MiB")
                 for when, resident in move.resident.items()
                 for name, used in sorted(resident.items())
             ),
         ],
-        failure=failure_of(verdict),
+        failure=figures.failure_of(verdict),
     )
 
 

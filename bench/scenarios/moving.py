@@ -1,19 +1,17 @@
-"""A part of ``drain``: thousands of idle clients are moved while the node's loop keeps turning."""
+"""A part of ``drain``: a node moves thousands of idle clients without blocking its event loop."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import trio
 
-from lastcall.bench.load.clients import Client, ClientPool, no_collections
+from lastcall.bench.bots.crowd import Crowd, open_crowd
 from lastcall.bench.nodes.fleet import Fleet, open_pair
 from lastcall.bench.nodes.probe import Answer, open_probe
-from lastcall.bench.nodes.proc import allow_descriptors, wait_exit
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections, wait_exit
 from lastcall.bench.report.report import Figure, exactly
-from lastcall.bench.scenarios.figures import WINDOW_SECONDS, most_within, time_figures
-from lastcall.bench.scenarios.readiness import connect_all
+from lastcall.bench.scenarios import figures
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import Close
 
@@ -23,7 +21,7 @@ WINDOW_LIMIT_MEANS = 2.5
 """The fullest window holds at most this multiple of the mean: 5 % of all, of a spread of 5 s."""
 BLOCKED_LIMITS_MS = {"max": 50.0}
 LATE_SECONDS = 1.0
-"""All clients are moved within the spread and this."""
+"""All clients are moved within the spread and this time."""
 GRACE_SECONDS = 25.0
 
 
@@ -31,69 +29,50 @@ async def measure_moving(clients: int, spread_seconds: float) -> list[Figure]:
     """One api node moves ``clients`` idle clients, spread over ``spread_seconds``."""
     allow_descriptors(clients)
     drain = DrainPolicy(grace_seconds=GRACE_SECONDS, spread_seconds=spread_seconds)
-    async with open_pair(drain) as fleet, trio.open_nursery() as nursery:
-        pool = ClientPool(fleet.urls[0])
-        nursery.start_soon(pool.run)
-        watch = _Watch(await connect_all(pool, clients))
+    async with open_pair(drain) as fleet, open_crowd(fleet.urls) as crowd:
+        await crowd.connect(clients)
         with no_collections():
             await trio.sleep(REST_SECONDS)
-            figures = await _drain(fleet, watch, spread_seconds)
-        nursery.cancel_scope.cancel()
-    return figures
+            return await _drain(fleet, crowd, clients, spread_seconds)
 
 
-class _Watch:
-    """When each client was closed, and how late."""
-
-    def __init__(self, clients: Sequence[Client]) -> None:
-        self.clients = len(clients)
-        self.moved_at: list[float] = []
-        self.late: list[float] = []
-        for client in clients:
-            client.on_close = self._closed
-
-    def _closed(self, client: Client) -> None:
-        if client.close_code == Close.SERVICE_RESTART and client.move_due is not None:
-            now = time.monotonic()
-            self.moved_at.append(now)
-            self.late.append(now - client.move_due)
-
-
-async def _drain(fleet: Fleet, watch: _Watch, spread_seconds: float) -> list[Figure]:
+async def _drain(fleet: Fleet, crowd: Crowd, clients: int, spread_seconds: float) -> list[Figure]:
     child = fleet.nodes["api-1"]
     assert child.ready is not None
     async with open_probe(child.ready.admin, "/livez", POLL_SECONDS) as probe:
         await trio.sleep(REST_SECONDS)
-        told_at = fleet.stop("api-1")
+        signalled_at = fleet.stop("api-1")
         with trio.fail_after(GRACE_SECONDS):
             gone_at = await wait_exit(child.pid)
             await probe.ended.wait()
             await child.ended.wait()
-    moved_at = sorted(watch.moved_at)
-    last_at = moved_at[-1] if moved_at else told_at
+    moves = [one for one in crowd.losses if one.code == Close.SERVICE_RESTART]
+    late = [one.lost_at - one.move_due for one in moves if one.move_due is not None]
+    moved_at = sorted(one.lost_at for one in moves if one.move_due is not None)
+    last_at = moved_at[-1] if moved_at else signalled_at
     counted = child.finished.clients_moved if child.finished else 0
     assert child.exit_code is not None
-    blocked = gaps(probe.answers, told_at, last_at)
+    blocked = gaps(probe.answers, signalled_at, last_at)
     return [
-        exactly("clients that got a move and 1012", len(moved_at), watch.clients),
-        exactly("clients_moved in drain.finished", counted, watch.clients),
+        exactly("clients that got a move and 1012", len(moved_at), clients),
+        exactly("clients_moved in drain.finished", counted, clients),
         exactly("exit code", child.exit_code, 0),
-        Figure("signal to first moved", 1000 * (moved_at[0] - told_at), "ms"),
+        Figure("signal to first moved", 1000 * (moved_at[0] - signalled_at), "ms"),
         Figure(
             "signal to last moved",
-            last_at - told_at,
+            last_at - signalled_at,
             "s",
             least=spread_seconds,
             limit=spread_seconds + LATE_SECONDS,
         ),
         Figure(
             "most in any 100 ms",
-            100 * most_within(WINDOW_SECONDS, moved_at) / watch.clients,
+            100 * figures.most_within(figures.WINDOW_SECONDS, moved_at) / clients,
             "%",
-            100 * WINDOW_LIMIT_MEANS * WINDOW_SECONDS / spread_seconds,
+            100 * WINDOW_LIMIT_MEANS * figures.WINDOW_SECONDS / spread_seconds,
         ),
-        *time_figures("moved later than was said", watch.late, unit="ms"),
-        *time_figures("between two answers of /livez", blocked, BLOCKED_LIMITS_MS, unit="ms"),
+        *figures.times("moved later than was said", late, unit="ms"),
+        *figures.times("between two answers of /livez", blocked, BLOCKED_LIMITS_MS, unit="ms"),
         Figure("last moved to process gone", 1000 * (gone_at - last_at), "ms"),
     ]
 

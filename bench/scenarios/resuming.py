@@ -1,8 +1,8 @@
-"""The scenario ``resume``: what one resume costs the nodes, and the room.
+"""The scenario ``resume``: the cost of one resume for the nodes and for the room.
 
-Three parts: one resume after another, many at once, and among talk. In the first, each resume finds
-the nodes asleep, and waking them costs more than the resume itself; so the cost of a single input
-is measured beside it.
+There are three parts: one resume after another, many at once, and many among talk. In the first
+part each resume finds the nodes asleep, and waking them costs more than the resume itself; so the
+cost of a single input is measured as well.
 """
 
 from __future__ import annotations
@@ -17,22 +17,20 @@ import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot
-from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
+from lastcall.bench.bots.crowd import BotSettings, Crowd, for_each, open_crowd
 from lastcall.bench.bots.settle import ask_tallies, settle
-from lastcall.bench.load.clients import LoadFailed, no_collections
-from lastcall.bench.load.dial import DialFailed
 from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report
-from lastcall.bench.scenarios.figures import failure_of, time_figures, verdict_figures
+from lastcall.bench.scenarios import figures
 
 HISTORY_PER_SECOND = 2_000
 TALK_PER_SECOND = 1_000
 RESUMES_AMONG_TALK = 250
-"""A second: talk and resumes together must not fill a core."""
+"""The rate per second: talk and resumes together must not fill a core."""
 LONE_PER_SECOND = 200
-"""Single inputs, about as many as there are resumes in a row."""
+"""Single inputs: about the rate of the resumes in a row."""
 REST_SECONDS = 3.0
 GAME_LIMIT_US = 100.0
 EVENTS_LIMIT = 1.0
@@ -40,7 +38,7 @@ NO_EVENT_OF_A_RESUME = {"Said"}
 
 
 class ResumeSettings(BotSettings, frozen=True):
-    """The size of the run. Each room first gets a ``history`` of so many messages."""
+    """The size of the run. Each room first gets ``history`` messages."""
 
     rooms: int = 50
     history: int = 200
@@ -71,7 +69,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class _Measured(msgspec.Struct, frozen=True):
-    """What a part took: the seconds of each resume, and the processor readings around them."""
+    """The results of a part: the seconds of each resume, and the processor readings around them."""
 
     seconds: list[float]
     before: CpuReading
@@ -95,24 +93,26 @@ class _Run:
         idle = await self._background()
         await ask_tallies(crowd)
         events = _events(crowd)
-        figures = await self._inputs_alone(idle)
+        found = await self._inputs_alone(idle)
         for part in (_Part("in a row"), _Part(f"{settings.at_once} at once", settings.at_once)):
-            figures += _figures(part, await self._resume(part), idle)
+            found += _figures(part, await self._resume(part), idle)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crowd.talk, settings.bots / TALK_PER_SECOND)
             await trio.sleep(1.0)
-            figures += await self._resume_among_talk()
+            found += await self._resume_among_talk()
             nursery.cancel_scope.cancel()
         verdict = await settle(crowd, self._progress)
-        figures.append(_event_figure(_events(crowd) - events, 3 * settings.resumes))
-        figures += verdict_figures(verdict)
+        found.append(_event_figure(_events(crowd) - events, 3 * settings.resumes))
+        found += figures.of_verdict(verdict)
         idle = await self._background()
         replay = _Part(f"{settings.missed} to replay", missed=settings.missed)
-        figures += _figures(replay, await self._resume(replay), idle)
-        return Report("resume", msgspec.to_builtins(settings), figures, failure=failure_of(verdict))
+        found += _figures(replay, await self._resume(replay), idle)
+        return Report(
+            "resume", msgspec.to_builtins(settings), found, failure=figures.failure_of(verdict)
+        )
 
     async def _background(self) -> dict[str, float]:
-        """What the nodes use without a resume, in percent of a core."""
+        """The use of the nodes without a resume, in percent of a core."""
         before = self._fleet.cpu()
         await trio.sleep(REST_SECONDS)
         return self._fleet.cpu().since(before)
@@ -143,24 +143,20 @@ class _Run:
         bots = self._crowd.bots
         start = trio.current_time()
 
-        async def renew(own: Sequence[Bot]) -> None:
-            """Each task has bots of its own, so that no bot is in two resumes."""
+        async def resume(share: Sequence[Bot]) -> None:
+            """Each task has its own share of the bots, so that no bot is in two resumes."""
             for turn in turns:
                 await trio.sleep_until(start + turn / part.per_second)
                 begin = time.perf_counter()
-                bot = own[turn % len(own)]
+                bot = share[turn % len(share)]
                 bot.close()
                 await bot.enter(bot.place.resume(part.missed))
                 seconds.append(time.perf_counter() - begin)
                 self._progress.advance(self._bar)
 
         before = self._fleet.cpu()
-        try:
-            async with trio.open_nursery() as nursery:
-                for first in range(min(part.at_once, len(bots))):
-                    nursery.start_soon(renew, bots[first :: part.at_once])
-        except* DialFailed as failed:
-            raise LoadFailed(str(failed.exceptions[0])) from failed
+        shares = [bots[first :: part.at_once] for first in range(min(part.at_once, len(bots)))]
+        await for_each(shares, resume, part.at_once)
         return _Measured(seconds, before, self._fleet.cpu())
 
 
@@ -178,7 +174,7 @@ def _figures(part: _Part, measured: _Measured, background: dict[str, float]) -> 
     used = _net_seconds(measured.before, measured.after, background)
     name, each = part.name, MICROS / len(measured.seconds)
     limit = GAME_LIMIT_US if part.at_once > 1 else None
-    p50, p99, _ = time_figures(f"{name}: dial to resumed", measured.seconds, unit="ms")
+    p50, p99, _ = figures.times(f"{name}: dial to resumed", measured.seconds, unit="ms")
     return [
         *(p50, p99),
         Figure(f"{name}: processor a resume, game", each * used["game-1"], "µs", limit),

@@ -6,8 +6,8 @@ import random
 
 import trio
 
-from lastcall.bench.load.clients import LoadFailed, no_collections
-from lastcall.bench.nodes.proc import allow_descriptors
+from lastcall.bench.load.messages import LoadFailed
+from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure
 from lastcall.bus.address import HostPort
 from lastcall.errors import ClusterFailed
@@ -22,13 +22,13 @@ from lastcall.local.roll.service import Rolls
 FREE_PORT = HostPort("127.0.0.1", 0)
 ARRIVAL_SECONDS = 2.0
 CALM_SECONDS = 5.0
-"""How long the bots play before the roll, for comparison."""
+"""The time that the bots play before the roll, for comparison."""
 LAST_MATCH_SECONDS = 10.0
 WAIT_LIMIT_MS = 300.0
 
 
 async def measure_roll(bots: int) -> list[Figure]:
-    """How long bots wait for a seat while every node is replaced.
+    """Measures the bots' waits for a seat while every node is replaced.
 
     Raises ``ClusterFailed`` and ``LoadFailed``.
     """
@@ -53,7 +53,7 @@ async def measure_roll(bots: int) -> list[Figure]:
 async def _play_and_roll(
     cluster: LocalCluster, ledger: Ledger, count: int
 ) -> tuple[Mark, RollReport]:
-    """Returns what the bots saw before the roll, and the report of the roll."""
+    """Returns the bots' waits before the roll, and the report of the roll."""
     rolls = Rolls(cluster, ledger, count, lambda _text: None)
     bots = Bots([cluster.url], count, ledger, random.Random())
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The scenario ``scale``: does an input cost more where there are more rooms, or more nodes?"""
+"""The scenario ``scale``: the cost of an input with more and more rooms, and more api nodes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def growth(costs: list[float]) -> float:
 async def _run(settings: ScaleSettings, rooms: int, apis: int, progress: Progress) -> Driven:
     async with open_service((), apis=apis) as service:
         job = Job(
-            protocol="lastcall",
             urls=service.urls,
             rooms=rooms,
             seats=settings.seats,

@@ -1,24 +1,26 @@
 import random
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
 from lastcall.api.socket.frame_builder import close_frame, text_frame
-from lastcall.bench.bots.bot import Bot, Loss, Return
+from lastcall.bench.bots.bot import LOST, Bot, Loss, Return
 from lastcall.bench.load.dial import Dialer, DialFailed
-from lastcall.bench.load.frame_builder import TEXT, take_frames
+from lastcall.bench.load.frame_builder import CLOSE, TEXT, masked, take_frames
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames
 
-TICKET = "game-1.room/ann/1"
+TICKET = "game-1.crowd/ann/1"
+MOVE = text_frame(frames.encode(frames.Move(2.0)))
 JOINED = frames.Joined(RoomId("r"), KindName("k"), PlayerId("ann"), 4, TICKET, [])
 
 
-class Room:
-    """A crowd of one, which reads when it is told to and runs no tasks."""
+class LoneCrowd:
+    """The owner of one bot. It starts no tasks; the test calls the bot's methods."""
 
     def __init__(self) -> None:
         self.returns: list[Return] = []
@@ -36,8 +38,8 @@ class Room:
         self.reconnecting.append(bot)
         self.losses.append(loss)
 
-    def returned(self, how: Return) -> None:
-        self.returns.append(how)
+    def returned(self, result: Return) -> None:
+        self.returns.append(result)
 
     def own_message(self, said_at: float, heard_at: float) -> None:
         pass
@@ -46,8 +48,8 @@ class Room:
         self.complaints.append(sentence)
 
 
-class OpenDoor(Dialer):
-    """Each dial is answered at once, with what the server is to say first."""
+class AnsweringDialer(Dialer):
+    """A server that answers each dial at once, with the next of ``answers`` as its first frame."""
 
     def __init__(self, *answers: frames.FromServer) -> None:
         self.answers = list(answers)
@@ -66,15 +68,15 @@ class OpenDoor(Dialer):
         return ours, text_frame(frames.encode(self.answers.pop(0))) + then
 
     def said(self) -> list[frames.FromClient]:
-        """What the bot has said since the last look; unmasked, since its masks are zero."""
+        """The bot's frames since the last call; their masks are zero."""
         data = bytearray()
         for opcode, body in _unmasked(self.server.recv(65_536)):
             data += bytes((0x80 | opcode, len(body))) + body
         return [frames.decode(body) for opcode, body in take_frames(data) if opcode == TEXT]
 
 
-class ShutDoor(Dialer):
-    """Nobody is there."""
+class RefusingDialer(Dialer):
+    """A server that refuses each dial."""
 
     def __init__(self) -> None:
         self.dials = 0
@@ -94,9 +96,9 @@ def _unmasked(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def say_to(bot: Bot, door: OpenDoor, *some: frames.FromServer) -> None:
-    for frame in some:
-        door.server.send(text_frame(frames.encode(frame)))
+def send_to(bot: Bot, dialer: AnsweringDialer, *sent: frames.FromServer) -> None:
+    for frame in sent:
+        dialer.server.send(text_frame(frames.encode(frame)))
     bot.receive()
 
 
@@ -105,109 +107,109 @@ def resumed(n: int, *, complete: bool = True) -> frames.Resumed:
 
 
 @pytest.fixture
-async def seated() -> AsyncIterator[tuple[Bot, Room, OpenDoor]]:
-    """A bot with a seat through the only door, where the next dial resumes and finds 1 input."""
-    room, door = Room(), OpenDoor(JOINED, resumed(1))
-    bot = Bot(room, [door], 0, random.Random(1))
+async def seated() -> AsyncIterator[tuple[Bot, LoneCrowd, AnsweringDialer]]:
+    """A bot with a seat. The next dial resumes it, and the room has 1 input."""
+    crowd, dialer = LoneCrowd(), AnsweringDialer(JOINED, resumed(1))
+    bot = Bot(crowd, [dialer], 0, random.Random(1))
     await bot.enter(frames.Join(kind=KindName("k")))
-    assert door.said() == [frames.Join(kind=KindName("k")), frames.Got(4)]
-    yield bot, room, door
+    assert dialer.said() == [frames.Join(kind=KindName("k")), frames.Got(4)]
+    yield bot, crowd, dialer
     bot.close()
-    door.server.close()
+    dialer.server.close()
 
 
-async def test_what_is_not_acked_is_said_again_after_a_resume(
-    seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
+async def test_inputs_without_an_ack_are_said_again_after_a_resume(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer], autojump_clock: trio.testing.MockClock
 ) -> None:
-    bot, room, door = seated
+    bot, crowd, dialer = seated
     bot.say()
     bot.say()
-    door.said()
-    door.server.close()
+    dialer.said()
+    dialer.server.close()
     bot.receive()
     bot.say()  # while it has no socket
-    assert room.reconnecting == [bot]
+    assert crowd.reconnecting == [bot]
 
-    await bot.reconnect(room.losses[-1])
+    await bot.reconnect(crowd.losses[-1])
 
-    resume, got, *again = door.said()
+    resume, got, *again = dialer.said()
     assert resume == frames.Resume(TICKET, seen=4)
     assert got == frames.Got(4)
     assert [(one.n, int(bytes(one.d))) for one in again if isinstance(one, frames.Say)] == [
         (2, bot.place.ledger.said[1]),
         (3, bot.place.ledger.said[2]),
     ]
-    assert (bot.live, bot.place.unacked, len(room.returns), room.complaints) == (True, 2, 1, [])
+    assert (bot.live, bot.place.unacked, len(crowd.returns), crowd.complaints) == (True, 2, 1, [])
 
 
-async def test_an_unannounced_loss_is_waited_out_for_up_to_800_ms(
-    seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
+async def test_after_an_unannounced_loss_a_bot_waits_up_to_800_ms(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer], autojump_clock: trio.testing.MockClock
 ) -> None:
-    bot, room, door = seated
-    door.server.close()
+    bot, crowd, dialer = seated
+    dialer.server.close()
     bot.receive()
     begin = trio.current_time()
 
-    await bot.reconnect(room.losses[-1])
+    await bot.reconnect(crowd.losses[-1])
 
     assert 0 < trio.current_time() - begin <= 0.8
 
 
-async def test_a_place_that_is_lost_as_soon_as_it_is_back_is_sought_by_one_task_and_not_by_two(
-    seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
+async def test_a_place_that_is_lost_as_soon_as_it_is_back_is_resumed_by_one_task_only(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer], autojump_clock: trio.testing.MockClock
 ) -> None:
-    bot, room, door = seated
+    bot, crowd, dialer = seated
     bot.say()
-    door.answers.append(resumed(1))
-    door.then = close_frame(1012)  # it comes together with the first resumed
-    door.server.close()
+    dialer.answers.append(resumed(1))
+    dialer.then = close_frame(1012)  # it comes together with the first resumed
+    dialer.server.close()
     bot.receive()
 
-    await bot.reconnect(room.losses[-1])
+    await bot.reconnect(crowd.losses[-1])
 
-    assert room.complaints == []
+    assert crowd.complaints == []
     assert bot.live
-    assert room.reconnecting == [bot]
-    assert [one.dials for one in room.returns] == [2]
+    assert crowd.reconnecting == [bot]
+    assert [one.dials for one in crowd.returns] == [2]
 
 
-async def test_after_a_move_there_is_no_wait(
-    seated: tuple[Bot, Room, OpenDoor], autojump_clock: trio.testing.MockClock
+async def test_after_a_move_a_bot_does_not_wait(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer], autojump_clock: trio.testing.MockClock
 ) -> None:
-    bot, room, door = seated
-    say_to(bot, door, frames.Move(0.0))
-    door.server.send(close_frame(1012))
+    bot, crowd, dialer = seated
+    send_to(bot, dialer, frames.Move(0.0))
+    dialer.server.send(close_frame(1012))
     bot.receive()
     begin = trio.current_time()
 
-    await bot.reconnect(room.losses[-1])
+    await bot.reconnect(crowd.losses[-1])
 
     assert trio.current_time() == begin
-    assert [one.code for one in room.returns] == [1012]
+    assert [one.code for one in crowd.returns] == [1012]
 
 
-async def test_the_next_url_is_dialled_first_and_each_failure_leads_to_the_one_after(
+async def test_a_bot_dials_the_next_url_first_and_after_each_failure_the_one_after(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    room, first, second = Room(), OpenDoor(JOINED, resumed(0)), ShutDoor()
-    bot = Bot(room, [first, second], 0, random.Random(1))
+    crowd, first, second = LoneCrowd(), AnsweringDialer(JOINED, resumed(0)), RefusingDialer()
+    bot = Bot(crowd, [first, second], 0, random.Random(1))
     await bot.enter(frames.Join(kind=KindName("k")))
     first.server.close()
     bot.receive()
 
-    await bot.reconnect(room.losses[-1])
+    await bot.reconnect(crowd.losses[-1])
 
-    assert (first.dials, second.dials, room.returns[0].dials) == (2, 1, 2)
+    assert (first.dials, second.dials, crowd.returns[0].dials) == (2, 1, 2)
     bot.close()
     first.server.close()
 
 
-async def test_a_repeat_is_written_down_and_not_hidden(
-    seated: tuple[Bot, Room, OpenDoor],
+async def test_a_repeated_message_is_recorded_twice(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer],
 ) -> None:
-    bot, _, door = seated
-    message = door_message(5, b'{"from":"bob","said":7}')
-    door.server.send(message + message)
+    bot, _, dialer = seated
+    message = message_frame(5, b'{"from":"bob","said":7}')
+    dialer.server.send(message + message)
     bot.receive()
 
     assert bot.place.ledger.heard == [(5, False, "bob", 7), (5, False, "bob", 7)]
@@ -221,28 +223,91 @@ async def test_a_repeat_is_written_down_and_not_hidden(
         (frames.Error(ErrorCode.BAD_INPUT, "no", retry=False, n=1), "bad_input"),
     ],
 )
-async def test_a_place_that_is_not_as_it_was_is_complained_of(
-    seated: tuple[Bot, Room, OpenDoor], frame: frames.FromServer, word: str
+async def test_a_bot_complains_about_a_place_that_has_changed(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer], frame: frames.FromServer, word: str
 ) -> None:
-    bot, room, door = seated
+    bot, crowd, dialer = seated
 
-    say_to(bot, door, frame)
+    send_to(bot, dialer, frame)
 
     assert bot.dead
-    assert word in room.complaints[0]
+    assert word in crowd.complaints[0]
 
 
-async def test_a_ticket_that_is_refused_is_the_end_of_the_bot(
-    seated: tuple[Bot, Room, OpenDoor],
+async def test_a_refused_ticket_is_the_end_of_the_bot(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer],
 ) -> None:
-    bot, room, door = seated
-    door.server.send(close_frame(4004))
+    bot, crowd, dialer = seated
+    dialer.server.send(close_frame(4004))
 
     bot.receive()
 
-    assert (bot.dead, room.reconnecting) == (True, [])
-    assert "closed with 4004" in room.complaints[0]
+    assert (bot.dead, crowd.reconnecting) == (True, [])
+    assert "closed with 4004" in crowd.complaints[0]
 
 
-def door_message(seq: int, body: bytes) -> bytes:
+async def test_a_bot_whose_room_ends_keeps_its_socket_and_takes_no_further_part(
+    seated: tuple[Bot, LoneCrowd, AnsweringDialer],
+) -> None:
+    bot, crowd, dialer = seated
+
+    send_to(bot, dialer, frames.Ended(RoomId("r"), "finished"))
+
+    assert (bot.dead, bot.live, crowd.losses) == (True, True, [])
+    assert bot.ended_at is not None
+
+
+@pytest.fixture
+async def idle() -> AsyncIterator[tuple[Bot, LoneCrowd, AnsweringDialer]]:
+    """A bot that is connected and in no room."""
+    crowd, dialer = LoneCrowd(), AnsweringDialer(frames.Beat())
+    bot = Bot(crowd, [dialer], 0, random.Random(1))
+    await bot.connect()
+    bot.receive()
+    yield bot, crowd, dialer
+    bot.close()
+    dialer.server.close()
+
+
+async def test_an_idle_bot_that_is_moved_records_when_it_was_due_and_answers_the_close(
+    idle: tuple[Bot, LoneCrowd, AnsweringDialer],
+) -> None:
+    bot, crowd, dialer = idle
+    dialer.server.send(MOVE + close_frame(1012, "this node is leaving"))
+    before = time.monotonic()
+
+    bot.receive()
+
+    (loss,) = crowd.losses
+    assert loss.code == 1012
+    assert loss.move_due is not None
+    assert loss.move_due >= before + 2
+    assert dialer.server.recv(100) == masked(CLOSE, (1012).to_bytes(2, "big"))
+
+
+async def test_the_end_of_a_socket_after_a_close_frame_is_not_a_second_loss(
+    idle: tuple[Bot, LoneCrowd, AnsweringDialer],
+) -> None:
+    bot, crowd, dialer = idle
+    dialer.server.send(close_frame(1012))
+    dialer.server.shutdown(socket.SHUT_WR)
+
+    bot.receive()
+    bot.receive()
+
+    assert [one.code for one in crowd.losses] == [1012]
+
+
+async def test_a_socket_that_ends_without_a_close_frame_is_lost_with_1006(
+    idle: tuple[Bot, LoneCrowd, AnsweringDialer],
+) -> None:
+    bot, crowd, dialer = idle
+    dialer.server.close()
+
+    bot.receive()
+
+    assert [one.code for one in crowd.losses] == [LOST]
+
+
+def message_frame(seq: int, body: bytes) -> bytes:
     return text_frame(frames.message(seq, body))

@@ -19,7 +19,7 @@ def test_a_servers_protocol_library_reads_what_the_load_writes(size: int) -> Non
     assert "".join(texts) == "x" * size
 
 
-def test_an_opcode_is_written_as_it_is_given() -> None:
+def test_a_frame_has_the_given_opcode() -> None:
     server = Connection(ConnectionType.SERVER)
 
     server.receive_data(masked(PING, b"are you there"))
@@ -35,7 +35,7 @@ def test_the_load_reads_what_the_api_node_writes(size: int) -> None:
     assert buffer == b""
 
 
-def test_frames_that_come_in_pieces_are_taken_when_they_are_whole() -> None:
+def test_a_frame_that_arrives_in_pieces_is_read_once_it_is_whole() -> None:
     stream = text_frame(b"first") + bytes([0x80 | PONG, 0]) + text_frame(b"y" * 300)
     buffer, taken = bytearray(), []
 
@@ -47,7 +47,7 @@ def test_frames_that_come_in_pieces_are_taken_when_they_are_whole() -> None:
     assert buffer == b""
 
 
-def test_a_begun_frame_stays_in_the_buffer() -> None:
+def test_an_incomplete_frame_stays_in_the_buffer() -> None:
     whole, begun = text_frame(b"whole"), text_frame(b"begun")[:-1]
     buffer = bytearray(whole + begun)
 
@@ -56,6 +56,6 @@ def test_a_begun_frame_stays_in_the_buffer() -> None:
 
 
 @pytest.mark.parametrize("head", [b"\x01\x00", b"\x81\x80"], ids=["a fragment", "a masked frame"])
-def test_what_this_server_never_sends_is_refused(head: bytes) -> None:
+def test_frames_that_this_server_never_sends_are_refused(head: bytes) -> None:
     with pytest.raises(ValueError, match="from the server"):
         take_frames(bytearray(head))

@@ -12,9 +12,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.generator import Generator
-from lastcall.bench.load.messages import Job, Outcome
+from lastcall.bench.load.messages import Job, LoadFailed, Outcome
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +21,7 @@ Fault = Callable[[int, str], list[str]]
 CLIENTS = 4
 
 
-def well(_nth: int, text: str) -> list[str]:
+def repeats_all(_nth: int, text: str) -> list[str]:
     return [text]
 
 
@@ -103,8 +102,8 @@ def outcome(fault: Fault, **changes: float) -> Outcome:
         return generator.talk(time.monotonic())
 
 
-def test_every_input_of_the_time_that_counts_is_heard_by_all_in_the_room() -> None:
-    found = outcome(well)
+def test_every_input_of_the_measured_time_is_heard_by_all_in_the_room() -> None:
+    found = outcome(repeats_all)
 
     assert found.clean
     assert found.inputs == 2 * 20 * 0.5
@@ -113,8 +112,8 @@ def test_every_input_of_the_time_that_counts_is_heard_by_all_in_the_room() -> No
     assert sum(found.own_micros.values()) > 0
 
 
-def test_flat_out_each_speaker_has_its_window_under_way_and_all_is_heard() -> None:
-    found = outcome(well, window=3, seconds=0.3)
+def test_flat_out_each_speaker_keeps_its_window_in_flight_and_all_is_heard() -> None:
+    found = outcome(repeats_all, window=3, seconds=0.3)
 
     assert found.clean
     assert found.inputs > 2 * 3
@@ -127,14 +126,14 @@ def test_a_message_that_a_relay_forgets_is_lost_for_each_listener() -> None:
     assert (found.lost, found.repeated) == (CLIENTS, 0)
 
 
-def test_a_message_that_a_relay_repeats_is_doubled_for_each_listener() -> None:
+def test_a_message_that_a_relay_repeats_is_repeated_for_each_listener() -> None:
     found = outcome(repeats_the_third)
 
     assert (found.lost, found.repeated) == (0, CLIENTS)
 
 
 def test_a_socket_that_the_server_closes_fails_the_load() -> None:
-    with seated(well) as (generator, relay):
+    with seated(repeats_all) as (generator, relay):
         relay.close_one()
         with pytest.raises(LoadFailed, match="closed a client: 1001"):
             generator.talk(time.monotonic())

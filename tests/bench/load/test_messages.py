@@ -3,11 +3,10 @@ import math
 import msgspec
 import pytest
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.drive import Driven
-from lastcall.bench.load.messages import Job, Outcome, total
+from lastcall.bench.load.messages import Job, LoadFailed, Outcome, total
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
-from lastcall.bench.report.histogram import percentiles_ms
+from lastcall.bench.report.report import percentiles_ms
 from lastcall.bench.scenarios.latency import full_load
 from lastcall.bench.scenarios.scale import growth
 
@@ -21,7 +20,7 @@ def driven(outcome: Outcome, **cpu: float) -> Driven:
 
 
 @pytest.mark.parametrize("of", [1, 3, 4, 10])
-def test_processes_share_the_rooms_and_leave_none(of: int) -> None:
+def test_processes_share_all_rooms(of: int) -> None:
     shares = [JOB.share(index, of) for index in range(of)]
 
     rooms = [share.first_room + room for share in shares for room in range(share.rooms)]
@@ -33,7 +32,7 @@ def test_a_job_crosses_the_pipe_unchanged() -> None:
     assert msgspec.json.decode(msgspec.json.encode(JOB), type=Job) == JOB
 
 
-def test_what_processes_saw_is_added_up_and_their_times_are_one_distribution() -> None:
+def test_outcomes_of_processes_are_added_up_and_their_times_are_one_distribution() -> None:
     one = Outcome(2.0, 10, 40, lost=1, own_micros={5: 2}, cpu_seconds=0.5)
     two = Outcome(2.0, 20, 80, repeated=2, stray=3, own_micros={5: 1, 7: 1}, cpu_seconds=0.25)
 
@@ -46,7 +45,7 @@ def test_what_processes_saw_is_added_up_and_their_times_are_one_distribution() -
 
 
 @pytest.mark.parametrize("wrong", [{"lost": 1}, {"repeated": 1}, {"stray": 1}, {"deliveries": 0}])
-def test_a_load_that_was_not_served_right_has_no_figures(wrong: dict[str, int]) -> None:
+def test_a_load_with_errors_has_no_figures(wrong: dict[str, int]) -> None:
     fine = Outcome(2.0, 10, 40)
     assert check(driven(fine), "ws").outcome is fine
 
@@ -54,31 +53,31 @@ def test_a_load_that_was_not_served_right_has_no_figures(wrong: dict[str, int]) 
         check(driven(msgspec.structs.replace(fine, **wrong)), "ws")
 
 
-def test_the_cost_is_each_nodes_time_by_the_works_own_unit() -> None:
+def test_the_cost_is_each_nodes_time_divided_by_the_workloads_unit() -> None:
     found = driven(Outcome(2.0, 100, 400), api=0.002, game=0.001)
 
     assert parts_micros(found, "input") == pytest.approx({"api": 20.0, "game": 10.0})
     assert parts_micros(found, "delivery") == pytest.approx({"api": 5.0, "game": 2.5})
 
 
-def test_all_works_say_100_bytes_to_as_many_as_their_titles_tell() -> None:
-    sizes = {name: (work.rooms * work.seats) for name, work in WORKLOADS.items()}
+def test_all_workloads_say_100_bytes_to_as_many_clients_as_their_titles_say() -> None:
+    sizes = {name: work.job.clients for name, work in WORKLOADS.items()}
 
     assert sizes == {"fanout": 500, "paced": 500, "inbound": 1000, "said": 1000, "round": 1000}
-    assert {work.job((), "plain", 0, 1).size for work in WORKLOADS.values()} == {100}
-    assert {name for name, work in WORKLOADS.items() if not work.echo} == {"inbound", "said"}
+    assert {work.job.size for work in WORKLOADS.values()} == {100}
+    assert {name for name, work in WORKLOADS.items() if not work.job.echo} == {"inbound", "said"}
 
 
-def test_percentiles_are_of_all_that_was_counted() -> None:
+def test_percentiles_are_of_all_counted_times() -> None:
     counted = {1_000: 98, 2_000: 1, 50_000: 1}
 
     assert percentiles_ms(counted, 50, 99, 100) == pytest.approx([1.0, 2.0, 50.0], rel=1e-3)
     assert all(map(math.isnan, percentiles_ms({}, 50, 99)))
 
 
-def test_full_load_is_where_the_busier_nodes_core_is_full() -> None:
+def test_full_load_fills_the_core_of_the_busier_node() -> None:
     assert full_load(10_000, {"api-1": 0.5, "game-1": 0.2}) == 20_000
 
 
-def test_growth_is_the_dearest_by_the_first() -> None:
+def test_growth_is_the_highest_cost_divided_by_the_first() -> None:
     assert growth([50.0, 65.0, 60.0]) == 1.3

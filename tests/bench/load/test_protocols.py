@@ -1,9 +1,8 @@
 import msgspec
 import pytest
 
-from lastcall.bench.load.clients import LoadFailed
 from lastcall.bench.load.frame_builder import TEXT, masked, upgrade_request
-from lastcall.bench.load.messages import Job
+from lastcall.bench.load.messages import Job, LoadFailed
 from lastcall.bench.load.payloads import make_payload
 from lastcall.bench.load.protocols import BINARY, PROTOCOLS, ClientProtocol, Seat, seat_path
 from lastcall.wire import frames
@@ -11,17 +10,17 @@ from lastcall.wire import frames
 TEXT_100 = make_payload(3, 1, 5, b"z" * 68)
 
 
-def job(dialect: str, frame: str = "say") -> Job:
-    return Job(dialect, ("ws://127.0.0.1:1/",), 1, 2, 1, 1.0, 1.0, 0.0, frame=frame)
+def job(protocol: str, frame: str = "say") -> Job:
+    return Job(protocol, ("ws://127.0.0.1:1/",), 1, 2, 1, 1.0, 1.0, 0.0, frame=frame)
 
 
-def talk(dialect: str, leader: ClientProtocol | None = None, frame: str = "say") -> ClientProtocol:
+def talk(protocol: str, leader: ClientProtocol | None = None, frame: str = "say") -> ClientProtocol:
     seat = Seat("ws://127.0.0.1:1/", 7, leader)
-    return PROTOCOLS[dialect](job(dialect, frame), seat)
+    return PROTOCOLS[protocol](job(protocol, frame), seat)
 
 
 def payload(frame: bytes) -> bytes:
-    """Of a masked frame with a zero mask and less than 126 bytes."""
+    """The payload of a masked frame with a zero mask and less than 126 bytes."""
     assert frame[1] & 0x7F < 126
     return frame[6:]
 
@@ -40,7 +39,7 @@ def joined(room: str) -> bytes:
     )
 
 
-def test_a_bare_socket_has_its_seat_with_the_handshake_and_sends_texts_as_they_are() -> None:
+def test_a_plain_client_has_its_seat_after_the_handshake_and_sends_texts_as_they_are() -> None:
     plain = talk("plain")
 
     assert not plain.seated
@@ -50,7 +49,7 @@ def test_a_bare_socket_has_its_seat_with_the_handshake_and_sends_texts_as_they_a
     assert plain.say(TEXT_100) == masked(TEXT, TEXT_100)
 
 
-def test_the_first_of_a_room_opens_it_the_others_join_it_by_its_id() -> None:
+def test_the_first_client_opens_the_room_and_the_others_join_it_by_its_id() -> None:
     first = talk("lastcall")
     assert msgspec.json.decode(payload(first.opened())) == {
         "t": "join",
@@ -76,7 +75,7 @@ def test_inputs_are_numbered_and_hold_the_text() -> None:
     assert (frame.n, msgspec.json.decode(bytes(frame.d))) == (2, TEXT_100.decode())
 
 
-def test_a_got_is_as_long_as_a_text_and_the_node_takes_it() -> None:
+def test_a_got_is_as_long_as_a_text_and_the_node_accepts_it() -> None:
     frame = talk("lastcall", frame="got").say(TEXT_100)
 
     assert len(payload(frame)) == 100
@@ -107,7 +106,7 @@ def test_socket_io_opens_twice_and_answers_pings() -> None:
     assert payload(sio.say(b"hi")) == b'42["m","hi"]'
 
 
-def test_socket_io_refuses_with_a_44() -> None:
+def test_a_socket_io_frame_44_is_a_refusal() -> None:
     with pytest.raises(LoadFailed):
         talk("socket.io").receive(b'44{"message":"no"}')
 
@@ -132,7 +131,7 @@ def test_a_text_of_more_than_255_bytes_is_a_longer_msgpack_text() -> None:
 
 
 @pytest.mark.parametrize("code", [11, 12])
-def test_colyseus_refuses_with_an_error_or_a_leave(code: int) -> None:
+def test_a_colyseus_error_or_leave_is_a_refusal(code: int) -> None:
     with pytest.raises(LoadFailed):
         talk("colyseus").receive(bytes([code]))
 
@@ -151,7 +150,7 @@ def test_a_matchmakers_refusal_fails_the_load() -> None:
         seat_path(b'{"code":520,"error":"no handler"}')
 
 
-def test_an_upgrade_offers_what_it_is_told_to() -> None:
+def test_an_upgrade_offers_the_given_subprotocol_and_compression() -> None:
     bare = upgrade_request("h:1", "", "/a?b=c", compression=False)
     full = upgrade_request("h:1", "lastcall.v1")
 

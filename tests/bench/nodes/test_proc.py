@@ -27,7 +27,7 @@ def test_resident_memory_is_rss_and_not_pss() -> None:
     assert rss_of_smaps(SMAPS) == 46_512 * 1024
 
 
-def test_processor_time_is_the_process_and_its_system_calls_but_not_its_children() -> None:
+def test_processor_time_includes_system_calls_but_not_children() -> None:
     assert ticks_of_stat(STAT) == 250 + 31
 
 
@@ -35,7 +35,7 @@ def test_a_process_knows_its_parent() -> None:
     assert parent_of_stat(STAT) == 1
 
 
-def test_a_family_has_used_what_its_living_children_have() -> None:
+def test_the_processor_time_of_a_family_includes_living_children() -> None:
     burn = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
     command = [sys.executable, "-c", burn]
     alone = cpu_seconds(os.getpid())
@@ -57,6 +57,6 @@ def test_a_process_has_memory_and_its_processor_time_only_rises() -> None:
     assert resident_bytes(os.getpid()) > 1024 * 1024
 
 
-def test_a_process_that_is_gone_has_no_account() -> None:
+def test_a_process_that_has_ended_has_no_figures() -> None:
     with pytest.raises(ProcessLookupError, match="has ended"):
         resident_bytes(2**22 + 1)  # above the highest pid that Linux gives

@@ -10,7 +10,7 @@ def measured(work: str, contender: str, *costs: float) -> list[Measured]:
     return [Measured(work, contender, run, {"a": cost}) for run, cost in enumerate(costs, 1)]
 
 
-def test_deliveries_per_second_are_better_the_less_one_costs() -> None:
+def test_a_cheaper_delivery_raises_the_ratio_of_deliveries_per_second() -> None:
     (ratio,) = ratios(
         [*measured("fanout", "lastcall", 2.0), *measured("fanout", "ws", 5.0)], [AT_LEAST]
     )
@@ -18,7 +18,7 @@ def test_deliveries_per_second_are_better_the_less_one_costs() -> None:
     assert (ratio.value, ratio.least, ratio.limit, ratio.holds) == (2.5, 1.2, None, True)
 
 
-def test_a_cost_as_a_multiple_is_worse_the_more_it_is() -> None:
+def test_a_higher_cost_raises_the_ratio_of_costs() -> None:
     (ratio,) = ratios(
         [*measured("round", "lastcall", 60.0), *measured("round", "colyseus", 40.0)], [AT_MOST]
     )
@@ -45,12 +45,12 @@ def test_a_run_in_which_the_peer_was_not_measured_has_no_ratio() -> None:
     assert ratio.runs == (0.25,)
 
 
-def test_a_peer_that_was_skipped_has_no_ratio_at_all() -> None:
+def test_a_skipped_peer_has_no_ratio() -> None:
     assert ratios(measured("round", "lastcall", 10.0), [AT_MOST]) == []
 
 
 @pytest.mark.parametrize(("limit", "allowed"), [(AT_LEAST, 5.0), (AT_MOST, 6.6)])
-def test_at_what_may_be_spent_the_limit_is_just_kept(limit: Limit, allowed: float) -> None:
+def test_at_the_allowed_cost_the_limit_is_just_kept(limit: Limit, allowed: float) -> None:
     assert limit.allowed(6.0) == pytest.approx(allowed)
     at_it = limit.ratio(limit.allowed(6.0), 6.0)
     assert at_it == pytest.approx(limit.least or limit.most)

@@ -13,7 +13,7 @@ FREE = Figure("inputs", 12_345.6, "1/s")
 REPORT = Report("memory", {"rooms": 2_000, "settle_seconds": 2.5}, [KEPT, BROKEN, FREE])
 
 
-def test_a_percentile_is_the_least_sample_that_so_many_do_not_exceed() -> None:
+def test_a_percentile_is_the_least_sample_that_this_share_does_not_exceed() -> None:
     ordered = [float(number) for number in range(1, 101)]
 
     assert [percentile(ordered, share) for share in (0, 0.5, 0.99, 1)] == [1, 50, 99, 100]

@@ -6,7 +6,7 @@ from lastcall.bench.rooms.ledger import PlayerLedger, check_room, is_whispered
 from lastcall.testing import play
 
 
-async def test_the_lounge_repeats_whispers_and_tells_a_tally_that_its_players_agree_with(
+async def test_the_lounge_repeats_and_whispers_and_its_tally_agrees_with_its_players(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     ledgers: list[PlayerLedger] = []
