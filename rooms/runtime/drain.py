@@ -174,7 +174,7 @@ class Drain:
         """Lets the work finish, until the deadline or the second stop; then cuts it."""
         tier.begin_drain(self.seconds_left or 0.0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._progress, tier)
+            nursery.start_soon(_log_progress, self, tier)
             emptied = await self._until(self.cut_at, tier.wait_empty)
             nursery.cancel_scope.cancel()
         grace_at = self._stopped_at + self.policy.grace_seconds
@@ -208,20 +208,6 @@ class Drain:
             return True
         return False
 
-    async def _progress(self, tier: Tier) -> None:
-        """Logs the progress: every 5 s, and whenever another tenth of the work has ended."""
-        total = tier.left
-        tenths, logged_at = 0, trio.current_time()
-        while True:
-            await trio.sleep(CHECK_EVERY_SECONDS)
-            left, now = tier.left, trio.current_time()
-            done = 10 * (total - left) // total if total else 0
-            if done > tenths or now - logged_at >= PROGRESS_EVERY_SECONDS:
-                tenths, logged_at = max(done, tenths), now
-                seconds_left = round(self.seconds_left or 0.0, 1)
-                why = tier.why()[:WHY_LOGGED]
-                log.info("drain.progress", left=left, seconds_left=seconds_left, why=why)
-
     def overrun(self, tier: Tier, seconds: float) -> dict[str, object]:
         """The fields of ``drain.finished`` if the process ends now, ``seconds`` after the stop,
         with a blocked loop: whatever is left is cut. Called in the watchdog's thread.
@@ -233,6 +219,21 @@ class Drain:
         log.info(
             "drain.finished", **_finished(tier.counts(), trio.current_time() - self._stopped_at)
         )
+
+
+async def _log_progress(drain: Drain, tier: Tier) -> None:
+    """Logs the progress: every 5 s, and whenever another tenth of the work has ended."""
+    total = tier.left
+    tenths, logged_at = 0, trio.current_time()
+    while True:
+        await trio.sleep(CHECK_EVERY_SECONDS)
+        left, now = tier.left, trio.current_time()
+        done = 10 * (total - left) // total if total else 0
+        if done > tenths or now - logged_at >= PROGRESS_EVERY_SECONDS:
+            tenths, logged_at = max(done, tenths), now
+            seconds_left = round(drain.seconds_left or 0.0, 1)
+            why = tier.why()[:WHY_LOGGED]
+            log.info("drain.progress", left=left, seconds_left=seconds_left, why=why)
 
 
 def nothing_drained(seconds: float) -> dict[str, object]:

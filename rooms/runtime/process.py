@@ -118,11 +118,20 @@ def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> N
     Call it before anything that may take long; :func:`run_node` calls it, too.
     """
     logs.configure(options.log_format, node=options.name)
+    _arm(options, policy, stops, nothing_drained)
+
+
+def _arm(
+    options: NodeOptions,
+    policy: DrainPolicy,
+    stops: StopRequests,
+    report: Callable[[float], Mapping[str, object]],
+) -> None:
     stops.arm(
         policy.grace_seconds,
         policy.farewell_seconds,
         timeout_message=logs.timeout_message(options.log_format, options.name),
-        report_message=logs.report_message(options.log_format, options.name, nothing_drained),
+        report_message=logs.report_message(options.log_format, options.name, report),
         early_stop_message=logs.early_stop_message(options.log_format, options.name),
     )
 
@@ -175,13 +184,7 @@ async def _run(
 
     stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
-    stops.arm(
-        policy.grace_seconds,
-        policy.farewell_seconds,
-        report_message=logs.report_message(
-            options.log_format, options.name, partial(drain.overrun, node)
-        ),
-    )
+    _arm(options, policy, stops, partial(drain.overrun, node))
     registry = node_registry(
         node.figures,
         name=options.name,
