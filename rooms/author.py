@@ -25,6 +25,7 @@ import trio
 
 from lastcall.errors import BadRooms
 from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.wire.values import encode_value
 
 __all__ = [
     "Away",
@@ -44,8 +45,6 @@ SEATS_MAX = 10_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_json = msgspec.json.Encoder().encode
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -177,10 +176,11 @@ class Room:
 
         The message is encoded as JSON at once, so it may be changed afterwards. Raises
         :class:`lastcall.errors.MessageTooBig` over the policy's ``message_bytes``, ``TypeError``
-        for what JSON cannot hold, and :class:`lastcall.errors.TooMuchAtOnce` after 16 MiB, or
-        16 000 messages, without an ``await`` that lets others run.
+        for what JSON cannot hold (NaN and half an emoji, too), and
+        :class:`lastcall.errors.TooMuchAtOnce` after 16 MiB, or 16 000 messages, without an
+        ``await`` that lets others run.
         """
-        self._backend.broadcast(_json(message))
+        self._backend.broadcast(encode_value(message))
 
     def send(self, player: PlayerId, message: Any) -> None:
         """Sends ``message`` to one player; does not wait. Does nothing if they have no seat here.
@@ -188,7 +188,7 @@ class Room:
         The others see a hole in ``seq``. Raises the errors of :meth:`broadcast`, and ``TypeError``
         if ``player`` is not a player's id: None, for instance, is not everybody.
         """
-        self._backend.send(_player(player), _json(message))
+        self._backend.send(_player(player), encode_value(message))
 
     def lock(self) -> None:
         """Closes the room to new players until :meth:`unlock`."""

@@ -25,6 +25,7 @@ from lastcall.errors import (
 from lastcall.ids import KindName, RoomId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import frames
+from lastcall.wire.values import encode_value
 
 SILENCE_SECONDS = 25.0
 """A server sends a ``beat`` after 10 s without a frame; one that is silent for longer is lost."""
@@ -132,7 +133,7 @@ class Connection:
                 kind=KindName(kind),
                 room=RoomId(room),
                 new=new,
-                options=msgspec.Raw(msgspec.json.encode(dict(options or {}))),
+                options=msgspec.Raw(encode_value(dict(options or {}))),
                 name=name,
                 key=key,
             )

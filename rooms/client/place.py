@@ -21,6 +21,7 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames
 from lastcall.wire.frames import Player
+from lastcall.wire.values import encode_value
 
 INPUT_BYTES_MAX = SocketPolicy().frame_bytes
 UNREAD_MAX = 1024
@@ -150,9 +151,9 @@ class Place:
         know of the end in time. Raises :class:`lastcall.errors.ConnectionLost`
         (:class:`lastcall.errors.PlaceLost`) when the place is lost,
         :class:`lastcall.errors.MessageTooBig` over 64 KiB, and ``TypeError`` for what JSON cannot
-        hold.
+        hold (NaN and half an emoji, too).
         """
-        body = msgspec.json.encode(value)
+        body = encode_value(value)
         if len(body) > INPUT_BYTES_MAX - 64:
             raise MessageTooBig(
                 f"an input of {len(body)} bytes; a frame holds {INPUT_BYTES_MAX} with its envelope"

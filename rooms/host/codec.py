@@ -32,6 +32,8 @@ class KindCodec:
         """An input; raises :class:`BadFrame` with ``bad_input`` if it does not fit the kind."""
         if not self.takes_inputs:
             raise BadFrame(ErrorCode.BAD_INPUT, "this kind takes no inputs")
+        if not body:  # see lastcall.wire.frames.decode
+            raise BadFrame(ErrorCode.BAD_INPUT, "not JSON: NaN, half an emoji, or too deep")
         try:
             return self._decode_input(body)
         except BaseException as error:  # an author's types may raise anything

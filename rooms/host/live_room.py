@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import structlog
 import trio
 
@@ -23,6 +22,7 @@ from lastcall.host.room_tasks import enter_room, is_own_cancellation, renderable
 from lastcall.ids import PlayerId, RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
+from lastcall.wire.values import encode_value
 
 
 class LiveRoom:
@@ -92,7 +92,7 @@ class LiveRoom:
         if self.table is None or self.table.state_for is None:
             return b""
         try:
-            body = msgspec.json.encode(self.table.state_for(player))
+            body = encode_value(self.table.state_for(player))
             check_size(self.state, "picture", body)
         except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
             kind = self.state.codec.kind.name
@@ -157,7 +157,7 @@ class LiveRoom:
     def _encoded(self, result: Any) -> bytes:
         """The result of the author's function, as JSON."""
         try:
-            body = msgspec.json.encode(result)
+            body = encode_value(result)
         except Exception as error:  # an author's types may raise anything
             name = self.state.codec.kind.name
             raise TypeError(f"the result of {name!r} cannot be JSON: {error}") from error

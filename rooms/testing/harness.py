@@ -34,6 +34,7 @@ from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
+from lastcall.wire.values import encode_value
 
 __all__ = ["Table", "play"]
 
@@ -115,7 +116,7 @@ class Table:
         """The players who left or were kicked while the room went on, and those who learned only
         when they were :meth:`back` that it had ended."""
         self._kind = kind
-        self._options = msgspec.json.encode(options)
+        self._options = encode_value(options)
         self._players: dict[PlayerId, _Player] = {}
         self._answers: list[nodes.Seated | nodes.Resumed | nodes.Refused] = []
         self._refused: list[nodes.BadInput] = []
@@ -139,7 +140,7 @@ class Table:
         """
         window = self._players[player].window
         self._refused.clear()
-        window.take(window.last + 1, msgspec.json.encode(message))
+        window.take(window.last + 1, encode_value(message))
         self._send_inputs(player, window.last)
         if self._refused:
             refused = self._refused.pop()
@@ -174,7 +175,7 @@ class Table:
         """
         room = self.host.find(self.room)
         draw = None if room is None or room.table is None else room.table.state_for
-        return None if draw is None else msgspec.json.decode(msgspec.json.encode(draw(player)))
+        return None if draw is None else msgspec.json.decode(encode_value(draw(player)))
 
     def heard_by(self, player: PlayerId) -> list[Any]:
         """All messages that this player has heard so far, decoded."""
