@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 import trio
 
 from lastcall.author import Draining, Room
@@ -19,7 +18,7 @@ from lastcall.host.players import Players
 from lastcall.host.replies import EPOCH, regroups
 from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.host.room_tasks import enter_room, is_own_cancellation, renderable
-from lastcall.ids import PlayerId, RoomId
+from lastcall.ids import RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
@@ -37,7 +36,6 @@ class LiveRoom:
         "inputs",
         "players",
         "state",
-        "table",
     )
 
     def __init__(
@@ -51,7 +49,7 @@ class LiveRoom:
         age: int,
     ) -> None:
         self.state = RoomState(host, codec, room_id=room_id, raw_options=raw_options, age=age)
-        self.players = Players(self.state, self.picture)
+        self.players = Players(self.state)
         self.inputs = Inputs(self.state)
         self._options = options
         self._scope = trio.CancelScope()
@@ -59,8 +57,6 @@ class LiveRoom:
         self._crashes: list[BaseException] = []
         self._result = b""
         """As JSON; empty until the author's function has returned."""
-        self.table: Room | None = None
-        """The argument of the author's function, while that runs."""
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
@@ -87,21 +83,6 @@ class LiveRoom:
             self._end_places(EndReason.ABANDONED)
             self.cancel(EndReason.ABANDONED)
 
-    def picture(self, player: PlayerId) -> bytes:
-        """The picture from ``state_for``, as JSON; empty if there is none, or if it fails."""
-        if self.table is None or self.table.state_for is None:
-            return b""
-        try:
-            body = encode_value(self.table.state_for(player))
-            check_size(self.state, "picture", body)
-        except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
-            kind = self.state.codec.kind.name
-            structlog.get_logger().error(
-                "room.state_failed", room=self.state.id, kind=kind, exc_info=error
-            )
-            return b""
-        return body
-
     async def run(self) -> None:
         """Runs the author's function to its end, whatever that is, and tells the players.
 
@@ -124,7 +105,7 @@ class LiveRoom:
         enter_room(kind.name, state.id, self._crash)
         try:
             async with trio.open_nursery() as nursery:
-                self.table = Room(
+                table = state.table = Room(
                     Backend(state),
                     room_id=state.id,
                     kind=kind,
@@ -132,7 +113,7 @@ class LiveRoom:
                     nursery=nursery,
                 )
                 try:  # all in one coroutine: each one more costs every input 0.1 µs
-                    returned = await kind.function(self.table)
+                    returned = await kind.function(table)
                     self._result = self._encoded(returned)
                 except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
                     self._ended_by(error)
@@ -167,7 +148,9 @@ class LiveRoom:
     def _end(self) -> None:
         state = self.state
         state.close()
-        self.table = None
+        if state.table is not None:
+            state.table.state_for = None  # mostly a closure around the table itself
+            state.table = None
         reason, result = self._how_it_ended()
         while self._crashes:  # their tracebacks hold this room
             state.host.on_crash(state, self._crashes.pop(0))

@@ -6,30 +6,32 @@ Everything here is synchronous.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import structlog
 import trio
 
 from lastcall.author import Back, Joined
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Seat
+from lastcall.host.backend import check_size
 from lastcall.host.replies import no_such_place, replay, resumed, seated
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, new_player, new_secret
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
+from lastcall.wire.values import encode_value
 
 
 class Players:
-    """The players of one room. ``picture`` draws the author's picture as JSON; empty if none."""
+    """The players of one room."""
 
-    __slots__ = ("_host", "_picture", "_room")
+    __slots__ = ("_host", "_room")
 
-    def __init__(self, room: RoomState, picture: Callable[[PlayerId], bytes]) -> None:
+    def __init__(self, room: RoomState) -> None:
         self._room = room
         self._host = room.host
-        self._picture = picture
 
     def join(self, link: LinkId, join: nodes.Join, rng: random.Random) -> str | None:
         """Seats a player and tells their link; or returns the error code why not.
@@ -164,6 +166,22 @@ class Players:
         if state := self._picture(seat.player):
             return Unseen(history.seq, (), complete=False), state
         return history.unseen(seat.player, seen), b""  # a picture that fails may send messages
+
+    def _picture(self, player: PlayerId) -> bytes:
+        """The picture from ``state_for``, as JSON; empty if there is none, or if it fails."""
+        table = self._room.table
+        if table is None or table.state_for is None:
+            return b""
+        try:
+            body = encode_value(table.state_for(player))
+            check_size(self._room, "picture", body)
+        except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
+            kind = self._room.codec.kind.name
+            structlog.get_logger().error(
+                "room.state_failed", room=self._room.id, kind=kind, exc_info=error
+            )
+            return b""
+        return body
 
     def _send_seated(self, seat: Seat, call: int, unseen: Unseen, state: bytes = b"") -> None:
         room = self._room

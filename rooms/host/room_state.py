@@ -7,11 +7,12 @@ but the players in it may still resume.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import trio
 
-from lastcall.author import Away, Left
+from lastcall.author import Away, Left, Room
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.history import History
@@ -67,6 +68,7 @@ class RoomState:
         "regrouped",
         "roster",
         "started",
+        "table",
     )
 
     def __init__(
@@ -85,7 +87,10 @@ class RoomState:
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
-        self.inbox = Inbox(policy.inbox_events, policy.share_events, self._notify_blocked)
+        notify = partial(_notify_blocked, host.outbox, room_id, self.roster)
+        self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
+        self.table: Room | None = None
+        """The argument of the author's function, while that runs."""
         self.started = False
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
@@ -134,6 +139,12 @@ class RoomState:
         else:
             self.release(seat, None)
 
-    def _notify_blocked(self, player: PlayerId | None) -> None:
-        for seat, n in self.roster.to_notify(player):
-            self.host.outbox(seat.link, nodes.Wanted(self.id, seat.player, n))
+
+def _notify_blocked(
+    outbox: Callable[[LinkId, nodes.Down], None],
+    room: RoomId,
+    roster: Roster,
+    player: PlayerId | None,
+) -> None:
+    for seat, n in roster.to_notify(player):
+        outbox(seat.link, nodes.Wanted(room, seat.player, n))

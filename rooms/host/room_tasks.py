@@ -137,13 +137,18 @@ async def _contained(coroutine: Coroutine[Any, Any, object], crash: Crash | None
     try:
         return await coroutine
     except BaseException as error:
-        shown = error if is_own_cancellation(error) else renderable(error)
-        if shown is error and (crash is None or _is_cancelled(error)):
+        if is_own_cancellation(error):
             raise
-        if crash is None:
+        shown = renderable(error)
+        try:
+            if crash is not None:
+                crash(shown)
+                return None
+            if shown is error:
+                raise
             raise shown from None
-        crash(shown)
-        return None
+        finally:
+            del shown  # its traceback holds this frame
 
 
 def _task_of_its_nursery(generator: Any) -> trio.lowlevel.Task | None:

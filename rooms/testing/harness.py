@@ -174,7 +174,7 @@ class Table:
         Raises the errors of ``state_for``. Let the room run first: it sets ``state_for``.
         """
         room = self.host.find(self.room)
-        draw = None if room is None or room.table is None else room.table.state_for
+        draw = None if room is None or room.state.table is None else room.state.table.state_for
         return None if draw is None else msgspec.json.decode(encode_value(draw(player)))
 
     def heard_by(self, player: PlayerId) -> list[Any]:
