@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
+from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls, give_up
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.relay import Relays
@@ -161,7 +162,7 @@ class PlaceReattacher:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for call in self._calls.due():
+            for call in give_up(self._calls.due(now)):
                 _end(call.request)
             for incarnation, group in list(self._groups.items()):
                 if group.link is None:
@@ -181,10 +182,14 @@ class PlaceReattacher:
     def _ask_next(self, incarnation: Incarnation, group: _Group) -> None:
         """Asks for as many as may be under way; forgets a group that has no more places."""
         link = group.link
-        while link and group.waiting and self._under_way(link) < self._policy.resumes_at_once:
+        while (
+            link
+            and group.waiting
+            and self._calls.open(link).get("place", 0) < self._policy.resumes_at_once
+        ):
             place = group.waiting.popleft()
             if place.status is PlaceStatus.SUSPENDED:
-                self._ask(link, place)
+                self._calls.send(place, link, partial(_renewal, place), "place")
             elif place.status is PlaceStatus.LEFT:
                 group.leaves.append(
                     nodes.Leave(place.relay.room, place.player, place.session_number)
@@ -193,24 +198,8 @@ class PlaceReattacher:
             for leave in group.leaves:
                 link.send(leave)
             group.leaves.clear()
-        if not (group.waiting or group.leaves or (link and self._under_way(link))):
+        if not (group.waiting or group.leaves or (link and self._calls.open(link).get("place", 0))):
             del self._groups[incarnation]
-
-    def _under_way(self, link: GameLink) -> int:
-        return self._calls.open(link).get("place", 0)
-
-    def _ask(self, link: GameLink, place: Place) -> None:
-        def renew(number: int) -> nodes.Renew:
-            return nodes.Renew(
-                call=number,
-                room=place.relay.room,
-                player=place.player,
-                secret=place.secret,
-                seen=place.seen,
-                session=place.session_number,
-            )
-
-        self._calls.ask(place, link, renew, "place")
 
     def _answered(self, link: GameLink, number: int) -> Place | None:
         call = self._calls.answered(link, number)
@@ -230,6 +219,18 @@ class PlaceReattacher:
 def _end(place: Place) -> None:
     if place.status is PlaceStatus.SUSPENDED:
         place.end(EndReason.NODE_LOST)
+
+
+def _renewal(place: Place, number: int) -> nodes.Renew:
+    """The call ``number`` to a game node: for ``place``, from the last message passed on."""
+    return nodes.Renew(
+        call=number,
+        room=place.relay.room,
+        player=place.player,
+        secret=place.secret,
+        seen=place.seen,
+        session=place.session_number,
+    )
 
 
 def _sessions(places: Iterable[Place]) -> list[Session]:
