@@ -57,8 +57,10 @@ def give_up(calls: list[Call[Request, GameLink, Tag]]) -> list[Call[Request, Gam
 class Pending:
     """A join or resume; ``session`` is None once it is answered, or the client is gone."""
 
-    def __init__(self, session: Session, expires_at: float) -> None:
+    def __init__(self, session: Session, pending: dict[Session, Self], expires_at: float) -> None:
         self.session: Session | None = session
+        self._pending = pending
+        pending[session] = self
         self.expires_at = expires_at
         self.refused_by: set[Incarnation] = set()
         self.queue: OrderedDict[Self, None] | None = None
@@ -71,6 +73,14 @@ class Pending:
         self.queue = queue
         if queue is not None:
             queue[self] = None
+
+    def end(self) -> Session | None:
+        """It is over; returns its session, if that is still there."""
+        self.move(None)
+        session, self.session = self.session, None
+        if session is not None:
+            del self._pending[session]
+        return session
 
 
 P = TypeVar("P", bound=Pending)
@@ -92,7 +102,7 @@ class PendingCalls(ABC, Generic[P, Tag]):
     def forget(self, session: Session) -> None:
         """The session is gone. A call for it still counts until the node has answered."""
         if (pending := self._pending.get(session)) is not None:
-            self._end(pending)
+            pending.end()
             give_up(self._calls.cancel(pending))
 
     def refused(self, link: GameLink, refusal: nodes.Refused) -> bool:
@@ -105,11 +115,3 @@ class PendingCalls(ABC, Generic[P, Tag]):
     @abstractmethod
     def _refused(self, call: Call[P, GameLink, Tag], refusal: nodes.Refused) -> None:
         """A call, abandoned or not, is refused."""
-
-    def _end(self, pending: P) -> Session | None:
-        """It is over; returns its session, if that is still there."""
-        pending.move(None)
-        session, pending.session = pending.session, None
-        if session is not None:
-            del self._pending[session]
-        return session

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Self
 
 import structlog
 import trio
@@ -39,8 +40,14 @@ NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
-    def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
-        super().__init__(session, expires_at)
+    def __init__(
+        self,
+        session: Session,
+        pending: dict[Session, Self],
+        expires_at: float,
+        request: frames.Join,
+    ) -> None:
+        super().__init__(session, pending, expires_at)
         self.request = request
         self.asked_for_key: set[Incarnation] = set()
         self.questions: set[int] = set()
@@ -61,6 +68,11 @@ class PendingJoin(Pending):
             key=request.key,
             seated_only=seated_only,
         )
+
+    def refuse(self, refusal: Refuse) -> None:
+        """Tells the client no, and ends the join."""
+        if (session := self.end()) is not None:
+            session.refused(refusal.code, refusal.message)
 
 
 JoinCall = Call[PendingJoin, GameLink, tuple[KindName, bool]]
@@ -91,8 +103,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = self._pending[session] = PendingJoin(session, request, expires_at)
-        self._advance(pending)
+        self._advance(PendingJoin(session, self._pending, expires_at, request))
 
     async def sweep(self) -> None:
         """Refuses joins that have waited too long, until cancelled."""
@@ -100,10 +111,10 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for pending in [p for p in self._waiting if p.expires_at <= now]:
-                self._refuse(pending, pending.refusal or NO_NODE)
+                pending.refuse(pending.refusal or NO_NODE)
             for call in give_up(self._calls.due(now)):
                 if not self._key_not_there(call):
-                    self._refuse(call.request, NO_ANSWER)
+                    call.request.refuse(NO_ANSWER)
 
     # From the links.
 
@@ -134,7 +145,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         is kept for a while.
         """
         call = self._calls.answered(link, seat.call)
-        if call is not None and not call.abandoned and (session := self._end(call.request)):
+        if call is not None and not call.abandoned and (session := call.request.end()):
             return session
         if call is None or call.request.request.key:
             return nodes.Absent(seat.room, seat.player, seat.session)
@@ -154,23 +165,16 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             node = choose(known, request.kind, new=request.new, without=pending.refused_by)
             if request.key:
                 self._ask_for_key(pending, [one for one in known if one is not node])
-        step = next_join_step(
-            node,
-            kind=request.kind,
-            room=request.room,
-            known=known,
-            may_change=bool(pending.questions) or not self._all_met(),
-            refusal=pending.refusal,
-        )
-        match step:
+        may_change = bool(pending.questions) or not self._all_met()
+        match next_join_step(request, node, known, pending.refusal, may_change=may_change):
             case Ask(chosen):
                 if not pending.questions:
                     tag = None if request.room else (request.kind, request.new)
                     self._calls.send(pending, self._links[chosen.incarnation], pending.item, tag)
             case Wait():
                 pending.move(self._waiting)
-            case Refuse():
-                self._refuse(pending, step)
+            case Refuse() as refusal:
+                pending.refuse(refusal)
 
     def _ask_for_key(self, pending: PendingJoin, others: Iterable[Candidate]) -> None:
         """Asks each node that may have the key's seat once; an older version would make one."""
@@ -191,13 +195,13 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
                 self._advance(call.request)
 
     def _key_not_there(self, call: JoinCall) -> bool:
-        """If ``call`` asked for a key's seat: goes on without it. Returns whether it did."""
-        pending = call.request
-        if call.number not in pending.questions:
+        """Whether ``call`` asked for a key's seat; after the last such call the join goes on."""
+        questions = call.request.questions
+        if call.number not in questions:
             return False
-        pending.questions.discard(call.number)
-        if not pending.questions:
-            self._advance(pending)
+        questions.remove(call.number)
+        if not questions:
+            self._advance(call.request)
         return True
 
     def _refused(self, call: JoinCall, refusal: nodes.Refused) -> None:
@@ -216,8 +220,4 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
             self._advance(pending)
         else:
-            self._refuse(pending, pending.refusal)
-
-    def _refuse(self, pending: PendingJoin, refusal: Refuse) -> None:
-        if (session := self._end(pending)) is not None:
-            session.refused(refusal.code, refusal.message)
+            pending.refuse(pending.refusal)

@@ -12,9 +12,12 @@ link, and the others queue; the time in a living link's queue is not held agains
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
+from typing import Self
 
 import structlog
 import trio
@@ -28,15 +31,11 @@ from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter, Go, Refuse, WaitUntil
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
-from lastcall.reasons import ErrorCode
+from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
-
-WaitQueue = OrderedDict["PendingResume", None]
-Due = tuple["PendingResume", WaitQueue, Callable[["PendingResume"], None]]
-"""A resume, the queue that it must still be in, and the step to do then."""
 
 
 class PendingResume(Pending):
@@ -45,17 +44,19 @@ class PendingResume(Pending):
     def __init__(
         self,
         session: Session,
+        pending: dict[Session, Self],
         expires_at: float,
+        *,
         ticket: Ticket,
         seen: int,
         limiter: FailedResumeLimiter,
     ) -> None:
-        super().__init__(session, expires_at)
-        self._address = session.address
-        self._limiter = limiter
+        super().__init__(session, pending, expires_at)
         self.ticket = ticket
         self.seen = seen
         self.ready_at = -inf
+        self._address = session.address
+        self._limiter = limiter
         self._admitted = False
         """Whether the limiter has let it go, or has told it until when to wait."""
         self._charged = False
@@ -85,11 +86,21 @@ class PendingResume(Pending):
             self._charged = True
             self._limiter.charge(self._address, trio.current_time())
 
-    def give_back(self) -> None:
-        """It has not failed after all, or nobody can say so."""
+    def give_back(self) -> Session | None:
+        """It has not failed, or nobody can say so: ends it."""
         if self._charged:
             self._charged = False
             self._limiter.give_back(self._address, trio.current_time())
+        return self.end()
+
+    def not_found(self) -> None:
+        """Nobody could say whether there is such a place, so it was not a failed guess."""
+        if (session := self.give_back()) is not None:
+            session.lose(Close.TRY_AGAIN_LATER)
+
+
+ResumeCall = Call[PendingResume, GameLink, str]
+WaitQueue = OrderedDict[PendingResume, None]
 
 
 class Resumes(PendingCalls[PendingResume, str]):
@@ -127,12 +138,12 @@ class Resumes(PendingCalls[PendingResume, str]):
     def begin(self, session: Session, ticket: Ticket, seen: int) -> None:
         """Finds the place; a ``ticket`` without a room is invalid, and fails as a guess does.
 
-        Either :meth:`resumed` returns the session, or one of ``session.no_such_place``,
-        ``not_found`` and ``bad_resume`` is called.
+        Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        pending = PendingResume(session, expires_at, ticket, seen, self._limiter)
-        self._pending[session] = pending
+        pending = PendingResume(
+            session, self._pending, expires_at, ticket=ticket, seen=seen, limiter=self._limiter
+        )
         self._advance(pending)
 
     async def sweep(self) -> None:
@@ -140,22 +151,23 @@ class Resumes(PendingCalls[PendingResume, str]):
         while True:
             await trio.sleep(SWEEP_SECONDS)
             for call in give_up(self._calls.due(trio.current_time())):
-                self._not_found(call.request)
+                call.request.not_found()
                 self._ask_queued(call.link)
-            await each(self._due(trio.current_time()), _do_if_still_queued)
+            await each(self._due(trio.current_time()), operator.call)
 
-    def _due(self, now: float) -> list[Due]:
+    def _due(self, now: float) -> Iterator[Callable[[], None]]:
         """The steps that are due by the clock, or because a node is certainly gone."""
-        slowed = [one for one in self._slowed if one.ready_at <= now]
-        due: list[Due] = [(one, self._slowed, self._advance) for one in slowed]
-        settled = bool(self._waiting and self._queues and self._all_met())
-        for pending in self._waiting:
+        for pending in [one for one in self._slowed if one.ready_at <= now]:
+            yield partial(self._advance, pending)
+        settled = bool(self._queues and self._all_met())
+        for pending in list(self._waiting):
+            if pending.queue is not self._waiting:
+                continue  # a link has changed after an earlier step
             refused = settled and self._lookup.all_in(pending.refused_by)
             if refused and not self._may_appear(pending, now):
-                due.append((pending, self._waiting, self._advance))
+                yield partial(self._advance, pending)
             elif pending.expires_at <= now:
-                due.append((pending, self._waiting, self._not_found))
-        return due
+                yield pending.not_found
 
     # From the links.
 
@@ -169,9 +181,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         """A node fell silent: what it was asked, or is queued for it, goes elsewhere. Or speaks."""
         self._lookup.update(self._queues)
         if link.silent:
-            abandoned = [call.request for call in give_up(self._calls.abandon(link))]
-            for pending in [*abandoned, *self._queues[link]]:
-                self._advance(pending)
+            self._ask_elsewhere(give_up(self._calls.abandon(link)), self._queues[link])
         else:
             incarnation = link.node.incarnation
             for pending in [one for one in self._waiting if incarnation not in one.refused_by]:
@@ -181,21 +191,22 @@ class Resumes(PendingCalls[PendingResume, str]):
         """Its calls and its queue go to other nodes."""
         queued = self._queues.pop(link)
         self._lookup.update(self._queues)
-        lost = [call.request for call in self._calls.link_lost(link)]
-        for pending in [*lost, *queued]:
-            self._advance(pending)
+        self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | None:
         """Whose place it is; None if nobody waits for it any more."""
         call = self._calls.answered(link, item.call)
         session = None
         if call is not None and not call.abandoned:
-            call.request.give_back()
-            session = self._end(call.request)
+            session = call.request.give_back()
         self._ask_queued(link)
         return session
 
     # The steps.
+
+    def _ask_elsewhere(self, calls: list[ResumeCall], queued: WaitQueue) -> None:
+        for pending in [*(call.request for call in calls), *queued]:
+            self._advance(pending)
 
     def _advance(self, pending: PendingResume) -> None:
         """Queues for the next node to ask; without one it waits, or has failed."""
@@ -220,8 +231,8 @@ class Resumes(PendingCalls[PendingResume, str]):
             case NotThere():
                 if self._admit(pending):
                     pending.charge()
-                    if (session := self._end(pending)) is not None:
-                        session.no_such_place()
+                    if (session := pending.end()) is not None:
+                        session.lose(Close.NO_SUCH_PLACE)
 
     def _may_appear(self, pending: PendingResume, now: float) -> bool:
         """Whether it is worth waiting for a node that was never met here."""
@@ -246,39 +257,25 @@ class Resumes(PendingCalls[PendingResume, str]):
                 pending.expires_at = max(pending.expires_at, ready_at + self._resume_seconds)
                 pending.move(self._slowed)
             case Refuse():
-                self._not_found(pending)
+                pending.not_found()
         return False
 
-    def _refused(self, call: Call[PendingResume, GameLink, str], refusal: nodes.Refused) -> None:
-        if not call.abandoned:
-            self._place_not_there(call.request, call.link, refusal)
-        self._ask_queued(call.link)
-
-    def _place_not_there(self, pending: PendingResume, link: GameLink, item: nodes.Refused) -> None:
-        if item.code == nodes.CANCELLED:
+    def _refused(self, call: ResumeCall, refusal: nodes.Refused) -> None:
+        pending, node = call.request, call.link.node
+        if call.abandoned:
+            pass
+        elif refusal.code == nodes.CANCELLED:
             pending.give_back()
-        elif item.code == nodes.NO_SUCH_PLACE:
-            pending.refused_by.add(link.node.incarnation)
+        elif refusal.code == nodes.NO_SUCH_PLACE:
+            pending.refused_by.add(node.incarnation)
             if pending.session is None:
                 pending.charge()
             else:
                 self._advance(pending)
-        elif item.code == ErrorCode.BAD_FRAME:
-            pending.give_back()
-            if (session := self._end(pending)) is not None:
-                session.bad_resume(item.message)
+        elif refusal.code == ErrorCode.BAD_FRAME:
+            if (session := pending.give_back()) is not None:
+                session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
-            log.warning("resume.unexpected_refusal", node=link.node.name, code=item.code)
-            self._not_found(pending)
-
-    def _not_found(self, pending: PendingResume) -> None:
-        """Nobody could say whether there is such a place, so it was not a failed guess."""
-        pending.give_back()
-        if (session := self._end(pending)) is not None:
-            session.not_found()
-
-
-def _do_if_still_queued(due: Due) -> None:
-    pending, queue, do = due
-    if pending.queue is queue:
-        do(pending)
+            log.warning("resume.unexpected_refusal", node=node.name, code=refusal.code)
+            pending.not_found()
+        self._ask_queued(call.link)

@@ -22,7 +22,8 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
-from lastcall.api.sessions.session import GameTier, Session, State
+from lastcall.api.sessions.session import GameTier, Session
+from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import trio
 
-from lastcall.api.sessions.session import Session, State
+from lastcall.api.sessions.session import Session
+from lastcall.api.sessions.states import State
 from lastcall.reasons import Close
 from lastcall.runtime.batches import CLIENTS_PER_BATCH
 

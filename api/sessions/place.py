@@ -218,7 +218,7 @@ class Place:
     def taken_over(self) -> None:
         """A newer socket has the seat; only the older client need know."""
         self.remove(PlaceStatus.OVER)
-        self.session.taken_over()
+        self.session.lose(Close.TAKEN_OVER)
 
     def seat_gone(self, notify: Callable[[], None]) -> bool:
         """The room or the seat has ended, and with it a leave that waited.

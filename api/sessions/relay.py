@@ -14,7 +14,8 @@ import trio
 from lastcall.api.sessions.batch_tasks import AckTimer, EndNotices, Start
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.place import Link, Place, PlaceStatus
-from lastcall.api.sessions.session import Session, State
+from lastcall.api.sessions.session import Session
+from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
@@ -143,40 +144,27 @@ class Relays:
         """How many rooms have a client here."""
         return len(self._relays)
 
-    def seat(self, link: Link, seat: nodes.Seated, session: Session) -> None:
-        """A session's join has a seat: makes its place and hands it over.
+    def seat(self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session) -> None:
+        """A session's join or resume has a place: makes it and hands it over.
 
-        A session that is gone by now gets none, and the room is told so.
+        A session that is gone by now gets none, and the room is told so. What a resumed client has
+        missed follows as :class:`lastcall.wire.nodes.Replay`; its inputs count on from the last
+        one that the room has.
         """
         if session.state is State.GONE:
-            link.send(nodes.Absent(seat.room, seat.player, seat.session))
-        else:
-            session.seated(self._placed(link, seat, session, 0), seat)
-
-    def resume(self, link: Link, item: nodes.Resumed, session: Session) -> None:
-        """A session's resume has its place: makes it and hands it over; see :meth:`seat`.
-
-        What the client has missed follows as :class:`lastcall.wire.nodes.Replay`. Inputs count on
-        from the last one that the room has.
-        """
-        if session.state is State.GONE:
-            link.send(nodes.Absent(item.room, item.player, item.session))
-        else:
-            session.resumed(self._placed(link, item, session, item.n), item)
-
-    def _placed(
-        self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session, acked: int
-    ) -> Place:
+            link.send(nodes.Absent(news.room, news.player, news.session))
+            return
         relay = self._relays.get(news.room)
         if relay is None:
             relay = self._relays[news.room] = Relay(self, news.room, news.epoch)
             self._start(relay.run)
         relay.accepts(news.epoch)
         relay.seq = max(relay.seq, news.seq)
+        acked = news.n if isinstance(news, nodes.Resumed) else 0
         window = InputWindow(self._policy.unacked_inputs, self._policy.unacked_bytes, acked)
         place = Place(relay, link, news, session, window)
         relay.add(place)
-        return place
+        session.placed(place, news)
 
     def take(self, link: Link, item: nodes.Down) -> None:
         """Passes on what a game node sends to places; an item that concerns none is dropped."""

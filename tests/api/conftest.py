@@ -93,7 +93,7 @@ class FakeGames:
             complete=more.pop("complete", True),
             **more,
         )
-        self.relays.resume(self.link, news, session)
+        self.relays.seat(self.link, news, session)
 
     def forget(self, session: Session) -> None:
         self.forgotten.append(session)

@@ -9,6 +9,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from lastcall.api.socket.frame_builder import PING_FRAME
+from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
 
@@ -621,7 +622,7 @@ async def test_a_bad_resume_while_the_node_leaves_is_told_and_moved(autojump_clo
     client = await house.client()
     await client.resume()
     await house.gateway.move_idle(5, random.Random(1))
-    house.games.resumes[0][0].bad_resume("seen is ahead of the room")
+    house.games.resumes[0][0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
     seen, code = await client.end()
     assert [frame["t"] for frame in seen] == ["error", "move"]
     assert code == 1012

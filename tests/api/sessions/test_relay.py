@@ -283,7 +283,7 @@ async def resuming(house, item: nodes.Resumed):
     """A new client whose resume is answered with ``item``."""
     client = await house.client()
     await client.resume()
-    house.relays.resume(house.link, item, house.games.resumes.pop()[0])
+    house.relays.seat(house.link, item, house.games.resumes.pop()[0])
     return client
 
 
@@ -351,7 +351,7 @@ async def test_a_resume_whose_socket_has_gone_leaves_the_seat_away(autojump_cloc
     session = house.sessions[0]
     await client.socket.aclose()
     await settle()
-    house.relays.resume(house.link, resumed(), session)
+    house.relays.seat(house.link, resumed(), session)
     assert house.link.sent == [nodes.Absent(DEN, "p1", 2)]
     assert house.relays.rooms == 0
 

@@ -2,7 +2,7 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.sessions.session import TABLE, Event, State
+from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.errors import WrongEvent
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, EndReason, ErrorCode
@@ -419,7 +419,7 @@ async def test_a_text_that_is_no_ticket_is_sought_nowhere_but_counts(
     await client.resume(text)
     ((session, ticket, _),) = house.games.resumes
     assert ticket.room == ""
-    session.no_such_place()
+    session.lose(Close.NO_SUCH_PLACE)
     assert await client.end() == ([], 4004)
 
 
@@ -428,7 +428,7 @@ async def test_a_ticket_may_hold_what_no_node_ever_made(autojump_clock, house) -
         client = await house.client()
         await client.resume(text)
         assert str(house.games.resumes[-1][1]) == text
-        house.games.resumes[-1][0].no_such_place()
+        house.games.resumes[-1][0].lose(Close.NO_SUCH_PLACE)
         assert await client.end() == ([], 4004)
 
 
@@ -457,14 +457,14 @@ async def test_a_resume_that_cannot_be_read_is_a_bad_frame(
 async def test_a_place_that_nobody_knows_closes_4004(autojump_clock, house, bystander) -> None:
     client = await house.client()
     await client.resume()
-    house.games.resumes[0][0].no_such_place()
+    house.games.resumes[0][0].lose(Close.NO_SUCH_PLACE)
     assert await client.end() == ([], 4004)
 
 
 async def test_a_place_that_nobody_could_look_for_closes_1013(autojump_clock, house) -> None:
     client = await house.client()
     await client.resume()
-    house.games.resumes[0][0].not_found()
+    house.games.resumes[0][0].lose(Close.TRY_AGAIN_LATER)
     assert await client.end() == ([], 1013)
 
 
@@ -474,7 +474,7 @@ async def test_a_seen_from_the_future_is_a_strike_and_the_socket_stays_free(
     client = await house.client()
     for _ in range(2):
         await client.resume(seen=10_000)
-        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+        house.games.resumes.pop()[0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
         error = await client.next()
         assert (error["code"], error["message"]) == ("bad_frame", "seen is ahead of the room")
     await client.resume(seen=1)
@@ -486,7 +486,7 @@ async def test_the_third_seen_from_the_future_closes_4002(autojump_clock, house)
     client = await house.client()
     for _ in range(3):
         await client.resume(seen=10_000)
-        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+        house.games.resumes.pop()[0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
     assert (await client.end())[1] == 4002
 
 
