@@ -1,4 +1,4 @@
-"""What joins, resumes and reattachments have in common: calls to game nodes, and waiting for them.
+"""Calls to game nodes, as joins, resumes and reattachments make them, and who waits for an answer.
 
 A node that nobody waits for any more is told so with ``Cancel``. A call that reaches it late,
 because it or the link stood still, must not take a seat that the player has by then through
@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 import trio
@@ -31,9 +32,6 @@ Tag = TypeVar("Tag", bound=Hashable)
 class GameCalls(Calls[Request, GameLink, Tag]):
     """:class:`lastcall.core.edge.calls.Calls` with links that carry them."""
 
-    def __init__(self, numbers: Iterator[int]) -> None:
-        super().__init__(numbers, ANSWER_SECONDS)
-
     def send(
         self,
         request: Request,
@@ -54,17 +52,17 @@ def give_up(calls: list[Call[Request, GameLink, Tag]]) -> list[Call[Request, Gam
     return calls
 
 
+@dataclass(eq=False)
 class Pending:
     """A join or resume; ``session`` is None once it is answered, or the client is gone."""
 
-    def __init__(self, session: Session, pending: dict[Session, Self], expires_at: float) -> None:
-        self.session: Session | None = session
-        self._pending = pending
-        pending[session] = self
-        self.expires_at = expires_at
-        self.refused_by: set[Incarnation] = set()
-        self.queue: OrderedDict[Self, None] | None = None
-        """(The first entry of a plain dict is found slowly after many have left.)"""
+    session: Session | None
+    pending: dict[Session, Self]
+    """All joins, or all resumes, that are not over."""
+    expires_at: float
+    refused_by: set[Incarnation] = field(default_factory=set, init=False)
+    queue: OrderedDict[Self, None] | None = field(default=None, init=False)
+    """An OrderedDict: a plain dict finds its first entry slowly after many have left."""
 
     def move(self, queue: OrderedDict[Self, None] | None) -> None:
         """Leaves its queue and goes to the end of ``queue``."""
@@ -79,7 +77,7 @@ class Pending:
         self.move(None)
         session, self.session = self.session, None
         if session is not None:
-            del self._pending[session]
+            del self.pending[session]
         return session
 
 
@@ -90,7 +88,7 @@ class PendingCalls(ABC, Generic[P, Tag]):
     """All joins, or all resumes, that are not answered yet; bounded by the sockets."""
 
     def __init__(self, numbers: Iterator[int]) -> None:
-        self._calls: GameCalls[P, Tag] = GameCalls(numbers)
+        self._calls: GameCalls[P, Tag] = GameCalls(numbers, ANSWER_SECONDS)
         self._pending: dict[Session, P] = {}
         self._waiting: OrderedDict[P, None] = OrderedDict()
         """Those that no node can be asked for now."""

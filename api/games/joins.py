@@ -12,8 +12,8 @@ have refused, or are gone or silent, the join goes to the chosen node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
 
 import structlog
 import trio
@@ -37,23 +37,16 @@ NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try agai
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 
 
+@dataclass(eq=False)
 class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
-    def __init__(
-        self,
-        session: Session,
-        pending: dict[Session, Self],
-        expires_at: float,
-        request: frames.Join,
-    ) -> None:
-        super().__init__(session, pending, expires_at)
-        self.request = request
-        self.asked_for_key: set[Incarnation] = set()
-        self.questions: set[int] = set()
-        """The calls that ask for the key's seat and are not answered yet."""
-        self.refusal: Refuse | None = None
-        """The last one that was not about draining."""
+    request: frames.Join
+    asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
+    questions: set[int] = field(default_factory=set, init=False)
+    """The calls that ask for the key's seat and are not answered yet."""
+    refusal: Refuse | None = field(default=None, init=False)
+    """The last one that was not about draining."""
 
     def item(self, number: int, *, seated_only: bool = False) -> nodes.Join:
         """The call ``number`` to a game node."""
@@ -103,7 +96,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        self._advance(PendingJoin(session, self._pending, expires_at, request))
+        pending = PendingJoin(session, self._pending, expires_at, request)
+        self._pending[session] = pending
+        self._advance(pending)
 
     async def sweep(self) -> None:
         """Refuses joins that have waited too long, until cancelled."""

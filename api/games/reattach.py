@@ -20,12 +20,11 @@ from functools import partial
 
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls, give_up
+from lastcall.api.games.calls import ANSWER_SECONDS, SWEEP_SECONDS, GameCalls, give_up
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
-from lastcall.core.edge.calls import Call
 from lastcall.ids import Incarnation
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
@@ -64,7 +63,7 @@ class PlaceReattacher:
         move: Callable[[Sequence[Session]], None],
     ) -> None:
         self._relays = relays
-        self._calls: GameCalls[Place, str] = GameCalls(numbers)
+        self._calls: GameCalls[Place, str] = GameCalls(numbers, ANSWER_SECONDS)
         self._policy = policy
         self._move = move
         self._links: dict[Incarnation, GameLink] = {}
@@ -77,7 +76,7 @@ class PlaceReattacher:
     def sessions(self, link: GameLink) -> list[Session]:
         """Whose places wait to be reattached on ``link``."""
         group = self._groups.get(link.node.incarnation)
-        asked = _places(self._calls.unanswered(link))
+        asked = [call.request for call in self._calls.unanswered(link)]
         return [] if group is None else _sessions([*asked, *group.waiting])
 
     # From the links.
@@ -102,7 +101,7 @@ class PlaceReattacher:
         incarnation = link.node.incarnation
         if self._links.get(incarnation) is link:
             del self._links[incarnation]
-        asked = _places(self._calls.link_lost(link))
+        asked = [call.request for call in self._calls.link_lost(link)]
         if loss is Loss.RESET and link.node.wire >= nodes.RESUMES:
             group = self._groups.setdefault(incarnation, _Group(link.address))
             group.link_lost(asked, self._relays.suspend(link))
@@ -215,10 +214,6 @@ def _renewal(place: Place, number: int) -> nodes.Renew:
         seen=place.seen,
         session=place.session_number,
     )
-
-
-def _places(calls: Iterable[Call[Place, GameLink, str]]) -> list[Place]:
-    return [call.request for call in calls]
 
 
 def _sessions(places: Iterable[Place]) -> list[Session]:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Self
 
 import structlog
 import trio
@@ -38,29 +38,19 @@ from lastcall.wire import nodes
 log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class PendingResume(Pending):
     """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
 
-    def __init__(
-        self,
-        session: Session,
-        pending: dict[Session, Self],
-        expires_at: float,
-        *,
-        ticket: Ticket,
-        seen: int,
-        limiter: FailedResumeLimiter,
-    ) -> None:
-        super().__init__(session, pending, expires_at)
-        self.ticket = ticket
-        self.seen = seen
-        self.ready_at = -inf
-        self._address = session.address
-        self._limiter = limiter
-        self._admitted = False
-        """Whether the limiter has let it go, or has told it until when to wait."""
-        self._charged = False
-        """Whether it counts as a failure already."""
+    address: str
+    ticket: Ticket
+    seen: int
+    limiter: FailedResumeLimiter
+    ready_at: float = field(default=-inf, init=False)
+    admitted: bool = field(default=False, init=False)
+    """Whether the limiter has let it go, or has told it until when to wait."""
+    charged: bool = field(default=False, init=False)
+    """Whether it counts as a failure already."""
 
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
@@ -73,24 +63,24 @@ class PendingResume(Pending):
         Asked as late as possible: of a thousand guesses in one instant, those that queue are
         judged by how the first have failed.
         """
-        if self._admitted:
+        if self.admitted:
             return Go()
-        verdict = self._limiter.admit(self._address, trio.current_time())
-        self._admitted = not isinstance(verdict, Refuse)
-        self._charged |= isinstance(verdict, WaitUntil)
+        verdict = self.limiter.admit(self.address, trio.current_time())
+        self.admitted = not isinstance(verdict, Refuse)
+        self.charged |= isinstance(verdict, WaitUntil)
         return verdict
 
     def charge(self) -> None:
         """It has failed."""
-        if not self._charged:
-            self._charged = True
-            self._limiter.charge(self._address, trio.current_time())
+        if not self.charged:
+            self.charged = True
+            self.limiter.charge(self.address, trio.current_time())
 
     def give_back(self) -> Session | None:
         """It has not failed, or nobody can say so: ends it."""
-        if self._charged:
-            self._charged = False
-            self._limiter.give_back(self._address, trio.current_time())
+        if self.charged:
+            self.charged = False
+            self.limiter.give_back(self.address, trio.current_time())
         return self.end()
 
     def not_found(self) -> None:
@@ -141,9 +131,9 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        pending = PendingResume(
-            session, self._pending, expires_at, ticket=ticket, seen=seen, limiter=self._limiter
-        )
+        own = (session.address, ticket, seen, self._limiter)
+        pending = PendingResume(session, self._pending, expires_at, *own)
+        self._pending[session] = pending
         self._advance(pending)
 
     async def sweep(self) -> None:

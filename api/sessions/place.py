@@ -32,7 +32,7 @@ class Link(Protocol):
 
 
 class PlaceStatus(enum.Enum):
-    """What a place is to its room."""
+    """Whether a place is connected to its room."""
 
     LIVE = "live"
     """Its link stands: inputs and messages pass."""
@@ -45,9 +45,7 @@ class PlaceStatus(enum.Enum):
 
 
 class PlaceOwner(Protocol):
-    """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`, which imports
-    this module.
-    """
+    """A place's room; :class:`lastcall.api.sessions.relay.Relay`, which imports this module."""
 
     room: RoomId
     seq: int

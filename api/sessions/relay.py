@@ -1,7 +1,7 @@
 """Rooms as an api node sees them: whose place is here, and where a room's messages go.
 
 A :class:`Relay` stands for one room with clients on this node, a
-:class:`lastcall.api.sessions.place.Place` for one of those. What the game node sends goes to the
+:class:`lastcall.api.sessions.place.Place` for one of those. Items from the game node go to the
 sessions at once, in the caller's task: a frame is built once for each room message, and there is
 no task switch between the feed and the sockets.
 """
@@ -147,8 +147,8 @@ class Relays:
     def seat(self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session) -> None:
         """A session's join or resume has a place: makes it and hands it over.
 
-        A session that is gone by now gets none, and the room is told so. What a resumed client has
-        missed follows as :class:`lastcall.wire.nodes.Replay`; its inputs count on from the last
+        A session that is gone by now gets none, and the room is told so. A resumed client's missed
+        messages follow as :class:`lastcall.wire.nodes.Replay`; its inputs count on from the last
         one that the room has.
         """
         if session.state is State.GONE:
@@ -221,7 +221,7 @@ class Relays:
         return found
 
     def sessions(self, link: Link) -> list[Session]:
-        """The sessions that have a live place by way of ``link``."""
+        """The sessions whose live place uses ``link``."""
         return [place.session for place in self._places(link)]
 
     def drop(self, relay: Relay) -> None:

@@ -44,7 +44,7 @@ ONE_ROOM = {
 
 
 class GameTier(Protocol):
-    """What a session asks of the game tier; :class:`lastcall.api.games.games.Games`."""
+    """The game tier, as a session uses it; :class:`lastcall.api.games.games.Games`."""
 
     def join(self, session: Session, request: frames.Join) -> None:
         """Finds a seat: one of :meth:`Session.placed` and ``refused`` follows, now or later."""
@@ -212,7 +212,7 @@ class Session:
     def placed(self, place: OwnPlace, news: nodes.Seated | nodes.Resumed) -> None:
         """The join or the resume has a place; for a session in a room, it replaces its place.
 
-        What a resumed client has missed follows.
+        The messages that a resumed client has missed follow.
         """
         if self.place is not None:
             self.place.socket_closed(moved=False)
@@ -292,7 +292,7 @@ class Session:
                     return
 
     def closed(self) -> None:
-        """The socket is closed: the room hears so, or whoever seeks one does. Called once."""
+        """The socket is closed: tells the place, or ends a pending join or resume. Called once."""
         place, was = self.place, self.state
         self._on(Event.CLOSED)
         if place is not None:

@@ -1,4 +1,4 @@
-"""Where a client stands, and which event may follow which.
+"""The states of a session, and the events that each of them allows.
 
 An event that the table does not know is a bug: it raises :class:`lastcall.errors.WrongEvent` and
 changes nothing.
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class State(enum.Enum):
-    """Where a client stands."""
+    """The state of a session."""
 
     FREE = "free"
     JOINING = "joining"
@@ -23,7 +23,7 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
-    """What may happen to a session."""
+    """An event of a session."""
 
     JOIN = "join"
     RESUME = "resume"

@@ -51,7 +51,7 @@ class Cork:
 
     @property
     def full(self) -> bool:
-        """Whether so many clients have frames pending that the step should end."""
+        """Whether the step should end, since many clients have frames pending."""
         return len(self.pending) >= CLIENTS_PER_STEP
 
     def __enter__(self) -> None:

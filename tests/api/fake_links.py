@@ -43,7 +43,7 @@ class FakeGameLink:
 
     @property
     def calls(self) -> list[int]:
-        """What it was asked."""
+        """The numbers of the calls that it was sent."""
         return [item.call for item in self.sent]
 
 

@@ -84,7 +84,7 @@ export class FakeServer {
   sockets = [];
   clock = new FakeClock();
   dice = 0.5;
-  /** What becomes of a new socket; the test may replace it. */
+  /** Called with each new socket; the test may replace it. */
   onSocket = () => {};
 
   get socket() {

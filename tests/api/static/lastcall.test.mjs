@@ -463,7 +463,7 @@ test("failures back off with full jitter, doubling from 0.25 s to 10 s", async (
   assert.equal(pacing.delay({ code: 4100, hereMs: 5_000 }), 250, "steady again");
 });
 
-test("a node that moves whoever comes is met three times at once, and then with back-off", () => {
+test("a node that moves every client is tried three times at once, and then with back-off", () => {
   const pacing = new internals.Pacing(1, () => 1);
   const delays = Array.from({ length: 5 }, () => pacing.delay({ code: 1012, hereMs: null }));
   assert.deepEqual(delays, [0, 0, 0, 250, 500]);
@@ -492,7 +492,7 @@ test("a place that hears nothing for 25 s reconnects; a beat is something", asyn
   assert.equal(place.state, "here");
 });
 
-test("what is no JSON, and a first frame that is no hello of our version, loses the socket", async () => {
+test("a frame that is not JSON, or a first frame that is not a hello of this version, loses the socket", async () => {
   const { place, server } = await seated();
   server.socket.onmessage({ data: "{" });
   assert.equal(place.state, "away");
@@ -623,7 +623,7 @@ test("a WebSocket that cannot be made, such as ws:// on an https:// page, fails 
 
 // Everything at once.
 
-test("through 200 random losses each input is had once, and each message seen once, in order", async () => {
+test("through 200 random losses each input arrives once, and each message is seen once, in order", async () => {
   const room = { had: [], log: [], tickets: 0 };
   let seed = 7;
   const dice = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
