@@ -25,6 +25,8 @@ SWEEP_SECONDS = 0.1
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers at once. One that has not answered by then never will."""
 
+Item = Callable[[int], nodes.Up]
+"""Makes the item that asks the call of that number."""
 Request = TypeVar("Request", bound=Hashable)
 Tag = TypeVar("Tag", bound=Hashable)
 
@@ -32,13 +34,7 @@ Tag = TypeVar("Tag", bound=Hashable)
 class GameCalls(Calls[Request, GameLink, Tag]):
     """:class:`lastcall.core.edge.calls.Calls` with links that carry them."""
 
-    def send(
-        self,
-        request: Request,
-        link: GameLink,
-        item: Callable[[int], nodes.Up],
-        tag: Tag | None = None,
-    ) -> int:
+    def send(self, request: Request, link: GameLink, item: Item, tag: Tag | None = None) -> int:
         """Sends ``item(number)`` for ``request``, and returns the number."""
         number = self.ask(request, link, trio.current_time(), tag)
         link.send(item(number))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import trio
@@ -31,17 +32,17 @@ from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes
 
 
+@dataclass
 class _Group:
     """The suspended places of one game process that are not asked for."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.down_since = 0.0
-        self.moved = False
-        self.waiting: deque[Place] = deque()
-        self.leaves: list[nodes.Leave] = []
-        """Of places that are over, for the next link. Everything else that a link loses is kept in
-        the places, or asked for again."""
+    address: str
+    down_since: float = 0.0
+    moved: bool = False
+    waiting: deque[Place] = field(default_factory=deque)
+    leaves: list[nodes.Leave] = field(default_factory=list)
+    """Of places that are over, for the next link. Everything else that a link loses is kept in
+    the places, or asked for again."""
 
     def link_lost(self, asked: Iterable[Place], suspended: Iterable[Place]) -> None:
         """The places that were ``asked`` for wait again before the others, ``suspended`` after."""

@@ -77,7 +77,7 @@ class PendingResume(Pending):
             self.limiter.charge(self.address, trio.current_time())
 
     def give_back(self) -> Session | None:
-        """It has not failed, or nobody can say so: ends it."""
+        """Ends it as one that has not failed, as far as is known."""
         if self.charged:
             self.charged = False
             self.limiter.give_back(self.address, trio.current_time())
@@ -131,8 +131,9 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        own = (session.address, ticket, seen, self._limiter)
-        pending = PendingResume(session, self._pending, expires_at, *own)
+        pending = PendingResume(
+            session, self._pending, expires_at, session.address, ticket, seen, self._limiter
+        )
         self._pending[session] = pending
         self._advance(pending)
 
@@ -184,7 +185,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | None:
-        """Whose place it is; None if nobody waits for it any more."""
+        """Whose place it is; None if it is not awaited any more."""
         call = self._calls.answered(link, item.call)
         session = None
         if call is not None and not call.abandoned:

@@ -49,7 +49,7 @@ class Relay:
         self.suspended: dict[PlayerId, Place] = {}
 
     async def run(self) -> None:
-        """The actor's life; when cancelled, it ends its nursery and tells nobody."""
+        """Runs until the last client has left; when cancelled, ends its nursery silently."""
         async with trio.open_nursery() as self.nursery:
             await self._empty.wait()
             self.nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""One client's place: none, one that is being sought, or one in a room.
+"""One client's session: in no room, joining or resuming, or in a room.
 
 Everything here is synchronous but :meth:`Session.wait_unblocked`. The client's frames come in
 through :meth:`Session.hear`; the game tier and the relay call the rest.
@@ -147,11 +147,11 @@ class Session:
                 if self.place is not None and not self.place.confirmed:
                     self._confirm(self.place)
             case frames.Join() as frame:
-                self._seek(Event.JOIN, frame)
+                self._begin(Event.JOIN, frame)
             case frames.Leave():
                 self._leave()
             case frames.Resume() as frame:
-                self._seek(Event.RESUME, frame)
+                self._begin(Event.RESUME, frame)
         place = self.place
         return self.connection.close_code is None and (place is None or not place.window.full)
 
@@ -175,7 +175,7 @@ class Session:
                 expected = place.window.last + 1
                 self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={expected}", frame.n)
 
-    def _seek(self, event: Event, request: frames.Join | frames.Resume) -> None:
+    def _begin(self, event: Event, request: frames.Join | frames.Resume) -> None:
         """Begins a join or a resume; if the client may not ask now, it is told so or moved."""
         connection, limit = self.connection, self._policy.options_bytes
         join = request if isinstance(request, frames.Join) else None
@@ -237,14 +237,15 @@ class Session:
     def refused(self, code: ErrorCode, message: str) -> None:
         """The join is refused, or the place exists but the resume cannot be right.
 
-        The socket stays open. One that has gone meanwhile need not know.
+        The socket stays open. A client that is gone by now is told nothing.
         """
         if self.state is State.REGROUPING:
             self.ended(self._stale.room, EndReason.ABANDONED)
         elif self.state is not State.GONE:
-            resumes = self.state is State.RESUMING
+            connection = self.connection
+            tell = connection.strike if self.state is State.RESUMING else connection.error
             self._on(Event.NO_PLACE)
-            (self.connection.strike if resumes else self.connection.error)(code, message)
+            tell(code, message)
             if self.draining:
                 self.connection.move_now()
 
@@ -260,7 +261,7 @@ class Session:
             self.connection.move_now()
 
     def regrouped(self) -> None:
-        """The room was given up before it had started; another is being sought.
+        """The room was given up before it had started; the node looks for another one.
 
         One of :meth:`placed` (the client gets a second ``joined``) and :meth:`refused` (its place
         ends as *abandoned*) follows. Inputs are dropped until the client has answered the second

@@ -18,7 +18,7 @@ class State(enum.Enum):
     RESUMING = "resuming"
     SEATED = "seated"
     REGROUPING = "regrouping"
-    """Its room was given up before the start, and another one is being sought."""
+    """Its room was given up before the start, and the node looks for another one."""
     GONE = "gone"
 
 

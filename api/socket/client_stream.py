@@ -285,7 +285,7 @@ class ClientStream(trio.abc.Stream):
 
 
 def _ignore() -> None:
-    """Stands for a callback that nobody has set."""
+    """The default of a callback that is not set."""
 
 
 def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:
