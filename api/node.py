@@ -64,7 +64,7 @@ def _policy_that_fits() -> SocketPolicy:
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an api node is told at its start."""
+    """The settings of an api node."""
 
     name: NodeName
     version: str

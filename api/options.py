@@ -15,7 +15,7 @@ from lastcall.runtime.command import Command, Parsed, gathered
 
 
 class ApiOptions(msgspec.Struct, frozen=True):
-    """What an api node is told besides what every node is."""
+    """The options of an api node, besides those of every node."""
 
     listen: HostPort | InheritedSocket
     feed: HostPort

@@ -1,4 +1,4 @@
-"""Calls to game nodes as joins, resumes and reattachments make them: sent, cancelled, given up.
+"""Calls to game nodes, as joins, resumes and reattachments make them, and who waits for an answer.
 
 A node that nobody waits for any more is told so with ``Cancel``. A call that reaches it late,
 because it or the link stood still, must not take a seat that the player has by then through
@@ -7,62 +7,105 @@ another api node.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Self, TypeVar
 
 import trio
 
 from lastcall.api.games.link import GameLink
+from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
+from lastcall.ids import Incarnation
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1
 ANSWER_SECONDS = 10.0
 """A game node whose link lives answers at once. One that has not answered by then never will."""
 
+Item = Callable[[int], nodes.Up]
+"""Makes the item that asks the call of that number."""
 Request = TypeVar("Request", bound=Hashable)
 Tag = TypeVar("Tag", bound=Hashable)
 
 
-class GameCalls(Generic[Request, Tag]):
-    """:class:`lastcall.core.edge.calls.Calls` in trio's time, with links that carry them."""
+class GameCalls(Calls[Request, GameLink, Tag]):
+    """:class:`lastcall.core.edge.calls.Calls` with links that carry them."""
 
-    def __init__(self, numbers: Iterator[int]) -> None:
-        self._calls: Calls[Request, GameLink, Tag] = Calls(numbers, ANSWER_SECONDS)
-        self.open = self._calls.open
-        self.answered = self._calls.answered
-        self.unanswered = self._calls.unanswered
-        self.link_lost = self._calls.link_lost
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def ask(
-        self,
-        request: Request,
-        link: GameLink,
-        item: Callable[[int], nodes.Up],
-        tag: Tag | None = None,
-    ) -> int:
+    def send(self, request: Request, link: GameLink, item: Item, tag: Tag | None = None) -> int:
         """Sends ``item(number)`` for ``request``, and returns the number."""
-        number = self._calls.ask(request, link, trio.current_time(), tag)
+        number = self.ask(request, link, trio.current_time(), tag)
         link.send(item(number))
         return number
 
-    def cancel(self, request: Request) -> None:
-        """Nobody waits for ``request`` any more."""
-        _cancel(self._calls.cancel(request))
 
-    def abandon(self, link: GameLink) -> list[Call[Request, GameLink, Tag]]:
-        """``link`` is silent: returns the calls whose requests other nodes should be asked for."""
-        return _cancel(self._calls.abandon(link))
-
-    def due(self) -> list[Call[Request, GameLink, Tag]]:
-        """Gives up the calls that were not answered in time, and returns them."""
-        return _cancel(self._calls.due(trio.current_time()))
-
-
-def _cancel(calls: list[Call[Request, GameLink, Tag]]) -> list[Call[Request, GameLink, Tag]]:
+def give_up(calls: list[Call[Request, GameLink, Tag]]) -> list[Call[Request, GameLink, Tag]]:
+    """Tells the nodes that nobody waits for these calls any more; returns the calls."""
     for call in calls:
         call.link.send(nodes.Cancel(call.number))
     return calls
+
+
+@dataclass(eq=False)
+class Pending:
+    """A join or resume; ``session`` is None once it is answered, or the client is gone."""
+
+    session: Session | None
+    pending: dict[Session, Self]
+    """All joins, or all resumes, that are not over."""
+    expires_at: float
+    refused_by: set[Incarnation] = field(default_factory=set, init=False)
+    queue: OrderedDict[Self, None] | None = field(default=None, init=False)
+    """An OrderedDict: a plain dict finds its first entry slowly after many have left."""
+
+    def move(self, queue: OrderedDict[Self, None] | None) -> None:
+        """Leaves its queue and goes to the end of ``queue``."""
+        if self.queue is not None:
+            del self.queue[self]
+        self.queue = queue
+        if queue is not None:
+            queue[self] = None
+
+    def end(self) -> Session | None:
+        """It is over; returns its session, if that is still there."""
+        self.move(None)
+        session, self.session = self.session, None
+        if session is not None:
+            del self.pending[session]
+        return session
+
+
+P = TypeVar("P", bound=Pending)
+
+
+class PendingCalls(ABC, Generic[P, Tag]):
+    """All joins, or all resumes, that are not answered yet; bounded by the sockets."""
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._calls: GameCalls[P, Tag] = GameCalls(numbers, ANSWER_SECONDS)
+        self._pending: dict[Session, P] = {}
+        self._waiting: OrderedDict[P, None] = OrderedDict()
+        """Those that no node can be asked for now."""
+
+    def __len__(self) -> int:
+        """How many joins or resumes, and calls, are not answered."""
+        return len(self._pending) + len(self._calls) + len(self._waiting)
+
+    def forget(self, session: Session) -> None:
+        """The session is gone. A call for it still counts until the node has answered."""
+        if (pending := self._pending.get(session)) is not None:
+            pending.end()
+            give_up(self._calls.cancel(pending))
+
+    def refused(self, link: GameLink, refusal: nodes.Refused) -> bool:
+        """Asks another node where that can help, else tells the client. False: not a call here."""
+        call = self._calls.answered(link, refusal.call)
+        if call is not None:
+            self._refused(call, refusal)
+        return call is not None
+
+    @abstractmethod
+    def _refused(self, call: Call[P, GameLink, Tag], refusal: nodes.Refused) -> None:
+        """A call, abandoned or not, is refused."""

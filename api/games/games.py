@@ -81,7 +81,7 @@ class Games:
     # From the client: lastcall.api.sessions.session.GameTier
 
     def join(self, session: Session, request: frames.Join) -> None:
-        """Finds a seat; exactly one of ``session.seated`` and ``session.refused`` follows."""
+        """Finds a seat; exactly one of ``session.placed`` and ``session.refused`` follows."""
         self._joins.begin(session, request, self._join_seconds)
 
     def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
@@ -152,7 +152,7 @@ class Games:
         if session is None:
             link.send(nodes.Absent(room=item.room, player=item.player, session=item.session))
         else:
-            self._relays.resume(link, item, session)
+            self._relays.seat(link, item, session)
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """Its places are suspended or lost; joins and resumes that it was asked go elsewhere."""

@@ -12,14 +12,17 @@ have refused, or are gone or silent, the join goes to the chosen node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
+from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
+from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
 from lastcall.core.edge.placement import Candidate, choose, choose_for_room
 from lastcall.core.lifecycle import Phase
@@ -34,38 +37,51 @@ NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try agai
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 
 
-class PendingJoin:
-    """One join; ``session`` is None once it is answered, or the client is gone."""
+@dataclass(eq=False)
+class PendingJoin(Pending):
+    """One join, and what it has been asked and told so far."""
 
-    def __init__(self, session: Session, request: frames.Join, expires_at: float) -> None:
-        self.session: Session | None = session
-        self.request = request
-        self.expires_at = expires_at
-        self.refused_by: set[Incarnation] = set()
-        self.asked_for_key: set[Incarnation] = set()
-        self.questions: set[int] = set()
-        """The calls that ask for the key's seat and are not answered yet."""
-        self.refusal: Refuse | None = None
-        """The last one that was not about draining."""
+    request: frames.Join
+    asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
+    questions: set[int] = field(default_factory=set, init=False)
+    """The calls that ask for the key's seat and are not answered yet."""
+    refusal: Refuse | None = field(default=None, init=False)
+    """The last one that was not about draining."""
+
+    def item(self, number: int, *, seated_only: bool = False) -> nodes.Join:
+        """The call ``number`` to a game node."""
+        request = self.request
+        return nodes.Join(
+            call=number,
+            kind=request.kind,
+            room=request.room,
+            new=request.new,
+            options=bytes(request.options),
+            name=request.name,
+            key=request.key,
+            seated_only=seated_only,
+        )
+
+    def refuse(self, refusal: Refuse) -> None:
+        """Tells the client no, and ends the join."""
+        if (session := self.end()) is not None:
+            session.refused(refusal.code, refusal.message)
 
 
-class Joins:
-    """The attached game nodes, and every join that is not answered yet; bounded by the sockets.
+JoinCall = Call[PendingJoin, GameLink, tuple[KindName, bool]]
+
+
+class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
+    """The attached game nodes, and every join that is not answered yet.
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
     wrong ones. ``numbers`` numbers the calls.
     """
 
     def __init__(self, all_met: Callable[[], bool], numbers: Iterator[int]) -> None:
+        super().__init__(numbers)
         self._all_met = all_met
         self._links: dict[Incarnation, GameLink] = {}
-        self._pending: dict[Session, PendingJoin] = {}
-        self._calls: GameCalls[PendingJoin, tuple[KindName, bool]] = GameCalls(numbers)
-        self._waiting: dict[PendingJoin, None] = {}
-
-    def __len__(self) -> int:
-        """How many joins and calls are not answered."""
-        return len(self._pending) + len(self._calls)
 
     @property
     def known(self) -> list[Candidate]:
@@ -80,13 +96,9 @@ class Joins:
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = self._pending[session] = PendingJoin(session, request, expires_at)
+        pending = PendingJoin(session, self._pending, expires_at, request)
+        self._pending[session] = pending
         self._advance(pending)
-
-    def forget(self, session: Session) -> None:
-        """The session is gone: a seat that still comes for it is given up."""
-        if (pending := self._end(session)) is not None:
-            self._calls.cancel(pending)
 
     async def sweep(self) -> None:
         """Refuses joins that have waited too long, until cancelled."""
@@ -94,12 +106,10 @@ class Joins:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for pending in [p for p in self._waiting if p.expires_at <= now]:
-                self._refuse(pending, pending.refusal or NO_NODE)
-            for call in self._calls.due():
-                if call.number in call.request.questions:
-                    self._key_not_there(call.request, call.number)
-                else:
-                    self._refuse(call.request, NO_ANSWER)
+                pending.refuse(pending.refusal or NO_NODE)
+            for call in give_up(self._calls.due(now)):
+                if not self._key_not_there(call):
+                    call.request.refuse(NO_ANSWER)
 
     # From the links.
 
@@ -110,8 +120,7 @@ class Joins:
     def link_state(self, link: GameLink) -> None:
         """Waiting joins may find a seat there; the calls to a silent node go to another."""
         if link.silent:
-            for call in self._calls.abandon(link):
-                self._ask_elsewhere(call.request, call.number)
+            self._ask_elsewhere(give_up(self._calls.abandon(link)))
         elif link.state.phase == Phase.SERVING:
             seats = link.state.seats
             for pending in list(self._waiting):
@@ -122,8 +131,7 @@ class Joins:
         """Its calls go to another node."""
         if self._links.get(link.node.incarnation) is link:
             del self._links[link.node.incarnation]
-        for call in self._calls.link_lost(link):
-            self._ask_elsewhere(call.request, call.number)
+        self._ask_elsewhere(self._calls.link_lost(link))
 
     def seated(self, link: GameLink, seat: nodes.Seated) -> Session | nodes.Leave | nodes.Absent:
         """The session that the seat is for; if it is gone, the item to send to the game node.
@@ -132,28 +140,17 @@ class Joins:
         is kept for a while.
         """
         call = self._calls.answered(link, seat.call)
-        if call is not None and not call.abandoned and (session := call.request.session):
-            self._end(session)
+        if call is not None and not call.abandoned and (session := call.request.end()):
             return session
         if call is None or call.request.request.key:
             return nodes.Absent(seat.room, seat.player, seat.session)
         return nodes.Leave(seat.room, seat.player, seat.session)
 
-    def refused(self, link: GameLink, refusal: nodes.Refused) -> bool:
-        """Asks another node where that can help, else tells the client. False: not a join's."""
-        call = self._calls.answered(link, refusal.call)
-        if call is not None and not call.abandoned:
-            if call.number in call.request.questions:
-                self._key_not_there(call.request, call.number)
-            else:
-                self._seat_not_there(call.request, link, refusal)
-        return call is not None
-
     # The steps.
 
     def _advance(self, pending: PendingJoin) -> None:
         """Asks for the key's seat, then the best node that has not refused; waits, or refuses."""
-        self._waiting.pop(pending, None)
+        pending.move(None)
         if pending.session is None:
             return
         request, known = pending.request, self.known
@@ -163,23 +160,16 @@ class Joins:
             node = choose(known, request.kind, new=request.new, without=pending.refused_by)
             if request.key:
                 self._ask_for_key(pending, [one for one in known if one is not node])
-        step = next_join_step(
-            node,
-            kind=request.kind,
-            room=request.room,
-            known=known,
-            may_change=bool(pending.questions) or not self._all_met(),
-            refusal=pending.refusal,
-        )
-        match step:
+        may_change = bool(pending.questions) or not self._all_met()
+        match next_join_step(request, node, known, pending.refusal, may_change=may_change):
             case Ask(chosen):
                 if not pending.questions:
                     tag = None if request.room else (request.kind, request.new)
-                    self._ask(pending, chosen, tag)
+                    self._calls.send(pending, self._links[chosen.incarnation], pending.item, tag)
             case Wait():
-                self._waiting[pending] = None
-            case Refuse():
-                self._refuse(pending, step)
+                pending.move(self._waiting)
+            case Refuse() as refusal:
+                pending.refuse(refusal)
 
     def _ask_for_key(self, pending: PendingJoin, others: Iterable[Candidate]) -> None:
         """Asks each node that may have the key's seat once; an older version would make one."""
@@ -187,71 +177,42 @@ class Joins:
         for node in others:
             if node.silent or node.incarnation in done or node.state.phase == Phase.STOPPED:
                 continue
-            kept = pending.request.kind in node.state.seats
-            if kept and self._links[node.incarnation].node.wire >= nodes.RESUMES:
+            link = self._links[node.incarnation]
+            if pending.request.kind in node.state.seats and link.node.wire >= nodes.RESUMES:
                 pending.asked_for_key.add(node.incarnation)
-                pending.questions.add(self._ask(pending, node, None, seated_only=True))
+                item = partial(pending.item, seated_only=True)
+                pending.questions.add(self._calls.send(pending, link, item))
 
-    def _ask(
-        self,
-        pending: PendingJoin,
-        node: Candidate,
-        tag: tuple[KindName, bool] | None,
-        *,
-        seated_only: bool = False,
-    ) -> int:
-        request = pending.request
+    def _ask_elsewhere(self, calls: list[JoinCall]) -> None:
+        """The node that was asked is silent or gone."""
+        for call in calls:
+            if not self._key_not_there(call):
+                self._advance(call.request)
 
-        def join(number: int) -> nodes.Join:
-            return nodes.Join(
-                call=number,
-                kind=request.kind,
-                room=request.room,
-                new=request.new,
-                options=bytes(request.options),
-                name=request.name,
-                key=request.key,
-                seated_only=seated_only,
-            )
+    def _key_not_there(self, call: JoinCall) -> bool:
+        """Whether ``call`` asked for a key's seat; after the last such call the join goes on."""
+        questions = call.request.questions
+        if call.number not in questions:
+            return False
+        questions.remove(call.number)
+        if not questions:
+            self._advance(call.request)
+        return True
 
-        return self._calls.ask(pending, self._links[node.incarnation], join, tag)
-
-    def _ask_elsewhere(self, pending: PendingJoin, number: int) -> None:
-        """A node that was asked is silent or gone."""
-        if number in pending.questions:
-            self._key_not_there(pending, number)
-        else:
-            self._advance(pending)
-
-    def _key_not_there(self, pending: PendingJoin, number: int) -> None:
-        pending.questions.discard(number)
-        if not pending.questions:
-            self._advance(pending)
-
-    def _seat_not_there(self, pending: PendingJoin, link: GameLink, refused: nodes.Refused) -> None:
-        pending.refused_by.add(link.node.incarnation)
-        code = refused.code
+    def _refused(self, call: JoinCall, refusal: nodes.Refused) -> None:
+        if call.abandoned or self._key_not_there(call):
+            return
+        pending, node = call.request, call.link.node
+        pending.refused_by.add(node.incarnation)
+        code = refusal.code
         if code not in KNOWN_CODES:
-            log.warning("join.unexpected_refusal", node=link.node.name, code=code)
+            log.warning("join.unexpected_refusal", node=node.name, code=code)
             code = ErrorCode.BAD_INPUT
         if code == nodes.DRAINING:
             self._advance(pending)
             return
-        pending.refusal = Refuse(ErrorCode(code), refused.message)
+        pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
             self._advance(pending)
         else:
-            self._refuse(pending, pending.refusal)
-
-    def _refuse(self, pending: PendingJoin, refusal: Refuse) -> None:
-        if (session := pending.session) is not None:
-            self._end(session)
-            session.refused(refusal.code, refusal.message)
-
-    def _end(self, session: Session) -> PendingJoin | None:
-        """The join is answered, or its client is gone; None if the session has asked nothing."""
-        pending = self._pending.pop(session, None)
-        if pending is not None:
-            self._waiting.pop(pending, None)
-            pending.session = None
-        return pending
+            pending.refuse(pending.refusal)

@@ -16,38 +16,39 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
+from lastcall.api.games.calls import ANSWER_SECONDS, SWEEP_SECONDS, GameCalls, give_up
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
 from lastcall.policy import LinkPolicy
-from lastcall.reasons import EndReason
+from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes
 
 
+@dataclass
 class _Group:
-    """The suspended places of one game process that are not asked for; and its next link."""
+    """The suspended places of one game process that are not asked for."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.link: GameLink | None = None
-        self.down_since = 0.0
-        self.moved = False
-        self.waiting: deque[Place] = deque()
-        self.leaves: list[nodes.Leave] = []
-        """Of places that are over, for the next link. Everything else that a link loses is kept in
-        the places, or asked for again."""
+    address: str
+    down_since: float = 0.0
+    moved: bool = False
+    waiting: deque[Place] = field(default_factory=deque)
+    leaves: list[nodes.Leave] = field(default_factory=list)
+    """Of places that are over, for the next link. Everything else that a link loses is kept in
+    the places, or asked for again."""
 
-    def link_lost(self, asked: Iterable[Place]) -> None:
-        """No link stands: the places that were ``asked`` for wait again, before the others."""
-        places = [*asked, *self.waiting]
+    def link_lost(self, asked: Iterable[Place], suspended: Iterable[Place]) -> None:
+        """The places that were ``asked`` for wait again before the others, ``suspended`` after."""
+        places = [*asked, *self.waiting, *suspended]
         self.waiting = deque(place for place in places if place.status is not PlaceStatus.OVER)
-        self.link, self.moved = None, False
+        self.moved = False
         self.down_since = trio.current_time()
 
 
@@ -63,7 +64,7 @@ class PlaceReattacher:
         move: Callable[[Sequence[Session]], None],
     ) -> None:
         self._relays = relays
-        self._calls: GameCalls[Place, str] = GameCalls(numbers)
+        self._calls: GameCalls[Place, str] = GameCalls(numbers, ANSWER_SECONDS)
         self._policy = policy
         self._move = move
         self._links: dict[Incarnation, GameLink] = {}
@@ -76,10 +77,8 @@ class PlaceReattacher:
     def sessions(self, link: GameLink) -> list[Session]:
         """Whose places wait to be reattached on ``link``."""
         group = self._groups.get(link.node.incarnation)
-        return [] if group is None else _sessions([*self._asked(link), *group.waiting])
-
-    def _asked(self, link: GameLink) -> list[Place]:
-        return [call.request for call in self._calls.unanswered(link)]
+        asked = [call.request for call in self._calls.unanswered(link)]
+        return [] if group is None else _sessions([*asked, *group.waiting])
 
     # From the links.
 
@@ -89,8 +88,7 @@ class PlaceReattacher:
         self._links[own] = link
         for incarnation, group in list(self._groups.items()):
             if incarnation == own:
-                group.link = link
-                self._ask_next(own, group)
+                self._ask_next(own)
             elif group.address == link.address:
                 self._lose(incarnation)
 
@@ -99,14 +97,17 @@ class PlaceReattacher:
 
         The process may be known by another address, and its next link may stand already.
         """
+        if loss is Loss.DETACHED:
+            return
         incarnation = link.node.incarnation
         if self._links.get(incarnation) is link:
             del self._links[incarnation]
-        if loss is Loss.DETACHED:
-            return
         asked = [call.request for call in self._calls.link_lost(link)]
         if loss is Loss.RESET and link.node.wire >= nodes.RESUMES:
-            self._suspend(incarnation, link, asked)
+            group = self._groups.setdefault(incarnation, _Group(link.address))
+            group.link_lost(asked, self._relays.suspend(link))
+            group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
+            self._ask_next(incarnation)
             return
         self._relays.lost(link, EndReason.NODE_LOST)
         for place in asked:
@@ -114,30 +115,16 @@ class PlaceReattacher:
         if incarnation not in self._links:
             self._lose(incarnation)
 
-    def _suspend(self, incarnation: Incarnation, link: GameLink, asked: list[Place]) -> None:
-        suspended = self._relays.suspend(link)
-        group = self._groups.setdefault(incarnation, _Group(link.address))
-        if group.link is None or group.link is link:
-            group.link_lost(asked)
-        group.link = self._links.get(incarnation)
-        group.waiting.extend(suspended)
-        group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
-        self._ask_next(incarnation, group)
-
     def resumed(self, link: GameLink, item: nodes.Resumed) -> bool:
         """The place is reattached; False if no place waits for this call."""
         place = self._answered(link, item.call)
         if place is None:
             return False
-        room, player, number = item.room, item.player, item.session
-        match place.status:
-            case PlaceStatus.SUSPENDED:
-                if place.reattach(link, item) and not item.complete:
-                    place.session.connection.move_now()
-            case PlaceStatus.LEFT:
-                link.send(nodes.Leave(room, player, number))
-            case _:
-                link.send(nodes.Absent(room, player, number))
+        if place.status is not PlaceStatus.SUSPENDED:
+            goodbye = nodes.Leave if place.status is PlaceStatus.LEFT else nodes.Absent
+            link.send(goodbye(item.room, item.player, item.session))
+        elif place.reattach(link, item) and not item.complete:
+            place.session.connection.move_now()
         return True
 
     def refused(self, link: GameLink, item: nodes.Refused) -> bool:
@@ -149,7 +136,7 @@ class PlaceReattacher:
             if item.code == nodes.TAKEN_OVER:
                 place.taken_over()
             elif item.code == nodes.NO_SUCH_PLACE:
-                place.seat_gone(place.session.no_such_place)
+                place.seat_gone(partial(place.session.lose, Close.NO_SUCH_PLACE))
             else:
                 place.end(EndReason.NODE_LOST)
         return True
@@ -161,13 +148,13 @@ class PlaceReattacher:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for call in self._calls.due():
+            for call in give_up(self._calls.due(now)):
                 _end(call.request)
             for incarnation, group in list(self._groups.items()):
-                if group.link is None:
-                    self._move_or_lose(incarnation, group, now - group.down_since)
+                if incarnation in self._links:
+                    self._ask_next(incarnation)
                 else:
-                    self._ask_next(incarnation, group)
+                    self._move_or_lose(incarnation, group, now - group.down_since)
 
     def _move_or_lose(self, incarnation: Incarnation, group: _Group, seconds: float) -> None:
         if seconds >= self._policy.lost_seconds:
@@ -178,17 +165,18 @@ class PlaceReattacher:
 
     # The steps.
 
-    def _ask_next(self, incarnation: Incarnation, group: _Group) -> None:
+    def _ask_next(self, incarnation: Incarnation) -> None:
         """Asks for as many as may be under way; forgets a group that has no more places."""
-        link = group.link
+        group, link = self._groups.get(incarnation), self._links.get(incarnation)
+        if group is None:
+            return
         while link and group.waiting and self._under_way(link) < self._policy.resumes_at_once:
             place = group.waiting.popleft()
             if place.status is PlaceStatus.SUSPENDED:
-                self._ask(link, place)
+                self._calls.send(place, link, partial(_renewal, place), "place")
             elif place.status is PlaceStatus.LEFT:
-                group.leaves.append(
-                    nodes.Leave(place.relay.room, place.player, place.session_number)
-                )
+                leave = nodes.Leave(place.relay.room, place.player, place.session_number)
+                group.leaves.append(leave)
         if link is not None:
             for leave in group.leaves:
                 link.send(leave)
@@ -199,26 +187,11 @@ class PlaceReattacher:
     def _under_way(self, link: GameLink) -> int:
         return self._calls.open(link).get("place", 0)
 
-    def _ask(self, link: GameLink, place: Place) -> None:
-        def renew(number: int) -> nodes.Renew:
-            return nodes.Renew(
-                call=number,
-                room=place.relay.room,
-                player=place.player,
-                secret=place.secret,
-                seen=place.seen,
-                session=place.session_number,
-            )
-
-        self._calls.ask(place, link, renew, "place")
-
     def _answered(self, link: GameLink, number: int) -> Place | None:
         call = self._calls.answered(link, number)
         if call is None:
             return None
-        incarnation = link.node.incarnation
-        if (group := self._groups.get(incarnation)) is not None:
-            self._ask_next(incarnation, group)
+        self._ask_next(link.node.incarnation)
         return call.request
 
     def _lose(self, incarnation: Incarnation) -> None:
@@ -230,6 +203,18 @@ class PlaceReattacher:
 def _end(place: Place) -> None:
     if place.status is PlaceStatus.SUSPENDED:
         place.end(EndReason.NODE_LOST)
+
+
+def _renewal(place: Place, number: int) -> nodes.Renew:
+    """The call ``number`` to a game node: for ``place``, from the last message passed on."""
+    return nodes.Renew(
+        call=number,
+        room=place.relay.room,
+        player=place.player,
+        secret=place.secret,
+        seen=place.seen,
+        session=place.session_number,
+    )
 
 
 def _sessions(places: Iterable[Place]) -> list[Session]:

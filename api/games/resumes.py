@@ -12,61 +12,89 @@ link, and the others queue; the time in a living link's queue is not held agains
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import structlog
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, GameCalls
+from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
+from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter, Go, Refuse, WaitUntil
-from lastcall.ids import Incarnation, Ticket
+from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
-from lastcall.reasons import ErrorCode
+from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
-WaitQueue = OrderedDict["PendingResume", None]
-"""A queue. (The first entry of a plain dict is found slowly after many have left.)"""
-Due = tuple["PendingResume", WaitQueue, Callable[["PendingResume"], None]]
-"""A resume, the queue that it must still be in, and the step to do then."""
+
+@dataclass(eq=False)
+class PendingResume(Pending):
+    """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
+
+    address: str
+    ticket: Ticket
+    seen: int
+    limiter: FailedResumeLimiter
+    ready_at: float = field(default=-inf, init=False)
+    admitted: bool = field(default=False, init=False)
+    """Whether the limiter has let it go, or has told it until when to wait."""
+    charged: bool = field(default=False, init=False)
+    """Whether it counts as a failure already."""
+
+    def item(self, number: int) -> nodes.Resume:
+        """The call ``number`` to a game node."""
+        ticket = self.ticket
+        return nodes.Resume(number, ticket.room, ticket.player, ticket.secret, self.seen)
+
+    def admit(self) -> Go | WaitUntil | Refuse:
+        """Whether it may be asked for now; the limiter decides once.
+
+        Asked as late as possible: of a thousand guesses in one instant, those that queue are
+        judged by how the first have failed.
+        """
+        if self.admitted:
+            return Go()
+        verdict = self.limiter.admit(self.address, trio.current_time())
+        self.admitted = not isinstance(verdict, Refuse)
+        self.charged |= isinstance(verdict, WaitUntil)
+        return verdict
+
+    def charge(self) -> None:
+        """It has failed."""
+        if not self.charged:
+            self.charged = True
+            self.limiter.charge(self.address, trio.current_time())
+
+    def give_back(self) -> Session | None:
+        """Ends it as one that has not failed, as far as is known."""
+        if self.charged:
+            self.charged = False
+            self.limiter.give_back(self.address, trio.current_time())
+        return self.end()
+
+    def not_found(self) -> None:
+        """Nobody could say whether there is such a place, so it was not a failed guess."""
+        if (session := self.give_back()) is not None:
+            session.lose(Close.TRY_AGAIN_LATER)
 
 
-class PendingResume:
-    """One resume: in a ``queue``, or asked of a node; ``session`` is None when it is over."""
-
-    def __init__(self, session: Session, ticket: Ticket, seen: int, expires_at: float) -> None:
-        self.session: Session | None = session
-        self.address = session.address
-        self.ticket = ticket
-        self.seen = seen
-        self.expires_at = expires_at
-        self.ready_at = -inf
-        self.admitted = False
-        """Whether the limiter has let it go, or has told it until when to wait."""
-        self.charged = False
-        """Whether it counts as a failure already."""
-        self.refused_by: set[Incarnation] = set()
-        self.queue: WaitQueue | None = None
-
-    def move(self, queue: WaitQueue | None) -> None:
-        """Leaves its queue and goes to the end of ``queue``."""
-        if self.queue is not None:
-            del self.queue[self]
-        self.queue = queue
-        if queue is not None:
-            queue[self] = None
+ResumeCall = Call[PendingResume, GameLink, str]
+WaitQueue = OrderedDict[PendingResume, None]
 
 
-class Resumes:
-    """Every resume that is not answered yet; bounded by the sockets, and by ``at_once`` a link.
+class Resumes(PendingCalls[PendingResume, str]):
+    """Every resume that is not answered yet; at most ``at_once`` are asked of a link.
 
     ``all_met()``: it is known which game nodes there are, and each is attached now or is certainly
     not there. ``numbers`` numbers the calls.
@@ -80,63 +108,57 @@ class Resumes:
         policy: SocketPolicy,
         at_once: int,
     ) -> None:
+        super().__init__(numbers)
         self._all_met = all_met
         self._resume_seconds = policy.resume_seconds
         self._at_once = at_once
         self._limiter = FailedResumeLimiter(
             policy.burst_failed_resumes, policy.failed_resumes_per_second
         )
-        self._calls: GameCalls[PendingResume, str] = GameCalls(numbers)
         self._queues: dict[GameLink, WaitQueue] = {}
         self._lookup = PlaceLookup()
-        self._pending: dict[Session, PendingResume] = {}
-        self._waiting: WaitQueue = OrderedDict()
         self._slowed: WaitQueue = OrderedDict()
 
     def __len__(self) -> int:
         """How many resumes and calls are not answered."""
-        queued = sum(map(len, self._queues.values())) + len(self._waiting) + len(self._slowed)
-        return len(self._pending) + len(self._calls) + queued
+        return super().__len__() + sum(map(len, self._queues.values())) + len(self._slowed)
 
     # From the client.
 
     def begin(self, session: Session, ticket: Ticket, seen: int) -> None:
         """Finds the place; a ``ticket`` without a room is invalid, and fails as a guess does.
 
-        Either :meth:`resumed` returns the session, or one of ``session.no_such_place``,
-        ``not_found`` and ``bad_resume`` is called.
+        Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        pending = self._pending[session] = PendingResume(session, ticket, seen, expires_at)
+        pending = PendingResume(
+            session, self._pending, expires_at, session.address, ticket, seen, self._limiter
+        )
+        self._pending[session] = pending
         self._advance(pending)
-
-    def forget(self, session: Session) -> None:
-        """The session is gone. A call for it still counts until the node has answered."""
-        if (pending := self._pending.get(session)) is not None:
-            self._end(pending)
-            self._calls.cancel(pending)
 
     async def sweep(self) -> None:
         """Continues slowed resumes, and ends those that have waited too long; until cancelled."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            for call in self._calls.due():
-                self._not_found(call.request)
+            for call in give_up(self._calls.due(trio.current_time())):
+                call.request.not_found()
                 self._ask_queued(call.link)
-            await each(self._due(trio.current_time()), _do_if_still_queued)
+            await each(self._due(trio.current_time()), operator.call)
 
-    def _due(self, now: float) -> list[Due]:
+    def _due(self, now: float) -> Iterator[Callable[[], None]]:
         """The steps that are due by the clock, or because a node is certainly gone."""
-        slowed = [one for one in self._slowed if one.ready_at <= now]
-        due: list[Due] = [(one, self._slowed, self._advance) for one in slowed]
-        settled = bool(self._waiting and self._queues and self._all_met())
-        for pending in self._waiting:
+        for pending in [one for one in self._slowed if one.ready_at <= now]:
+            yield partial(self._advance, pending)
+        settled = bool(self._queues and self._all_met())
+        for pending in list(self._waiting):
+            if pending.queue is not self._waiting:
+                continue  # a link has changed after an earlier step
             refused = settled and self._lookup.all_in(pending.refused_by)
             if refused and not self._may_appear(pending, now):
-                due.append((pending, self._waiting, self._advance))
+                yield partial(self._advance, pending)
             elif pending.expires_at <= now:
-                due.append((pending, self._waiting, self._not_found))
-        return due
+                yield pending.not_found
 
     # From the links.
 
@@ -150,7 +172,7 @@ class Resumes:
         """A node fell silent: what it was asked, or is queued for it, goes elsewhere. Or speaks."""
         self._lookup.update(self._queues)
         if link.silent:
-            self._ask_elsewhere([call.request for call in self._calls.abandon(link)], link)
+            self._ask_elsewhere(give_up(self._calls.abandon(link)), self._queues[link])
         else:
             incarnation = link.node.incarnation
             for pending in [one for one in self._waiting if incarnation not in one.refused_by]:
@@ -160,39 +182,29 @@ class Resumes:
         """Its calls and its queue go to other nodes."""
         queued = self._queues.pop(link)
         self._lookup.update(self._queues)
-        lost = [call.request for call in self._calls.link_lost(link)]
-        for pending in [*lost, *queued]:
-            self._advance(pending)
+        self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | None:
-        """Whose place it is; None if nobody waits for it any more."""
+        """Whose place it is; None if it is not awaited any more."""
         call = self._calls.answered(link, item.call)
-        if call is None or call.abandoned:
-            self._ask_queued(link)
-            return None
-        self._give_back(call.request)
-        session = self._end(call.request)
+        session = None
+        if call is not None and not call.abandoned:
+            session = call.request.give_back()
         self._ask_queued(link)
         return session
 
-    def refused(self, link: GameLink, item: nodes.Refused) -> bool:
-        """Asks the next node where that can help, else tells the client. False: not a resume's."""
-        call = self._calls.answered(link, item.call)
-        if call is not None and not call.abandoned:
-            self._place_not_there(call.request, link, item)
-        self._ask_queued(link)
-        return call is not None
-
     # The steps.
+
+    def _ask_elsewhere(self, calls: list[ResumeCall], queued: WaitQueue) -> None:
+        for pending in [*(call.request for call in calls), *queued]:
+            self._advance(pending)
 
     def _advance(self, pending: PendingResume) -> None:
         """Queues for the next node to ask; without one it waits, or has failed."""
         if pending.session is None:
             return
-        room = pending.ticket.room
-        if not room:
-            step: Ask | Wait | NotThere = NotThere()
-        else:
+        step: Ask | Wait | NotThere = NotThere()
+        if room := pending.ticket.room:
             step = next_resume_step(
                 self._lookup.of(room, pending.refused_by),
                 all_met=bool(self._queues) and self._all_met(),
@@ -205,11 +217,13 @@ class Resumes:
                 self._ask_queued(link)
             case Wait(suspect):
                 if suspect:
-                    self._charge(pending)
+                    pending.charge()
                 pending.move(self._waiting)
             case NotThere():
                 if self._admit(pending):
-                    self._no_such_place(pending)
+                    pending.charge()
+                    if (session := pending.end()) is not None:
+                        session.lose(Close.NO_SUCH_PLACE)
 
     def _may_appear(self, pending: PendingResume, now: float) -> bool:
         """Whether it is worth waiting for a node that was never met here."""
@@ -222,89 +236,37 @@ class Resumes:
             pending = next(iter(queue))
             if self._admit(pending):
                 pending.move(None)
-                self._ask(pending, link)
+                self._calls.send(pending, link, pending.item, "resume")
 
     def _admit(self, pending: PendingResume) -> bool:
-        """Whether the limiter lets it go now; if not, it is slowed or over.
-
-        Asked as late as possible: of a thousand guesses in one instant, those that queue are
-        judged by how the first have failed.
-        """
-        if pending.admitted:
-            return True
-        match self._limiter.admit(pending.address, trio.current_time()):
+        """Whether the limiter lets it go now; if not, slows or ends it."""
+        match pending.admit():
             case Go():
-                pending.admitted = True
+                return True
             case WaitUntil(ready_at):
-                pending.admitted = pending.charged = True
                 pending.ready_at = ready_at
                 pending.expires_at = max(pending.expires_at, ready_at + self._resume_seconds)
                 pending.move(self._slowed)
-                return False
             case Refuse():
-                self._not_found(pending)
-        return pending.admitted
+                pending.not_found()
+        return False
 
-    def _ask(self, pending: PendingResume, link: GameLink) -> None:
-        ticket, seen = pending.ticket, pending.seen
-
-        def resume(number: int) -> nodes.Resume:
-            return nodes.Resume(number, ticket.room, ticket.player, ticket.secret, seen)
-
-        self._calls.ask(pending, link, resume, "resume")
-
-    def _ask_elsewhere(self, asked: list[PendingResume], link: GameLink) -> None:
-        for pending in [*asked, *self._queues[link]]:
-            self._advance(pending)
-
-    def _place_not_there(self, pending: PendingResume, link: GameLink, item: nodes.Refused) -> None:
-        if item.code == nodes.CANCELLED:
-            self._give_back(pending)
-        elif item.code == nodes.NO_SUCH_PLACE:
-            pending.refused_by.add(link.node.incarnation)
+    def _refused(self, call: ResumeCall, refusal: nodes.Refused) -> None:
+        pending, node = call.request, call.link.node
+        if call.abandoned:
+            pass
+        elif refusal.code == nodes.CANCELLED:
+            pending.give_back()
+        elif refusal.code == nodes.NO_SUCH_PLACE:
+            pending.refused_by.add(node.incarnation)
             if pending.session is None:
-                self._charge(pending)
+                pending.charge()
             else:
                 self._advance(pending)
-        elif item.code == ErrorCode.BAD_FRAME:
-            self._give_back(pending)
-            if (session := self._end(pending)) is not None:
-                session.bad_resume(item.message)
+        elif refusal.code == ErrorCode.BAD_FRAME:
+            if (session := pending.give_back()) is not None:
+                session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
-            log.warning("resume.unexpected_refusal", node=link.node.name, code=item.code)
-            self._not_found(pending)
-
-    def _no_such_place(self, pending: PendingResume) -> None:
-        self._charge(pending)
-        if (session := self._end(pending)) is not None:
-            session.no_such_place()
-
-    def _not_found(self, pending: PendingResume) -> None:
-        """Nobody could say whether there is such a place, so it was not a failed guess."""
-        self._give_back(pending)
-        if (session := self._end(pending)) is not None:
-            session.not_found()
-
-    def _end(self, pending: PendingResume) -> Session | None:
-        """It is over; returns its session, if that is still there."""
-        pending.move(None)
-        session, pending.session = pending.session, None
-        if session is not None:
-            del self._pending[session]
-        return session
-
-    def _charge(self, pending: PendingResume) -> None:
-        if not pending.charged:
-            pending.charged = True
-            self._limiter.charge(pending.address, trio.current_time())
-
-    def _give_back(self, pending: PendingResume) -> None:
-        if pending.charged:
-            pending.charged = False
-            self._limiter.give_back(pending.address, trio.current_time())
-
-
-def _do_if_still_queued(due: Due) -> None:
-    pending, queue, do = due
-    if pending.queue is queue:
-        do(pending)
+            log.warning("resume.unexpected_refusal", node=node.name, code=refusal.code)
+            pending.not_found()
+        self._ask_queued(call.link)

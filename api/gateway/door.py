@@ -1,8 +1,8 @@
 """A client port that can be shut and opened again without giving its socket up.
 
 A cordoned node that shares its listening socket with others (``fd:N``) must stop accepting: what it
-does not take, the others do. Closing its copy would be for ever, and a 503 would be a failure that
-the client sees.
+does not accept, the others do. A closed copy cannot be opened again, and the client would see a
+503 as a failure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Door(trio.abc.Listener[trio.abc.Stream]):
         self._opened.set()
 
     def shut(self) -> None:
-        """Takes nothing from now on; a connection that was taken already is passed on."""
+        """Accepts nothing from now on; a connection that was accepted already is passed on."""
         if self._opened.is_set():
             self._opened = trio.Event()
             self._waiting.cancel()

@@ -22,7 +22,8 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
-from lastcall.api.sessions.session import GameTier, Session, State
+from lastcall.api.sessions.session import GameTier, Session
+from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
@@ -37,7 +38,7 @@ from lastcall.wire import frames
 SWEEP_SECONDS = 1.0
 LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
-"""What the protocol library closes with, for its own reasons."""
+"""The close codes that the protocol library uses for its own reasons."""
 STANDING = {
     "in rooms": {State.SEATED},
     "with a join under way": {State.JOINING, State.REGROUPING},
@@ -129,13 +130,13 @@ class Gateway:
                 self._emptied = trio.Event()
 
     def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
-        """The fast way in for what is a plain socket; any other stream as it is."""
+        """Lets the pump read a plain socket, which is faster; returns any other stream as it is."""
         if self._pump is None or not isinstance(stream, trio.SocketStream):
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
     async def _converse(self, output: ClientStream, address: str) -> bool:
-        """From the handshake to the end; True if the peer may still be there to part from."""
+        """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
         try:
             async with trio.open_nursery() as library:
@@ -164,7 +165,7 @@ class Gateway:
         pumped, early = output.pumped, output.opened()
         try:
             session.connection.send_built(self._hello)
-            if self._leaving:  # it came in while the drain began
+            if self._leaving:  # it connected while the drain began
                 session.connection.move_now()
             if pumped is not None:
                 wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
@@ -194,7 +195,7 @@ class Gateway:
             self.clients_finished += 1
 
     async def sweep(self) -> None:
-        """Beats, pings and absences of all clients, until cancelled: one task, no timers."""
+        """Checks and pings all clients, until cancelled: one task in place of a timer for each."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
             await self._each(self._look_after)
@@ -206,7 +207,7 @@ class Gateway:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")
 
     async def _each(self, do: Callable[[Session], None]) -> None:
-        """Does something with each client, but not with those who go meanwhile."""
+        """Calls ``do`` with each client that is still connected when its turn comes."""
 
         def unless_gone(session: Session) -> None:
             if session.state is not State.GONE:
@@ -214,7 +215,7 @@ class Gateway:
 
         await each(tuple(self._sessions), unless_gone)
 
-    # What the drain asks.
+    # For the drain.
 
     @property
     def clients(self) -> int:
@@ -222,9 +223,9 @@ class Gateway:
         return len(self._sessions)
 
     def close_doors(self, reason: str = "draining") -> None:
-        """New clients get 503; half-open handshakes too, and a second to end.
+        """Answers new clients and half-open handshakes with 503; these have a second to end.
 
-        The accept loop ends by its scope. From here on it is counted how clients go.
+        The accept loop ends by its scope. From here on the ends of clients are counted by kind.
         """
         self.handshakes.refuse = reason
         self.handshakes.hurry()
@@ -236,7 +237,7 @@ class Gateway:
         await self._each(lambda session: session.connection.send_built(notice))
 
     async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
-        """Moves the clients outside rooms, spread over so many seconds; returns when done.
+        """Moves the clients outside rooms, spread over ``spread_seconds``; returns when done.
 
         All others are moved as soon as their room ends (or their join is refused), also after
         this was cancelled. A resume that is under way is seated, one that still comes is moved.
@@ -273,7 +274,7 @@ class Gateway:
             await self._emptied.wait()
 
     def why(self) -> list[str]:
-        """What still keeps the node up, one sentence each."""
+        """The reasons why the node still runs, one sentence each."""
         now = trio.current_time()
         reasons = []
         for where, states in STANDING.items():
@@ -296,16 +297,16 @@ async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
 
 
 def _fragments(socket: WebSocketConnection) -> int:
-    """In how many pieces a message has come that is not complete: they may be empty, for ever.
+    """The number of fragments of an incomplete message: a client may send empty ones for ever.
 
-    The library keeps them, and counts only their bytes. It has no word for them: a version that
-    calls them otherwise costs us the bound, which a test would show, and no node its life.
+    The library keeps them and counts only their bytes. Its attribute is private: with a version
+    that renames it this limit is lost, which a test would show, but the node works.
     """
     return len(getattr(socket, "_message_parts", ()))
 
 
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
-    """The library has seen the end; its own errors it may have left unsent, so we say them."""
+    """Notes how the connection ended; sends the close of a library error, which may be unsent."""
     code = 1002 if reason is None else reason.code
     if session.connection.close_code is not None:
         return
@@ -317,13 +318,13 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
 
 
 def _origin(stream: trio.abc.Stream) -> str:
-    """Whom a connection is from, for the count of guesses; "" if nobody can tell."""
+    """The address that failed resumes of a connection are counted by; "" if it is unknown."""
     while isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
     if not isinstance(stream, trio.SocketStream):
         return ""
     try:
         peer = stream.socket.getpeername()
-    except OSError:  # it has gone already
+    except OSError:  # it is closed already
         return ""
     return origin(peer[0]) if isinstance(peer, tuple) else ""

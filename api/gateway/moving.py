@@ -1,4 +1,4 @@
-"""Moving clients elsewhere: each is told when its turn is, and is closed with 1012 then."""
+"""Moves clients to other nodes: tells each when its turn is, and closes it with 1012 then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import trio
 
-from lastcall.api.sessions.session import Session, State
+from lastcall.api.sessions.session import Session
+from lastcall.api.sessions.states import State
 from lastcall.reasons import Close
 from lastcall.runtime.batches import CLIENTS_PER_BATCH
 
@@ -34,7 +35,7 @@ async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -
 
 
 def _tell_some(untold: deque[tuple[Session, float]]) -> None:
-    """The next few hear how long they have until their turn."""
+    """Tells the next few clients how long they have until their turn."""
     now = trio.current_time()
     for _ in range(min(CLIENTS_PER_BATCH, len(untold))):
         session, at = untold.popleft()

@@ -1,4 +1,4 @@
-"""What many places are due, done in batches by one task that runs only while something is due."""
+"""Work for many places, done in batches by one task that runs only while there is work."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class EndNotices:
         self._waiting: deque[tuple[Place, Notify]] = deque()
 
     def send(self, places: Sequence[Place], notify: Notify) -> None:
-        """Calls ``notify`` with the live ones: the first few now, the rest while others run."""
+        """Calls ``notify`` with the live places: the first few now, the rest in another task."""
         for place in places[:CLIENTS_PER_BATCH]:
             _notify_live(place, notify)
         if len(places) > CLIENTS_PER_BATCH:
@@ -62,14 +62,14 @@ class EndNotices:
         await each(self._taken(), lambda one: _notify_live(*one))
 
     def _taken(self) -> Iterator[tuple[Place, Notify]]:
-        """All that wait, with those that are added meanwhile."""
+        """All places that wait, with those that are added meanwhile."""
         while self._waiting:
             yield self._waiting[0]
             self._waiting.popleft()
 
 
 def _notify_live(place: Place, notify: Notify) -> None:
-    """Keeps our fault with one client from the others."""
+    """Calls ``notify`` with a live place; an error with one client does not reach the others."""
     try:
         if place.status is PlaceStatus.LIVE:  # it may have left or been taken over meanwhile
             notify(place)

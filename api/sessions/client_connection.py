@@ -27,7 +27,7 @@ STRIKES = 3
 
 
 class ClientCounts(msgspec.Struct):
-    """What an api node counts for its metrics; ``closed`` is by close code."""
+    """The counters of an api node, for its metrics; ``closed`` is by close code."""
 
     frames_in: int = 0
     frames_out: int = 0

@@ -32,7 +32,7 @@ class Link(Protocol):
 
 
 class PlaceStatus(enum.Enum):
-    """What a place is to its room."""
+    """Whether a place is connected to its room."""
 
     LIVE = "live"
     """Its link stands: inputs and messages pass."""
@@ -45,9 +45,7 @@ class PlaceStatus(enum.Enum):
 
 
 class PlaceOwner(Protocol):
-    """What a place needs of its room; :class:`lastcall.api.sessions.relay.Relay`, which imports
-    this module.
-    """
+    """A place's room; :class:`lastcall.api.sessions.relay.Relay`, which imports this module."""
 
     room: RoomId
     seq: int
@@ -218,7 +216,7 @@ class Place:
     def taken_over(self) -> None:
         """A newer socket has the seat; only the older client need know."""
         self.remove(PlaceStatus.OVER)
-        self.session.taken_over()
+        self.session.lose(Close.TAKEN_OVER)
 
     def seat_gone(self, notify: Callable[[], None]) -> bool:
         """The room or the seat has ended, and with it a leave that waited.

@@ -1,7 +1,7 @@
 """Rooms as an api node sees them: whose place is here, and where a room's messages go.
 
 A :class:`Relay` stands for one room with clients on this node, a
-:class:`lastcall.api.sessions.place.Place` for one of those. What the game node sends goes to the
+:class:`lastcall.api.sessions.place.Place` for one of those. Items from the game node go to the
 sessions at once, in the caller's task: a frame is built once for each room message, and there is
 no task switch between the feed and the sockets.
 """
@@ -14,7 +14,8 @@ import trio
 from lastcall.api.sessions.batch_tasks import AckTimer, EndNotices, Start
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.place import Link, Place, PlaceStatus
-from lastcall.api.sessions.session import Session, State
+from lastcall.api.sessions.session import Session
+from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
@@ -48,7 +49,7 @@ class Relay:
         self.suspended: dict[PlayerId, Place] = {}
 
     async def run(self) -> None:
-        """The actor's life; when cancelled, it ends its nursery and tells nobody."""
+        """Runs until the last client has left; when cancelled, ends its nursery silently."""
         async with trio.open_nursery() as self.nursery:
             await self._empty.wait()
             self.nursery.cancel_scope.cancel()
@@ -143,40 +144,27 @@ class Relays:
         """How many rooms have a client here."""
         return len(self._relays)
 
-    def seat(self, link: Link, seat: nodes.Seated, session: Session) -> None:
-        """A session's join has a seat: makes its place and hands it over.
+    def seat(self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session) -> None:
+        """A session's join or resume has a place: makes it and hands it over.
 
-        A session that is gone by now gets none, and the room is told so.
+        A session that is gone by now gets none, and the room is told so. A resumed client's missed
+        messages follow as :class:`lastcall.wire.nodes.Replay`; its inputs count on from the last
+        one that the room has.
         """
         if session.state is State.GONE:
-            link.send(nodes.Absent(seat.room, seat.player, seat.session))
-        else:
-            session.seated(self._placed(link, seat, session, 0), seat)
-
-    def resume(self, link: Link, item: nodes.Resumed, session: Session) -> None:
-        """A session's resume has its place: makes it and hands it over; see :meth:`seat`.
-
-        What the client has missed follows as :class:`lastcall.wire.nodes.Replay`. Inputs count on
-        from the last one that the room has.
-        """
-        if session.state is State.GONE:
-            link.send(nodes.Absent(item.room, item.player, item.session))
-        else:
-            session.resumed(self._placed(link, item, session, item.n), item)
-
-    def _placed(
-        self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session, acked: int
-    ) -> Place:
+            link.send(nodes.Absent(news.room, news.player, news.session))
+            return
         relay = self._relays.get(news.room)
         if relay is None:
             relay = self._relays[news.room] = Relay(self, news.room, news.epoch)
             self._start(relay.run)
         relay.accepts(news.epoch)
         relay.seq = max(relay.seq, news.seq)
+        acked = news.n if isinstance(news, nodes.Resumed) else 0
         window = InputWindow(self._policy.unacked_inputs, self._policy.unacked_bytes, acked)
         place = Place(relay, link, news, session, window)
         relay.add(place)
-        return place
+        session.placed(place, news)
 
     def take(self, link: Link, item: nodes.Down) -> None:
         """Passes on what a game node sends to places; an item that concerns none is dropped."""
@@ -233,7 +221,7 @@ class Relays:
         return found
 
     def sessions(self, link: Link) -> list[Session]:
-        """The sessions that have a live place by way of ``link``."""
+        """The sessions whose live place uses ``link``."""
         return [place.session for place in self._places(link)]
 
     def drop(self, relay: Relay) -> None:

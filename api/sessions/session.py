@@ -1,8 +1,8 @@
-"""One client's place: none, one that is being sought, or one in a room.
+"""One client's session: in no room, joining or resuming, or in a room.
 
 Everything here is synchronous but :meth:`Session.wait_unblocked`. The client's frames come in
-through :meth:`Session.hear`; the game tier and the relay call the rest. The table below says which
-event may follow which; one that it does not know is a bug, raises and changes nothing.
+through :meth:`Session.hear`; the game tier and the relay call the rest.
+:mod:`lastcall.api.sessions.states` says which event may follow which.
 
 A place outlives its socket: whatever closes the socket, the client may resume with its ticket. So
 a drain does not wait for a resume: one that comes while the node drains is moved at once. One that
@@ -11,15 +11,14 @@ was under way before is seated, as a join is, and stays until its room ends or a
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
 import trio
 
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
+from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.edge.stale_inputs import StaleInputGuard
@@ -32,77 +31,30 @@ from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
-
-
-class State(enum.Enum):
-    """Where a client stands."""
-
-    FREE = "free"
-    JOINING = "joining"
-    RESUMING = "resuming"
-    SEATED = "seated"
-    REGROUPING = "regrouping"
-    """Its room was given up before the start, and another one is being sought."""
-    GONE = "gone"
-
-
-class Event(enum.Enum):
-    """What may happen to a session."""
-
-    JOIN = "join"
-    RESUME = "resume"
-    PLACED = "placed"
-    NO_PLACE = "no place"
-    """The join or the resume has failed, or the place is over."""
-    REGROUPED = "regrouped"
-    CLOSED = "closed"
-
-
-TABLE = MappingProxyType(
-    {
-        State.FREE: {
-            Event.JOIN: State.JOINING,
-            Event.RESUME: State.RESUMING,
-            Event.CLOSED: State.GONE,
-        },
-        State.JOINING: {
-            Event.PLACED: State.SEATED,
-            Event.NO_PLACE: State.FREE,
-            Event.CLOSED: State.GONE,
-        },
-        State.RESUMING: {
-            Event.PLACED: State.SEATED,
-            Event.NO_PLACE: State.FREE,
-            Event.CLOSED: State.GONE,
-        },
-        State.SEATED: {
-            Event.PLACED: State.SEATED,  # another place, in exchange for this one
-            Event.NO_PLACE: State.FREE,
-            Event.REGROUPED: State.REGROUPING,
-            Event.CLOSED: State.GONE,
-        },
-        State.REGROUPING: {
-            Event.PLACED: State.SEATED,
-            Event.NO_PLACE: State.FREE,
-            Event.CLOSED: State.GONE,
-        },
-        State.GONE: {},
-    }
-)
+CLOSES = {
+    Close.NO_SUCH_PLACE: "no such place",
+    Close.TRY_AGAIN_LATER: "your place cannot be looked for now",
+    Close.TAKEN_OVER: "taken over by a newer socket",
+}
+"""How :meth:`Session.lose` ends a socket, and the reason that the client reads."""
+ONE_ROOM = {
+    Event.JOIN: "leave your room before you join another",
+    Event.RESUME: "resume on a socket that is in no room",
+}
 
 
 class GameTier(Protocol):
-    """What a session asks of the game tier; :class:`lastcall.api.games.games.Games`."""
+    """The game tier, as a session uses it; :class:`lastcall.api.games.games.Games`."""
 
     def join(self, session: Session, request: frames.Join) -> None:
-        """Finds a seat: one of :meth:`Session.seated` and ``refused`` follows, now or later."""
+        """Finds a seat: one of :meth:`Session.placed` and ``refused`` follows, now or later."""
 
     def resume(self, session: Session, ticket: Ticket, seen: int) -> None:
         """Finds the place again; ``seen`` is the last number the client has.
 
-        Exactly one of :meth:`Session.resumed`, ``no_such_place``, ``not_found`` and
-        ``bad_resume`` follows, now or later. A ticket without a room stands for a text that is
-        not a ticket: there is no such place, but the resume counts as a failed one.
+        Exactly one of :meth:`Session.placed`, ``lose`` and ``refused`` follows, now or later. A
+        ticket without a room stands for a text that is not a ticket: there is no such place, but
+        the resume counts as a failed one.
         """
 
     def forget(self, session: Session) -> None:
@@ -195,11 +147,11 @@ class Session:
                 if self.place is not None and not self.place.confirmed:
                     self._confirm(self.place)
             case frames.Join() as frame:
-                self._join(frame)
+                self._begin(Event.JOIN, frame)
             case frames.Leave():
                 self._leave()
             case frames.Resume() as frame:
-                self._resume(frame)
+                self._begin(Event.RESUME, frame)
         place = self.place
         return self.connection.close_code is None and (place is None or not place.window.full)
 
@@ -223,26 +175,17 @@ class Session:
                 expected = place.window.last + 1
                 self.connection.strike(ErrorCode.BAD_FRAME, f"expected n={expected}", frame.n)
 
-    def _join(self, request: frames.Join) -> None:
-        if not (request.kind or request.room):
-            self.connection.strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
-        elif self._begins(
-            Event.JOIN, "leave your room before you join another", bytes(request.options)
-        ):
-            self._games.join(self, request)
-
-    def _resume(self, request: frames.Resume) -> None:
-        if self._begins(Event.RESUME, "resume on a socket that is in no room"):
-            self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
-
-    def _begins(self, event: Event, otherwise: str, options: bytes = b"") -> bool:
+    def _begin(self, event: Event, request: frames.Join | frames.Resume) -> None:
         """Begins a join or a resume; if the client may not ask now, it is told so or moved."""
         connection, limit = self.connection, self._policy.options_bytes
-        if event not in TABLE[self.state]:
-            connection.error(ErrorCode.ALREADY_IN_A_ROOM, otherwise)
+        join = request if isinstance(request, frames.Join) else None
+        if join and not (join.kind or join.room):
+            connection.strike(ErrorCode.BAD_FRAME, 'join: names a "kind" or a "room"')
+        elif event not in TABLE[self.state]:
+            connection.error(ErrorCode.ALREADY_IN_A_ROOM, ONE_ROOM[event])
         elif self.draining:
             connection.move_now()
-        elif len(options) > limit:
+        elif join and len(bytes(join.options)) > limit:
             connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
         elif not self._joins.take(trio.current_time()):
             message = f"too many {event.value}s; wait a second before the next"
@@ -250,8 +193,10 @@ class Session:
         else:
             self._stale.join_requested()
             self._on(event)
-            return True
-        return False
+            if isinstance(request, frames.Join):
+                self._games.join(self, request)
+            else:
+                self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
 
     def _leave(self) -> None:
         if self.place is not None:
@@ -264,68 +209,43 @@ class Session:
 
     # From the game tier.
 
-    def seated(self, place: OwnPlace, news: nodes.Seated) -> None:
-        """The join is answered with a place; for a session in a room, this one replaces it."""
+    def placed(self, place: OwnPlace, news: nodes.Seated | nodes.Resumed) -> None:
+        """The join or the resume has a place; for a session in a room, it replaces its place.
+
+        The messages that a resumed client has missed follow.
+        """
         if self.place is not None:
             self.place.socket_closed(moved=False)
-        self._placed(place, news.room, news.seq)
-        self.connection.send(
-            frames.Joined(
-                room=news.room,
-                kind=news.kind,
-                you=news.player,
-                seq=news.seq,
-                ticket=str(Ticket(news.room, news.player, news.secret)),
-                players=[frames.Player(player.id, player.name) for player in news.players],
-                complete=msgspec.UNSET if news.complete else False,
-                state=msgspec.Raw(news.state) if news.state else msgspec.UNSET,
-            )
-        )
-
-    def resumed(self, place: OwnPlace, news: nodes.Resumed) -> None:
-        """The place is found again; what the client has missed follows."""
-        self.connection.counts.resumed += 1
-        self._placed(place, news.room, news.seq)
-        self.connection.send(
-            frames.Resumed(
-                room=news.room,
-                seq=news.seq,
-                n=news.n,
-                ticket=str(Ticket(news.room, news.player, news.secret)),
-                complete=news.complete,
-                state=msgspec.Raw(news.state) if news.state else msgspec.UNSET,
-            )
-        )
-
-    def _placed(self, place: OwnPlace, room: RoomId, seq: int) -> None:
         again = self.state is State.REGROUPING
         self._on(Event.PLACED, place)
-        self._stale.joined(room, seq, trio.current_time(), again=again)
+        self._stale.joined(news.room, news.seq, trio.current_time(), again=again)
+        if isinstance(news, nodes.Seated):
+            self.connection.send(_joined(news))
+        else:
+            self.connection.counts.resumed += 1
+            self.connection.send(_resumed(news))
 
-    def no_such_place(self) -> None:
-        """Each game node has said that it does not know the place: final."""
-        self._on(Event.NO_PLACE)
-        self.connection.close(Close.NO_SUCH_PLACE, "no such place")
+    def lose(self, close: Close) -> None:
+        """The client has no place: closes its socket with one of :data:`CLOSES`.
 
-    def not_found(self) -> None:
-        """No game node could say whether there is such a place: the client tries again."""
+        4004: each game node has said that it does not know the place; final. 1013: none could say
+        so, and the client tries again. 4005: a newer socket has the place, which is not told.
+        """
         self._on(Event.NO_PLACE)
-        self.connection.close(Close.TRY_AGAIN_LATER, "your place cannot be looked for now")
-
-    def bad_resume(self, message: str) -> None:
-        """The place exists, but the resume cannot be right; the socket stays open, and free."""
-        self._on(Event.NO_PLACE)
-        self.connection.strike(ErrorCode.BAD_FRAME, message)
-        if self.draining:
-            self.connection.move_now()
+        self.connection.close(close, CLOSES[close])
 
     def refused(self, code: ErrorCode, message: str) -> None:
-        """The join is refused. A socket that has gone meanwhile need not know."""
+        """The join is refused, or the place exists but the resume cannot be right.
+
+        The socket stays open. A client that is gone by now is told nothing.
+        """
         if self.state is State.REGROUPING:
             self.ended(self._stale.room, EndReason.ABANDONED)
         elif self.state is not State.GONE:
+            connection = self.connection
+            tell = connection.strike if self.state is State.RESUMING else connection.error
             self._on(Event.NO_PLACE)
-            self.connection.error(code, message)
+            tell(code, message)
             if self.draining:
                 self.connection.move_now()
 
@@ -341,19 +261,14 @@ class Session:
             self.connection.move_now()
 
     def regrouped(self) -> None:
-        """The room was given up before it had started; another is being sought.
+        """The room was given up before it had started; the node looks for another one.
 
-        One of :meth:`seated` (the client gets a second ``joined``) and :meth:`refused` (its place
+        One of :meth:`placed` (the client gets a second ``joined``) and :meth:`refused` (its place
         ends as *abandoned*) follows. Inputs are dropped until the client has answered the second
         ``joined`` with ``got``, or for two seconds: they were meant for the previous room.
         """
         self._on(Event.REGROUPED)
         self._stale.place_over()
-
-    def taken_over(self) -> None:
-        """A newer socket has this place now; the place is not told that this one goes."""
-        self._on(Event.NO_PLACE)
-        self.connection.close(Close.TAKEN_OVER, "taken over by a newer socket")
 
     # From the gateway, and the end.
 
@@ -378,7 +293,7 @@ class Session:
                     return
 
     def closed(self) -> None:
-        """The socket is closed: the room hears so, or whoever seeks one does. Called once."""
+        """The socket is closed: tells the place, or ends a pending join or resume. Called once."""
         place, was = self.place, self.state
         self._on(Event.CLOSED)
         if place is not None:
@@ -394,3 +309,31 @@ class Session:
         self.state_since = trio.current_time()
         self.place = place
         self.wake()
+
+
+def _joined(seat: nodes.Seated) -> frames.Joined:
+    return frames.Joined(
+        room=seat.room,
+        kind=seat.kind,
+        you=seat.player,
+        seq=seat.seq,
+        ticket=str(Ticket(seat.room, seat.player, seat.secret)),
+        players=[frames.Player(player.id, player.name) for player in seat.players],
+        complete=msgspec.UNSET if seat.complete else False,
+        state=_state(seat.state),
+    )
+
+
+def _resumed(news: nodes.Resumed) -> frames.Resumed:
+    return frames.Resumed(
+        room=news.room,
+        seq=news.seq,
+        n=news.n,
+        ticket=str(Ticket(news.room, news.player, news.secret)),
+        complete=news.complete,
+        state=_state(news.state),
+    )
+
+
+def _state(state: bytes) -> msgspec.Raw | msgspec.UnsetType:
+    return msgspec.Raw(state) if state else msgspec.UNSET

@@ -14,7 +14,7 @@ READS_PER_BATCH = 16
 READ_BYTES = 8 * 1024
 """One read of one client: about 300 of the smallest useful frames, which take 2 to 3 ms."""
 LIBRARY_BYTES = 2 * 1024
-"""One read of the protocol library, which lets nobody run between its smallest frames."""
+"""One read of the protocol library, which lets no other task run between its smallest frames."""
 TURN_SECONDS = 0.005
 """After this time the pump leaves the remaining clients to its next turn."""
 

@@ -67,7 +67,7 @@ class ClientStream(trio.abc.Stream):
         self._stream = stream
         self._nursery = nursery
         self._input: HandshakeStream | trio.abc.Stream | None = HandshakeStream(stream)
-        """What the library reads from; None once the library has closed its side."""
+        """The library reads from it; None once the library has closed its side."""
         self.cork = cork or Cork()
         self.descriptor = -1
         """The socket to write to at once; -1 if frames must be queued."""
@@ -214,7 +214,7 @@ class ClientStream(trio.abc.Stream):
         return data
 
     async def aclose(self) -> None:
-        """Closes the library's side. What is queued still leaves."""
+        """Closes the library's side. Queued frames are still sent."""
         self._input = None
         self.ended()
         await trio.lowlevel.checkpoint()
@@ -285,7 +285,7 @@ class ClientStream(trio.abc.Stream):
 
 
 def _ignore() -> None:
-    """Stands for a callback that nobody has set."""
+    """The default of a callback that is not set."""
 
 
 def send_to_all(streams: Sequence[ClientStream], frame: bytes) -> None:

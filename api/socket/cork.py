@@ -41,7 +41,7 @@ class Cork:
         self.held = 0
         """How many nested steps hold the cork in; one more while :meth:`run` has frames left."""
         self.now = 0.0
-        """When the outermost step began (trio time): within a step nobody asks the clock again."""
+        """When the outermost step began (trio time): within a step the clock is not read again."""
         self.pending: dict[Corked, list[bytes]] = {}
         """The frames that leave at the end of this step, by output."""
         self._runs = False
@@ -51,7 +51,7 @@ class Cork:
 
     @property
     def full(self) -> bool:
-        """Whether so many clients have frames pending that the step should end."""
+        """Whether the step should end, since many clients have frames pending."""
         return len(self.pending) >= CLIENTS_PER_STEP
 
     def __enter__(self) -> None:

@@ -31,7 +31,7 @@ def close_frame(code: int, reason: str = "") -> bytes:
 def ends_in_close(tail: bytes) -> bool:
     """Whether the last bytes read like a client's close frame, after which nothing comes.
 
-    A guess, since nobody follows the frames any more: a wrong one ends a discarding early.
+    A guess, since the frames are not parsed any more: a wrong guess ends the discarding early.
     """
     for begin in range(len(tail) - 6, -1, -1):
         if tail[begin] == 0x88 and tail[begin + 1] == 0x80 | len(tail) - begin - 6:

@@ -25,13 +25,13 @@ OURS = frozenset({TEXT, PING, PONG})
 ODD = -1
 MASKED = 0x80
 TWO_BYTES, EIGHT_BYTES = 126, 127
-"""In place of the length: it follows, in so many bytes."""
+"""In place of the length, which follows in 2 or in 8 bytes."""
 
 
 def parse_single_text_frame(data: bytes) -> str | None:
     """The text, if ``data`` is one short, whole text frame and nothing else; else None.
 
-    So nearly every input comes. What :class:`FrameParser` says of the same bytes is the same.
+    Nearly every input has this form. :class:`FrameParser` reads the same bytes in the same way.
     """
     end = len(data)
     if end < 6 or data[0] != TEXT or data[1] - MASKED != end - 6 or end >= 6 + TWO_BYTES:

@@ -22,7 +22,7 @@ class HandshakeStream:
         self._stream = stream
         self._end = HandshakeEnd()
         self.early = b""
-        """The frames that came with the request, as far as nobody has had them."""
+        """The frames that came with the request and are not read yet."""
         self._over = trio.Event()
 
     async def receive_some(self, max_bytes: int | None) -> bytes | bytearray:

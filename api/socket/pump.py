@@ -39,7 +39,7 @@ log = structlog.get_logger("lastcall.api.socket.pump")
 DeliverText = Callable[[str, float], bool]
 """Delivers a message and its time (trio's) synchronously; returns whether another may follow."""
 Received = tuple["PumpedStream", bytes | None]
-"""What a client has sent; None if its connection is lost."""
+"""The bytes that a client has sent; None if its connection is lost."""
 
 
 def pump_wanted() -> bool:

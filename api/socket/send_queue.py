@@ -19,7 +19,7 @@ class SendQueue:
     def __init__(self, bytes_max: int) -> None:
         self._frames: list[bytes] = []
         self._chunk = b""
-        """What has begun to leave: it must be sent to its end, or a frame would be torn."""
+        """The chunk that is being sent: it must be sent to its end, or a frame would be torn."""
         self._emptied: trio.Event | None = None
         """None while there is no flusher."""
         self.bytes_max = bytes_max

@@ -1,8 +1,8 @@
-"""What a client's stream still sends, as one table.
+"""The frames that a client's stream still sends, as one table.
 
 * An open stream sends every frame.
 * A client that reads too slowly overflows its stream: only a close frame is sent from then on.
-* A close frame is the last frame, whoever sends it: this node or the protocol library.
+* A close frame is the last frame, whether this node or the protocol library sends it.
 * A lost stream sends nothing.
 
 An event that the table does not know changes nothing: a second close frame is not sent.
@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 
 class WriteEvent(enum.Enum):
-    """What ends a stream's output, in part or altogether."""
+    """An event that ends a stream's output, in part or altogether."""
 
     OVERFLOW = "overflow"
     CLOSE = "close"
@@ -23,7 +23,7 @@ class WriteEvent(enum.Enum):
 
 
 class WriteState(enum.Enum):
-    """What a stream still sends."""
+    """The frames that a stream still sends."""
 
     OPEN = "open"
     OVERFLOWED = "overflowed"

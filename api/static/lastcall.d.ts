@@ -98,7 +98,7 @@ export class Place<Heard = any, Said = any>
   readonly room: string;
   readonly kind: string;
   readonly you: string;
-  /** Who had a seat when this place was taken. */
+  /** The players who had a seat when this place was taken. */
   readonly players: readonly Player[];
   /** The number of the last message received, read or not. */
   readonly seq: number;

@@ -128,7 +128,7 @@ class PlaceCore {
     return said;
   }
 
-  /** What to send when the place is joined or resumed: a `got`, then the unacknowledged inputs. */
+  /** The frames to send when the place is joined or resumed: a `got`, then the unacknowledged inputs. */
   greeting() {
     const frames = [this.got(), ...this.unacked.map((said) => said.text)];
     return this.leaving ? [...frames, LEAVE] : frames;

@@ -93,7 +93,7 @@ class FakeGames:
             complete=more.pop("complete", True),
             **more,
         )
-        self.relays.resume(self.link, news, session)
+        self.relays.seat(self.link, news, session)
 
     def forget(self, session: Session) -> None:
         self.forgotten.append(session)
@@ -147,7 +147,7 @@ class House:
         self.policy = SocketPolicy(**policy)
         self.link = FakeLink()
         self.tasks: list[Any] = []
-        """What the relays have started beside the rooms' own tasks."""
+        """The tasks that the relays have started, without those of the rooms."""
         self.rooms: list[str] = []
         """The rooms whose own task runs."""
         self.relays = Relays(self.policy, self._start)

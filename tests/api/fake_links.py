@@ -43,7 +43,7 @@ class FakeGameLink:
 
     @property
     def calls(self) -> list[int]:
-        """What it was asked."""
+        """The numbers of the calls that it was sent."""
         return [item.call for item in self.sent]
 
 
@@ -54,17 +54,11 @@ class Caller:
         self.address = address
         self.told: list[str] = []
 
-    def no_such_place(self) -> None:
-        self.told.append("4004")
+    def lose(self, close: int) -> None:
+        self.told.append(str(int(close)))
 
-    def not_found(self) -> None:
-        self.told.append("1013")
-
-    def bad_resume(self, message: str) -> None:
-        self.told.append(message)
-
-    def refused(self, code: str, _message: str) -> None:
-        self.told.append(str(code))
+    def refused(self, code: str, message: str) -> None:
+        self.told.append(message if code == "bad_frame" else str(code))
 
 
 def join(**more: Any) -> frames.Join:

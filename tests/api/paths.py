@@ -75,7 +75,7 @@ class Echo(Session):
 
 
 class Noted(Session):
-    """The real one; what it is given is noted."""
+    """The real session; it notes the messages that it is given."""
 
     __slots__ = ()
     noted: dict[Session, list[str | bytes]]
@@ -208,7 +208,7 @@ class Server:
 
     @property
     def heard(self) -> list[str | bytes]:
-        """What the sessions were given, one session after the other."""
+        """The messages that the sessions were given, one session after the other."""
         return [message for messages in self.noted.values() for message in messages]
 
     def dial(self, buffer_bytes: int = 0) -> Peer:
@@ -300,7 +300,7 @@ def longest_step() -> Iterator[LongestStep]:
     """Watches the block, with what the tests before have left out of the collector's sight.
 
     A node freezes at its start what is there; here a full collection of everybody's leftovers
-    takes 30 to 70 ms, and would be taken for a step of ours.
+    takes 30 to 70 ms, and would look like a step of the node.
     """
     gc.collect()
     gc.freeze()

@@ -11,27 +11,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
+from itertools import takewhile
 from typing import Generic, TypeVar
+
+import msgspec
 
 Request = TypeVar("Request", bound=Hashable)
 Link = TypeVar("Link", bound=Hashable)
 Tag = TypeVar("Tag", bound=Hashable)
 
 
-class Call(Generic[Request, Link, Tag]):
+class Call(msgspec.Struct, Generic[Request, Link, Tag], eq=False):
     """One question to one link. ``tag`` is what :meth:`Calls.open` counts it by; None: not."""
 
-    __slots__ = ("abandoned", "expires_at", "link", "number", "request", "tag")
-
-    def __init__(
-        self, number: int, request: Request, link: Link, expires_at: float, tag: Tag | None
-    ) -> None:
-        self.number = number
-        self.request = request
-        self.link = link
-        self.expires_at = expires_at
-        self.tag = tag
-        self.abandoned = False
+    number: int
+    request: Request
+    link: Link
+    expires_at: float
+    tag: Tag | None
+    abandoned: bool = False
 
 
 class Calls(Generic[Request, Link, Tag]):
@@ -52,7 +50,7 @@ class Calls(Generic[Request, Link, Tag]):
         return len(self._calls)
 
     def open(self, link: Link) -> Mapping[Tag, int]:
-        """How many calls ``link`` has not answered, by tag; changes as they do."""
+        """How many calls ``link`` has not answered, by tag."""
         return self._open.get(link) or {}
 
     def ask(self, request: Request, link: Link, now: float, tag: Tag | None = None) -> int:
@@ -94,11 +92,7 @@ class Calls(Generic[Request, Link, Tag]):
 
     def due(self, now: float) -> list[Call[Request, Link, Tag]]:
         """Forgets the calls that are too late and returns those that were not abandoned."""
-        late = []
-        for call in self._calls.values():
-            if call.expires_at > now:
-                break
-            late.append(call)
+        late = list(takewhile(lambda call: call.expires_at <= now, self._calls.values()))
         return [call for call in map(self._forget, late) if not call.abandoned]
 
     def unanswered(self, link: Link) -> list[Call[Request, Link, Tag]]:

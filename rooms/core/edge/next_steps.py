@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from lastcall.core.edge.placement import Candidate, knows_kind
-from lastcall.ids import KindName, RoomId
 from lastcall.reasons import ErrorCode
+from lastcall.wire.frames import Join
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -35,15 +35,14 @@ class NotThere(msgspec.Struct, frozen=True):
 
 
 def next_join_step(
+    request: Join,
     node: Candidate | None,
-    *,
-    kind: KindName,
-    room: RoomId,
     known: Collection[Candidate],
-    may_change: bool,
     refusal: Refuse | None,
+    *,
+    may_change: bool,
 ) -> Ask | Wait | Refuse:
-    """The step of a join for which placement has chosen ``node``, or none.
+    """The step of a join for which placement has chosen ``node`` of ``known``, or none.
 
     ``may_change``: a game node is still to be met, or to say whether it has the key's seat.
     ``refusal`` is the last one, if every node that could be asked has refused.
@@ -52,11 +51,9 @@ def next_join_step(
         return Ask(node)
     if may_change:
         return Wait()
-    if refusal is not None:
-        return refusal
-    if known and not room and not knows_kind(known, kind):
-        return Refuse(ErrorCode.NO_SUCH_KIND, f"no game node has {kind!r}")
-    return Wait()
+    if refusal is None and known and not request.room and not knows_kind(known, request.kind):
+        return Refuse(ErrorCode.NO_SUCH_KIND, f"no game node has {request.kind!r}")
+    return refusal or Wait()
 
 
 def next_resume_step(

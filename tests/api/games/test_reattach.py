@@ -234,7 +234,7 @@ async def test_a_replay_to_one_player_is_not_repeated_because_another_has_seen_l
     for player, seq in (("p1", 10), ("p2", 15)):
         await (await house.client()).resume()
         resumed = nodes.Resumed(1, DEN, player, 2, 1, seq, 0, "5ec7e7", complete=True)
-        house.relays.resume(harness.link, resumed, house.sessions[-1])
+        house.relays.seat(harness.link, resumed, house.sessions[-1])
         missed = [(number, b"1") for number in range(seq + 1, 21)]
         harness.take(nodes.Replay(DEN, player, 2, missed))
     harness.down()
@@ -590,7 +590,7 @@ async def test_a_newer_socket_takes_over_a_suspended_place(autojump_clock, house
     new = await house.client()
     await new.resume()
     item = nodes.Resumed(7, DEN, "p1", 2, 1, 0, 0, "5ec7e8", True)
-    house.relays.resume(harness.link, item, house.sessions[1])
+    house.relays.seat(harness.link, item, house.sessions[1])
     harness.refuse(harness.renewals[0], nodes.TAKEN_OVER)
     assert await old.end() == ([], 4005)
     house.room_says("den", 1, "hm")

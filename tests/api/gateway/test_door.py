@@ -7,7 +7,7 @@ from lastcall.api.gateway.door import Door
 from tests.harness.cluster import MemoryListener
 
 
-async def test_a_shut_door_takes_nothing_and_an_opened_one_takes_what_waited(
+async def test_a_shut_door_accepts_nothing_and_an_opened_one_accepts_waiting_connections(
     autojump_clock: MockClock,
 ) -> None:
     listener = MemoryListener()

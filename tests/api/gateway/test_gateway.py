@@ -9,6 +9,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from lastcall.api.socket.frame_builder import PING_FRAME
+from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
 
@@ -77,7 +78,7 @@ async def test_dripping_bytes_do_not_prolong_the_handshake(autojump_clock, house
     await stream.send_eof()
 
 
-async def test_a_peer_that_hangs_up_in_the_handshake_is_let_go_at_once(
+async def test_a_peer_that_hangs_up_in_the_handshake_is_dropped_at_once(
     autojump_clock, house, upgrade
 ) -> None:
     stream = house.dial()
@@ -110,7 +111,7 @@ class Impatient(trio.abc.Stream):
 
 
 @pytest.mark.parametrize("refuse", [None, "draining"])
-async def test_a_client_that_is_gone_before_our_answer_is_no_failure_of_ours(
+async def test_a_client_that_is_gone_before_the_answer_is_not_an_internal_error(
     autojump_clock, schedule, house, refuse: str | None
 ) -> None:
     house.gateway.handshakes.refuse = refuse
@@ -135,7 +136,7 @@ async def test_a_plain_http_request_is_answered_400_and_closed(
     assert trio.current_time() == begin
 
 
-async def test_what_is_no_http_at_all_is_closed(autojump_clock, house, bystander) -> None:
+async def test_a_peer_that_does_not_speak_http_is_closed(autojump_clock, house, bystander) -> None:
     stream = house.dial()
     begin = trio.current_time()
     await stream.send_all(b"\x16\x03\x01\x00\xff not http\r\n\r\n")
@@ -156,7 +157,7 @@ async def test_a_gateway_that_refuses_answers_503_with_retry_after(
     assert house.gateway.counts.refused == 1
 
 
-async def test_one_client_more_than_fit_gets_503(autojump_clock, make_house, upgrade) -> None:
+async def test_a_client_over_the_limit_gets_503(autojump_clock, make_house, upgrade) -> None:
     house = make_house(max_clients=1)
     await house.client()
     stream = house.dial()
@@ -219,7 +220,7 @@ async def test_an_unmasked_frame_closes_1002(autojump_clock, house, bystander, u
     assert house.gateway.counts.closed[1002] == 1
 
 
-async def test_text_that_is_no_utf8_closes_1007(autojump_clock, house, bystander, upgrade) -> None:
+async def test_text_that_is_not_utf8_closes_1007(autojump_clock, house, bystander, upgrade) -> None:
     stream = await upgraded(house, upgrade)
     await stream.send_all(b"\x81\x82\x00\x00\x00\x00\xff\xff")
     assert b"\x03\xef" in (await read_to_end(stream))[-125:]
@@ -244,7 +245,7 @@ async def test_a_client_that_never_reads_is_closed_4100(
     assert (await other.next())["seq"] == 30
 
 
-async def test_a_slow_reader_that_wakes_up_in_time_learns_why(
+async def test_a_slow_reader_that_reads_again_in_time_gets_the_close_reason(
     autojump_clock, make_house, upgrade
 ) -> None:
     house = make_house(backlog_bytes=10_000)
@@ -268,7 +269,7 @@ async def test_a_client_gets_a_beat_after_10_s_without_a_frame(autojump_clock, h
     assert 20 <= trio.current_time() - begin <= 22
 
 
-async def test_a_frame_puts_the_beat_off(autojump_clock, house) -> None:
+async def test_a_frame_postpones_the_beat(autojump_clock, house) -> None:
     house.nursery.start_soon(house.gateway.sweep)
     client = await house.client("den")
     await trio.sleep(8)
@@ -300,7 +301,7 @@ async def test_a_silent_peer_is_pinged_after_20_s_and_absent_10_s_later(
     assert house.gateway.counts.closed == {1006: 1}
 
 
-async def test_any_byte_counts_as_life(autojump_clock, house, upgrade) -> None:
+async def test_any_byte_shows_that_the_peer_lives(autojump_clock, house, upgrade) -> None:
     house.nursery.start_soon(house.gateway.sweep)
     stream = await upgraded(house, upgrade)
     for byte in b"\x81\xfe":  # a frame that never comes to its end
@@ -315,7 +316,7 @@ async def test_any_byte_counts_as_life(autojump_clock, house, upgrade) -> None:
 # The end of a conversation.
 
 
-async def test_a_clients_close_is_answered_and_its_room_learns_of_an_absence(
+async def test_a_clients_close_is_answered_and_its_room_is_told_of_the_absence(
     autojump_clock, house
 ) -> None:
     client = await house.client("den")
@@ -343,7 +344,7 @@ async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(
     assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1)]
 
 
-async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
+async def test_after_the_nodes_close_input_is_discarded_for_half_a_second_at_most(
     autojump_clock, house, bystander, upgrade
 ) -> None:
     stream = await upgraded(house, upgrade)
@@ -359,7 +360,7 @@ async def test_after_our_close_input_is_discarded_for_half_a_second_at_most(
         await stream.send_all(b"x")
 
 
-async def test_an_error_of_ours_ends_one_client_and_no_other(
+async def test_an_internal_error_ends_one_client_and_no_other(
     autojump_clock, house, bystander
 ) -> None:
     client = await house.client()
@@ -438,7 +439,7 @@ async def test_a_half_open_handshake_has_one_second_to_end(autojump_clock, house
     assert trio.current_time() - begin == 1
 
 
-async def test_notify_tells_every_client_the_seconds(autojump_clock, house) -> None:
+async def test_notify_sends_every_client_the_seconds(autojump_clock, house) -> None:
     clients = [await house.client(), await house.client("den")]
     await house.gateway.notify("api", 22)
     for client in clients:
@@ -528,7 +529,7 @@ async def test_a_join_under_way_that_is_refused_is_moved(autojump_clock, house) 
     assert code == 1012
 
 
-async def test_a_client_that_comes_in_as_the_drain_begins_is_moved_at_once(
+async def test_a_client_that_connects_as_the_drain_begins_is_moved_at_once(
     autojump_clock, house
 ) -> None:
     await house.gateway.move_idle(5, random.Random(1))
@@ -617,11 +618,13 @@ async def test_a_resume_under_way_at_the_deadline_is_moved(autojump_clock, house
     assert house.gateway.clients_moved == 1
 
 
-async def test_a_bad_resume_while_the_node_leaves_is_told_and_moved(autojump_clock, house) -> None:
+async def test_a_bad_resume_while_the_node_leaves_gets_an_error_and_is_moved(
+    autojump_clock, house
+) -> None:
     client = await house.client()
     await client.resume()
     await house.gateway.move_idle(5, random.Random(1))
-    house.games.resumes[0][0].bad_resume("seen is ahead of the room")
+    house.games.resumes[0][0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
     seen, code = await client.end()
     assert [frame["t"] for frame in seen] == ["error", "move"]
     assert code == 1012
@@ -649,7 +652,7 @@ async def test_some_are_moved_over_a_moment_and_the_others_stay(autojump_clock, 
     await other.say({"t": "got", "seq": 0})
     await settle()
     assert house.gateway.clients == 1
-    assert house.gateway.clients_moved == 0  # it is no drain
+    assert house.gateway.clients_moved == 0  # it is not a drain
     assert (await (await house.client()).join())["t"] == "joined"
 
 
@@ -670,7 +673,9 @@ async def test_a_session_knows_the_address_of_its_peer(autojump_clock, house, up
     assert house.sessions[0].address == ""
 
 
-async def test_why_tells_who_is_still_here_and_for_how_long(autojump_clock, house) -> None:
+async def test_why_lists_the_remaining_clients_and_for_how_long_they_have_stayed(
+    autojump_clock, house
+) -> None:
     await house.client("den")
     await trio.sleep(12)
     await house.client("den")
@@ -707,7 +712,7 @@ async def test_closing_the_accept_loop_leaves_its_clients_alone(
     assert house.gateway._connections == 2
 
 
-async def test_of_100_who_are_moved_at_once_each_hears_it_before_his_socket_closes(
+async def test_each_of_100_clients_moved_at_once_is_told_before_its_socket_closes(
     autojump_clock, house
 ) -> None:
     clients = [await house.client("den") for _ in range(100)]

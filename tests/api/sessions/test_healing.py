@@ -13,7 +13,7 @@ from tests.harness.player import Player
 
 
 @pytest.mark.parametrize("seed", range(60))
-async def test_whatever_becomes_of_the_links_each_input_and_each_message_is_had_once(
+async def test_each_input_and_each_message_arrives_once_whatever_happens_to_the_links(
     autojump_clock: MockClock, seed: int
 ) -> None:
     """Resets by either side, short cuts and freezes, drops and repeats, in every mixture."""

@@ -28,7 +28,7 @@ async def test_a_message_reaches_every_client_in_its_room_and_no_other(
         assert await client.next() == {"t": "msg", "seq": 7, "d": {"left": 3}}
 
 
-async def test_a_private_message_reaches_only_those_it_is_for(autojump_clock, house) -> None:
+async def test_a_private_message_reaches_only_its_addressees(autojump_clock, house) -> None:
     first, second = await house.client("den"), await house.client("den")
     house.room_says("den", 1, "for two", to=["p2", "p-elsewhere"])
     house.room_says("den", 2, "for all")
@@ -46,7 +46,7 @@ async def test_a_message_for_nobody_here_is_dropped(autojump_clock, house) -> No
     assert house.relays.rooms == 0
 
 
-async def test_an_older_epoch_may_not_speak(autojump_clock, house) -> None:
+async def test_messages_and_ends_of_an_older_epoch_are_dropped(autojump_clock, house) -> None:
     client = await house.client("den")
     house.relays.take(house.link, nodes.Message(DEN, 2, 1, b'"new owner"'))
     house.relays.take(house.link, nodes.Message(DEN, 1, 2, b'"old owner"'))
@@ -55,7 +55,7 @@ async def test_an_older_epoch_may_not_speak(autojump_clock, house) -> None:
     assert [(await client.next())["seq"] for _ in range(2)] == [1, 3]
 
 
-async def test_the_rooms_end_reaches_all_and_frees_them(autojump_clock, house) -> None:
+async def test_the_end_of_a_room_reaches_all_clients_and_frees_them(autojump_clock, house) -> None:
     clients = [await house.client("den") for _ in range(2)]
     house.relays.take(house.link, nodes.Ended(DEN, 1, "finished", b'{"winner":"p1"}'))
     for client in clients:
@@ -64,7 +64,9 @@ async def test_the_rooms_end_reaches_all_and_frees_them(autojump_clock, house) -
     assert house.relays.rooms == 0
 
 
-async def test_one_players_end_leaves_the_others(autojump_clock, house) -> None:
+async def test_the_end_of_one_players_place_does_not_affect_the_others(
+    autojump_clock, house
+) -> None:
     kicked, other = await house.client("den"), await house.client("den")
     house.relays.take(house.link, nodes.Out(DEN, "p1", "kicked"))
     house.room_says("den", 1, "on we go")
@@ -73,13 +75,13 @@ async def test_one_players_end_leaves_the_others(autojump_clock, house) -> None:
     assert (await kicked.join("bar"))["t"] == "joined"
 
 
-async def test_a_reason_of_a_later_version_reads_as_cut(autojump_clock, house) -> None:
+async def test_an_end_reason_of_a_later_version_becomes_cut(autojump_clock, house) -> None:
     client = await house.client("den")
     house.relays.take(house.link, nodes.Out(DEN, "p1", "teleported"))
     assert (await client.next())["reason"] == "cut"
 
 
-async def test_a_bad_input_is_told_to_its_sender_alone(autojump_clock, house) -> None:
+async def test_a_bad_input_is_reported_to_its_sender_alone(autojump_clock, house) -> None:
     sender, other = await house.client("den"), await house.client("den")
     house.relays.take(house.link, nodes.BadInput(DEN, "p1", 4, "bad_input", "no such cell"))
     house.relays.take(house.link, nodes.BadInput(DEN, "p1", 5, "from_later", "hm"))
@@ -95,7 +97,9 @@ async def test_a_bad_input_is_told_to_its_sender_alone(autojump_clock, house) ->
     assert (await other.next())["t"] == "msg"
 
 
-async def test_what_a_full_inbox_refused_is_said_again_in_order(autojump_clock, house) -> None:
+async def test_inputs_that_a_full_inbox_refused_are_sent_again_in_order(
+    autojump_clock, house
+) -> None:
     client = await house.client("den")
     for n in range(1, 5):
         await client.say({"t": "say", "n": n, "d": n})
@@ -117,7 +121,7 @@ async def test_a_lost_link_ends_its_places_and_no_others(autojump_clock, house, 
     assert (await inside[0].join("bar"))["t"] == "joined"
 
 
-async def test_a_lost_link_with_many_places_tells_a_few_in_each_turn_and_none_who_has_left(
+async def test_a_lost_link_with_many_places_notifies_a_few_in_each_turn_and_none_that_has_left(
     autojump_clock, house
 ) -> None:
     clients = [await house.client("den") for _ in range(100)]
@@ -134,7 +138,7 @@ async def test_a_lost_link_with_many_places_tells_a_few_in_each_turn_and_none_wh
         assert (await client.next())["t"] == "joined"  # and not another end
 
 
-async def test_the_end_of_a_room_with_many_is_told_a_few_in_each_turn_though_its_node_goes(
+async def test_the_end_of_a_large_room_is_sent_to_a_few_clients_in_each_turn_although_its_node_goes(
     autojump_clock, house
 ) -> None:
     clients = [await house.client("den") for _ in range(100)]
@@ -149,7 +153,7 @@ async def test_the_end_of_a_room_with_many_is_told_a_few_in_each_turn_though_its
     assert house.relays.rooms == 0
 
 
-async def test_rooms_that_end_together_are_told_by_one_task(autojump_clock, house) -> None:
+async def test_one_task_sends_the_ends_of_rooms_that_end_together(autojump_clock, house) -> None:
     kinds = [f"den{n}" for n in range(5)]
     clients = [await house.client(kind) for kind in kinds for _ in range(50)]
     for kind in kinds:
@@ -164,7 +168,7 @@ async def test_rooms_that_end_together_are_told_by_one_task(autojump_clock, hous
 
 
 @pytest.mark.parametrize("faulty", [3, 40])
-async def test_a_fault_with_one_who_is_told_costs_no_other(
+async def test_an_error_with_one_notified_client_does_not_affect_the_others(
     autojump_clock, house, faulty: int, monkeypatch
 ) -> None:
     clients = [await house.client("den") for _ in range(50)]
@@ -283,7 +287,7 @@ async def resuming(house, item: nodes.Resumed):
     """A new client whose resume is answered with ``item``."""
     client = await house.client()
     await client.resume()
-    house.relays.resume(house.link, item, house.games.resumes.pop()[0])
+    house.relays.seat(house.link, item, house.games.resumes.pop()[0])
     return client
 
 
@@ -296,7 +300,7 @@ async def test_a_resumed_place_counts_on_from_what_the_room_has(autojump_clock, 
     assert [(say.session, say.n) for say in house.link.of(nodes.Say)] == [(2, 8)]
 
 
-async def test_what_was_missed_reaches_its_player_alone_and_only_in_his_present_place(
+async def test_missed_messages_reach_their_player_alone_and_only_in_the_present_place(
     autojump_clock, house
 ) -> None:
     other = await house.client("den")
@@ -320,7 +324,7 @@ async def test_a_resume_on_this_node_takes_the_older_socket_over(autojump_clock,
     assert house.link.of(nodes.Absent) == []
 
 
-async def test_a_place_that_was_taken_over_elsewhere_closes_4005_and_says_nothing(
+async def test_a_place_that_was_taken_over_elsewhere_closes_4005_and_sends_the_room_nothing(
     autojump_clock, house, bystander
 ) -> None:
     # the bystander is p1
@@ -335,7 +339,7 @@ async def test_a_place_that_was_taken_over_elsewhere_closes_4005_and_says_nothin
     assert house.relays.rooms == 1
 
 
-async def test_a_room_that_was_over_before_the_resume_says_its_last_words_and_its_result(
+async def test_a_room_that_ended_before_the_resume_sends_its_last_messages_and_its_result(
     autojump_clock, house
 ) -> None:
     client = await resuming(house, resumed())
@@ -346,12 +350,12 @@ async def test_a_room_that_was_over_before_the_resume_says_its_last_words_and_it
     assert seen[2]["result"] == {"winner": "p1"}
 
 
-async def test_a_resume_whose_socket_has_gone_leaves_the_seat_away(autojump_clock, house) -> None:
+async def test_a_resume_whose_socket_is_gone_is_reported_absent(autojump_clock, house) -> None:
     client = await house.client()
     session = house.sessions[0]
     await client.socket.aclose()
     await settle()
-    house.relays.resume(house.link, resumed(), session)
+    house.relays.seat(house.link, resumed(), session)
     assert house.link.sent == [nodes.Absent(DEN, "p1", 2)]
     assert house.relays.rooms == 0
 
@@ -396,7 +400,7 @@ async def test_a_quarter_of_the_window_is_acked_at_once(autojump_clock, house) -
     assert await client.next() == {"t": "ack", "n": 17}
 
 
-async def test_what_was_acked_is_told_before_the_end_and_never_after_it(
+async def test_an_ack_that_is_due_is_sent_before_the_end_and_never_after_it(
     autojump_clock, house
 ) -> None:
     client = await house.client("den")
@@ -411,7 +415,9 @@ async def test_what_was_acked_is_told_before_the_end_and_never_after_it(
     assert (await client.next())["t"] == "msg"
 
 
-async def test_an_ack_that_is_owed_does_not_hold_a_held_socket(autojump_clock, make_house) -> None:
+async def test_a_blocked_socket_is_read_again_although_an_ack_is_still_due(
+    autojump_clock, make_house
+) -> None:
     house = make_house(unacked_inputs=8, ack_seconds=10)
     client = await house.client("den")
     for n in range(1, 10):
@@ -423,7 +429,7 @@ async def test_an_ack_that_is_owed_does_not_hold_a_held_socket(autojump_clock, m
     assert len(house.link.of(nodes.Say)) == 9
 
 
-async def test_nothing_runs_for_acks_while_none_is_owed(autojump_clock, house) -> None:
+async def test_no_task_runs_for_acks_while_none_is_due(autojump_clock, house) -> None:
     client = await house.client("den")
     await client.say({"t": "say", "n": 1, "d": 1}, {"t": "say", "n": 2, "d": 2})
     await settle()

@@ -2,7 +2,7 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.sessions.session import TABLE, Event, State
+from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.errors import WrongEvent
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, EndReason, ErrorCode
@@ -41,7 +41,7 @@ def acks(house, n: int, kind: str = "den", player: str = "p1") -> None:
         ('{"t":"got","seq":-1}', "bad_frame"),
     ],
 )
-async def test_a_bad_frame_is_told_and_the_third_closes_4002(
+async def test_a_bad_frame_is_answered_with_an_error_and_the_third_closes_4002(
     autojump_clock, house, bystander, frame: str, code: str
 ) -> None:
     client = await house.client()
@@ -75,7 +75,7 @@ async def test_unknown_keys_are_ignored(autojump_clock, house) -> None:
 # Joining and leaving.
 
 
-async def test_joined_tells_all_that_a_client_needs(autojump_clock, house) -> None:
+async def test_joined_contains_all_that_a_client_needs(autojump_clock, house) -> None:
     client = await house.client()
     assert await client.join() == {
         "t": "joined",
@@ -124,7 +124,7 @@ async def test_leaving_ends_the_place_and_the_socket_stays(autojump_clock, house
     assert (await client.join("bar"))["room"] == "game-1.bar"
 
 
-async def test_leaving_without_a_room_is_told(autojump_clock, house) -> None:
+async def test_leaving_without_a_room_is_an_error(autojump_clock, house) -> None:
     client = await house.client()
     await client.say({"t": "leave"})
     assert (await client.next())["code"] == "not_in_a_room"
@@ -150,7 +150,7 @@ async def test_a_leave_while_the_next_join_is_under_way_is_an_error(autojump_clo
 
 
 async def say_two_and_leave(client) -> None:
-    """What is said behind a leave is heard after it."""
+    """Sends two inputs and a leave, in this order."""
     for n in (1, 2):
         await client.say({"t": "say", "n": n, "d": n})
     await client.say({"t": "leave"})
@@ -158,12 +158,12 @@ async def say_two_and_leave(client) -> None:
 
 
 def sent(house) -> list[str]:
-    """What the game node has heard of the den, but for who has a ticket."""
+    """The items that the game node got about the den, without confirmations."""
     kinds = (nodes.Say, nodes.Leave, nodes.Absent)
     return [type(item).__name__ for item in house.link.sent if isinstance(item, kinds)]
 
 
-async def test_a_leave_waits_until_the_room_has_all_that_was_said_before(
+async def test_a_leave_waits_until_the_room_has_all_earlier_inputs(
     autojump_clock, schedule, house
 ) -> None:
     client = await house.client("den")
@@ -181,7 +181,7 @@ async def test_a_leave_waits_until_the_room_has_all_that_was_said_before(
     assert (heard[1]["n"], heard[2]["reason"], heard[3]["room"]) == (2, "left", "game-1.bar")
 
 
-async def test_a_leave_that_is_kept_back_for_5_s_goes_without_what_was_said_before(
+async def test_a_leave_that_is_kept_back_for_5_s_is_sent_without_the_earlier_inputs(
     autojump_clock, schedule, house
 ) -> None:
     client = await house.client("den")
@@ -206,7 +206,7 @@ async def test_a_room_that_ends_before_it_has_the_leave_has_ended(
     assert house.sessions[0].state is State.SEATED
 
 
-async def test_a_leave_that_is_kept_back_is_not_the_newer_sockets(
+async def test_a_leave_that_is_kept_back_does_not_affect_the_newer_socket(
     autojump_clock, schedule, house
 ) -> None:
     older, newer = await house.client("den"), await house.client()
@@ -221,7 +221,7 @@ async def test_a_leave_that_is_kept_back_is_not_the_newer_sockets(
     assert (await newer.until("msg"))["d"] == "yours"
 
 
-async def test_who_is_about_to_leave_a_room_that_is_given_up_is_sought_no_other(
+async def test_a_client_whose_leave_is_pending_gets_no_other_room_when_its_room_is_given_up(
     autojump_clock, schedule, house
 ) -> None:
     leaver, other = await house.client("den"), await house.client("den")
@@ -238,10 +238,10 @@ async def test_who_is_about_to_leave_a_room_that_is_given_up_is_sought_no_other(
     ("code", "last"),
     [(Close.SERVICE_RESTART, "Absent"), (Close.SLOW_READER, "Leave"), (Close.KICKED, "Leave")],
 )
-async def test_of_a_leave_that_is_kept_back_the_room_hears_at_the_close_unless_it_is_said_again(
+async def test_a_leave_that_is_kept_back_reaches_the_room_at_the_close_unless_it_is_sent_again(
     autojump_clock, schedule, house, code: Close, last: str
 ) -> None:
-    """Who is moved resumes, and says again what the room has not, and that he leaves."""
+    """A moved client resumes, and sends again the inputs that the room lacks, and the leave."""
     client = await house.client("den")
     begin = trio.current_time()
     await say_two_and_leave(client)
@@ -252,7 +252,7 @@ async def test_of_a_leave_that_is_kept_back_the_room_hears_at_the_close_unless_i
     assert sent(house) == ["Say", "Say", last]
 
 
-async def test_who_says_leave_and_hangs_up_has_his_seat_for_no_more_than_5_s(
+async def test_a_client_that_leaves_and_hangs_up_keeps_the_seat_for_at_most_5_s(
     autojump_clock, schedule, house
 ) -> None:
     client = await house.client("den")
@@ -318,7 +318,7 @@ async def test_an_event_that_the_table_does_not_know_raises_and_changes_nothing(
 # Resuming.
 
 
-async def test_a_resume_is_sought_with_its_ticket_and_its_last_number(
+async def test_a_resume_is_passed_on_with_its_ticket_and_its_last_number(
     autojump_clock, house
 ) -> None:
     client = await house.client()
@@ -329,7 +329,7 @@ async def test_a_resume_is_sought_with_its_ticket_and_its_last_number(
     assert house.gateway.why() == ["1 client with a resume under way, the oldest for 0 s"]
 
 
-async def test_resumed_tells_all_that_a_client_needs(autojump_clock, house) -> None:
+async def test_resumed_contains_all_that_a_client_needs(autojump_clock, house) -> None:
     client = await house.client()
     await client.resume(seen=17)
     house.games.answer(n=7)
@@ -345,7 +345,7 @@ async def test_resumed_tells_all_that_a_client_needs(autojump_clock, house) -> N
     assert await client.next() == {"t": "msg", "seq": 18, "d": "live"}
 
 
-async def test_a_resume_with_too_short_a_history_brings_the_rooms_picture(
+async def test_a_resume_with_too_short_a_history_brings_the_rooms_state(
     autojump_clock, house
 ) -> None:
     client = await house.client()
@@ -412,23 +412,23 @@ async def test_a_second_joined_is_confirmed_by_a_frame_about_the_new_room_and_no
     "text",
     ["", "x", "a/b", "a/b/", "/b/c", "a//c", "//", "a/b/c/d", "///", "ä" * 512, "/" * 512],
 )
-async def test_a_text_that_is_no_ticket_is_sought_nowhere_but_counts(
+async def test_a_text_that_is_not_a_ticket_is_looked_up_nowhere_but_counts(
     autojump_clock, house, bystander, text: str
 ) -> None:
     client = await house.client()
     await client.resume(text)
     ((session, ticket, _),) = house.games.resumes
     assert ticket.room == ""
-    session.no_such_place()
+    session.lose(Close.NO_SUCH_PLACE)
     assert await client.end() == ([], 4004)
 
 
-async def test_a_ticket_may_hold_what_no_node_ever_made(autojump_clock, house) -> None:
+async def test_a_ticket_may_contain_text_that_no_node_has_issued(autojump_clock, house) -> None:
     for text in ("ä/🜚/\u202e", "." * 200 + "/p/s", "game-1./p1/s"):
         client = await house.client()
         await client.resume(text)
         assert str(house.games.resumes[-1][1]) == text
-        house.games.resumes[-1][0].no_such_place()
+        house.games.resumes[-1][0].lose(Close.NO_SUCH_PLACE)
         assert await client.end() == ([], 4004)
 
 
@@ -454,17 +454,17 @@ async def test_a_resume_that_cannot_be_read_is_a_bad_frame(
     assert house.games.resumes == []
 
 
-async def test_a_place_that_nobody_knows_closes_4004(autojump_clock, house, bystander) -> None:
+async def test_a_place_that_no_node_knows_closes_4004(autojump_clock, house, bystander) -> None:
     client = await house.client()
     await client.resume()
-    house.games.resumes[0][0].no_such_place()
+    house.games.resumes[0][0].lose(Close.NO_SUCH_PLACE)
     assert await client.end() == ([], 4004)
 
 
-async def test_a_place_that_nobody_could_look_for_closes_1013(autojump_clock, house) -> None:
+async def test_a_place_that_no_node_could_look_up_closes_1013(autojump_clock, house) -> None:
     client = await house.client()
     await client.resume()
-    house.games.resumes[0][0].not_found()
+    house.games.resumes[0][0].lose(Close.TRY_AGAIN_LATER)
     assert await client.end() == ([], 1013)
 
 
@@ -474,7 +474,7 @@ async def test_a_seen_from_the_future_is_a_strike_and_the_socket_stays_free(
     client = await house.client()
     for _ in range(2):
         await client.resume(seen=10_000)
-        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+        house.games.resumes.pop()[0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
         error = await client.next()
         assert (error["code"], error["message"]) == ("bad_frame", "seen is ahead of the room")
     await client.resume(seen=1)
@@ -486,7 +486,7 @@ async def test_the_third_seen_from_the_future_closes_4002(autojump_clock, house)
     client = await house.client()
     for _ in range(3):
         await client.resume(seen=10_000)
-        house.games.resumes.pop()[0].bad_resume("seen is ahead of the room")
+        house.games.resumes.pop()[0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
     assert (await client.end())[1] == 4002
 
 
@@ -556,7 +556,7 @@ async def test_a_place_may_be_resumed_on_the_socket_that_has_left_another(
     assert (await client.next())["room"] == "game-1.den"
 
 
-async def test_one_client_cannot_resume_without_measure(autojump_clock, make_house) -> None:
+async def test_the_rate_of_one_clients_resumes_is_limited(autojump_clock, make_house) -> None:
     house = make_house(burst_joins=5, joins_per_second=1)
     client = await house.client()
     for _ in range(5):
@@ -583,7 +583,7 @@ async def test_a_socket_that_goes_during_its_resume_is_forgotten(autojump_clock,
     assert session.state is State.GONE
 
 
-async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, house) -> None:
+async def test_a_resume_after_the_close_frame_is_not_looked_up(autojump_clock, house) -> None:
     client = await house.client()
     session = house.sessions[0]
     session.connection.close(Close.SERVICE_RESTART)
@@ -592,7 +592,7 @@ async def test_a_resume_after_the_close_frame_is_not_sought(autojump_clock, hous
     assert (await client.end())[1] == 1012
 
 
-async def test_a_place_that_comes_to_a_closing_socket_is_left_as_an_absence(
+async def test_a_place_that_comes_to_a_closing_socket_is_reported_absent(
     autojump_clock, house
 ) -> None:
     client = await house.client()
@@ -648,7 +648,7 @@ async def test_a_say_before_any_join_is_an_error_with_its_number(
     assert (error["code"], error["n"]) == ("not_in_a_room", 1)
 
 
-async def test_a_say_out_of_order_is_told_what_was_expected(
+async def test_a_say_out_of_order_is_answered_with_the_expected_number(
     autojump_clock, house, bystander
 ) -> None:
     client = await house.client("den")
@@ -732,7 +732,7 @@ async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
     assert house.gateway.clients == 1
 
 
-async def test_a_client_that_is_held_for_5_s_is_closed_4101(autojump_clock, make_house) -> None:
+async def test_a_client_that_is_blocked_for_5_s_is_closed_4101(autojump_clock, make_house) -> None:
     house = make_house(unacked_inputs=3)
     client = await house.client("den")
     begin = trio.current_time()
@@ -742,7 +742,7 @@ async def test_a_client_that_is_held_for_5_s_is_closed_4101(autojump_clock, make
     assert trio.current_time() - begin == 5
 
 
-async def test_a_client_that_is_held_is_free_when_its_room_ends(autojump_clock, make_house) -> None:
+async def test_a_blocked_client_is_free_when_its_room_ends(autojump_clock, make_house) -> None:
     house = make_house(unacked_inputs=1)
     client = await house.client("den")
     await client.say({"t": "say", "n": 1, "d": 0})
@@ -753,7 +753,7 @@ async def test_a_client_that_is_held_is_free_when_its_room_ends(autojump_clock, 
     assert house.gateway.clients == 1
 
 
-async def test_a_client_is_not_closed_for_what_our_own_link_holds_back(
+async def test_a_client_that_is_blocked_by_a_suspended_link_is_not_closed(
     autojump_clock, make_house
 ) -> None:
     house = make_house(unacked_inputs=1)

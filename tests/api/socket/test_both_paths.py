@@ -54,7 +54,7 @@ def closed(code: int | None) -> Frame:
     return CLOSE, code
 
 
-# What a client sends, and what it gets. Where the last is no close, it closes with 1000 itself.
+# The frames of a client and those that it gets. Without a close at the end, it closes with 1000.
 
 ODD_LENGTH = struct.pack("!BBQ", TEXT, 0xFF, 1 << 63 | 5)
 MIXED = "aü€😀".encode()
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[bytes, list[Frame]]] = {
     "an empty close": (frame(b"", CLOSE), [closed(None)]),
     "a close of 1 byte": (frame(b"x", CLOSE), [closed(1002)]),
     "a close with a long reason": (closing(4000, b"x" * 123), [closed(4000)]),
-    "a close with a reason that is no UTF-8": (closing(1000, b"\xff"), [closed(1007)]),
+    "a close with a reason that is not UTF-8": (closing(1000, b"\xff"), [closed(1007)]),
     "a close with reserved bits": (frame(b"\x03\xe8", 0xC8), [closed(1002)]),
     "data after close": (closing(1000) + frame(b"late") + frame(b"1", PING), [closed(1000)]),
     "data after an error": (b"\x81\x02hi" + frame(b"late"), [closed(1002)]),
@@ -175,7 +175,7 @@ async def test_a_frame_split_at_every_byte_is_one_frame(serve: Serve) -> None:
 
 @pytest.mark.parametrize("head", [UPGRADE, UPGRADE.replace(b"\r\n", b"\n")])
 @pytest.mark.parametrize("cut", [0, 1, 5, 20])
-async def test_frames_that_come_with_the_request_are_not_lost(
+async def test_frames_in_the_same_segment_as_the_request_are_not_lost(
     serve: Serve, head: bytes, cut: int
 ) -> None:
     data = frame(b"a") + frame(b"1", PING) + frame(b"b")
@@ -202,7 +202,7 @@ async def test_a_request_cut_anywhere_is_one_request(serve: Serve, head: bytes) 
             assert await client.next() == echo(b"hi")
 
 
-async def test_who_is_refused_gets_503_whatever_he_sends_with_it(serve: Serve) -> None:
+async def test_a_refused_client_gets_503_whatever_it_sends_with_the_request(serve: Serve) -> None:
     async with serve() as server:
         server.gateway.handshakes.refuse = "cordoned"
         client = server.dial()
@@ -215,7 +215,7 @@ async def test_who_is_refused_gets_503_whatever_he_sends_with_it(serve: Serve) -
         assert server.heard == []
 
 
-async def test_what_is_no_upgrade_gets_400(serve: Serve) -> None:
+async def test_a_request_without_an_upgrade_gets_400(serve: Serve) -> None:
     async with serve() as server:
         client = server.dial()
         await client.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
@@ -249,7 +249,7 @@ async def test_a_reset_in_the_middle_of_a_frame_is_a_lost_client(serve: Serve) -
         assert await other.next() == echo(b"still here")
 
 
-async def test_a_session_that_closes_takes_nothing_more_of_the_segment(serve: Serve) -> None:
+async def test_a_session_that_closes_reads_nothing_more_of_the_segment(serve: Serve) -> None:
     async with serve() as server:
         client = await server.client()
         await client.send(frame(b"a") + frame(b"kick me") + frame(b"b") + frame(b"1", PING))
@@ -258,7 +258,7 @@ async def test_a_session_that_closes_takes_nothing_more_of_the_segment(serve: Se
         assert (server.heard, server.codes) == (["a", "kick me"], {4003: 1})
 
 
-async def test_a_fault_of_ours_costs_that_client_alone(serve: Serve) -> None:
+async def test_an_internal_error_ends_that_client_alone(serve: Serve) -> None:
     async with serve() as server:
         client, other = await server.client(), await server.client()
         await client.send(frame(b"a") + frame(b"boom") + frame(b"b") + closing(1000))
@@ -269,7 +269,7 @@ async def test_a_fault_of_ours_costs_that_client_alone(serve: Serve) -> None:
         assert server.gateway.clients == 1
 
 
-async def test_a_client_that_is_moved_in_the_turn_in_which_it_speaks(serve: Serve) -> None:
+async def test_a_client_that_is_moved_in_the_turn_of_its_input(serve: Serve) -> None:
     async with serve() as server:
         mover, *others = [await server.client() for _ in range(9)]
         for peer in (mover, *others):  # without a turn in between
@@ -285,7 +285,7 @@ async def test_a_client_that_is_moved_in_the_turn_in_which_it_speaks(serve: Serv
         assert server.gateway.clients == 1
 
 
-async def test_a_descriptor_that_is_used_again_is_the_new_clients(serve: Serve) -> None:
+async def test_a_descriptor_that_is_used_again_belongs_to_the_new_client(serve: Serve) -> None:
     async with serve() as server:
         for turn in range(30):
             client = await server.client()
@@ -346,7 +346,7 @@ async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
         await _until(lambda: server.link.of(nodes.Leave))
 
 
-async def test_a_held_client_fills_no_memory_of_ours(serve: Serve) -> None:
+async def test_a_blocked_client_does_not_fill_the_nodes_memory(serve: Serve) -> None:
     async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=60) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
@@ -368,7 +368,7 @@ async def test_a_client_whose_room_stays_behind_is_closed_4101(serve: Serve) -> 
         assert len(server.link.of(nodes.Say)) == 4
 
 
-async def test_a_lost_client_that_is_not_read_wakes_nobody(serve: Serve) -> None:
+async def test_a_lost_client_that_is_not_read_causes_no_wakeups(serve: Serve) -> None:
     async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=60) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
@@ -392,7 +392,7 @@ async def test_a_client_that_does_not_read_is_closed_4100_and_no_frame_is_torn(
         assert server.codes == {4100: 1}
 
 
-async def test_a_flood_of_pings_has_its_pongs_in_order(serve: Serve) -> None:
+async def test_a_flood_of_pings_is_answered_in_order(serve: Serve) -> None:
     async with serve() as server:
         client = await server.client(buffer_bytes=4096)
         data = b"".join(frame(b"%d" % n, PING) for n in range(3_000)) + frame(b"done")
@@ -423,7 +423,7 @@ async def test_a_flood_of_pings_whose_pongs_nobody_reads_is_not_read_on(serve: S
 # Order.
 
 
-async def test_frames_of_ours_and_of_the_library_are_whole_while_the_client_reads_slowly(
+async def test_frames_of_the_node_and_of_the_library_stay_whole_while_the_client_reads_slowly(
     serve: Serve,
 ) -> None:
     async with serve() as server:
@@ -450,7 +450,7 @@ async def test_frames_of_ours_and_of_the_library_are_whole_while_the_client_read
         assert told == [b"%03d.%d" % (n, part) for n in range(100) for part in range(5)]
 
 
-async def test_what_a_turn_says_before_a_close_leaves_before_it(serve: Serve) -> None:
+async def test_frames_of_a_turn_leave_before_its_close(serve: Serve) -> None:
     async with serve() as server:
         client = await server.client()
         session = server.sessions[0]
@@ -497,7 +497,7 @@ async def test_a_flood_of_odd_frames_does_not_hold_the_loop(serve: Serve) -> Non
         assert watch.seconds < 0.030
 
 
-async def test_the_flood_of_one_leaves_the_others_their_turn(serve: Serve) -> None:
+async def test_a_flood_from_one_client_does_not_starve_the_others(serve: Serve) -> None:
     async with serve() as server:
         loud, quiet = await server.client(), await server.client()
         server.nursery.start_soon(loud.send, frame(b"!") * 30_000)
@@ -511,7 +511,7 @@ async def test_the_flood_of_one_leaves_the_others_their_turn(serve: Serve) -> No
 # A node that ends at once.
 
 
-async def test_a_pump_that_ends_before_its_clients_is_no_fault_of_theirs(serve: Serve) -> None:
+async def test_a_pump_that_ends_before_its_clients_is_not_their_error(serve: Serve) -> None:
     with structlog.testing.capture_logs() as logs:
         async with serve() as server:
             client = await server.client()

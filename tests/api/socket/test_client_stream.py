@@ -94,7 +94,7 @@ def test_a_clients_close_frame_is_seen_at_the_end_only(tail: bytes, ends: bool) 
     assert ends_in_close(tail) is ends
 
 
-async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, nursery) -> None:
+async def test_on_a_socket_a_frame_is_written_before_the_call_returns(make_pair, nursery) -> None:
     peer, ours = make_pair(sockets)
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     stream.send_nowait(b"at once")
@@ -102,7 +102,7 @@ async def test_over_a_socket_a_frame_leaves_before_the_call_returns(make_pair, n
     assert not nursery.child_tasks
 
 
-async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nursery) -> None:
+async def test_frames_of_a_step_leave_at_its_end_and_earlier_if_it_is_long(nursery) -> None:
     near, far = socket.socketpair()
     with far:
         ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
@@ -121,7 +121,7 @@ async def test_what_a_step_says_leaves_at_its_end_and_before_where_it_is_long(nu
         await stream.abort()
 
 
-async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, nursery) -> None:
+async def test_frames_of_a_step_to_a_slow_reader_are_bounded_by_bytes(make_pair, nursery) -> None:
     _, ours = make_pair(sockets)
     cork, told = Cork(), []
     stream = ClientStream(ours, nursery, backlog_bytes=100_000, cork=cork)
@@ -135,7 +135,7 @@ async def test_what_a_step_says_to_a_slow_reader_is_bounded_by_bytes(make_pair, 
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-async def test_what_two_writers_send_arrives_whole_and_in_order(pair, make_pair, nursery) -> None:
+async def test_frames_of_two_writers_arrive_whole_and_in_order(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog_bytes=100 * LIMIT)
     rng = random.Random(5)
@@ -261,7 +261,7 @@ async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, 
     assert await read_to_end(peer) == close_frame(1009)
 
 
-async def test_the_libraries_close_leaves_what_is_queued(nursery) -> None:
+async def test_the_librarys_close_does_not_drop_queued_frames(nursery) -> None:
     peer, ours = trio.testing.lockstep_stream_pair()
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     stream.send_nowait(b"still to come")
@@ -274,7 +274,7 @@ async def test_the_libraries_close_leaves_what_is_queued(nursery) -> None:
 
 
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
-async def test_a_broken_peer_is_told_to_the_library_only(pair, make_pair, nursery) -> None:
+async def test_a_broken_peer_is_reported_to_the_library_only(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     await peer.aclose()
@@ -286,7 +286,7 @@ async def test_a_broken_peer_is_told_to_the_library_only(pair, make_pair, nurser
 
 
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
-async def test_after_the_end_a_frame_goes_nowhere(pair, make_pair, nursery) -> None:
+async def test_after_the_end_a_frame_is_dropped(pair, make_pair, nursery) -> None:
     _, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     await stream.abort()
@@ -295,7 +295,9 @@ async def test_after_the_end_a_frame_goes_nowhere(pair, make_pair, nursery) -> N
     assert stream.queue.size == 0
 
 
-async def test_it_notes_when_it_heard_and_when_it_spoke(nursery, autojump_clock) -> None:
+async def test_it_notes_the_times_of_the_last_read_and_the_last_write(
+    nursery, autojump_clock
+) -> None:
     peer, ours = trio.testing.memory_stream_pair()
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     begin = trio.current_time()
@@ -309,7 +311,7 @@ async def test_it_notes_when_it_heard_and_when_it_spoke(nursery, autojump_clock)
     assert (stream.heard_at - begin, stream.sent_at - begin) == (3, 7)
 
 
-async def test_parting_waits_no_longer_than_it_may(nursery, autojump_clock) -> None:
+async def test_a_graceful_close_waits_no_longer_than_allowed(nursery, autojump_clock) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     stream.send_close(4100)
@@ -318,7 +320,7 @@ async def test_parting_waits_no_longer_than_it_may(nursery, autojump_clock) -> N
     assert trio.current_time() - begin == 0.5
 
 
-async def test_parting_ends_with_the_peers_own_close(nursery, autojump_clock) -> None:
+async def test_a_graceful_close_ends_with_the_peers_own_close(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
     stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
     stream.send_close(1012)

@@ -1,4 +1,4 @@
-"""What steps say leaves at their end; of a step that says much, in portions, in order."""
+"""The frames of a step leave at its end; those of a long step leave in portions, in order."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Pipe:
 
 
 class Steps(trio.abc.Instrument):
-    """What each step of a task has written."""
+    """The frames that each step of a task has written."""
 
     def __init__(self, pipe: Pipe) -> None:
         self.pipe = pipe
@@ -100,7 +100,7 @@ def say_to_all(cork: Cork, pipe: Pipe, word: str = "a") -> None:
             say(cork, output, word)
 
 
-async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
+async def test_frames_of_one_step_to_many_clients_leave_in_portions_while_others_run(
     autojump_clock, cork, pipe
 ) -> None:
     steps = Steps(pipe)
@@ -121,7 +121,7 @@ async def test_what_one_step_says_to_many_leaves_in_portions_while_others_run(
     assert turns >= 4
 
 
-async def test_what_is_said_meanwhile_follows_what_was_said_before(
+async def test_frames_that_are_sent_meanwhile_follow_the_earlier_ones(
     autojump_clock, cork, pipe
 ) -> None:
     say_to_all(cork, pipe, "a")
@@ -137,7 +137,7 @@ async def test_what_is_said_meanwhile_follows_what_was_said_before(
     assert len(pipe.read()) == MANY
 
 
-async def test_it_settles_though_there_are_always_some_who_say_something(
+async def test_it_settles_although_some_client_always_has_frames_pending(
     autojump_clock, nursery, cork, pipe
 ) -> None:
     async def talk(output: Output) -> None:
@@ -164,7 +164,7 @@ async def test_it_settles_though_there_are_always_some_who_say_something(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, cork, pipe) -> None:
+async def test_the_frames_of_a_short_step_leave_at_its_end(autojump_clock, cork, pipe) -> None:
     with cork:
         for output in pipe.outputs[:CLIENTS_PER_STEP]:
             say(cork, output, "a")
@@ -175,7 +175,7 @@ async def test_a_step_that_says_little_leaves_at_its_end(autojump_clock, cork, p
 
 
 @pytest.mark.parametrize("runs", [False, True])
-async def test_all_leaves_at_once_without_a_run_and_when_it_is_cancelled(
+async def test_all_frames_leave_at_once_without_a_run_and_when_it_is_cancelled(
     autojump_clock, runs, pipe
 ) -> None:
     cork = Cork()
@@ -190,7 +190,9 @@ async def test_all_leaves_at_once_without_a_run_and_when_it_is_cancelled(
     assert not cork.held
 
 
-async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, cork, pipe) -> None:
+async def test_a_graceful_close_sends_the_clients_pending_frames_first(
+    autojump_clock, nursery, cork, pipe
+) -> None:
     stream, far = client(cork, nursery)
     with cork:
         for output in pipe.outputs:
@@ -206,7 +208,7 @@ async def test_who_parts_has_his_own_words_first(autojump_clock, nursery, cork, 
     far.close()
 
 
-async def test_who_is_lost_while_his_words_wait_costs_nobody(
+async def test_a_client_that_is_lost_with_frames_pending_does_not_affect_the_others(
     autojump_clock, nursery, cork, pipe
 ) -> None:
     stream, far = client(cork, nursery)
@@ -217,7 +219,7 @@ async def test_who_is_lost_while_his_words_wait_costs_nobody(
     descriptor = stream.descriptor
     far.close()
     await stream.abort()
-    pair = socket.socketpair()  # whoever has the number now must not hear it
+    pair = socket.socketpair()  # the new owner of the number must not get the frame
     assert descriptor in {end.fileno() for end in pair}
     await cork.settled()
     assert len(pipe.read()) == MANY

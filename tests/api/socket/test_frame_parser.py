@@ -31,7 +31,7 @@ def frame(payload: bytes, *, first: int = 0x81, mask: bytes = MASK, width: int =
 
 
 def by_library(data: bytes) -> list[str | bytes]:
-    """What the library makes of it, up to the first error."""
+    """The frames that the library reads from it, up to the first error."""
     connection = Connection(ConnectionType.SERVER)
     seen: list[str | bytes] = []
     partial = ""
@@ -77,7 +77,7 @@ FRAMES = st.builds(
 @given(
     st.lists(FRAMES, max_size=8), st.lists(st.integers(0, 400), max_size=6), st.binary(max_size=3)
 )
-def test_any_stream_cut_anywhere_gives_what_the_library_alone_would(
+def test_any_stream_cut_anywhere_is_read_as_by_the_library_alone(
     sent: list[bytes], cuts: list[int], noise: bytes
 ) -> None:
     data = b"".join(sent) + noise
@@ -112,7 +112,7 @@ def test_a_text_of_any_length_is_read_at_every_cut(size: int) -> None:
         b"\x81\x01x",
     ],
 )
-def test_what_is_odd_is_the_librarys_and_so_is_all_that_follows(odd: bytes) -> None:
+def test_an_odd_frame_and_all_that_follows_go_to_the_library(odd: bytes) -> None:
     splitter = FrameParser(LIMIT)
     texts, passed = splitter.split(frame(b"before") + odd + frame(b"after"))
     assert (texts, passed) == (["before"], odd + frame(b"after"))

@@ -48,7 +48,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 
 class Outcome:
-    """What a client and its session saw."""
+    """The messages that a client and its session saw."""
 
     def __init__(self, frames: list[Frame], heard: list[str | bytes], code: int) -> None:
         self.texts = [payload for first, payload in frames if first == TEXT]
@@ -111,6 +111,6 @@ def test_the_same_bytes_have_the_same_answer_on_both_paths(pieces: list[bytes]) 
     assert len(pump.texts) == len(plain.texts) or (
         by_client and len(pump.texts) > len(plain.texts)
     ), seen
-    # A pong may be late for a close of ours.
+    # A pong may come too late, after the node has closed.
     assert begins(pump.pongs, plain.pongs), seen
     assert pump.pongs == plain.pongs or pump.code in {1003, 4003}, seen

@@ -65,7 +65,7 @@ async def test_a_queue_that_is_cleared_while_its_flusher_sends_ends_empty() -> N
     await queue.wait_empty()
 
 
-async def test_everybody_who_waits_is_woken_when_the_queue_is_empty(nursery) -> None:
+async def test_all_waiting_tasks_are_woken_when_the_queue_is_empty(nursery) -> None:
     queue = SendQueue(1_000)
     queue.add([b"a"])
     with trio.fail_after(1):

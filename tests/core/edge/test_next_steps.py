@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lastcall.core.edge.next_steps import (
@@ -14,6 +16,7 @@ from lastcall.core.edge.next_steps import (
 )
 from lastcall.core.edge.placement import Candidate
 from lastcall.reasons import ErrorCode
+from lastcall.wire import frames
 from lastcall.wire.nodes import NodeState
 
 REFUSED = Refuse(ErrorCode.FULL, "the reason")
@@ -25,9 +28,10 @@ def node(number: int = 1, *, silent: bool = False) -> Candidate:
     return Candidate(f"tcp://{name}:7101", name, number, "1", 1.0, state, silent=silent)
 
 
-def join(chosen: Candidate | None, **more: object) -> object:
-    defaults = {"kind": "den", "room": "", "known": [node()], "may_change": False, "refusal": None}
-    return next_join_step(chosen, **defaults | more)  # type: ignore[arg-type]
+def join(chosen: Candidate | None, **more: Any) -> object:
+    defaults = {"known": [node()], "refusal": None, "may_change": False}
+    request = frames.Join(kind=more.pop("kind", "den"), room=more.pop("room", ""))
+    return next_join_step(request, chosen, **defaults | more)  # type: ignore[arg-type]
 
 
 def test_a_join_asks_the_chosen_node_in_every_case() -> None:
