@@ -211,11 +211,7 @@ class Relays:
         found = []
         for player, name, key in item.players:
             place = relay.places.get(player)
-            if (
-                place is not None
-                and place.link is link
-                and place.seat_gone(place.session.regrouped)
-            ):
+            if place and place.link is link and place.seat_gone(place.session.regrouped):
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
                 found.append((place.session, join))
         return found

@@ -143,9 +143,8 @@ class Inbox:
             self._void(late, mine, event.player)
             if isinstance(event, Back):
                 return
-        joined_alone = len(mine) + late.count(event.player) == 1 and (
-            self._last(late, mine, event.player) == Joined(event.player)
-        )
+        last = self._last(late, mine, event.player)
+        joined_alone = len(mine) + late.count(event.player) == 1 and last == Joined(event.player)
         if isinstance(event, Left) and joined_alone:
             self._void(late, mine, event.player)
         elif len(self._queue) < self._limit:

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from functools import partial
 from types import AsyncGeneratorType, MethodType
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
@@ -139,16 +139,19 @@ async def _contained(coroutine: Coroutine[Any, Any, object], crash: Crash | None
     except BaseException as error:
         if is_own_cancellation(error):
             raise
-        shown = renderable(error)
-        try:
-            if crash is not None:
-                crash(shown)
-                return None
-            if shown is error:
-                raise
-            raise shown from None
-        finally:
-            del shown  # its traceback holds this frame
+        if crash is None:
+            _raise_renderable(error)
+        else:
+            crash(renderable(error))
+        return None
+
+
+def _raise_renderable(error: BaseException) -> NoReturn:
+    shown = renderable(error)
+    try:
+        raise shown from (error.__cause__ if shown is error else None)
+    finally:
+        del shown, error  # its traceback holds this frame
 
 
 def _task_of_its_nursery(generator: Any) -> trio.lowlevel.Task | None:

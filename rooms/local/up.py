@@ -155,14 +155,12 @@ class Up:
         if self._stop.is_set():
             return
         try:
-            replies = rolls.roll(AskRoll())
+            async for reply in rolls.roll(AskRoll()):
+                if isinstance(reply, RollReport):
+                    self._roll_code = reply.exit_code
         except ClusterFailed as refused:
             self._screen.print(str(refused))
             self._roll_code = ExitCode.CRASHED
-        else:
-            async for reply in replies:
-                if isinstance(reply, RollReport):
-                    self._roll_code = reply.exit_code
         self._stop.set()
 
     async def _play(self, bots: Bots) -> None:
