@@ -37,7 +37,7 @@ async def echo(table: Room) -> dict[str, Any]:
             case Said(_, "end"):
                 return {"said": "end"}
             case Said(_, "crash"):
-                raise RuntimeError("as told")
+                raise RuntimeError("the input was crash")
             case Said(_, "exit"):
                 raise SystemExit(1)
             case Said(player, "whisper"):
@@ -90,7 +90,7 @@ def recording_kind(**fields: Any) -> tuple[Kind, list[Event]]:
                 case Said(_, "end"):
                     return "the end"
                 case Said(_, "crash"):
-                    raise RuntimeError("as told")
+                    raise RuntimeError("the input was crash")
                 case Said(_, ["to", player, said]):
                     table.send(player, said)
                 case Said(_, said):

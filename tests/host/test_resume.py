@@ -300,12 +300,12 @@ async def test_a_renewal_of_a_place_that_a_newer_socket_has_is_refused() -> None
 # A history that is too short
 
 
-def short(**fields: Any) -> Kind:
+def kind_with_short_history(**fields: Any) -> Kind:
     return recording_kind(history_messages=2, **fields)[0]
 
 
 async def test_a_resume_with_a_short_history_replays_the_messages_that_are_left() -> None:
-    kind = short()
+    kind = kind_with_short_history()
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
@@ -326,12 +326,12 @@ async def test_the_limits_of_a_history_are_the_kinds_or_the_policys() -> None:
             assert len(harness.replayed()) == left
 
 
-def drawn(draw: Any) -> Kind:
-    """A kind with two messages of history, whose ``state_for`` is ``draw(table, player)``."""
+def kind_with_state(state_for: Any) -> Kind:
+    """A kind with two messages of history, which calls ``state_for(table, player)``."""
 
     @room("drawn", seats=4, history_messages=2)
     async def kind(table: Room) -> Any:
-        table.state_for = lambda player: draw(table, player)
+        table.state_for = lambda player: state_for(table, player)
         async for event in table:
             if isinstance(event, Said):
                 table.broadcast(event.input)
@@ -340,7 +340,7 @@ def drawn(draw: Any) -> Kind:
 
 
 async def test_a_room_with_state_for_sends_the_state_in_place_of_a_short_history() -> None:
-    kind = drawn(lambda _, player: {"for": player})
+    kind = kind_with_state(lambda _, player: {"for": player})
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
@@ -360,11 +360,13 @@ def exits(*_: Any) -> Any:
     raise SystemExit
 
 
-@pytest.mark.parametrize("draw", [raises, exits, lambda *_: object(), lambda *_: "x" * 300_000])
+@pytest.mark.parametrize(
+    "state_for", [raises, exits, lambda *_: object(), lambda *_: "x" * 300_000]
+)
 async def test_a_state_for_that_fails_is_logged_and_the_history_is_replayed(
-    draw: Any,
+    state_for: Any,
 ) -> None:
-    kind = drawn(draw)
+    kind = kind_with_state(state_for)
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
@@ -384,7 +386,7 @@ async def test_messages_sent_by_state_for_are_neither_lost_nor_repeated() -> Non
         table.broadcast("somebody is back")
         return "state"
 
-    kind = drawn(chatty)
+    kind = kind_with_state(chatty)
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
@@ -398,7 +400,7 @@ async def test_messages_sent_by_a_state_for_that_fails_are_not_lost() -> None:
         table.broadcast("oh")
         raise RuntimeError
 
-    kind = drawn(clumsy)
+    kind = kind_with_state(clumsy)
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
@@ -409,7 +411,7 @@ async def test_messages_sent_by_a_state_for_that_fails_are_not_lost() -> None:
 
 
 async def test_a_player_kicked_by_state_for_cannot_resume() -> None:
-    kind = drawn(lambda table, player: table.kick(player))
+    kind = kind_with_state(lambda table, player: table.kick(player))
     async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
@@ -447,7 +449,7 @@ async def test_a_repeated_join_gets_the_same_seat_and_the_messages_since_the_fir
 
 
 async def test_a_repeated_join_with_a_short_history_gets_the_messages_that_are_left() -> None:
-    kind = short()
+    kind = kind_with_short_history()
     async with open_host(kind) as harness:
         ann = harness.join(kind, key="k")
         await talk(harness, ann, *"abcde")
