@@ -107,7 +107,7 @@ class Client:
 
 
 class ModelLink:
-    """A link and its api node: the items in flight each link, and the places on this node."""
+    """A link and its api node: the items in flight in each direction, and its places."""
 
     def __init__(self, link_id: LinkId, world: World) -> None:
         self.id = link_id

@@ -1,4 +1,4 @@
-"""A place outlives the socket and the api node: a whole cluster in virtual time."""
+"""A place outlives its socket and its api node: a whole cluster in virtual time."""
 
 from __future__ import annotations
 
