@@ -45,7 +45,7 @@ async def test_a_player_who_was_away_gets_the_missed_messages_and_the_end(
 async def test_a_player_who_was_present_can_resume_too() -> None:
     kind, _ = recording_kind()
     async with open_host(kind) as harness:
-        ann = harness.join(kind)  # whose socket may be dead already
+        ann = harness.join(kind)  # the socket may be dead without a report
         harness.say(ann, 1, "one")
         harness.say(ann, 2, "crash")
         with capture_logs():
@@ -53,7 +53,7 @@ async def test_a_player_who_was_present_can_resume_too() -> None:
         again = harness.resume(ann)
         out = nodes.Out(ann.room, ann.player, "crashed", session=again.session)
         assert harness.resume_items[-1] == (NORTH, out)
-        assert harness.all_of(nodes.Out) == [out]  # no `Out` says taken_over
+        assert harness.all_of(nodes.Out) == [out]  # and no `Out` with taken_over
 
 
 async def test_an_ended_room_is_kept_for_the_kinds_resume_seconds(
@@ -187,7 +187,7 @@ async def test_a_drain_waits_5_s_for_a_player_whose_socket_was_lost_before_the_e
         assert harness.host.why() == []
 
 
-async def test_a_drain_ends_as_soon_as_the_last_such_player_has_resumed(
+async def test_a_drain_ends_as_soon_as_the_last_lost_player_has_resumed(
     autojump_clock: MockClock,
 ) -> None:
     kind, _ = recording_kind()
@@ -221,9 +221,8 @@ async def test_a_drain_also_waits_for_a_player_whose_loss_is_reported_after_the_
         harness.say(bob, 1, "end")
         await wait_all_tasks_blocked()
         harness.lose(ann, link=NORTH)
-        harness.host.handle(
-            NORTH, nodes.Absent(bob.room, bob.player, 7)
-        )  # an unknown session: ignored
+        unknown_session = 7
+        harness.host.handle(NORTH, nodes.Absent(bob.room, bob.player, unknown_session))
         await harness.host.wait_empty()
         assert trio.current_time() - start == 5
 
