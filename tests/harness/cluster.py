@@ -151,6 +151,7 @@ class Cluster:
         version: str = "1",
         drain: DrainPolicy | None = None,
         rooms: RoomPolicy | None = None,
+        links: LinkPolicy | None = None,
     ) -> GameProcess:
         process = GameProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.node = GameNode(
@@ -159,6 +160,7 @@ class Cluster:
                 version=version,
                 listen=self.address(name),
                 born=trio.current_time(),
+                link_policy=links or LinkPolicy(),
                 room_policy=rooms or RoomPolicy(),
             ),
             kinds=kinds,

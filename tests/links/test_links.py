@@ -244,9 +244,11 @@ async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.start_game(1)
+        game = both.start_game(1)
         link = await both.link()
-        first, seqs = link._feed.arrived + 1, both.listener.seqs[link.id]
+        await settle()
+        first = game.feeds.links[link.id].ring.head + 1
+        seqs = both.listener.seqs[link.id]
         later = [message(n) for n in range(2, 1001)]
         link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
         assert not seqs
