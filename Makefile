@@ -18,11 +18,12 @@ test: $(READY)   ## runs every test: pure, virtual time, conformance, end to end
 	@tests/e2e/install-packages
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
-check: $(READY)  ## checks format, lint, types, and the layers' imports
+check: $(READY)  ## checks format, lint, types, the layers' imports, and the English
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tests/check_english.py
 
 clean:           ## removes the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from lastcall.wire import nodes
 
 TURN_BYTES_MAX = 16 * 1024 * 1024
 MESSAGE_COST_BYTES = 1024
-"""What one room may send before others run, where each message counts 1 KiB more: 16 000 small
+"""A room may send this much before others run. Each message counts 1 KiB more: 16 000 small
 ones, which take about 0.2 s, are enough for one to each of 10 000 seats."""
 
 

@@ -1,3 +1,5 @@
+"""Addresses of nodes: the accepted forms, and the errors for the others."""
+
 import pynng
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from lastcall.errors import BadAddress
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "my-host.svc:0"])
-def test_an_address_is_written_as_it_was_read(text: str) -> None:
+def test_an_address_is_printed_as_it_was_written(text: str) -> None:
     assert str(parse_host_port(text)) == text
 
 
@@ -32,7 +34,7 @@ def test_an_address_is_written_as_it_was_read(text: str) -> None:
         "[fe80::1%]:80",
     ],
 )
-def test_the_error_for_a_bad_address_shows_it_and_the_right_form(text: str) -> None:
+def test_the_error_for_a_bad_address_shows_the_address_and_the_right_form(text: str) -> None:
     with pytest.raises(BadAddress, match=r"127\.0\.0\.1:9001|ports end at 65535") as refused:
         parse_host_port(text)
     assert repr(text) in str(refused.value)
@@ -56,13 +58,13 @@ def test_a_final_slash_of_a_url_is_dropped() -> None:
         ("tcp://a:65536", "there is no port 65536"),
     ],
 )
-def test_the_error_for_a_bad_url_shows_it(text: str, complaint: str) -> None:
+def test_the_error_for_a_bad_url_shows_the_url(text: str, complaint: str) -> None:
     with pytest.raises(BadAddress, match=complaint) as refused:
         parse_url(text)
     assert repr(text) in str(refused.value)
 
 
-def test_port_0_can_be_listened_at_and_not_dialled() -> None:
+def test_port_0_can_be_listened_at_but_not_dialled() -> None:
     assert parse_url("tcp://a:0") == HostPort("a", 0)
     with pytest.raises(BadAddress, match="port 0 cannot be dialled"):
         parse_url("tcp://a:0", dialled=True)

@@ -1,9 +1,9 @@
-"""One suite for both buses: the memory bus in virtual time, nng in real time on free ports."""
+"""Both buses pass one suite: the memory bus in virtual time, nng in real time on free ports."""
 
 from __future__ import annotations
 
 import pytest
-import trio.testing
+from trio.testing import MockClock
 
 from lastcall.bus.memory import MemoryBus
 from lastcall.bus.nng import NngBus
@@ -13,10 +13,10 @@ NAMES = [check.__name__.removeprefix("check_") for check in CHECKS]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=NAMES)
-async def test_on_the_memory_bus(check: Check, autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_memory_bus_conforms(check: Check, autojump_clock: MockClock) -> None:
     await check(MemoryBus())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=NAMES)
-async def test_on_nng(check: Check) -> None:
+async def test_the_nng_bus_conforms(check: Check) -> None:
     await check(NngBus())

@@ -1,4 +1,4 @@
-"""The memory bus' faults: each alone, in virtual time."""
+"""The faults of the memory bus, each alone, in virtual time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ GAME, FEED = "tcp://game:7101", "tcp://api:7001"
 
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
-    """Ends a test in which nothing happens any more: the virtual clock jumps to the error."""
+    """A bus; a test that hangs fails, since the virtual clock then jumps to the error."""
 
     async def expire() -> None:
         await trio.sleep(1_000)
-        raise trio.TooSlowError("nothing happens any more")
+        raise trio.TooSlowError("the test hangs")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire)
@@ -31,19 +31,20 @@ async def bus() -> AsyncIterator[MemoryBus]:
         nursery.cancel_scope.cancel()
 
 
-class Counting:
-    """Answers with how many requests it has had, and keeps them."""
+class CountingAnswer:
+    """Answers each request with the number of requests up to now, and records the requests."""
 
     def __init__(self, name: bytes = b"") -> None:
         self.name = name
-        self.had: list[bytes] = []
+        self.requests: list[bytes] = []
 
     def __call__(self, request: bytes) -> bytes:
-        self.had.append(request)
-        return b"%s%d" % (self.name, len(self.had))
+        self.requests.append(request)
+        return b"%s%d" % (self.name, len(self.requests))
 
 
-async def all_due(subscriber: MemorySubscriber) -> list[bytes]:
+async def receive_all(subscriber: MemorySubscriber) -> list[bytes]:
+    """Receives messages for 10 s."""
     found: list[bytes] = []
     with trio.move_on_after(10):
         while True:
@@ -52,37 +53,37 @@ async def all_due(subscriber: MemorySubscriber) -> list[bytes]:
 
 
 async def publish(bus: MemoryBus, count: int) -> list[int]:
-    """What arrives of the messages 0, 1, 2 …"""
+    """Publishes the numbers from 0 to ``count`` - 1; returns those that arrive, in order."""
     subscriber, publisher = bus.subscribe(FEED), bus.publisher(FEED)
     for number in range(count):
         publisher.publish(b"%d" % number)
-    return [int(message) for message in await all_due(subscriber)]
+    return [int(message) for message in await receive_all(subscriber)]
 
 
-async def test_without_faults_nothing_takes_time(bus: MemoryBus, autojump_clock: MockClock) -> None:
+async def test_calls_without_faults_take_no_time(bus: MemoryBus, autojump_clock: MockClock) -> None:
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bus.respond(GAME).serve, Counting())
+        nursery.start_soon(bus.respond(GAME).serve, CountingAnswer())
         caller = bus.caller(GAME)
         assert [await caller.call(b"?") for _ in range(3)] == [b"1", b"2", b"3"]
         nursery.cancel_scope.cancel()
     assert trio.current_time() == start
 
 
-async def test_nothing_is_handed_over_inside_the_call(
+async def test_a_request_is_not_delivered_within_the_call_itself(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
-    counting = Counting()
+    counting = CountingAnswer()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bus.respond(GAME).serve, counting)
         nursery.start_soon(bus.caller(GAME).call, b"?")
-        assert counting.had == []
+        assert counting.requests == []
         await trio.testing.wait_all_tasks_blocked()
-        assert counting.had == [b"?"]
+        assert counting.requests == [b"?"]
         nursery.cancel_scope.cancel()
 
 
-async def test_some_published_messages_are_dropped_and_the_rest_is_in_order(
+async def test_some_published_messages_are_dropped_and_the_rest_stay_in_order(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.drop = 0.25
@@ -91,7 +92,7 @@ async def test_some_published_messages_are_dropped_and_the_rest_is_in_order(
     assert found == sorted(set(found))
 
 
-async def test_a_published_message_may_come_twice(
+async def test_a_published_message_may_arrive_twice(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.repeat_publish = 1.0
@@ -114,7 +115,7 @@ async def test_reordered_messages_arrive_in_another_order(
     assert sorted(found) == list(range(100))
 
 
-async def test_two_publishers_overtake_each_other(
+async def test_messages_of_two_publishers_may_overtake_each_other(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.delay_seconds = 1.0
@@ -122,28 +123,28 @@ async def test_two_publishers_overtake_each_other(
     for _ in range(20):
         first.publish(b"1")
         second.publish(b"2")
-    found = await all_due(subscriber)
+    found = await receive_all(subscriber)
     assert len(found) == 40
     assert any(before == after for before, after in pairwise(found))
 
 
-async def test_a_delay_ends_and_is_never_longer_than_asked(
+async def test_a_delay_is_never_longer_than_its_setting(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.delay_seconds = 0.2
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bus.respond(GAME).serve, Counting())
+        nursery.start_soon(bus.respond(GAME).serve, CountingAnswer())
         await bus.caller(GAME).call(b"?")
         nursery.cancel_scope.cancel()
     assert 0 < trio.current_time() - start <= 0.4
 
 
-async def test_a_request_may_come_twice_and_either_reply_will_do(
+async def test_a_request_may_arrive_twice_and_the_caller_gets_either_reply(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.repeat_request = 1.0
-    counting = Counting()
+    counting = CountingAnswer()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bus.respond(GAME).serve, counting)
         caller = bus.caller(GAME)
@@ -151,14 +152,14 @@ async def test_a_request_may_come_twice_and_either_reply_will_do(
         assert await caller.call(b"two") in (b"3", b"4")
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert counting.had == [b"one", b"one", b"two", b"two"]
+    assert counting.requests == [b"one", b"one", b"two", b"two"]
 
 
-async def test_a_late_copy_may_come_after_a_newer_request(
+async def test_a_late_copy_may_arrive_after_a_newer_request(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.repeat_request, bus.faults.delay_seconds = 1.0, 1.0
-    counting = Counting()
+    counting = CountingAnswer()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bus.respond(GAME).serve, counting)
         caller = bus.caller(GAME)
@@ -166,22 +167,22 @@ async def test_a_late_copy_may_come_after_a_newer_request(
             await caller.call(b"%02d" % number)
         await trio.sleep(2)
         nursery.cancel_scope.cancel()
-    assert len(counting.had) == 40
-    assert counting.had != sorted(counting.had)
+    assert len(counting.requests) == 40
+    assert counting.requests != sorted(counting.requests)
 
 
-async def test_a_full_buffer_keeps_the_newest_and_counts_the_lost(
+async def test_a_full_buffer_keeps_the_newest_messages_and_counts_the_dropped_ones(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     subscriber, publisher = bus.subscribe(FEED), bus.publisher(FEED)
     for number in range(BUFFER_MESSAGES + 3):
         publisher.publish(b"%d" % number)
-    found = [int(message) for message in await all_due(subscriber)]
+    found = [int(message) for message in await receive_all(subscriber)]
     assert found == list(range(3, BUFFER_MESSAGES + 3))
     assert subscriber.dropped == 3
 
 
-async def test_what_is_published_over_a_broken_link_is_lost(
+async def test_messages_published_over_a_broken_link_are_lost(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     subscriber, publisher = bus.subscribe(FEED), bus.publisher(FEED)
@@ -190,13 +191,13 @@ async def test_what_is_published_over_a_broken_link_is_lost(
             bus.break_link(FEED)
         publisher.publish(message)
         bus.heal(FEED)
-    assert await all_due(subscriber) == [b"before", b"after"]
+    assert await receive_all(subscriber) == [b"before", b"after"]
 
 
-async def test_a_call_over_a_broken_link_is_answered_once_it_is_healed(
+async def test_a_call_over_a_broken_link_is_answered_once_the_link_is_healed(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
-    counting = Counting()
+    counting = CountingAnswer()
     bus.break_link(GAME)
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
@@ -204,23 +205,23 @@ async def test_a_call_over_a_broken_link_is_answered_once_it_is_healed(
 
         async def heal() -> None:
             await trio.sleep(5)
-            assert counting.had == []
+            assert counting.requests == []
             bus.heal(GAME)
 
         nursery.start_soon(heal)
         await bus.caller(GAME).call(b"?")
         assert trio.current_time() - start == 5
         nursery.cancel_scope.cancel()
-    assert counting.had == [b"?"]
+    assert counting.requests == [b"?"]
 
 
-async def test_a_reply_lost_with_the_link_brings_the_request_again(
+async def test_a_request_is_repeated_if_its_reply_is_lost_with_the_link(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
-    counting = Counting()
+    counting = CountingAnswer()
 
     def answer_and_break(request: bytes) -> bytes:
-        if not counting.had:
+        if not counting.requests:
             bus.break_link(GAME)
         return counting(request)
 
@@ -234,10 +235,10 @@ async def test_a_reply_lost_with_the_link_brings_the_request_again(
         nursery.start_soon(heal)
         assert await bus.caller(GAME).call(b"?") == b"2"
         nursery.cancel_scope.cancel()
-    assert counting.had == [b"?", b"?"]
+    assert counting.requests == [b"?", b"?"]
 
 
-async def test_a_link_is_cut_between_two_nodes_alone(
+async def test_a_broken_link_affects_only_its_two_nodes(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     one, two, game = bus.node("api-1"), bus.node("api-2"), bus.node("game-1")
@@ -263,10 +264,10 @@ async def test_a_probe_of_a_partitioned_address_is_silent_after_its_timeout(
 
 
 @pytest.mark.parametrize("place", [GAME, "game-1"])
-async def test_a_frozen_node_answers_all_of_it_when_thawed(
+async def test_a_node_answers_all_waiting_requests_after_a_freeze(
     bus: MemoryBus, autojump_clock: MockClock, place: str
 ) -> None:
-    counting = Counting()
+    counting = CountingAnswer()
     responder = bus.node("game-1").respond(GAME)
     bus.freeze(place)
     start = trio.current_time()
@@ -276,32 +277,32 @@ async def test_a_frozen_node_answers_all_of_it_when_thawed(
         with trio.move_on_after(0.75):
             await bus.caller(GAME).call(b"abandoned")
 
-        async def thaw() -> None:
+        async def heal() -> None:
             await trio.sleep(2)
             bus.heal(place)
 
-        nursery.start_soon(thaw)
+        nursery.start_soon(heal)
         assert await bus.caller(GAME).call(b"patient") == b"2"
         assert trio.current_time() - start == 3
         nursery.cancel_scope.cancel()
-    assert counting.had == [b"abandoned", b"patient"]
+    assert counting.requests == [b"abandoned", b"patient"]
 
 
-async def test_a_frozen_subscriber_finds_its_messages_when_thawed(
+async def test_a_subscriber_gets_its_waiting_messages_after_a_freeze(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     subscriber, publisher = bus.subscribe(FEED), bus.publisher(FEED)
     bus.freeze(FEED)
     publisher.publish(b"kept")
-    assert await all_due(subscriber) == []
+    assert await receive_all(subscriber) == []
     bus.heal(FEED)
-    assert await all_due(subscriber) == [b"kept"]
+    assert await receive_all(subscriber) == [b"kept"]
 
 
-async def test_a_frozen_node_asks_and_publishes_nothing(
+async def test_a_frozen_node_sends_no_requests_and_no_messages(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
-    counting, node = Counting(), bus.node("api-1")
+    counting, node = CountingAnswer(), bus.node("api-1")
     subscriber = bus.subscribe(FEED)
     bus.freeze("api-1")
     node.publisher(FEED).publish(b"unsent")
@@ -310,14 +311,14 @@ async def test_a_frozen_node_asks_and_publishes_nothing(
         with trio.move_on_after(1):
             await node.caller(GAME).call(b"unasked")
         nursery.cancel_scope.cancel()
-    assert counting.had == []
-    assert await all_due(subscriber) == []
+    assert counting.requests == []
+    assert await receive_all(subscriber) == []
 
 
-async def test_requests_in_the_hands_of_a_crashed_node_go_to_the_next(
+async def test_unanswered_requests_to_a_crashed_node_go_to_the_next_one(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
-    old, new = Counting(b"old "), Counting(b"new ")
+    old, new = CountingAnswer(b"old "), CountingAnswer(b"new ")
     node = bus.node("game-1")
     responder = node.respond(GAME)
     replies: list[bytes] = []
@@ -339,12 +340,12 @@ async def test_requests_in_the_hands_of_a_crashed_node_go_to_the_next(
             assert await bus.probe(GAME, 0.25) is Probe.REFUSED
             nursery.start_soon(bus.respond(GAME).serve, new)
         nursery.cancel_scope.cancel()
-    assert len(old.had) == 1
-    assert sorted(new.had) == [b"1", b"2"]
+    assert len(old.requests) == 1
+    assert sorted(new.requests) == [b"1", b"2"]
     assert sorted(replies) == [b"new 1", b"new 2"]
 
 
-async def test_what_a_closed_publisher_had_under_way_is_lost(
+async def test_messages_in_flight_are_lost_when_their_publisher_is_closed(
     bus: MemoryBus, autojump_clock: MockClock
 ) -> None:
     bus.faults.delay_seconds = 1.0
@@ -352,10 +353,10 @@ async def test_what_a_closed_publisher_had_under_way_is_lost(
     publisher.publish(b"lost")
     other.publish(b"kept")
     publisher.close()
-    assert await all_due(subscriber) == [b"kept"]
+    assert await receive_all(subscriber) == [b"kept"]
 
 
-async def test_the_same_seed_brings_the_same_faults(autojump_clock: MockClock) -> None:
+async def test_the_same_seed_causes_the_same_faults(autojump_clock: MockClock) -> None:
     runs = []
     for _ in range(2):
         bus = MemoryBus(Faults(rng=random.Random(1), drop=0.5, delay_seconds=0.1))

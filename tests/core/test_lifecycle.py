@@ -6,7 +6,7 @@ from lastcall.core.lifecycle import TABLE, Event, Lifecycle, Phase, diagram
 from lastcall.errors import WrongEvent
 
 
-def after(*events: Event) -> Phase:
+def phase_after(*events: Event) -> Phase:
     lifecycle = Lifecycle()
     for event in events:
         lifecycle.on(event)
@@ -14,19 +14,19 @@ def after(*events: Event) -> Phase:
 
 
 def test_a_node_serves_drains_and_stops() -> None:
-    assert after(Event.READY, Event.STOP, Event.EMPTIED) is Phase.STOPPED
+    assert phase_after(Event.READY, Event.STOP, Event.EMPTIED) is Phase.STOPPED
 
 
 def test_the_second_signal_cuts() -> None:
-    assert after(Event.READY, Event.STOP, Event.STOP) is Phase.CUTTING
+    assert phase_after(Event.READY, Event.STOP, Event.STOP) is Phase.CUTTING
 
 
 def test_a_stop_while_starting_stops_the_node() -> None:
-    assert after(Event.STOP) is Phase.STOPPED
+    assert phase_after(Event.STOP) is Phase.STOPPED
 
 
 def test_a_cordon_is_reversible() -> None:
-    assert after(Event.READY, Event.CORDON, Event.UNCORDON) is Phase.SERVING
+    assert phase_after(Event.READY, Event.CORDON, Event.UNCORDON) is Phase.SERVING
 
 
 def test_an_event_without_a_step_raises_and_changes_nothing() -> None:
@@ -37,10 +37,10 @@ def test_an_event_without_a_step_raises_and_changes_nothing() -> None:
 
 
 def test_every_phase_can_reach_stopped() -> None:
-    ends = {Phase.STOPPED}
-    while more := {p for p, steps in TABLE.items() if ends & set(steps.values())} - ends:
-        ends |= more
-    assert ends == set(Phase)
+    found = {Phase.STOPPED}
+    while more := {p for p, steps in TABLE.items() if found & set(steps.values())} - found:
+        found |= more
+    assert found == set(Phase)
 
 
 def test_the_diagram_has_each_step_of_the_table() -> None:

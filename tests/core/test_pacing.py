@@ -14,7 +14,7 @@ def test_no_clients_need_no_slots() -> None:
     assert spread(0, 5.0, random.Random(1)) == []
 
 
-def test_in_no_time_all_move_at_once() -> None:
+def test_over_0_s_all_clients_move_at_once() -> None:
     assert spread(3, 0.0, random.Random(1)) == [0.0, 0.0, 0.0]
 
 

@@ -1,4 +1,4 @@
-"""Connections to an api node below the client: the bytes of a handshake, and bare frames."""
+"""Connections to an api node without the client: handshakes byte by byte, and bare frames."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ REST_OF_REQUEST = (
 )
 
 
-async def handshake(api: ApiProcess) -> trio.abc.Stream:
-    """A connection whose request has not ended yet."""
+async def begin_handshake(api: ApiProcess) -> trio.abc.Stream:
+    """Connects and sends the beginning of a handshake request."""
     stream = await api.listener.connect()
     await stream.send_all(b"GET / HTTP/1.1\r\nHost: api\r\n")
     await trio.sleep(0.01)
@@ -31,7 +31,8 @@ async def websocket_over(stream: trio.abc.Stream) -> AsyncIterator[WebSocketConn
         nursery.cancel_scope.cancel()
 
 
-async def answer(stream: trio.abc.Stream) -> bytes:
+async def read_answer(stream: trio.abc.Stream) -> bytes:
+    """Reads the head of the answer, for at most 5 s."""
     data = b""
     with trio.move_on_after(5):
         while b"\r\n\r\n" not in data and (more := await stream.receive_some(4096)):

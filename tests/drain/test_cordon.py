@@ -1,4 +1,4 @@
-"""A cordon refuses new work without leaving, and is taken back."""
+"""A cordoned node refuses new work but does not exit; an uncordon reverts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.cluster import CLEAN, cluster
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
-async def test_a_cordoned_game_node_gets_no_new_rooms_and_those_it_has_play_on(
+async def test_a_cordoned_game_node_gets_no_new_rooms_and_its_rooms_continue(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -29,7 +29,7 @@ async def test_a_cordoned_game_node_gets_no_new_rooms_and_those_it_has_play_on(
         assert (await place.__anext__()).data == {"from": friend.you, "said": "still here"}
 
 
-async def test_a_join_that_crosses_the_cordon_is_seated_elsewhere(
+async def test_a_join_at_the_same_time_as_the_cordon_gets_a_seat_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -52,7 +52,7 @@ async def test_an_uncordoned_game_node_gets_rooms_again(autojump_clock: MockCloc
         assert (await (await c.client(api)).join(kind="lounge")).room
 
 
-async def test_a_cordoned_api_node_refuses_new_clients_with_503_and_keeps_its_own(
+async def test_a_cordoned_api_node_refuses_new_clients_with_503_and_keeps_connected_ones(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -66,7 +66,7 @@ async def test_a_cordoned_api_node_refuses_new_clients_with_503_and_keeps_its_ow
         assert (await (await c.client(api)).join(kind="lounge")).room
 
 
-async def test_cordon_uncordon_then_drain(autojump_clock: MockClock) -> None:
+async def test_a_node_drains_after_a_cordon_and_an_uncordon(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         for process in (api, game):
@@ -77,7 +77,7 @@ async def test_cordon_uncordon_then_drain(autojump_clock: MockClock) -> None:
             assert process.exit_code == CLEAN
 
 
-async def test_a_cordoned_node_drains_too(autojump_clock: MockClock) -> None:
+async def test_a_cordoned_node_can_drain(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         place = await (await c.client(api)).join(kind="countdown", options={"seconds": 3})

@@ -1,4 +1,4 @@
-"""Doors that close: half-open handshakes, and the lame duck before them."""
+"""A draining node closes its doors: half-open handshakes, and the lame duck before that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import ClientError
 from lastcall.policy import DrainPolicy
-from tests.drain.sockets import REST_OF_REQUEST, answer, handshake
+from tests.drain.sockets import REST_OF_REQUEST, begin_handshake, read_answer
 from tests.harness.cluster import CLEAN, CUT, cluster, finished
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -17,27 +17,27 @@ pytestmark = pytest.mark.usefixtures("schedule")
 LAME = DrainPolicy(grace_seconds=20, lame_duck_seconds=2, farewell_seconds=3)
 
 
-async def test_a_half_open_handshake_gets_503_with_an_invitation_to_retry(
+async def test_a_half_open_handshake_gets_503_with_retry_after(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
         api, _ = await c.one_of_each()
         await (await c.client(api)).join(kind="lounge")
-        stream = await handshake(api)
+        stream = await begin_handshake(api)
         api.signal()
         await trio.sleep(0.1)
         await stream.send_all(REST_OF_REQUEST)
-        head = await answer(stream)
+        head = await read_answer(stream)
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in head.lower()
 
 
-async def test_a_half_open_handshake_has_1_s_and_holds_the_node_no_longer(
+async def test_a_half_open_handshake_delays_the_exit_by_at_most_1_s(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
         api, _ = await c.one_of_each()
-        await handshake(api)
+        await begin_handshake(api)
         start = trio.current_time()
         api.signal()
         await api.gone.wait()
@@ -45,7 +45,7 @@ async def test_a_half_open_handshake_has_1_s_and_holds_the_node_no_longer(
         assert api.exit_code == CLEAN
 
 
-async def test_placement_hears_of_the_drain_before_the_doors_close(
+async def test_placement_avoids_a_draining_node_before_its_doors_close(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -64,7 +64,7 @@ async def test_placement_hears_of_the_drain_before_the_doors_close(
         assert not first.node.host.matchmaker.doors_open
 
 
-async def test_during_the_lame_duck_an_api_node_still_serves_who_comes(
+async def test_during_the_lame_duck_an_api_node_still_accepts_clients(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -82,7 +82,7 @@ async def test_during_the_lame_duck_an_api_node_still_serves_who_comes(
             await c.client(api)
 
 
-async def test_seconds_left_count_to_the_cut_lame_duck_included(
+async def test_the_seconds_left_count_to_the_cut_and_include_the_lame_duck(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -103,7 +103,7 @@ async def test_seconds_left_count_to_the_cut_lame_duck_included(
         assert place.lost is not None
 
 
-async def test_a_second_signal_during_the_lame_duck_cuts_now(autojump_clock: MockClock) -> None:
+async def test_a_second_signal_during_the_lame_duck_cuts_at_once(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         game = c.game(drain=LAME)
         api = c.api()

@@ -1,4 +1,4 @@
-"""How a node drains, to the second, in a whole cluster under the virtual clock."""
+"""A node drains on time: a whole cluster in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("schedule")
 SHORT = DrainPolicy(grace_seconds=10, farewell_seconds=3)
 
 
-async def test_a_node_with_nothing_to_drain_exits_at_once_with_0(autojump_clock: MockClock) -> None:
+async def test_a_node_without_work_exits_at_once_with_0(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         start = trio.current_time()
@@ -31,7 +31,7 @@ async def test_a_node_with_nothing_to_drain_exits_at_once_with_0(autojump_clock:
         assert trio.current_time() - start < 0.6
 
 
-async def test_a_node_that_is_told_to_stop_while_starting_stops(autojump_clock: MockClock) -> None:
+async def test_a_node_that_gets_the_signal_while_it_starts_exits(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         game = c.game()
         game.signal()
@@ -86,20 +86,20 @@ async def test_a_room_that_needs_9_s_more_survives_a_grace_of_25_and_the_node_ex
         assert (game.counts.rooms_finished, game.counts.rooms_cut) == (1, 0)
 
 
-async def test_a_room_over_grace_is_cut_exactly_at_grace_minus_farewell_and_finally_runs(
+async def test_a_room_that_takes_too_long_is_cut_at_grace_minus_farewell_and_finally_runs(
     autojump_clock: MockClock,
 ) -> None:
-    ran: list[float] = []
+    finally_at: list[float] = []
 
     @room("endless", seats=1)
     async def endless(_table: Room) -> None:
         try:
             await trio.sleep_forever()
         finally:
-            ran.append(trio.current_time())
+            finally_at.append(trio.current_time())
             with trio.CancelScope(shield=True):
                 await trio.sleep(1)
-            ran.append(trio.current_time())
+            finally_at.append(trio.current_time())
 
     async with cluster() as c:
         api, game = await c.one_of_each(kinds={KindName("endless"): endless}, drain=SHORT)
@@ -112,14 +112,14 @@ async def test_a_room_over_grace_is_cut_exactly_at_grace_minus_farewell_and_fina
         assert place.ended is not None
         assert place.ended.reason == "cut"
         await game.gone.wait()
-        assert [at - start for at in ran] == [7, 8]
+        assert [at - start for at in finally_at] == [7, 8]
         assert game.exited_at - start == soon(8)
         assert game.exit_code == CUT
         assert game.counts is not None
         assert game.counts.rooms_cut == 1
 
 
-async def test_a_room_that_shields_itself_does_not_hold_the_process_beyond_grace(
+async def test_a_room_that_shields_itself_does_not_delay_the_exit_beyond_grace(
     autojump_clock: MockClock,
 ) -> None:
     @room("stubborn", seats=1)
@@ -138,14 +138,14 @@ async def test_a_room_that_shields_itself_does_not_hold_the_process_beyond_grace
         c.nursery.cancel_scope.cancel()
 
 
-async def test_a_room_hears_the_seconds_left(autojump_clock: MockClock) -> None:
-    heard: list[float] = []
+async def test_a_room_gets_the_seconds_left(autojump_clock: MockClock) -> None:
+    received: list[float] = []
 
     @room("listener", seats=1)
     async def listener(table: Room) -> None:
         async for event in table:
             if isinstance(event, Draining):
-                heard.append(event.seconds)
+                received.append(event.seconds)
                 assert table.seconds_left == event.seconds
                 return
 
@@ -154,11 +154,11 @@ async def test_a_room_hears_the_seconds_left(autojump_clock: MockClock) -> None:
         await (await c.client(api)).join(kind="listener")
         game.signal()
         await game.gone.wait()
-        assert heard == [7]
+        assert received == [7]
         assert game.exit_code == CLEAN
 
 
-async def test_the_second_signal_cuts_now(autojump_clock: MockClock) -> None:
+async def test_the_second_signal_cuts_at_once(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         place = await (await c.client(api)).join(kind="lounge")
@@ -175,7 +175,7 @@ async def test_the_second_signal_cuts_now(autojump_clock: MockClock) -> None:
         assert place.ended.reason == "cut"
 
 
-async def test_a_join_during_the_drain_of_one_game_node_goes_to_another_unseen(
+async def test_a_join_during_the_drain_of_one_game_node_gets_a_seat_on_another(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -187,7 +187,7 @@ async def test_a_join_during_the_drain_of_one_game_node_goes_to_another_unseen(
         assert place.room.startswith("game-2.")
 
 
-async def test_a_join_by_name_into_a_draining_node_is_admitted(autojump_clock: MockClock) -> None:
+async def test_a_draining_node_admits_a_join_by_room_id(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         place = await (await c.client(api)).join(kind="lounge")
@@ -197,7 +197,7 @@ async def test_a_join_by_name_into_a_draining_node_is_admitted(autojump_clock: M
         assert friend.room == place.room
 
 
-async def test_without_a_serving_game_node_a_join_gets_no_game_node_within_1_s(
+async def test_a_join_without_a_serving_game_node_gets_no_game_node_within_1_s(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -243,7 +243,7 @@ async def test_both_tiers_drain_at_the_same_time_and_no_match_is_cut(
         assert game.exited_at - start == soon(5)
 
 
-async def test_a_room_is_not_gone_before_its_end_is_confirmed_even_if_the_feed_drops_it(
+async def test_a_game_node_does_not_exit_before_the_end_of_its_room_is_confirmed(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -263,7 +263,7 @@ async def test_a_room_is_not_gone_before_its_end_is_confirmed_even_if_the_feed_d
         assert game.exit_code == CLEAN
 
 
-async def test_a_killed_game_nodes_clients_get_node_lost_within_4_s_and_join_elsewhere(
+async def test_clients_of_a_killed_game_node_get_node_lost_within_4_s_and_can_join_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -281,7 +281,7 @@ async def test_a_killed_game_nodes_clients_get_node_lost_within_4_s_and_join_els
         assert again.room.startswith("game-2.")
 
 
-async def test_a_crash_in_one_room_during_the_drain_cuts_no_other(
+async def test_a_room_that_crashes_during_the_drain_does_not_end_the_others(
     autojump_clock: MockClock,
 ) -> None:
     @room("bomb", seats=1)
@@ -306,7 +306,7 @@ async def test_a_crash_in_one_room_during_the_drain_cuts_no_other(
         assert game.exit_code == CLEAN
 
 
-async def test_after_the_second_signal_a_room_that_shields_itself_has_the_farewell_and_no_more(
+async def test_after_the_second_signal_a_room_that_shields_itself_delays_the_exit_by_the_farewell(
     autojump_clock: MockClock,
 ) -> None:
     @room("stubborn", seats=1)

@@ -1,4 +1,4 @@
-"""Clients that are moved off a draining api node: which, when, and how evenly."""
+"""A draining api node moves its clients: which of them, when, and how evenly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("schedule")
 SHORT = DrainPolicy(grace_seconds=10, farewell_seconds=3)
 
 
-async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_with_the_last(
+async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_after_the_last(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -26,7 +26,7 @@ async def test_idle_clients_are_moved_over_the_spread_and_the_node_exits_with_th
         start = trio.current_time()
         api.signal()
         lost: list[ConnectionLost] = [await client.wait_closed() for client in clients]
-        assert {one.code for one in lost} == {1012}
+        assert {loss.code for loss in lost} == {1012}
         await api.gone.wait()
         assert 4 <= api.exited_at - start <= 5.6
         assert api.exit_code == CLEAN
@@ -53,7 +53,7 @@ async def test_a_client_in_a_room_stays_until_the_room_ends_and_is_then_moved(
         assert api.counts.clients_moved == 1
 
 
-async def test_a_client_in_a_room_at_the_deadline_is_moved_inside_the_farewell(
+async def test_a_client_in_a_room_at_the_deadline_is_moved_within_the_farewell(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -85,20 +85,20 @@ async def test_clients_in_rooms_at_the_deadline_are_moved_evenly_over_half_the_f
         closed_at: list[float] = []
         start = trio.current_time()
 
-        async def stay(client: Connection) -> None:
+        async def wait_for_close(client: Connection) -> None:
             assert (await client.wait_closed()).code == 1012
             closed_at.append(trio.current_time() - start)
 
         api.signal()
         async with trio.open_nursery() as nursery:
             for client in clients:
-                nursery.start_soon(stay, client)
+                nursery.start_soon(wait_for_close, client)
         assert closed_at == pytest.approx([7, 7.25, 7.5, 7.75, 8, 8.25], abs=0.05)
         await api.gone.wait()
         assert api.exit_code == CLEAN
 
 
-async def test_a_client_that_joins_in_the_same_tick_as_the_signal_is_served_or_sent_elsewhere(
+async def test_a_client_that_joins_at_the_instant_of_the_signal_is_seated_or_moved(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -106,26 +106,26 @@ async def test_a_client_that_joins_in_the_same_tick_as_the_signal_is_served_or_s
         old, new = c.api("api-1"), c.api("api-2")
         await c.ready(game, old, new)
         client = await c.client(old)
-        fate: list[str] = []
+        outcomes: list[str] = []
 
         async def join(connection: Connection) -> None:
             try:
                 place = await connection.join(kind="countdown", options={"seconds": 2})
-                fate.append(await finished(place))
+                outcomes.append(await finished(place))
             except ConnectionLost as lost:
-                fate.append(f"sent elsewhere with {lost.code}")
+                outcomes.append(f"moved with {lost.code}")
                 await join(await c.client(new))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(join, client)
             nursery.start_soon(trio.lowlevel.checkpoint)
             old.signal()
-        assert fate in (["finished"], ["sent elsewhere with 1012", "finished"])
+        assert outcomes in (["finished"], ["moved with 1012", "finished"])
         await old.gone.wait()
         assert old.exit_code == CLEAN
 
 
-async def test_a_client_whose_join_is_under_way_when_its_node_drains_is_seated_and_stays(
+async def test_a_client_whose_join_is_in_flight_when_its_node_drains_is_seated_and_stays(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -133,22 +133,22 @@ async def test_a_client_whose_join_is_under_way_when_its_node_drains_is_seated_a
         client = await c.client(api)
         c.bus.faults.delay_seconds = 0.05
         async with trio.open_nursery() as nursery:
-            fate: list[str] = []
+            outcomes: list[str] = []
 
             async def join() -> None:
                 place = await client.join(kind="countdown", options={"seconds": 6})
-                fate.append(await finished(place))
+                outcomes.append(await finished(place))
 
             nursery.start_soon(join)
             await trio.sleep(0.01)
             api.signal()
-        assert fate == ["finished"]  # after 6 s, and idle clients are moved over 5
+        assert outcomes == ["finished"]  # after 6 s, when all idle clients are moved already
         assert (await client.wait_closed()).code == 1012
         await api.gone.wait()
         assert api.exit_code == CLEAN
 
 
-async def test_one_that_asks_to_join_while_it_waits_for_its_turn_is_moved_at_once(
+async def test_an_idle_client_that_joins_before_its_turn_to_move_is_moved_at_once(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -166,7 +166,7 @@ async def test_one_that_asks_to_join_while_it_waits_for_its_turn_is_moved_at_onc
         assert trio.current_time() - start < 0.5
 
 
-async def test_with_clients_move_even_those_in_rooms_are_moved_over_the_spread(
+async def test_with_clients_move_clients_in_rooms_are_also_moved_over_the_spread(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -185,7 +185,7 @@ async def test_with_clients_move_even_those_in_rooms_are_moved_over_the_spread(
 
 
 @pytest.mark.parametrize("farewell", [0.0, 0.3, 1.0])
-async def test_a_short_farewell_cuts_nobody_who_could_be_moved_before(
+async def test_with_a_short_farewell_all_idle_clients_are_still_moved(
     farewell: float, autojump_clock: MockClock
 ) -> None:
     async with cluster() as c:
@@ -201,7 +201,7 @@ async def test_a_short_farewell_cuts_nobody_who_could_be_moved_before(
         assert api.counts.clients_moved == 20
 
 
-async def test_1000_idle_clients_are_moved_over_exactly_the_spread_and_none_twice(
+async def test_1000_idle_clients_are_each_moved_once_evenly_over_the_spread(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -223,10 +223,10 @@ async def test_1000_idle_clients_are_moved_over_exactly_the_spread_and_none_twic
 
 
 async def idle_clients(c: Cluster, api: ApiProcess, count: int) -> list[float]:
-    """That many bare sockets; returns the list that their close frames' times go to."""
+    """Connects ``count`` bare sockets; returns a list that gets the time of each close frame."""
     moved: list[float] = []
 
-    async def stay() -> None:
+    async def wait_for_close() -> None:
         stream = await api.listener.connect()
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: api\r\n" + REST_OF_REQUEST)
         while data := await stream.receive_some(65536):
@@ -236,7 +236,7 @@ async def idle_clients(c: Cluster, api: ApiProcess, count: int) -> list[float]:
                 return
 
     for _ in range(count):
-        c.nursery.start_soon(stay)
+        c.nursery.start_soon(wait_for_close)
     with trio.fail_after(30):
         while api.clients < count:
             await trio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A match that never started is regrouped: its players wait on at another game node."""
+"""A match that has not started is regrouped: its players wait at another game node."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_half_filled_match_is_regrouped_and_played_elsewhere(
         assert (await ann.__anext__()).data == {"board": "----X----", "turn": bob.you}
 
 
-async def test_a_player_whose_match_cannot_be_regrouped_within_5_s_is_told_that_it_is_over(
+async def test_a_match_that_cannot_be_regrouped_within_5_s_ends_as_abandoned(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -61,7 +61,7 @@ async def test_a_player_whose_match_cannot_be_regrouped_within_5_s_is_told_that_
         assert trio.current_time() - start == soon(5)
 
 
-async def test_a_player_who_leaves_while_his_match_is_regrouped_has_left(
+async def test_a_player_who_leaves_during_a_regroup_gets_no_seat_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -78,10 +78,10 @@ async def test_a_player_who_leaves_while_his_match_is_regrouped_has_left(
         second = c.game("game-2")
         await c.ready(second)
         await trio.sleep(4)
-        assert second.rooms == 0  # nobody seeks a seat for him any more
+        assert second.rooms == 0  # no api node asks for a seat for this player any more
 
 
-async def test_a_regrouped_room_is_opened_with_the_options_of_before(
+async def test_a_regrouped_room_keeps_its_options(
     autojump_clock: MockClock,
 ) -> None:
     seen: list[object] = []
@@ -102,29 +102,29 @@ async def test_a_regrouped_room_is_opened_with_the_options_of_before(
         assert second.rooms == 1
 
 
-async def test_inputs_to_the_room_before_do_not_reach_the_one_after_a_regroup(
+async def test_inputs_to_the_old_room_do_not_reach_the_regrouped_one(
     autojump_clock: MockClock,
 ) -> None:
-    """They crossed the second joined; so did a ``got`` about the room before."""
+    """They were sent, like a ``got`` for the old room, before the second ``joined`` was read."""
     async with cluster() as c:
         api, first, _ = await c.two_games()
         stream = await api.listener.connect()
         bob = await c.stack.enter_async_context(websocket_over(stream))
         await bob.get_message()
         await bob.send_message('{"t":"join","kind":"tictactoe"}')
-        before = json.loads(await bob.get_message())
+        first_joined = json.loads(await bob.get_message())
         first.signal()
-        again = json.loads(await bob.get_message())
-        while again["t"] != "joined":
-            again = json.loads(await bob.get_message())
-        assert again["room"] != before["room"]
-        room = before["room"]
-        await bob.send_message(f'{{"t":"got","seq":0,"room":"{room}"}}')
+        second_joined = json.loads(await bob.get_message())
+        while second_joined["t"] != "joined":
+            second_joined = json.loads(await bob.get_message())
+        old_room = first_joined["room"]
+        assert second_joined["room"] != old_room
+        await bob.send_message(f'{{"t":"got","seq":0,"room":"{old_room}"}}')
         for n in (1, 5, 6, 7):
             await bob.send_message(f'{{"t":"say","n":{n},"d":{{"cell":0}}}}')
         await trio.sleep(0.1)
         ann = await (await c.client(api)).join(kind="tictactoe")
-        assert ann.room == again["room"]
+        assert ann.room == second_joined["room"]
         await bob.send_message('{"t":"got","seq":0}')
         await bob.send_message('{"t":"say","n":1,"d":{"cell":8}}')
         boards = [(await ann.__anext__()).data for _ in range(2)]

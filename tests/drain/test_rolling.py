@@ -1,4 +1,4 @@
-"""What else a rolling update asks of a cluster: several generations, odd clocks, late joins."""
+"""Rolling updates: several generations, rollbacks, clocks that jump, joins in flight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.cluster import CLEAN, CUT, cluster, finished
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
-async def test_clients_in_rooms_of_a_draining_game_node_hear_the_seconds_left(
+async def test_clients_in_rooms_of_a_draining_game_node_get_the_seconds_left(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -32,7 +32,7 @@ async def test_clients_in_rooms_of_a_draining_game_node_hear_the_seconds_left(
         assert outside.draining is None
 
 
-async def test_a_join_in_flight_to_a_draining_node_is_answered_and_to_a_stopped_one_is_node_gone(
+async def test_a_join_to_a_draining_node_is_refused_and_to_a_stopped_one_raises_node_gone(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -48,7 +48,7 @@ async def test_a_join_in_flight_to_a_draining_node_is_answered_and_to_a_stopped_
         assert (gone.value.code, gone.value.retry) == ("no_game_node", True)
 
 
-async def test_a_join_in_flight_to_a_node_that_is_killed_is_node_gone_and_does_not_hang(
+async def test_a_join_in_flight_to_a_killed_node_raises_node_gone(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -69,7 +69,7 @@ async def test_a_join_in_flight_to_a_node_that_is_killed_is_node_gone_and_does_n
         assert trio.current_time() - start <= 2.5
 
 
-async def test_three_generations_drain_at_once_and_each_room_plays_to_its_end(
+async def test_three_generations_drain_at_once_and_each_room_finishes(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -99,7 +99,7 @@ async def test_three_generations_drain_at_once_and_each_room_plays_to_its_end(
             assert game.exit_code == CLEAN
 
 
-async def test_new_rooms_go_to_the_newest_version_also_in_a_rollback(
+async def test_new_rooms_open_on_the_newest_node_even_in_a_rollback(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
@@ -116,10 +116,10 @@ async def test_new_rooms_go_to_the_newest_version_also_in_a_rollback(
                 assert place.room.startswith(f"{name}.")
 
 
-async def test_a_clock_that_jumps_by_20_s_costs_nobody_his_place(
+async def test_a_clock_that_jumps_by_20_s_costs_no_player_their_place(
     autojump_clock: MockClock,
 ) -> None:
-    """A machine that slept, or a debugger: our own stall is not the others' silence."""
+    """After a suspended machine or a debugger, a node must not take its own stall for silence."""
     async with cluster() as c:
         api, game = await c.one_of_each()
         place = await (await c.client(api)).join(kind="lounge")
@@ -136,7 +136,7 @@ async def test_a_clock_that_jumps_by_20_s_costs_nobody_his_place(
         assert await finished(place) == "cut"
 
 
-async def test_a_third_signal_changes_nothing(autojump_clock: MockClock) -> None:
+async def test_further_signals_after_the_second_change_nothing(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()
         await (await c.client(api)).join(kind="lounge")
@@ -147,7 +147,7 @@ async def test_a_third_signal_changes_nothing(autojump_clock: MockClock) -> None
         assert game.exit_code == CUT
 
 
-async def test_a_client_that_asks_for_a_gone_room_again_and_again_does_not_hold_a_drain(
+async def test_repeated_joins_to_an_unknown_room_do_not_delay_a_drain(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:

@@ -1,3 +1,5 @@
+"""The example rooms, each in the test kit."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -26,8 +28,8 @@ def test_each_example_has_less_than_80_lines() -> None:
 # tictactoe
 
 
-async def moves(table: Table, players: list[PlayerId], cells: str) -> None:
-    """Plays ``cells`` in turn, X first."""
+async def make_moves(table: Table, players: list[PlayerId], cells: str) -> None:
+    """Makes the moves of both players in turn, X first; each digit is a cell."""
     for turn, cell in enumerate(cells):
         table.say(players[turn % 2], {"cell": int(cell)})
     await table.messages()
@@ -46,13 +48,13 @@ async def test_the_first_to_join_is_x_and_moves_first() -> None:
 async def test_three_in_a_line_win_and_the_last_board_is_shown() -> None:
     async with play(tictactoe) as table:
         ann, bob = table.join("ann"), table.join("bob")
-        await moves(table, [ann, bob], "03142")
+        await make_moves(table, [ann, bob], "03142")
         assert table.heard[-1] == {"board": "XXXOO----", "turn": bob}
         assert await table.ended() == {"winner": ann, "board": "XXXOO----"}
 
 
 @pytest.mark.parametrize("line", ["012", "345", "678", "036", "147", "258", "048", "246"])
-async def test_every_line_wins_also_for_the_second_player(line: str) -> None:
+async def test_each_line_wins_for_the_second_player_too(line: str) -> None:
     corners = [cell for cell in "013578642" if cell not in line]
     elsewhere = next(
         f"{a}{b}{c}"
@@ -66,14 +68,14 @@ async def test_every_line_wins_also_for_the_second_player(line: str) -> None:
     async with play(tictactoe) as table:
         ann, bob = table.join(), table.join()
         turns = zip(elsewhere, line, strict=True)
-        await moves(table, [ann, bob], "".join(x + o for x, o in turns))
+        await make_moves(table, [ann, bob], "".join(x + o for x, o in turns))
         assert (await table.ended())["winner"] == bob
 
 
 async def test_a_full_board_without_a_line_is_drawn() -> None:
     async with play(tictactoe) as table:
         players = [table.join(), table.join()]
-        await moves(table, players, "048176253")
+        await make_moves(table, players, "048176253")
         assert await table.ended() == {"winner": None, "board": table.heard[-1]["board"]}
         assert "-" not in table.heard[-1]["board"]
         assert table.heard[-1]["turn"] in players
@@ -93,7 +95,7 @@ async def test_a_move_out_of_turn_or_on_a_taken_cell_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("move", [{"cell": 9}, {"cell": -1}, {"cell": "0"}, {}, 4])
-async def test_what_is_no_cell_is_refused_to_its_sender(move: object) -> None:
+async def test_an_input_that_is_not_a_cell_is_refused(move: object) -> None:
     async with play(tictactoe) as table:
         ann = table.join("ann")
         with pytest.raises(BadFrame) as caught:
@@ -101,7 +103,7 @@ async def test_what_is_no_cell_is_refused_to_its_sender(move: object) -> None:
         assert caught.value.code == "bad_input"
 
 
-async def test_who_stays_wins_and_nobody_wins_before_the_start() -> None:
+async def test_the_remaining_player_wins_but_nobody_wins_before_the_start() -> None:
     async with play(tictactoe) as table:
         ann, bob = table.join("ann"), table.join("bob")
         await table.messages()
@@ -112,7 +114,7 @@ async def test_who_stays_wins_and_nobody_wins_before_the_start() -> None:
         assert await table.ended() == {"winner": None, "board": "---------"}
 
 
-async def test_a_third_player_finds_it_full() -> None:
+async def test_a_third_player_is_refused() -> None:
     async with play(tictactoe) as table:
         table.join()
         table.join()
@@ -122,7 +124,7 @@ async def test_a_third_player_finds_it_full() -> None:
         assert caught.value.code == "full"
 
 
-async def test_a_lost_socket_does_not_lose_the_match_and_the_picture_is_the_board(
+async def test_a_lost_socket_does_not_lose_the_match_and_the_state_is_the_board(
     autojump_clock: MockClock,
 ) -> None:
     async with play(tictactoe) as table:
@@ -131,7 +133,7 @@ async def test_a_lost_socket_does_not_lose_the_match_and_the_picture_is_the_boar
         table.away(ann)
         await trio.sleep(29)
         table.back(ann)
-        await moves(table, [ann, bob], "03")
+        await make_moves(table, [ann, bob], "03")
         assert table.picture(ann) == {"board": "X--O-----", "turn": ann}
         assert table.heard_by(ann) == table.heard_by(bob)
         table.away(bob)
@@ -141,7 +143,7 @@ async def test_a_lost_socket_does_not_lose_the_match_and_the_picture_is_the_boar
 # countdown
 
 
-async def test_a_countdown_of_10_says_9_to_0_once_a_second_and_ends(
+async def test_a_countdown_of_10_sends_9_to_0_once_a_second_and_ends(
     autojump_clock: MockClock,
 ) -> None:
     async with play(countdown) as table:
@@ -162,7 +164,7 @@ async def test_a_countdown_takes_its_seconds_from_the_options(autojump_clock: Mo
         assert trio.current_time() - start == 3600
 
 
-async def test_a_countdown_takes_no_inputs() -> None:
+async def test_a_countdown_refuses_inputs() -> None:
     async with play(countdown) as table:
         ann = table.join()
         for said in (None, {}, "wait!"):
@@ -171,7 +173,7 @@ async def test_a_countdown_takes_no_inputs() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 3601, 1.5, "9"])
-async def test_a_countdown_refuses_seconds_that_make_no_sense(seconds: object) -> None:
+async def test_a_countdown_refuses_invalid_seconds(seconds: object) -> None:
     async with play(countdown, options={"seconds": seconds}) as table:
         with pytest.raises(JoinRefused) as caught:
             table.join()
@@ -181,7 +183,7 @@ async def test_a_countdown_refuses_seconds_that_make_no_sense(seconds: object) -
 # arena
 
 
-async def test_an_arena_says_20_times_a_second_who_is_where(autojump_clock: MockClock) -> None:
+async def test_an_arena_sends_the_positions_20_times_a_second(autojump_clock: MockClock) -> None:
     async with play(arena, options={"seconds": 1}) as table:
         ann, bob = table.join(), table.join()
         table.say(ann, {"dx": 1, "dy": -0.5})
@@ -201,7 +203,7 @@ async def test_an_arena_has_walls(autojump_clock: MockClock) -> None:
         assert table.heard[-1]["at"] == {ann: [0, 100]}
 
 
-async def test_who_reaches_the_coin_scores_and_the_next_one_lies_elsewhere(
+async def test_a_player_who_reaches_the_coin_scores_and_the_next_coin_is_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
     async with play(arena, options={"seconds": 2}) as table:
@@ -215,14 +217,14 @@ async def test_who_reaches_the_coin_scores_and_the_next_one_lies_elsewhere(
         assert table.heard[-1]["coin"] == [74, 22]
 
 
-async def test_an_arena_refuses_more_than_full_speed() -> None:
+async def test_an_arena_refuses_a_speed_above_the_maximum() -> None:
     async with play(arena) as table:
         ann = table.join()
         with pytest.raises(BadFrame):
             table.say(ann, {"dx": 1.1, "dy": 0})
 
 
-async def test_who_is_away_stands_still(autojump_clock: MockClock) -> None:
+async def test_a_player_who_is_away_stands_still(autojump_clock: MockClock) -> None:
     async with play(arena, options={"seconds": 4}) as table:
         ann = table.join()
         table.say(ann, {"dx": 0.5, "dy": 0})
@@ -235,7 +237,7 @@ async def test_who_is_away_stands_still(autojump_clock: MockClock) -> None:
         assert len(table.heard_by(ann)) == 80
 
 
-async def test_who_leaves_the_arena_is_seen_no_more_but_keeps_his_score(
+async def test_a_player_who_leaves_the_arena_disappears_but_keeps_the_score(
     autojump_clock: MockClock,
 ) -> None:
     async with play(arena, options={"seconds": 1}) as table:
@@ -250,7 +252,7 @@ async def test_who_leaves_the_arena_is_seen_no_more_but_keeps_his_score(
 # lounge
 
 
-async def test_a_lounge_repeats_anything_to_all_its_author_too() -> None:
+async def test_a_lounge_sends_each_input_to_all_players_including_its_sender() -> None:
     async with play(lounge) as table:
         ann, bob = table.join("ann"), table.join("bob")
         for said in ("hi", {"x": [1, None]}, 4, None):
@@ -260,7 +262,7 @@ async def test_a_lounge_repeats_anything_to_all_its_author_too() -> None:
         assert table.heard_by(ann) == table.heard_by(bob) == expected
 
 
-async def test_a_lounge_ends_when_the_last_one_leaves(autojump_clock: MockClock) -> None:
+async def test_a_lounge_ends_when_the_last_player_leaves(autojump_clock: MockClock) -> None:
     async with play(lounge) as table:
         ann, bob = table.join(), table.join()
         table.leave(ann)
@@ -271,7 +273,7 @@ async def test_a_lounge_ends_when_the_last_one_leaves(autojump_clock: MockClock)
         assert table.reason is EndReason.FINISHED
 
 
-async def test_a_lounge_with_somebody_in_it_is_cut_at_the_deadline(
+async def test_a_lounge_with_a_player_is_cut_at_the_deadline(
     autojump_clock: MockClock,
 ) -> None:
     async with play(lounge) as table:

@@ -1,3 +1,5 @@
+"""Modules with rooms are loaded by name; each mistake in them is an error of one line."""
+
 from __future__ import annotations
 
 import sys
@@ -22,7 +24,7 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes modules by their path into a folder that imports look into."""
+    """Writes modules, by their path, into a folder on the import path."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
 
@@ -43,17 +45,17 @@ def kind(name: str, more: str = "") -> str:
     return KIND.format(name=name, more=more)
 
 
-def test_the_examples_hold_the_four_kinds_of_the_design() -> None:
+def test_the_examples_have_four_kinds() -> None:
     assert sorted(load(["lastcall.game.examples"])) == ["arena", "countdown", "lounge", "tictactoe"]
 
 
-def test_a_module_and_another_one_are_put_together(write: Write) -> None:
+def test_the_kinds_of_two_modules_are_joined(write: Write) -> None:
     write("one.py", kind("chess"))
     write("two.py", kind("chat"))
     assert list(load(["one", "two"])) == ["chess", "chat"]
 
 
-def test_a_package_brings_its_direct_submodules_but_not_the_private_ones(write: Write) -> None:
+def test_a_package_includes_its_direct_submodules_except_main(write: Write) -> None:
     write("club/__init__.py")
     write("club/chess.py", kind("chess"))
     write("club/__main__.py", "raise SystemExit('was run')")
@@ -62,13 +64,13 @@ def test_a_package_brings_its_direct_submodules_but_not_the_private_ones(write: 
     assert list(load(["club"])) == ["chess"]
 
 
-def test_a_kind_that_is_imported_elsewhere_is_no_second_one(write: Write) -> None:
+def test_a_kind_that_another_module_imports_counts_once(write: Write) -> None:
     write("one.py", kind("chess"))
     write("two.py", "from one import chess\nsame = chess")
     assert list(load(["one", "two"])) == ["chess"]
 
 
-def test_a_kind_defined_twice_names_both_places(write: Write) -> None:
+def test_the_error_for_a_kind_that_is_defined_twice_names_both_places(write: Write) -> None:
     write("one.py", kind("chess"))
     write("two.py", kind("chess"))
     with pytest.raises(BadRooms, match=r"'chess' .* one\.chess:4 and two\.chess:4$"):
@@ -81,12 +83,12 @@ def test_a_module_without_rooms_is_refused(write: Write) -> None:
         load(["empty"])
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_the_error_for_a_missing_module_names_it() -> None:
     with pytest.raises(BadRooms, match=r"^cannot import 'nowhere\.rooms': .*'nowhere'$"):
         load(["nowhere.rooms"])
 
 
-def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> None:
+def test_an_error_during_an_import_is_reported_in_one_line_with_its_place(write: Write) -> None:
     write("helper.py", "\n\n1 / 0")
     write("broken.py", "import helper")
     with pytest.raises(BadRooms) as caught:
@@ -98,7 +100,7 @@ def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("def f(:", r"SyntaxError: .* \(/.*/wrong\.py:1\)$"),
         ("raise SystemExit(5)", r"SystemExit: 5 \(.*wrong\.py:1\)$"),
@@ -128,9 +130,11 @@ def test_an_error_while_importing_is_one_line_with_its_place(write: Write) -> No
         ),
     ],
 )
-def test_whatever_is_wrong_in_a_module_becomes_one_line(write: Write, text: str, says: str) -> None:
+def test_any_mistake_in_a_module_is_reported_in_one_line(
+    write: Write, text: str, message: str
+) -> None:
     write("wrong.py", text)
-    with pytest.raises(BadRooms, match=f"^cannot import 'wrong': {says}"):
+    with pytest.raises(BadRooms, match=f"^cannot import 'wrong': {message}"):
         load(["wrong"])
 
 
@@ -148,7 +152,9 @@ def test_a_plain_class_as_inputs_is_refused_at_once(write: Write) -> None:
 
 
 @pytest.mark.parametrize("which", ["inputs", "options"])
-def test_what_is_no_type_at_all_is_refused_by_its_name(write: Write, which: str) -> None:
+def test_an_option_that_needs_a_type_refuses_another_value_and_is_named(
+    write: Write, which: str
+) -> None:
     write("odd.py", kind("odd", more=f", {which}=object()"))
     with pytest.raises(BadRooms, match=rf"^kind 'odd' in odd\.odd:4: {which}: .*msgspec\.Struct$"):
         load(["odd"])
@@ -163,13 +169,15 @@ def test_a_function_that_is_not_async_is_refused_at_once(write: Write, head: str
         load(["dice"])
 
 
-def test_a_file_where_a_module_is_wanted_is_told_so(write: Write) -> None:
+def test_the_error_for_a_file_name_gives_the_module_name(write: Write) -> None:
     write("dice.py", kind("dice"))
     with pytest.raises(BadRooms, match=r"a module is named without \.py: dice$"):
         load(["dice.py"])
 
 
 @pytest.mark.parametrize("more", [{"history_messages": 8_193}, {"history_bytes": 512 * 1024 + 1}])
-def test_a_history_that_no_client_could_be_sent_at_once_is_refused(more: dict[str, int]) -> None:
+def test_a_history_too_large_to_be_sent_to_a_client_at_once_is_refused(
+    more: dict[str, int],
+) -> None:
     with pytest.raises(BadRooms, match=r"'deep': history_.* from 0 to (8192|524288); got"):
         room("deep", seats=1, **more)

@@ -1,4 +1,15 @@
 """Tools for the tests of whole clusters."""
 
+import structlog
+
 seed = 0
-"""The default seed of the random sources of a cluster's nodes: the number of the schedule."""
+"""The default seed of the random sources of a cluster's nodes. The fixture ``schedule`` sets it."""
+
+
+def use_plain_tracebacks() -> None:
+    """Makes structlog print tracebacks without the locals, which take seconds on a busy machine."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
+use_plain_tracebacks()

@@ -18,9 +18,10 @@ from lastcall.author import Kind
 from lastcall.bus.address import HostPort
 from lastcall.bus.memory import MemoryBus
 from lastcall.client import Connection, Place, open_connection
+from lastcall.game.feeds import Link
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
-from lastcall.ids import KindName, NodeName
+from lastcall.ids import KindName, LinkId, NodeName
 from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.drain import Drain
@@ -69,7 +70,7 @@ class Process:
         self.gone = trio.Event()
 
     def signal(self) -> None:
-        """Sends SIGTERM or SIGINT: the node treats them alike."""
+        """Sends a signal to stop: a node treats SIGTERM and SIGINT alike."""
         self.drain.stop()
 
     def kill(self) -> None:
@@ -102,6 +103,19 @@ class GameProcess(Process):
     def rooms(self) -> int:
         return self.node.host.rooms
 
+    @property
+    def links(self) -> dict[LinkId, Link]:
+        """The links of the node, once it is up."""
+        return self.node._links._links
+
+    def drop_link(self, link: LinkId) -> None:
+        """Drops a link, as if its api node had been silent."""
+        self.node._links._drop(link, "the test drops it")
+
+    def drop_links(self) -> None:
+        for link in list(self.links):
+            self.drop_link(link)
+
 
 class ApiProcess(Process):
     node: ApiNode
@@ -123,7 +137,7 @@ class Cluster:
         self.addresses: list[HostPort] = []
 
     def address(self, name: str) -> HostPort:
-        """The address of the game node ``name``; every api node that starts later knows it."""
+        """The address of the game node ``name``, which all api nodes that start later know."""
         where = HostPort(name, 7101)
         if where not in self.addresses:
             self.addresses.append(where)
@@ -137,6 +151,7 @@ class Cluster:
         version: str = "1",
         drain: DrainPolicy | None = None,
         rooms: RoomPolicy | None = None,
+        links: LinkPolicy | None = None,
     ) -> GameProcess:
         process = GameProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.node = GameNode(
@@ -145,6 +160,7 @@ class Cluster:
                 version=version,
                 listen=self.address(name),
                 born=trio.current_time(),
+                link_policy=links or LinkPolicy(),
                 room_policy=rooms or RoomPolicy(),
             ),
             kinds=kinds,
@@ -219,7 +235,10 @@ class Cluster:
         return api, game
 
     async def two_games(self, **game_options: Any) -> tuple[ApiProcess, GameProcess, GameProcess]:
-        """Starts one api node and two game nodes, and waits for them; game-1 fills first."""
+        """Starts one api node and two game nodes, and waits until they are ready.
+
+        The first rooms are opened on game-1.
+        """
         first, second = (self.game(name, **game_options) for name in ("game-1", "game-2"))
         api = self.api()
         await self.ready(first, second, api)
@@ -236,7 +255,7 @@ async def cluster(seed: int | None = None) -> AsyncIterator[Cluster]:
 
 
 async def finished(place: Place) -> str:
-    """Waits for the end of the place and returns its reason; drops all messages."""
+    """Waits for the end of the place, skips all messages, and returns the reason of the end."""
     async for _ in place:
         pass
     assert place.ended is not None

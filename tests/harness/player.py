@@ -1,4 +1,4 @@
-"""A player whose frames the test sends one by one; it records all inputs and messages."""
+"""A player whose frames the test sends one by one. All inputs and messages are recorded."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ class Player:
         self.you = ""
         self.base = 0
         self._inputs: list[object] = []
-        """Its inputs in this place, from ``n`` = 1."""
+        """The player's inputs in this place, from ``n`` = 1."""
 
     @property
     def said(self) -> int:
-        """The number of its last input."""
+        """The number of the player's last input."""
         return len(self._inputs)
 
     async def dial(self, api: ApiProcess) -> Socket:

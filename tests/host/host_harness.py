@@ -1,4 +1,4 @@
-"""A host with two links, and the kinds of room that its tests play in."""
+"""A host with two links, and the kinds of room for its tests."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Size(msgspec.Struct):
 
 @room("echo", seats=4, starts=2)
 async def echo(table: Room) -> dict[str, Any]:
-    """Repeats what is said; ends on `end`, crashes on `crash`, exits on `exit`."""
+    """Broadcasts each input; ends on `end`, crashes on `crash`, exits on `exit`."""
     async for event in table:
         match event:
             case Said(_, "end"):
                 return {"said": "end"}
             case Said(_, "crash"):
-                raise RuntimeError("as told")
+                raise RuntimeError("the input was crash")
             case Said(_, "exit"):
                 raise SystemExit(1)
             case Said(player, "whisper"):
@@ -55,7 +55,7 @@ async def echo(table: Room) -> dict[str, Any]:
 
 @room("typed", seats=2, inputs=Move, options=Size)
 async def typed(table: Room) -> Any:
-    """Hears only moves."""
+    """Accepts only a ``Move`` as input, and broadcasts its cell times the width."""
     async for event in table:
         if isinstance(event, Said):
             table.broadcast(event.input.cell * table.options.width)
@@ -63,20 +63,23 @@ async def typed(table: Room) -> Any:
 
 @room("spinning", seats=1)
 async def spinning(table: Room) -> Any:
-    """Never waits for anything, but lets others run."""
+    """Never waits, but lets other tasks run."""
     while True:
         await trio.lowlevel.checkpoint()
 
 
 @room("huge", seats=10_000, starts=10_000)
 async def huge(table: Room) -> Any:
-    """Many, who wait for more."""
+    """Holds up to 10 000 players and does nothing."""
     await trio.sleep_forever()
 
 
-def watched(**fields: Any) -> tuple[Kind, list[Event]]:
-    """A kind that says to all what it is told, whispers on `["to", PLAYER, …]`, ends on `end`;
-    and the events that its rooms have had."""
+def recording_kind(**fields: Any) -> tuple[Kind, list[Event]]:
+    """Returns a kind, and the list of the events that its rooms have read.
+
+    The room broadcasts each input, sends ``TEXT`` to ``PLAYER`` on ``["to", PLAYER, TEXT]``, ends
+    on ``end`` and crashes on ``crash``.
+    """
     seen: list[Event] = []
 
     @room("watched", **{"seats": 8, **fields})
@@ -87,7 +90,7 @@ def watched(**fields: Any) -> tuple[Kind, list[Event]]:
                 case Said(_, "end"):
                     return "the end"
                 case Said(_, "crash"):
-                    raise RuntimeError("as told")
+                    raise RuntimeError("the input was crash")
                 case Said(_, ["to", player, said]):
                     table.send(player, said)
                 case Said(_, said):
@@ -98,9 +101,9 @@ def watched(**fields: Any) -> tuple[Kind, list[Event]]:
 
 
 class HostHarness:
-    """A host with two links, and what came out of it.
+    """A host with two links, and the items that it sent.
 
-    Of two sockets the newer one wins after ``takeover_seconds``: at once, in most of the tests.
+    A newer socket takes a seat over after ``takeover_seconds``: at once, in most of the tests.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class HostHarness:
         takeover_seconds: float = 0,
     ) -> None:
         self.sent: list[tuple[LinkId, nodes.Down]] = []
-        self.told: list[tuple[LinkId, nodes.Down]] = []
+        self.resume_items: list[tuple[LinkId, nodes.Down]] = []
         self.changes = 0
         self.host = Host(
             kinds={kind.name: kind for kind in kinds},
@@ -129,7 +132,7 @@ class HostHarness:
         self.changes += 1
 
     def join(self, kind: Kind | str = "", *, link: LinkId = NORTH, **fields: Any) -> Any:
-        """Joins and returns the answer: Seated or Refused."""
+        """Sends a join and returns the answer: Seated or Refused."""
         name = kind.name if isinstance(kind, Kind) else KindName(kind)
         before = len(self.sent)
         self.host.handle(link, nodes.Join(7, name, **fields))
@@ -145,7 +148,7 @@ class HostHarness:
         self.host.handle(link, nodes.Confirm(seat.room, seat.player, seat.session))
 
     def lose(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
-        """The socket of that session is gone."""
+        """Reports that the socket of the seat's session is lost."""
         self.host.handle(link, nodes.Absent(seat.room, seat.player, seat.session))
 
     def leave(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
@@ -159,23 +162,28 @@ class HostHarness:
         link: LinkId = NORTH,
         **fields: Any,
     ) -> Any:
-        """Resumes and returns the answer: Resumed or Refused; all of it is in :attr:`told`."""
+        """Sends a resume and returns the answer: Resumed or Refused.
+
+        :attr:`resume_items` has all items that the host sent for it.
+        """
         place = {"room": seat.room, "player": seat.player, "secret": seat.secret, **fields}
         before = len(self.sent)
         request = nodes.Renew if fields.get("session") else nodes.Resume
         self.host.handle(link, request(9, seen=seen, **place))
-        self.told = self.sent[before:]
+        self.resume_items = self.sent[before:]
         answers = [
-            item for to, item in self.told if isinstance(item, nodes.Resumed | nodes.Refused)
+            item
+            for to, item in self.resume_items
+            if isinstance(item, nodes.Resumed | nodes.Refused)
         ]
-        assert [(answer.call) for answer in answers] == [9]
+        assert [answer.call for answer in answers] == [9]
         return answers[0]
 
     def replayed(self) -> list[tuple[int, Any]]:
-        """What the last resume has brought: numbers and messages."""
+        """Returns the messages that the last resume replayed, as pairs (number, message)."""
         return [
             (seq, msgspec.json.decode(body))
-            for _, item in self.told
+            for _, item in self.resume_items
             if isinstance(item, nodes.Replay)
             for seq, body in item.messages
         ]
@@ -194,7 +202,8 @@ class HostHarness:
     def all_of(self, kind: type[Any], link: LinkId | None = None) -> list[Any]:
         return [item for to, item in self.sent if isinstance(item, kind) and link in (None, to)]
 
-    def said(self, link: LinkId = NORTH) -> list[Any]:
+    def messages(self, link: LinkId = NORTH) -> list[Any]:
+        """Returns the messages that were sent on ``link``."""
         return [msgspec.json.decode(m.body) for m in self.all_of(nodes.Message, link)]
 
     def ends(self) -> list[tuple[RoomId, str]]:
@@ -206,7 +215,7 @@ class HostHarness:
 
 
 @asynccontextmanager
-async def opened(
+async def open_host(
     *kinds: Kind, policy: RoomPolicy | None = None, takeover_seconds: float = 0
 ) -> AsyncIterator[HostHarness]:
     async with trio.open_nursery() as work:

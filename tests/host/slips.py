@@ -18,7 +18,7 @@ Slip = Callable[[Room], Awaitable[object]]
 
 
 class Unprintable(Exception):
-    """Neither its text nor its comparison can be had."""
+    """An error whose every method raises."""
 
     def __repr__(self) -> NoReturn:
         raise ValueError("no repr")

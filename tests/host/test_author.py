@@ -1,4 +1,4 @@
-"""Odd values of authors: what is not a player, and errors whose text cannot be had."""
+"""Odd values of authors: values that are not players, and errors whose text raises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from lastcall import Joined, Room, room
 from lastcall.testing import play
 from lastcall.wire import nodes
-from tests.host.host_harness import opened
+from tests.host.host_harness import open_host
 
 NOT_PLAYERS = [None, 0, b"ann", ("ann",), object()]
 CALLS: dict[str, Callable[[Room, Any], object]] = {
@@ -60,7 +60,7 @@ async def test_the_text_of_an_authors_type_can_neither_harm_the_node_nor_flood_a
     async def picky(table: Room) -> None:
         await trio.sleep_forever()
 
-    async with opened(picky) as harness:
+    async with open_host(picky) as harness:
         harness.say(harness.join(picky), 1, {})
         [bad] = harness.all_of(nodes.BadInput)
         assert (bad.code, len(bad.message) <= 600) == ("bad_input", True)

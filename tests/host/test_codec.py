@@ -1,4 +1,4 @@
-"""What a kind's types refuse, and what of it the client may read."""
+"""Inputs and options that a kind's types refuse, and the errors that clients get."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from trio.testing import wait_all_tasks_blocked
 from lastcall import Room, room
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
-from tests.host.host_harness import opened, typed
+from tests.host.host_harness import open_host, typed
 
 
 @pytest.mark.parametrize("error", [KeyError("a secret"), SystemExit(1), ValueError("\ud800")])
-async def test_options_whose_type_raises_anything_refuse_the_join(error: BaseException) -> None:
+async def test_a_join_is_refused_if_the_type_of_the_options_raises_anything(
+    error: BaseException,
+) -> None:
     class Picky(msgspec.Struct):
         def __post_init__(self) -> None:
             raise error
@@ -25,7 +27,7 @@ async def test_options_whose_type_raises_anything_refuse_the_join(error: BaseExc
     async def picky(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(picky) as harness:
+    async with open_host(picky) as harness:
         refused = harness.join(picky)
         assert refused.code == "bad_input"
         assert "secret" not in refused.message
@@ -33,13 +35,13 @@ async def test_options_whose_type_raises_anything_refuse_the_join(error: BaseExc
         assert harness.host.rooms == 0
 
 
-async def test_a_kind_without_inputs_refuses_each_one_and_its_inbox_stays_empty() -> None:
+async def test_a_kind_without_inputs_refuses_each_input_and_keeps_it_out_of_its_inbox() -> None:
     @room("mute", seats=2, inputs=None)
     async def mute(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(mute, policy=RoomPolicy(inbox_events=1)) as harness:
-        ann = harness.join(mute)  # fills the inbox, which nobody reads
+    async with open_host(mute, policy=RoomPolicy(inbox_events=1)) as harness:
+        ann = harness.join(mute)  # `Joined` fills the inbox, which the room does not read
         for n in range(1, 401):
             harness.say(ann, n, None)
         bad = harness.all_of(nodes.BadInput)
@@ -51,8 +53,8 @@ async def test_a_kind_without_inputs_refuses_each_one_and_its_inbox_stays_empty(
 
 
 @pytest.mark.parametrize("body", [b'{"cell":"x"}', b"{", b"\xff\xff", b"[" * 100_000, b""])
-async def test_a_bad_input_is_told_to_its_sender_and_counts_as_had(body: bytes) -> None:
-    async with opened(typed) as harness:
+async def test_a_bad_input_is_reported_to_its_sender_and_acked(body: bytes) -> None:
+    async with open_host(typed) as harness:
         ann = harness.join(typed, options=b'{"width":10}')
         harness.say(ann, 1, body)
         harness.say(ann, 2, {"cell": 4})
@@ -60,10 +62,10 @@ async def test_a_bad_input_is_told_to_its_sender_and_counts_as_had(body: bytes) 
         [bad] = harness.all_of(nodes.BadInput)
         assert (bad.room, bad.player, bad.n, bad.code) == (ann.room, ann.player, 1, "bad_input")
         assert harness.acked() == [(ann.room, ann.player, 2)]
-        assert harness.said() == [40]
+        assert harness.messages() == [40]
 
 
-async def test_an_author_whose_types_raise_what_they_like_refuses_the_input() -> None:
+async def test_an_input_is_refused_if_its_type_raises_anything() -> None:
     class Picky(msgspec.Struct):
         cell: int
 
@@ -74,7 +76,7 @@ async def test_an_author_whose_types_raise_what_they_like_refuses_the_input() ->
     async def picky(table: Room) -> Any:
         await trio.sleep_forever()
 
-    async with opened(picky) as harness:
+    async with open_host(picky) as harness:
         harness.say(harness.join(picky), 1, {"cell": 1})
         [bad] = harness.all_of(nodes.BadInput)
         assert bad.code == "bad_input"

@@ -1,4 +1,4 @@
-"""Rooms that have ended, and who was between two sockets then."""
+"""Rooms that have ended, and players who had no socket when their room ended."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lastcall import Room, room
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
-from tests.host.host_harness import NORTH, SOUTH, opened, watched
+from tests.host.host_harness import NORTH, SOUTH, open_host, recording_kind
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
-async def test_who_was_away_learns_what_he_missed_and_how_it_ended(
+async def test_a_player_who_was_away_gets_the_missed_messages_and_the_end(
     autojump_clock: MockClock,
 ) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         harness.say(ann, 1, "one")
         await wait_all_tasks_blocked()
@@ -34,27 +34,33 @@ async def test_who_was_away_learns_what_he_missed_and_how_it_ended(
         assert (again.seq, again.n, again.session, again.complete) == (1, 1, 2, True)
         assert harness.replayed() == [(2, "two")]
         out = nodes.Out(ann.room, ann.player, "finished", session=2, result=b'"the end"')
-        assert harness.told[-1] == (SOUTH, out)
-        assert [type(item) for _, item in harness.told] == [nodes.Resumed, nodes.Replay, nodes.Out]
+        assert harness.resume_items[-1] == (SOUTH, out)
+        assert [type(item) for _, item in harness.resume_items] == [
+            nodes.Resumed,
+            nodes.Replay,
+            nodes.Out,
+        ]
 
 
-async def test_who_was_present_can_ask_too_since_his_socket_may_have_been_dead() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
-        ann = harness.join(kind)
+async def test_a_player_who_was_present_can_resume_too() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
+        ann = harness.join(kind)  # the socket may be dead without a report
         harness.say(ann, 1, "one")
         harness.say(ann, 2, "crash")
         with capture_logs():
             await wait_all_tasks_blocked()
         again = harness.resume(ann)
         out = nodes.Out(ann.room, ann.player, "crashed", session=again.session)
-        assert harness.told[-1] == (NORTH, out)
-        assert harness.all_of(nodes.Out) == [out]  # nobody has taken anything over
+        assert harness.resume_items[-1] == (NORTH, out)
+        assert harness.all_of(nodes.Out) == [out]  # and no `Out` with taken_over
 
 
-async def test_a_tombstone_stands_for_the_kinds_resume_seconds(autojump_clock: MockClock) -> None:
-    kind, _ = watched(resume_seconds=10)
-    async with opened(kind) as harness:
+async def test_an_ended_room_is_kept_for_the_kinds_resume_seconds(
+    autojump_clock: MockClock,
+) -> None:
+    kind, _ = recording_kind(resume_seconds=10)
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         harness.say(ann, 1, "end")
         await trio.sleep(9.99)
@@ -66,9 +72,9 @@ async def test_a_tombstone_stands_for_the_kinds_resume_seconds(autojump_clock: M
         assert len(harness.host.running.ended_rooms) == 0
 
 
-async def test_the_rules_of_tickets_hold_for_ended_rooms() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_an_ended_room_checks_tickets_like_a_running_one() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         harness.say(ann, 1, "end")
         await wait_all_tasks_blocked()
@@ -84,14 +90,14 @@ async def test_the_rules_of_tickets_hold_for_ended_rooms() -> None:
         assert harness.resume(again).session == 4
 
 
-async def test_of_an_ended_room_no_picture_is_drawn() -> None:
+async def test_an_ended_room_sends_no_state_on_a_resume() -> None:
     @room("drawn", seats=2, history_messages=1)
     async def drawn(table: Room) -> Any:
-        table.state_for = lambda _: "a picture of what is gone"
+        table.state_for = lambda _: "the state of an ended room"
         table.broadcast("one")
         table.broadcast("two")
 
-    async with opened(drawn) as harness:
+    async with open_host(drawn) as harness:
         ann = harness.join(drawn)
         await wait_all_tasks_blocked()
         again = harness.resume(ann)
@@ -99,9 +105,9 @@ async def test_of_an_ended_room_no_picture_is_drawn() -> None:
         assert harness.replayed() == [(2, "two")]
 
 
-async def test_who_has_left_before_the_end_has_no_place_in_the_tombstone() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_player_who_left_before_the_end_cannot_resume_an_ended_room() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         harness.leave(ann)
         harness.say(bob, 1, "end")
@@ -109,18 +115,18 @@ async def test_who_has_left_before_the_end_has_no_place_in_the_tombstone() -> No
         assert harness.resume(ann).code == nodes.NO_SUCH_PLACE
 
 
-async def test_a_room_that_nobody_sat_in_leaves_nothing() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_an_ended_room_without_players_is_not_kept() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         harness.leave(harness.join(kind))
         harness.host.cut()
         await wait_all_tasks_blocked()
         assert (harness.host.rooms, len(harness.host.running.ended_rooms)) == (0, 0)
 
 
-async def test_the_oldest_go_first_when_there_are_too_many() -> None:
-    kind, _ = watched()
-    async with opened(kind, policy=RoomPolicy(ended_rooms_max=2)) as harness:
+async def test_over_the_limit_the_oldest_ended_room_is_forgotten() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind, policy=RoomPolicy(ended_rooms_max=2)) as harness:
         seats = [harness.join(kind, new=True) for _ in range(3)]
         for seat in seats:
             harness.say(seat, 1, "end")
@@ -129,9 +135,9 @@ async def test_the_oldest_go_first_when_there_are_too_many() -> None:
         assert kinds == [nodes.Refused, nodes.Resumed, nodes.Resumed]
 
 
-async def test_a_joins_key_is_for_a_new_place_once_its_room_has_ended() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_after_the_end_a_joins_key_gets_a_new_place() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind, key="k")
         harness.say(ann, 1, "end")
         await wait_all_tasks_blocked()
@@ -139,14 +145,14 @@ async def test_a_joins_key_is_for_a_new_place_once_its_room_has_ended() -> None:
         assert harness.join(kind, key="k").room != ann.room
 
 
-async def test_an_author_who_speaks_through_a_room_that_has_ended_reaches_nobody() -> None:
+async def test_messages_and_kicks_through_an_ended_room_have_no_effect() -> None:
     kept: list[Room] = []
 
     @room("leaky", seats=2)
     async def leaky(table: Room) -> Any:
         kept.append(table)
 
-    async with opened(leaky) as harness:
+    async with open_host(leaky) as harness:
         ann = harness.join(leaky)
         await wait_all_tasks_blocked()
         before = list(harness.sent)
@@ -162,11 +168,11 @@ async def test_an_author_who_speaks_through_a_room_that_has_ended_reaches_nobody
 # The drain
 
 
-async def test_a_drain_waits_5_s_for_a_player_who_was_lost_before_the_end(
+async def test_a_drain_waits_5_s_for_a_player_whose_socket_was_lost_before_the_end(
     autojump_clock: MockClock,
 ) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         start = trio.current_time()
         harness.lose(ann)
@@ -181,11 +187,11 @@ async def test_a_drain_waits_5_s_for_a_player_who_was_lost_before_the_end(
         assert harness.host.why() == []
 
 
-async def test_a_drain_ends_at_the_moment_when_the_last_of_them_is_back(
+async def test_a_drain_ends_as_soon_as_the_last_lost_player_has_resumed(
     autojump_clock: MockClock,
 ) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness, trio.open_nursery() as nursery:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness, trio.open_nursery() as nursery:
         ann, bob, cid = (harness.join(kind) for _ in range(3))
         start = trio.current_time()
         harness.host.drain(start + 60)
@@ -193,39 +199,40 @@ async def test_a_drain_ends_at_the_moment_when_the_last_of_them_is_back(
         harness.lose(bob)
         harness.say(cid, 1, "end")
 
-        async def come_back() -> None:
+        async def resume_both() -> None:
             await trio.sleep(2)
             harness.resume(ann)
             await trio.sleep(1)
             harness.resume(bob)
 
-        nursery.start_soon(come_back)
+        nursery.start_soon(resume_both)
         await harness.host.wait_empty()
         assert trio.current_time() - start == 3
 
 
-async def test_a_player_whose_loss_is_heard_after_the_end_is_waited_for_too(
+async def test_a_drain_also_waits_for_a_player_whose_loss_is_reported_after_the_end(
     autojump_clock: MockClock,
 ) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         start = trio.current_time()
         harness.host.drain(start + 60)
         harness.say(bob, 1, "end")
         await wait_all_tasks_blocked()
         harness.lose(ann, link=NORTH)
-        harness.host.handle(NORTH, nodes.Absent(bob.room, bob.player, 7))  # of no session
+        unknown_session = 7
+        harness.host.handle(NORTH, nodes.Absent(bob.room, bob.player, unknown_session))
         await harness.host.wait_empty()
         assert trio.current_time() - start == 5
 
 
 @pytest.mark.parametrize("away_for", [5, 20])
-async def test_who_was_lost_5_s_ago_or_more_is_not_waited_for(
+async def test_a_drain_does_not_wait_for_a_player_who_was_lost_5_s_ago_or_earlier(
     autojump_clock: MockClock, away_for: float
 ) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind)
         harness.confirm(ann)
         harness.lose(ann)
@@ -238,9 +245,9 @@ async def test_who_was_lost_5_s_ago_or_more_is_not_waited_for(
         assert trio.current_time() == start
 
 
-async def test_with_nobody_away_a_drain_ends_with_the_last_room(autojump_clock: MockClock) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_drain_ends_with_the_last_room_if_nobody_is_away(autojump_clock: MockClock) -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         harness.host.drain(trio.current_time() + 60)
         await trio.sleep(7)
@@ -250,9 +257,9 @@ async def test_with_nobody_away_a_drain_ends_with_the_last_room(autojump_clock: 
         assert trio.current_time() == start
 
 
-async def test_after_the_cut_nobody_is_waited_for(autojump_clock: MockClock) -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_drain_waits_for_nobody_after_the_cut(autojump_clock: MockClock) -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         harness.lose(harness.join(kind))
         harness.confirm(harness.join(kind))
         harness.host.drain(trio.current_time() + 1)

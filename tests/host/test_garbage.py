@@ -16,14 +16,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from lastcall import Room, Said, room
 from lastcall.reasons import EndReason
 from lastcall.runtime import logs
-from tests.host.host_harness import HostHarness, opened
+from tests.host.host_harness import HostHarness, open_host
 
 ROOMS = 20
 
 
 @room("varied", seats=2, starts=2)
 async def varied(table: Room) -> object:
-    """Does what it is told."""
+    """Does what its player says."""
     table.state_for = lambda player: [player, table.id]
     async for event in table:
         match event:
@@ -108,13 +108,13 @@ def no_collections() -> Iterator[None]:
 async def test_rooms_that_have_ended_leave_no_garbage(
     scene: Callable[[HostHarness], Awaitable[None]], autojump_clock: MockClock
 ) -> None:
-    async with opened(varied) as harness:
+    async with open_host(varied) as harness:
         for rooms in (1, ROOMS):
             gc.collect()
             for _ in range(rooms):
                 await scene(harness)
             await trio.sleep(120)  # empty rooms are given up, ended ones are forgotten
             harness.sent.clear()
-            harness.told.clear()
+            harness.resume_items.clear()
         assert harness.host.rooms == 0
         assert gc.collect() == 0

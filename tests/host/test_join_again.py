@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from lastcall import Kind, Room, Said, room
 from lastcall.wire import nodes
-from tests.host.host_harness import SOUTH, HostHarness, opened
+from tests.host.host_harness import SOUTH, HostHarness, open_host
 
 Draw = Callable[[Room, str], Any]
 
@@ -37,7 +37,7 @@ def kept(draw: Draw | None) -> Kind:
 
 
 def follows(harness: HostHarness, answer: Any, before: int) -> tuple[object, ...]:
-    """What a client learns of the room's past from an answer, and from the items behind it."""
+    """The room's past as the client gets it: from the answer, and from the items behind it."""
     replayed = [
         message
         for link, item in harness.sent[before:]
@@ -54,7 +54,7 @@ async def test_a_join_again_brings_what_a_resume_from_the_beginning_brings(
 ) -> None:
     ways: list[tuple[object, ...]] = []
     for again in ("join", "resume"):
-        async with opened(kind := kept(draw)) as harness:
+        async with open_host(kind := kept(draw)) as harness:
             harness.join(kind)  # of another player: nobody is alone
             ann = harness.join(kind, key="k")
             for n in range(1, said + 1):
@@ -74,7 +74,7 @@ async def test_a_join_again_brings_what_a_resume_from_the_beginning_brings(
 
 async def test_a_player_whose_picture_kicks_them_joins_anew() -> None:
     kind = kept(lambda table, player: table.kick(player))  # type: ignore[arg-type]
-    async with opened(kind) as harness:
+    async with open_host(kind) as harness:
         harness.join(kind)
         ann = harness.join(kind, key="k")
         for n in range(1, 6):

@@ -1,4 +1,4 @@
-"""A player takes his place again: what he must show, what he gets, and what the room notices."""
+"""A player resumes: the ticket, the missed messages, and the events that the room gets."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lastcall import Joined, Kind, Room, Said, room
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
-from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, opened, watched
+from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, open_host, recording_kind
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
-async def talk(harness: HostHarness, seat: nodes.Seated | nodes.Resumed, *words: object) -> None:
-    """``seat`` says each word, counting on from 1, and the room repeats it."""
-    for n, word in enumerate(words, 1):
-        harness.say(seat, n, word)
+async def talk(harness: HostHarness, seat: nodes.Seated | nodes.Resumed, *inputs: object) -> None:
+    """Sends the inputs, numbered from 1, and waits until the room has broadcast them."""
+    for n, body in enumerate(inputs, 1):
+        harness.say(seat, n, body)
     await wait_all_tasks_blocked()
 
 
-async def test_a_resume_brings_what_was_missed_in_order_and_then_what_is_live() -> None:
-    kind, seen = watched()
-    async with opened(kind) as harness:
+async def test_a_resume_replays_the_missed_messages_in_order_before_the_live_ones() -> None:
+    kind, seen = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind, link=SOUTH)
         await talk(harness, bob, "one", "two", "three")
         harness.lose(ann)
@@ -45,19 +45,19 @@ async def test_a_resume_brings_what_was_missed_in_order_and_then_what_is_live() 
         assert harness.host.places.resumes == 1
 
 
-async def test_who_has_missed_nothing_gets_no_replay() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_player_who_missed_nothing_gets_no_replay() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, "one")
         harness.lose(ann)
         harness.resume(ann, 1)
-        assert len(harness.told) == 1
+        assert len(harness.resume_items) == 1
 
 
-async def test_what_is_private_is_replayed_to_its_player_alone() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_private_message_is_replayed_only_to_its_player() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob, cid = (harness.join(kind) for _ in range(3))
         harness.lose(ann)
         harness.lose(bob)
@@ -70,9 +70,9 @@ async def test_what_is_private_is_replayed_to_its_player_alone() -> None:
         assert harness.replayed() == [(2, "hi")]
 
 
-async def test_what_was_said_before_he_sat_down_is_not_for_him() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_messages_from_before_the_join_are_not_replayed() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         await talk(harness, harness.join(kind), "one", "two")
         bob = harness.join(kind, key="k")
         assert bob.seq == 2
@@ -81,23 +81,23 @@ async def test_what_was_said_before_he_sat_down_is_not_for_him() -> None:
         assert harness.join(kind, key="k").seq == 2
 
 
-async def test_a_replay_goes_in_items_of_64_kib() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_replay_is_sent_in_items_of_64_kib() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
-        words = ["x" * 30_000] * 5 + ["y" * 100_000, "z"]
-        await talk(harness, ann, *words)
+        bodies = ["x" * 30_000] * 5 + ["y" * 100_000, "z"]
+        await talk(harness, ann, *bodies)
         harness.resume(ann, link=SOUTH)
-        items = [item for _, item in harness.told if isinstance(item, nodes.Replay)]
+        items = [item for _, item in harness.resume_items if isinstance(item, nodes.Replay)]
         assert [[seq for seq, _ in item.messages] for item in items] == [
             *([1, 2], [3, 4], [5], [6], [7])
         ]
         assert {(item.player, item.session) for item in items} == {(ann.player, 2)}
 
 
-async def test_inputs_count_on_from_what_the_room_has() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_inputs_continue_after_the_last_one_that_the_room_has() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, "one", "two")
         harness.lose(ann)
@@ -108,12 +108,12 @@ async def test_inputs_count_on_from_what_the_room_has() -> None:
         harness.say(again, 3, "three")
         harness.say(ann, 4, "a late batch of the old api node", session=1)
         await wait_all_tasks_blocked()
-        assert harness.said()[2:] == ["three"]
+        assert harness.messages()[2:] == ["three"]
 
 
-async def test_inputs_that_were_held_at_the_old_socket_are_taken_from_the_new_one() -> None:
-    kind, _ = watched()
-    async with opened(kind, policy=RoomPolicy(inbox_events=4)) as harness:
+async def test_inputs_that_were_blocked_on_the_old_socket_are_accepted_from_the_new_one() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind, policy=RoomPolicy(inbox_events=4)) as harness:
         ann = harness.join(kind)
         for n in range(1, 9):
             harness.say(ann, n, n)
@@ -123,14 +123,14 @@ async def test_inputs_that_were_held_at_the_old_socket_are_taken_from_the_new_on
             harness.say(again, n, n)
         await wait_all_tasks_blocked()
         assert harness.all_of(nodes.BadInput) == []
-        assert harness.said(SOUTH) == list(range(1, 9))
+        assert harness.messages(SOUTH) == list(range(1, 9))
         assert harness.all_of(nodes.Wanted, NORTH) == []
 
 
-async def test_an_ack_that_waits_for_the_old_socket_is_not_said_to_the_new_one() -> None:
-    """A join said twice counts its inputs from 1 again: an old ack would take them for had."""
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_pending_ack_for_the_old_socket_is_not_sent_to_the_new_one() -> None:
+    """A repeated join numbers its inputs from 1 again: an old ack would cover new inputs."""
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind, key="k"), harness.join(kind)
         harness.say(ann, 1, "one")
         harness.say(bob, 1, "uno")
@@ -143,14 +143,14 @@ async def test_an_ack_that_waits_for_the_old_socket_is_not_said_to_the_new_one()
 
 
 @pytest.mark.parametrize("link", [NORTH, SOUTH])
-async def test_the_newer_socket_has_the_place_and_the_older_is_told_first(link: int) -> None:
-    kind, seen = watched()
-    async with opened(kind) as harness:
+async def test_the_newer_socket_gets_the_place_after_the_older_one_gets_out(link: int) -> None:
+    kind, seen = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         harness.resume(ann, link=link)
         out = nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=1)
-        assert harness.told[0] == (NORTH, out)
-        assert isinstance(harness.told[1][1], nodes.Resumed)
+        assert harness.resume_items[0] == (NORTH, out)
+        assert isinstance(harness.resume_items[1][1], nodes.Resumed)
         harness.say(ann, 1, "I was first")
         harness.leave(ann)
         await wait_all_tasks_blocked()
@@ -158,21 +158,21 @@ async def test_the_newer_socket_has_the_place_and_the_older_is_told_first(link: 
         assert harness.host.players == 1
 
 
-async def test_a_socket_that_is_lost_is_not_told_that_it_was_taken_over() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_lost_socket_gets_no_out_when_its_place_is_resumed() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         harness.lose(ann)
         harness.resume(ann, link=SOUTH)
         assert harness.all_of(nodes.Out) == []
 
 
-# What he must show
+# The ticket
 
 
-async def test_a_ticket_is_good_once_it_is_confirmed_that_the_next_has_come() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_ticket_is_refused_once_the_next_one_is_confirmed() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         again = harness.resume(ann)
         assert again.secret != ann.secret
@@ -181,22 +181,22 @@ async def test_a_ticket_is_good_once_it_is_confirmed_that_the_next_has_come() ->
         assert harness.resume(again).session == 3
 
 
-async def test_a_resume_whose_answer_was_lost_can_be_said_again() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_resume_whose_answer_was_lost_can_be_repeated() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         lost = harness.resume(ann)
         again = harness.resume(ann)
         assert len({ann.secret, lost.secret, again.secret}) == 3
         assert again.session == 3
         assert harness.resume(lost).code == nodes.NO_SUCH_PLACE
-        harness.confirm(lost)  # of a session that is over: nothing
+        harness.confirm(lost)  # the session is over: ignored
         assert harness.resume(ann).session == 4
 
 
-async def test_an_input_confirms_a_ticket_too() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_an_input_also_confirms_a_ticket() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         again = harness.resume(ann)
         harness.say(again, 1, "hi")
@@ -214,32 +214,34 @@ async def test_an_input_confirms_a_ticket_too() -> None:
         {"secret": "ö"},
     ],
 )
-async def test_a_guess_is_refused_and_costs_the_room_nothing(wrong: dict[str, str]) -> None:
-    kind, seen = watched()
-    async with opened(kind) as harness:
+async def test_a_guessed_ticket_is_refused_and_does_not_affect_the_room(
+    wrong: dict[str, str],
+) -> None:
+    kind, seen = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, "one")
         before = list(seen)
         assert harness.resume(ann, **wrong).code == nodes.NO_SUCH_PLACE
-        assert harness.told == [(NORTH, harness.told[0][1])]
+        assert harness.resume_items == [(NORTH, harness.resume_items[0][1])]
         harness.say(ann, 2, "two")
         await wait_all_tasks_blocked()
-        assert harness.said() == ["one", "two"]
+        assert harness.messages() == ["one", "two"]
         assert seen == [*before, Said(ann.player, "two")]
         assert harness.host.places.resumes == 0
 
 
 async def test_the_ticket_of_one_player_does_not_take_the_place_of_another() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob, far = harness.join(kind), harness.join(kind), harness.join(kind, new=True)
         assert harness.resume(ann, player=bob.player).code == nodes.NO_SUCH_PLACE
         assert harness.resume(ann, room=far.room).code == nodes.NO_SUCH_PLACE
 
 
-async def test_a_number_that_the_room_has_not_come_to_is_refused_in_a_sentence() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_seen_number_beyond_the_rooms_last_is_refused_with_a_message() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, "one")
         refused = harness.resume(ann, 99)
@@ -249,31 +251,31 @@ async def test_a_number_that_the_room_has_not_come_to_is_refused_in_a_sentence()
         assert harness.resume(ann, 2, secret="").code == nodes.NO_SUCH_PLACE
 
 
-async def test_who_has_left_has_no_place() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_player_who_left_cannot_resume() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, _bob = harness.join(kind), harness.join(kind)
         harness.leave(ann)
         assert harness.resume(ann).code == nodes.NO_SUCH_PLACE
 
 
-# PlaceReattacher
+# Renewals by an api node
 
 
-async def test_an_api_node_renews_a_place_and_the_ticket_stays_as_it_is() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_renewal_by_an_api_node_does_not_change_the_ticket() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, "one")
         harness.host.drop_link(NORTH)
         again = harness.resume(ann, 1, link=SOUTH, session=1)
         assert (again.secret, again.session, again.complete) == (ann.secret, 1, True)
-        assert harness.resume(ann, 1, link=EAST).session == 2  # the client's ticket is still good
+        assert harness.resume(ann, 1, link=EAST).session == 2  # the client's ticket is still valid
 
 
-async def test_a_renewal_whose_answer_was_lost_with_its_link_can_be_asked_for_again() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_renewal_whose_answer_was_lost_with_its_link_can_be_repeated() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         for lost, link in [(NORTH, SOUTH), (SOUTH, NORTH)]:
             harness.host.drop_link(lost)
@@ -282,8 +284,8 @@ async def test_a_renewal_whose_answer_was_lost_with_its_link_can_be_asked_for_ag
 
 
 async def test_a_renewal_of_a_place_that_a_newer_socket_has_is_refused() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         again = harness.resume(ann, link=SOUTH)
         harness.confirm(again)
@@ -292,19 +294,19 @@ async def test_a_renewal_of_a_place_that_a_newer_socket_has_is_refused() -> None
         assert harness.resume(ann, session=2).code == nodes.NO_SUCH_PLACE
         harness.say(again, 1, "still mine")
         await wait_all_tasks_blocked()
-        assert harness.said(SOUTH) == ["still mine"]
+        assert harness.messages(SOUTH) == ["still mine"]
 
 
 # A history that is too short
 
 
-def short(**fields: Any) -> Kind:
-    return watched(history_messages=2, **fields)[0]
+def kind_with_short_history(**fields: Any) -> Kind:
+    return recording_kind(history_messages=2, **fields)[0]
 
 
-async def test_of_a_short_history_he_gets_what_is_left_after_the_number_before() -> None:
-    kind = short()
-    async with opened(kind) as harness:
+async def test_a_resume_with_a_short_history_replays_the_messages_that_are_left() -> None:
+    kind = kind_with_short_history()
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
         again = harness.resume(ann, 1)
@@ -313,23 +315,23 @@ async def test_of_a_short_history_he_gets_what_is_left_after_the_number_before()
         assert harness.resume(again, 3).complete
 
 
-async def test_the_bytes_of_a_history_are_the_kinds_or_the_policys() -> None:
+async def test_the_limits_of_a_history_are_the_kinds_or_the_policys() -> None:
     policy = RoomPolicy(history_messages=3, history_bytes=1000)
     for fields, left in (({}, 3), ({"history_messages": 4}, 4), ({"history_bytes": 7}, 2)):
-        kind, _ = watched(**fields)
-        async with opened(kind, policy=policy) as harness:
+        kind, _ = recording_kind(**fields)
+        async with open_host(kind, policy=policy) as harness:
             ann = harness.join(kind)
             await talk(harness, ann, *"abcdef")
             harness.resume(ann)
             assert len(harness.replayed()) == left
 
 
-def drawn(draw: Any) -> Kind:
-    """A kind with two messages of history whose picture is what ``draw(table, player)`` says."""
+def kind_with_state(state_for: Any) -> Kind:
+    """A kind with two messages of history, which calls ``state_for(table, player)``."""
 
     @room("drawn", seats=4, history_messages=2)
     async def kind(table: Room) -> Any:
-        table.state_for = lambda player: draw(table, player)
+        table.state_for = lambda player: state_for(table, player)
         async for event in table:
             if isinstance(event, Said):
                 table.broadcast(event.input)
@@ -337,9 +339,9 @@ def drawn(draw: Any) -> Kind:
     return kind
 
 
-async def test_a_room_that_draws_a_picture_gives_it_in_place_of_a_short_history() -> None:
-    kind = drawn(lambda _, player: {"for": player})
-    async with opened(kind) as harness:
+async def test_a_room_with_state_for_sends_the_state_in_place_of_a_short_history() -> None:
+    kind = kind_with_state(lambda _, player: {"for": player})
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
         again = harness.resume(ann, 1)
@@ -358,12 +360,14 @@ def exits(*_: Any) -> Any:
     raise SystemExit
 
 
-@pytest.mark.parametrize("draw", [raises, exits, lambda *_: object(), lambda *_: "x" * 300_000])
-async def test_a_picture_that_fails_is_logged_and_he_is_served_as_if_there_were_none(
-    draw: Any,
+@pytest.mark.parametrize(
+    "state_for", [raises, exits, lambda *_: object(), lambda *_: "x" * 300_000]
+)
+async def test_a_state_for_that_fails_is_logged_and_the_history_is_replayed(
+    state_for: Any,
 ) -> None:
-    kind = drawn(draw)
-    async with opened(kind) as harness:
+    kind = kind_with_state(state_for)
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abcde")
         with capture_logs() as logs:
@@ -374,30 +378,30 @@ async def test_a_picture_that_fails_is_logged_and_he_is_served_as_if_there_were_
         assert (log["event"], log["room"], log["kind"]) == ("room.state_failed", ann.room, "drawn")
         harness.say(again, again.n + 1, "the room goes on")
         await wait_all_tasks_blocked()
-        assert harness.said()[-1] == "the room goes on"
+        assert harness.messages()[-1] == "the room goes on"
 
 
-async def test_a_picture_that_says_something_leaves_no_hole_and_no_overlap() -> None:
+async def test_messages_sent_by_state_for_are_neither_lost_nor_repeated() -> None:
     def chatty(table: Room, _: str) -> str:
         table.broadcast("somebody is back")
-        return "picture"
+        return "state"
 
-    kind = drawn(chatty)
-    async with opened(kind) as harness:
+    kind = kind_with_state(chatty)
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
         harness.lose(ann)
         again = harness.resume(ann, link=SOUTH)
-        assert (again.seq, harness.replayed(), harness.said(SOUTH)) == (4, [], [])
+        assert (again.seq, harness.replayed(), harness.messages(SOUTH)) == (4, [], [])
 
 
-async def test_a_picture_that_speaks_and_fails_leaves_no_hole_either() -> None:
+async def test_messages_sent_by_a_state_for_that_fails_are_not_lost() -> None:
     def clumsy(table: Room, _: str) -> str:
         table.broadcast("oh")
         raise RuntimeError
 
-    kind = drawn(clumsy)
-    async with opened(kind) as harness:
+    kind = kind_with_state(clumsy)
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
         harness.lose(ann)
@@ -406,21 +410,21 @@ async def test_a_picture_that_speaks_and_fails_leaves_no_hole_either() -> None:
         assert (again.seq, harness.replayed()) == (2, [(3, "c"), (4, "oh")])
 
 
-async def test_who_is_kicked_by_his_own_picture_has_no_place() -> None:
-    kind = drawn(lambda table, player: table.kick(player))
-    async with opened(kind) as harness:
+async def test_a_player_kicked_by_state_for_cannot_resume() -> None:
+    kind = kind_with_state(lambda table, player: table.kick(player))
+    async with open_host(kind) as harness:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
         assert harness.resume(ann, link=SOUTH).code == nodes.NO_SUCH_PLACE
         assert harness.host.players == 0
 
 
-# Joins that are said twice
+# Repeated joins
 
 
-async def test_a_join_said_twice_is_one_seat_and_brings_what_was_said_since() -> None:
-    kind, seen = watched()
-    async with opened(kind) as harness:
+async def test_a_repeated_join_gets_the_same_seat_and_the_messages_since_the_first() -> None:
+    kind, seen = recording_kind()
+    async with open_host(kind) as harness:
         bob = harness.join(kind)
         harness.say(bob, 1, "before")
         await wait_all_tasks_blocked()
@@ -431,30 +435,30 @@ async def test_a_join_said_twice_is_one_seat_and_brings_what_was_said_since() ->
         before = len(harness.sent)
         again = harness.join(kind, key="k", link=SOUTH)
         assert (again.player, again.session, again.seq) == (ann.player, 2, 1)
-        told = harness.sent[before:]
-        assert [(link, type(item)) for link, item in told] == [
+        sent = harness.sent[before:]
+        assert [(link, type(item)) for link, item in sent] == [
             (NORTH, nodes.Out),
             (SOUTH, nodes.Seated),
             (SOUTH, nodes.Replay),
         ]
-        assert told[0][1] == nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=1)
+        assert sent[0][1] == nodes.Out(ann.room, ann.player, nodes.TAKEN_OVER, session=1)
         harness.say(again, 1, "counted from 1")
         await wait_all_tasks_blocked()
-        assert harness.said(SOUTH) == ["counted from 1"]
+        assert harness.messages(SOUTH) == ["counted from 1"]
         assert len([event for event in seen if isinstance(event, Joined)]) == 2
 
 
-async def test_a_join_said_twice_in_a_short_history_brings_what_is_left() -> None:
-    kind = short()
-    async with opened(kind) as harness:
+async def test_a_repeated_join_with_a_short_history_gets_the_messages_that_are_left() -> None:
+    kind = kind_with_short_history()
+    async with open_host(kind) as harness:
         ann = harness.join(kind, key="k")
         await talk(harness, ann, *"abcde")
         assert harness.join(kind, key="k").seq == 3
 
 
-async def test_a_join_for_a_seat_that_was_taken_before_opens_nothing_and_takes_no_other() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_seated_only_join_opens_no_room_and_takes_no_other_seat() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         assert harness.join(kind, key="k", seated_only=True).code == nodes.NO_SUCH_PLACE
         assert harness.join(kind, seated_only=True).code == nodes.NO_SUCH_PLACE
         assert harness.join(room="nowhere", key="k", seated_only=True).code == nodes.NO_SUCH_PLACE
@@ -468,9 +472,9 @@ async def test_a_join_for_a_seat_that_was_taken_before_opens_nothing_and_takes_n
         assert harness.host.players == 1
 
 
-async def test_a_seat_taken_before_is_found_whatever_the_house_is_doing() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_a_seated_only_join_finds_its_seat_even_in_a_drain() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann = harness.join(kind, key="k")
         harness.say(ann, 1, "hi")
         harness.host.matchmaker.doors_open = False
@@ -482,7 +486,7 @@ async def test_a_seat_taken_before_is_found_whatever_the_house_is_doing() -> Non
 # The end
 
 
-async def test_a_room_that_is_ending_takes_its_players_back_and_tells_them_its_end(
+async def test_players_can_resume_a_room_that_is_ending_and_get_its_end(
     autojump_clock: MockClock,
 ) -> None:
     @room("winding", seats=2)
@@ -494,7 +498,7 @@ async def test_a_room_that_is_ending_takes_its_players_back_and_tells_them_its_e
                 await trio.sleep(1)
                 table.broadcast("goodbye")
 
-    async with opened(winding) as harness:
+    async with open_host(winding) as harness:
         ann = harness.join(winding, key="k")
         harness.lose(ann)
         await wait_all_tasks_blocked()
@@ -502,14 +506,14 @@ async def test_a_room_that_is_ending_takes_its_players_back_and_tells_them_its_e
         again = harness.resume(ann, link=SOUTH)
         assert harness.join(winding, key="k", link=EAST).player == ann.player
         await trio.sleep(2)
-        assert (again.session, harness.said(EAST)) == (2, ["goodbye"])
+        assert (again.session, harness.messages(EAST)) == (2, ["goodbye"])
         assert harness.all_of(nodes.Ended, EAST) == [nodes.Ended(ann.room, 0, "cut")]
         assert harness.all_of(nodes.Ended, SOUTH) == harness.all_of(nodes.Ended, NORTH) == []
 
 
-async def test_the_end_is_told_only_where_somebody_is() -> None:
-    kind, _ = watched()
-    async with opened(kind) as harness:
+async def test_the_end_is_sent_only_on_links_with_connected_players() -> None:
+    kind, _ = recording_kind()
+    async with open_host(kind) as harness:
         ann, bob = harness.join(kind), harness.join(kind, link=SOUTH)
         harness.lose(ann)
         harness.say(bob, 1, "end")

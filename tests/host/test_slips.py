@@ -13,7 +13,7 @@ from lastcall import Room, room
 from lastcall.reasons import EndReason
 from lastcall.runtime import error_text
 from lastcall.wire import nodes
-from tests.host.host_harness import echo, opened
+from tests.host.host_harness import echo, open_host
 from tests.host.slips import SLIPS
 
 
@@ -24,7 +24,7 @@ async def test_a_slip_ends_its_room_alone(name: str, autojump_clock: MockClock) 
     async def slipping(table: Room) -> object:
         return await SLIPS[name](table)
 
-    async with opened(slipping, echo) as harness:
+    async with open_host(slipping, echo) as harness:
         ann, bob = harness.join(echo), harness.join(slipping)
         with capture_logs() as logs:
             await trio.sleep(2)

@@ -1,4 +1,4 @@
-"""Two sockets want one seat: which claims wait, for how long, and what comes of each."""
+"""Two sockets want one seat: which request waits, for how long, and how each is answered."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from lastcall.author import Event
 from lastcall.ids import LinkId
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
-from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, opened, watched
+from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, open_host, recording_kind
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 OLD, NEW = 90, 91
-"""The calls of two claims."""
+"""The call numbers of two requests for the seat."""
 
 
-class Contest:
-    """A harness in which Ann sits, by way of NORTH and with a key, in a room of Bob's.
+class TakeoverHarness:
+    """A room that Bob opened, in which Ann has a seat on link NORTH, joined with a key.
 
-    She has resumed, and has not shown yet that she knows of her new ticket: ``first`` is good too.
+    Ann has resumed once and has not confirmed the new ticket, so the ticket in ``first`` is still
+    valid.
     """
 
     def __init__(self, harness: HostHarness, kind: Kind, seen: list[Event]) -> None:
@@ -39,8 +40,8 @@ class Contest:
         self.ann: nodes.Resumed = harness.resume(self.first)
         harness.sent.clear()
 
-    def ask_again(self, link: LinkId, call: int, *, secret: str = "", session: int = 0) -> None:
-        """A resume of Ann's place, with her first ticket if no other is shown."""
+    def resume_again(self, link: LinkId, call: int, *, secret: str = "", session: int = 0) -> None:
+        """Resumes Ann's place, with the ticket of ``first`` unless ``secret`` is given."""
         ann = self.first
         resume = (call, ann.room, ann.player, secret or ann.secret, 0)
         request = nodes.Renew(*resume, session) if session else nodes.Resume(*resume)
@@ -53,7 +54,7 @@ class Contest:
         self.harness.host.handle(link, nodes.Cancel(call))
 
     def answers(self, link: LinkId) -> list[tuple[int, str]]:
-        """The calls of this link that are answered, and how."""
+        """The answered calls of this link, each with the session or the error code."""
         found = []
         for to, item in self.harness.sent:
             if to == link and isinstance(item, nodes.Seated | nodes.Resumed | nodes.Refused):
@@ -62,38 +63,38 @@ class Contest:
         return [answer for answer in found if answer[0] in {OLD, NEW}]
 
     @property
-    def taken_over(self) -> list[int]:
-        """The sessions that have got 4005."""
+    def sessions_taken_over(self) -> list[int]:
+        """The sessions whose socket was closed with 4005."""
         outs = self.harness.all_of(nodes.Out)
         return [out.session for out in outs if out.reason == nodes.TAKEN_OVER]
 
 
 @asynccontextmanager
-async def contest(**fields: Any) -> AsyncIterator[Contest]:
-    kind, seen = watched(**fields)
-    async with opened(kind, takeover_seconds=0.5) as harness:
-        yield Contest(harness, kind, seen)
+async def open_takeover(**fields: Any) -> AsyncIterator[TakeoverHarness]:
+    kind, seen = recording_kind(**fields)
+    async with open_host(kind, takeover_seconds=0.5) as harness:
+        yield TakeoverHarness(harness, kind, seen)
 
 
-async def test_a_newer_socket_wins_half_a_second_after_it_has_asked(
+async def test_a_newer_socket_takes_the_seat_half_a_second_after_its_request(
     autojump_clock: MockClock,
 ) -> None:
-    for again in (Contest.ask_again, Contest.join_again):
-        async with contest() as c:
-            again(c, SOUTH, NEW)
+    for request in (TakeoverHarness.resume_again, TakeoverHarness.join_again):
+        async with open_takeover() as c:
+            request(c, SOUTH, NEW)
             await trio.sleep(0.49)
-            assert (c.answers(SOUTH), c.taken_over) == ([], [])
+            assert (c.answers(SOUTH), c.sessions_taken_over) == ([], [])
             await trio.sleep(0.02)
-            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
+            assert (c.answers(SOUTH), c.sessions_taken_over) == ([(NEW, "session 3")], [2])
             assert not [event for event in c.seen if isinstance(event, Left)]
 
 
-async def test_a_claim_that_is_cancelled_within_that_time_costs_the_live_socket_nothing(
+async def test_a_request_cancelled_within_half_a_second_does_not_affect_the_live_socket(
     autojump_clock: MockClock,
 ) -> None:
-    for again in (Contest.ask_again, Contest.join_again):
-        async with contest() as c:
-            again(c, SOUTH, OLD)
+    for request in (TakeoverHarness.resume_again, TakeoverHarness.join_again):
+        async with open_takeover() as c:
+            request(c, SOUTH, OLD)
             await trio.sleep(0.4)
             c.cancel(NORTH, OLD)  # another link's call
             c.cancel(SOUTH, NEW)
@@ -101,14 +102,14 @@ async def test_a_claim_that_is_cancelled_within_that_time_costs_the_live_socket_
             c.cancel(SOUTH, OLD)
             c.cancel(SOUTH, OLD)
             await trio.sleep(10)
-            assert (c.answers(SOUTH), c.taken_over) == ([(OLD, nodes.CANCELLED)], [])
+            assert (c.answers(SOUTH), c.sessions_taken_over) == ([(OLD, nodes.CANCELLED)], [])
             c.harness.say(c.ann, 1, "mine")
             await wait_all_tasks_blocked()
-            assert c.harness.said(NORTH) == ["mine"]
+            assert c.harness.messages(NORTH) == ["mine"]
 
 
-async def test_a_cancel_of_what_is_answered_is_nothing(autojump_clock: MockClock) -> None:
-    async with contest() as c:
+async def test_a_cancel_of_an_answered_request_has_no_effect(autojump_clock: MockClock) -> None:
+    async with open_takeover() as c:
         c.harness.lose(c.ann)
         c.join_again(SOUTH, NEW)
         c.cancel(SOUTH, NEW)
@@ -116,102 +117,102 @@ async def test_a_cancel_of_what_is_answered_is_nothing(autojump_clock: MockClock
         assert c.answers(SOUTH) == [(NEW, "session 3")]
 
 
-async def test_who_asks_for_a_seat_whose_socket_is_lost_does_not_wait(
+async def test_a_request_for_a_seat_whose_socket_is_lost_is_answered_at_once(
     autojump_clock: MockClock,
 ) -> None:
-    for again in (Contest.ask_again, Contest.join_again):
-        async with contest() as c:
+    for request in (TakeoverHarness.resume_again, TakeoverHarness.join_again):
+        async with open_takeover() as c:
             c.harness.lose(c.ann)
-            again(c, SOUTH, NEW)
-            assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [])
+            request(c, SOUTH, NEW)
+            assert (c.answers(SOUTH), c.sessions_taken_over) == ([(NEW, "session 3")], [])
 
 
 @pytest.mark.parametrize("resume_seconds", [30, 0])
-async def test_as_soon_as_the_live_socket_is_lost_who_waits_has_the_seat(
+async def test_a_waiting_request_gets_the_seat_as_soon_as_the_live_socket_is_lost(
     autojump_clock: MockClock, resume_seconds: float
 ) -> None:
-    """Also in a room that keeps no seat: he was there in time."""
-    for again in (Contest.ask_again, Contest.join_again):
+    """Even if the room keeps no seats: the request came before the loss."""
+    for request in (TakeoverHarness.resume_again, TakeoverHarness.join_again):
         for gone in ("socket", "link"):
-            async with contest(resume_seconds=resume_seconds) as c:
-                again(c, SOUTH, NEW)
+            async with open_takeover(resume_seconds=resume_seconds) as c:
+                request(c, SOUTH, NEW)
                 await trio.sleep(0.1)
                 if gone == "socket":
                     c.harness.lose(c.ann)
                 else:
                     c.harness.host.drop_link(NORTH)
-                assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [])
+                assert (c.answers(SOUTH), c.sessions_taken_over) == ([(NEW, "session 3")], [])
                 await trio.sleep(100)
                 assert [type(event) for event in c.seen] == [Joined, Joined]
 
 
-async def test_a_used_ticket_is_refused_when_the_live_socket_shows_that_it_has_the_next(
+async def test_a_used_ticket_is_refused_once_the_live_socket_confirms_the_next_one(
     autojump_clock: MockClock,
 ) -> None:
-    """The claim shows the secret before. It is a `got` or an input that tells."""
-    for shows in ("got", "input"):
-        async with contest() as c:
-            c.ask_again(SOUTH, OLD)
+    """The request has the previous secret. A `got` or an input confirms the new one."""
+    for confirmation in ("got", "input"):
+        async with open_takeover() as c:
+            c.resume_again(SOUTH, OLD)
             await trio.sleep(0.1)
-            if shows == "got":
+            if confirmation == "got":
                 c.harness.confirm(c.ann)
             else:
                 c.harness.say(c.ann, 1, "hi")
             assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
             await trio.sleep(1)
-            assert c.taken_over == []
+            assert c.sessions_taken_over == []
 
 
-async def test_who_shows_the_newest_ticket_has_asked_last_and_does_not_wait(
+async def test_a_resume_with_the_newest_ticket_does_not_wait(
     autojump_clock: MockClock,
 ) -> None:
-    """So those whose api node was killed, and not missed yet, are back at once."""
-    async with contest() as c:
-        c.ask_again(SOUTH, NEW, secret=c.ann.secret)
-        assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
+    """So players whose api node was killed are back at once, even before its loss is noticed."""
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, NEW, secret=c.ann.secret)
+        assert (c.answers(SOUTH), c.sessions_taken_over) == ([(NEW, "session 3")], [2])
 
 
-async def test_a_key_goes_on_waiting_when_the_live_socket_speaks(
+async def test_an_input_of_the_live_socket_does_not_refuse_a_waiting_join_with_the_key(
     autojump_clock: MockClock,
 ) -> None:
-    async with contest() as c:
+    async with open_takeover() as c:
         c.join_again(SOUTH, NEW)
         await trio.sleep(0.4)
         c.harness.say(c.ann, 1, "still mine")
         await trio.sleep(0.09)
-        assert (c.answers(SOUTH), c.harness.said(NORTH)) == ([], ["still mine"])
+        assert (c.answers(SOUTH), c.harness.messages(NORTH)) == ([], ["still mine"])
         await trio.sleep(0.02)
-        assert (c.answers(SOUTH), c.taken_over) == ([(NEW, "session 3")], [2])
+        assert (c.answers(SOUTH), c.sessions_taken_over) == ([(NEW, "session 3")], [2])
 
 
 async def test_a_wrong_ticket_is_refused_at_once(autojump_clock: MockClock) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, OLD, secret="0" * 32)
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, OLD, secret="0" * 32)
         assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
         assert len(c.harness.host.running.takeovers) == 0
 
 
-async def test_a_renewal_does_not_wait(autojump_clock: MockClock) -> None:
-    async with contest() as c:
-        c.ask_again(NORTH, NEW, secret=c.ann.secret, session=2)
-        assert (c.answers(NORTH), c.taken_over) == ([(NEW, "session 2")], [])
-        c.ask_again(NORTH, OLD, session=1)
+async def test_a_renewal_is_answered_at_once(autojump_clock: MockClock) -> None:
+    async with open_takeover() as c:
+        c.resume_again(NORTH, NEW, secret=c.ann.secret, session=2)
+        assert (c.answers(NORTH), c.sessions_taken_over) == ([(NEW, "session 2")], [])
+        c.resume_again(NORTH, OLD, session=1)
         assert c.answers(NORTH)[1:] == [(OLD, nodes.TAKEN_OVER)]
 
 
-async def test_a_room_that_ends_answers_those_who_wait_for_its_seats(
+async def test_the_end_of_a_room_answers_the_requests_that_wait_for_its_seats(
     autojump_clock: MockClock,
 ) -> None:
-    """With what was missed and the end; to a join, as if it came now."""
-    async with contest() as c:
-        c.ask_again(SOUTH, NEW)
+    """A resume gets the missed messages and the end. A join is answered like a new one."""
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, NEW)
         c.harness.say(c.bob, 1, "end")
         await wait_all_tasks_blocked()
         assert c.answers(SOUTH) == [(NEW, "session 3")]
-        [told] = c.harness.all_of(nodes.Out, SOUTH)
-        assert (told.reason, told.session) == (EndReason.FINISHED, 3)
-        assert c.taken_over == []
-    async with contest() as c:
+        [out] = c.harness.all_of(nodes.Out, SOUTH)
+        assert (out.reason, out.session) == (EndReason.FINISHED, 3)
+        assert c.sessions_taken_over == []
+    async with open_takeover() as c:
         c.harness.host.matchmaker.doors_open = False
         c.join_again(SOUTH, NEW)
         c.harness.say(c.bob, 1, "end")
@@ -219,11 +220,11 @@ async def test_a_room_that_ends_answers_those_who_wait_for_its_seats(
         assert c.answers(SOUTH) == [(NEW, nodes.DRAINING)]
 
 
-async def test_a_house_that_is_emptied_leaves_no_claim_without_an_answer(
+async def test_a_drain_that_is_cut_answers_each_waiting_request(
     autojump_clock: MockClock,
 ) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, NEW)
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, NEW)
         c.join_again(EAST, NEW)
         c.harness.host.matchmaker.doors_open = False
         c.harness.host.drain(trio.current_time() + 0.1)
@@ -234,43 +235,45 @@ async def test_a_house_that_is_emptied_leaves_no_claim_without_an_answer(
         assert len(c.harness.host.running.takeovers) == 0
 
 
-async def test_of_two_who_ask_by_one_link_the_first_is_refused(autojump_clock: MockClock) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, OLD)
-        c.ask_again(SOUTH, NEW)
+async def test_of_two_requests_on_one_link_the_first_is_refused(autojump_clock: MockClock) -> None:
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, OLD)
+        c.resume_again(SOUTH, NEW)
         assert c.answers(SOUTH) == [(OLD, nodes.NO_SUCH_PLACE)]
         await trio.sleep(0.51)
         assert c.answers(SOUTH)[1:] == [(NEW, "session 3")]
-    async with contest() as c:
+    async with open_takeover() as c:
         c.join_again(SOUTH, OLD)
         c.join_again(SOUTH, NEW)
         assert c.answers(SOUTH) == [(OLD, ErrorCode.NO_GAME_NODE)]
 
 
-async def test_an_api_node_that_is_gone_waits_for_nothing(autojump_clock: MockClock) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, OLD)
+async def test_a_request_of_a_lost_link_is_forgotten(autojump_clock: MockClock) -> None:
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, OLD)
         c.harness.host.drop_link(SOUTH)
         await trio.sleep(1)
-        assert (c.answers(SOUTH), c.taken_over) == ([], [])
+        assert (c.answers(SOUTH), c.sessions_taken_over) == ([], [])
 
 
-async def test_a_seat_that_was_left_meanwhile_is_no_place(autojump_clock: MockClock) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, NEW)
+async def test_a_waiting_resume_is_refused_if_the_player_leaves_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, NEW)
         c.harness.leave(c.ann)
         await trio.sleep(0.51)
         assert c.answers(SOUTH) == [(NEW, nodes.NO_SUCH_PLACE)]
 
 
-async def test_a_cancel_that_lay_unread_while_the_process_stood_still_is_heard_first(
+async def test_after_a_stall_an_unread_cancel_takes_effect_before_the_takeover(
     autojump_clock: MockClock,
 ) -> None:
-    async with contest() as c:
-        c.ask_again(SOUTH, OLD)
+    async with open_takeover() as c:
+        c.resume_again(SOUTH, OLD)
         await trio.sleep(0.1)
         autojump_clock.jump(5)
         await trio.sleep(0.3)
         c.cancel(SOUTH, OLD)
         await trio.sleep(1)
-        assert (c.answers(SOUTH), c.taken_over) == ([(OLD, nodes.CANCELLED)], [])
+        assert (c.answers(SOUTH), c.sessions_taken_over) == ([(OLD, nodes.CANCELLED)], [])

@@ -1,4 +1,4 @@
-"""Each side of a link gets each item once and in order, or a reset. No buffer grows forever."""
+"""Each side of a link gets each item once and in order, or a reset. No buffer grows for ever."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, 
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
-from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller
+from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
 from lastcall.errors import BusExhausted
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
@@ -65,33 +65,33 @@ class ListenerRecorder:
         self.losses.append((trio.current_time(), loss))
 
 
-class Recorder:
-    """A handler that only records the items of each link."""
+class HandlerRecorder:
+    """The request handler of a game node; it only records the items of each link."""
 
     def __init__(self) -> None:
-        self.heard: dict[LinkId, list[int]] = {}
+        self.received: dict[LinkId, list[int]] = {}
         self.dropped: list[LinkId] = []
         self.phase = "serving"
         self.revision = itertools.count(1)
-        self._state = self._made()
+        self._state = self._make_state()
 
-    def _made(self) -> nodes.NodeState:
+    def _make_state(self) -> nodes.NodeState:
         seats = {KindName("k"): 0}
         return nodes.NodeState(next(self.revision), self.phase, rooms=0, seats=seats)
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         assert isinstance(item, nodes.Say)
-        self.heard.setdefault(link, []).append(item.n)
+        self.received.setdefault(link, []).append(item.n)
 
     def flush_acks(self) -> None:
         pass
 
-    def drop_link(self, link: LinkId, _heard_until: float) -> None:
+    def drop_link(self, link: LinkId, _confirmed_until: float) -> None:
         self.dropped.append(link)
 
     def state(self) -> nodes.NodeState:
         if self._state.phase != self.phase:
-            self._state = self._made()
+            self._state = self._make_state()
         return self._state
 
 
@@ -99,7 +99,7 @@ class Game:
     """One game process with its own incarnation; ``crash`` ends it."""
 
     def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
-        self.handler = Recorder()
+        self.handler = HandlerRecorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
         self.feeds = Feeds()
@@ -123,22 +123,47 @@ class Game:
         self.bus.crash()
 
 
+class ApiBus(MemoryBus):
+    """The bus of an api node; while ``exhausted``, the process has no file descriptors left."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.exhausted = False
+
+    def subscribe(self, address: str) -> MemorySubscriber:
+        return self._bus.subscribe(address)
+
+    def caller(self, address: str) -> MemoryCaller:
+        if self.exhausted:
+            raise BusExhausted("cannot make one more socket: out of files")
+        return self._bus.caller(address)
+
+    async def probe(self, address: str, timeout_seconds: float) -> Probe:
+        return await self._bus.probe(address, timeout_seconds)
+
+
 class Pair:
     """One api node, and the game processes that follow each other at one address."""
 
-    def __init__(self, nursery: trio.Nursery, bus: MemoryBus, rng: random.Random) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        bus: MemoryBus,
+        rng: random.Random,
+        listener: ListenerRecorder | None = None,
+    ) -> None:
         self.nursery = nursery
         self.bus = bus
-        self.heard = ListenerRecorder()
-        api = bus.node("api")
-        feeds = FeedReader(api.subscribe(FEED), Cork())
+        self.listener = listener or ListenerRecorder()
+        self.api_bus = ApiBus(bus.node("api"))
+        feeds = FeedReader(self.api_bus.subscribe(FEED), Cork())
         attempts = itertools.count(1)
         self.connector = GameConnector(
             GAME,
-            bus=api,
+            bus=self.api_bus,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
-            listener=self.heard,
+            listener=self.listener,
             policy=POLICY,
             rng=rng,
             attempts=attempts,
@@ -158,15 +183,17 @@ class Pair:
 
     async def link(self) -> GameLink:
         with trio.fail_after(60):
-            while not self.heard.up:
+            while not self.listener.up:
                 await trio.sleep(0.01)
-        return self.heard.up[0]
+        return self.listener.up[0]
 
 
 @asynccontextmanager
-async def pair(faults: Faults | None = None, seed: int = 0) -> AsyncIterator[Pair]:
+async def pair(
+    faults: Faults | None = None, seed: int = 0, listener: ListenerRecorder | None = None
+) -> AsyncIterator[Pair]:
     async with trio.open_nursery() as nursery:
-        yield Pair(nursery, MemoryBus(faults), random.Random(seed))
+        yield Pair(nursery, MemoryBus(faults), random.Random(seed), listener)
         nursery.cancel_scope.cancel()
 
 
@@ -182,12 +209,12 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
             link.send(input_item(n))
             game.feeds.push(link.id, message(n))
         await settle()
-        assert game.handler.heard[link.id] == list(range(1, 1001))
-        assert both.heard.seqs[link.id] == list(range(1, 1001))
+        assert game.handler.received[link.id] == list(range(1, 1001))
+        assert both.listener.seqs[link.id] == list(range(1, 1001))
 
 
 def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
-    """Sets the clock of the feed so that a turn has time for ``items`` items and one more."""
+    """Sets the clock of the feed reader so that a turn has time for ``items`` + 1 items."""
     calls = itertools.count()
     monkeypatch.setattr(
         connector_module, "perf_counter", lambda: next(calls) * TURN_SECONDS / items
@@ -195,20 +222,20 @@ def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
 
 
 @pytest.mark.parametrize("items", [1, 10])
-async def test_items_for_which_a_turn_has_no_time_are_passed_on_in_the_next(
+async def test_items_that_do_not_fit_into_a_turn_are_passed_on_in_the_next(
     items: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
         limit_turns(monkeypatch, items)
-        steps = ItemsPerStep(both.heard, link)
+        steps = ItemsPerStep(both.listener, link)
         trio.lowlevel.add_instrument(steps)
         for n in range(1, 1001):
             game.feeds.push(link.id, message(n))
         await settle()
         trio.lowlevel.remove_instrument(steps)
-        assert both.heard.seqs[link.id] == list(range(1, 1001))
+        assert both.listener.seqs[link.id] == list(range(1, 1001))
         assert 1 <= max(steps.sizes) <= items + 1
         assert not link.more
 
@@ -217,9 +244,11 @@ async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.start_game(1)
+        game = both.start_game(1)
         link = await both.link()
-        first, seqs = link._feed.arrived + 1, both.heard.seqs[link.id]
+        await settle()
+        first = game.feeds.links[link.id].ring.head + 1
+        seqs = both.listener.seqs[link.id]
         later = [message(n) for n in range(2, 1001)]
         link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
         assert not seqs
@@ -233,8 +262,8 @@ async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
 class ItemsPerStep(trio.abc.Instrument):
     """Records how many items of a link each task step has passed on."""
 
-    def __init__(self, heard: ListenerRecorder, link: GameLink) -> None:
-        self.seqs = heard.seqs[link.id]
+    def __init__(self, listener: ListenerRecorder, link: GameLink) -> None:
+        self.seqs = listener.seqs[link.id]
         self.count = len(self.seqs)
         self.sizes: list[int] = []
 
@@ -252,13 +281,13 @@ async def test_an_item_that_is_not_urgent_leaves_with_the_next_urgent_one_or_the
         await settle(POLICY.heartbeat_seconds * 0.9)  # the first states are confirmed by then
         link.send(input_item(1), pressing=False)
         await settle(POLICY.heartbeat_seconds * 0.05)
-        assert game.handler.heard == {}
+        assert game.handler.received == {}
         link.send(input_item(2))
         await settle(POLICY.heartbeat_seconds * 0.02)
-        assert game.handler.heard[link.id] == [1, 2]
+        assert game.handler.received[link.id] == [1, 2]
         link.send(input_item(3), pressing=False)
         await settle(POLICY.heartbeat_seconds)
-        assert game.handler.heard[link.id] == [1, 2, 3]
+        assert game.handler.received[link.id] == [1, 2, 3]
 
 
 async def test_an_item_that_is_not_urgent_is_sent_before_the_api_node_detaches(
@@ -271,17 +300,17 @@ async def test_an_item_that_is_not_urgent_is_sent_before_the_api_node_detaches(
         link.send(input_item(1), pressing=False)
         both.api_scope.cancel()
         await settle()
-        assert game.handler.heard == {link.id: [1]}
+        assert game.handler.received == {link.id: [1]}
         assert game.handler.dropped == [link.id]
 
 
 async def test_a_game_node_that_starts_5_s_later_is_attached(autojump_clock: MockClock) -> None:
     async with pair() as both:
         await trio.sleep(5)
-        assert not both.heard.up
+        assert not both.listener.up
         both.start_game(1)
         await settle(1.5)
-        assert len(both.heard.up) == 1
+        assert len(both.listener.up) == 1
 
 
 async def test_an_idle_feed_is_confirmed_within_one_heartbeat(
@@ -307,7 +336,7 @@ async def test_the_end_of_a_room_is_confirmed_at_once(autojump_clock: MockClock)
         assert trio.current_time() == start
 
 
-async def test_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
+async def test_the_link_to_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -316,8 +345,8 @@ async def test_a_killed_game_node_is_lost_as_soon_as_its_address_refuses(
         game.crash()
         start = trio.current_time()
         await trio.sleep(1.5)
-        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
-        assert both.heard.losses[0][0] - start <= 1.0
+        assert [loss for _, loss in both.listener.losses] == [Loss.LOST]
+        assert both.listener.losses[0][0] - start <= 1.0
 
 
 async def test_the_link_is_lost_when_another_process_answers_at_the_address(
@@ -329,13 +358,13 @@ async def test_the_link_is_lost_when_another_process_answers_at_the_address(
         first.crash()
         second = both.start_game(2)
         await settle(1)
-        assert [loss for _, loss in both.heard.losses] == [Loss.LOST]
+        assert [loss for _, loss in both.listener.losses] == [Loss.LOST]
         link = await both.link()
         assert link.node.incarnation == 2
-        assert second.handler.heard == {}
+        assert second.handler.received == {}
 
 
-async def test_a_game_node_is_silent_after_3_s_and_lost_after_6(
+async def test_a_frozen_game_node_is_silent_after_3_s_and_lost_after_6_s(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -345,10 +374,10 @@ async def test_a_game_node_is_silent_after_3_s_and_lost_after_6(
         both.bus.freeze("game-1")
         start = trio.current_time()
         await trio.sleep(4)
-        assert both.heard.phases[-1] == "silent"
-        assert both.heard.losses == []
+        assert both.listener.phases[-1] == "silent"
+        assert both.listener.losses == []
         await trio.sleep(4)
-        [(at, loss)] = both.heard.losses
+        [(at, loss)] = both.listener.losses
         assert loss is Loss.LOST
         assert 5.5 <= at - start <= 7.0
 
@@ -363,8 +392,8 @@ async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: 
         await trio.sleep(2)
         both.bus.heal("game-1")
         await settle(2)
-        assert game.handler.heard[link.id] == list(range(1, 101))
-        assert both.heard.losses == []
+        assert game.handler.received[link.id] == list(range(1, 101))
+        assert both.listener.losses == []
 
 
 async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_again(
@@ -378,7 +407,7 @@ async def test_an_api_node_that_is_silent_for_3_s_is_dropped_and_attaches_again(
         assert game.handler.dropped == [link.id]
         both.bus.heal("api")
         await trio.sleep(3)
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
         assert (await both.link()).id != link.id
 
 
@@ -395,7 +424,7 @@ async def test_a_link_is_reset_when_its_api_node_falls_behind_by_more_than_the_r
         assert game.handler.dropped == [link.id]
         both.bus.heal("api")
         await trio.sleep(2)
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
 
 
 async def test_an_api_node_that_stops_detaches_at_once(autojump_clock: MockClock) -> None:
@@ -406,10 +435,10 @@ async def test_an_api_node_that_stops_detaches_at_once(autojump_clock: MockClock
         both.api_scope.cancel()
         await settle(0.05)
         assert game.handler.dropped == [link.id]
-        assert both.heard.losses == [(start, Loss.DETACHED)]
+        assert both.listener.losses == [(start, Loss.DETACHED)]
 
 
-async def test_a_stopped_game_node_is_left_when_all_its_messages_have_arrived(
+async def test_the_link_to_a_stopped_game_node_ends_when_all_its_messages_have_arrived(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -421,8 +450,8 @@ async def test_a_stopped_game_node_is_left_when_all_its_messages_have_arrived(
         await game.feeds.wait_confirmed()
         game.crash()
         await settle(1)
-        assert both.heard.seqs[link.id] == [1]
-        assert [loss for _, loss in both.heard.losses] == [Loss.FAREWELL]
+        assert both.listener.seqs[link.id] == [1]
+        assert [loss for _, loss in both.listener.losses] == [Loss.FAREWELL]
 
 
 async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: MockClock) -> None:
@@ -442,7 +471,7 @@ async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: Mock
         assert isinstance(reply, nodes.UnknownLink)
         link.send(input_item(1))
         await settle()
-        assert game.handler.heard[link.id] == [1]
+        assert game.handler.received[link.id] == [1]
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])
@@ -458,8 +487,8 @@ async def test_an_unknown_request_at_the_rpc_port_is_answered_and_changes_nothin
         link.send(input_item(1))
         game.feeds.push(link.id, message(1))
         await settle()
-        assert game.handler.heard[link.id] == [1]
-        assert both.heard.seqs[link.id] == [1]
+        assert game.handler.received[link.id] == [1]
+        assert both.listener.seqs[link.id] == [1]
 
 
 def up_to(count: int) -> list[int]:
@@ -476,9 +505,9 @@ class FaultyTraffic:
         self.sent: Counter[LinkId] = Counter()
         self.pushed: Counter[tuple[Game, LinkId]] = Counter()
 
-    def talk(self) -> None:
+    def send_items(self) -> None:
         game = self.games[-1]
-        for link in self.both.heard.up:
+        for link in self.both.listener.up:
             for _ in range(self.rng.randrange(4)):
                 self.sent[link.id] += 1
                 link.send(input_item(self.sent[link.id]))
@@ -526,21 +555,21 @@ async def test_with_any_bus_faults_items_arrive_once_and_in_order_or_the_link_is
         traffic = FaultyTraffic(both, rng)
         for _ in range(150):
             await trio.sleep(rng.uniform(0, 0.1))
-            traffic.talk()
+            traffic.send_items()
             traffic.inject_fault()
         both.bus.faults = Faults()
         traffic.heal()
         await trio.sleep(20)
 
         for game in traffic.games:
-            for heard in game.handler.heard.values():
-                assert heard == up_to(len(heard))
-        for seqs in both.heard.seqs.values():
+            for numbers in game.handler.received.values():
+                assert numbers == up_to(len(numbers))
+        for seqs in both.listener.seqs.values():
             assert seqs == up_to(len(seqs))
-        [link] = both.heard.up
+        [link] = both.listener.up
         alive = traffic.games[-1]
-        assert alive.handler.heard.get(link.id, []) == up_to(traffic.sent[link.id])
-        assert both.heard.seqs[link.id] == up_to(traffic.pushed[alive, link.id])
+        assert alive.handler.received.get(link.id, []) == up_to(traffic.sent[link.id])
+        assert both.listener.seqs[link.id] == up_to(traffic.pushed[alive, link.id])
         assert len(alive.feeds.links) == 1
         with trio.fail_after(1):
             await alive.feeds.wait_confirmed()
@@ -549,7 +578,7 @@ async def test_with_any_bus_faults_items_arrive_once_and_in_order_or_the_link_is
 async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_delay_a_drain(
     autojump_clock: MockClock,
 ) -> None:
-    """As with a wrong ``--advertise``: requests are answered, but the feed never arrives."""
+    """After a wrong ``--advertise``, requests are answered but the feed never arrives."""
     async with pair() as both:
         game = both.start_game(1)
         link = await both.link()
@@ -561,7 +590,7 @@ async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_delay_a_dra
         assert 3 <= trio.current_time() - start <= 4
         assert game.handler.dropped == [link.id]
         await trio.sleep(1)
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
 
 
 async def test_a_link_whose_feed_makes_no_progress_is_reset_after_6_s(
@@ -574,7 +603,7 @@ async def test_a_link_whose_feed_makes_no_progress_is_reset_after_6_s(
         start = trio.current_time()
         game.feeds.push(link.id, message(1))
         await trio.sleep(8)
-        [(at, loss)] = both.heard.losses
+        [(at, loss)] = both.listener.losses
         assert loss is Loss.RESET
         assert 5.5 <= at - start <= 7
 
@@ -587,13 +616,13 @@ async def test_constant_traffic_does_not_delay_a_drain_that_waits_for_confirmati
         link = await both.link()
         async with trio.open_nursery() as nursery:
 
-            async def talk() -> None:
+            async def send_items() -> None:
                 for seq in itertools.count(1):
                     link.send(input_item(seq))
                     game.feeds.push(link.id, message(seq))
                     await trio.sleep(0.001)
 
-            nursery.start_soon(talk)
+            nursery.start_soon(send_items)
             await trio.sleep(0.1)
             start = trio.current_time()
             await game.feeds.wait_confirmed()
@@ -619,11 +648,11 @@ async def test_a_node_with_two_addresses_is_attached_once(
         assert isinstance(reply, nodes.Twice)
         link.send(input_item(1))
         await settle()
-        assert game.handler.heard[link.id] == [1]
-        assert both.heard.losses == []
+        assert game.handler.received[link.id] == [1]
+        assert both.listener.losses == []
 
 
-async def test_an_item_over_the_transports_limit_resets_its_link_and_the_node_lives(
+async def test_an_item_over_the_transports_limit_resets_its_link_but_not_the_node(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -633,50 +662,34 @@ async def test_an_item_over_the_transports_limit_resets_its_link_and_the_node_li
         game.feeds.push(link.id, huge)
         await settle(3)
         assert game.handler.dropped == [link.id]
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
         again = await both.link()
         game.feeds.push(again.id, message(1))
         await settle()
-        assert both.heard.seqs[again.id] == [1]
-
-
-class ExhaustedBus(MemoryBus):
-    """The bus of a process that has no file descriptors left while ``exhausted`` is set."""
-
-    def __init__(self, bus: MemoryBus) -> None:
-        self._bus = bus
-        self.exhausted = True
-
-    def caller(self, address: str) -> MemoryCaller:
-        if self.exhausted:
-            raise BusExhausted("cannot make one more socket: out of files")
-        return self._bus.caller(address)
-
-    async def probe(self, address: str, timeout_seconds: float) -> Probe:
-        return await self._bus.probe(address, timeout_seconds)
+        assert both.listener.seqs[again.id] == [1]
 
 
 async def test_a_process_without_file_descriptors_tries_again_and_does_not_exit(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.connector._bus = exhausted = ExhaustedBus(both.connector._bus)
+        both.api_bus.exhausted = True
         both.start_game(1)
         await trio.sleep(5)
-        assert both.heard.up == []
-        exhausted.exhausted = False
+        assert both.listener.up == []
+        both.api_bus.exhausted = False
         await settle(1.5)
-        assert len(both.heard.up) == 1
+        assert len(both.listener.up) == 1
 
 
 async def test_an_address_where_nobody_listens_is_probed_and_not_dialled(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        both.connector._bus = ExhaustedBus(both.connector._bus)  # it raises at each dial
+        both.api_bus.exhausted = True  # it raises at each dial
         await trio.sleep(5)
         start = trio.current_time()
-        both.connector._bus.exhausted = False
+        both.api_bus.exhausted = False
         both.start_game(1)
         await both.link()
         assert trio.current_time() - start <= 1.2
@@ -698,15 +711,15 @@ class BrokenListener(ListenerRecorder):
 async def test_an_error_in_the_listener_resets_the_link_and_does_not_lose_its_rooms(
     autojump_clock: MockClock,
 ) -> None:
-    async with pair() as both:
-        both.heard = both.connector._listener = BrokenListener()
+    broken = BrokenListener()
+    async with pair(listener=broken) as both:
         game = both.start_game(1)
         await both.link()
-        both.heard.broken = True
+        broken.broken = True
         game.handler.phase = "draining"
         await settle(2)
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
-        assert len(both.heard.up) == 1
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
+        assert len(both.listener.up) == 1
 
 
 async def test_a_reset_link_keeps_its_unsent_items_and_omits_the_answered_ones(
@@ -724,11 +737,11 @@ async def test_a_reset_link_keeps_its_unsent_items_and_omits_the_answered_ones(
         await settle()
         link.reset()
         await settle()
-        assert game.handler.heard[link.id] == [1]
+        assert game.handler.received[link.id] == [1]
         assert link.loss is Loss.RESET
         assert link.unsent == [input_item(2), input_item(3)]
         link.send(input_item(4))
-        assert link.unsent == [input_item(2)]  # a link that has ended collects nothing
+        assert link.unsent == [input_item(2)]  # a link that has ended keeps no items
 
 
 async def test_an_item_sent_to_a_link_during_its_reset_is_kept_as_unsent(
@@ -740,7 +753,7 @@ async def test_an_item_sent_to_a_link_during_its_reset_is_kept_as_unsent(
         link.reset()
         link.send(input_item(1))  # the sender cannot know of the reset yet
         await settle()
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
         assert link.unsent == [input_item(1)]
 
 
@@ -760,11 +773,11 @@ async def test_an_address_that_is_no_longer_listed_is_attached_after_a_reset_but
         await settle(1)
         both.start_game(2)
         await settle(10)
-        assert both.heard.up == []
-        assert [loss for _, loss in both.heard.losses] == [Loss.RESET, Loss.LOST]
+        assert both.listener.up == []
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET, Loss.LOST]
 
 
-async def test_an_address_is_empty_when_it_refuses_and_not_when_it_is_silent(
+async def test_an_address_is_empty_if_it_refuses_but_not_if_it_is_silent(
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
@@ -775,7 +788,7 @@ async def test_an_address_is_empty_when_it_refuses_and_not_when_it_is_silent(
         assert not both.connector.empty
         both.bus.break_link("api")
         await settle(10)
-        assert both.heard.up == []
+        assert both.listener.up == []
         assert not both.connector.empty
         both.bus.heal("api")
         await both.link()

@@ -1,4 +1,4 @@
-"""With any network faults each player gets each input once and in order."""
+"""Each player gets each input once and in order, whatever network faults occur."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ async def test_every_player_gets_each_input_once_and_in_order_despite_faults(
             c.bus.faults.drop = c.bus.faults.repeat_request = 0.1
             c.bus.faults.delay_seconds = 0.02
 
-        async def one(number: int, room: str, *, task_status: trio.TaskStatus[str]) -> None:
+        async def join_and_play(
+            number: int, room: str, *, task_status: trio.TaskStatus[str]
+        ) -> None:
             urls = ["ws://one/", "ws://two/"] if number % 2 else ["ws://two/", "ws://one/"]
             request = {"room": room} if room else {"kind": "lounge"}
             async with connect(urls, **request, open_stream=nodes.open_stream, dice=rng) as place:
@@ -132,7 +134,7 @@ async def test_every_player_gets_each_input_once_and_in_order_despite_faults(
             async with trio.open_nursery() as players:
                 room = ""
                 for number in range(PLAYERS):
-                    room = await players.start(one, number, room)
+                    room = await players.start(join_and_play, number, room)
                 c.nursery.start_soon(nodes.inject_faults)
         assert game.exit_code is None
     players_seen = {place.you for place in places}

@@ -19,7 +19,7 @@ LEFT = "left"
 
 @room("minutes", seats=4)
 async def minutes(table: Room) -> None:
-    """Broadcasts every input; first it sleeps for ``options.asleep`` seconds."""
+    """Sleeps for ``options.asleep`` seconds, then broadcasts each input and each ``Left``."""
     await trio.sleep(table.options.get("asleep", 0))
     async for event in table:
         match event:
@@ -37,8 +37,7 @@ async def test_inputs_before_a_leave_reach_the_room_even_if_the_link_is_reset(
         await ann.join(one, kind="minutes")
         await bob.join(two, room=ann.room)
         await trio.sleep(0.3)
-        for link in list(game.node._links._links.values()):
-            game.node._links._drop(link.id, "as after 3 s of silence")
+        game.drop_links()
         await ann.say("good game")
         await ann.socket.send(t="leave")
         assert (await ann.socket.hear("ended"))["reason"] == "left"
@@ -84,7 +83,7 @@ async def test_a_leave_and_its_inputs_survive_a_move_to_another_api_node(
         assert [data for _, data in bob.messages] == [*range(20), LEFT]
 
 
-async def test_a_room_that_reads_nothing_delays_a_leave_by_5_s_and_no_socket_is_closed(
+async def test_a_room_that_reads_no_event_delays_a_leave_by_5_s_and_closes_no_socket(
     autojump_clock: MockClock,
 ) -> None:
     async with two_api_nodes(minutes, rooms=SMALL) as (c, game, one, two):

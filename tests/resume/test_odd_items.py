@@ -1,4 +1,4 @@
-"""Items with odd values, in every state and both directions: nothing raises or disturbs others."""
+"""Items with odd values, in both directions: no node raises, and other players are unaffected."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ BODIES = [b"", b"{", b"null", b"1", b'"x"', b"{}", b"[" * 2000, b"\xff", b'{"sec
 
 
 class OddItems:
-    """Makes items whose fields have any value of their type, or a value that is really in use."""
+    """Makes items whose fields have odd values of their type, or values that are in use."""
 
     def __init__(
         self, rng: random.Random, texts: Sequence[str], bodies: Sequence[bytes] = BODIES
@@ -136,7 +136,7 @@ async def test_odd_requests_of_an_api_node_do_not_disturb_a_game_node_or_its_roo
 async def test_odd_items_of_a_game_node_do_not_disturb_an_api_node_or_its_clients(
     autojump_clock: MockClock, rng: random.Random
 ) -> None:
-    """The odd items name only one room: a node is trusted about its other rooms."""
+    """The odd items name only Bob's room: a game node is trusted about its own rooms."""
     async with cluster() as c:
         api, _ = await c.one_of_each()
         ann, bob = Player(c.nursery), Player(c.nursery)

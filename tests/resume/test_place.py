@@ -1,4 +1,4 @@
-"""A place outlives the socket and the api node: a whole cluster in virtual time."""
+"""A place outlives its socket and its api node: a whole cluster in virtual time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from lastcall import Away, Back, Joined, Left, Room, room
-from lastcall.policy import RoomPolicy
+from lastcall.policy import LinkPolicy, RoomPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 
@@ -31,12 +31,12 @@ async def diary(table: Room) -> list[str]:
 
 @asynccontextmanager
 async def two_api_nodes(
-    *kinds: object, rooms: RoomPolicy | None = None
+    *kinds: object, rooms: RoomPolicy | None = None, links: LinkPolicy | None = None
 ) -> AsyncIterator[tuple[Cluster, GameProcess, ApiProcess, ApiProcess]]:
-    """Starts one game node behind two api nodes."""
+    """Starts one game node behind two api nodes; ``links`` is the policy of the game node."""
     async with cluster() as c:
         options = {"kinds": {kind.name: kind for kind in kinds}} if kinds else {}
-        game = c.game(rooms=rooms, **options)
+        game = c.game(rooms=rooms, links=links, **options)
         one, two = c.api("api-1"), c.api("api-2")
         await c.ready(game, one, two)
         yield c, game, one, two

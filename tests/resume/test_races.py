@@ -1,4 +1,4 @@
-"""Resumes that race other events: each gets its answer, in every order of tasks."""
+"""Resumes that race other events: each gets its answer, in any order of tasks."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ async def test_a_player_who_is_away_during_a_regroup_gets_a_seat_elsewhere(
 async def test_a_second_joined_that_was_lost_comes_again_with_the_previous_ticket(
     autojump_clock: MockClock,
 ) -> None:
-    """This needs the old node to exist; the key finds the seat that was taken for the player."""
+    """The old node must still exist. The key finds the seat that was taken for the player."""
     async with cluster() as c:
         game = c.game("game-1", drain=DrainPolicy(grace_seconds=20))
         c.address("game-2")

@@ -10,7 +10,7 @@ from tests.harness.cluster import cluster
 from tests.harness.player import Player
 
 ODD = ["half an emoji: \ud83d", math.nan, [-math.inf], {"\ud83d": 1}, "a\x00b", 2**53 + 1, 10**29]
-"""What JSON writers of other languages write; the last three are JSON."""
+"""Values as JSON writers of other languages write them; the last three are JSON."""
 
 
 async def test_unreadable_inputs_in_a_row_leave_neither_a_gap_nor_a_strike(

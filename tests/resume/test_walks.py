@@ -1,4 +1,4 @@
-"""Random walks of the whole service: rooms end and kick, players leave, both tiers roll."""
+"""Random walks of the whole service: rooms end and kick, players leave, nodes are replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RoomLog:
 
     def __init__(self) -> None:
         self.said: dict[str, list[tuple[Any, str | None]]] = {}
-        """By room: each message and its reader. The position, from 1, is the number."""
+        """By room: each message, with the player that a private one is for."""
         self.inputs: dict[tuple[str, str], list[Any]] = {}
         """By room and player: the inputs, in order."""
         self.kicked: set[str] = set()
@@ -43,7 +43,7 @@ class RoomLog:
                         table.broadcast(["left", player])
                     case Said(player, [number, command, index]):
                         self.inputs.setdefault((table.id, player), []).append(number)
-                        others = [one for one in table.players if one != player]
+                        others = [seated for seated in table.players if seated != player]
                         other = others[index % len(others)] if others else None
                         if command == "whisper" and other is not None:
                             messages.append(([player, number], other))
@@ -77,7 +77,7 @@ class Visit:
         self.you = str(place.you)
         self.since = place.seq
         self.said = 0
-        self.heard: list[tuple[int, Any]] = []
+        self.received: list[tuple[int, Any]] = []
         self.left = False
 
 
@@ -155,20 +155,16 @@ class ChangingCluster:
             await trio.aclose_forcefully(stream)
 
     def drop_links(self) -> None:
-        links = [(game.node._links, id_) for game in self.games.values() for id_ in _link_ids(game)]
-        for of_node, id_ in links:
+        links = [(game, id_) for game in self.games.values() for id_ in game.links]
+        for game, id_ in links:
             if self.rng.random() < 0.5:
-                of_node._drop(id_, "the test drops it")
+                game.drop_link(id_)
 
     def roll_a_game(self) -> None:
         if len(self.games) < 4:
             name = f"game-{len(self.games) + 1}"
             self.games[f"game-{len(self.games)}"].signal()
             self.new_game(name)
-
-
-def _link_ids(game: GameProcess) -> list[int]:
-    return list(game.node._links._links) if game.node._links is not None else []
 
 
 async def play(nodes: ChangingCluster, visit: Visit, rng: random.Random) -> None:
@@ -193,7 +189,7 @@ async def play(nodes: ChangingCluster, visit: Visit, rng: random.Random) -> None
         nursery.start_soon(say_inputs)
         async for message in place:
             assert isinstance(message, Message)
-            visit.heard.append((message.seq, message.data))
+            visit.received.append((message.seq, message.data))
         nursery.cancel_scope.cancel()
 
 
@@ -214,7 +210,7 @@ async def test_each_message_and_input_arrives_once_while_rooms_players_and_nodes
             c.bus.faults.drop = c.bus.faults.repeat_request = 0.1
             c.bus.faults.delay_seconds = 0.02
 
-        async def one(number: int) -> None:
+        async def visit_rooms(number: int) -> None:
             urls = ["ws://one/", "ws://two/"] if number % 2 else ["ws://two/", "ws://one/"]
             while trio.current_time() < nodes.end:
                 try:
@@ -232,7 +228,7 @@ async def test_each_message_and_input_arrives_once_while_rooms_players_and_nodes
         with trio.fail_after(200):
             async with trio.open_nursery() as players:
                 for number in range(PLAYERS):
-                    players.start_soon(one, number)
+                    players.start_soon(visit_rooms, number)
                 players.start_soon(nodes.inject_faults)
     assert sum(visit.place.resumes for visit in visits) > 0
     faults = [fault for visit in visits for fault in faults_of(visit, log)]
@@ -243,24 +239,24 @@ def faults_of(visit: Visit, log: RoomLog) -> list[str]:
     """Compares the messages of one place with the log of its room; returns the broken rules."""
     place, you = visit.place, visit.you
     reason = None if place.ended is None else place.ended.reason
-    since = min([visit.since, *(seq - 1 for seq, _ in visit.heard[:1])])
+    since = min([visit.since, *(seq - 1 for seq, _ in visit.received[:1])])
     addressed_to = log.addressed_to(visit.room, you, since)
     inputs = log.inputs.get((visit.room, you), [])
     joined = ["joined", you]
     join_was_announced = any(message == joined for message, _ in log.said[visit.room])
     must_have_all = reason == "finished" and not visit.left
     rules = {
-        "messages in order, each once": visit.heard == addressed_to[: len(visit.heard)],
-        "none came twice": place.repeats == 0,
-        "to the end": not must_have_all or visit.heard == addressed_to,
-        "from the beginning": not (must_have_all and join_was_announced)
-        or joined in [m for _, m in visit.heard],
+        "messages in order, each once": visit.received == addressed_to[: len(visit.received)],
+        "no message came twice": place.repeats == 0,
+        "all messages to the end": not must_have_all or visit.received == addressed_to,
+        "all messages from the join": not (must_have_all and join_was_announced)
+        or joined in [m for _, m in visit.received],
         "inputs in order, each once": inputs == list(range(1, len(inputs) + 1)),
-        "no input was made up": len(inputs) <= visit.said + 1,
+        "no unsent input was delivered": len(inputs) <= visit.said + 1,
         "no input was lost": not (reason is None and place.lost is None)
         or len(inputs) >= visit.said,
-        "a true end": reason in {None, "finished", "kicked", "left"},
-        "lost by a kick alone": place.lost is None
+        "a reason that is possible": reason in {None, "finished", "kicked", "left"},
+        "lost only by a kick": place.lost is None
         or (place.lost.code, you in log.kicked) == (4004, True),
     }
     return [

@@ -6,11 +6,11 @@ from lastcall.runtime.address import InheritedSocket, parse_host, parse_listen
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "game-1.svc", "fd00::2"])
-def test_a_host_is_kept_as_it_is(host: str) -> None:
+def test_a_host_is_not_changed(host: str) -> None:
     assert parse_host(host) == host
 
 
-def test_a_host_loses_its_brackets() -> None:
+def test_the_brackets_of_a_host_are_removed() -> None:
     assert parse_host("[fd00::2]") == "fd00::2"
 
 

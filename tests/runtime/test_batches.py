@@ -1,3 +1,5 @@
+"""Items in portions of a bounded size."""
+
 from __future__ import annotations
 
 from hypothesis import given
@@ -7,7 +9,7 @@ from lastcall.runtime.batches import portions
 
 
 @given(st.lists(st.binary(max_size=120), max_size=40), st.integers(1, 200))
-def test_portions_hold_all_in_order_and_none_is_over_the_bound(
+def test_portions_hold_all_items_in_order_and_stay_within_the_bound(
     bodies: list[bytes], bytes_max: int
 ) -> None:
     found = list(portions(bodies, len, bytes_max))
@@ -16,5 +18,5 @@ def test_portions_hold_all_in_order_and_none_is_over_the_bound(
     assert all(found)
 
 
-def test_a_portion_is_as_full_as_it_can_be() -> None:
+def test_each_portion_is_as_full_as_possible() -> None:
     assert list(portions([b"aa", b"b", b"ccc", b"d"], len, 3)) == [[b"aa", b"b"], [b"ccc"], [b"d"]]

@@ -12,7 +12,7 @@ from lastcall.runtime.listeners import bound_address, open_listeners
 ANY_PORT = HostPort("127.0.0.1", 0)
 
 
-async def test_port_0_is_one_free_port_with_a_known_address() -> None:
+async def test_port_0_opens_one_free_port_and_its_address_is_known() -> None:
     [listener] = await open_listeners(HostPort("localhost", 0))
     async with listener:
         address = bound_address(listener)
@@ -33,7 +33,7 @@ async def test_an_address_of_another_machine_is_refused() -> None:
         await open_listeners(HostPort("192.0.2.1", 0))
 
 
-async def test_an_inherited_listening_socket_is_adopted_and_not_inherited_further() -> None:
+async def test_an_inherited_listening_socket_is_used_and_not_inherited_by_children() -> None:
     opened = socket.create_server(("127.0.0.1", 0))
     port = opened.getsockname()[1]
     opened.set_inheritable(True)

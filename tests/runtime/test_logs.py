@@ -14,7 +14,7 @@ from lastcall.runtime import logs
 
 
 class Lines:
-    """Collects written lines."""
+    """Collects the written lines."""
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
@@ -37,7 +37,8 @@ def crash(error: Exception) -> None:
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
+    """Undoes what a test changes in the logging of this process."""
     root = logging.getLogger()
     kept = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
     config = structlog.get_config()
@@ -74,7 +75,7 @@ def test_a_json_line_has_time_level_event_and_node(lines: Lines) -> None:
     }
 
 
-def test_an_exception_is_a_traceback_in_the_same_line(lines: Lines) -> None:
+def test_an_exception_is_logged_with_its_traceback_in_the_same_line(lines: Lines) -> None:
     try:
         crash(ExceptionGroup("two", [ValueError("deep inside"), KeyError("k")]))
     except ExceptionGroup:
@@ -126,8 +127,8 @@ def test_values_that_json_cannot_represent_are_logged_as_text(lines: Lines) -> N
 
 def test_a_broken_stderr_does_not_fail_the_caller() -> None:
     logs.configure("json", write=broken_stderr)
-    log.info("said.to.nobody")
-    logging.getLogger("hypercorn").error("said to nobody")
+    log.info("lost.line")
+    logging.getLogger("hypercorn").error("a lost line")
 
 
 def test_the_console_format_is_plain_text() -> None:
@@ -145,7 +146,7 @@ def test_the_console_format_is_plain_text() -> None:
     assert b"Traceback" in second
 
 
-def test_a_crashed_thread_is_one_line(lines: Lines) -> None:
+def test_a_crashed_thread_writes_one_line(lines: Lines) -> None:
     thread = threading.Thread(target=crash, args=(ValueError("in a thread"),), name="helper")
     thread.start()
     thread.join()
@@ -154,37 +155,37 @@ def test_a_crashed_thread_is_one_line(lines: Lines) -> None:
     assert "ValueError: in a thread" in str(line["traceback"])
 
 
-def in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
+def run_in_a_process(code: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     prelude = "from lastcall.runtime.logs import configure; import structlog; configure('json')\n"
     command = [sys.executable, "-c", prelude + code]
     return subprocess.run(command, check=False, stderr=stderr, timeout=20)
 
 
-def test_a_crash_is_one_line_and_exit_code_1() -> None:
-    done = in_a_process("raise ValueError('a bug')", subprocess.PIPE)
+def test_a_crashed_process_writes_one_line_and_exits_with_1() -> None:
+    done = run_in_a_process("raise ValueError('a bug')", subprocess.PIPE)
     line = msgspec.json.decode(done.stderr)
     assert (done.returncode, line["event"], line["level"]) == (1, "process.crashed", "critical")
     assert "ValueError: a bug" in line["traceback"]
 
 
-def test_a_reader_that_is_gone_does_not_change_the_exit_code() -> None:
+def test_a_closed_stderr_does_not_change_the_exit_code() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = in_a_process("structlog.get_logger().info('to.nobody'); raise SystemExit(3)", writer)
+    done = run_in_a_process("structlog.get_logger().info('lost.line'); raise SystemExit(3)", writer)
     os.close(writer)
     assert done.returncode == 3
 
 
-def test_the_watchdogs_line_has_the_same_format() -> None:
-    words = logs.timeout_message("json", "game-1")
-    assert words is not None
-    line = msgspec.json.decode(words(25.0, "in a loop"))
+def test_the_lines_of_the_watchdog_have_the_same_format() -> None:
+    timeout = logs.timeout_message("json", "game-1")
+    assert timeout is not None
+    line = msgspec.json.decode(timeout(25.0, "in a loop"))
     assert (line["event"], line["node"], line["grace_seconds"]) == ("drain.overrun", "game-1", 25.0)
     assert line["traceback"] == "in a loop"
     assert logs.timeout_message("console", "game-1") is None
-    early = logs.early_stop_message("json", "game-1")
-    assert early is not None
-    assert msgspec.json.decode(early())["event"] == "start.aborted"
+    early_stop = logs.early_stop_message("json", "game-1")
+    assert early_stop is not None
+    assert msgspec.json.decode(early_stop())["event"] == "start.aborted"
     assert logs.early_stop_message("console", "game-1") is None
 
 

@@ -1,4 +1,4 @@
-"""The loop's lag, and the rooms that cause it."""
+"""The lag of the event loop, and the rooms that cause it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from lastcall.runtime.loop_lag import ROOM, SlowSteps, watch_lag
 
 
-async def test_an_idle_loop_has_no_lag_and_a_blocked_one_has(
+async def test_an_idle_loop_has_no_lag_and_a_blocked_loop_has(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     seen: list[float] = []
@@ -35,8 +35,8 @@ class Stopwatch:
 
 
 @asynccontextmanager
-async def watched(watch: Stopwatch) -> AsyncIterator[list[tuple[str, str | None, float]]]:
-    """The steps that are logged meanwhile: event, kind and seconds."""
+async def slow_steps_logged(watch: Stopwatch) -> AsyncIterator[list[tuple[str, str | None, float]]]:
+    """Collects the slow steps that are logged within the block: event, kind and seconds."""
     steps = SlowSteps(watch)
     logged: list[tuple[str, str | None, float]] = []
     with structlog.testing.capture_logs() as logs:
@@ -63,21 +63,19 @@ async def test_a_step_of_more_than_50_ms_is_logged_with_its_room() -> None:
         async with trio.open_nursery() as inside:
             inside.start_soon(timer)
 
-    async def house() -> None:
+    async def node_task() -> None:
         watch.now += 0.06
 
-    async with watched(watch) as logged, trio.open_nursery() as tasks:
+    async with slow_steps_logged(watch) as logged, trio.open_nursery() as tasks:
         tasks.start_soon(room)
-        tasks.start_soon(house, name="house")
+        tasks.start_soon(node_task)
     assert sorted(logged, key=str) == [
         ("loop.slow_step", None, 0.06),
         ("room.slow_step", "dice", 0.2),
     ]
 
 
-async def test_slow_steps_in_one_turn_are_logged_for_their_own_rooms_and_a_quick_one_is_not() -> (
-    None
-):
+async def test_slow_steps_in_one_turn_are_logged_for_their_own_rooms() -> None:
     watch = Stopwatch()
 
     async def room(kind: str, seconds: float) -> None:
@@ -85,7 +83,7 @@ async def test_slow_steps_in_one_turn_are_logged_for_their_own_rooms_and_a_quick
         watch.now += seconds
         await trio.sleep_forever()
 
-    async with watched(watch) as logged, trio.open_nursery() as tasks:
+    async with slow_steps_logged(watch) as logged, trio.open_nursery() as tasks:
         for kind, seconds in (("dice", 0.1), ("quick", 0.04), ("chess", 0.3)):
             tasks.start_soon(room, kind, seconds)
         await trio.testing.wait_all_tasks_blocked()
@@ -98,7 +96,7 @@ async def test_the_last_step_before_the_loop_waits_counts_without_the_wait(
 ) -> None:
     watch = Stopwatch()
 
-    class Waiting(trio.abc.Instrument):
+    class LongWait(trio.abc.Instrument):
         def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002
             watch.now += 10
 
@@ -108,12 +106,12 @@ async def test_the_last_step_before_the_loop_waits_counts_without_the_wait(
             watch.now += 0.1
             await trio.sleep(1)  # alone in its turn: no other step follows
 
-    waiting = Waiting()
-    async with watched(watch) as logged, trio.open_nursery() as tasks:
-        trio.lowlevel.add_instrument(waiting)
+    long_wait = LongWait()
+    async with slow_steps_logged(watch) as logged, trio.open_nursery() as tasks:
+        trio.lowlevel.add_instrument(long_wait)
         tasks.start_soon(room)
         await trio.sleep(3)
-        trio.lowlevel.remove_instrument(waiting)
+        trio.lowlevel.remove_instrument(long_wait)
     assert logged == [("room.slow_step", "dice", 0.1)] * 2
 
 
@@ -123,7 +121,7 @@ async def test_a_task_that_has_ended_is_not_kept_while_the_loop_waits(
     tasks_seen: list[weakref.ref[trio.lowlevel.Task]] = []
     kept: list[bool] = []
 
-    class Waiting(trio.abc.Instrument):
+    class KeptAtWait(trio.abc.Instrument):
         def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002
             kept.append(tasks_seen[0]() is not None)
 
@@ -131,11 +129,11 @@ async def test_a_task_that_has_ended_is_not_kept_while_the_loop_waits(
         tasks_seen.append(weakref.ref(trio.lowlevel.current_task()))
         await trio.sleep(1)
 
-    waiting = Waiting()
-    async with watched(Stopwatch()), trio.open_nursery() as tasks:
+    kept_at_wait = KeptAtWait()
+    async with slow_steps_logged(Stopwatch()), trio.open_nursery() as tasks:
         tasks.start_soon(room)
         await trio.testing.wait_all_tasks_blocked()
-        trio.lowlevel.add_instrument(waiting)
+        trio.lowlevel.add_instrument(kept_at_wait)
         await trio.sleep(3)
-        trio.lowlevel.remove_instrument(waiting)
-    assert kept == [True, True, False, False]  # two to wake the room, which ends; two to wake us
+        trio.lowlevel.remove_instrument(kept_at_wait)
+    assert kept == [True, True, False, False]  # two waits until the room ends, two until the test

@@ -16,7 +16,7 @@ from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
 class Received:
-    """The settings that a command was called with."""
+    """The settings that a command got."""
 
     node: NodeOptions
     drain: DrainPolicy
@@ -119,14 +119,14 @@ def test_an_api_node_gets_parsed_values(api: click.Command, received: Received) 
     )
 
 
-def test_a_game_node_gets_parsed_values_and_its_return_is_the_exit_code(
+def test_a_game_node_gets_parsed_values_and_its_return_value_is_the_exit_code(
     game: click.Command, received: Received
 ) -> None:
     assert run(game, "--rooms", "game.examples,mine", "--listen", "tcp://10.0.0.2:7101") == 3
     assert received.game == GameOptions(HostPort("10.0.0.2", 7101), ("game.examples", "mine"))
 
 
-def test_defaults_are_those_of_the_documentation(api: click.Command, received: Received) -> None:
+def test_the_defaults_are_the_documented_ones(api: click.Command, received: Received) -> None:
     assert run(api, *GAMES) == 0
     assert received.drain == DrainPolicy(25, 0, 3, 5)
     assert received.api.clients == "finish"
@@ -135,7 +135,7 @@ def test_defaults_are_those_of_the_documentation(api: click.Command, received: R
     assert received.node.version
 
 
-def test_flags_win_over_environment_over_file_over_default(
+def test_flags_override_the_environment_the_file_and_the_defaults_in_this_order(
     api: click.Command, received: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "node.toml"
@@ -171,7 +171,7 @@ def test_keys_of_the_file_may_have_underscores(
         ("grace = true", "Invalid value for '--grace'"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_name(
+def test_an_invalid_file_is_refused_and_the_error_names_it(
     text: str, complaint: str, api: click.Command, refused: Refused, tmp_path: Path
 ) -> None:
     file = tmp_path / "node.toml"
@@ -187,7 +187,7 @@ def test_a_missing_file_is_refused(api: click.Command, refused: Refused) -> None
     )
 
 
-def test_a_bad_value_of_the_environment_is_reported_as_from_there(
+def test_the_error_for_a_bad_value_names_its_environment_variable(
     api: click.Command, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LASTCALL_GAMES", "game-1")
@@ -238,12 +238,14 @@ def test_a_wildcard_feed_is_accepted_with_a_host_to_dial(
     assert received.api.feed.dialled(received.node.advertise, 7001).url == "tcp://10.0.0.9:7001"
 
 
-def test_an_inherited_socket_is_taken_by_number(api: click.Command, received: Received) -> None:
+def test_listen_accepts_the_number_of_an_inherited_socket(
+    api: click.Command, received: Received
+) -> None:
     assert run(api, *GAMES, "--listen", "fd:7") == 0
     assert received.api.listen == InheritedSocket(7)
 
 
-def test_help_has_units_examples_and_the_other_ways_to_set_an_option(
+def test_help_shows_units_examples_defaults_and_environment_variables(
     api: click.Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(api, "--help") == 0
@@ -252,7 +254,7 @@ def test_help_has_units_examples_and_the_other_ways_to_set_an_option(
         assert word in text
 
 
-def raising(error: BaseException) -> click.Command:
+def command_that_raises(error: BaseException) -> click.Command:
     @click.command()
     def command() -> None:
         raise error
@@ -260,15 +262,15 @@ def raising(error: BaseException) -> click.Command:
     return command
 
 
-def test_a_usage_error_from_nested_nurseries_is_one_line_too(refused: Refused) -> None:
+def test_a_usage_error_from_nested_nurseries_is_also_one_line(refused: Refused) -> None:
     inner = ExceptionGroup("", [AddressInUse("127.0.0.1:80 is in use:\n another listens there")])
-    line = refused(raising(ExceptionGroup("", [inner])))
+    line = refused(command_that_raises(ExceptionGroup("", [inner])))
     assert line == "Error: 127.0.0.1:80 is in use: another listens there"
 
 
 def test_a_bug_beside_a_usage_error_is_not_hidden() -> None:
     mixed = ExceptionGroup("", [UsageError("wrong"), ValueError("a bug")])
     with pytest.raises(ExceptionGroup):
-        run_command(raising(mixed), [])
+        run_command(command_that_raises(mixed), [])
     with pytest.raises(ZeroDivisionError):
-        run_command(raising(ZeroDivisionError()), [])
+        run_command(command_that_raises(ZeroDivisionError()), [])

@@ -13,7 +13,7 @@ from lastcall.runtime import signals
 from lastcall.runtime.signals import LIFELINE, StopRequests, install
 
 BOUND_SECONDS = 10.0
-"""For a thread or a process that must answer; only a failing test waits this long."""
+"""The longest wait for a thread or a process. Only a failing test waits this long."""
 
 
 class Clock:
@@ -24,8 +24,8 @@ class Clock:
         return self.now
 
 
-class End:
-    """Stands for the end of the process."""
+class ProcessEnd:
+    """Replaces the end of the process, and records the exit codes."""
 
     def __init__(self) -> None:
         self.codes: list[int] = []
@@ -36,7 +36,7 @@ class End:
         self.called.set()
 
 
-def started_watchdog(clock: Clock, end: End) -> tuple[StopRequests, threading.Thread]:
+def start_watchdog(clock: Clock, end: ProcessEnd) -> tuple[StopRequests, threading.Thread]:
     before = set(threading.enumerate())
     stops = StopRequests(clock=clock, end=end)
     stops.watch()
@@ -52,7 +52,7 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_requests_are_counted_and_the_first_ones_time_is_kept() -> None:
+def test_requests_are_counted_and_the_time_of_the_first_is_kept() -> None:
     clock = Clock()
     stops = StopRequests(clock=clock)
     assert (stops.count, stops.first_at, stops.deadline) == (0, None, None)
@@ -64,7 +64,7 @@ def test_requests_are_counted_and_the_first_ones_time_is_kept() -> None:
     assert (stops.count, stops.first_at) == (2, 100.0)
 
 
-def test_the_grace_is_25_s_until_it_is_known_and_counts_from_the_first_request() -> None:
+def test_the_grace_is_25_s_until_it_is_set_and_counts_from_the_first_request() -> None:
     clock = Clock()
     stops = StopRequests(clock=clock)
     stops.request()
@@ -95,7 +95,7 @@ def test_a_request_that_interrupts_the_callback_of_another_is_notified_once() ->
     def interrupted() -> None:
         calls.append(stops.count)
         if stops.count < 3:
-            stops.request()  # as a signal between two bytecodes of this function
+            stops.request()  # as a signal handler would between two bytecodes
 
     stops.request()
     stops.subscribe(interrupted)
@@ -118,26 +118,26 @@ def test_each_request_of_many_threads_is_notified_once() -> None:
     assert (stops.count, len(calls)) == (1600, 1600)
 
 
-def test_there_is_one_subscriber() -> None:
+def test_a_second_subscriber_is_refused() -> None:
     stops = StopRequests()
     stops.subscribe(lambda: None)
     with pytest.raises(RuntimeError, match="already have a subscriber"):
         stops.subscribe(lambda: None)
 
 
-def test_a_subscriber_whose_loop_has_ended_does_not_break_the_handler() -> None:
-    def ended() -> None:
-        raise RuntimeError("the run has finished")
+def test_a_subscriber_that_raises_runtime_error_does_not_break_the_handler() -> None:
+    def notify_ended_loop() -> None:
+        raise RuntimeError("the run has finished")  # as trio does after its loop has ended
 
     stops = StopRequests()
-    stops.subscribe(ended)
+    stops.subscribe(notify_ended_loop)
     stops.request()
     assert stops.count == 1
 
 
-def test_the_watchdog_ends_the_process_with_3_when_the_grace_is_over() -> None:
-    clock, end = Clock(), End()
-    stops, thread = started_watchdog(clock, end)
+def test_the_watchdog_ends_the_process_with_3_after_the_grace() -> None:
+    clock, end = Clock(), ProcessEnd()
+    stops, thread = start_watchdog(clock, end)
     stops.arm(0)
     assert end.codes == []
 
@@ -148,9 +148,9 @@ def test_the_watchdog_ends_the_process_with_3_when_the_grace_is_over() -> None:
     assert end.codes == [3]
 
 
-def test_a_shorter_grace_reaches_a_watchdog_that_already_waits() -> None:
-    clock, end = Clock(), End()
-    stops, thread = started_watchdog(clock, end)
+def test_a_shorter_grace_applies_to_a_watchdog_that_already_waits() -> None:
+    clock, end = Clock(), ProcessEnd()
+    stops, thread = start_watchdog(clock, end)
     stops.request()
     clock.now = 130.0
 
@@ -160,14 +160,14 @@ def test_a_shorter_grace_reaches_a_watchdog_that_already_waits() -> None:
     thread.join(BOUND_SECONDS)
 
 
-def test_the_watchdog_writes_why_before_it_ends_the_process(
+def test_the_watchdog_writes_the_reason_before_it_ends_the_process(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    end = End()
+    end = ProcessEnd()
     stops = StopRequests(end=end)
     stops.arm(7)
     stops.overrun()
-    assert "test_the_watchdog_writes_why" in capfd.readouterr().err
+    assert "test_the_watchdog_writes_the_reason" in capfd.readouterr().err
 
     stops.arm(
         7, timeout_message=lambda seconds, _stack: f'{{"event":"drain.overrun","grace":{seconds}}}'
@@ -181,7 +181,7 @@ def test_the_watchdog_writes_why_before_it_ends_the_process(
 def test_a_second_request_while_starting_ends_the_process_with_0_and_one_line(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    end = End()
+    end = ProcessEnd()
     stops = StopRequests(starting=True, end=end)
     stops.request()
     assert end.codes == []
@@ -195,7 +195,7 @@ def test_a_second_request_while_starting_ends_the_process_with_0_and_one_line(
 
 
 def test_once_the_node_has_started_the_drain_handles_a_second_request() -> None:
-    end = End()
+    end = ProcessEnd()
     stops = StopRequests(starting=True, end=end)
     stops.request()
     stops.started()
@@ -203,7 +203,7 @@ def test_once_the_node_has_started_the_drain_handles_a_second_request() -> None:
     assert (stops.count, end.codes) == (2, [])
 
 
-def fill(pipe: int) -> None:
+def fill_pipe(pipe: int) -> None:
     os.set_blocking(pipe, False)
     with contextlib.suppress(BlockingIOError):
         while os.write(pipe, b"x" * 4096):
@@ -215,9 +215,9 @@ def test_the_process_ends_although_nobody_reads_its_last_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader, writer = os.pipe()
-    fill(writer)
+    fill_pipe(writer)
     monkeypatch.setattr(signals, "STDERR", writer)
-    end = End()
+    end = ProcessEnd()
 
     threading.Thread(target=StopRequests(end=end).overrun, daemon=True).start()
 
@@ -228,7 +228,7 @@ def test_the_process_ends_although_nobody_reads_its_last_line(
 
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_both_signals_are_requests(number: signal.Signals) -> None:
+def test_either_signal_is_a_stop_request(number: signal.Signals) -> None:
     stops = install()
     os.kill(os.getpid(), number)
     assert stops.count == 1
@@ -236,22 +236,22 @@ def test_both_signals_are_requests(number: signal.Signals) -> None:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_parent_that_dies_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, parents = os.pipe()
-    monkeypatch.setenv(LIFELINE, str(ours))
+def test_the_death_of_the_parent_process_is_a_stop_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    child_end, parent_end = os.pipe()
+    monkeypatch.setenv(LIFELINE, str(child_end))
     stops = install()
-    asked = threading.Event()
-    stops.subscribe(asked.set)
+    requested = threading.Event()
+    stops.subscribe(requested.set)
     assert LIFELINE not in os.environ
-    os.write(parents, b"alive")
+    os.write(parent_end, b"alive")
     assert stops.count == 0
 
-    os.close(parents)
+    os.close(parent_end)
 
-    assert asked.wait(BOUND_SECONDS)
+    assert requested.wait(BOUND_SECONDS)
     assert stops.count == 1
     stops.arm(math.inf)
-    os.close(ours)
+    os.close(child_end)
 
 
 @pytest.mark.usefixtures("handlers")
@@ -266,7 +266,7 @@ def test_an_invalid_lifeline_is_reported_and_ignored(
     stops.arm(math.inf)
 
 
-def in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
+def run_in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -284,22 +284,22 @@ def test_a_loop_that_never_yields_does_not_outlive_the_grace() -> None:
         "print('ready', flush=True)\n"
         "while True: pass"
     )
-    status, error = in_a_process(code, lambda process: process.terminate())
+    status, error = run_in_a_process(code, lambda process: process.terminate())
     assert status == 3
-    assert "line 4" in error  # where it is blocked
+    assert "line 4" in error  # the line that blocks
     assert "the process did not end by itself" in error
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_importing_the_module_loads_no_large_library() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
         "import lastcall.runtime.signals\n"
         "print('ready'); print(*sorted(set(sys.modules) - before), file=sys.stderr)"
     )
-    _, error = in_a_process(code, lambda _process: None)
+    _, error = run_in_a_process(code, lambda _process: None)
     loaded = set(error.split())
     assert "lastcall.runtime.signals" in loaded
-    heavy = {
+    large = {
         "trio",
         "click",
         "structlog",
@@ -309,4 +309,4 @@ def test_importing_it_loads_nothing_heavy() -> None:
         "asyncio",
         "lastcall.author",
     }
-    assert not loaded & heavy
+    assert not loaded & large

@@ -1,3 +1,5 @@
+"""The JSON frames of clients and api nodes."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +15,7 @@ from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames
 
 
-def test_a_clients_frames_are_read_and_unknown_keys_are_ignored() -> None:
+def test_a_clients_frames_are_decoded_and_unknown_keys_are_ignored() -> None:
     join = frames.decode('{"t":"join","kind":"tictactoe","key":"k","later":1}')
     assert join == frames.Join(kind=KindName("tictactoe"), key="k")
     say = frames.decode('{"d":{"cell":4},"n":1,"t":"say"}')
@@ -47,7 +49,7 @@ def test_a_clients_frames_are_read_and_unknown_keys_are_ignored() -> None:
         ('{"t":"dance"}', "unknown_type"),
     ],
 )
-def test_a_bad_frame_gets_its_code(text: str, code: str) -> None:
+def test_a_bad_frame_raises_bad_frame_with_its_code(text: str, code: str) -> None:
     with pytest.raises(BadFrame) as caught:
         frames.decode(text)
     assert caught.value.code == code
@@ -55,7 +57,7 @@ def test_a_bad_frame_gets_its_code(text: str, code: str) -> None:
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
-def test_whatever_a_client_sends_it_is_a_frame_or_a_bad_frame(text: str) -> None:
+def test_any_text_of_a_client_is_a_frame_or_raises_bad_frame(text: str) -> None:
     code = ""
     try:
         assert isinstance(frames.decode(text), frames.FromClient)
@@ -64,7 +66,7 @@ def test_whatever_a_client_sends_it_is_a_frame_or_a_bad_frame(text: str) -> None
     assert code in {"", ErrorCode.BAD_JSON, ErrorCode.BAD_FRAME, ErrorCode.UNKNOWN_TYPE}
 
 
-def test_the_frames_of_a_server_are_those_of_the_contract() -> None:
+def test_the_frames_of_a_server_are_encoded_as_documented() -> None:
     joined = frames.Joined(
         room=RoomId("r"),
         kind=KindName("k"),
@@ -73,7 +75,7 @@ def test_the_frames_of_a_server_are_those_of_the_contract() -> None:
         ticket="t",
         players=[frames.Player(PlayerId("p"), "ann")],
     )
-    told = {
+    sent = {
         "hello": frames.Hello(v=1, node="api-1", version="7"),
         "joined": joined,
         "ack": frames.Ack(n=7),
@@ -85,7 +87,7 @@ def test_the_frames_of_a_server_are_those_of_the_contract() -> None:
         "beat": frames.Beat(),
         "error": frames.Error(code=ErrorCode.FULL, message="m", retry=False, n=4),
     }
-    assert {name: json.loads(frames.encode(frame)) for name, frame in told.items()} == {
+    assert {name: json.loads(frames.encode(frame)) for name, frame in sent.items()} == {
         "hello": {"t": "hello", "v": 1, "node": "api-1", "version": "7"},
         "joined": {
             "t": "joined",
@@ -105,7 +107,7 @@ def test_the_frames_of_a_server_are_those_of_the_contract() -> None:
     }
 
 
-def test_an_ack_is_built_as_it_would_be_encoded() -> None:
+def test_an_ack_is_built_as_the_encoder_would_encode_it() -> None:
     assert frames.ack(7) == frames.encode(frames.Ack(7))
 
 
@@ -115,5 +117,5 @@ def test_a_message_is_built_around_the_rooms_own_json() -> None:
     assert (frame.seq, bytes(frame.d)) == (18, b'{"left":9}')
 
 
-def test_a_client_passes_over_a_servers_frame_of_a_later_version() -> None:
+def test_a_client_ignores_a_servers_frame_of_a_later_version() -> None:
     assert frames.decode_server('{"t":"weather","rain":true}') is None

@@ -1,7 +1,7 @@
-"""Old and new nodes talk during every rollout, so these bytes are a contract.
+"""Node messages: old and new nodes exchange them in each rollout, so their bytes are a contract.
 
-``golden_v1.json`` holds the bytes of wire version 1 as they were sent then, ``golden_v2.json``
-those of the messages that came with version 2. They stay for ever.
+``golden_v1.json`` holds the bytes of wire version 1, ``golden_v2.json`` those of the messages that
+version 2 added. They never change.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ BYTES: dict[str, str] = {
 VALUES = {**REQUESTS, **REPLIES, **UP, **DOWN}
 
 
-def read(name: str, data: bytes) -> object:
+def decode_as(name: str, data: bytes) -> object:
     if name in REQUESTS:
         return nodes.decode_request(data)
     if name in REPLIES:
@@ -123,18 +123,18 @@ def test_the_golden_bytes_cover_every_message() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
-def test_the_golden_bytes_are_written_and_read(name: str) -> None:
+def test_each_message_is_encoded_to_and_decoded_from_its_golden_bytes(name: str) -> None:
     assert nodes.encode(VALUES[name]).hex() == BYTES[name]
-    assert read(name, bytes.fromhex(BYTES[name])) == VALUES[name]
+    assert decode_as(name, bytes.fromhex(BYTES[name])) == VALUES[name]
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
-def test_a_field_of_a_later_version_is_passed_over(name: str) -> None:
+def test_a_field_of_a_later_version_is_ignored(name: str) -> None:
     fields = msgspec.msgpack.decode(bytes.fromhex(BYTES[name]))
-    assert read(name, msgspec.msgpack.encode({**fields, "later": [1, 2]})) == VALUES[name]
+    assert decode_as(name, msgspec.msgpack.encode({**fields, "later": [1, 2]})) == VALUES[name]
 
 
-def test_an_item_of_a_later_version_takes_its_place_and_nothing_else() -> None:
+def test_an_item_of_a_later_version_is_unknown_and_does_not_affect_the_others() -> None:
     later = msgspec.Raw(msgspec.msgpack.encode({"t": "teleport", "room": "r"}))
     known = msgspec.Raw(nodes.encode(UP["leave"]))
     broken = msgspec.Raw(msgspec.msgpack.encode({"t": "leave", "room": 7}))
@@ -142,7 +142,7 @@ def test_an_item_of_a_later_version_takes_its_place_and_nothing_else() -> None:
     assert items == [nodes.Unknown(), UP["leave"], nodes.Unknown()]
 
 
-def test_a_feed_run_is_read_as_a_batch_of_items() -> None:
+def test_a_feed_run_is_decoded_as_a_batch_of_items() -> None:
     items = [msgspec.Raw(nodes.encode(item)) for item in DOWN.values()]
     data = nodes.encode(nodes.FeedRun(LinkId(7), 12, items))
     batch = nodes.decode_feed(data)
@@ -152,7 +152,7 @@ def test_a_feed_run_is_read_as_a_batch_of_items() -> None:
 
 
 @pytest.mark.parametrize("odd", [{"t": "teleport", "d": [[1]]}, {"t": "leave", "room": 7}, 3])
-def test_an_item_that_cannot_be_read_costs_those_beside_it_nothing(odd: object) -> None:
+def test_an_item_that_cannot_be_decoded_does_not_affect_the_items_beside_it(odd: object) -> None:
     up = [msgspec.Raw(nodes.encode(UP["say"])), msgspec.Raw(msgspec.msgpack.encode(odd))] * 2
     fields = {"t": "batch", "link": 7, "number": 5, "confirmed": 11, "items": up}
     batch = nodes.decode_request(msgspec.msgpack.encode(fields))
@@ -162,13 +162,13 @@ def test_an_item_that_cannot_be_read_costs_those_beside_it_nothing(odd: object) 
     assert feed.items == [DOWN["msg"], nodes.Unknown()]
 
 
-def test_the_size_of_an_item_is_about_what_it_takes() -> None:
+def test_the_estimated_size_of_an_item_is_within_16_bytes() -> None:
     for item in UP.values():
         assert abs(nodes.size_of(item) - len(nodes.encode(item))) < 16
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"GET / HTTP/1.1\r\n", b"\x91" * 5000, b"\x80"])
-def test_what_is_no_message_is_a_fault_of_the_other_side(data: bytes) -> None:
+def test_bytes_that_are_not_a_message_raise_a_remote_protocol_error(data: bytes) -> None:
     for decode in (nodes.decode_request, nodes.decode_reply, nodes.decode_feed):
         with pytest.raises(RemoteProtocolError, match="cannot be read"):
             decode(data)

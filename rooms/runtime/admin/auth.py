@@ -20,11 +20,11 @@ from lastcall.errors import BadAddress, UsageError
 
 HEADER = "x-lastcall"
 TOKEN_BYTES_MAX = 4096
-NO_TOKEN = (
+NOT_CONFIGURED = (
     "beyond loopback a token is required: start the node with --admin-token-file FILE, "
     "and give lastcall the same option"
 )
-WRONG_TOKEN = (
+NOT_GIVEN = (
     "the header Authorization: Bearer with the node's token is missing or wrong; "
     "lastcall sends it with --admin-token-file FILE"
 )
@@ -73,13 +73,13 @@ class AdminAuth:
 
     def _token_refusal(self, authorization: str) -> str | None:
         if self._token_file is None:
-            return NO_TOKEN
+            return NOT_CONFIGURED
         # Read each time, so that it can be changed while the node runs.
         expected = read_token(self._token_file)
         scheme, _, token = authorization.partition(" ")
         given = token.strip().encode()
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
-            return WRONG_TOKEN
+            return NOT_GIVEN
         return None
 
 

@@ -53,14 +53,14 @@ def test_a_final_close_code_ends_the_attempts_even_after_a_move(code: int) -> No
     assert ReconnectPolicy(FixedRandom()).turned_away(code) is None
 
 
-def test_a_place_that_lasts_resets_the_back_off() -> None:
+def test_a_place_that_is_kept_for_a_while_resets_the_back_off() -> None:
     policy = ReconnectPolicy(FixedRandom(1.0))
     assert [policy.failed() for _ in range(3)] == [0.25, 0.5, 1]
     policy.arrived(10)
     assert policy.lost(1013, 12, announced=False) == 0.25
 
 
-def test_clients_that_are_sent_away_again_and_again_back_off() -> None:
+def test_a_client_that_is_moved_again_and_again_backs_off() -> None:
     policy, now, waits = ReconnectPolicy(FixedRandom(1.0)), 0.0, []
     for _ in range(5):
         policy.arrived(now)

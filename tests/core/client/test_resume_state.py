@@ -17,8 +17,8 @@ def resumed(n: int, *, seq: int = 0, complete: bool = True) -> frames.Resumed:
     return frames.Resumed(ROOM, seq, n, "t2", complete)
 
 
-def numbers(says: list[frames.Say]) -> list[int]:
-    return [say.n for say in says]
+def numbers_of(inputs: list[frames.Say]) -> list[int]:
+    return [say.n for say in inputs]
 
 
 def test_a_resume_has_the_last_received_number_and_the_newest_ticket() -> None:
@@ -39,10 +39,10 @@ def test_only_inputs_that_the_room_does_not_have_are_sent_again_with_the_same_nu
     again = state.resumed(resumed(2))
     assert again == [frames.Say(3, msgspec.Raw(b"3")), frames.Say(4, msgspec.Raw(b"4"))]
     assert state.say(b"5").n == 5
-    assert numbers(state.resumed(resumed(2))) == [3, 4, 5]
+    assert numbers_of(state.resumed(resumed(2))) == [3, 4, 5]
 
 
-def test_after_an_incomplete_resume_numbering_goes_on_from_the_picture_without_holes() -> None:
+def test_after_an_incomplete_resume_numbers_continue_from_the_state_without_holes() -> None:
     state = ResumeState(joined())
     state.resumed(resumed(0, seq=2000, complete=False))
     assert not state.receive(1999)
@@ -56,14 +56,14 @@ def test_a_complete_resume_does_not_change_the_last_number() -> None:
     assert state.receive(1)
 
 
-def test_numbers_begin_anew_in_another_room() -> None:
+def test_numbers_restart_in_another_room() -> None:
     state = ResumeState(joined())
     state.receive(3)
     state.say(b"1")
     state.joined(joined(seq=9, room=RoomId("game-2.r2")))
     assert state.say(b"1").n == 1
     assert state.got() == frames.Got(9, RoomId("game-2.r2"))
-    assert state.holes == 2  # of the whole place
+    assert state.holes == 2  # counted over all rooms of the place
 
 
 def test_got_is_due_every_32_messages() -> None:

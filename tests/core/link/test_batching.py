@@ -1,4 +1,4 @@
-"""Items are batched under load, and leave at once without it: arithmetic on a made-up clock."""
+"""Items are batched under load, and leave at once without load. The clock is simulated."""
 
 from __future__ import annotations
 

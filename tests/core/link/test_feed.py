@@ -1,4 +1,4 @@
-"""A feed delivers each item once and in order, or its ring overflows and is marked so."""
+"""A feed delivers each item once and in order, or its ring overflows and is marked."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_repeated_items_are_passed_on_once() -> None:
     assert receive(feed, 2, [item(2), item(3)], now=0.0) == [3]
 
 
-def test_items_that_waited_for_a_gap_come_in_batches_and_nothing_is_requested_meanwhile() -> None:
+def test_items_behind_a_closed_gap_are_passed_on_in_batches_before_the_next_request() -> None:
     feed = receiver()
     receive(feed, 2, [item(n) for n in range(2, 9)], now=0.0)
     receive(feed, 10, [item(10)], now=0.0)
@@ -220,9 +220,8 @@ def test_with_losses_repeats_and_reordering_each_item_arrives_once_and_in_order(
         rng.shuffle(in_flight)
         for first, items in in_flight[: rng.randrange(len(in_flight) + 1)]:
             arrived += accept_some(receive(remote, first, items, now=now, at_once=at_once))
-            while (
-                remote.more and rng.random() < 0.9
-            ):  # otherwise the next batch arrives before the rest
+            # Sometimes the next batch arrives before the rest of this one is passed on.
+            while remote.more and rng.random() < 0.9:
                 arrived += accept_some(receive(remote, 0, [], now=now, at_once=at_once))
         in_flight = in_flight[len(in_flight) // 2 :]
         feed.confirm(remote.arrived)

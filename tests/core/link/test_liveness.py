@@ -14,7 +14,7 @@ def turn_regularly(liveness: Liveness, start: float, end: float) -> None:
     liveness.turned(end)
 
 
-def test_a_peer_is_silent_after_3_s_and_lost_after_6() -> None:
+def test_a_peer_is_silent_after_3_s_and_lost_after_6_s() -> None:
     peer = Liveness(POLICY, now=0.0)
     turn_regularly(peer, 0.0, 2.9)
     assert peer.verdict(2.9) is Verdict.ALIVE
@@ -24,7 +24,7 @@ def test_a_peer_is_silent_after_3_s_and_lost_after_6() -> None:
     assert peer.verdict(6.0) is Verdict.LOST
 
 
-def test_anything_heard_ends_the_silence() -> None:
+def test_any_sign_of_the_peer_ends_the_silence() -> None:
     peer = Liveness(POLICY, now=0.0)
     turn_regularly(peer, 0.0, 5.0)
     peer.heard(5.0)

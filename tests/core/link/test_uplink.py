@@ -55,7 +55,7 @@ def test_a_repeated_request_gets_the_same_reply_and_an_unexpected_number_is_a_ga
     assert requests.judge(0) is SequenceCheck.GAP
 
 
-def test_before_the_first_request_nothing_is_a_repeat() -> None:
+def test_request_0_is_a_gap_before_the_first_request() -> None:
     assert ReplyCache().judge(0) is SequenceCheck.GAP
 
 

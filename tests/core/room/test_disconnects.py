@@ -14,7 +14,7 @@ def disconnects_of_a_node() -> Disconnects[str]:
     return Disconnects(away_seconds=2, drain_grace_seconds=5)
 
 
-def test_a_disconnect_is_noticed_after_2_s_and_over_after_its_30() -> None:
+def test_a_disconnect_is_noticed_after_2_s_and_over_after_its_30_s() -> None:
     disconnects = disconnects_of_a_node()
     disconnects.begin("ann", now=100, seconds=30)
     assert disconnects.next_at == 102
@@ -26,7 +26,7 @@ def test_a_disconnect_is_noticed_after_2_s_and_over_after_its_30() -> None:
     assert (len(disconnects), disconnects.next_at) == (0, inf)
 
 
-def test_one_that_is_over_by_the_time_of_its_notice_is_never_noticed() -> None:
+def test_a_disconnect_that_is_over_within_2_s_is_never_noticed() -> None:
     disconnects = disconnects_of_a_node()
     disconnects.begin("ann", now=0, seconds=2)
     disconnects.begin("bob", now=0, seconds=1)
@@ -39,14 +39,13 @@ def test_after_a_stall_a_long_disconnect_is_noticed_first_and_then_over() -> Non
     assert disconnects.due(60, 9) == [("ann", NOTICED), ("ann", OVER)]
 
 
-def test_the_time_in_which_the_loop_stood_still_does_not_count() -> None:
+def test_the_time_of_a_stall_of_the_loop_does_not_count() -> None:
     disconnects = disconnects_of_a_node()
     disconnects.begin("ann", now=0, seconds=30)
     assert disconnects.due(2, 9) == [("ann", NOTICED)]
     disconnects.begin("bob", now=20, seconds=30)
-    disconnects.begin(
-        "cid", now=28, seconds=30
-    )  # in the turn after the stall, before it was noticed
+    # In the turn after the stall, before the stall is noticed:
+    disconnects.begin("cid", now=28, seconds=30)
     disconnects.postpone(28, 7)
     assert disconnects.due(28.9, 9) == []
     assert disconnects.due(29, 9) == [("bob", NOTICED)]
@@ -68,7 +67,7 @@ def test_the_end_of_a_disconnect_returns_whether_it_was_noticed() -> None:
     assert disconnects.due(1000, 9) == []
 
 
-def test_a_player_who_is_away_again_has_the_full_time_again() -> None:
+def test_a_second_disconnect_of_a_player_has_the_full_time() -> None:
     disconnects = disconnects_of_a_node()
     disconnects.begin("ann", now=0, seconds=30)
     disconnects.end("ann")
@@ -79,7 +78,7 @@ def test_a_player_who_is_away_again_has_the_full_time_again() -> None:
     assert disconnects.due(31, 9) == [("ann", OVER)]
 
 
-def test_shortening_ends_each_5_s_after_it_began_or_now_and_lengthens_none() -> None:
+def test_a_drain_shortens_each_disconnect_to_5_s_and_lengthens_none() -> None:
     disconnects = disconnects_of_a_node()
     disconnects.begin("long ago", now=0, seconds=30)
     disconnects.begin("just now", now=9, seconds=30)
@@ -121,28 +120,28 @@ def test_a_player_who_is_away_and_back_100_times_a_second_leaves_no_entries_behi
     )
 )
 def test_each_step_is_due_at_its_exact_time_whatever_else_happens(
-    story: list[tuple[str, int, float, float]],
+    steps: list[tuple[str, int, float, float]],
 ) -> None:
-    """Compared with a model without a heap that looks at every disconnect each time."""
+    """Compares with a model without a heap that checks every disconnect each time."""
     disconnects, now = Disconnects[int](away_seconds=2, drain_grace_seconds=5), 0.0
-    rule: dict[int, tuple[float, float, bool]] = {}
-    for what, player, passed, seconds in story:
+    model: dict[int, tuple[float, float, bool]] = {}
+    for step, player, passed, seconds in steps:
         now += passed
         expected = []
-        for key, (began, over, noticed) in sorted(rule.items()):
+        for key, (began, over, noticed) in sorted(model.items()):
             if not noticed and began + 2 <= now and began + 2 < over:
                 expected.append((key, NOTICED))
-                rule[key] = (began, over, True)
+                model[key] = (began, over, True)
             if over <= now:
                 expected.append((key, OVER))
-                del rule[key]
-        assert sorted(disconnects.due(now, 999), key=lambda step: step[0]) == expected
-        if what == "begin" and player not in rule:
+                del model[key]
+        assert sorted(disconnects.due(now, 999), key=lambda due: due[0]) == expected
+        if step == "begin" and player not in model:
             disconnects.begin(player, now=now, seconds=seconds)
-            rule[player] = (now, now + seconds, False)
-        elif what == "end":
-            assert disconnects.end(player) == rule.pop(player, (0, 0, False))[2]
-        elif what == "shorten":
+            model[player] = (now, now + seconds, False)
+        elif step == "end":
+            assert disconnects.end(player) == model.pop(player, (0, 0, False))[2]
+        elif step == "shorten":
             disconnects.shorten(now)
-            rule = {k: (b, min(o, max(now, b + 5)), n) for k, (b, o, n) in rule.items()}
-    assert len(disconnects) == len(rule)
+            model = {k: (b, min(o, max(now, b + 5)), n) for k, (b, o, n) in model.items()}
+    assert len(disconnects) == len(model)

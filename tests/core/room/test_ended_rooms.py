@@ -38,7 +38,7 @@ def kept(rooms: EndedRoomStore, names: str, now: float = 0) -> str:
     return "".join(name for name in names if rooms.find(RoomId(name), now))
 
 
-def test_an_ended_room_is_kept_for_its_seconds_and_no_longer() -> None:
+def test_an_ended_room_is_kept_for_its_seconds() -> None:
     rooms = store()
     rooms.add(room("a", ended_at=100), 30)
     assert kept(rooms, "ab", 129.9) == "a"
@@ -55,7 +55,7 @@ def test_a_room_of_a_kind_that_keeps_no_seats_is_not_kept() -> None:
     assert len(rooms) == 0
 
 
-def test_a_room_that_is_kept_briefly_goes_first_though_it_ended_later() -> None:
+def test_a_room_with_fewer_seconds_expires_first_even_if_it_ended_later() -> None:
     rooms = store()
     rooms.add(room("a", ended_at=0), 100)
     rooms.add(room("b", ended_at=1), 10)
@@ -64,7 +64,7 @@ def test_a_room_that_is_kept_briefly_goes_first_though_it_ended_later() -> None:
     assert len(rooms) == 1
 
 
-def test_over_the_count_the_oldest_goes_whatever_its_kind() -> None:
+def test_over_the_count_the_oldest_room_is_dropped_whatever_its_kind() -> None:
     rooms = store(count_max=2)
     rooms.add(room("a", ended_at=0), 100)
     rooms.add(room("b", ended_at=1), 10)
@@ -72,7 +72,7 @@ def test_over_the_count_the_oldest_goes_whatever_its_kind() -> None:
     assert kept(rooms, "abc", 2) == "bc"
 
 
-def test_over_the_bytes_the_oldest_go() -> None:
+def test_over_the_bytes_the_oldest_rooms_are_dropped() -> None:
     rooms = store(bytes_max=30_000)
     for number, name in enumerate("abcd"):
         rooms.add(room(name, ended_at=number, history_bytes=10_000), 30)
@@ -80,7 +80,7 @@ def test_over_the_bytes_the_oldest_go() -> None:
     assert 20_000 < rooms.memory <= 30_000
 
 
-def test_a_room_that_alone_is_over_the_bytes_is_not_kept() -> None:
+def test_a_room_that_exceeds_the_bytes_alone_is_not_kept() -> None:
     rooms = store(bytes_max=5_000)
     rooms.add(room("a", history_bytes=10_000), 30)
     assert (len(rooms), rooms.memory) == (0, 0)

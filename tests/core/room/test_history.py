@@ -21,7 +21,7 @@ def test_a_player_gets_the_messages_after_the_number_they_have_seen() -> None:
     assert unseen == Unseen(3, [(4, b"4"), (5, b"5")], complete=True)
 
 
-def test_a_private_message_is_for_its_player_alone() -> None:
+def test_a_private_message_is_replayed_only_to_its_player() -> None:
     history = filled(1)
     history.add(b"secret", BOB)
     history.add(b"3", None)
@@ -29,31 +29,31 @@ def test_a_private_message_is_for_its_player_alone() -> None:
     assert history.unseen(BOB, 0) == (0, [(1, b"1"), (2, b"secret"), (3, b"3")], True)
 
 
-def test_over_the_count_the_oldest_is_forgotten_and_the_replay_is_not_complete() -> None:
+def test_over_the_count_the_oldest_message_is_forgotten_and_the_replay_is_incomplete() -> None:
     history = filled(10, messages_max=4)
     left = [(7, b"7"), (8, b"8"), (9, b"9"), (10, b"10")]
     assert history.unseen(ANN, 6) == (6, left, True)
     assert history.unseen(ANN, 5) == (6, left, False)
 
 
-def test_over_the_bytes_the_oldest_is_forgotten() -> None:
+def test_over_the_bytes_the_oldest_messages_are_forgotten() -> None:
     history = History(messages_max=100, bytes_max=10)
     for _ in range(4):
         history.add(b"xxxx", None)
     assert [seq for seq, _ in history.unseen(ANN, 0).messages] == [3, 4]
 
 
-def test_a_player_who_has_seen_all_gets_nothing() -> None:
+def test_a_player_who_has_seen_all_messages_gets_none() -> None:
     assert filled(7).unseen(ANN, 7) == (7, [], True)
     assert filled(0).unseen(ANN, 0) == (0, [], True)
 
 
-def test_what_is_left_follows_the_number_before_its_first_message() -> None:
+def test_an_incomplete_replay_starts_after_the_last_forgotten_number() -> None:
     unseen = filled(10, messages_max=2).unseen(ANN, 3)
     assert unseen == Unseen(8, [(9, b"9"), (10, b"10")], complete=False)
 
 
-def test_if_nothing_is_left_the_player_continues_at_the_rooms_number() -> None:
+def test_if_no_message_is_left_the_player_continues_at_the_rooms_number() -> None:
     assert filled(10, messages_max=0).unseen(ANN, 3) == Unseen(10, [], complete=False)
 
 
@@ -64,7 +64,7 @@ def test_if_only_messages_for_others_are_left_the_player_continues_at_the_rooms_
     assert history.unseen(ANN, 0) == Unseen(2, [], complete=False)
 
 
-def test_messages_that_are_moved_out_leave_only_the_number_behind() -> None:
+def test_after_the_messages_are_moved_out_only_the_number_is_left() -> None:
     history = filled(3)
     moved = history.move_out()
     assert moved.unseen(ANN, 1) == (1, [(2, b"2"), (3, b"3")], True)

@@ -10,7 +10,7 @@ CHESS, CHAT = KindName("chess"), KindName("chat")
 A, B, C = RoomId("a"), RoomId("b"), RoomId("c")
 
 
-def test_without_an_open_room_there_is_no_choice() -> None:
+def test_without_an_open_room_no_room_is_chosen() -> None:
     assert OpenRooms([CHESS]).choose(CHESS) is None
 
 

@@ -17,7 +17,7 @@ def seat(player: PlayerId, link: LinkId = NORTH, key: str = "") -> Seat:
     return Seat(player, link=link, secret="", key=key)
 
 
-def test_a_full_room_says_full_even_when_it_is_locked_too() -> None:
+def test_a_full_room_refuses_with_full_even_if_it_is_also_locked() -> None:
     roster = Roster(1)
     assert roster.add(seat(ANN)) is None
     roster.locked = True
@@ -25,14 +25,14 @@ def test_a_full_room_says_full_even_when_it_is_locked_too() -> None:
     assert roster.players == (ANN,)
 
 
-def test_a_locked_room_with_free_seats_says_locked() -> None:
+def test_a_locked_room_with_free_seats_refuses_with_locked() -> None:
     roster = Roster(2)
     roster.locked = True
     assert roster.add(seat(ANN)) is ErrorCode.LOCKED
     assert len(roster) == 0
 
 
-def test_links_count_the_players_who_are_present_by_them() -> None:
+def test_each_link_counts_its_connected_players() -> None:
     roster = Roster(3)
     for player in (ANN, BOB):
         roster.add(seat(player))
@@ -53,7 +53,7 @@ def test_a_key_finds_its_seat_and_an_empty_key_finds_none() -> None:
     assert roster.find_key("") is None
 
 
-def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_taken_again() -> None:
+def test_a_key_is_kept_when_its_seat_moves_to_a_new_socket_and_forgotten_with_the_seat() -> None:
     roster = Roster(2)
     roster.add(seat(ANN))
     bob = seat(BOB, key="k")
@@ -65,7 +65,7 @@ def test_a_key_is_forgotten_with_its_seat_and_kept_when_the_place_is_taken_again
     assert roster.find_key("k") is None
 
 
-def test_a_list_holds_the_first_to_join_and_its_own_player() -> None:
+def test_a_player_list_has_the_first_players_to_join_and_the_player_it_is_for() -> None:
     roster = Roster(9)
     seats = [seat(PlayerId(f"p{n}")) for n in range(5)]
     for each in seats:
@@ -76,7 +76,7 @@ def test_a_list_holds_the_first_to_join_and_its_own_player() -> None:
     assert roster.listed(seats[4], 1) == [seats[4]]
 
 
-def test_a_place_that_is_taken_again_has_a_raised_session_and_counts_on() -> None:
+def test_a_seat_that_moves_to_a_new_socket_gets_the_next_session_and_keeps_its_count() -> None:
     roster = Roster(1)
     ann = seat(ANN, NORTH, "k")
     roster.add(ann)
@@ -89,7 +89,7 @@ def test_a_place_that_is_taken_again_has_a_raised_session_and_counts_on() -> Non
     assert ann.judge(2, 2) is SequenceCheck.NEXT
 
 
-def test_what_each_input_number_means() -> None:
+def test_the_verdict_on_each_input_number() -> None:
     roster = Roster(1)
     ann = seat(ANN)
     roster.add(ann)
@@ -104,7 +104,7 @@ def test_what_each_input_number_means() -> None:
     ]
 
 
-def test_a_blocked_player_is_notified_once_and_what_follows_is_not_a_gap_until_then() -> None:
+def test_a_blocked_player_is_notified_once_and_later_inputs_are_not_a_gap_meanwhile() -> None:
     roster = Roster(1)
     ann = seat(ANN)
     roster.add(ann)
@@ -112,7 +112,7 @@ def test_a_blocked_player_is_notified_once_and_what_follows_is_not_a_gap_until_t
     assert ann.judge(1, 2) is SequenceCheck.BLOCKED
     assert roster.to_notify() == [(ann, 1)]
     assert roster.to_notify() == []
-    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # was under way when the player was notified
+    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # in flight when the player was notified
     assert ann.judge(1, 1) is SequenceCheck.NEXT
     ann.advance()
     assert ann.judge(1, 3) is SequenceCheck.GAP
@@ -141,10 +141,10 @@ def test_one_player_can_be_notified_alone() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans())))
-def test_whatever_arrives_each_input_is_applied_once_and_in_order(
+def test_each_input_is_applied_once_and_in_order_whatever_arrives(
     arrived: list[tuple[int, bool]],
 ) -> None:
-    """Under any order, repeats and gaps, and with an inbox that is full at any time."""
+    """Inputs arrive in any order, with repeats and gaps, and the inbox may be full at any time."""
     roster = Roster(1)
     ann = seat(ANN)
     roster.add(ann)
@@ -162,7 +162,7 @@ def test_whatever_arrives_each_input_is_applied_once_and_in_order(
     assert following is SequenceCheck.NEXT  # no player is ever stuck
 
 
-def test_a_player_who_is_away_keeps_the_seat_and_no_link_counts_them() -> None:
+def test_a_player_who_is_away_keeps_the_seat_but_is_not_counted_by_a_link() -> None:
     roster = Roster(2)
     ann, bob = seat(ANN), seat(BOB)
     roster.add(ann)
@@ -179,7 +179,7 @@ def test_a_player_who_is_away_keeps_the_seat_and_no_link_counts_them() -> None:
     assert roster.links == {NORTH: 1}
 
 
-def test_a_player_who_is_away_sends_nothing_in_that_session_and_is_not_notified() -> None:
+def test_inputs_of_a_session_that_is_away_are_stale_and_its_player_is_not_notified() -> None:
     roster = Roster(1)
     ann = seat(ANN)
     roster.add(ann)
@@ -198,7 +198,7 @@ def test_a_seat_without_a_previous_secret_does_not_accept_an_empty_one() -> None
     ]
 
 
-def test_a_shown_secret_is_accepted_until_the_next_is_confirmed() -> None:
+def test_a_used_secret_is_accepted_until_the_next_one_is_confirmed() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
     assert (ann.accepts("one"), ann.accepts("two")) == (True, True)
@@ -206,7 +206,7 @@ def test_a_shown_secret_is_accepted_until_the_next_is_confirmed() -> None:
     assert (ann.accepts("one"), ann.accepts("two")) == (False, True)
 
 
-def test_the_secret_in_a_lost_answer_is_replaced_and_not_accepted_any_more() -> None:
+def test_the_secret_of_a_lost_answer_is_not_accepted_after_the_next_resume() -> None:
     ann = Seat(ANN, link=NORTH, secret=ONE)
     ann.renew("one", "two")
     ann.renew("one", "three")
@@ -215,7 +215,7 @@ def test_the_secret_in_a_lost_answer_is_replaced_and_not_accepted_any_more() -> 
     assert [ann.accepts(s) for s in ("one", "three", "four")] == [False, True, True]
 
 
-def test_seats_that_are_moved_out_leave_an_empty_roster_behind() -> None:
+def test_after_the_seats_are_moved_out_the_roster_is_empty() -> None:
     roster = Roster(1)
     ann = seat(ANN, key="k")
     roster.add(ann)

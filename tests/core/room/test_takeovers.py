@@ -46,7 +46,7 @@ def calls(takeovers: list[PendingTakeover]) -> list[int]:
     return [takeover.request.call for takeover in takeovers]
 
 
-def test_a_request_is_carried_out_after_half_a_second() -> None:
+def test_a_request_is_due_after_half_a_second() -> None:
     requests = Requests()
     assert requests.takeovers.next_at == inf
     requests.begin(SOUTH, resume(1), 10)
@@ -68,7 +68,7 @@ def test_one_call_returns_a_limited_number_of_due_requests_and_the_next_call_the
     assert calls(requests.takeovers.due(1, 3)) == [3, 4]
 
 
-def test_a_cancelled_request_is_dropped_and_no_other() -> None:
+def test_a_cancel_drops_only_its_own_request() -> None:
     requests = Requests()
     requests.begin(SOUTH, resume(1))
     requests.begin(EAST, resume(1))
@@ -80,7 +80,7 @@ def test_a_cancelled_request_is_dropped_and_no_other() -> None:
     assert [takeover.link for takeover in requests.takeovers.due(1, 9)] == [EAST]
 
 
-def test_only_the_last_request_by_a_link_waits_for_a_seat_and_has_its_own_time() -> None:
+def test_only_the_last_request_of_a_link_waits_for_a_seat_with_its_own_time() -> None:
     requests = Requests()
     assert requests.begin(SOUTH, resume(1), 0) is None
     assert requests.begin(EAST, resume(2), 0) is None
@@ -101,7 +101,7 @@ def test_a_repeated_call_waits_once_even_if_it_is_for_another_seat() -> None:
 
 
 def test_when_the_seat_is_confirmed_a_request_with_the_previous_secret_is_refused() -> None:
-    """The key is still accepted, and so is the newest secret: they wait on."""
+    """Requests with the key or with the newest secret continue to wait."""
     requests = Requests()
     requests.ann.renew("first", "second")
     requests.begin(SOUTH, resume(1, "first"))
@@ -114,7 +114,7 @@ def test_when_the_seat_is_confirmed_a_request_with_the_previous_secret_is_refuse
     assert calls(requests.takeovers.due(0.5, 9)) == [2, 3]
 
 
-def test_when_the_seat_is_away_the_last_request_gets_it_and_the_others_wait_on() -> None:
+def test_when_the_seat_is_away_the_last_request_gets_it_and_the_others_still_wait() -> None:
     requests = Requests()
     requests.begin(SOUTH, resume(1))
     requests.begin(EAST, resume(2))
@@ -129,7 +129,7 @@ def test_when_the_seat_is_away_the_last_request_gets_it_and_the_others_wait_on()
     assert calls(requests.takeovers.due(0.5, 9)) == [3]
 
 
-def test_when_the_room_ends_all_requests_for_its_seats_come_out_in_order() -> None:
+def test_the_end_of_a_room_returns_the_requests_for_its_seats_in_order() -> None:
     requests = Requests()
     requests.begin(SOUTH, resume(1))
     requests.begin(SOUTH, resume(2), bob=True)
@@ -139,7 +139,7 @@ def test_when_the_room_ends_all_requests_for_its_seats_come_out_in_order() -> No
     assert calls(requests.takeovers.due(0.5, 9)) == [2]
 
 
-def test_requests_by_a_link_that_is_gone_are_dropped() -> None:
+def test_the_requests_of_a_lost_link_are_dropped() -> None:
     requests = Requests()
     requests.begin(SOUTH, resume(1))
     requests.begin(EAST, resume(2))
@@ -156,32 +156,32 @@ STEPS = st.tuples(
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_every_request_comes_out_once_or_is_dropped_and_no_more_wait_than_seats_times_links(
+def test_each_request_is_returned_once_or_dropped_and_at_most_seats_times_links_wait(
     steps: list[tuple[str, int, int, bool]],
 ) -> None:
     requests, now = Requests(), 0.0
     takeovers = requests.takeovers
-    for what, link, call, bob in steps:
+    for step, link, call, bob in steps:
         now += 0.1
         seat, before = (requests.bob if bob else requests.ann), len(takeovers)
         out: list[PendingTakeover] = []
-        if what == "begin":
+        if step == "begin":
             requests.begin(LinkId(link), resume(call) if call % 2 else join(call), now, bob=bob)
-        elif what == "cancel":
+        elif step == "cancel":
             out = list(filter(None, [takeovers.cancel(LinkId(link), call)]))
-        elif what == "drop":
+        elif step == "drop":
             takeovers.drop_link(LinkId(link))
-        elif what == "confirmed":
+        elif step == "confirmed":
             seat.renew("first", "second")
             seat.confirm()
             out = takeovers.confirmed(seat)
-        elif what == "away":
+        elif step == "away":
             out = list(filter(None, [takeovers.away(seat)]))
-        elif what == "ended":
+        elif step == "ended":
             out = takeovers.ended(LAIR if bob else DEN)
         else:
             out = takeovers.due(now, 2)
-        if what not in {"begin", "drop"}:
+        if step not in {"begin", "drop"}:
             assert len(takeovers) == before - len(out)
         assert len(takeovers) <= 6
         assert takeovers.waits(requests.ann) + takeovers.waits(requests.bob) <= len(takeovers)

@@ -1,3 +1,5 @@
+"""Which requests the admin port accepts."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -58,7 +60,7 @@ def test_the_advertised_name_of_the_node_is_accepted() -> None:
     )
 
 
-def test_a_token_is_required_beyond_loopback(tmp_path: Path) -> None:
+def test_a_request_from_another_machine_needs_the_token(tmp_path: Path) -> None:
     far = HostPort("10.0.0.5", 9001)
     auth = AdminAuth(token_file=token_file(tmp_path))
     refusal = auth.refusal(request("10.0.0.9", far))
@@ -70,13 +72,13 @@ def test_a_token_is_required_beyond_loopback(tmp_path: Path) -> None:
     assert auth.refusal(request("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
 
 
-def test_without_a_token_file_nobody_beyond_loopback_is_allowed() -> None:
+def test_without_a_token_file_requests_from_other_machines_are_refused() -> None:
     refusal = AdminAuth().refusal(request("10.0.0.9", authorization="Bearer "))
     assert refusal is not None
     assert "--admin-token-file" in refusal
 
 
-def test_localhost_is_accepted_on_loopback_only() -> None:
+def test_the_host_localhost_is_accepted_only_on_loopback() -> None:
     far = HostPort("10.0.0.5", 9001)
     assert AdminAuth().refusal(request(server=far, host="localhost:9001")) is not None
 

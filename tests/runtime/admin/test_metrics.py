@@ -27,11 +27,11 @@ def registry(node: Node) -> CollectorRegistry:
     )
 
 
-def scraped(registry: CollectorRegistry) -> list[str]:
+def scrape(registry: CollectorRegistry) -> list[str]:
     return generate_latest(registry).decode().splitlines()
 
 
-def test_the_figures_are_those_at_the_scrape(node: Node, registry: CollectorRegistry) -> None:
+def test_the_figures_are_read_at_each_scrape(node: Node, registry: CollectorRegistry) -> None:
     node.figures = Figures(
         phase=Phase.SERVING,
         rooms=3,
@@ -41,7 +41,7 @@ def test_the_figures_are_those_at_the_scrape(node: Node, registry: CollectorRegi
         messages_out=210,
         resumes=5,
     )
-    lines = scraped(registry)
+    lines = scrape(registry)
     assert "lastcall_rooms 3.0" in lines
     assert "lastcall_clients 12.0" in lines
     assert "lastcall_links 2.0" in lines
@@ -51,12 +51,14 @@ def test_the_figures_are_those_at_the_scrape(node: Node, registry: CollectorRegi
 
     node.figures = Figures(phase=Phase.SERVING, rooms=2)
 
-    assert "lastcall_rooms 2.0" in scraped(registry)
+    assert "lastcall_rooms 2.0" in scrape(registry)
 
 
-def test_one_phase_is_1_and_the_others_0(node: Node, registry: CollectorRegistry) -> None:
+def test_the_current_phase_is_1_and_the_others_are_0(
+    node: Node, registry: CollectorRegistry
+) -> None:
     node.figures = Figures(phase=Phase.DRAINING)
-    phases = [line for line in scraped(registry) if line.startswith("lastcall_phase{")]
+    phases = [line for line in scrape(registry) if line.startswith("lastcall_phase{")]
     assert len(phases) == len(Phase)
     assert [line for line in phases if line.endswith(" 1.0")] == [
         'lastcall_phase{phase="draining"} 1.0'
@@ -67,14 +69,14 @@ def test_ended_rooms_start_at_0_and_are_counted_by_reason(
     node: Node, registry: CollectorRegistry
 ) -> None:
     node.figures = Figures(phase=Phase.SERVING, rooms_ended={"finished": 5, "elsewhere": 1})
-    lines = scraped(registry)
+    lines = scrape(registry)
     assert 'lastcall_rooms_ended_total{reason="finished"} 5.0' in lines
     assert 'lastcall_rooms_ended_total{reason="elsewhere"} 1.0' in lines
     assert 'lastcall_rooms_ended_total{reason="cut"} 0.0' in lines
 
 
 def test_the_build_and_the_process_are_exported(registry: CollectorRegistry) -> None:
-    lines = scraped(registry)
+    lines = scrape(registry)
     assert 'lastcall_build_info{name="api-1",tier="api",version="7"} 1.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
     assert any(line.startswith("python_gc_collections_total{") for line in lines)
@@ -84,7 +86,7 @@ def test_a_registry_reads_the_node_only_when_scraped(
     node: Node, registry: CollectorRegistry
 ) -> None:
     assert node.reads == 0
-    scraped(registry)
+    scrape(registry)
     assert node.reads == 1
 
 
@@ -92,5 +94,5 @@ def test_two_nodes_in_one_process_have_separate_registries(registry: CollectorRe
     other = node_registry(
         lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7", phases=()
     )
-    assert "lastcall_rooms 9.0" in scraped(other)
-    assert "lastcall_rooms 0.0" in scraped(registry)
+    assert "lastcall_rooms 9.0" in scrape(other)
+    assert "lastcall_rooms 0.0" in scrape(registry)

@@ -20,7 +20,9 @@ ANY_PORT = HostPort("127.0.0.1", 0)
 BOUND_SECONDS = 10.0
 
 
-class View:
+class NodeView:
+    """The node as the admin port sees it."""
+
     def __init__(self) -> None:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
@@ -54,14 +56,14 @@ class View:
         )
 
 
-class BrokenView(View):
+class BrokenView(NodeView):
     def status(self) -> Status:
         raise ZeroDivisionError("a bug in a node")
 
 
 @asynccontextmanager
-async def serving(view: View) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
-    """An admin port that answers; at the end it must stop at once."""
+async def serving(view: NodeView) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
+    """Runs an admin port, and checks that it stops at once at the end."""
     registry = CollectorRegistry()
     Gauge("lastcall_rooms", "Rooms.", registry=registry).set(3)
     port = await AdminPort.open(ANY_PORT, view, registry)
@@ -74,8 +76,8 @@ async def serving(view: View) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClien
                 nursery.cancel_scope.cancel()
 
 
-async def test_livez_answers_whatever_the_phase() -> None:
-    view = View()
+async def test_livez_answers_ok_in_any_phase() -> None:
+    view = NodeView()
     view.phase = "cutting"
     async with serving(view) as (_, client):
         answer = await client.get("/livez")
@@ -83,7 +85,7 @@ async def test_livez_answers_whatever_the_phase() -> None:
 
 
 async def test_readyz_is_200_while_serving_and_503_with_the_phase_otherwise() -> None:
-    view = View()
+    view = NodeView()
     async with serving(view) as (_, client):
         assert (await client.get("/readyz")).status_code == 200
 
@@ -95,7 +97,7 @@ async def test_readyz_is_200_while_serving_and_503_with_the_phase_otherwise() ->
 
 
 async def test_status_has_exactly_the_documented_keys() -> None:
-    view = View()
+    view = NodeView()
     view.phase, view.why = "draining", ("room game-1.x is 40 s old",)
     async with serving(view) as (_, client):
         answer = await client.get("/status")
@@ -113,14 +115,14 @@ async def test_status_has_exactly_the_documented_keys() -> None:
 
 
 async def test_metrics_are_prometheus_text() -> None:
-    async with serving(View()) as (_, client):
+    async with serving(NodeView()) as (_, client):
         answer = await client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert "lastcall_rooms 3.0" in answer.text.splitlines()
 
 
 async def test_other_paths_and_methods_are_refused_in_plain_text() -> None:
-    async with serving(View()) as (_, client):
+    async with serving(NodeView()) as (_, client):
         missing = await client.get("/livez/")
         assert (missing.status_code, missing.text) == (404, "Not Found")
         refused = await client.post("/livez")
@@ -130,17 +132,17 @@ async def test_other_paths_and_methods_are_refused_in_plain_text() -> None:
         assert (head.status_code, head.content) == (200, b"")
 
 
-async def test_an_error_in_the_node_is_only_a_500_and_a_log_line() -> None:
+async def test_an_error_in_the_node_is_answered_with_500_and_logged() -> None:
     with capture_logs() as logs:
         async with serving(BrokenView()) as (_, client):
             assert (await client.get("/status")).status_code == 500
             assert (await client.get("/livez")).status_code == 200
-    [line] = [one for one in logs if one["event"] == "admin.request_failed"]
+    [line] = [entry for entry in logs if entry["event"] == "admin.request_failed"]
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
-async def test_a_client_that_does_not_speak_http_harms_no_other() -> None:
-    async with serving(View()) as (port, client):
+async def test_a_client_that_does_not_speak_http_does_not_affect_others() -> None:
+    async with serving(NodeView()) as (port, client):
         async with await trio.open_tcp_stream("127.0.0.1", port.address.port) as stream:
             await stream.send_all(b"\x16\x03\x01 not http\r\n\r\n")
             assert b"400" in await stream.receive_some()
@@ -148,13 +150,13 @@ async def test_a_client_that_does_not_speak_http_harms_no_other() -> None:
 
 
 async def test_a_port_in_use_is_reported_in_one_line() -> None:
-    async with serving(View()) as (port, _):
+    async with serving(NodeView()) as (port, _):
         with pytest.raises(AddressInUse, match=f"127.0.0.1:{port.address.port} is in use"):
-            await AdminPort.open(port.address, View(), CollectorRegistry())
+            await AdminPort.open(port.address, NodeView(), CollectorRegistry())
 
 
-async def stop_in_the_middle(view: View, request: bytes, *, reply_bytes: int = 0) -> bytes:
-    """Stops an admin port in the middle of a connection; the stop must not wait for it."""
+async def stop_in_the_middle(view: NodeView, request: bytes, *, reply_bytes: int = 0) -> bytes:
+    """Stops an admin port in the middle of a connection, and checks that the stop does not wait."""
     async with trio.open_nursery() as nursery:
         async with serving(view) as (port, _):
             stream = await trio.open_tcp_stream("127.0.0.1", port.address.port)
@@ -163,40 +165,40 @@ async def stop_in_the_middle(view: View, request: bytes, *, reply_bytes: int = 0
             while len(got) < reply_bytes:
                 got += await stream.receive_some(1024)
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(refuse_to_wait_for, stream)
+            nursery.start_soon(fail_if_the_stop_waits, stream)
         nursery.cancel_scope.cancel()
     await stream.aclose()
     return got
 
 
-async def refuse_to_wait_for(stream: trio.SocketStream) -> None:
-    await trio.sleep(2)  # reached only when the stop hangs; closing frees it
+async def fail_if_the_stop_waits(stream: trio.SocketStream) -> None:
+    await trio.sleep(2)  # only if the stop hangs: the close then ends it
     await stream.aclose()
     pytest.fail("the stop waited for a client")
 
 
 async def test_idle_connections_and_incomplete_requests_do_not_delay_the_stop() -> None:
-    await stop_in_the_middle(View(), b"")
-    await stop_in_the_middle(View(), b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=15)
-    await stop_in_the_middle(View(), b"GET /livez HTT")
+    await stop_in_the_middle(NodeView(), b"")
+    await stop_in_the_middle(NodeView(), b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=15)
+    await stop_in_the_middle(NodeView(), b"GET /livez HTT")
 
 
 async def test_a_client_that_does_not_read_does_not_delay_the_stop() -> None:
-    view = View()
+    view = NodeView()
     view.why = ("x" * 1_000_000,) * 40  # more than any socket buffer holds
     head = await stop_in_the_middle(view, b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n", reply_bytes=1)
     assert head.startswith(b"HTTP/1.1 200")
 
 
-async def test_its_sockets_are_closed_when_it_has_stopped() -> None:
-    async with serving(View()) as (port, _):
+async def test_a_stopped_admin_port_has_closed_its_sockets() -> None:
+    async with serving(NodeView()) as (port, _):
         address = port.address
     with socket.socket() as probe:
         assert probe.connect_ex((address.host, address.port)) != 0
 
 
-async def test_a_command_answers_with_the_status_after_it() -> None:
-    view = View()
+async def test_a_command_is_answered_with_the_status_after_it() -> None:
+    view = NodeView()
     async with serving(view) as (_, client):
         answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
         assert (answer.status_code, answer.json()["phase"]) == (200, "cordoned")
@@ -207,8 +209,8 @@ async def test_a_command_answers_with_the_status_after_it() -> None:
         assert (answer.status_code, answer.json()["phase"]) == (200, "draining")
 
 
-async def test_a_command_that_the_phase_does_not_allow_is_409_with_a_sentence() -> None:
-    view = View()
+async def test_a_command_that_the_phase_does_not_allow_is_answered_with_409_and_a_message() -> None:
+    view = NodeView()
     view.phase = "draining"
     async with serving(view) as (_, client):
         answer = await client.post("/cordon", headers={"X-Lastcall": "1"})
@@ -228,14 +230,14 @@ async def test_a_command_that_the_phase_does_not_allow_is_409_with_a_sentence() 
     ],
 )
 async def test_a_web_page_cannot_send_a_command(headers: dict[str, str]) -> None:
-    view = View()
+    view = NodeView()
     async with serving(view) as (_, client):
         answer = await client.post("/drain", headers=headers)
         assert (answer.status_code, view.phase) == (403, "serving")
 
 
 async def test_a_command_cannot_be_sent_by_get() -> None:
-    view = View()
+    view = NodeView()
     async with serving(view) as (_, client):
         answer = await client.get("/drain", headers={"X-Lastcall": "1"})
         assert (answer.status_code, view.phase) == (405, "serving")

@@ -57,7 +57,7 @@ def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
         static_routes({"/a.js": tmp_path / "a.js"})
 
 
-async def test_an_api_node_serves_its_client_and_the_demo() -> None:
+async def test_an_api_node_serves_the_javascript_client_and_the_demo() -> None:
     async with client(dict(STATIC_FILES)) as http:
         types = {path: (await http.get(path)).headers["content-type"] for path in STATIC_FILES}
     assert types == {
