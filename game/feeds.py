@@ -28,6 +28,7 @@ class Link:
         "api",
         "attempt",
         "confirmed_until",
+        "dialled",
         "id",
         "incarnation",
         "liveness",
@@ -43,6 +44,7 @@ class Link:
         self.api = attach.api
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt
+        self.dialled = attach.dialled
         self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
         self.requests = ReplyCache()
         self.liveness = Liveness(policy, now)

@@ -159,7 +159,8 @@ class ApiLinks:
         for old in [x for x in self._links.values() if x.incarnation == attach.incarnation]:
             if old.attempt > attach.attempt:
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
-            if old.id != attach.replaces:
+            same_address = old.dialled and old.dialled == attach.dialled
+            if old.id != attach.replaces and not same_address:
                 return nodes.Twice(incarnation=self._me.incarnation)
             self._drop(old.id, "attached anew")
         return None

@@ -128,8 +128,10 @@ class GameConnector:
         policy: LinkPolicy,
         rng: random.Random,
         attempts: Iterator[int],
+        attached: Callable[[Incarnation], bool],
     ) -> None:
         self._bus = bus
+        self._attached = attached
         self.address = address
         self._me = me
         self._feeds = feeds
@@ -192,8 +194,11 @@ class GameConnector:
                     case nodes.Welcome() as welcome if welcome.link == link_id:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
-                    case nodes.Twice():
-                        self.answered = self.empty = True
+                    case nodes.Twice(incarnation):
+                        self.answered = True
+                        self.empty = self._attached(
+                            incarnation
+                        )  # else it still holds an earlier link
                         raise RemoteProtocolError(
                             f"{self.address} is a node that is attached already"
                         )
@@ -223,6 +228,7 @@ class GameConnector:
                 feed=self._me.feed,
                 version=self._me.version,
                 replaces=replaces,
+                dialled=self.address,
             )
         )
         with trio.move_on_after(ASK_AGAIN_SECONDS):

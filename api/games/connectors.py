@@ -14,6 +14,7 @@ from lastcall.api.games.discovery import Discovery
 from lastcall.api.games.link import GameLink, LinkListener
 from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
+from lastcall.ids import Incarnation
 from lastcall.policy import LinkPolicy
 
 READY_ANYWAY_SECONDS = 2.0
@@ -71,6 +72,10 @@ class GameConnectors:
         link = self._links.get(address)
         return link is not None and not link.silent
 
+    def _is_attached(self, incarnation: Incarnation) -> bool:
+        """Whether a link to that game process stands, by whatever address."""
+        return any(link.node.incarnation == incarnation for link in self._links.values())
+
     def link_up(self, link: GameLink) -> None:
         """A node answers at the link's address."""
         if (connector := self._connectors.get(link.address)) is not None:
@@ -96,6 +101,7 @@ class GameConnectors:
                 policy=self._policy,
                 rng=self._rng,
                 attempts=self._attempts,
+                attached=self._is_attached,
             )
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():

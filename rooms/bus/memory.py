@@ -73,6 +73,7 @@ class MemoryCaller(End):
     def __init__(self, net: Net, owner: str, address: str) -> None:
         super().__init__(net, owner, parse_url(address, dialled=True).url)
         self._call: _Call | None = None
+        self._connected_to: MemoryResponder | None = None
         self._wake = trio.Event()
         self._last_due = -math.inf
 
@@ -103,9 +104,17 @@ class MemoryCaller(End):
         responder = self.net.listener(self.address)
         if responder is call.sent_to or not self.net.passes(self.owner, self.address):
             return None
-        if isinstance(responder, MemoryResponder):
+        if isinstance(responder, MemoryResponder) and self._connected(responder):
             self._send(call, responder)
         return None
+
+    def _connected(self, responder: MemoryResponder) -> bool:
+        """Connects, if it is the first request to ``responder``: nng's handshake needs an answer,
+        which a frozen process does not give.
+        """
+        if self._connected_to is not responder and not self.net.is_frozen(responder):
+            self._connected_to = responder
+        return self._connected_to is responder
 
     def _send(self, call: _Call, responder: MemoryResponder) -> None:
         call.sent_to = responder

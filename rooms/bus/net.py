@@ -100,9 +100,11 @@ class Net:
         return end.owner in self._frozen or (listens and end.address in self._frozen)
 
     def is_silent(self, owner: str, address: str) -> bool:
-        """Whether a probe from ``owner`` gets no answer of any kind from ``address``."""
-        frozen = not self._frozen.isdisjoint(self._places(address))
-        return frozen or not self.passes(owner, address)
+        """Whether a probe from ``owner`` gets no answer of any kind from ``address``.
+
+        A frozen process answers one: its kernel accepts the connection.
+        """
+        return owner in self._frozen or not self.passes(owner, address)
 
     def cut(self, places: frozenset[str]) -> None:
         """Stops all messages at one place, or between two."""

@@ -113,8 +113,10 @@ class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, g
 class Attach(Envelope, frozen=True, tag="attach"):
     """Asks for a new link. ``attempt`` rises, so that a delayed one cannot replace a later one.
 
-    ``replaces`` is the previous link to the same address, or 0. A node that has another live link
-    from this api node answers :class:`Twice`: the api node knows it by two addresses.
+    The new link replaces the one that the node still holds for the same api process and address:
+    ``dialled`` is the address, as the api node dialled it. A node that has a link from this api
+    process by another address answers :class:`Twice`. For nodes before 0.2, ``replaces`` is the
+    last link that was asked for at that address, or 0.
     """
 
     wire: int
@@ -126,6 +128,7 @@ class Attach(Envelope, frozen=True, tag="attach"):
     """The URL of the api node's subscriber, as the game node can dial it."""
     version: str = ""
     replaces: LinkId = LinkId(0)
+    dialled: str = ""
 
 
 class Batch(Envelope, frozen=True, tag="batch"):

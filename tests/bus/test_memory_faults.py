@@ -269,23 +269,27 @@ async def test_a_node_answers_all_waiting_requests_after_a_freeze(
 ) -> None:
     counting = CountingAnswer()
     responder = bus.node("game-1").respond(GAME)
-    bus.freeze(place)
-    start = trio.current_time()
-    assert await bus.probe(GAME, 0.25) is Probe.SILENT
+    connected = bus.caller(GAME)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(responder.serve, counting)
-        with trio.move_on_after(0.75):
-            await bus.caller(GAME).call(b"abandoned")
+        await connected.call(b"before")
+        bus.freeze(place)
+        start = trio.current_time()
+        assert await bus.probe(GAME, 0.25) is Probe.REACHED, "its kernel accepts"
+        for caller, request in ((connected, b"abandoned"), (bus.caller(GAME), b"never sent")):
+            with trio.move_on_after(0.5):
+                await caller.call(request)
+            caller.close()
 
         async def heal() -> None:
             await trio.sleep(2)
             bus.heal(place)
 
         nursery.start_soon(heal)
-        assert await bus.caller(GAME).call(b"patient") == b"2"
+        assert await bus.caller(GAME).call(b"patient") == b"3"
         assert trio.current_time() - start == 3
         nursery.cancel_scope.cancel()
-    assert counting.requests == [b"abandoned", b"patient"]
+    assert counting.requests == [b"before", b"abandoned", b"patient"]
 
 
 async def test_a_subscriber_gets_its_waiting_messages_after_a_freeze(

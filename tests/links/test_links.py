@@ -167,6 +167,7 @@ class Pair:
             policy=POLICY,
             rng=rng,
             attempts=attempts,
+            attached=lambda _: False,
         )
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)
