@@ -210,4 +210,4 @@ async def test_the_reader_waits_after_a_turn_that_filled_the_cork() -> None:
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
     assert link.numbers == list(range(1, 11))
-    assert cork.waits == cork.turns >= 1, "after each turn, the last one too, its frames are written"
+    assert cork.waits == cork.turns >= 1, "frames are written after each turn, the last one too"
