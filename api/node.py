@@ -165,7 +165,7 @@ class ApiNode:
 
     @property
     def ready(self) -> bool:
-        """Whether a client that comes now would find a game node."""
+        """Whether a client that comes now would find a game node, or its room."""
         return self._games.ready
 
     @property

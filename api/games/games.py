@@ -70,8 +70,12 @@ class Games:
 
     @property
     def ready(self) -> bool:
-        """Whether a join would find a place now (the api node's part of ``/readyz``)."""
-        return self.connectors.all_met and any(node.serving for node in self.known)
+        """Whether a client could play now (the api node's part of ``/readyz``).
+
+        A game node that takes no new rooms, but has some, counts too: their players must find a
+        way back.
+        """
+        return self.connectors.all_met and any(node.useful for node in self.known)
 
     @property
     def known(self) -> list[Candidate]:

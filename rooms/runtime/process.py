@@ -37,6 +37,9 @@ YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 3, 700
 others are seldom collected. With 20 young passes to a middle one, a middle one took 110 ms while
 10 000 clients connected; with 3 it takes about 20 ms."""
 
+UNREADY = {"api": "no game node", "game": "not listening"}
+"""Why a node that serves is not ready, by tier."""
+
 
 class Node(Tier, Protocol):
     """A tier, with what the admin port shows of it."""
@@ -72,14 +75,11 @@ class NodeAdmin:
         self.auth = AdminAuth(hosts, options.admin_token_file)
 
     @property
-    def ready(self) -> bool:
-        """Whether balancers may send clients here."""
-        return self._drain.phase is Phase.SERVING and self._node.ready
-
-    @property
-    def phase(self) -> str:
-        """The phase of the node's lifecycle."""
-        return self._drain.phase
+    def unready(self) -> str:
+        """Why balancers may not send clients here; empty if they may."""
+        if self._drain.phase is not Phase.SERVING:
+            return self._drain.phase
+        return "" if self._node.ready else UNREADY[self._node.tier]
 
     def cordon(self) -> None:
         """Refuses new work, if the node is not cordoned yet."""

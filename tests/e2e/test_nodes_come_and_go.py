@@ -38,6 +38,7 @@ async def test_an_api_node_is_live_without_a_game_node_and_ready_once_there_is_o
     api = nodes.api(address)
     await api.wait_started()
     assert ((await api.get("/livez")).status, (await api.get("/readyz")).status) == (200, 503)
+    assert (await api.get("/readyz")).body == "no game node"
     ann = await clients.connect(api)
     start = trio.current_time()
     error = await ann.join_refused(kind="lounge")

@@ -40,6 +40,11 @@ class Candidate(msgspec.Struct, frozen=True):
         """Whether new rooms may be opened there."""
         return self.state.phase == Phase.SERVING and not self.silent
 
+    @property
+    def useful(self) -> bool:
+        """Whether a client can play there: in a new room, or in one that it has a place in."""
+        return self.serving or (self.state.phase != Phase.STOPPED and self.state.rooms > 0)
+
     def expected(self, kind: KindName) -> tuple[int, int]:
         """Open seats of ``kind``, and rooms opened, once the joins under way have arrived."""
         size = max(1, self.state.sizes.get(kind, 1))

@@ -45,12 +45,8 @@ class NodeView(Protocol):
     """The node as its admin port needs it; used at each request, in the node's own loop."""
 
     @property
-    def ready(self) -> bool:
-        """Whether balancers may send clients here."""
-
-    @property
-    def phase(self) -> str:
-        """The phase of the node's lifecycle."""
+    def unready(self) -> str:
+        """Why balancers may not send clients here; empty if they may."""
 
     @property
     def auth(self) -> AdminAuth:
@@ -134,9 +130,9 @@ def _application(
         return PlainTextResponse("ok", headers=FRESH)
 
     async def readyz(_request: Request) -> Response:
-        if view.ready:
-            return PlainTextResponse("ok", headers=FRESH)
-        return PlainTextResponse(str(view.phase), 503, headers=FRESH)
+        if reason := view.unready:
+            return PlainTextResponse(reason, 503, headers=FRESH)
+        return PlainTextResponse("ok", headers=FRESH)
 
     async def status(_request: Request) -> Response:
         body = msgspec.json.encode(view.status())

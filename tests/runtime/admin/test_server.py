@@ -40,8 +40,8 @@ class NodeView:
         self.phase = "draining"
 
     @property
-    def ready(self) -> bool:
-        return self.phase == "serving"
+    def unready(self) -> str:
+        return "" if self.phase == "serving" else self.phase
 
     def status(self) -> Status:
         return Status(
@@ -51,7 +51,7 @@ class NodeView:
             phase=self.phase,
             rooms=1,
             clients=2,
-            seconds_left=None if self.ready else 5.5,
+            seconds_left=5.5 if self.unready else None,
             why=self.why,
         )
 
@@ -84,7 +84,7 @@ async def test_livez_answers_ok_in_any_phase() -> None:
         assert (answer.status_code, answer.text) == (200, "ok")
 
 
-async def test_readyz_is_200_while_serving_and_503_with_the_phase_otherwise() -> None:
+async def test_readyz_is_200_while_ready_and_503_with_the_reason_otherwise() -> None:
     view = NodeView()
     async with serving(view) as (_, client):
         assert (await client.get("/readyz")).status_code == 200
