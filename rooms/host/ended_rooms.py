@@ -9,7 +9,7 @@ import trio
 
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
 from lastcall.core.room.roster import Seat
-from lastcall.host.replies import EPOCH, no_such_place, resumed
+from lastcall.host.replies import EPOCH, no_such_place, over, resumed
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.policy import RoomPolicy
@@ -55,7 +55,10 @@ class EndedRooms:
             return no_such_place(request.call)
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            return seat
+            told = over(room.id, room.history, room.gone, request)
+            for item in told:
+                self._outbox(link, item)
+            return None if told else seat
         rebind_seat(room.roster, seat, link, request, rng)
         unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
         for item in resumed(room.id, seat, request.call, unseen):

@@ -182,6 +182,7 @@ class LiveRoom:
             reason=reason,
             result=result,
             ended_at=trio.current_time(),
+            gone=state.gone,
             regroup=(kind, state.raw_options) if state.regrouped else None,
         )
         state.host.places_ended(state, ended)

@@ -15,7 +15,7 @@ from lastcall.author import Back, Joined
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Seat
 from lastcall.host.backend import check_size
-from lastcall.host.replies import no_such_place, replay, resumed, seated
+from lastcall.host.replies import no_such_place, over, replay, resumed, seated
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, new_player, new_secret
@@ -75,7 +75,10 @@ class Players:
         room = self._room
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            return seat
+            told = over(room.id, room.history, room.gone, request)
+            for item in told:
+                self._host.outbox(link, item)
+            return None if told else seat
         unseen, state = self._unseen(seat, max(request.seen, seat.joined_seq))
         if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
             return no_such_place(request.call)

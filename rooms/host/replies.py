@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lastcall.core.room.history import Unseen
+import trio
+
+from lastcall.core.room.gone_seats import GoneSeats
+from lastcall.core.room.history import History, Unseen
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.runtime.batches import portions
@@ -66,6 +69,25 @@ def resumed(
         state=state,
     )
     yield from replay(room, seat, unseen.messages)
+
+
+def over(
+    room: RoomId, history: History, gone: GoneSeats | None, request: nodes.Resume
+) -> list[nodes.Down]:
+    """The items for a player whose seat is free again: what they missed until then, and why it is.
+
+    Empty if there was no such seat.
+    """
+    found = gone and gone.find(request.player, request.secret, trio.current_time())
+    if not found:
+        return []
+    seat = found.seat
+    seat.session += 1
+    unseen = history.unseen(seat.player, max(request.seen, seat.joined_seq))
+    messages = [(seq, body) for seq, body in unseen.messages if seq <= found.seq]
+    until = Unseen(min(unseen.seq, found.seq), messages, unseen.complete)
+    end = nodes.Out(room, seat.player, found.reason, seat.session)
+    return [*resumed(room, seat, request.call, until), end]
 
 
 def replay(

@@ -15,6 +15,7 @@ import trio
 from lastcall.author import Away, Left, Room
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.host.codec import KindCodec
@@ -59,6 +60,7 @@ class RoomState:
         "age",
         "closed",
         "codec",
+        "gone",
         "history",
         "host",
         "id",
@@ -89,6 +91,8 @@ class RoomState:
         )
         notify = partial(_notify_blocked, host.outbox, room_id, self.roster)
         self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
+        self.gone: GoneSeats | None = None
+        """Seats that were taken away; None while there are none, as in most rooms."""
         self.table: Room | None = None
         """The argument of the author's function, while that runs."""
         self.started = False
@@ -123,11 +127,17 @@ class RoomState:
         self.host.outbox(seat.link, nodes.Out(self.id, seat.player, reason, session))
 
     def release(self, seat: Seat, reason: EndReason | None) -> None:
-        """Frees the seat; a player who is present gets ``reason``."""
+        """Frees the seat; its player gets ``reason``. A kicked one who does not hear of it gets it
+        when they resume; one who leaves knows.
+        """
         if seat.away:
             self.host.disconnects.end(self, seat)
         elif reason is not None:
             self.send_out(seat, reason)
+        if reason is EndReason.KICKED:
+            until = trio.current_time() + self.resume_seconds
+            self.gone = self.gone or GoneSeats()
+            self.gone.add(GoneSeat(seat, reason, self.history.seq, until))
         self.roster.release(seat.player)
         self.inbox.put_control(Left(seat.player))
         self.host.released(self, seat)

@@ -93,7 +93,7 @@ class RunningRooms:
         """The room's places are over: keeps ``ended`` for players who resume later."""
         for seat in ended.roster:
             self._forget_key(room, seat)
-        if ended.roster:
+        if ended.roster or ended.gone:
             self.ended_rooms.add(ended, room.resume_seconds)
 
     def ended(self, room: RoomState, reason: EndReason, result: bytes) -> None:

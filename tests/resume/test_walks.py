@@ -256,8 +256,8 @@ def faults_of(visit: Visit, log: RoomLog) -> list[str]:
         "no input was lost": not (reason is None and place.lost is None)
         or len(inputs) >= visit.said,
         "a reason that is possible": reason in {None, "finished", "kicked", "left"},
-        "lost only by a kick": place.lost is None
-        or (place.lost.code, you in log.kicked) == (4004, True),
+        "never lost": place.lost is None,
+        "kicked only by a kick": reason != "kicked" or you in log.kicked,
     }
     return [
         f"{place!r} {reason} {place.lost}: {rule}" for rule, holds in rules.items() if not holds

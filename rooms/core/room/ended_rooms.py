@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lastcall.core.room.gone_seats import GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import KindName, PlayerId, RoomId
@@ -29,12 +30,14 @@ class EndedRoom(msgspec.Struct, eq=False):
     result: bytes
     """JSON, or empty unless the room finished."""
     ended_at: float
+    gone: GoneSeats | None = None
+    """Seats that were free again before the end."""
     regroup: tuple[KindName, bytes] | None = None
     """The kind and options of a room that had not started: its players join another one."""
     memory: int = 0
 
     def __post_init__(self) -> None:
-        seats = SEAT_BYTES * len(self.roster)
+        seats = SEAT_BYTES * (len(self.roster) + len(self.gone or ()))
         self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
 
 

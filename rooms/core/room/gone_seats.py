@@ -1,0 +1,49 @@
+"""Seats that were taken away, for players who may not have learned of it.
+
+The word that a place is over is lost with a socket or a link. The player then resumes, and must
+hear why it is over, and not that there was never such a place.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lastcall.core.room.roster import Seat
+from lastcall.ids import PlayerId
+
+GONE_MAX = 64
+"""In one room; beyond that the oldest is forgotten first."""
+
+
+class GoneSeat(msgspec.Struct, frozen=True, eq=False):
+    """A seat that is free again: why, and the room's last message that was for its player."""
+
+    seat: Seat
+    reason: str
+    seq: int
+    until: float
+
+
+class GoneSeats:
+    """Those of one room; times are in seconds of any clock."""
+
+    __slots__ = ("_by_player",)
+
+    def __init__(self) -> None:
+        self._by_player: dict[PlayerId, GoneSeat] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_player)
+
+    def add(self, gone: GoneSeat) -> None:
+        """Keeps ``gone``, and forgets the oldest beyond the bound."""
+        self._by_player[gone.seat.player] = gone
+        if len(self._by_player) > GONE_MAX:
+            del self._by_player[next(iter(self._by_player))]
+
+    def find(self, player: PlayerId, secret: str, now: float) -> GoneSeat | None:
+        """The seat of ``player``, if it is still kept and ``secret`` is of its ticket."""
+        gone = self._by_player.get(player)
+        if gone is None or gone.until <= now or not gone.seat.accepts(secret):
+            return None
+        return gone
