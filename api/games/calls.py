@@ -56,6 +56,8 @@ class Pending:
     pending: dict[Session, Self]
     """All joins, or all resumes, that are not over."""
     expires_at: float
+    left: bool = field(default=False, init=False)
+    """The client has given up the place before it got it, and is gone."""
     refused_by: set[Incarnation] = field(default_factory=set, init=False)
     queue: OrderedDict[Self, None] | None = field(default=None, init=False)
     """An OrderedDict: a plain dict finds its first entry slowly after many have left."""
@@ -96,6 +98,7 @@ class PendingCalls(ABC, Generic[P, Tag]):
     def forget(self, session: Session) -> None:
         """The session is gone. A call for it still counts until the node has answered."""
         if (pending := self._pending.get(session)) is not None:
+            pending.left = session.leaving
             pending.end()
             give_up(self._calls.cancel(pending))
 

@@ -143,20 +143,23 @@ class Games:
                 self._relays.take(link, item)
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
-        match self._joins.seated(link, seat):
-            case nodes.Leave() | nodes.Absent() as goodbye:
-                link.send(goodbye)
-            case session:
-                self._relays.seat(link, seat, session)
+        self._seat(link, seat, self._joins.seated(link, seat))
+
+    def _seat(
+        self,
+        link: GameLink,
+        news: nodes.Seated | nodes.Resumed,
+        found: Session | nodes.Leave | nodes.Absent,
+    ) -> None:
+        if isinstance(found, Session):
+            self._relays.seat(link, news, found)
+        else:
+            link.send(found)
 
     def _resumed(self, link: GameLink, item: nodes.Resumed) -> None:
         if self.reattacher.resumed(link, item):
             return
-        session = self._resumes.resumed(link, item)
-        if session is None:
-            link.send(nodes.Absent(room=item.room, player=item.player, session=item.session))
-        else:
-            self._relays.seat(link, item, session)
+        self._seat(link, item, self._resumes.resumed(link, item))
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """Its places are suspended or lost; joins and resumes that it was asked go elsewhere."""

@@ -137,12 +137,12 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """The session that the seat is for; if it is gone, the item to send to the game node.
 
         A seat without a key is left, since its player cannot come back to it. A seat with a key
-        is kept for a while.
+        is kept for a while, unless the client has given it up.
         """
         call = self._calls.answered(link, seat.call)
         if call is not None and not call.abandoned and (session := call.request.end()):
             return session
-        if call is None or call.request.request.key:
+        if call is None or (call.request.request.key and not call.request.left):
             return nodes.Absent(seat.room, seat.player, seat.session)
         return nodes.Leave(seat.room, seat.player, seat.session)
 

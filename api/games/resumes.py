@@ -184,14 +184,15 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._lookup.update(self._queues)
         self._ask_elsewhere(self._calls.link_lost(link), queued)
 
-    def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | None:
-        """Whose place it is; None if it is not awaited any more."""
+    def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | nodes.Leave | nodes.Absent:
+        """Whose place it is; if they are gone, the item to send to the game node."""
         call = self._calls.answered(link, item.call)
         session = None
         if call is not None and not call.abandoned:
             session = call.request.give_back()
         self._ask_queued(link)
-        return session
+        goodbye = nodes.Leave if call is not None and call.request.left else nodes.Absent
+        return session or goodbye(item.room, item.player, item.session)
 
     # The steps.
 

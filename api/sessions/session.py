@@ -100,6 +100,7 @@ class Session:
         "address",
         "connection",
         "draining",
+        "leaving",
         "place",
         "state",
         "state_since",
@@ -125,6 +126,8 @@ class Session:
         self.connection = ClientConnection(output, policy, counts, hang_up)
         self.draining = False
         """The node drains: the client is moved as soon as it is in no room."""
+        self.leaving = False
+        """The client gives up the place that it is about to get."""
         self.place: OwnPlace | None = None
         self.state = State.FREE
         self.state_since = now
@@ -204,6 +207,8 @@ class Session:
         elif self.state is State.REGROUPING:
             self._games.forget(self)
             self.ended(self._stale.room, EndReason.LEFT)
+        elif self.state in {State.JOINING, State.RESUMING}:
+            self.leaving = True
         elif not self._stale.forgiven:
             self.connection.error(ErrorCode.NOT_IN_A_ROOM, "there is no room to leave")
 
@@ -224,6 +229,9 @@ class Session:
         else:
             self.connection.counts.resumed += 1
             self.connection.send(_resumed(news))
+        if self.leaving:
+            self.leaving = False
+            place.leave()
 
     def lose(self, close: Close) -> None:
         """The client has no place: closes its socket with one of :data:`CLOSES`.
@@ -305,6 +313,8 @@ class Session:
         """Takes the table's step; from then on the client has ``place``, or none."""
         if event not in TABLE[self.state]:
             raise WrongEvent(f"a session that is {self.state.value} cannot take {event.value!r}")
+        if event is Event.NO_PLACE:
+            self.leaving = False
         self.state = TABLE[self.state][event]
         self.state_since = trio.current_time()
         self.place = place

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Annotated, get_args
 
 import msgspec
@@ -212,21 +213,23 @@ def decode(text: str | bytes) -> FromClient:
 
 def _second_reading(text: str | bytes) -> FromClient | None:
     """The frame, by a reader that takes more than JSON: what other languages write as JSON (halves
-    of surrogate pairs, NaN, control characters), and null for a field that is left out.
+    of surrogate pairs, NaN, control characters), and null for a field of a join that is left out.
     """
     try:
         fields = json.loads(text, strict=False)
-        if not isinstance(fields, dict):
-            return None
-        if fields.get("t") == "say" and "d" in fields:
-            return msgspec.convert(fields | {"d": msgspec.Raw(b"")}, Say)
-        given = {name: value for name, value in fields.items() if value is not None}
-        return _from_client.decode(encode(given)) if given != fields else None
     except RecursionError:
         numbered = _DEEP_SAY.match(text if isinstance(text, str) else text.decode())
         return Say(int(numbered[1]), msgspec.Raw(b"")) if numbered else None
-    except (*UNREADABLE, ValueError, TypeError):
+    except ValueError:
         return None
+    kind = fields.get("t") if isinstance(fields, dict) else None
+    with suppress(*UNREADABLE, ValueError, TypeError):
+        if kind == "say" and "d" in fields:
+            return msgspec.convert(fields | {"d": msgspec.Raw(b"")}, Say)
+        if kind == "join" and None in fields.values():
+            given = {name: value for name, value in fields.items() if value is not None}
+            return _from_client.decode(encode(given))
+    return None
 
 
 def decode_server(text: str | bytes) -> FromServer | None:

@@ -52,6 +52,7 @@ class Caller:
 
     def __init__(self, address: str = "") -> None:
         self.address = address
+        self.leaving = False
         self.told: list[str] = []
 
     def lose(self, close: int) -> None:

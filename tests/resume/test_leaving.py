@@ -99,3 +99,60 @@ async def test_a_room_that_reads_no_event_delays_a_leave_by_5_s_and_closes_no_so
         await trio.sleep(1)
         assert game.node.host.players == 1
         assert ann.socket.closed is None
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+@pytest.mark.parametrize("key", ["", "k"])
+async def test_a_leave_before_the_answer_to_a_join_gives_the_seat_up(
+    key: str, hangs_up: bool, autojump_clock: MockClock
+) -> None:
+    async with two_api_nodes(minutes) as (c, game, one, two):
+        bob = Player(c.nursery)
+        await bob.join(two, kind="minutes")
+        await trio.sleep(1)
+        socket = await Player(c.nursery).dial(one)
+        await socket.send(t="join", room=bob.room, key=key)
+        await socket.send(t="leave")
+        if hangs_up:
+            socket.drop()
+        else:
+            assert (await socket.hear("joined"))["room"] == bob.room
+            assert (await socket.hear("ended"))["reason"] == "left"
+        await trio.sleep(1)
+        assert game.node.host.players == 1
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_a_leave_before_the_answer_to_a_resume_gives_the_seat_up(
+    hangs_up: bool, autojump_clock: MockClock
+) -> None:
+    async with two_api_nodes(minutes) as (c, game, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="minutes")
+        await bob.join(two, room=ann.room)
+        ann.socket.drop()
+        await trio.sleep(1)
+        socket = await ann.send_resume(two)
+        await socket.send(t="leave")
+        if hangs_up:
+            socket.drop()
+        else:
+            await socket.hear("resumed")
+            assert (await socket.hear("ended"))["reason"] == "left"
+        await trio.sleep(1)
+        assert game.node.host.players == 1
+
+
+async def test_a_leave_of_a_join_that_is_refused_is_over_with_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with two_api_nodes(minutes) as (c, game, one, _):
+        ann = Player(c.nursery)
+        socket = await ann.dial(one)
+        await socket.send(t="join", kind="no such kind")
+        await socket.send(t="leave")
+        assert (await socket.hear("error"))["code"] == "no_such_kind"
+        await socket.send(t="join", kind="minutes")
+        await socket.hear("joined")
+        await trio.sleep(1)
+        assert game.node.host.players == 1
