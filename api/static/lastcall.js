@@ -10,8 +10,8 @@
  * unacknowledged inputs again, and drops messages that it has already received: every input is
  * applied once, and every message is seen once.
  *
- * From top to bottom: errors; decisions without timers and sockets (PlaceCore, Pacing); one socket
- * (Socket); the driver that combines them (Driver); the public API (Place, connect).
+ * From top to bottom: errors; values (encode); decisions without timers and sockets (PlaceCore,
+ * Pacing); one socket (Socket); the driver that combines them (Driver); the public API (Place, connect).
  *
  * @license MIT
  */
@@ -25,6 +25,7 @@ const LIMITS = Object.freeze({
   unread: 1024, // messages that the program has not read yet
   unreadLow: 512, // a place whose socket was closed for `unread` resumes at this level
   inputBytes: 64 * 1024 - 64, // a frame without its envelope
+  depth: 512, // objects and arrays in each other; the server reads at least that many
   gotEvery: 32, // messages between two `got`
 });
 
@@ -81,11 +82,60 @@ export class PlaceLost extends LastcallError {
   }
 }
 
-/** An input that is too big for a frame. */
+/** A value that is too big for a frame. */
 export class MessageTooBig extends LastcallError {}
 
 /** More than 1 024 calls of `say` wait for the room: the program does not await them. */
 export class TooManyWaiting extends LastcallError {}
+
+// -------------------------------------------------------------------------------------- values
+
+const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, the two halves of a pair are one character
+
+/**
+ * The JSON of a value that arrives as it is; throws a TypeError that says what to do for any other
+ * value, or MessageTooBig. As in JSON, `toJSON` is called, properties that are undefined are left
+ * out, and -0 is 0.
+ */
+function encode(value) {
+  const depths = new Map(); // of the objects that JSON.stringify is in
+  const json = JSON.stringify(value, function (key, part) {
+    const depth = (depths.get(this) ?? -1) + 1;
+    const isLeftOut = part === undefined && depth > 0 && !Array.isArray(this);
+    const fault = faultOf(key) || (!isLeftOut && faultOf(part)) || (depth > LIMITS.depth && TOO_DEEP);
+    if (fault) {
+      const where = depth > 0 ? `${JSON.stringify(key)} in the value` : "the value";
+      throw new TypeError(`${where} cannot arrive as it is: ${fault}`);
+    }
+    if (typeof part === "object") depths.set(part, depth);
+    return part;
+  });
+  const bytes = json.length * 3 > LIMITS.inputBytes ? new TextEncoder().encode(json).length : 0;
+  if (bytes <= LIMITS.inputBytes) return json;
+  throw new MessageTooBig(`the value has ${bytes} bytes as JSON; ${LIMITS.inputBytes} fit into a frame`);
+}
+
+const TOO_DEEP = `it is nested in more than ${LIMITS.depth} objects and arrays`;
+
+/** Why JSON cannot hold this, apart from what it contains, and what can be done; empty if it can. */
+function faultOf(part) {
+  switch (typeof part) {
+    case "string":
+      if (!LONE_SURROGATE.test(part)) return "";
+      return "it has half of a character, such as an emoji; text.toWellFormed() replaces it";
+    case "number":
+      return Number.isFinite(part) ? "" : `JSON has no ${part}; use null or a text`;
+    case "boolean":
+      return "";
+    case "object": {
+      const type = Object.prototype.toString.call(part).slice(8, -1);
+      if (type === "Object" || type === "Array" || part === null) return "";
+      return `it is a ${type}; use a plain object, an array, or toJSON()`;
+    }
+    default:
+      return `JSON has no ${typeof part}; use a text or null, or leave it out`;
+  }
+}
 
 // ----------------------------------------------------------------------------------- decisions
 
@@ -112,7 +162,7 @@ class PlaceCore {
 
   /** The first frame on a new socket: a join until the seat is granted, then a resume. */
   opening(join) {
-    if (!this.ticket) return JSON.stringify({ t: "join", ...join });
+    if (!this.ticket) return join;
     return JSON.stringify({ t: "resume", ticket: this.ticket, seen: this.seq });
   }
 
@@ -332,7 +382,7 @@ class Driver {
   #env;
   #urls;
   #turn = 0;
-  #join;
+  #join; // the frame
   #limits;
   #pacing;
   #events; // {emit(type, fields), wake(), over(error)}
@@ -713,17 +763,12 @@ export class Place extends EventTarget {
   }
 
   /**
-   * Says a value that JSON can hold. Waits while 64 inputs are unacknowledged, then resolves to the
-   * input's number; from there on it is sent until the room has it. Resolves to 0 after the end.
+   * Says a value that JSON can hold; rejects with a TypeError if it could not arrive as it is. Waits
+   * while 64 inputs are unacknowledged, then resolves to the input's number; from there on it is sent
+   * until the room has it. Resolves to 0 after the end.
    */
   async say(value) {
-    const json = JSON.stringify(value);
-    if (json === undefined) throw new TypeError(`JSON cannot hold ${String(value)}`);
-    const bytes = json.length * 3 > LIMITS.inputBytes ? new TextEncoder().encode(json).length : 0;
-    if (bytes > LIMITS.inputBytes) {
-      throw new MessageTooBig(`an input of ${bytes} bytes; ${LIMITS.inputBytes} fit into a frame`);
-    }
-    return this.#driver.say(json);
+    return this.#driver.say(encode(value));
   }
 
   /** Gives the seat up, within 5 s even if no node can be reached. Unread messages are dropped. */
@@ -870,7 +915,9 @@ function joinFrame(options) {
   if (!kind && !room) throw new TypeError("give a kind of room, or a room");
   const isNew = options.new ?? options.isNew;
   const key = options.key ?? randomKey(); // so that an unanswered join can be sent again
-  return { kind, room, new: isNew || undefined, options: settings, name, key };
+  const asked = { kind, room, new: isNew || null, options: settings, name, key };
+  const given = Object.entries(asked).filter(([, value]) => value != null);
+  return encode(Object.fromEntries([["t", "join"], ...given]));
 }
 
 function randomKey() {
