@@ -98,7 +98,7 @@ export class Place<Heard = any, Said = any>
   readonly room: string;
   readonly kind: string;
   readonly you: string;
-  /** Who had a seat when this place was taken. */
+  /** The players who had a seat when this place was taken. */
   readonly players: readonly Player[];
   /** The number of the last message received, read or not. */
   readonly seq: number;
@@ -186,11 +186,18 @@ export interface ConnectOptions {
   joinTimeout?: number;
   /** When it is aborted, the seat is given up. */
   signal?: AbortSignal;
+  /**
+   * `sessionStorage`: the place survives a reload of the page. `connect` with the same `kind`, `room`
+   * and `key` resumes it, and the messages since its beginning come again (or a picture, if the
+   * history is too short).
+   */
+  storage?: Pick<Storage, "getItem" | "setItem" | "removeItem">;
   WebSocket?: new (url: string, protocols: string[]) => any;
   setTimeout?: (callback: () => void, ms: number) => any;
   clearTimeout?: (timer: any) => void;
   random?: () => number;
   now?: () => number;
+  page?: any;
 }
 
 /**
