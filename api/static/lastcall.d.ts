@@ -78,7 +78,7 @@ export class PlaceLost extends LastcallError {
   /** 4001 not allowed, 4002 protocol, 4003 kicked, 4004 no such place, 4005 taken over. */
   readonly code: number;
 }
-/** An input over 64 KiB. */
+/** A value over 64 KiB. */
 export class MessageTooBig extends LastcallError {}
 /** More than 1 024 calls of `say` wait for the room. */
 export class TooManyWaiting extends LastcallError {}
@@ -133,7 +133,8 @@ export class Place<Heard = any, Said = any>
   onregrouped: ((event: PlaceEventMap["regrouped"]) => void) | null;
 
   /**
-   * Says a value that JSON can hold. Resolves to the input's number once it is among the 64 that may
+   * Says a value that JSON can hold; rejects with a TypeError if it could not arrive as it is, such as
+   * NaN, a Map, or half of an emoji. Resolves to the input's number once it is among the 64 that may
    * be unacknowledged; it is then said until the room has it. Resolves to 0 after the end.
    */
   say(value: Said): Promise<number>;
@@ -167,29 +168,36 @@ export class Place<Heard = any, Said = any>
 
 export interface ConnectOptions {
   /** A seat in a room of this kind: in an open one or, if there is none, in a new one. */
-  kind?: string;
+  kind?: string | null;
   /** A seat in this room. */
-  room?: string;
+  room?: string | null;
   /** A new room for this seat. */
   new?: boolean;
   isNew?: boolean;
   /** The options of a room that is opened for this seat. */
-  options?: Record<string, unknown>;
+  options?: Record<string, unknown> | null;
   /** The name that other players see. */
-  name?: string;
+  name?: string | null;
   /** The same key again gives the same place. Random if not given. */
-  key?: string;
+  key?: string | null;
   /** Milliseconds for one attempt (3 000). */
   connectTimeout?: number;
   /** Milliseconds until the seat is granted, all attempts together (10 000). */
   joinTimeout?: number;
   /** When it is aborted, the seat is given up. */
   signal?: AbortSignal;
+  /**
+   * `sessionStorage`: the place survives a reload of the page. `connect` with the same `kind`, `room`
+   * and `key` resumes it, and the messages since its beginning come again (or a picture, if the
+   * history is too short).
+   */
+  storage?: Pick<Storage, "getItem" | "setItem" | "removeItem">;
   WebSocket?: new (url: string, protocols: string[]) => any;
   setTimeout?: (callback: () => void, ms: number) => any;
   clearTimeout?: (timer: any) => void;
   random?: () => number;
   now?: () => number;
+  page?: any;
 }
 
 /**

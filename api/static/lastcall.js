@@ -10,8 +10,9 @@
  * unacknowledged inputs again, and drops messages that it has already received: every input is
  * applied once, and every message is seen once.
  *
- * From top to bottom: errors; decisions without timers and sockets (PlaceCore, Pacing); one socket
- * (Socket); the driver that combines them (Driver); the public API (Place, connect).
+ * From top to bottom: errors; values (encode); decisions without timers and sockets (PlaceCore,
+ * Pacing); a page's timers and storage (Timers, Memory); one socket (Socket); the driver that combines
+ * them (Driver); the public API (Place, connect).
  *
  * @license MIT
  */
@@ -25,6 +26,7 @@ const LIMITS = Object.freeze({
   unread: 1024, // messages that the program has not read yet
   unreadLow: 512, // a place whose socket was closed for `unread` resumes at this level
   inputBytes: 64 * 1024 - 64, // a frame without its envelope
+  depth: 512, // objects and arrays in each other; the server reads at least that many
   gotEvery: 32, // messages between two `got`
 });
 
@@ -33,6 +35,7 @@ const MS = Object.freeze({
   join: 10_000, // until the seat is granted, all attempts together
   answer: 8_000, // a join or a resume; the server answers within 4 s
   silence: 25_000, // a server sends at least a `beat` every 10 s
+  doubt: 5_000, // without an answer to an input, after the page woke or the network came back
   got: 1_000, // the latest time after a message
   leave: 5_000, // then the server frees the seat in its own time
   scatter: 800, // the longest wait after an unannounced loss
@@ -43,6 +46,7 @@ const MS = Object.freeze({
 
 const NO_CLOSE_FRAME = 1006;
 const SERVICE_RESTART = 1012;
+const NO_SUCH_PLACE = 4004;
 const FINAL = new Map([
   [4001, "not allowed"],
   [4002, "the server says that this client broke the protocol"],
@@ -81,11 +85,60 @@ export class PlaceLost extends LastcallError {
   }
 }
 
-/** An input that is too big for a frame. */
+/** A value that is too big for a frame. */
 export class MessageTooBig extends LastcallError {}
 
 /** More than 1 024 calls of `say` wait for the room: the program does not await them. */
 export class TooManyWaiting extends LastcallError {}
+
+// -------------------------------------------------------------------------------------- values
+
+const LONE_SURROGATE = /\p{Surrogate}/u; // with `u`, the two halves of a pair are one character
+
+/**
+ * The JSON of a value that arrives as it is; throws a TypeError that says what to do for any other
+ * value, or MessageTooBig. As in JSON, `toJSON` is called, properties that are undefined are left
+ * out, and -0 is 0.
+ */
+function encode(value) {
+  const depths = new Map(); // of the objects that JSON.stringify is in
+  const json = JSON.stringify(value, function (key, part) {
+    const depth = (depths.get(this) ?? -1) + 1;
+    const isLeftOut = part === undefined && depth > 0 && !Array.isArray(this);
+    const fault = faultOf(key) || (!isLeftOut && faultOf(part)) || (depth > LIMITS.depth && TOO_DEEP);
+    if (fault) {
+      const where = depth > 0 ? `${JSON.stringify(key)} in the value` : "the value";
+      throw new TypeError(`${where} cannot arrive as it is: ${fault}`);
+    }
+    if (typeof part === "object") depths.set(part, depth);
+    return part;
+  });
+  const bytes = json.length * 3 > LIMITS.inputBytes ? new TextEncoder().encode(json).length : 0;
+  if (bytes <= LIMITS.inputBytes) return json;
+  throw new MessageTooBig(`the value has ${bytes} bytes as JSON; ${LIMITS.inputBytes} fit into a frame`);
+}
+
+const TOO_DEEP = `it is nested in more than ${LIMITS.depth} objects and arrays`;
+
+/** Why JSON cannot hold this, apart from what it contains, and what can be done; empty if it can. */
+function faultOf(part) {
+  switch (typeof part) {
+    case "string":
+      if (!LONE_SURROGATE.test(part)) return "";
+      return "it has half of a character, such as an emoji; text.toWellFormed() replaces it";
+    case "number":
+      return Number.isFinite(part) ? "" : `JSON has no ${part}; use null or a text`;
+    case "boolean":
+      return "";
+    case "object": {
+      const type = Object.prototype.toString.call(part).slice(8, -1);
+      if (type === "Object" || type === "Array" || part === null) return "";
+      return `it is a ${type}; use a plain object, an array, or toJSON()`;
+    }
+    default:
+      return `JSON has no ${typeof part}; use a text or null, or leave it out`;
+  }
+}
 
 // ----------------------------------------------------------------------------------- decisions
 
@@ -99,7 +152,7 @@ class PlaceCore {
   seq = 0; // the last message received, read or not
   ended = null;
   leaving = false;
-  unacked = []; // {n, text}, in order
+  unacked = []; // {n, text, at}, in order
   unread = []; // {seq, data}, in order
   resumes = 0;
   regroups = 0;
@@ -112,7 +165,7 @@ class PlaceCore {
 
   /** The first frame on a new socket: a join until the seat is granted, then a resume. */
   opening(join) {
-    if (!this.ticket) return JSON.stringify({ t: "join", ...join });
+    if (!this.ticket) return join;
     return JSON.stringify({ t: "resume", ticket: this.ticket, seen: this.seq });
   }
 
@@ -121,14 +174,14 @@ class PlaceCore {
   }
 
   /** Numbers an input and keeps it until it is acknowledged. */
-  say(json) {
-    const said = { n: ++this.#said, text: "" };
+  say(json, at) {
+    const said = { n: ++this.#said, text: "", at };
     said.text = `{"t":"say","n":${said.n},"d":${json}}`;
     this.unacked.push(said);
     return said;
   }
 
-  /** The frames to send when the place is joined or resumed: a `got`, then the unacknowledged inputs. */
+  /** The frames after a join or a resume: a `got`, then the unacknowledged inputs. */
   greeting() {
     const frames = [this.got(), ...this.unacked.map((said) => said.text)];
     return this.leaving ? [...frames, LEAVE] : frames;
@@ -156,6 +209,18 @@ class PlaceCore {
     return again;
   }
 
+  /** The place as text, for a page that is loaded again. */
+  get record() {
+    const { room, kind, you, players, ticket, unacked } = this;
+    return JSON.stringify({ room, kind, you, players, ticket, unacked });
+  }
+
+  /** The place of a page that is loaded again. It has seen nothing: `seq` is 0. */
+  restore({ room, kind, you, players, ticket, unacked }) {
+    Object.assign(this, { room, kind, you, players, ticket, unacked });
+    this.#said = unacked.at(-1)?.n ?? 0;
+  }
+
   /** The place is resumed. Returns how: "whole", "incomplete", or "regrouped" meanwhile. */
   resumed(frame) {
     this.ticket = frame.ticket;
@@ -168,9 +233,10 @@ class PlaceCore {
       return "regrouped";
     }
     this.acked(frame.n);
+    this.#said = Math.max(this.#said, frame.n); // another page of this tab may have said more
+    this.seq = Math.max(this.seq, frame.seq);
     if (frame.complete) return "whole";
     this.incomplete += 1;
-    this.seq = frame.seq;
     return "incomplete";
   }
 
@@ -239,6 +305,94 @@ class Pacing {
 
 const LEAVE = '{"t":"leave"}';
 
+// -------------------------------------------------------------------------------------- a page
+
+/**
+ * Timers with deadlines. A hidden page's timers are late, and those of a page that was suspended are
+ * later still: `ring()` runs the overdue ones when an event shows that the page is awake.
+ */
+class Timers {
+  #env;
+  #pending = new Set();
+
+  constructor(env) {
+    this.#env = env;
+  }
+
+  set(callback, ms) {
+    const timer = { due: this.#env.now() + ms, callback };
+    timer.id = this.#env.setTimeout(() => this.#run(timer), ms);
+    this.#pending.add(timer);
+    return timer;
+  }
+
+  clear(timer) {
+    if (this.#pending.delete(timer)) this.#env.clearTimeout(timer.id);
+  }
+
+  ring() {
+    const now = this.#env.now();
+    const overdue = [...this.#pending].filter((timer) => timer.due <= now);
+    overdue.sort((one, two) => one.due - two.due).forEach((timer) => this.#run(timer));
+  }
+
+  #run(timer) {
+    if (!this.#pending.has(timer)) return; // it was cleared after it had fired
+    this.clear(timer);
+    timer.callback();
+  }
+}
+
+// In a hidden page, browsers run a timer only once a minute if it was set by a timer, that one by a
+// timer, and so on five times. The task of a message is not a timer: what it sets starts a new chain.
+function setUnchainedTimeout(callback, ms) {
+  return setTimeout(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      callback();
+    };
+    port2.postMessage(null);
+  }, ms);
+}
+
+/** Keeps the record of a place in a Storage, such as `sessionStorage`; without one, nothing. */
+class Memory {
+  #storage;
+  #key;
+  #saved = null;
+
+  constructor(storage, key) {
+    this.#storage = storage;
+    this.#key = key;
+  }
+
+  /** The record, or null. */
+  load() {
+    try {
+      this.#saved = this.#storage?.getItem(this.#key) ?? null;
+      const record = JSON.parse(this.#saved);
+      return record?.ticket && Array.isArray(record.unacked) ? record : null;
+    } catch {
+      return null; // another program wrote it
+    }
+  }
+
+  save(text) {
+    try {
+      this.#storage?.setItem(this.#key, text);
+      this.#saved = text;
+    } catch (error) {
+      console.warn("lastcall: this place would not survive a reload:", error);
+    }
+  }
+
+  /** Removes the record, unless another tab with the same storage has written a newer one. */
+  forget() {
+    if (this.#storage?.getItem(this.#key) === this.#saved) this.#storage?.removeItem(this.#key);
+  }
+}
+
 // ---------------------------------------------------------------------------------- one socket
 
 /**
@@ -250,21 +404,18 @@ class Socket {
   #ws;
   #owner;
   #timer;
-  #heardAt = 0;
   #greeted = false;
+  heardAt = 0;
 
   constructor(env, url, connectTimeout, owner) {
     this.#env = env;
     this.#owner = owner;
     const ws = (this.#ws = new env.WebSocket(url, [SUBPROTOCOL]));
-    this.#timer = env.setTimeout(
-      () => this.#lose(NO_CLOSE_FRAME, `no hello within ${connectTimeout / 1000} s`),
-      connectTimeout,
-    );
+    this.#expect(connectTimeout, `no hello within ${connectTimeout / 1000} s`);
     ws.onmessage = ({ data }) => this.#receive(data);
     ws.onclose = ({ code, reason }) => this.#lose(code, reason);
     // Some Node versions report a failed handshake by `error` alone; elsewhere `close` comes first.
-    ws.onerror = () => env.setTimeout(() => this.#lose(NO_CLOSE_FRAME, "no connection"), 0);
+    ws.onerror = () => env.timers.set(() => this.#lose(NO_CLOSE_FRAME, "no connection"), 0);
   }
 
   send(text) {
@@ -274,14 +425,14 @@ class Socket {
   /** Closes the socket and ignores its later events. */
   drop() {
     this.#owner = null;
-    this.#env.clearTimeout(this.#timer);
+    this.#env.timers.clear(this.#timer);
     this.#ws.onmessage = this.#ws.onclose = this.#ws.onerror = null;
     this.#ws.close(1000);
   }
 
   #receive(data) {
     if (this.#owner === null) return;
-    this.#heardAt = this.#env.now();
+    this.heardAt = this.#env.now();
     let frame;
     try {
       frame = JSON.parse(data);
@@ -289,6 +440,7 @@ class Socket {
       return this.#lose(NO_CLOSE_FRAME, "a frame that is not JSON");
     }
     if (!this.#greeted && !this.#greet(frame)) return;
+    this.#expect(MS.silence, `nothing heard for ${MS.silence / 1000} s`);
     this.#owner.onFrame(frame);
   }
 
@@ -297,19 +449,13 @@ class Socket {
       this.#lose(NO_CLOSE_FRAME, `the first frame is not a hello of version ${VERSION}`);
       return false;
     }
-    this.#greeted = true;
-    this.#env.clearTimeout(this.#timer);
-    this.#listen(MS.silence);
-    return true;
+    return (this.#greeted = true);
   }
 
-  // One timer for all frames: when it ends, it reads the clock and goes on for the time that is left.
-  #listen(ms) {
-    this.#timer = this.#env.setTimeout(() => {
-      const left = this.#heardAt + MS.silence - this.#env.now();
-      if (left > 0) this.#listen(left);
-      else this.#lose(NO_CLOSE_FRAME, `nothing heard for ${MS.silence / 1000} s`);
-    }, ms);
+  /** Loses the socket unless a frame arrives within `ms`. */
+  #expect(ms, reason) {
+    this.#env.timers.clear(this.#timer);
+    this.#timer = this.#env.timers.set(() => this.#lose(NO_CLOSE_FRAME, reason), ms);
   }
 
   #lose(code, reason) {
@@ -330,9 +476,11 @@ class Driver {
   url = "";
   error = null;
   #env;
+  #timers;
+  #memory;
   #urls;
   #turn = 0;
-  #join;
+  #join; // the frame
   #limits;
   #pacing;
   #events; // {emit(type, fields), wake(), over(error)}
@@ -341,20 +489,31 @@ class Driver {
   #answerTimer;
   #gotTimer;
   #lastTimer; // of the time to join, then of the time to leave
+  #doubtTimer;
   #hereAt = null;
+  #wokenAt = -Infinity;
   #moved = false;
-  #paused = false;
+  #paused = false; // too many messages are unread
+  #gone = false; // the user has left the page, and may return to it
+  #restored = false; // the place of an earlier load of the page, not yet resumed
+  #unwatch = new AbortController();
   #failures = [];
   #waiting = []; // {json, accept, fail}
 
-  constructor(env, urls, join, limits, events) {
+  constructor(env, urls, join, memory, limits, events) {
     this.#env = env;
+    this.#timers = env.timers;
+    this.#memory = memory;
     this.#urls = urls;
     this.#join = join;
     this.#limits = limits;
     this.#events = events;
     this.#pacing = new Pacing(urls.length, env.random);
-    this.#lastTimer = env.setTimeout(() => this.finish(this.#joinFailure()), limits.joinTimeout);
+    this.#lastTimer = env.timers.set(() => this.finish(this.#joinFailure()), limits.joinTimeout);
+    const record = memory.load();
+    this.#restored = record !== null;
+    if (record) this.core.restore(record);
+    this.#watchPage();
     this.#dial();
   }
 
@@ -376,8 +535,9 @@ class Driver {
     this.core.leaving = true;
     this.core.unread.length = 0;
     this.#waiting.splice(0).forEach(({ accept }) => accept(0));
+    this.#memory.forget();
     this.#send(LEAVE);
-    this.#lastTimer = this.#env.setTimeout(() => this.#end("left"), MS.leave);
+    this.#lastTimer = this.#timers.set(() => this.#end("left"), MS.leave);
     this.read();
   }
 
@@ -406,16 +566,70 @@ class Driver {
     if (this.state === "over") return;
     this.error = error;
     this.core.unacked.length = 0;
+    if (!(error instanceof ConnectFailed)) this.#memory.forget();
+    this.#unwatch.abort();
     this.#dropSocket();
-    for (const timer of [this.#dialTimer, this.#lastTimer]) this.#env.clearTimeout(timer);
+    for (const timer of [this.#dialTimer, this.#lastTimer]) this.#timers.clear(timer);
     for (const { accept, fail } of this.#waiting.splice(0)) error ? fail(error) : accept(0);
     this.#enter("over");
     this.#events.over(error);
   }
 
+  // The page. Its events are the evidence that timers do not give while it is hidden or suspended.
+
+  #watchPage() {
+    const { page } = this.#env;
+    const on = (type, act) => page?.addEventListener(type, act, { signal: this.#unwatch.signal });
+    on("online", () => this.#wake());
+    on("pageshow", () => this.#return());
+    on("pagehide", () => this.#goAway());
+    on("visibilitychange", () => (page.document.hidden ? this.#save() : this.#wake()));
+  }
+
+  #wake() {
+    this.#timers.ring();
+    this.#wokenAt = this.#env.now();
+    this.#doubt();
+    if (!this.#socket && !this.#paused && this.state !== "over") this.#dial();
+  }
+
+  // A socket that was open when the page woke is dead if it has not answered an input for 5 s.
+  #doubt() {
+    this.#timers.clear(this.#doubtTimer);
+    const [oldest] = this.core.unacked;
+    if (this.state !== "here" || !oldest || this.#socket.heardAt > this.#wokenAt) return;
+    const since = Math.max(oldest.at, this.#socket.heardAt);
+    const left = since + MS.doubt - this.#env.now();
+    if (left > 0) this.#doubtTimer = this.#timers.set(() => this.#doubt(), left);
+    else this.#loseSocket(NO_CLOSE_FRAME, `an input has no answer after ${MS.doubt / 1000} s`);
+  }
+
+  // A page with an open socket is not kept for the browser's "back". One that is kept does not run.
+  #goAway() {
+    this.#save();
+    this.#gone = true;
+    this.#dropSocket();
+    if (this.state === "here") this.#enter("away");
+  }
+
+  #return() {
+    this.#gone = false;
+    const record = this.#memory.load(); // the next page of this tab may have resumed the place
+    if (record?.room === this.core.room && record.you === this.core.you) {
+      this.core.ticket = record.ticket;
+    }
+    this.#wake();
+  }
+
+  #save() {
+    if (this.core.ticket && !this.core.leaving) this.#memory.save(this.core.record);
+  }
+
   // Sockets.
 
   #dial() {
+    this.#timers.clear(this.#dialTimer);
+    if (this.#gone) return;
     this.url = this.#urls[this.#turn % this.#urls.length];
     this.#hereAt = null;
     this.#moved = false;
@@ -432,18 +646,20 @@ class Driver {
     this.#failures = [...this.#failures, failure].slice(-2 * this.#urls.length);
     this.#dropSocket();
     if (FINAL.has(code) && this.core.leaving) return this.#end("left");
+    if (code === NO_SUCH_PLACE && this.#restored) return this.#joinAnew();
     if (FINAL.has(code)) return this.finish(new PlaceLost(code, reason));
     this.#turn += 1;
     if (this.state === "here") this.#enter("away");
     const delay = this.#pacing.delay({ code, moved: this.#moved, hereMs });
     if (delay === 0) return this.#dial(); // a timer in a hidden page may take a second
-    this.#dialTimer = this.#env.setTimeout(() => this.#dial(), delay);
+    this.#dialTimer = this.#timers.set(() => this.#dial(), delay);
   }
 
   #dropSocket() {
     this.#socket?.drop();
     this.#socket = null;
-    for (const timer of [this.#answerTimer, this.#gotTimer]) this.#env.clearTimeout(timer);
+    const timers = [this.#answerTimer, this.#gotTimer, this.#doubtTimer];
+    timers.forEach((timer) => this.#timers.clear(timer));
     this.#gotTimer = undefined;
   }
 
@@ -458,10 +674,16 @@ class Driver {
 
   #ask() {
     this.#socket.send(this.core.opening(this.#join));
-    this.#answerTimer = this.#env.setTimeout(
-      () => this.#loseSocket(NO_CLOSE_FRAME, "no answer"),
-      MS.answer,
-    );
+    const lose = () => this.#loseSocket(NO_CLOSE_FRAME, "no answer");
+    this.#answerTimer = this.#timers.set(lose, MS.answer);
+  }
+
+  // The place of an earlier load of the page no longer exists.
+  #joinAnew() {
+    this.#restored = false;
+    this.#memory.forget();
+    this.core = new PlaceCore();
+    this.#dial();
   }
 
   // Frames. Unknown types are for newer clients.
@@ -496,10 +718,8 @@ class Driver {
   }
 
   #onJoined(frame) {
-    const first = this.state === "joining";
     const again = this.core.joined(frame);
     this.#here();
-    if (first) this.#env.clearTimeout(this.#lastTimer);
     if (again) this.#emit("regrouped", { room: frame.room });
   }
 
@@ -511,7 +731,10 @@ class Driver {
   }
 
   #here() {
-    this.#env.clearTimeout(this.#answerTimer);
+    this.#timers.clear(this.#answerTimer);
+    if (this.state === "joining") this.#timers.clear(this.#lastTimer);
+    this.#restored = false;
+    this.#save();
     this.#hereAt ??= this.#env.now();
     this.#enter("here");
     this.core.greeting().forEach((text) => this.#socket.send(text));
@@ -522,13 +745,13 @@ class Driver {
     if (!this.core.heard(frame.seq)) return;
     this.core.unread.push({ seq: frame.seq, data: frame.d });
     if (this.core.unconfirmed >= LIMITS.gotEvery) this.#got();
-    else this.#gotTimer ??= this.#env.setTimeout(() => this.#got(), MS.got);
+    else this.#gotTimer ??= this.#timers.set(() => this.#got(), MS.got);
     this.#events.wake();
     if (this.core.unread.length >= LIMITS.unread) this.#pause();
   }
 
   #got() {
-    this.#env.clearTimeout(this.#gotTimer);
+    this.#timers.clear(this.#gotTimer);
     this.#gotTimer = undefined;
     this.#send(this.core.got());
   }
@@ -546,8 +769,10 @@ class Driver {
   }
 
   #say(json) {
-    const said = this.core.say(json);
+    const said = this.core.say(json, this.#env.now());
     this.#send(said.text);
+    this.#doubt();
+    if (this.#gone) this.#save();
     return said.n;
   }
 
@@ -566,10 +791,11 @@ class Driver {
   }
 
   #onRefused(refusal) {
+    if (!refusal.retry && this.#restored) return this.#loseSocket(NO_SUCH_PLACE, refusal.message);
     if (!refusal.retry) return this.finish(refusal);
     this.#failures = [refusal];
-    this.#env.clearTimeout(this.#answerTimer);
-    this.#answerTimer = this.#env.setTimeout(() => this.#ask(), this.#pacing.backoff());
+    this.#timers.clear(this.#answerTimer);
+    this.#answerTimer = this.#timers.set(() => this.#ask(), this.#pacing.backoff());
   }
 
   #end(reason, result) {
@@ -713,17 +939,12 @@ export class Place extends EventTarget {
   }
 
   /**
-   * Says a value that JSON can hold. Waits while 64 inputs are unacknowledged, then resolves to the
-   * input's number; from there on it is sent until the room has it. Resolves to 0 after the end.
+   * Says a value that JSON can hold; rejects with a TypeError if it could not arrive as it is. Waits
+   * while 64 inputs are unacknowledged, then resolves to the input's number; from there on it is sent
+   * until the room has it. Resolves to 0 after the end.
    */
   async say(value) {
-    const json = JSON.stringify(value);
-    if (json === undefined) throw new TypeError(`JSON cannot hold ${String(value)}`);
-    const bytes = json.length * 3 > LIMITS.inputBytes ? new TextEncoder().encode(json).length : 0;
-    if (bytes > LIMITS.inputBytes) {
-      throw new MessageTooBig(`an input of ${bytes} bytes; ${LIMITS.inputBytes} fit into a frame`);
-    }
-    return this.#driver.say(json);
+    return this.#driver.say(encode(value));
   }
 
   /** Gives the seat up, within 5 s even if no node can be reached. Unread messages are dropped. */
@@ -816,9 +1037,11 @@ export class Place extends EventTarget {
  * Takes a seat and resolves to a Place. The URLs are tried in turn.
  *
  * Options: `kind` or `room`; `new` (or `isNew`), `options`, `name`, `key`; `connectTimeout` (one
- * attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up. Rejects
- * with JoinRefused, ConnectFailed, PlaceLost, or the signal's reason. `WebSocket`, `setTimeout`,
- * `clearTimeout`, `random` and `now` (milliseconds) are for tests, and for a Node without WebSocket.
+ * attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up;
+ * `storage` (`sessionStorage`), with which the place survives a reload of the page: `connect` with the
+ * same `kind`, `room` and `key` resumes it. Rejects with JoinRefused, ConnectFailed, PlaceLost, a
+ * TypeError, or the signal's reason. `WebSocket`, `setTimeout`, `clearTimeout`, `random`, `now`
+ * (milliseconds) and `page` are for tests, and for a Node without WebSocket.
  */
 export function connect(urls, options = {}) {
   return new Promise((resolve, reject) => {
@@ -826,14 +1049,16 @@ export function connect(urls, options = {}) {
     signal?.throwIfAborted();
     const env = environment(options);
     const hrefs = addresses(urls);
+    const join = joinFrame(options);
+    const memory = new Memory(options.storage, memoryKey(options));
     const limits = { connectTimeout, joinTimeout };
     let driver;
     const place = new Place(
       MAKE,
-      (events) => (driver = new Driver(env, hrefs, joinFrame(options), limits, events)),
+      (events) => (driver = new Driver(env, hrefs, join, memory, limits, events)),
       (place) => {
         resolve(place);
-        env.setTimeout(() => place[MAKE](), 0);
+        env.timers.set(() => place[MAKE](), 0);
       },
       reject,
     );
@@ -847,11 +1072,13 @@ export function connect(urls, options = {}) {
 function environment(options) {
   const env = {
     WebSocket: options.WebSocket ?? globalThis.WebSocket,
-    setTimeout: options.setTimeout ?? ((callback, ms) => setTimeout(callback, ms)),
+    setTimeout: options.setTimeout ?? setUnchainedTimeout,
     clearTimeout: options.clearTimeout ?? ((timer) => clearTimeout(timer)),
     random: options.random ?? Math.random,
-    now: options.now ?? (() => performance.now()),
+    now: options.now ?? (() => Date.now()), // unlike performance.now(), it goes on during a suspend
+    page: options.page ?? (globalThis.addEventListener && globalThis), // also a worker; not Node
   };
+  env.timers = new Timers(env);
   if (!env.WebSocket) throw new TypeError("there is no WebSocket here: Node has one from version 22 on");
   return env;
 }
@@ -870,7 +1097,13 @@ function joinFrame(options) {
   if (!kind && !room) throw new TypeError("give a kind of room, or a room");
   const isNew = options.new ?? options.isNew;
   const key = options.key ?? randomKey(); // so that an unanswered join can be sent again
-  return { kind, room, new: isNew || undefined, options: settings, name, key };
+  const asked = { kind, room, new: isNew || null, options: settings, name, key };
+  const given = Object.entries(asked).filter(([, value]) => value != null);
+  return encode(Object.fromEntries([["t", "join"], ...given]));
+}
+
+function memoryKey({ kind, room, key }) {
+  return `lastcall ${JSON.stringify({ kind, room, key })}`;
 }
 
 function randomKey() {
@@ -879,4 +1112,4 @@ function randomKey() {
 }
 
 /** For this module's own tests; not part of the API. */
-export const internals = Object.freeze({ PlaceCore, Pacing, LIMITS, MS });
+export const internals = Object.freeze({ PlaceCore, Pacing, Timers, LIMITS, MS });

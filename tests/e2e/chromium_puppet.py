@@ -14,7 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-PUPPET = Path(__file__).with_name("puppet.mjs")
+MODULES = [Path(__file__).with_name(name) for name in ("puppet.mjs", "values.mjs")]
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -24,17 +24,19 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LOAD = """async ([module, puppet]) => {
+LOAD = """async ([module, ...texts]) => {
     const { connect } = await import(module);
-    const { makePuppet } = await import("data:text/javascript," + encodeURIComponent(puppet));
-    window.puppet = makePuppet(connect);
+    const load = (text) => import("data:text/javascript," + encodeURIComponent(text));
+    const [{ makePuppet }, values] = await Promise.all(texts.map(load));
+    window.puppet = makePuppet(connect, values);
 }"""
 
 
 def open_page(page: Page, admin: str) -> None:
     """Loads the node's client and the puppet into a page of the node's origin."""
     page.goto(f"http://{admin}/livez")
-    page.evaluate(LOAD, [f"http://{admin}/lastcall.js", PUPPET.read_text()])
+    texts = [path.read_text(encoding="utf-8") for path in MODULES]
+    page.evaluate(LOAD, [f"http://{admin}/lastcall.js", *texts])
 
 
 def main() -> None:

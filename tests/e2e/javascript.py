@@ -19,7 +19,7 @@ import trio
 from tests.e2e.nodes import KILL_SECONDS, ROOT, Node
 from tests.e2e.scenarios import Heard, Report
 
-__all__ = ["ChromiumDriver", "NodeDriver", "Puppet", "chromium", "node_22"]
+__all__ = ["ChromiumDriver", "JavaScriptPlayer", "NodeDriver", "Puppet", "chromium", "node_22"]
 
 HERE = Path(__file__).parent
 MODULE = ROOT / "api" / "static" / "lastcall.js"
@@ -111,6 +111,16 @@ class JavaScriptPlayer:
 
     async def ledger(self) -> list[Heard]:
         return [(seq, data) for seq, data in await self._puppet.call("ledger", player=self._number)]
+
+    async def say_all_values(self) -> tuple[int, list[str]]:
+        """Says all values of ``values.mjs``: how many were accepted, and what was wrong."""
+        accepted, wrong = await self._puppet.call("say_all_values", player=self._number)
+        return accepted, wrong
+
+    async def differences(self) -> list[str]:
+        """How the messages in the ledger differ from the accepted values of ``values.mjs``."""
+        found: list[str] = await self._puppet.call("differences", player=self._number)
+        return found
 
     async def leave(self) -> None:
         await self._puppet.call("leave", player=self._number)

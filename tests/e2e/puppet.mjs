@@ -1,7 +1,7 @@
 // Plays the clients of a test. The test calls the returned function: with lines of JSON in Node,
-// directly in a page.
+// directly in a page. `values` is the module of values.mjs.
 
-export function makePuppet(connect) {
+export function makePuppet(connect, values) {
   const players = [];
 
   async function listen(player) {
@@ -34,6 +34,12 @@ export function makePuppet(connect) {
     },
     ledger({ player }) {
       return player.ledger;
+    },
+    say_all_values({ player }) {
+      return values.sayAll(player.place);
+    },
+    differences({ player }) {
+      return values.differences(player.ledger.map(([, data]) => data.said));
     },
     async leave({ player }) {
       await player.place.leave();
