@@ -206,6 +206,7 @@ class PlaceCore {
     this.players = frame.players ?? [];
     this.ticket = frame.ticket;
     this.seq = frame.seq;
+    if (frame.complete === false) this.incomplete += 1;
     return again;
   }
 
@@ -721,6 +722,9 @@ class Driver {
     const again = this.core.joined(frame);
     this.#here();
     if (again) this.#emit("regrouped", { room: frame.room });
+    const picture = { state: frame.state, seq: frame.seq };
+    // Later: connect() has to return the place before anybody can listen to it.
+    if (frame.complete === false) this.#timers.set(() => this.#emit("picture", picture), 0);
   }
 
   #onResumed(frame) {

@@ -388,6 +388,18 @@ test("when the history is too short, the place gets a picture, and goes on from 
   assert.deepEqual([heard[0].seq, heard[0].state], [40, { board: "X" }]);
 });
 
+test("a seat that the key had already comes with a picture when messages are forgotten", async () => {
+  const server = new FakeServer();
+  const opening = connect(URL_1, { kind: "lounge", key: "k", ...server.fakes });
+  server.socket.hello();
+  server.socket.deliver(joined({ seq: 40, complete: false, state: { board: "X" } }), msg(41));
+  const place = await opening;
+  const heard = recordEvents(place, "picture");
+  await server.clock.advance(0);
+  assert.deepEqual([heard[0].seq, heard[0].state, place.incomplete], [40, { board: "X" }, 1]);
+  assert.deepEqual(await read(place, 1), [41]);
+});
+
 test("a place learns after a resume that its room has ended, after the last messages", async () => {
   const { place, server } = await seated();
   server.socket.drop();
