@@ -79,8 +79,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--admin": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:9000",
-            "help": "The first node's admin port; the other nodes take the next ones. Port 0: free "
-            "ports.",
+            "help": "The address of the demo page; the nodes' admin ports are the next ones. "
+            "Port 0: free ports.",
         },
     },
 )

@@ -114,10 +114,7 @@ class Up:
         names = ", ".join(child.name for child in cluster.children)
         self._screen.print(f"{names} are ready after {seconds:.1f} s.")
         self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-        for api in cluster.living("api")[:1]:
-            if api.ready is not None:
-                page = f"http://{api.ready.admin}/demo?ws={cluster.url}"
-                self._screen.print(f"To chat, open this page in two tabs: {page}")
+        self._screen.print(f"To chat, open this page in two tabs: {cluster.page}")
         await self._serve(cluster, rolls)
 
     def _on_death(self, cluster: LocalCluster, child: Child) -> None:

@@ -158,18 +158,19 @@ async def test_a_client_port_in_use_is_an_error():
 
 def test_admin_ports_are_consecutive_and_zero_stays_zero():
     plan = Plan(admin=HostPort("127.0.0.1", 9000))
-    assert [plan.admin_of(number).port for number in range(3)] == [9000, 9001, 9002]
+    assert [plan.admin_of(number).port for number in range(3)] == [9001, 9002, 9003]
     assert PLAN.admin_of(3).port == 0
     with pytest.raises(UsageError, match="too few ports"):
-        Plan(admin=HostPort("127.0.0.1", 65_534))
+        Plan(admin=HostPort("127.0.0.1", 65_532))
+    Plan(admin=HostPort("127.0.0.1", 65_531))
     with pytest.raises(UsageError, match="at least one api node and one game node"):
         Plan(games=0)
 
 
 def test_a_client_port_among_the_admin_ports_is_refused_and_the_error_names_both_options():
-    with pytest.raises(UsageError, match=r"--port 9003 is one of .* 9000 to 9003.*--admin"):
-        Plan(client=HostPort("127.0.0.1", 9003), admin=HostPort("127.0.0.1", 9000))
-    Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
+    with pytest.raises(UsageError, match=r"--port 9004 is one of .* 9000 to 9004.*--admin"):
+        Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
+    Plan(client=HostPort("127.0.0.1", 9005), admin=HostPort("127.0.0.1", 9000))
 
 
 def shown_lines(*lines: str) -> list[str]:
