@@ -209,7 +209,7 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(await find(port), AskRoll(tier, version), Console())
+        return await run_roll(find(port), AskRoll(tier, version), Console())
 
     return _run(run)
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import trio
@@ -20,6 +19,7 @@ from lastcall.local.admin_client import is_ready, open_admin_client
 from lastcall.local.child import Child, node_command
 from lastcall.local.output import REFUSAL
 from lastcall.local.plan import PORTS, Plan
+from lastcall.local.private_folder import private_folder
 from lastcall.reasons import ExitCode
 from lastcall.runtime.listeners import bound_address, open_listeners
 
@@ -281,14 +281,14 @@ async def open_cluster(
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
         await other.aclose()
-    with TemporaryDirectory(prefix="lastcall-") as folder, lone_error():
+    with private_folder("lastcall-up-") as folder, lone_error():
         async with listener, trio.open_nursery() as nursery:
             page = await _open_page_port(plan)
             cluster = LocalCluster(
                 plan,
                 listener=listener,
                 page=bound_address(page[0]),
-                games_file=Path(folder, "games"),
+                games_file=folder / "games",
                 start=start,
                 show=show,
                 on_death=on_death,

@@ -65,7 +65,7 @@ async def serve_control(
     it shows why, and yields None.
     """
     try:
-        listener, path = await open_control_socket(port)
+        listener, path = open_control_socket(port)
     except LastcallError as error:
         show(f"lastcall roll and status will not find this cluster: {error}")
         yield None

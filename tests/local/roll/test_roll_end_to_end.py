@@ -33,7 +33,7 @@ async def printed_page(output):
 
 async def request_roll():
     """Requests a roll on the control socket; returns its report."""
-    async with open_call(await find(None), AskRoll()) as call:
+    async with open_call(find(None), AskRoll()) as call:
         while not isinstance(report := await call.next(), RollReport):
             pass
     return report
