@@ -274,9 +274,9 @@ async def open_cluster(
     """Starts all nodes of ``plan`` at once; at the end of the block, those that still run are
     killed.
 
-    ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes' errors
-    and with what rooms print. Raises :class:`lastcall.errors.AddressInUse` when the client port or
-    the page's is taken.
+    ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
+    warnings and errors, and with what rooms print. Raises :class:`lastcall.errors.AddressInUse`
+    when the client port or the page's is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:

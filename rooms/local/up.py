@@ -94,8 +94,11 @@ class Up:
         def on_death(child: Child) -> None:
             self._on_death(cluster, child)  # no node serves before the cluster is open
 
-        show = self._screen.print
-        async with open_cluster(self._plan, on_death, start=self._start, show=show) as cluster:
+        def show_output(text: str) -> None:
+            rolls.show_output(text)  # no node runs before the cluster is open
+
+        start, show = self._start, self._screen.print
+        async with open_cluster(self._plan, on_death, start=start, show=show_output) as cluster:
             rolls = Rolls(cluster, self._ledger, self._bots, show)
             async with serve_control(cluster.port, rolls, show):
                 await self._run_cluster(cluster, rolls)
