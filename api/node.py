@@ -131,8 +131,7 @@ class ApiNode:
         self._drain = drain
         self._rng = rng
         self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
-        self._shared = isinstance(options.listen, InheritedSocket)
-        self._listen = str(options.listen)
+        self._addresses = [str(where) for where in options.listen]
         self._doors = [Door(listener) for listener in listeners]
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
@@ -160,8 +159,8 @@ class ApiNode:
 
     @property
     def listen(self) -> str:
-        """Where clients connect, with the real port."""
-        return self._listen
+        """Where clients connect, with the real ports, comma separated."""
+        return ",".join(self._addresses)
 
     @property
     def ready(self) -> bool:
@@ -174,11 +173,9 @@ class ApiNode:
         return self._games.known
 
     async def start(self, services: trio.Nursery) -> None:
-        """Opens the client port, and begins to follow the game nodes."""
+        """Opens the client ports, and begins to follow the game nodes."""
         if not self._doors:
-            listeners = await open_listeners(self._options.listen)
-            self._listen = str(bound_address(listeners[0]))
-            self._doors = [Door(listener) for listener in listeners]
+            await self._open_doors()
         services.start_soon(self._cork.run)
         services.start_soon(self._feeds.run)
         services.start_soon(self._games.run)
@@ -186,6 +183,14 @@ class ApiNode:
         services.start_soon(self.gateway.sweep)
         if self._pump is not None:
             services.start_soon(self._pump.run)
+
+    async def _open_doors(self) -> None:
+        places, self._addresses = self._options.listen, []
+        for place in places:
+            listeners = await open_listeners(place, beside=places)
+            self._addresses.append(str(bound_address(listeners[0])))
+            shared = isinstance(place, InheritedSocket)
+            self._doors += [Door(listener, shared=shared) for listener in listeners]
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""
@@ -195,13 +200,16 @@ class ApiNode:
             self.gateway.close_doors()
 
     def phase_changed(self) -> None:
-        """A cordon keeps new clients out: by a 503, or by leaving a shared socket to others."""
+        """A cordon keeps new clients out: by a 503, or by leaving a shared socket to others.
+
+        A handshake that began at a shared socket gets the 503 only if the node has other sockets.
+        """
         cordoned = self._drain.phase is Phase.CORDONED
         if cordoned or self._drain.phase is Phase.SERVING:
-            refuse = "cordoned" if cordoned and not self._shared else None
-            self.gateway.handshakes.refuse = refuse
+            all_shared = all(door.shared for door in self._doors)
+            self.gateway.handshakes.refuse = "cordoned" if cordoned and not all_shared else None
             for door in self._doors:
-                if cordoned and self._shared:
+                if cordoned and door.shared:
                     door.shut()
                 else:
                     door.open()

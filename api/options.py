@@ -10,14 +10,14 @@ import msgspec
 from lastcall.api.games.sources import GameSource, parse_games
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.errors import UsageError
-from lastcall.runtime.address import InheritedSocket, parse_listen
+from lastcall.runtime.address import ListenAddress, parse_listen
 from lastcall.runtime.command import Command, Parsed, gathered
 
 
 class ApiOptions(msgspec.Struct, frozen=True):
     """The options of an api node, besides those of every node."""
 
-    listen: HostPort | InheritedSocket
+    listen: tuple[ListenAddress, ...]
     feed: HostPort
     games: tuple[GameSource, ...]
     clients: Literal["finish", "move"]
@@ -28,9 +28,11 @@ def api_options(command: Command) -> Command:
     options = {
         "--listen": {
             "type": Parsed("address", parse_listen),
+            "multiple": True,
             "metavar": "HOST:PORT|fd:N",
-            "default": "127.0.0.1:8080",
-            "help": "Where clients connect; fd:N takes an inherited listening socket.",
+            "default": ["127.0.0.1:8080"],
+            "help": "Where clients connect; may be repeated. [::] means every interface, IPv4 too; "
+            "fd:N takes an inherited listening socket.",
         },
         "--feed": {
             "type": Parsed("URL", parse_url),
@@ -55,6 +57,9 @@ def api_options(command: Command) -> Command:
 
 def _checked_api_options(**values: Any) -> ApiOptions:
     options = ApiOptions(**values)
+    for place in options.listen:
+        if options.listen.count(place) > 1:
+            raise UsageError(f"--listen {place} is given twice")
     if options.feed.is_wildcard and click.get_current_context().params.get("advertise") is None:
         raise UsageError(
             f"--feed {options.feed.url} binds every interface, so game nodes cannot dial it as it "

@@ -79,8 +79,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--admin": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:9000",
-            "help": "The first node's admin port; the other nodes take the next ones. Port 0: free "
-            "ports.",
+            "help": "The address of the demo page; the nodes' admin ports are the next ones. "
+            "Port 0: free ports.",
         },
     },
 )
@@ -209,7 +209,7 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(await find(port), AskRoll(tier, version), Console())
+        return await run_roll(find(port), AskRoll(tier, version), Console())
 
     return _run(run)
 

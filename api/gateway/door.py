@@ -12,9 +12,15 @@ import trio.abc
 
 
 class Door(trio.abc.Listener[trio.abc.Stream]):
-    """Accepts from ``listener`` while open; closes it when it is closed itself."""
+    """Accepts from ``listener`` while open; closes it when it is closed itself.
 
-    def __init__(self, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
+    ``shared``: other nodes accept from the same socket.
+    """
+
+    def __init__(
+        self, listener: trio.abc.Listener[trio.abc.Stream], *, shared: bool = False
+    ) -> None:
+        self.shared = shared
         self._listener = listener
         self._waiting = trio.CancelScope()
         self._opened = trio.Event()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
+import click
 import msgspec
 import trio
 
@@ -146,7 +147,7 @@ class Fleet:
         env = ("env", *self._plan.api_env) if self._plan.api_env else ()
         prefix = self._plan.placement.prefix if tier == "game" else env
         command = [*prefix, *node_command(tier, "--name", name, *self._arguments(tier))]
-        child = self.nodes[name] = Child(name, tier, command)
+        child = self.nodes[name] = Child(name, tier, command, show=_show)
         self._nursery.start_soon(self._run_child, child)
         return child
 
@@ -175,6 +176,11 @@ class Fleet:
         if child.serving or child.exit_code not in EXPECTED_EXITS:
             self.crashed.append(child)
             self._body.cancel()
+
+
+def _show(text: str) -> None:
+    """A node that warns may not measure what it should."""
+    click.echo(text, err=True)
 
 
 @asynccontextmanager

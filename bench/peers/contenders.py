@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from lastcall.bench.nodes.proc import family_cpu_seconds
 from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
 from lastcall.errors import ClusterFailed
 from lastcall.local.child import Child
+from lastcall.local.private_folder import private_folder
 
 READY_SECONDS = 15.0
 LASTCALL = "lastcall"
@@ -86,9 +86,19 @@ async def _socketio_with_redis(mode: str, cache: Path) -> AsyncIterator[Service]
     server = shutil.which("redis-server")
     if server is None:
         raise CannotInstall("redis-server is not installed (Debian: apt install redis-server)")
-    with tempfile.TemporaryDirectory(prefix="lastcall-bench-") as folder:
-        path = Path(folder, "redis.sock")
-        redis = [server, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", folder]
+    with private_folder("lastcall-bench-") as folder:
+        path = folder / "redis.sock"
+        redis = [
+            server,
+            "--port",
+            "0",
+            "--unixsocket",
+            str(path),
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+        ]
         async with _open_processes({"redis": redis}, ready=path) as store:
             program = str(cache / NODE / "socketio.mjs")
             command = [_node_path(), program, mode, str(path)]

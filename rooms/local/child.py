@@ -112,7 +112,7 @@ class Child:
             # The last lines may still be in the pipe; a grandchild may hold it open for ever.
             nursery.cancel_scope.deadline = trio.current_time() + READ_REST_SECONDS
         if process.returncode != ExitCode.USAGE:
-            self.output.show_refusal()
+            self.output.show_refusal(trio.current_time())
 
     async def _reap(self, process: trio.Process) -> None:
         if process.returncode is None:
@@ -184,7 +184,7 @@ class Child:
     def last_output(self) -> str:
         """The last lines of output, indented, or a note that there are none."""
         if self.output.lines:
-            return "\n".join(f"    {readable(line)}" for line in self.output.lines)
+            return "\n".join(f"    {readable(line, self.name)}" for line in self.output.lines)
         importing = self.tier == "game" and self.ready is None and not self.ended.is_set()
         return f"    (no output{'; it may still be importing your rooms' if importing else ''})"
 

@@ -6,24 +6,26 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import trio
 
 from lastcall.bus.address import HostPort
-from lastcall.errors import ClusterFailed, UsageError
+from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
 from lastcall.local.admin_client import is_ready, open_admin_client
 from lastcall.local.child import Child, node_command
 from lastcall.local.output import REFUSAL
 from lastcall.local.plan import PORTS, Plan
+from lastcall.local.private_folder import private_folder
 from lastcall.reasons import ExitCode
 from lastcall.runtime.listeners import bound_address, open_listeners
 
 READY_SECONDS = 20.0
 POLL_SECONDS = 0.05
+OTHER_PORTS = "choose other admin ports with --admin HOST:PORT (port 0: free ones)"
 AFTER_GRACE_SECONDS = 2.0
 """A node ends itself when grace is over; one that still runs this much later is killed."""
 
@@ -39,6 +41,7 @@ class LocalCluster:
         plan: Plan,
         *,
         listener: trio.SocketListener,
+        page: HostPort,
         games_file: Path,
         start: NodeCommand,
         show: Callable[[str], None],
@@ -56,6 +59,8 @@ class LocalCluster:
         self._admins: dict[Child, HostPort] = {}
         self.url = f"ws://{bound_address(listener)}/"
         """Where clients connect."""
+        self.page = f"http://{page}/demo?ws={self.url}"
+        """The demo page, as long as the cluster runs."""
         self.port = bound_address(listener).port
         self.children: list[Child] = []
         """All nodes that ever ran, in the order of their start, without discarded ones."""
@@ -75,8 +80,22 @@ class LocalCluster:
         """
         if self._stopping:
             raise ClusterFailed("the cluster is stopping")
-        used = {self._admins[child].port for child in self.living()}
-        return self._launch(tier, version, _free_admin(self.plan.admin, used))
+        return self._launch(tier, version, self._free_admin(tier))
+
+    def _free_admin(self, tier: str) -> HostPort:
+        """The first admin port that can be bound, that no living node has, and that no node of the
+        other tier ever had: behind a noted address, there is never a node of another kind.
+        """
+        used = {
+            admin.port
+            for child, admin in self._admins.items()
+            if child.tier != tier or not child.ended.is_set()
+        }
+        first = self.plan.admin_of(0)
+        for port in range(first.port, PORTS) if first.port else ():
+            if port not in used and _can_bind(first.host, port):
+                return HostPort(first.host, port)
+        return HostPort(first.host, 0)
 
     def _launch(self, tier: str, version: str, admin: HostPort) -> Child:
         names = (child.name for child in self.children if child.tier == tier)
@@ -221,8 +240,8 @@ def _failure(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.output.lines:
         message = child.output.lines[-1].removeprefix(REFUSAL)
-        hint = "; choose other admin ports with --admin HOST:PORT (port 0: free ones)"
-        return UsageError(f"{child.name}: {message}{hint if 'is in use' in message else ''}")
+        hint = f"; {OTHER_PORTS}" if "is in use" in message else ""
+        return UsageError(f"{child.name}: {message}{hint}")
     return ClusterFailed(
         f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"
     )
@@ -234,15 +253,6 @@ def _not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> 
     names = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
     output = "".join(f"\noutput of {child.name}:\n{child.last_output()}" for child in stuck)
     return ClusterFailed(f"not ready within {seconds:g} s: {names}{output}")
-
-
-def _free_admin(first: HostPort, used: set[int]) -> HostPort:
-    """The first port from the plan's on that no living node has, and that can be bound."""
-    if first.port:
-        for port in range(first.port, PORTS):
-            if port not in used and _can_bind(first.host, port):
-                return HostPort(first.host, port)
-    return HostPort(first.host, 0)
 
 
 def _can_bind(host: str, port: int) -> bool:
@@ -264,24 +274,40 @@ async def open_cluster(
     """Starts all nodes of ``plan`` at once; at the end of the block, those that still run are
     killed.
 
-    ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes' errors
-    and with what rooms print. Raises :class:`lastcall.errors.AddressInUse` when the client port is
-    taken.
+    ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
+    warnings and errors, and with what rooms print. Raises :class:`lastcall.errors.AddressInUse`
+    when the client port or the page's is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
         await other.aclose()
-    with TemporaryDirectory(prefix="lastcall-") as folder, lone_error():
+    with private_folder("lastcall-up-") as folder, lone_error():
         async with listener, trio.open_nursery() as nursery:
+            page = await _open_page_port(plan)
             cluster = LocalCluster(
                 plan,
                 listener=listener,
-                games_file=Path(folder, "games"),
+                page=bound_address(page[0]),
+                games_file=folder / "games",
                 start=start,
                 show=show,
                 on_death=on_death,
                 nursery=nursery,
             )
             cluster.start_all()
+            nursery.start_soon(_serve_page, page, cluster)
             yield cluster
             nursery.cancel_scope.cancel()
+
+
+async def _open_page_port(plan: Plan) -> list[trio.SocketListener]:
+    try:
+        return await open_listeners(plan.admin)
+    except AddressInUse as error:
+        raise AddressInUse(f"{error}; {OTHER_PORTS}") from error
+
+
+async def _serve_page(listeners: list[trio.SocketListener], cluster: LocalCluster) -> None:
+    from lastcall.local.page import serve_page  # noqa: PLC0415 - slow; the nodes start meanwhile
+
+    await serve_page(listeners, partial(cluster.living, "api"))

@@ -49,7 +49,7 @@ async def find_targets(
     found = [Target(str(admin), str(admin)) for admin in admins]
     if not (names or all_nodes):
         return found
-    async with open_call(await find(port), AskNodes()) as call:
+    async with open_call(find(port), AskNodes()) as call:
         cluster = await call.next()
     if not isinstance(cluster, NodeList):
         raise ClusterFailed("the local cluster did not send the list of its nodes")

@@ -17,10 +17,10 @@ PORTS = 65_536
 class Plan(msgspec.Struct, frozen=True):
     """The nodes that a cluster starts with, and their options.
 
-    ``client`` is where clients connect. ``admin`` is the first node's admin port, and the others
-    have the next ones, api nodes first; with port 0, each takes a free one. ``clients`` is what an
-    api node that drains does with clients in rooms: it moves them (``move``), or waits for the end
-    of their rooms (``finish``).
+    ``client`` is where clients connect. ``admin`` is where the cluster has its page; the nodes'
+    admin ports are the next ones, api nodes first. With port 0, each takes a free one. ``clients``
+    is what an api node that drains does with clients in rooms: it moves them (``move``), or waits
+    for the end of their rooms (``finish``).
     """
 
     apis: int = 2
@@ -35,18 +35,18 @@ class Plan(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.apis < 1 or self.games < 1:
             raise UsageError("a cluster needs at least one api node and one game node")
-        if self.admin.port and self.admin.port + self.apis + self.games > PORTS:
+        last = self.admin.port + self.apis + self.games
+        if self.admin.port and last >= PORTS:
             raise UsageError(f"--admin {self.admin}: too few ports from there for that many nodes")
-        last = self.admin.port + self.apis + self.games - 1
         if self.admin.port and self.admin.port <= self.client.port <= last:
             raise UsageError(
-                f"--port {self.client.port} is one of the nodes' admin ports, {self.admin.port} to "
+                f"--port {self.client.port} is one of the admin ports, {self.admin.port} to "
                 f"{last}: choose another, or other admin ports with --admin HOST:PORT"
             )
 
     def admin_of(self, number: int) -> HostPort:
         """The admin address of node ``number``, counted from 0."""
-        return HostPort(self.admin.host, self.admin.port and self.admin.port + number)
+        return HostPort(self.admin.host, self.admin.port and self.admin.port + 1 + number)
 
     def drain_arguments(self) -> list[str]:
         """The drain's settings, as the options of a node."""

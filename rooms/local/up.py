@@ -94,8 +94,11 @@ class Up:
         def on_death(child: Child) -> None:
             self._on_death(cluster, child)  # no node serves before the cluster is open
 
-        show = self._screen.print
-        async with open_cluster(self._plan, on_death, start=self._start, show=show) as cluster:
+        def show_output(text: str) -> None:
+            rolls.show_output(text)  # no node runs before the cluster is open
+
+        start, show = self._start, self._screen.print
+        async with open_cluster(self._plan, on_death, start=start, show=show_output) as cluster:
             rolls = Rolls(cluster, self._ledger, self._bots, show)
             async with serve_control(cluster.port, rolls, show):
                 await self._run_cluster(cluster, rolls)
@@ -114,10 +117,7 @@ class Up:
         names = ", ".join(child.name for child in cluster.children)
         self._screen.print(f"{names} are ready after {seconds:.1f} s.")
         self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-        for api in cluster.living("api")[:1]:
-            if api.ready is not None:
-                page = f"http://{api.ready.admin}/demo?ws={cluster.url}"
-                self._screen.print(f"To chat, open this page in two tabs: {page}")
+        self._screen.print(f"To chat, open this page in two tabs: {cluster.page}")
         await self._serve(cluster, rolls)
 
     def _on_death(self, cluster: LocalCluster, child: Child) -> None:

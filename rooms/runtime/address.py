@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
+from typing import TypeAlias
+
 import msgspec
 
 from lastcall.bus.address import HostPort, is_host, is_wildcard, parse_host_port
@@ -17,6 +20,10 @@ class InheritedSocket(msgspec.Struct, frozen=True):
         return f"fd:{self.descriptor}"
 
 
+ListenAddress: TypeAlias = HostPort | InheritedSocket
+"""Where a node listens for clients."""
+
+
 def parse_host(text: str) -> str:
     """Parses a host name or IP address for ``--advertise``: one that other nodes can dial."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -30,7 +37,7 @@ def parse_host(text: str) -> str:
     return bare
 
 
-def parse_listen(text: str) -> HostPort | InheritedSocket:
+def parse_listen(text: str) -> ListenAddress:
     """Parses ``HOST:PORT`` or ``fd:N``, for a client port."""
     if text.startswith("fd:"):
         number = text.removeprefix("fd:")
@@ -38,3 +45,15 @@ def parse_listen(text: str) -> HostPort | InheritedSocket:
             raise BadAddress(f"{text!r}: give fd:N with the number of an open socket, such as fd:3")
         return InheritedSocket(int(number))
     return parse_host_port(text, example="127.0.0.1:8080, or fd:3 for an inherited socket")
+
+
+def unmapped(host: str) -> str:
+    """The IPv4 address of ``::ffff:10.0.0.5``, as which a socket for both protocols shows it; any
+    other host as it is.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return host if mapped is None else str(mapped)

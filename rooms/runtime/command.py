@@ -102,7 +102,11 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """The comma separated values of an option that may be given several times."""
-        return [part.strip() for part in rv.split(",")]
+        return _parts(rv)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def option(flag: str, into: str | None = None, **settings: Any) -> Decorator:
@@ -154,7 +158,7 @@ def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -
     known = {_key(param.opts[0]): param for param in ctx.command.params if _is_setting(param)}
     values = _read_config(Path(file), set(known))
     ctx.default_map = {
-        str(known[key].name): value.split(",") if known[key].multiple else value
+        str(known[key].name): _parts(value) if known[key].multiple else value
         for key, value in values.items()
     }
     ctx.meta[CONFIG_FILE] = file

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 
 import trio
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, BadAddress
-from lastcall.runtime.address import InheritedSocket
+from lastcall.runtime.address import InheritedSocket, ListenAddress
 
 BACKLOG = 4096
 """Connections that the kernel accepts while the loop is busy; a rollout brings thousands."""
@@ -21,15 +22,20 @@ def bound_address(listener: trio.SocketListener) -> HostPort:
     return HostPort(host, port)
 
 
-async def open_listeners(where: HostPort | InheritedSocket) -> list[trio.SocketListener]:
+async def open_listeners(
+    where: ListenAddress, beside: Sequence[ListenAddress] = ()
+) -> list[trio.SocketListener]:
     """Opens, or adopts, the listening sockets of ``where``: one for each address of its host.
 
-    With port 0 there is only one, since each would get another port. Raises :class:`AddressInUse`,
-    or :class:`BadAddress` for anything else that the operator can correct.
+    With port 0 there is only one, since each would get another port. ``[::]`` accepts IPv4 too, if
+    the system allows that and no address of ``beside`` takes IPv4 at that port. Raises
+    :class:`AddressInUse`, or :class:`BadAddress` for anything else that the operator can correct.
     """
     if isinstance(where, InheritedSocket):
         return [_adopt(where)]
     try:
+        if ":" in where.host and where.is_wildcard and not _takes_ipv4(beside, where.port):
+            return [_listen_everywhere(where.port)]
         listeners = await trio.open_tcp_listeners(where.port, host=where.host, backlog=BACKLOG)
     except OSError as error:
         raise _translated(error, where) from error
@@ -38,6 +44,24 @@ async def open_listeners(where: HostPort | InheritedSocket) -> list[trio.SocketL
             await surplus.aclose()
         del listeners[1:]
     return listeners
+
+
+def _takes_ipv4(places: Sequence[ListenAddress], port: int) -> bool:
+    ports = (
+        place.port for place in places if isinstance(place, HostPort) and ":" not in place.host
+    )
+    return port != 0 and port in ports
+
+
+def _listen_everywhere(port: int) -> trio.SocketListener:
+    """One socket for IPv6 and, where the system allows it, IPv4."""
+    opened = socket.create_server(
+        ("::", port),
+        family=socket.AF_INET6,
+        backlog=BACKLOG,
+        dualstack_ipv6=socket.has_dualstack_ipv6(),
+    )
+    return trio.SocketListener(trio.socket.from_stdlib_socket(opened))
 
 
 def _adopt(where: InheritedSocket) -> trio.SocketListener:

@@ -180,7 +180,7 @@ def test_a_pod_that_is_alive_but_slow_is_not_killed(tier: str, find: Find) -> No
 def test_the_nodes_listen_on_the_declared_ports(find: Find, read: Callable[[str], Any]) -> None:
     api, game = read("api").api, read("game").game
     assert ports_of(find("Deployment", "api")).items() >= {
-        ("clients", api.listen.port),
+        ("clients", api.listen[0].port),
         ("feed", api.feed.port),
     }
     assert ports_of(find("Deployment", "game"))["links"] == game.listen.port

@@ -80,7 +80,7 @@ def test_systemd_owns_the_client_port_so_it_outlives_the_node(
     deploy: Path, service: Callable[[str], Unit], read: Callable[[str], Any]
 ) -> None:
     assert service("api")["Sockets"] == ["lastcall-api.socket"]
-    assert read("api").api.listen == InheritedSocket(3)
+    assert read("api").api.listen == (InheritedSocket(3),)
     assert len(unit(deploy / "systemd" / "lastcall-api.socket")["ListenStream"]) == 1
 
 

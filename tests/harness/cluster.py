@@ -188,7 +188,7 @@ class Cluster:
             version=version,
             advertise=None,
             options=ApiOptions(
-                listen=HostPort(name, 8080),
+                listen=(HostPort(name, 8080),),
                 feed=HostPort(name, 7001),
                 games=tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,

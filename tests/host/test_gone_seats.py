@@ -79,7 +79,9 @@ async def test_a_wrong_secret_an_expired_seat_and_a_late_resume_find_no_place(
         cy = harness.join(strict)
         harness.lose(cy)
         await trio.sleep(21)
-        assert harness.resume(cy).code == nodes.NO_SUCH_PLACE, "a player who was away too long was not kicked"
+        assert harness.resume(cy).code == nodes.NO_SUCH_PLACE, (
+            "a player who was away too long was not kicked"
+        )
 
 
 async def test_a_room_remembers_64_whom_it_has_kicked(autojump_clock: MockClock) -> None:

@@ -190,7 +190,8 @@ options = dict(zip(options[::2], options[1::2]))
 name = options["--name"]
 
 def log(event, **fields):
-    line = json.dumps({"event": event, "node": name, "time": time.monotonic(), **fields})
+    head = {"at": "now", "level": "info", "event": event, "node": name}
+    line = json.dumps({**head, "time": time.monotonic(), **fields})
     print(line, file=sys.stderr, flush=True)
     with open(os.path.join(os.path.dirname(__file__), f"{name}.log"), "a") as file:
         print(line, file=file)
@@ -236,6 +237,8 @@ def stop(number, frame):
 
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
+if behaviour == "warns":
+    log("room.slow_step", level="warning", kind="dice", seconds=0.06)
 if behaviour == "usage-error":
     print("Error: --rooms nope cannot be imported", file=sys.stderr, flush=True)
     sys.exit(2)

@@ -17,7 +17,6 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.local.child import Child
 from lastcall.local.cluster import open_cluster
-from lastcall.local.output import NodeOutput
 from lastcall.local.plan import Plan
 from lastcall.local.summary import exit_code
 from lastcall.policy import DrainPolicy
@@ -158,63 +157,19 @@ async def test_a_client_port_in_use_is_an_error():
 
 def test_admin_ports_are_consecutive_and_zero_stays_zero():
     plan = Plan(admin=HostPort("127.0.0.1", 9000))
-    assert [plan.admin_of(number).port for number in range(3)] == [9000, 9001, 9002]
+    assert [plan.admin_of(number).port for number in range(3)] == [9001, 9002, 9003]
     assert PLAN.admin_of(3).port == 0
     with pytest.raises(UsageError, match="too few ports"):
-        Plan(admin=HostPort("127.0.0.1", 65_534))
+        Plan(admin=HostPort("127.0.0.1", 65_532))
+    Plan(admin=HostPort("127.0.0.1", 65_531))
     with pytest.raises(UsageError, match="at least one api node and one game node"):
         Plan(games=0)
 
 
 def test_a_client_port_among_the_admin_ports_is_refused_and_the_error_names_both_options():
-    with pytest.raises(UsageError, match=r"--port 9003 is one of .* 9000 to 9003.*--admin"):
-        Plan(client=HostPort("127.0.0.1", 9003), admin=HostPort("127.0.0.1", 9000))
-    Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
-
-
-def shown_lines(*lines: str) -> list[str]:
-    """Returns the lines that the operator sees when a node prints these lines."""
-    shown: list[str] = []
-    output = NodeOutput("game-1", shown.append, lambda _event, _line: None)
-    for line in lines:
-        output.add(line.encode())
-    return shown
-
-
-def test_a_crashed_room_is_shown_at_once_with_its_traceback():
-    [shown] = shown_lines(
-        '{"level":"info","event":"link.up"}',
-        '{"level":"error","event":"room.crashed","kind":"dice","traceback":"line 7\\nboom"}',
-        '{"level":"warning","event":"link.failed"}',
-    )
-    assert shown.startswith("game-1: ")
-    assert "room.crashed" in shown
-    assert "boom" in shown
-
-
-def test_the_prints_and_the_python_warnings_of_a_room_are_shown():
-    shown = shown_lines(
-        "hello from a room",
-        '{"level":"warning","logger":"py.warnings","event":"coroutine was never awaited"}',
-    )
-    assert [line.startswith("game-1: ") for line in shown] == [True, True]
-    assert "hello from a room" in shown[0]
-    assert "never awaited" in shown[1]
-
-
-def test_at_most_20_lines_of_a_noisy_node_are_shown():
-    shown = shown_lines(*["trouble"] * 100)
-    assert len(shown) == 21
-    assert shown[-1].endswith("is not shown")
-
-
-def test_a_usage_error_is_not_shown_unless_other_lines_follow_it():
-    refusal = "Error: cannot import 'mine'"
-    assert shown_lines(refusal) == []
-    assert shown_lines(refusal, "and goes on") == [
-        f"game-1: {refusal}",
-        "game-1: and goes on",
-    ]
+    with pytest.raises(UsageError, match=r"--port 9004 is one of .* 9000 to 9004.*--admin"):
+        Plan(client=HostPort("127.0.0.1", 9004), admin=HostPort("127.0.0.1", 9000))
+    Plan(client=HostPort("127.0.0.1", 9005), admin=HostPort("127.0.0.1", 9000))
 
 
 def test_the_error_for_a_game_node_without_output_says_that_it_may_be_importing():

@@ -222,7 +222,7 @@ async def test_an_unknown_node_name_is_a_usage_error(fake_nodes, capsys):
 async def run_and_capture(tier="all", *, terminal=False):
     output = StringIO()
     console = Console(file=output, width=160, force_terminal=terminal)
-    code = await roll(await find(None), AskRoll(tier), console)
+    code = await roll(find(None), AskRoll(tier), console)
     return code, output.getvalue()
 
 

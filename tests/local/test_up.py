@@ -13,7 +13,10 @@ from rich.console import Console
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
+from lastcall.local.control.messages import AskRoll
+from lastcall.local.control.paths import find
 from lastcall.local.plan import Plan
+from lastcall.local.roll.view import roll
 from lastcall.local.up import Up
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -143,6 +146,23 @@ async def test_a_roll_after_some_seconds_is_reported_and_then_the_cluster_stops(
     assert names[:4] == ["api-1", "api-2", "game-1", "game-2"]
     assert names[4:] == ["game-3", "game-4", "api-3", "api-4"]
     assert "last output" not in output
+
+
+async def test_a_warning_of_a_new_node_is_shown_by_up_and_by_the_command_that_rolls(fake_nodes):
+    up_run = UpRun(fake_nodes(new="warns"))
+    viewed = StringIO()
+    async with trio.open_nursery() as nursery:
+
+        async def order_roll():
+            await up_run.wait_for_output("Ctrl-C drains")
+            await roll(find(None), AskRoll("game"), Console(file=viewed, width=200))
+            await up_run.send.send(2)
+
+        nursery.start_soon(order_roll)
+        assert await up_run.finish() == ExitCode.DRAINED
+    for output in (up_run.output.getvalue(), viewed.getvalue()):
+        for node in ("game-3", "game-4"):
+            assert f"{node}: warning: room.slow_step" in output
 
 
 async def test_the_exit_code_is_the_worse_of_the_roll_and_the_rest(fake_nodes):

@@ -10,6 +10,11 @@ from lastcall.runtime.address import InheritedSocket
 from lastcall.runtime.listeners import bound_address, open_listeners
 
 ANY_PORT = HostPort("127.0.0.1", 0)
+EVERY_INTERFACE = HostPort("::", 0)
+
+needs_both_protocols = pytest.mark.skipif(
+    not socket.has_dualstack_ipv6(), reason="this system has no sockets for IPv4 and IPv6"
+)
 
 
 async def test_port_0_opens_one_free_port_and_its_address_is_known() -> None:
@@ -26,6 +31,32 @@ async def test_a_port_in_use_is_refused() -> None:
     async with listener:
         with pytest.raises(AddressInUse, match="is in use: another process listens there"):
             await open_listeners(bound_address(listener))
+
+
+@needs_both_protocols
+async def test_every_interface_of_ipv6_is_every_interface_of_ipv4_too() -> None:
+    [listener] = await open_listeners(EVERY_INTERFACE)
+    async with listener:
+        address = bound_address(listener)
+        assert address == HostPort("::", address.port)
+        for host in ("127.0.0.1", "::1"):
+            async with await trio.open_tcp_stream(host, address.port), await listener.accept():
+                pass
+
+
+@needs_both_protocols
+async def test_every_interface_of_ipv6_leaves_ipv4_to_another_address_with_the_same_port() -> None:
+    [ipv4] = await open_listeners(ANY_PORT)
+    async with ipv4:
+        taken = bound_address(ipv4)
+        everywhere = HostPort("::", taken.port)
+        with pytest.raises(AddressInUse):
+            await open_listeners(everywhere, beside=[everywhere, InheritedSocket(3)])
+        [ipv6] = await open_listeners(everywhere, beside=[taken, everywhere])
+        async with ipv6:
+            for host, listener in (("127.0.0.1", ipv4), ("::1", ipv6)):
+                async with await trio.open_tcp_stream(host, taken.port), await listener.accept():
+                    pass
 
 
 async def test_an_address_of_another_machine_is_refused() -> None:

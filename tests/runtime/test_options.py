@@ -26,7 +26,7 @@ class Received:
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRACE", "GAMES", "NAME", "CONFIG", "LAME_DUCK"):
+    for name in ("GRACE", "GAMES", "NAME", "CONFIG", "LAME_DUCK", "LISTEN"):
         monkeypatch.delenv(f"LASTCALL_{name}", raising=False)
 
 
@@ -108,7 +108,7 @@ def test_an_api_node_gets_parsed_values(api: click.Command, received: Received) 
     assert run(api, *args) == 0
     assert received.node == NodeOptions("api-1", HostPort("127.0.0.1", 0), "json", None, "7")  # type: ignore[arg-type]
     assert received.api == ApiOptions(
-        listen=HostPort("::1", 8080),
+        listen=(HostPort("::1", 8080),),
         feed=HostPort("127.0.0.1", 0),
         games=(
             GameUrl(HostPort("a", 1)),
@@ -130,7 +130,7 @@ def test_the_defaults_are_the_documented_ones(api: click.Command, received: Rece
     assert run(api, *GAMES) == 0
     assert received.drain == DrainPolicy(25, 0, 3, 5)
     assert received.api.clients == "finish"
-    assert received.api.listen == HostPort("127.0.0.1", 8080)
+    assert received.api.listen == (HostPort("127.0.0.1", 8080),)
     assert received.node.name.startswith("api-")
     assert received.node.version
 
@@ -209,6 +209,7 @@ def test_the_error_for_a_bad_value_names_its_environment_variable(
         ((*GAMES, "--clients", "kick"), "'kick' is not one of 'finish', 'move'"),
         ((*GAMES, "--admin", "9001"), "'--admin': '9001' is not an address of the form HOST:PORT"),
         ((*GAMES, "--listen", "fd:x"), "give fd:N"),
+        ((*GAMES, "--listen", "fd:3", "--listen", "fd:3"), "--listen fd:3 is given twice"),
         ((*GAMES, "--name", "a/b"), "'a/b' is not a valid node name"),
         ((*GAMES, "--advertise", "host:1"), "'host:1' is not a host"),
         ((*GAMES, "--feed", "127.0.0.1:7001"), "of the form tcp://HOST:PORT"),
@@ -242,7 +243,27 @@ def test_listen_accepts_the_number_of_an_inherited_socket(
     api: click.Command, received: Received
 ) -> None:
     assert run(api, *GAMES, "--listen", "fd:7") == 0
-    assert received.api.listen == InheritedSocket(7)
+    assert received.api.listen == (InheritedSocket(7),)
+
+
+TWO = (HostPort("::1", 8080), InheritedSocket(3))
+
+
+def test_clients_may_connect_at_several_addresses(
+    api: click.Command, received: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(api, *GAMES, "--listen", "[::1]:8080", "--listen", "fd:3") == 0
+    assert received.api.listen == TWO
+    file = tmp_path / "node.toml"
+    for value in ('"[::1]:8080, fd:3"', '["[::1]:8080", "fd:3"]'):
+        file.write_text(f"listen = {value}")
+        assert run(api, *GAMES, "--config", str(file)) == 0
+        assert received.api.listen == TWO
+    monkeypatch.setenv("LASTCALL_LISTEN", "[::1]:8080, fd:3")
+    assert run(api, *GAMES) == 0
+    assert received.api.listen == TWO
+    assert run(api, *GAMES, "--listen", "fd:7", "--config", str(file)) == 0
+    assert received.api.listen == (InheritedSocket(7),), "a flag replaces the others"
 
 
 def test_help_shows_units_examples_defaults_and_environment_variables(

@@ -85,6 +85,12 @@ class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):
     admin: str = ""
 
 
+class Output(msgspec.Struct, frozen=True, tag_field="is", tag="output"):
+    """A node's warning or error, or what one of its rooms printed, while the roll is under way."""
+
+    text: str
+
+
 class NodeReport(msgspec.Struct, frozen=True):
     """How a node that the roll replaced has ended. ``exit_code`` is None while the node drains, and
     ``finished`` until it has reported its drain.
@@ -163,7 +169,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="is", tag="refused"):
 
 
 Question: TypeAlias = AskNodes | AskRoll
-Reply: TypeAlias = NodeList | Progress | RollReport | Refused
+Reply: TypeAlias = NodeList | Progress | Output | RollReport | Refused
 
 M = TypeVar("M")
 

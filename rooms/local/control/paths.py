@@ -6,10 +6,14 @@ name has the client port, and only its owner can enter the folder.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import socket
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -42,56 +46,82 @@ def folder() -> Path:
     return path
 
 
-async def open_control_socket(port: int) -> tuple[trio.SocketListener, Path]:
-    """Listens on the control socket of ``port``; replaces a stale one.
+def open_control_socket(port: int) -> tuple[trio.SocketListener, Path]:
+    """Listens on the control socket of ``port``; removes stale ones.
 
     Raises :class:`AddressInUse` when another cluster answers there, and :class:`ClusterFailed` when
     it cannot listen.
     """
     path = folder() / f"up-{port}.sock"
-    if await _answers(path):
-        raise AddressInUse(f"{path} is in use: another local cluster answers there")
-    control = trio.socket.socket(trio.socket.AF_UNIX)
-    try:
-        path.unlink(missing_ok=True)
-        await control.bind(str(path))
-        path.chmod(0o600)
-        control.listen(BACKLOG)
-    except OSError as error:
-        control.close()
-        raise ClusterFailed(f"cannot listen on {path}: {error.strerror or error}") from error
-    return trio.SocketListener(control), path
+    with _locked(path.parent):
+        if port in _remove_stale(path.parent):
+            raise AddressInUse(f"{path} is in use: another local cluster answers there")
+        control = socket.socket(socket.AF_UNIX)
+        try:
+            control.bind(str(path))
+            path.chmod(0o600)
+            control.listen(BACKLOG)
+        except OSError as error:
+            control.close()
+            raise ClusterFailed(f"cannot listen on {path}: {error.strerror or error}") from error
+    return trio.SocketListener(trio.socket.from_stdlib_socket(control)), path
 
 
-async def running() -> dict[int, Path]:
+def running() -> dict[int, Path]:
     """The local clusters that answer, by client port; removes stale sockets."""
+    path = folder()
+    with _locked(path):
+        return _remove_stale(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps other processes from opening and removing sockets in the folder. Without the lock, one
+    that is bound and does not listen yet would be taken for a stale one.
+
+    Do not wait inside: another task of this process would block the loop here.
+    """
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_stale(path: Path) -> dict[int, Path]:
+    """Removes the sockets in the folder that do not answer; returns the others by client port."""
     alive: dict[int, Path] = {}
-    for path in sorted(folder().iterdir()):
-        name = _NAME.fullmatch(path.name)
+    for found in sorted(path.iterdir()):
+        name = _NAME.fullmatch(found.name)
         if name is None:
             continue
-        if await _answers(path):
-            alive[int(name[1])] = path
+        if _answers(found):
+            alive[int(name[1])] = found
         else:
-            path.unlink(missing_ok=True)
+            found.unlink(missing_ok=True)
     return alive
 
 
-async def _answers(path: Path) -> bool:
-    try:
-        stream = await trio.open_unix_socket(path)
-    except OSError:
-        return False
-    await stream.aclose()
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(str(path))
+        except BlockingIOError:  # it listens, and its backlog is full
+            return True
+        except OSError:
+            return False
     return True
 
 
-async def find(port: int | None) -> Path:
+def find(port: int | None) -> Path:
     """The control socket of the cluster on ``port``, by default of the only one that runs.
 
     Raises :class:`ClusterFailed` when there is none, :class:`UsageError` when there are several.
     """
-    alive = await running()
+    alive = running()
     if port is None and len(alive) > 1:
         ports = ", ".join(map(str, sorted(alive)))
         raise UsageError(f"several local clusters run, on ports {ports}: choose one with --port")

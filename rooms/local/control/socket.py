@@ -21,6 +21,7 @@ from lastcall.local.control.messages import (
     AskNodes,
     AskRoll,
     NodeList,
+    Output,
     Progress,
     Question,
     Refused,
@@ -65,7 +66,7 @@ async def serve_control(
     it shows why, and yields None.
     """
     try:
-        listener, path = await open_control_socket(port)
+        listener, path = open_control_socket(port)
     except LastcallError as error:
         show(f"lastcall roll and status will not find this cluster: {error}")
         yield None
@@ -159,7 +160,7 @@ class Call:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
-    async def next(self) -> NodeList | Progress | RollReport:
+    async def next(self) -> NodeList | Progress | Output | RollReport:
         """The next reply. Raises :class:`ClusterFailed` for a refusal, and when the cluster goes
         away before it has answered.
         """

@@ -19,10 +19,10 @@ from lastcall.local.control.messages import (
     DeadNode,
     NodeEntry,
     NodeList,
+    Output,
     Players,
     Progress,
     Reply,
-    RollReport,
 )
 from lastcall.local.roll.report import report_text
 from lastcall.local.roll.roll import Roll
@@ -51,6 +51,13 @@ class Rolls:
         self._nursery: trio.Nursery | None = None
         self._refusal = "is still starting"
         self._current: Roll | None = None
+        self._viewer: trio.MemorySendChannel[Reply] | None = None
+
+    def show_output(self, text: str) -> None:
+        """Shows a node's output here, and to the viewer of the roll that is under way."""
+        self._show(text)
+        if self._viewer is not None:
+            _offer(self._viewer, Output(text))
 
     async def run(self, stop: trio.Event) -> None:
         """Takes orders until ``stop``; a roll that is under way then is left as it is."""
@@ -80,6 +87,7 @@ class Rolls:
             _offer(send, progress)
 
         self._current = Roll(self._cluster, order, on_progress)
+        self._viewer = send
         self._nursery.start_soon(self._run, self._current, send)
         return receive
 
@@ -91,7 +99,7 @@ class Rolls:
             log.exception("roll.failed")
             roll.failure = f"internal error: {error!r}"
         finally:
-            self._current = None
+            self._current = self._viewer = None
             players = self._players(self._ledger.mark().since(before)) if self._bots else None
             report = msgspec.structs.replace(roll.report(), players=players)
             self._show(report_text(report))
@@ -138,6 +146,6 @@ def _dead(child: Child) -> DeadNode:
     return DeadNode(child.name, child.version, child.pid, how)
 
 
-def _offer(send: trio.MemorySendChannel[Reply], reply: Progress | RollReport) -> None:
+def _offer(send: trio.MemorySendChannel[Reply], reply: Reply) -> None:
     with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the viewer is gone or does not read
         send.send_nowait(reply)

@@ -15,7 +15,13 @@ from rich.table import Table
 from lastcall.errors import ClusterFailed
 from lastcall.exception_groups import lone_error
 from lastcall.local.admin_client import ask_all, open_admin_client, status
-from lastcall.local.control.messages import AskRoll, NodeList, Progress, RollReport
+from lastcall.local.control.messages import (
+    AskRoll,
+    NodeList,
+    Output,
+    Progress,
+    RollReport,
+)
 from lastcall.local.control.socket import Call, open_call
 from lastcall.local.roll.plan import Stage
 from lastcall.local.roll.report import report_text
@@ -79,6 +85,8 @@ class RollView:
                 case Progress() as news:
                     self._nodes[news.node] = news
                     self.print(f"{news.at:6.1f} s  {news.text}")
+                case Output(text):
+                    self.print(text)
                 case NodeList():
                     raise ClusterFailed(
                         "the local cluster sent a list of nodes in place of the roll"

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import WrongEvent
+from lastcall.runtime.address import unmapped
 from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
 from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.listeners import bound_address, open_listeners
@@ -169,7 +170,8 @@ def _application(
 def _admin_request(request: Request) -> AdminRequest:
     host, port = request.scope["server"][:2]
     client = request.client.host if request.client is not None else ""
-    return AdminRequest(dict(request.headers), client, HostPort(host, port or 0))
+    server = HostPort(unmapped(host), port or 0)
+    return AdminRequest(dict(request.headers), unmapped(client), server)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

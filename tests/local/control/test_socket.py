@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import stat
-from contextlib import asynccontextmanager
+import threading
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -20,7 +23,7 @@ from lastcall.local.control.messages import (
     encode,
     parse_version,
 )
-from lastcall.local.control.paths import find, folder, running
+from lastcall.local.control.paths import find, folder, open_control_socket, running
 from lastcall.local.control.socket import open_call, serve_control
 
 NODES = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
@@ -173,7 +176,7 @@ async def test_a_stale_socket_is_recognised_and_replaced():
     with trio.socket.socket(trio.socket.AF_UNIX) as dead:
         stale = folder() / "up-8123.sock"
         await dead.bind(str(stale))
-    assert await running() == {}
+    assert running() == {}
     assert not stale.exists()
     stale.touch()
     async with serving() as path:
@@ -209,15 +212,15 @@ async def test_without_a_runtime_folder_the_socket_is_in_a_private_folder_for_te
 
 async def test_the_only_cluster_is_found_and_one_of_several_must_be_chosen():
     with pytest.raises(ClusterFailed, match=r"on port 8080; start one with: lastcall up$"):
-        await find(None)
+        find(None)
     async with serving(8123) as path:
-        assert await find(None) == await find(8123) == path
+        assert find(None) == find(8123) == path
         with pytest.raises(ClusterFailed, match=r"on port 9; .* lastcall up --port 9$"):
-            await find(9)
+            find(9)
         async with serving(8124) as other:
-            assert await find(8124) == other
+            assert find(8124) == other
             with pytest.raises(UsageError, match="8123, 8124: choose one with --port"):
-                await find(None)
+                find(None)
 
 
 async def test_a_call_to_a_stopped_cluster_raises_an_error():
@@ -239,3 +242,48 @@ def test_an_invalid_version_is_a_usage_error(text):
     with pytest.raises(UsageError, match="is not a version"):
         parse_version(text)
     assert parse_version("0.1.0+1") == "0.1.0+1"
+
+
+def test_a_socket_that_is_being_opened_is_not_taken_for_a_stale_one():
+    done = threading.Event()
+
+    def other_command():
+        while not done.is_set():
+            running()
+
+    async def open_and_close(port):
+        listener, path = open_control_socket(port)
+        async with listener:
+            assert port in running()
+        path.unlink(missing_ok=True)
+
+    thread = threading.Thread(target=other_command)
+    thread.start()
+    try:
+        for port in range(1, 100):
+            trio.run(open_and_close, port)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_cluster_that_accepts_no_caller_for_a_while_keeps_its_socket():
+    path = folder() / "up-8123.sock"
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(path))
+        busy.listen(1)
+        full = False
+        while not full:
+            caller = stack.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            full = caller.connect_ex(str(path)) == errno.EAGAIN
+        assert running() == {8123: path}
+
+
+async def test_a_cluster_that_starts_removes_the_stale_sockets_of_others():
+    stale = folder() / "up-8123.sock"
+    with trio.socket.socket(trio.socket.AF_UNIX) as killed:
+        await killed.bind(str(stale))
+    async with serving(8124):
+        assert [path.name for path in folder().iterdir()] == ["up-8124.sock"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
+import httpx
 import pytest
 import trio
 from rich.console import Console
@@ -19,11 +21,19 @@ FREE = HostPort("127.0.0.1", 0)
 LIMIT_SECONDS = 30
 
 
-async def request_roll(output):
-    """Requests a roll on the control socket once all nodes are ready; returns its report."""
-    while "are ready" not in output.getvalue():
+async def printed_page(output):
+    """Fetches the demo page from the printed address, once all nodes are ready."""
+    while "Ctrl-C drains" not in output.getvalue():
         await trio.sleep(0.05)
-    async with open_call(await find(None), AskRoll()) as call:
+    (address,) = re.findall(r"http://\S+", output.getvalue())
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(address)
+    return answer.status_code, answer.headers["content-type"], answer.text
+
+
+async def request_roll():
+    """Requests a roll on the control socket; returns its report."""
+    async with open_call(find(None), AskRoll()) as call:
         while not isinstance(report := await call.next(), RollReport):
             pass
     return report
@@ -43,8 +53,12 @@ async def test_no_player_notices_a_roll_of_two_api_nodes_and_two_game_nodes():
     with trio.fail_after(LIMIT_SECONDS):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
-            report = await request_roll(output)
+            page = await printed_page(output)
+            report = await request_roll()
+            assert await printed_page(output) == page, "no node that served it is left"
             await stops.send(2)
+    assert page[:2] == (200, "text/html; charset=utf-8")
+    assert "A lounge" in page[2]
     players = report.players
     assert report.failure is None
     assert (players.refused, players.cut, players.lost, players.repeated) == (0, 0, 0, 0), output

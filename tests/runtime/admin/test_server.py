@@ -62,11 +62,13 @@ class BrokenView(NodeView):
 
 
 @asynccontextmanager
-async def serving(view: NodeView) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
-    """Runs an admin port, and checks that it stops at once at the end."""
+async def serving(
+    view: NodeView, where: HostPort = ANY_PORT
+) -> AsyncIterator[tuple[AdminPort, httpx.AsyncClient]]:
+    """An admin port that answers; at the end it must stop at once."""
     registry = CollectorRegistry()
     Gauge("lastcall_rooms", "Rooms.", registry=registry).set(3)
-    port = await AdminPort.open(ANY_PORT, view, registry)
+    port = await AdminPort.open(where, view, registry)
     with trio.fail_after(BOUND_SECONDS):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda *, task_status: port.serve(task_status=task_status))
@@ -130,6 +132,15 @@ async def test_other_paths_and_methods_are_refused_in_plain_text() -> None:
         assert "GET" in refused.headers["allow"]
         head = await client.head("/status")
         assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv4 and IPv6 in one socket")
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_a_command_reaches_every_interface_by_both_protocols(host: str) -> None:
+    async with serving(NodeView(), HostPort("::", 0)) as (port, client):
+        url = f"http://{host}:{port.address.port}/cordon"
+        answer = await client.post(url, headers={"X-Lastcall": "1"})
+        assert (answer.status_code, answer.json()["phase"]) == (200, "cordoned"), answer.text
 
 
 async def test_an_error_in_the_node_is_answered_with_500_and_logged() -> None:
