@@ -148,6 +148,8 @@ class Gateway:
                     )
                     await self._talk(socket, output, session, library)
                 library.cancel_scope.cancel()
+        except* ConnectionClosed:  # the library's reader task could not send its answer
+            pass
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.internal_error")
         return session is None or session.connection.close_code not in {None, LOST}

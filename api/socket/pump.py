@@ -84,7 +84,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._wake: trio.Event | None = None
         self._failed: type[trio.BrokenResourceError | trio.ClosedResourceError] | None = None
         self._deliver: DeliverText | None = None
-        self._on_blocked: Callable[[], None] = lambda: None
+        self._on_blocked: Callable[[], None] = _ignore
         self.fd = stream.socket.fileno()
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
@@ -114,7 +114,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
     def stop_reading(self) -> None:
         """Ends the pump's reading, and drops the texts that wait: the session is over."""
         self._between_frames = False
-        self._deliver = None
+        self._deliver, self._on_blocked = None, _ignore
         self._undelivered = []
         self._pump.unwatch(self)
 
@@ -220,6 +220,10 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._failed = trio.ClosedResourceError
         self._wake_library()
         await self._stream.aclose()
+
+
+def _ignore() -> None:
+    """The default of a callback that is not set."""
 
 
 class Pump:
