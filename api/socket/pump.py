@@ -68,6 +68,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         "_undelivered",
         "_wake",
         "fd",
+        "gave_up",
         "heard_at",
     )
 
@@ -86,6 +87,8 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._deliver: DeliverText | None = None
         self._on_blocked: Callable[[], None] = _ignore
         self.fd = stream.socket.fileno()
+        self.gave_up = False
+        """This client has met a bug of this node."""
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
 
@@ -146,6 +149,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
 
     def fail(self) -> None:
         """Gives this client up: it met a bug of this node."""
+        self.gave_up = True
         self._for_library = b""
         self._undelivered = []
         self._blocked = False
