@@ -71,9 +71,11 @@ class World:
         self.peers.append(Peer(ours))
         return self.peers[-1]
 
-    def restart_game(self) -> None:
+    def kill_game(self) -> None:
         self.game.kill()
         self.killed.append(self.game)
+
+    def start_game(self) -> None:
         self.house.seed += 1  # of the random incarnation
         self.game = self.house.game(kinds={"den": den})
 
@@ -340,10 +342,48 @@ async def loses_a_link(world: World) -> None:
 @ending(NETWORK)
 async def loses_its_game_node(world: World) -> None:
     peer, _ = await world.seated()
-    world.restart_game()
+    world.kill_game()
+    world.start_game()
     await until(peer, "ended")
     await world.house.ready(world.game, world.api)
     peer.finish()
+
+
+@ending(NETWORK, ClientEnd.UNAVAILABLE)
+async def asks_while_there_is_no_game_node(world: World) -> None:
+    world.kill_game()
+    peer = await world.client()
+    await say(peer, {"t": "join", "kind": "den"})
+    assert (await until(peer, "error"))["code"] == "no_game_node"
+    peer.finish()
+    peer = await world.client()
+    await say(peer, {"t": "resume", "ticket": "game-1.a/b/c", "seen": 0})
+    assert await close_code(peer) == 1013
+    world.start_game()
+    await world.house.ready(world.game, world.api)
+
+
+@ending(NETWORK, NETWORK)
+async def gives_up_while_there_is_no_game_node(world: World) -> None:
+    world.kill_game()
+    joining, resuming = await world.client(), await world.client()
+    await say(joining, {"t": "join", "kind": "den"})
+    await say(resuming, {"t": "resume", "ticket": "game-1.a/b/c", "seen": 0})
+    joining.reset()
+    resuming.reset()
+    await trio.sleep(4)
+    world.start_game()
+    await world.house.ready(world.game, world.api)
+
+
+@ending(ClientEnd.MOVED)
+async def is_moved_since_its_game_node_is_silent(world: World) -> None:
+    peer, _ = await world.seated()
+    world.house.bus.freeze("game-1")
+    await until(peer, "move")
+    assert await close_code(peer) == 1012
+    world.house.bus.heal("game-1")
+    await world.house.ready(world.api)
 
 
 @ending(NETWORK)
