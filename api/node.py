@@ -269,4 +269,5 @@ class ApiNode:
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
+            client_ends=self.gateway.counts.ends,
         )

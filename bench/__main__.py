@@ -10,16 +10,18 @@ import click
 from lastcall.bench.commands.all import run_all
 from lastcall.bench.commands.loads import LOADS
 from lastcall.bench.commands.lossless import LOSSLESS
-from lastcall.bench.commands.options import count, json_option, seconds
+from lastcall.bench.commands.options import amount, count, json_option, measured, seconds
 from lastcall.bench.commands.peers import peers
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.scenarios.drain import PARTS, DrainSettings, measure_drain
 from lastcall.bench.scenarios.memory import MemorySettings, measure_memory
+from lastcall.bench.scenarios.soak import SoakSettings, measure_soak
 from lastcall.runtime.command import run_command
 
 EXAMPLES = """\b
 Examples:
   python -m bench memory
+  python -m bench soak --seconds 60
   python -m bench fanout
   python -m bench round --url ws://10.0.0.5:8080/ --json round.json
   python -m bench latency
@@ -82,6 +84,23 @@ def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> No
     run_scenario(
         lambda progress: measure_drain(DrainSettings(**settings), parts, progress), json_file
     )
+
+
+@cli.command()
+@measured(600.0, 120.0)
+@amount("--rate", "per_second", 100.0, "N", "Visits that begin in each second.", above=True)
+@json_option
+def soak(json_file: Path | None, **settings: Any) -> None:
+    """Clients come and go, 100 a second for ten minutes: the memory of the nodes must not grow.
+
+    Some connect and close; others join a room, say something and leave; some are lost, and resume
+    or never come back; some speak another protocol. One tenth of the visits each, see
+    `bench/bots/visitor.py`.
+
+    The growth is from the first tenth of the measured time to the last. The warm-up is as long as
+    rooms and places wait for lost players, so a shorter one shows a growth that is none.
+    """
+    run_scenario(lambda progress: measure_soak(SoakSettings(**settings), progress), json_file)
 
 
 for _command in (*LOADS, *LOSSLESS, run_all, peers):

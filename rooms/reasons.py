@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["RETRY", "Close", "EndReason", "ErrorCode", "ExitCode"]
+__all__ = ["END_OF_CODE", "RETRY", "ClientEnd", "Close", "EndReason", "ErrorCode", "ExitCode"]
 
 
 class EndReason(enum.StrEnum):
@@ -58,6 +58,53 @@ class Close(enum.IntEnum):
     TAKEN_OVER = 4005
     SLOW_READER = 4100
     TOO_MANY_MESSAGES = 4101
+
+
+class ClientEnd(enum.StrEnum):
+    """Why a client's connection has ended: ``cause`` in the log and in the metrics."""
+
+    CLIENT = "client"
+    """The client has closed it."""
+    NETWORK = "network"
+    """The connection was lost without a close."""
+    PING = "ping"
+    """The client did not answer a ping."""
+    SLOW_READER = "slow_reader"
+    TOO_MANY = "too_many"
+    """The client sent more frames than it may, or more inputs than its room took."""
+    PROTOCOL = "protocol"
+    """The client broke the rules of WebSocket or of this protocol."""
+    MOVED = "moved"
+    """The client was sent to another node."""
+    REPLACED = "replaced"
+    """A newer connection has the player's seat."""
+    NO_PLACE = "no_place"
+    """The client's ticket is not good for any place."""
+    UNAVAILABLE = "unavailable"
+    """Nobody could say whether the client's ticket is good."""
+    REFUSED = "refused"
+    """The node takes no new clients, or not this one."""
+    HANDSHAKE = "handshake"
+    """It never became a WebSocket: the request was wrong, late or given up."""
+    NODE = "node"
+    """The node has cut it, or has met a bug."""
+
+
+END_OF_CODE = {
+    Close.NORMAL: ClientEnd.CLIENT,
+    Close.UNSUPPORTED: ClientEnd.PROTOCOL,
+    Close.TOO_BIG: ClientEnd.PROTOCOL,
+    Close.SERVICE_RESTART: ClientEnd.MOVED,
+    Close.TRY_AGAIN_LATER: ClientEnd.UNAVAILABLE,
+    Close.NOT_ALLOWED: ClientEnd.REFUSED,
+    Close.BROKE_PROTOCOL: ClientEnd.PROTOCOL,
+    Close.KICKED: ClientEnd.REFUSED,
+    Close.NO_SUCH_PLACE: ClientEnd.NO_PLACE,
+    Close.TAKEN_OVER: ClientEnd.REPLACED,
+    Close.SLOW_READER: ClientEnd.SLOW_READER,
+    Close.TOO_MANY_MESSAGES: ClientEnd.TOO_MANY,
+}
+"""The cause of an end for each close code that a node sends."""
 
 
 class ExitCode(enum.IntEnum):

@@ -31,7 +31,7 @@ from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
-from lastcall.reasons import Close
+from lastcall.reasons import ClientEnd, Close
 from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
@@ -104,6 +104,7 @@ class Gateway:
         """
         if self._connections >= self._policy.max_connections:
             self.counts.refused += 1
+            self._note_end(ClientEnd.REFUSED, None, trio.current_time())
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
@@ -138,19 +139,34 @@ class Gateway:
     async def _converse(self, output: ClientStream, address: str) -> bool:
         """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
+        cause, began = ClientEnd.NODE, trio.current_time()
         try:
             async with trio.open_nursery() as library:
                 socket = await self.handshakes.perform(output, library)
-                if socket is not None:
+                if isinstance(socket, ClientEnd):
+                    cause = socket
+                else:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
                         output, self._games, self._policy, self.counts, hang_up, address=address
                     )
                     await self._talk(socket, output, session, library)
                 library.cancel_scope.cancel()
+        except* ConnectionClosed:  # the library's reader task could not send its answer
+            cause = ClientEnd.HANDSHAKE
         except* Exception:  # the library's reader task fails in many ways
             log.exception("client.internal_error")
-        return session is None or session.connection.close_code not in {None, LOST}
+        finally:
+            code = None
+            if session is not None:
+                cause, code = session.connection.cause, session.connection.close_code
+            self._note_end(cause, code, began)
+        return session is None or code not in {None, LOST}
+
+    def _note_end(self, cause: ClientEnd, code: int | None, began: float) -> None:
+        self.counts.ends[cause] += 1
+        seconds = round(trio.current_time() - began, 3)
+        log.debug("client.closed", cause=cause, code=code, seconds=seconds)
 
     async def _talk(
         self,
@@ -174,7 +190,8 @@ class Gateway:
                 if not session.hear(await socket.get_message(), trio.current_time()):
                     await session.wait_unblocked()
         except ConnectionClosed as closed:
-            _closed_by_peer(session, closed.reason)
+            if pumped is None or not pumped.gave_up:
+                _closed_by_peer(session, closed.reason)
         finally:
             if pumped is not None:
                 pumped.stop_reading()
@@ -308,13 +325,13 @@ def _fragments(socket: WebSocketConnection) -> int:
 def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
     """Notes how the connection ended; sends the close of a library error, which may be unsent."""
     code = 1002 if reason is None else reason.code
-    if session.connection.close_code is not None:
-        return
-    if code in LIBRARY_CODES:
-        session.connection.output.send_close(code, (reason and reason.reason) or "")
-        session.connection.close_code = code
-    else:
-        session.connection.close_code = LOST if code == LOST else int(Close.NORMAL)
+    connection = session.connection
+    if code not in LIBRARY_CODES:
+        lost = code == LOST
+        cause = ClientEnd.NETWORK if lost else ClientEnd.CLIENT
+        connection.end(LOST if lost else int(Close.NORMAL), cause)
+    elif connection.end(code, ClientEnd.PROTOCOL):
+        connection.output.send_close(code, (reason and reason.reason) or "")
 
 
 def _origin(stream: trio.abc.Stream) -> str:

@@ -15,6 +15,7 @@ from trio_websocket import (
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.policy import SocketPolicy
+from lastcall.reasons import ClientEnd
 from lastcall.wire import frames
 
 HURRIED_SECONDS = 1.0
@@ -47,8 +48,8 @@ class Handshakes:
 
     async def perform(
         self, output: ClientStream, library: trio.Nursery
-    ) -> WebSocketConnection | None:
-        """A WebSocket; or None, and the peer has had its answer as far as it deserves one.
+    ) -> WebSocketConnection | ClientEnd:
+        """A WebSocket; or why it is none, and the peer has had its answer if it deserves one.
 
         The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
         to that); ``output.ended`` tells.
@@ -62,12 +63,12 @@ class Handshakes:
                 )
                 return await self._answer(request)
             except ConnectionClosed:  # the peer had no patience: it is gone before our answer
-                return None
+                return ClientEnd.HANDSHAKE
             finally:
                 self._half_open.discard(patience)
-        return None
+        return ClientEnd.HANDSHAKE
 
-    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | None:
+    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | ClientEnd:
         reason = self.refuse
         if reason is None and self._clients() >= self._policy.max_clients:
             reason = "full"
@@ -75,7 +76,7 @@ class Handshakes:
             self._counts.refused += 1
             headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
             await request.reject(503, extra_headers=headers, body=reason.encode())
-            return None
+            return ClientEnd.REFUSED
         offered = frames.SUBPROTOCOL in request.proposed_subprotocols
         socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
         # Else each client keeps 2 KiB of it.

@@ -18,7 +18,7 @@ from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import BadFrame
 from lastcall.policy import SocketPolicy
-from lastcall.reasons import RETRY, Close, ErrorCode
+from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, ErrorCode
 from lastcall.wire import frames
 
 LOST = 1006
@@ -27,7 +27,11 @@ STRIKES = 3
 
 
 class ClientCounts(msgspec.Struct):
-    """The counters of an api node, for its metrics; ``closed`` is by close code."""
+    """The counters of an api node, for its metrics.
+
+    ``closed`` counts clients by close code; ``ends`` counts connections by cause, also those that
+    never became clients.
+    """
 
     frames_in: int = 0
     frames_out: int = 0
@@ -35,6 +39,7 @@ class ClientCounts(msgspec.Struct):
     refused: int = 0
     resumed: int = 0
     closed: Counter[int] = msgspec.field(default_factory=Counter)
+    ends: Counter[ClientEnd] = msgspec.field(default_factory=Counter)
 
 
 class ClientConnection:
@@ -46,6 +51,7 @@ class ClientConnection:
         "_pinged_at",
         "_policy",
         "_strikes",
+        "cause",
         "close_code",
         "counts",
         "output",
@@ -69,6 +75,8 @@ class ClientConnection:
         self.output = output
         self.close_code: int | None = None
         """The code that ended the connection; 1006 for a lost socket."""
+        self.cause = ClientEnd.NODE
+        """Why it has ended, once it has."""
 
     # From the client.
 
@@ -130,10 +138,16 @@ class ClientConnection:
 
     def close(self, code: Close, reason: str = "") -> None:
         """Sends the close frame and hangs up; the first code counts, a second call does nothing."""
-        if self.close_code is None:
-            self.close_code = int(code)
+        if self.end(int(code), END_OF_CODE[code]):
             self.output.send_close(code, reason)
             self._hang_up()
+
+    def end(self, code: int, cause: ClientEnd) -> bool:
+        """Notes how the connection ends; returns whether this is the first end, which counts."""
+        if self.close_code is not None:
+            return False
+        self.close_code, self.cause = code, cause
+        return True
 
     def too_slow(self) -> None:
         """Closes a connection whose client does not read."""
@@ -149,6 +163,5 @@ class ClientConnection:
         if self._pinged_at <= output.heard_at:
             self._pinged_at = now
             output.ping()
-        elif now - self._pinged_at >= policy.pong_seconds and self.close_code is None:
-            self.close_code = LOST
+        elif now - self._pinged_at >= policy.pong_seconds and self.end(LOST, ClientEnd.PING):
             self._hang_up()

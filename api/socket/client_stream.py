@@ -24,7 +24,7 @@ from lastcall.api.socket.frame_builder import (
     close_frame,
     ends_in_close,
 )
-from lastcall.api.socket.handshake_stream import HandshakeStream
+from lastcall.api.socket.handshake_stream import HandshakeStream, forget_frames_of_http_error
 from lastcall.api.socket.pump import PumpedStream
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.api.socket.write_state import TABLE, WriteEvent, WriteState
@@ -177,6 +177,7 @@ class ClientStream(trio.abc.Stream):
         They are queued whole before the first wait: a cancellation does not tear them. After a
         close frame they are dropped (the library answers a ping whenever one comes).
         """
+        forget_frames_of_http_error()
         if self._input is None:
             raise trio.ClosedResourceError("the library has closed its side")
         if self.state is WriteState.LOST:

@@ -7,6 +7,8 @@ of HTTP, and loses it. So it is given the request alone; frames wait here until 
 
 from __future__ import annotations
 
+import sys
+
 import trio
 import trio.abc
 
@@ -46,3 +48,15 @@ class HandshakeStream:
         """The frames that came with the request; the library does not get them again."""
         early, self.early = self.early, b""
         return early
+
+
+def forget_frames_of_http_error() -> None:
+    """Breaks a cycle of h11, if the caller runs while the library handles an error of h11.
+
+    That error is ``self`` in a frame of its own traceback. So until a full collection it would keep
+    everything that its frames can reach: the whole connection.
+    """
+    error = sys.exception()
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

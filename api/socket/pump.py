@@ -68,6 +68,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         "_undelivered",
         "_wake",
         "fd",
+        "gave_up",
         "heard_at",
     )
 
@@ -84,8 +85,10 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._wake: trio.Event | None = None
         self._failed: type[trio.BrokenResourceError | trio.ClosedResourceError] | None = None
         self._deliver: DeliverText | None = None
-        self._on_blocked: Callable[[], None] = lambda: None
+        self._on_blocked: Callable[[], None] = _ignore
         self.fd = stream.socket.fileno()
+        self.gave_up = False
+        """This client has met a bug of this node."""
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
 
@@ -114,7 +117,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
     def stop_reading(self) -> None:
         """Ends the pump's reading, and drops the texts that wait: the session is over."""
         self._between_frames = False
-        self._deliver = None
+        self._deliver, self._on_blocked = None, _ignore
         self._undelivered = []
         self._pump.unwatch(self)
 
@@ -146,6 +149,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
 
     def fail(self) -> None:
         """Gives this client up: it met a bug of this node."""
+        self.gave_up = True
         self._for_library = b""
         self._undelivered = []
         self._blocked = False
@@ -220,6 +224,10 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._failed = trio.ClosedResourceError
         self._wake_library()
         await self._stream.aclose()
+
+
+def _ignore() -> None:
+    """The default of a callback that is not set."""
 
 
 class Pump:

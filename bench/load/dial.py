@@ -19,12 +19,12 @@ class DialFailed(LastcallError):
 
 
 class Dialer:
-    """Dials one server."""
+    """Dials one server; ``request`` takes the place of a good handshake."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, request: bytes = b"") -> None:
         where = urlsplit(url)
         self._address = (where.hostname or "127.0.0.1", where.port or 80)
-        self._request = upgrade_request(where.netloc, frames.SUBPROTOCOL)
+        self._request = request or upgrade_request(where.netloc, frames.SUBPROTOCOL)
 
     async def dial(self, limit_seconds: float) -> tuple[socket.socket, bytes]:
         """A non-blocking socket after its handshake, and the bytes that followed the answer.

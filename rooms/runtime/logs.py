@@ -27,20 +27,28 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from lastcall.runtime.error_text import render
 
 LogFormat = Literal["console", "json"]
+LogLevel = Literal["info", "debug"]
 
 Write = Callable[[bytes], object]
 
 
-def configure(log_format: LogFormat, *, node: str = "", write: Write | None = None) -> None:
+def configure(
+    log_format: LogFormat,
+    *,
+    node: str = "",
+    level: LogLevel = "info",
+    write: Write | None = None,
+) -> None:
     """Configures the process's logging; may be called again.
 
-    ``node`` is added to each line unless empty. ``write`` takes one whole line with its newline;
-    its errors are ignored, since a node must not end because nobody reads its log.
+    ``level`` is for Lastcall's own events; those of libraries begin at ``warning``. ``node`` is
+    added to each line unless empty. ``write`` takes one whole line with its newline; its errors are
+    ignored, since a node must not end because nobody reads its log.
     """
     write = write_to_stderr if write is None else write
     structlog.configure(
         processors=_processors(log_format, node),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_names: _LineWriter(write),
         cache_logger_on_first_use=False,  # a cached logger would keep the previous format
     )

@@ -17,7 +17,7 @@ from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import parse_host
 from lastcall.runtime.command import Command, Decorator, Parsed, config_option, gathered
-from lastcall.runtime.logs import LogFormat
+from lastcall.runtime.logs import LogFormat, LogLevel
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
@@ -31,6 +31,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
     advertise: str | None
     version: str
     admin_token_file: Path | None = None
+    log_level: LogLevel = "info"
 
 
 def node_options(tier: Literal["api", "game"]) -> Decorator:
@@ -54,6 +55,11 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
                 "type": click.Choice(["console", "json"]),
                 "default": "console",
                 "help": "Log lines for people, or one JSON object per line.",
+            },
+            "--log-level": {
+                "type": click.Choice(["info", "debug"]),
+                "default": "info",
+                "help": "debug: the log also says why each client's connection ended.",
             },
             "--advertise": {
                 "type": Parsed("HOST", parse_host),

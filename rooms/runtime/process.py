@@ -117,7 +117,7 @@ def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> N
 
     Call it before anything that may take long; :func:`run_node` calls it, too.
     """
-    logs.configure(options.log_format, node=options.name)
+    logs.configure(options.log_format, node=options.name, level=options.log_level)
     _arm(options, policy, stops, nothing_drained)
 
 

@@ -2,11 +2,13 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
@@ -17,7 +19,9 @@ from lastcall.api.sessions.session import Session
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ErrorCode
+from lastcall.runtime import logs
 from lastcall.wire import frames, nodes
+from tests.harness import use_plain_tracebacks
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -240,6 +244,24 @@ def make_house(nursery: trio.Nursery) -> Callable[..., House]:
         return House(nursery, **policy)
 
     return make
+
+
+@pytest.fixture(params=["pump", "plain"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes read their clients' sockets with the pump, or through the library alone."""
+    if request.param == "pump" and not hasattr(select, "epoll"):
+        pytest.skip("no epoll here")
+    monkeypatch.setenv("LASTCALL_PUMP", "on" if request.param == "pump" else "off")
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[bytes]]:
+    """The log, one JSON object a line, with the events of the level debug."""
+    lines: list[bytes] = []
+    logs.configure("json", level="debug", write=lines.append)
+    yield lines
+    structlog.reset_defaults()
+    use_plain_tracebacks()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.clients import Clients
-from tests.e2e.nodes import Node, Nodes
+from tests.e2e.nodes import Node, Nodes, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -21,6 +21,7 @@ FAMILIES = {
     "lastcall_phase",
     "lastcall_messages",
     "lastcall_rooms_ended",
+    "lastcall_client_ends",
     "lastcall_build_info",
     "process_resident_memory_bytes",
 }
@@ -116,3 +117,16 @@ async def test_metrics_can_be_scraped_and_count_the_messages(
     await client.send({"t": "leave"})
     await game.wait_for_status(within=2, rooms=0)
     assert (await samples(game))["lastcall_rooms_ended_total", "finished"] >= 1
+
+
+async def test_the_end_of_a_connection_is_counted_and_logged_with_its_cause(
+    nodes: Nodes, clients: Clients
+) -> None:
+    api, _ = await nodes.start_pair("--log-level", "debug")
+    client = await clients.connect(api)
+    client.close()
+    await wait_until(lambda: api.event("client.closed") is not None, within=5)
+    event = api.event("client.closed")
+    assert event is not None
+    assert (event["level"], event["cause"]) == ("debug", "client")
+    assert (await samples(api))["lastcall_client_ends_total", "client"] == 1

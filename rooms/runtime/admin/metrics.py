@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lastcall.reasons import EndReason
+from lastcall.reasons import ClientEnd, EndReason
 from lastcall.runtime.loop_lag import LAG_SECONDS
 
 ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED)
@@ -23,7 +23,7 @@ ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABA
 
 
 class Figures(msgspec.Struct):
-    """A node's figures at one moment. Messages, resumes and ended rooms only increase."""
+    """A node's figures at one moment. Messages, resumes and what has ended only increase."""
 
     phase: str
     rooms: int = 0
@@ -33,6 +33,7 @@ class Figures(msgspec.Struct):
     messages_out: int = 0
     resumes: int = 0
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
+    client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
 
 
 def node_registry(
@@ -85,6 +86,7 @@ class _NodeCollector(Collector):
             "lastcall_resumes", "Places that were taken again.", value=now.resumes
         )
         yield _rooms_ended(now)
+        yield _client_ends(now)
         build = GaugeMetricFamily(
             "lastcall_build_info", "What runs here.", labels=list(self._build)
         )
@@ -106,4 +108,13 @@ def _rooms_ended(now: Figures) -> Metric:
     counts: dict[str, int] = dict.fromkeys(map(str, ROOM_ENDS), 0)
     for reason, count in (counts | dict(now.rooms_ended)).items():
         family.add_metric([str(reason)], count)
+    return family
+
+
+def _client_ends(now: Figures) -> Metric:
+    family = CounterMetricFamily(
+        "lastcall_client_ends", "Client connections that ended.", labels=["cause"]
+    )
+    for cause in ClientEnd:
+        family.add_metric([cause], now.client_ends.get(cause, 0))
     return family

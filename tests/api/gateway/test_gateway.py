@@ -122,7 +122,7 @@ async def test_a_client_that_is_gone_before_the_answer_is_not_an_internal_error(
             await settle()
             nursery.cancel_scope.cancel()
         await house.gateway.wait_empty()
-    assert logs == []
+    assert [one["event"] for one in logs] == ["client.closed"]
     assert house.gateway.clients == 0
 
 

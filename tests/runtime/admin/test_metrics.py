@@ -2,6 +2,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lastcall.core.lifecycle import Phase
+from lastcall.reasons import ClientEnd
 from lastcall.runtime.admin.metrics import Figures, node_registry
 
 
@@ -29,6 +30,17 @@ def registry(node: Node) -> CollectorRegistry:
 
 def scrape(registry: CollectorRegistry) -> list[str]:
     return generate_latest(registry).decode().splitlines()
+
+
+def test_every_cause_of_a_clients_end_is_exported_from_the_start(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    node.figures = Figures(phase=Phase.SERVING, client_ends={ClientEnd.PING: 3})
+    lines = [line for line in scrape(registry) if line.startswith("lastcall_client_ends_total{")]
+    ends = dict.fromkeys(ClientEnd, 0.0) | {ClientEnd.PING: 3.0}
+    assert lines == [
+        f'lastcall_client_ends_total{{cause="{cause}"}} {number}' for cause, number in ends.items()
+    ]
 
 
 def test_the_figures_are_read_at_each_scrape(node: Node, registry: CollectorRegistry) -> None:
