@@ -18,8 +18,8 @@ class Reading:
     """Notes when a client last read something while something waited for it.
 
     Over TCP, a client reads while its kernel takes bytes: for a program that does not read, it
-    takes no more than a buffer. What our own kernel takes says less: megabytes at once, and then
-    nothing until a third of them has left. So it counts only where the client's is not known.
+    takes no more than a buffer. Our own kernel takes megabytes at once, and then nothing until a
+    third of them has left; so what it takes counts only where the client's kernel is not known.
     """
 
     __slots__ = ("_bytes", "_socket", "at")

@@ -16,7 +16,7 @@ LIMIT = 1_000_000
 
 
 def backlog(bytes_max: int) -> Backlog:
-    """At most so many bytes may wait for a client."""
+    """A client may have ``bytes_max`` waiting, and no more."""
     return Backlog(SocketPolicy(backlog_bytes=bytes_max, backlog_bytes_max=bytes_max))
 
 
