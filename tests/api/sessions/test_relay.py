@@ -275,6 +275,18 @@ async def test_a_client_too_slow_in_the_middle_of_a_fan_out_harms_no_other(
             assert (await client.next())["seq"] == 1
 
 
+@pytest.mark.parametrize(("messages", "message_bytes"), [(5, 250_000), (1_100, 1_024)])
+async def test_a_burst_in_one_step_reaches_every_client_that_reads(
+    autojump_clock, house, messages, message_bytes
+) -> None:
+    clients = [await house.client("den") for _ in range(3)]
+    for seq in range(1, messages + 1):
+        house.room_says("den", seq, "x" * message_bytes)
+    for client in clients:
+        for seq in range(1, messages + 1):
+            assert (await client.next())["seq"] == seq
+
+
 @pytest.mark.parametrize("players", [1, 500])
 async def test_a_fan_out_switches_no_task_on_the_way(autojump_clock, house, players) -> None:
     """The frame is in each outlet when ``take`` returns."""
