@@ -21,7 +21,8 @@ class SendQueue:
         self._backlog = backlog
         self._frames: list[bytes] = []
         self._counted = 0
-        """How many of the last frames ``backlog`` counts."""
+        """How many of the frames ``backlog`` counts: the first that exceeded the client's share,
+        and all after it."""
         self._chunk: bytes | memoryview = b""
         """The chunk that is being sent: it must be sent to its end, or a frame would be torn."""
         self._emptied: trio.Event | None = None
@@ -40,7 +41,7 @@ class SendQueue:
     def over_limit(self) -> bool:
         """Whether more waits than any client may have, or than the node has memory for."""
         backlog = self._backlog
-        return self.size > backlog.policy.backlog_bytes_max or (self._counted > 0 and backlog.full)
+        return self.over_share and (self.size > backlog.policy.backlog_bytes_max or backlog.full)
 
     def add(self, frames: list[bytes], rest: bytes | memoryview = b"") -> bool:
         """Appends ``frames``; returns whether the caller must start the flusher.
@@ -50,7 +51,7 @@ class SendQueue:
         self._chunk = rest or self._chunk
         self._frames += frames
         self.size += len(rest) + sum(map(len, frames))
-        if frames and self.over_share:
+        if frames and (self._counted or self.over_share):
             self._backlog.add(frames)
             self._counted += len(frames)
         idle = self._emptied is None

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.abc
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lastcall.api.sessions.client_connection import LOST, ClientConnection, ClientCounts
@@ -86,7 +86,7 @@ class Play:
                 for _ in burst:
                     stream.send_nowait(next(rest))
                     self._measure()
-            with trio.move_on_after(1_000):
+            with trio.move_on_after(200):
                 await stream.wait_send_all_might_not_block()
             await stream.abort()
             nursery.cancel_scope.cancel()
@@ -137,6 +137,7 @@ def test_a_client_that_reads_gets_each_frame_of_every_burst_once_and_in_order(
 
 
 @settings(deadline=None, max_examples=60)
+@example([(0.0, [34_693, 47_564]), (5.0, [34_693]), (5.0, [1])], 76_643, SLOWEST)
 @given(BURSTS, st.integers(0, 500_000), st.sampled_from([SLOWEST, 100_000.0, 10_000_000.0]))
 def test_a_client_that_stops_reading_is_closed_within_12_s_and_costs_bounded_memory(
     bursts: list[Burst], deaf_after: int, pace: float
