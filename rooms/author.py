@@ -179,6 +179,11 @@ class Room:
         for what JSON cannot hold (NaN and half an emoji, too), and
         :class:`lastcall.errors.TooMuchAtOnce` after 16 MiB, or 16 000 messages, without an
         ``await`` that lets others run.
+
+        Up to 1 MiB, with 35 bytes more for each message, always reaches a player whose client reads
+        anything at all, however slowly; up to 32 MiB does while the api node has memory for it
+        (256 MiB for all its clients together). A player who falls further behind, or whose client
+        reads nothing for 10 s, resumes on a new socket with what the room's history has.
         """
         self._backend.broadcast(encode_value(message))
 
@@ -212,8 +217,8 @@ def _player(player: PlayerId) -> PlayerId:
 
 HISTORY_MESSAGES_MAX = 8_192
 HISTORY_BYTES_MAX = 512 * 1024
-"""Half of what may wait for one client (1 MiB), since a resume sends a whole history at once. 32
-of them, which one link may carry at once, are half of its ring."""
+"""Half of what may always wait for a client (1 MiB), since a resume sends a whole history at once.
+32 of them, which one link may carry at once, are half of its ring."""
 
 RESUME_SECONDS_MAX = 24 * 3600
 

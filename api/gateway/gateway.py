@@ -24,6 +24,7 @@ from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
@@ -70,6 +71,7 @@ class Gateway:
     ) -> None:
         self._games = games
         self._policy = policy
+        self._backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
@@ -113,7 +115,7 @@ class Gateway:
                 output = ClientStream(
                     self._pumped(stream),
                     nursery,
-                    backlog_bytes=self._policy.backlog_bytes,
+                    backlog=self._backlog,
                     cork=self._cork,
                 )
                 try:

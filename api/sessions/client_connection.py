@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import msgspec
+import structlog
 import trio
 
 from lastcall.api.socket.client_stream import ClientStream
@@ -20,6 +21,8 @@ from lastcall.errors import BadFrame
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, ErrorCode
 from lastcall.wire import frames
+
+log = structlog.get_logger("lastcall.api.sessions.client_connection")
 
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
@@ -149,13 +152,16 @@ class ClientConnection:
         self.close_code, self.cause = code, cause
         return True
 
-    def too_slow(self) -> None:
+    def too_slow(self, why: str, waiting_bytes: int) -> None:
         """Closes a connection whose client does not read."""
+        code = int(Close.SLOW_READER)
+        log.info("client.too_slow", code=code, why=why, waiting_bytes=waiting_bytes)
         self.close(Close.SLOW_READER, "too slow a reader")
 
     def tick(self, now: float) -> None:
         """Sends a beat or a ping if it is time, or gives the client up; called once a second."""
         policy, output = self._policy, self.output
+        output.check_reading(now)
         if now - output.sent_at >= policy.beat_seconds:
             self.send(frames.Beat())
         if now - output.heard_at < policy.ping_seconds:
@@ -163,5 +169,7 @@ class ClientConnection:
         if self._pinged_at <= output.heard_at:
             self._pinged_at = now
             output.ping()
-        elif now - self._pinged_at >= policy.pong_seconds and self.end(LOST, ClientEnd.PING):
+            return
+        answerable_at = max(self._pinged_at, output.reading.at)  # the ping is behind what it reads
+        if now - answerable_at >= policy.pong_seconds and self.end(LOST, ClientEnd.PING):
             self._hang_up()

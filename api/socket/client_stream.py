@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import trio
 import trio.abc
 
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES, FRAMES_PER_WRITE, LARGE_BYTES
 from lastcall.api.socket.cork import Cork, write
 from lastcall.api.socket.frame_builder import (
@@ -26,6 +27,7 @@ from lastcall.api.socket.frame_builder import (
 )
 from lastcall.api.socket.handshake_stream import HandshakeStream, forget_frames_of_http_error
 from lastcall.api.socket.pump import PumpedStream
+from lastcall.api.socket.reading import Reading
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.api.socket.write_state import TABLE, WriteEvent, WriteState
 
@@ -37,11 +39,13 @@ class ClientStream(trio.abc.Stream):
     """Wraps any trio stream.
 
     The flusher is spawned in ``nursery``, which must outlive the library's reader task and every
-    call of :meth:`send_nowait`. Beyond ``backlog_bytes`` the frames that have not begun to leave
-    are dropped and :attr:`overflowed` is called, once; after that only a close frame is sent.
+    call of :meth:`send_nowait`. If the client is too slow by the rules of ``backlog``, the frames
+    that have not begun to leave are dropped and :attr:`overflowed` is called, once, with the reason
+    and the bytes that waited; after that only a close frame is sent.
     """
 
     __slots__ = (
+        "_backlog",
         "_heard_at",
         "_input",
         "_nursery",
@@ -52,8 +56,10 @@ class ClientStream(trio.abc.Stream):
         "overflowed",
         "pumped",
         "queue",
+        "reading",
         "sent_at",
         "state",
+        "too_slow",
     )
 
     def __init__(
@@ -61,9 +67,10 @@ class ClientStream(trio.abc.Stream):
         stream: trio.abc.Stream,
         nursery: trio.Nursery,
         *,
-        backlog_bytes: int,
+        backlog: Backlog,
         cork: Cork | None = None,
     ) -> None:
+        self._backlog = backlog
         self._stream = stream
         self._nursery = nursery
         self._input: HandshakeStream | trio.abc.Stream | None = HandshakeStream(stream)
@@ -77,11 +84,14 @@ class ClientStream(trio.abc.Stream):
             self.descriptor = stream.fd
         elif isinstance(stream, trio.SocketStream):
             self.descriptor = stream.socket.fileno()
-        self.queue = SendQueue(backlog_bytes)
+        self.queue = SendQueue(backlog)
         self.state = OPEN
         self._heard_at = self.sent_at = trio.current_time()
         """``sent_at``: when the step began whose frames were sent last (trio time)."""
-        self.overflowed: Callable[[], None] = _ignore
+        self.reading = Reading(stream, self.sent_at)
+        self.too_slow = False
+        """Whether the stream has overflowed."""
+        self.overflowed: Callable[[str, int], None] = _ignore
         self.ended: Callable[[], None] = _ignore
         """Called at the end of the input: the peer's end of file, a broken stream, or the library
         has finished. During the handshake nothing else tells of it."""
@@ -138,8 +148,25 @@ class ClientStream(trio.abc.Stream):
         if self._step(WriteEvent.CLOSE):
             self._send(close_frame(code, reason))
 
+    def check_reading(self, now: float) -> None:
+        """Notes whether the client reads what waits for it; to be called once a second.
+
+        Overflows if more waits than a client's share, and it has read nothing for too long.
+        """
+        queue, seconds = self.queue, self._backlog.policy.stalled_seconds
+        if not queue.size:
+            self.reading.forget()
+            return
+        self.reading.note(queue.sent, now)
+        if queue.over_share and now - self.reading.at >= seconds:
+            self._overflow(f"it has read nothing for {seconds:g} s")
+
     async def close_gracefully(self, seconds: float) -> None:
-        """Flushes, half-closes and discards input, all within ``seconds``; then closes.
+        """Flushes; then half-closes and discards input for at most ``seconds``; then closes.
+
+        Flushing ends when the client has read nothing for ``seconds``, and after ``flush_seconds``
+        in any case. A client that was too slow has all that time: otherwise it would hardly learn
+        why it is closed.
 
         Closing at once would make the kernel answer unread input with a reset, which can overtake
         our close frame. The peer's own close frame or end of file ends the wait early. No other
@@ -147,20 +174,34 @@ class ClientStream(trio.abc.Stream):
         """
         if self.pumped is not None:
             self.pumped.stop_reading()
-        with trio.move_on_after(seconds):
-            try:
-                await self.wait_send_all_might_not_block()
-                if isinstance(self._stream, trio.abc.HalfCloseableStream):
-                    await self._stream.send_eof()
-                tail = b""
-                while not ends_in_close(tail):
-                    data = await self._stream.receive_some(CHUNK_BYTES)
-                    if not data:
-                        break
-                    tail = (tail + data)[-CLOSE_BYTES_MAX:]
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
+        try:
+            if await self._flushed(seconds):
+                await self._discard_input(seconds)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
         await self.abort()
+
+    async def _flushed(self, seconds: float) -> bool:
+        """Waits until nothing is queued; returns False if the client does not read."""
+        flush_seconds = self._backlog.policy.flush_seconds
+        with trio.move_on_after(flush_seconds):
+            taken = -1
+            while taken != (taken := self.reading.taken(self.queue.sent)):
+                with trio.move_on_after(flush_seconds if self.too_slow else seconds):
+                    await self.wait_send_all_might_not_block()
+                    return True
+        return False
+
+    async def _discard_input(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
+            tail = b""
+            while not ends_in_close(tail):
+                data = await self._stream.receive_some(CHUNK_BYTES)
+                if not data:
+                    break
+                tail = (tail + data)[-CLOSE_BYTES_MAX:]
 
     async def abort(self) -> None:
         """Closes the stream at once, and drops what is queued."""
@@ -246,7 +287,7 @@ class ClientStream(trio.abc.Stream):
         if sent < 0:
             self._lose()
         else:
-            self._enqueue([], data[sent:])
+            self._enqueue([], memoryview(data)[sent:])  # no copy: many may have the same frame
 
     def _write(self, data: bytes) -> None:
         if self.descriptor < 0:
@@ -256,16 +297,22 @@ class ClientStream(trio.abc.Stream):
         if sent != len(data):
             self.written(data, sent)
 
-    def _enqueue(self, frames: list[bytes], rest: bytes = b"") -> None:
+    def _enqueue(self, frames: list[bytes], rest: bytes | memoryview = b"") -> None:
         if self.state is WriteState.LOST:
             return
         queue = self.queue
         if queue.add(frames, rest):
             self._nursery.start_soon(self._flush, self.descriptor)
             self.descriptor = -1
-        if queue.size > queue.bytes_max and self._step(WriteEvent.OVERFLOW):
-            queue.drop_unsent()
-            self.overflowed()
+        if queue.over_limit:
+            self._overflow("no more may wait for it")
+
+    def _overflow(self, why: str) -> None:
+        waiting = self.queue.size
+        if self._step(WriteEvent.OVERFLOW):
+            self.too_slow = True
+            self.queue.drop_unsent()
+            self.overflowed(why, waiting)
 
     async def _flush(self, descriptor: int) -> None:
         """The flusher; gives ``descriptor`` back when the queue is empty."""
@@ -285,7 +332,7 @@ class ClientStream(trio.abc.Stream):
         self.queue.clear()
 
 
-def _ignore() -> None:
+def _ignore(*_: object) -> None:
     """The default of a callback that is not set."""
 
 

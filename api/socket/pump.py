@@ -92,6 +92,11 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
 
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The TCP stream's socket."""
+        return self._stream.socket
+
     # For the gateway.
 
     def start_reading(

@@ -5,28 +5,45 @@ from __future__ import annotations
 import trio
 import trio.abc
 
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES
 
 
 class SendQueue:
     """Frames in order, sent in chunks by one task, the flusher, which exists while any are queued.
 
-    The queue does not enforce ``bytes_max``; its owner does, with :meth:`drop_unsent`.
+    The queue does not enforce the bounds of ``backlog``; its owner does, with :meth:`drop_unsent`.
     """
 
-    __slots__ = ("_chunk", "_emptied", "_frames", "bytes_max", "size")
+    __slots__ = ("_backlog", "_chunk", "_counted", "_emptied", "_frames", "sent", "size")
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
         self._frames: list[bytes] = []
-        self._chunk = b""
+        self._counted = 0
+        """How many of the frames ``backlog`` counts: the first that exceeded the client's share,
+        and all after it."""
+        self._chunk: bytes | memoryview = b""
         """The chunk that is being sent: it must be sent to its end, or a frame would be torn."""
         self._emptied: trio.Event | None = None
         """None while there is no flusher."""
-        self.bytes_max = bytes_max
+        self.sent = 0
+        """Bytes that have left the queue, ever."""
         self.size = 0
         """Bytes that wait for the client to read."""
 
-    def add(self, frames: list[bytes], rest: bytes = b"") -> bool:
+    @property
+    def over_share(self) -> bool:
+        """Whether more waits than each client may have."""
+        return self.size > self._backlog.policy.backlog_bytes
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether more waits than any client may have, or than the node has memory for."""
+        backlog = self._backlog
+        return self.over_share and (self.size > backlog.policy.backlog_bytes_max or backlog.full)
+
+    def add(self, frames: list[bytes], rest: bytes | memoryview = b"") -> bool:
         """Appends ``frames``; returns whether the caller must start the flusher.
 
         ``rest`` is the unsent end of a write to the socket, made while nothing was queued.
@@ -34,6 +51,9 @@ class SendQueue:
         self._chunk = rest or self._chunk
         self._frames += frames
         self.size += len(rest) + sum(map(len, frames))
+        if frames and (self._counted or self.over_share):
+            self._backlog.add(frames)
+            self._counted += len(frames)
         idle = self._emptied is None
         if idle:
             self._emptied = trio.Event()
@@ -41,7 +61,7 @@ class SendQueue:
 
     def drop_unsent(self) -> None:
         """Drops the frames that have not begun to leave."""
-        self._frames.clear()
+        self._take(len(self._frames))
         self.size = len(self._chunk)
 
     def clear(self) -> None:
@@ -53,11 +73,12 @@ class SendQueue:
     async def flush(self, stream: trio.abc.SendStream) -> None:
         """The flusher: sends to ``stream`` until nothing is queued. Raises what the stream does."""
         while self.size:
-            if not self._chunk:
-                self._chunk = self._next_chunk()
-            await stream.send_all(self._chunk)
-            self.size -= len(self._chunk)
-            self._chunk = b""
+            self._chunk = self._chunk or memoryview(self._next_chunk())
+            await stream.send_all(self._chunk[:CHUNK_BYTES])
+            sent = len(self._chunk[:CHUNK_BYTES])  # none if the queue was cleared meanwhile
+            self._chunk = self._chunk[CHUNK_BYTES:]
+            self.sent += sent
+            self.size -= sent
         self._wake()
 
     async def wait_empty(self) -> None:
@@ -72,9 +93,17 @@ class SendQueue:
             count += 1
             if size >= CHUNK_BYTES:
                 break
-        chunk = b"".join(self._frames[:count])
+        return b"".join(self._take(count))
+
+    def _take(self, count: int) -> list[bytes]:
+        """Takes the first ``count`` frames out."""
+        frames = self._frames[:count]
         del self._frames[:count]
-        return chunk
+        if self._counted > len(self._frames):
+            left = len(self._frames)
+            self._backlog.remove(frames[left - self._counted :])
+            self._counted = left
+        return frames
 
     def _wake(self) -> None:
         if self._emptied is not None:

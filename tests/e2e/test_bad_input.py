@@ -297,12 +297,10 @@ async def test_a_client_that_never_reads_is_closed_and_uses_bounded_memory(
                     await talker.hear("msg")
                 said += 10 * 60_000
         assert said > 1 * MIB, "the client may fall 1 MiB behind"
-        assert api.resident_bytes - before < 16 * MIB
+        assert api.resident_bytes - before < 64 * MIB, "at most 32 MiB wait for it"
         await talker.say("anybody here?")
         assert (await talker.hear("msg"))["d"]["said"] == "anybody here?"
-    assert await slow.close_code() in {4100, 1006}, (
-        "it may have closed before it read the close frame"
-    )
+    assert await slow.close_code() == 4100
 
 
 async def test_plain_http_on_the_client_port_gets_an_http_response(

@@ -17,7 +17,7 @@ async def test_each_slip_of_an_author_ends_its_own_room(nodes: Nodes, clients: C
         player = await clients.connect(api)
         for kind in KINDS:
             await player.join(kind=kind, new=True)
-            assert (await player.hear("ended"))["reason"] == "crashed"
+            assert (await player.hear("ended", within=30))["reason"] == "crashed"
     crashed = {event["room"] for event in game.events if event["event"] == "room.crashed"}
     assert len(crashed) == len(KINDS)
     assert (await game.status())["phase"] == "serving"

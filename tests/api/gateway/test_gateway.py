@@ -226,34 +226,55 @@ async def test_text_that_is_not_utf8_closes_1007(autojump_clock, house, bystande
     assert b"\x03\xef" in (await read_to_end(stream))[-125:]
 
 
-async def test_a_client_that_never_reads_is_closed_4100(
+async def test_a_client_that_never_reads_is_closed_4100_10_s_after_its_share_is_used_up(
     autojump_clock, make_house, upgrade
 ) -> None:
     house = make_house(backlog_bytes=10_000)
+    house.nursery.start_soon(house.gateway.sweep)
     slow_reader = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     await slow_reader.send_all(masked(b'{"t":"join","kind":"den"}'))
     other = await house.client("den")
     for seq in range(1, 30):
         house.room_says("den", seq, "x" * 1_000)
         assert (await other.next())["seq"] == seq
-    await trio.sleep(0.5)
+    await trio.sleep(10)
+    assert house.gateway.counts.closed == {}
+    await trio.sleep(1.5)  # the clients are looked after once a second
     assert house.gateway.counts.closed == {4100: 1}
     assert house.link.of(nodes.Absent) == [nodes.Absent("game-1.den", "p1", 1)]
+    await trio.sleep(5)
     with pytest.raises(trio.BrokenResourceError):
         await slow_reader.send_all(b"x")
     house.room_says("den", 30, "still here")
-    assert (await other.next())["seq"] == 30
+    assert (await other.until("msg"))["seq"] == 30
 
 
-async def test_a_slow_reader_that_reads_again_in_time_gets_the_close_reason(
-    autojump_clock, make_house, upgrade
+@pytest.mark.parametrize(("again_after_seconds", "reason"), [(15.9, True), (16.1, False)])
+async def test_a_slow_reader_that_reads_again_within_5_s_gets_the_close_reason(
+    autojump_clock, make_house, upgrade, again_after_seconds: float, reason: bool
 ) -> None:
     house = make_house(backlog_bytes=10_000)
+    house.nursery.start_soon(house.gateway.sweep)
     stream = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     for _ in range(20):
         await house.gateway.notify("x" * 1_000, 1)
+    await trio.sleep(again_after_seconds)
     end = await read_to_end(stream)
-    assert end.endswith(b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader")
+    close = b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader"
+    assert end.endswith(close) is reason
+
+
+async def test_each_slow_reader_is_logged_and_counted(autojump_clock, make_house, upgrade) -> None:
+    house = make_house(backlog_bytes=10_000, backlog_bytes_max=12_000)
+    await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(20):
+            await house.gateway.notify("x" * 1_000, 1)
+    (event,) = [event for event in logs if event["event"] == "client.too_slow"]
+    assert (event["code"], event["log_level"]) == (4100, "info")
+    assert 12_000 < event["waiting_bytes"] < 13_100
+    await settle()
+    assert house.gateway.counts.closed == {4100: 1}
 
 
 # Silence.

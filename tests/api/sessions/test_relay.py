@@ -3,6 +3,9 @@ import trio
 import trio.testing
 
 from lastcall.api.sessions.place import Place
+from lastcall.api.socket.backlog import Backlog
+from lastcall.api.socket.send_queue import SendQueue
+from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import frames, nodes
 
@@ -259,16 +262,29 @@ async def test_a_second_joined_replaces_the_place(autojump_clock, house) -> None
 async def test_a_client_too_slow_in_the_middle_of_a_fan_out_harms_no_other(
     autojump_clock, make_house
 ) -> None:
-    house = make_house(backlog_bytes=500)
+    house = make_house()
     clients = [await house.client("den") for _ in range(5)]
     await settle()
-    house.sessions[2].connection.output.queue.bytes_max = 10
+    bounds = SocketPolicy(backlog_bytes=10, backlog_bytes_max=10)
+    house.sessions[2].connection.output.queue = SendQueue(Backlog(bounds))
     house.room_says("den", 1, "x" * 100)
     for index, client in enumerate(clients):
         if index == 2:
             assert await client.end() == ([], 4100)
         else:
             assert (await client.next())["seq"] == 1
+
+
+@pytest.mark.parametrize(("messages", "message_bytes"), [(5, 250_000), (1_100, 1_024)])
+async def test_a_burst_in_one_step_reaches_every_client_that_reads(
+    autojump_clock, house, messages, message_bytes
+) -> None:
+    clients = [await house.client("den") for _ in range(3)]
+    for seq in range(1, messages + 1):
+        house.room_says("den", seq, "x" * message_bytes)
+    for client in clients:
+        for seq in range(1, messages + 1):
+            assert (await client.next())["seq"] == seq
 
 
 @pytest.mark.parametrize("players", [1, 500])

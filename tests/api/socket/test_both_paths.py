@@ -382,7 +382,7 @@ async def test_a_lost_client_that_is_not_read_causes_no_wakeups(serve: Serve) ->
 async def test_a_client_that_does_not_read_is_closed_4100_and_no_frame_is_torn(
     serve: Serve,
 ) -> None:
-    async with serve(backlog_bytes=100_000) as server:
+    async with serve(backlog_bytes=100_000, backlog_bytes_max=100_000) as server:
         client = await server.client(buffer_bytes=4096)
         await client.send(frame(b"x" * 50_000) * 10)
         await _until(lambda: not server.gateway.clients)

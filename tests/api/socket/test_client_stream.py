@@ -6,11 +6,18 @@ import pytest
 import trio
 import trio.testing
 
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import close_frame, ends_in_close, text_frame
+from lastcall.policy import SocketPolicy
 
 LIMIT = 1_000_000
+
+
+def backlog(bytes_max: int) -> Backlog:
+    """A client may have ``bytes_max`` waiting, and no more."""
+    return Backlog(SocketPolicy(backlog_bytes=bytes_max, backlog_bytes_max=bytes_max))
 
 
 def sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -96,7 +103,7 @@ def test_a_clients_close_frame_is_seen_at_the_end_only(tail: bytes, ends: bool) 
 
 async def test_on_a_socket_a_frame_is_written_before_the_call_returns(make_pair, nursery) -> None:
     peer, ours = make_pair(sockets)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_nowait(b"at once")
     assert peer.socket._sock.recv(100) == b"at once"
     assert not nursery.child_tasks
@@ -107,7 +114,7 @@ async def test_frames_of_a_step_leave_at_its_end_and_earlier_if_it_is_long(nurse
     with far:
         ours = trio.SocketStream(trio.socket.from_stdlib_socket(near))
         cork = Cork()
-        stream = ClientStream(ours, nursery, backlog_bytes=LIMIT, cork=cork)
+        stream = ClientStream(ours, nursery, backlog=backlog(LIMIT), cork=cork)
         far.setblocking(False)
         long = b"x" * 4_096
         with cork:
@@ -124,8 +131,8 @@ async def test_frames_of_a_step_leave_at_its_end_and_earlier_if_it_is_long(nurse
 async def test_frames_of_a_step_to_a_slow_reader_are_bounded_by_bytes(make_pair, nursery) -> None:
     _, ours = make_pair(sockets)
     cork, told = Cork(), []
-    stream = ClientStream(ours, nursery, backlog_bytes=100_000, cork=cork)
-    stream.overflowed = lambda: told.append(stream.queue.size)
+    stream = ClientStream(ours, nursery, backlog=backlog(100_000), cork=cork)
+    stream.overflowed = lambda *_: told.append(stream.queue.size)
     with cork:
         for _ in range(1_000):
             stream.send_nowait(b"y" * 600)
@@ -137,7 +144,7 @@ async def test_frames_of_a_step_to_a_slow_reader_are_bounded_by_bytes(make_pair,
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_frames_of_two_writers_arrive_whole_and_in_order(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=100 * LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(100 * LIMIT))
     rng = random.Random(5)
     sent: list[bytes] = []
 
@@ -169,7 +176,7 @@ async def test_frames_of_two_writers_arrive_whole_and_in_order(pair, make_pair, 
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     with trio.CancelScope() as impatient:
         nursery.start_soon(stream.send_all, b"a" * 50_000)
         await trio.testing.wait_all_tasks_blocked()
@@ -183,7 +190,7 @@ async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nu
 @pytest.mark.parametrize("pair", [sockets, LOCKSTEP])
 async def test_the_librarys_send_waits_until_its_bytes_have_left(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     done = trio.Event()
 
     async def send() -> None:
@@ -202,10 +209,10 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
     pair, make_pair, nursery
 ) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=100_000)
+    stream = ClientStream(ours, nursery, backlog=backlog(100_000))
     calls = []
 
-    def overflowed() -> None:
+    def overflowed(_why: str, _waiting_bytes: int) -> None:
         calls.append(stream.queue.size)
         stream.send_close(4100)
 
@@ -227,20 +234,20 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
 
 async def test_the_backlog_may_be_full_to_the_byte(nursery) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    stream = ClientStream(ours, nursery, backlog_bytes=100)
+    stream = ClientStream(ours, nursery, backlog=backlog(100))
     calls = []
-    stream.overflowed = lambda: calls.append("overflow")
+    stream.overflowed = lambda _, waiting_bytes: calls.append(waiting_bytes)
     stream.send_nowait(b"x" * 100)
     assert not calls
     stream.send_nowait(b"x")
     stream.send_nowait(b"x")
-    assert calls == ["overflow"]
+    assert calls == [101]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_close(1012)
     stream.send_close(4100)
     stream.send_nowait(b"late")
@@ -253,7 +260,7 @@ async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
 @pytest.mark.parametrize("pair", PAIRS)
 async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     nursery.start_soon(stream.send_all, close_frame(1009))
     await trio.testing.wait_all_tasks_blocked()
     stream.send_close(4100)
@@ -263,7 +270,7 @@ async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, 
 
 async def test_the_librarys_close_does_not_drop_queued_frames(nursery) -> None:
     peer, ours = trio.testing.lockstep_stream_pair()
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_nowait(b"still to come")
     await stream.aclose()
     with pytest.raises(trio.ClosedResourceError):
@@ -276,7 +283,7 @@ async def test_the_librarys_close_does_not_drop_queued_frames(nursery) -> None:
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_a_broken_peer_is_reported_to_the_library_only(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     await peer.aclose()
     stream.send_nowait(b"into the void")
     await trio.testing.wait_all_tasks_blocked()
@@ -288,7 +295,7 @@ async def test_a_broken_peer_is_reported_to_the_library_only(pair, make_pair, nu
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_after_the_end_a_frame_is_dropped(pair, make_pair, nursery) -> None:
     _, ours = make_pair(pair)
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     await stream.abort()
     stream.send_nowait(b"late")
     stream.send_close(1012)
@@ -299,7 +306,7 @@ async def test_it_notes_the_times_of_the_last_read_and_the_last_write(
     nursery, autojump_clock
 ) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     begin = trio.current_time()
     await trio.sleep(3)
     await peer.send_all(b"x")
@@ -313,7 +320,7 @@ async def test_it_notes_the_times_of_the_last_read_and_the_last_write(
 
 async def test_a_graceful_close_waits_no_longer_than_allowed(nursery, autojump_clock) -> None:
     _, ours = trio.testing.lockstep_stream_pair()
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_close(4100)
     begin = trio.current_time()
     await stream.close_gracefully(0.5)
@@ -322,7 +329,7 @@ async def test_a_graceful_close_waits_no_longer_than_allowed(nursery, autojump_c
 
 async def test_a_graceful_close_ends_with_the_peers_own_close(nursery, autojump_clock) -> None:
     peer, ours = trio.testing.memory_stream_pair()
-    stream = ClientStream(ours, nursery, backlog_bytes=LIMIT)
+    stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_close(1012)
     begin = trio.current_time()
     await peer.send_all(b"\x81\x82\x00\x00\x00\x00{}\x88\x82")

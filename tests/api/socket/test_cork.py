@@ -12,9 +12,11 @@ import trio
 import trio.abc
 import trio.testing
 
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
+from lastcall.policy import SocketPolicy
 
 MANY = 3 * CLIENTS_PER_STEP + 10
 
@@ -85,7 +87,7 @@ def client(cork: Cork, nursery: trio.Nursery) -> tuple[ClientStream, socket.sock
     near, far = socket.socketpair()
     far.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(near))
-    return ClientStream(stream, nursery, backlog_bytes=1_000, cork=cork), far
+    return ClientStream(stream, nursery, backlog=Backlog(SocketPolicy()), cork=cork), far
 
 
 def say(cork: Cork, output: Output, word: str) -> None:
