@@ -145,6 +145,10 @@ class GameConnector:
         self.empty = False
         """Whether it is certain that no unattached node is here: the last probe was refused, or met
         a node that is attached by another address."""
+        self.certain_at = trio.current_time()
+        """When it was last certain whether a node is here, or when the address was named."""
+        self.met_name = ""
+        """The node that was last met here."""
         self._last = LinkId(0)
         self._heals_until = -inf
 
@@ -174,6 +178,8 @@ class GameConnector:
         longer = min(2 * pause, ATTACH_AT_MOST_SECONDS)
         probed = await self._bus.probe(self.address, self._policy.probe_seconds)
         self.empty = probed is Probe.REFUSED
+        if self.empty:
+            self.certain_at = trio.current_time()
         if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:

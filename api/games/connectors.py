@@ -14,6 +14,12 @@ from lastcall.api.games.discovery import Discovery
 from lastcall.api.games.link import GameLink, LinkListener
 from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
+from lastcall.core.edge.missing_nodes import (
+    NOTHING_KNOWN,
+    MissingNodes,
+    Unreached,
+    missing_nodes,
+)
 from lastcall.policy import LinkPolicy
 
 READY_ANYWAY_SECONDS = 2.0
@@ -55,17 +61,24 @@ class GameConnectors:
         met = self._discovery.complete and all(one.answered for one in wanted)
         return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
-    @property
-    def all_certain(self) -> bool:
-        """Whether every known game node answers now, or is certainly not there.
+    def missing(self) -> MissingNodes:
+        """Which places may be at game nodes that neither answer now nor are certainly not there.
 
-        Then a place that none of the attached nodes knows is unknown. Without a single node that
-        answers it may be this api node that is cut off.
+        Without a single node that answers it may be this api node that is cut off.
         """
-        answering = [self._answers(address) for address in self._connectors]
-        certain = [one.empty for one in self._connectors.values()]
-        all_sure = all(map(max, answering, certain))
-        return self._discovery.complete and any(answering) and all_sure
+        if not self._discovery.complete or not any(map(self._answers, self._connectors)):
+            return NOTHING_KNOWN
+        now = trio.current_time()
+        unreached = [
+            Unreached(one.met_name, 0 if address in self._links else now - one.certain_at)
+            for address, one in self._connectors.items()
+            if not (one.empty or self._answers(address))
+        ]
+        return missing_nodes(
+            unreached,
+            unmet_seconds=self._policy.lost_seconds,
+            hinted_seconds=self._policy.hinted_seconds,
+        )
 
     def _answers(self, address: str) -> bool:
         link = self._links.get(address)
@@ -75,12 +88,15 @@ class GameConnectors:
         """A node answers at the link's address."""
         if (connector := self._connectors.get(link.address)) is not None:
             connector.answered = True
+            connector.met_name = link.node.name
         self._links[link.address] = link
 
     def link_down(self, link: GameLink) -> None:
         """The node does not answer any more."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
+            if (connector := self._connectors.get(link.address)) is not None:
+                connector.certain_at = trio.current_time()
 
     def _found(
         self, listener: LinkListener, nursery: trio.Nursery, addresses: frozenset[str]
