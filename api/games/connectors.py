@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
 import trio
 
 from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
@@ -20,13 +21,23 @@ from lastcall.core.edge.missing_nodes import (
     Unreached,
     missing_nodes,
 )
+from lastcall.core.edge.node_clocks import NodeClocks
+from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.core.lifecycle import Phase
 from lastcall.policy import LinkPolicy
 
+log = structlog.get_logger()
+
 READY_ANYWAY_SECONDS = 2.0
+NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
+"""Nodes of the same name are logged this many times at once, and then once in these seconds."""
 
 
 class GameConnectors:
-    """One :class:`GameConnector` for each address that the sources name."""
+    """One :class:`GameConnector` for each address that the sources name.
+
+    ``wall`` is the time now, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -37,6 +48,7 @@ class GameConnectors:
         feeds: FeedReader,
         policy: LinkPolicy,
         rng: random.Random,
+        wall: float,
     ) -> None:
         self._discovery = Discovery(sources)
         self._bus = bus
@@ -47,7 +59,9 @@ class GameConnectors:
         self._attempts = itertools.count(1)
         self._connectors: dict[str, GameConnector] = {}
         self._links: dict[str, GameLink] = {}
-        self._started_at = trio.current_time()
+        self._started_at = now = trio.current_time()
+        self._clocks = NodeClocks(wall, now)
+        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, now)
 
     async def run(self, listener: LinkListener) -> None:
         """Attaches to every node that the sources name, until cancelled."""
@@ -90,6 +104,20 @@ class GameConnectors:
             connector.answered = True
             connector.met_name = link.node.name
         self._links[link.address] = link
+        self._warn_of_namesakes(link)
+
+    def _warn_of_namesakes(self, link: GameLink) -> None:
+        """Two nodes of one name work: their incarnations differ. But nobody can tell them apart."""
+        for other in self._links.values():
+            one_process = other.node.incarnation == link.node.incarnation
+            if one_process or other.node.name != link.node.name:
+                continue
+            if other.silent or other.state.phase != Phase.SERVING:
+                continue
+            if self._name_warnings.take(trio.current_time()):
+                addresses = [other.address, link.address]
+                hint = "give each game node a --name of its own"
+                log.warning("link.same_name", node=link.node.name, addresses=addresses, hint=hint)
 
     def link_down(self, link: GameLink) -> None:
         """The node does not answer any more."""
@@ -112,6 +140,7 @@ class GameConnectors:
                 policy=self._policy,
                 rng=self._rng,
                 attempts=self._attempts,
+                clocks=self._clocks,
             )
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():
