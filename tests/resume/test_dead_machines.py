@@ -27,7 +27,7 @@ async def test_an_address_at_which_nobody_ever_answered_delays_4004_for_6_s(
     async with cluster() as c:
         game = c.game("game-1")
         dead = c.address("game-dead")
-        c.bus.freeze(dead.url)
+        c.bus.break_link(dead.url)
         started_at = trio.current_time()
         api = c.api()
         await c.ready(game, api)
@@ -43,7 +43,7 @@ async def test_a_ticket_that_names_a_node_not_attached_waits_30_s_for_an_address
     async with cluster() as c:
         game = c.game("game-1")
         dead = c.address("game-dead")
-        c.bus.freeze(dead.url)
+        c.bus.break_link(dead.url)
         started_at = trio.current_time()
         api = c.api()
         await c.ready(game, api)
@@ -60,7 +60,7 @@ async def test_a_node_that_dies_without_a_word_keeps_its_own_players_waiting_and
     async with cluster() as c:
         api, _, _ = await c.two_games()
         player = Player(c.nursery)
-        c.bus.freeze("game-2")
+        c.bus.break_link("game-2")
         lost_at = trio.current_time() + DOUBT_SECONDS
         assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 1013
         await trio.sleep_until(lost_at + DOUBT_SECONDS + 1)
