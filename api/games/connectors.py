@@ -80,7 +80,7 @@ class GameConnectors:
 
         Without a single node that answers it may be this api node that is cut off.
         """
-        if not self._discovery.complete or not any(map(self._answers, self._connectors)):
+        if not any(map(self._answers, self._connectors)):
             return NOTHING_KNOWN
         now = trio.current_time()
         unreached = [
@@ -88,6 +88,8 @@ class GameConnectors:
             for address, one in self._connectors.items()
             if not (one.empty or self._answers(address))
         ]
+        if not self._discovery.complete:
+            unreached.append(Unreached("", now - self._started_at))
         return missing_nodes(
             unreached,
             unmet_seconds=self._policy.lost_seconds,

@@ -17,7 +17,7 @@ import msgspec
 
 
 class Unreached(msgspec.Struct, frozen=True):
-    """An address that neither answers nor refuses."""
+    """An address that neither answers nor refuses, or a source that names no addresses."""
 
     name: str
     """The node that was last met there; empty if none was."""

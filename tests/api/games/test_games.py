@@ -334,6 +334,24 @@ async def test_a_node_that_is_lost_is_missing_by_its_name_after_6_s_and_forgotte
         assert missing() == NOTHING_MISSING
 
 
+async def test_a_source_that_never_answers_is_like_an_address_that_never_does(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        started_at = trio.current_time()
+        api = c.api()
+        api.node._games.connectors._discovery._known.append(None)
+        missing = api.node._games.connectors.missing
+        await trio.sleep_until(started_at + 5.9)
+        assert missing().any_place
+        await trio.sleep_until(started_at + 6.1)
+        assert missing() == MissingNodes(any_place=False, nameless=True)
+        await trio.sleep_until(started_at + 30.1)
+        assert missing() == NOTHING_MISSING
+        assert game.links
+
+
 async def test_a_node_with_two_addresses_does_not_make_the_others_uncertain(
     autojump_clock: MockClock,
 ) -> None:
