@@ -68,7 +68,8 @@ class ResumesHarness:
         """``link`` grants a call, by default the last one; returns who gets the place."""
         call = link.calls[at]
         item = nodes.Resumed(call, "game-2.den", "p1", 2, 1, 0, 0, "0ther", complete=True)
-        return self.resumes.resumed(link, item)
+        answer = self.resumes.resumed(link, item)
+        return answer if isinstance(answer, Caller) else None
 
     def silence(self, link: FakeGameLink) -> None:
         link.silent = True
