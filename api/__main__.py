@@ -5,6 +5,7 @@ from lastcall.runtime.signals import install
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
 import random
+import time
 
 import click
 
@@ -44,7 +45,11 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
     return run_node(
         lambda lifecycle: ApiNode(
             ApiSettings(
-                name=node.name, version=node.version, advertise=node.advertise, options=api
+                name=node.name,
+                version=node.version,
+                advertise=node.advertise,
+                options=api,
+                born=time.time(),
             ),
             bus=NngBus(),
             drain=lifecycle,

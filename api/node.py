@@ -70,6 +70,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     advertise: str | None
     options: ApiOptions
+    born: float
+    """The time of its start in seconds since 1970, to check the clocks of game nodes."""
     link_policy: LinkPolicy = LinkPolicy()
     socket_policy: SocketPolicy = msgspec.field(default_factory=_policy_that_fits)
 
@@ -107,6 +109,7 @@ def _feeds_and_connectors(
         feeds=feeds,
         policy=settings.link_policy,
         rng=rng,
+        wall=settings.born,
     )
     return feeds, connectors
 

@@ -77,6 +77,7 @@ class ApiLinks:
         self._links = feeds.links
         self._handler = handler
         self._state = state
+        self._started_at = trio.current_time()
         self.items_received = 0
 
     async def run(self, responder: Responder) -> None:
@@ -152,6 +153,7 @@ class ApiLinks:
             version=self._me.version,
             born=self._me.born,
             state=state,
+            age_seconds=trio.current_time() - self._started_at,
         )
 
     def _replace(self, attach: nodes.Attach) -> nodes.Reply | None:

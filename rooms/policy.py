@@ -50,6 +50,9 @@ class LinkPolicy(msgspec.Struct, frozen=True):
 
     When the feed's ring is full (a peer that stays behind), the link is reset: nothing waits
     without a bound. ``batch_bytes`` bounds one request, one reply's repair and one feed message.
+
+    A game node that is listed and cannot be reached may have any place for ``lost_seconds``, and
+    one whose ticket names it for ``hinted_seconds``: as long as it keeps a seat by default.
     """
 
     heartbeat_seconds: float = 0.5
@@ -57,6 +60,7 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     probe_seconds: float = 0.25
     silence_seconds: float = 3.0
     lost_seconds: float = 6.0
+    hinted_seconds: float = 30.0
     stall_seconds: float = 0.5
     batch_bytes: int = 256 * KIB
     ring_items: int = 65_536
@@ -121,8 +125,8 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     4101. Joins have a measure of their own, since each may open a room; beyond it, ``too_many``. A
     resume whose place is not found yet is sought for ``resume_seconds``, then 1013. An address may
     fail at ``burst_failed_resumes`` resumes at once and at ``failed_resumes_per_second`` for ever;
-    beyond that its resumes wait their turn, and beyond twice the burst they get 1013. Acks go to a
-    client ``ack_seconds`` after the room's at the latest.
+    beyond that its resumes get 1013. Acks go to a client ``ack_seconds`` after the room's at the
+    latest.
     """
 
     handshake_seconds: float = 5.0

@@ -37,6 +37,7 @@ class PlaceLookup:
     def __init__(self) -> None:
         self._able: dict[Incarnation, GameLink] = {}
         self._known: list[Candidate] = []
+        self._answering: set[str] = set()
         self._met: OrderedDict[str, None] = OrderedDict()
         """Names of nodes that were met here, the last :data:`NAMES_KEPT`."""
 
@@ -56,6 +57,7 @@ class PlaceLookup:
         ]
         self._able = {link.node.incarnation: link for link in able}
         self._known = [as_candidate(link) for link in able]
+        self._answering = {node.name for node in self._known if not node.silent}
 
     def link(self, node: Candidate) -> GameLink:
         """The link to a node that :meth:`of` has returned."""
@@ -68,6 +70,10 @@ class PlaceLookup:
     def all_in(self, refused_by: set[Incarnation]) -> bool:
         """Whether all have refused."""
         return self._able.keys() <= refused_by
+
+    def answers(self, name: str) -> bool:
+        """Whether a node of that name is attached and not silent."""
+        return name in self._answering
 
     def may_appear(self, room: RoomId) -> bool:
         """Whether ``room`` names a node that was never met here. It may still appear, since the

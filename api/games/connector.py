@@ -19,6 +19,7 @@ import trio
 from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Bus, Caller, Probe, Subscriber
+from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.policy import LinkPolicy
@@ -129,6 +130,7 @@ class GameConnector:
         rng: random.Random,
         attempts: Iterator[int],
         attached: Callable[[Incarnation], bool],
+        clocks: NodeClocks,
     ) -> None:
         self._bus = bus
         self._attached = attached
@@ -139,6 +141,7 @@ class GameConnector:
         self._policy = policy
         self._rng = rng
         self._attempts = attempts
+        self._clocks = clocks
         self.answered = False
         """Whether a game node was ever met here; set when a link is up."""
         self.wanted = True
@@ -147,6 +150,12 @@ class GameConnector:
         self.empty = False
         """Whether it is certain that no unattached node is here: the last probe was refused, or met
         a node that is attached by another address."""
+        self.certain_at = trio.current_time()
+        """When it was last certain whether a node is here, or when the address was named."""
+        self.met_name = ""
+        """The node that was last met here."""
+        self._clock_checked = Incarnation(0)
+        """The process of which a wrong clock was logged."""
         self._last = LinkId(0)
         self._heals_until = -inf
 
@@ -176,6 +185,8 @@ class GameConnector:
         longer = min(2 * pause, ATTACH_AT_MOST_SECONDS)
         probed = await self._bus.probe(self.address, self._policy.probe_seconds)
         self.empty = probed is Probe.REFUSED
+        if self.empty:
+            self.certain_at = trio.current_time()
         if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
@@ -209,11 +220,23 @@ class GameConnector:
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
         """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
         try:
-            await link.run(welcome)
+            await link.run(self._by_our_clock(welcome))
         finally:
             heals = link.loss is Loss.RESET
             patience = self._policy.lost_seconds if heals else -inf
             self._heals_until = trio.current_time() + patience
+
+    def _by_our_clock(self, welcome: nodes.Welcome) -> nodes.Welcome:
+        """The welcome with the node's start by our clock, where the clocks disagree."""
+        now = trio.current_time()
+        ahead = self._clocks.seconds_ahead(welcome.born, welcome.age_seconds, now)
+        if ahead and welcome.incarnation != self._clock_checked:
+            self._clock_checked = welcome.incarnation
+            hint = "its clock or ours is wrong; versions are ranked by how long their nodes run"
+            log.warning(
+                "link.clocks_disagree", node=welcome.name, seconds_ahead=round(ahead, 1), hint=hint
+            )
+        return msgspec.structs.replace(welcome, born=welcome.born - ahead)
 
     async def _attach(
         self, caller: Caller, link_id: LinkId, replaces: LinkId

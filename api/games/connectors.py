@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
 import trio
 
 from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
@@ -14,14 +15,30 @@ from lastcall.api.games.discovery import Discovery
 from lastcall.api.games.link import GameLink, LinkListener
 from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
+from lastcall.core.edge.missing_nodes import (
+    NOTHING_KNOWN,
+    MissingNodes,
+    Unreached,
+    missing_nodes,
+)
+from lastcall.core.edge.node_clocks import NodeClocks
+from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation
 from lastcall.policy import LinkPolicy
 
+log = structlog.get_logger()
+
 READY_ANYWAY_SECONDS = 2.0
+NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
+"""Nodes of the same name are logged this many times at once, and then once in these seconds."""
 
 
 class GameConnectors:
-    """One :class:`GameConnector` for each address that the sources name."""
+    """One :class:`GameConnector` for each address that the sources name.
+
+    ``wall`` is the time now, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -32,6 +49,7 @@ class GameConnectors:
         feeds: FeedReader,
         policy: LinkPolicy,
         rng: random.Random,
+        wall: float,
     ) -> None:
         self._discovery = Discovery(sources)
         self._bus = bus
@@ -42,7 +60,9 @@ class GameConnectors:
         self._attempts = itertools.count(1)
         self._connectors: dict[str, GameConnector] = {}
         self._links: dict[str, GameLink] = {}
-        self._started_at = trio.current_time()
+        self._started_at = now = trio.current_time()
+        self._clocks = NodeClocks(wall, now)
+        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, now)
 
     async def run(self, listener: LinkListener) -> None:
         """Attaches to every node that the sources name, until cancelled."""
@@ -56,17 +76,26 @@ class GameConnectors:
         met = self._discovery.complete and all(one.answered for one in wanted)
         return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
-    @property
-    def all_certain(self) -> bool:
-        """Whether every known game node answers now, or is certainly not there.
+    def missing(self) -> MissingNodes:
+        """Which places may be at game nodes that neither answer now nor are certainly not there.
 
-        Then a place that none of the attached nodes knows is unknown. Without a single node that
-        answers it may be this api node that is cut off.
+        Without a single node that answers it may be this api node that is cut off.
         """
-        answering = [self._answers(address) for address in self._connectors]
-        certain = [one.empty for one in self._connectors.values()]
-        all_sure = all(map(max, answering, certain))
-        return self._discovery.complete and any(answering) and all_sure
+        if not any(map(self._answers, self._connectors)):
+            return NOTHING_KNOWN
+        now = trio.current_time()
+        unreached = [
+            Unreached(one.met_name, 0 if address in self._links else now - one.certain_at)
+            for address, one in self._connectors.items()
+            if not (one.empty or self._answers(address))
+        ]
+        if not self._discovery.complete:
+            unreached.append(Unreached("", now - self._started_at))
+        return missing_nodes(
+            unreached,
+            unmet_seconds=self._policy.lost_seconds,
+            hinted_seconds=self._policy.hinted_seconds,
+        )
 
     def _answers(self, address: str) -> bool:
         link = self._links.get(address)
@@ -80,12 +109,29 @@ class GameConnectors:
         """A node answers at the link's address."""
         if (connector := self._connectors.get(link.address)) is not None:
             connector.answered = True
+            connector.met_name = link.node.name
         self._links[link.address] = link
+        self._warn_of_namesakes(link)
+
+    def _warn_of_namesakes(self, link: GameLink) -> None:
+        """Two nodes of one name work: their incarnations differ. But nobody can tell them apart."""
+        for other in self._links.values():
+            one_process = other.node.incarnation == link.node.incarnation
+            if one_process or other.node.name != link.node.name:
+                continue
+            if other.silent or other.state.phase != Phase.SERVING:
+                continue
+            if self._name_warnings.take(trio.current_time()):
+                addresses = [other.address, link.address]
+                hint = "give each game node a --name of its own"
+                log.warning("link.same_name", node=link.node.name, addresses=addresses, hint=hint)
 
     def link_down(self, link: GameLink) -> None:
         """The node does not answer any more."""
         if self._links.get(link.address) is link:
             del self._links[link.address]
+            if (connector := self._connectors.get(link.address)) is not None:
+                connector.certain_at = trio.current_time()
 
     def _found(
         self, listener: LinkListener, nursery: trio.Nursery, addresses: frozenset[str]
@@ -102,6 +148,7 @@ class GameConnectors:
                 rng=self._rng,
                 attempts=self._attempts,
                 attached=self._is_attached,
+                clocks=self._clocks,
             )
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():

@@ -50,7 +50,7 @@ class Games:
         self._joins = Joins(lambda: connectors.all_met, numbers)
         self._resumes = Resumes(
             numbers=numbers,
-            all_met=lambda: connectors.all_certain,
+            missing=connectors.missing,
             policy=socket_policy,
             at_once=link_policy.resumes_at_once,
         )

@@ -4,7 +4,8 @@ The node that the ticket hints at is asked first, then the others, one after the
 declared unknown only when each attached game node has said so and no other can have it. Until then
 a resume waits, ``resume_seconds`` at most, for a node that is silent, is just being met, is gone
 for a moment, or is named by the ticket and was never met here. A node whose version cannot resume
-has no places.
+has no places, and neither has one that could not be reached for too long
+(:mod:`lastcall.core.edge.missing_nodes`).
 
 A resume may bring a whole history on the feed. So at most ``at_once`` of them are under way on a
 link, and the others queue; the time in a living link's queue is not held against them.
@@ -17,7 +18,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 
 import structlog
 import trio
@@ -27,8 +27,10 @@ from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
+from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter, Go, Refuse, WaitUntil
+from lastcall.core.edge.placement import hint
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, ErrorCode
@@ -46,33 +48,33 @@ class PendingResume(Pending):
     ticket: Ticket
     seen: int
     limiter: FailedResumeLimiter
-    ready_at: float = field(default=-inf, init=False)
     admitted: bool = field(default=False, init=False)
-    """Whether the limiter has let it go, or has told it until when to wait."""
+    """Whether the limiter has let it go."""
     charged: bool = field(default=False, init=False)
     """Whether it counts as a failure already."""
+    ended: bool = field(default=False, init=False)
+    """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
 
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
         ticket = self.ticket
         return nodes.Resume(number, ticket.room, ticket.player, ticket.secret, self.seen)
 
-    def admit(self) -> Go | WaitUntil | Refuse:
-        """Whether it may be asked for now; the limiter decides once.
+    def admit(self) -> bool:
+        """Whether it may be asked for; the limiter decides once. If not, it is over.
 
         Asked as late as possible: of a thousand guesses in one instant, those that queue are
         judged by how the first have failed.
         """
-        if self.admitted:
-            return Go()
-        verdict = self.limiter.admit(self.address, trio.current_time())
-        self.admitted = not isinstance(verdict, Refuse)
-        self.charged |= isinstance(verdict, WaitUntil)
-        return verdict
+        if not self.admitted:
+            self.admitted = self.limiter.admits(self.address, trio.current_time())
+            if not self.admitted:
+                self.lose(Close.TRY_AGAIN_LATER)
+        return self.admitted
 
     def charge(self) -> None:
-        """It has failed."""
-        if not self.charged:
+        """It has failed, or looks as if it will."""
+        if not (self.charged or self.ended):
             self.charged = True
             self.limiter.charge(self.address, trio.current_time())
 
@@ -83,10 +85,10 @@ class PendingResume(Pending):
             self.limiter.give_back(self.address, trio.current_time())
         return self.end()
 
-    def not_found(self) -> None:
-        """Nobody could say whether there is such a place, so it was not a failed guess."""
-        if (session := self.give_back()) is not None:
-            session.lose(Close.TRY_AGAIN_LATER)
+    def lose(self, close: Close) -> None:
+        """Ends it without a place."""
+        if (session := self.end()) is not None:
+            session.lose(close)
 
 
 ResumeCall = Call[PendingResume, GameLink, str]
@@ -96,20 +98,20 @@ WaitQueue = OrderedDict[PendingResume, None]
 class Resumes(PendingCalls[PendingResume, str]):
     """Every resume that is not answered yet; at most ``at_once`` are asked of a link.
 
-    ``all_met()``: it is known which game nodes there are, and each is attached now or is certainly
-    not there. ``numbers`` numbers the calls.
+    ``missing()`` tells what the game nodes may have that cannot be asked. ``numbers`` numbers the
+    calls.
     """
 
     def __init__(
         self,
         *,
         numbers: Iterator[int],
-        all_met: Callable[[], bool],
+        missing: Callable[[], MissingNodes],
         policy: SocketPolicy,
         at_once: int,
     ) -> None:
         super().__init__(numbers)
-        self._all_met = all_met
+        self._missing_nodes = missing
         self._resume_seconds = policy.resume_seconds
         self._at_once = at_once
         self._limiter = FailedResumeLimiter(
@@ -117,11 +119,10 @@ class Resumes(PendingCalls[PendingResume, str]):
         )
         self._queues: dict[GameLink, WaitQueue] = {}
         self._lookup = PlaceLookup()
-        self._slowed: WaitQueue = OrderedDict()
 
     def __len__(self) -> int:
         """How many resumes and calls are not answered."""
-        return super().__len__() + sum(map(len, self._queues.values())) + len(self._slowed)
+        return super().__len__() + sum(map(len, self._queues.values()))
 
     # From the client.
 
@@ -138,27 +139,25 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._advance(pending)
 
     async def sweep(self) -> None:
-        """Continues slowed resumes, and ends those that have waited too long; until cancelled."""
+        """Ends resumes that have waited for long enough; until cancelled."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
             for call in give_up(self._calls.due(trio.current_time())):
-                call.request.not_found()
+                call.request.lose(Close.TRY_AGAIN_LATER)
                 self._ask_queued(call.link)
             await each(self._due(trio.current_time()), operator.call)
 
     def _due(self, now: float) -> Iterator[Callable[[], None]]:
         """The steps that are due by the clock, or because a node is certainly gone."""
-        for pending in [one for one in self._slowed if one.ready_at <= now]:
-            yield partial(self._advance, pending)
-        settled = bool(self._queues and self._all_met())
+        missing = self._missing()
         for pending in list(self._waiting):
             if pending.queue is not self._waiting:
                 continue  # a link has changed after an earlier step
-            refused = settled and self._lookup.all_in(pending.refused_by)
-            if refused and not self._may_appear(pending, now):
+            refused = self._lookup.all_in(pending.refused_by)
+            if refused and isinstance(self._next_step(pending, missing, now), NotThere):
                 yield partial(self._advance, pending)
             elif pending.expires_at <= now:
-                yield pending.not_found
+                yield partial(pending.lose, Close.TRY_AGAIN_LATER)
 
     # From the links.
 
@@ -204,14 +203,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         """Queues for the next node to ask; without one it waits, or has failed."""
         if pending.session is None:
             return
-        step: Ask | Wait | NotThere = NotThere()
-        if room := pending.ticket.room:
-            step = next_resume_step(
-                self._lookup.of(room, pending.refused_by),
-                all_met=bool(self._queues) and self._all_met(),
-                may_appear=self._may_appear(pending, trio.current_time()),
-            )
-        match step:
+        match self._next_step(pending, self._missing(), trio.current_time()):
             case Ask(node):
                 link = self._lookup.link(node)
                 pending.move(self._queues[link])
@@ -221,36 +213,35 @@ class Resumes(PendingCalls[PendingResume, str]):
                     pending.charge()
                 pending.move(self._waiting)
             case NotThere():
-                if self._admit(pending):
+                if pending.admit():
                     pending.charge()
-                    if (session := pending.end()) is not None:
-                        session.lose(Close.NO_SUCH_PLACE)
+                    pending.lose(Close.NO_SUCH_PLACE)
 
-    def _may_appear(self, pending: PendingResume, now: float) -> bool:
-        """Whether it is worth waiting for a node that was never met here."""
-        return now < pending.expires_at and self._lookup.may_appear(pending.ticket.room)
+    def _missing(self) -> MissingNodes:
+        return self._missing_nodes() if self._queues else NOTHING_KNOWN
+
+    def _next_step(
+        self, pending: PendingResume, missing: MissingNodes, now: float
+    ) -> Ask | Wait | NotThere:
+        room = pending.ticket.room
+        if not room:
+            return NotThere()
+        return next_resume_step(
+            self._lookup.of(room, pending.refused_by),
+            hint(room),
+            missing,
+            hint_answers=self._lookup.answers(hint(room)),
+            may_appear=now < pending.expires_at and self._lookup.may_appear(room),
+        )
 
     def _ask_queued(self, link: GameLink) -> None:
         """Asks for the first in the link's queue, as many as may be under way."""
         queue = self._queues.get(link)
         while queue and self._calls.open(link).get("resume", 0) < self._at_once:
             pending = next(iter(queue))
-            if self._admit(pending):
+            if pending.admit():
                 pending.move(None)
                 self._calls.send(pending, link, pending.item, "resume")
-
-    def _admit(self, pending: PendingResume) -> bool:
-        """Whether the limiter lets it go now; if not, slows or ends it."""
-        match pending.admit():
-            case Go():
-                return True
-            case WaitUntil(ready_at):
-                pending.ready_at = ready_at
-                pending.expires_at = max(pending.expires_at, ready_at + self._resume_seconds)
-                pending.move(self._slowed)
-            case Refuse():
-                pending.not_found()
-        return False
 
     def _refused(self, call: ResumeCall, refusal: nodes.Refused) -> None:
         pending, node = call.request, call.link.node
@@ -260,6 +251,7 @@ class Resumes(PendingCalls[PendingResume, str]):
             pending.give_back()
         elif refusal.code == nodes.NO_SUCH_PLACE:
             pending.refused_by.add(node.incarnation)
+            pending.ended |= refusal.ended
             if pending.session is None:
                 pending.charge()
             else:
@@ -269,5 +261,5 @@ class Resumes(PendingCalls[PendingResume, str]):
                 session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
             log.warning("resume.unexpected_refusal", node=node.name, code=refusal.code)
-            pending.not_found()
+            pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)

@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterator
 from math import inf
 
+import msgspec
+
 from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.host.ended_rooms import EndedRooms
@@ -102,4 +104,5 @@ class Places:
         if refused is None:
             self.resumes += 1
         else:
-            self._rooms.outbox(link, refused)
+            ended = request.player in self._rooms.ended_places
+            self._rooms.outbox(link, msgspec.structs.replace(refused, ended=ended))

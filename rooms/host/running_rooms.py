@@ -7,6 +7,7 @@ from itertools import takewhile
 
 import trio
 
+from lastcall.core.room.ended_places import EndedPlaces
 from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
@@ -44,6 +45,7 @@ class RunningRooms:
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.acks = PendingAcks()
         self.ended_rooms = EndedRooms(policy, outbox)
+        self.ended_places = EndedPlaces()
         self.open_rooms = OpenRooms(kinds)
         self.by_id: dict[RoomId, LiveRoom] = {}
         self.by_key: dict[tuple[KindName, str], LiveRoom] = {}
@@ -84,7 +86,7 @@ class RunningRooms:
 
     def released(self, room: RoomState, seat: Seat) -> None:
         """A seat of a running room is free again. During a drain, an empty room is given up."""
-        self._forget_key(room, seat)
+        self._place_ended(room, seat)
         self.changed(room)
         if self.cut_at is not None and not room.roster:
             self.by_id[room.id].cancel(EndReason.ABANDONED)
@@ -92,7 +94,7 @@ class RunningRooms:
     def places_ended(self, room: RoomState, ended: EndedRoom) -> None:
         """The room's places are over: keeps ``ended`` for players who resume later."""
         for seat in ended.roster:
-            self._forget_key(room, seat)
+            self._place_ended(room, seat)
         if ended.roster or ended.gone:
             self.ended_rooms.add(ended, room.resume_seconds)
 
@@ -109,8 +111,9 @@ class RunningRooms:
             self._all_ended = trio.Event()
         self._on_change()
 
-    def _forget_key(self, room: RoomState, seat: Seat) -> None:
+    def _place_ended(self, room: RoomState, seat: Seat) -> None:
         """A join with the seat's key may get another seat now."""
+        self.ended_places.add(seat.player)
         name = (room.codec.kind.name, seat.key)
         if seat.key and name in self.by_key and self.by_key[name].state is room:
             del self.by_key[name]

@@ -196,12 +196,14 @@ TAKEN_OVER = "taken_over"
 class Refused(Item, frozen=True, tag="refused"):
     """The answer to a join or resume that gets no seat here.
 
-    ``code`` is one of the clients' error codes, or one of those above.
+    ``code`` is one of the clients' error codes, or one of those above. ``ended``: the player had a
+    place here, which is over. A node of version 0.1 does not say so.
     """
 
     call: int
     code: str
     message: str
+    ended: bool = False
 
 
 class Acks(Item, frozen=True, tag="acks"):

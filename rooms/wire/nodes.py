@@ -162,7 +162,10 @@ class Detach(Envelope, frozen=True, tag="detach"):
 
 
 class Welcome(Envelope, frozen=True, tag="welcome"):
-    """The link is attached. ``born`` is when the node started, in seconds since 1970."""
+    """The link is attached. ``born`` is when the node started, in seconds since 1970.
+
+    ``age_seconds`` is how long ago that was; its clock may be wrong. Version 0.1 does not say it.
+    """
 
     wire: int
     link: LinkId
@@ -171,6 +174,7 @@ class Welcome(Envelope, frozen=True, tag="welcome"):
     version: str
     born: float
     state: NodeState
+    age_seconds: float | None = None
 
 
 class Answer(Envelope, frozen=True, tag="answer"):

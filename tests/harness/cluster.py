@@ -152,21 +152,25 @@ class Cluster:
         drain: DrainPolicy | None = None,
         rooms: RoomPolicy | None = None,
         links: LinkPolicy | None = None,
+        clock_ahead: float = 0.0,
+        where: str | None = None,
     ) -> GameProcess:
-        process = GameProcess(name, self.bus.node(name), drain or DrainPolicy())
+        """Starts a game node; ``where`` is its host, which has the node's name otherwise."""
+        where = where or name
+        process = GameProcess(name, self.bus.node(where), drain or DrainPolicy())
         process.node = GameNode(
             GameSettings(
                 name=NodeName(name),
                 version=version,
-                listen=self.address(name),
-                born=trio.current_time(),
+                listen=self.address(where),
+                born=trio.current_time() + clock_ahead,
                 link_policy=links or LinkPolicy(),
                 room_policy=rooms or RoomPolicy(),
             ),
             kinds=kinds,
             bus=process.bus,
             drain=process.drain,
-            rng=self._rng(name),
+            rng=self._rng(where),
         )
         self.nursery.start_soon(process.run, process.node)
         return process
@@ -187,6 +191,7 @@ class Cluster:
             name=NodeName(name),
             version=version,
             advertise=None,
+            born=trio.current_time(),
             options=ApiOptions(
                 listen=(HostPort(name, 8080),),
                 feed=HostPort(name, 7001),

@@ -293,7 +293,9 @@ async def test_a_player_who_leaves_frees_the_seat_at_once_even_while_away() -> N
         assert len(harness.host.running.disconnects) == 0
 
 
-async def test_a_player_kicked_while_away_cannot_resume(autojump_clock: MockClock) -> None:
+async def test_a_player_kicked_while_away_is_told_so_when_they_resume(
+    autojump_clock: MockClock,
+) -> None:
     @room("strict", seats=2)
     async def strict(table: Room) -> Any:
         async for event in table:
@@ -305,7 +307,9 @@ async def test_a_player_kicked_while_away_cannot_resume(autojump_clock: MockCloc
         harness.lose(ann)
         await trio.sleep(3)
         assert harness.host.players == 0
-        assert harness.resume(ann).code == nodes.NO_SUCH_PLACE
+        again = harness.resume(ann)
+        out = nodes.Out(ann.room, ann.player, "kicked", again.session)
+        assert harness.resume_items[-1] == (NORTH, out)
         assert len(harness.host.running.disconnects) == 0
 
 

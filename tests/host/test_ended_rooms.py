@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Room, room
+from lastcall.ids import PlayerId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
@@ -268,3 +269,27 @@ async def test_a_drain_waits_for_nobody_after_the_cut(autojump_clock: MockClock)
         start = trio.current_time()
         await harness.host.wait_empty()
         assert trio.current_time() == start
+
+
+async def test_the_ticket_of_an_ended_place_is_refused_as_ended_and_a_wrong_one_is_not(
+    autojump_clock: MockClock,
+) -> None:
+    """The place that was left, the one whose time ran out, and those of a room that has ended."""
+    kind, _ = recording_kind(resume_seconds=10)
+    async with open_host(kind) as harness:
+        ann, bob, eve = (harness.join(kind) for _ in range(3))
+        assert not harness.resume(ann, secret=bob.secret).ended
+        harness.leave(ann)
+        assert harness.resume(ann).ended
+        harness.lose(bob)
+        await trio.sleep(11)
+        assert harness.resume(bob).ended
+        harness.say(eve, 1, "end")
+        await trio.sleep(11)
+        assert harness.resume(eve).ended
+        unknown = nodes.Resume(99, eve.room, PlayerId("p-unknown"), "secret", 0)
+        harness.host.handle(NORTH, unknown)
+        await trio.sleep(1)
+        assert harness.all_of(nodes.Refused)[-1] == nodes.Refused(
+            99, nodes.NO_SUCH_PLACE, "no such place here"
+        )

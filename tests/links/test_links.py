@@ -20,6 +20,7 @@ from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
+from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.errors import BusExhausted
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
@@ -168,6 +169,7 @@ class Pair:
             rng=rng,
             attempts=attempts,
             attached=lambda _: False,
+            clocks=NodeClocks(0.0, 0.0),
         )
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)

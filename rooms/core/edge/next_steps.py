@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.core.edge.placement import Candidate, knows_kind
 from lastcall.reasons import ErrorCode
 from lastcall.wire.frames import Join
@@ -57,17 +58,25 @@ def next_join_step(
 
 
 def next_resume_step(
-    rest: Sequence[Candidate], *, all_met: bool, may_appear: bool
+    rest: Sequence[Candidate],
+    hint: str,
+    missing: MissingNodes,
+    *,
+    hint_answers: bool,
+    may_appear: bool,
 ) -> Ask | Wait | NotThere:
-    """The step of a resume that all but ``rest`` have refused; ``rest`` is in the order to ask.
+    """The step of a resume that all attached nodes but ``rest`` have refused.
 
-    A place is declared unknown only when each attached node has said so (``rest`` is empty), every
-    known node is attached or certainly not there (``all_met``), and the ticket does not name a
-    node that may still appear (``may_appear``).
+    ``rest`` is in the order to ask. ``hint`` is the node that the ticket names, and
+    ``hint_answers`` whether a node of that name is attached and not silent.
+
+    A place is declared unknown only when each attached node has said so (``rest`` is empty), no
+    ``missing`` node may have it, and the ticket does not name a node that may still appear
+    (``may_appear``). A ticket that the node it names has refused looks like a guess.
     """
     for node in rest:
         if not node.silent:
             return Ask(node)
-    if rest or not all_met:
-        return Wait()
+    if rest or missing.may_have(hint, hint_answers=hint_answers):
+        return Wait(suspect=hint_answers)
     return Wait(suspect=True) if may_appear else NotThere()

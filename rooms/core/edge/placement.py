@@ -1,8 +1,9 @@
 """Which game node gets a join: a pure function, the same on every api node.
 
 Only serving nodes that know the kind are candidates. The newest version comes first, then a node
-with an open seat of the kind, else the least loaded one; ties go by name. Versions rank by age and
-not by name (the newest is the one whose oldest node is youngest), so that a rollback works, too.
+with an open seat of the kind, else the least loaded one; ties go by name, and those of one name by
+incarnation. Versions rank by age and not by name (the newest is the one whose oldest node is
+youngest), so that a rollback works, too.
 
 The api node chooses the node; the game node chooses or opens the room. So two api nodes that decide
 at the same moment meet in the same room. Joins that are under way count as if they had arrived:
@@ -30,6 +31,7 @@ class Candidate(msgspec.Struct, frozen=True):
     incarnation: Incarnation
     version: str
     born: float
+    """When it started, by the clock of this api node."""
     state: NodeState
     asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
     """The joins that are under way to it from here, by kind and whether in a new room."""
@@ -108,7 +110,11 @@ def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
     """
     first = hint(room)
     there = (node for node in nodes if node.state.phase != Phase.STOPPED)
-    return sorted(there, key=lambda node: (node.name != first, node.silent, node.name, node.born))
+
+    def rank(node: Candidate) -> tuple[bool, bool, str, float, int]:
+        return (node.name != first, node.silent, node.name, node.born, node.incarnation)
+
+    return sorted(there, key=rank)
 
 
 def hint(room: RoomId) -> str:

@@ -3,18 +3,16 @@
 A ticket has 128 random bits, so this does not protect places: it keeps the load of guesses off the
 game nodes, and off other clients' resumes.
 
-* Each address has a count of failed resumes, which decreases by ``per_second``. Below ``burst``
-  nothing waits, and only failures count: 10 000 honest clients may come at the same instant.
-* From ``burst`` on, each attempt counts at once and waits its turn, so that the attempts of one
-  address go out at ``per_second``; an attempt that succeeds is given back. At twice the burst
-  attempts are refused and not counted: an address that stops guessing is forgotten after
-  ``2 * burst / per_second`` seconds.
-* Behind a proxy or one public address many clients share a count. Since only failures count, honest
-  clients are slowed or refused (to try again later) only while somebody at their address guesses,
-  and they never lose their place by it.
+* Each address has a count of failed resumes, which decreases by ``per_second``. While it leaves no
+  room for one more below ``burst``, attempts are refused. So in any ``w`` seconds at most
+  ``burst + w * per_second`` attempts of an address fail, and those that were under way already when
+  the count became full. These count too: the address waits all the longer.
+* Only failures count: 10 000 honest clients of one address may come at the same instant. The ticket
+  of a place that has ended is not a failure, if the game node remembers the place.
+* Behind a proxy or one public address many clients share a count. Honest clients are refused (to
+  try again later) only while somebody at their address guesses, and never lose their place by it.
 * At most ``addresses_max`` addresses are remembered; the one without a failure for longest is
-  forgotten first. Only addresses that failed within the last ``2 * burst / per_second`` seconds
-  have a count. To gain by an early forgetting takes more than ``addresses_max * per_second``
+  forgotten first. To gain by an early forgetting takes more than ``addresses_max * per_second``
   failures a second (20 480), each on a socket of its own.
 """
 
@@ -43,26 +41,9 @@ def origin(host: str) -> str:
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
-class Go(msgspec.Struct, frozen=True):
-    """Try now. It is charged with :meth:`FailedResumeLimiter.charge` if it fails."""
-
-
-class WaitUntil(msgspec.Struct, frozen=True):
-    """Try at ``at``. It is charged already: ``give_back`` if it does not fail."""
-
+class _Count(msgspec.Struct, frozen=True):
+    failed: float
     at: float
-
-
-class Refuse(msgspec.Struct, frozen=True):
-    """Too many have failed from there: do not try."""
-
-
-class _Count:
-    __slots__ = ("at", "failed")
-
-    def __init__(self, failed: float, at: float) -> None:
-        self.failed = failed
-        self.at = at
 
 
 class FailedResumeLimiter:
@@ -77,22 +58,15 @@ class FailedResumeLimiter:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def admit(self, address: str, now: float) -> Go | WaitUntil | Refuse:
-        """When a resume from there may be tried."""
-        count = self._leaked(address, now)
-        if count < self.burst:
-            return Go()
-        if count >= 2 * self.burst:
-            return Refuse()
-        self.charge(address, now)
-        return WaitUntil(now + (count - self.burst + 1) / self.per_second)
+    def admits(self, address: str, now: float) -> bool:
+        """Whether a resume from there may be tried now. If it fails, :meth:`charge` it."""
+        return self._leaked(address, now) + 1 <= self.burst
 
     def charge(self, address: str, now: float) -> None:
-        """A resume from there has failed."""
+        """A resume from there has failed, or looks as if it will."""
         if not address:
             return
-        failed = min(2.0 * self.burst, self._leaked(address, now) + 1)
-        self._counts[address] = _Count(failed, now)
+        self._counts[address] = _Count(self._leaked(address, now) + 1, now)
         self._counts.move_to_end(address)
         self._forget_quiet(now)
 
@@ -100,8 +74,7 @@ class FailedResumeLimiter:
         """A resume that was charged has not failed."""
         failed = self._leaked(address, now) - 1
         if failed > 0:
-            self._counts[address].failed = failed
-            self._counts[address].at = now
+            self._counts[address] = _Count(failed, now)
         else:
             self._counts.pop(address, None)
 

@@ -7,12 +7,15 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.client import Connection, Place
+from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.errors import JoinRefused
 from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 
 pytestmark = pytest.mark.usefixtures("schedule")
+
+NOTHING_MISSING = MissingNodes(any_place=False)
 
 
 async def refusal(client: Connection, **join: object) -> str:
@@ -291,29 +294,62 @@ async def test_each_silence_of_a_link_moves_its_clients_once(
         assert moved == [2, 2]
 
 
-async def test_all_nodes_are_certain_when_each_answers_or_its_address_refuses(
+async def test_no_node_is_missing_when_each_answers_or_its_address_refuses(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
         first, second = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(first, second, api)
-        games = api.node._games
-        assert games.connectors.all_certain
+        missing = api.node._games.connectors.missing
+        assert missing() == NOTHING_MISSING
         c.bus.freeze("game-2")
         await trio.sleep(4)
-        assert not games.connectors.all_certain  # it is silent
+        assert missing().any_place  # it is silent
         await trio.sleep(4)
-        assert not games.connectors.all_certain  # lost, but the process may still be there
+        assert missing().any_place  # lost, but the process may still be there
         c.bus.heal("game-2")
         await trio.sleep(2)
-        assert games.connectors.all_certain
+        assert missing() == NOTHING_MISSING
         second.kill()
         await trio.sleep(2)
-        assert games.connectors.all_certain  # it is certainly not there
+        assert missing() == NOTHING_MISSING  # it is certainly not there
         first.kill()
         await trio.sleep(2)
-        assert not games.connectors.all_certain  # no node is left that could refuse
+        assert missing() == NOTHING_KNOWN  # no node is left that could refuse
+
+
+async def test_a_node_that_is_lost_is_missing_by_its_name_after_6_s_and_forgotten_after_30_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, second = c.game("game-1"), c.game("game-2")
+        api = c.api()
+        await c.ready(first, second, api)
+        missing = api.node._games.connectors.missing
+        c.bus.freeze("game-2")
+        await trio.sleep(6 + 6 + 1)
+        assert missing() == MissingNodes(any_place=False, names=frozenset({"game-2"}))
+        await trio.sleep(30 - 6)
+        assert missing() == NOTHING_MISSING
+
+
+async def test_a_source_that_never_answers_is_like_an_address_that_never_does(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        game = c.game()
+        started_at = trio.current_time()
+        api = c.api()
+        api.node._games.connectors._discovery._known.append(None)
+        missing = api.node._games.connectors.missing
+        await trio.sleep_until(started_at + 5.9)
+        assert missing().any_place
+        await trio.sleep_until(started_at + 6.1)
+        assert missing() == MissingNodes(any_place=False, nameless=True)
+        await trio.sleep_until(started_at + 30.1)
+        assert missing() == NOTHING_MISSING
+        assert game.links
 
 
 async def test_a_node_with_two_addresses_does_not_make_the_others_uncertain(
@@ -327,7 +363,7 @@ async def test_a_node_with_two_addresses_does_not_make_the_others_uncertain(
         first = next(iter(connectors._connectors.values()))
         first.empty = True  # as after the reply that this node is attached twice
         del connectors._links[first.address]
-        assert connectors.all_certain
+        assert connectors.missing() == NOTHING_MISSING
 
 
 async def test_players_of_a_reset_link_are_told_that_their_game_node_drains(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import (
     Ask,
     NotThere,
@@ -55,26 +56,37 @@ def test_an_unknown_kind_is_refused_only_if_nodes_are_known_and_no_room_is_named
     assert join(None) == Wait()
 
 
-@pytest.mark.parametrize("all_met", [True, False])
+NOTHING_MISSING = MissingNodes(any_place=False)
+
+
+def resume(rest: list[Candidate], missing: MissingNodes, **more: Any) -> object:
+    defaults = {"hint": "game-1", "hint_answers": True, "may_appear": False}
+    return next_resume_step(rest, missing=missing, **defaults | more)
+
+
+@pytest.mark.parametrize("missing", [NOTHING_MISSING, NOTHING_KNOWN])
 @pytest.mark.parametrize("may_appear", [True, False])
-def test_a_resume_asks_the_first_node_that_is_not_silent(all_met: bool, may_appear: bool) -> None:
-    candidates = [node(1, silent=True), node(2), node(3)]
-    assert next_resume_step(candidates, all_met=all_met, may_appear=may_appear) == Ask(node(2))
-
-
-@pytest.mark.parametrize(
-    ("silent_left", "all_met", "may_appear", "step"),
-    [
-        (True, True, False, Wait()),
-        (True, True, True, Wait()),
-        (False, False, False, Wait()),
-        (False, False, True, Wait()),
-        (False, True, True, Wait(suspect=True)),
-        (False, True, False, NotThere()),
-    ],
-)
-def test_a_place_is_unknown_only_if_all_nodes_refused_and_no_other_may_have_it(
-    silent_left: bool, all_met: bool, may_appear: bool, step: object
+def test_a_resume_asks_the_first_node_that_is_not_silent(
+    missing: MissingNodes, may_appear: bool
 ) -> None:
-    candidates = [node(silent=True)] if silent_left else []
-    assert next_resume_step(candidates, all_met=all_met, may_appear=may_appear) == step
+    candidates = [node(1, silent=True), node(2), node(3)]
+    assert resume(candidates, missing, may_appear=may_appear) == Ask(node(2))
+
+
+@pytest.mark.parametrize("silent_left", [True, False])
+@pytest.mark.parametrize("missing", [NOTHING_MISSING, NOTHING_KNOWN])
+@pytest.mark.parametrize("may_appear", [True, False])
+def test_a_place_is_unknown_only_if_all_nodes_refused_and_no_other_may_have_it(
+    silent_left: bool, missing: MissingNodes, may_appear: bool
+) -> None:
+    candidates = [node(2, silent=True)] if silent_left else []
+    step = resume(candidates, missing, may_appear=may_appear)
+    unknown = not silent_left and missing is NOTHING_MISSING and not may_appear
+    assert isinstance(step, NotThere if unknown else Wait)
+
+
+def test_a_ticket_looks_like_a_guess_if_its_node_has_refused_it_or_was_never_met() -> None:
+    assert resume([], NOTHING_KNOWN, hint_answers=True) == Wait(suspect=True)
+    assert resume([], NOTHING_KNOWN, hint_answers=False) == Wait(suspect=False)
+    assert resume([node(silent=True)], NOTHING_MISSING, hint_answers=False) == Wait(suspect=False)
+    assert resume([], NOTHING_MISSING, hint_answers=False, may_appear=True) == Wait(suspect=True)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import random
+
+import msgspec
 
 from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
@@ -90,6 +93,13 @@ def test_a_room_is_looked_for_at_the_node_in_its_id_and_then_at_all_others() -> 
     nodes = [node("a"), node("b"), node("c", phase="draining")]
     assert [n.name for n in holders(nodes, RoomId("c.xyz"))] == ["c", "a", "b"]
     assert [n.name for n in holders(nodes, RoomId("gone.xyz"))] == ["a", "b", "c"]
+
+
+def test_of_two_nodes_with_the_same_name_every_api_node_asks_and_chooses_the_same_first() -> None:
+    twins = [msgspec.structs.replace(node("a"), incarnation=Incarnation(k)) for k in (1, 2, 3)]
+    for order in itertools.permutations(twins):
+        assert [n.incarnation for n in holders(order, RoomId("a.xyz"))] == [1, 2, 3]
+        assert choose(order, CHESS) == twins[0]
 
 
 def test_a_kind_is_known_if_any_node_has_it_even_a_draining_one() -> None:
