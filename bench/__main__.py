@@ -97,8 +97,9 @@ def soak(json_file: Path | None, **settings: Any) -> None:
     or never come back; some speak another protocol. One tenth of the visits each, see
     `bench/bots/visitor.py`.
 
-    The growth is from the first tenth of the measured time to the last. The warm-up is as long as
-    rooms and places wait for lost players, so a shorter one shows a growth that is none.
+    The growth is from the first tenth of the measured time to the last. In the first half of the
+    warm-up visits come twice as fast; in the second half the places of lost players go, so with a
+    shorter one the memory may seem to shrink.
     """
     run_scenario(lambda progress: measure_soak(SoakSettings(**settings), progress), json_file)
 

@@ -6,6 +6,12 @@ from lastcall.bench.scenarios.figures import MIB
 from lastcall.bench.scenarios.soak import SoakSettings, measure_soak, memory_figures
 
 
+def test_visits_come_twice_as_fast_in_the_first_half_of_the_warm_up() -> None:
+    settings = SoakSettings(seconds=1, warm_seconds=2, per_second=2)
+
+    assert settings.starts() == [0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5]
+
+
 def test_the_growth_is_from_the_first_tenth_of_the_readings_to_the_last() -> None:
     readings = [100, 103, 100, *(120,) * 24, 101, 101, 140]
 
@@ -36,9 +42,9 @@ async def test_a_short_soak_makes_all_visits_and_reads_the_memory_of_both_nodes(
 
     figures = {figure.name: figure.value for figure in report.figures}
     assert report.failure == ""
-    assert sum(value for name, value in figures.items() if name.startswith("visits: ")) == 80
-    assert figures["visits: leaves"] == 24
-    assert figures["visits: resumes"] == 16
+    assert sum(value for name, value in figures.items() if name.startswith("visits: ")) == 90
+    assert figures["visits: leaves"] == 27
+    assert figures["visits: resumes"] == 18
     for node in ("api-1", "game-1"):
         assert f"{node}: growth of its memory" in figures
         assert figures[f"{node}: memory at the end"] > 1
