@@ -112,8 +112,6 @@ class RoomPolicy(msgspec.Struct, frozen=True):
 class SocketPolicy(msgspec.Struct, frozen=True):
     """The timing and the bounds of one client's socket.
 
-    ``unacked_inputs`` and ``unacked_bytes`` bound what is said but not yet in the room's inbox:
-    beyond them the socket is not read, and closed with 4101 after ``blocked_seconds``.
     ``backlog_bytes`` may wait for each client that does not read yet, more than any room's history.
     Beyond that, a client that reads nothing for ``stalled_seconds`` is closed with 4100, and so is
     one for which more than ``backlog_bytes_max`` wait, or more than the node has memory for: what
@@ -121,12 +119,14 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     a message to many counts once. Before a socket is closed it has ``flush_seconds`` to read what
     waits, as long as it reads something every ``close_seconds``; after 4100 it has them anyway.
 
-    A client may send ``burst_frames`` at once and ``frames_per_second`` for ever; beyond that,
-    4101. Joins have a measure of their own, since each may open a room; beyond it, ``too_many``. A
-    resume whose place is not found yet is sought for ``resume_seconds``, then 1013. An address may
-    fail at ``burst_failed_resumes`` resumes at once and at ``failed_resumes_per_second`` for ever;
-    beyond that its resumes get 1013. Acks go to a client ``ack_seconds`` after the room's at the
-    latest.
+    ``unacked_inputs`` and ``unacked_bytes`` bound what is said but not yet in the room's inbox:
+    beyond them the socket is not read, and closed with 4101 after ``blocked_seconds``.
+    How much a client says is bounded even where the room takes it all: it may send
+    ``burst_frames`` at once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a
+    measure of their own, since each may open a room; beyond it, ``too_many``. A resume whose place
+    is not found yet is sought for ``resume_seconds``, then 1013. An address may fail at
+    ``burst_failed_resumes`` resumes at once and at ``failed_resumes_per_second`` for ever; beyond
+    that its resumes get 1013. Acks go to a client ``ack_seconds`` after the room's at the latest.
     """
 
     handshake_seconds: float = 5.0

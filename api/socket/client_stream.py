@@ -304,8 +304,8 @@ class ClientStream(trio.abc.Stream):
         if queue.add(frames, rest):
             self._nursery.start_soon(self._flush, self.descriptor)
             self.descriptor = -1
-        if queue.over_limit:
-            self._overflow("no more may wait for it")
+        if exceeded := queue.exceeded:
+            self._overflow(exceeded)
 
     def _overflow(self, why: str) -> None:
         waiting = self.queue.size

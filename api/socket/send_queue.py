@@ -38,10 +38,14 @@ class SendQueue:
         return self.size > self._backlog.policy.backlog_bytes
 
     @property
-    def over_limit(self) -> bool:
-        """Whether more waits than any client may have, or than the node has memory for."""
+    def exceeded(self) -> str:
+        """The bound of ``backlog`` that is exceeded, as a sentence; empty if none is."""
         backlog = self._backlog
-        return self.over_share and (self.size > backlog.policy.backlog_bytes_max or backlog.full)
+        if not self.over_share:
+            return ""
+        if self.size > backlog.policy.backlog_bytes_max:
+            return f"more than {backlog.policy.backlog_bytes_max} bytes wait for it"
+        return f"more than {backlog.policy.excess_bytes} bytes wait for all" if backlog.full else ""
 
     def add(self, frames: list[bytes], rest: bytes | memoryview = b"") -> bool:
         """Appends ``frames``; returns whether the caller must start the flusher.

@@ -178,13 +178,13 @@ def test_a_client_within_its_share_is_not_too_slow_however_much_waits_for_others
     backlog = Backlog(SocketPolicy(backlog_bytes=1_000, excess_bytes=5_000))
     glutton, other, modest = (SendQueue(backlog) for _ in range(3))
     glutton.add([bytes(4_000)])
-    assert not glutton.over_limit
+    assert not glutton.exceeded
     other.add([bytes(1_001)])
-    assert other.over_limit
+    assert other.exceeded == "more than 5000 bytes wait for all"
     modest.add([bytes(1_000)])
-    assert not modest.over_limit
+    assert not modest.exceeded
     other.clear()
-    assert not glutton.over_limit
+    assert not glutton.exceeded
 
 
 STEPS = st.lists(
