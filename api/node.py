@@ -28,7 +28,7 @@ from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import NodeName, new_incarnation
 from lastcall.policy import LinkPolicy, SocketPolicy
-from lastcall.runtime.address import InheritedSocket
+from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
@@ -114,6 +114,17 @@ def _feeds_and_connectors(
     return feeds, connectors
 
 
+async def _open_doors(places: Sequence[ListenAddress]) -> tuple[list[Door], list[str]]:
+    """The doors at ``places``, and the addresses with the real ports."""
+    doors, addresses = [], []
+    for place in places:
+        listeners = await open_listeners(place, beside=places)
+        addresses.append(str(bound_address(listeners[0])))
+        shared = isinstance(place, InheritedSocket)
+        doors += [Door(listener, shared=shared) for listener in listeners]
+    return doors, addresses
+
+
 class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
@@ -178,7 +189,7 @@ class ApiNode:
     async def start(self, services: trio.Nursery) -> None:
         """Opens the client ports, and begins to follow the game nodes."""
         if not self._doors:
-            await self._open_doors()
+            self._doors, self._addresses = await _open_doors(self._options.listen)
         services.start_soon(self._cork.run)
         services.start_soon(self._feeds.run)
         services.start_soon(self._games.run)
@@ -186,14 +197,6 @@ class ApiNode:
         services.start_soon(self.gateway.sweep)
         if self._pump is not None:
             services.start_soon(self._pump.run)
-
-    async def _open_doors(self) -> None:
-        places, self._addresses = self._options.listen, []
-        for place in places:
-            listeners = await open_listeners(place, beside=places)
-            self._addresses.append(str(bound_address(listeners[0])))
-            shared = isinstance(place, InheritedSocket)
-            self._doors += [Door(listener, shared=shared) for listener in listeners]
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
@@ -115,33 +116,31 @@ def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool])
         link.reset()
 
 
+@dataclass(frozen=True)
+class ConnectorContext:
+    """The parts of an api node that all its connectors share."""
+
+    bus: Bus
+    me: ApiIdentity
+    feeds: FeedReader
+    listener: LinkListener
+    policy: LinkPolicy
+    rng: random.Random
+    clocks: NodeClocks
+    attempts: Iterator[int]
+    """Numbers the attempts to attach, at all addresses."""
+    attached: Callable[[Incarnation], bool]
+    """Whether a link to that game process stands, by whatever address."""
+
+
 class GameConnector:
     """One game node's address: attaches to each process that answers there, one after another."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        bus: Bus,
-        me: ApiIdentity,
-        feeds: FeedReader,
-        listener: LinkListener,
-        policy: LinkPolicy,
-        rng: random.Random,
-        attempts: Iterator[int],
-        attached: Callable[[Incarnation], bool],
-        clocks: NodeClocks,
-    ) -> None:
-        self._bus = bus
-        self._attached = attached
+    def __init__(self, address: str, context: ConnectorContext) -> None:
         self.address = address
-        self._me = me
-        self._feeds = feeds
-        self._listener = listener
-        self._policy = policy
-        self._rng = rng
-        self._attempts = attempts
-        self._clocks = clocks
+        self._context = context
+        self._bus = context.bus
+        self._policy = context.policy
         self.answered = False
         """Whether a game node was ever met here; set when a link is up."""
         self.wanted = True
@@ -190,24 +189,26 @@ class GameConnector:
         if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
-            link_id, replaces = new_link(self._rng), self._last
+            link_id, replaces = new_link(self._context.rng), self._last
             self._last = link_id
             link = GameLink(
                 link_id,
                 self.address,
                 bus=self._bus,
                 caller=caller,
-                listener=self._listener,
+                listener=self._context.listener,
                 policy=self._policy,
             )
-            with self._feeds.reading_for(link):  # items that arrive before the welcome are kept
+            with self._context.feeds.reading_for(
+                link
+            ):  # items that arrive before the welcome are kept
                 match await self._attach(caller, link_id, replaces):
                     case nodes.Welcome() as welcome if welcome.link == link_id:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
                     case nodes.Twice(incarnation):
                         self.answered = True
-                        self.empty = self._attached(
+                        self.empty = self._context.attached(
                             incarnation
                         )  # else it still holds an earlier link
                         raise RemoteProtocolError(
@@ -229,7 +230,7 @@ class GameConnector:
     def _by_our_clock(self, welcome: nodes.Welcome) -> nodes.Welcome:
         """The welcome with the node's start by our clock, where the clocks disagree."""
         now = trio.current_time()
-        ahead = self._clocks.seconds_ahead(welcome.born, welcome.age_seconds, now)
+        ahead = self._context.clocks.seconds_ahead(welcome.born, welcome.age_seconds, now)
         if ahead and welcome.incarnation != self._clock_checked:
             self._clock_checked = welcome.incarnation
             hint = "its clock or ours is wrong; versions are ranked by how long their nodes run"
@@ -245,11 +246,11 @@ class GameConnector:
             nodes.Attach(
                 wire=nodes.WIRE,
                 link=link_id,
-                attempt=next(self._attempts),
-                api=self._me.name,
-                incarnation=self._me.incarnation,
-                feed=self._me.feed,
-                version=self._me.version,
+                attempt=next(self._context.attempts),
+                api=self._context.me.name,
+                incarnation=self._context.me.incarnation,
+                feed=self._context.me.feed,
+                version=self._context.me.version,
                 replaces=replaces,
                 dialled=self.address,
             )

@@ -10,7 +10,12 @@ from functools import partial
 import structlog
 import trio
 
-from lastcall.api.games.connector import ApiIdentity, FeedReader, GameConnector
+from lastcall.api.games.connector import (
+    ApiIdentity,
+    ConnectorContext,
+    FeedReader,
+    GameConnector,
+)
 from lastcall.api.games.discovery import Discovery
 from lastcall.api.games.link import GameLink, LinkListener
 from lastcall.api.games.sources import GameSource
@@ -57,7 +62,6 @@ class GameConnectors:
         self._feeds = feeds
         self._policy = policy
         self._rng = rng
-        self._attempts = itertools.count(1)
         self._connectors: dict[str, GameConnector] = {}
         self._links: dict[str, GameLink] = {}
         self._started_at = now = trio.current_time()
@@ -66,8 +70,19 @@ class GameConnectors:
 
     async def run(self, listener: LinkListener) -> None:
         """Attaches to every node that the sources name, until cancelled."""
+        context = ConnectorContext(
+            bus=self._bus,
+            me=self._me,
+            feeds=self._feeds,
+            listener=listener,
+            policy=self._policy,
+            rng=self._rng,
+            clocks=self._clocks,
+            attempts=itertools.count(1),
+            attached=self._is_attached,
+        )
         async with trio.open_nursery() as nursery:
-            await self._discovery.run(partial(self._found, listener, nursery))
+            await self._discovery.run(partial(self._found, context, nursery))
 
     @property
     def all_met(self) -> bool:
@@ -134,22 +149,11 @@ class GameConnectors:
                 connector.certain_at = trio.current_time()
 
     def _found(
-        self, listener: LinkListener, nursery: trio.Nursery, addresses: frozenset[str]
+        self, context: ConnectorContext, nursery: trio.Nursery, addresses: frozenset[str]
     ) -> None:
         """Meets new addresses; one that is not named any more is left when its link is over."""
         for address in addresses - self._connectors.keys():
-            connector = self._connectors[address] = GameConnector(
-                address,
-                bus=self._bus,
-                me=self._me,
-                feeds=self._feeds,
-                listener=listener,
-                policy=self._policy,
-                rng=self._rng,
-                attempts=self._attempts,
-                attached=self._is_attached,
-                clocks=self._clocks,
-            )
+            connector = self._connectors[address] = GameConnector(address, context)
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():
             connector.wanted = address in addresses

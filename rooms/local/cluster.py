@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,21 @@ AFTER_GRACE_SECONDS = 2.0
 
 NodeCommand = Callable[..., list[str]]
 """``(tier, *arguments)`` → the command that starts such a node; tests start fakes."""
+
+
+def _free_admin(tier: str, first: HostPort, given: Mapping[Child, HostPort]) -> HostPort:
+    """The first admin port that can be bound, that no living node has, and that no node of the
+    other tier ever had: behind a noted address, there is never a node of another kind.
+    """
+    used = {
+        admin.port
+        for child, admin in given.items()
+        if child.tier != tier or not child.ended.is_set()
+    }
+    for port in range(first.port, PORTS) if first.port else ():
+        if port not in used and _can_bind(first.host, port):
+            return HostPort(first.host, port)
+    return HostPort(first.host, 0)
 
 
 class LocalCluster:
@@ -80,22 +95,7 @@ class LocalCluster:
         """
         if self._stopping:
             raise ClusterFailed("the cluster is stopping")
-        return self._launch(tier, version, self._free_admin(tier))
-
-    def _free_admin(self, tier: str) -> HostPort:
-        """The first admin port that can be bound, that no living node has, and that no node of the
-        other tier ever had: behind a noted address, there is never a node of another kind.
-        """
-        used = {
-            admin.port
-            for child, admin in self._admins.items()
-            if child.tier != tier or not child.ended.is_set()
-        }
-        first = self.plan.admin_of(0)
-        for port in range(first.port, PORTS) if first.port else ():
-            if port not in used and _can_bind(first.host, port):
-                return HostPort(first.host, port)
-        return HostPort(first.host, 0)
+        return self._launch(tier, version, _free_admin(tier, self.plan.admin_of(0), self._admins))
 
     def _launch(self, tier: str, version: str, admin: HostPort) -> Child:
         names = (child.name for child in self.children if child.tier == tier)

@@ -222,13 +222,13 @@ def _second_reading(text: str | bytes) -> FromClient | None:
         return Say(int(numbered[1]), msgspec.Raw(b"")) if numbered else None
     except ValueError:
         return None
-    kind = fields.get("t") if isinstance(fields, dict) else None
     with suppress(*UNREADABLE, ValueError, TypeError):
-        if kind == "say" and "d" in fields:
-            return msgspec.convert(fields | {"d": msgspec.Raw(b"")}, Say)
-        if kind == "join" and None in fields.values():
-            given = {name: value for name, value in fields.items() if value is not None}
-            return _from_client.decode(encode(given))
+        match fields:
+            case {"t": "say", "d": _}:
+                return msgspec.convert(fields | {"d": msgspec.Raw(b"")}, Say)
+            case {"t": "join"} if None in fields.values():
+                given = {name: value for name, value in fields.items() if value is not None}
+                return _from_client.decode(encode(given))
     return None
 
 

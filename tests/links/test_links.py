@@ -15,7 +15,13 @@ import trio.lowlevel
 from trio.testing import MockClock
 
 from lastcall.api.games import connector as connector_module
-from lastcall.api.games.connector import TURN_SECONDS, ApiIdentity, FeedReader, GameConnector
+from lastcall.api.games.connector import (
+    TURN_SECONDS,
+    ApiIdentity,
+    ConnectorContext,
+    FeedReader,
+    GameConnector,
+)
 from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
@@ -159,8 +165,7 @@ class Pair:
         self.api_bus = ApiBus(bus.node("api"))
         feeds = FeedReader(self.api_bus.subscribe(FEED), Cork())
         attempts = itertools.count(1)
-        self.connector = GameConnector(
-            GAME,
+        context = ConnectorContext(
             bus=self.api_bus,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
@@ -171,6 +176,7 @@ class Pair:
             attached=lambda _: False,
             clocks=NodeClocks(0.0, 0.0),
         )
+        self.connector = GameConnector(GAME, context)
         self.api_scope = trio.CancelScope()
         nursery.start_soon(feeds.run)
         nursery.start_soon(self._run_connector)
