@@ -183,7 +183,8 @@ class Room:
         Up to 1 MiB, with 35 bytes more for each message, always reaches a player whose client reads
         anything at all, however slowly; up to 32 MiB does while the api node has memory for it
         (256 MiB for all its clients together). A player who falls further behind, or whose client
-        reads nothing for 10 s, resumes on a new socket with what the room's history has.
+        reads nothing for 10 s, resumes on a new socket with what the room's history has. All rooms
+        of a node share 32 MiB on the way to each api node.
         """
         self._backend.broadcast(encode_value(message))
 
