@@ -12,8 +12,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import END_OF_CODE, ClientEnd, Close
 from tests.api.conftest import UPGRADE
-from tests.api.endings import ENDINGS, Ending, World, open_world
+from tests.api.endings import ENDINGS, Ending
 from tests.api.paths import Peer, frame, serving
+from tests.api.world import World, open_world
 
 
 def closed(log_lines: list[bytes]) -> list[dict[str, object]]:

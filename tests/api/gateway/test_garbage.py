@@ -14,7 +14,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.api.endings import ENDINGS, Ending, open_world
+from tests.api.endings import ENDINGS, Ending
+from tests.api.world import open_world
 
 CONNECTIONS = 5
 
