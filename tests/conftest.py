@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import trio
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import harness, surroundings
+
+ROOT = Path(__file__).parent.parent
+E2E_FILES = {
+    str(file.relative_to(ROOT))
+    for file in (ROOT / "tests").rglob("test_*.py")
+    if "pytest.mark.e2e" in file.read_text(encoding="utf-8")
+}
 
 surroundings.normalize()
 # A busy machine may take long for one example: that is not a fault of the code.
@@ -17,12 +27,15 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives all tests with real processes to one worker: they take turns, beside pure tests."""
-    for item in items:
-        if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+class RealProcessesTakeTurns(LoadScopeScheduling):
+    """One worker runs all tests with real processes, and the others run the pure ones beside it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return RealProcessesTakeTurns(config, log)
 
 
 @pytest.fixture(params=range(20))
