@@ -43,7 +43,7 @@ BAD_FRAMES: dict[str, tuple[str | Frame, str]] = {
     "malformed JSON": ('{"t":"join"', "bad_json"),
     "text that is not JSON": ("hello", "bad_json"),
     "an empty frame": ("", "bad_json"),
-    "deep nesting": ('{"t":"say","n":1,"d":' + "[" * 30_000 + "]" * 30_000 + "}", "bad_json"),
+    "deep nesting": ('{"t":"got","seq":' + "[" * 30_000 + "]" * 30_000 + "}", "bad_json"),
     "a list": ("[1,2]", "bad_frame"),
     "no type": ({"kind": "lounge"}, "bad_frame"),
     "a type that is a number": ({"t": 7}, "bad_frame"),
