@@ -6,8 +6,7 @@
   of the node have beyond their ``backlog_bytes`` takes at most ``excess_bytes``. A client that
   would exceed one of the two is too slow at once.
 
-So the backlogs of a node take at most ``backlog_bytes`` for each client, and
-``excess_bytes``.
+So the backlogs of a node take at most ``backlog_bytes`` for each client, and ``excess_bytes``.
 A frame that waits for a thousand clients takes memory once, and counts once.
 """
 

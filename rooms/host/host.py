@@ -105,7 +105,7 @@ class Host:
         self._losses.begin(self.places.drop_link(link, confirmed_until))
 
     def serve(self, work: trio.Nursery) -> None:
-        """From now on rooms may be opened; each is one task in ``work``."""
+        """From now on rooms may be opened, inside ``work``."""
         ROOM_TASKS.install()
         self.matchmaker.work = work
 

@@ -29,6 +29,7 @@ from lastcall.runtime.loop_lag import ROOM
 TASKS_PER_TURN_MAX = 10_000
 """The tasks that one room may start before others run: each takes about 10 µs."""
 REFERENTS_MAX = 100
+"""Objects that are looked at for the nursery of one generator."""
 _HOLDERS = (
     MethodType,
     AsyncGeneratorType,

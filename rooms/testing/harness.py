@@ -240,7 +240,8 @@ class Table:
         self._over.set()
 
     def _on_crash(self, _: RoomState, error: BaseException) -> None:
-        self._crash = self._crash or error
+        if self._crash is None:  # an author's error may be false
+            self._crash = error
 
     def _receive(self, _: LinkId, item: nodes.Down) -> None:
         match item:

@@ -25,7 +25,7 @@ class GoneSeat(msgspec.Struct, frozen=True, eq=False):
 
 
 class GoneSeats:
-    """Those of one room; times are in seconds of any clock."""
+    """The seats that one room took away; times are in seconds of any clock."""
 
     __slots__ = ("_by_player",)
 
