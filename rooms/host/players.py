@@ -19,7 +19,7 @@ from lastcall.host.replies import no_such_place, over, replay, resumed, seated
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, new_player, new_secret
-from lastcall.reasons import EndReason, ErrorCode
+from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
@@ -36,25 +36,20 @@ class Players:
     def join(self, link: LinkId, join: nodes.Join, rng: random.Random) -> str | None:
         """Seats a player and tells their link; or returns the error code why not.
 
-        The same ``key`` again is the same player, on a new socket.
+        The same ``key`` again is the same player, on a new socket; so is the same identity, where
+        each has one seat.
         """
         room = self._room
-        seat = room.roster.find_key(join.key)
-        if seat is not None and self._seat_again(seat, link, join.call):
+        seat = room.roster.find_own(join.key, join.identity)
+        if seat is not None and not seat.is_for(join.identity):
+            return nodes.WRONG_KEY
+        if seat is not None and self._seat_again(seat, link, join):
             return None
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
-        if room.closed:
-            return ErrorCode.NO_SUCH_ROOM
-        seat = Seat(
-            player=new_player(rng),
-            link=link,
-            secret=new_secret(rng),
-            name=join.name,
-            key=join.key,
-            joined_seq=room.history.seq,
-        )
-        if (refusal := room.roster.add(seat)) is not None:
+        seat = _new_seat(link, join, rng, joined_seq=room.history.seq)
+        refusal = room.refusal(join) or room.roster.add(seat)
+        if refusal is not None:
             return refusal
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
@@ -94,12 +89,14 @@ class Players:
         A resume with the newest secret is not, since each resume changes the secret.
         """
         if isinstance(request, nodes.Join):
-            seat = self._room.roster.find_key(request.key)
+            seat = self._room.roster.find_own(request.key, request.identity)
         else:
             seat = self._room.roster.find(request.player)
             if seat is None or not seat.accepts_previous(request.secret):
                 return None
-        return None if seat is None or seat.away else seat
+        if seat is None or seat.away or not seat.is_for(request.identity):
+            return None
+        return seat
 
     def confirm(self, confirm: nodes.Confirm) -> None:
         """A player has the answer to their join or resume."""
@@ -136,16 +133,23 @@ class Players:
         self._host.disconnects.begin(self._room, seat, seconds)
         return seat
 
-    def _seat_again(self, seat: Seat, link: LinkId, call: int) -> bool:
-        """As a resume by a client that has seen nothing; False if the seat is gone meanwhile."""
+    def _seat_again(self, seat: Seat, link: LinkId, join: nodes.Join) -> bool:
+        """As a resume by a client that has seen nothing; False if the seat is gone meanwhile.
+
+        A client with another key has it from now on: a repetition of its join finds the seat.
+        """
         room = self._room
         unseen, state = self._unseen(seat, seat.joined_seq)
         if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
             return False
         self._leave_socket(seat)
         room.roster.rebind(seat, link)
+        seat.refresh(join.identity)
+        if join.key not in {"", seat.key}:
+            self._host.forget_key(room, seat)
+            room.roster.rekey(seat, join.key)
         seat.last_n = 0
-        self._send_seated(seat, call, unseen, state)
+        self._send_seated(seat, join.call, unseen, state)
         for item in replay(room.id, seat, unseen.messages):
             self._host.outbox(link, item)
         return True
@@ -192,3 +196,18 @@ class Players:
         kind = room.codec.kind.name
         answer = seated(room.id, kind, seat, call, unseen=unseen, state=state, listed=listed)
         self._host.outbox(seat.link, answer)
+
+
+def _new_seat(link: LinkId, join: nodes.Join, rng: random.Random, *, joined_seq: int) -> Seat:
+    """The seat of a new player; the name of their identity goes before that of their client."""
+    identity = join.identity
+    name = None if identity is None else identity.name
+    return Seat(
+        player=new_player(rng),
+        link=link,
+        secret=new_secret(rng),
+        name=join.name if name is None else name,
+        key=join.key,
+        identity=identity,
+        joined_seq=joined_seq,
+    )
