@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -15,6 +16,9 @@ IDENTITY_BYTES_MAX = 4 * 1024
 """As it goes to game nodes: the id, the name and the claims of a client."""
 REASON_BYTES_MAX = 120
 """What a close frame has room for (RFC 6455 §5.5)."""
+
+SPREAD_SECONDS = 5.0
+"""How long after the end of its token a client is told to move, at the most."""
 
 Clock = Callable[[], float]
 """Seconds since 1970."""
@@ -72,7 +76,14 @@ def entry(identity: Identity, now: float) -> Entry | Denial:
     left = identity.until - now
     if left <= 0:
         return Denial(401, "the token has expired")
-    return Entry(identity, trio.current_time() + left)
+    return Entry(identity, trio.current_time() + left + _spread(identity))
+
+
+def _spread(identity: Identity) -> float:
+    """Between 0 and :data:`SPREAD_SECONDS`, so that tokens which end together do not come together:
+    always the same for an identity.
+    """
+    return SPREAD_SECONDS * zlib.crc32(identity.id.encode()) / 2**32
 
 
 def one_line(reason: object) -> str:

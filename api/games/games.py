@@ -17,6 +17,7 @@ from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.placement import Candidate
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.policy import LinkPolicy, SocketPolicy
@@ -47,10 +48,18 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(lambda: connectors.all_met, numbers)
+        limits = socket_policy.burst_failed_resumes, socket_policy.failed_resumes_per_second
+        failed_resumes = FailedResumeLimiter(*limits)
+        self._joins = Joins(
+            lambda: connectors.all_met,
+            numbers,
+            wrong_keys=failed_resumes,
+            refused_keys=FailedResumeLimiter(*limits),
+        )
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
+            limiter=failed_resumes,
             policy=socket_policy,
             at_once=link_policy.resumes_at_once,
         )

@@ -25,9 +25,11 @@ from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
 from lastcall.core.edge.placement import Candidate, choose, choose_for_room
+from lastcall.core.edge.ticket_rate_limit import ClientFailures, FailedResumeLimiter
 from lastcall.core.lifecycle import Phase
+from lastcall.identity import Identity
 from lastcall.ids import Incarnation, KindName
-from lastcall.reasons import ErrorCode
+from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames, nodes
 
 log = structlog.get_logger()
@@ -35,6 +37,7 @@ log = structlog.get_logger()
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
 NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try again in a moment")
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
+TOO_MANY_KEYS = Refuse(ErrorCode.TOO_MANY, "too many joins with keys that have no seat; wait")
 
 
 @dataclass(eq=False)
@@ -42,6 +45,9 @@ class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
     request: frames.Join
+    identity: Identity | None
+    counted_by: tuple[str, ...]
+    """The names of the client's counts in the limiters."""
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
     questions: set[int] = field(default_factory=set, init=False)
     """The calls that ask for the key's seat and are not answered yet."""
@@ -60,7 +66,15 @@ class PendingJoin(Pending):
             name=request.name,
             key=request.key,
             seated_only=seated_only,
+            identity=self.identity,
         )
+
+    @property
+    def may_guess(self) -> bool:
+        """Whether it could be a guess of a key that costs nothing if it is wrong: in a room that
+        takes nobody, a join takes no seat.
+        """
+        return bool(self.request.room and self.request.key)
 
     def refuse(self, refusal: Refuse) -> None:
         """Tells the client no, and ends the join."""
@@ -75,12 +89,22 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     """The attached game nodes, and every join that is not answered yet.
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
-    wrong ones. ``numbers`` numbers the calls.
+    wrong ones. ``numbers`` numbers the calls. A key that another identity's seat has counts as a
+    failed resume in ``wrong_keys``; see :mod:`lastcall.core.edge.ticket_rate_limit`.
     """
 
-    def __init__(self, all_met: Callable[[], bool], numbers: Iterator[int]) -> None:
+    def __init__(
+        self,
+        all_met: Callable[[], bool],
+        numbers: Iterator[int],
+        *,
+        wrong_keys: FailedResumeLimiter,
+        refused_keys: FailedResumeLimiter,
+    ) -> None:
         super().__init__(numbers)
         self._all_met = all_met
+        self._wrong_keys = wrong_keys
+        self._refused_keys = refused_keys
         self._links: dict[Incarnation, GameLink] = {}
 
     @property
@@ -96,9 +120,20 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = PendingJoin(session, self._pending, expires_at, request)
+        pending = PendingJoin(
+            session,
+            self._pending,
+            expires_at,
+            request,
+            session.guest.identity,
+            session.guest.counted_by,
+        )
         self._pending[session] = pending
-        self._advance(pending)
+        refused_keys = ClientFailures(self._refused_keys, pending.counted_by)
+        if pending.may_guess and not refused_keys.admit(trio.current_time()):
+            pending.refuse(TOO_MANY_KEYS)
+        else:
+            self._advance(pending)
 
     async def sweep(self) -> None:
         """Refuses joins that have waited too long, until cancelled."""
@@ -200,6 +235,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         return True
 
     def _refused(self, call: JoinCall, refusal: nodes.Refused) -> None:
+        if refusal.code == nodes.WRONG_KEY:
+            self._wrong_key(call.request)
+            return
         if call.abandoned or self._key_not_there(call):
             return
         pending, node = call.request, call.link.node
@@ -211,8 +249,18 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if code == nodes.DRAINING:
             self._advance(pending)
             return
+        if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
+            failures = ClientFailures(self._refused_keys, pending.counted_by)
+            failures.charge(trio.current_time())
         pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
             self._advance(pending)
         else:
             pending.refuse(pending.refusal)
+
+    def _wrong_key(self, pending: PendingJoin) -> None:
+        """Another identity has the key's seat: to this one, there is no such place."""
+        ClientFailures(self._wrong_keys, pending.counted_by).charge(trio.current_time())
+        give_up(self._calls.cancel(pending))
+        if (session := pending.end()) is not None:
+            session.lose(Close.NO_SUCH_PLACE)

@@ -30,7 +30,8 @@ from lastcall.core.edge.calls import Call
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
+from lastcall.core.edge.ticket_rate_limit import ClientFailures, FailedResumeLimiter
+from lastcall.identity import Identity
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, ErrorCode
@@ -44,10 +45,10 @@ log = structlog.get_logger()
 class PendingResume(Pending):
     """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
 
-    address: str
+    identity: Identity | None
     ticket: Ticket
     seen: int
-    limiter: FailedResumeLimiter
+    failures: ClientFailures
     admitted: bool = field(default=False, init=False)
     """Whether the limiter has let it go."""
     charged: bool = field(default=False, init=False)
@@ -58,7 +59,8 @@ class PendingResume(Pending):
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
         ticket = self.ticket
-        return nodes.Resume(number, ticket.room, ticket.player, ticket.secret, self.seen)
+        place = ticket.room, ticket.player, ticket.secret
+        return nodes.Resume(number, *place, self.seen, identity=self.identity)
 
     def admit(self) -> bool:
         """Whether it may be asked for; the limiter decides once. If not, it is over.
@@ -67,7 +69,7 @@ class PendingResume(Pending):
         judged by how the first have failed.
         """
         if not self.admitted:
-            self.admitted = self.limiter.admits(self.address, trio.current_time())
+            self.admitted = self.failures.admit(trio.current_time())
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER)
         return self.admitted
@@ -76,13 +78,13 @@ class PendingResume(Pending):
         """It has failed, or looks as if it will."""
         if not (self.charged or self.ended):
             self.charged = True
-            self.limiter.charge(self.address, trio.current_time())
+            self.failures.charge(trio.current_time())
 
     def give_back(self) -> Session | None:
         """Ends it as one that has not failed, as far as is known."""
         if self.charged:
             self.charged = False
-            self.limiter.give_back(self.address, trio.current_time())
+            self.failures.give_back(trio.current_time())
         return self.end()
 
     def lose(self, close: Close) -> None:
@@ -107,6 +109,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         *,
         numbers: Iterator[int],
         missing: Callable[[], MissingNodes],
+        limiter: FailedResumeLimiter,
         policy: SocketPolicy,
         at_once: int,
     ) -> None:
@@ -114,9 +117,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._missing_nodes = missing
         self._resume_seconds = policy.resume_seconds
         self._at_once = at_once
-        self._limiter = FailedResumeLimiter(
-            policy.burst_failed_resumes, policy.failed_resumes_per_second
-        )
+        self._limiter = limiter
         self._queues: dict[GameLink, WaitQueue] = {}
         self._lookup = PlaceLookup()
 
@@ -132,8 +133,9 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
+        failures = ClientFailures(self._limiter, session.guest.counted_by)
         pending = PendingResume(
-            session, self._pending, expires_at, session.address, ticket, seen, self._limiter
+            session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
         self._pending[session] = pending
         self._advance(pending)

@@ -22,6 +22,7 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
 from lastcall.api.socket.backlog import Backlog
@@ -150,7 +151,12 @@ class Gateway:
                 else:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
-                        output, self._games, self._policy, self.counts, hang_up, address=address
+                        output,
+                        self._games,
+                        self._policy,
+                        self.counts,
+                        hang_up,
+                        guest=Guest(address),
                     )
                     await self._talk(socket, output, session, library)
                 library.cancel_scope.cancel()
@@ -220,7 +226,10 @@ class Gateway:
             await self._each(self._look_after)
 
     def _look_after(self, session: Session) -> None:
-        session.connection.tick(trio.current_time())
+        now = trio.current_time()
+        session.connection.tick(now)
+        if session.guest.until <= now:
+            session.connection.move_now("come back with a new token")
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")

@@ -134,10 +134,11 @@ class ClientConnection:
         """Announces the move; the caller is to :meth:`close` with 1012 in time."""
         self.send(frames.Move(round(after_seconds, 3)))
 
-    def move_now(self) -> None:
-        """Moves the client to another node at once."""
-        self.announce_move(0)
-        self.close(Close.SERVICE_RESTART, "this node is leaving")
+    def move_now(self, reason: str = "this node is leaving") -> None:
+        """Moves the client to another node, or to another socket, at once."""
+        if self.close_code is None:
+            self.announce_move(0)
+            self.close(Close.SERVICE_RESTART, reason)
 
     def close(self, code: Close, reason: str = "") -> None:
         """Sends the close frame and hangs up; the first code counts, a second call does nothing."""

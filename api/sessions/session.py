@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
@@ -30,6 +31,7 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
+ANONYMOUS = Guest()
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 CLOSES = {
     Close.NO_SUCH_PLACE: "no such place",
@@ -86,10 +88,7 @@ class OwnPlace(Protocol):
 
 
 class Session:
-    """One client and its place.
-
-    ``address`` is the client's, for the limit on failed resumes; "" if it is not known.
-    """
+    """One client and its place; ``guest`` is who the client is."""
 
     __slots__ = (
         "_games",
@@ -97,9 +96,9 @@ class Session:
         "_policy",
         "_stale",
         "_unblocked",
-        "address",
         "connection",
         "draining",
+        "guest",
         "leaving",
         "place",
         "state",
@@ -114,7 +113,7 @@ class Session:
         counts: ClientCounts,
         hang_up: Callable[[], None],
         *,
-        address: str = "",
+        guest: Guest = ANONYMOUS,
     ) -> None:
         now = trio.current_time()
         self._games = games
@@ -122,7 +121,7 @@ class Session:
         self._policy = policy
         self._stale = StaleInputGuard()
         self._unblocked: trio.Event | None = None
-        self.address = address
+        self.guest = guest
         self.connection = ClientConnection(output, policy, counts, hang_up)
         self.draining = False
         """The node drains: the client is moved as soon as it is in no room."""

@@ -1,4 +1,4 @@
-"""Limits failed resumes by address, so that guessing tickets is slow.
+"""Limits failed resumes by address and by identity, so that guessing tickets is slow.
 
 A ticket has 128 random bits, so this does not protect places: it keeps the load of guesses off the
 game nodes, and off other clients' resumes.
@@ -11,6 +11,10 @@ game nodes, and off other clients' resumes.
   of a place that has ended is not a failure, if the game node remembers the place.
 * Behind a proxy or one public address many clients share a count. Honest clients are refused (to
   try again later) only while somebody at their address guesses, and never lose their place by it.
+* An identity has a count like an address has: a guesser who comes from many addresses meets it.
+* A join whose key another identity's seat has is a failed resume. A key that finds no seat is
+  mostly that of a first join. But one that names a room, and is refused there as full or locked,
+  may be a guess: those have counts of their own, so that nobody's resume waits for them.
 * At most ``addresses_max`` addresses are remembered; the one without a failure for longest is
   forgotten first. To gain by an early forgetting takes more than ``addresses_max * per_second``
   failures a second (20 480), each on a socket of its own.
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 
@@ -39,6 +44,11 @@ def origin(host: str) -> str:
     if (mapped := address.ipv4_mapped) is not None:
         return str(mapped)
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+def counted_by(address: str, identity: str | None) -> tuple[str, ...]:
+    """The names of a client's counts: its address, and the identity with that id if it has one."""
+    return (address,) if identity is None else (address, f"identity {identity}")
 
 
 class _Count(msgspec.Struct, frozen=True):
@@ -92,3 +102,27 @@ class FailedResumeLimiter:
             if len(self._counts) <= self.addresses_max and self._left(count, now) > 0:
                 return
             del self._counts[address]
+
+
+class ClientFailures:
+    """The failures of one client, by all of its counts (see :func:`counted_by`)."""
+
+    __slots__ = ("_limiter", "_names")
+
+    def __init__(self, limiter: FailedResumeLimiter, names: Sequence[str]) -> None:
+        self._limiter = limiter
+        self._names = names
+
+    def admit(self, now: float) -> bool:
+        """Whether the client may try now."""
+        return all(self._limiter.admits(name, now) for name in self._names)
+
+    def charge(self, now: float) -> None:
+        """The client has failed, or looks as if it will."""
+        for name in self._names:
+            self._limiter.charge(name, now)
+
+    def give_back(self, now: float) -> None:
+        """A charge was wrong."""
+        for name in self._names:
+            self._limiter.give_back(name, now)

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.joins import Joins
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.errors import JoinRefused
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
@@ -43,7 +44,12 @@ class JoinsHarness:
 
     def __init__(self) -> None:
         self.all_met = True
-        self.joins = Joins(lambda: self.all_met, itertools.count(1))
+        self.joins = Joins(
+            lambda: self.all_met,
+            itertools.count(1),
+            wrong_keys=FailedResumeLimiter(2, 1),
+            refused_keys=FailedResumeLimiter(2, 1),
+        )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:
         link = FakeGameLink(name, **more)

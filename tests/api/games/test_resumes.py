@@ -11,6 +11,7 @@ import trio
 
 from lastcall.api.games.resumes import Resumes
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
+from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Ticket
 from lastcall.policy import SocketPolicy
 from lastcall.wire import nodes
@@ -27,10 +28,14 @@ class ResumesHarness:
     def __init__(self, *, at_once: int = 32, **policy: Any) -> None:
         self.missing = NOTHING_MISSING
         self.callers: list[Caller] = []
+        sockets = SocketPolicy(**policy)
         self.resumes = Resumes(
             numbers=itertools.count(1),
             missing=lambda: self.missing,
-            policy=SocketPolicy(**policy),
+            limiter=FailedResumeLimiter(
+                sockets.burst_failed_resumes, sockets.failed_resumes_per_second
+            ),
+            policy=sockets,
             at_once=at_once,
         )
 
