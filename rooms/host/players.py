@@ -12,13 +12,14 @@ import structlog
 import trio
 
 from lastcall.author import Back, Joined
+from lastcall.core.room.former_places import FormerResume, read_tickets
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Seat
 from lastcall.host.backend import check_size
-from lastcall.host.replies import no_such_place, over, replay, resumed, seated
+from lastcall.host.replies import no_such_place, over, place_again
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
-from lastcall.ids import LinkId, PlayerId, new_player, new_secret
+from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
@@ -36,25 +37,27 @@ class Players:
     def join(self, link: LinkId, join: nodes.Join, rng: random.Random) -> str | None:
         """Seats a player and tells their link; or returns the error code why not.
 
-        The same ``key`` again is the same player, on a new socket; so is the same identity, where
-        each has one seat.
+        The same ``key`` or ``former`` ticket again is the same player, on a new socket; so is the
+        same identity, where each has one seat.
         """
         room = self._room
-        seat = room.roster.find_own(join.key, join.identity)
+        former = read_tickets(join.former)
+        seat = self.taken_by(join)
         if seat is not None and not seat.is_for(join.identity):
             return nodes.WRONG_KEY
-        if seat is not None and self._seat_again(seat, link, join):
+        if seat is not None and self._seat_again(seat, link, join, former):
             return None
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
-        seat = _new_seat(link, join, rng, joined_seq=room.history.seq)
+        seat = _new_seat(link, join, rng, joined_seq=room.history.seq, former=former)
         refusal = room.refusal(join) or room.roster.add(seat)
         if refusal is not None:
             return refusal
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""
-        self._send_seated(seat, join.call, Unseen(room.history.seq, (), complete=True))
+        self._host.former_places.add(room.id, seat)
+        self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
         self._host.changed(room)
         return None
@@ -70,18 +73,31 @@ class Players:
         room = self._room
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            told = over(room.id, room.history, room.gone, request)
+            kind = room.codec.kind.name
+            told = over(room.id, kind, room.history, room.gone, request)
             for item in told:
                 self._host.outbox(link, item)
             return None if told else seat
+        if isinstance(request, FormerResume):
+            done = self._seat_again(seat, link, request, seat.former)
+            return None if done else no_such_place(request.call)
         unseen, state = self._unseen(seat, max(request.seen, seat.joined_seq))
         if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
             return no_such_place(request.call)
         self._leave_socket(seat, same_socket=isinstance(request, nodes.Renew))
         rebind_seat(room.roster, seat, link, request, rng)
-        for item in resumed(room.id, seat, request.call, unseen, state):
-            self._host.outbox(link, item)
+        self._send_place(seat, request, unseen, state)
         return None
+
+    def taken_by(self, join: nodes.Join) -> Seat | None:
+        """The seat that was taken with the join's key before, or for a former ticket of it, or by
+        its identity if each has one seat. It may be another's.
+        """
+        seat = self._room.roster.find_own(join.key, join.identity)
+        present = self._host.former_places.find(read_tickets(join.former))
+        if seat is not None or present is None or present[0] != self._room.id:
+            return seat
+        return self._room.roster.find(present[1])
 
     def contested_seat(self, request: nodes.Join | nodes.Resume) -> Seat | None:
         """The live seat that ``request`` asks for, if the request may be older than its socket.
@@ -89,7 +105,7 @@ class Players:
         A resume with the newest secret is not, since each resume changes the secret.
         """
         if isinstance(request, nodes.Join):
-            seat = self._room.roster.find_own(request.key, request.identity)
+            seat = self.taken_by(request)
         else:
             seat = self._room.roster.find(request.player)
             if seat is None or not seat.accepts_previous(request.secret):
@@ -102,6 +118,7 @@ class Players:
         """A player has the answer to their join or resume."""
         seat = self._room.roster.find_session(confirm.player, confirm.session)
         if seat is not None:
+            self._host.former_places.forget(seat)
             self._host.takeovers.confirm(seat)
 
     def leave(self, leave: nodes.Leave) -> None:
@@ -123,7 +140,8 @@ class Players:
 
     def _lose(self, seat: Seat) -> Seat | None:
         seconds = self._room.resume_seconds
-        if self._host.cut_at is not None or not seat.confirmed:
+        known = seat.confirmed or seat.former
+        if self._host.cut_at is not None or not known:
             seconds = min(seconds, self._host.policy.drain_grace_seconds)
         if seconds <= 0 and not self._host.takeovers.waits(seat):
             self._room.release(seat, None)
@@ -133,10 +151,17 @@ class Players:
         self._host.disconnects.begin(self._room, seat, seconds)
         return seat
 
-    def _seat_again(self, seat: Seat, link: LinkId, join: nodes.Join) -> bool:
+    def _seat_again(
+        self,
+        seat: Seat,
+        link: LinkId,
+        request: nodes.Join | nodes.Resume,
+        former: tuple[Ticket, ...],
+    ) -> bool:
         """As a resume by a client that has seen nothing; False if the seat is gone meanwhile.
 
-        A client with another key has it from now on: a repetition of its join finds the seat.
+        The client may have a ``former`` ticket only. One with another key has the seat from now
+        on: a repetition of its join finds it.
         """
         room = self._room
         unseen, state = self._unseen(seat, seat.joined_seq)
@@ -144,14 +169,14 @@ class Players:
             return False
         self._leave_socket(seat)
         room.roster.rebind(seat, link)
-        seat.refresh(join.identity)
-        if join.key not in {"", seat.key}:
+        seat.refresh(request.identity)
+        if isinstance(request, nodes.Join) and request.key not in {"", seat.key}:
             self._host.forget_key(room, seat)
-            room.roster.rekey(seat, join.key)
+            room.roster.rekey(seat, request.key)
         seat.last_n = 0
-        self._send_seated(seat, join.call, unseen, state)
-        for item in replay(room.id, seat, unseen.messages):
-            self._host.outbox(link, item)
+        seat.former = former
+        self._host.former_places.add(room.id, seat)
+        self._send_place(seat, request, unseen, state)
         return True
 
     def _leave_socket(self, seat: Seat, *, same_socket: bool = False) -> None:
@@ -190,15 +215,30 @@ class Players:
             return b""
         return body
 
-    def _send_seated(self, seat: Seat, call: int, unseen: Unseen, state: bytes = b"") -> None:
-        room = self._room
+    def _send_place(
+        self,
+        seat: Seat,
+        request: nodes.Join | nodes.Resume,
+        unseen: Unseen,
+        state: bytes = b"",
+    ) -> None:
+        room, kind = self._room, self._room.codec.kind.name
         listed = room.roster.listed(seat, self._host.policy.listed_players)
-        kind = room.codec.kind.name
-        answer = seated(room.id, kind, seat, call, unseen=unseen, state=state, listed=listed)
-        self._host.outbox(seat.link, answer)
+        answer = place_again(
+            room.id, kind, seat, request, unseen=unseen, state=state, listed=listed
+        )
+        for item in answer:
+            self._host.outbox(seat.link, item)
 
 
-def _new_seat(link: LinkId, join: nodes.Join, rng: random.Random, *, joined_seq: int) -> Seat:
+def _new_seat(
+    link: LinkId,
+    join: nodes.Join,
+    rng: random.Random,
+    *,
+    joined_seq: int,
+    former: tuple[Ticket, ...],
+) -> Seat:
     """The seat of a new player; the name of their identity goes before that of their client."""
     identity = join.identity
     name = None if identity is None else identity.name
@@ -210,4 +250,5 @@ def _new_seat(link: LinkId, join: nodes.Join, rng: random.Random, *, joined_seq:
         key=join.key,
         identity=identity,
         joined_seq=joined_seq,
+        former=former,
     )

@@ -16,6 +16,7 @@ from lastcall.author import Away, Left, Room
 from lastcall.core.room.bans import Bans
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
@@ -39,6 +40,7 @@ class RoomHost(Protocol):
     disconnects: DisconnectTimer
     takeovers: TakeoverTimer
     acks: PendingAcks
+    former_places: FormerPlaces
     on_crash: Callable[[RoomState, BaseException], None]
 
     def changed(self, room: RoomState) -> None:

@@ -6,7 +6,8 @@
   nor a gap. They are notified once when there is room, and send it and all after it again.
 * Items of another session than the seat's are fenced off: they come from an earlier socket.
 * A player whose socket is lost is *away*: the seat stays taken, and no link counts the player.
-* Each resume changes a ticket's secret; the previous one is accepted until the player confirms.
+* Each resume changes a ticket's secret; the previous one is accepted until the player confirms. So
+  are the former tickets of a player whose previous room was regrouped.
 * A seat that was taken with an identity is that identity's alone: no ticket or key helps another.
 * With ``one_seat_each``, an identity has at most one seat.
 """
@@ -22,7 +23,7 @@ import msgspec
 
 from lastcall.core.sequence import SequenceCheck
 from lastcall.identity import Identity
-from lastcall.ids import LinkId, PlayerId
+from lastcall.ids import LinkId, PlayerId, Ticket
 from lastcall.reasons import ErrorCode
 
 NOWHERE = LinkId(0)
@@ -37,6 +38,8 @@ class Seat(msgspec.Struct, eq=False):
     secret: str
     previous_secret: str = ""
     """Empty as soon as the player has shown that they know of the new one."""
+    former: tuple[Ticket, ...] = ()
+    """The tickets of a regrouped player's previous rooms; empty like ``previous_secret``."""
     name: str = ""
     key: str = ""
     identity: Identity | None = None
@@ -92,14 +95,18 @@ class Seat(msgspec.Struct, eq=False):
         self.notified = False
 
     def accepts(self, secret: str) -> bool:
-        """Whether ``secret`` is the newest or the previous one; takes the same time for any."""
+        """Whether ``secret`` is the newest, the previous or a former one.
+
+        Takes the same time for any.
+        """
         shown = secret.encode()
         newest = hmac.compare_digest(shown, self.secret.encode())
         previous = hmac.compare_digest(shown, self.previous_secret.encode())
-        return newest or (previous and self.previous_secret != "")
+        former = [hmac.compare_digest(shown, ticket.secret.encode()) for ticket in self.former]
+        return newest or (previous and self.previous_secret != "") or any(former)
 
     def accepts_previous(self, secret: str) -> bool:
-        """Whether ``secret`` is the previous one, and still accepted."""
+        """Whether ``secret`` is the previous or a former one, and still accepted."""
         shown = secret.encode()
         return self.accepts(secret) and not hmac.compare_digest(shown, self.secret.encode())
 
@@ -115,8 +122,9 @@ class Seat(msgspec.Struct, eq=False):
         self.confirmed = True
 
     def confirm(self) -> None:
-        """The player has the newest secret: the previous one is not accepted any more."""
+        """The player has the newest secret: no earlier one is accepted any more."""
         self.previous_secret = ""
+        self.former = ()
         self.confirmed = True
 
 
