@@ -18,6 +18,8 @@ from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.gateway.handshake import EntryRules
+from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.socket.cork import Cork
@@ -125,6 +127,14 @@ async def _open_doors(places: Sequence[ListenAddress]) -> tuple[list[Door], list
     return doors, addresses
 
 
+def _entry_rules(options: ApiOptions) -> EntryRules:
+    """Reads the certificate, if there is one; raises :class:`lastcall.errors.UsageError`."""
+    tls = None
+    if options.tls_cert is not None and options.tls_key is not None:
+        tls = ServerTls(options.tls_cert, options.tls_key)
+    return EntryRules(origins=options.origins, proxies=options.trusted_proxies, tls=tls)
+
+
 class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
@@ -147,6 +157,7 @@ class ApiNode:
         self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
         self._addresses = [str(where) for where in options.listen]
         self._doors = [Door(listener) for listener in listeners]
+        self._rules = _entry_rules(options)
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
         self._cork = Cork()
@@ -169,6 +180,7 @@ class ApiNode:
             counts=self._relays.counts,
             cork=self._cork,
             pump=self._pump,
+            rules=self._rules,
         )
 
     @property
@@ -197,6 +209,8 @@ class ApiNode:
         services.start_soon(self.gateway.sweep)
         if self._pump is not None:
             services.start_soon(self._pump.run)
+        if self._rules.tls is not None:
+            services.start_soon(self._rules.tls.reload_on_hangup)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""

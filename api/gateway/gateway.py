@@ -19,7 +19,8 @@ import trio
 import trio.abc
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.handshake import Handshakes
+from lastcall.api.gateway.arrivals import Arrival
+from lastcall.api.gateway.handshake import EntryRules, Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
@@ -68,6 +69,7 @@ class Gateway:
         counts: ClientCounts | None = None,
         cork: Cork | None = None,
         pump: Pump | None = None,
+        rules: EntryRules | None = None,
     ) -> None:
         self._games = games
         self._policy = policy
@@ -81,7 +83,9 @@ class Gateway:
         self._draining = False
         self._leaving = False
         self.counts = counts or ClientCounts()
-        self.handshakes = Handshakes(policy, self.counts, lambda: self.clients)
+        self.handshakes = Handshakes(
+            policy, self.counts, lambda: self.clients, rules or EntryRules()
+        )
         self.clients_moved = 0
         self.clients_finished = 0
         self.clients_cut = 0
@@ -111,19 +115,12 @@ class Gateway:
             return
         self._connections += 1
         try:
-            async with trio.open_nursery() as nursery:
-                output = ClientStream(
-                    self._pumped(stream),
-                    nursery,
-                    backlog=self._backlog,
-                    cork=self._cork,
-                )
-                try:
-                    if await self._converse(output, _origin(stream)):
-                        await output.close_gracefully(self._policy.close_seconds)
-                finally:
-                    await output.abort()
-                nursery.cancel_scope.cancel()
+            began = trio.current_time()
+            arrival = await self.handshakes.arrive(stream)
+            if arrival is None:
+                self._note_end(ClientEnd.HANDSHAKE, None, began)
+            else:
+                await self._serve(arrival)
         except* Exception:  # the border: other clients must not notice
             log.exception("client.internal_error")
         finally:
@@ -131,6 +128,19 @@ class Gateway:
             if not self._connections:
                 self._emptied.set()
                 self._emptied = trio.Event()
+            await trio.aclose_forcefully(stream)
+
+    async def _serve(self, arrival: Arrival) -> None:
+        async with trio.open_nursery() as nursery:
+            output = ClientStream(
+                self._pumped(arrival.stream), nursery, backlog=self._backlog, cork=self._cork
+            )
+            try:
+                if await self._converse(output, arrival.peer):
+                    await output.close_gracefully(self._policy.close_seconds)
+            finally:
+                await output.abort()
+            nursery.cancel_scope.cancel()
 
     def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
         """Lets the pump read a plain socket, which is faster; returns any other stream as it is."""
@@ -138,21 +148,25 @@ class Gateway:
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
-    async def _converse(self, output: ClientStream, address: str) -> bool:
+    async def _converse(self, output: ClientStream, peer: str) -> bool:
         """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
         cause, began = ClientEnd.NODE, trio.current_time()
         try:
             async with trio.open_nursery() as library:
-                socket = await self.handshakes.perform(output, library)
-                if isinstance(socket, ClientEnd):
-                    cause = socket
+                accepted = await self.handshakes.perform(output, peer, library)
+                if isinstance(accepted, ClientEnd):
+                    cause = accepted
                 else:
-                    hang_up = library.cancel_scope.cancel
                     session = Session(
-                        output, self._games, self._policy, self.counts, hang_up, address=address
+                        output,
+                        self._games,
+                        self._policy,
+                        self.counts,
+                        library.cancel_scope.cancel,
+                        address=origin(accepted.address),
                     )
-                    await self._talk(socket, output, session, library)
+                    await self._talk(accepted.socket, output, session, library)
                 library.cancel_scope.cancel()
         except* ConnectionClosed:  # the library's reader task could not send its answer
             cause = ClientEnd.HANDSHAKE
@@ -334,16 +348,3 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
         connection.end(LOST if lost else int(Close.NORMAL), cause)
     elif connection.end(code, ClientEnd.PROTOCOL):
         connection.output.send_close(code, (reason and reason.reason) or "")
-
-
-def _origin(stream: trio.abc.Stream) -> str:
-    """The address that failed resumes of a connection are counted by; "" if it is unknown."""
-    while isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
-    if not isinstance(stream, trio.SocketStream):
-        return ""
-    try:
-        peer = stream.socket.getpeername()
-    except OSError:  # it is closed already
-        return ""
-    return origin(peer[0]) if isinstance(peer, tuple) else ""
