@@ -22,7 +22,7 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 from lastcall.api.gateway.arrivals import Arrival
 from lastcall.api.gateway.handshake import EntryRules, Handshakes
 from lastcall.api.gateway.moving import move
-from lastcall.api.sessions.client_connection import LOST, ClientCounts
+from lastcall.api.sessions.client_connection import LEAVING, LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
 from lastcall.api.socket.backlog import Backlog
@@ -38,7 +38,6 @@ from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
-LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """The close codes that the protocol library uses for its own reasons."""
 STANDING = {
