@@ -21,11 +21,15 @@ from lastcall.core.edge.opening_request import (
 )
 from lastcall.reasons import Close
 from lastcall.wire import frames
+from lastcall.wire.close_codes import learn_codes
 
 READ_BYTES = 4 * 1024
 REFUSE_BY_CLOSE = "lastcall.refuse-by-close"
 CLOSED_INSTEAD = frozenset({401, 403})
 """The statuses that are final; a client that gets another one, such as 503, tries again."""
+
+
+learn_codes()
 
 
 class Opening:

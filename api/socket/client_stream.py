@@ -26,6 +26,7 @@ from lastcall.api.socket.frame_builder import (
     ends_in_close,
 )
 from lastcall.api.socket.handshake_stream import HandshakeStream
+from lastcall.api.socket.kernel_buffer import keep_room, tcp_socket, use_room
 from lastcall.api.socket.pump import PumpedStream
 from lastcall.api.socket.reading import Reading
 from lastcall.api.socket.send_queue import SendQueue
@@ -49,6 +50,7 @@ class ClientStream(trio.abc.Stream):
         "_heard_at",
         "_input",
         "_nursery",
+        "_socket",
         "_stream",
         "cork",
         "descriptor",
@@ -87,7 +89,9 @@ class ClientStream(trio.abc.Stream):
         self.state = OPEN
         self._heard_at = self.sent_at = trio.current_time()
         """``sent_at``: when the step began whose frames were sent last (trio time)."""
-        self.reading = Reading(stream, self.sent_at)
+        self._socket = tcp_socket(stream)
+        keep_room(self._socket)
+        self.reading = Reading(self._socket, self.sent_at)
         self.too_slow = False
         """Whether the stream has overflowed."""
         self.overflowed: Callable[[str, int], None] = _ignore
@@ -306,6 +310,7 @@ class ClientStream(trio.abc.Stream):
         if self._step(WriteEvent.OVERFLOW):
             self.too_slow = True
             self.queue.drop_unsent()
+            use_room(self._socket)
             self.overflowed(why, waiting)
 
     async def _flush(self, descriptor: int) -> None:

@@ -11,6 +11,7 @@ import trio
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from lastcall.errors import BadAddress, ConnectFailed
+from lastcall.wire.close_codes import learn_codes
 from lastcall.wire.frames import SUBPROTOCOL
 
 OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
@@ -18,6 +19,8 @@ OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
 
 MESSAGE_CHARACTERS_MAX = 2 * 1024 * 1024
 RECEIVE_BYTES = 64 * 1024
+
+learn_codes()
 
 
 def parse(url: str) -> SplitResult:
