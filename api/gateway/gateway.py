@@ -19,10 +19,10 @@ import trio
 import trio.abc
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.handshake import Handshakes
+from lastcall.api.gateway.arrivals import Arrival
+from lastcall.api.gateway.handshake import EntryRules, Handshakes
 from lastcall.api.gateway.moving import move
-from lastcall.api.sessions.client_connection import LOST, ClientCounts
-from lastcall.api.sessions.guest import Guest
+from lastcall.api.sessions.client_connection import LEAVING, LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
 from lastcall.api.socket.backlog import Backlog
@@ -30,7 +30,6 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
@@ -38,9 +37,9 @@ from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
-LEAVING = "this node is leaving"
 LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
 """The close codes that the protocol library uses for its own reasons."""
+COME_BACK = "your token has ended: come back with a new one"
 STANDING = {
     "in rooms": {State.SEATED},
     "with a join under way": {State.JOINING, State.REGROUPING},
@@ -69,6 +68,7 @@ class Gateway:
         counts: ClientCounts | None = None,
         cork: Cork | None = None,
         pump: Pump | None = None,
+        rules: EntryRules | None = None,
     ) -> None:
         self._games = games
         self._policy = policy
@@ -82,7 +82,9 @@ class Gateway:
         self._draining = False
         self._leaving = False
         self.counts = counts or ClientCounts()
-        self.handshakes = Handshakes(policy, self.counts, lambda: self.clients)
+        self.handshakes = Handshakes(
+            policy, self.counts, lambda: self.clients, rules or EntryRules()
+        )
         self.clients_moved = 0
         self.clients_finished = 0
         self.clients_cut = 0
@@ -112,19 +114,12 @@ class Gateway:
             return
         self._connections += 1
         try:
-            async with trio.open_nursery() as nursery:
-                output = ClientStream(
-                    self._pumped(stream),
-                    nursery,
-                    backlog=self._backlog,
-                    cork=self._cork,
-                )
-                try:
-                    if await self._converse(output, _origin(stream)):
-                        await output.close_gracefully(self._policy.close_seconds)
-                finally:
-                    await output.abort()
-                nursery.cancel_scope.cancel()
+            began = trio.current_time()
+            arrival = await self.handshakes.arrive(stream)
+            if arrival is None:
+                self._note_end(ClientEnd.HANDSHAKE, None, began)
+            else:
+                await self._serve(arrival)
         except* Exception:  # the border: other clients must not notice
             log.exception("client.internal_error")
         finally:
@@ -132,6 +127,19 @@ class Gateway:
             if not self._connections:
                 self._emptied.set()
                 self._emptied = trio.Event()
+            await trio.aclose_forcefully(stream)
+
+    async def _serve(self, arrival: Arrival) -> None:
+        async with trio.open_nursery() as nursery:
+            output = ClientStream(
+                self._pumped(arrival.stream), nursery, backlog=self._backlog, cork=self._cork
+            )
+            try:
+                if await self._converse(output, arrival.peer):
+                    await output.close_gracefully(self._policy.close_seconds)
+            finally:
+                await output.abort()
+            nursery.cancel_scope.cancel()
 
     def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
         """Lets the pump read a plain socket, which is faster; returns any other stream as it is."""
@@ -139,26 +147,25 @@ class Gateway:
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
-    async def _converse(self, output: ClientStream, address: str) -> bool:
+    async def _converse(self, output: ClientStream, peer: str) -> bool:
         """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
         cause, began = ClientEnd.NODE, trio.current_time()
         try:
             async with trio.open_nursery() as library:
-                socket = await self.handshakes.perform(output, library)
-                if isinstance(socket, ClientEnd):
-                    cause = socket
+                accepted = await self.handshakes.perform(output, peer, library)
+                if isinstance(accepted, ClientEnd):
+                    cause = accepted
                 else:
-                    hang_up = library.cancel_scope.cancel
                     session = Session(
                         output,
                         self._games,
                         self._policy,
                         self.counts,
-                        hang_up,
-                        guest=Guest(address),
+                        library.cancel_scope.cancel,
+                        guest=accepted.guest,
                     )
-                    await self._talk(socket, output, session, library)
+                    await self._talk(accepted.socket, output, session, library)
                 library.cancel_scope.cancel()
         except* ConnectionClosed:  # the library's reader task could not send its answer
             cause = ClientEnd.HANDSHAKE
@@ -229,7 +236,7 @@ class Gateway:
         now = trio.current_time()
         session.connection.tick(now)
         if session.guest.until <= now:
-            session.connection.move_now("come back with a new token")
+            session.connection.move_now(COME_BACK)
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")
@@ -343,16 +350,3 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
         connection.end(LOST if lost else int(Close.NORMAL), cause)
     elif connection.end(code, ClientEnd.PROTOCOL):
         connection.output.send_close(code, (reason and reason.reason) or "")
-
-
-def _origin(stream: trio.abc.Stream) -> str:
-    """The address that failed resumes of a connection are counted by; "" if it is unknown."""
-    while isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
-    if not isinstance(stream, trio.SocketStream):
-        return ""
-    try:
-        peer = stream.socket.getpeername()
-    except OSError:  # it is closed already
-        return ""
-    return origin(peer[0]) if isinstance(peer, tuple) else ""

@@ -1,39 +1,77 @@
-"""From a byte stream to a WebSocket, or to a refusal (RFC 6455 §4)."""
+"""From an accepted connection to a WebSocket, or to a refusal (RFC 6455 §4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl
 
+import msgspec
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
-)
+import trio.abc
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry
+from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
+from lastcall.api.gateway.opening import Opening
+from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.sessions.client_connection import ClientCounts
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
+from lastcall.core.edge.opening_request import OpeningRequest, Refusal
+from lastcall.core.edge.origins import admits
+from lastcall.core.edge.ticket_rate_limit import origin
+from lastcall.identity import Handshake
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
-from lastcall.wire import frames
 
 HURRIED_SECONDS = 1.0
 """For a handshake once the doors are closed: its answer is a 503."""
+ASK_SECONDS = 1.0
+"""How much longer than for another step a handshake waits for the answer who the client is: that
+has a limit of its own (:mod:`lastcall.api.auth.function`), and a 503 must be able to follow."""
+LOST = (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError)
+"""The peer had no patience: it is gone before our answer."""
+
+
+class EntryRules(msgspec.Struct, frozen=True):
+    """The rules for new clients; by default everybody may come in, and no header is believed."""
+
+    origins: frozenset[str] | None = None
+    """The origins of the web pages that may connect; None for any."""
+    proxies: TrustedProxies = TrustedProxies()
+    tls: ServerTls | None = None
+    auth: Auth | None = None
+    """Says who a client is; None: everybody is anonymous."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A WebSocket, and whose it is."""
+
+    socket: WebSocketConnection
+    guest: Guest
 
 
 class Handshakes:
     """The connections of an api node that are half-open; ``clients()`` counts those that are not.
 
-    Counts in ``counts.refused``.
+    Counts in ``counts.refused``. A peer has ``handshake_seconds`` until its request can begin (a
+    PROXY header, TLS), as long for its request, and the answer has as long again, as has the
+    question who the client is.
     """
 
     def __init__(
-        self, policy: SocketPolicy, counts: ClientCounts, clients: Callable[[], int]
+        self,
+        policy: SocketPolicy,
+        counts: ClientCounts,
+        clients: Callable[[], int],
+        rules: EntryRules,
     ) -> None:
         self._policy = policy
         self._counts = counts
         self._clients = clients
+        self._rules = rules
         self._half_open: set[trio.CancelScope] = set()
         self._seconds = policy.handshake_seconds
         self.refuse: str | None = None
@@ -46,50 +84,93 @@ class Handshakes:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
-    async def perform(
-        self, output: ClientStream, library: trio.Nursery
-    ) -> WebSocketConnection | ClientEnd:
-        """A WebSocket; or why it is none, and the peer has had its answer if it deserves one.
-
-        The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
-        to that); ``output.ended`` tells.
-        """
-        with trio.move_on_after(self._seconds) as patience:
-            self._half_open.add(patience)
-            output.ended = patience.cancel
+    async def arrive(self, stream: trio.abc.Stream) -> Arrival | None:
+        """The stream of the request, and its peer; None if the peer has failed."""
+        with self._patience():
             try:
-                request = await wrap_server_stream(
-                    library, output, max_message_size=self._policy.frame_bytes
-                )
-                return await self._answer(request)
-            except ConnectionClosed:  # the peer had no patience: it is gone before our answer
-                return ClientEnd.HANDSHAKE
+                return await arrive(stream, self._rules.proxies, self._rules.tls)
+            except (*LOST, BadProxyHeader):
+                pass
+        return None
+
+    async def perform(
+        self, output: ClientStream, peer: str, library: trio.Nursery
+    ) -> Accepted | ClientEnd:
+        """A WebSocket; or why it is none, and the peer has had its answer if it deserves one."""
+        opening = Opening(output, library, self._policy.frame_bytes)
+        request: OpeningRequest | Refusal | None = None
+        done: Accepted | ClientEnd = ClientEnd.HANDSHAKE
+        try:
+            with self._patience():
+                request = await opening.read()
+            if isinstance(request, OpeningRequest):
+                answer = await self._admit(request, peer)
+                with self._patience():
+                    done = await self._answer(opening, request, answer)
+            elif request is not None:
+                with self._patience():
+                    await opening.answer(request)
+        except LOST:
+            pass
+        return done
+
+    async def _admit(self, request: OpeningRequest, peer: str) -> Guest | Denial:
+        """Decides who comes in, and as whom."""
+        rules = self._rules
+        if busy := self._busy():
+            return Denial(503, busy)
+        if not admits(rules.origins, request.values("origin")):
+            return Denial(403, "pages of this origin may not connect")
+        address = rules.proxies.client(
+            peer, request.values(FORWARDED), request.values(X_FORWARDED_FOR)
+        )
+        if rules.auth is None:
+            return Guest(origin(address))
+        entry = await self._ask(rules.auth, handshake_of(request, address))
+        if isinstance(entry, Denial):
+            return entry
+        if busy := self._busy():  # since a moment ago
+            return Denial(503, busy)
+        return Guest(origin(address), entry.identity, entry.until)
+
+    async def _ask(self, auth: Auth, handshake: Handshake) -> Entry | Denial:
+        with self._patience(ASK_SECONDS) as patience:
+            answer = await auth.admit(handshake)
+        return UNAVAILABLE if patience.cancelled_caught else answer
+
+    def _busy(self) -> str:
+        """Why nobody may come in now; empty if they may."""
+        full = self._clients() >= self._policy.max_clients
+        return self.refuse or ("full" if full else "")
+
+    async def _answer(
+        self, opening: Opening, request: OpeningRequest, answer: Guest | Denial
+    ) -> Accepted | ClientEnd:
+        """Accepts or refuses a right request: 401 and 403 are final; 503 means later."""
+        if isinstance(answer, Guest):
+            return Accepted(await opening.accept(request), answer)
+        self._counts.refused += 1
+        later = (("Retry-After", "1"),) if answer.status == 503 else ()
+        await opening.refuse(request, Refusal(answer.status, answer.reason, later))
+        return ClientEnd.REFUSED
+
+    @contextmanager
+    def _patience(self, more_seconds: float = 0) -> Iterator[trio.CancelScope]:
+        """Around one step of a handshake: cancels it when its time is over."""
+        with trio.move_on_after(self._seconds + more_seconds) as patience:
+            self._half_open.add(patience)
+            try:
+                yield patience
             finally:
                 self._half_open.discard(patience)
-        return ClientEnd.HANDSHAKE
-
-    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | ClientEnd:
-        reason = self.refuse
-        if reason is None and self._clients() >= self._policy.max_clients:
-            reason = "full"
-        if reason is not None:
-            self._counts.refused += 1
-            headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
-            await request.reject(503, extra_headers=headers, body=reason.encode())
-            return ClientEnd.REFUSED
-        offered = frames.SUBPROTOCOL in request.proposed_subprotocols
-        socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
-        # Else each client keeps 2 KiB of it.
-        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
-        return socket
 
 
-class _Handshaken:
-    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
-
-    def events(self) -> Iterable[object]:
-        """None."""
-        return ()
-
-
-_HANDSHAKEN = _Handshaken()
+def handshake_of(request: OpeningRequest, address: str) -> Handshake:
+    """The request as an ``--auth`` function sees it."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(request.query, keep_blank_values=True):
+        query.setdefault(name, value)
+    return Handshake(headers, request.path, query, address, request.subprotocols)

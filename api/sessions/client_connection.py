@@ -27,6 +27,7 @@ log = structlog.get_logger("lastcall.api.sessions.client_connection")
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
 STRIKES = 3
+LEAVING = "this node is leaving"
 
 
 class ClientCounts(msgspec.Struct):
@@ -134,8 +135,10 @@ class ClientConnection:
         """Announces the move; the caller is to :meth:`close` with 1012 in time."""
         self.send(frames.Move(round(after_seconds, 3)))
 
-    def move_now(self, reason: str = "this node is leaving") -> None:
-        """Moves the client to another node, or to another socket, at once."""
+    def move_now(self, reason: str = LEAVING) -> None:
+        """Moves the client to another node, or to another socket, at once; ``reason`` is what its
+        close frame says.
+        """
         if self.close_code is None:
             self.announce_move(0)
             self.close(Close.SERVICE_RESTART, reason)

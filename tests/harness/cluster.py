@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from lastcall.api.auth.entry import Auth
 from lastcall.api.games.sources import GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
@@ -184,6 +185,7 @@ class Cluster:
         clients: Literal["finish", "move"] = "finish",
         links: LinkPolicy | None = None,
         sockets: SocketPolicy | None = None,
+        auth: Auth | None = None,
     ) -> ApiProcess:
         process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.listener = MemoryListener()
@@ -207,6 +209,7 @@ class Cluster:
             drain=process.drain,
             rng=self._rng(name),
             listeners=[process.listener],
+            auth=auth,
         )
         self.nursery.start_soon(process.run, process.node)
         return process
