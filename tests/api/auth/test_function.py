@@ -229,8 +229,8 @@ async def test_a_thousand_mistakes_in_a_minute_are_a_few_lines(
         for _ in range(1_000):
             await auth.admit(handshake())
             await trio.sleep(0.06)
-    assert len(logs) <= 8
-    assert sum(1 + line.get("left_out", 0) for line in logs) >= 900
+    assert 5 <= len(logs) <= 8
+    assert sum(1 + line.get("left_out", 0) for line in logs) >= 600, "up to 20 s are not told yet"
 
 
 # How long it may take.
