@@ -18,6 +18,7 @@ from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.limits import ClientLimits
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.socket.cork import Cork
@@ -27,6 +28,7 @@ from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import NodeName, new_incarnation
+from lastcall.limits import Limits
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
@@ -49,18 +51,19 @@ STATIC_FILES: Mapping[str, Path] = {
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
 
-def _policy_that_fits() -> SocketPolicy:
-    """As many clients as there are descriptors, less what links, feeds and the admin port need.
+def policy_that_fits(limits: Limits) -> SocketPolicy:
+    """The limits, but only as many clients as there are descriptors for, less what links, feeds and
+    the admin port need.
 
     A node that runs out of descriptors cannot reach any game node: a 503 before that is better.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    usual = SocketPolicy()
+    usual = SocketPolicy(limits=limits)
     if descriptors == resource.RLIM_INFINITY:
         return usual
     free = descriptors - min(256, descriptors // 2)
-    clients = max(1, min(usual.max_clients, int(free / (1 + usual.half_open_share))))
-    return msgspec.structs.replace(usual, max_clients=clients)
+    clients = max(1, min(limits.sockets, int(free / (1 + usual.half_open_share))))
+    return msgspec.structs.replace(usual, limits=msgspec.structs.replace(limits, sockets=clients))
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +76,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     born: float
     """The time of its start in seconds since 1970, to check the clocks of game nodes."""
     link_policy: LinkPolicy = LinkPolicy()
-    socket_policy: SocketPolicy = msgspec.field(default_factory=_policy_that_fits)
+    socket_policy: SocketPolicy = msgspec.field(default_factory=SocketPolicy)
 
 
 class TaskStarter:
@@ -152,11 +155,13 @@ class ApiNode:
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
         self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
+        limits = ClientLimits(settings.socket_policy.limits)
         self._games = Games(
             connectors,
             relays=self._relays,
             link_policy=settings.link_policy,
             socket_policy=settings.socket_policy,
+            limits=limits,
             move=lambda sessions: tasks.start_soon(
                 self.gateway.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
             ),
@@ -166,6 +171,7 @@ class ApiNode:
             settings.socket_policy,
             node=settings.name,
             version=settings.version,
+            limits=limits,
             counts=self._relays.counts,
             cork=self._cork,
             pump=self._pump,
@@ -276,4 +282,5 @@ class ApiNode:
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
             client_ends=self.gateway.counts.ends,
+            limited=self.gateway.counts.limited,
         )

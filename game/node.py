@@ -190,5 +190,6 @@ class GameNode:
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
+            limited=self.host.running.limits.refused,
             rooms_ended={str(reason): count for reason, count in ends.items()},
         )

@@ -30,6 +30,7 @@ from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation
+from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ class GameConnectors:
         self._links: dict[str, GameLink] = {}
         self._started_at = now = trio.current_time()
         self._clocks = NodeClocks(wall, now)
-        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, now)
+        self._name_warnings = TokenBucket(Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), now)
 
     async def run(self, listener: LinkListener) -> None:
         """Attaches to every node that the sources name, until cancelled."""

@@ -13,6 +13,7 @@ from lastcall.api.games.joins import Joins
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
@@ -40,6 +41,7 @@ class Games:
         relays: Relays,
         link_policy: LinkPolicy,
         socket_policy: SocketPolicy,
+        limits: ClientLimits,
         move: Callable[[Sequence[Session]], None],
     ) -> None:
         self.connectors = connectors
@@ -51,7 +53,8 @@ class Games:
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
-            policy=socket_policy,
+            resume_seconds=socket_policy.resume_seconds,
+            limiter=limits.failed_resumes,
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)

@@ -42,6 +42,8 @@ class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
     request: frames.Join
+    address: str
+    """By which the game node's limits count the seat."""
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
     questions: set[int] = field(default_factory=set, init=False)
     """The calls that ask for the key's seat and are not answered yet."""
@@ -60,6 +62,7 @@ class PendingJoin(Pending):
             name=request.name,
             key=request.key,
             seated_only=seated_only,
+            address=self.address,
         )
 
     def refuse(self, refusal: Refuse) -> None:
@@ -96,7 +99,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = PendingJoin(session, self._pending, expires_at, request)
+        pending = PendingJoin(session, self._pending, expires_at, request, session.accounts[0])
         self._pending[session] = pending
         self._advance(pending)
 

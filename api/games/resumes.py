@@ -26,13 +26,12 @@ from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
+from lastcall.core.accounts import RateLimiter
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Ticket
-from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
@@ -44,10 +43,10 @@ log = structlog.get_logger()
 class PendingResume(Pending):
     """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
 
-    address: str
+    accounts: tuple[str, ...]
     ticket: Ticket
     seen: int
-    limiter: FailedResumeLimiter
+    limiter: RateLimiter
     admitted: bool = field(default=False, init=False)
     """Whether the limiter has let it go."""
     charged: bool = field(default=False, init=False)
@@ -67,7 +66,8 @@ class PendingResume(Pending):
         judged by how the first have failed.
         """
         if not self.admitted:
-            self.admitted = self.limiter.admits(self.address, trio.current_time())
+            now = trio.current_time()
+            self.admitted = all(self.limiter.admits(one, now) for one in self.accounts)
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER)
         return self.admitted
@@ -76,13 +76,15 @@ class PendingResume(Pending):
         """It has failed, or looks as if it will."""
         if not (self.charged or self.ended):
             self.charged = True
-            self.limiter.charge(self.address, trio.current_time())
+            for account in self.accounts:
+                self.limiter.charge(account, trio.current_time())
 
     def give_back(self) -> Session | None:
         """Ends it as one that has not failed, as far as is known."""
         if self.charged:
             self.charged = False
-            self.limiter.give_back(self.address, trio.current_time())
+            for account in self.accounts:
+                self.limiter.give_back(account, trio.current_time())
         return self.end()
 
     def lose(self, close: Close) -> None:
@@ -107,16 +109,15 @@ class Resumes(PendingCalls[PendingResume, str]):
         *,
         numbers: Iterator[int],
         missing: Callable[[], MissingNodes],
-        policy: SocketPolicy,
+        resume_seconds: float,
+        limiter: RateLimiter,
         at_once: int,
     ) -> None:
         super().__init__(numbers)
         self._missing_nodes = missing
-        self._resume_seconds = policy.resume_seconds
+        self._resume_seconds = resume_seconds
         self._at_once = at_once
-        self._limiter = FailedResumeLimiter(
-            policy.burst_failed_resumes, policy.failed_resumes_per_second
-        )
+        self._limiter = limiter
         self._queues: dict[GameLink, WaitQueue] = {}
         self._lookup = PlaceLookup()
 
@@ -133,7 +134,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         """
         expires_at = trio.current_time() + self._resume_seconds
         pending = PendingResume(
-            session, self._pending, expires_at, session.address, ticket, seen, self._limiter
+            session, self._pending, expires_at, session.accounts, ticket, seen, self._limiter
         )
         self._pending[session] = pending
         self._advance(pending)

@@ -21,6 +21,7 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
 from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
@@ -29,7 +30,7 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.core.edge.ticket_rate_limit import origin
+from lastcall.core.accounts import address_account
 from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
@@ -65,12 +66,14 @@ class Gateway:
         *,
         node: str,
         version: str,
+        limits: ClientLimits | None = None,
         counts: ClientCounts | None = None,
         cork: Cork | None = None,
         pump: Pump | None = None,
     ) -> None:
         self._games = games
         self._policy = policy
+        self._limits = limits or ClientLimits(policy.limits)
         self._backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
@@ -119,7 +122,7 @@ class Gateway:
                     cork=self._cork,
                 )
                 try:
-                    if await self._converse(output, _origin(stream)):
+                    if await self._converse(output, (_account(stream),)):
                         await output.close_gracefully(self._policy.close_seconds)
                 finally:
                     await output.abort()
@@ -138,7 +141,7 @@ class Gateway:
             return stream
         return PumpedStream(stream, self._pump, frame_bytes=self._policy.frame_bytes)
 
-    async def _converse(self, output: ClientStream, address: str) -> bool:
+    async def _converse(self, output: ClientStream, accounts: tuple[str, ...]) -> bool:
         """Runs the handshake and the session; returns whether the peer may wait for a close."""
         session: Session | None = None
         cause, began = ClientEnd.NODE, trio.current_time()
@@ -150,7 +153,13 @@ class Gateway:
                 else:
                     hang_up = library.cancel_scope.cancel
                     session = Session(
-                        output, self._games, self._policy, self.counts, hang_up, address=address
+                        output,
+                        self._games,
+                        self._policy,
+                        self.counts,
+                        hang_up,
+                        limits=self._limits,
+                        accounts=accounts,
                     )
                     await self._talk(socket, output, session, library)
                 library.cancel_scope.cancel()
@@ -336,8 +345,8 @@ def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
         connection.output.send_close(code, (reason and reason.reason) or "")
 
 
-def _origin(stream: trio.abc.Stream) -> str:
-    """The address that failed resumes of a connection are counted by; "" if it is unknown."""
+def _account(stream: trio.abc.Stream) -> str:
+    """The account of the connection's peer; "" if it is unknown."""
     while isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
     if not isinstance(stream, trio.SocketStream):
@@ -346,4 +355,4 @@ def _origin(stream: trio.abc.Stream) -> str:
         peer = stream.socket.getpeername()
     except OSError:  # it is closed already
         return ""
-    return origin(peer[0]) if isinstance(peer, tuple) else ""
+    return address_account(peer[0]) if isinstance(peer, tuple) else ""

@@ -70,7 +70,7 @@ class Handshakes:
 
     async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | ClientEnd:
         reason = self.refuse
-        if reason is None and self._clients() >= self._policy.max_clients:
+        if reason is None and self._clients() >= self._policy.limits.sockets:
             reason = "full"
         if reason is not None:
             self._counts.refused += 1

@@ -18,6 +18,7 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import BadFrame
+from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, ErrorCode
 from lastcall.wire import frames
@@ -33,7 +34,7 @@ class ClientCounts(msgspec.Struct):
     """The counters of an api node, for its metrics.
 
     ``closed`` counts clients by close code; ``ends`` counts connections by cause, also those that
-    never became clients.
+    never became clients; ``limited`` counts what a limit has refused.
     """
 
     frames_in: int = 0
@@ -43,13 +44,15 @@ class ClientCounts(msgspec.Struct):
     resumed: int = 0
     closed: Counter[int] = msgspec.field(default_factory=Counter)
     ends: Counter[ClientEnd] = msgspec.field(default_factory=Counter)
+    limited: Counter[Limit] = msgspec.field(default_factory=Counter)
 
 
 class ClientConnection:
     """Limits what a client sends, beats and pings; ``hang_up`` ends it, after the close frame."""
 
     __slots__ = (
-        "_bucket",
+        "_bytes",
+        "_frames",
         "_hang_up",
         "_pinged_at",
         "_policy",
@@ -67,9 +70,9 @@ class ClientConnection:
         counts: ClientCounts,
         hang_up: Callable[[], None],
     ) -> None:
-        self._bucket = TokenBucket(
-            policy.burst_frames, policy.frames_per_second, trio.current_time()
-        )
+        now = trio.current_time()
+        self._frames = TokenBucket(policy.limits.inputs, now)
+        self._bytes = TokenBucket(policy.limits.input_bytes, now)
         self._hang_up = hang_up
         self._pinged_at = 0.0
         self._policy = policy
@@ -92,13 +95,16 @@ class ClientConnection:
         if self.close_code is not None:
             return None
         self.counts.frames_in += 1
-        if not self._bucket.take(now):
-            self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
-            self.close(Close.TOO_MANY_MESSAGES, "too many frames")
+        size = len(message)
+        if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
+            size = len(message.encode())
+        if not self._frames.take(now):
+            self._too_many(Limit.INPUTS, "frames")
+        elif not self._bytes.take(now, size):
+            self._too_many(Limit.INPUT_BYTES, "bytes")
         elif isinstance(message, bytes):
             self.close(Close.UNSUPPORTED, "text frames only")
-        elif not message.isascii() and len(message.encode()) > self._policy.frame_bytes:
-            # The library counts characters. Asking a text whether it is ASCII reads one flag.
+        elif size > self._policy.frame_bytes:  # the library counts characters
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
             try:
@@ -106,6 +112,11 @@ class ClientConnection:
             except BadFrame as bad:
                 self.strike(ErrorCode(bad.code), str(bad))
         return None
+
+    def _too_many(self, limit: Limit, what: str) -> None:
+        self.counts.limited[limit] += 1
+        self.error(ErrorCode.TOO_MANY, f"too many {what}; slow down and reconnect")
+        self.close(Close.TOO_MANY_MESSAGES, f"too many {what}")
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Tells the client what is wrong with a frame; the third time the connection ends."""

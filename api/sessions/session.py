@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 import trio
 
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
@@ -26,6 +27,7 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import WrongEvent
 from lastcall.ids import PlayerId, RoomId, Ticket
+from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
@@ -86,18 +88,16 @@ class OwnPlace(Protocol):
 
 
 class Session:
-    """One client and its place.
-
-    ``address`` is the client's, for the limit on failed resumes; "" if it is not known.
-    """
+    """One client and its place. ``accounts``: by which ``limits`` count what the client does."""
 
     __slots__ = (
         "_games",
         "_joins",
+        "_limits",
         "_policy",
         "_stale",
         "_unblocked",
-        "address",
+        "accounts",
         "connection",
         "draining",
         "leaving",
@@ -114,15 +114,17 @@ class Session:
         counts: ClientCounts,
         hang_up: Callable[[], None],
         *,
-        address: str = "",
+        limits: ClientLimits,
+        accounts: tuple[str, ...],
     ) -> None:
         now = trio.current_time()
         self._games = games
-        self._joins = TokenBucket(policy.burst_joins, policy.joins_per_second, now)
+        self._joins = TokenBucket(policy.limits.joins_per_client, now)
+        self._limits = limits
         self._policy = policy
         self._stale = StaleInputGuard()
         self._unblocked: trio.Event | None = None
-        self.address = address
+        self.accounts = accounts
         self.connection = ClientConnection(output, policy, counts, hang_up)
         self.draining = False
         """The node drains: the client is moved as soon as it is in no room."""
@@ -190,7 +192,8 @@ class Session:
             connection.move_now()
         elif join and len(bytes(join.options)) > limit:
             connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
-        elif not self._joins.take(trio.current_time()):
+        elif not self._may_ask(event):
+            connection.counts.limited[Limit.JOINS] += 1
             message = f"too many {event.value}s; wait a second before the next"
             connection.error(ErrorCode.TOO_MANY, message)
         else:
@@ -200,6 +203,13 @@ class Session:
                 self._games.join(self, request)
             else:
                 self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
+
+    def _may_ask(self, event: Event) -> bool:
+        """Whether the client, and for a join its address and identity, have not asked too often."""
+        now = trio.current_time()
+        if not self._joins.take(now):
+            return False
+        return event is not Event.JOIN or self._limits.joins.take(self.accounts, now)
 
     def _leave(self) -> None:
         if self.place is not None:

@@ -46,16 +46,20 @@ class Players:
             return nodes.NO_SUCH_PLACE
         if room.closed:
             return ErrorCode.NO_SUCH_ROOM
+        if not self._host.limits.may_sit(join.address):
+            return ErrorCode.TOO_MANY
         seat = Seat(
             player=new_player(rng),
             link=link,
             secret=new_secret(rng),
             name=join.name,
             key=join.key,
+            address=join.address,
             joined_seq=room.history.seq,
         )
         if (refusal := room.roster.add(seat)) is not None:
             return refusal
+        self._host.limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""

@@ -13,6 +13,7 @@ from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
+from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.room_state import RoomState
@@ -44,6 +45,7 @@ class RunningRooms:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.acks = PendingAcks()
+        self.limits = RoomLimits(policy.limits)
         self.ended_rooms = EndedRooms(policy, outbox)
         self.ended_places = EndedPlaces()
         self.open_rooms = OpenRooms(kinds)
@@ -114,6 +116,7 @@ class RunningRooms:
     def _place_ended(self, room: RoomState, seat: Seat) -> None:
         """A join with the seat's key may get another seat now."""
         self.ended_places.add(seat.player)
+        self.limits.seat_freed(seat)
         name = (room.codec.kind.name, seat.key)
         if seat.key and name in self.by_key and self.by_key[name].state is room:
             del self.by_key[name]

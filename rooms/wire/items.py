@@ -39,6 +39,8 @@ class Join(Item, frozen=True, tag="join"):
     key: str = ""
     seated_only: bool = False
     """Only a seat that ``key`` has already: without one, the answer is ``no_such_place``."""
+    address: str = ""
+    """The client's IPv4 address or IPv6 /64 network, by which the game node's limits count."""
 
 
 class Resume(Item, frozen=True, tag="resume", forbid_unknown_fields=True):

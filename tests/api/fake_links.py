@@ -51,7 +51,7 @@ class Caller:
     """A session that is told how its join or resume has ended."""
 
     def __init__(self, address: str = "") -> None:
-        self.address = address
+        self.accounts = (address,)
         self.leaving = False
         self.told: list[str] = []
 

@@ -36,6 +36,8 @@ class Seat(msgspec.Struct, eq=False):
     """Empty as soon as the player has shown that they know of the new one."""
     name: str = ""
     key: str = ""
+    address: str = ""
+    """By which the node's limits count the seat."""
     joined_seq: int = 0
     """The number of the room's last message when the player joined."""
     session: int = 1

@@ -15,6 +15,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lastcall.limits import Limit
 from lastcall.reasons import ClientEnd, EndReason
 from lastcall.runtime.loop_lag import LAG_SECONDS
 
@@ -34,6 +35,8 @@ class Figures(msgspec.Struct):
     resumes: int = 0
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
+    limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
+    """What each limit has refused."""
 
 
 def node_registry(
@@ -87,6 +90,7 @@ class _NodeCollector(Collector):
         )
         yield _rooms_ended(now)
         yield _client_ends(now)
+        yield _limited(now)
         build = GaugeMetricFamily(
             "lastcall_build_info", "What runs here.", labels=list(self._build)
         )
@@ -117,4 +121,11 @@ def _client_ends(now: Figures) -> Metric:
     )
     for cause in ClientEnd:
         family.add_metric([cause], now.client_ends.get(cause, 0))
+    return family
+
+
+def _limited(now: Figures) -> Metric:
+    family = CounterMetricFamily("lastcall_limited", "What a limit refused.", labels=["limit"])
+    for limit in Limit:
+        family.add_metric([limit], now.limited.get(limit, 0))
     return family

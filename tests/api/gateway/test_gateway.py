@@ -9,6 +9,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from lastcall.api.socket.frame_builder import PING_FRAME
+from lastcall.limits import Limits
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -158,7 +159,7 @@ async def test_a_gateway_that_refuses_answers_503_with_retry_after(
 
 
 async def test_a_client_over_the_limit_gets_503(autojump_clock, make_house, upgrade) -> None:
-    house = make_house(max_clients=1)
+    house = make_house(limits=Limits(sockets=1))
     await house.client()
     stream = house.dial()
     await stream.send_all(upgrade)

@@ -13,6 +13,7 @@ import trio
 from lastcall.api.gateway import gateway
 from lastcall.api.socket.batch_sizes import READ_BYTES
 from lastcall.api.socket.pump import pump_wanted
+from lastcall.limits import Limits, Rate
 from lastcall.wire import nodes
 from tests.api.conftest import UPGRADE
 from tests.api.paths import (
@@ -319,7 +320,7 @@ async def test_a_message_in_endless_empty_fragments_closes_1009(
 
 
 async def test_too_many_frames_close_4101(serve: Serve) -> None:
-    async with serve(kind=Noted, burst_frames=10, frames_per_second=0.001) as server:
+    async with serve(kind=Noted, limits=Limits(inputs=Rate(10, 0.001))) as server:
         client = await server.client()
         await client.send(frame(b'{"t":"got","seq":0}') * 50)
         error, end = await client.rest()

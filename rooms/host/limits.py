@@ -1,0 +1,46 @@
+"""What addresses and identities use of a game node's limits, by whichever api node they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import trio
+
+from lastcall.core.accounts import RateLimiter, Tally
+from lastcall.core.room.roster import Seat
+from lastcall.limits import Limit, Limits
+
+
+class RoomLimits:
+    """The counts of one game node; ``refused`` counts what each limit has refused."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.rooms = limits.rooms
+        self._opened = RateLimiter(limits.rooms_opened, limits.accounts)
+        self.seats = Tally(limits.seats_per_address)
+        self.refused: Counter[Limit] = Counter()
+
+    def may_open(self, rooms: int) -> bool:
+        """Whether the node, which runs so many rooms, may run another."""
+        return rooms < self.rooms or self._refuse(Limit.ROOMS)
+
+    def take_opening(self, address: str) -> bool:
+        """Counts a room that a player from there opens; returns whether they may."""
+        admitted = self._opened.take((address,), trio.current_time())
+        return admitted or self._refuse(Limit.ROOMS_OPENED)
+
+    def may_sit(self, address: str) -> bool:
+        """Whether a player from there may take another seat."""
+        return self.seats.admits(address) or self._refuse(Limit.SEATS_PER_ADDRESS)
+
+    def seat_taken(self, seat: Seat) -> None:
+        """Counts the seat until :meth:`seat_freed`."""
+        self.seats.add(seat.address)
+
+    def seat_freed(self, seat: Seat) -> None:
+        """The place is over, for the player or with its room."""
+        self.seats.remove(seat.address)
+
+    def _refuse(self, limit: Limit) -> bool:
+        self.refused[limit] += 1
+        return False
