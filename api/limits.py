@@ -1,4 +1,4 @@
-"""What the clients of an api node have used of its limits, by address and by identity."""
+"""The limits of an api node, counted by address and by identity."""
 
 from __future__ import annotations
 

@@ -101,6 +101,7 @@ def test_the_protocol_page_documents_every_end_reason() -> None:
 
 
 SOCKET, LINK, ROOM, LIMITS = SocketPolicy(), LinkPolicy(), RoomPolicy(), Limits()
+JOINS = LIMITS.joins_per_client
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ SOCKET, LINK, ROOM, LIMITS = SocketPolicy(), LinkPolicy(), RoomPolicy(), Limits(
         f"over {LIMITS.inputs.per_second:g} a second, or more than the room takes for",
         f"the room takes for {SOCKET.blocked_seconds:g} s",
         f"options of more than {SOCKET.options_bytes >> 10} KiB",
-        f"{LIMITS.joins_per_client.burst:g} at once, {LIMITS.joins_per_client.per_second:g} a second",
+        f"({JOINS.burst:g} at once, {JOINS.per_second:g} a second)",
         f"`resume_seconds` ({ROOM.resume_seconds:g})",
         f"for {ROOM.drain_grace_seconds:g} s at the most",
         f"1 024 messages or {ROOM.history_bytes >> 10} KiB",
@@ -211,3 +212,13 @@ def test_every_link_has_a_target(page: Path) -> None:
         target = (page.parent / path) if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_table_of_limits_has_every_key_with_its_default_and_its_label() -> None:
+    rows = table("nodes.md", "| key | default | counts |")
+    assert [code(row[0]) for row in rows] == list(Limits.__struct_encode_fields__)
+    for name, row in zip(Limits.__struct_fields__, rows, strict=True):
+        value = getattr(LIMITS, name)
+        text = f"{value.burst}, {value.per_second}/s" if isinstance(value, Rate) else str(value)
+        assert row[1] == text
+    assert {code(row[4]) for row in rows if row[4]} == set(Limit)

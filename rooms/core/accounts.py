@@ -12,7 +12,7 @@ from collections.abc import Collection
 from lastcall.limits import Rate
 
 ROUNDING = 1e-6
-"""What sums of binary fractions may be off by."""
+"""The error of sums of binary fractions."""
 
 
 def address_account(host: str) -> str:
@@ -68,7 +68,7 @@ class RateLimiter:
     * Each charge of an account is a debt, which is paid off by ``rate.per_second``. While the debts
       leave no room for one more below ``rate.burst``, the account is refused. So in any ``w``
       seconds at most ``burst + w * per_second`` are admitted.
-    * What is charged without being admitted counts too: the account waits all the longer.
+    * A charge that was not admitted counts too: the account waits all the longer.
     * At most ``accounts_max`` accounts are remembered; the one that was not charged for longest is
       forgotten first, and each as soon as its debts are paid. To gain by an early forgetting takes
       more than ``accounts_max * per_second`` charges a second.

@@ -1,4 +1,4 @@
-"""What addresses and identities use of a game node's limits, by whichever api node they come."""
+"""The limits of a game node, counted by address and by identity over all api nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RoomLimits:
         self.refused: Counter[Limit] = Counter()
 
     def may_open(self, rooms: int) -> bool:
-        """Whether the node, which runs so many rooms, may run another."""
+        """Whether the node may run another room beside ``rooms``."""
         return rooms < self.rooms or self._refuse(Limit.ROOMS)
 
     def take_opening(self, address: str) -> bool:

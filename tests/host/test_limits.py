@@ -9,8 +9,8 @@ from lastcall.limits import Limit, Limits, Rate
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
+from tests.host.host_harness import echo, huge, open_host
 
-from .host_harness import echo, huge, open_host
 
 MALLORY, ANN = "192.0.2.1", "192.0.2.2"
 

@@ -17,7 +17,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, tokens: float = 1) -> bool:
-        """Takes ``tokens`` if there are so many; ``now`` (seconds) must not run backwards."""
+        """Takes ``tokens`` if it holds as many; ``now`` (seconds) must not run backwards."""
         left = self._left + (now - self._at) * self.per_second
         if left > self.burst:  # noqa: PLR1730 - min() is a call, of every frame
             left = self.burst

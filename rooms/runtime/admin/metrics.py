@@ -36,7 +36,7 @@ class Figures(msgspec.Struct):
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
     limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
-    """What each limit has refused."""
+    """The refusals of each limit."""
 
 
 def node_registry(
