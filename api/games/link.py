@@ -107,6 +107,8 @@ class GameLink:
         self._up = False
         self._down = False
         self.silent = False
+        self.wanted = True
+        """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
         self._stall = StallDetector()
         self._state: nodes.NodeState | None = None
 

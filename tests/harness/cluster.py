@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.games.sources import GameUrl
+from lastcall.api.games.sources import GameSource, GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
 from lastcall.author import Kind
@@ -184,7 +184,9 @@ class Cluster:
         clients: Literal["finish", "move"] = "finish",
         links: LinkPolicy | None = None,
         sockets: SocketPolicy | None = None,
+        games: Sequence[GameSource] = (),
     ) -> ApiProcess:
+        """Starts an api node; without ``games`` it knows the addresses of all nodes until now."""
         process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
         process.listener = MemoryListener()
         settings = ApiSettings(
@@ -195,7 +197,7 @@ class Cluster:
             options=ApiOptions(
                 listen=(HostPort(name, 8080),),
                 feed=HostPort(name, 7001),
-                games=tuple(GameUrl(where) for where in self.addresses),
+                games=tuple(games) or tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,
             ),
             link_policy=links or LinkPolicy(),
