@@ -236,7 +236,7 @@ class GameConnector:
             self._clock_checked = welcome.incarnation
             hint = "its clock or ours is wrong; versions are ranked by how long their nodes run"
             log.warning(
-                "link.clocks_disagree", node=welcome.name, seconds_ahead=round(ahead, 1), hint=hint
+                "link.clocks_disagree", game=welcome.name, seconds_ahead=round(ahead, 1), hint=hint
             )
         return msgspec.structs.replace(welcome, born=welcome.born - ahead)
 

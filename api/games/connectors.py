@@ -151,7 +151,7 @@ class GameConnectors:
             if self._name_warnings.take(trio.current_time()):
                 addresses = [other.address, link.address]
                 hint = "give each game node a --name of its own"
-                log.warning("link.same_name", node=link.node.name, addresses=addresses, hint=hint)
+                log.warning("link.same_name", game=link.node.name, addresses=addresses, hint=hint)
 
     def link_down(self, link: GameLink) -> None:
         """The node does not answer any more."""

@@ -72,7 +72,7 @@ class Gateway:
     ) -> None:
         self._games = games
         self._policy = policy
-        self._backlog = Backlog(policy)
+        self.backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
@@ -116,7 +116,7 @@ class Gateway:
                 output = ClientStream(
                     self._pumped(stream),
                     nursery,
-                    backlog=self._backlog,
+                    backlog=self.backlog,
                     cork=self._cork,
                 )
                 try:

@@ -185,9 +185,14 @@ class Cluster:
         links: LinkPolicy | None = None,
         sockets: SocketPolicy | None = None,
         games: Sequence[GameSource] = (),
+        where: str | None = None,
     ) -> ApiProcess:
-        """Starts an api node; without ``games`` it knows the addresses of all nodes until now."""
-        process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
+        """Starts an api node; ``where`` is its host, which has the node's name otherwise.
+
+        Without ``games`` it knows the addresses of all game nodes that were named until now.
+        """
+        where = where or name
+        process = ApiProcess(name, self.bus.node(where), drain or DrainPolicy())
         process.listener = MemoryListener()
         settings = ApiSettings(
             name=NodeName(name),
@@ -195,8 +200,8 @@ class Cluster:
             advertise=None,
             born=trio.current_time(),
             options=ApiOptions(
-                listen=(HostPort(name, 8080),),
-                feed=HostPort(name, 7001),
+                listen=(HostPort(where, 8080),),
+                feed=HostPort(where, 7001),
                 games=tuple(games) or tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,
             ),
@@ -207,7 +212,7 @@ class Cluster:
             settings,
             bus=process.bus,
             drain=process.drain,
-            rng=self._rng(name),
+            rng=self._rng(where),
             listeners=[process.listener],
         )
         self.nursery.start_soon(process.run, process.node)
