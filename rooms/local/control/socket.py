@@ -181,8 +181,11 @@ class Call:
                 return await self._next()
             if not isinstance(self._question, AskRoll):
                 raise _silent(self._path, self._pid)
-            async with open_call(self._path, AskNodes()) as check:
-                await check.next()
+            try:
+                async with open_call(self._path, AskNodes()) as check:
+                    await check.next()
+            except ClusterFailed as error:  # it has the order, and may only be stopped
+                raise ClusterFailed(f"{error}; the roll goes on then") from error
 
     async def _next(self) -> NodeList | Progress | Output | RollReport:
         try:
