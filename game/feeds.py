@@ -26,15 +26,18 @@ class Link:
         "_publisher",
         "_revision",
         "api",
+        "attached_at",
         "attempt",
         "confirmed_until",
         "dialled",
+        "feed",
         "id",
         "incarnation",
         "liveness",
         "requests",
         "ring",
         "stalls",
+        "young",
     )
 
     def __init__(
@@ -45,6 +48,10 @@ class Link:
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt
         self.dialled = attach.dialled
+        self.feed = attach.feed
+        self.attached_at = now
+        self.young = True
+        """A link that it follows, of a node that was killed, may not have been dropped yet."""
         self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
         self.requests = ReplyCache()
         self.liveness = Liveness(policy, now)

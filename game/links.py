@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from lastcall.bus.base import Bus, Responder
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
@@ -25,6 +26,8 @@ from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
+NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
+"""Api nodes of the same name are logged this many times at once, and then once in these seconds."""
 LINKS_MAX = 1_024
 """More api nodes than this are refused: each costs a publisher and a ring."""
 
@@ -78,6 +81,7 @@ class ApiLinks:
         self._handler = handler
         self._state = state
         self._started_at = trio.current_time()
+        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, self._started_at)
         self.items_received = 0
 
     async def run(self, responder: Responder) -> None:
@@ -192,6 +196,18 @@ class ApiLinks:
             log.info("link.dropped", api=link.api, why=why)
             self._handler.drop_link(link_id, link.confirmed_until)
 
+    def _warn_of_namesakes(self, link: Link) -> None:
+        """Two api nodes of one name work: their incarnations differ. But nobody can tell them
+        apart. One that was killed is dropped before the one that takes its name is not young.
+        """
+        for other in self._links.values():
+            one_process = other.incarnation == link.incarnation
+            if one_process or other.young or other.api != link.api:
+                continue
+            if self._name_warnings.take(trio.current_time()):
+                feeds, hint = [other.feed, link.feed], "give each api node a --name of its own"
+                log.warning("link.same_name", api=link.api, addresses=feeds, hint=hint)
+
     async def _publish(self) -> None:
         while True:
             links = await self._feeds.wait_marked()
@@ -212,6 +228,9 @@ class ApiLinks:
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
                     self._drop(link.id, "silent")
                     continue
+                if link.young and now - link.attached_at > self._policy.silence_seconds:
+                    link.young = False
+                    self._warn_of_namesakes(link)
                 ring = link.ring
                 behind = ring.confirmed < ring.head
                 link.stalls.look(ring.confirmed, behind=behind, seconds=self._policy.probe_seconds)

@@ -209,7 +209,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         pending.refused_by.add(node.incarnation)
         code = refusal.code
         if code not in KNOWN_CODES:
-            log.warning("join.unexpected_refusal", node=node.name, code=code)
+            log.warning("join.unexpected_refusal", game=node.name, code=code)
             code = ErrorCode.BAD_INPUT
         if code == nodes.DRAINING:
             self._advance(pending)

@@ -107,6 +107,8 @@ class GameLink:
         self._up = False
         self._down = False
         self.silent = False
+        self.wanted = True
+        """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
         self._stall = StallDetector()
         self._state: nodes.NodeState | None = None
 
@@ -162,7 +164,7 @@ class GameLink:
                 await self._detach()
             self._down = True
             if self._up:
-                log.info("link.down", node=welcome.name, address=self.address, loss=loss)
+                log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
 
     def reset(self) -> None:
@@ -219,7 +221,7 @@ class GameLink:
             return
         self._up = True
         wire = min(nodes.WIRE, self._welcome.wire)
-        log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
+        log.info("link.up", game=self._welcome.name, address=self.address, wire=wire)
         self._listener.link_up(self)
 
     def _learn(self, state: nodes.NodeState) -> None:
@@ -317,7 +319,7 @@ class GameLink:
         stall.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
         if stall.crossed(policy.silence_seconds, policy.probe_seconds):
             hint = "its feed does not arrive here; are our --advertise and --feed right?"
-            log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
+            log.warning("link.no_feed", game=self.node.name, address=self.address, hint=hint)
         if stall.seconds >= policy.lost_seconds:
             self._over(Loss.RESET)
 

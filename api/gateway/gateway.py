@@ -19,6 +19,7 @@ import trio
 import trio.abc
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
 
+from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import Handshakes
 from lastcall.api.gateway.moving import move
 from lastcall.api.limits import ClientLimits
@@ -74,7 +75,7 @@ class Gateway:
         self._games = games
         self._policy = policy
         self._limits = limits or ClientLimits(policy.limits)
-        self._backlog = Backlog(policy)
+        self.backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
@@ -118,7 +119,7 @@ class Gateway:
                 output = ClientStream(
                     self._pumped(stream),
                     nursery,
-                    backlog=self._backlog,
+                    backlog=self.backlog,
                     cork=self._cork,
                 )
                 try:
@@ -195,11 +196,11 @@ class Gateway:
             if self._leaving:  # it connected while the drain began
                 session.connection.move_now()
             if pumped is not None:
-                wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
+                wait = partial(nursery.start_soon, wait_unblocked, session, nursery, pumped)
                 pumped.start_reading(session.hear, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
-                    await session.wait_unblocked()
+                    await wait_unblocked(session, nursery)
         except ConnectionClosed as closed:
             if pumped is None or not pumped.gave_up:
                 _closed_by_peer(session, closed.reason)
@@ -315,13 +316,6 @@ class Gateway:
             many = "connections" if other > 1 else "connection"
             reasons.append(f"{other} {many} half-open or closing")
         return reasons
-
-
-async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
-    """The room is behind: its client is not read before it has caught up."""
-    await session.wait_unblocked()
-    if session.connection.close_code is None:
-        stream.unblock()
 
 
 def _fragments(socket: WebSocketConnection) -> int:

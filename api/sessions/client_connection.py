@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -60,6 +61,7 @@ class ClientConnection:
         "cause",
         "close_code",
         "counts",
+        "last_words",
         "output",
     )
 
@@ -83,6 +85,8 @@ class ClientConnection:
         """The code that ended the connection; 1006 for a lost socket."""
         self.cause = ClientEnd.NODE
         """Why it has ended, once it has."""
+        self.last_words = False
+        """It has ended before all was read that the client had sent: a ``leave`` is still heard."""
 
     # From the client.
 
@@ -90,10 +94,10 @@ class ClientConnection:
         """The frame that ``message`` is, if it is one that the client may send now.
 
         Otherwise the client is told what is wrong, and None is returned; nothing is raised. After
-        our close frame every message is dropped.
+        our close frame every message is dropped, but for the last words.
         """
         if self.close_code is not None:
-            return None
+            return self._last_word(message) if self.last_words else None
         self.counts.frames_in += 1
         size = len(message)
         if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
@@ -117,6 +121,14 @@ class ClientConnection:
         self.counts.limited[limit] += 1
         self.error(ErrorCode.TOO_MANY, f"too many {what}; slow down and reconnect")
         self.close(Close.TOO_MANY_MESSAGES, f"too many {what}")
+
+    def _last_word(self, message: str | bytes) -> frames.Leave | None:
+        """The client's ``leave``. It may be gone by now; anything else it would send again."""
+        frame = None
+        if isinstance(message, str):
+            with suppress(BadFrame):
+                frame = frames.decode(message)
+        return frame if isinstance(frame, frames.Leave) else None
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Tells the client what is wrong with a frame; the third time the connection ends."""
@@ -155,6 +167,14 @@ class ClientConnection:
         if self.end(int(code), END_OF_CODE[code]):
             self.output.send_close(code, reason)
             self._hang_up()
+
+    def close_unread(self, code: Close, reason: str) -> None:
+        """Like :meth:`close`, while the client is not read: the caller is to read what it has sent
+        for its last words, and then to hang up.
+        """
+        if self.end(int(code), END_OF_CODE[code]):
+            self.output.send_close(code, reason)
+            self.last_words = True
 
     def end(self, code: int, cause: ClientEnd) -> bool:
         """Notes how the connection ends; returns whether this is the first end, which counts."""

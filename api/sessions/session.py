@@ -77,7 +77,7 @@ class OwnPlace(Protocol):
     def confirm(self) -> None:
         """The client has shown that it has its ticket: its first frame about the place is here."""
 
-    def leave(self) -> None:
+    def leave(self, *, at_once: bool = False) -> None:
         """Gives the seat up once the room has all inputs; the window is full until then."""
 
     def blocked_too_long(self) -> None:
@@ -157,8 +157,9 @@ class Session:
                 self._leave()
             case frames.Resume() as frame:
                 self._begin(Event.RESUME, frame)
-        place = self.place
-        return self.connection.close_code is None and (place is None or not place.window.full)
+        if self.connection.close_code is not None:
+            return self.connection.last_words
+        return (place := self.place) is None or not place.window.full
 
     def _confirm(self, place: OwnPlace) -> None:
         """A frame about a place shows that the client has its ticket, unless the frame is stale."""
@@ -213,7 +214,7 @@ class Session:
 
     def _leave(self) -> None:
         if self.place is not None:
-            self.place.leave()
+            self.place.leave(at_once=self.connection.last_words)
         elif self.state is State.REGROUPING:
             self._games.forget(self)
             self.ended(self._stale.room, EndReason.LEFT)

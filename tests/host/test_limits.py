@@ -11,7 +11,6 @@ from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 from tests.host.host_harness import echo, huge, open_host
 
-
 MALLORY, ANN = "192.0.2.1", "192.0.2.2"
 
 

@@ -173,7 +173,7 @@ class Pair:
             policy=POLICY,
             rng=rng,
             attempts=attempts,
-            attached=lambda _: False,
+            met_twice=lambda _: False,
             clocks=NodeClocks(0.0, 0.0),
         )
         self.connector = GameConnector(GAME, context)

@@ -33,6 +33,8 @@ class Figures(msgspec.Struct):
     messages_in: int = 0
     messages_out: int = 0
     resumes: int = 0
+    unsent_excess_bytes: int = 0
+    """The bytes that wait for clients beyond the share of each."""
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
     limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
@@ -87,6 +89,11 @@ class _NodeCollector(Collector):
         yield _messages(now)
         yield CounterMetricFamily(
             "lastcall_resumes", "Places that were taken again.", value=now.resumes
+        )
+        yield GaugeMetricFamily(
+            "lastcall_unsent_excess_bytes",
+            "What waits for clients beyond the share of each.",
+            value=now.unsent_excess_bytes,
         )
         yield _rooms_ended(now)
         yield _client_ends(now)
