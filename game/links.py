@@ -5,6 +5,7 @@ An answer is synchronous: items go into inboxes, the reply goes out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -21,6 +22,7 @@ from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import LastcallError, RemoteProtocolError
 from lastcall.game.feeds import Feeds, Link
 from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
@@ -81,7 +83,9 @@ class ApiLinks:
         self._handler = handler
         self._state = state
         self._started_at = trio.current_time()
-        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, self._started_at)
+        self._name_warnings = TokenBucket(
+            Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), self._started_at
+        )
         self.items_received = 0
 
     async def run(self, responder: Responder) -> None:
@@ -179,7 +183,9 @@ class ApiLinks:
             publisher = self._bus.publisher(attach.feed)
         except LastcallError as error:
             return nodes.Unsupported(message=f"cannot dial the feed: {error}")
-        link = self._links[attach.link] = Link(attach, publisher, self._policy, trio.current_time())
+        link = self._links[attach.link] = Link(
+            attach, publisher, self._policy, trio.current_time(), self._feeds.excess
+        )
         link.add_state(state)
         self._feeds.mark(link.id)
         log.info("link.attached", api=attach.api, feed=attach.feed)
@@ -191,9 +197,9 @@ class ApiLinks:
             link.confirmed_until = inf
             self._drop(link_id, "detached")
 
-    def _drop(self, link_id: LinkId, why: str) -> None:
+    def _drop(self, link_id: LinkId, why: str, level: int = logging.INFO) -> None:
         if (link := self._feeds.remove(link_id)) is not None:
-            log.info("link.dropped", api=link.api, why=why)
+            log.log(level, "link.dropped", api=link.api, why=why)
             self._handler.drop_link(link_id, link.confirmed_until)
 
     def _warn_of_namesakes(self, link: Link) -> None:
@@ -214,15 +220,19 @@ class ApiLinks:
             state = self._state()
             for link in links:
                 if link.id in self._links and (why := link.publish(state)) is not None:
-                    self._drop(link.id, why)
+                    self._drop(link.id, why, logging.WARNING)
 
     async def _watch(self) -> None:
-        """Drops each link that is silent, or whose feed does not arrive."""
+        """Drops each link that is silent, or whose feed does not arrive.
+
+        A link over its share must confirm something sooner: what waits for it takes memory that
+        all links have together.
+        """
+        policy = self._policy
         while True:
-            await trio.sleep(self._policy.probe_seconds)
+            await trio.sleep(policy.probe_seconds)
             now = trio.current_time()
             serving = self._state().phase == Phase.SERVING
-            patience = self._policy.lost_seconds if serving else self._policy.silence_seconds
             for link in list(self._links.values()):
                 link.liveness.turned(now)
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
@@ -233,6 +243,9 @@ class ApiLinks:
                     self._warn_of_namesakes(link)
                 ring = link.ring
                 behind = ring.confirmed < ring.head
-                link.stalls.look(ring.confirmed, behind=behind, seconds=self._policy.probe_seconds)
-                if link.stalls.seconds >= patience:
+                link.stalls.look(ring.confirmed, behind=behind, seconds=policy.probe_seconds)
+                patient = serving and not ring.over_share
+                if link.stalls.seconds >= (
+                    policy.lost_seconds if patient else policy.silence_seconds
+                ):
                     self._drop(link.id, "its feed does not arrive; is --advertise right there?")

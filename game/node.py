@@ -55,7 +55,7 @@ class GameNode:
         self._settings = settings
         self._bus = bus
         self._drain = drain
-        self._feeds = Feeds()
+        self._feeds = Feeds(settings.link_policy)
         self.host = Host(
             kinds=kinds,
             node=settings.name,

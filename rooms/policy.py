@@ -46,8 +46,14 @@ class DrainPolicy(msgspec.Struct, frozen=True):
 class LinkPolicy(msgspec.Struct, frozen=True):
     """The timing and the bounds of a link between an api and a game node.
 
-    When the feed's ring is full (a peer that stays behind), the link is reset: nothing waits
-    without a bound. ``batch_bytes`` bounds one request, one reply's repair and one feed message.
+    Items wait in the ring of their link until the api node confirms them. Each link may have
+    ``ring_items`` and ``ring_bytes`` waiting, whatever waits for others. Beyond that, the link is
+    reset if nothing is confirmed for ``silence_seconds``, or at once when more than
+    ``ring_items_max`` or ``ring_bytes_max`` wait, or more than the node has memory for: the items
+    of all links beyond these shares take at most ``rings_excess_bytes``, in which a message to
+    players of many api nodes counts once. The transport may have a copy of all that waits.
+    ``batch_bytes`` bounds one request, one reply's repair and one feed message; an api node
+    confirms at once when ``confirm_bytes`` have arrived.
 
     A game node that is listed and cannot be reached may have any place for ``lost_seconds``, and
     one whose ticket names it for ``hinted_seconds``: as long as it keeps a seat by default.
@@ -63,8 +69,12 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     batch_bytes: int = 256 * KIB
     ring_items: int = 65_536
     ring_bytes: int = 32 * MIB
+    ring_items_max: int = 262_144
+    ring_bytes_max: int = 128 * MIB
+    rings_excess_bytes: int = 256 * MIB
+    confirm_bytes: int = 4 * MIB
     resumes_at_once: int = 32
-    """Each may bring a whole history on the feed: more at once would overflow its ring."""
+    """Each may bring a whole history on the feed: more at once would fill the ring's share."""
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):

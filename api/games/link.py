@@ -89,11 +89,7 @@ class GameLink:
         self._batcher = AdaptiveBatcher()
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
-        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
-            repair_seconds=policy.repair_seconds,
-            ahead_max=policy.ring_items,
-            ahead_bytes_max=policy.ring_bytes,
-        )
+        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(policy)
         self._wake = trio.Event()
         self._confirm_now = False
         self._confirmed = 0
@@ -200,6 +196,7 @@ class GameLink:
                 break
         if not self._up:
             self._come_up()
+        self._confirm_now |= self._feed.unconfirmed_bytes >= self._policy.confirm_bytes
         if self._confirm_now or self._feed.due() <= now:
             self._wake.set()
 
@@ -262,7 +259,7 @@ class GameLink:
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self._confirm_now = False
-        self._confirmed = self._feed.arrived
+        self._confirmed = self._feed.confirm()
         batch = nodes.Batch(
             link=self.id,
             number=number,

@@ -157,10 +157,10 @@ class ClientConnection:
         """Announces the move; the caller is to :meth:`close` with 1012 in time."""
         self.send(frames.Move(round(after_seconds, 3)))
 
-    def move_now(self) -> None:
-        """Moves the client to another node at once."""
+    def move_now(self, reason: str = "this node is leaving") -> None:
+        """Makes the client reconnect at once, and tells it the ``reason``."""
         self.announce_move(0)
-        self.close(Close.SERVICE_RESTART, "this node is leaving")
+        self.close(Close.SERVICE_RESTART, reason)
 
     def close(self, code: Close, reason: str = "") -> None:
         """Sends the close frame and hangs up; the first code counts, a second call does nothing."""
