@@ -281,7 +281,7 @@ class ApiNode:
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
-            unsent_excess_bytes=self.gateway.backlog.excess_bytes,
+            unsent_excess_bytes=self.gateway.backlog.excess.bytes,
             client_ends=self.gateway.counts.ends,
             limited=self.gateway.counts.limited,
         )

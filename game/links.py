@@ -5,7 +5,6 @@ An answer is synchronous: items go into inboxes, the reply goes out.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -197,9 +196,9 @@ class ApiLinks:
             link.confirmed_until = inf
             self._drop(link_id, "detached")
 
-    def _drop(self, link_id: LinkId, why: str, level: int = logging.INFO) -> None:
+    def _drop(self, link_id: LinkId, why: str) -> None:
         if (link := self._feeds.remove(link_id)) is not None:
-            log.log(level, "link.dropped", api=link.api, why=why)
+            log.info("link.dropped", api=link.api, why=why)
             self._handler.drop_link(link_id, link.confirmed_until)
 
     def _warn_of_namesakes(self, link: Link) -> None:
@@ -220,7 +219,8 @@ class ApiLinks:
             state = self._state()
             for link in links:
                 if link.id in self._links and (why := link.publish(state)) is not None:
-                    self._drop(link.id, why, logging.WARNING)
+                    log.warning("link.behind", api=link.api, why=why)
+                    self._drop(link.id, why)
 
     async def _watch(self) -> None:
         """Drops each link that is silent, or whose feed does not arrive.

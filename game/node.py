@@ -190,6 +190,7 @@ class GameNode:
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
+            unsent_excess_bytes=self._feeds.excess.bytes,
             limited=self.host.running.limits.refused,
             rooms_ended={str(reason): count for reason, count in ends.items()},
         )
