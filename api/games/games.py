@@ -140,13 +140,14 @@ class Games:
                     if asker.refused(link, item):
                         return
             case nodes.Regroup():
-                for session, request in self._relays.regroup(link, item):
-                    self._joins.begin(session, request, REGROUP_SECONDS)
+                for session, request, former in self._relays.regroup(link, item):
+                    self._joins.begin(session, request, REGROUP_SECONDS, former)
             case _:
                 self._relays.take(link, item)
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
-        self._seat(link, seat, self._joins.seated(link, seat))
+        found = self._resumes.seated(link, seat) or self._joins.seated(link, seat)
+        self._seat(link, seat, found)
 
     def _seat(
         self,

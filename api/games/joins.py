@@ -4,9 +4,10 @@ A join goes to the node that placement chooses. If that node refuses because it 
 does not know the room, another is chosen, and the client does not notice. While no node takes
 rooms a join waits for a moment: a node that is just starting needs less than a second.
 
-A join with a ``key`` may repeat an earlier one, for which placement chose another node. So all
-other nodes that could have the key's seat are asked for it first, at the same time. Only when they
-have refused, or are gone or silent, the join goes to the chosen node.
+A join with a ``key``, or for a player who was regrouped, may repeat an earlier one, for which
+placement chose another node. So all other nodes that could have that seat are asked for it first,
+at the same time. Only when they have refused, or are gone or silent, the join goes to the chosen
+node.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class PendingJoin(Pending):
     request: frames.Join
     address: str
     """By which the game node's limits count the seat."""
+    former: tuple[str, ...] = ()
+    """The tickets that a regrouped client may still have."""
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
     questions: set[int] = field(default_factory=set, init=False)
     """The calls that ask for the key's seat and are not answered yet."""
@@ -63,7 +66,13 @@ class PendingJoin(Pending):
             key=request.key,
             seated_only=seated_only,
             address=self.address,
+            former=self.former,
         )
+
+    @property
+    def returns(self) -> bool:
+        """Whether the client can come back to a seat of which it does not know."""
+        return self.request.key != "" or self.former != ()
 
     def refuse(self, refusal: Refuse) -> None:
         """Tells the client no, and ends the join."""
@@ -93,15 +102,31 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     # From the client.
 
-    def begin(self, session: Session, request: frames.Join, patience_seconds: float) -> None:
+    def begin(
+        self,
+        session: Session,
+        request: frames.Join,
+        patience_seconds: float,
+        former: tuple[str, ...] = (),
+    ) -> None:
         """Finds a seat; without a node that takes rooms it waits for ``patience_seconds``.
 
+        ``former`` are the tickets that the client of a regrouped room may still have.
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = PendingJoin(session, self._pending, expires_at, request, session.accounts[0])
+        address = session.accounts[0]
+        pending = PendingJoin(session, self._pending, expires_at, request, address, former)
         self._pending[session] = pending
         self._advance(pending)
+
+    def forget(self, session: Session) -> None:
+        """The session is gone. The join of a regrouped player goes on, since they come back to the
+        seat, unless they have left.
+        """
+        pending = self._pending.get(session)
+        if pending is not None and (session.leaving or not pending.former):
+            super().forget(session)
 
     async def sweep(self) -> None:
         """Refuses joins that have waited too long, until cancelled."""
@@ -117,8 +142,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     # From the links.
 
     def link_up(self, link: GameLink) -> None:
-        """A game node is there."""
+        """A game node is there: waiting joins may find a seat there."""
         self._links[link.node.incarnation] = link
+        self.link_state(link)
 
     def link_state(self, link: GameLink) -> None:
         """Waiting joins may find a seat there; the calls to a silent node go to another."""
@@ -140,12 +166,12 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         """The session that the seat is for; if it is gone, the item to send to the game node.
 
         A seat without a key is left, since its player cannot come back to it. A seat with a key
-        is kept for a while, unless the client has given it up.
+        or a former ticket is kept for a while, unless the client has given it up.
         """
         call = self._calls.answered(link, seat.call)
         if call is not None and not call.abandoned and (session := call.request.end()):
             return session
-        if call is None or (call.request.request.key and not call.request.left):
+        if call is None or (call.request.returns and not call.request.left):
             return nodes.Absent(seat.room, seat.player, seat.session)
         return nodes.Leave(seat.room, seat.player, seat.session)
 
@@ -161,7 +187,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             node = choose_for_room(known, request.room, pending.refused_by)
         else:
             node = choose(known, request.kind, new=request.new, without=pending.refused_by)
-            if request.key:
+            if pending.returns:
                 self._ask_for_key(pending, [one for one in known if one is not node])
         may_change = bool(pending.questions) or not self._all_met()
         match next_join_step(request, node, known, pending.refusal, may_change=may_change):

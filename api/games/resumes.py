@@ -186,12 +186,19 @@ class Resumes(PendingCalls[PendingResume, str]):
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | nodes.Leave | nodes.Absent:
         """Whose place it is; if they are gone, the item to send to the game node."""
+        found = self.seated(link, item)
+        return found or nodes.Absent(item.room, item.player, item.session)
+
+    def seated(
+        self, link: GameLink, item: nodes.Seated | nodes.Resumed
+    ) -> Session | nodes.Leave | nodes.Absent | None:
+        """As :meth:`resumed`, of a room that was regrouped, too; None if no resume has asked."""
         call = self._calls.answered(link, item.call)
-        session = None
-        if call is not None and not call.abandoned:
-            session = call.request.give_back()
+        if call is None:
+            return None
+        session = None if call.abandoned else call.request.give_back()
         self._ask_queued(link)
-        goodbye = nodes.Leave if call is not None and call.request.left else nodes.Absent
+        goodbye = nodes.Leave if call.request.left else nodes.Absent
         return session or goodbye(item.room, item.player, item.session)
 
     # The steps.

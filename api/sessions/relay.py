@@ -198,11 +198,13 @@ class Relays:
             self._relays[place.relay.room].suspend(place)
         return places
 
-    def regroup(self, link: Link, item: nodes.Regroup) -> list[tuple[Session, frames.Join]]:
+    def regroup(
+        self, link: Link, item: nodes.Regroup
+    ) -> list[tuple[Session, frames.Join, tuple[str, ...]]]:
         """Empties a room that was given up before it started.
 
-        Returns its sessions here, each with the join that finds its player another room; but not
-        those with a pending leave.
+        Returns its sessions here, each with the join that finds its player another room, and the
+        tickets that the client may have until then; but not those with a pending leave.
         """
         relay = self._relays.get(item.room)
         if relay is None or not relay.accepts(item.epoch):
@@ -213,7 +215,7 @@ class Relays:
             place = relay.places.get(player)
             if place and place.link is link and place.seat_gone(place.session.regrouped):
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
-                found.append((place.session, join))
+                found.append((place.session, join, item.former.get(player, ())))
         return found
 
     def sessions(self, link: Link) -> list[Session]:

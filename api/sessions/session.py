@@ -216,6 +216,7 @@ class Session:
         if self.place is not None:
             self.place.leave(at_once=self.connection.last_words)
         elif self.state is State.REGROUPING:
+            self.leaving = True  # so that a seat that is found by now is not kept
             self._games.forget(self)
             self.ended(self._stale.room, EndReason.LEFT)
         elif self.state in {State.JOINING, State.RESUMING}:

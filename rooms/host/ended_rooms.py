@@ -9,7 +9,7 @@ import trio
 
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
 from lastcall.core.room.roster import Seat
-from lastcall.host.replies import EPOCH, no_such_place, over, resumed
+from lastcall.host.replies import no_such_place, over, place_again, regroup
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.policy import RoomPolicy
@@ -26,6 +26,7 @@ class EndedRooms:
             bytes_max=policy.ended_rooms_bytes,
             drain_grace_seconds=policy.drain_grace_seconds,
         )
+        self._listed_players = policy.listed_players
         self._outbox = outbox
         self._collected = trio.Event()
 
@@ -47,21 +48,22 @@ class EndedRooms:
         """Sends a player the unseen messages and the room's end; or returns the refusal.
 
         If the room was regrouped, the player is told to join another room, like those who were
-        present: they were away then, or the item was lost with their socket. Their key finds the
-        seat that they may already have there.
+        present: they were away then, or the item was lost with their socket. Their key or their
+        ticket finds the seat that they may already have there.
         """
         room = self._store.find(request.room, trio.current_time())
         if room is None:
             return no_such_place(request.call)
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            told = over(room.id, room.history, room.gone, request)
+            told = over(room.id, room.kind, room.history, room.gone, request)
             for item in told:
                 self._outbox(link, item)
             return None if told else seat
         rebind_seat(room.roster, seat, link, request, rng)
         unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
-        for item in resumed(room.id, seat, request.call, unseen):
+        listed = room.roster.listed(seat, self._listed_players)
+        for item in place_again(room.id, room.kind, seat, request, unseen=unseen, listed=listed):
             self._outbox(link, item)
         self._outbox(link, _final_item(room, seat))
         self._store.collected(room, seat)
@@ -110,5 +112,4 @@ class EndedRooms:
 def _final_item(room: EndedRoom, seat: Seat) -> nodes.Out | nodes.Regroup:
     if room.regroup is None:
         return nodes.Out(room.id, seat.player, room.reason, seat.session, room.result)
-    kind, options = room.regroup
-    return nodes.Regroup(room.id, EPOCH, kind, [(seat.player, seat.name, seat.key)], options)
+    return regroup(room.id, room.kind, [seat], room.regroup)

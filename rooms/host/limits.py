@@ -9,6 +9,7 @@ import trio
 from lastcall.core.accounts import RateLimiter, Tally
 from lastcall.core.room.roster import Seat
 from lastcall.limits import Limit, Limits
+from lastcall.wire.nodes import Join
 
 
 class RoomLimits:
@@ -24,14 +25,18 @@ class RoomLimits:
         """Whether the node may run another room beside ``rooms``."""
         return rooms < self.rooms or self._refuse(Limit.ROOMS)
 
-    def take_opening(self, address: str) -> bool:
-        """Counts a room that a player from there opens; returns whether they may."""
-        admitted = self._opened.take((address,), trio.current_time())
-        return admitted or self._refuse(Limit.ROOMS_OPENED)
+    def take_opening(self, join: Join) -> bool:
+        """Counts a room that the player opens; returns whether they may.
 
-    def may_sit(self, address: str) -> bool:
-        """Whether a player from there may take another seat."""
-        return self.seats.admits(address) or self._refuse(Limit.SEATS_PER_ADDRESS)
+        A player whose room was regrouped may: the drain is none of their doing.
+        """
+        admitted = join.former or self._opened.take((join.address,), trio.current_time())
+        return bool(admitted) or self._refuse(Limit.ROOMS_OPENED)
+
+    def may_sit(self, join: Join) -> bool:
+        """Whether the player may take another seat. One whose room was regrouped may."""
+        admitted = join.former or self.seats.admits(join.address)
+        return bool(admitted) or self._refuse(Limit.SEATS_PER_ADDRESS)
 
     def seat_taken(self, seat: Seat) -> None:
         """Counts the seat until :meth:`seat_freed`."""

@@ -15,7 +15,7 @@ from lastcall.host.backend import Backend, check_size
 from lastcall.host.codec import KindCodec
 from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
-from lastcall.host.replies import EPOCH, regroups
+from lastcall.host.replies import EPOCH, batches_by_link, regroup
 from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.host.room_tasks import enter_room, is_own_cancellation, renderable
 from lastcall.ids import RoomId
@@ -78,8 +78,8 @@ class LiveRoom:
         elif not (state.started or state.closed):
             state.regrouped = True
             kind = state.codec.kind.name
-            for link, item in regroups(state.id, kind, state.roster, state.raw_options):
-                state.host.outbox(link, item)
+            for link, seats in batches_by_link(state.roster):
+                state.host.outbox(link, regroup(state.id, kind, seats, state.raw_options))
             self._end_places(EndReason.ABANDONED)
             self.cancel(EndReason.ABANDONED)
 
@@ -174,15 +174,15 @@ class LiveRoom:
         if state.roster.present < len(state.roster):
             for seat in state.roster:
                 state.host.disconnects.end(state, seat)
-        kind = state.codec.kind.name
         ended = EndedRoom(
             state.id,
+            state.codec.kind.name,
             roster=state.roster.move_out(),
             history=state.history.move_out(),
             reason=reason,
             result=result,
             ended_at=trio.current_time(),
             gone=state.gone,
-            regroup=(kind, state.raw_options) if state.regrouped else None,
+            regroup=state.raw_options if state.regrouped else None,
         )
         state.host.places_ended(state, ended)

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from lastcall.author import Kind
+from lastcall.core.room.former_places import read_tickets
 from lastcall.errors import BadFrame
 from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
@@ -42,10 +43,16 @@ class Matchmaker:
         """If not, only joins that name a room get a seat; the rest is ``draining``."""
 
     def holder(self, join: nodes.Join) -> LiveRoom | None:
-        """The room in which a seat may have been taken with the key of ``join`` before."""
+        """The room in which a seat may have been taken with the key of ``join`` before, or for one
+        of its former tickets.
+        """
         if join.room:
             return self._rooms.by_id.get(join.room)
-        return self._rooms.by_key.get((join.kind, join.key)) if join.key else None
+        if join.key and (room := self._rooms.by_key.get((join.kind, join.key))) is not None:
+            return room
+        present = self._rooms.former_places.find(read_tickets(join.former))
+        room = None if present is None else self._rooms.by_id.get(present[0])
+        return None if room is None or room.players.taken_by(join) is None else room
 
     def join(self, link: LinkId, join: nodes.Join) -> None:
         """Seats a player, or tells the link why not."""
@@ -95,9 +102,9 @@ class Matchmaker:
         elif not limits.may_open(len(self._rooms.by_id)):
             message = f"this node runs {limits.rooms} rooms, its limit"
             self._refuse(link, join, ErrorCode.FULL, message)
-        elif not limits.may_sit(join.address):
+        elif not limits.may_sit(join):
             self._refuse(link, join, ErrorCode.TOO_MANY, _WHY[ErrorCode.TOO_MANY])
-        elif not limits.take_opening(join.address):
+        elif not limits.take_opening(join):
             message = "too many new rooms from your address; wait a second before the next"
             self._refuse(link, join, ErrorCode.TOO_MANY, message)
         else:
@@ -132,7 +139,7 @@ class Matchmaker:
 
 
 _WHY: dict[str, str] = {
-    nodes.NO_SUCH_PLACE: "no seat was taken with that key",
+    nodes.NO_SUCH_PLACE: "no seat was taken with that key or for that ticket",
     ErrorCode.NO_SUCH_ROOM: "there is none of that id, or it is over",
     ErrorCode.FULL: "every seat is taken",
     ErrorCode.LOCKED: "it takes no more players",

@@ -37,7 +37,8 @@ class Places:
             case nodes.Renew():
                 self._grant(link, item)
             case nodes.Resume():
-                self._request(link, item, self._running(item.room))
+                resume = self._rooms.former_places.translate(item)
+                self._request(link, resume, self._running(resume.room))
             case nodes.Cancel():
                 self._rooms.takeovers.cancel(link, item.call)
             case nodes.Confirm():

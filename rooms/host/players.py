@@ -12,13 +12,14 @@ import structlog
 import trio
 
 from lastcall.author import Back, Joined
+from lastcall.core.room.former_places import FormerResume, read_tickets
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Seat
 from lastcall.host.backend import check_size
-from lastcall.host.replies import no_such_place, over, replay, resumed, seated
+from lastcall.host.replies import no_such_place, over, place_again
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
-from lastcall.ids import LinkId, PlayerId, new_player, new_secret
+from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
@@ -36,17 +37,18 @@ class Players:
     def join(self, link: LinkId, join: nodes.Join, rng: random.Random) -> str | None:
         """Seats a player and tells their link; or returns the error code why not.
 
-        The same ``key`` again is the same player, on a new socket.
+        The same ``key`` or ``former`` ticket again is the same player, on a new socket.
         """
         room = self._room
-        seat = room.roster.find_key(join.key)
-        if seat is not None and self._seat_again(seat, link, join.call):
+        former = read_tickets(join.former)
+        seat = self.taken_by(join)
+        if seat is not None and self._seat_again(seat, link, join, former):
             return None
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
         if room.closed:
             return ErrorCode.NO_SUCH_ROOM
-        if not self._host.limits.may_sit(join.address):
+        if not self._host.limits.may_sit(join):
             return ErrorCode.TOO_MANY
         seat = Seat(
             player=new_player(rng),
@@ -56,6 +58,7 @@ class Players:
             key=join.key,
             address=join.address,
             joined_seq=room.history.seq,
+            former=former,
         )
         if (refusal := room.roster.add(seat)) is not None:
             return refusal
@@ -63,7 +66,8 @@ class Players:
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""
-        self._send_seated(seat, join.call, Unseen(room.history.seq, (), complete=True))
+        self._host.former_places.add(room.id, seat)
+        self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
         self._host.changed(room)
         return None
@@ -79,18 +83,29 @@ class Players:
         room = self._room
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            told = over(room.id, room.history, room.gone, request)
+            kind = room.codec.kind.name
+            told = over(room.id, kind, room.history, room.gone, request)
             for item in told:
                 self._host.outbox(link, item)
             return None if told else seat
+        if isinstance(request, FormerResume):
+            done = self._seat_again(seat, link, request, seat.former)
+            return None if done else no_such_place(request.call)
         unseen, state = self._unseen(seat, max(request.seen, seat.joined_seq))
         if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
             return no_such_place(request.call)
         self._leave_socket(seat, same_socket=isinstance(request, nodes.Renew))
         rebind_seat(room.roster, seat, link, request, rng)
-        for item in resumed(room.id, seat, request.call, unseen, state):
-            self._host.outbox(link, item)
+        self._send_place(seat, request, unseen, state)
         return None
+
+    def taken_by(self, join: nodes.Join) -> Seat | None:
+        """The seat that was taken with the join's key before, or for a former ticket of it."""
+        seat = self._room.roster.find_key(join.key)
+        present = self._host.former_places.find(read_tickets(join.former))
+        if seat is not None or present is None or present[0] != self._room.id:
+            return seat
+        return self._room.roster.find(present[1])
 
     def contested_seat(self, request: nodes.Join | nodes.Resume) -> Seat | None:
         """The live seat that ``request`` asks for, if the request may be older than its socket.
@@ -98,7 +113,7 @@ class Players:
         A resume with the newest secret is not, since each resume changes the secret.
         """
         if isinstance(request, nodes.Join):
-            seat = self._room.roster.find_key(request.key)
+            seat = self.taken_by(request)
         else:
             seat = self._room.roster.find(request.player)
             if seat is None or not seat.accepts_previous(request.secret):
@@ -109,6 +124,7 @@ class Players:
         """A player has the answer to their join or resume."""
         seat = self._room.roster.find_session(confirm.player, confirm.session)
         if seat is not None:
+            self._host.former_places.forget(seat)
             self._host.takeovers.confirm(seat)
 
     def leave(self, leave: nodes.Leave) -> None:
@@ -130,7 +146,8 @@ class Players:
 
     def _lose(self, seat: Seat) -> Seat | None:
         seconds = self._room.resume_seconds
-        if self._host.cut_at is not None or not seat.confirmed:
+        known = seat.confirmed or seat.former
+        if self._host.cut_at is not None or not known:
             seconds = min(seconds, self._host.policy.drain_grace_seconds)
         if seconds <= 0 and not self._host.takeovers.waits(seat):
             self._room.release(seat, None)
@@ -140,8 +157,17 @@ class Players:
         self._host.disconnects.begin(self._room, seat, seconds)
         return seat
 
-    def _seat_again(self, seat: Seat, link: LinkId, call: int) -> bool:
-        """As a resume by a client that has seen nothing; False if the seat is gone meanwhile."""
+    def _seat_again(
+        self,
+        seat: Seat,
+        link: LinkId,
+        request: nodes.Join | nodes.Resume,
+        former: tuple[Ticket, ...],
+    ) -> bool:
+        """As a resume by a client that has seen nothing; False if the seat is gone meanwhile.
+
+        The client may have a ``former`` ticket only.
+        """
         room = self._room
         unseen, state = self._unseen(seat, seat.joined_seq)
         if room.roster.find(seat.player) is not seat:  # `picture` may kick the player
@@ -149,9 +175,9 @@ class Players:
         self._leave_socket(seat)
         room.roster.rebind(seat, link)
         seat.last_n = 0
-        self._send_seated(seat, call, unseen, state)
-        for item in replay(room.id, seat, unseen.messages):
-            self._host.outbox(link, item)
+        seat.former = former
+        self._host.former_places.add(room.id, seat)
+        self._send_place(seat, request, unseen, state)
         return True
 
     def _leave_socket(self, seat: Seat, *, same_socket: bool = False) -> None:
@@ -190,9 +216,17 @@ class Players:
             return b""
         return body
 
-    def _send_seated(self, seat: Seat, call: int, unseen: Unseen, state: bytes = b"") -> None:
-        room = self._room
+    def _send_place(
+        self,
+        seat: Seat,
+        request: nodes.Join | nodes.Resume,
+        unseen: Unseen,
+        state: bytes = b"",
+    ) -> None:
+        room, kind = self._room, self._room.codec.kind.name
         listed = room.roster.listed(seat, self._host.policy.listed_players)
-        kind = room.codec.kind.name
-        answer = seated(room.id, kind, seat, call, unseen=unseen, state=state, listed=listed)
-        self._host.outbox(seat.link, answer)
+        answer = place_again(
+            room.id, kind, seat, request, unseen=unseen, state=state, listed=listed
+        )
+        for item in answer:
+            self._host.outbox(seat.link, item)

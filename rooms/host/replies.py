@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import trio
 
+from lastcall.core.room.former_places import FormerResume, tickets_of
 from lastcall.core.room.gone_seats import GoneSeats
 from lastcall.core.room.history import History, Unseen
 from lastcall.core.room.roster import Roster, Seat
@@ -17,6 +18,8 @@ EPOCH = 0
 """How often a room has moved; rooms do not move yet."""
 PORTION_BYTES = 64 * 1024
 """How much one ``Replay`` or ``Regroup`` holds: a message between nodes is bounded."""
+TICKET_BYTES = 128
+"""About what a ticket takes, with its player's id."""
 FRAME_BYTES = 16
 """The most that a message's number and length take."""
 
@@ -52,11 +55,28 @@ def seated(
     )
 
 
-def resumed(
-    room: RoomId, seat: Seat, call: int, unseen: Unseen, state: bytes = b""
+def place_again(
+    room: RoomId,
+    kind: KindName,
+    seat: Seat,
+    request: nodes.Join | nodes.Resume,
+    *,
+    unseen: Unseen,
+    state: bytes = b"",
+    listed: Sequence[Seat],
 ) -> Iterator[nodes.Down]:
-    """The items for the player's link, in order, before any live message."""
-    yield nodes.Resumed(
+    """The items for the link of a player who has their seat again, before any live message."""
+    if isinstance(request, nodes.Join | FormerResume):
+        call = request.call
+        yield seated(room, kind, seat, call, unseen=unseen, state=state, listed=listed)
+    else:
+        yield _resumed(room, seat, request.call, unseen, state)
+    for portion in portions(unseen.messages, _message_bytes, PORTION_BYTES):
+        yield nodes.Replay(room, seat.player, seat.session, portion)
+
+
+def _resumed(room: RoomId, seat: Seat, call: int, unseen: Unseen, state: bytes) -> nodes.Resumed:
+    return nodes.Resumed(
         call=call,
         room=room,
         player=seat.player,
@@ -68,11 +88,14 @@ def resumed(
         complete=unseen.complete,
         state=state,
     )
-    yield from replay(room, seat, unseen.messages)
 
 
 def over(
-    room: RoomId, history: History, gone: GoneSeats | None, request: nodes.Resume
+    room: RoomId,
+    kind: KindName,
+    history: History,
+    gone: GoneSeats | None,
+    request: nodes.Resume,
 ) -> list[nodes.Down]:
     """The items for a player whose seat is free again: what they missed until then, and why it is.
 
@@ -87,25 +110,22 @@ def over(
     messages = [(seq, body) for seq, body in unseen.messages if seq <= found.seq]
     until = Unseen(min(unseen.seq, found.seq), messages, unseen.complete)
     end = nodes.Out(room, seat.player, found.reason, seat.session)
-    return [*resumed(room, seat, request.call, until), end]
+    again = place_again(room, kind, seat, request, unseen=until, listed=[seat])
+    return [*again, end]
 
 
-def replay(
-    room: RoomId, seat: Seat, messages: Sequence[tuple[int, bytes]]
-) -> Iterator[nodes.Replay]:
-    """``messages`` for the player of ``seat`` alone, in items of at most 64 KiB."""
-    for portion in portions(messages, _message_bytes, PORTION_BYTES):
-        yield nodes.Replay(room, seat.player, seat.session, portion)
+def regroup(room: RoomId, kind: KindName, seats: Sequence[Seat], options: bytes) -> nodes.Regroup:
+    """The players of ``seats`` are to join another room of that kind."""
+    players = [(seat.player, seat.name, seat.key) for seat in seats]
+    former = {seat.player: tickets_of(room, seat) for seat in seats}
+    return nodes.Regroup(room, EPOCH, kind, players, options, former)
 
 
-def regroups(
-    room: RoomId, kind: KindName, roster: Roster, options: bytes
-) -> Iterator[tuple[LinkId, nodes.Regroup]]:
-    """For each link: its players are to join another room of that kind."""
+def batches_by_link(roster: Roster) -> Iterator[tuple[LinkId, Sequence[Seat]]]:
+    """The seats of each link, in portions that one ``Regroup`` holds."""
     for link in roster.links:
         for seats in portions(roster.of_link(link), _player_bytes, PORTION_BYTES):
-            players = [(seat.player, seat.name, seat.key) for seat in seats]
-            yield link, nodes.Regroup(room, EPOCH, kind, players, options)
+            yield link, seats
 
 
 def _message_bytes(message: tuple[int, bytes]) -> int:
@@ -113,4 +133,5 @@ def _message_bytes(message: tuple[int, bytes]) -> int:
 
 
 def _player_bytes(seat: Seat) -> int:
-    return len(seat.player) + len(seat.name.encode()) + len(seat.key.encode())
+    tickets = TICKET_BYTES * (1 + (seat.previous_secret != "") + len(seat.former))
+    return len(seat.player) + len(seat.name.encode()) + len(seat.key.encode()) + tickets

@@ -15,6 +15,7 @@ import trio
 from lastcall.author import Away, Left, Room
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
@@ -40,6 +41,7 @@ class RoomHost(Protocol):
     takeovers: TakeoverTimer
     acks: PendingAcks
     limits: RoomLimits
+    former_places: FormerPlaces
     on_crash: Callable[[RoomState, BaseException], None]
 
     def changed(self, room: RoomState) -> None:

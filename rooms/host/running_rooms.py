@@ -9,6 +9,7 @@ import trio
 
 from lastcall.core.room.ended_places import EndedPlaces
 from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.host.disconnect_timer import DisconnectTimer
@@ -48,6 +49,7 @@ class RunningRooms:
         self.limits = RoomLimits(policy.limits)
         self.ended_rooms = EndedRooms(policy, outbox)
         self.ended_places = EndedPlaces()
+        self.former_places = FormerPlaces()
         self.open_rooms = OpenRooms(kinds)
         self.by_id: dict[RoomId, LiveRoom] = {}
         self.by_key: dict[tuple[KindName, str], LiveRoom] = {}

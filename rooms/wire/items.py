@@ -38,16 +38,19 @@ class Join(Item, frozen=True, tag="join"):
     name: str = ""
     key: str = ""
     seated_only: bool = False
-    """Only a seat that ``key`` has already: without one, the answer is ``no_such_place``."""
+    """Only a seat that ``key`` or ``former`` has: without one, the answer is ``no_such_place``."""
     address: str = ""
     """The client's IPv4 address or IPv6 /64 network, by which the game node's limits count."""
+    former: tuple[str, ...] = ()
+    """The tickets that a regrouped player may still have; see :class:`Regroup`."""
 
 
 class Resume(Item, frozen=True, tag="resume", forbid_unknown_fields=True):
     """A player resumes a place from a new socket; ``seen`` is the last number the player has.
 
     The answer is :class:`Resumed`, or :class:`Refused` with :data:`NO_SUCH_PLACE`, or with
-    ``bad_frame`` for a number that the room has not reached.
+    ``bad_frame`` for a number that the room has not reached. For the ``former`` ticket of a join it
+    is :class:`Seated`, as if the join were repeated.
     """
 
     call: int
@@ -255,13 +258,18 @@ class Ended(Item, frozen=True, tag="ended"):
 
 
 class Regroup(Item, frozen=True, tag="regroup"):
-    """The room had not started and is given up: seat ``players`` (id, name, key) elsewhere."""
+    """The room had not started and is given up: seat ``players`` (id, name, key) elsewhere.
+
+    ``former`` are the tickets that each of them may still have until they know of another place. A
+    node of version 0.1 does not say them.
+    """
 
     room: RoomId
     epoch: int
     kind: KindName
     players: list[tuple[PlayerId, str, str]]
     options: bytes = b"{}"
+    former: dict[PlayerId, tuple[str, ...]] = {}
 
 
 class NodeState(Item, frozen=True, tag="state"):

@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Away, Back, Draining, Joined, Kind, Left, Room, Said, room
 from lastcall.author import Event
+from lastcall.ids import Ticket
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
@@ -457,6 +458,10 @@ async def test_a_resume_within_5_s_keeps_a_draining_room(
         assert harness.host.rooms == 1
 
 
+def ticket_of(seat: nodes.Seated, secret: str) -> str:
+    return str(Ticket(seat.room, seat.player, secret))
+
+
 async def test_players_who_are_away_when_their_room_is_regrouped_are_regrouped_on_resume(
     autojump_clock: MockClock,
 ) -> None:
@@ -472,9 +477,10 @@ async def test_players_who_are_away_when_their_room_is_regrouped_are_regrouped_o
         again = harness.resume(ann)  # at the same time: the room's function has not ended yet
         assert again.session == ann.session + 1
         players = [(ann.player, "", "")]
+        tickets = (ticket_of(ann, again.secret), ticket_of(ann, ann.secret))
         assert harness.resume_items[-1] == (
             NORTH,
-            nodes.Regroup(ann.room, 0, kind.name, players, b"{}"),
+            nodes.Regroup(ann.room, 0, kind.name, players, b"{}", {ann.player: tickets}),
         )
         assert harness.join(kind, key="k").code == nodes.DRAINING
         assert harness.join(kind, key="k", seated_only=True).code == nodes.NO_SUCH_PLACE

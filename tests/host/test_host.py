@@ -413,7 +413,7 @@ async def test_a_regrouped_room_lists_its_players_in_items_of_64_kib() -> None:
         assert [player for item in north for player, _, _ in item.players] == [
             s.player for s in seats
         ]
-        assert len(north) == 3
+        assert len(north) == 4
         assert max(len(nodes.encode(item)) for item in north) < 70_000
         assert {item.options for item in (*north, *south)} == {options}
         assert [item.players for item in south] == [[(far.player, "far", "")]]

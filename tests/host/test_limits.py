@@ -86,3 +86,12 @@ async def test_an_unknown_address_has_no_limit(autojump_clock) -> None:
     policy = RoomPolicy(limits=Limits(rooms_opened=Rate(1, 0.001), seats_per_address=1))
     async with open_host(echo, policy=policy) as harness:
         assert all(isinstance(harness.join(echo, new=True), nodes.Seated) for _ in range(20))
+
+
+async def test_a_player_whose_room_was_regrouped_is_not_refused(autojump_clock) -> None:
+    policy = RoomPolicy(limits=Limits(rooms_opened=Rate(1, 0.001), seats_per_address=1))
+    async with open_host(echo, policy=policy) as harness:
+        harness.join(echo, new=True, address=MALLORY)
+        former = ("game-9.room.p1.secret",)
+        again = harness.join(echo, new=True, address=MALLORY, former=former)
+        assert isinstance(again, nodes.Seated)

@@ -24,6 +24,7 @@ class EndedRoom(msgspec.Struct, eq=False):
     """One room that has ended: its seats, its last messages, why, and with which result."""
 
     id: RoomId
+    kind: KindName
     roster: Roster
     history: History
     reason: str
@@ -32,8 +33,8 @@ class EndedRoom(msgspec.Struct, eq=False):
     ended_at: float
     gone: GoneSeats | None = None
     """Seats that were free again before the end."""
-    regroup: tuple[KindName, bytes] | None = None
-    """The kind and options of a room that had not started: its players join another one."""
+    regroup: bytes | None = None
+    """The options, as JSON, of a room that had not started: its players join another one."""
     memory: int = 0
 
     def __post_init__(self) -> None:

@@ -6,7 +6,8 @@
   nor a gap. They are notified once when there is room, and send it and all after it again.
 * Items of another session than the seat's are fenced off: they come from an earlier socket.
 * A player whose socket is lost is *away*: the seat stays taken, and no link counts the player.
-* Each resume changes a ticket's secret; the previous one is accepted until the player confirms.
+* Each resume changes a ticket's secret; the previous one is accepted until the player confirms. So
+  are the former tickets of a player whose previous room was regrouped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from itertools import islice
 import msgspec
 
 from lastcall.core.sequence import SequenceCheck
-from lastcall.ids import LinkId, PlayerId
+from lastcall.ids import LinkId, PlayerId, Ticket
 from lastcall.reasons import ErrorCode
 
 NOWHERE = LinkId(0)
@@ -34,6 +35,8 @@ class Seat(msgspec.Struct, eq=False):
     secret: str
     previous_secret: str = ""
     """Empty as soon as the player has shown that they know of the new one."""
+    former: tuple[Ticket, ...] = ()
+    """The tickets of a regrouped player's previous rooms; empty like ``previous_secret``."""
     name: str = ""
     key: str = ""
     address: str = ""
@@ -79,14 +82,18 @@ class Seat(msgspec.Struct, eq=False):
         self.notified = False
 
     def accepts(self, secret: str) -> bool:
-        """Whether ``secret`` is the newest or the previous one; takes the same time for any."""
+        """Whether ``secret`` is the newest, the previous or a former one.
+
+        Takes the same time for any.
+        """
         shown = secret.encode()
         newest = hmac.compare_digest(shown, self.secret.encode())
         previous = hmac.compare_digest(shown, self.previous_secret.encode())
-        return newest or (previous and self.previous_secret != "")
+        former = [hmac.compare_digest(shown, ticket.secret.encode()) for ticket in self.former]
+        return newest or (previous and self.previous_secret != "") or any(former)
 
     def accepts_previous(self, secret: str) -> bool:
-        """Whether ``secret`` is the previous one, and still accepted."""
+        """Whether ``secret`` is the previous or a former one, and still accepted."""
         shown = secret.encode()
         return self.accepts(secret) and not hmac.compare_digest(shown, self.secret.encode())
 
@@ -102,8 +109,9 @@ class Seat(msgspec.Struct, eq=False):
         self.confirmed = True
 
     def confirm(self) -> None:
-        """The player has the newest secret: the previous one is not accepted any more."""
+        """The player has the newest secret: no earlier one is accepted any more."""
         self.previous_secret = ""
+        self.former = ()
         self.confirmed = True
 
 

@@ -431,6 +431,33 @@ test("a second joined starts anew: inputs count from 1, and those of the old roo
   assert.equal(place.state, "here");
 });
 
+test("a joined in answer to a resume starts anew, as a second joined does", async () => {
+  const { place, server } = await seated();
+  const heard = recordEvents(place, "regrouped");
+  server.socket.deliver(msg(1));
+  await place.say("to the old room");
+  server.socket.drop();
+  await server.clock.advance(400);
+  server.socket.hello("api-2");
+  assert.deepEqual(server.socket.sent, [{ t: "resume", ticket: "t0", seen: 1 }]);
+  server.socket.deliver(joined({ room: "game-2.q", you: "p9", ticket: "q0", seq: 4 }));
+  assert.equal(await place.say("to the new room"), 1);
+  assert.deepEqual(server.socket.sent.slice(1), [
+    { t: "got", seq: 4, room: "game-2.q" },
+    { t: "say", n: 1, d: "to the new room" },
+  ]);
+  server.socket.deliver(msg(5, "of the new room"));
+  const { value } = await place[Symbol.asyncIterator]().next();
+  assert.deepEqual(value, { seq: 5, data: "of the new room" });
+  assert.deepEqual([place.state, place.you, place.regroups], ["here", "p9", 1]);
+  assert.equal(heard[0].room, "game-2.q");
+  await server.clock.advance(3_000);
+  server.socket.drop();
+  await server.clock.advance(400);
+  server.socket.hello("api-2");
+  assert.deepEqual(server.socket.sent, [{ t: "resume", ticket: "q0", seen: 5 }]);
+});
+
 test("after an error in answer to a resume, the resume is sent again with back-off", async () => {
   const { place, server } = await seated();
   server.socket.drop();

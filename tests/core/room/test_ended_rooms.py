@@ -3,7 +3,7 @@ from __future__ import annotations
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
-from lastcall.ids import LinkId, PlayerId, RoomId
+from lastcall.ids import KindName, LinkId, PlayerId, RoomId
 
 ANN = PlayerId("ann")
 NORTH = LinkId(1)
@@ -22,6 +22,7 @@ def room(
         history.add(b"x" * history_bytes, None)
     return EndedRoom(
         RoomId(name),
+        KindName("den"),
         roster=roster,
         history=history,
         reason="finished",
