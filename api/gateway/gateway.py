@@ -17,11 +17,11 @@ from functools import partial
 import structlog
 import trio
 import trio.abc
-from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.api.gateway.arrivals import Arrival
 from lastcall.api.gateway.handshake import EntryRules, Handshakes
-from lastcall.api.gateway.moving import move
+from lastcall.api.gateway.moving import move, what_is_left
 from lastcall.api.sessions.client_connection import LEAVING, LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.sessions.states import State
@@ -38,14 +38,6 @@ from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
-LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
-"""The close codes that the protocol library uses for its own reasons."""
-STANDING = {
-    "in rooms": {State.SEATED},
-    "with a join under way": {State.JOINING, State.REGROUPING},
-    "with a resume under way": {State.RESUMING},
-    "outside rooms": {State.FREE},
-}
 
 log = structlog.get_logger("lastcall.api.gateway.gateway")
 
@@ -206,7 +198,10 @@ class Gateway:
                     await session.wait_unblocked()
         except ConnectionClosed as closed:
             if pumped is None or not pumped.gave_up:
-                _closed_by_peer(session, closed.reason)
+                reason = closed.reason
+                session.connection.closed_by_peer(
+                    1002 if reason is None else reason.code, (reason and reason.reason) or ""
+                )
         finally:
             if pumped is not None:
                 pumped.stop_reading()
@@ -307,18 +302,7 @@ class Gateway:
 
     def why(self) -> list[str]:
         """The reasons why the node still runs, one sentence each."""
-        now = trio.current_time()
-        reasons = []
-        for where, states in STANDING.items():
-            ages = [now - one.state_since for one in self._sessions if one.state in states]
-            if ages:
-                many = "clients" if len(ages) > 1 else "client"
-                reasons.append(f"{len(ages)} {many} {where}, the oldest for {max(ages):.0f} s")
-        other = self._connections - len(self._sessions)
-        if other:
-            many = "connections" if other > 1 else "connection"
-            reasons.append(f"{other} {many} half-open or closing")
-        return reasons
+        return what_is_left(self._sessions, self._connections, trio.current_time())
 
 
 async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
@@ -335,15 +319,3 @@ def _fragments(socket: WebSocketConnection) -> int:
     that renames it this limit is lost, which a test would show, but the node works.
     """
     return len(getattr(socket, "_message_parts", ()))
-
-
-def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
-    """Notes how the connection ended; sends the close of a library error, which may be unsent."""
-    code = 1002 if reason is None else reason.code
-    connection = session.connection
-    if code not in LIBRARY_CODES:
-        lost = code == LOST
-        cause = ClientEnd.NETWORK if lost else ClientEnd.CLIENT
-        connection.end(LOST if lost else int(Close.NORMAL), cause)
-    elif connection.end(code, ClientEnd.PROTOCOL):
-        connection.output.send_close(code, (reason and reason.reason) or "")
