@@ -169,7 +169,7 @@ class ApiNode:
             link_policy=settings.link_policy,
             socket_policy=settings.socket_policy,
             move=lambda sessions: tasks.start_soon(
-                self.gateway.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
+                self.gateway.moves.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
             ),
         )
         self.gateway = Gateway(
@@ -239,11 +239,11 @@ class ApiNode:
         spread = max(
             0.0, min(self._drain.policy.spread_seconds, seconds_left - self._close_seconds)
         )
-        gateway = self.gateway
-        move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
+        moves = self.gateway.moves
+        move = moves.move_all if self._options.clients == "move" else moves.move_idle
 
         async def let_go() -> None:
-            await gateway.notify("api", seconds_left)
+            await moves.notify("api", seconds_left)
             await move(spread, self._rng)
 
         self._tasks.start_soon(let_go)
@@ -260,7 +260,7 @@ class ApiNode:
     def cut(self) -> None:
         """Moves all clients that are left, over half of the farewell."""
         within_seconds = self._drain.policy.farewell_seconds / 2
-        self._tasks.start_soon(self.gateway.move_all, within_seconds)
+        self._tasks.start_soon(self.gateway.moves.move_all, within_seconds)
 
     async def farewell(self) -> None:
         """Nothing to do: each link detaches as the services end."""

@@ -11,7 +11,7 @@ connections live on in the nursery that was given for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -21,20 +21,17 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.api.gateway.arrivals import Arrival
 from lastcall.api.gateway.handshake import EntryRules, Handshakes
-from lastcall.api.gateway.moving import move, what_is_left
-from lastcall.api.sessions.client_connection import LEAVING, LOST, ClientCounts
+from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
+from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
-from lastcall.api.sessions.states import State
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.core.edge.ticket_rate_limit import origin
-from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
-from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
@@ -69,10 +66,10 @@ class Gateway:
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
         self._sessions: dict[Session, WebSocketConnection] = {}
+        self.moves = ClientMoves(self._sessions)
         self._connections = 0
         self._emptied = trio.Event()
         self._draining = False
-        self._leaving = False
         self.counts = counts or ClientCounts()
         self.handshakes = Handshakes(
             policy, self.counts, lambda: self.clients, rules or EntryRules()
@@ -188,7 +185,7 @@ class Gateway:
         pumped, early = output.pumped, output.opened()
         try:
             session.connection.send_built(self._hello)
-            if self._leaving:  # it connected while the drain began
+            if self.moves.leaving:  # it connected while the drain began
                 session.connection.move_now()
             if pumped is not None:
                 wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
@@ -225,22 +222,13 @@ class Gateway:
         """Checks and pings all clients, until cancelled: one task in place of a timer for each."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            await self._each(self._look_after)
+            await each_connected(self._sessions, self._look_after)
 
     def _look_after(self, session: Session) -> None:
         session.connection.tick(trio.current_time())
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")
-
-    async def _each(self, do: Callable[[Session], None]) -> None:
-        """Calls ``do`` with each client that is still connected when its turn comes."""
-
-        def unless_gone(session: Session) -> None:
-            if session.state is not State.GONE:
-                do(session)
-
-        await each(tuple(self._sessions), unless_gone)
 
     # For the drain.
 
@@ -257,43 +245,6 @@ class Gateway:
         self.handshakes.refuse = reason
         self.handshakes.hurry()
         self._draining = True
-
-    async def notify(self, tier: str, seconds: float) -> None:
-        """Tells every client the seconds to the cut."""
-        notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
-        await self._each(lambda session: session.connection.send_built(notice))
-
-    async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
-        """Moves the clients outside rooms, spread over ``spread_seconds``; returns when done.
-
-        All others are moved as soon as their room ends (or their join is refused), also after
-        this was cancelled. A resume that is under way is seated, one that still comes is moved.
-        """
-        self._let_all_leave()
-        idle = [session for session in self._sessions if session.state is State.FREE]
-        await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
-
-    async def move_all(self, within_seconds: float, dice: RandomSource | None = None) -> None:
-        """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
-        self._let_all_leave()
-        everybody = list(self._sessions)
-        await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
-
-    async def move_some(
-        self, sessions: Iterable[Session], within_seconds: float, dice: RandomSource
-    ) -> None:
-        """Moves these, since their rooms cannot be reached from here; returns when done.
-
-        They resume through another node, or through this one.
-        """
-        some = list(sessions)
-        offsets = spread(len(some), within_seconds, dice)
-        await move(some, offsets, "your room cannot be reached from here")
-
-    def _let_all_leave(self) -> None:
-        self._leaving = True
-        for session in self._sessions:
-            session.draining = True
 
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""

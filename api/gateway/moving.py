@@ -6,14 +6,18 @@ And who is left, while a node drains.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import trio
 
+from lastcall.api.sessions.client_connection import LEAVING
 from lastcall.api.sessions.session import Session
 from lastcall.api.sessions.states import State
+from lastcall.api.socket.frame_builder import text_frame
+from lastcall.core.pacing import RandomSource, spread
 from lastcall.reasons import Close
-from lastcall.runtime.batches import CLIENTS_PER_BATCH
+from lastcall.runtime.batches import CLIENTS_PER_BATCH, each
+from lastcall.wire import frames
 
 STANDING = {
     "in rooms": {State.SEATED},
@@ -21,6 +25,62 @@ STANDING = {
     "with a resume under way": {State.RESUMING},
     "outside rooms": {State.FREE},
 }
+
+
+class ClientMoves:
+    """The moves of a node's clients; ``sessions`` are those that are connected, at any time."""
+
+    def __init__(self, sessions: Collection[Session]) -> None:
+        self._sessions = sessions
+        self.leaving = False
+        """Whether all are to leave, those too who still come."""
+
+    async def notify(self, tier: str, seconds: float) -> None:
+        """Tells every client the seconds to the cut."""
+        notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
+        await each_connected(self._sessions, lambda session: session.connection.send_built(notice))
+
+    async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
+        """Moves the clients outside rooms, spread over ``spread_seconds``; returns when done.
+
+        All others are moved as soon as their room ends (or their join is refused), also after
+        this was cancelled. A resume that is under way is seated, one that still comes is moved.
+        """
+        self._let_all_leave()
+        idle = [session for session in self._sessions if session.state is State.FREE]
+        await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
+
+    async def move_all(self, within_seconds: float, dice: RandomSource | None = None) -> None:
+        """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
+        self._let_all_leave()
+        everybody = list(self._sessions)
+        await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
+
+    async def move_some(
+        self, sessions: Iterable[Session], within_seconds: float, dice: RandomSource
+    ) -> None:
+        """Moves these, since their rooms cannot be reached from here; returns when done.
+
+        They resume through another node, or through this one.
+        """
+        some = list(sessions)
+        offsets = spread(len(some), within_seconds, dice)
+        await move(some, offsets, "your room cannot be reached from here")
+
+    def _let_all_leave(self) -> None:
+        self.leaving = True
+        for session in self._sessions:
+            session.draining = True
+
+
+async def each_connected(sessions: Collection[Session], do: Callable[[Session], None]) -> None:
+    """Calls ``do`` with each of ``sessions`` that is still connected when its turn comes."""
+
+    def unless_gone(session: Session) -> None:
+        if session.state is not State.GONE:
+            do(session)
+
+    await each(tuple(sessions), unless_gone)
 
 
 async def move(sessions: list[Session], offsets: Sequence[float], reason: str) -> None:
