@@ -31,8 +31,6 @@ from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes
 
-INCOMPLETE = "messages of your room were lost on their way to this node"
-
 
 @dataclass
 class _Group:
@@ -126,7 +124,7 @@ class PlaceReattacher:
             goodbye = nodes.Leave if place.status is PlaceStatus.LEFT else nodes.Absent
             link.send(goodbye(item.room, item.player, item.session))
         elif place.reattach(link, item) and not item.complete:
-            place.session.connection.move_now(INCOMPLETE)
+            place.session.connection.move_now()
         return True
 
     def refused(self, link: GameLink, item: nodes.Refused) -> bool:
