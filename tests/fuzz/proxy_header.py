@@ -1,4 +1,4 @@
-"""What a trusted proxy sends before the request, and what it writes into the request's headers."""
+"""A trusted proxy's words: before the request, and in the request's headers."""
 
 from __future__ import annotations
 
