@@ -18,6 +18,8 @@ from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.gateway.handshake import EntryRules
+from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.limits import ClientLimits
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
@@ -128,6 +130,14 @@ async def _open_doors(places: Sequence[ListenAddress]) -> tuple[list[Door], list
     return doors, addresses
 
 
+def _entry_rules(options: ApiOptions) -> EntryRules:
+    """Reads the certificate, if there is one; raises :class:`lastcall.errors.UsageError`."""
+    tls = None
+    if options.tls_cert is not None and options.tls_key is not None:
+        tls = ServerTls(options.tls_cert, options.tls_key)
+    return EntryRules(origins=options.origins, proxies=options.trusted_proxies, tls=tls)
+
+
 class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
@@ -150,6 +160,7 @@ class ApiNode:
         self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
         self._addresses = [str(where) for where in options.listen]
         self._doors = [Door(listener) for listener in listeners]
+        self._rules = _entry_rules(options)
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
         self._cork = Cork()
@@ -163,7 +174,7 @@ class ApiNode:
             socket_policy=settings.socket_policy,
             limits=limits,
             move=lambda sessions: tasks.start_soon(
-                self.gateway.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
+                self.gateway.moves.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
             ),
         )
         self.gateway = Gateway(
@@ -175,6 +186,7 @@ class ApiNode:
             counts=self._relays.counts,
             cork=self._cork,
             pump=self._pump,
+            rules=self._rules,
         )
 
     @property
@@ -203,6 +215,8 @@ class ApiNode:
         services.start_soon(self.gateway.sweep)
         if self._pump is not None:
             services.start_soon(self._pump.run)
+        if self._rules.tls is not None:
+            services.start_soon(self._rules.tls.reload_on_hangup)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""
@@ -231,11 +245,11 @@ class ApiNode:
         spread = max(
             0.0, min(self._drain.policy.spread_seconds, seconds_left - self._close_seconds)
         )
-        gateway = self.gateway
-        move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
+        moves = self.gateway.moves
+        move = moves.move_all if self._options.clients == "move" else moves.move_idle
 
         async def let_go() -> None:
-            await gateway.notify("api", seconds_left)
+            await moves.notify("api", seconds_left)
             await move(spread, self._rng)
 
         self._tasks.start_soon(let_go)
@@ -252,7 +266,7 @@ class ApiNode:
     def cut(self) -> None:
         """Moves all clients that are left, over half of the farewell."""
         within_seconds = self._drain.policy.farewell_seconds / 2
-        self._tasks.start_soon(self.gateway.move_all, within_seconds)
+        self._tasks.start_soon(self.gateway.moves.move_all, within_seconds)
 
     async def farewell(self) -> None:
         """Nothing to do: each link detaches as the services end."""

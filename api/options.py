@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -9,6 +10,8 @@ import msgspec
 
 from lastcall.api.games.sources import GameSource, parse_games
 from lastcall.bus.address import HostPort, parse_url
+from lastcall.core.edge.addresses import TrustedProxies, parse_networks
+from lastcall.core.edge.origins import parse_origins
 from lastcall.errors import UsageError
 from lastcall.runtime.address import ListenAddress, parse_listen
 from lastcall.runtime.command import Command, Parsed, gathered
@@ -21,38 +24,71 @@ class ApiOptions(msgspec.Struct, frozen=True):
     feed: HostPort
     games: tuple[GameSource, ...]
     clients: Literal["finish", "move"]
+    origins: frozenset[str] | None = None
+    trusted_proxies: TrustedProxies = TrustedProxies()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--listen": {
+        "type": Parsed("address", parse_listen),
+        "multiple": True,
+        "metavar": "HOST:PORT|fd:N",
+        "default": ["127.0.0.1:8080"],
+        "help": "Where clients connect; may be repeated. [::] means every interface, IPv4 too; "
+        "fd:N takes an inherited listening socket.",
+    },
+    "--feed": {
+        "type": Parsed("URL", parse_url),
+        "default": "tcp://127.0.0.1:7001",
+        "help": "Where game nodes send to. Port 0: a free one.",
+    },
+    "--games": {
+        "type": Parsed("SOURCES", parse_games),
+        "required": True,
+        "help": "The game nodes: tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or "
+        "file:///PATH (a URL a line, read every 0.5 s), comma separated.",
+    },
+    "--clients": {
+        "type": click.Choice(["finish", "move"]),
+        "default": "finish",
+        "help": "At a drain, clients in rooms stay to their room's end, or are moved at once, "
+        "as all others are; a moved client resumes on another api node.",
+    },
+    "--origins": {
+        "type": Parsed("ORIGINS", parse_origins),
+        "default": None,
+        "show_default": "any",
+        "help": "The web pages that may connect, by scheme, host and port, comma separated: "
+        "https://play.example. Others get 403; programs that are not browsers send none.",
+    },
+    "--trusted-proxies": {
+        "type": Parsed("NETWORKS", parse_networks),
+        "default": TrustedProxies(),
+        "show_default": "none",
+        "help": "The addresses of your proxies (10.0.0.0/8,fd00::/8). Only they are believed "
+        "who a client is: by Forwarded, X-Forwarded-For or a PROXY header (v1, v2).",
+    },
+    "--tls-cert": {
+        "type": click.Path(path_type=Path),
+        "metavar": "FILE",
+        "default": None,
+        "help": "Clients connect by TLS (wss): a PEM file with the certificate of this node "
+        "and its chain. Read again on SIGHUP, as the key is.",
+    },
+    "--tls-key": {
+        "type": click.Path(path_type=Path),
+        "metavar": "FILE",
+        "default": None,
+        "help": "The private key of --tls-cert: PEM, without a password.",
+    },
+}
 
 
 def api_options(command: Command) -> Command:
     """The options of an api node, gathered into ``api: ApiOptions``."""
-    options = {
-        "--listen": {
-            "type": Parsed("address", parse_listen),
-            "multiple": True,
-            "metavar": "HOST:PORT|fd:N",
-            "default": ["127.0.0.1:8080"],
-            "help": "Where clients connect; may be repeated. [::] means every interface, IPv4 too; "
-            "fd:N takes an inherited listening socket.",
-        },
-        "--feed": {
-            "type": Parsed("URL", parse_url),
-            "default": "tcp://127.0.0.1:7001",
-            "help": "Where game nodes send to. Port 0: a free one.",
-        },
-        "--games": {
-            "type": Parsed("SOURCES", parse_games),
-            "required": True,
-            "help": "The game nodes: tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or "
-            "file:///PATH (a URL a line, read every 0.5 s), comma separated.",
-        },
-        "--clients": {
-            "type": click.Choice(["finish", "move"]),
-            "default": "finish",
-            "help": "At a drain, clients in rooms stay to their room's end, or are moved at once, "
-            "as all others are; a moved client resumes on another api node.",
-        },
-    }
-    return gathered("api", _checked_api_options, options)(command)
+    return gathered("api", _checked_api_options, OPTIONS)(command)
 
 
 def _checked_api_options(**values: Any) -> ApiOptions:
@@ -60,6 +96,8 @@ def _checked_api_options(**values: Any) -> ApiOptions:
     for place in options.listen:
         if options.listen.count(place) > 1:
             raise UsageError(f"--listen {place} is given twice")
+    if (options.tls_cert is None) is not (options.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key belong together: give both, or neither")
     if options.feed.is_wildcard and click.get_current_context().params.get("advertise") is None:
         raise UsageError(
             f"--feed {options.feed.url} binds every interface, so game nodes cannot dial it as it "

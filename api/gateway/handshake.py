@@ -1,39 +1,67 @@
-"""From a byte stream to a WebSocket, or to a refusal (RFC 6455 §4)."""
+"""From an accepted connection to a WebSocket, or to a refusal (RFC 6455 §4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import msgspec
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
-)
+import trio.abc
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
+from lastcall.api.gateway.opening import Opening
+from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
+from lastcall.core.edge.opening_request import OpeningRequest, Refusal
+from lastcall.core.edge.origins import admits
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
-from lastcall.wire import frames
 
 HURRIED_SECONDS = 1.0
 """For a handshake once the doors are closed: its answer is a 503."""
+LOST = (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError)
+"""The peer had no patience: it is gone before our answer."""
+
+
+class EntryRules(msgspec.Struct, frozen=True):
+    """The rules for new clients; by default everybody may come in, and no header is believed."""
+
+    origins: frozenset[str] | None = None
+    """The origins of the web pages that may connect; None for any."""
+    proxies: TrustedProxies = TrustedProxies()
+    tls: ServerTls | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A WebSocket, and whose it is."""
+
+    socket: WebSocketConnection
+    address: str
+    """The client's own, behind trusted proxies; "" if it has none."""
 
 
 class Handshakes:
     """The connections of an api node that are half-open; ``clients()`` counts those that are not.
 
-    Counts in ``counts.refused``.
+    Counts in ``counts.refused``. A peer has ``handshake_seconds`` until its request can begin (a
+    PROXY header, TLS), as long for its request, and the answer has as long again.
     """
 
     def __init__(
-        self, policy: SocketPolicy, counts: ClientCounts, clients: Callable[[], int]
+        self,
+        policy: SocketPolicy,
+        counts: ClientCounts,
+        clients: Callable[[], int],
+        rules: EntryRules,
     ) -> None:
         self._policy = policy
         self._counts = counts
         self._clients = clients
+        self._rules = rules
         self._half_open: set[trio.CancelScope] = set()
         self._seconds = policy.handshake_seconds
         self.refuse: str | None = None
@@ -46,50 +74,68 @@ class Handshakes:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
-    async def perform(
-        self, output: ClientStream, library: trio.Nursery
-    ) -> WebSocketConnection | ClientEnd:
-        """A WebSocket; or why it is none, and the peer has had its answer if it deserves one.
-
-        The library waits for ever when the peer closes, or asks for no upgrade (it answers 400
-        to that); ``output.ended`` tells.
-        """
-        with trio.move_on_after(self._seconds) as patience:
-            self._half_open.add(patience)
-            output.ended = patience.cancel
+    async def arrive(self, stream: trio.abc.Stream) -> Arrival | None:
+        """The stream of the request, and its peer; None if the peer has failed."""
+        with self._patience():
             try:
-                request = await wrap_server_stream(
-                    library, output, max_message_size=self._policy.frame_bytes
-                )
-                return await self._answer(request)
-            except ConnectionClosed:  # the peer had no patience: it is gone before our answer
-                return ClientEnd.HANDSHAKE
-            finally:
-                self._half_open.discard(patience)
+                return await arrive(stream, self._rules.proxies, self._rules.tls)
+            except (*LOST, BadProxyHeader):
+                pass
+        return None
+
+    async def perform(
+        self, output: ClientStream, peer: str, library: trio.Nursery
+    ) -> Accepted | ClientEnd:
+        """A WebSocket; or why it is none, and the peer has had its answer if it deserves one."""
+        opening = Opening(output, library, self._policy.frame_bytes)
+        request: OpeningRequest | Refusal | None = None
+        try:
+            with self._patience():
+                request = await opening.read()
+            with self._patience():
+                if isinstance(request, Refusal):
+                    await opening.answer(request)
+                elif request is not None:
+                    return await self._admit(opening, request, peer)
+        except LOST:
+            pass
         return ClientEnd.HANDSHAKE
 
-    async def _answer(self, request: WebSocketRequest) -> WebSocketConnection | ClientEnd:
-        reason = self.refuse
-        if reason is None and self._clients() >= self._policy.limits.sockets:
-            reason = "full"
-        if reason is not None:
-            self._counts.refused += 1
-            headers = [(b"Retry-After", b"1"), (b"Connection", b"close")]
-            await request.reject(503, extra_headers=headers, body=reason.encode())
-            return ClientEnd.REFUSED
-        offered = frames.SUBPROTOCOL in request.proposed_subprotocols
-        socket = await request.accept(subprotocol=frames.SUBPROTOCOL if offered else None)
-        # Else each client keeps 2 KiB of it.
-        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
-        return socket
+    async def _admit(
+        self, opening: Opening, request: OpeningRequest, peer: str
+    ) -> Accepted | ClientEnd:
+        """Decides who comes in. A check that waits belongs between the address and the accept."""
+        if self._busy:
+            return await self._refuse(opening, request, 503, self._busy)
+        rules = self._rules
+        if not admits(rules.origins, request.values("origin")):
+            return await self._refuse(opening, request, 403, "pages of this origin may not connect")
+        address = rules.proxies.client(
+            peer, request.values(FORWARDED), request.values(X_FORWARDED_FOR)
+        )
+        return Accepted(await opening.accept(request), address)
 
+    @property
+    def _busy(self) -> str:
+        """Why nobody may come in now; empty if they may."""
+        full = self._clients() >= self._policy.limits.sockets
+        return self.refuse or ("full" if full else "")
 
-class _Handshaken:
-    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
+    async def _refuse(
+        self, opening: Opening, request: OpeningRequest, status: int, reason: str
+    ) -> ClientEnd:
+        """Refuses a right request: 401 and 403 are final, after 503 clients try again."""
+        self._counts.refused += 1
+        later = (("Retry-After", "1"),) if status == 503 else ()
+        await opening.refuse(request, Refusal(status, reason, later))
+        return ClientEnd.REFUSED
 
-    def events(self) -> Iterable[object]:
-        """None."""
-        return ()
-
-
-_HANDSHAKEN = _Handshaken()
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Around one step of a handshake: cancels it when its time is over."""
+        with trio.move_on_after(self._seconds) as patience:
+            self._half_open.add(patience)
+            try:
+                yield
+            finally:
+                self._half_open.discard(patience)

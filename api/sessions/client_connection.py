@@ -28,7 +28,10 @@ log = structlog.get_logger("lastcall.api.sessions.client_connection")
 
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
+LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
+"""The close codes that the protocol library uses for its own reasons."""
 STRIKES = 3
+LEAVING = "this node is leaving"
 
 
 class ClientCounts(msgspec.Struct):
@@ -157,8 +160,8 @@ class ClientConnection:
         """Announces the move; the caller is to :meth:`close` with 1012 in time."""
         self.send(frames.Move(round(after_seconds, 3)))
 
-    def move_now(self, reason: str = "this node is leaving") -> None:
-        """Makes the client reconnect at once, and tells it the ``reason``."""
+    def move_now(self, reason: str = LEAVING) -> None:
+        """Moves the client to another node at once; ``reason`` is what its close frame says."""
         self.announce_move(0)
         self.close(Close.SERVICE_RESTART, reason)
 
@@ -182,6 +185,17 @@ class ClientConnection:
             return False
         self.close_code, self.cause = code, cause
         return True
+
+    def closed_by_peer(self, code: int, reason: str) -> None:
+        """The protocol library has ended it: the client closed, is lost, or broke a rule.
+
+        The close of a broken rule may be unsent.
+        """
+        if code not in LIBRARY_CODES:
+            cause = ClientEnd.NETWORK if code == LOST else ClientEnd.CLIENT
+            self.end(LOST if code == LOST else int(Close.NORMAL), cause)
+        elif self.end(code, ClientEnd.PROTOCOL):
+            self.output.send_close(code, reason)
 
     def too_slow(self, why: str, waiting_bytes: int) -> None:
         """Closes a connection whose client does not read."""

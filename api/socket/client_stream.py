@@ -25,7 +25,8 @@ from lastcall.api.socket.frame_builder import (
     close_frame,
     ends_in_close,
 )
-from lastcall.api.socket.handshake_stream import HandshakeStream, forget_frames_of_http_error
+from lastcall.api.socket.handshake_stream import HandshakeStream
+from lastcall.api.socket.kernel_buffer import keep_room, tcp_socket, use_room
 from lastcall.api.socket.pump import PumpedStream
 from lastcall.api.socket.reading import Reading
 from lastcall.api.socket.send_queue import SendQueue
@@ -49,10 +50,10 @@ class ClientStream(trio.abc.Stream):
         "_heard_at",
         "_input",
         "_nursery",
+        "_socket",
         "_stream",
         "cork",
         "descriptor",
-        "ended",
         "overflowed",
         "pumped",
         "queue",
@@ -73,8 +74,8 @@ class ClientStream(trio.abc.Stream):
         self._backlog = backlog
         self._stream = stream
         self._nursery = nursery
-        self._input: HandshakeStream | trio.abc.Stream | None = HandshakeStream(stream)
-        """The library reads from it; None once the library has closed its side."""
+        self._input: HandshakeStream | trio.abc.Stream | None = stream
+        """The source of :meth:`receive_some`; None once the library has closed its side."""
         self.cork = cork or Cork()
         self.descriptor = -1
         """The socket to write to at once; -1 if frames must be queued."""
@@ -88,18 +89,24 @@ class ClientStream(trio.abc.Stream):
         self.state = OPEN
         self._heard_at = self.sent_at = trio.current_time()
         """``sent_at``: when the step began whose frames were sent last (trio time)."""
-        self.reading = Reading(stream, self.sent_at)
+        self._socket = tcp_socket(stream)
+        keep_room(self._socket)
+        self.reading = Reading(self._socket, self.sent_at)
         self.too_slow = False
         """Whether the stream has overflowed."""
         self.overflowed: Callable[[str, int], None] = _ignore
-        self.ended: Callable[[], None] = _ignore
-        """Called at the end of the input: the peer's end of file, a broken stream, or the library
-        has finished. During the handshake nothing else tells of it."""
 
     @property
     def heard_at(self) -> float:
         """When the last byte came (trio time)."""
         return self._heard_at if self.pumped is None else self.pumped.heard_at
+
+    def begin_handshake(self, request: bytes, early: bytes) -> None:
+        """Lets the library read ``request``, and nothing behind it until :meth:`opened`.
+
+        ``early`` are the frames that the client has sent with it.
+        """
+        self._input = HandshakeStream(self._stream, request, early)
 
     def opened(self) -> bytes:
         """Ends the handshake, once: the library's reader goes on.
@@ -110,7 +117,6 @@ class ClientStream(trio.abc.Stream):
         if not isinstance(handshake, HandshakeStream):
             raise RuntimeError("the handshake was over already")  # noqa: TRY004
         handshake.over()
-        self.ended = _ignore
         if self.pumped is None and handshake.early:
             return b""
         self._input = self._stream
@@ -207,7 +213,7 @@ class ClientStream(trio.abc.Stream):
         """Closes the stream at once, and drops what is queued."""
         self._lose()
         self._input = None
-        self.overflowed = self.ended = _ignore
+        self.overflowed = _ignore
         await trio.aclose_forcefully(self._stream)
 
     # For the library: a stream.
@@ -218,7 +224,6 @@ class ClientStream(trio.abc.Stream):
         They are queued whole before the first wait: a cancellation does not tear them. After a
         close frame they are dropped (the library answers a ping whenever one comes).
         """
-        forget_frames_of_http_error()
         if self._input is None:
             raise trio.ClosedResourceError("the library has closed its side")
         if self.state is WriteState.LOST:
@@ -244,21 +249,14 @@ class ClientStream(trio.abc.Stream):
         """Returns the client's next bytes, or none at the end; notes ``heard_at``."""
         if self._input is None:
             raise trio.ClosedResourceError("the library has closed its side")
-        try:
-            data = await self._input.receive_some(max_bytes)
-        except trio.BrokenResourceError:
-            self.ended()
-            raise
+        data = await self._input.receive_some(max_bytes)
         if data:
             self._heard_at = trio.current_time()
-        else:
-            self.ended()
         return data
 
     async def aclose(self) -> None:
         """Closes the library's side. Queued frames are still sent."""
         self._input = None
-        self.ended()
         await trio.lowlevel.checkpoint()
 
     def _step(self, event: WriteEvent) -> bool:
@@ -312,6 +310,7 @@ class ClientStream(trio.abc.Stream):
         if self._step(WriteEvent.OVERFLOW):
             self.too_slow = True
             self.queue.drop_unsent()
+            use_room(self._socket)
             self.overflowed(why, waiting)
 
     async def _flush(self, descriptor: int) -> None:

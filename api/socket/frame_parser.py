@@ -11,8 +11,6 @@ Pure: bytes in, values out. RFC 6455 §5.
 
 from __future__ import annotations
 
-import re
-
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # a system that it is not compiled for
@@ -120,30 +118,3 @@ def _text(mask: bytes, payload: bytes) -> str | None:
         return apply_mask(payload, mask).decode()
     except UnicodeDecodeError:
         return None
-
-
-_BLANK_LINE = re.compile(rb"\n\r?\n")
-"""As the library has it, which takes a bare line feed for a line's end too (RFC 9112 §2.2)."""
-
-
-class HandshakeEnd:
-    """Finds the end of the opening request: what follows is frames, and may come with it."""
-
-    __slots__ = ("_tail", "found")
-
-    def __init__(self) -> None:
-        self._tail = b""
-        self.found = False
-
-    def cut(self, data: bytes) -> tuple[bytes, bytes]:
-        """``data`` up to the end of the request's head, and what is behind it."""
-        if self.found:
-            return b"", data
-        seen = self._tail + data
-        blank = _BLANK_LINE.search(seen)
-        if blank is None:
-            self._tail = seen[-2:]
-            return data, b""
-        self.found = True
-        stop = blank.end() - len(self._tail)
-        return data[:stop], data[stop:]

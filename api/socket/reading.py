@@ -6,9 +6,6 @@ import socket
 import struct
 
 import trio
-import trio.abc
-
-from lastcall.api.socket.pump import PumpedStream
 
 ACKED = struct.Struct("@120xQ")
 """``tcpi_bytes_acked`` in Linux's ``struct tcp_info`` (since 4.1)."""
@@ -25,13 +22,9 @@ class Reading:
 
     __slots__ = ("_bytes", "_socket", "at")
 
-    def __init__(self, stream: trio.abc.Stream, now: float) -> None:
-        while isinstance(stream, trio.SSLStream):
-            stream = stream.transport_stream
-        self._socket: trio.socket.SocketType | None = None
+    def __init__(self, end: trio.socket.SocketType | None, now: float) -> None:
+        self._socket = end if hasattr(socket, "TCP_INFO") else None
         """None if the client's kernel cannot be asked."""
-        if isinstance(stream, trio.SocketStream | PumpedStream) and hasattr(socket, "TCP_INFO"):
-            self._socket = stream.socket
         self._bytes = -1
         self.at = now
         """When the client last read, as :meth:`note` has seen it (trio time)."""

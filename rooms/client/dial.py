@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ssl import SSLContext
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,6 +11,7 @@ import trio
 from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from lastcall.errors import BadAddress, ConnectFailed
+from lastcall.wire.close_codes import learn_codes
 from lastcall.wire.frames import SUBPROTOCOL
 
 OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
@@ -17,6 +19,8 @@ OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
 
 MESSAGE_CHARACTERS_MAX = 2 * 1024 * 1024
 RECEIVE_BYTES = 64 * 1024
+
+learn_codes()
 
 
 def parse(url: str) -> SplitResult:
@@ -31,12 +35,17 @@ def parse(url: str) -> SplitResult:
     return parts
 
 
-async def open_tcp(url: str) -> trio.abc.Stream:
-    """TCP for ``ws://``, TLS with the system's certificates for ``wss://``."""
+async def open_tcp(url: str, ssl_context: SSLContext | None = None) -> trio.abc.Stream:
+    """TCP for ``ws://``, TLS for ``wss://``: with ``ssl_context``, or the system's certificates.
+
+    For a certificate of your own authority give ``open_stream=partial(open_tcp, ssl_context=…)``.
+    """
     parts = parse(url)
     host = parts.hostname or ""
     if parts.scheme == "wss":
-        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443, https_compatible=True)
+        return await trio.open_ssl_over_tcp_stream(
+            host, parts.port or 443, https_compatible=True, ssl_context=ssl_context
+        )
     return await trio.open_tcp_stream(host, parts.port or 80)
 
 

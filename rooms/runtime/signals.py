@@ -211,12 +211,14 @@ class StopRequests:
 def install() -> StopRequests:
     """Handles SIGTERM and SIGINT from now on, starts the watchdog and watches the lifeline.
 
-    Call it once, from the main thread.
+    SIGHUP does nothing: a closed terminal does not end a node, and a node that has files to read
+    again waits for this signal itself. Call it once, from the main thread.
     """
     stops = StopRequests(starting=True)
     stops.watch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stops.request())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     signal.signal(NUDGE, lambda _number, _frame: None)
     signal.siginterrupt(NUDGE, False)  # calls that can go on do: they belong to an author
     lifeline = os.environ.pop(

@@ -14,6 +14,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from lastcall.api.gateway.gateway import Gateway
+from lastcall.api.gateway.handshake import EntryRules
 from lastcall.api.sessions.relay import Relay, Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Ticket
@@ -144,7 +145,9 @@ class Client:
 class House:
     """The client side of one api node."""
 
-    def __init__(self, nursery: trio.Nursery, **policy: Any) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, rules: EntryRules | None = None, **policy: Any
+    ) -> None:
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, trio.testing.MockClock), "the test must ask for autojump_clock"
         self.nursery = nursery
@@ -157,7 +160,12 @@ class House:
         self.relays = Relays(self.policy, self._start)
         self.games = FakeGames(self.relays, self.link)
         self.gateway = Gateway(
-            self.games, self.policy, node="api-1", version="7", counts=self.relays.counts
+            self.games,
+            self.policy,
+            node="api-1",
+            version="7",
+            counts=self.relays.counts,
+            rules=rules,
         )
 
     def _start(self, run: Callable[[], Awaitable[None]]) -> None:

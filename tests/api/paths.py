@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from lastcall.api.gateway import gateway
+from lastcall.api.gateway.handshake import EntryRules
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.cork import Cork
@@ -178,7 +179,9 @@ class Peer:
 class Server:
     """One gateway, on one path."""
 
-    def __init__(self, nursery: trio.Nursery, *, pumped: bool, **policy: Any) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, pumped: bool, rules: EntryRules | None = None, **policy: Any
+    ) -> None:
         self.nursery = nursery
         limits = Limits(inputs=Rate(1 << 30, 1 << 30), input_bytes=Rate(1 << 30, 1 << 30))
         self.policy = SocketPolicy(**({"limits": limits, "close_seconds": 0.2} | policy))
@@ -188,7 +191,13 @@ class Server:
         self.relays = Relays(self.policy, nursery.start_soon)
         self.games = FakeGames(self.relays, self.link)
         self.gateway = gateway.Gateway(
-            self.games, self.policy, node="api-1", version="7", cork=self.cork, pump=self.pump
+            self.games,
+            self.policy,
+            node="api-1",
+            version="7",
+            cork=self.cork,
+            pump=self.pump,
+            rules=rules,
         )
         self.noted: dict[Session, list[str | bytes]] = {}
         self.peers: list[Peer] = []

@@ -74,7 +74,7 @@ async def test_a_leave_and_its_inputs_survive_a_move_to_another_api_node(
             await ann.say(number)
         await ann.socket.send(t="leave")
         await trio.sleep(0.5)
-        await one.node.gateway.move_all(0)
+        await one.node.gateway.moves.move_all(0)
         assert await ann.socket.close_code() == 1012
         await ann.resume(two)
         await ann.socket.send(t="leave")

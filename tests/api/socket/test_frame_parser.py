@@ -12,7 +12,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Message, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from lastcall.api.socket.frame_parser import FrameParser, HandshakeEnd
+from lastcall.api.socket.frame_parser import FrameParser
 
 LIMIT = 1000
 MASK = b"\x01\x02\x83\x84"
@@ -124,18 +124,3 @@ def test_a_ping_between_texts_goes_to_the_library_and_changes_nothing() -> None:
     ping = frame(b"hi", first=0x89)
     assert splitter.split(frame(b"a") + ping + frame(b"b")) == (["a", "b"], ping)
     assert splitter.split(frame(b"c")) == (["c"], b"")
-
-
-@given(st.binary(max_size=40), st.binary(max_size=20), st.lists(st.integers(0, 80), max_size=5))
-def test_the_request_is_cut_at_its_end_wherever_the_network_cuts_it(
-    head: bytes, frames: bytes, cuts: list[int]
-) -> None:
-    head = head.replace(b"\n", b"") + b"\r\n\r\n"
-    data = head + frames
-    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    end = HandshakeEnd()
-    request = rest = b""
-    for a, b in itertools.pairwise(places):
-        mine, theirs = end.cut(data[a:b])
-        request, rest = request + mine, rest + theirs
-    assert (request, rest, end.found) == (head, frames, True)

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.kernel_buffer import tcp_socket
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.api.socket.reading import Reading
 
@@ -47,7 +48,7 @@ async def test_a_client_must_read_before_its_kernel_takes_all(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
     client, ours = ends
-    reading = Reading(wrap(ours), 0.0)
+    reading = Reading(tcp_socket(wrap(ours)), 0.0)
     sent = received = 0
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -64,12 +65,12 @@ async def test_where_the_clients_kernel_is_not_known_what_leaves_counts() -> Non
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for unknown in (stream(ours), trio.testing.memory_stream_pair()[0]):
-            reading = Reading(unknown, 0.0)
+            reading = Reading(tcp_socket(unknown), 0.0)
             assert [reading.taken(7), reading.taken(8)] == [7, 8]
 
 
 def test_the_time_is_that_of_the_last_note_that_showed_more() -> None:
-    reading = Reading(trio.testing.memory_stream_pair()[0], 0.0)
+    reading = Reading(tcp_socket(trio.testing.memory_stream_pair()[0]), 0.0)
     times = []
     for now, sent in enumerate([5, 5, 9, 9, 9], 1):
         reading.note(sent, now)

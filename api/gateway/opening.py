@@ -1,0 +1,86 @@
+"""One client's opening request, and the three answers to it: accepted, refused, refused by a close.
+
+The last one is for programs on the browsers' WebSocket, which cannot read an HTTP status: a
+client that offers the subprotocol ``lastcall.refuse-by-close`` gets close code 4001 in place of 401
+and 403.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+from trio_websocket import WebSocketConnection, wrap_server_stream
+
+from lastcall.api.socket.client_stream import ClientStream
+from lastcall.core.edge.opening_request import (
+    OpeningReader,
+    OpeningRequest,
+    Refusal,
+    plain_request,
+)
+from lastcall.reasons import Close
+from lastcall.wire import frames
+from lastcall.wire.close_codes import learn_codes
+
+READ_BYTES = 4 * 1024
+REFUSE_BY_CLOSE = "lastcall.refuse-by-close"
+CLOSED_INSTEAD = frozenset({401, 403})
+"""The statuses that are final; a client that gets another one, such as 503, tries again."""
+
+
+learn_codes()
+
+
+class Opening:
+    """The client behind ``output``; the protocol library's task runs in ``library``."""
+
+    def __init__(self, output: ClientStream, library: trio.Nursery, frame_bytes: int) -> None:
+        self._output = output
+        self._library = library
+        self._frame_bytes = frame_bytes
+        self._reader = OpeningReader()
+
+    async def read(self) -> OpeningRequest | Refusal:
+        """The request, or what is wrong with it; raises :class:`trio.BrokenResourceError` if the
+        peer ends before its request does.
+        """
+        while data := await self._output.receive_some(READ_BYTES):
+            if (request := self._reader.read(bytes(data))) is not None:
+                return request
+        raise trio.BrokenResourceError("the peer has gone within its request")
+
+    async def accept(self, request: OpeningRequest) -> WebSocketConnection:
+        """Answers 101. The only subprotocol that is ever echoed is ours: others hold tokens."""
+        ours = frames.SUBPROTOCOL if frames.SUBPROTOCOL in request.subprotocols else None
+        self._output.begin_handshake(plain_request(request, ours), self._reader.early)
+        library = await wrap_server_stream(
+            self._library, self._output, max_message_size=self._frame_bytes
+        )
+        socket = await library.accept(subprotocol=ours)
+        # Else each client keeps 2 KiB of it.
+        socket._wsproto.handshake = _HANDSHAKEN  # type: ignore[assignment]  # noqa: SLF001
+        return socket
+
+    async def refuse(self, request: OpeningRequest, refusal: Refusal) -> None:
+        """Answers ``refusal``; a final one by close code 4001, if the client asks for that."""
+        if refusal.status in CLOSED_INSTEAD and REFUSE_BY_CLOSE in request.subprotocols:
+            await self.accept(request)
+            self._output.send_close(Close.NOT_ALLOWED, refusal.reason)
+        else:
+            await self.answer(refusal)
+
+    async def answer(self, refusal: Refusal) -> None:
+        """Answers with an HTTP status, in any case."""
+        await self._output.send_all(self._reader.answer(refusal))
+
+
+class _Handshaken:
+    """Takes the place of the library's HTTP state, of which nothing is asked any more but this."""
+
+    def events(self) -> Iterable[object]:
+        """None."""
+        return ()
+
+
+_HANDSHAKEN = _Handshaken()
