@@ -9,14 +9,16 @@ import time
 
 import click
 
+from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings, policy_that_fits
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
+from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
-from lastcall.runtime.process import run_node
+from lastcall.runtime.process import prepare, run_node
 
 
 @click.command(
@@ -30,7 +32,8 @@ from lastcall.runtime.process import run_node
 @node_options("api")
 @drain_options
 @api_options
-def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
+@auth_options
+def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions, auth: AuthOptions) -> ExitCode:
     """Runs an api node: clients' WebSockets in front of the game nodes.
 
     SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
@@ -42,6 +45,8 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
     Plain sockets are read by the pump where the system has epoll. LASTCALL_PUMP=off in the
     environment has the protocol library read them all: slower, otherwise the same.
     """
+    prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
+    rule = chosen_auth(auth)
     return run_node(
         lambda lifecycle: ApiNode(
             ApiSettings(
@@ -55,6 +60,7 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
             bus=NngBus(),
             drain=lifecycle,
             rng=random.SystemRandom(),
+            auth=rule,
         ),
         node,
         drain,

@@ -16,3 +16,4 @@ class ClientLimits:
         self.sockets_by_identity = Tally(limits.sockets_per_identity)
         self.joins = RateLimiter(limits.joins, limits.accounts)
         self.failed_resumes = RateLimiter(limits.failed_resumes, limits.accounts)
+        self.refused_keys = RateLimiter(limits.failed_resumes, limits.accounts)

@@ -13,6 +13,7 @@ import msgspec
 import trio
 import trio.abc
 
+from lastcall.api.auth.entry import Auth
 from lastcall.api.games.connector import ApiIdentity, FeedReader
 from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
@@ -130,12 +131,12 @@ async def _open_doors(places: Sequence[ListenAddress]) -> tuple[list[Door], list
     return doors, addresses
 
 
-def _entry_rules(options: ApiOptions) -> EntryRules:
+def _entry_rules(options: ApiOptions, auth: Auth | None) -> EntryRules:
     """Reads the certificate, if there is one; raises :class:`lastcall.errors.UsageError`."""
     tls = None
     if options.tls_cert is not None and options.tls_key is not None:
         tls = ServerTls(options.tls_cert, options.tls_key)
-    return EntryRules(origins=options.origins, proxies=options.trusted_proxies, tls=tls)
+    return EntryRules(origins=options.origins, proxies=options.trusted_proxies, tls=tls, auth=auth)
 
 
 class ApiNode:
@@ -151,8 +152,12 @@ class ApiNode:
         drain: Drain,
         rng: random.Random,
         listeners: Listeners = (),
+        auth: Auth | None = None,
     ) -> None:
-        """Opens the feed; ``listeners`` take the place of those that ``--listen`` asks for."""
+        """Opens the feed; ``listeners`` take the place of those that ``--listen`` asks for.
+
+        ``auth`` says who clients are; without it, everybody is anonymous.
+        """
         options = settings.options
         self._options = options
         self._drain = drain
@@ -160,7 +165,7 @@ class ApiNode:
         self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
         self._addresses = [str(where) for where in options.listen]
         self._doors = [Door(listener) for listener in listeners]
-        self._rules = _entry_rules(options)
+        self._rules = _entry_rules(options, auth)
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
         self._cork = Cork()
@@ -217,6 +222,8 @@ class ApiNode:
             services.start_soon(self._pump.run)
         if self._rules.tls is not None:
             services.start_soon(self._rules.tls.reload_on_hangup)
+        if self._rules.auth is not None:
+            services.start_soon(self._rules.auth.run)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients into ``work`` until cancelled."""

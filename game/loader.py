@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import pkgutil
-import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import ModuleType
-from typing import TypeGuard
 
-import lastcall.author
 from lastcall.author import Kind
 from lastcall.errors import BadRooms
 from lastcall.host.codec import KindCodec
 from lastcall.ids import KindName
+from lastcall.runtime.author_code import import_module
 
 
 def load(modules: Sequence[str]) -> dict[KindName, Kind]:
@@ -37,54 +32,11 @@ def load(modules: Sequence[str]) -> dict[KindName, Kind]:
 
 
 def _with_submodules(name: str) -> Iterator[ModuleType]:
-    module = _imported(name)
+    module = import_module(name, BadRooms)
     yield module
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if not found.name.startswith("_"):
-            yield _imported(f"{name}.{found.name}")
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(_canonical(name))
-    except (Exception, SystemExit) as error:
-        text = error.msg if _has_a_place(error) else str(error)
-        reason = " ".join(text.split()) or "no message"
-        if name.endswith(".py"):
-            reason += f"; a module is named without .py: {name.removesuffix('.py')}"
-        raise BadRooms(
-            f"cannot import {name!r}: {type(error).__name__}: {reason}{_place(error)}"
-        ) from error
-
-
-def _canonical(name: str) -> str:
-    """In a checkout ``game.examples`` is ``lastcall.game.examples``: the same files must not be
-    loaded under two names. A game's own ``game`` keeps its name.
-    """
-    top = name.partition(".")[0]
-    found = importlib.util.find_spec(top)
-    ours = Path(lastcall.author.__file__).with_name(top) / "__init__.py"
-    if found is None or not found.origin or not ours.exists():
-        return name
-    return f"lastcall.{name}" if ours.samefile(found.origin) else name
-
-
-def _has_a_place(error: BaseException) -> TypeGuard[SyntaxError]:
-    """Whether it is the parser's own: its text shows the file without the folder."""
-    return isinstance(error, SyntaxError) and error.filename is not None
-
-
-def _place(error: BaseException) -> str:
-    """Where in the author's code it happened, or nothing if it was not there."""
-    if _has_a_place(error):
-        return f" ({error.filename}:{error.lineno})"
-    ours = {__file__, lastcall.author.__file__}
-    places = [
-        f" ({frame.filename}:{frame.lineno})"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in ours and "importlib" not in frame.filename
-    ]
-    return places[-1] if places else ""
+            yield import_module(f"{name}.{found.name}", BadRooms)
 
 
 def _add(kinds: dict[KindName, Kind], kind: Kind) -> None:

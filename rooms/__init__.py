@@ -13,12 +13,15 @@ if __name__ != "lastcall":
 TYPE_CHECKING = False  # type checkers read it as True, without the 3 ms that `typing` costs
 if TYPE_CHECKING:
     from lastcall.author import Away, Back, Draining, Event, Joined, Kind, Left, Room, Said, room
+    from lastcall.identity import Handshake, Identity, Refuse
     from lastcall.ids import PlayerId, RoomId
 
     __version__: str
 
-__all__ = ["Away", "Back", "Draining", "Event", "Joined", "Kind", "Left"]
-__all__ += ["PlayerId", "Room", "RoomId", "Said", "room"]
+__all__ = ["Away", "Back", "Draining", "Event", "Handshake", "Identity", "Joined", "Kind", "Left"]
+__all__ += ["PlayerId", "Refuse", "Room", "RoomId", "Said", "room"]
+_HOMES = dict.fromkeys(["PlayerId", "RoomId"], "lastcall.ids")
+_HOMES |= dict.fromkeys(["Handshake", "Identity", "Refuse"], "lastcall.identity")
 
 
 def __getattr__(name: str) -> object:
@@ -26,5 +29,4 @@ def __getattr__(name: str) -> object:
         return import_module("importlib.metadata").version("lastcall")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "lastcall.ids" if name in {"PlayerId", "RoomId"} else "lastcall.author"
-    return getattr(import_module(module), name)
+    return getattr(import_module(_HOMES.get(name, "lastcall.author")), name)

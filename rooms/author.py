@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from lastcall.errors import BadRooms
+from lastcall.identity import Identity
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire.values import encode_value
 
@@ -102,7 +103,10 @@ class RoomBackend(Protocol):
         """Waits for the next event. Checkpoints only when it waits, and at each 64th event."""
 
     def name_of(self, player: PlayerId) -> str:
-        """The name the player gave, or an empty text."""
+        """The player's name, or an empty text."""
+
+    def identity_of(self, player: PlayerId) -> Identity | None:
+        """The player's identity; None if it is not known."""
 
     def broadcast(self, body: bytes) -> None:
         """Numbers a message and sends it to all players."""
@@ -113,8 +117,8 @@ class RoomBackend(Protocol):
     def lock(self, *, locked: bool) -> None:
         """Closes the room to new players, or opens it again."""
 
-    def kick(self, player: PlayerId) -> None:
-        """Ends one player's place."""
+    def kick(self, player: PlayerId, ban_seconds: float = 0) -> None:
+        """Ends one player's place; they cannot join this room again for ``ban_seconds``."""
 
 
 class Room:
@@ -162,8 +166,17 @@ class Room:
         return self._backend.seconds_left
 
     def name_of(self, player: PlayerId) -> str:
-        """The name that the player gave when they joined, or an empty text."""
+        """The name of the player's identity, or else the one that they gave when they joined; or
+        an empty text.
+        """
         return self._backend.name_of(_player(player))
+
+    def identity(self, player: PlayerId) -> Identity | None:
+        """The player's identity, as the api nodes' ``--auth`` found it last.
+
+        None for an anonymous player (the nodes have no ``--auth``), and for one without a seat.
+        """
+        return self._backend.identity_of(_player(player))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -204,9 +217,20 @@ class Room:
         """Opens the room to new players again."""
         self._backend.lock(locked=False)
 
-    def kick(self, player: PlayerId) -> None:
-        """Removes a player: they receive ``ended`` with ``kicked``, and the room gets ``Left``."""
-        self._backend.kick(_player(player))
+    def kick(self, player: PlayerId, *, ban: float = 0) -> None:
+        """Removes a player: they receive ``ended`` with ``kicked``, and the room gets ``Left``.
+
+        With ``ban``, they cannot join this room again for that many seconds (``inf``: as long as
+        it runs): a ``join`` by its id is ``locked``, and one by its kind finds another room. A ban
+        holds the player's identity. An anonymous player is known by the ``key`` of their join
+        alone, so one whose client takes a new key gets in. A room remembers 1 024 bans, the latest.
+
+        Does nothing if the player has no seat here. Raises ``TypeError`` if ``player`` is not a
+        player's id, and ``ValueError`` if ``ban`` is not a number from 0 on.
+        """
+        if not ban >= 0:
+            raise ValueError(f"ban is a number of seconds, 0 or more; got {ban!r}")
+        self._backend.kick(_player(player), ban)
 
 
 def _player(player: PlayerId) -> PlayerId:
@@ -238,6 +262,7 @@ class Kind(msgspec.Struct, frozen=True):
     history_messages: int | None = None
     history_bytes: int | None = None
     resume_seconds: float | None = None
+    one_seat_each: bool = False
 
 
 def _check_arguments(room: Callable[P, R]) -> Callable[P, R]:
@@ -296,6 +321,7 @@ def room(
     history_messages: int | None = None,
     history_bytes: int | None = None,
     resume_seconds: float | None = None,
+    one_seat_each: bool = False,
 ) -> Callable[[RoomFunction], Kind]:
     """Makes an async function a kind of room that players join by ``name``.
 
@@ -308,6 +334,9 @@ def room(
     * ``history_messages``, ``history_bytes``: how many messages, and how many bytes of them, the
       room keeps for players who come back (at most 8 192 and 512 KiB).
     * ``resume_seconds``: how long the seat of a player whose socket is lost is kept; at most a day.
+    * ``one_seat_each``: an identity has one seat in a room: if they join again, from another device
+      for instance, the newer socket gets the same seat, and the older one is closed with 4005.
+      Anonymous players have no identity, and a seat for each join.
 
     None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
     for numbers out of range, and for arguments that are missing or unknown.
@@ -325,6 +354,8 @@ def room(
     ):
         if number is not None:
             _check_number(name, field, number, 0, most)
+    if type(one_seat_each) is not bool:
+        raise BadRooms(f"kind {name!r}: one_seat_each is True or False; got {one_seat_each!r}")
 
     def kind(function: RoomFunction) -> Kind:
         _check_function(name, function)
@@ -338,6 +369,7 @@ def room(
             history_messages,
             history_bytes,
             resume_seconds,
+            one_seat_each,
         )
 
     return kind

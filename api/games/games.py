@@ -49,7 +49,12 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(lambda: connectors.all_met, numbers)
+        self._joins = Joins(
+            lambda: connectors.all_met,
+            numbers,
+            wrong_keys=limits.failed_resumes,
+            refused_keys=limits.refused_keys,
+        )
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,

@@ -22,13 +22,15 @@ import trio
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.session import Session
+from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
 from lastcall.core.edge.placement import Candidate, choose, choose_for_room
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName
-from lastcall.reasons import ErrorCode
+from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames, nodes
 
 log = structlog.get_logger()
@@ -36,6 +38,7 @@ log = structlog.get_logger()
 KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
 NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try again in a moment")
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
+TOO_MANY_KEYS = Refuse(ErrorCode.TOO_MANY, "too many joins with keys that have no seat; wait")
 
 
 @dataclass(eq=False)
@@ -43,8 +46,7 @@ class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
     request: frames.Join
-    address: str
-    """By which the game node's limits count the seat."""
+    guest: Guest
     former: tuple[str, ...] = ()
     """The tickets that a regrouped client may still have."""
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
@@ -65,9 +67,17 @@ class PendingJoin(Pending):
             name=request.name,
             key=request.key,
             seated_only=seated_only,
-            address=self.address,
+            address=self.guest.address,
+            identity=self.guest.identity,
             former=self.former,
         )
+
+    @property
+    def may_guess(self) -> bool:
+        """Whether it could be a guess of a key that costs nothing if it is wrong: in a room that
+        takes nobody, a join takes no seat.
+        """
+        return bool(self.request.room and self.request.key)
 
     @property
     def returns(self) -> bool:
@@ -87,12 +97,22 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     """The attached game nodes, and every join that is not answered yet.
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
-    wrong ones. ``numbers`` numbers the calls.
+    wrong ones. ``numbers`` numbers the calls. A key that another identity's seat has counts as a
+    failed resume in ``wrong_keys``; see :mod:`lastcall.core.accounts`.
     """
 
-    def __init__(self, all_met: Callable[[], bool], numbers: Iterator[int]) -> None:
+    def __init__(
+        self,
+        all_met: Callable[[], bool],
+        numbers: Iterator[int],
+        *,
+        wrong_keys: RateLimiter,
+        refused_keys: RateLimiter,
+    ) -> None:
         super().__init__(numbers)
         self._all_met = all_met
+        self._wrong_keys = wrong_keys
+        self._refused_keys = refused_keys
         self._links: dict[Incarnation, GameLink] = {}
 
     @property
@@ -115,10 +135,13 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        address = session.accounts[0]
-        pending = PendingJoin(session, self._pending, expires_at, request, address, former)
+        pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
         self._pending[session] = pending
-        self._advance(pending)
+        refused_keys = ClientCharges(self._refused_keys, pending.guest.accounts)
+        if pending.may_guess and not refused_keys.admitted(trio.current_time()):
+            pending.refuse(TOO_MANY_KEYS)
+        else:
+            self._advance(pending)
 
     def forget(self, session: Session) -> None:
         """The session is gone. The join of a regrouped player goes on, since they come back to the
@@ -229,6 +252,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         return True
 
     def _refused(self, call: JoinCall, refusal: nodes.Refused) -> None:
+        if refusal.code == nodes.WRONG_KEY:
+            self._wrong_key(call.request)
+            return
         if call.abandoned or self._key_not_there(call):
             return
         pending, node = call.request, call.link.node
@@ -240,8 +266,18 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if code == nodes.DRAINING:
             self._advance(pending)
             return
+        if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
+            failures = ClientCharges(self._refused_keys, pending.guest.accounts)
+            failures.charge(trio.current_time())
         pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
             self._advance(pending)
         else:
             pending.refuse(pending.refusal)
+
+    def _wrong_key(self, pending: PendingJoin) -> None:
+        """Another identity has the key's seat: to this one, there is no such place."""
+        ClientCharges(self._wrong_keys, pending.guest.accounts).charge(trio.current_time())
+        give_up(self._calls.cancel(pending))
+        if (session := pending.end()) is not None:
+            session.lose(Close.NO_SUCH_PLACE)

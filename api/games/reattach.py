@@ -214,6 +214,7 @@ def _renewal(place: Place, number: int) -> nodes.Renew:
         secret=place.secret,
         seen=place.seen,
         session=place.session_number,
+        identity=place.session.guest.identity,
     )
 
 

@@ -26,11 +26,12 @@ from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
-from lastcall.core.accounts import RateLimiter
+from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
+from lastcall.identity import Identity
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
@@ -43,10 +44,10 @@ log = structlog.get_logger()
 class PendingResume(Pending):
     """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
 
-    accounts: tuple[str, ...]
+    identity: Identity | None
     ticket: Ticket
     seen: int
-    limiter: RateLimiter
+    failures: ClientCharges
     admitted: bool = field(default=False, init=False)
     """Whether the limiter has let it go."""
     charged: bool = field(default=False, init=False)
@@ -57,7 +58,8 @@ class PendingResume(Pending):
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
         ticket = self.ticket
-        return nodes.Resume(number, ticket.room, ticket.player, ticket.secret, self.seen)
+        place = ticket.room, ticket.player, ticket.secret
+        return nodes.Resume(number, *place, self.seen, identity=self.identity)
 
     def admit(self) -> bool:
         """Whether it may be asked for; the limiter decides once. If not, it is over.
@@ -66,8 +68,7 @@ class PendingResume(Pending):
         judged by how the first have failed.
         """
         if not self.admitted:
-            now = trio.current_time()
-            self.admitted = all(self.limiter.admits(one, now) for one in self.accounts)
+            self.admitted = self.failures.admitted(trio.current_time())
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER)
         return self.admitted
@@ -76,15 +77,13 @@ class PendingResume(Pending):
         """It has failed, or looks as if it will."""
         if not (self.charged or self.ended):
             self.charged = True
-            for account in self.accounts:
-                self.limiter.charge(account, trio.current_time())
+            self.failures.charge(trio.current_time())
 
     def give_back(self) -> Session | None:
         """Ends it as one that has not failed, as far as is known."""
         if self.charged:
             self.charged = False
-            for account in self.accounts:
-                self.limiter.give_back(account, trio.current_time())
+            self.failures.give_back(trio.current_time())
         return self.end()
 
     def lose(self, close: Close) -> None:
@@ -133,8 +132,9 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
+        failures = ClientCharges(self._limiter, session.guest.accounts)
         pending = PendingResume(
-            session, self._pending, expires_at, session.accounts, ticket, seen, self._limiter
+            session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
         self._pending[session] = pending
         self._advance(pending)

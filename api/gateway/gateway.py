@@ -31,12 +31,12 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.core.accounts import address_account
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
+COME_BACK = "your token has ended: come back with a new one"
 
 log = structlog.get_logger("lastcall.api.gateway.gateway")
 
@@ -157,7 +157,7 @@ class Gateway:
                         self.counts,
                         library.cancel_scope.cancel,
                         limits=self._limits,
-                        accounts=(address_account(accepted.address),),
+                        guest=accepted.guest,
                     )
                     await self._talk(accepted.socket, output, session, library)
                 library.cancel_scope.cancel()
@@ -230,7 +230,10 @@ class Gateway:
             await each_connected(self._sessions, self._look_after)
 
     def _look_after(self, session: Session) -> None:
-        session.connection.tick(trio.current_time())
+        now = trio.current_time()
+        session.connection.tick(now)
+        if session.guest.until <= now:
+            session.connection.move_now(COME_BACK)
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")

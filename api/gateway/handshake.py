@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry
 from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
 from lastcall.api.gateway.opening import Opening
 from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.sessions.client_connection import ClientCounts
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.core.accounts import address_account
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
+from lastcall.identity import Handshake
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
 
 HURRIED_SECONDS = 1.0
 """For a handshake once the doors are closed: its answer is a 503."""
+ASK_SECONDS = 1.0
+"""How much longer than for another step a handshake waits for the answer who the client is: that
+has a limit of its own (:mod:`lastcall.api.auth.function`), and a 503 must be able to follow."""
 LOST = (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError)
 """The peer had no patience: it is gone before our answer."""
 
@@ -34,21 +42,23 @@ class EntryRules(msgspec.Struct, frozen=True):
     """The origins of the web pages that may connect; None for any."""
     proxies: TrustedProxies = TrustedProxies()
     tls: ServerTls | None = None
+    auth: Auth | None = None
+    """Says who a client is; None: everybody is anonymous."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
     """A WebSocket, and whose it is."""
 
     socket: WebSocketConnection
-    address: str
-    """The client's own, behind trusted proxies; "" if it has none."""
+    guest: Guest
 
 
 class Handshakes:
     """The connections of an api node that are half-open; ``clients()`` counts those that are not.
 
     Counts in ``counts.refused``. A peer has ``handshake_seconds`` until its request can begin (a
-    PROXY header, TLS), as long for its request, and the answer has as long again.
+    PROXY header, TLS), as long for its request, and the answer has as long again, as has the
+    question who the client is.
     """
 
     def __init__(
@@ -89,53 +99,78 @@ class Handshakes:
         """A WebSocket; or why it is none, and the peer has had its answer if it deserves one."""
         opening = Opening(output, library, self._policy.frame_bytes)
         request: OpeningRequest | Refusal | None = None
+        done: Accepted | ClientEnd = ClientEnd.HANDSHAKE
         try:
             with self._patience():
                 request = await opening.read()
-            with self._patience():
-                if isinstance(request, Refusal):
+            if isinstance(request, OpeningRequest):
+                answer = await self._admit(request, peer)
+                with self._patience():
+                    done = await self._answer(opening, request, answer)
+            elif request is not None:
+                with self._patience():
                     await opening.answer(request)
-                elif request is not None:
-                    return await self._admit(opening, request, peer)
         except LOST:
             pass
-        return ClientEnd.HANDSHAKE
+        return done
 
-    async def _admit(
-        self, opening: Opening, request: OpeningRequest, peer: str
-    ) -> Accepted | ClientEnd:
-        """Decides who comes in. A check that waits belongs between the address and the accept."""
-        if self._busy:
-            return await self._refuse(opening, request, 503, self._busy)
+    async def _admit(self, request: OpeningRequest, peer: str) -> Guest | Denial:
+        """Decides who comes in, and as whom."""
         rules = self._rules
+        if busy := self._busy():
+            return Denial(503, busy)
         if not admits(rules.origins, request.values("origin")):
-            return await self._refuse(opening, request, 403, "pages of this origin may not connect")
+            return Denial(403, "pages of this origin may not connect")
         address = rules.proxies.client(
             peer, request.values(FORWARDED), request.values(X_FORWARDED_FOR)
         )
-        return Accepted(await opening.accept(request), address)
+        if rules.auth is None:
+            return Guest(address_account(address))
+        entry = await self._ask(rules.auth, handshake_of(request, address))
+        if isinstance(entry, Denial):
+            return entry
+        if busy := self._busy():  # since a moment ago
+            return Denial(503, busy)
+        return Guest(address_account(address), entry.identity, entry.until)
 
-    @property
+    async def _ask(self, auth: Auth, handshake: Handshake) -> Entry | Denial:
+        with self._patience(ASK_SECONDS) as patience:
+            answer = await auth.admit(handshake)
+        return UNAVAILABLE if patience.cancelled_caught else answer
+
     def _busy(self) -> str:
         """Why nobody may come in now; empty if they may."""
         full = self._clients() >= self._policy.limits.sockets
         return self.refuse or ("full" if full else "")
 
-    async def _refuse(
-        self, opening: Opening, request: OpeningRequest, status: int, reason: str
-    ) -> ClientEnd:
-        """Refuses a right request: 401 and 403 are final, after 503 clients try again."""
+    async def _answer(
+        self, opening: Opening, request: OpeningRequest, answer: Guest | Denial
+    ) -> Accepted | ClientEnd:
+        """Accepts or refuses a right request: 401 and 403 are final; 503 means later."""
+        if isinstance(answer, Guest):
+            return Accepted(await opening.accept(request), answer)
         self._counts.refused += 1
-        later = (("Retry-After", "1"),) if status == 503 else ()
-        await opening.refuse(request, Refusal(status, reason, later))
+        later = (("Retry-After", "1"),) if answer.status == 503 else ()
+        await opening.refuse(request, Refusal(answer.status, answer.reason, later))
         return ClientEnd.REFUSED
 
     @contextmanager
-    def _patience(self) -> Iterator[None]:
+    def _patience(self, more_seconds: float = 0) -> Iterator[trio.CancelScope]:
         """Around one step of a handshake: cancels it when its time is over."""
-        with trio.move_on_after(self._seconds) as patience:
+        with trio.move_on_after(self._seconds + more_seconds) as patience:
             self._half_open.add(patience)
             try:
-                yield
+                yield patience
             finally:
                 self._half_open.discard(patience)
+
+
+def handshake_of(request: OpeningRequest, address: str) -> Handshake:
+    """The request as an ``--auth`` function sees it."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(request.query, keep_blank_values=True):
+        query.setdefault(name, value)
+    return Handshake(headers, request.path, query, address, request.subprotocols)

@@ -161,9 +161,12 @@ class ClientConnection:
         self.send(frames.Move(round(after_seconds, 3)))
 
     def move_now(self, reason: str = LEAVING) -> None:
-        """Moves the client to another node at once; ``reason`` is what its close frame says."""
-        self.announce_move(0)
-        self.close(Close.SERVICE_RESTART, reason)
+        """Moves the client to another node, or to another socket, at once; ``reason`` is what its
+        close frame says.
+        """
+        if self.close_code is None:
+            self.announce_move(0)
+            self.close(Close.SERVICE_RESTART, reason)
 
     def close(self, code: Close, reason: str = "") -> None:
         """Sends the close frame and hangs up; the first code counts, a second call does nothing."""

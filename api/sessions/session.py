@@ -19,6 +19,7 @@ import trio
 
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
@@ -32,6 +33,7 @@ from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
 
+ANONYMOUS = Guest()
 NO_TICKET = Ticket(RoomId(""), PlayerId(""), "")
 CLOSES = {
     Close.NO_SUCH_PLACE: "no such place",
@@ -88,7 +90,7 @@ class OwnPlace(Protocol):
 
 
 class Session:
-    """One client and its place. ``accounts``: by which ``limits`` count what the client does."""
+    """One client and its place; ``guest`` is who the client is, ``limits`` count what it does."""
 
     __slots__ = (
         "_games",
@@ -97,9 +99,9 @@ class Session:
         "_policy",
         "_stale",
         "_unblocked",
-        "accounts",
         "connection",
         "draining",
+        "guest",
         "leaving",
         "place",
         "state",
@@ -115,7 +117,7 @@ class Session:
         hang_up: Callable[[], None],
         *,
         limits: ClientLimits,
-        accounts: tuple[str, ...],
+        guest: Guest = ANONYMOUS,
     ) -> None:
         now = trio.current_time()
         self._games = games
@@ -124,7 +126,7 @@ class Session:
         self._policy = policy
         self._stale = StaleInputGuard()
         self._unblocked: trio.Event | None = None
-        self.accounts = accounts
+        self.guest = guest
         self.connection = ClientConnection(output, policy, counts, hang_up)
         self.draining = False
         """The node drains: the client is moved as soon as it is in no room."""
@@ -210,7 +212,7 @@ class Session:
         now = trio.current_time()
         if not self._joins.take(now):
             return False
-        return event is not Event.JOIN or self._limits.joins.take(self.accounts, now)
+        return event is not Event.JOIN or self._limits.joins.take(self.guest.accounts, now)
 
     def _leave(self) -> None:
         if self.place is not None:

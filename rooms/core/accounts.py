@@ -30,6 +30,11 @@ def address_account(host: str) -> str:
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
+def accounts_of(address: str, identity: str | None) -> tuple[str, ...]:
+    """The accounts of a client: its address, and the identity with that id if it has one."""
+    return (address,) if identity is None else (address, f"identity {identity}")
+
+
 class Tally:
     """Counts what each account has at the same time: at most ``most``."""
 
@@ -122,3 +127,27 @@ class RateLimiter:
             if len(self._paid_at) <= self.accounts_max and paid_at > now:
                 return
             del self._paid_at[account]
+
+
+class ClientCharges:
+    """The charges of one client, on all of its accounts."""
+
+    __slots__ = ("_accounts", "_limiter")
+
+    def __init__(self, limiter: RateLimiter, accounts: Collection[str]) -> None:
+        self._limiter = limiter
+        self._accounts = accounts
+
+    def admitted(self, now: float) -> bool:
+        """Whether the client may be charged now."""
+        return all(self._limiter.admits(account, now) for account in self._accounts)
+
+    def charge(self, now: float) -> None:
+        """The client owes one more."""
+        for account in self._accounts:
+            self._limiter.charge(account, now)
+
+    def give_back(self, now: float) -> None:
+        """One charge was not due after all."""
+        for account in self._accounts:
+            self._limiter.give_back(account, now)

@@ -8,6 +8,7 @@ from lastcall.errors import MessageTooBig, TooMuchAtOnce
 from lastcall.host.replies import EPOCH
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
+from lastcall.identity import Identity
 from lastcall.ids import PlayerId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
@@ -48,6 +49,11 @@ class Backend:
         seat = self._roster.find(player)
         return "" if seat is None else seat.name
 
+    def identity_of(self, player: PlayerId) -> Identity | None:
+        """The player's identity; None for an anonymous player, and for one without a seat."""
+        seat = self._roster.find(player)
+        return None if seat is None else seat.identity
+
     def broadcast(self, body: bytes) -> None:
         """Numbers and keeps a message to all; each link with a player gets one item."""
         self._check(body)
@@ -81,10 +87,12 @@ class Backend:
         self._roster.locked = locked
         self._room.host.changed(self._room)
 
-    def kick(self, player: PlayerId) -> None:
+    def kick(self, player: PlayerId, ban_seconds: float = 0) -> None:
         """Ends one player's place; the room still reads their earlier inputs."""
         seat = self._roster.find(player)
         if seat is not None:
+            if ban_seconds:
+                self._room.ban(seat, ban_seconds)
             self._room.release(seat, EndReason.KICKED)
 
 

@@ -17,9 +17,10 @@ from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
 from lastcall.host.replies import EPOCH, batches_by_link, regroup
 from lastcall.host.room_state import RoomHost, RoomState
-from lastcall.host.room_tasks import enter_room, is_own_cancellation, renderable
+from lastcall.host.room_tasks import enter_room, renderable
 from lastcall.ids import RoomId
 from lastcall.reasons import EndReason
+from lastcall.runtime.cancellation import is_own_cancellation
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 

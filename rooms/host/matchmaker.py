@@ -75,11 +75,16 @@ class Matchmaker:
 
     def _join_kind(self, link: LinkId, join: nodes.Join, codec: KindCodec) -> None:
         previous = self.holder(join)
-        if previous is not None and previous.players.join(link, join, self._rng) is None:
-            return
-        if join.seated_only:
-            self._refuse(link, join, nodes.NO_SUCH_PLACE, _WHY[nodes.NO_SUCH_PLACE])
-            return
+        refusal = nodes.NO_SUCH_PLACE
+        if previous is not None:
+            refusal = previous.players.join(link, join, self._rng) or ""
+        if refusal == nodes.WRONG_KEY or (refusal and join.seated_only):
+            self._refuse(link, join, refusal, _WHY[refusal])
+        elif refusal:
+            self._join_anew(link, join, codec)
+
+    def _join_anew(self, link: LinkId, join: nodes.Join, codec: KindCodec) -> None:
+        """Seats a player who has no seat by their key."""
         if not self.doors_open or self.work is None:
             self._refuse(link, join, nodes.DRAINING, "this node opens no rooms")
             return
@@ -93,7 +98,13 @@ class Matchmaker:
     def _seat_or_open(
         self, link: LinkId, join: nodes.Join, codec: KindCodec, options: Any, work: trio.Nursery
     ) -> None:
-        chosen = None if join.new else self._rooms.open_rooms.choose(join.kind)
+        chosen = (
+            None
+            if join.new
+            else self._rooms.open_rooms.choose(
+                join.kind, lambda room_id: self._rooms.by_id[room_id].state.bars(join)
+            )
+        )
         limits = self._rooms.limits
         if chosen is not None:
             refusal = self._seat(self._rooms.by_id[chosen], link, join)
@@ -102,8 +113,8 @@ class Matchmaker:
         elif not limits.may_open(len(self._rooms.by_id)):
             message = f"this node runs {limits.rooms} rooms, its limit"
             self._refuse(link, join, ErrorCode.FULL, message)
-        elif not limits.may_sit(join):
-            self._refuse(link, join, ErrorCode.TOO_MANY, _WHY[ErrorCode.TOO_MANY])
+        elif (refusal := limits.refusal(join)) is not None:
+            self._refuse(link, join, refusal, _WHY[refusal])
         elif not limits.take_opening(join):
             message = "too many new rooms from your address; wait a second before the next"
             self._refuse(link, join, ErrorCode.TOO_MANY, message)
@@ -116,7 +127,7 @@ class Matchmaker:
 
     def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
         refusal = room.players.join(link, join, self._rng)
-        if refusal is None and join.key:
+        if room.state.roster.find_key(join.key) is not None and refusal is None:
             self._rooms.by_key[room.state.codec.kind.name, join.key] = room
         return refusal
 
@@ -140,6 +151,7 @@ class Matchmaker:
 
 _WHY: dict[str, str] = {
     nodes.NO_SUCH_PLACE: "no seat was taken with that key or for that ticket",
+    nodes.WRONG_KEY: "the seat of that key is not yours",
     ErrorCode.NO_SUCH_ROOM: "there is none of that id, or it is over",
     ErrorCode.FULL: "every seat is taken",
     ErrorCode.LOCKED: "it takes no more players",

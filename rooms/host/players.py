@@ -20,7 +20,7 @@ from lastcall.host.replies import no_such_place, over, place_again
 from lastcall.host.room_state import RoomState
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
-from lastcall.reasons import EndReason, ErrorCode
+from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
@@ -37,32 +37,24 @@ class Players:
     def join(self, link: LinkId, join: nodes.Join, rng: random.Random) -> str | None:
         """Seats a player and tells their link; or returns the error code why not.
 
-        The same ``key`` or ``former`` ticket again is the same player, on a new socket.
+        The same ``key`` or ``former`` ticket again is the same player, on a new socket; so is the
+        same identity, where each has one seat.
         """
         room = self._room
         former = read_tickets(join.former)
         seat = self.taken_by(join)
+        if seat is not None and not seat.is_for(join.identity):
+            return nodes.WRONG_KEY
         if seat is not None and self._seat_again(seat, link, join, former):
             return None
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
-        if room.closed:
-            return ErrorCode.NO_SUCH_ROOM
-        if not self._host.limits.may_sit(join):
-            return ErrorCode.TOO_MANY
-        seat = Seat(
-            player=new_player(rng),
-            link=link,
-            secret=new_secret(rng),
-            name=join.name,
-            key=join.key,
-            address=join.address,
-            joined_seq=room.history.seq,
-            former=former,
-        )
-        if (refusal := room.roster.add(seat)) is not None:
+        seat = _new_seat(link, join, rng, joined_seq=room.history.seq, former=former)
+        limits = self._host.limits
+        refusal = room.refusal(join) or limits.refusal(join) or room.roster.add(seat)
+        if refusal is not None:
             return refusal
-        self._host.limits.seat_taken(seat)
+        limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""
@@ -100,8 +92,10 @@ class Players:
         return None
 
     def taken_by(self, join: nodes.Join) -> Seat | None:
-        """The seat that was taken with the join's key before, or for a former ticket of it."""
-        seat = self._room.roster.find_key(join.key)
+        """The seat that was taken with the join's key before, or for a former ticket of it, or by
+        its identity if each has one seat. It may be another's.
+        """
+        seat = self._room.roster.find_own(join.key, join.identity)
         present = self._host.former_places.find(read_tickets(join.former))
         if seat is not None or present is None or present[0] != self._room.id:
             return seat
@@ -118,7 +112,9 @@ class Players:
             seat = self._room.roster.find(request.player)
             if seat is None or not seat.accepts_previous(request.secret):
                 return None
-        return None if seat is None or seat.away else seat
+        if seat is None or seat.away or not seat.is_for(request.identity):
+            return None
+        return seat
 
     def confirm(self, confirm: nodes.Confirm) -> None:
         """A player has the answer to their join or resume."""
@@ -166,7 +162,8 @@ class Players:
     ) -> bool:
         """As a resume by a client that has seen nothing; False if the seat is gone meanwhile.
 
-        The client may have a ``former`` ticket only.
+        The client may have a ``former`` ticket only. One with another key has the seat from now
+        on: a repetition of its join finds it.
         """
         room = self._room
         unseen, state = self._unseen(seat, seat.joined_seq)
@@ -174,6 +171,10 @@ class Players:
             return False
         self._leave_socket(seat)
         room.roster.rebind(seat, link)
+        seat.refresh(request.identity)
+        if isinstance(request, nodes.Join) and request.key not in {"", seat.key}:
+            self._host.forget_key(room, seat)
+            room.roster.rekey(seat, request.key)
         seat.last_n = 0
         seat.former = former
         self._host.former_places.add(room.id, seat)
@@ -230,3 +231,27 @@ class Players:
         )
         for item in answer:
             self._host.outbox(seat.link, item)
+
+
+def _new_seat(
+    link: LinkId,
+    join: nodes.Join,
+    rng: random.Random,
+    *,
+    joined_seq: int,
+    former: tuple[Ticket, ...],
+) -> Seat:
+    """The seat of a new player; the name of their identity goes before that of their client."""
+    identity = join.identity
+    name = None if identity is None else identity.name
+    return Seat(
+        player=new_player(rng),
+        link=link,
+        secret=new_secret(rng),
+        name=join.name if name is None else name,
+        key=join.key,
+        address=join.address,
+        identity=identity,
+        joined_seq=joined_seq,
+        former=former,
+    )

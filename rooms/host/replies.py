@@ -101,7 +101,9 @@ def over(
 
     Empty if there was no such seat.
     """
-    found = gone and gone.find(request.player, request.secret, trio.current_time())
+    found = gone and gone.find(
+        request.player, request.secret, request.identity, trio.current_time()
+    )
     if not found:
         return []
     seat = found.seat

@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from lastcall.author import Away, Left, Room
+from lastcall.core.room.bans import Bans
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.former_places import FormerPlaces
@@ -27,7 +28,7 @@ from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
-from lastcall.reasons import EndReason
+from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 
 
@@ -50,6 +51,9 @@ class RoomHost(Protocol):
     def released(self, room: RoomState, seat: Seat) -> None:
         """A seat of a running room is free again."""
 
+    def forget_key(self, room: RoomState, seat: Seat) -> None:
+        """A join with the seat's key may get another seat from now on."""
+
     def places_ended(self, room: RoomState, ended: EndedRoom) -> None:
         """The room's places are over: ``ended`` has its seats and its messages."""
 
@@ -62,6 +66,7 @@ class RoomState:
 
     __slots__ = (
         "age",
+        "bans",
         "closed",
         "codec",
         "gone",
@@ -88,13 +93,15 @@ class RoomState:
         self.age = age
         """How many rooms were opened before this one."""
         self.opened_at = trio.current_time()
-        self.roster = Roster(kind.seats)
+        self.roster = Roster(kind.seats, one_seat_each=kind.one_seat_each)
         self.history = History(
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
         notify = partial(_notify_blocked, host.outbox, room_id, self.roster)
         self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
+        self.bans: Bans | None = None
+        """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
         """Seats that were taken away; None while there are none, as in most rooms."""
         self.table: Room | None = None
@@ -119,6 +126,23 @@ class RoomState:
         """How long the seat of a player who is away is kept."""
         seconds = self.codec.kind.resume_seconds
         return self.host.policy.resume_seconds if seconds is None else seconds
+
+    def ban(self, seat: Seat, seconds: float) -> None:
+        """The seat's player may not join this room for ``seconds`` from now on."""
+        self.bans = self.bans or Bans()
+        self.bans.add(seat, trio.current_time() + seconds)
+
+    def bars(self, join: nodes.Join) -> bool:
+        """Whether the player who joins was banned."""
+        return self.bans is not None and self.bans.hold(
+            join.identity, join.key, trio.current_time()
+        )
+
+    def refusal(self, join: nodes.Join) -> ErrorCode | None:
+        """Why nobody, or not this player, may join any more, even if there is a free seat."""
+        if self.closed:
+            return ErrorCode.NO_SUCH_ROOM
+        return ErrorCode.LOCKED if self.bars(join) else None
 
     def close(self) -> None:
         """From now on no new player gets a seat."""

@@ -10,7 +10,6 @@ ends the room that started it.
 from __future__ import annotations
 
 import gc
-import math
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
@@ -23,7 +22,8 @@ from typing import Any, NoReturn
 import trio
 
 from lastcall.errors import RoomCodeError, TooMuchAtOnce
-from lastcall.runtime.error_text import TEXT_CHARS_MAX, is_short, members
+from lastcall.runtime.cancellation import is_cancelled, is_own_cancellation
+from lastcall.runtime.error_text import TEXT_CHARS_MAX, is_short
 from lastcall.runtime.loop_lag import ROOM
 
 TASKS_PER_TURN_MAX = 10_000
@@ -173,18 +173,6 @@ def _task_of_its_nursery(generator: Any) -> trio.lowlevel.Task | None:
     return None
 
 
-def is_own_cancellation(error: BaseException) -> bool:
-    """Whether ``error`` is the cancellation of the current task, and nothing else."""
-    return trio.current_effective_deadline() == -math.inf and _is_cancelled(error)
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether ``error`` is ``trio.Cancelled``, or a group of nothing else."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(_is_cancelled(one) for one in members(error))
-    return isinstance(error, trio.Cancelled)
-
-
 def renderable(error: BaseException) -> BaseException:
     """``error``, or a :class:`RoomCodeError` in its place: for a text that is too long or cannot be
     made, and for a ``Cancelled`` that was kept and raised again, which trio would take for its own.
@@ -192,7 +180,7 @@ def renderable(error: BaseException) -> BaseException:
     try:
         if not is_short(error) or len(repr(error)) > TEXT_CHARS_MAX:
             problem = f"its text is longer than {TEXT_CHARS_MAX} characters"
-        elif _is_cancelled(error):
+        elif is_cancelled(error):
             problem = "it was raised in a task that nothing has cancelled"
         else:
             return error

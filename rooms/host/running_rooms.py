@@ -116,9 +116,12 @@ class RunningRooms:
         self._on_change()
 
     def _place_ended(self, room: RoomState, seat: Seat) -> None:
-        """A join with the seat's key may get another seat now."""
         self.ended_places.add(seat.player)
         self.limits.seat_freed(seat)
+        self.forget_key(room, seat)
+
+    def forget_key(self, room: RoomState, seat: Seat) -> None:
+        """A join with the seat's key may get another seat from now on."""
         name = (room.codec.kind.name, seat.key)
         if seat.key and name in self.by_key and self.by_key[name].state is room:
             del self.by_key[name]

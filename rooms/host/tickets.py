@@ -17,7 +17,7 @@ def check_ticket(roster: Roster, seq: int, request: nodes.Resume) -> Seat | node
     ``seq`` is the number of the room's last message.
     """
     seat = roster.find(request.player)
-    if seat is None:
+    if seat is None or not seat.is_for(request.identity):
         return no_such_place(request.call)
     if isinstance(request, nodes.Renew) and request.session != seat.session:
         return nodes.Refused(request.call, nodes.TAKEN_OVER, "a newer socket has the place")
@@ -36,4 +36,5 @@ def rebind_seat(
     same_socket = isinstance(request, nodes.Renew)
     if not same_socket:
         seat.renew(request.secret, new_secret(rng))
+    seat.refresh(request.identity)
     roster.rebind(seat, link, same_socket=same_socket)

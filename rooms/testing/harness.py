@@ -30,6 +30,7 @@ from lastcall.core.edge.input_window import InputWindow
 from lastcall.errors import BadFrame, JoinRefused
 from lastcall.host.host import Host
 from lastcall.host.room_state import RoomState
+from lastcall.identity import Identity
 from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
@@ -71,9 +72,10 @@ async def play(
 class _Player:
     """One player's seat, what they have heard, and what they have said."""
 
-    __slots__ = ("away", "heard", "secret", "seen", "session", "window")
+    __slots__ = ("away", "heard", "identity", "secret", "seen", "session", "window")
 
-    def __init__(self, seated: nodes.Seated) -> None:
+    def __init__(self, seated: nodes.Seated, identity: Identity | None) -> None:
+        self.identity = identity
         self.window = InputWindow(NO_BOUND, NO_BOUND)
         self.heard: list[Any] = []
         self.arrive(seated)
@@ -118,6 +120,7 @@ class Table:
         self._kind = kind
         self._options = encode_value(options)
         self._players: dict[PlayerId, _Player] = {}
+        self._asking: Identity | None = None
         self._answers: list[nodes.Seated | nodes.Resumed | nodes.Refused] = []
         self._refused: list[nodes.BadInput] = []
         self._numbers: set[int] = set()
@@ -126,10 +129,22 @@ class Table:
         self._over = trio.Event()
         self._read = 0
 
-    def join(self, name: str = "", *, key: str = "") -> PlayerId:
-        """Takes a seat and returns its player; raises :class:`JoinRefused` as a client would."""
+    def join(self, name: str = "", *, key: str = "", identity: Identity | None = None) -> PlayerId:
+        """Takes a seat and returns its player; raises :class:`JoinRefused` as a client would.
+
+        With ``identity``, as a client whom the api nodes' ``--auth`` knows; else as an anonymous
+        one. They come :meth:`back` as the same identity.
+        """
         return self._request(
-            nodes.Join(0, self._kind.name, self.room, options=self._options, name=name, key=key)
+            nodes.Join(
+                0,
+                self._kind.name,
+                self.room,
+                options=self._options,
+                name=name,
+                key=key,
+                identity=identity,
+            )
         )
 
     def say(self, player: PlayerId, message: object) -> None:
@@ -165,7 +180,9 @@ class Table:
         :class:`JoinRefused` (``no_such_place``) if the seat is no longer kept.
         """
         seat = self._players[player]
-        self._request(nodes.Resume(0, self.room, player, seat.secret, seat.seen))
+        self._request(
+            nodes.Resume(0, self.room, player, seat.secret, seat.seen, identity=seat.identity)
+        )
         self._send_inputs(player, seat.window.acked + 1)
 
     def picture(self, player: PlayerId) -> Any:
@@ -217,6 +234,7 @@ class Table:
 
     def _request(self, request: nodes.Join | nodes.Resume) -> PlayerId:
         """Takes a seat, or takes it again, and confirms that the answer has arrived."""
+        self._asking = request.identity
         self.host.handle(LINK, request)
         answer = self._answers.pop()
         if isinstance(answer, nodes.Refused):
@@ -265,7 +283,7 @@ class Table:
     def _on_answer(self, answer: nodes.Seated | nodes.Resumed | nodes.Refused) -> None:
         self._answers.append(answer)
         if isinstance(answer, nodes.Seated):
-            self._players[answer.player] = _Player(answer)
+            self._players[answer.player] = _Player(answer, self._asking)
         elif isinstance(answer, nodes.Resumed):
             self._players[answer.player].arrive(answer)
             self._players[answer.player].window.ack(answer.n)

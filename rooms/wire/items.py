@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from lastcall.identity import Identity
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire import UNREADABLE
 
@@ -26,7 +27,17 @@ class Unknown(Item, frozen=True, tag="?"):
 # api → game
 
 
-class Join(Item, frozen=True, tag="join"):
+class Request(Item, frozen=True, kw_only=True):
+    """The base of joins and resumes: a place with an identity is only for that identity."""
+
+    identity: Identity | None = None
+    """The client's, as the api node has it from the handshake; None for an anonymous client.
+
+    A node of version 0.1 ignores it.
+    """
+
+
+class Join(Request, frozen=True, tag="join"):
     """A player asks for a seat; the answer is :class:`Seated` or :class:`Refused` with ``call``."""
 
     call: int
@@ -45,7 +56,7 @@ class Join(Item, frozen=True, tag="join"):
     """The tickets that a regrouped player may still have; see :class:`Regroup`."""
 
 
-class Resume(Item, frozen=True, tag="resume", forbid_unknown_fields=True):
+class Resume(Request, frozen=True, tag="resume", forbid_unknown_fields=True):
     """A player resumes a place from a new socket; ``seen`` is the last number the player has.
 
     The answer is :class:`Resumed`, or :class:`Refused` with :data:`NO_SUCH_PLACE`, or with
@@ -194,6 +205,8 @@ DRAINING = "draining"
 """A code that no client sees: the api node asks another game node."""
 NO_SUCH_PLACE = "no_such_place"
 """No such room, player or secret on this node: the api node asks another game node."""
+WRONG_KEY = "wrong_key"
+"""A code that no client sees: another identity has the seat of the join's key."""
 TAKEN_OVER = "taken_over"
 """A newer socket has the place: a code of refused renewals, and a reason of :class:`Out`."""
 
@@ -345,4 +358,5 @@ def _read_resume(item: msgspec.Raw) -> Resume | Unknown:
     renew = _read(_renew, item)
     if renew is None or renew.session:
         return renew or _UNKNOWN
-    return Resume(renew.call, renew.room, renew.player, renew.secret, renew.seen)
+    place = renew.room, renew.player, renew.secret
+    return Resume(renew.call, *place, renew.seen, identity=renew.identity)

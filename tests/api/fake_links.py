@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from lastcall.api.sessions.guest import Guest
+from lastcall.identity import Identity
 from lastcall.wire import frames, nodes
 
 
@@ -51,8 +53,8 @@ class FakeGameLink:
 class Caller:
     """A session that is told how its join or resume has ended."""
 
-    def __init__(self, address: str = "") -> None:
-        self.accounts = (address,)
+    def __init__(self, address: str = "", identity: Identity | None = None) -> None:
+        self.guest = Guest(address, identity)
         self.leaving = False
         self.told: list[str] = []
 

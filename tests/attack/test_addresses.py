@@ -17,6 +17,7 @@ from proxyprotocol.v2 import ProxyProtocolV2
 from lastcall.api.gateway.arrivals import V1_BYTES_MAX
 from lastcall.api.gateway.handshake import EntryRules
 from lastcall.core.edge.addresses import parse_networks
+from lastcall.limits import Limits
 from tests.api.conftest import UPGRADE
 from tests.api.paths import frame, serving
 from tests.fuzz.proxy_header import target
@@ -150,7 +151,7 @@ async def test_a_header_that_never_ends_has_5_s(
 async def test_half_open_connections_within_their_header_are_counted_and_hurried(
     autojump_clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(monkeypatch, pumped=True, rules=HERE, max_clients=1) as server:
+    async with serving(monkeypatch, pumped=True, rules=HERE, limits=Limits(sockets=1)) as server:
         peers = [server.dial() for _ in range(server.policy.max_connections)]
         await peers[0].send(b"\r")
         one_more = server.dial()

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.accounts import RateLimiter, Tally, address_account
+from lastcall.core.accounts import (
+    ClientCharges,
+    RateLimiter,
+    Tally,
+    accounts_of,
+    address_account,
+)
 from lastcall.limits import MIB, Rate
 
 
@@ -204,3 +210,20 @@ def test_10_000_addresses_that_each_use_four_limits_a_little_take_at_most_8_mib(
         tracemalloc.stop()
     assert all(len(limiter) == 10_000 for limiter in limiters)
     assert used <= 8 * MIB
+
+
+def test_a_client_is_charged_on_both_accounts_and_a_new_address_does_not_help() -> None:
+    limiter = RateLimiter(Rate(1, 1), 4_096)
+    here = ClientCharges(limiter, accounts_of("192.0.2.1", "alice"))
+    assert here.admitted(0.0)
+    here.charge(0.0)
+    assert not ClientCharges(limiter, accounts_of("192.0.2.2", "alice")).admitted(0.0)
+    assert not ClientCharges(limiter, accounts_of("192.0.2.1", None)).admitted(0.0)
+    here.give_back(0.0)
+    assert ClientCharges(limiter, accounts_of("192.0.2.1", "bob")).admitted(0.0)
+
+
+@pytest.mark.parametrize("name", ["192.0.2.1", "", "identity alice"])
+def test_no_identity_has_the_account_of_an_address_or_of_another(name: str) -> None:
+    others = {"192.0.2.1", *accounts_of("", "alice")}
+    assert accounts_of("", name)[1] not in others

@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from lastcall.api.auth.entry import Auth
 from lastcall.api.games.sources import GameSource, GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
@@ -186,6 +187,7 @@ class Cluster:
         sockets: SocketPolicy | None = None,
         games: Sequence[GameSource] = (),
         where: str | None = None,
+        auth: Auth | None = None,
     ) -> ApiProcess:
         """Starts an api node; ``where`` is its host, which has the node's name otherwise.
 
@@ -214,6 +216,7 @@ class Cluster:
             drain=process.drain,
             rng=self._rng(where),
             listeners=[process.listener],
+            auth=auth,
         )
         self.nursery.start_soon(process.run, process.node)
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from lastcall.identity import Identity
 from lastcall.limits import Limit, Limits, Rate
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
@@ -95,3 +96,16 @@ async def test_a_player_whose_room_was_regrouped_is_not_refused(autojump_clock) 
         former = ("game-9.room.p1.secret",)
         again = harness.join(echo, new=True, address=MALLORY, former=former)
         assert isinstance(again, nodes.Seated)
+
+
+async def test_an_identity_has_2_seats_at_once_from_wherever_it_comes(autojump_clock) -> None:
+    policy = RoomPolicy(limits=Limits(seats_per_identity=2))
+    async with open_host(huge, policy=policy) as harness:
+        for address in (MALLORY, ANN):
+            seat = harness.join(huge, address=address, identity=Identity("alice"))
+            assert isinstance(seat, nodes.Seated)
+        refused = harness.join(huge, address="192.0.2.3", identity=Identity("alice"))
+        assert refused.code == ErrorCode.TOO_MANY
+        bob = harness.join(huge, address=MALLORY, identity=Identity("bob"))
+        assert isinstance(bob, nodes.Seated)
+        assert harness.host.running.limits.refused[Limit.SEATS_PER_IDENTITY] == 1

@@ -58,7 +58,9 @@ class FormerPlaces:
         present = self._present.get((resume.room, resume.player))
         if present is None:
             return resume
-        return FormerResume(resume.call, *present, secret=resume.secret, seen=0)
+        return FormerResume(
+            resume.call, *present, secret=resume.secret, seen=0, identity=resume.identity
+        )
 
 
 def read_tickets(texts: Iterable[str]) -> tuple[Ticket, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from lastcall.core.room.roster import Seat
+from lastcall.identity import Identity
 from lastcall.ids import PlayerId
 
 GONE_MAX = 64
@@ -41,9 +42,13 @@ class GoneSeats:
         if len(self._by_player) > GONE_MAX:
             del self._by_player[next(iter(self._by_player))]
 
-    def find(self, player: PlayerId, secret: str, now: float) -> GoneSeat | None:
-        """The seat of ``player``, if it is still kept and ``secret`` is of its ticket."""
+    def find(
+        self, player: PlayerId, secret: str, identity: Identity | None, now: float
+    ) -> GoneSeat | None:
+        """The seat of ``player``, if it is still kept, ``secret`` is of its ticket, and it was the
+        seat of ``identity``.
+        """
         gone = self._by_player.get(player)
-        if gone is None or gone.until <= now or not gone.seat.accepts(secret):
+        if gone is None or gone.until <= now or not gone.seat.is_for(identity):
             return None
-        return gone
+        return gone if gone.seat.accepts(secret) else None

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from lastcall.ids import KindName, RoomId
@@ -38,10 +38,16 @@ class OpenRooms:
         self._seats: dict[KindName, int] = dict.fromkeys(self._queues, 0)
         self._positions: dict[RoomId, _QueuePosition] = {}
 
-    def choose(self, kind: KindName) -> RoomId | None:
-        """The room for the next player of ``kind``, or None if none has a free seat."""
+    def choose(
+        self, kind: KindName, bars: Callable[[RoomId], bool] = lambda _: False
+    ) -> RoomId | None:
+        """The room for the next player of ``kind``, or None if none has a free seat for them.
+
+        ``bars`` tells which rooms do not take this player.
+        """
         queues = self._queues[kind]
-        return queues[min(queues)][0][1] if queues else None
+        ranked = (room for rank in sorted(queues) for _, room in queues[rank])
+        return next((room for room in ranked if not bars(room)), None)
 
     def seats(self) -> dict[KindName, int]:
         """Free seats in open rooms, for every kind, 0 included."""

@@ -8,6 +8,8 @@
 * A player whose socket is lost is *away*: the seat stays taken, and no link counts the player.
 * Each resume changes a ticket's secret; the previous one is accepted until the player confirms. So
   are the former tickets of a player whose previous room was regrouped.
+* A seat that was taken with an identity is that identity's alone: no ticket or key helps another.
+* With ``one_seat_each``, an identity has at most one seat.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from itertools import islice
 import msgspec
 
 from lastcall.core.sequence import SequenceCheck
+from lastcall.identity import Identity
 from lastcall.ids import LinkId, PlayerId, Ticket
 from lastcall.reasons import ErrorCode
 
@@ -41,6 +44,8 @@ class Seat(msgspec.Struct, eq=False):
     key: str = ""
     address: str = ""
     """By which the node's limits count the seat."""
+    identity: Identity | None = None
+    """None for an anonymous player: anyone who has the ticket or the key has the seat."""
     joined_seq: int = 0
     """The number of the room's last message when the player joined."""
     session: int = 1
@@ -56,6 +61,16 @@ class Seat(msgspec.Struct, eq=False):
     def away(self) -> bool:
         """Whether the socket is lost and the player has not come back yet."""
         return self.link == NOWHERE
+
+    def is_for(self, identity: Identity | None) -> bool:
+        """Whether a client with ``identity`` may have the seat, if they show its ticket or key."""
+        own = self.identity
+        return own is None or (identity is not None and identity.id == own.id)
+
+    def refresh(self, identity: Identity | None) -> None:
+        """The seat's identity has come again: with newer claims, or another end of its token."""
+        if self.identity is not None:
+            self.identity = identity
 
     def expects(self, session: int, n: int) -> bool:
         """Whether this is the next input of the seat's session, as nearly all are."""
@@ -118,11 +133,22 @@ class Seat(msgspec.Struct, eq=False):
 class Roster:
     """The seats of one room, in the order of joining."""
 
-    __slots__ = ("_by_key", "_seats", "links", "locked", "seats_max")
+    __slots__ = (
+        "_by_identity",
+        "_by_key",
+        "_seats",
+        "links",
+        "locked",
+        "one_seat_each",
+        "seats_max",
+    )
 
-    def __init__(self, seats_max: int) -> None:
+    def __init__(self, seats_max: int, *, one_seat_each: bool = False) -> None:
         self._seats: dict[PlayerId, Seat] = {}
         self._by_key: dict[str, Seat] = {}
+        self._by_identity: dict[str, Seat] = {}
+        """Empty without ``one_seat_each``."""
+        self.one_seat_each = one_seat_each
         self.links: dict[LinkId, int] = {}
         """How many players are present by each link, for reading only."""
         self.seats_max = seats_max
@@ -159,6 +185,16 @@ class Roster:
         """The seat that was taken with the client's ``key``; None for an empty key."""
         return self._by_key.get(key)
 
+    def find_own(self, key: str, identity: Identity | None) -> Seat | None:
+        """The seat that a join with ``key`` by ``identity`` has already; it may be another's.
+
+        That is the key's, or else with ``one_seat_each`` the identity's.
+        """
+        seat = self._by_key.get(key)
+        if seat is None and identity is not None:
+            return self._by_identity.get(identity.id)
+        return seat
+
     def find_session(self, player: PlayerId, session: int) -> Seat | None:
         """The seat of ``player`` if ``session`` is its current one, or None."""
         seat = self._seats.get(player)
@@ -179,8 +215,16 @@ class Roster:
             self._seats[seat.player] = seat
             if seat.key:
                 self._by_key[seat.key] = seat
+            if self.one_seat_each and seat.identity is not None:
+                self._by_identity[seat.identity.id] = seat
             self._count(seat.link, +1)
         return refusal
+
+    def rekey(self, seat: Seat, key: str) -> None:
+        """A client with another key has taken the seat; the previous key finds it no more."""
+        self._by_key.pop(seat.key, None)
+        seat.key = key
+        self._by_key[key] = seat
 
     def rebind(self, seat: Seat, link: LinkId, *, same_socket: bool = False) -> None:
         """The player is present by ``link`` now; a new socket raises the session.
@@ -206,13 +250,15 @@ class Roster:
         seat = self._seats.pop(player, None)
         if seat is not None:
             self._by_key.pop(seat.key, None)
+            if seat.identity is not None:
+                self._by_identity.pop(seat.identity.id, None)
             self._count(seat.link, -1)
         return seat
 
     def move_out(self) -> Roster:
         """Returns a roster with all seats of this one, which is empty after that."""
         moved = copy.copy(self)
-        self._seats, self._by_key, self.links = {}, {}, {}
+        self._seats, self._by_key, self._by_identity, self.links = {}, {}, {}, {}
         return moved
 
     def to_notify(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:

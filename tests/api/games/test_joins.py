@@ -11,7 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.joins import Joins
+from lastcall.core.accounts import RateLimiter
 from lastcall.errors import JoinRefused
+from lastcall.limits import Rate
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
 from tests.harness.cluster import cluster
@@ -43,7 +45,12 @@ class JoinsHarness:
 
     def __init__(self) -> None:
         self.all_met = True
-        self.joins = Joins(lambda: self.all_met, itertools.count(1))
+        self.joins = Joins(
+            lambda: self.all_met,
+            itertools.count(1),
+            wrong_keys=RateLimiter(Rate(2, 1), 4_096),
+            refused_keys=RateLimiter(Rate(2, 1), 4_096),
+        )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:
         link = FakeGameLink(name, **more)

@@ -492,7 +492,7 @@ async def test_a_refused_resume_of_a_closed_session_is_not_asked_elsewhere(
     assert one.sent == []
 
 
-# FailedResumeLimiter.
+# RateLimiter.
 
 
 def guess(harness: ResumesHarness, link: FakeGameLink, address: str) -> Caller:

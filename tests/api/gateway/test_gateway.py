@@ -688,11 +688,11 @@ async def test_a_session_knows_the_address_of_its_peer(autojump_clock, house, up
         await stream.send_all(upgrade)
         while not house.sessions:
             await trio.lowlevel.checkpoint()
-        assert house.sessions[0].address == "127.0.0.1"
+        assert house.sessions[0].guest.address == "127.0.0.1"
         await stream.aclose()
         await listeners[0].aclose()
     await house.client()
-    assert house.sessions[0].address == ""
+    assert house.sessions[0].guest.address == ""
 
 
 async def test_why_lists_the_remaining_clients_and_for_how_long_they_have_stayed(

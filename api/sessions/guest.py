@@ -1,0 +1,27 @@
+"""Who is at the other end of a client's socket."""
+
+from __future__ import annotations
+
+from math import inf
+
+import msgspec
+
+from lastcall.core.accounts import accounts_of
+from lastcall.identity import Identity
+
+
+class Guest(msgspec.Struct, frozen=True):
+    """What the handshake has told of a client.
+
+    ``address`` is as :func:`lastcall.core.accounts.address_account` says. ``identity`` is None for
+    an anonymous client, and is to be proved again at ``until`` (trio time).
+    """
+
+    address: str = ""
+    identity: Identity | None = None
+    until: float = inf
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that limits count by what the client does."""
+        return accounts_of(self.address, None if self.identity is None else self.identity.id)

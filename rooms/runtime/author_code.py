@@ -1,0 +1,57 @@
+"""Imports the modules of authors: their rooms, their ``--auth`` function."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import TypeGuard
+
+import lastcall.author
+from lastcall.errors import UsageError
+
+
+def import_module(name: str, error: type[UsageError] = UsageError) -> ModuleType:
+    """The module of that name; raises ``error`` in one line, whatever its import raises."""
+    try:
+        return importlib.import_module(_canonical(name))
+    except (Exception, SystemExit) as problem:
+        text = problem.msg if _has_a_place(problem) else str(problem)
+        reason = " ".join(text.split()) or "no message"
+        if name.endswith(".py"):
+            reason += f"; a module is named without .py: {name.removesuffix('.py')}"
+        raise error(
+            f"cannot import {name!r}: {type(problem).__name__}: {reason}{_place(problem)}"
+        ) from problem
+
+
+def _canonical(name: str) -> str:
+    """In a checkout ``game.examples`` is ``lastcall.game.examples``: the same files must not be
+    loaded under two names. A game's own ``game`` keeps its name.
+    """
+    top = name.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    ours = Path(lastcall.author.__file__).with_name(top) / "__init__.py"
+    if found is None or not found.origin or not ours.exists():
+        return name
+    return f"lastcall.{name}" if ours.samefile(found.origin) else name
+
+
+def _has_a_place(error: BaseException) -> TypeGuard[SyntaxError]:
+    """Whether it is the parser's own: its text shows the file without the folder."""
+    return isinstance(error, SyntaxError) and error.filename is not None
+
+
+def _place(error: BaseException) -> str:
+    """Where in the author's code it happened, or nothing if it was not there."""
+    if _has_a_place(error):
+        return f" ({error.filename}:{error.lineno})"
+    ours = {__file__, lastcall.author.__file__}
+    places = [
+        f" ({frame.filename}:{frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and "importlib" not in frame.filename
+    ]
+    return places[-1] if places else ""
