@@ -29,6 +29,7 @@ from lastcall.client.connection import Connection, State
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import open_connection
 from lastcall.client.place import OnState, Place
+from lastcall.client.suspends import SecondsAsleep, seconds_asleep
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.core.pacing import RandomSource
 from lastcall.wire.frames import Player
@@ -45,6 +46,7 @@ __all__ = [
     "Place",
     "PlaceState",
     "Player",
+    "SecondsAsleep",
     "State",
     "connect",
     "open_client",
@@ -69,6 +71,7 @@ async def connect(
     on_state: OnState | None = None,
     dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
+    asleep: SecondsAsleep | None = seconds_asleep,
 ) -> AsyncIterator[Place]:
     """Takes one place and keeps it over any number of sockets; leaving the block leaves it.
 
@@ -82,6 +85,7 @@ async def connect(
         on_state=on_state,
         dice=dice,
         open_stream=open_stream,
+        asleep=asleep,
     ) as client:
         yield await client.join(
             kind=kind,

@@ -21,6 +21,7 @@ from lastcall.client.connection import NO_CLOSE_FRAME, Connection
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import checked, first_that_answers, socket_nursery
 from lastcall.client.place import OnState, Place
+from lastcall.client.suspends import SecondsAsleep, seconds_asleep, watch_suspends
 from lastcall.client.values import PlaceState
 from lastcall.core.client.reconnect import ReconnectPolicy
 from lastcall.core.pacing import RandomSource
@@ -48,13 +49,15 @@ async def open_client(
     on_state: OnState | None = None,
     dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
+    asleep: SecondsAsleep | None = seconds_asleep,
 ) -> AsyncIterator[Client]:
     """A client for one place after the other; leaving the block leaves its place.
 
     The first URL is tried first, and after each socket the next one. One attempt tries all of them
     once, and each URL has ``connect_seconds``, the server's ``hello`` included. A place that is
     away for ``give_up_seconds`` is lost; with None, the client tries until a server says that the
-    place no longer exists. ``dice`` makes the waits random. Opens no socket yet. Raises
+    place no longer exists. ``dice`` makes the waits random. ``asleep`` tells how long the computer
+    has slept: after 10 s or more, the client reconnects at once. Opens no socket yet. Raises
     :class:`lastcall.errors.BadAddress` for a text that is not a WebSocket URL. The end of the block
     waits up to 2 s for the room to confirm the leave, also while the place is away, and up to
     0.5 s for the socket to close.
@@ -69,6 +72,8 @@ async def open_client(
             dice=dice or random.SystemRandom(),
             open_stream=open_stream,
         )
+        if asleep is not None:
+            nursery.start_soon(watch_suspends, asleep, client.reconnect_now)
         try:
             yield client
         finally:
@@ -97,6 +102,9 @@ class Client:
         self._on_state = on_state
         self._dice = dice
         self._open_stream = open_stream
+        self._attempt = trio.CancelScope()
+        """Of the newest attempt to connect, and the wait before it."""
+        self._given_up: Connection | None = None
         self.connection: Connection | None = None
         """The current socket or, while there is none, the last one."""
         self.opened = 0
@@ -131,18 +139,19 @@ class Client:
         request["key"] = key or secrets.token_urlsafe(16)
         wait = self._wait_before_joining(policy)
         while True:
-            await trio.sleep(wait)
             try:
-                place = await self._join_once(request)
+                with trio.CancelScope() as self._attempt:
+                    await trio.sleep(wait)
+                    place = await self._join_once(request)
+                    policy.arrived(trio.current_time())
+                    self._nursery.start_soon(self._keep, place, policy)
+                    return place
+                wait = policy.woke()
             except (ConnectFailed, ConnectionLost, JoinRefused) as error:
                 pause = self._pause(error, policy)
                 if pause is None or trio.current_time() + pause > give_up_at:
                     raise
                 wait = pause
-            else:
-                policy.arrived(trio.current_time())
-                self._nursery.start_soon(self._keep, place, policy)
-                return place
 
     async def aclose(self) -> None:
         """Leaves the place, within 2 s, and closes the socket, within 0.5 s."""
@@ -151,6 +160,13 @@ class Client:
                 await self.place.leave()
         if self.connection is not None:
             await self.connection.aclose()
+
+    def reconnect_now(self) -> None:
+        """Gives the socket up, and does not wait for the next attempt: the computer slept."""
+        if self.connection is not None and self.connection.lost is None:
+            self._given_up = self.connection
+            self.connection.abandon("the computer slept")
+        self._attempt.cancel()
 
     async def _check_no_place(self) -> None:
         if self.place is not None:
@@ -180,6 +196,8 @@ class Client:
         connection = self.connection
         assert connection is not None  # noqa: S101 - called after the loss of a connection
         assert connection.lost is not None  # noqa: S101
+        if connection is self._given_up:
+            return policy.woke()
         announced = connection.move is not None
         return policy.lost(connection.lost.code, trio.current_time(), announced=announced)
 
@@ -215,8 +233,11 @@ class Client:
             wait = self._after_loss(policy)
             with trio.move_on_after(self._give_up_seconds) as giving_up:
                 while wait is not None and place.state is PlaceState.AWAY:
-                    await trio.sleep(wait)
-                    wait = await self._resume_once(place, policy)
+                    with trio.CancelScope() as self._attempt:
+                        await trio.sleep(wait)
+                        wait = await self._resume_once(place, policy)
+                    if self._attempt.cancel_called:
+                        wait = policy.woke()
             if place.state is PlaceState.AWAY:
                 place.lose(self._final_loss(gave_up=giving_up.cancelled_caught))
 

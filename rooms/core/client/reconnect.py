@@ -1,6 +1,7 @@
 """When a client whose socket was lost tries again, and when it gives up (design: close codes).
 
 * The loss was announced (``move``, or 1012): at once. The node has spread its clients already.
+* The computer slept: at once. No other client was lost with this one.
 * The loss was not announced: after a random time up to :data:`SOON_SECONDS`. A node that dies
   loses all of its clients in one instant, and they must not all come back in one.
 * The server turned the client away (1013, 4100, 4101), one side could not read a frame, or an
@@ -74,6 +75,11 @@ class ReconnectPolicy:
         if announced or code == Close.SERVICE_RESTART:
             return 0.0
         return self._rng.random() * SOON_SECONDS
+
+    def woke(self) -> float:
+        """The computer slept: seconds to wait (none). Earlier failures no longer count."""
+        self._failures = self._quick_losses = 0
+        return 0.0
 
     def turned_away(self, code: int) -> float | None:
         """An attempt ended with the close ``code``: seconds to wait; None: do not try again."""
