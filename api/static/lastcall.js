@@ -428,7 +428,8 @@ class Memory {
       this.#storage?.setItem(this.#key, text);
       this.#saved = text;
     } catch (error) {
-      console.warn("lastcall: this place would not survive a reload:", error);
+      // Not the message, which may quote the place's `key`.
+      console.warn("lastcall: this place would not survive a reload:", error.name);
     }
   }
 
