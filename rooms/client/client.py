@@ -164,10 +164,10 @@ class Client:
             await self.connection.aclose()
 
     def reconnect_now(self) -> None:
-        """Gives the socket up, and does not wait for the next attempt: the computer slept."""
+        """Gives the socket up and dials at once, as after a sleep; does not wait for it."""
         if self.connection is not None and self.connection.lost is None:
             self._given_up = self.connection
-            self.connection.abandon("the computer slept")
+            self.connection.abandon("given up after a sleep, or by the program")
         self._attempt.cancel()
 
     async def _check_no_place(self) -> None:

@@ -34,8 +34,8 @@ def parse(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading the port checks it
-    except ValueError as error:
-        raise BadAddress(f"{shown(url)!r} is not a URL: {error}") from error
+    except ValueError:  # its text may quote a password
+        raise BadAddress(f"{shown(url)!r} is not a URL") from None
     if parts.scheme not in {"ws", "wss"} or not parts.hostname:
         raise BadAddress(f"{shown(url)!r} is not a WebSocket URL; it looks like ws://HOST:PORT/")
     return parts

@@ -310,3 +310,17 @@ def test_a_computer_that_does_not_sleep_shows_no_sleep():
     before = seconds_asleep()
     time.sleep(0.01)
     assert seconds_asleep() == pytest.approx(before, abs=0.005)
+
+
+async def test_a_program_may_ask_for_another_socket_at_any_time(laptop, autojump_clock):
+    async def seats(peer):
+        await peer.seat()
+        await is_alive(peer)
+
+    laptop.server.scripts = [seats, resumes]
+    async with open_client([A, B], **laptop.settings) as client:
+        client.reconnect_now()
+        place = await client.join(kind="k")
+        client.reconnect_now()
+        await place.wait_state(PlaceState.HERE)
+        assert (place.resumes, client.opened, trio.current_time()) == (1, 2, 0)

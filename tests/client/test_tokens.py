@@ -500,7 +500,13 @@ async def test_nothing_that_a_program_holds_shows_a_token_a_key_or_a_ticket(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://ann:SECRET@a/?SECRET", "ws://ann:SECRET@a:port/#SECRET", "ws://:SECRET@/"]
+    "url",
+    [
+        "http://ann:SECRET@a/?SECRET",
+        "ws://ann:SECRET@a:port/#SECRET",
+        "ws://ann:SECRET@\u2100/",
+        "ws://:SECRET@/",
+    ],
 )
 async def test_a_bad_address_is_shown_without_its_password_and_query(autojump_clock, url):
     with pytest.raises(BadAddress) as refused:

@@ -9,7 +9,7 @@
 * The socket was lost twice within :data:`STEADY_SECONDS` of the last arrival or loss: the same,
   whatever the reason, so that a cluster that closes all its sockets is not stormed.
 * All servers are busy (503 with Retry-After): not before the first of them may be asked again.
-* 4001 to 4005: never.
+* 4001 to 4005: never (but a token function is asked once more after a 4001 on the way back).
 """
 
 from __future__ import annotations
