@@ -313,7 +313,8 @@ class Pacing {
 class Tokens {
   #source;
   #last;
-  #refusal = null; // of the last token, in this absence
+  #refused; // token
+  #refusal = null; // the first one in this absence
 
   constructor(source) {
     this.#source = source == null || typeof source === "function" ? source : checkedToken(source);
@@ -327,7 +328,7 @@ class Tokens {
   }
 
   #given(token) {
-    if (this.#refusal && token === this.#last) throw this.#refusal;
+    if (this.#refusal && token === this.#refused) throw this.#refusal;
     return (this.#last = token);
   }
 
@@ -335,6 +336,7 @@ class Tokens {
   mayDiffer(refusal) {
     if (typeof this.#source !== "function" || this.#refusal) return false;
     this.#refusal = refusal;
+    this.#refused = this.#last;
     return true;
   }
 

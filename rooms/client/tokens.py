@@ -28,14 +28,15 @@ class TokenSource:
             raise TypeError(f"a token is a text or a function, not {type(token).__name__}")
         self._token = _checked(token) if isinstance(token, str) else token
         self._last: str | None = None
+        self._refused: str | None = None
         self._refusal: AuthRefused | None = None
-        self._asked_again = False
+        """The first one in this absence."""
         self.failure: Exception | None = None
         """The last error of the function, or that it took too long."""
 
     async def ask(self, seconds: float) -> str | None:
         """The token; None without one. Raises what the function raises, :class:`ConnectFailed` if
-        it takes longer than ``seconds``, and the last refusal if that token comes again.
+        it takes longer than ``seconds``, and the refusal if a refused token comes again.
         """
         if self._token is None or isinstance(self._token, str):
             return self._token
@@ -44,21 +45,21 @@ class TokenSource:
         except Exception as error:
             self.failure = error
             raise
-        if self._refusal is not None and token == self._last:
+        if self._refusal is not None and token == self._refused:
             raise self._refusal
-        self._last, self._refusal = token, None
+        self._last = token
         return token
 
     def may_differ(self, refusal: AuthRefused) -> bool:
         """Whether to ask once more after ``refusal``: a function, once in each absence."""
-        if not callable(self._token) or self._asked_again:
+        if not callable(self._token) or self._refusal is not None:
             return False
-        self._asked_again, self._refusal = True, refusal
+        self._refused, self._refusal = self._last, refusal
         return True
 
     def accepted(self) -> None:
         """The client has its place: its next absence is another one."""
-        self._asked_again, self._refusal = False, None
+        self._refusal = None
 
 
 async def _call(function: Callable[[], str | Awaitable[str]], seconds: float) -> str:

@@ -283,6 +283,15 @@ async def test_a_second_refusal_in_one_absence_is_final(setup, autojump_clock):
     assert setup.tokens == ["T1", "T2", "T3"]
 
 
+async def test_a_token_that_was_never_refused_is_sent_again_after_a_failure(setup, autojump_clock):
+    issuer = Issuer("T1", "old", "new", "new")
+    refusals = [NO, (500, [], b"")]
+    async with setup.place(vanishes, resumes_and_ends, refusals=refusals, token=issuer) as place:
+        await place.wait_over()
+    assert place.ended is not None
+    assert setup.tokens == ["T1", "old", "new", "new"]
+
+
 async def test_each_absence_has_its_second_chance(setup, autojump_clock):
     async def resumes_and_vanishes(peer):
         await peer.resume()

@@ -168,6 +168,18 @@ test("a token that was refused is not sent again, nor is a third one in the same
   }
 });
 
+test("a token that was never refused is sent again after a failure", async () => {
+  const { place, server, clock } = await seated({ token: issuer("T1", "old", "new", "new") });
+  server.socket.drop();
+  await clock.advance(400);
+  for (const code of [4001, 1006]) {
+    server.socket.drop(code);
+    await clock.advance(0);
+  }
+  answer(server, resumed());
+  assert.deepEqual([place.state, tokens(server)], ["here", ["T1", "old", "new", "new"]]);
+});
+
 test("a busy server (1013, or 503) refuses nobody: the next URL is tried", async () => {
   const server = new FakeServer();
   connect(URLS, { ...KIND, ...server.fakes, token: issuer() });
