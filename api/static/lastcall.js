@@ -635,8 +635,8 @@ class Driver {
     if (this.state === "over") return;
     this.error = error;
     this.core.unacked.length = 0;
-    const isGone = !error || error instanceof PlaceLost || error instanceof JoinRefused;
-    if (isGone) this.#memory.forget();
+    // After an AuthRefused, the user may log in and come back.
+    if (!error || [PlaceLost, JoinRefused].includes(error.constructor)) this.#memory.forget();
     this.#unwatch.abort();
     this.#dropSocket();
     for (const timer of [this.#dialTimer, this.#lastTimer]) this.#timers.clear(timer);

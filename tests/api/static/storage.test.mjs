@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { connect } from "../../../api/static/lastcall.js";
+import { AuthRefused, connect } from "../../../api/static/lastcall.js";
 import { FakeServer, joined, msg, resumed } from "./fakes.mjs";
 import { FakePage } from "./page.mjs";
 
@@ -189,6 +189,22 @@ test("a storage that holds something else is as good as empty", async () => {
     storage.getItem = () => text;
     assert.equal(firstFrame((await load(storage, joined())).server).t, "join", text);
   }
+});
+
+test("a user whose token was refused, after a reload or on the way back, logs in and resumes", async () => {
+  const storage = new FakeStorage();
+  const { place, server } = await load(storage, joined());
+  server.socket.drop();
+  await server.clock.advance(400);
+  server.socket.drop(4001);
+  await assert.rejects(place.closed, AuthRefused);
+  const again = new FakeServer();
+  const opening = connect("ws://one/", { kind: "lounge", storage, ...again.fakes });
+  again.socket.drop(4001);
+  await assert.rejects(opening, AuthRefused);
+  const after = await load(storage, resumed());
+  assert.equal(firstFrame(after.server).ticket, "t0");
+  assert.equal(after.place.state, "here");
 });
 
 test("a storage that is full costs a warning, which does not quote the key, and not the place", async (test) => {
