@@ -10,7 +10,7 @@ import time
 import click
 
 from lastcall.api.auth.chosen import chosen_auth
-from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings
+from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings, policy_that_fits
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
@@ -55,6 +55,7 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions, auth: AuthOp
                 advertise=node.advertise,
                 options=api,
                 born=time.time(),
+                socket_policy=policy_that_fits(node.limits),
             ),
             bus=NngBus(),
             drain=lifecycle,

@@ -21,6 +21,7 @@ from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
 from lastcall.api.gateway.handshake import EntryRules
 from lastcall.api.gateway.tls import ServerTls
+from lastcall.api.limits import ClientLimits
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.socket.cork import Cork
@@ -30,6 +31,7 @@ from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import NodeName, new_incarnation
+from lastcall.limits import Limits
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
@@ -52,18 +54,19 @@ STATIC_FILES: Mapping[str, Path] = {
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
 
-def _policy_that_fits() -> SocketPolicy:
-    """As many clients as there are descriptors, less what links, feeds and the admin port need.
+def policy_that_fits(limits: Limits) -> SocketPolicy:
+    """The limits, but only as many clients as there are descriptors for, less what links, feeds and
+    the admin port need.
 
     A node that runs out of descriptors cannot reach any game node: a 503 before that is better.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    usual = SocketPolicy()
+    usual = SocketPolicy(limits=limits)
     if descriptors == resource.RLIM_INFINITY:
         return usual
     free = descriptors - min(256, descriptors // 2)
-    clients = max(1, min(usual.max_clients, int(free / (1 + usual.half_open_share))))
-    return msgspec.structs.replace(usual, max_clients=clients)
+    clients = max(1, min(limits.sockets, int(free / (1 + usual.half_open_share))))
+    return msgspec.structs.replace(usual, limits=msgspec.structs.replace(limits, sockets=clients))
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +79,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     born: float
     """The time of its start in seconds since 1970, to check the clocks of game nodes."""
     link_policy: LinkPolicy = LinkPolicy()
-    socket_policy: SocketPolicy = msgspec.field(default_factory=_policy_that_fits)
+    socket_policy: SocketPolicy = msgspec.field(default_factory=SocketPolicy)
 
 
 class TaskStarter:
@@ -168,13 +171,15 @@ class ApiNode:
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
         self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
+        limits = ClientLimits(settings.socket_policy.limits)
         self._games = Games(
             connectors,
             relays=self._relays,
             link_policy=settings.link_policy,
             socket_policy=settings.socket_policy,
+            limits=limits,
             move=lambda sessions: tasks.start_soon(
-                self.gateway.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
+                self.gateway.moves.move_some, sessions, SILENCE_SPREAD_SECONDS, rng
             ),
         )
         self.gateway = Gateway(
@@ -182,6 +187,7 @@ class ApiNode:
             settings.socket_policy,
             node=settings.name,
             version=settings.version,
+            limits=limits,
             counts=self._relays.counts,
             cork=self._cork,
             pump=self._pump,
@@ -246,11 +252,11 @@ class ApiNode:
         spread = max(
             0.0, min(self._drain.policy.spread_seconds, seconds_left - self._close_seconds)
         )
-        gateway = self.gateway
-        move = gateway.move_all if self._options.clients == "move" else gateway.move_idle
+        moves = self.gateway.moves
+        move = moves.move_all if self._options.clients == "move" else moves.move_idle
 
         async def let_go() -> None:
-            await gateway.notify("api", seconds_left)
+            await moves.notify("api", seconds_left)
             await move(spread, self._rng)
 
         self._tasks.start_soon(let_go)
@@ -267,7 +273,7 @@ class ApiNode:
     def cut(self) -> None:
         """Moves all clients that are left, over half of the farewell."""
         within_seconds = self._drain.policy.farewell_seconds / 2
-        self._tasks.start_soon(self.gateway.move_all, within_seconds)
+        self._tasks.start_soon(self.gateway.moves.move_all, within_seconds)
 
     async def farewell(self) -> None:
         """Nothing to do: each link detaches as the services end."""
@@ -296,5 +302,7 @@ class ApiNode:
             messages_in=self.gateway.counts.frames_in,
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
+            unsent_excess_bytes=self.gateway.backlog.excess.bytes,
             client_ends=self.gateway.counts.ends,
+            limited=self.gateway.counts.limited,
         )

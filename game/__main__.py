@@ -15,7 +15,7 @@ from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
 from lastcall.game.options import GameOptions, game_options
-from lastcall.policy import DrainPolicy
+from lastcall.policy import DrainPolicy, RoomPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
@@ -48,6 +48,7 @@ def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCod
         listen=game.listen,
         born=time.time(),
         advertise=node.advertise,
+        room_policy=RoomPolicy(limits=node.limits),
     )
     bus, rng = NngBus(), random.SystemRandom()
     return run_node(

@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from lastcall.bus.base import Publisher
+from lastcall.core.excess import Excess
 from lastcall.core.link.feed import FeedRing
 from lastcall.core.link.liveness import Liveness, StallDetector
 from lastcall.core.link.uplink import ReplyCache
@@ -26,26 +27,38 @@ class Link:
         "_publisher",
         "_revision",
         "api",
+        "attached_at",
         "attempt",
         "confirmed_until",
         "dialled",
+        "feed",
         "id",
         "incarnation",
         "liveness",
         "requests",
         "ring",
         "stalls",
+        "young",
     )
 
     def __init__(
-        self, attach: nodes.Attach, publisher: Publisher, policy: LinkPolicy, now: float
+        self,
+        attach: nodes.Attach,
+        publisher: Publisher,
+        policy: LinkPolicy,
+        now: float,
+        excess: Excess,
     ) -> None:
         self.id = attach.link
         self.api = attach.api
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt
         self.dialled = attach.dialled
-        self.ring = FeedRing(items_max=policy.ring_items, bytes_max=policy.ring_bytes)
+        self.feed = attach.feed
+        self.attached_at = now
+        self.young = True
+        """A link that it follows, of a node that was killed, may not have been dropped yet."""
+        self.ring = FeedRing(policy, excess)
         self.requests = ReplyCache()
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
@@ -66,7 +79,7 @@ class Link:
         if self._revision != state.revision:
             self.add_state(state)
         if self.ring.overflowed:
-            return "too far behind"
+            return f"too far behind: {self.ring.overflowed}"
         if all(self._published(*run) for run in self.ring.fresh(self._batch_bytes)):
             return None
         return "an item over the transport's limit, which can never arrive"
@@ -86,15 +99,20 @@ class Link:
         return True
 
     def close(self) -> None:
-        """Frees the transport's publisher."""
+        """Frees the transport's publisher, and what waits."""
+        self.ring.clear()
         self._publisher.close()
 
 
 class Feeds:
     """The feeds of all links of a game node."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: LinkPolicy) -> None:
+        self.excess = Excess(policy.rings_excess_bytes)
+        """The items that wait beyond the shares of their links."""
         self.links: dict[LinkId, Link] = {}
+        self._last: nodes.Down | None = None
+        self._last_encoded = b""
         self.items_sent = 0
         self._dirty: set[LinkId] = set()
         self._wake = trio.Event()
@@ -105,7 +123,9 @@ class Feeds:
         if (link := self.links.get(link_id)) is None:
             return
         self.items_sent += 1
-        link.ring.push(nodes.encode(item))
+        if item is not self._last:  # a broadcast comes once for each link, and is kept once
+            self._last, self._last_encoded = item, nodes.encode(item)
+        link.ring.push(self._last_encoded)
         if link_id not in self._dirty:
             self.mark(link_id)
 

@@ -14,17 +14,21 @@ import structlog
 import trio
 
 from lastcall.bus.base import Bus, Responder
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import LastcallError, RemoteProtocolError
 from lastcall.game.feeds import Feeds, Link
 from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
+NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
+"""Api nodes of the same name are logged this many times at once, and then once in these seconds."""
 LINKS_MAX = 1_024
 """More api nodes than this are refused: each costs a publisher and a ring."""
 
@@ -78,6 +82,9 @@ class ApiLinks:
         self._handler = handler
         self._state = state
         self._started_at = trio.current_time()
+        self._name_warnings = TokenBucket(
+            Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), self._started_at
+        )
         self.items_received = 0
 
     async def run(self, responder: Responder) -> None:
@@ -175,7 +182,9 @@ class ApiLinks:
             publisher = self._bus.publisher(attach.feed)
         except LastcallError as error:
             return nodes.Unsupported(message=f"cannot dial the feed: {error}")
-        link = self._links[attach.link] = Link(attach, publisher, self._policy, trio.current_time())
+        link = self._links[attach.link] = Link(
+            attach, publisher, self._policy, trio.current_time(), self._feeds.excess
+        )
         link.add_state(state)
         self._feeds.mark(link.id)
         log.info("link.attached", api=attach.api, feed=attach.feed)
@@ -192,28 +201,51 @@ class ApiLinks:
             log.info("link.dropped", api=link.api, why=why)
             self._handler.drop_link(link_id, link.confirmed_until)
 
+    def _warn_of_namesakes(self, link: Link) -> None:
+        """Two api nodes of one name work: their incarnations differ. But nobody can tell them
+        apart. One that was killed is dropped before the one that takes its name is not young.
+        """
+        for other in self._links.values():
+            one_process = other.incarnation == link.incarnation
+            if one_process or other.young or other.api != link.api:
+                continue
+            if self._name_warnings.take(trio.current_time()):
+                feeds, hint = [other.feed, link.feed], "give each api node a --name of its own"
+                log.warning("link.same_name", api=link.api, addresses=feeds, hint=hint)
+
     async def _publish(self) -> None:
         while True:
             links = await self._feeds.wait_marked()
             state = self._state()
             for link in links:
                 if link.id in self._links and (why := link.publish(state)) is not None:
+                    log.warning("link.behind", api=link.api, why=why)
                     self._drop(link.id, why)
 
     async def _watch(self) -> None:
-        """Drops each link that is silent, or whose feed does not arrive."""
+        """Drops each link that is silent, or whose feed does not arrive.
+
+        A link over its share must confirm something sooner: what waits for it takes memory that
+        all links have together.
+        """
+        policy = self._policy
         while True:
-            await trio.sleep(self._policy.probe_seconds)
+            await trio.sleep(policy.probe_seconds)
             now = trio.current_time()
             serving = self._state().phase == Phase.SERVING
-            patience = self._policy.lost_seconds if serving else self._policy.silence_seconds
             for link in list(self._links.values()):
                 link.liveness.turned(now)
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
                     self._drop(link.id, "silent")
                     continue
+                if link.young and now - link.attached_at > self._policy.silence_seconds:
+                    link.young = False
+                    self._warn_of_namesakes(link)
                 ring = link.ring
                 behind = ring.confirmed < ring.head
-                link.stalls.look(ring.confirmed, behind=behind, seconds=self._policy.probe_seconds)
-                if link.stalls.seconds >= patience:
+                link.stalls.look(ring.confirmed, behind=behind, seconds=policy.probe_seconds)
+                patient = serving and not ring.over_share
+                if link.stalls.seconds >= (
+                    policy.lost_seconds if patient else policy.silence_seconds
+                ):
                     self._drop(link.id, "its feed does not arrive; is --advertise right there?")

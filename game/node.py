@@ -55,7 +55,7 @@ class GameNode:
         self._settings = settings
         self._bus = bus
         self._drain = drain
-        self._feeds = Feeds()
+        self._feeds = Feeds(settings.link_policy)
         self.host = Host(
             kinds=kinds,
             node=settings.name,
@@ -190,5 +190,7 @@ class GameNode:
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
+            unsent_excess_bytes=self._feeds.excess.bytes,
+            limited=self.host.running.limits.refused,
             rooms_ended={str(reason): count for reason, count in ends.items()},
         )

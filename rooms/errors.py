@@ -20,6 +20,7 @@
         ├── ConnectFailed       no server could be reached, or none accepted the connection
         ├── ConnectionLost      the socket is closed; carries the close code
         │   └── PlaceLost       and its place is lost too: the client does not come back
+        │       └── AuthRefused the server refuses the client: its token is missing or not valid
         └── JoinRefused         the server answered a join with an error; carries its code
             └── NodeGone        the game node has gone, and no other one takes rooms now
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 __all__ = [
     "AddressInUse",
+    "AuthRefused",
     "BadAddress",
     "BadFrame",
     "BadRooms",
@@ -119,14 +121,23 @@ class ClientError(LastcallError):
 
 
 class ConnectFailed(ClientError):
-    """No server could be reached, or none accepted the connection, within the time given."""
+    """No server could be reached, or none accepted the connection, within the time given.
+
+    ``retry_after``: all servers are busy; seconds until one of them may be asked again, or 0.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConnectionLost(ClientError):
     """The socket is closed. ``code`` is the close code (RFC 6455 §7.4), or 1006 without one."""
 
+    _said = "the connection is closed"
+
     def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"the connection is closed ({code}{': ' + reason if reason else ''})")
+        super().__init__(f"{self._said} ({code}{': ' + reason if reason else ''})")
         self.code = code
         self.reason = reason
 
@@ -137,6 +148,15 @@ class PlaceLost(ConnectionLost):
     ``code`` is the final close code (4001 to 4005: not allowed, broke the protocol, kicked, no
     such place, taken over), or the code of the last loss when the client gave up.
     """
+
+
+class AuthRefused(PlaceLost):
+    """The server refuses who the client is: its token is missing, not valid, or may not do this.
+
+    ``code`` is the HTTP status of the handshake (401 or 403), or the close code 4001.
+    """
+
+    _said = "the server refuses this client"
 
 
 class JoinRefused(ClientError):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from lastcall.errors import UsageError
+from lastcall.limits import KIB, MIB, Limits
 
 __all__ = ["DrainPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
-
-KIB = 1024
-MIB = 1024 * 1024
 
 
 class DrainPolicy(msgspec.Struct, frozen=True):
@@ -48,8 +46,14 @@ class DrainPolicy(msgspec.Struct, frozen=True):
 class LinkPolicy(msgspec.Struct, frozen=True):
     """The timing and the bounds of a link between an api and a game node.
 
-    When the feed's ring is full (a peer that stays behind), the link is reset: nothing waits
-    without a bound. ``batch_bytes`` bounds one request, one reply's repair and one feed message.
+    Items wait in the ring of their link until the api node confirms them. Each link may have
+    ``ring_items`` and ``ring_bytes`` waiting, whatever waits for others. Beyond that, the link is
+    reset if nothing is confirmed for ``silence_seconds``, or at once when more than
+    ``ring_items_max`` or ``ring_bytes_max`` wait, or more than the node has memory for: the items
+    of all links beyond these shares take at most ``rings_excess_bytes``, in which a message to
+    players of many api nodes counts once. The transport may have a copy of all that waits.
+    ``batch_bytes`` bounds one request, one reply's repair and one feed message; an api node
+    confirms at once when ``confirm_bytes`` have arrived.
 
     A game node that is listed and cannot be reached may have any place for ``lost_seconds``, and
     one whose ticket names it for ``hinted_seconds``: as long as it keeps a seat by default.
@@ -65,8 +69,12 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     batch_bytes: int = 256 * KIB
     ring_items: int = 65_536
     ring_bytes: int = 32 * MIB
+    ring_items_max: int = 262_144
+    ring_bytes_max: int = 128 * MIB
+    rings_excess_bytes: int = 256 * MIB
+    confirm_bytes: int = 4 * MIB
     resumes_at_once: int = 32
-    """Each may bring a whole history on the feed: more at once would overflow its ring."""
+    """Each may bring a whole history on the feed: more at once would fill the ring's share."""
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):
@@ -91,7 +99,6 @@ class RoomPolicy(msgspec.Struct, frozen=True):
 
     inbox_events: int = 256
     message_bytes: int = 256 * KIB
-    max_rooms: int = 100_000
     listed_players: int = 64
     empty_seconds: float = 60.0
     history_messages: int = 1024
@@ -102,6 +109,7 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     takeover_seconds: float = 0.5
     ended_rooms_max: int = 10_000
     ended_rooms_bytes: int = 64 * MIB
+    limits: Limits = Limits()
 
     @property
     def share_events(self) -> int:
@@ -121,12 +129,9 @@ class SocketPolicy(msgspec.Struct, frozen=True):
 
     ``unacked_inputs`` and ``unacked_bytes`` bound what is said but not yet in the room's inbox:
     beyond them the socket is not read, and closed with 4101 after ``blocked_seconds``.
-    How much a client says is bounded even where the room takes it all: it may send
-    ``burst_frames`` at once and ``frames_per_second`` for ever; beyond that, 4101. Joins have a
-    measure of their own, since each may open a room; beyond it, ``too_many``. A resume whose place
-    is not found yet is sought for ``resume_seconds``, then 1013. An address may fail at
-    ``burst_failed_resumes`` resumes at once and at ``failed_resumes_per_second`` for ever; beyond
-    that its resumes get 1013. Acks go to a client ``ack_seconds`` after the room's at the latest.
+    How much a client says is bounded by ``limits`` even where the room takes it all. A resume whose
+    place is not found yet is sought for ``resume_seconds``, then 1013. Acks go to a client
+    ``ack_seconds`` after the room's at the latest.
     """
 
     handshake_seconds: float = 5.0
@@ -144,19 +149,14 @@ class SocketPolicy(msgspec.Struct, frozen=True):
     unacked_inputs: int = 64
     unacked_bytes: int = 256 * KIB
     blocked_seconds: float = 5.0
-    burst_frames: int = 4_000
-    frames_per_second: float = 2_000.0
     options_bytes: int = 4 * KIB
-    burst_joins: int = 100
-    joins_per_second: float = 50.0
     resume_seconds: float = 3.0
-    burst_failed_resumes: int = 20
-    failed_resumes_per_second: float = 5.0
     ack_seconds: float = 0.05
-    max_clients: int = 50_000
     half_open_share: float = 0.125
+    limits: Limits = Limits()
 
     @property
     def max_connections(self) -> int:
         """Clients and those who are not yet, or no more, in all; beyond it a socket is closed."""
-        return self.max_clients + max(16, int(self.max_clients * self.half_open_share))
+        clients = self.limits.sockets
+        return clients + max(16, int(clients * self.half_open_share))

@@ -48,7 +48,8 @@ class Close(enum.IntEnum):
     UNSUPPORTED = 1003
     TOO_BIG = 1009
     SERVICE_RESTART = 1012
-    """The node is leaving; the client reconnects at once."""
+    """The client reconnects at once: the node is leaving, cannot reach the client's room, or has
+    lost messages on their way to it."""
     TRY_AGAIN_LATER = 1013
     """The node is full, or not ready."""
     NOT_ALLOWED = 4001
@@ -75,7 +76,7 @@ class ClientEnd(enum.StrEnum):
     PROTOCOL = "protocol"
     """The client broke the rules of WebSocket or of this protocol."""
     MOVED = "moved"
-    """The client was sent to another node."""
+    """The client was told to reconnect, here or at another node."""
     REPLACED = "replaced"
     """A newer connection has the player's seat."""
     NO_PLACE = "no_place"

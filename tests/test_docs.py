@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 from lastcall.author import Event, room
 from lastcall.client import Place, connect
 from lastcall.core.client import reconnect
+from lastcall.limits import Limit, Limits, Rate
 from lastcall.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import RETRY, Close, EndReason, ErrorCode
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
@@ -99,7 +100,8 @@ def test_the_protocol_page_documents_every_end_reason() -> None:
     assert [code(row[0]) for row in table("protocol.md", "| reason |")] == list(EndReason)
 
 
-SOCKET, LINK, ROOM = SocketPolicy(), LinkPolicy(), RoomPolicy()
+SOCKET, LINK, ROOM, LIMITS = SocketPolicy(), LinkPolicy(), RoomPolicy(), Limits()
+JOINS = LIMITS.joins_per_client
 
 
 @pytest.mark.parametrize(
@@ -111,16 +113,16 @@ SOCKET, LINK, ROOM = SocketPolicy(), LinkPolicy(), RoomPolicy()
         f"the resume waits for it, {SOCKET.resume_seconds:g} s",
         f"counts as known for {LINK.lost_seconds:g} s, and",
         f"and for {LINK.hinted_seconds:g} s if the ticket names it",
-        f"an address may fail at {SOCKET.burst_failed_resumes} resumes at once",
-        f"at once, and at {SOCKET.failed_resumes_per_second:g} a second; beyond",
+        f"an address may fail at {LIMITS.failed_resumes.burst:g} resumes at once",
+        f"at once, and at {LIMITS.failed_resumes.per_second:g} a second; beyond",
         f"a frame of more than {SOCKET.frame_bytes >> 10} KiB",
         f"{SOCKET.backlog_bytes >> 20} MiB was waiting, and it has read nothing",
         f"has read nothing for {SOCKET.stalled_seconds:g} s; or",
         f"or {SOCKET.backlog_bytes_max >> 20} MiB were waiting",
-        f"over {SOCKET.frames_per_second:g} a second, or more than the room takes for",
+        f"over {LIMITS.inputs.per_second:g} a second, or more than the room takes for",
         f"the room takes for {SOCKET.blocked_seconds:g} s",
         f"options of more than {SOCKET.options_bytes >> 10} KiB",
-        f"{SOCKET.burst_joins} at once, {SOCKET.joins_per_second:g} a second",
+        f"({JOINS.burst:g} at once, {JOINS.per_second:g} a second)",
         f"`resume_seconds` ({ROOM.resume_seconds:g})",
         f"for {ROOM.drain_grace_seconds:g} s at the most",
         f"1 024 messages or {ROOM.history_bytes >> 10} KiB",
@@ -210,3 +212,13 @@ def test_every_link_has_a_target(page: Path) -> None:
         target = (page.parent / path) if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_table_of_limits_has_every_key_with_its_default_and_its_label() -> None:
+    rows = table("nodes.md", "| key | default | counts |")
+    assert [code(row[0]) for row in rows] == list(Limits.__struct_encode_fields__)
+    for name, row in zip(Limits.__struct_fields__, rows, strict=True):
+        value = getattr(LIMITS, name)
+        text = f"{value.burst}, {value.per_second}/s" if isinstance(value, Rate) else str(value)
+        assert row[1] == text
+    assert {code(row[4]) for row in rows if row[4]} == set(Limit)

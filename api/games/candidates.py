@@ -28,6 +28,7 @@ def as_candidate(
         state=link.state,
         asked=asked,
         silent=link.silent,
+        wanted=link.wanted,
     )
 
 

@@ -129,8 +129,9 @@ class ConnectorContext:
     clocks: NodeClocks
     attempts: Iterator[int]
     """Numbers the attempts to attach, at all addresses."""
-    attached: Callable[[Incarnation], bool]
-    """Whether a link to that game process stands, by whatever address."""
+    met_twice: Callable[[Incarnation], bool]
+    """Called when an address leads to a game process that says that it is attached already;
+    returns whether a link to it stands, by whatever address."""
 
 
 class GameConnector:
@@ -141,8 +142,9 @@ class GameConnector:
         self._context = context
         self._bus = context.bus
         self._policy = context.policy
-        self.answered = False
-        """Whether a game node was ever met here; set when a link is up."""
+        self.met = Incarnation(0)
+        """The process that was last met here, by a link or by its word that it has one; 0 before
+        the first."""
         self.wanted = True
         """False once the address is not named any more: then the present link is the last, except
         for one that heals it after a reset."""
@@ -207,10 +209,9 @@ class GameConnector:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
                     case nodes.Twice(incarnation):
-                        self.answered = True
-                        self.empty = self._context.attached(
-                            incarnation
-                        )  # else it still holds an earlier link
+                        self.met = incarnation
+                        # if no link stands, it still holds an earlier one
+                        self.empty = self._context.met_twice(incarnation)
                         raise RemoteProtocolError(
                             f"{self.address} is a node that is attached already"
                         )
@@ -235,7 +236,7 @@ class GameConnector:
             self._clock_checked = welcome.incarnation
             hint = "its clock or ours is wrong; versions are ranked by how long their nodes run"
             log.warning(
-                "link.clocks_disagree", node=welcome.name, seconds_ahead=round(ahead, 1), hint=hint
+                "link.clocks_disagree", game=welcome.name, seconds_ahead=round(ahead, 1), hint=hint
             )
         return msgspec.structs.replace(welcome, born=welcome.born - ahead)
 

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 import trio
 
+from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.connector import (
     ApiIdentity,
     ConnectorContext,
@@ -28,8 +29,8 @@ from lastcall.core.edge.missing_nodes import (
 )
 from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.edge.token_bucket import TokenBucket
-from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation
+from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ class GameConnectors:
         self._links: dict[str, GameLink] = {}
         self._started_at = now = trio.current_time()
         self._clocks = NodeClocks(wall, now)
-        self._name_warnings = TokenBucket(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS, now)
+        self._name_warnings = TokenBucket(Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), now)
 
     async def run(self, listener: LinkListener) -> None:
         """Attaches to every node that the sources name, until cancelled."""
@@ -79,7 +80,7 @@ class GameConnectors:
             rng=self._rng,
             clocks=self._clocks,
             attempts=itertools.count(1),
-            attached=self._is_attached,
+            met_twice=partial(self._met_twice, listener),
         )
         async with trio.open_nursery() as nursery:
             await self._discovery.run(partial(self._found, context, nursery))
@@ -88,7 +89,7 @@ class GameConnectors:
     def all_met(self) -> bool:
         """Whether every game node has been met, or has had its time to be."""
         wanted = [one for one in self._connectors.values() if one.wanted]
-        met = self._discovery.complete and all(one.answered for one in wanted)
+        met = self._discovery.complete and all(one.met for one in wanted)
         return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
     def missing(self) -> MissingNodes:
@@ -116,15 +117,27 @@ class GameConnectors:
         link = self._links.get(address)
         return link is not None and not link.silent
 
-    def _is_attached(self, incarnation: Incarnation) -> bool:
-        """Whether a link to that game process stands, by whatever address."""
+    def _met_twice(self, listener: LinkListener, incarnation: Incarnation) -> bool:
+        self._update_wanted(listener)
         return any(link.node.incarnation == incarnation for link in self._links.values())
+
+    def _update_wanted(self, listener: LinkListener) -> None:
+        """A node is wanted while an address that led to it is, also another than its link's."""
+        wanted = self._wanted()
+        for link in self._links.values():
+            if link.wanted is not (now_wanted := link.node.incarnation in wanted):
+                link.wanted = now_wanted
+                listener.link_state(link)
+
+    def _wanted(self) -> set[Incarnation]:
+        return {one.met for one in self._connectors.values() if one.wanted}
 
     def link_up(self, link: GameLink) -> None:
         """A node answers at the link's address."""
         if (connector := self._connectors.get(link.address)) is not None:
-            connector.answered = True
+            connector.met = link.node.incarnation
             connector.met_name = link.node.name
+        link.wanted = link.node.incarnation in self._wanted()
         self._links[link.address] = link
         self._warn_of_namesakes(link)
 
@@ -134,12 +147,12 @@ class GameConnectors:
             one_process = other.node.incarnation == link.node.incarnation
             if one_process or other.node.name != link.node.name:
                 continue
-            if other.silent or other.state.phase != Phase.SERVING:
+            if not as_candidate(other).serving:
                 continue
             if self._name_warnings.take(trio.current_time()):
                 addresses = [other.address, link.address]
                 hint = "give each game node a --name of its own"
-                log.warning("link.same_name", node=link.node.name, addresses=addresses, hint=hint)
+                log.warning("link.same_name", game=link.node.name, addresses=addresses, hint=hint)
 
     def link_down(self, link: GameLink) -> None:
         """The node does not answer any more."""
@@ -157,6 +170,7 @@ class GameConnectors:
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():
             connector.wanted = address in addresses
+        self._update_wanted(context.listener)
 
     async def _follow(self, connector: GameConnector) -> None:
         """Keeps it to its end: a second connector at an address would end the first one's link."""

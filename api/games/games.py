@@ -13,11 +13,11 @@ from lastcall.api.games.joins import Joins
 from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.placement import Candidate
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.policy import LinkPolicy, SocketPolicy
@@ -41,6 +41,7 @@ class Games:
         relays: Relays,
         link_policy: LinkPolicy,
         socket_policy: SocketPolicy,
+        limits: ClientLimits,
         move: Callable[[Sequence[Session]], None],
     ) -> None:
         self.connectors = connectors
@@ -48,19 +49,17 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        limits = socket_policy.burst_failed_resumes, socket_policy.failed_resumes_per_second
-        failed_resumes = FailedResumeLimiter(*limits)
         self._joins = Joins(
             lambda: connectors.all_met,
             numbers,
-            wrong_keys=failed_resumes,
-            refused_keys=FailedResumeLimiter(*limits),
+            wrong_keys=limits.failed_resumes,
+            refused_keys=limits.refused_keys,
         )
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
-            limiter=failed_resumes,
-            policy=socket_policy,
+            resume_seconds=socket_policy.resume_seconds,
+            limiter=limits.failed_resumes,
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)

@@ -22,13 +22,13 @@ import trio
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
+from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.session import Session
+from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
 from lastcall.core.edge.placement import Candidate, choose, choose_for_room
-from lastcall.core.edge.ticket_rate_limit import ClientFailures, FailedResumeLimiter
 from lastcall.core.lifecycle import Phase
-from lastcall.identity import Identity
 from lastcall.ids import Incarnation, KindName
 from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames, nodes
@@ -46,9 +46,7 @@ class PendingJoin(Pending):
     """One join, and what it has been asked and told so far."""
 
     request: frames.Join
-    identity: Identity | None
-    counted_by: tuple[str, ...]
-    """The names of the client's counts in the limiters."""
+    guest: Guest
     former: tuple[str, ...] = ()
     """The tickets that a regrouped client may still have."""
     asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
@@ -69,7 +67,8 @@ class PendingJoin(Pending):
             name=request.name,
             key=request.key,
             seated_only=seated_only,
-            identity=self.identity,
+            address=self.guest.address,
+            identity=self.guest.identity,
             former=self.former,
         )
 
@@ -99,7 +98,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
     wrong ones. ``numbers`` numbers the calls. A key that another identity's seat has counts as a
-    failed resume in ``wrong_keys``; see :mod:`lastcall.core.edge.ticket_rate_limit`.
+    failed resume in ``wrong_keys``; see :mod:`lastcall.core.accounts`.
     """
 
     def __init__(
@@ -107,8 +106,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         all_met: Callable[[], bool],
         numbers: Iterator[int],
         *,
-        wrong_keys: FailedResumeLimiter,
-        refused_keys: FailedResumeLimiter,
+        wrong_keys: RateLimiter,
+        refused_keys: RateLimiter,
     ) -> None:
         super().__init__(numbers)
         self._all_met = all_met
@@ -136,18 +135,10 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         Either :meth:`seated` returns the session for a seat, or ``session.refused`` is called.
         """
         expires_at = trio.current_time() + patience_seconds
-        pending = PendingJoin(
-            session,
-            self._pending,
-            expires_at,
-            request,
-            session.guest.identity,
-            session.guest.counted_by,
-            former,
-        )
+        pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
         self._pending[session] = pending
-        refused_keys = ClientFailures(self._refused_keys, pending.counted_by)
-        if pending.may_guess and not refused_keys.admit(trio.current_time()):
+        refused_keys = ClientCharges(self._refused_keys, pending.guest.accounts)
+        if pending.may_guess and not refused_keys.admitted(trio.current_time()):
             pending.refuse(TOO_MANY_KEYS)
         else:
             self._advance(pending)
@@ -270,13 +261,13 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         pending.refused_by.add(node.incarnation)
         code = refusal.code
         if code not in KNOWN_CODES:
-            log.warning("join.unexpected_refusal", node=node.name, code=code)
+            log.warning("join.unexpected_refusal", game=node.name, code=code)
             code = ErrorCode.BAD_INPUT
         if code == nodes.DRAINING:
             self._advance(pending)
             return
         if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
-            failures = ClientFailures(self._refused_keys, pending.counted_by)
+            failures = ClientCharges(self._refused_keys, pending.guest.accounts)
             failures.charge(trio.current_time())
         pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
@@ -286,7 +277,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     def _wrong_key(self, pending: PendingJoin) -> None:
         """Another identity has the key's seat: to this one, there is no such place."""
-        ClientFailures(self._wrong_keys, pending.counted_by).charge(trio.current_time())
+        ClientCharges(self._wrong_keys, pending.guest.accounts).charge(trio.current_time())
         give_up(self._calls.cancel(pending))
         if (session := pending.end()) is not None:
             session.lose(Close.NO_SUCH_PLACE)

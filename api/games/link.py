@@ -89,11 +89,7 @@ class GameLink:
         self._batcher = AdaptiveBatcher()
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
-        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(
-            repair_seconds=policy.repair_seconds,
-            ahead_max=policy.ring_items,
-            ahead_bytes_max=policy.ring_bytes,
-        )
+        self._feed: FeedReceiver[nodes.Down] = FeedReceiver(policy)
         self._wake = trio.Event()
         self._confirm_now = False
         self._confirmed = 0
@@ -107,6 +103,8 @@ class GameLink:
         self._up = False
         self._down = False
         self.silent = False
+        self.wanted = True
+        """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
         self._stall = StallDetector()
         self._state: nodes.NodeState | None = None
 
@@ -162,7 +160,7 @@ class GameLink:
                 await self._detach()
             self._down = True
             if self._up:
-                log.info("link.down", node=welcome.name, address=self.address, loss=loss)
+                log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
 
     def reset(self) -> None:
@@ -198,6 +196,7 @@ class GameLink:
                 break
         if not self._up:
             self._come_up()
+        self._confirm_now |= self._feed.unconfirmed_bytes >= self._policy.confirm_bytes
         if self._confirm_now or self._feed.due() <= now:
             self._wake.set()
 
@@ -219,7 +218,7 @@ class GameLink:
             return
         self._up = True
         wire = min(nodes.WIRE, self._welcome.wire)
-        log.info("link.up", node=self._welcome.name, address=self.address, wire=wire)
+        log.info("link.up", game=self._welcome.name, address=self.address, wire=wire)
         self._listener.link_up(self)
 
     def _learn(self, state: nodes.NodeState) -> None:
@@ -260,7 +259,7 @@ class GameLink:
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self._confirm_now = False
-        self._confirmed = self._feed.arrived
+        self._confirmed = self._feed.confirm()
         batch = nodes.Batch(
             link=self.id,
             number=number,
@@ -317,7 +316,7 @@ class GameLink:
         stall.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
         if stall.crossed(policy.silence_seconds, policy.probe_seconds):
             hint = "its feed does not arrive here; are our --advertise and --feed right?"
-            log.warning("link.no_feed", node=self.node.name, address=self.address, hint=hint)
+            log.warning("link.no_feed", game=self.node.name, address=self.address, hint=hint)
         if stall.seconds >= policy.lost_seconds:
             self._over(Loss.RESET)
 

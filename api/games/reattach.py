@@ -1,15 +1,15 @@
 """Places whose link was reset, until the next link to the same process has them again.
 
-After a reset (a feed that stood still, a ring that overflowed, an api node that was silent for too
-long) the link is over, but the rooms are not. So its places are suspended, and each is reattached
-on the next link: from the last message that was passed on, and with the inputs that the room may
-not have. The clients' sockets stay, and their clients see nothing.
+After a reset (a feed that stood still, a ring that was too far behind, an api node that was silent
+for too long) the link is over, but the rooms are not. So its places are suspended, and each is
+reattached on the next link: from the last message that was passed on, and with the inputs that the
+room may not have. The clients' sockets stay, and their clients see nothing.
 
 * A few places at a time are asked for, since each answer may bring a whole history.
 * If no link stands for ``silence_seconds``, the clients are moved: another api node may reach the
   game node. After ``lost_seconds``, or when another process is there, their rooms are lost.
-* If a place cannot get everything that its client missed, the client is moved: it resumes by
-  itself, and is told so.
+* If a place cannot get everything that its client missed, the client is closed with 1012, and why:
+  it resumes by itself, and is told so. A node that stays tells nobody that it leaves.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from lastcall.ids import Incarnation
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes
-
-INCOMPLETE = "messages of your room were lost on their way to this node"
 
 
 @dataclass
@@ -126,7 +124,7 @@ class PlaceReattacher:
             goodbye = nodes.Leave if place.status is PlaceStatus.LEFT else nodes.Absent
             link.send(goodbye(item.room, item.player, item.session))
         elif place.reattach(link, item) and not item.complete:
-            place.session.connection.move_now(INCOMPLETE)
+            place.session.connection.move_now("messages on their way to you were lost")
         return True
 
     def refused(self, link: GameLink, item: nodes.Refused) -> bool:

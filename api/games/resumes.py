@@ -26,14 +26,13 @@ from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
+from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
-from lastcall.core.edge.ticket_rate_limit import ClientFailures, FailedResumeLimiter
 from lastcall.identity import Identity
 from lastcall.ids import Ticket
-from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
@@ -48,7 +47,7 @@ class PendingResume(Pending):
     identity: Identity | None
     ticket: Ticket
     seen: int
-    failures: ClientFailures
+    failures: ClientCharges
     admitted: bool = field(default=False, init=False)
     """Whether the limiter has let it go."""
     charged: bool = field(default=False, init=False)
@@ -69,7 +68,7 @@ class PendingResume(Pending):
         judged by how the first have failed.
         """
         if not self.admitted:
-            self.admitted = self.failures.admit(trio.current_time())
+            self.admitted = self.failures.admitted(trio.current_time())
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER)
         return self.admitted
@@ -109,13 +108,13 @@ class Resumes(PendingCalls[PendingResume, str]):
         *,
         numbers: Iterator[int],
         missing: Callable[[], MissingNodes],
-        limiter: FailedResumeLimiter,
-        policy: SocketPolicy,
+        resume_seconds: float,
+        limiter: RateLimiter,
         at_once: int,
     ) -> None:
         super().__init__(numbers)
         self._missing_nodes = missing
-        self._resume_seconds = policy.resume_seconds
+        self._resume_seconds = resume_seconds
         self._at_once = at_once
         self._limiter = limiter
         self._queues: dict[GameLink, WaitQueue] = {}
@@ -133,7 +132,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        failures = ClientFailures(self._limiter, session.guest.counted_by)
+        failures = ClientCharges(self._limiter, session.guest.accounts)
         pending = PendingResume(
             session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
@@ -269,6 +268,6 @@ class Resumes(PendingCalls[PendingResume, str]):
             if (session := pending.give_back()) is not None:
                 session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
-            log.warning("resume.unexpected_refusal", node=node.name, code=refusal.code)
+            log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
             pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)

@@ -11,41 +11,32 @@ connections live on in the nursery that was given for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
 import trio
 import trio.abc
-from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.api.gateway.arrivals import Arrival
+from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import EntryRules, Handshakes
-from lastcall.api.gateway.moving import move
-from lastcall.api.sessions.client_connection import LEAVING, LOST, ClientCounts
+from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
+from lastcall.api.limits import ClientLimits
+from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
-from lastcall.api.sessions.states import State
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
-from lastcall.core.pacing import RandomSource, spread
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
-from lastcall.runtime.batches import each
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
-LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
-"""The close codes that the protocol library uses for its own reasons."""
 COME_BACK = "your token has ended: come back with a new one"
-STANDING = {
-    "in rooms": {State.SEATED},
-    "with a join under way": {State.JOINING, State.REGROUPING},
-    "with a resume under way": {State.RESUMING},
-    "outside rooms": {State.FREE},
-}
 
 log = structlog.get_logger("lastcall.api.gateway.gateway")
 
@@ -65,6 +56,7 @@ class Gateway:
         *,
         node: str,
         version: str,
+        limits: ClientLimits | None = None,
         counts: ClientCounts | None = None,
         cork: Cork | None = None,
         pump: Pump | None = None,
@@ -72,15 +64,16 @@ class Gateway:
     ) -> None:
         self._games = games
         self._policy = policy
-        self._backlog = Backlog(policy)
+        self._limits = limits or ClientLimits(policy.limits)
+        self.backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
         self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
         self._sessions: dict[Session, WebSocketConnection] = {}
+        self.moves = ClientMoves(self._sessions)
         self._connections = 0
         self._emptied = trio.Event()
         self._draining = False
-        self._leaving = False
         self.counts = counts or ClientCounts()
         self.handshakes = Handshakes(
             policy, self.counts, lambda: self.clients, rules or EntryRules()
@@ -132,7 +125,7 @@ class Gateway:
     async def _serve(self, arrival: Arrival) -> None:
         async with trio.open_nursery() as nursery:
             output = ClientStream(
-                self._pumped(arrival.stream), nursery, backlog=self._backlog, cork=self._cork
+                self._pumped(arrival.stream), nursery, backlog=self.backlog, cork=self._cork
             )
             try:
                 if await self._converse(output, arrival.peer):
@@ -163,6 +156,7 @@ class Gateway:
                         self._policy,
                         self.counts,
                         library.cancel_scope.cancel,
+                        limits=self._limits,
                         guest=accepted.guest,
                     )
                     await self._talk(accepted.socket, output, session, library)
@@ -196,17 +190,20 @@ class Gateway:
         pumped, early = output.pumped, output.opened()
         try:
             session.connection.send_built(self._hello)
-            if self._leaving:  # it connected while the drain began
+            if self.moves.leaving:  # it connected while the drain began
                 session.connection.move_now()
             if pumped is not None:
-                wait = partial(nursery.start_soon, _wait_unblocked, session, pumped)
+                wait = partial(nursery.start_soon, wait_unblocked, session, nursery, pumped)
                 pumped.start_reading(session.hear, wait, early)
             while True:
                 if not session.hear(await socket.get_message(), trio.current_time()):
-                    await session.wait_unblocked()
+                    await wait_unblocked(session, nursery)
         except ConnectionClosed as closed:
             if pumped is None or not pumped.gave_up:
-                _closed_by_peer(session, closed.reason)
+                reason = closed.reason
+                session.connection.closed_by_peer(
+                    1002 if reason is None else reason.code, (reason and reason.reason) or ""
+                )
         finally:
             if pumped is not None:
                 pumped.stop_reading()
@@ -230,7 +227,7 @@ class Gateway:
         """Checks and pings all clients, until cancelled: one task in place of a timer for each."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            await self._each(self._look_after)
+            await each_connected(self._sessions, self._look_after)
 
     def _look_after(self, session: Session) -> None:
         now = trio.current_time()
@@ -240,15 +237,6 @@ class Gateway:
         limit = self._policy.frame_bytes
         if _fragments(self._sessions[session]) > limit:
             session.connection.close(Close.TOO_BIG, f"a message in over {limit} fragments")
-
-    async def _each(self, do: Callable[[Session], None]) -> None:
-        """Calls ``do`` with each client that is still connected when its turn comes."""
-
-        def unless_gone(session: Session) -> None:
-            if session.state is not State.GONE:
-                do(session)
-
-        await each(tuple(self._sessions), unless_gone)
 
     # For the drain.
 
@@ -266,43 +254,6 @@ class Gateway:
         self.handshakes.hurry()
         self._draining = True
 
-    async def notify(self, tier: str, seconds: float) -> None:
-        """Tells every client the seconds to the cut."""
-        notice = text_frame(frames.encode(frames.Draining(tier, round(seconds, 3))))
-        await self._each(lambda session: session.connection.send_built(notice))
-
-    async def move_idle(self, spread_seconds: float, dice: RandomSource) -> None:
-        """Moves the clients outside rooms, spread over ``spread_seconds``; returns when done.
-
-        All others are moved as soon as their room ends (or their join is refused), also after
-        this was cancelled. A resume that is under way is seated, one that still comes is moved.
-        """
-        self._let_all_leave()
-        idle = [session for session in self._sessions if session.state is State.FREE]
-        await move(idle, spread(len(idle), spread_seconds, dice), LEAVING)
-
-    async def move_all(self, within_seconds: float, dice: RandomSource | None = None) -> None:
-        """Moves everybody, in rooms or not, at an even pace or with jitter; returns when done."""
-        self._let_all_leave()
-        everybody = list(self._sessions)
-        await move(everybody, spread(len(everybody), within_seconds, dice), LEAVING)
-
-    async def move_some(
-        self, sessions: Iterable[Session], within_seconds: float, dice: RandomSource
-    ) -> None:
-        """Moves these, since their rooms cannot be reached from here; returns when done.
-
-        They resume through another node, or through this one.
-        """
-        some = list(sessions)
-        offsets = spread(len(some), within_seconds, dice)
-        await move(some, offsets, "your room cannot be reached from here")
-
-    def _let_all_leave(self) -> None:
-        self._leaving = True
-        for session in self._sessions:
-            session.draining = True
-
     async def wait_empty(self) -> None:
         """Waits until no connection is left, half-open and parting ones included."""
         while self._connections:
@@ -310,25 +261,7 @@ class Gateway:
 
     def why(self) -> list[str]:
         """The reasons why the node still runs, one sentence each."""
-        now = trio.current_time()
-        reasons = []
-        for where, states in STANDING.items():
-            ages = [now - one.state_since for one in self._sessions if one.state in states]
-            if ages:
-                many = "clients" if len(ages) > 1 else "client"
-                reasons.append(f"{len(ages)} {many} {where}, the oldest for {max(ages):.0f} s")
-        other = self._connections - len(self._sessions)
-        if other:
-            many = "connections" if other > 1 else "connection"
-            reasons.append(f"{other} {many} half-open or closing")
-        return reasons
-
-
-async def _wait_unblocked(session: Session, stream: PumpedStream) -> None:
-    """The room is behind: its client is not read before it has caught up."""
-    await session.wait_unblocked()
-    if session.connection.close_code is None:
-        stream.unblock()
+        return what_is_left(self._sessions, self._connections, trio.current_time())
 
 
 def _fragments(socket: WebSocketConnection) -> int:
@@ -338,15 +271,3 @@ def _fragments(socket: WebSocketConnection) -> int:
     that renames it this limit is lost, which a test would show, but the node works.
     """
     return len(getattr(socket, "_message_parts", ()))
-
-
-def _closed_by_peer(session: Session, reason: CloseReason | None) -> None:
-    """Notes how the connection ended; sends the close of a library error, which may be unsent."""
-    code = 1002 if reason is None else reason.code
-    connection = session.connection
-    if code not in LIBRARY_CODES:
-        lost = code == LOST
-        cause = ClientEnd.NETWORK if lost else ClientEnd.CLIENT
-        connection.end(LOST if lost else int(Close.NORMAL), cause)
-    elif connection.end(code, ClientEnd.PROTOCOL):
-        connection.output.send_close(code, (reason and reason.reason) or "")

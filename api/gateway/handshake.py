@@ -18,10 +18,10 @@ from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.core.accounts import address_account
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
-from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.identity import Handshake
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
@@ -125,13 +125,13 @@ class Handshakes:
             peer, request.values(FORWARDED), request.values(X_FORWARDED_FOR)
         )
         if rules.auth is None:
-            return Guest(origin(address))
+            return Guest(address_account(address))
         entry = await self._ask(rules.auth, handshake_of(request, address))
         if isinstance(entry, Denial):
             return entry
         if busy := self._busy():  # since a moment ago
             return Denial(503, busy)
-        return Guest(origin(address), entry.identity, entry.until)
+        return Guest(address_account(address), entry.identity, entry.until)
 
     async def _ask(self, auth: Auth, handshake: Handshake) -> Entry | Denial:
         with self._patience(ASK_SECONDS) as patience:
@@ -140,7 +140,7 @@ class Handshakes:
 
     def _busy(self) -> str:
         """Why nobody may come in now; empty if they may."""
-        full = self._clients() >= self._policy.max_clients
+        full = self._clients() >= self._policy.limits.sockets
         return self.refuse or ("full" if full else "")
 
     async def _answer(

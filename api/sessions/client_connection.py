@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -18,6 +19,7 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import BadFrame
+from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, ErrorCode
 from lastcall.wire import frames
@@ -26,6 +28,8 @@ log = structlog.get_logger("lastcall.api.sessions.client_connection")
 
 LOST = 1006
 """Stands for a socket that ended without a close frame (RFC 6455 §7.1.5)."""
+LIBRARY_CODES = frozenset({1002, 1003, 1007, 1009})
+"""The close codes that the protocol library uses for its own reasons."""
 STRIKES = 3
 LEAVING = "this node is leaving"
 
@@ -34,7 +38,7 @@ class ClientCounts(msgspec.Struct):
     """The counters of an api node, for its metrics.
 
     ``closed`` counts clients by close code; ``ends`` counts connections by cause, also those that
-    never became clients.
+    never became clients; ``limited`` counts what a limit has refused.
     """
 
     frames_in: int = 0
@@ -44,13 +48,15 @@ class ClientCounts(msgspec.Struct):
     resumed: int = 0
     closed: Counter[int] = msgspec.field(default_factory=Counter)
     ends: Counter[ClientEnd] = msgspec.field(default_factory=Counter)
+    limited: Counter[Limit] = msgspec.field(default_factory=Counter)
 
 
 class ClientConnection:
     """Limits what a client sends, beats and pings; ``hang_up`` ends it, after the close frame."""
 
     __slots__ = (
-        "_bucket",
+        "_bytes",
+        "_frames",
         "_hang_up",
         "_pinged_at",
         "_policy",
@@ -58,6 +64,7 @@ class ClientConnection:
         "cause",
         "close_code",
         "counts",
+        "last_words",
         "output",
     )
 
@@ -68,9 +75,9 @@ class ClientConnection:
         counts: ClientCounts,
         hang_up: Callable[[], None],
     ) -> None:
-        self._bucket = TokenBucket(
-            policy.burst_frames, policy.frames_per_second, trio.current_time()
-        )
+        now = trio.current_time()
+        self._frames = TokenBucket(policy.limits.inputs, now)
+        self._bytes = TokenBucket(policy.limits.input_bytes, now)
         self._hang_up = hang_up
         self._pinged_at = 0.0
         self._policy = policy
@@ -81,6 +88,8 @@ class ClientConnection:
         """The code that ended the connection; 1006 for a lost socket."""
         self.cause = ClientEnd.NODE
         """Why it has ended, once it has."""
+        self.last_words = False
+        """It has ended before all was read that the client had sent: a ``leave`` is still heard."""
 
     # From the client.
 
@@ -88,18 +97,21 @@ class ClientConnection:
         """The frame that ``message`` is, if it is one that the client may send now.
 
         Otherwise the client is told what is wrong, and None is returned; nothing is raised. After
-        our close frame every message is dropped.
+        our close frame every message is dropped, but for the last words.
         """
         if self.close_code is not None:
-            return None
+            return self._last_word(message) if self.last_words else None
         self.counts.frames_in += 1
-        if not self._bucket.take(now):
-            self.error(ErrorCode.TOO_MANY, "too many frames; slow down and reconnect")
-            self.close(Close.TOO_MANY_MESSAGES, "too many frames")
+        size = len(message)
+        if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
+            size = len(message.encode())
+        if not self._frames.take(now):
+            self._too_many(Limit.INPUTS, "frames")
+        elif not self._bytes.take(now, size):
+            self._too_many(Limit.INPUT_BYTES, "bytes")
         elif isinstance(message, bytes):
             self.close(Close.UNSUPPORTED, "text frames only")
-        elif not message.isascii() and len(message.encode()) > self._policy.frame_bytes:
-            # The library counts characters. Asking a text whether it is ASCII reads one flag.
+        elif size > self._policy.frame_bytes:  # the library counts characters
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
             try:
@@ -107,6 +119,19 @@ class ClientConnection:
             except BadFrame as bad:
                 self.strike(ErrorCode(bad.code), str(bad))
         return None
+
+    def _too_many(self, limit: Limit, what: str) -> None:
+        self.counts.limited[limit] += 1
+        self.error(ErrorCode.TOO_MANY, f"too many {what}; slow down and reconnect")
+        self.close(Close.TOO_MANY_MESSAGES, f"too many {what}")
+
+    def _last_word(self, message: str | bytes) -> frames.Leave | None:
+        """The client's ``leave``. It may be gone by now; anything else it would send again."""
+        frame = None
+        if isinstance(message, str):
+            with suppress(BadFrame):
+                frame = frames.decode(message)
+        return frame if isinstance(frame, frames.Leave) else None
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Tells the client what is wrong with a frame; the third time the connection ends."""
@@ -149,12 +174,31 @@ class ClientConnection:
             self.output.send_close(code, reason)
             self._hang_up()
 
+    def close_unread(self, code: Close, reason: str) -> None:
+        """Like :meth:`close`, while the client is not read: the caller is to read what it has sent
+        for its last words, and then to hang up.
+        """
+        if self.end(int(code), END_OF_CODE[code]):
+            self.output.send_close(code, reason)
+            self.last_words = True
+
     def end(self, code: int, cause: ClientEnd) -> bool:
         """Notes how the connection ends; returns whether this is the first end, which counts."""
         if self.close_code is not None:
             return False
         self.close_code, self.cause = code, cause
         return True
+
+    def closed_by_peer(self, code: int, reason: str) -> None:
+        """The protocol library has ended it: the client closed, is lost, or broke a rule.
+
+        The close of a broken rule may be unsent.
+        """
+        if code not in LIBRARY_CODES:
+            cause = ClientEnd.NETWORK if code == LOST else ClientEnd.CLIENT
+            self.end(LOST if code == LOST else int(Close.NORMAL), cause)
+        elif self.end(code, ClientEnd.PROTOCOL):
+            self.output.send_close(code, reason)
 
     def too_slow(self, why: str, waiting_bytes: int) -> None:
         """Closes a connection whose client does not read."""

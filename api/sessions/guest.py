@@ -6,15 +6,15 @@ from math import inf
 
 import msgspec
 
-from lastcall.core.edge.ticket_rate_limit import counted_by
+from lastcall.core.accounts import accounts_of
 from lastcall.identity import Identity
 
 
 class Guest(msgspec.Struct, frozen=True):
     """What the handshake has told of a client.
 
-    ``address`` is the one that its failures are counted by; "" if it is not known. ``identity`` is
-    None for an anonymous client, and is to be proved again at ``until`` (trio time).
+    ``address`` is as :func:`lastcall.core.accounts.address_account` says. ``identity`` is None for
+    an anonymous client, and is to be proved again at ``until`` (trio time).
     """
 
     address: str = ""
@@ -22,6 +22,6 @@ class Guest(msgspec.Struct, frozen=True):
     until: float = inf
 
     @property
-    def counted_by(self) -> tuple[str, ...]:
-        """The names of the client's counts in the limiters of failures."""
-        return counted_by(self.address, None if self.identity is None else self.identity.id)
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that limits count by what the client does."""
+        return accounts_of(self.address, None if self.identity is None else self.identity.id)

@@ -155,14 +155,16 @@ class Place:
     def blocked_too_long(self) -> None:
         """The window was full for ``blocked_seconds``: closes with 4101, or sends a pending leave.
 
-        A suspended place is not the client's fault, and is attached, moved or lost before long.
+        A leave that is still unread is heard after the close. A suspended place is not the client's
+        fault, and is attached, moved or lost before long.
         """
         if self.status is PlaceStatus.SUSPENDED:
             return
         if self.leave_pending:
             self.leave(at_once=True)
         else:
-            self.session.connection.close(Close.TOO_MANY_MESSAGES, "more than the room takes")
+            reason = "more than the room takes"
+            self.session.connection.close_unread(Close.TOO_MANY_MESSAGES, reason)
 
     def socket_closed(self, *, moved: bool) -> None:
         """The socket is gone, and the place was not taken over.

@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 import trio
 
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.states import TABLE, Event, State
@@ -27,6 +28,7 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import WrongEvent
 from lastcall.ids import PlayerId, RoomId, Ticket
+from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
@@ -77,7 +79,7 @@ class OwnPlace(Protocol):
     def confirm(self) -> None:
         """The client has shown that it has its ticket: its first frame about the place is here."""
 
-    def leave(self) -> None:
+    def leave(self, *, at_once: bool = False) -> None:
         """Gives the seat up once the room has all inputs; the window is full until then."""
 
     def blocked_too_long(self) -> None:
@@ -88,11 +90,12 @@ class OwnPlace(Protocol):
 
 
 class Session:
-    """One client and its place; ``guest`` is who the client is."""
+    """One client and its place; ``guest`` is who the client is, ``limits`` count what it does."""
 
     __slots__ = (
         "_games",
         "_joins",
+        "_limits",
         "_policy",
         "_stale",
         "_unblocked",
@@ -113,11 +116,13 @@ class Session:
         counts: ClientCounts,
         hang_up: Callable[[], None],
         *,
+        limits: ClientLimits,
         guest: Guest = ANONYMOUS,
     ) -> None:
         now = trio.current_time()
         self._games = games
-        self._joins = TokenBucket(policy.burst_joins, policy.joins_per_second, now)
+        self._joins = TokenBucket(policy.limits.joins_per_client, now)
+        self._limits = limits
         self._policy = policy
         self._stale = StaleInputGuard()
         self._unblocked: trio.Event | None = None
@@ -154,8 +159,9 @@ class Session:
                 self._leave()
             case frames.Resume() as frame:
                 self._begin(Event.RESUME, frame)
-        place = self.place
-        return self.connection.close_code is None and (place is None or not place.window.full)
+        if self.connection.close_code is not None:
+            return self.connection.last_words
+        return (place := self.place) is None or not place.window.full
 
     def _confirm(self, place: OwnPlace) -> None:
         """A frame about a place shows that the client has its ticket, unless the frame is stale."""
@@ -189,7 +195,8 @@ class Session:
             connection.move_now()
         elif join and len(bytes(join.options)) > limit:
             connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
-        elif not self._joins.take(trio.current_time()):
+        elif not self._may_ask(event):
+            connection.counts.limited[Limit.JOINS] += 1
             message = f"too many {event.value}s; wait a second before the next"
             connection.error(ErrorCode.TOO_MANY, message)
         else:
@@ -200,9 +207,16 @@ class Session:
             else:
                 self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
 
+    def _may_ask(self, event: Event) -> bool:
+        """Whether the client, and for a join its address and identity, have not asked too often."""
+        now = trio.current_time()
+        if not self._joins.take(now):
+            return False
+        return event is not Event.JOIN or self._limits.joins.take(self.guest.accounts, now)
+
     def _leave(self) -> None:
         if self.place is not None:
-            self.place.leave()
+            self.place.leave(at_once=self.connection.last_words)
         elif self.state is State.REGROUPING:
             self.leaving = True  # so that a seat that is found by now is not kept
             self._games.forget(self)

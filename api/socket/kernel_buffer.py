@@ -37,7 +37,7 @@ def keep_room(end: trio.socket.SocketType | None) -> None:
 
 
 def use_room(end: trio.socket.SocketType | None) -> None:
-    """Lets the kernel take what is left; whoever waits to write is woken."""
+    """Lets the kernel take what is left; a task that waits to write is woken."""
     if end is None:
         return
     with contextlib.suppress(OSError):

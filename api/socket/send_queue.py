@@ -45,7 +45,8 @@ class SendQueue:
             return ""
         if self.size > backlog.policy.backlog_bytes_max:
             return f"more than {backlog.policy.backlog_bytes_max} bytes wait for it"
-        return f"more than {backlog.policy.excess_bytes} bytes wait for all" if backlog.full else ""
+        excess = backlog.excess
+        return f"more than {excess.bytes_max} bytes wait for all" if excess.full else ""
 
     def add(self, frames: list[bytes], rest: bytes | memoryview = b"") -> bool:
         """Appends ``frames``; returns whether the caller must start the flusher.
@@ -56,7 +57,7 @@ class SendQueue:
         self._frames += frames
         self.size += len(rest) + sum(map(len, frames))
         if frames and (self._counted or self.over_share):
-            self._backlog.add(frames)
+            self._backlog.excess.add(frames)
             self._counted += len(frames)
         idle = self._emptied is None
         if idle:
@@ -105,7 +106,7 @@ class SendQueue:
         del self._frames[:count]
         if self._counted > len(self._frames):
             left = len(self._frames)
-            self._backlog.remove(frames[left - self._counted :])
+            self._backlog.excess.remove(frames[left - self._counted :])
             self._counted = left
         return frames
 

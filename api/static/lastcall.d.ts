@@ -75,9 +75,11 @@ export class JoinRefused extends LastcallError {
 }
 /** The place is lost and cannot be resumed. */
 export class PlaceLost extends LastcallError {
-  /** 4001 not allowed, 4002 protocol, 4003 kicked, 4004 no such place, 4005 taken over. */
+  /** 4001 not allowed (AuthRefused), 4002 protocol, 4003 kicked, 4004 no such place, 4005 taken over. */
   readonly code: number;
 }
+/** The server refuses who the client is, for good: its token is missing or not valid (4001). */
+export class AuthRefused extends PlaceLost {}
 /** A value over 64 KiB. */
 export class MessageTooBig extends LastcallError {}
 /** More than 1 024 calls of `say` wait for the room. */
@@ -180,7 +182,12 @@ export interface ConnectOptions {
   name?: string | null;
   /** The same key again gives the same place. Random if not given. */
   key?: string | null;
-  /** Milliseconds for one attempt (3 000). */
+  /**
+   * Says who the client is: a text, or a function that is asked anew for each socket. It goes into the
+   * list of subprotocols, so it has only the characters of one, as a JWT does.
+   */
+  token?: string | null | (() => string | Promise<string>);
+  /** Milliseconds for one attempt, and for one token (3 000). */
   connectTimeout?: number;
   /** Milliseconds until the seat is granted, all attempts together (10 000). */
   joinTimeout?: number;
@@ -201,8 +208,8 @@ export interface ConnectOptions {
 }
 
 /**
- * Takes a seat; the URLs are tried in turn. Rejects with JoinRefused, ConnectFailed, PlaceLost, or
- * the signal's reason.
+ * Takes a seat; the URLs are tried in turn. Rejects with JoinRefused, ConnectFailed, AuthRefused,
+ * PlaceLost, what the token function throws, or the signal's reason.
  */
 export function connect<Heard = any, Said = any>(
   urls: string | readonly string[],

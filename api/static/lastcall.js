@@ -11,13 +11,14 @@
  * applied once, and every message is seen once.
  *
  * From top to bottom: errors; values (encode); decisions without timers and sockets (PlaceCore,
- * Pacing); a page's timers and storage (Timers, Memory); one socket (Socket); the driver that combines
+ * Pacing, Tokens); a page's timers and storage (Timers, Memory); one socket (Socket); the driver that combines
  * them (Driver); the public API (Place, connect).
  *
  * @license MIT
  */
 
 const SUBPROTOCOL = "lastcall.v1";
+const REFUSE_BY_CLOSE = "lastcall.refuse-by-close"; // browsers hide the status of a handshake
 const VERSION = 1;
 
 const LIMITS = Object.freeze({
@@ -46,9 +47,10 @@ const MS = Object.freeze({
 
 const NO_CLOSE_FRAME = 1006;
 const SERVICE_RESTART = 1012;
+const NOT_ALLOWED = 4001;
 const NO_SUCH_PLACE = 4004;
 const FINAL = new Map([
-  [4001, "not allowed"],
+  [NOT_ALLOWED, "the server refuses this client"],
   [4002, "the server says that this client broke the protocol"],
   [4003, "kicked"],
   [4004, "no such place: its ticket is unknown, used, or too old"],
@@ -84,6 +86,9 @@ export class PlaceLost extends LastcallError {
     this.code = code;
   }
 }
+
+/** The server refuses who the client is: its token is missing or not valid. `code` is 4001. */
+export class AuthRefused extends PlaceLost {}
 
 /** A value that is too big for a frame. */
 export class MessageTooBig extends LastcallError {}
@@ -304,6 +309,47 @@ class Pacing {
   }
 }
 
+/** The client's token: a text, or a function that is asked anew for each socket. */
+class Tokens {
+  #source;
+  #last;
+  #refused; // token
+  #refusal = null; // the first one in this absence
+
+  constructor(source) {
+    this.#source = source == null || typeof source === "function" ? source : checkedToken(source);
+  }
+
+  /** Calls `use` with the token, at once if it is a text; `fail` with the function's error. */
+  ask(use, fail) {
+    if (typeof this.#source !== "function") return use(this.#source);
+    const asked = new Promise((resolve) => resolve(this.#source()));
+    asked.then((token) => this.#given(checkedToken(token))).then(use, fail);
+  }
+
+  #given(token) {
+    if (this.#refusal && token === this.#refused) throw this.#refusal;
+    return (this.#last = token);
+  }
+
+  /** Whether to ask once more after `refusal`: a function, once in each absence. */
+  mayDiffer(refusal) {
+    if (typeof this.#source !== "function" || this.#refusal) return false;
+    this.#refusal = refusal;
+    this.#refused = this.#last;
+    return true;
+  }
+
+  accepted() {
+    this.#refusal = null;
+  }
+}
+
+function checkedToken(token) {
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(token) && typeof token === "string") return token;
+  throw new TypeError("a token is a text of letters, digits and !#$%&'*+-.^_`|~, as in base64url");
+}
+
 const LEAVE = '{"t":"leave"}';
 
 // -------------------------------------------------------------------------------------- a page
@@ -384,7 +430,8 @@ class Memory {
       this.#storage?.setItem(this.#key, text);
       this.#saved = text;
     } catch (error) {
-      console.warn("lastcall: this place would not survive a reload:", error);
+      // Not the message, which may quote the place's `key`.
+      console.warn("lastcall: this place would not survive a reload:", error.name);
     }
   }
 
@@ -398,11 +445,12 @@ class Memory {
 
 /**
  * One WebSocket from its opening to its loss. It calls `owner.onFrame(frame)` for each frame, of which
- * the first is `hello`, and `owner.onLost(code, reason)` once, but never after `drop()`.
+ * the first is `hello`, and once, but never after `drop()`, `owner.onLost(code, reason)`, or
+ * `owner.onFailed(error)` if it cannot be opened.
  */
 class Socket {
   #env;
-  #ws;
+  #ws = null; // while there is no token yet
   #owner;
   #timer;
   #greeted = false;
@@ -411,22 +459,36 @@ class Socket {
   constructor(env, url, connectTimeout, owner) {
     this.#env = env;
     this.#owner = owner;
-    const ws = (this.#ws = new env.WebSocket(url, [SUBPROTOCOL]));
+    this.#expect(connectTimeout, `no token within ${connectTimeout / 1000} s`);
+    const open = (token) => this.#owner && this.#open(url, connectTimeout, token);
+    env.tokens.ask(open, (error) => this.#fail(error));
+  }
+
+  #open(url, connectTimeout, token) {
+    const protocols = [SUBPROTOCOL, REFUSE_BY_CLOSE];
+    if (token) protocols.splice(1, 0, `bearer.${token}`);
+    try {
+      this.#ws = new this.#env.WebSocket(url, protocols);
+    } catch (error) {
+      return this.#fail(new ConnectFailed(`${shown(url)}: ${error.message}`)); // such as mixed content
+    }
     this.#expect(connectTimeout, `no hello within ${connectTimeout / 1000} s`);
-    ws.onmessage = ({ data }) => this.#receive(data);
-    ws.onclose = ({ code, reason }) => this.#lose(code, reason);
+    this.#ws.onmessage = ({ data }) => this.#receive(data);
+    this.#ws.onclose = ({ code, reason }) => this.#lose(code, reason);
     // Some Node versions report a failed handshake by `error` alone; elsewhere `close` comes first.
-    ws.onerror = () => env.timers.set(() => this.#lose(NO_CLOSE_FRAME, "no connection"), 0);
+    const lose = () => this.#lose(NO_CLOSE_FRAME, "no connection");
+    this.#ws.onerror = () => this.#env.timers.set(lose, 0);
   }
 
   send(text) {
-    if (this.#ws.readyState === 1) this.#ws.send(text);
+    if (this.#ws?.readyState === 1) this.#ws.send(text);
   }
 
   /** Closes the socket and ignores its later events. */
   drop() {
     this.#owner = null;
     this.#env.timers.clear(this.#timer);
+    if (!this.#ws) return;
     this.#ws.onmessage = this.#ws.onclose = this.#ws.onerror = null;
     this.#ws.close(1000);
   }
@@ -460,10 +522,15 @@ class Socket {
   }
 
   #lose(code, reason) {
-    if (this.#owner === null) return;
     const owner = this.#owner;
-    this.drop();
-    owner.onLost(code, reason);
+    if (owner !== null) this.drop();
+    owner?.onLost(code, reason);
+  }
+
+  #fail(error) {
+    const owner = this.#owner;
+    if (owner !== null) this.drop();
+    owner?.onFailed(error);
   }
 }
 
@@ -558,7 +625,8 @@ class Driver {
 
   /** The program no longer wants the seat that it asked for. */
   abort(reason) {
-    if (this.#socket) this.#socket.send(LEAVE);
+    this.#socket?.send(LEAVE);
+    this.#memory.forget();
     this.finish(reason);
   }
 
@@ -567,7 +635,8 @@ class Driver {
     if (this.state === "over") return;
     this.error = error;
     this.core.unacked.length = 0;
-    if (!(error instanceof ConnectFailed)) this.#memory.forget();
+    // After an AuthRefused, the user may log in and come back.
+    if (!error || [PlaceLost, JoinRefused].includes(error.constructor)) this.#memory.forget();
     this.#unwatch.abort();
     this.#dropSocket();
     for (const timer of [this.#dialTimer, this.#lastTimer]) this.#timers.clear(timer);
@@ -634,26 +703,36 @@ class Driver {
     this.url = this.#urls[this.#turn % this.#urls.length];
     this.#hereAt = null;
     this.#moved = false;
-    try {
-      this.#socket = new Socket(this.#env, this.url, this.#limits.connectTimeout, this);
-    } catch (error) {
-      this.finish(new ConnectFailed(`${this.url}: ${error.message}`)); // such as mixed content
-    }
+    this.#socket = new Socket(this.#env, this.url, this.#limits.connectTimeout, this);
+  }
+
+  // On the way back, a token function may succeed later.
+  onFailed(error) {
+    const isFinal = error instanceof ConnectFailed || error instanceof AuthRefused;
+    if (isFinal || this.state === "joining") return this.finish(error);
+    console.warn("lastcall: no token:", error);
+    this.onLost(1013, "no token");
   }
 
   onLost(code, reason) {
     const hereMs = this.#hereAt === null ? null : this.#env.now() - this.#hereAt;
-    const failure = `${this.url}: ${code}${reason && ` ${reason}`}`;
+    const failure = `${shown(this.url)}: ${code}${reason && ` ${reason}`}`;
     this.#failures = [...this.#failures, failure].slice(-2 * this.#urls.length);
     this.#dropSocket();
     if (FINAL.has(code) && this.core.leaving) return this.#end("left");
     if (code === NO_SUCH_PLACE && this.#restored) return this.#joinAnew();
+    if (code === NOT_ALLOWED) return this.#onAuthRefused(new AuthRefused(code, reason));
     if (FINAL.has(code)) return this.finish(new PlaceLost(code, reason));
     this.#turn += 1;
     if (this.state === "here") this.#enter("away");
     const delay = this.#pacing.delay({ code, moved: this.#moved, hereMs });
     if (delay === 0) return this.#dial(); // a timer in a hidden page may take a second
     this.#dialTimer = this.#timers.set(() => this.#dial(), delay);
+  }
+
+  #onAuthRefused(refusal) {
+    if (this.state === "away" && this.#env.tokens.mayDiffer(refusal)) this.#dial();
+    else this.finish(refusal);
   }
 
   #dropSocket() {
@@ -738,6 +817,7 @@ class Driver {
     this.#timers.clear(this.#answerTimer);
     if (this.state === "joining") this.#timers.clear(this.#lastTimer);
     this.#restored = false;
+    this.#env.tokens.accepted();
     this.#save();
     this.#hereAt ??= this.#env.now();
     this.#enter("here");
@@ -810,7 +890,7 @@ class Driver {
   #joinFailure() {
     const last = this.#failures.at(-1);
     if (last instanceof JoinRefused) return last;
-    return new ConnectFailed(this.#failures.join("; ") || `${this.url}: no answer`);
+    return new ConnectFailed(this.#failures.join("; ") || `${shown(this.url)}: no answer`);
   }
 
   #enter(state) {
@@ -1040,11 +1120,12 @@ export class Place extends EventTarget {
 /**
  * Takes a seat and resolves to a Place. The URLs are tried in turn.
  *
- * Options: `kind` or `room`; `new` (or `isNew`), `options`, `name`, `key`; `connectTimeout` (one
+ * Options: `kind` or `room`; `new` (or `isNew`), `options`, `name`, `key`; `token`, a text, or a
+ * function that is asked anew for each socket and may return a promise; `connectTimeout` (one
  * attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up;
  * `storage` (`sessionStorage`), with which the place survives a reload of the page: `connect` with the
- * same `kind`, `room` and `key` resumes it. Rejects with JoinRefused, ConnectFailed, PlaceLost, a
- * TypeError, or the signal's reason. `WebSocket`, `setTimeout`, `clearTimeout`, `random`, `now`
+ * same `kind`, `room` and `key` resumes it. Rejects with JoinRefused, ConnectFailed, AuthRefused,
+ * PlaceLost, a TypeError, what the token function throws, or the signal's reason. `WebSocket`, `setTimeout`, `clearTimeout`, `random`, `now`
  * (milliseconds) and `page` are for tests, and for a Node without WebSocket.
  */
 export function connect(urls, options = {}) {
@@ -1083,6 +1164,7 @@ function environment(options) {
     page: options.page ?? (globalThis.addEventListener && globalThis), // also a worker; not Node
   };
   env.timers = new Timers(env);
+  env.tokens = new Tokens(options.token);
   if (!env.WebSocket) throw new TypeError("there is no WebSocket here: Node has one from version 22 on");
   return env;
 }
@@ -1091,9 +1173,14 @@ function addresses(urls) {
   const all = [urls].flat().map((url) => new URL(url).href);
   const wrong = all.find((url) => !/^wss?:/.test(url) || url.includes("#"));
   if (wrong || !all.length) {
-    throw new TypeError(`${wrong ?? "nothing"} is not a WebSocket URL, such as wss://example.org/`);
+    throw new TypeError(`${shown(wrong ?? "nothing")} is not a WebSocket URL, such as wss://example.org/`);
   }
   return all;
+}
+
+/** A URL without what may be a secret: its password and its query. */
+function shown(url) {
+  return url.replace(/[?#].*/, "").replace(/\/\/.*@/, "//");
 }
 
 function joinFrame(options) {

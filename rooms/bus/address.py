@@ -37,6 +37,13 @@ class HostPort(msgspec.Struct, frozen=True):
         return f"tcp://{self}"
 
     @property
+    def from_here(self) -> HostPort:
+        """The address for this machine, where every interface is reached by loopback."""
+        if not self.is_wildcard:
+            return self
+        return HostPort("::1" if ":" in self.host else "127.0.0.1", self.port)
+
+    @property
     def is_wildcard(self) -> bool:
         """Whether it stands for every interface, so that other nodes cannot dial it."""
         return is_wildcard(self.host)

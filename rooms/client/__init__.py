@@ -13,9 +13,10 @@
 other. ``open_connection`` is one socket, whose loss (:class:`lastcall.errors.ConnectionLost`) its
 user must handle.
 
-``dial.py`` makes a WebSocket from a URL, ``opening.py`` opens a connection, ``connection.py`` and
-``writer.py`` are one socket, ``place.py`` is a seat in a room, ``receiver.py`` connects a place to
-a socket, and ``client.py`` moves the place from one socket to the next.
+``dial.py`` makes a WebSocket from a URL, ``tokens.py`` has the client's token, ``opening.py`` opens
+a connection, ``connection.py`` and ``writer.py`` are one socket, ``place.py`` is a seat in a room,
+``receiver.py`` connects a place to a socket, and ``client.py`` moves the place from one socket to
+the next. ``suspends.py`` notices that the computer slept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from lastcall.client.connection import Connection, State
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import open_connection
 from lastcall.client.place import OnState, Place
+from lastcall.client.suspends import SecondsAsleep, seconds_asleep
+from lastcall.client.tokens import Token
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.core.pacing import RandomSource
 from lastcall.wire.frames import Player
@@ -45,7 +48,9 @@ __all__ = [
     "Place",
     "PlaceState",
     "Player",
+    "SecondsAsleep",
     "State",
+    "Token",
     "connect",
     "open_client",
     "open_connection",
@@ -63,12 +68,14 @@ async def connect(
     options: Mapping[str, Any] | None = None,
     name: str = "",
     key: str = "",
+    token: Token | None = None,
     connect_seconds: float = CONNECT_SECONDS,
     join_seconds: float = JOIN_SECONDS,
     give_up_seconds: float | None = None,
     on_state: OnState | None = None,
     dice: RandomSource | None = None,
     open_stream: OpenStream = open_tcp,
+    asleep: SecondsAsleep | None = seconds_asleep,
 ) -> AsyncIterator[Place]:
     """Takes one place and keeps it over any number of sockets; leaving the block leaves it.
 
@@ -77,11 +84,13 @@ async def connect(
     """
     async with open_client(
         urls,
+        token=token,
         connect_seconds=connect_seconds,
         give_up_seconds=give_up_seconds,
         on_state=on_state,
         dice=dice,
         open_stream=open_stream,
+        asleep=asleep,
     ) as client:
         yield await client.join(
             kind=kind,

@@ -16,6 +16,7 @@ from lastcall.client.receiver import PlaceReceiver
 from lastcall.client.values import PlaceState
 from lastcall.client.writer import FrameWriter
 from lastcall.errors import (
+    AuthRefused,
     BadFrame,
     ConnectionLost,
     JoinRefused,
@@ -23,7 +24,7 @@ from lastcall.errors import (
     NodeGone,
 )
 from lastcall.ids import KindName, RoomId
-from lastcall.reasons import ErrorCode
+from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames
 from lastcall.wire.values import encode_value
 
@@ -55,7 +56,7 @@ class _PendingRequest:
 
     def failure(self, lost: ConnectionLost | None) -> ConnectionLost | JoinRefused:
         """The error to raise: the refusal, or the loss of the socket."""
-        return self.refusal or _again(lost or ConnectionLost(NO_CLOSE_FRAME))
+        return self.refusal or again(lost or ConnectionLost(NO_CLOSE_FRAME))
 
 
 class Connection:
@@ -122,7 +123,7 @@ class Connection:
         """
         await self._wait_for_earlier_answers()
         if self.lost is not None:
-            raise _again(self.lost)
+            raise again(self.lost)
         if self.place is not None and self.place.state is not PlaceState.OVER:
             raise LocalProtocolError(
                 f"this socket has a place in {self.place.room}: leave it first"
@@ -154,7 +155,7 @@ class Connection:
         cut, so that it cannot have the place while another one is tried.
         """
         if self.lost is not None:
-            raise _again(self.lost)
+            raise again(self.lost)
         pending = self._pending = _PendingRequest(place)
         self._receiver = PlaceReceiver(place, self.node, self.writer)
         self.writer.post(place.progress.resume())
@@ -270,9 +271,10 @@ async def next_frame(socket: WebSocketConnection) -> frames.FromServer | None:
 def _loss(closed: ConnectionClosed) -> ConnectionLost:
     if closed.reason is None:
         return ConnectionLost(NO_CLOSE_FRAME)
-    return ConnectionLost(closed.reason.code, closed.reason.reason or "")
+    code, reason = closed.reason.code, closed.reason.reason or ""
+    return (AuthRefused if code == Close.NOT_ALLOWED else ConnectionLost)(code, reason)
 
 
-def _again(lost: ConnectionLost) -> ConnectionLost:
+def again(lost: ConnectionLost) -> ConnectionLost:
     """A new exception for each that waits: a raised one carries its own traceback."""
-    return ConnectionLost(lost.code, lost.reason)
+    return type(lost)(lost.code, lost.reason)

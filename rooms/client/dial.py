@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from ssl import SSLContext
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 import trio
-from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    WebSocketConnection,
+    wrap_client_stream,
+)
 
-from lastcall.errors import BadAddress, ConnectFailed
+from lastcall.errors import AuthRefused, BadAddress, ConnectFailed
+from lastcall.reasons import Close
 from lastcall.wire.close_codes import learn_codes
 from lastcall.wire.frames import SUBPROTOCOL
 
@@ -19,6 +26,9 @@ OpenStream: TypeAlias = Callable[[str], Awaitable[trio.abc.Stream]]
 
 MESSAGE_CHARACTERS_MAX = 2 * 1024 * 1024
 RECEIVE_BYTES = 64 * 1024
+REASON_BYTES = 200
+DIGITS_MAX = 10
+REFUSALS = frozenset({401, 403})
 
 learn_codes()
 
@@ -28,11 +38,16 @@ def parse(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading the port checks it
-    except ValueError as error:
-        raise BadAddress(f"{url!r} is not a URL: {error}") from error
+    except ValueError:  # its text may quote a password
+        raise BadAddress(f"{shown(url)!r} is not a URL") from None
     if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-        raise BadAddress(f"{url!r} is not a WebSocket URL; it looks like ws://HOST:PORT/")
+        raise BadAddress(f"{shown(url)!r} is not a WebSocket URL; it looks like ws://HOST:PORT/")
     return parts
+
+
+def shown(url: str) -> str:
+    """``url`` for a message: without a password or a query, which may have a token."""
+    return re.sub(r"(?<=//)[^/?#]*@|[?#].*", "", url)
 
 
 async def open_tcp(url: str, ssl_context: SSLContext | None = None) -> trio.abc.Stream:
@@ -82,15 +97,17 @@ class _WatchedStream(trio.abc.Stream):
 
 
 async def handshake(
-    nursery: trio.Nursery, stream: trio.abc.Stream, url: str
+    nursery: trio.Nursery, stream: trio.abc.Stream, url: str, token: str | None
 ) -> WebSocketConnection:
     """Performs the opening handshake; the WebSocket's reader task then runs in ``nursery``.
 
-    Raises :class:`ConnectFailed` if the peer closes instead. A refusal (an HTTP status other
-    than 101) is raised from ``nursery``, as trio_websocket's ``ConnectionRejected``. Has no time
-    limit of its own; may be cancelled.
+    ``token`` goes into the header ``Authorization`` (RFC 6750 §2.1). Raises :class:`ConnectFailed`
+    if the peer closes instead. A refusal (an HTTP status other than 101) is raised from
+    ``nursery``, as trio_websocket's ``ConnectionRejected``. Has no time limit of its own; may be
+    cancelled.
     """
     parts = parse(url)
+    headers = [(b"Authorization", b"Bearer " + token.encode())] if token is not None else []
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     with trio.CancelScope() as opening:
         return await wrap_client_stream(
@@ -99,16 +116,48 @@ async def handshake(
             parts.netloc.rpartition("@")[2],
             target,
             subprotocols=[SUBPROTOCOL],
+            extra_headers=headers,
             max_message_size=MESSAGE_CHARACTERS_MAX,
             receive_buffer_size=RECEIVE_BYTES,
         )
-    raise ConnectFailed(f"{url}: the server closed the connection during the handshake")
+    raise ConnectFailed(f"{shown(url)}: the server closed the connection during the handshake")
+
+
+def failure(url: str, error: Exception) -> ConnectFailed | AuthRefused:
+    """The error for an attempt that failed: only :class:`AuthRefused` is final."""
+    if isinstance(error, ConnectionRejected):
+        if error.status_code in REFUSALS:
+            return AuthRefused(error.status_code, _text(error.body or b""))
+        seconds = _retry_after(error)
+        return ConnectFailed(
+            f"{shown(url)}: the server answered {error.status_code}", retry_after=seconds
+        )
+    if isinstance(error, ConnectionClosed) and error.reason is not None:
+        code, reason = error.reason.code, error.reason.reason or ""
+        if code == Close.NOT_ALLOWED:
+            return AuthRefused(code, reason)
+        return ConnectFailed(f"{shown(url)}: the server closed the connection ({code} {reason})")
+    return ConnectFailed(f"{shown(url)}: {describe(error)}")
+
+
+def _retry_after(rejected: ConnectionRejected) -> float:
+    """The seconds of Retry-After, or 0; its other form, a date, is ignored."""
+    for name, value in rejected.headers:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) < DIGITS_MAX:
+            return float(value)
+    return 0.0
+
+
+def _text(body: bytes) -> str:
+    """A reason that a stranger gives, as one short line."""
+    printable = "".join(
+        c if c.isprintable() else " " for c in body[:REASON_BYTES].decode(errors="replace")
+    )
+    return " ".join(printable.split())
 
 
 def describe(error: Exception) -> str:
-    """Describes a failure to connect."""
-    if isinstance(error, ConnectionRejected):
-        return f"the server answered {error.status_code}"
+    """Describes a failure of the transport."""
     if isinstance(error, trio.TooSlowError):
         return "no answer in time"
     return str(error) or type(error).__name__

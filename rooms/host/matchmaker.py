@@ -105,11 +105,19 @@ class Matchmaker:
                 join.kind, lambda room_id: self._rooms.by_id[room_id].state.bars(join)
             )
         )
-        limit = self._rooms.policy.max_rooms
+        limits = self._rooms.limits
         if chosen is not None:
-            self._seat(self._rooms.by_id[chosen], link, join)
-        elif len(self._rooms.by_id) >= limit:
-            self._refuse(link, join, ErrorCode.FULL, f"this node runs {limit} rooms, its limit")
+            refusal = self._seat(self._rooms.by_id[chosen], link, join)
+            if refusal is not None:
+                self._refuse(link, join, refusal, _WHY[refusal])
+        elif not limits.may_open(len(self._rooms.by_id)):
+            message = f"this node runs {limits.rooms} rooms, its limit"
+            self._refuse(link, join, ErrorCode.FULL, message)
+        elif (refusal := limits.refusal(join)) is not None:
+            self._refuse(link, join, refusal, _WHY[refusal])
+        elif not limits.take_opening(join):
+            message = "too many new rooms from your address; wait a second before the next"
+            self._refuse(link, join, ErrorCode.TOO_MANY, message)
         else:
             room = self._open(codec, options, join.options)
             self._seat(room, link, join)
@@ -147,4 +155,5 @@ _WHY: dict[str, str] = {
     ErrorCode.NO_SUCH_ROOM: "there is none of that id, or it is over",
     ErrorCode.FULL: "every seat is taken",
     ErrorCode.LOCKED: "it takes no more players",
+    ErrorCode.TOO_MANY: "too many seats are taken from your address; leave one, or wait",
 }

@@ -50,9 +50,11 @@ class Players:
         if join.seated_only:
             return nodes.NO_SUCH_PLACE
         seat = _new_seat(link, join, rng, joined_seq=room.history.seq, former=former)
-        refusal = room.refusal(join) or room.roster.add(seat)
+        limits = self._host.limits
+        refusal = room.refusal(join) or limits.refusal(join) or room.roster.add(seat)
         if refusal is not None:
             return refusal
+        limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
             room.raw_options = b""
@@ -248,6 +250,7 @@ def _new_seat(
         secret=new_secret(rng),
         name=join.name if name is None else name,
         key=join.key,
+        address=join.address,
         identity=identity,
         joined_seq=joined_seq,
         former=former,

@@ -23,6 +23,7 @@ from lastcall.core.room.roster import Roster, Seat
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
+from lastcall.host.limits import RoomLimits
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId, PlayerId, RoomId
@@ -40,6 +41,7 @@ class RoomHost(Protocol):
     disconnects: DisconnectTimer
     takeovers: TakeoverTimer
     acks: PendingAcks
+    limits: RoomLimits
     former_places: FormerPlaces
     on_crash: Callable[[RoomState, BaseException], None]
 

@@ -14,6 +14,7 @@ from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
+from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.room_state import RoomState
@@ -45,6 +46,7 @@ class RunningRooms:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.acks = PendingAcks()
+        self.limits = RoomLimits(policy.limits)
         self.ended_rooms = EndedRooms(policy, outbox)
         self.ended_places = EndedPlaces()
         self.former_places = FormerPlaces()
@@ -115,6 +117,7 @@ class RunningRooms:
 
     def _place_ended(self, room: RoomState, seat: Seat) -> None:
         self.ended_places.add(seat.player)
+        self.limits.seat_freed(seat)
         self.forget_key(room, seat)
 
     def forget_key(self, room: RoomState, seat: Seat) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from lastcall.bus.address import parse_host_port
 from lastcall.errors import ClusterFailed
 from lastcall.wire.reports import Status
 
@@ -34,6 +35,13 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     )
 
 
+def admin_url(admin: str, path: str) -> str:
+    """The URL of a path at an admin port: by loopback if that listens at every interface, since a
+    node refuses commands for the host ``0.0.0.0``.
+    """
+    return f"http://{parse_host_port(admin).from_here}/{path}"
+
+
 async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
     """Asks for all ``items`` at the same time; the answers are in the order of the items."""
     answers: dict[int, R] = {}
@@ -50,7 +58,7 @@ async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[
 async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:
     """Whether ``/readyz`` is 200; a node that does not answer is not ready."""
     try:
-        return (await client.get(f"http://{admin}/readyz")).status_code == httpx.codes.OK
+        return (await client.get(admin_url(admin, "readyz"))).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -58,7 +66,7 @@ async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:
 async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
     """The node's ``/status``, or None when it does not answer with one."""
     try:
-        answer = await client.get(f"http://{admin}/status")
+        answer = await client.get(admin_url(admin, "status"))
         return msgspec.json.decode(answer.content, type=Status)
     except (httpx.HTTPError, msgspec.DecodeError):
         return None
@@ -70,7 +78,7 @@ async def command(client: httpx.AsyncClient, admin: str, verb: str) -> Status:
     Raises :class:`ClusterFailed` with the node's own message when it refuses.
     """
     try:
-        answer = await client.post(f"http://{admin}/{verb}", headers={"X-Lastcall": "1"})
+        answer = await client.post(admin_url(admin, verb), headers={"X-Lastcall": "1"})
         if answer.status_code == httpx.codes.OK:
             return msgspec.json.decode(answer.content, type=Status)
     except httpx.HTTPError as error:
@@ -92,7 +100,7 @@ async def links(client: httpx.AsyncClient, admin: str) -> float | None:
 
 async def _metric(client: httpx.AsyncClient, admin: str, name: str, **labels: str) -> float | None:
     try:
-        return counter((await client.get(f"http://{admin}/metrics")).text, name, **labels)
+        return counter((await client.get(admin_url(admin, "metrics"))).text, name, **labels)
     except (httpx.HTTPError, ValueError):
         return None
 

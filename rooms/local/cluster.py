@@ -74,7 +74,7 @@ class LocalCluster:
         self._admins: dict[Child, HostPort] = {}
         self.url = f"ws://{bound_address(listener)}/"
         """Where clients connect."""
-        self.page = f"http://{page}/demo?ws={self.url}"
+        self.page = f"http://{page.from_here}/demo?ws={self.url}"
         """The demo page, as long as the cluster runs."""
         self.port = bound_address(listener).port
         self.children: list[Child] = []

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from lastcall.local.admin_client import open_admin_client
+from lastcall.local.admin_client import admin_url, open_admin_client
 from lastcall.local.child import Child
 from lastcall.runtime.admin.server import AdminPort
 
@@ -37,7 +37,7 @@ async def serve_page(
         async def answer(request: Request) -> Response:
             for child in reversed(apis()):
                 if child.ready is not None:
-                    found = await _fetch(client, f"http://{child.ready.admin}{request.url.path}")
+                    found = await _fetch(client, admin_url(child.ready.admin, request.url.path[1:]))
                     if found is not None:
                         return found
             return PlainTextResponse("no api node answers", 503)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
@@ -26,6 +26,10 @@ Decorator = Callable[[Command], Command]
 
 CONFIG_FILE = "lastcall.config_file"
 """The key in a click context for the file that its defaults are from."""
+CONFIG_TABLES = "lastcall.config_tables"
+"""The key in a click context for the tables of that file."""
+TABLES = frozenset({"limits"})
+"""The tables that a file may have; a command that has no use for one ignores it."""
 
 
 def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
@@ -156,7 +160,9 @@ def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -
     if file is None:
         return
     known = {_key(param.opts[0]): param for param in ctx.command.params if _is_setting(param)}
-    values = _read_config(Path(file), set(known))
+    table = _read_config(Path(file))
+    ctx.meta[CONFIG_TABLES] = {key: table.pop(key) for key in TABLES & set(table)}
+    values = _settings(table, file, set(known))
     ctx.default_map = {
         str(known[key].name): _parts(value) if known[key].multiple else value
         for key, value in values.items()
@@ -164,17 +170,30 @@ def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -
     ctx.meta[CONFIG_FILE] = file
 
 
+def config_table(name: str) -> tuple[Mapping[str, Any], str]:
+    """The table ``name`` of the command's ``--config`` file, perhaps empty, and the file."""
+    meta = click.get_current_context().meta
+    table = meta.get(CONFIG_TABLES, {}).get(name, {})
+    file = meta.get(CONFIG_FILE, "")
+    if not isinstance(table, dict):
+        raise UsageError(f"{file}: {name!r} is a table: write [{name}], and its keys below")
+    return table, file
+
+
 def _is_setting(param: click.Parameter) -> TypeGuard[click.Option]:
     return isinstance(param, click.Option) and param.name != "config"
 
 
-def _read_config(file: Path, known: set[str]) -> dict[str, str]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"--config {file} is not valid TOML: {error}") from error
+
+
+def _settings(table: Mapping[str, Any], file: str, known: set[str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for key, value in table.items():
         name = key.replace("-", "_")

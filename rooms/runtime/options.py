@@ -6,7 +6,7 @@ import re
 import socket
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -14,9 +14,17 @@ import msgspec
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import UsageError
 from lastcall.ids import NodeName
+from lastcall.limits import Limits, read_limits
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import parse_host
-from lastcall.runtime.command import Command, Decorator, Parsed, config_option, gathered
+from lastcall.runtime.command import (
+    Command,
+    Decorator,
+    Parsed,
+    config_option,
+    config_table,
+    gathered,
+)
 from lastcall.runtime.logs import LogFormat, LogLevel
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -32,13 +40,14 @@ class NodeOptions(msgspec.Struct, frozen=True):
     version: str
     admin_token_file: Path | None = None
     log_level: LogLevel = "info"
+    limits: Limits = Limits()
 
 
 def node_options(tier: Literal["api", "game"]) -> Decorator:
     """Adds the options of every node, gathered into ``node: NodeOptions``, and ``--config``."""
     add_options = gathered(
         "node",
-        NodeOptions,
+        _with_limits,
         {
             "--name": {
                 "type": Parsed("name", _parse_name),
@@ -79,6 +88,10 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
         },
     )
     return lambda command: add_options(config_option(command))
+
+
+def _with_limits(**values: Any) -> NodeOptions:
+    return NodeOptions(**values, limits=read_limits(*config_table("limits")))
 
 
 def drain_options(command: Command) -> Command:

@@ -6,8 +6,9 @@ import structlog
 import trio
 
 from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.limits import Rate
 
-LINES_AT_ONCE, SECONDS_PER_LINE = 5, 20.0
+RATE = Rate(burst=5, per_second=1 / 20)
 
 
 class RatedLog:
@@ -29,7 +30,7 @@ class RatedLog:
         self.count += times
         now = trio.current_time()
         if self._bucket is None:
-            self._bucket = TokenBucket(LINES_AT_ONCE, 1 / SECONDS_PER_LINE, now)
+            self._bucket = TokenBucket(RATE, now)
         if not self._bucket.take(now):
             self._left_out += times
             return

@@ -50,6 +50,8 @@ class Join(Request, frozen=True, tag="join"):
     key: str = ""
     seated_only: bool = False
     """Only a seat that ``key`` or ``former`` has: without one, the answer is ``no_such_place``."""
+    address: str = ""
+    """The client's IPv4 address or IPv6 /64 network, by which the game node's limits count."""
     former: tuple[str, ...] = ()
     """The tickets that a regrouped player may still have; see :class:`Regroup`."""
 

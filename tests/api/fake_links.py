@@ -17,6 +17,7 @@ class FakeGameLink:
     def __init__(self, name: str, *, wire: int = nodes.WIRE, incarnation: int = 0) -> None:
         self.address = f"tcp://{name}:7101"
         self.silent = False
+        self.wanted = True
         self.sent: list[Any] = []
         self.cancelled: list[int] = []
         """The calls of which it was told that nobody waits for them any more."""

@@ -21,6 +21,7 @@ from lastcall.api.sessions.session import Session
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump
+from lastcall.limits import Limits, Rate
 from lastcall.policy import SocketPolicy
 from tests.api.conftest import UPGRADE, FakeGames, FakeLink
 
@@ -182,7 +183,8 @@ class Server:
         self, nursery: trio.Nursery, *, pumped: bool, rules: EntryRules | None = None, **policy: Any
     ) -> None:
         self.nursery = nursery
-        self.policy = SocketPolicy(**({"burst_frames": 1 << 30, "close_seconds": 0.2} | policy))
+        limits = Limits(inputs=Rate(1 << 30, 1 << 30), input_bytes=Rate(1 << 30, 1 << 30))
+        self.policy = SocketPolicy(**({"limits": limits, "close_seconds": 0.2} | policy))
         self.cork = Cork()
         self.pump = Pump(self.cork) if pumped else None
         self.link = FakeLink()

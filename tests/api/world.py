@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from lastcall import Room, Said, room
+from lastcall.limits import Limits, Rate
 from lastcall.policy import SocketPolicy
 from tests.api.conftest import UPGRADE
 from tests.api.paths import CLOSE, PING, Peer, frame
@@ -122,7 +123,7 @@ async def close_code(peer: Peer) -> int | None:
 async def open_world(sockets: SocketPolicy | None = None) -> AsyncIterator[World]:
     async with cluster() as house, trio.open_nursery() as connections:
         game = house.game(kinds={"den": den})
-        few = SocketPolicy(backlog_bytes=256 * 1024, burst_frames=300)
+        few = SocketPolicy(backlog_bytes=256 * 1024, limits=Limits(inputs=Rate(300, 2_000)))
         api = house.api(sockets=sockets or few)
         await house.ready(game, api)
         world = World(house, connections, api, game)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 
 import pytest
 import structlog.testing
@@ -15,11 +14,13 @@ from proxyprotocol.tlv import ProxyProtocolTLV
 from proxyprotocol.v1 import ProxyProtocolV1
 from proxyprotocol.v2 import ProxyProtocolV2
 
-from lastcall.api.gateway.arrivals import V1_BYTES_MAX, BadProxyHeader, read_proxy_header
+from lastcall.api.gateway.arrivals import V1_BYTES_MAX
 from lastcall.api.gateway.handshake import EntryRules
-from lastcall.core.edge.addresses import parse_networks, plain_address
+from lastcall.core.edge.addresses import parse_networks
+from lastcall.limits import Limits
 from tests.api.conftest import UPGRADE
 from tests.api.paths import frame, serving
+from tests.fuzz.proxy_header import target
 
 PATHS = pytest.mark.parametrize("pumped", [True, False], ids=["pump", "plain"])
 HERE = EntryRules(proxies=parse_networks("127.0.0.1,10.0.0.0/8"))
@@ -150,7 +151,7 @@ async def test_a_header_that_never_ends_has_5_s(
 async def test_half_open_connections_within_their_header_are_counted_and_hurried(
     autojump_clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(monkeypatch, pumped=True, rules=HERE, max_clients=1) as server:
+    async with serving(monkeypatch, pumped=True, rules=HERE, limits=Limits(sockets=1)) as server:
         peers = [server.dial() for _ in range(server.policy.max_connections)]
         await peers[0].send(b"\r")
         one_more = server.dial()
@@ -159,11 +160,6 @@ async def test_half_open_connections_within_their_header_are_counted_and_hurried
         server.gateway.close_doors()
         await server.gateway.wait_empty()
         assert trio.current_time() - began == 1
-
-
-async def read(server_end: trio.SocketStream) -> str | None:
-    with trio.fail_after(5):
-        return await read_proxy_header(server_end)
 
 
 @given(
@@ -175,27 +171,7 @@ async def read(server_end: trio.SocketStream) -> str | None:
 @example(header(authority="x" * 255))
 @example(b"PROXY TCP6 ::1%x ::1 1 2\r\n")
 def test_whatever_begins_like_a_header_is_an_address_none_or_refused(data: bytes) -> None:
-    """And never more is read than the header: what follows belongs to TLS or HTTP."""
-
-    async def main() -> None:
-        mine, theirs = socket.socketpair()
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-        with mine:
-            mine.sendall(data)
-            mine.shutdown(socket.SHUT_WR)
-            try:
-                found = await read(stream)
-            except (BadProxyHeader, trio.BrokenResourceError):
-                return
-            finally:
-                rest = await stream.receive_some(65_536)
-                await stream.aclose()
-            assert found is None or plain_address(found) == found
-            assert data.endswith(rest)
-            if not data.startswith((b"\r", b"P")):
-                assert rest == data
-
-    trio.run(main)
+    target(data)
 
 
 def test_a_line_of_version_1_may_be_as_long_as_the_specification_says() -> None:

@@ -155,8 +155,14 @@ MUTATED = st.lists(LINES, max_size=12).map(b"\r\n".join) | st.builds(
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.binary(max_size=200) | MUTATED | MUTATED.map(lambda data: data + b"\r\n\r\n"))
+@given(
+    st.binary(max_size=200)
+    | st.binary(max_size=60).map(lambda frames: UPGRADE + frames)
+    | MUTATED
+    | MUTATED.map(lambda data: data + b"\r\n\r\n")
+)
 @example(UPGRADE.replace(b"here", b"h\xffere"))
+@example(UPGRADE + b"\x81\x80")
 @example(UPGRADE + b"\x88\x82\x00\x00\x00\x00\x03\xe8")
 def test_whatever_comes_is_answered_101_or_4xx_or_not_at_all(data: bytes) -> None:
     target(data)

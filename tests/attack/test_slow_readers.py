@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
+from lastcall.limits import Limits, Rate
 from lastcall.policy import SocketPolicy
 from tests.api.paths import CLOSE
 from tests.api.world import open_world, say
 
-FEW = SocketPolicy(backlog_bytes=256 * 1024, burst_frames=300)
+FEW = SocketPolicy(backlog_bytes=256 * 1024, limits=Limits(inputs=Rate(300, 2_000)))
 
 
 @pytest.mark.parametrize("pump", ["on", "off"])

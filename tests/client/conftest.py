@@ -77,6 +77,7 @@ class Peer:
 
 
 Script = Callable[[Peer], Awaitable[None]]
+Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 class Server:
@@ -88,6 +89,9 @@ class Server:
         self.scripts: list[Script] = []
         """One script for each of the first sockets; :attr:`script` is for all later ones."""
         self.hello: dict[str, Any] = HELLO
+        self.refusals: list[Refusal | None] = []
+        """How the first handshakes are refused, one after the other; None for one that is not."""
+        self.authorizations: list[str | None] = []
         self.opened: list[str] = []
         self.opened_at: list[float] = []
 
@@ -105,13 +109,24 @@ class Server:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
             assert request.proposed_subprotocols == ("lastcall.v1",)
-            peer = Peer(await request.accept(subprotocol="lastcall.v1"), stream)
-            await peer.send(**self.hello)
-            script = self.scripts.pop(0) if self.scripts else self.script
-            with suppress(ConnectionClosed):
-                await script(peer)
+            header = dict(request.headers).get(b"authorization")
+            self.authorizations.append(None if header is None else header.decode())
+            refusal = self.refusals.pop(0) if self.refusals else None
+            if refusal is not None:
+                status, headers, body = refusal
+                await request.reject(status, extra_headers=headers, body=body)
+            else:
+                socket = await request.accept(subprotocol="lastcall.v1")
+                await self._run_script(Peer(socket, stream))
             nursery.cancel_scope.cancel()
         await trio.aclose_forcefully(stream)
+
+    async def _run_script(self, peer: Peer) -> None:
+        if self.hello:
+            await peer.send(**self.hello)
+        script = self.scripts.pop(0) if self.scripts else self.script
+        with suppress(ConnectionClosed):
+            await script(peer)
 
 
 @pytest.fixture

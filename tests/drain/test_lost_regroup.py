@@ -202,3 +202,20 @@ async def test_two_regroups_of_which_the_player_never_learned(
             joined = await ann.socket.hear("joined")
         await take(ann, joined)
         await plays_with(ann, other, bob)
+
+
+@KEYS
+async def test_in_whatever_turn_of_a_regroup_a_player_leaves_no_seat_is_kept_for_them(
+    key: str, schedule: int, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        api, _, first, second = await two_of_each(c)
+        ann = Player(c.nursery)
+        await ann.join(api, kind="tictactoe", key=key)
+        first.signal()
+        for _ in range(schedule * 3):
+            await trio.lowlevel.checkpoint()
+        await ann.socket.send(t="leave")
+        ended = await ann.socket.hear("ended")
+        await trio.sleep(1)
+        assert (ended["reason"], second.node.host.players) == ("left", 0)

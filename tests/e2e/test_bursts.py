@@ -71,5 +71,27 @@ async def test_a_client_that_reads_again_soon_after_it_was_given_up_gets_4100(
                 await trio.sleep(0.05)
 
 
+async def test_four_rooms_that_send_15_mib_each_at_once_reset_no_link_and_close_nobody(
+    nodes: Nodes, clients: Clients
+) -> None:
+    api, game = await nodes.start_pair(rooms="game.examples,tests.e2e.burst_rooms")
+    async with undisturbed(clients, api):
+        players = [await clients.connect(api) for _ in range(4)]
+        for player in players:
+            await player.join(kind="bursts", new=True)
+        before = game.resident_bytes
+        async with trio.open_nursery() as nursery:
+            for player in players:
+                nursery.start_soon(order, player, 60, 255 * KIB)
+                nursery.start_soon(hear_all, player, 60)
+        assert game.resident_bytes - before < 256 * MIB
+        assert [event["event"] for event in game.events if event["event"] == "link.dropped"] == []
+
+
+async def hear_all(player: Client, messages: int) -> None:
+    for seq in range(1, messages + 1):
+        assert (await player.hear("msg", within=30))["seq"] == seq
+
+
 def given_up(api: Node) -> list[dict[str, object]]:
     return [event for event in api.events if event["event"] == "client.too_slow"]

@@ -98,6 +98,7 @@ def reload_and_go_back(path: str, url: str, elsewhere: str) -> None:
             say(page, f"after reload {times}")
             lines(page, f"after reload {times}").wait_for()
         page.evaluate("window.kept = true")
+        assert "token" not in str(page.get_attribute("#invite", "href"))
         page.goto(elsewhere)
         page.go_back(wait_until="commit")
         assert page.evaluate("window.kept"), "the browser kept the page"
@@ -131,6 +132,6 @@ async def test_a_place_survives_reloads_and_the_way_back_to_its_page(nodes: Node
     if path is None:
         pytest.skip("needs chromium and playwright (apt-get install chromium)")
     api, _ = await nodes.start_pair(*SHORT_GRACE)
-    url = f"http://{api.admin}/demo?ws=ws://{api.listen}"
+    url = f"http://{api.admin}/demo?ws=ws://{api.listen}#token=eyJh.eyJz.c2ln"
     elsewhere = f"http://{api.admin}/livez"
     await trio.to_thread.run_sync(reload_and_go_back, path, url, elsewhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from lastcall.api.auth.entry import Auth
-from lastcall.api.games.sources import GameUrl
+from lastcall.api.games.sources import GameSource, GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
 from lastcall.author import Kind
@@ -185,9 +185,16 @@ class Cluster:
         clients: Literal["finish", "move"] = "finish",
         links: LinkPolicy | None = None,
         sockets: SocketPolicy | None = None,
+        games: Sequence[GameSource] = (),
+        where: str | None = None,
         auth: Auth | None = None,
     ) -> ApiProcess:
-        process = ApiProcess(name, self.bus.node(name), drain or DrainPolicy())
+        """Starts an api node; ``where`` is its host, which has the node's name otherwise.
+
+        Without ``games`` it knows the addresses of all game nodes that were named until now.
+        """
+        where = where or name
+        process = ApiProcess(name, self.bus.node(where), drain or DrainPolicy())
         process.listener = MemoryListener()
         settings = ApiSettings(
             name=NodeName(name),
@@ -195,9 +202,9 @@ class Cluster:
             advertise=None,
             born=trio.current_time(),
             options=ApiOptions(
-                listen=(HostPort(name, 8080),),
-                feed=HostPort(name, 7001),
-                games=tuple(GameUrl(where) for where in self.addresses),
+                listen=(HostPort(where, 8080),),
+                feed=HostPort(where, 7001),
+                games=tuple(games) or tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,
             ),
             link_policy=links or LinkPolicy(),
@@ -207,7 +214,7 @@ class Cluster:
             settings,
             bus=process.bus,
             drain=process.drain,
-            rng=self._rng(name),
+            rng=self._rng(where),
             listeners=[process.listener],
             auth=auth,
         )

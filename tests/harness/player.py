@@ -15,7 +15,8 @@ PATIENCE_SECONDS = 20
 
 
 class Socket:
-    """One WebSocket: ``heard`` has all frames except beats, ``closed`` the close code or None."""
+    """One WebSocket: ``heard`` has all frames except beats, ``closed`` the close code or None,
+    ``reason`` the text beside it."""
 
     def __init__(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
         self._nursery = nursery
@@ -27,6 +28,7 @@ class Socket:
         self._ws: WebSocketConnection
         self.heard: list[Frame] = []
         self.closed: int | None = None
+        self.reason: str | None = None
 
     async def run(self) -> None:
         with self._scope:
@@ -40,6 +42,7 @@ class Socket:
                             self.heard.append(frame)
                             self._wake()
                 except ConnectionClosed as closed:
+                    self.reason = closed.reason and closed.reason.reason
                     self._close(1006 if closed.reason is None else closed.reason.code)
                 nursery.cancel_scope.cancel()
         self._close(1006)

@@ -17,6 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from lastcall import Draining, Left, Room, room
 from lastcall.host.host import Host
 from lastcall.ids import NodeName
+from lastcall.limits import Limits
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
@@ -86,7 +87,7 @@ async def test_a_join_by_room_id_is_refused_if_the_room_is_full_or_locked() -> N
 
 
 async def test_at_the_limit_of_rooms_no_room_opens_but_open_rooms_accept_joins() -> None:
-    async with open_host(echo, policy=RoomPolicy(max_rooms=1)) as harness:
+    async with open_host(echo, policy=RoomPolicy(limits=Limits(rooms=1))) as harness:
         ann = harness.join(echo)
         assert harness.join(echo, new=True).code == ErrorCode.FULL
         assert harness.join(echo).room == ann.room
@@ -470,7 +471,7 @@ async def test_a_join_within_60_s_keeps_an_empty_room_and_restarts_its_60_s(
 async def test_rooms_that_one_player_opened_and_left_are_freed_after_the_empty_seconds(
     autojump_clock: MockClock,
 ) -> None:
-    policy = RoomPolicy(max_rooms=50, empty_seconds=5)
+    policy = RoomPolicy(limits=Limits(rooms=50), empty_seconds=5)
     async with open_host(huge, policy=policy) as harness:
         for _ in range(50):
             seat = harness.join(huge, new=True)

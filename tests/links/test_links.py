@@ -109,7 +109,7 @@ class Game:
         self.handler = HandlerRecorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
-        self.feeds = Feeds()
+        self.feeds = Feeds(policy)
         self.links = ApiLinks(
             self.bus,
             me,
@@ -173,7 +173,7 @@ class Pair:
             policy=POLICY,
             rng=rng,
             attempts=attempts,
-            attached=lambda _: False,
+            met_twice=lambda _: False,
             clocks=NodeClocks(0.0, 0.0),
         )
         self.connector = GameConnector(GAME, context)
@@ -424,7 +424,7 @@ async def test_a_link_is_reset_when_its_api_node_falls_behind_by_more_than_the_r
     autojump_clock: MockClock,
 ) -> None:
     async with pair() as both:
-        game = both.start_game(1, LinkPolicy(ring_items=100))
+        game = both.start_game(1, LinkPolicy(ring_items=100, ring_items_max=100))
         link = await both.link()
         both.bus.break_link("api")
         for seq in range(1, 102):

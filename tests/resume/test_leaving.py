@@ -74,7 +74,7 @@ async def test_a_leave_and_its_inputs_survive_a_move_to_another_api_node(
             await ann.say(number)
         await ann.socket.send(t="leave")
         await trio.sleep(0.5)
-        await one.node.gateway.move_all(0)
+        await one.node.gateway.moves.move_all(0)
         assert await ann.socket.close_code() == 1012
         await ann.resume(two)
         await ann.socket.send(t="leave")
@@ -99,6 +99,26 @@ async def test_a_room_that_reads_no_event_delays_a_leave_by_5_s_and_closes_no_so
         await trio.sleep(1)
         assert game.node.host.players == 1
         assert ann.socket.closed is None
+
+
+@pytest.mark.parametrize("asleep", [2, 60])
+async def test_a_leave_is_heard_of_a_client_who_hangs_up_while_the_node_reads_no_more(
+    autojump_clock: MockClock, asleep: int
+) -> None:
+    async with two_api_nodes(minutes, rooms=SMALL) as (c, game, one, two):
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(one, kind="minutes", options={"asleep": asleep})
+        await bob.join(two, room=ann.room)
+        for number in range(100):  # more than a node keeps
+            await ann.say(number)
+        await ann.socket.send(t="leave")
+        await trio.sleep(0.1)
+        ann.socket.drop()
+        await trio.sleep(5.5)
+        assert game.node.host.players == 1
+        if asleep < 5:
+            await bob.hear_data(LEFT)
+            assert [data for _, data in bob.messages] == [*range(100), LEFT]
 
 
 @pytest.mark.parametrize("hangs_up", [False, True])

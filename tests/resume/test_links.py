@@ -57,7 +57,12 @@ async def test_when_the_ring_overflows_the_link_is_reset_and_players_still_get_a
     autojump_clock: MockClock,
 ) -> None:
     """An api node is frozen for 2 s: only 20 items wait for it, the rest is replayed later."""
-    async with two_api_nodes(links=LinkPolicy(ring_items=20)) as (c, game, one, two):
+    async with two_api_nodes(links=LinkPolicy(ring_items=20, ring_items_max=20)) as (
+        c,
+        game,
+        one,
+        two,
+    ):
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(one, kind="lounge")
         await bob.join(two, room=ann.room)

@@ -9,6 +9,7 @@ from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, UsageError
 from lastcall.game.options import GameOptions, game_options
+from lastcall.limits import Limits, Rate
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import InheritedSocket
 from lastcall.runtime.command import epilog, run_command
@@ -295,3 +296,33 @@ def test_a_bug_beside_a_usage_error_is_not_hidden() -> None:
         run_command(command_that_raises(mixed), [])
     with pytest.raises(ZeroDivisionError):
         run_command(command_that_raises(ZeroDivisionError()), [])
+
+
+def test_the_table_limits_of_the_file_sets_limits_and_the_others_keep_their_defaults(
+    api: click.Command, received: Received, tmp_path: Path
+) -> None:
+    file = tmp_path / "limits.toml"
+    file.write_text("grace = 40\n[limits]\nsockets = 9\njoins = {burst = 3, per-second = 0.5}\n")
+    assert run(api, *GAMES, "--config", str(file)) == 0
+    assert received.node.limits == Limits(sockets=9, joins=Rate(3, 0.5))
+    assert received.drain.grace_seconds == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("limits = 3", "'limits' is a table"),
+        ("[limits]\nsocket = 9", "unknown field `socket`; its keys: sockets, "),
+        ("[limits]\nsockets = 0", "sockets is 0; it is at least 1"),
+        ("[limits]\njoins = 5", "Expected `object`, got `int` - at `$.joins`"),
+        ("[limits]\njoins = {burst = 5, per-second = 0}", "per-second above 0"),
+    ],
+)
+def test_wrong_limits_are_refused_in_one_line_that_names_the_file(
+    api: click.Command, refused: Refused, tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "limits.toml"
+    file.write_text(text)
+    line = refused(api, *GAMES, "--config", str(file))
+    assert str(file) in line
+    assert message in line

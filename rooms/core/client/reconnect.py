@@ -1,17 +1,20 @@
 """When a client whose socket was lost tries again, and when it gives up (design: close codes).
 
 * The loss was announced (``move``, or 1012): at once. The node has spread its clients already.
+* The computer slept: at once. No other client was lost with this one.
 * The loss was not announced: after a random time up to :data:`SOON_SECONDS`. A node that dies
   loses all of its clients in one instant, and they must not all come back in one.
 * The server turned the client away (1013, 4100, 4101), one side could not read a frame, or an
   attempt failed: full jitter, doubling.
 * The socket was lost twice within :data:`STEADY_SECONDS` of the last arrival or loss: the same,
   whatever the reason, so that a cluster that closes all its sockets is not stormed.
-* 4001 to 4005: never.
+* All servers are busy (503 with Retry-After): not before the first of them may be asked again.
+* 4001 to 4005: never (but a token function is asked once more after a 4001 on the way back).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 from lastcall.core.pacing import RandomSource, full_jitter
@@ -27,6 +30,8 @@ FINAL = frozenset(
     }
 )
 SOON_SECONDS = 0.8
+BUSY_SECONDS_MAX = 10.0
+"""A server that asks for more time (Retry-After) gets no more: a seat is kept for 30 s."""
 STEADY_SECONDS = 2.0
 _TURNED_AWAY = frozenset(
     {
@@ -75,11 +80,33 @@ class ReconnectPolicy:
             return 0.0
         return self._rng.random() * SOON_SECONDS
 
+    def woke(self) -> float:
+        """The computer slept: seconds to wait (none). Earlier failures no longer count."""
+        self._failures = self._quick_losses = 0
+        return 0.0
+
     def turned_away(self, code: int) -> float | None:
         """An attempt ended with the close ``code``: seconds to wait; None: do not try again."""
         return None if code in FINAL else self.failed()
 
-    def failed(self) -> float:
-        """An attempt failed: seconds to wait before the next."""
+    def failed(self, retry_after: float = 0.0) -> float:
+        """An attempt failed: seconds to wait before the next; at least ``retry_after``."""
         self._failures += 1
-        return full_jitter(self._failures - 1, self._rng)
+        return retry_after + full_jitter(self._failures - 1, self._rng)
+
+
+class BusyServers:
+    """The servers that have asked for time (Retry-After, RFC 9110 §10.2.3), up to 10 s each."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def refused(self, url: str, retry_after: float, now: float) -> None:
+        """The server at ``url`` asks for ``retry_after`` seconds."""
+        self._until[url] = now + min(retry_after, BUSY_SECONDS_MAX)
+
+    def seconds_left(self, urls: Iterable[str], now: float) -> float:
+        """How long none of ``urls`` may be asked."""
+        return min((max(0.0, self._until.get(url, now) - now) for url in urls), default=0.0)

@@ -1,9 +1,9 @@
 """Which game node gets a join: a pure function, the same on every api node.
 
-Only serving nodes that know the kind are candidates. The newest version comes first, then a node
-with an open seat of the kind, else the least loaded one; ties go by name, and those of one name by
-incarnation. Versions rank by age and not by name (the newest is the one whose oldest node is
-youngest), so that a rollback works, too.
+Only serving nodes that know the kind, and that ``--games`` names, are candidates. The newest
+version comes first, then a node with an open seat of the kind, else the least loaded one; ties go
+by name, and those of one name by incarnation. Versions rank by age and not by name (the newest is
+the one whose oldest node is youngest), so that a rollback works, too.
 
 The api node chooses the node; the game node chooses or opens the room. So two api nodes that decide
 at the same moment meet in the same room. Joins that are under way count as if they had arrived:
@@ -36,11 +36,13 @@ class Candidate(msgspec.Struct, frozen=True):
     asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
     """The joins that are under way to it from here, by kind and whether in a new room."""
     silent: bool = False
+    wanted: bool = True
+    """Whether ``--games`` still names it."""
 
     @property
     def serving(self) -> bool:
         """Whether new rooms may be opened there."""
-        return self.state.phase == Phase.SERVING and not self.silent
+        return self.wanted and self.state.phase == Phase.SERVING and not self.silent
 
     @property
     def useful(self) -> bool:

@@ -6,7 +6,9 @@
   beside the feed) and has not arrived is asked for after ``repair_seconds``: an earlier question
   would send half the feed twice, since it is usually still on its way.
 * While a question is under way, and for ``repair_seconds`` after its reply, nothing is asked again.
-* A ring that exceeds its bound is emptied and ``overflowed``: the link must be reset.
+* A burst waits in the ring until the receiver had its turn: beyond its share, a ring is behind if
+  nothing is confirmed for a while. Only the hard bounds are judged at the push: a ring that exceeds
+  one is emptied and ``overflowed``, and the link must be reset.
 """
 
 from __future__ import annotations
@@ -18,43 +20,78 @@ from itertools import accumulate, islice
 from math import inf
 from typing import Generic, TypeVar
 
+from lastcall.core.excess import Excess
+from lastcall.policy import LinkPolicy
+
 RANGES_AT_ONCE = 64
 
 
 class FeedRing:
     """The sender's half. Items are encoded once, as they are pushed."""
 
-    def __init__(self, *, items_max: int, bytes_max: int) -> None:
-        self._items_max = items_max
-        self._bytes_max = bytes_max
+    def __init__(self, policy: LinkPolicy, excess: Excess) -> None:
+        self._share_items = policy.ring_items
+        self._share_bytes = policy.ring_bytes
+        self._policy = policy
+        self._excess = excess
         self._kept: deque[bytes] = deque()
         """Published and not confirmed: the items after ``confirmed``."""
         self._fresh: list[bytes] = []
         self._bytes = 0
+        self._counted = 0
+        """How many items ``excess`` counts: those pushed since the ring is over its share."""
         self.head = 0
         """The number of the newest item."""
         self.confirmed = 0
         """Everything up to this number has arrived."""
-        self.overflowed = False
+        self.overflowed = ""
+        """The bound that was exceeded, as a sentence; empty if none was."""
 
     @property
     def bytes_held(self) -> int:
         """How many bytes the ring holds."""
         return self._bytes
 
+    @property
+    def over_share(self) -> bool:
+        """Whether more waits than each link may have for as long as its peer lives."""
+        return self._bytes > self._share_bytes or self.head - self.confirmed > self._share_items
+
     def push(self, item: bytes) -> None:
-        """Numbers ``item``; over the bound it empties the ring and sets ``overflowed``."""
+        """Numbers ``item``; over a bound it empties the ring and sets ``overflowed``."""
         if self.overflowed:
             return
         self.head += 1
         self._fresh.append(item)
         self._bytes += len(item)
-        if self.head - self.confirmed > self._items_max or self._bytes > self._bytes_max:
-            self._kept.clear()
-            self._fresh.clear()
-            self._bytes = 0
-            self.confirmed = self.head
-            self.overflowed = True
+        if self._bytes > self._share_bytes or self.head - self.confirmed > self._share_items:
+            self._excess.add((item,))
+            self._counted += 1
+            if exceeded := self._exceeded():
+                self.clear()
+                self.overflowed = exceeded
+
+    def _exceeded(self) -> str:
+        policy = self._policy
+        if self._bytes > policy.ring_bytes_max:
+            return f"more than {policy.ring_bytes_max} bytes wait for it"
+        if self.head - self.confirmed > policy.ring_items_max:
+            return f"more than {policy.ring_items_max} items wait for it"
+        excess = self._excess
+        return f"more than {excess.bytes_max} bytes wait for all api nodes" if excess.full else ""
+
+    def clear(self) -> None:
+        """Drops every item: the link is over."""
+        self._uncount([*self._kept, *self._fresh])
+        self._kept.clear()
+        self._fresh.clear()
+        self._bytes = 0
+        self.confirmed = self.head
+
+    def _uncount(self, items: list[bytes]) -> None:
+        """The newest ``items`` are counted no more."""
+        self._excess.remove(items[len(items) - self._counted :])
+        self._counted = 0
 
     def fresh(self, batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
         """Takes the items that were never published, as runs ``(first number, items)``."""
@@ -74,18 +111,32 @@ class FeedRing:
             start, stop = max(first, lowest), min(last, highest)
             if start > stop or left <= 0:
                 continue
-            items = list(islice(self._kept, start - lowest, stop - lowest + 1))
-            run = next(_runs(start, items, left))
-            left -= sum(map(len, run[1]))
-            runs.append(run)
+            items: list[bytes] = []
+            for item in islice(self._kept, start - lowest, stop - lowest + 1):
+                if items and len(item) > left:
+                    left = 0
+                    break
+                items.append(item)
+                left -= len(item)
+            runs.append((start, items))
         return runs
 
     def confirm(self, number: int) -> None:
         """Forgets every published item up to ``number``."""
         count = max(0, min(number - self.confirmed, len(self._kept)))
-        for _ in range(count):
-            self._bytes -= len(self._kept.popleft())
+        arrived = [self._kept.popleft() for _ in range(count)]
+        self._bytes -= sum(map(len, arrived))
         self.confirmed += count
+        if self._counted:
+            self._count_fewer(arrived)
+
+    def _count_fewer(self, arrived: list[bytes]) -> None:
+        waiting = self.head - self.confirmed
+        if self._counted > waiting:
+            self._excess.remove(arrived[waiting - self._counted :])
+            self._counted = waiting
+        if not self.over_share:
+            self._uncount([*self._kept, *self._fresh])
 
 
 def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -104,12 +155,12 @@ Item = TypeVar("Item")
 class FeedReceiver(Generic[Item]):
     """The receiver's half."""
 
-    def __init__(self, *, repair_seconds: float, ahead_max: int, ahead_bytes_max: int) -> None:
-        self._repair_seconds = repair_seconds
+    def __init__(self, policy: LinkPolicy) -> None:
+        self._repair_seconds = policy.repair_seconds
         self._ahead: dict[int, tuple[Item, int]] = {}
-        self._ahead_max = ahead_max
+        self._ahead_max = policy.ring_items
         self._ahead_bytes = 0
-        self._ahead_bytes_max = ahead_bytes_max
+        self._ahead_bytes_max = policy.ring_bytes
         self._hole_at = inf
         self._again_at = -inf
         self._due_announced = (0, inf)
@@ -117,6 +168,8 @@ class FeedReceiver(Generic[Item]):
         self._last_announced = (0, inf)
         self.arrived = 0
         """Every item up to this number was passed on; a request confirms it."""
+        self.unconfirmed_bytes = 0
+        """About how much was passed on since :meth:`confirm`."""
 
     def receive(
         self,
@@ -145,6 +198,7 @@ class FeedReceiver(Generic[Item]):
             self._hole_at = inf
         if self.arrived >= self._due_announced[0]:
             self._due_announced = self._last_announced
+        self.unconfirmed_bytes += len(ready) * item_bytes
         return ready
 
     def _keep(self, number: int, item: Item, size: int) -> None:
@@ -170,6 +224,12 @@ class FeedReceiver(Generic[Item]):
         for number, item in enumerate(items, self.arrived + 1):
             self._ahead[number] = item, item_bytes
         self._ahead_bytes += len(items) * item_bytes
+        self.unconfirmed_bytes -= len(items) * item_bytes
+
+    def confirm(self) -> int:
+        """The number up to which a request confirms the feed now."""
+        self.unconfirmed_bytes = 0
+        return self.arrived
 
     def _released(self, at_once: int) -> list[Item]:
         ready: list[Item] = []

@@ -42,6 +42,8 @@ class Seat(msgspec.Struct, eq=False):
     """The tickets of a regrouped player's previous rooms; empty like ``previous_secret``."""
     name: str = ""
     key: str = ""
+    address: str = ""
+    """By which the node's limits count the seat."""
     identity: Identity | None = None
     """None for an anonymous player: anyone who has the ticket or the key has the seat."""
     joined_seq: int = 0

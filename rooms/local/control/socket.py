@@ -6,6 +6,8 @@ own connection.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +41,10 @@ QUESTION_BYTES_MAX = 4 * 1024
 REPLY_BYTES_MAX = 1024 * 1024
 CALLERS_MAX = 32
 """Further connections are closed at once."""
+ANSWER_SECONDS = 5.0
+"""For the cluster to answer; it asks its nodes first, for up to a second."""
+CREDENTIALS = struct.Struct("3i")
+"""Linux's ``struct ucred``: process, user, group."""
 TIMEOUT_SECONDS = 5.0
 """For a caller to send its question, and to read each line."""
 
@@ -155,15 +161,33 @@ class Lines:
 
 
 class Call:
-    """The caller's side of one question."""
+    """The caller's side of one question, to the cluster at ``path``."""
 
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
+    def __init__(self, path: Path, question: Question, stream: trio.SocketStream) -> None:
+        self._path = path
+        self._question = question
+        self._lines = Lines(stream, REPLY_BYTES_MAX)
+        self._pid = _listener_pid(stream)
 
     async def next(self) -> NodeList | Progress | Output | RollReport:
         """The next reply. Raises :class:`ClusterFailed` for a refusal, and when the cluster goes
-        away before it has answered.
+        away before it has answered, or stands still.
+
+        Nobody knows how long a step of a roll takes. So when none comes for ``ANSWER_SECONDS``,
+        the cluster must answer another question in that time.
         """
+        while True:
+            with trio.move_on_after(ANSWER_SECONDS):
+                return await self._next()
+            if not isinstance(self._question, AskRoll):
+                raise _silent(self._path, self._pid)
+            try:
+                async with open_call(self._path, AskNodes()) as check:
+                    await check.next()
+            except ClusterFailed as error:  # it has the order, and may only be stopped
+                raise ClusterFailed(f"{error}; the roll goes on then") from error
+
+    async def _next(self) -> NodeList | Progress | Output | RollReport:
         try:
             line = await self._lines.next()
             reply = None if line is None else decode_reply(line)
@@ -180,12 +204,42 @@ class Call:
 
 @asynccontextmanager
 async def open_call(path: Path, question: Question) -> AsyncIterator[Call]:
-    """Asks the cluster at ``path``. Raises :class:`ClusterFailed` when it does not listen."""
+    """Asks the cluster at ``path``. Raises :class:`ClusterFailed` when it does not listen, or has
+    let too many callers wait.
+    """
     try:
         stream = await trio.open_unix_socket(path)
     except OSError as error:
         raise ClusterFailed(f"{path}: nobody listens there ({error.strerror})") from error
     async with stream:
+        if not _connected(stream):
+            raise _silent(path, None)
         with suppress(trio.BrokenResourceError):  # the next read reports it
-            await stream.send_all(encode(question))
-        yield Call(Lines(stream, REPLY_BYTES_MAX))
+            await stream.send_all(encode(question))  # it is small: the kernel takes it at once
+        yield Call(path, question, stream)
+
+
+def _connected(stream: trio.SocketStream) -> bool:
+    """False if too many callers wait there: trio takes the kernel's EAGAIN for a connection."""
+    try:
+        stream.socket.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _listener_pid(stream: trio.SocketStream) -> int | None:
+    """The process that listens at the other end; None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    found = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(found)[0])
+
+
+def _silent(path: Path, pid: int | None) -> ClusterFailed:
+    process = "its process" if pid is None else f"process {pid}"
+    number = "PID" if pid is None else pid
+    return ClusterFailed(
+        f"the local cluster at {path} does not answer ({process}). If it is stopped, continue it "
+        f"with: kill -CONT {number}"
+    )

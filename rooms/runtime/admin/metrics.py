@@ -15,6 +15,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lastcall.limits import Limit
 from lastcall.reasons import ClientEnd, EndReason
 from lastcall.runtime.loop_lag import LAG_SECONDS
 
@@ -32,8 +33,12 @@ class Figures(msgspec.Struct):
     messages_in: int = 0
     messages_out: int = 0
     resumes: int = 0
+    unsent_excess_bytes: int = 0
+    """The bytes that wait for clients beyond the share of each."""
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
+    limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
+    """The refusals of each limit."""
 
 
 def node_registry(
@@ -85,8 +90,14 @@ class _NodeCollector(Collector):
         yield CounterMetricFamily(
             "lastcall_resumes", "Places that were taken again.", value=now.resumes
         )
+        yield GaugeMetricFamily(
+            "lastcall_unsent_excess_bytes",
+            "What waits for clients beyond the share of each.",
+            value=now.unsent_excess_bytes,
+        )
         yield _rooms_ended(now)
         yield _client_ends(now)
+        yield _limited(now)
         build = GaugeMetricFamily(
             "lastcall_build_info", "What runs here.", labels=list(self._build)
         )
@@ -117,4 +128,11 @@ def _client_ends(now: Figures) -> Metric:
     )
     for cause in ClientEnd:
         family.add_metric([cause], now.client_ends.get(cause, 0))
+    return family
+
+
+def _limited(now: Figures) -> Metric:
+    family = CounterMetricFamily("lastcall_limited", "What a limit refused.", labels=["limit"])
+    for limit in Limit:
+        family.add_metric([limit], now.limited.get(limit, 0))
     return family

@@ -14,6 +14,7 @@ from lastcall.api.games.connector import TURN_SECONDS, FeedReader
 from lastcall.api.socket.cork import Cork
 from lastcall.core.link.feed import FeedReceiver
 from lastcall.ids import LinkId, RoomId
+from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
 BURST_MESSAGES, ITEMS = 16, 2_600
@@ -49,7 +50,7 @@ class SlowLink:
         self.seconds_each = seconds_each
         self.resets = 0
         self.feed: FeedReceiver[nodes.Down] = FeedReceiver(
-            repair_seconds=1.0, ahead_max=100_000, ahead_bytes_max=100_000_000
+            LinkPolicy(repair_seconds=1.0, ring_items=100_000, ring_bytes=100_000_000)
         )
 
     @property

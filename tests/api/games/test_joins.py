@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.joins import Joins
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
+from lastcall.core.accounts import RateLimiter
 from lastcall.errors import JoinRefused
+from lastcall.limits import Rate
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
 from tests.harness.cluster import cluster
@@ -47,8 +48,8 @@ class JoinsHarness:
         self.joins = Joins(
             lambda: self.all_met,
             itertools.count(1),
-            wrong_keys=FailedResumeLimiter(2, 1),
-            refused_keys=FailedResumeLimiter(2, 1),
+            wrong_keys=RateLimiter(Rate(2, 1), 4_096),
+            refused_keys=RateLimiter(Rate(2, 1), 4_096),
         )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:

@@ -74,7 +74,7 @@ async def test_a_second_node_of_the_same_name_is_logged_and_both_serve(
             await c.ready(first, second, api)
         (warning,) = events(logs, "link.same_name")
         assert warning["log_level"] == "warning"
-        assert warning["node"] == "game-1"
+        assert warning["game"] == "game-1"
         assert sorted(warning["addresses"]) == ["tcp://north:7101", "tcp://south:7101"]
         players = [Player(c.nursery) for _ in range(4)]
         for player in players:
@@ -117,4 +117,50 @@ async def test_a_node_that_takes_the_name_of_one_that_drains_is_not_logged(
             await c.ready(second)
             await trio.sleep(2)
         assert len(events(logs, "link.up")) == 1
+        assert events(logs, "link.same_name") == []
+
+
+async def test_a_second_api_node_of_the_same_name_is_logged_by_game_nodes_and_both_serve(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        with capture_logs() as logs:
+            game = c.game()
+            first, second = c.api("api-1", where="north"), c.api("api-1", where="south")
+            await c.ready(game, first, second)
+            await trio.sleep(60)
+        (warning,) = events(logs, "link.same_name")
+        assert (warning["log_level"], warning["api"]) == ("warning", "api-1")
+        assert sorted(warning["addresses"]) == ["tcp://north:7001", "tcp://south:7001"]
+        for api in (first, second):
+            await Player(c.nursery).join(api, kind="lounge", new=True)
+        assert game.rooms == 2
+
+
+async def test_resets_of_the_links_of_two_api_nodes_with_one_name_are_logged_at_most_5_times(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        with capture_logs() as logs:
+            game = c.game()
+            await c.ready(game, c.api("api-1", where="north"), c.api("api-1", where="south"))
+            for _ in range(12):
+                await trio.sleep(4)
+                game.drop_links()
+        assert len(events(logs, "link.same_name")) == 5
+
+
+async def test_an_api_node_that_takes_the_name_of_a_killed_one_is_not_logged(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        with capture_logs() as logs:
+            game, first = c.game(), c.api("api-1", where="north")
+            await c.ready(game, first)
+            await trio.sleep(5)
+            first.kill()
+            second = c.api("api-1", where="south")
+            await c.ready(second)
+            await trio.sleep(60)
+        assert len(events(logs, "link.attached")) == 2
         assert events(logs, "link.same_name") == []

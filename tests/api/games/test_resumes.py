@@ -10,32 +10,31 @@ import pytest
 import trio
 
 from lastcall.api.games.resumes import Resumes
+from lastcall.core.accounts import RateLimiter
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
-from lastcall.core.edge.ticket_rate_limit import FailedResumeLimiter
 from lastcall.ids import Ticket
+from lastcall.limits import Limits, Rate
 from lastcall.policy import SocketPolicy
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink
 
 TICKET = Ticket("game-2.den", "p1", "5ec7e7")
 NO_TICKET = Ticket("", "", "")
+FAILURES = Limits().failed_resumes
 NOTHING_MISSING = MissingNodes(any_place=False)
 
 
 class ResumesHarness:
     """A ``Resumes`` between fake sessions and fake links; the test sets ``missing``."""
 
-    def __init__(self, *, at_once: int = 32, **policy: Any) -> None:
+    def __init__(self, *, at_once: int = 32, failures: Rate = FAILURES) -> None:
         self.missing = NOTHING_MISSING
         self.callers: list[Caller] = []
-        sockets = SocketPolicy(**policy)
         self.resumes = Resumes(
             numbers=itertools.count(1),
             missing=lambda: self.missing,
-            limiter=FailedResumeLimiter(
-                sockets.burst_failed_resumes, sockets.failed_resumes_per_second
-            ),
-            policy=sockets,
+            resume_seconds=SocketPolicy().resume_seconds,
+            limiter=RateLimiter(failures, 4_096),
             at_once=at_once,
         )
 
@@ -413,7 +412,7 @@ async def test_a_session_that_closes_cancels_its_unanswered_call_and_nothing_els
     autojump_clock, make_harness
 ) -> None:
     """The session is not charged for a guess: it waited for a place of its own."""
-    harness = make_harness(at_once=1, burst_failed_resumes=1)
+    harness = make_harness(at_once=1, failures=Rate(1, 5))
     (one,) = harness.links(1)
     first, second, third = (harness.begin("ann") for _ in range(3))
     harness.resumes.forget(second)  # was in the queue
@@ -471,7 +470,7 @@ async def test_10_000_resumes_without_an_answer_all_end(autojump_clock, harness)
 async def test_a_session_that_closes_is_forgotten_in_every_state(
     autojump_clock, make_harness, where: str
 ) -> None:
-    harness = make_harness(at_once=1, burst_failed_resumes=1)
+    harness = make_harness(at_once=1, failures=Rate(1, 5))
     one = harness.link("game-2") if where != "waiting" else None
     others = [harness.begin()] if where == "queued" else []
     caller = harness.begin("a")
@@ -493,7 +492,7 @@ async def test_a_refused_resume_of_a_closed_session_is_not_asked_elsewhere(
     assert one.sent == []
 
 
-# FailedResumeLimiter.
+# RateLimiter.
 
 
 def guess(harness: ResumesHarness, link: FakeGameLink, address: str) -> Caller:

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from lastcall.limits import Limits
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import END_OF_CODE, ClientEnd, Close
 from tests.api.conftest import UPGRADE
@@ -63,9 +64,9 @@ async def test_the_event_says_how_long_the_connection_lived_and_no_address(
 async def test_clients_of_a_full_node_are_refused(
     log_lines: list[bytes], autojump_clock: MockClock
 ) -> None:
-    async with open_world(SocketPolicy(max_clients=1)) as world:
+    async with open_world(SocketPolicy(limits=Limits(sockets=1))) as world:
         await world.client()
-        most = SocketPolicy(max_clients=1).max_connections
+        most = SocketPolicy(limits=Limits(sockets=1)).max_connections
         half_open = [world.dial() for _ in range(most - 1)]
         await wait_all_tasks_blocked()
         assert await world.dial().next() is None

@@ -9,6 +9,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from lastcall.api.socket.frame_builder import PING_FRAME
+from lastcall.limits import Limits
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -158,7 +159,7 @@ async def test_a_gateway_that_refuses_answers_503_with_retry_after(
 
 
 async def test_a_client_over_the_limit_gets_503(autojump_clock, make_house, upgrade) -> None:
-    house = make_house(max_clients=1)
+    house = make_house(limits=Limits(sockets=1))
     await house.client()
     stream = house.dial()
     await stream.send_all(upgrade)
@@ -257,7 +258,7 @@ async def test_a_slow_reader_that_reads_again_within_5_s_gets_the_close_reason(
     house.nursery.start_soon(house.gateway.sweep)
     stream = await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     for _ in range(20):
-        await house.gateway.notify("x" * 1_000, 1)
+        await house.gateway.moves.notify("x" * 1_000, 1)
     await trio.sleep(again_after_seconds)
     end = await read_to_end(stream)
     close = b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader"
@@ -269,7 +270,7 @@ async def test_each_slow_reader_is_logged_and_counted(autojump_clock, make_house
     await upgraded(house, upgrade, trio.testing.lockstep_stream_pair)
     with structlog.testing.capture_logs() as logs:
         for _ in range(20):
-            await house.gateway.notify("x" * 1_000, 1)
+            await house.gateway.moves.notify("x" * 1_000, 1)
     (event,) = [event for event in logs if event["event"] == "client.too_slow"]
     assert (event["code"], event["log_level"]) == (4100, "info")
     assert 12_000 < event["waiting_bytes"] < 13_100
@@ -462,7 +463,7 @@ async def test_a_half_open_handshake_has_one_second_to_end(autojump_clock, house
 
 async def test_notify_sends_every_client_the_seconds(autojump_clock, house) -> None:
     clients = [await house.client(), await house.client("den")]
-    await house.gateway.notify("api", 22)
+    await house.gateway.moves.notify("api", 22)
     for client in clients:
         assert await client.next() == {"t": "draining", "tier": "api", "seconds": 22.0}
 
@@ -479,7 +480,7 @@ async def test_idle_clients_are_moved_one_by_one_within_the_spread(autojump_cloc
 
     for client in clients:
         house.nursery.start_soon(watch, client)
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     await house.gateway.wait_empty()
     ends.sort()
     for slot, (after, seconds, code) in enumerate(ends):
@@ -494,7 +495,7 @@ async def test_idle_clients_are_moved_one_by_one_within_the_spread(autojump_cloc
 async def test_a_client_in_a_room_is_moved_as_soon_as_its_room_ends(autojump_clock, house) -> None:
     client = await house.client("den")
     house.gateway.close_doors()
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     begin = trio.current_time()
     await trio.sleep(29)
     house.relays.take(house.link, nodes.Ended("game-1.den", 1, "finished", b'"won"'))
@@ -512,7 +513,7 @@ async def test_a_join_while_waiting_for_the_turn_is_answered_with_a_move_at_once
 ) -> None:
     client = await house.client()
     house.gateway.close_doors()
-    house.nursery.start_soon(house.gateway.move_idle, 1_000, random.Random(1))
+    house.nursery.start_soon(house.gateway.moves.move_idle, 1_000, random.Random(1))
     assert (await client.next())["after"] > 1
     begin = trio.current_time()
     await client.say({"t": "join", "kind": "den"})
@@ -531,7 +532,7 @@ async def test_a_join_under_way_may_still_be_seated_and_plays_to_the_end(
     await client.say({"t": "join", "kind": "den"})
     await settle()
     house.gateway.close_doors()
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     house.games.seat(*house.games.kept[0])
     assert (await client.next())["t"] == "joined"
     await trio.sleep(60)
@@ -543,7 +544,7 @@ async def test_a_join_under_way_that_is_refused_is_moved(autojump_clock, house) 
     client = await house.client()
     await client.say({"t": "join", "kind": "den"})
     await settle()
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     house.games.kept[0][0].refused("full", "the room is full")
     seen, code = await client.end()
     assert [frame["t"] for frame in seen] == ["error", "move"]
@@ -553,7 +554,7 @@ async def test_a_join_under_way_that_is_refused_is_moved(autojump_clock, house) 
 async def test_a_client_that_connects_as_the_drain_begins_is_moved_at_once(
     autojump_clock, house
 ) -> None:
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     client = await house.socket()
     seen, code = await client.end()
     assert [frame["t"] for frame in seen] == ["hello", "move"]
@@ -565,7 +566,7 @@ async def test_at_the_deadline_all_are_moved_in_rooms_or_not(autojump_clock, hou
         await house.client(kind)
     house.gateway.close_doors()
     begin = trio.current_time()
-    await house.gateway.move_all(3)
+    await house.gateway.moves.move_all(3)
     await house.gateway.wait_empty()
     assert trio.current_time() - begin == 2
     gateway = house.gateway
@@ -600,7 +601,7 @@ async def test_a_resume_that_comes_while_the_node_leaves_is_moved_at_once(
 ) -> None:
     client = await house.client()
     house.gateway.close_doors()
-    house.nursery.start_soon(house.gateway.move_idle, 5, random.Random(1))
+    house.nursery.start_soon(house.gateway.moves.move_idle, 5, random.Random(1))
     await settle()
     begin = trio.current_time()
     await client.resume()
@@ -617,7 +618,7 @@ async def test_a_resume_under_way_as_the_node_leaves_is_seated_and_plays_to_the_
     client = await house.client()
     await client.resume()
     house.gateway.close_doors()
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     house.games.answer()
     assert (await client.next())["t"] == "resumed"
     await trio.sleep(60)
@@ -632,7 +633,7 @@ async def test_a_resume_under_way_at_the_deadline_is_moved(autojump_clock, house
     client = await house.client()
     await client.resume()
     house.gateway.close_doors()
-    await house.gateway.move_all(1)
+    await house.gateway.moves.move_all(1)
     assert await client.end() == ([{"t": "move", "after": 0}], 1012)
     await house.gateway.wait_empty()
     assert len(house.games.forgotten) == 1
@@ -644,7 +645,7 @@ async def test_a_bad_resume_while_the_node_leaves_gets_an_error_and_is_moved(
 ) -> None:
     client = await house.client()
     await client.resume()
-    await house.gateway.move_idle(5, random.Random(1))
+    await house.gateway.moves.move_idle(5, random.Random(1))
     house.games.resumes[0][0].refused(ErrorCode.BAD_FRAME, "seen is ahead of the room")
     seen, code = await client.end()
     assert [frame["t"] for frame in seen] == ["error", "move"]
@@ -666,7 +667,7 @@ async def test_some_are_moved_over_a_moment_and_the_others_stay(autojump_clock, 
     async with trio.open_nursery() as nursery:
         for client in some:
             nursery.start_soon(watch, client)
-        await house.gateway.move_some(moved, 2, random.Random(1))
+        await house.gateway.moves.move_some(moved, 2, random.Random(1))
     for slot, seconds in enumerate(sorted(at)):
         assert slot / 2 <= seconds <= (slot + 1) / 2
     assert len(moved) == 4
@@ -738,7 +739,7 @@ async def test_each_of_100_clients_moved_at_once_is_told_before_its_socket_close
 ) -> None:
     clients = [await house.client("den") for _ in range(100)]
     house.gateway.close_doors()
-    await house.gateway.move_all(0)
+    await house.gateway.moves.move_all(0)
     for client in clients:
         assert (await client.until("move"))["after"] == 0
         with pytest.raises(ConnectionClosed) as closed:

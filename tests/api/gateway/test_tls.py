@@ -237,6 +237,37 @@ async def test_a_proxy_header_comes_before_tls(
         assert server.sessions[0].guest.address == CLIENT
 
 
+@pytest.mark.parametrize("later_seconds", [0, 15])
+async def test_a_reader_that_stopped_reads_4100_at_last_under_tls_too(
+    autojump_clock,
+    monkeypatch: pytest.MonkeyPatch,
+    files: Files,
+    tls: ServerTls,
+    later_seconds: float,
+) -> None:
+    rules = EntryRules(tls=tls)
+    few = {"backlog_bytes": 100_000, "backlog_bytes_max": 200_000}
+    async with serving(monkeypatch, pumped=True, rules=rules, **few) as server:
+        peer = server.dial(buffer_bytes=4096)
+        stream = trio.SSLStream(
+            trio.SocketStream(peer.socket),
+            files.trust(),
+            server_hostname=HOST,
+            https_compatible=True,
+        )
+        await stream.send_all(UPGRADE)
+        while not server.sessions:
+            await trio.lowlevel.checkpoint()
+        while server.sessions:
+            await server.gateway.moves.notify("x" * 60_000, 1)
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(later_seconds)
+        end = b""
+        while part := await stream.receive_some():
+            end = (end + part)[-100:]
+    assert end.endswith(b"\x88\x13" + (4100).to_bytes(2, "big") + b"too slow a reader")
+
+
 async def test_a_client_that_ends_in_any_way_under_tls_leaves_no_garbage(
     autojump_clock, house: House, files: Files
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from lastcall.limits import Limits, Rate
 from lastcall.reasons import ErrorCode
 
 PAUSES = [(0.001,), (0.19,), (0.2,), (0.001, 0.001, 0.001, 0.7), (0.0, 0.0, 0.0, 0.0, 2.0)]
@@ -22,7 +23,7 @@ def check_every_window(times: Sequence[float], burst: int, per_second: float) ->
 
 @pytest.mark.parametrize("pauses", PAUSES)
 async def test_joins_are_limited_in_every_window(autojump_clock, make_house, pauses) -> None:
-    house = make_house(burst_joins=5, joins_per_second=5)
+    house = make_house(limits=Limits(joins_per_client=Rate(5, 5)))
     house.games.hold = True
     client = await house.client()
     joined_at, refused = [], 0
@@ -42,7 +43,7 @@ async def test_joins_are_limited_in_every_window(autojump_clock, make_house, pau
 @pytest.mark.parametrize("pauses", PAUSES)
 async def test_frames_are_limited_in_every_window(autojump_clock, make_house, pauses) -> None:
     """The first frame above the limit closes the socket."""
-    house = make_house(burst_frames=5, frames_per_second=5)
+    house = make_house(limits=Limits(inputs=Rate(5, 5)))
     client = await house.client()
     session = house.sessions[0]
     heard_at = []

@@ -5,6 +5,7 @@ import trio.testing
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.errors import WrongEvent
 from lastcall.ids import Ticket
+from lastcall.limits import Limits, Rate
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import nodes
 
@@ -562,7 +563,7 @@ async def test_a_place_may_be_resumed_on_the_socket_that_has_left_another(
 
 
 async def test_the_rate_of_one_clients_resumes_is_limited(autojump_clock, make_house) -> None:
-    house = make_house(burst_joins=5, joins_per_second=1)
+    house = make_house(limits=Limits(joins_per_client=Rate(5, 1)))
     client = await house.client()
     for _ in range(5):
         await client.resume()

@@ -14,12 +14,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lastcall.api.sessions.client_connection import LOST, ClientConnection, ClientCounts
-from lastcall.api.socket.backlog import FRAME_BYTES, REFERENCE_BYTES, Backlog
+from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import close_frame, text_frame
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.author import HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX
+from lastcall.core.excess import ITEM_BYTES, REFERENCE_BYTES
 from lastcall.host.backend import TURN_BYTES_MAX
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.wire import frames
@@ -98,7 +99,7 @@ class Play:
 
     def _measure(self) -> None:
         self.most_waiting = max(self.most_waiting, self.stream.queue.size)
-        self.most_excess = max(self.most_excess, self.backlog.excess_bytes)
+        self.most_excess = max(self.most_excess, self.backlog.excess.bytes)
         self.last_sent_at = trio.current_time()
 
     def _overflowed(self, _why: str, _waiting_bytes: int) -> None:
@@ -133,7 +134,7 @@ def test_a_client_that_reads_gets_each_frame_of_every_burst_once_and_in_order(
     play = Play(within(SMALL.backlog_bytes_max, bursts), PacedReader(pace))
     assert play.overflowed_at == inf
     assert bytes(play.reader.read) == b"".join(play.frames)
-    assert play.backlog.excess_bytes == 0
+    assert play.backlog.excess.bytes == 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -145,8 +146,8 @@ def test_a_client_that_stops_reading_is_closed_within_12_s_and_costs_bounded_mem
     play = Play(bursts, PacedReader(pace, deaf_after))
     largest = max(map(len, play.frames))
     assert play.most_waiting <= SMALL.backlog_bytes_max
-    assert play.most_excess <= SMALL.excess_bytes + FRAME_BYTES + largest
-    assert play.backlog.excess_bytes == 0
+    assert play.most_excess <= SMALL.excess_bytes + ITEM_BYTES + largest
+    assert play.backlog.excess.bytes == 0
     read = bytes(play.reader.read).removesuffix(CLOSE)
     assert b"".join(play.frames).startswith(read)
     if sum(map(len, play.frames)) - len(read) > SMALL.backlog_bytes + CHUNK_BYTES + largest:
@@ -160,6 +161,8 @@ def test_the_bounds_of_rooms_links_and_sockets_fit_each_other() -> None:
     assert HISTORY_BYTES_MAX + HISTORY_MESSAGES_MAX * overhead <= socket.backlog_bytes
     assert TURN_BYTES_MAX <= socket.backlog_bytes_max <= link.ring_bytes
     assert socket.backlog_bytes_max <= socket.excess_bytes
+    histories_at_once = 2 * link.resumes_at_once * HISTORY_BYTES_MAX  # resumes, and reattached
+    assert histories_at_once <= link.ring_bytes_max <= link.rings_excess_bytes
 
 
 def test_a_frame_that_waits_for_a_thousand_clients_counts_once() -> None:
@@ -168,10 +171,10 @@ def test_a_frame_that_waits_for_a_thousand_clients_counts_once() -> None:
     frame = b"x" * 250_000
     for queue in queues:
         queue.add([frame, frame])
-    assert backlog.excess_bytes == len(frame) + FRAME_BYTES + 1_999 * REFERENCE_BYTES
+    assert backlog.excess.bytes == len(frame) + ITEM_BYTES + 1_999 * REFERENCE_BYTES
     for queue in queues:
         queue.clear()
-    assert backlog.excess_bytes == 0
+    assert backlog.excess.bytes == 0
 
 
 def test_a_client_within_its_share_is_not_too_slow_however_much_waits_for_others() -> None:
@@ -214,13 +217,13 @@ def test_whatever_happens_to_the_queues_only_what_still_waits_is_counted(
             if step == "flush":
                 await queue.flush(PacedReader(inf))
             waiting = any(queue.over_share for queue in queues)
-            assert 0 <= backlog.excess_bytes <= 5 * (400 + FRAME_BYTES) + 150 * 3 * REFERENCE_BYTES
-            assert backlog.excess_bytes > 0 or not waiting
+            assert 0 <= backlog.excess.bytes <= 5 * (400 + ITEM_BYTES) + 150 * 3 * REFERENCE_BYTES
+            assert backlog.excess.bytes > 0 or not waiting
         for queue in queues:
             await queue.flush(PacedReader(inf))
 
     trio.run(play)
-    assert backlog.excess_bytes == 0
+    assert backlog.excess.bytes == 0
 
 
 @pytest.mark.parametrize(("waiting_bytes", "lost_after_seconds"), [(0, 30), (400_000, 60)])

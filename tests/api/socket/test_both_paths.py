@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,8 +12,10 @@ import structlog
 import trio
 
 from lastcall.api.gateway import gateway
+from lastcall.api.gateway.blocked import LAST_WORDS_SECONDS
 from lastcall.api.socket.batch_sizes import READ_BYTES
 from lastcall.api.socket.pump import pump_wanted
+from lastcall.limits import Limits, Rate
 from lastcall.wire import nodes
 from tests.api.conftest import UPGRADE
 from tests.api.paths import (
@@ -319,7 +322,7 @@ async def test_a_message_in_endless_empty_fragments_closes_1009(
 
 
 async def test_too_many_frames_close_4101(serve: Serve) -> None:
-    async with serve(kind=Noted, burst_frames=10, frames_per_second=0.001) as server:
+    async with serve(kind=Noted, limits=Limits(inputs=Rate(10, 0.001))) as server:
         client = await server.client()
         await client.send(frame(b'{"t":"got","seq":0}') * 50)
         error, end = await client.rest()
@@ -366,6 +369,43 @@ async def test_a_client_whose_room_stays_behind_is_closed_4101(serve: Serve) -> 
         assert (await client.rest())[-1] == closed(4101)
         await server.gateway.wait_empty()
         assert len(server.link.of(nodes.Say)) == 4
+
+
+@pytest.mark.parametrize("end", ["stays", "sends a close", "sends an end of file", "hangs up"])
+@pytest.mark.parametrize("inputs", [8, 500])
+async def test_a_leave_that_is_kept_back_is_heard_when_the_room_stays_behind(
+    serve: Serve, end: str, inputs: int
+) -> None:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=0.05) as server:
+        client = await server.seated()
+        says = b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, inputs))
+        await client.send(says + frame(b'{"t":"leave"}'))
+        if end == "sends a close":
+            await client.send(closing(1000))
+        elif end == "sends an end of file":
+            client.socket.shutdown(socket.SHUT_WR)
+        elif end == "hangs up":
+            client.socket.close()
+        await server.gateway.wait_empty()
+        assert len(server.link.of(nodes.Say)) == 4
+        assert len(server.link.of(nodes.Leave)) == 1
+        assert server.link.of(nodes.Absent) == []
+        assert server.codes == {4101: 1}
+
+
+async def test_a_client_that_goes_on_sending_after_4101_is_not_heard_for_long(
+    serve: Serve,
+) -> None:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=0.05) as server:
+        client = await server.seated()
+        await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
+        assert (await client.next()) == closed(4101)
+        with trio.fail_after(LAST_WORDS_SECONDS + 10):
+            while server.gateway.clients:
+                client.fill(frame(b'{"t":"got","seq":0}'))
+                await trio.sleep(0.01)
+        assert len(server.link.of(nodes.Say)) == 4
+        assert len(server.link.of(nodes.Absent)) == 1
 
 
 async def test_a_lost_client_that_is_not_read_causes_no_wakeups(serve: Serve) -> None:

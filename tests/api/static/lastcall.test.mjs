@@ -46,7 +46,7 @@ function recordEvents(place, ...types) {
 test("connect offers the subprotocol, waits for hello, and sends a join with a key of 128 bits", async () => {
   const server = new FakeServer();
   const opening = connect(URL_1, { kind: "lounge", name: "Ada", options: { a: 1 }, ...server.fakes });
-  assert.deepEqual(server.socket.protocols, ["lastcall.v1"]);
+  assert.deepEqual(server.socket.protocols, ["lastcall.v1", "lastcall.refuse-by-close"]);
   assert.deepEqual(server.socket.sent, []);
   server.socket.hello();
   const [{ key, ...join }] = server.socket.sent;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { connect } from "../../../api/static/lastcall.js";
+import { AuthRefused, connect } from "../../../api/static/lastcall.js";
 import { FakeServer, joined, msg, resumed } from "./fakes.mjs";
 import { FakePage } from "./page.mjs";
 
@@ -14,8 +14,8 @@ class FakeStorage {
 }
 
 class FullStorage extends FakeStorage {
-  setItem = () => {
-    throw new DOMException("no space is left", "QuotaExceededError");
+  setItem = (key) => {
+    throw new DOMException(`Setting the value of '${key}' exceeded the quota.`, "QuotaExceededError");
   };
 }
 
@@ -191,14 +191,30 @@ test("a storage that holds something else is as good as empty", async () => {
   }
 });
 
-test("a storage that is full costs a warning, and not the place", async (test) => {
+test("a user whose token was refused, after a reload or on the way back, logs in and resumes", async () => {
+  const storage = new FakeStorage();
+  const { place, server } = await load(storage, joined());
+  server.socket.drop();
+  await server.clock.advance(400);
+  server.socket.drop(4001);
+  await assert.rejects(place.closed, AuthRefused);
+  const again = new FakeServer();
+  const opening = connect("ws://one/", { kind: "lounge", storage, ...again.fakes });
+  again.socket.drop(4001);
+  await assert.rejects(opening, AuthRefused);
+  const after = await load(storage, resumed());
+  assert.equal(firstFrame(after.server).ticket, "t0");
+  assert.equal(after.place.state, "here");
+});
+
+test("a storage that is full costs a warning, which does not quote the key, and not the place", async (test) => {
   const warnings = [];
   const { warn } = console;
   console.warn = (...words) => warnings.push(words.join(" "));
   test.after(() => (console.warn = warn));
-  const { place } = await load(new FullStorage(), joined());
+  const { place } = await load(new FullStorage(), joined(), { key: "SECRET" });
   assert.equal(await place.say("hello"), 1);
-  assert.match(warnings[0], /would not survive a reload.*no space is left/);
+  assert.match(warnings[0], /would not survive a reload: QuotaExceededError$/);
 });
 
 test("a tab whose place was taken over does not remove the place of the other tab", async () => {

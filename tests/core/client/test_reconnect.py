@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.client.reconnect import FINAL, ReconnectPolicy
+from lastcall.core.client.reconnect import FINAL, BusyServers, ReconnectPolicy
 from lastcall.core.pacing import full_jitter
 
 
@@ -66,3 +66,33 @@ def test_a_client_that_is_moved_again_and_again_backs_off() -> None:
         policy.arrived(now)
         waits.append(policy.lost(1012, now, announced=True))
     assert waits == [0, 0.25, 0.5, 1, 2]
+
+
+def test_after_a_sleep_of_the_computer_the_wait_is_zero_and_the_back_off_begins_anew() -> None:
+    policy = ReconnectPolicy(FixedRandom(1.0))
+    assert [policy.failed() for _ in range(3)] == [0.25, 0.5, 1]
+    assert policy.woke() == 0
+    assert policy.failed() == 0.25
+
+
+def test_a_wait_for_busy_servers_is_longer_by_the_back_off() -> None:
+    policy = ReconnectPolicy(FixedRandom(1.0))
+    assert [policy.failed(4), policy.failed(0), policy.failed(4)] == [4.25, 0.5, 5]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1e9), st.floats(0, 100))),
+    st.floats(0, 100),
+)
+def test_a_busy_server_is_left_alone_for_what_it_asked_and_10_s_at_most(
+    refusals: list[tuple[str, float, float]], later: float
+) -> None:
+    busy, now, asked = BusyServers(), 0.0, dict.fromkeys("abc", 0.0)
+    for url, seconds, pause in refusals:
+        now += pause
+        busy.refused(url, seconds, now)
+        asked[url] = now + min(seconds, 10)
+    now += later
+    left = {url: max(0.0, until - now) for url, until in asked.items()}
+    assert {url: busy.seconds_left([url], now) for url in "abc"} == left
+    assert busy.seconds_left("abc", now) == min(left.values()) <= 10

@@ -5,7 +5,7 @@ import random
 
 import msgspec
 
-from lastcall.core.edge.placement import Candidate, choose, holders, knows_kind
+from lastcall.core.edge.placement import Candidate, choose, choose_for_room, holders, knows_kind
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
 
@@ -22,6 +22,7 @@ def node(
     born: float = 0.0,
     asked: dict[tuple[KindName, bool], int] | None = None,
     silent: bool = False,
+    wanted: bool = True,
 ) -> Candidate:
     state = NodeState(revision=1, phase=phase, rooms=rooms, seats={CHESS: seats}, sizes={CHESS: 2})
     return Candidate(
@@ -33,6 +34,7 @@ def node(
         state=state,
         asked=asked or {},
         silent=silent,
+        wanted=wanted,
     )
 
 
@@ -73,6 +75,16 @@ def test_pending_joins_count_as_taken_seats_and_open_rooms() -> None:
 def test_only_serving_nodes_get_joins() -> None:
     assert chosen(node("a", phase="draining", seats=1), node("b")) == "b"
     assert chosen(node("a", phase="cordoned"), node("b", silent=True)) is None
+
+
+def test_a_node_that_is_not_wanted_gets_no_new_rooms_but_is_asked_for_those_that_it_has() -> None:
+    unwanted = node("a", seats=1, rooms=1, wanted=False)
+    assert chosen(unwanted, node("b")) == "b"
+    assert chosen(unwanted) is None
+    assert choose_for_room([unwanted], RoomId("a.den")) is unwanted
+    assert holders([unwanted], RoomId("a.den")) == [unwanted]
+    assert unwanted.useful
+    assert not node("a", wanted=False).useful
 
 
 def test_the_newest_version_is_the_one_whose_oldest_node_is_youngest() -> None:

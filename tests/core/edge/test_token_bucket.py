@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.limits import Rate
 
 
 def take_many(bucket: TokenBucket, now: float, tries: int) -> int:
@@ -9,12 +10,12 @@ def take_many(bucket: TokenBucket, now: float, tries: int) -> int:
 
 
 def test_a_burst_is_granted_at_once_but_not_more() -> None:
-    bucket = TokenBucket(burst=3, per_second=1, now=10.0)
+    bucket = TokenBucket(Rate(3, 1), now=10.0)
     assert take_many(bucket, 10.0, 5) == 3
 
 
 def test_tokens_come_back_at_the_rate() -> None:
-    bucket = TokenBucket(burst=3, per_second=2, now=0.0)
+    bucket = TokenBucket(Rate(3, 2), now=0.0)
     take_many(bucket, 0.0, 3)
     assert take_many(bucket, 0.4, 5) == 0
     assert take_many(bucket, 0.5, 5) == 1
@@ -22,7 +23,7 @@ def test_tokens_come_back_at_the_rate() -> None:
 
 
 def test_a_long_pause_yields_at_most_the_burst() -> None:
-    bucket = TokenBucket(burst=3, per_second=2, now=0.0)
+    bucket = TokenBucket(Rate(3, 2), now=0.0)
     take_many(bucket, 0.0, 3)
     assert take_many(bucket, 1_000.0, 10) == 3
 
@@ -35,7 +36,7 @@ def test_a_long_pause_yields_at_most_the_burst() -> None:
 def test_in_any_window_at_most_burst_and_rate_pass(
     pauses: list[float], burst: int, per_second: float
 ) -> None:
-    bucket = TokenBucket(burst, per_second, 0.0)
+    bucket = TokenBucket(Rate(burst, per_second), 0.0)
     now, taken_at = 0.0, []
     for pause in pauses:
         now += pause

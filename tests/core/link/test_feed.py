@@ -9,7 +9,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lastcall.core.excess import Excess
 from lastcall.core.link.feed import FeedReceiver, FeedRing
+from lastcall.policy import LinkPolicy
 
 
 def item(number: int) -> bytes:
@@ -26,11 +28,17 @@ def receive(
 
 
 def ring(items_max: int = 1000, bytes_max: int = 1 << 20) -> FeedRing:
-    return FeedRing(items_max=items_max, bytes_max=bytes_max)
+    policy = LinkPolicy(
+        ring_items=items_max,
+        ring_items_max=items_max,
+        ring_bytes=bytes_max,
+        ring_bytes_max=bytes_max,
+    )
+    return FeedRing(policy, Excess(policy.rings_excess_bytes))
 
 
 def receiver(ahead_max: int = 1000, ahead_bytes_max: int = 1 << 20) -> FeedReceiver[int]:
-    return FeedReceiver(repair_seconds=0.02, ahead_max=ahead_max, ahead_bytes_max=ahead_bytes_max)
+    return FeedReceiver(LinkPolicy(ring_items=ahead_max, ring_bytes=ahead_bytes_max))
 
 
 def filled(count: int) -> FeedRing:

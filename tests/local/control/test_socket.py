@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import stat
 import threading
@@ -24,7 +25,7 @@ from lastcall.local.control.messages import (
     parse_version,
 )
 from lastcall.local.control.paths import find, folder, open_control_socket, running
-from lastcall.local.control.socket import open_call, serve_control
+from lastcall.local.control.socket import ANSWER_SECONDS, open_call, serve_control
 
 NODES = NodeList("ws://h/", (NodeEntry("api-1", "api", "1", "127.0.0.1:1", 42, "serving"),))
 REPORT = RollReport("all", "2", 1.5, (), ("game-3",))
@@ -287,3 +288,55 @@ async def test_a_cluster_that_starts_removes_the_stale_sockets_of_others():
         await killed.bind(str(stale))
     async with serving(8124):
         assert [path.name for path in folder().iterdir()] == ["up-8124.sock"]
+
+
+CONTINUE = rf"does not answer \(process {os.getpid()}\).*kill -CONT {os.getpid()}"
+"""A stopped cluster accepts nobody; its kernel lets callers wait. Here it is this process."""
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "advice"),
+    [(AskNodes(), 1, CONTINUE + "$"), (AskRoll(), 2, CONTINUE + "; the roll goes on then$")],
+)
+async def test_a_cluster_that_is_stopped_is_given_up_with_the_command_that_continues_it(
+    question, answers, advice, autojump_clock
+):
+    listener, path = open_control_socket(8123)
+    async with listener, open_call(path, question) as call:
+        started_at = trio.current_time()
+        with pytest.raises(ClusterFailed, match=advice):
+            await call.next()
+        assert trio.current_time() - started_at == pytest.approx(answers * ANSWER_SECONDS)
+
+
+async def test_a_cluster_that_has_let_too_many_callers_wait_is_given_up_at_once(autojump_clock):
+    listener, path = open_control_socket(8123)
+    async with listener:
+        with ExitStack() as callers:
+            full = False
+            while not full:
+                caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                full = caller.connect_ex(str(path)) == errno.EAGAIN
+            with pytest.raises(ClusterFailed, match=r"does not answer .*kill -CONT PID"):
+                await ask_nodes(path)
+
+
+async def test_a_step_of_a_roll_may_take_minutes_while_the_cluster_answers(autojump_clock):
+    class SlowBackend(FakeBackend):
+        def roll(self, order):  # noqa: ARG002
+            nursery.start_soon(self.report_late)
+            return replies
+
+        async def report_late(self):
+            await trio.sleep(299)
+            await send.send(REPORT)
+
+    send, replies = trio.open_memory_channel(0)
+    async with (
+        trio.open_nursery() as nursery,
+        serve_control(8123, SlowBackend(), print) as path,
+        open_call(path, AskRoll("game")) as call,
+    ):
+        assert await call.next() == REPORT
+        assert trio.current_time() == pytest.approx(299)
