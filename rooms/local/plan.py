@@ -9,6 +9,7 @@ import msgspec
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
 from lastcall.policy import DrainPolicy
+from lastcall.runtime.auth_options import AuthOptions
 
 PORTS = 65_536
 """The number of TCP ports."""
@@ -20,7 +21,7 @@ class Plan(msgspec.Struct, frozen=True):
     ``client`` is where clients connect. ``admin`` is where the cluster has its page; the nodes'
     admin ports are the next ones, api nodes first. With port 0, each takes a free one. ``clients``
     is what an api node that drains does with clients in rooms: it moves them (``move``), or waits
-    for the end of their rooms (``finish``).
+    for the end of their rooms (``finish``). ``auth`` says who clients are.
     """
 
     apis: int = 2
@@ -30,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True):
     rooms: str = "lastcall.game.examples"
     clients: str = "move"
     drain: DrainPolicy = DrainPolicy()
+    auth: AuthOptions = AuthOptions()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:
