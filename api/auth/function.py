@@ -126,8 +126,16 @@ class FunctionAuth:
             call.done.set()
 
     async def _ask(self, handshake: Handshake, call: _Call) -> None:
+        """Around the function is a nursery in its own task, which finds what it left open."""
         try:
-            call.answer = await self._function(handshake)
+            async with trio.open_nursery() as own:
+                try:
+                    call.answer = await self._function(handshake)
+                except BaseException as error:
+                    if is_own_cancellation(error):
+                        raise
+                    call.error = error
+                own.cancel_scope.cancel()
         except BaseException as error:
             if is_own_cancellation(error):
                 raise

@@ -84,7 +84,7 @@ async def test_a_trusted_proxy_is_believed_who_the_client_is(
             await peer.send(data + frame(b"heard"))
             assert b" 101 " in await peer.head(), what
             assert (await peer.take(2))[1] == (0x81, b"heard"), what
-            assert server.sessions[-1].address == counted, what
+            assert server.sessions[-1].guest.address == counted, what
 
 
 @PATHS
@@ -97,7 +97,7 @@ async def test_a_stranger_is_not_believed(
             await peer.send(data)
             if data.startswith(b"GET"):
                 assert b" 101 " in await peer.head()
-                assert server.sessions[-1].address == "127.0.0.1"
+                assert server.sessions[-1].guest.address == "127.0.0.1"
             else:
                 assert (await peer.head()).startswith(b"HTTP/1.1 4")
     assert server.gateway.counts.opened == sum(

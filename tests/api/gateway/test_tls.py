@@ -234,7 +234,7 @@ async def test_a_proxy_header_comes_before_tls(
         await stream.send_all(UPGRADE)
         assert b" 101 " in await stream.receive_some()
         assert b'"hello"' in await stream.receive_some()
-        assert server.sessions[0].address == CLIENT
+        assert server.sessions[0].guest.address == CLIENT
 
 
 @pytest.mark.parametrize("later_seconds", [0, 15])
