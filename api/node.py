@@ -171,7 +171,7 @@ class ApiNode:
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
         self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
-        limits = ClientLimits(settings.socket_policy.limits)
+        limits = ClientLimits(settings.socket_policy.limits, self._relays.counts.limited)
         self._games = Games(
             connectors,
             relays=self._relays,
