@@ -16,6 +16,7 @@ from lastcall.errors import UsageError
 from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import parse_host
+from lastcall.runtime.admin.hosts import parse_hosts
 from lastcall.runtime.command import Command, Decorator, Parsed, config_option, gathered
 from lastcall.runtime.logs import LogFormat, LogLevel
 
@@ -31,6 +32,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
     advertise: str | None
     version: str
     admin_token_file: Path | None = None
+    admin_hosts: tuple[str, ...] = ()
     log_level: LogLevel = "info"
 
 
@@ -67,8 +69,15 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
             },
             "--admin-token-file": {
                 "type": click.Path(dir_okay=False, path_type=Path),
-                "help": "A file with the token that /cordon, /uncordon and /drain require from "
-                "beyond loopback.",
+                "help": "A file with the token that /cordon, /uncordon and /drain require, from "
+                "loopback too. Without it they come from loopback only.",
+            },
+            "--admin-hosts": {
+                "type": Parsed("NAME,...", parse_hosts),
+                "default": "",
+                "show_default": "none",
+                "help": "Further names by which the admin port may be asked. IP addresses, "
+                "localhost, and the hosts of --name, --admin and --advertise always are.",
             },
             "--version": {
                 "metavar": "V",

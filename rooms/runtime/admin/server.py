@@ -1,24 +1,19 @@
 """The admin port: serves operators, orchestrators and Prometheus over HTTP.
 
-hypercorn speaks HTTP; the accept loop is our own. With ``hypercorn.trio.serve``, an unexpected
-error of one connection would end the node, and a shutdown would wait for a client that does not
-read (it shields each send, without a deadline).
+Its connections are bounded in number and time, and have descriptors of their own, so that whatever
+strangers do to the node's other ports, ``/livez`` answers.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 import trio
-from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
-from hypercorn.utils import wrap_app
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -27,17 +22,26 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lastcall.bus.address import HostPort
+from lastcall.core.connection_slots import ConnectionSlots
+from lastcall.core.edge.ticket_rate_limit import origin
 from lastcall.errors import WrongEvent
 from lastcall.runtime.address import unmapped
 from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
+from lastcall.runtime.admin.http import App, HttpConnection, Message, Receive, Send
 from lastcall.runtime.admin.static_files import static_routes
+from lastcall.runtime.descriptors import NO_RESERVE, Reserve
 from lastcall.runtime.listeners import bound_address, open_listeners
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire.reports import Status
 
 log = structlog.get_logger()
 
 VERBS = ("cordon", "uncordon", "drain")
+UNCHECKED = frozenset({"/livez", "/readyz", *(f"/{verb}" for verb in VERBS)})
 NO_FILES: Mapping[str, Path] = {}
+CONNECTIONS_MAX = 64
+"""Fewer than the reserve has descriptors."""
+RETRY_SECONDS = 0.01
 FRESH = {"cache-control": "no-store"}
 """Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
@@ -67,16 +71,22 @@ class NodeView(Protocol):
 
 
 class AdminPort:
-    """One node's admin port: bound by :meth:`open`, answering inside :meth:`serve`."""
+    """One node's admin port: bound by :meth:`open`, answering inside :meth:`serve`.
 
-    def __init__(self, listeners: list[trio.SocketListener], app: Starlette) -> None:
-        self._listeners = listeners
-        self._streams: set[trio.SocketStream] = set()
-        self._app = wrap_app(app, 0, "asgi")  # type: ignore[arg-type]
-        self._config = Config()
-        self._config.accesslog = self._config.errorlog = None
-        self._config.include_server_header = False
-        self._context = WorkerContext(None)
+    ``reserve`` has the descriptors for its connections: strangers on other ports cannot use them.
+    """
+
+    def __init__(
+        self, listeners: list[trio.SocketListener], app: App, reserve: Reserve = NO_RESERVE
+    ) -> None:
+        self.address = bound_address(listeners[0])
+        """The address that it listens on, with the real port."""
+        self._listeners = [_stdlib_socket(listener) for listener in listeners]
+        self._app = app
+        self._reserve = reserve
+        self._slots = ConnectionSlots[trio.CancelScope](CONNECTIONS_MAX)
+        self._descriptors: set[int] = set()
+        self._failed = RatedLog()
 
     @classmethod
     async def open(
@@ -85,48 +95,81 @@ class AdminPort:
         view: NodeView,
         registry: CollectorRegistry,
         static: Mapping[str, Path] = NO_FILES,
+        reserve: Reserve = NO_RESERVE,
     ) -> AdminPort:
         """Listens on ``where``; port 0 is a free port. Raises as ``open_listeners`` does.
 
         ``static`` are files to serve, by path; see :func:`static_routes`.
         """
-        return cls(await open_listeners(where), _application(view, registry, static))
-
-    @property
-    def address(self) -> HostPort:
-        """The address that it listens on, with the real port."""
-        return bound_address(self._listeners[0])
+        return cls(await open_listeners(where), _application(view, registry, static), reserve)
 
     async def serve(
         self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Answers until cancelled, and then ends at once, whatever its clients do."""
-        async with trio.open_nursery() as connections:
-            try:
-                await trio.serve_listeners(
-                    self._answer,
-                    self._listeners,
-                    handler_nursery=connections,
-                    task_status=task_status,
-                )
-            finally:
-                for stream in self._streams:
-                    stream.socket.close()  # ends a shielded send, which no cancellation reaches
-
-    async def _answer(self, stream: trio.SocketStream) -> None:
-        self._streams.add(stream)
         try:
-            state = ConnectionState({})
-            await TCPServer(self._app, self._config, self._context, state, stream)  # type: ignore[arg-type]
-        except* Exception:
+            async with trio.open_nursery() as nursery:
+                for listener in self._listeners:
+                    nursery.start_soon(self._accept_all, listener, nursery)
+                task_status.started()
+        finally:
+            for listener in self._listeners:
+                trio.lowlevel.notify_closing(listener)
+                listener.close()
+
+    async def _accept_all(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                accepted = self._reserve.accept(listener, lambda: self._descriptors)
+            except (BlockingIOError, ConnectionAbortedError):
+                continue  # the client has gone already
+            except OSError as error:
+                self._failed.warning("admin.accept_failed", reason=str(error))
+                await trio.sleep(RETRY_SECONDS)
+            else:
+                self._descriptors.add(accepted.fileno())
+                nursery.start_soon(self._answer, accepted)
+
+    async def _answer(self, accepted: socket.socket) -> None:
+        descriptor = accepted.fileno()
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        try:
+            await self._serve(stream)
+        except Exception:
             log.exception("admin.connection_failed")
         finally:
-            self._streams.discard(stream)
+            self._descriptors.discard(descriptor)
+            await trio.aclose_forcefully(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            client = _host_port(stream.socket.getpeername())
+            server = _host_port(stream.socket.getsockname())
+        except OSError:  # it has gone already
+            return
+        with trio.CancelScope() as scope:
+            oldest = self._slots.add(scope, origin(client.host))
+            if oldest is not None:
+                oldest.cancel()
+            try:
+                await HttpConnection(stream, self._app, client=client, server=server).serve()
+            finally:
+                self._slots.remove(scope)
 
 
-def _application(
-    view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]
-) -> Starlette:
+def _stdlib_socket(listener: trio.SocketListener) -> socket.socket:
+    """The listening socket itself: trio's ``accept`` lets other tasks run while it accepts."""
+    taken = socket.socket(fileno=listener.socket.detach())
+    taken.setblocking(False)
+    return taken
+
+
+def _host_port(address: tuple[Any, ...]) -> HostPort:
+    return HostPort(unmapped(address[0]), address[1])
+
+
+def _application(view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]) -> App:
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok", headers=FRESH)
 
@@ -145,7 +188,7 @@ def _application(
 
     async def control(request: Request) -> Response:
         verb = request.url.path.removeprefix("/")
-        if (refusal := view.auth.refusal(_admin_request(request))) is not None:
+        if (refusal := view.auth.command_refusal(_admin_request(request))) is not None:
             return PlainTextResponse(refusal, 403, headers=FRESH)
         try:
             getattr(view, verb)()
@@ -162,18 +205,28 @@ def _application(
         *(Route(f"/{verb}", control, methods=["POST"]) for verb in VERBS),
         *static_routes(static),
     ]
-    app = Starlette(routes=routes, exception_handlers={Exception: _failed})
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False
-    return app
+    return _for_known_hosts(app, view)
+
+
+def _for_known_hosts(app: App, view: NodeView) -> App:
+    """Refuses what is asked of a strange host, but for probes (a balancer may send any ``Host``, or
+    none) and for commands, which check more.
+    """
+
+    async def checked(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] not in UNCHECKED:
+            host = Request(scope).headers.get("host", "")
+            if (refusal := view.auth.host_refusal(host)) is not None:
+                await PlainTextResponse(refusal, 403, headers=FRESH)(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return checked
 
 
 def _admin_request(request: Request) -> AdminRequest:
-    host, port = request.scope["server"][:2]
-    client = request.client.host if request.client is not None else ""
-    server = HostPort(unmapped(host), port or 0)
-    return AdminRequest(dict(request.headers), unmapped(client), server)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    log.error("admin.request_failed", path=request.url.path, exc_info=error)
-    return PlainTextResponse("Internal Server Error", 500)
+    host, port = request.scope["server"]
+    client, _ = request.scope["client"]
+    return AdminRequest(dict(request.headers), client, HostPort(host, port))
