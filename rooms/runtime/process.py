@@ -22,10 +22,11 @@ from lastcall.runtime import logs
 from lastcall.runtime.admin.auth import AdminAuth, is_loopback
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.runtime.admin.server import NO_FILES, AdminPort
+from lastcall.runtime.admin.thread import serve_in_thread
 from lastcall.runtime.descriptors import Reserve
 from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.exposure import Exposure, warn
-from lastcall.runtime.loop_lag import SlowSteps, watch_lag
+from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
 from lastcall.wire.reports import Status
@@ -75,6 +76,7 @@ class NodeAdmin:
         if options.advertise:
             hosts.add(options.advertise)
         self.auth = AdminAuth(hosts, options.admin_token_file)
+        self.pulse = Pulse()
 
     @property
     def unready(self) -> str:
@@ -204,8 +206,8 @@ async def _run(
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_lag, lag_metric(registry).observe)
-        await nursery.start(admin.serve)
+        nursery.start_soon(watch_lag, lag_metric(registry).observe, view.pulse)
+        await nursery.start(serve_in_thread, admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code

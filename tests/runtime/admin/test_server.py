@@ -14,6 +14,7 @@ from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, WrongEvent
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.server import AdminPort
+from lastcall.runtime.loop_lag import Pulse
 from lastcall.wire.reports import Status
 
 ANY_PORT = HostPort("127.0.0.1", 0)
@@ -27,6 +28,7 @@ class NodeView:
         self.phase = "serving"
         self.why: tuple[str, ...] = ()
         self.auth = AdminAuth()
+        self.pulse = Pulse()
 
     def cordon(self) -> None:
         if self.phase != "serving":
