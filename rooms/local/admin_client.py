@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -10,7 +11,8 @@ import msgspec
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from lastcall.errors import ClusterFailed
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.runtime.admin.auth import read_token
 from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
@@ -23,7 +25,7 @@ R = TypeVar("R")
 def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     """An HTTP client for admin ports: no proxies, no TLS, a timeout of one second.
 
-    ``token`` is sent with each request: nodes beyond loopback require it for commands.
+    ``token`` is sent with each request: nodes that have one require it for commands.
     """
     headers = {} if token is None else {b"Authorization": b"Bearer " + token}
     return httpx.AsyncClient(
@@ -32,6 +34,14 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
         trust_env=False,
         verify=False,  # noqa: S501 - it speaks plain HTTP
     )
+
+
+def token_in(file: Path | None) -> bytes | None:
+    """The token in ``file``, or None if there is none to read: nodes that want one say so."""
+    try:
+        return None if file is None else read_token(file)
+    except UsageError:
+        return None
 
 
 async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:

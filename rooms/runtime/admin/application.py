@@ -30,7 +30,7 @@ log = structlog.get_logger()
 VERBS = ("cordon", "uncordon", "drain")
 UNCHECKED = frozenset({"/livez", "/readyz", *(f"/{verb}" for verb in VERBS)})
 """Probes, since a balancer may send any ``Host`` or none; and commands, which check more."""
-LATE_SECONDS = 0.5
+WAKE_SECONDS = 0.5
 DEAD_SECONDS = 10.0
 """``/livez`` is 503 when the node's loop has not run for this long."""
 FRESH = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -75,8 +75,8 @@ class _Answers:
 
     async def livez(self, _request: Request) -> Response:
         pulse = self._view.pulse
-        if pulse.age_seconds > LATE_SECONDS:  # or the whole process was stopped until now
-            with trio.move_on_after(LATE_SECONDS):
+        if pulse.age_seconds > DEAD_SECONDS:  # perhaps the whole process was stopped until now
+            with trio.move_on_after(WAKE_SECONDS):
                 await self._node.call(pulse.beat)
         if (seconds := pulse.age_seconds) > DEAD_SECONDS:
             return _text(f"the event loop has not run for {seconds:.0f} s", 503)
