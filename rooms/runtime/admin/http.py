@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 import structlog
 import trio
+import trio.abc
 
 from lastcall.bus.address import HostPort
 
@@ -48,7 +49,7 @@ class HttpConnection:
     """Answers the requests of ``stream`` with ``app``, one after the other."""
 
     def __init__(
-        self, stream: trio.SocketStream, app: App, *, client: HostPort, server: HostPort
+        self, stream: trio.abc.HalfCloseableStream, app: App, *, client: HostPort, server: HostPort
     ) -> None:
         self._stream = stream
         self._app = app
@@ -69,7 +70,8 @@ class HttpConnection:
                 await self._refuse(HTTPStatus(error.error_status_hint))
             except BadRequest as bad:
                 await self._refuse(bad.status)
-            await self._linger()
+            if not self._broken.is_set():
+                await self._linger()
 
     async def _serve_one(self) -> bool:
         """Serves one request; returns whether there may be another one."""
@@ -87,7 +89,7 @@ class HttpConnection:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             if self._h11.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
-            self._h11.receive_data(await self._stream.receive_some(READ_BYTES))
+            self._h11.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
         return event
 
     async def _body(self) -> bytes:
@@ -156,17 +158,10 @@ class HttpConnection:
             await self._send(h11.EndOfMessage())
 
     async def _refuse(self, status: HTTPStatus) -> None:
-        """Answers with a status only, and ends the connection; nothing if an answer has begun."""
+        """Answers without a body, and ends the connection; nothing if an answer has begun."""
         if self._h11.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
-        text = status.phrase.encode()
-        headers = [
-            ("content-type", "text/plain; charset=utf-8"),
-            ("content-length", str(len(text))),
-            ("connection", "close"),
-        ]
-        await self._send(_head(status, headers))
-        await self._send(h11.Data(data=text))
+        await self._send(_head(status, [("content-length", "0"), ("connection", "close")]))
         await self._send(h11.EndOfMessage())
 
     async def _linger(self) -> None:
