@@ -7,6 +7,7 @@ The node's loop may be late: thousands of handshakes expire at once, or a room c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -42,7 +43,8 @@ async def serve_in_thread(
             await trio.sleep_forever()
         finally:
             for theirs in tokens:
-                theirs.run_sync_soon(stop.cancel)
+                with suppress(trio.RunFinishedError):  # it has ended by an error
+                    theirs.run_sync_soon(stop.cancel)
 
 
 class NodeLoop:
@@ -61,7 +63,8 @@ class NodeLoop:
 
         def answer() -> None:
             answers.append(outcome.capture(ask))
-            asker.run_sync_soon(answered.set)
+            with suppress(trio.RunFinishedError):  # the asker has gone
+                asker.run_sync_soon(answered.set)
 
         self._token.run_sync_soon(answer)
         await answered.wait()
