@@ -28,8 +28,8 @@ SOFT = 192
 STRANGERS = 600
 PROBES = 100
 PROBE_SECONDS = 1.0
-SP = b"\x00SP\x00\x00\x30\x00\x00"
-"""What nng sends first; with it, a connection stays for ever."""
+REQ, PUB = b"\x00SP\x00\x00\x30\x00\x00", b"\x00SP\x00\x00\x20\x00\x00"
+"""What nng sends first as an uplink or a feed; with it, a connection stays for ever."""
 TOKEN = "0123456789abcdef"  # noqa: S105 - a test's
 
 
@@ -132,7 +132,7 @@ async def assert_alive(node: Node) -> None:
     assert len(node.warnings) <= 9, "three kinds at three lines a minute"
 
 
-@pytest.mark.parametrize("hello", [b"", SP], ids=["silent", "like nng"])
+@pytest.mark.parametrize("hello", [b"", REQ], ids=["silent", "like nng"])
 async def test_a_crowd_at_the_port_for_nodes_does_not_reach_livez(
     nodes: Nodes, hello: bytes
 ) -> None:
@@ -152,7 +152,7 @@ async def test_a_crowd_at_the_feed_reaches_neither_livez_nor_the_log_of_the_clie
     options = ("--listen", ANY_PORT, "--feed", f"tcp://{feed}", "--games", game.listen)
     api = limited(nodes, "api", *options)
     await api.wait_ready()
-    with crowd(feed, SP):
+    with crowd(feed, PUB):
         await wait_until(lambda: descriptors(api) >= SOFT - 4, within=20)
         host, _, port = api.listen.rpartition(":")
         with socket.create_connection((host, int(port))):
@@ -183,7 +183,7 @@ async def test_an_operator_can_drain_a_node_whose_descriptors_are_used_up(nodes:
     game = limited(nodes, "game", "--listen", ANY_URL, "--admin-token-file", str(token))
     await game.wait_started()
     command = (sys.executable, "-m", "lastcall", "drain", "--admin")
-    with crowd(game.listen.removeprefix("tcp://"), SP):
+    with crowd(game.listen.removeprefix("tcp://"), REQ):
         await wait_until(lambda: descriptors(game) >= SOFT - 4, within=20)
         drain = nodes.run("drain", *command, game.admin, "--admin-token-file", str(token))
         assert await drain.exit_code(within=20) == 0, drain.stderr_text
@@ -194,7 +194,7 @@ async def test_a_node_serves_again_when_the_crowd_has_gone(nodes: Nodes, clients
     game = limited(nodes, "game", "--listen", ANY_URL)
     await game.wait_started()
     before = descriptors(game)
-    with crowd(game.listen.removeprefix("tcp://"), SP):
+    with crowd(game.listen.removeprefix("tcp://"), REQ):
         await assert_alive(game)
     await wait_until(lambda: descriptors(game) <= before + 8, within=20)
     api = nodes.api(game.listen)
