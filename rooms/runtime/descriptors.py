@@ -1,7 +1,7 @@
 """Keeps some of the process's descriptors for the admin port.
 
-The other ports accept whoever comes, and nng does so in C without a limit: strangers can use up all
-descriptors, and then a probe of ``/livez`` finds nobody who accepts it, and a kubelet kills a node
+The other ports accept every connection, and nng does so in C without a limit: strangers can use up
+all descriptors, and then a probe of ``/livez`` finds nobody who accepts it, and a kubelet kills a node
 full of rooms. So the soft limit, at which every ``accept`` of the process stops, is held below the
 hard one, and :meth:`Reserve.accept` raises it around its own.
 """
@@ -17,7 +17,7 @@ from contextlib import suppress
 RESERVED = 96
 """For all connections that the admin port has at once, and a few more."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What ``accept`` fails with when the process or the machine has no room for one more socket."""
+"""Errors of ``accept`` when the process or the machine has no room for one more socket."""
 
 
 class Reserve:

@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may come in. The three ports are whether each is bound beyond loopback; the others are
+    """Which ports are open to strangers, and how they are protected. The three ports are whether each is bound beyond loopback; the others are
     whether that protection is configured, or None if the node has no such port.
     """
 
@@ -31,14 +31,14 @@ def warnings(exposure: Exposure) -> Iterator[str]:
     """
     if exposure.admin_port and not exposure.admin_token:
         yield (
-            "the admin port is bound beyond loopback without a token: whoever reaches it can read "
+            "the admin port is bound beyond loopback without a token: everybody who reaches it can read "
             "/status and /metrics, and operators on other machines cannot drain this node. Set "
             "--admin-token-file FILE and let only operators, probes and Prometheus reach the port; "
             "or bind it to loopback (--admin 127.0.0.1:PORT)"
         )
     if exposure.client_port and exposure.auth is False:
         yield (
-            "clients beyond loopback are anonymous: whoever reaches the client port may play. Set "
+            "clients beyond loopback are anonymous: everybody who reaches the client port may play. Set "
             "--auth jwt, or --auth package.module:function"
         )
     if exposure.client_port and exposure.origins is False:
@@ -48,8 +48,8 @@ def warnings(exposure: Exposure) -> Iterator[str]:
         )
     if exposure.link_port and exposure.cluster_protected is False:
         yield (
-            "the port for other nodes is bound beyond loopback without protection: whoever reaches "
-            "it can speak for every player. Set --cluster-tls DIR or --cluster-secret-file FILE on "
+            "the port for other nodes is bound beyond loopback without protection: everybody who "
+            "reaches it can speak for every player. Set --cluster-tls DIR or --cluster-secret-file FILE on "
             "every node"
         )
 

@@ -1,4 +1,4 @@
-"""What strangers, pages and neighbours on the same machine can do at a node's admin port."""
+"""Strangers, web pages and neighbours on the same machine at a node's admin port."""
 
 from __future__ import annotations
 
@@ -224,7 +224,9 @@ async def wait_for_cluster(nodes: Nodes, folder: Path) -> None:
 
 
 def injected_into(path: str, url: str) -> tuple[Any, list[str], str]:
-    """What an injected script and style do in the demo page, its script errors, and its place."""
+    """Injects a script and a style into the demo page; returns their effects, the script errors of
+    the page, and the weight of its own style.
+    """
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 (it may not be installed)
 
     from tests.e2e.chromium_puppet import ARGS  # noqa: PLC0415

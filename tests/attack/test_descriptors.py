@@ -29,7 +29,7 @@ STRANGERS = 600
 PROBES = 100
 PROBE_SECONDS = 1.0
 REQ, PUB = b"\x00SP\x00\x00\x30\x00\x00", b"\x00SP\x00\x00\x20\x00\x00"
-"""What nng sends first as an uplink or a feed; with it, a connection stays for ever."""
+"""The first bytes of nng as an uplink and as a feed; with them, a connection stays for ever."""
 TOKEN = "0123456789abcdef"  # noqa: S105 - a test's
 
 

@@ -30,7 +30,7 @@ def numbers(sockets):
 
 
 def run(script: str, limit: int = 128) -> str:
-    """Runs ``script`` with so many descriptors at most; returns what it prints."""
+    """Runs ``script`` with at most ``limit`` descriptors; returns its output."""
     code = PREAMBLE.replace("HARD", str(limit)) + textwrap.dedent(script)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False

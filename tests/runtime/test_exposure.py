@@ -1,4 +1,4 @@
-"""What a node says at its start about who may come in."""
+"""The warnings of a node at its start about ports that are open to everybody."""
 
 from __future__ import annotations
 

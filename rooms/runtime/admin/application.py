@@ -1,4 +1,4 @@
-"""What the admin port answers: probes, status, metrics, commands, static files."""
+"""The answers of the admin port: probes, status, metrics, commands, static files."""
 
 from __future__ import annotations
 

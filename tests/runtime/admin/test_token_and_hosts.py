@@ -1,4 +1,4 @@
-"""Who may command a node that has a token, and who may read."""
+"""A node with a token, and the hosts by which it may be asked."""
 
 from __future__ import annotations
 
