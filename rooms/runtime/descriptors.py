@@ -1,9 +1,9 @@
 """Keeps some of the process's descriptors for the admin port.
 
 The other ports accept every connection, and nng does so in C without a limit: strangers can use up
-all descriptors, and then a probe of ``/livez`` finds nobody who accepts it, and a kubelet kills a node
-full of rooms. So the soft limit, at which every ``accept`` of the process stops, is held below the
-hard one, and :meth:`Reserve.accept` raises it around its own.
+all descriptors. Then nobody accepts a probe of ``/livez``, and a kubelet kills a node full of
+rooms. So the soft limit, at which every ``accept`` of the process stops, is held below the hard
+one, and :meth:`Reserve.accept` raises it around its own.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ log = structlog.get_logger()
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ports are open to strangers, and how they are protected. The three ports are whether each is bound beyond loopback; the others are
-    whether that protection is configured, or None if the node has no such port.
+    """Which ports are open to strangers, and how they are protected.
+
+    The three ports are whether each is bound beyond loopback; the others are whether that
+    protection is configured, or None if the node has no such port.
     """
 
     admin_port: bool
@@ -31,15 +33,15 @@ def warnings(exposure: Exposure) -> Iterator[str]:
     """
     if exposure.admin_port and not exposure.admin_token:
         yield (
-            "the admin port is bound beyond loopback without a token: everybody who reaches it can read "
-            "/status and /metrics, and operators on other machines cannot drain this node. Set "
+            "the admin port is bound beyond loopback without a token: everybody who reaches it can "
+            "read /status and /metrics, and operators on other machines cannot drain this node. Set "
             "--admin-token-file FILE and let only operators, probes and Prometheus reach the port; "
             "or bind it to loopback (--admin 127.0.0.1:PORT)"
         )
     if exposure.client_port and exposure.auth is False:
         yield (
-            "clients beyond loopback are anonymous: everybody who reaches the client port may play. Set "
-            "--auth jwt, or --auth package.module:function"
+            "clients beyond loopback are anonymous: everybody who reaches the client port may play. "
+            "Set --auth jwt, or --auth package.module:function"
         )
     if exposure.client_port and exposure.origins is False:
         yield (
@@ -49,8 +51,8 @@ def warnings(exposure: Exposure) -> Iterator[str]:
     if exposure.link_port and exposure.cluster_protected is False:
         yield (
             "the port for other nodes is bound beyond loopback without protection: everybody who "
-            "reaches it can speak for every player. Set --cluster-tls DIR or --cluster-secret-file FILE on "
-            "every node"
+            "reaches it can speak for every player. Set --cluster-tls DIR or --cluster-secret-file "
+            "FILE on every node"
         )
 
 
