@@ -34,13 +34,13 @@ def warnings(exposure: Exposure) -> Iterator[str]:
     if exposure.admin_port and not exposure.admin_token:
         yield (
             "the admin port is bound beyond loopback without a token: everybody who reaches it can "
-            "read /status and /metrics, and operators on other machines cannot drain this node. Set "
-            "--admin-token-file FILE and let only operators, probes and Prometheus reach the port; "
+            "read /status and /metrics, and operators on other machines cannot drain this node. "
+            "Set --admin-token-file FILE and let only operators, probes and Prometheus reach the port; "
             "or bind it to loopback (--admin 127.0.0.1:PORT)"
         )
     if exposure.client_port and exposure.auth is False:
         yield (
-            "clients beyond loopback are anonymous: everybody who reaches the client port may play. "
+            "clients beyond loopback are anonymous: everybody who reaches the port may play. "
             "Set --auth jwt, or --auth package.module:function"
         )
     if exposure.client_port and exposure.origins is False:
