@@ -13,10 +13,10 @@ from typing import Any
 
 import structlog
 import trio
-from lastcall.core.accounts import address_account
 from prometheus_client import CollectorRegistry
 
 from lastcall.bus.address import HostPort
+from lastcall.core.accounts import address_account
 from lastcall.core.connection_slots import ConnectionSlots
 from lastcall.runtime.address import unmapped
 from lastcall.runtime.admin.application import NodeView, application
