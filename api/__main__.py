@@ -14,6 +14,7 @@ from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
+from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import run_node
@@ -29,8 +30,11 @@ from lastcall.runtime.process import run_node
 )
 @node_options("api")
 @drain_options
+@cluster_options
 @api_options
-def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
+def command(
+    node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, api: ApiOptions
+) -> ExitCode:
     """Runs an api node: clients' WebSockets in front of the game nodes.
 
     SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
@@ -50,8 +54,9 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> ExitCode:
                 advertise=node.advertise,
                 options=api,
                 born=time.time(),
+                secrets=cluster.secrets,
             ),
-            bus=NngBus(),
+            bus=NngBus(cluster.tls),
             drain=lifecycle,
             rng=random.SystemRandom(),
         ),

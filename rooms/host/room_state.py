@@ -22,6 +22,7 @@ from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
 from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
@@ -38,6 +39,7 @@ class RoomHost(Protocol):
     disconnects: DisconnectTimer
     takeovers: TakeoverTimer
     acks: PendingAcks
+    binding: SeatBinding
     on_crash: Callable[[RoomState, BaseException], None]
 
     def changed(self, room: RoomState) -> None:

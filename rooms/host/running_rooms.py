@@ -16,6 +16,7 @@ from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.room_state import RoomState
+from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.policy import RoomPolicy
@@ -44,7 +45,8 @@ class RunningRooms:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.acks = PendingAcks()
-        self.ended_rooms = EndedRooms(policy, outbox)
+        self.binding = SeatBinding()
+        self.ended_rooms = EndedRooms(policy, outbox, self.binding)
         self.ended_places = EndedPlaces()
         self.open_rooms = OpenRooms(kinds)
         self.by_id: dict[RoomId, LiveRoom] = {}
