@@ -19,8 +19,8 @@ WRONG_SECRET = "the secrets of --cluster-secret-file differ"  # noqa: S105
 
 
 class Admission:
-    """What a game node asks of an api node: the cluster's secret, if there is one, and a feed at an
-    address that it may dial.
+    """The conditions of a game node: the api node knows the cluster's secret, if there is one, and
+    its feed is at an address that this node may dial.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Admission:
         return b"" if secret is None else proof(secret, "game", attach, self._me)
 
     def note_refusal(self, attach: nodes.Attach, peer: Peer | None, reply: nodes.Reply) -> None:
-        """Logs a refused attach, unless it is to be repeated."""
+        """Logs a refused attach, unless the api node asks again at once."""
         if isinstance(reply, nodes.Unsupported) and not reply.retry:
             host = peer.host if peer is not None else ""
             self._refused.warning(api=attach.api[:64], peer=host, why=reply.message)

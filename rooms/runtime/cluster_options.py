@@ -15,13 +15,6 @@ from lastcall.errors import UsageError
 from lastcall.runtime.cluster_secret import SecretFile, no_secrets
 from lastcall.runtime.command import Command, gathered
 
-OPEN_LINKS = (
-    "the links between nodes are neither encrypted nor authenticated, so whoever reaches this port "
-    "can speak as a node: give --cluster-tls DIR, or at least --cluster-secret-file FILE, to every "
-    "node of both tiers"
-)
-"""What to tell the operator of a node with :attr:`ClusterOptions.open` beyond loopback."""
-
 
 class ClusterOptions(msgspec.Struct, frozen=True):
     """How this node proves to other nodes who it is, and how they prove it."""
@@ -30,9 +23,9 @@ class ClusterOptions(msgspec.Struct, frozen=True):
     secrets: Callable[[], tuple[bytes, ...]] = no_secrets
 
     @property
-    def open(self) -> bool:
-        """Whether any process that reaches a port for nodes is taken for one."""
-        return self.tls is None and not self.secrets()
+    def protected(self) -> bool:
+        """Whether a process has to prove that it is a node."""
+        return self.tls is not None or bool(self.secrets())
 
 
 def cluster_options(command: Command) -> Command:

@@ -25,7 +25,7 @@ class SecretFile:
         self._secrets = _read(file)
 
     def secrets(self) -> tuple[bytes, ...]:
-        """The secrets as the file has them now. If it cannot be used, those of before stay."""
+        """The secrets as the file has them now. If it cannot be used, nothing changes."""
         stamp = _stamp(self._file)
         if stamp != self._stamp:
             self._stamp = stamp

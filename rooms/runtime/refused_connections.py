@@ -26,7 +26,7 @@ class RefusedConnections:
             await trio.sleep(LOOK_SECONDS)
             refused = read()
             if (more := refused.connections - self._over.count) > 0:
-                hint = "more connections than this port takes; who can reach it?"
+                hint = "more connections than this port takes: let only nodes reach it"
                 self._over.warning(times=more, port=self._option, refused=more, hint=hint)
             if (more := refused.handshakes - self._tls.count) > 0:
                 hint = "no certificate, an expired one, or one of another CA; see --cluster-tls"

@@ -1,4 +1,4 @@
-"""What a stranger can do who reaches a port for nodes, or holds a link: nothing that others see."""
+"""A stranger at a port for nodes, or on a link of their own, does nothing that others notice."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class AllowedApis(msgspec.Struct, frozen=True):
 
 
 class Answer(enum.Enum):
-    """What to do if there is no address to dial."""
+    """The cases without an address to dial."""
 
     LOOK_UP = "look up"
     """The host is a name: resolve it and ask again."""

@@ -13,8 +13,8 @@ nonces. So one of another link, another process or an earlier moment is worth no
 side can be sent its own proof. Each nonce is good for one proof. The api node proves first: it
 dials configured addresses, while strangers may dial the game node.
 
-This proves who attaches. It encrypts nothing: whoever reads the network between the nodes can read
-the link's id, and then speak on the link.
+This proves who attaches. It encrypts nothing: somebody who reads the network between the nodes sees
+the link's id, and can then speak on the link.
 """
 
 from __future__ import annotations
