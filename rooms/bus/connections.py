@@ -17,7 +17,7 @@ class ConnectionBounds(msgspec.Struct, frozen=True):
     """``per_address``: from one IPv4 address, or one /64 of IPv6."""
 
     total: int = 512
-    per_address: int = 128
+    per_address: int = 64
 
 
 class Connections:
