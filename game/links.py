@@ -95,7 +95,7 @@ class ApiLinks:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(responder.serve, partial(self._answer, responder))
                 nursery.start_soon(self._admission.feeds.run)
-                nursery.start_soon(self._refusals.watch, responder.refusals)
+                nursery.start_soon(self._refusals.watch, responder)
                 nursery.start_soon(self._publish)
                 nursery.start_soon(self._watch)
         finally:
@@ -106,7 +106,9 @@ class ApiLinks:
         try:
             reply = self._reply(nodes.decode_request(request), responder)
         except RemoteProtocolError as error:
-            self._unreadable.warning(peer=responder.peer, error=str(error)[:200])
+            peer = responder.peer
+            host = "" if peer is None else peer.host
+            self._unreadable.warning(peer=host, error=str(error)[:200])
             return nodes.encode(nodes.Unsupported(message=str(error)))
         return reply if isinstance(reply, bytes) else nodes.encode(reply)
 

@@ -10,3 +10,4 @@ class Peer(msgspec.Struct, frozen=True):
 
     host: str = ""
     same_machine: bool = False
+    port: int = 0

@@ -77,7 +77,7 @@ class FeedReader:
     async def run(self) -> None:
         """Passes batches on until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._refusals.watch, self._subscriber.refusals)
+            nursery.start_soon(self._refusals.watch, self._subscriber)
             await self._read()
 
     async def _read(self) -> None:

@@ -66,10 +66,11 @@ class Probe(enum.Enum):
 
 
 class Refusals(msgspec.Struct, frozen=True):
-    """How many connections were refused so far: over the bounds, and by TLS."""
+    """How many connections were refused so far: over the bounds, by TLS, and for their silence."""
 
     connections: int = 0
     handshakes: int = 0
+    silent: int = 0
 
 
 class Responder(Protocol):
@@ -88,6 +89,9 @@ class Responder(Protocol):
 
     def refusals(self) -> Refusals:
         """The connections that were refused so far."""
+
+    async def close_silent(self) -> None:
+        """Closes connections that never begin to speak; call it every few seconds."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """Answers each request with ``answer(request)`` until cancelled.
@@ -142,6 +146,9 @@ class Subscriber(Protocol):
 
     def refusals(self) -> Refusals:
         """The connections that were refused so far."""
+
+    async def close_silent(self) -> None:
+        """Closes connections that never begin to speak; call it every few seconds."""
 
     async def receive(self) -> list[bytes]:
         """Waits for a message and returns all that have come, up to :data:`RECEIVE_AT_ONCE`.

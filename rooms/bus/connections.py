@@ -2,7 +2,7 @@
 
 Each costs a descriptor, and up to a whole unread message of memory. One that is over a bound is
 closed at once, and counted. Connections that have not yet said that they speak nng's protocol are
-not counted here: nng closes them after 10 s.
+not counted here: see :mod:`lastcall.bus.silent_connections`.
 """
 
 from __future__ import annotations
@@ -25,27 +25,31 @@ class Connections:
 
     def __init__(self, bounds: ConnectionBounds) -> None:
         self._bounds = bounds
-        self._origins: dict[int, str] = {}
+        self._origins: dict[int, tuple[str, int]] = {}
         self._counts: Counter[str] = Counter()
         self.refused = 0
 
     def __len__(self) -> int:
         return len(self._origins)
 
-    def admit(self, number: int, host: str) -> bool:
-        """Whether connection ``number`` from ``host`` may stay; it is counted then."""
+    def ports(self) -> set[int]:
+        """The remote ports of the connections."""
+        return {port for _, port in list(self._origins.values())}
+
+    def admit(self, number: int, host: str, port: int = 0) -> bool:
+        """Whether connection ``number`` from there may stay; it is counted then."""
         origin = _origin(host)
         full = len(self._origins) >= self._bounds.total
         if full or self._counts[origin] >= self._bounds.per_address:
             self.refused += 1
             return False
-        self._origins[number] = origin
+        self._origins[number] = origin, port
         self._counts[origin] += 1
         return True
 
     def gone(self, number: int) -> None:
         """The connection is closed; nothing happens if it was not admitted."""
-        origin = self._origins.pop(number, None)
+        origin, _ = self._origins.pop(number, (None, 0))
         if origin is not None:
             self._counts[origin] -= 1
             if not self._counts[origin]:

@@ -45,6 +45,10 @@ class _Listener(End, Generic[T]):
         """No connection is refused."""
         return Refusals()
 
+    async def close_silent(self) -> None:
+        """No connection is silent."""
+        await trio.lowlevel.checkpoint()
+
     def on_net_changed(self) -> None:
         """Delivers nothing while frozen."""
         self.mail.freeze(frozen=self.net.is_frozen(self))

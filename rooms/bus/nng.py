@@ -18,6 +18,7 @@ import pynng
 import trio
 from pynng import lib
 
+from lastcall.bus.address import parse_url
 from lastcall.bus.base import (
     BUFFER_MESSAGES,
     MESSAGE_BYTES_MAX,
@@ -36,6 +37,7 @@ from lastcall.bus.nng_socket import (
     remote_peer,
 )
 from lastcall.bus.probe import probe
+from lastcall.bus.silent_connections import SilentConnections
 from lastcall.bus.tls import ClusterTls
 from lastcall.peer import Peer
 
@@ -68,13 +70,16 @@ class _Listening(_End):
         self._connections = connections = Connections(bus.bounds)
 
         def connecting(pipe: pynng.Pipe) -> None:
-            if not connections.admit(pipe.id, remote_peer(pipe.pipe).host):
+            peer = remote_peer(pipe.pipe)
+            if not connections.admit(pipe.id, peer.host, peer.port):
                 pipe.close()
 
         nng.add_pre_pipe_connect_cb(connecting)
         nng.add_post_pipe_remove_cb(lambda pipe: connections.gone(pipe.id))
         listener, where = listen(nng, address, bus.tls)
         self._listener = listener
+        path = where.startswith("ipc:")
+        self._silent = None if path else SilentConnections(parse_url(where).port)
         super().__init__(nng, where)
 
     def refusals(self) -> Refusals:
@@ -82,7 +87,15 @@ class _Listening(_End):
         return Refusals(
             self._connections.refused,
             refused_by_tls(lib.nng_stat_find_listener, self._listener.listener),
+            0 if self._silent is None else self._silent.closed,
         )
+
+    async def close_silent(self) -> None:
+        """See :meth:`lastcall.bus.base.Responder.close_silent`."""
+        await trio.lowlevel.checkpoint()
+        if self._silent is not None:
+            speaking = self._connections.ports()
+            await trio.to_thread.run_sync(self._silent.look, trio.current_time(), speaking)
 
 
 class NngResponder(_Listening):

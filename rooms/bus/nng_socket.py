@@ -170,21 +170,23 @@ def _tls_config(tls: ClusterTls, mode: int, name: str | None = None) -> pynng.TL
 
 def remote_peer(pipe: Any) -> Peer:
     """The other end of a connection; an unknown one if the connection is closed by now."""
-    remote, local = (_host(pipe, option) for option in (b"remote-address", b"local-address"))
-    return Peer(remote, same_machine=remote == local != "")
+    remote, port = _address(pipe, b"remote-address")
+    local, _ = _address(pipe, b"local-address")
+    return Peer(remote, same_machine=remote == local != "", port=port)
 
 
-def _host(pipe: Any, option: bytes) -> str:
+def _address(pipe: Any, option: bytes) -> tuple[str, int]:
     address = ffi.new("nng_sockaddr *")
     if lib.nng_pipe_get_addr(pipe, option, address):
-        return ""
+        return "", 0
     match address.s_family:
         case lib.NNG_AF_INET:
             packed = bytes(ffi.buffer(ffi.addressof(address.s_in, "sa_addr")))
-            return socket.inet_ntop(socket.AF_INET, packed)
+            return socket.inet_ntop(socket.AF_INET, packed), socket.ntohs(address.s_in.sa_port)
         case lib.NNG_AF_INET6:
-            return socket.inet_ntop(socket.AF_INET6, bytes(address.s_in6.sa_addr))
-    return ""
+            packed = bytes(address.s_in6.sa_addr)
+            return socket.inet_ntop(socket.AF_INET6, packed), socket.ntohs(address.s_in6.sa_port)
+    return "", 0
 
 
 def refused_by_tls(find: Callable[[Any, Any], Any], end: Any) -> int:

@@ -81,9 +81,10 @@ async def _ends(socket: trio.socket.SocketType) -> bool:
 
 
 async def test_the_responder_knows_where_a_request_comes_from(responder: NngResponder) -> None:
-    peers: list[Peer | None] = []
+    peers: list[Peer] = []
 
     def answer(request: bytes) -> bytes:
+        assert responder.peer is not None
         peers.append(responder.peer)
         return request
 
@@ -94,4 +95,6 @@ async def test_the_responder_knows_where_a_request_comes_from(responder: NngResp
             await caller.call(b"hello")
             caller.close()
             nursery.cancel_scope.cancel()
-    assert peers == [Peer("127.0.0.1", same_machine=True)]
+    [peer] = peers
+    assert peer == Peer("127.0.0.1", same_machine=True, port=peer.port)
+    assert peer.port
