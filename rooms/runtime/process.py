@@ -38,9 +38,6 @@ YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 3, 700
 others are seldom collected. With 20 young passes to a middle one, a middle one took 110 ms while
 10 000 clients connected; with 3 it takes about 20 ms."""
 
-UNREADY = {"api": "no game node", "game": "not listening"}
-"""Why a node that serves is not ready, by tier."""
-
 
 class Node(Tier, Protocol):
     """A tier, with what the admin port shows of it."""
@@ -54,6 +51,10 @@ class Node(Tier, Protocol):
     @property
     def ready(self) -> bool:
         """Whether it could serve now, apart from its phase."""
+
+    @property
+    def unready(self) -> str:
+        """Why it could not."""
 
     def figures(self) -> Figures:
         """The figures for ``/metrics`` and ``/status``."""
@@ -83,7 +84,7 @@ class NodeAdmin:
         """Why balancers may not send clients here; empty if they may."""
         if self._drain.phase is not Phase.SERVING:
             return self._drain.phase
-        return "" if self._node.ready else UNREADY[self._node.tier]
+        return "" if self._node.ready else self._node.unready
 
     def cordon(self) -> None:
         """Refuses new work, if the node is not cordoned yet."""
