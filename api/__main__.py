@@ -16,6 +16,7 @@ from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
+from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
@@ -31,9 +32,16 @@ from lastcall.runtime.process import prepare, run_node
 )
 @node_options("api")
 @drain_options
+@cluster_options
 @api_options
 @auth_options
-def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions, auth: AuthOptions) -> ExitCode:
+def command(
+    node: NodeOptions,
+    drain: DrainPolicy,
+    cluster: ClusterOptions,
+    api: ApiOptions,
+    auth: AuthOptions,
+) -> ExitCode:
     """Runs an api node: clients' WebSockets in front of the game nodes.
 
     SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
@@ -56,8 +64,9 @@ def command(node: NodeOptions, drain: DrainPolicy, api: ApiOptions, auth: AuthOp
                 options=api,
                 born=time.time(),
                 socket_policy=policy_that_fits(node.limits),
+                secrets=cluster.secrets,
             ),
-            bus=NngBus(),
+            bus=NngBus(cluster.tls),
             drain=lifecycle,
             rng=random.SystemRandom(),
             auth=rule,

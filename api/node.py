@@ -30,11 +30,13 @@ from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
+from lastcall.core.link.secret import Secrets
 from lastcall.ids import NodeName, new_incarnation
 from lastcall.limits import Limits
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire.reports import Counts
@@ -78,6 +80,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     options: ApiOptions
     born: float
     """The time of its start in seconds since 1970, to check the clocks of game nodes."""
+    secrets: Callable[[], Secrets] = no_secrets
     link_policy: LinkPolicy = LinkPolicy()
     socket_policy: SocketPolicy = msgspec.field(default_factory=SocketPolicy)
 
@@ -116,6 +119,7 @@ def _feeds_and_connectors(
         policy=settings.link_policy,
         rng=rng,
         wall=settings.born,
+        secrets=settings.secrets,
     )
     return feeds, connectors
 
@@ -171,7 +175,7 @@ class ApiNode:
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
         self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
-        limits = ClientLimits(settings.socket_policy.limits)
+        limits = ClientLimits(settings.socket_policy.limits, self._relays.counts.limited)
         self._games = Games(
             connectors,
             relays=self._relays,
@@ -203,6 +207,11 @@ class ApiNode:
     def ready(self) -> bool:
         """Whether a client that comes now would find a game node, or its room."""
         return self._games.ready
+
+    @property
+    def unready(self) -> str:
+        """Why no client would find a game node now."""
+        return f"no game node{self._games.connectors.trouble}"
 
     @property
     def known(self) -> list[Candidate]:

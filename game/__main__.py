@@ -17,6 +17,7 @@ from lastcall.game.node import GameNode, GameSettings
 from lastcall.game.options import GameOptions, game_options
 from lastcall.policy import DrainPolicy, RoomPolicy
 from lastcall.reasons import ExitCode
+from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
@@ -31,8 +32,11 @@ from lastcall.runtime.process import prepare, run_node
 )
 @node_options("game")
 @drain_options
+@cluster_options
 @game_options
-def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCode:
+def command(
+    node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, game: GameOptions
+) -> ExitCode:
     """Runs a game node: the rooms, and the links by which api nodes reach them.
 
     SIGTERM or SIGINT drains it: no new rooms, those that run play on, and the process ends with
@@ -49,8 +53,10 @@ def command(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> ExitCod
         born=time.time(),
         advertise=node.advertise,
         room_policy=RoomPolicy(limits=node.limits),
+        apis=game.apis,
+        secrets=cluster.secrets,
     )
-    bus, rng = NngBus(), random.SystemRandom()
+    bus, rng = NngBus(cluster.tls), random.SystemRandom()
     return run_node(
         lambda lifecycle: GameNode(settings, kinds=kinds, bus=bus, drain=lifecycle, rng=rng),
         node,

@@ -6,6 +6,7 @@ An answer is synchronous: items go into inboxes, the reply goes out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Protocol
 
@@ -19,17 +20,21 @@ from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import LastcallError, RemoteProtocolError
+from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds, Link
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.limits import Rate
+from lastcall.peer import Peer
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
 NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
 """Api nodes of the same name are logged this many times at once, and then once in these seconds."""
-LINKS_MAX = 1_024
+LINKS_MAX = 512
 """More api nodes than this are refused: each costs a publisher and a ring."""
 
 
@@ -73,8 +78,10 @@ class ApiLinks:
         feeds: Feeds,
         handler: RequestHandler,
         state: Callable[[], nodes.NodeState],
+        admission: Admission,
     ) -> None:
         self._bus = bus
+        self._admission = admission
         self._me = me
         self._policy = policy
         self._feeds = feeds
@@ -86,31 +93,40 @@ class ApiLinks:
             Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), self._started_at
         )
         self.items_received = 0
+        self._unreadable = RatedLog("link.unreadable_request")
+        self._refusals = RefusedConnections("--listen")
 
     async def run(self, responder: Responder) -> None:
         """Answers, publishes and watches until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(responder.serve, self._answer)
+                nursery.start_soon(responder.serve, partial(self._answer, responder))
+                nursery.start_soon(self._admission.feeds.run)
+                nursery.start_soon(self._refusals.watch, responder)
                 nursery.start_soon(self._publish)
                 nursery.start_soon(self._watch)
         finally:
             for link in list(self._links.values()):
                 link.close()
 
-    def _answer(self, request: bytes) -> bytes:
+    def _answer(self, responder: Responder, request: bytes) -> bytes:
         try:
-            reply = self._reply(nodes.decode_request(request))
+            reply = self._reply(nodes.decode_request(request), responder)
         except RemoteProtocolError as error:
+            peer = responder.peer
+            host = "" if peer is None else peer.host
+            self._unreadable.warning(peer=host, error=str(error)[:200])
             return nodes.encode(nodes.Unsupported(message=str(error)))
         return reply if isinstance(reply, bytes) else nodes.encode(reply)
 
-    def _reply(self, request: nodes.Request) -> nodes.Reply | bytes:
+    def _reply(self, request: nodes.Request, responder: Responder) -> nodes.Reply | bytes:
         match request:
             case nodes.Batch():
                 return self._apply_batch(request)
             case nodes.Attach():
-                return self._attach(request)
+                reply = self._attach(request, responder.peer)
+                self._admission.note_refusal(request, responder.peer, reply)
+                return reply
             case nodes.Detach():
                 self._detach(request.link)
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
@@ -146,12 +162,16 @@ class ApiLinks:
             except Exception:
                 log.exception("verbs.failed", item=type(item).__name__)
 
-    def _attach(self, attach: nodes.Attach) -> nodes.Reply:
-        state = self._state()
-        if attach.link not in self._links:
-            refusal = self._replace(attach) or self._open(attach, state)
-            if refusal is not None:
-                return refusal
+    def _attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
+        state, known = self._state(), attach.link in self._links
+        refusal = self._admission.check(attach, known=known)
+        if refusal is None and not known:
+            feed = self._admission.feeds.find(attach.feed, peer)
+            if isinstance(feed, nodes.Unsupported):
+                return feed
+            refusal = self._replace(attach) or self._open(attach, feed, state)
+        if refusal is not None:
+            return refusal
         return nodes.Welcome(
             wire=nodes.WIRE,
             link=attach.link,
@@ -161,6 +181,7 @@ class ApiLinks:
             born=self._me.born,
             state=state,
             age_seconds=trio.current_time() - self._started_at,
+            proof=self._admission.proof(attach),
         )
 
     def _replace(self, attach: nodes.Attach) -> nodes.Reply | None:
@@ -174,12 +195,14 @@ class ApiLinks:
             self._drop(old.id, "attached anew")
         return None
 
-    def _open(self, attach: nodes.Attach, state: nodes.NodeState) -> nodes.Reply | None:
-        """Opens the new link; or returns the refusal."""
+    def _open(
+        self, attach: nodes.Attach, feed: tuple[str, str], state: nodes.NodeState
+    ) -> nodes.Reply | None:
+        """Opens the new link with a feed to that URL and name; or returns the refusal."""
         if len(self._links) >= LINKS_MAX:
             return nodes.Unsupported(message=f"{LINKS_MAX} api nodes are attached already")
         try:
-            publisher = self._bus.publisher(attach.feed)
+            publisher = self._bus.publisher(*feed)
         except LastcallError as error:
             return nodes.Unsupported(message=f"cannot dial the feed: {error}")
         link = self._links[attach.link] = Link(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import trio
@@ -12,6 +12,9 @@ from lastcall.author import Kind
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
+from lastcall.core.link.feed_address import AllowedApis
+from lastcall.core.link.secret import Secrets
+from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.host.host import Host
@@ -19,6 +22,7 @@ from lastcall.ids import KindName, NodeName, new_incarnation
 from lastcall.policy import LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
@@ -35,6 +39,9 @@ class GameSettings(msgspec.Struct, frozen=True):
     advertise: str | None = None
     link_policy: LinkPolicy = LinkPolicy()
     room_policy: RoomPolicy = RoomPolicy()
+    apis: AllowedApis = AllowedApis()
+    """Where feeds may be, besides where the api nodes' requests come from."""
+    secrets: Callable[[], Secrets] = no_secrets
 
 
 class GameNode:
@@ -71,6 +78,9 @@ class GameNode:
             feeds=self._feeds,
             handler=self.host,
             state=self._state,
+            admission=Admission(
+                self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
+            ),
         )
         self._last_state = nodes.NodeState(
             revision=0,
@@ -86,6 +96,7 @@ class GameNode:
         """The URL that api nodes dial; once started, with the real port."""
         self.ready = False
         """Whether it listens."""
+        self.unready = "not listening"
 
     def _state(self) -> nodes.NodeState:
         """The node as placement should see it; a new revision whenever placement would care."""
@@ -105,7 +116,7 @@ class GameNode:
     async def start(self, services: trio.Nursery) -> None:
         """Listens for api nodes; raises :class:`lastcall.errors.AddressInUse`."""
         listen = self._settings.listen
-        responder = self._bus.respond(listen.url)
+        responder = self._bus.respond(listen.url, nodes.REQUEST_BYTES_MAX)
         port = parse_url(responder.address).port
         self.listen = listen.dialled(self._settings.advertise, port).url
         services.start_soon(self._links.run, responder)

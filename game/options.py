@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from lastcall.bus.address import HostPort, parse_url
+from lastcall.core.link.feed_address import AllowedApis, parse_apis
 from lastcall.errors import BadRooms
 from lastcall.runtime.command import Command, Parsed, gathered
 
@@ -18,6 +19,7 @@ class GameOptions(msgspec.Struct, frozen=True):
 
     listen: HostPort
     rooms: tuple[str, ...]
+    apis: AllowedApis
 
 
 def game_options(command: Command) -> Command:
@@ -32,6 +34,15 @@ def game_options(command: Command) -> Command:
             "type": Parsed("MODULES", _parse_rooms),
             "default": "lastcall.game.examples",
             "help": "The modules with the kinds of rooms to serve, comma separated.",
+        },
+        "--apis": {
+            "type": Parsed("HOSTS", parse_apis),
+            "default": "",
+            "show_default": "only back",
+            "help": "Hosts, addresses and networks (10.0.0.0/8) of the api nodes' feeds, comma "
+            "separated. Without it a feed is dialled only at the address that its api node's "
+            "requests come from, or at a name of that address; give it where addresses are "
+            "translated in between.",
         },
     }
     return gathered("game", GameOptions, options)(command)

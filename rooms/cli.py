@@ -88,6 +88,12 @@ def _plan(port: int, **settings: Any) -> Plan:
             "help": "The address of the demo page; the nodes' admin ports are the next ones. "
             "Port 0: free ports.",
         },
+        "--admin-token-file": {
+            "type": click.Path(dir_okay=False, path_type=Path),
+            "metavar": "FILE",
+            "help": "A file with a token that all nodes require for commands; give it to `lastcall "
+            "cordon`, `uncordon` and `drain`, too.",
+        },
     },
 )
 @option(
@@ -174,7 +180,7 @@ token_option = option(
     "token_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A file with the nodes' token, which nodes beyond loopback require for commands.",
+    help="A file with the nodes' token, which nodes that have one require for commands.",
 )
 
 

@@ -43,6 +43,9 @@ def calls_in(path: Path) -> Iterator[Call]:
             ) if level in METHODS and EVENT.fullmatch(event):
                 fields = frozenset(one.arg for one in keywords if one.arg)
                 yield Call(f"{path.relative_to(ROOT)}:{node.lineno}", level, event, fields)
+            case ast.Call(func=ast.Name("RatedLog"), args=[ast.Constant(value=str(event))]):
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                yield Call(where, "warning", event, frozenset())
 
 
 CALLS = list(chain.from_iterable(map(calls_in, SOURCES)))

@@ -21,9 +21,13 @@ from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, L
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Bus, Caller, Probe, Subscriber
 from lastcall.core.edge.node_clocks import NodeClocks
+from lastcall.core.link.secret import NONCE_BYTES, Secrets, proof, proven_by
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.cluster_secret import no_secrets
+from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -58,6 +62,8 @@ class FeedReader:
         self._subscriber = subscriber
         self._cork = cork
         self._links: dict[LinkId, GameLink] = {}
+        self._unreadable = RatedLog("feed.unreadable")
+        self._refusals = RefusedConnections("--feed")
 
     @contextmanager
     def reading_for(self, link: GameLink) -> Iterator[None]:
@@ -70,6 +76,11 @@ class FeedReader:
 
     async def run(self) -> None:
         """Passes batches on until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._refusals.watch, self._subscriber)
+            await self._read()
+
+    async def _read(self) -> None:
         while True:
             batches = self._batches(await self._subscriber.receive())
             more = True
@@ -100,7 +111,7 @@ class FeedReader:
             try:
                 batch = nodes.decode_feed(message)
             except RemoteProtocolError as error:
-                log.warning("feed.unreadable", error=str(error))
+                self._unreadable.warning(error=str(error)[:200])
                 continue
             yield batch
             while (link := self._links.get(batch.link)) is not None and link.more:
@@ -132,6 +143,7 @@ class ConnectorContext:
     met_twice: Callable[[Incarnation], bool]
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
+    secrets: Callable[[], Secrets] = no_secrets
 
 
 class GameConnector:
@@ -155,6 +167,8 @@ class GameConnector:
         """When it was last certain whether a node is here, or when the address was named."""
         self.met_name = ""
         """The node that was last met here."""
+        self.trouble = ""
+        """Why the last attempt failed, or empty."""
         self._clock_checked = Incarnation(0)
         """The process of which a wrong clock was logged."""
         self._last = LinkId(0)
@@ -166,16 +180,22 @@ class GameConnector:
         An error at this address is logged, once until it changes, and costs no other address its
         link.
         """
-        pause, trouble = ATTACH_EVERY_SECONDS, ""
+        pause = ATTACH_EVERY_SECONDS
         while self.wanted or trio.current_time() < self._heals_until:
             try:
                 pause = await self._try(pause)
-                trouble = ""
+                self.trouble = ""
+            except RemoteProtocolError as error:
+                if self._is_new(error):
+                    log.warning("link.refused", address=self.address, why=self.trouble)
             except Exception as error:  # the border of one game node
-                if str(error) != trouble:
-                    trouble = str(error)
+                if self._is_new(error):
                     log.warning("link.failed", address=self.address, exc_info=error)
             await trio.sleep(pause)
+
+    def _is_new(self, error: Exception) -> bool:
+        before, self.trouble = self.trouble, str(error)
+        return self.trouble != before
 
     async def _try(self, pause: float) -> float:
         """Probes once; if a node listens, holds one link to its end. Returns the next pause.
@@ -215,8 +235,15 @@ class GameConnector:
                         raise RemoteProtocolError(
                             f"{self.address} is a node that is attached already"
                         )
+                    case nodes.Unsupported(retry=True):
+                        return ATTACH_EVERY_SECONDS
                     case nodes.Unsupported(message):
                         raise RemoteProtocolError(f"{self.address} refuses us: {message}")
+            if caller.refused_by_tls:
+                raise RemoteProtocolError(
+                    f"{self.address}: TLS fails; a certificate there or here has expired, is of "
+                    "another CA, or does not have the name of the host (--cluster-tls)"
+                )
         return longer
 
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
@@ -243,19 +270,44 @@ class GameConnector:
     async def _attach(
         self, caller: Caller, link_id: LinkId, replaces: LinkId
     ) -> nodes.Reply | None:
-        request = nodes.encode(
-            nodes.Attach(
-                wire=nodes.WIRE,
-                link=link_id,
-                attempt=next(self._context.attempts),
-                api=self._context.me.name,
-                incarnation=self._context.me.incarnation,
-                feed=self._context.me.feed,
-                version=self._context.me.version,
-                replaces=replaces,
-                dialled=self.address,
-            )
+        secrets = self._context.secrets()
+        me = self._context.me
+        attach = nodes.Attach(
+            wire=nodes.WIRE,
+            link=link_id,
+            attempt=next(self._context.attempts),
+            api=me.name,
+            incarnation=me.incarnation,
+            feed=me.feed,
+            version=me.version,
+            replaces=replaces,
+            dialled=self.address,
+            nonce=self._context.rng.randbytes(NONCE_BYTES) if secrets else b"",
         )
-        with trio.move_on_after(ASK_AGAIN_SECONDS):
-            return read_reply(await caller.call(request))
-        return None
+        reply = await _ask(caller, attach)
+        if not secrets:
+            return reply
+        if isinstance(reply, nodes.Challenge):
+            game = reply.incarnation
+            attach = msgspec.structs.replace(attach, challenge=reply.nonce)
+            proven = proof(secrets[0], "api", attach, game)
+            reply = await _ask(caller, msgspec.structs.replace(attach, proof=proven))
+        if isinstance(reply, nodes.Welcome) and not _has_proven(reply, attach, secrets):
+            await _ask(caller, nodes.Detach(link=link_id))
+            raise RemoteProtocolError(
+                f"{self.address} does not know our secret: give it --cluster-secret-file, too"
+            )
+        return reply
+
+
+def _has_proven(welcome: nodes.Welcome, attach: nodes.Attach, secrets: Secrets) -> bool:
+    """Whether the game node knows the secret by which we have proven ourselves."""
+    used = secrets[:1] if attach.challenge else ()
+    return proven_by(used, "game", welcome.proof, attach, welcome.incarnation) is not None
+
+
+async def _ask(caller: Caller, request: nodes.Attach | nodes.Detach) -> nodes.Reply | None:
+    """The reply; None if there is none in time."""
+    with trio.move_on_after(ASK_AGAIN_SECONDS):
+        return read_reply(await caller.call(nodes.encode(request)))
+    return None

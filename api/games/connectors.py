@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -29,9 +29,11 @@ from lastcall.core.edge.missing_nodes import (
 )
 from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.edge.token_bucket import TokenBucket
+from lastcall.core.link.secret import Secrets
 from lastcall.ids import Incarnation
 from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.cluster_secret import no_secrets
 
 log = structlog.get_logger()
 
@@ -56,6 +58,7 @@ class GameConnectors:
         policy: LinkPolicy,
         rng: random.Random,
         wall: float,
+        secrets: Callable[[], Secrets] = no_secrets,
     ) -> None:
         self._discovery = Discovery(sources)
         self._bus = bus
@@ -63,6 +66,7 @@ class GameConnectors:
         self._feeds = feeds
         self._policy = policy
         self._rng = rng
+        self._secrets = secrets
         self._connectors: dict[str, GameConnector] = {}
         self._links: dict[str, GameLink] = {}
         self._started_at = now = trio.current_time()
@@ -81,6 +85,7 @@ class GameConnectors:
             clocks=self._clocks,
             attempts=itertools.count(1),
             met_twice=partial(self._met_twice, listener),
+            secrets=self._secrets,
         )
         async with trio.open_nursery() as nursery:
             await self._discovery.run(partial(self._found, context, nursery))
@@ -91,6 +96,11 @@ class GameConnectors:
         wanted = [one for one in self._connectors.values() if one.wanted]
         met = self._discovery.complete and all(one.met for one in wanted)
         return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
+
+    @property
+    def trouble(self) -> str:
+        """Why a game node refuses us, with a colon in front; or empty."""
+        return next((f": {one.trouble}" for one in self._connectors.values() if one.trouble), "")
 
     def missing(self) -> MissingNodes:
         """Which places may be at game nodes that neither answer now nor are certainly not there.

@@ -23,6 +23,7 @@ from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_
 from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.guest import Guest
+from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
@@ -194,9 +195,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         call = self._calls.answered(link, seat.call)
         if call is not None and not call.abandoned and (session := call.request.end()):
             return session
-        if call is None or (call.request.returns and not call.request.left):
-            return nodes.Absent(seat.room, seat.player, seat.session)
-        return nodes.Leave(seat.room, seat.player, seat.session)
+        kept = call is None or (call.request.returns and not call.request.left)
+        return goodbye(seat, left=not kept)
 
     # The steps.
 

@@ -125,7 +125,7 @@ class GameLink:
     @property
     def unsent(self) -> list[nodes.Up]:
         """The items that the game node has not answered; read it once, when the link is over."""
-        _, waiting = self._waiting.take(sys.maxsize)
+        _, waiting = self._waiting.take(sys.maxsize, sys.maxsize)
         return [*self._in_flight, *waiting]
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
@@ -255,7 +255,7 @@ class GameLink:
         now = self._request_at = trio.current_time()
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
-        number, items = self._waiting.take(self._policy.batch_bytes)
+        number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self._confirm_now = False

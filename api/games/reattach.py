@@ -23,7 +23,7 @@ import trio
 
 from lastcall.api.games.calls import ANSWER_SECONDS, SWEEP_SECONDS, GameCalls, give_up
 from lastcall.api.games.link import GameLink, Loss
-from lastcall.api.sessions.place import Place, PlaceStatus
+from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
@@ -121,8 +121,7 @@ class PlaceReattacher:
         if place is None:
             return False
         if place.status is not PlaceStatus.SUSPENDED:
-            goodbye = nodes.Leave if place.status is PlaceStatus.LEFT else nodes.Absent
-            link.send(goodbye(item.room, item.player, item.session))
+            link.send(goodbye(item, left=place.status is PlaceStatus.LEFT))
         elif place.reattach(link, item) and not item.complete:
             place.session.connection.move_now("messages on their way to you were lost")
         return True
@@ -175,8 +174,7 @@ class PlaceReattacher:
             if place.status is PlaceStatus.SUSPENDED:
                 self._calls.send(place, link, partial(_renewal, place), "place")
             elif place.status is PlaceStatus.LEFT:
-                leave = nodes.Leave(place.relay.room, place.player, place.session_number)
-                group.leaves.append(leave)
+                group.leaves.append(place.leave_item())
         if link is not None:
             for leave in group.leaves:
                 link.send(leave)

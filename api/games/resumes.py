@@ -25,6 +25,7 @@ import trio
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import PlaceLookup
 from lastcall.api.games.link import GameLink
+from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
@@ -198,8 +199,7 @@ class Resumes(PendingCalls[PendingResume, str]):
             return None
         session = None if call.abandoned else call.request.give_back()
         self._ask_queued(link)
-        goodbye = nodes.Leave if call.request.left else nodes.Absent
-        return session or goodbye(item.room, item.player, item.session)
+        return session or goodbye(item, left=call.request.left)
 
     # The steps.
 

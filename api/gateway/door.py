@@ -7,14 +7,23 @@ does not accept, the others do. A closed copy cannot be opened again, and the cl
 
 from __future__ import annotations
 
+import os
+
 import trio
 import trio.abc
+
+from lastcall.runtime.descriptors import EXHAUSTED
+from lastcall.runtime.rated_log import RatedLog
+
+RETRY_SECONDS = 0.1
 
 
 class Door(trio.abc.Listener[trio.abc.Stream]):
     """Accepts from ``listener`` while open; closes it when it is closed itself.
 
-    ``shared``: other nodes accept from the same socket.
+    ``shared``: other nodes accept from the same socket. While there is no descriptor for a
+    connection, the door tries again every 100 ms and warns (``clients.not_accepted``):
+    ``trio.serve_listeners`` would log an error with a traceback each time.
     """
 
     def __init__(
@@ -22,6 +31,7 @@ class Door(trio.abc.Listener[trio.abc.Stream]):
     ) -> None:
         self.shared = shared
         self._listener = listener
+        self._exhausted = RatedLog("clients.not_accepted")
         self._waiting = trio.CancelScope()
         self._opened = trio.Event()
         self._opened.set()
@@ -41,7 +51,13 @@ class Door(trio.abc.Listener[trio.abc.Stream]):
         while True:
             await self._opened.wait()
             with trio.CancelScope() as self._waiting:
-                return await self._listener.accept()
+                try:
+                    return await self._listener.accept()
+                except OSError as error:
+                    if error.errno not in EXHAUSTED:
+                        raise
+                    self._exhausted.warning(reason=os.strerror(error.errno))
+                await trio.sleep(RETRY_SECONDS)
 
     async def aclose(self) -> None:
         """Closes the listener."""

@@ -64,7 +64,6 @@ class Gateway:
     ) -> None:
         self._games = games
         self._policy = policy
-        self._limits = limits or ClientLimits(policy.limits)
         self.backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
@@ -75,8 +74,9 @@ class Gateway:
         self._emptied = trio.Event()
         self._draining = False
         self.counts = counts or ClientCounts()
+        self._limits = limits or ClientLimits(policy.limits, self.counts.limited)
         self.handshakes = Handshakes(
-            policy, self.counts, lambda: self.clients, rules or EntryRules()
+            policy, self.counts, lambda: self.clients, rules or EntryRules(), self._limits
         )
         self.clients_moved = 0
         self.clients_finished = 0
@@ -100,7 +100,8 @@ class Gateway:
 
         Raises nothing but ``Cancelled``; cancelling cuts the client.
         """
-        if self._connections >= self._policy.max_connections:
+        full = self._connections >= self._policy.max_connections
+        if full or not self.handshakes.admits(stream):
             self.counts.refused += 1
             self._note_end(ClientEnd.REFUSED, None, trio.current_time())
             await trio.aclose_forcefully(stream)
@@ -168,6 +169,7 @@ class Gateway:
         finally:
             code = None
             if session is not None:
+                self._limits.disconnected(session.guest)
                 cause, code = session.connection.cause, session.connection.close_code
             self._note_end(cause, code, began)
         return session is None or code not in {None, LOST}

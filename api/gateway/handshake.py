@@ -12,9 +12,10 @@ import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry
-from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
+from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive, peer_address
 from lastcall.api.gateway.opening import Opening
 from lastcall.api.gateway.tls import ServerTls
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
@@ -23,6 +24,7 @@ from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProx
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
 from lastcall.identity import Handshake
+from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
 
@@ -31,6 +33,7 @@ HURRIED_SECONDS = 1.0
 ASK_SECONDS = 1.0
 """How much longer than for another step a handshake waits for the answer who the client is: that
 has a limit of its own (:mod:`lastcall.api.auth.function`), and a 503 must be able to follow."""
+TOO_MANY = Denial(503, "too many connections of your address or identity; try again later")
 LOST = (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError)
 """The peer had no patience: it is gone before our answer."""
 
@@ -67,11 +70,13 @@ class Handshakes:
         counts: ClientCounts,
         clients: Callable[[], int],
         rules: EntryRules,
+        limits: ClientLimits,
     ) -> None:
         self._policy = policy
         self._counts = counts
         self._clients = clients
         self._rules = rules
+        self._limits = limits
         self._half_open: set[trio.CancelScope] = set()
         self._seconds = policy.handshake_seconds
         self.refuse: str | None = None
@@ -84,9 +89,13 @@ class Handshakes:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
+    def admits(self, stream: trio.abc.Stream) -> bool:
+        """Whether the peer may begin another handshake now."""
+        return self._limits.may_begin(self._account(peer_address(stream)))
+
     async def arrive(self, stream: trio.abc.Stream) -> Arrival | None:
         """The stream of the request, and its peer; None if the peer has failed."""
-        with self._patience():
+        with self._patience(), self._under_way(peer_address(stream)):
             try:
                 return await arrive(stream, self._rules.proxies, self._rules.tls)
             except (*LOST, BadProxyHeader):
@@ -101,7 +110,7 @@ class Handshakes:
         request: OpeningRequest | Refusal | None = None
         done: Accepted | ClientEnd = ClientEnd.HANDSHAKE
         try:
-            with self._patience():
+            with self._patience(), self._under_way(peer):
                 request = await opening.read()
             if isinstance(request, OpeningRequest):
                 answer = await self._admit(request, peer)
@@ -124,14 +133,22 @@ class Handshakes:
         address = rules.proxies.client(
             peer, request.values(FORWARDED), request.values(X_FORWARDED_FOR)
         )
-        if rules.auth is None:
-            return Guest(address_account(address))
-        entry = await self._ask(rules.auth, handshake_of(request, address))
+        account = address_account(address)
+        if not self._limits.take_handshake(account):
+            return TOO_MANY
+        guest: Guest | Denial = Guest(account)
+        if rules.auth is not None:
+            guest = await self._identify(rules.auth, handshake_of(request, address), account)
+        allowed = isinstance(guest, Denial) or self._limits.may_connect(guest)
+        return guest if allowed else TOO_MANY
+
+    async def _identify(self, auth: Auth, handshake: Handshake, account: str) -> Guest | Denial:
+        entry = await self._ask(auth, handshake)
         if isinstance(entry, Denial):
             return entry
         if busy := self._busy():  # since a moment ago
             return Denial(503, busy)
-        return Guest(address_account(address), entry.identity, entry.until)
+        return Guest(account, entry.identity, entry.until)
 
     async def _ask(self, auth: Auth, handshake: Handshake) -> Entry | Denial:
         with self._patience(ASK_SECONDS) as patience:
@@ -141,6 +158,8 @@ class Handshakes:
     def _busy(self) -> str:
         """Why nobody may come in now; empty if they may."""
         full = self._clients() >= self._policy.limits.sockets
+        if full:
+            self._limits.refused[Limit.SOCKETS] += 1
         return self.refuse or ("full" if full else "")
 
     async def _answer(
@@ -148,11 +167,29 @@ class Handshakes:
     ) -> Accepted | ClientEnd:
         """Accepts or refuses a right request: 401 and 403 are final; 503 means later."""
         if isinstance(answer, Guest):
-            return Accepted(await opening.accept(request), answer)
+            self._limits.connected(answer)
+            try:
+                return Accepted(await opening.accept(request), answer)
+            except BaseException:
+                self._limits.disconnected(answer)
+                raise
         self._counts.refused += 1
         later = (("Retry-After", "1"),) if answer.status == 503 else ()
         await opening.refuse(request, Refusal(answer.status, answer.reason, later))
         return ClientEnd.REFUSED
+
+    def _account(self, peer: str) -> str:
+        """The account of a peer whose handshake is under way; none for a proxy of many clients."""
+        return "" if self._rules.proxies.trusts(peer) else address_account(peer)
+
+    @contextmanager
+    def _under_way(self, peer: str) -> Iterator[None]:
+        account = self._account(peer)
+        self._limits.half_open.add(account)
+        try:
+            yield
+        finally:
+            self._limits.half_open.remove(account)
 
     @contextmanager
     def _patience(self, more_seconds: float = 0) -> Iterator[trio.CancelScope]:

@@ -22,6 +22,11 @@ class Guest(msgspec.Struct, frozen=True):
     until: float = inf
 
     @property
+    def identity_id(self) -> str:
+        """The id of the identity; "" for an anonymous client."""
+        return "" if self.identity is None else self.identity.id
+
+    @property
     def accounts(self) -> tuple[str, ...]:
         """The accounts that limits count by what the client does."""
-        return accounts_of(self.address, None if self.identity is None else self.identity.id)
+        return accounts_of(self.address, self.identity_id or None)

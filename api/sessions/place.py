@@ -61,6 +61,13 @@ class PlaceOwner(Protocol):
         """Calls :meth:`Place.send_ack` soon."""
 
 
+def goodbye(seat: nodes.Seated | nodes.Resumed, *, left: bool) -> nodes.Leave | nodes.Absent:
+    """The item that gives up ``seat``, if its client has ``left``, or reports its socket lost."""
+    if left:
+        return nodes.Leave(seat.room, seat.player, seat.session, seat.secret)
+    return nodes.Absent(seat.room, seat.player, seat.session)
+
+
 class Place:
     """One client's place; the game node ignores what comes with an older ``session_number``."""
 
@@ -146,7 +153,7 @@ class Place:
         """
         if at_once or self.window.empty:
             self.send_ack()
-            self.remove(PlaceStatus.LEFT, nodes.Leave)
+            self.remove(PlaceStatus.LEFT, self.leave_item())
             self.session.ended(self.relay.room, EndReason.LEFT)
         else:
             self.leave_pending = True
@@ -173,9 +180,9 @@ class Place:
         ``moved`` comes back, and sends again the inputs that the room lacks, and the leave.
         """
         if self.leave_pending and not moved:
-            self.remove(PlaceStatus.LEFT, nodes.Leave)
+            self.remove(PlaceStatus.LEFT, self.leave_item())
         else:
-            self.remove(PlaceStatus.OVER, nodes.Absent)
+            self.remove(PlaceStatus.OVER, self._absent_item())
 
     # From the room.
 
@@ -252,12 +259,19 @@ class Place:
         self.session.wake()
         return self.status is PlaceStatus.LIVE
 
+    def leave_item(self) -> nodes.Leave:
+        """The item that gives the seat up, by whatever link."""
+        return nodes.Leave(self.relay.room, self.player, self.session_number, self.secret)
+
+    def _absent_item(self) -> nodes.Absent:
+        return nodes.Absent(self.relay.room, self.player, self.session_number)
+
     def remove(
-        self, status: PlaceStatus, goodbye: type[nodes.Leave | nodes.Absent] | None = None
+        self, status: PlaceStatus, goodbye: nodes.Leave | nodes.Absent | None = None
     ) -> None:
         """Takes the place out of its room here; the room gets ``goodbye`` if the link stands."""
         live = self.status is PlaceStatus.LIVE
         self.status = status
         self.relay.remove(self)
         if live and goodbye is not None:
-            self.link.send(goodbye(self.relay.room, self.player, self.session_number))
+            self.link.send(goodbye)

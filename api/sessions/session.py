@@ -196,7 +196,7 @@ class Session:
         elif join and len(bytes(join.options)) > limit:
             connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
         elif not self._may_ask(event):
-            connection.counts.limited[Limit.JOINS] += 1
+            self._limits.refused[Limit.JOINS] += 1
             message = f"too many {event.value}s; wait a second before the next"
             connection.error(ErrorCode.TOO_MANY, message)
         else:

@@ -18,6 +18,7 @@ from lastcall.bench.scenarios.loaded import (
     LoadedSettings,
     measure_connect,
     measure_loaded,
+    measure_tls,
 )
 from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
 from lastcall.errors import UsageError
@@ -56,6 +57,13 @@ def _given(settings: dict[str, Any], urls: tuple[str, ...]) -> dict[str, Any]:
 
 def _loaded(name: str, text: str) -> click.Command:
     @url_option
+    @click.option(
+        "--tls",
+        "tls_runs",
+        type=click.IntRange(1, 99),
+        metavar="RUNS",
+        help="Compare with mutual TLS between the nodes: this many runs of each, by turns.",
+    )
     @kind_option
     @click.option("--rooms", type=click.IntRange(1), metavar="N", help="Number of rooms.")
     @click.option("--seats", type=click.IntRange(1), metavar="N", help="Clients in each room.")
@@ -63,9 +71,16 @@ def _loaded(name: str, text: str) -> click.Command:
     @measured(5.0, 2.0)
     @processes_option
     @json_option
-    def command(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
+    def command(
+        json_file: Path | None, urls: tuple[str, ...], tls_runs: int | None, **settings: Any
+    ) -> None:
         chosen = LoadedSettings(**_given(settings, urls))
-        run_scenario(lambda progress: measure_loaded(name, chosen, urls, progress), json_file)
+        if tls_runs is None:
+            run_scenario(lambda progress: measure_loaded(name, chosen, urls, progress), json_file)
+        elif urls:
+            raise UsageError("--tls starts nodes of its own, and takes no --url")
+        else:
+            run_scenario(lambda progress: measure_tls(name, chosen, tls_runs, progress), json_file)
 
     command.__doc__ = text
     return click.command(name)(command)

@@ -55,6 +55,8 @@ class FleetPlan(msgspec.Struct, frozen=True):
     placement: GamePlacement = GamePlacement()
     api_env: tuple[str, ...] = ()
     """Environment variables for the api nodes, such as ``LASTCALL_PUMP=off``."""
+    options: tuple[str, ...] = ()
+    """More options, for all nodes."""
 
 
 class CpuReading(msgspec.Struct, frozen=True):
@@ -165,6 +167,7 @@ class Fleet:
         }
         return [
             *of_tier[tier],
+            *plan.options,
             *("--log-format", "json", "--lame-duck", "0"),
             *("--grace", f"{drain.grace_seconds:g}"),
             *("--farewell", f"{drain.farewell_seconds:g}"),

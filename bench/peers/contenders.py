@@ -51,13 +51,20 @@ class Contender(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_service(
-    urls: Sequence[str] = (), *, apis: int = 1, api_env: tuple[str, ...] = ()
+    urls: Sequence[str] = (),
+    *,
+    apis: int = 1,
+    api_env: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[Service]:
-    """The Lastcall cluster at ``urls``, or new nodes inside the block. Raises ``ClusterFailed``."""
+    """The Lastcall cluster at ``urls``, or new nodes with ``options`` inside the block.
+
+    Raises ``ClusterFailed``.
+    """
     if urls:
         yield Service(tuple(urls), dict)
         return
-    async with open_fleet(FleetPlan(apis=apis, games=1, api_env=api_env)) as fleet:
+    async with open_fleet(FleetPlan(apis=apis, games=1, api_env=api_env, options=options)) as fleet:
         yield Service(tuple(fleet.urls), fleet.node_cpu)
 
 

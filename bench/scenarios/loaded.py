@@ -5,6 +5,7 @@ They run on nodes of the bench, or with ``--url`` on any cluster, whose processo
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import msgspec
@@ -13,11 +14,15 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
+from lastcall.bench.nodes.certificates import write_certificates
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report, percentiles_ms
 from lastcall.bench.rooms.kinds import RELAY
+from lastcall.local.private_folder import private_folder
 
+TLS_TIMES = 1.35
+"""How many times as much a message may cost over mutual TLS between the nodes."""
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
 JOINS_LEAST = 1_500.0
 CONNECTING_AT_ONCE = 64
@@ -66,6 +71,35 @@ async def measure_loaded(
     shown = ("rooms", "seats", "speakers", "hz", "window", "warm_seconds", "seconds")
     chosen = {key: getattr(job, key) for key in shown if getattr(job, key)}
     return Report(name, chosen, figures, (NOT_KNOWN,) if urls else ())
+
+
+async def measure_tls(name: str, settings: LoadedSettings, runs: int, progress: Progress) -> Report:
+    """Runs the workload ``name`` plain and over mutual TLS between the nodes, by turns.
+
+    Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``.
+    """
+    job = _job(name, settings)
+    allow_descriptors(job.clients)
+    costs: dict[str, list[float]] = {"plain": [], "mutual TLS": []}
+    with private_folder("lastcall-bench-") as folder:
+        tls = ("--cluster-tls", str(write_certificates(folder)))
+        for _ in range(runs):
+            for way, options in (("plain", ()), ("mutual TLS", tls)):
+                async with open_service(options=options) as service:
+                    job = msgspec.structs.replace(job, urls=service.urls)
+                    driven = await drive(job, service.read_cpu, progress, settings.processes)
+                found = sum(parts_micros(check(driven, name), "input").values())
+                costs[way].append(found)
+    figures = [
+        Figure(
+            f"CPU per input, all nodes, {way}", statistics.median(found), "µs", runs=tuple(found)
+        )
+        for way, found in costs.items()
+    ]
+    plain, encrypted = figures
+    times = encrypted.value / plain.value
+    figures.append(Figure("mutual TLS costs", times, "times", limit=TLS_TIMES))
+    return Report(name, {"runs": runs, "seconds": job.seconds}, figures)
 
 
 def renamed(when: str, figures: Sequence[Figure]) -> list[Figure]:

@@ -15,7 +15,10 @@ import enum
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from lastcall.errors import MessageTooBig
+from lastcall.peer import Peer
 
 __all__ = [
     "BUFFER_MESSAGES",
@@ -25,6 +28,7 @@ __all__ = [
     "Caller",
     "Probe",
     "Publisher",
+    "Refusals",
     "Responder",
     "Subscriber",
     "check_message",
@@ -61,12 +65,33 @@ class Probe(enum.Enum):
     """There was no answer in time: the node is frozen, partitioned or slow. It proves nothing."""
 
 
+class Refusals(msgspec.Struct, frozen=True):
+    """How many connections were refused so far: over the bounds, by TLS, and for their silence."""
+
+    connections: int = 0
+    handshakes: int = 0
+    silent: int = 0
+
+
 class Responder(Protocol):
     """Answers requests at one address, one at a time, in the order in which they arrive."""
 
     @property
     def address(self) -> str:
         """The URL it listens at, with the real port where port 0 was asked for."""
+
+    @property
+    def peer(self) -> Peer | None:
+        """Where the request came from that is being answered; only inside ``answer``.
+
+        None if no other machine can send one: in memory, and by a path.
+        """
+
+    def refusals(self) -> Refusals:
+        """The connections that were refused so far."""
+
+    async def close_silent(self) -> None:
+        """Closes connections that never begin to speak; call it every few seconds."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """Answers each request with ``answer(request)`` until cancelled.
@@ -81,6 +106,10 @@ class Responder(Protocol):
 
 class Caller(Protocol):
     """Sends requests to one address, one at a time."""
+
+    @property
+    def refused_by_tls(self) -> bool:
+        """Whether this side or the peer has refused the other's certificate."""
 
     async def call(self, request: bytes) -> bytes:
         """Sends ``request`` and returns the reply; waits while the peer is not there.
@@ -115,6 +144,12 @@ class Subscriber(Protocol):
     def address(self) -> str:
         """The URL it listens at, with the real port where port 0 was asked for."""
 
+    def refusals(self) -> Refusals:
+        """The connections that were refused so far."""
+
+    async def close_silent(self) -> None:
+        """Closes connections that never begin to speak; call it every few seconds."""
+
     async def receive(self) -> list[bytes]:
         """Waits for a message and returns all that have come, up to :data:`RECEIVE_AT_ONCE`.
 
@@ -127,10 +162,16 @@ class Subscriber(Protocol):
 
 
 class Bus(Protocol):
-    """Makes the four kinds of sockets. Addresses are URLs, ``tcp://HOST:PORT``."""
+    """Makes the four kinds of sockets. Addresses are URLs, ``tcp://HOST:PORT``.
 
-    def respond(self, address: str) -> Responder:
-        """Listens for requests; raises :class:`lastcall.errors.AddressInUse` or ``BadAddress``."""
+    A bus that encrypts takes the same addresses.
+    """
+
+    def respond(self, address: str, bytes_max: int = MESSAGE_BYTES_MAX) -> Responder:
+        """Listens for requests of at most ``bytes_max``; a longer one closes its connection.
+
+        Raises :class:`lastcall.errors.AddressInUse` or ``BadAddress``.
+        """
 
     def caller(self, address: str) -> Caller:
         """Dials in the background; connects to a peer that is not up yet when it comes."""
@@ -138,8 +179,11 @@ class Bus(Protocol):
     def subscribe(self, address: str) -> Subscriber:
         """Listens for publishers; raises ``AddressInUse`` or ``BadAddress``."""
 
-    def publisher(self, address: str) -> Publisher:
-        """Dials in the background; messages that are published before it connects are dropped."""
+    def publisher(self, address: str, tls_name: str = "") -> Publisher:
+        """Dials in the background; messages that are published before it connects are dropped.
+
+        ``tls_name`` is the name of the host, if ``address`` has only its address.
+        """
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
         """Finds out whether a process listens at ``address``; never raises for what it finds."""

@@ -17,9 +17,17 @@ from typing import Generic, TypeVar
 import trio
 
 from lastcall.bus.address import parse_url
-from lastcall.bus.base import BUFFER_MESSAGES, RECEIVE_AT_ONCE, Probe, check_message
+from lastcall.bus.base import (
+    BUFFER_MESSAGES,
+    MESSAGE_BYTES_MAX,
+    RECEIVE_AT_ONCE,
+    Probe,
+    Refusals,
+    check_message,
+)
 from lastcall.bus.mailbox import Mailbox
 from lastcall.bus.net import End, Faults, Net
+from lastcall.peer import Peer
 
 T = TypeVar("T")
 
@@ -33,6 +41,14 @@ class _Listener(End, Generic[T]):
         super().__init__(net, owner, address)
         net.changed()
 
+    def refusals(self) -> Refusals:
+        """No connection is refused."""
+        return Refusals()
+
+    async def close_silent(self) -> None:
+        """No connection is silent."""
+        await trio.lowlevel.checkpoint()
+
     def on_net_changed(self) -> None:
         """Delivers nothing while frozen."""
         self.mail.freeze(frozen=self.net.is_frozen(self))
@@ -45,6 +61,9 @@ class _Listener(End, Generic[T]):
 
 class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
     """Answers at one address. The next responder there gets the unanswered requests."""
+
+    peer: Peer | None = None
+    """See :attr:`lastcall.bus.base.Responder.peer`; may be set."""
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
@@ -69,6 +88,8 @@ class _Call:
 
 class MemoryCaller(End):
     """Calls one address; sends again whenever the responder or the link has changed."""
+
+    refused_by_tls = False
 
     def __init__(self, net: Net, owner: str, address: str) -> None:
         super().__init__(net, owner, parse_url(address, dialled=True).url)
@@ -221,7 +242,7 @@ class MemoryBus:
         """Closes every end made through this view, as the end of its process does."""
         self._net.close_all(self._owner)
 
-    def respond(self, address: str) -> MemoryResponder:
+    def respond(self, address: str, bytes_max: int = MESSAGE_BYTES_MAX) -> MemoryResponder:  # noqa: ARG002 - the Protocol's
         """See :meth:`lastcall.bus.base.Bus.respond`."""
         return MemoryResponder(self._net, self._owner, address)
 
@@ -233,7 +254,7 @@ class MemoryBus:
         """See :meth:`lastcall.bus.base.Bus.subscribe`."""
         return MemorySubscriber(self._net, self._owner, address)
 
-    def publisher(self, address: str) -> MemoryPublisher:
+    def publisher(self, address: str, tls_name: str = "") -> MemoryPublisher:  # noqa: ARG002 - the Protocol's
         """See :meth:`lastcall.bus.base.Bus.publisher`."""
         return MemoryPublisher(self._net, self._owner, address)
 

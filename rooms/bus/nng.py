@@ -1,4 +1,4 @@
-"""The bus over nng; the only file that imports pynng.
+"""The bus over nng; this file and :mod:`lastcall.bus.nng_socket` alone import pynng.
 
 pynng's own ``arecv`` and ``asend`` finish on a foreign thread, cost 100 µs, and cannot be
 cancelled reliably. Here a task waits for the socket's descriptor in trio's own loop, and then
@@ -11,28 +11,36 @@ Not fork-safe: start child processes by spawning.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import pynng
 import trio
+from pynng import lib
 
-from lastcall.bus.address import HostPort, parse_ipc, parse_url
+from lastcall.bus.address import parse_url
 from lastcall.bus.base import (
     BUFFER_MESSAGES,
     MESSAGE_BYTES_MAX,
     RECEIVE_AT_ONCE,
     Probe,
+    Refusals,
     check_message,
 )
+from lastcall.bus.connections import ConnectionBounds, Connections
+from lastcall.bus.nng_socket import (
+    NngSocket,
+    dial,
+    listen,
+    make_socket,
+    refused_by_tls,
+    remote_peer,
+)
 from lastcall.bus.probe import probe
-from lastcall.errors import AddressInUse, BadAddress, BusExhausted
+from lastcall.bus.silent_connections import SilentConnections
+from lastcall.bus.tls import ClusterTls
+from lastcall.peer import Peer
 
-HEADER_BYTES = 64
-"""nng counts its request id (4 bytes, and 4 for each hop) into the size that ``recv_max_size``
-bounds. Over that, it closes the connection silently, and the request comes again for ever."""
-RECONNECT_MS = (50, 500)
-"""The first and the longest wait between two attempts to connect."""
 RESEND_MS = 60_000
 """When nng repeats an unanswered request on an intact connection. TCP has not lost the request, so
 a repeat only adds to the queue of a frozen peer; the link above has its own heartbeat and calls
@@ -43,84 +51,62 @@ REPLY_SECONDS = 0.5
 SPURIOUS_SECONDS = 0.001
 
 
-class _Socket:
-    """A pynng socket, and the two descriptors that trio waits for; both become *readable*."""
-
-    __slots__ = ("_closed", "_fds", "_nng")
-
-    def __init__(self, nng: pynng.Socket) -> None:
-        self._nng = nng
-        self._fds: dict[str, int] = {}
-        self._closed = False
-
-    def fd(self, name: str) -> int:
-        """The descriptor ``recv_fd`` or ``send_fd``; kept here, since nng makes it on demand."""
-        self.check_open()
-        if name not in self._fds:
-            try:
-                self._fds[name] = getattr(self._nng, name)
-            except pynng.NNGException as error:
-                raise BusExhausted(f"no descriptor for another node's socket: {error}") from error
-        return self._fds[name]
-
-    async def wait(self, name: str) -> None:
-        """Waits for ``recv_fd`` or ``send_fd``. Always a checkpoint; loses nothing if cancelled."""
-        await trio.lowlevel.wait_readable(self.fd(name))
-
-    def receive_nowait(self) -> bytes | None:
-        """Returns a message, or None if there is none; ``b""`` is an empty one from a stranger."""
-        self.check_open()
-        try:
-            message: bytes = self._nng.recv(block=False)
-        except (pynng.TryAgain, pynng.BadState):  # BadState: there is no open request
-            return None
-        except RuntimeError:  # pynng cannot unpack an empty message, which we never send
-            return b""
-        except pynng.Closed as error:
-            raise trio.ClosedResourceError("this end of the bus is closed") from error
-        return message
-
-    def send_nowait(self, message: bytes) -> bool:
-        """Hands ``message`` to nng; returns whether nng accepted it."""
-        self.check_open()
-        try:
-            self._nng.send(message, block=False)
-        except (pynng.TryAgain, pynng.BadState):
-            return False
-        except pynng.Closed as error:
-            raise trio.ClosedResourceError("this end of the bus is closed") from error
-        return True
-
-    def check_open(self) -> None:
-        if self._closed:
-            raise trio.ClosedResourceError("this end of the bus is closed")
-
-    def close(self) -> None:
-        """Closes; a waiting task gets :class:`trio.ClosedResourceError`. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if trio.lowlevel.in_trio_run():
-            # Before nng closes them: right after, their numbers may belong to another socket.
-            for fd in self._fds.values():
-                trio.lowlevel.notify_closing(fd)
-        self._nng.close()
-
-
 class _End:
     """The base of the four ends: a socket at an address."""
 
     def __init__(self, nng: pynng.Socket, address: str) -> None:
         self.address = address
-        self._socket = _Socket(nng)
+        self._socket = NngSocket(nng)
 
     def close(self) -> None:
         """Closes the socket; may be called twice."""
         self._socket.close()
 
 
-class NngResponder(_End):
+class _Listening(_End):
+    """An end that listens, and bounds its connections."""
+
+    def __init__(self, nng: pynng.Socket, bus: NngBus, address: str) -> None:
+        self._connections = connections = Connections(bus.bounds)
+
+        def connecting(pipe: pynng.Pipe) -> None:
+            peer = remote_peer(pipe.pipe)
+            if not connections.admit(pipe.id, peer.host, peer.port):
+                pipe.close()
+
+        nng.add_pre_pipe_connect_cb(connecting)
+        nng.add_post_pipe_remove_cb(lambda pipe: connections.gone(pipe.id))
+        listener, where = listen(nng, address, bus.tls)
+        self._listener = listener
+        path = where.startswith("ipc:")
+        self._silent = None if path else SilentConnections(parse_url(where).port)
+        super().__init__(nng, where)
+
+    def refusals(self) -> Refusals:
+        """The connections that were refused so far; costs a look at all sockets of the process."""
+        return Refusals(
+            self._connections.refused,
+            refused_by_tls(lib.nng_stat_find_listener, self._listener.listener),
+            0 if self._silent is None else self._silent.closed,
+        )
+
+    async def close_silent(self) -> None:
+        """See :meth:`lastcall.bus.base.Responder.close_silent`."""
+        await trio.lowlevel.checkpoint()
+        if self._silent is not None:
+            speaking = self._connections.ports()
+            await trio.to_thread.run_sync(self._silent.look, trio.current_time(), speaking)
+
+
+class NngResponder(_Listening):
     """Answers at one address, over a ``Rep0``."""
+
+    _pipe: Any = None
+
+    @property
+    def peer(self) -> Peer | None:
+        """See :attr:`lastcall.bus.base.Responder.peer`."""
+        return None if self.address.startswith("ipc:") else remote_peer(self._pipe)
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
@@ -130,7 +116,7 @@ class NngResponder(_End):
         while True:
             await socket.wait("recv_fd")
             for _ in range(RECEIVE_AT_ONCE):
-                request = socket.receive_nowait()
+                request, self._pipe = socket.receive_from_nowait()
                 if request is None:
                     break
                 if request:
@@ -153,9 +139,15 @@ class NngResponder(_End):
 class NngCaller(_End):
     """Sends requests to one address, over a ``Req0``."""
 
-    def __init__(self, nng: pynng.Socket, address: str) -> None:
-        super().__init__(nng, address)
+    def __init__(self, nng: pynng.Socket, bus: NngBus, address: str) -> None:
+        self._dialer, where = dial(nng, address, bus.tls)
+        super().__init__(nng, where)
         self._busy = False
+
+    @property
+    def refused_by_tls(self) -> bool:
+        """See :attr:`lastcall.bus.base.Caller.refused_by_tls`."""
+        return refused_by_tls(lib.nng_stat_find_dialer, self._dialer.dialer) > 0
 
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""
@@ -198,7 +190,7 @@ class NngPublisher(_End):
         self._socket.send_nowait(check_message(message))
 
 
-class NngSubscriber(_End):
+class NngSubscriber(_Listening):
     """Listens at one address, over a ``Sub0`` that subscribes to every topic."""
 
     async def receive(self) -> list[bytes]:
@@ -217,81 +209,37 @@ class NngSubscriber(_End):
 
 
 class NngBus:
-    """A :class:`lastcall.bus.base.Bus` over TCP; on one machine also over ``ipc:///PATH``."""
+    """A :class:`lastcall.bus.base.Bus` over TCP; on one machine also over ``ipc:///PATH``.
 
-    def respond(self, address: str) -> NngResponder:
+    With ``tls``, every TCP connection is encrypted, and both ends show a certificate.
+    """
+
+    def __init__(
+        self, tls: ClusterTls | None = None, bounds: ConnectionBounds | None = None
+    ) -> None:
+        self.tls = tls
+        self.bounds = bounds or ConnectionBounds()
+
+    def respond(self, address: str, bytes_max: int = MESSAGE_BYTES_MAX) -> NngResponder:
         """See :meth:`lastcall.bus.base.Bus.respond`."""
-        nng = _make(pynng.Rep0)
-        return NngResponder(nng, _listen(nng, address))
+        nng = make_socket(pynng.Rep0, bytes_max)
+        return NngResponder(nng, self, address)
 
     def caller(self, address: str) -> NngCaller:
         """See :meth:`lastcall.bus.base.Bus.caller`."""
-        nng = _make(pynng.Req0, resend_time=RESEND_MS)
-        return NngCaller(nng, _dial(nng, address))
+        nng = make_socket(pynng.Req0, resend_time=RESEND_MS)
+        return NngCaller(nng, self, address)
 
     def subscribe(self, address: str) -> NngSubscriber:
         """See :meth:`lastcall.bus.base.Bus.subscribe`."""
-        nng = _make(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
-        return NngSubscriber(nng, _listen(nng, address))
+        nng = make_socket(pynng.Sub0, topics=b"", recv_buffer_size=BUFFER_MESSAGES)
+        return NngSubscriber(nng, self, address)
 
-    def publisher(self, address: str) -> NngPublisher:
+    def publisher(self, address: str, tls_name: str = "") -> NngPublisher:
         """See :meth:`lastcall.bus.base.Bus.publisher`."""
-        nng = _make(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
-        return NngPublisher(nng, _dial(nng, address))
+        nng = make_socket(pynng.Pub0, send_buffer_size=BUFFER_MESSAGES)
+        return NngPublisher(nng, dial(nng, address, self.tls, tls_name)[1])
 
     async def probe(self, address: str, timeout_seconds: float) -> Probe:
         """See :meth:`lastcall.bus.base.Bus.probe`, and :func:`lastcall.bus.probe.probe`."""
         return await probe(address, timeout_seconds)
-
-
-def _make(kind: type[pynng.Socket], **options: object) -> pynng.Socket:
-    """Makes a socket with our settings; raises :class:`BusExhausted` if the process cannot."""
-    try:
-        nng = kind(**options)
-        nng.recv_max_size = MESSAGE_BYTES_MAX + HEADER_BYTES
-        nng.reconnect_time_min, nng.reconnect_time_max = RECONNECT_MS
-        nng.tcp_nodelay = True
-        nng.tcp_keepalive = True  # otherwise the connection to a peer without power stays for ever
-    except pynng.NNGException as error:
-        raise BusExhausted(f"cannot make one more socket for other nodes: {error}") from error
-    return nng
-
-
-def _listen(nng: pynng.Socket, address: str) -> str:
-    """Listens and returns the address with its real port; closes ``nng`` if it cannot."""
-    with _translate_errors(nng, f"cannot listen at {address}"):
-        if parse_ipc(address) is not None:
-            nng.listen(address)
-            return address
-        where = parse_url(address)
-        listener = nng.listen(where.url)
-        port = where.port or int(str(listener.local_address).rpartition(":")[2])
-        return HostPort(where.host, port).url
-
-
-def _dial(nng: pynng.Socket, address: str) -> str:
-    """Dials in the background, for ever; closes ``nng`` if the address is not valid."""
-    with _translate_errors(nng, f"cannot dial {address}"):
-        if parse_ipc(address) is None:
-            address = parse_url(address, dialled=True).url
-        nng.dial(address, block=False)
-    return address
-
-
-@contextmanager
-def _translate_errors(nng: pynng.Socket, failure: str) -> Iterator[None]:
-    """Raises nng's errors as Lastcall's, and closes ``nng`` on any failure."""
-    try:
-        yield
-    except pynng.AddressInUse as error:
-        nng.close()
-        raise AddressInUse(f"{failure}: somebody listens there already") from error
-    except pynng.NNGException as error:
-        nng.close()
-        raise BadAddress(
-            f"{failure} ({error}): the form is tcp://HOST:PORT, and a node can listen "
-            f"only at a HOST of this machine"
-        ) from error
-    except BadAddress:
-        nng.close()
-        raise

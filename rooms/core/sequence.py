@@ -21,4 +21,4 @@ class SequenceCheck(enum.Enum):
     BLOCKED = "blocked"
     """It follows an input that did not fit, and will be sent again: drop it in silence."""
     STALE = "stale"
-    """It is from an earlier socket of this player, or from a lost one: drop it in silence."""
+    """It is from an earlier socket of this player, from a lost one, or by another link: drop it."""

@@ -10,6 +10,7 @@ import trio
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
 from lastcall.core.room.roster import Seat
 from lastcall.host.replies import no_such_place, over, place_again, regroup
+from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, RoomId
 from lastcall.policy import RoomPolicy
@@ -20,7 +21,12 @@ from lastcall.wire import nodes
 class EndedRooms:
     """All ended rooms of a node, in trio's time; see :mod:`lastcall.core.room.ended_rooms`."""
 
-    def __init__(self, policy: RoomPolicy, outbox: Callable[[LinkId, nodes.Down], None]) -> None:
+    def __init__(
+        self,
+        policy: RoomPolicy,
+        outbox: Callable[[LinkId, nodes.Down], None],
+        binding: SeatBinding,
+    ) -> None:
         self._store = EndedRoomStore(
             count_max=policy.ended_rooms_max,
             bytes_max=policy.ended_rooms_bytes,
@@ -28,6 +34,7 @@ class EndedRooms:
         )
         self._listed_players = policy.listed_players
         self._outbox = outbox
+        self._binding = binding
         self._collected = trio.Event()
 
     def __len__(self) -> int:
@@ -71,9 +78,9 @@ class EndedRooms:
         self._collected = trio.Event()
         return None
 
-    def lose(self, absent: nodes.Absent) -> None:
+    def lose(self, link: LinkId, absent: nodes.Absent) -> None:
         """A socket was lost that may not have received the end."""
-        found = self._find(absent)
+        found = self._find(link, absent)
         if found is not None:
             self._store.lost(*found, trio.current_time())
 
@@ -86,9 +93,9 @@ class EndedRooms:
                 self._store.lost(ended, seat, trio.current_time())
                 yield
 
-    def confirm(self, confirm: nodes.Confirm) -> None:
+    def confirm(self, link: LinkId, confirm: nodes.Confirm) -> None:
         """The client has the answer to its resume."""
-        found = self._find(confirm)
+        found = self._find(link, confirm)
         if found is not None:
             found[1].confirm()
 
@@ -103,9 +110,11 @@ class EndedRooms:
             with trio.move_on_at(until):
                 await self._collected.wait()
 
-    def _find(self, item: nodes.Absent | nodes.Confirm) -> tuple[EndedRoom, Seat] | None:
+    def _find(
+        self, link: LinkId, item: nodes.Absent | nodes.Confirm
+    ) -> tuple[EndedRoom, Seat] | None:
         room = self._store.find(item.room, trio.current_time())
-        seat = None if room is None else room.roster.find_session(item.player, item.session)
+        seat = None if room is None else self._binding.find(room.roster, link, item)
         return None if room is None or seat is None else (room, seat)
 
 

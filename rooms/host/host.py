@@ -83,7 +83,7 @@ class Host:
         """
         if isinstance(item, nodes.Say):
             if (room := self._rooms.get(item.room)) is not None:
-                room.inputs.receive(item)
+                room.inputs.receive(link, item)
         else:
             self.places.handle(link, item)
 

@@ -7,6 +7,7 @@ from lastcall.core.room.roster import Seat
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import BadFrame
 from lastcall.host.room_state import RoomState
+from lastcall.ids import LinkId
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -14,7 +15,16 @@ from lastcall.wire import nodes
 class Inputs:
     """The inputs of one room. Its own attributes spare each input a look into the room."""
 
-    __slots__ = ("_acks", "_codec", "_inbox", "_outbox", "_room_id", "_roster", "_takeovers")
+    __slots__ = (
+        "_acks",
+        "_binding",
+        "_codec",
+        "_inbox",
+        "_outbox",
+        "_room_id",
+        "_roster",
+        "_takeovers",
+    )
 
     def __init__(self, room: RoomState) -> None:
         self._room_id = room.id
@@ -23,23 +33,27 @@ class Inputs:
         self._inbox = room.inbox
         self._acks = room.host.acks
         self._takeovers = room.host.takeovers
+        self._binding = room.host.binding
         self._outbox = room.host.outbox
 
-    def receive(self, say: nodes.Say) -> None:
-        """Accepts an input if it is the player's next and fits; see :class:`SequenceCheck`."""
+    def receive(self, link: LinkId, say: nodes.Say) -> None:
+        """Accepts an input by ``link`` if it is the player's next and fits: see
+        :class:`SequenceCheck`.
+        """
         seat = self._roster.find(say.player)
         if seat is None:
             return
-        if not seat.expects(say.session, say.n):
-            self._receive_unexpected(seat, say)
+        if not seat.expects(link, say.session, say.n):
+            self._receive_unexpected(link, seat, say)
             return
         if seat.previous_secret or not seat.confirmed:
             self._takeovers.confirm(seat)
         self._accept(seat, say)
 
-    def _receive_unexpected(self, seat: Seat, say: nodes.Say) -> None:
-        verdict = seat.judge(say.session, say.n)
+    def _receive_unexpected(self, link: LinkId, seat: Seat, say: nodes.Say) -> None:
+        verdict = seat.judge(link, say.session, say.n)
         if verdict is SequenceCheck.STALE:
+            self._binding.check(seat, link, say)
             return
         self._takeovers.confirm(seat)
         if verdict is SequenceCheck.REPEAT:

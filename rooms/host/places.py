@@ -30,7 +30,10 @@ class Places:
         """How many resumes and renewals were granted."""
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
-        """Applies any item but an input; see :meth:`lastcall.host.host.Host.handle`."""
+        """Applies any item but an input; see :meth:`lastcall.host.host.Host.handle`.
+
+        :mod:`lastcall.host.seat_binding` says which link may send which item.
+        """
         match item:
             case nodes.Join():
                 self._request(link, item, self._matchmaker.holder(item))
@@ -42,12 +45,12 @@ class Places:
             case nodes.Cancel():
                 self._rooms.takeovers.cancel(link, item.call)
             case nodes.Confirm():
-                self._players(item.room).confirm(item)
+                self._players(item.room).confirm(link, item)
             case nodes.Absent():
-                self._hand_on(self._players(item.room).lose(item))
+                self._hand_on(self._players(item.room).lose(link, item))
             case nodes.Leave():
                 if (room := self._running(item.room)) is not None:
-                    room.players.leave(item)
+                    room.players.leave(link, item)
 
     def carry_out(self, takeover: PendingTakeover) -> None:
         """Does what the request asks for; it does not wait any more."""

@@ -116,22 +116,22 @@ class Players:
             return None
         return seat
 
-    def confirm(self, confirm: nodes.Confirm) -> None:
+    def confirm(self, link: LinkId, confirm: nodes.Confirm) -> None:
         """A player has the answer to their join or resume."""
-        seat = self._room.roster.find_session(confirm.player, confirm.session)
+        seat = self._host.binding.find(self._room.roster, link, confirm)
         if seat is not None:
             self._host.former_places.forget(seat)
             self._host.takeovers.confirm(seat)
 
-    def leave(self, leave: nodes.Leave) -> None:
-        """Frees the seat if the session is its current one, and tells the player's link."""
-        seat = self._room.roster.find_session(leave.player, leave.session)
+    def leave(self, link: LinkId, leave: nodes.Leave) -> None:
+        """Frees the seat if the item may speak for it, and tells the player's link."""
+        seat = self._host.binding.find(self._room.roster, link, leave)
         if seat is not None:
             self._room.release(seat, EndReason.LEFT)
 
-    def lose(self, absent: nodes.Absent) -> Seat | None:
+    def lose(self, link: LinkId, absent: nodes.Absent) -> Seat | None:
         """The socket of that session is lost. Returns the seat that is away now, if any."""
-        seat = self._room.roster.find_session(absent.player, absent.session)
+        seat = self._host.binding.find(self._room.roster, link, absent)
         return None if seat is None or seat.away else self._lose(seat)
 
     def drop_link(self, link: LinkId) -> Iterator[Seat | None]:

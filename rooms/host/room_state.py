@@ -25,6 +25,7 @@ from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
 from lastcall.host.limits import RoomLimits
 from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
@@ -43,6 +44,7 @@ class RoomHost(Protocol):
     acks: PendingAcks
     limits: RoomLimits
     former_places: FormerPlaces
+    binding: SeatBinding
     on_crash: Callable[[RoomState, BaseException], None]
 
     def changed(self, room: RoomState) -> None:

@@ -18,6 +18,7 @@ from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.room_state import RoomState
+from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.policy import RoomPolicy
@@ -47,7 +48,8 @@ class RunningRooms:
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.acks = PendingAcks()
         self.limits = RoomLimits(policy.limits)
-        self.ended_rooms = EndedRooms(policy, outbox)
+        self.binding = SeatBinding()
+        self.ended_rooms = EndedRooms(policy, outbox, self.binding)
         self.ended_places = EndedPlaces()
         self.former_places = FormerPlaces()
         self.open_rooms = OpenRooms(kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -11,7 +12,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.bus.address import parse_host_port
-from lastcall.errors import ClusterFailed
+from lastcall.errors import ClusterFailed, UsageError
+from lastcall.runtime.admin.auth import read_token
 from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
@@ -24,7 +26,7 @@ R = TypeVar("R")
 def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     """An HTTP client for admin ports: no proxies, no TLS, a timeout of one second.
 
-    ``token`` is sent with each request: nodes beyond loopback require it for commands.
+    ``token`` is sent with each request: nodes that have one require it for commands.
     """
     headers = {} if token is None else {b"Authorization": b"Bearer " + token}
     return httpx.AsyncClient(
@@ -40,6 +42,14 @@ def admin_url(admin: str, path: str) -> str:
     node refuses commands for the host ``0.0.0.0``.
     """
     return f"http://{parse_host_port(admin).from_here}/{path}"
+
+
+def token_in(file: Path | None) -> bytes | None:
+    """The token in ``file``, or None if there is none to read: nodes that want one say so."""
+    try:
+        return None if file is None else read_token(file)
+    except UsageError:
+        return None
 
 
 async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:

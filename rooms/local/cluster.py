@@ -112,7 +112,7 @@ class LocalCluster:
         }
         arguments = [
             *("--name", name, "--version", version, "--admin", str(admin)),
-            *(*of_tier[tier], *self.plan.drain_arguments(), "--log-format", "json"),
+            *(*of_tier[tier], *self.plan.node_arguments(), "--log-format", "json"),
         ]
         fds = [listener] if tier == "api" else []
         command = self._start(tier, *arguments)

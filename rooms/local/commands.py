@@ -106,7 +106,7 @@ async def send_command(
 ) -> list[Status | ClusterFailed]:
     """Sends the command to each node, one after the other; returns the status or error of each.
 
-    ``token`` is for nodes beyond loopback.
+    ``token`` is for nodes that have one.
     """
     results: list[Status | ClusterFailed] = []
     async with open_admin_client(token) as client:

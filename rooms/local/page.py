@@ -23,6 +23,7 @@ PATHS = ("/demo", "/lastcall.js", "/lastcall.d.ts")
 HEADERS = (
     "content-type",
     "cache-control",
+    "content-security-policy",
     "x-content-type-options",
     "access-control-allow-origin",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 import msgspec
 
@@ -21,7 +22,8 @@ class Plan(msgspec.Struct, frozen=True):
     ``client`` is where clients connect. ``admin`` is where the cluster has its page; the nodes'
     admin ports are the next ones, api nodes first. With port 0, each takes a free one. ``clients``
     is what an api node that drains does with clients in rooms: it moves them (``move``), or waits
-    for the end of their rooms (``finish``). ``auth`` says who clients are.
+    for the end of their rooms (``finish``). ``admin_token_file`` has the token that all nodes
+    require for commands. ``auth`` says who clients are.
     """
 
     apis: int = 2
@@ -30,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     admin: HostPort = HostPort("127.0.0.1", 9000)
     rooms: str = "lastcall.game.examples"
     clients: str = "move"
+    admin_token_file: Path | None = None
     drain: DrainPolicy = DrainPolicy()
     auth: AuthOptions = AuthOptions()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
@@ -50,8 +53,15 @@ class Plan(msgspec.Struct, frozen=True):
         """The admin address of node ``number``, counted from 0."""
         return HostPort(self.admin.host, self.admin.port and self.admin.port + 1 + number)
 
-    def drain_arguments(self) -> list[str]:
-        """The drain's settings, as the options of a node."""
+    def node_arguments(self) -> list[str]:
+        """The settings that every node gets, as its options."""
+        token = self.admin_token_file
+        return [
+            *self._drain_arguments(),
+            *(() if token is None else ("--admin-token-file", str(token))),
+        ]
+
+    def _drain_arguments(self) -> list[str]:
         drain = self.drain
         return [
             *("--grace", f"{drain.grace_seconds:g}"),

@@ -24,11 +24,31 @@ ROOM: ContextVar[tuple[str, str]] = ContextVar("room")
 """The kind and id of the room that a task belongs to; tasks of its nursery inherit it."""
 
 
-async def watch_lag(observe: Callable[[float], None]) -> None:
-    """Calls ``observe`` ten times a second with the seconds that a sleep was late."""
+class Pulse:
+    """When the loop last ran a task of its own; any thread may ask. ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = clock()
+
+    def beat(self) -> None:
+        """The loop runs."""
+        self._at = self._clock()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long the loop has not run."""
+        return self._clock() - self._at
+
+
+async def watch_lag(observe: Callable[[float], None], pulse: Pulse) -> None:
+    """Ten times a second, lets ``pulse`` beat and calls ``observe`` with the seconds that a sleep
+    was late.
+    """
     while True:
         due = trio.current_time() + INTERVAL_SECONDS
         await trio.sleep_until(due)
+        pulse.beat()
         observe(max(0.0, trio.current_time() - due))
 
 

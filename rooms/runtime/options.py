@@ -17,6 +17,7 @@ from lastcall.ids import NodeName
 from lastcall.limits import Limits, read_limits
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import parse_host
+from lastcall.runtime.admin.hosts import parse_hosts
 from lastcall.runtime.command import (
     Command,
     Decorator,
@@ -39,6 +40,7 @@ class NodeOptions(msgspec.Struct, frozen=True):
     advertise: str | None
     version: str
     admin_token_file: Path | None = None
+    admin_hosts: tuple[str, ...] = ()
     log_level: LogLevel = "info"
     limits: Limits = Limits()
 
@@ -76,8 +78,15 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
             },
             "--admin-token-file": {
                 "type": click.Path(dir_okay=False, path_type=Path),
-                "help": "A file with the token that /cordon, /uncordon and /drain require from "
-                "beyond loopback.",
+                "help": "A file with the token that /cordon, /uncordon and /drain require, from "
+                "loopback too. Without it they come from loopback only.",
+            },
+            "--admin-hosts": {
+                "type": Parsed("NAME,...", parse_hosts),
+                "default": "",
+                "show_default": "none",
+                "help": "Further names by which the admin port may be asked. IP addresses, "
+                "localhost, and the hosts of --name, --admin and --advertise always are.",
             },
             "--version": {
                 "metavar": "V",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
-import resource
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,11 +19,14 @@ from lastcall.exception_groups import unwrap_single
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
-from lastcall.runtime.admin.auth import AdminAuth
+from lastcall.runtime.admin.auth import AdminAuth, is_loopback
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.runtime.admin.server import NO_FILES, AdminPort
+from lastcall.runtime.admin.thread import serve_in_thread
+from lastcall.runtime.descriptors import Reserve
 from lastcall.runtime.drain import Drain, Tier, nothing_drained
-from lastcall.runtime.loop_lag import SlowSteps, watch_lag
+from lastcall.runtime.exposure import Exposure, warn
+from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests
 from lastcall.wire.reports import Status
@@ -36,9 +37,6 @@ YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES = 10_000, 3, 700
 """A full collection takes 60 ms at 3 000 connections, so objects of the start are frozen, and the
 others are seldom collected. With 20 young passes to a middle one, a middle one took 110 ms while
 10 000 clients connected; with 3 it takes about 20 ms."""
-
-UNREADY = {"api": "no game node", "game": "not listening"}
-"""Why a node that serves is not ready, by tier."""
 
 
 class Node(Tier, Protocol):
@@ -53,6 +51,10 @@ class Node(Tier, Protocol):
     @property
     def ready(self) -> bool:
         """Whether it could serve now, apart from its phase."""
+
+    @property
+    def unready(self) -> str:
+        """Why it could not."""
 
     def figures(self) -> Figures:
         """The figures for ``/metrics`` and ``/status``."""
@@ -71,15 +73,18 @@ class NodeAdmin:
         self._drain = drain
         self._node = node
         self._stops = stops
-        hosts = frozenset({options.advertise} if options.advertise else ())
+        hosts = {options.name, options.admin.host, *options.admin_hosts}
+        if options.advertise:
+            hosts.add(options.advertise)
         self.auth = AdminAuth(hosts, options.admin_token_file)
+        self.pulse = Pulse()
 
     @property
     def unready(self) -> str:
         """Why balancers may not send clients here; empty if they may."""
         if self._drain.phase is not Phase.SERVING:
             return self._drain.phase
-        return "" if self._node.ready else UNREADY[self._node.tier]
+        return "" if self._node.ready else self._node.unready
 
     def cordon(self) -> None:
         """Refuses new work, if the node is not cordoned yet."""
@@ -150,7 +155,6 @@ def run_node(
     if something blocks its exit.
     """
     prepare(options, policy, stops)
-    _raise_descriptor_limit()
     try:
         return trio.run(_run, make, options, policy, stops, static)
     except BaseException as error:
@@ -160,13 +164,6 @@ def run_node(
         return ExitCode.CRASHED
 
 
-def _raise_descriptor_limit() -> None:
-    """Raises it to the hard limit: the soft one is often 1 024, and each client needs one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 async def _run(
     make: Callable[[Drain], Node],
     options: NodeOptions,
@@ -174,6 +171,7 @@ async def _run(
     stops: StopRequests,
     static: Mapping[str, Path],
 ) -> ExitCode:
+    reserve = Reserve.keep()
     drain = Drain(policy, end_process=os._exit)
     token = trio.lowlevel.current_trio_token()
 
@@ -193,7 +191,11 @@ async def _run(
         phases=tuple(Phase),
     )
     view = NodeAdmin(options, drain, node, stops)
-    admin = await AdminPort.open(options.admin, view, registry, static)
+    admin = await AdminPort.open(options.admin, view, registry, static, reserve)
+    exposure = Exposure(
+        admin_port=not is_loopback(admin.address.host),
+        admin_token=options.admin_token_file is not None,
+    )
 
     def ready() -> None:
         stops.started()
@@ -201,11 +203,12 @@ async def _run(
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
+        warn(exposure)
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_lag, lag_metric(registry).observe)
-        await nursery.start(admin.serve)
+        nursery.start_soon(watch_lag, lag_metric(registry).observe, view.pulse)
+        await nursery.start(serve_in_thread, admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 import trio
 
@@ -15,11 +17,12 @@ class RatedLog:
     """Logs ``event`` as a warning: 5 times at once, and then 3 times a minute.
 
     A line that follows others which were left out says how many, in ``left_out``. Its fields are
-    made only if it is logged. For the event loop's thread, in trio's time.
+    made only if it is logged. For one thread; ``clock`` gives seconds.
     """
 
-    def __init__(self, event: str) -> None:
+    def __init__(self, event: str, clock: Callable[[], float] = trio.current_time) -> None:
         self._event = event
+        self._clock = clock
         self._bucket: TokenBucket | None = None  # made in the loop: a node is built before it runs
         self.count = 0
         """How often it happened, logged or not."""
@@ -28,7 +31,7 @@ class RatedLog:
     def warning(self, *, times: int = 1, **fields: object) -> None:
         """It has happened, ``times`` over."""
         self.count += times
-        now = trio.current_time()
+        now = self._clock()
         if self._bucket is None:
             self._bucket = TokenBucket(RATE, now)
         if not self._bucket.take(now):

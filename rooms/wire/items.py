@@ -113,11 +113,16 @@ class Say(Item, frozen=True, tag="say"):
 
 
 class Leave(Item, frozen=True, tag="leave"):
-    """The player gives the seat up."""
+    """The player gives the seat up.
+
+    The seat's ``secret`` lets it pass by any link: after a reset, the next one does not hold the
+    seat yet. A node of version 0.1 does not say it, and leaves by the seat's own link only.
+    """
 
     room: RoomId
     player: PlayerId
     session: int
+    secret: str = ""
 
 
 class Absent(Item, frozen=True, tag="absent"):

@@ -7,7 +7,7 @@ from here too. The tests keep golden bytes of each released :data:`WIRE` version
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -52,7 +52,10 @@ from lastcall.wire.items import (
 __all__ = [
     "CANCELLED",
     "DRAINING",
+    "ITEMS_MAX",
     "NO_SUCH_PLACE",
+    "RANGES_MAX",
+    "REQUEST_BYTES_MAX",
     "RESUMES",
     "TAKEN_OVER",
     "WIRE",
@@ -64,6 +67,7 @@ __all__ = [
     "BadInput",
     "Batch",
     "Cancel",
+    "Challenge",
     "Confirm",
     "Detach",
     "Down",
@@ -106,6 +110,16 @@ WIRE = 2
 """Version 2 added resuming."""
 RESUMES = 2
 """The first version whose game nodes can resume a place."""
+ITEMS_MAX = 4_096
+"""A request with more items is refused as a whole: a join takes 80 µs, an input 10."""
+RANGES_MAX = 64
+"""A request that asks for more ranges of missing feed items is refused as a whole."""
+REQUEST_BYTES_MAX = 1024 * 1024
+"""No request is longer: a batch is at most 256 KiB, or one item. Replies and feeds may be."""
+
+Items = Annotated[list[Up], msgspec.Meta(max_length=ITEMS_MAX)]
+RawItems = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=ITEMS_MAX)]
+Ranges = Annotated[list[tuple[int, int]], msgspec.Meta(max_length=RANGES_MAX)]
 
 
 class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
@@ -131,6 +145,11 @@ class Attach(Envelope, frozen=True, tag="attach"):
     version: str = ""
     replaces: LinkId = LinkId(0)
     dialled: str = ""
+    nonce: bytes = b""
+    """Of an api node that has a secret: the game node answers :class:`Challenge`."""
+    challenge: bytes = b""
+    """The nonce of the game node's challenge, in the second attach; ``proof`` answers it."""
+    proof: bytes = b""
 
 
 class Batch(Envelope, frozen=True, tag="batch"):
@@ -143,8 +162,8 @@ class Batch(Envelope, frozen=True, tag="batch"):
     link: LinkId
     number: int
     confirmed: int
-    missing: list[tuple[int, int]] = []
-    items: list[Up] = []
+    missing: Ranges = []
+    items: Items = []
 
 
 class _RawBatch(Envelope, frozen=True, tag="batch"):
@@ -153,8 +172,8 @@ class _RawBatch(Envelope, frozen=True, tag="batch"):
     link: LinkId
     number: int
     confirmed: int
-    missing: list[tuple[int, int]] = []
-    items: list[msgspec.Raw] = []
+    missing: Ranges = []
+    items: RawItems = []
 
 
 class Detach(Envelope, frozen=True, tag="detach"):
@@ -177,6 +196,18 @@ class Welcome(Envelope, frozen=True, tag="welcome"):
     born: float
     state: NodeState
     age_seconds: float | None = None
+    proof: bytes = b""
+    """The game node's proof, for an api node that has given its own."""
+
+
+class Challenge(Envelope, frozen=True, tag="challenge"):
+    """The node has a secret: the api node attaches once more, with its answer to ``nonce``.
+
+    See :mod:`lastcall.core.link.secret`. Only an attach with a nonce gets this.
+    """
+
+    incarnation: Incarnation
+    nonce: bytes
 
 
 class Answer(Envelope, frozen=True, tag="answer"):
@@ -201,13 +232,17 @@ class Twice(Envelope, frozen=True, tag="twice"):
 
 
 class Unsupported(Envelope, frozen=True, tag="unsupported"):
-    """The request has an unknown type, or could not be read."""
+    """The request was refused: its type is unknown, it cannot be read, or ``message`` says why.
+
+    With ``retry``, the node has to find something out first, and wants the same request again soon.
+    """
 
     message: str = ""
+    retry: bool = False
 
 
 Request = Attach | Batch | Detach
-Reply = Welcome | Answer | UnknownLink | Twice | Unsupported
+Reply = Welcome | Challenge | Answer | UnknownLink | Twice | Unsupported
 
 
 class FeedRun(msgspec.Struct, frozen=True, gc=False):

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
 
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.game.options import GameOptions, game_options
 from lastcall.policy import DrainPolicy
+from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
 
@@ -20,6 +22,7 @@ class NodeSettings:
 
     node: NodeOptions
     drain: DrainPolicy
+    cluster: ClusterOptions
     api: ApiOptions
     game: GameOptions
 
@@ -33,8 +36,22 @@ def deploy() -> Path:
     return Path(__file__).resolve().parents[2] / "deploy"
 
 
+@pytest.fixture(scope="session")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that stands for /run/lastcall in a pod, with the files of its two Secrets."""
+    folder = tmp_path_factory.mktemp("lastcall")
+    (folder / "tls").mkdir()
+    ca = trustme.CA()
+    cert = ca.issue_cert("lastcall")
+    ca.cert_pem.write_to_path(folder / "tls" / "ca.pem")
+    cert.cert_chain_pems[0].write_to_path(folder / "tls" / "cert.pem")
+    cert.private_key_pem.write_to_path(folder / "tls" / "key.pem")
+    (folder / "secret").write_text("0123456789abcdef0123456789abcdef")
+    return folder
+
+
 @pytest.fixture
-def parse_settings(monkeypatch: pytest.MonkeyPatch) -> ParseSettings:
+def parse_settings(monkeypatch: pytest.MonkeyPatch, mounted: Path) -> ParseSettings:
     """Parses arguments and environment like the tier's program; a bad value fails the test."""
 
     def parse(tier: str, args: Sequence[str], environment: Mapping[str, str]) -> NodeSettings:
@@ -43,7 +60,8 @@ def parse_settings(monkeypatch: pytest.MonkeyPatch) -> ParseSettings:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings = NodeSettings()
-        _command(tier, settings).main(list(args), standalone_mode=False)
+        found = [arg.replace("/run/lastcall", str(mounted)) for arg in args]
+        _command(tier, settings).main(found, standalone_mode=False)
         return settings
 
     return parse
@@ -53,15 +71,23 @@ def _command(tier: str, settings: NodeSettings) -> click.Command:
     @click.command("api")
     @node_options("api")
     @drain_options
+    @cluster_options
     @api_options
-    def api(node: NodeOptions, drain: DrainPolicy, api: ApiOptions) -> None:
+    def api(
+        node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, api: ApiOptions
+    ) -> None:
         settings.node, settings.drain, settings.api = node, drain, api
+        settings.cluster = cluster
 
     @click.command("game")
     @node_options("game")
     @drain_options
+    @cluster_options
     @game_options
-    def game(node: NodeOptions, drain: DrainPolicy, game: GameOptions) -> None:
+    def game(
+        node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, game: GameOptions
+    ) -> None:
         settings.node, settings.drain, settings.game = node, drain, game
+        settings.cluster = cluster
 
     return {"api": api, "game": game}[tier]

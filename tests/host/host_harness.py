@@ -116,17 +116,27 @@ class HostHarness:
         self.sent: list[tuple[LinkId, nodes.Down]] = []
         self.resume_items: list[tuple[LinkId, nodes.Down]] = []
         self.changes = 0
+        self._holders: dict[PlayerId, LinkId] = {}
         self.host = Host(
             kinds={kind.name: kind for kind in kinds},
             node=NodeName("game-1"),
             rng=random.Random(1),
-            outbox=lambda link, item: self.sent.append((link, item)),
+            outbox=self._sent,
             policy=msgspec.structs.replace(
                 policy or RoomPolicy(), takeover_seconds=takeover_seconds
             ),
             on_change=self._changed,
         )
         self.host.serve(work)
+
+    def _sent(self, link: LinkId, item: nodes.Down) -> None:
+        self.sent.append((link, item))
+        if isinstance(item, nodes.Seated | nodes.Resumed):
+            self._holders[item.player] = link
+
+    def holder(self, seat: nodes.Seated | nodes.Resumed, link: LinkId | None = None) -> LinkId:
+        """``link`` if given, or the link that got the seat last."""
+        return link or self._holders[seat.player]
 
     def _changed(self) -> None:
         self.changes += 1
@@ -144,15 +154,21 @@ class HostHarness:
         assert [answer.call for answer in answers] == [7]
         return answers[0]
 
-    def confirm(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
-        self.host.handle(link, nodes.Confirm(seat.room, seat.player, seat.session))
+    def confirm(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId | None = None) -> None:
+        self.host.handle(
+            self.holder(seat, link), nodes.Confirm(seat.room, seat.player, seat.session)
+        )
 
-    def lose(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
+    def lose(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId | None = None) -> None:
         """Reports that the socket of the seat's session is lost."""
-        self.host.handle(link, nodes.Absent(seat.room, seat.player, seat.session))
+        self.host.handle(
+            self.holder(seat, link), nodes.Absent(seat.room, seat.player, seat.session)
+        )
 
-    def leave(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId = NORTH) -> None:
-        self.host.handle(link, nodes.Leave(seat.room, seat.player, seat.session))
+    def leave(self, seat: nodes.Seated | nodes.Resumed, *, link: LinkId | None = None) -> None:
+        self.host.handle(
+            self.holder(seat, link), nodes.Leave(seat.room, seat.player, seat.session, seat.secret)
+        )
 
     def resume(
         self,
@@ -194,10 +210,12 @@ class HostHarness:
         n: int,
         body: object,
         session: int | None = None,
+        link: LinkId | None = None,
     ) -> None:
+        """Sends an input by ``link``, or by the one that got the seat last."""
         raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
         item = nodes.Say(seat.room, seat.player, session or seat.session, n, raw)
-        self.host.handle(NORTH, item)
+        self.host.handle(self.holder(seat, link), item)
 
     def all_of(self, kind: type[Any], link: LinkId | None = None) -> list[Any]:
         return [item for to, item in self.sent if isinstance(item, kind) and link in (None, to)]

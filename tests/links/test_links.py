@@ -28,6 +28,7 @@ from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
 from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.errors import BusExhausted
+from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
@@ -117,6 +118,7 @@ class Game:
             feeds=self.feeds,
             handler=self.handler,
             state=self.handler.state,
+            admission=Admission(me.incarnation, rng=random.Random(2)),
         )
         self.responder = self.bus.respond(GAME)
         self.scope = trio.CancelScope()

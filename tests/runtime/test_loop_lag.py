@@ -11,14 +11,14 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from lastcall.runtime.loop_lag import ROOM, SlowSteps, watch_lag
+from lastcall.runtime.loop_lag import ROOM, Pulse, SlowSteps, watch_lag
 
 
 async def test_an_idle_loop_has_no_lag_and_a_blocked_loop_has(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     seen: list[float] = []
-    nursery.start_soon(watch_lag, seen.append)
+    nursery.start_soon(watch_lag, seen.append, Pulse())
     await trio.sleep(0.55)
     assert seen == [0.0] * 5
     autojump_clock.jump(0.35)

@@ -31,6 +31,18 @@ REQUESTS = {
     ),
     "batch": nodes.Batch(link=LinkId(7), number=5, confirmed=11, missing=[(12, 14)]),
     "detach": nodes.Detach(link=LinkId(7)),
+    "attach_proof": nodes.Attach(
+        wire=2,
+        link=LinkId(7),
+        attempt=2,
+        api=NodeName("api-1"),
+        incarnation=Incarnation(9),
+        feed="tcp://127.0.0.1:7001",
+        version="1.0",
+        nonce=b"\x03" * 16,
+        challenge=b"\x01" * 16,
+        proof=b"\x04" * 32,
+    ),
 }
 REPLIES = {
     "welcome": nodes.Welcome(
@@ -56,6 +68,18 @@ REPLIES = {
     "unknown_link": nodes.UnknownLink(incarnation=Incarnation(4)),
     "twice": nodes.Twice(incarnation=Incarnation(4)),
     "unsupported": nodes.Unsupported(message="what?"),
+    "unsupported_retry": nodes.Unsupported(message="looking up api", retry=True),
+    "challenge": nodes.Challenge(incarnation=Incarnation(4), nonce=b"\x01" * 16),
+    "welcome_proof": nodes.Welcome(
+        wire=2,
+        link=LinkId(7),
+        name=NodeName("game-1"),
+        incarnation=Incarnation(4),
+        version="1.0",
+        born=1.5,
+        state=STATE,
+        proof=b"\x02" * 32,
+    ),
 }
 UP = {
     "join": nodes.Join(call=1, kind=CHESS, options=b"{}", name="ann", key="k"),
@@ -66,6 +90,7 @@ UP = {
     "confirm": nodes.Confirm(room=ROOM, player=ANN, session=2),
     "cancel": nodes.Cancel(call=2),
     "leave": nodes.Leave(room=ROOM, player=ANN, session=1),
+    "leave_secret": nodes.Leave(room=ROOM, player=ANN, session=1, secret="00"),  # noqa: S106
     "absent": nodes.Absent(room=ROOM, player=ANN, session=1),
 }
 DOWN = {

@@ -39,13 +39,15 @@ class Outgoing(Generic[Item]):
         self._items.append((item, size))
         self.pressing += pressing
 
-    def take(self, batch_bytes: int) -> tuple[int, list[Item]]:
-        """The next request's number and items: up to ``batch_bytes``, but at least one."""
+    def take(self, batch_bytes: int, items_max: int) -> tuple[int, list[Item]]:
+        """The next request's number and items: up to ``batch_bytes``, but at least one; and at most
+        ``items_max``, since more are refused.
+        """
         self.number += 1
         taken: list[Item] = []
         left = batch_bytes
         items = self._items
-        while items and (not taken or left >= items[0][1]):
+        while items and len(taken) < items_max and (not taken or left >= items[0][1]):
             item, size = items.popleft()
             taken.append(item)
             left -= size

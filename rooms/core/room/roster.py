@@ -4,7 +4,8 @@
 * A player's inputs are accepted in order, each once: a repeat or a gap changes nothing.
 * A player whose input does not fit into the inbox is *blocked*: what follows it is neither accepted
   nor a gap. They are notified once when there is room, and send it and all after it again.
-* Items of another session than the seat's are fenced off: they come from an earlier socket.
+* Items of another session than the seat's are fenced off: they come from an earlier socket. So are
+  items by another link than the seat's: ids are public, and a link's id is not.
 * A player whose socket is lost is *away*: the seat stays taken, and no link counts the player.
 * Each resume changes a ticket's secret; the previous one is accepted until the player confirms. So
   are the former tickets of a player whose previous room was regrouped.
@@ -72,15 +73,15 @@ class Seat(msgspec.Struct, eq=False):
         if self.identity is not None:
             self.identity = identity
 
-    def expects(self, session: int, n: int) -> bool:
-        """Whether this is the next input of the seat's session, as nearly all are."""
-        return n == self.last_n + 1 and session == self.session and self.link != NOWHERE
+    def expects(self, link: LinkId, session: int, n: int) -> bool:
+        """Whether this is the next input of the seat's link and session, as nearly all are."""
+        return n == self.last_n + 1 and session == self.session and link == self.link
 
-    def judge(self, session: int, n: int) -> SequenceCheck:
-        """Says how to treat input ``n`` of that session; changes nothing."""
-        if self.expects(session, n):
+    def judge(self, link: LinkId, session: int, n: int) -> SequenceCheck:
+        """Says how to treat input ``n`` of that session by ``link``; changes nothing."""
+        if self.expects(link, session, n):
             return SequenceCheck.NEXT
-        if session != self.session or self.away:
+        if session != self.session or link != self.link:
             return SequenceCheck.STALE
         if n <= self.last_n:
             return SequenceCheck.REPEAT
@@ -194,11 +195,6 @@ class Roster:
         if seat is None and identity is not None:
             return self._by_identity.get(identity.id)
         return seat
-
-    def find_session(self, player: PlayerId, session: int) -> Seat | None:
-        """The seat of ``player`` if ``session`` is its current one, or None."""
-        seat = self._seats.get(player)
-        return seat if seat is not None and seat.session == session else None
 
     def of_link(self, link: LinkId) -> list[Seat]:
         """The seats of the players who are present by ``link``."""

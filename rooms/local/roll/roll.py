@@ -9,7 +9,7 @@ import httpx
 import trio
 
 from lastcall.errors import ClusterFailed, UsageError
-from lastcall.local.admin_client import ask_all, command, links, open_admin_client, status
+from lastcall.local.admin_client import ask_all, command, links, open_admin_client, status, token_in
 from lastcall.local.child import Child
 from lastcall.local.cluster import READY_SECONDS, LocalCluster, wait_serving
 from lastcall.local.control.messages import AskRoll, NodeReport, Progress, RollReport
@@ -84,7 +84,8 @@ class Roll:
 
         Cancelled, it leaves everything as it is: the cluster is stopping.
         """
-        async with open_admin_client() as client, trio.open_nursery() as nursery:
+        token = token_in(self._cluster.plan.admin_token_file)
+        async with open_admin_client(token) as client, trio.open_nursery() as nursery:
             await self._read_stages(client)
             for child in self._old:
                 nursery.start_soon(self._watch_old, child)

@@ -1,15 +1,17 @@
-"""Authorises the commands of the admin port: for the node's operator, and not for web pages.
+"""Authorises what is asked of the admin port: by the node's operator, and not by web pages.
 
 A page in an operator's browser can send requests to their loopback. But it cannot set its own
 header without a preflight request (CORS), it cannot hide its ``Origin``, and if it resolves its
-name to our address (DNS rebinding), that name is in ``Host``. So all three are checked. Beyond
-loopback, a bearer token is required, too.
+name to our address (DNS rebinding), that name is in ``Host``. So all three are checked for a
+command, and ``Host`` for what is read. A command also needs the node's bearer token, from loopback
+too, where a proxy or a sidecar may speak for anybody. Without a token, only loopback may command.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,6 +19,8 @@ import msgspec
 
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import BadAddress, UsageError
+from lastcall.runtime.admin.hosts import KnownHosts
+from lastcall.runtime.rated_log import RatedLog
 
 HEADER = "x-lastcall"
 TOKEN_BYTES_MAX = 4096
@@ -41,14 +45,24 @@ class AdminRequest(msgspec.Struct, frozen=True):
 class AdminAuth:
     """The rules of one node. ``hosts`` are further hosts by which the node is known."""
 
-    def __init__(self, hosts: frozenset[str] = frozenset(), token_file: Path | None = None) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Iterable[str] = (), token_file: Path | None = None) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._known = KnownHosts(self._hosts)
         self._token_file = token_file
-        if token_file is not None:
-            read_token(token_file)
+        self._token = b"" if token_file is None else read_token(token_file)
+        self._unreadable = RatedLog("admin.token_unreadable", clock=time.monotonic)
 
-    def refusal(self, request: AdminRequest) -> str | None:
-        """Why the request is refused, in a sentence; None if it is allowed."""
+    def host_refusal(self, host: str) -> str | None:
+        """Why nothing is shown to somebody who asks ``host``; None if it may be shown."""
+        if host in self._known:
+            return None
+        return (
+            f"the Host {host!r} is not this node's: ask by its IP address, or start the node with "
+            "--admin-hosts NAME"
+        )
+
+    def command_refusal(self, request: AdminRequest) -> str | None:
+        """Why a command is refused, in a sentence; None if it is allowed."""
         if request.headers.get(HEADER) != "1":
             return "the header X-Lastcall: 1 is missing"
         host = request.headers.get("host", "")
@@ -57,9 +71,9 @@ class AdminAuth:
         origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{host}":
             return f"a page of {origin!r} may not send commands"
-        if _is_loopback(request.client):
-            return None
-        return self._token_refusal(request.headers.get("authorization", ""))
+        if self._token_file is None:
+            return None if is_loopback(request.client) else NOT_CONFIGURED
+        return self._token_refusal(request.headers.get("authorization", ""), self._token_file)
 
     def _is_ours(self, host: str, server: HostPort) -> bool:
         try:
@@ -67,20 +81,29 @@ class AdminAuth:
         except BadAddress:
             return False
         hosts = self._hosts | {server.host}
-        if _is_loopback(server.host):
+        if is_loopback(server.host):
             hosts |= {"localhost"}
-        return asked.port == server.port and asked.host in hosts
+        return asked.port == server.port and asked.host.lower() in hosts
 
-    def _token_refusal(self, authorization: str) -> str | None:
-        if self._token_file is None:
-            return NOT_CONFIGURED
-        # Read each time, so that it can be changed while the node runs.
-        expected = read_token(self._token_file)
+    def _token_refusal(self, authorization: str, file: Path) -> str | None:
+        expected = self._expected(file)
         scheme, _, token = authorization.partition(" ")
         given = token.strip().encode()
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
             return NOT_GIVEN
         return None
+
+    def _expected(self, file: Path) -> bytes:
+        """The token, read each time, so that it can be changed while the node runs.
+
+        While the file is missing or half-written, or there is no descriptor to read it, the last
+        one stays.
+        """
+        try:
+            self._token = read_token(file)
+        except UsageError as error:
+            self._unreadable.warning(reason=str(error))
+        return self._token
 
 
 def read_token(file: Path) -> bytes:
@@ -97,7 +120,8 @@ def read_token(file: Path) -> bytes:
     return token
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an IP address is this machine's own; a name is not."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

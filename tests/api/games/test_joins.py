@@ -97,7 +97,7 @@ def last_requests(*links: FakeGameLink) -> list[str]:
 
 
 REPLY_TO_UNWANTED_SEAT = {
-    "": nodes.Leave("game-1.x", "p1", 1),
+    "": nodes.Leave("game-1.x", "p1", 1, "5ec7e7"),
     "k": nodes.Absent("game-1.x", "p1", 1),
 }
 

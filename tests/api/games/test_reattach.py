@@ -123,7 +123,7 @@ async def test_the_client_does_not_notice_a_reset_of_the_link(
     assert [(await client.next())["seq"] for _ in range(3)] == [1, 2, 3]
     await client.say({"t": "leave"})
     await settle()
-    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1, "5ec7e7")]
     assert harness.moved == []
 
 
@@ -427,7 +427,7 @@ async def test_a_leave_while_suspended_is_sent_on_the_next_link(
     assert (await client.join("bar"))["t"] == "joined"
     harness.up()
     assert [resume.player for resume in harness.renewals] == ["p2"]
-    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1, "5ec7e7")]
     house.room_says("den", 1, "not to the one who left")
     await settle()
     assert house.sessions[0].place is not None
@@ -443,7 +443,7 @@ async def test_a_leave_that_was_lost_with_the_link_is_sent_again(
     harness.link.unsent = [nodes.Say(DEN, "p1", 1, 1, b"0"), *harness.link.sent]
     harness.down()
     harness.up()
-    assert harness.link.sent == [nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.sent == [nodes.Leave(DEN, "p1", 1, "5ec7e7")]
     assert len(harness.reattacher) == 0
 
 
@@ -454,7 +454,7 @@ async def test_a_leave_during_the_renewal_is_sent_after_it(autojump_clock, house
     await client.say({"t": "leave"})
     assert (await client.next())["reason"] == "left"
     harness.grant(harness.renewals[0])
-    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.of(nodes.Leave) == [nodes.Leave(DEN, "p1", 1, "5ec7e7")]
     assert house.relays.rooms == 0
 
 
@@ -473,7 +473,10 @@ async def test_a_leave_waits_for_the_inputs_that_were_lost_with_the_link(
     await trio.sleep(1)
     assert harness.link.of(nodes.Leave) == []
     harness.take(nodes.Acks([(DEN, "p1", 2)]))
-    assert harness.link.sent[-2:] == [nodes.Say(DEN, "p1", 1, 2, b"2"), nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.sent[-2:] == [
+        nodes.Say(DEN, "p1", 1, 2, b"2"),
+        nodes.Leave(DEN, "p1", 1, "5ec7e7"),
+    ]
     assert (await client.until("ended"))["reason"] == "left"
     assert house.relays.rooms == 0
 
@@ -490,7 +493,7 @@ async def test_a_leave_is_sent_with_a_renewal_that_confirms_all_inputs(
     await settle()
     harness.up()
     harness.grant(harness.renewals[0], n=1, complete=False)
-    assert harness.link.sent[-1] == nodes.Leave(DEN, "p1", 1)
+    assert harness.link.sent[-1] == nodes.Leave(DEN, "p1", 1, "5ec7e7")
     assert (await client.until("ended"))["reason"] == "left"
     assert (await client.join("bar"))["room"] == "game-1.bar"
 
@@ -537,7 +540,7 @@ async def test_a_client_that_leaves_while_suspended_and_closes_leaves_on_the_nex
     house.sessions[0].connection.close(4003)
     await house.gateway.wait_empty()
     harness.up()
-    assert harness.link.sent == [nodes.Leave(DEN, "p1", 1)]
+    assert harness.link.sent == [nodes.Leave(DEN, "p1", 1, "5ec7e7")]
 
 
 async def test_a_socket_that_dies_while_suspended_is_not_renewed(

@@ -363,7 +363,7 @@ async def test_a_leave_that_is_followed_by_the_end_at_once_still_counts(
     await client.say({"t": "leave"})
     await client.socket._stream.aclose()
     await house.gateway.wait_empty()
-    assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1)]
+    assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1, "5ec7e7")]
 
 
 async def test_after_the_nodes_close_input_is_discarded_for_half_a_second_at_most(

@@ -121,7 +121,7 @@ async def test_leaving_ends_the_place_and_the_socket_stays(autojump_clock, house
     client = await house.client("den")
     await client.say({"t": "leave"})
     assert await client.next() == {"t": "ended", "room": "game-1.den", "reason": "left"}
-    assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1)]
+    assert house.link.sent == [nodes.Leave("game-1.den", "p1", 1, "5ec7e7")]
     assert (await client.join("bar"))["room"] == "game-1.bar"
 
 

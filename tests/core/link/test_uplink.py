@@ -13,17 +13,26 @@ def test_a_request_takes_all_waiting_items() -> None:
     outgoing: Outgoing[bytes] = Outgoing()
     for item in (b"a", b"b", b"c"):
         outgoing.push(item, len(item))
-    assert outgoing.take(100) == (1, [b"a", b"b", b"c"])
-    assert outgoing.take(100) == (2, [])
+    assert outgoing.take(100, 99) == (1, [b"a", b"b", b"c"])
+    assert outgoing.take(100, 99) == (2, [])
 
 
 def test_a_request_is_bounded_but_one_larger_item_is_sent_alone() -> None:
     outgoing: Outgoing[bytes] = Outgoing()
     for item in (b"x" * 50, b"y", b"z" * 9):
         outgoing.push(item, len(item))
-    assert outgoing.take(10) == (1, [b"x" * 50])
-    assert outgoing.take(10) == (2, [b"y", b"z" * 9])
+    assert outgoing.take(10, 99) == (1, [b"x" * 50])
+    assert outgoing.take(10, 99) == (2, [b"y", b"z" * 9])
     assert not outgoing.pressing
+
+
+def test_a_request_has_at_most_so_many_items_and_the_next_one_has_the_others() -> None:
+    outgoing: Outgoing[int] = Outgoing()
+    for item in range(5):
+        outgoing.push(item, 1)
+    assert outgoing.take(100, 3) == (1, [0, 1, 2])
+    assert outgoing.pressing == 2
+    assert outgoing.take(100, 3) == (2, [3, 4])
 
 
 def test_an_item_that_is_not_urgent_waits_for_an_urgent_one_and_keeps_its_order() -> None:
@@ -32,7 +41,7 @@ def test_an_item_that_is_not_urgent_waits_for_an_urgent_one_and_keeps_its_order(
     assert not outgoing.pressing
     outgoing.push(b"b", 1)
     assert outgoing.pressing
-    assert outgoing.take(100) == (1, [b"a", b"b"])
+    assert outgoing.take(100, 99) == (1, [b"a", b"b"])
     assert not outgoing.pressing
 
 
@@ -40,7 +49,7 @@ def test_items_left_over_by_a_full_request_are_urgent() -> None:
     outgoing: Outgoing[bytes] = Outgoing()
     for item in (b"x" * 50, b"y" * 50):
         outgoing.push(item, len(item), pressing=False)
-    outgoing.take(60)
+    outgoing.take(60, 99)
     assert outgoing.pressing
 
 
@@ -72,7 +81,7 @@ def test_each_item_is_applied_once_and_in_order_even_if_requests_are_repeated(
         for _ in range(min(rng.randrange(5), len(remaining))):
             item = remaining.pop(0)
             outgoing.push(item, len(item))
-        number, batch = outgoing.take(12)
+        number, batch = outgoing.take(12, 99)
         times = 1 + sum(rng.random() < repeat for _ in range(3))
         for _ in range(times):
             if requests.judge(number) is SequenceCheck.NEXT:

@@ -84,9 +84,9 @@ def test_a_seat_that_moves_to_a_new_socket_gets_the_next_session_and_keeps_its_c
     roster.rebind(ann, SOUTH)
     assert ann.session == 2
     assert roster.links == {SOUTH: 1}
-    assert ann.judge(1, 2) is SequenceCheck.STALE
-    assert ann.judge(2, 1) is SequenceCheck.REPEAT
-    assert ann.judge(2, 2) is SequenceCheck.NEXT
+    assert ann.judge(NORTH, 1, 2) is SequenceCheck.STALE
+    assert ann.judge(SOUTH, 2, 1) is SequenceCheck.REPEAT
+    assert ann.judge(SOUTH, 2, 2) is SequenceCheck.NEXT
 
 
 def test_the_verdict_on_each_input_number() -> None:
@@ -95,7 +95,7 @@ def test_the_verdict_on_each_input_number() -> None:
     roster.add(ann)
     for _ in range(3):
         ann.advance()
-    verdicts = [ann.judge(1, n) for n in (1, 3, 4, 5)]
+    verdicts = [ann.judge(NORTH, 1, n) for n in (1, 3, 4, 5)]
     assert verdicts == [
         SequenceCheck.REPEAT,
         SequenceCheck.REPEAT,
@@ -109,13 +109,13 @@ def test_a_blocked_player_is_notified_once_and_later_inputs_are_not_a_gap_meanwh
     ann = seat(ANN)
     roster.add(ann)
     ann.block()
-    assert ann.judge(1, 2) is SequenceCheck.BLOCKED
+    assert ann.judge(NORTH, 1, 2) is SequenceCheck.BLOCKED
     assert roster.to_notify() == [(ann, 1)]
     assert roster.to_notify() == []
-    assert ann.judge(1, 2) is SequenceCheck.BLOCKED  # in flight when the player was notified
-    assert ann.judge(1, 1) is SequenceCheck.NEXT
+    assert ann.judge(NORTH, 1, 2) is SequenceCheck.BLOCKED  # in flight when the player was notified
+    assert ann.judge(NORTH, 1, 1) is SequenceCheck.NEXT
     ann.advance()
-    assert ann.judge(1, 3) is SequenceCheck.GAP
+    assert ann.judge(NORTH, 1, 3) is SequenceCheck.GAP
 
 
 def test_a_player_who_is_blocked_again_is_notified_again() -> None:
@@ -150,7 +150,7 @@ def test_each_input_is_applied_once_and_in_order_whatever_arrives(
     roster.add(ann)
     applied = []
     for n, fits in arrived:
-        if ann.judge(1, n) is SequenceCheck.NEXT:
+        if ann.judge(NORTH, 1, n) is SequenceCheck.NEXT:
             if fits:
                 applied.append(n)
                 ann.advance()
@@ -158,7 +158,7 @@ def test_each_input_is_applied_once_and_in_order_whatever_arrives(
                 ann.block()
     assert applied == list(range(1, len(applied) + 1))
     assert ann.last_n == len(applied)
-    following = ann.judge(1, len(applied) + 1)
+    following = ann.judge(NORTH, 1, len(applied) + 1)
     assert following is SequenceCheck.NEXT  # no player is ever stuck
 
 
@@ -185,8 +185,8 @@ def test_inputs_of_a_session_that_is_away_are_stale_and_its_player_is_not_notifi
     roster.add(ann)
     ann.block()
     roster.lose(ann, 0)
-    assert ann.judge(1, 1) is SequenceCheck.STALE
-    assert not ann.expects(1, 1)
+    assert ann.judge(NORTH, 1, 1) is SequenceCheck.STALE
+    assert not ann.expects(NORTH, 1, 1)
     assert roster.to_notify() == []
 
 

@@ -28,11 +28,11 @@ def token_file(tmp_path: Path, text: str = TOKEN) -> Path:
 
 
 def test_an_operator_on_the_same_machine_is_allowed() -> None:
-    assert AdminAuth().refusal(request()) is None
-    assert AdminAuth().refusal(request(host="localhost:9001")) is None
-    assert AdminAuth().refusal(request(origin="http://127.0.0.1:9001")) is None
-    assert AdminAuth().refusal(request(client="::1", server=HostPort("::1", 9001))) is None
-    assert AdminAuth().refusal(request(client="::ffff:127.0.0.1")) is None
+    assert AdminAuth().command_refusal(request()) is None
+    assert AdminAuth().command_refusal(request(host="localhost:9001")) is None
+    assert AdminAuth().command_refusal(request(origin="http://127.0.0.1:9001")) is None
+    assert AdminAuth().command_refusal(request(client="::1", server=HostPort("::1", 9001))) is None
+    assert AdminAuth().command_refusal(request(client="::ffff:127.0.0.1")) is None
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,16 @@ def test_an_operator_on_the_same_machine_is_allowed() -> None:
     ],
 )
 def test_a_web_page_or_a_rebound_name_is_refused(headers: dict[str, str], why: str) -> None:
-    refusal = AdminAuth().refusal(request(**headers))
+    refusal = AdminAuth().command_refusal(request(**headers))
     assert refusal is not None
     assert why in refusal
 
 
 def test_the_advertised_name_of_the_node_is_accepted() -> None:
     assert (
-        AdminAuth(frozenset({"api-1.internal"})).refusal(request(host="api-1.internal:9001"))
+        AdminAuth(frozenset({"api-1.internal"})).command_refusal(
+            request(host="api-1.internal:9001")
+        )
         is None
     )
 
@@ -63,32 +65,39 @@ def test_the_advertised_name_of_the_node_is_accepted() -> None:
 def test_a_request_from_another_machine_needs_the_token(tmp_path: Path) -> None:
     far = HostPort("10.0.0.5", 9001)
     auth = AdminAuth(token_file=token_file(tmp_path))
-    refusal = auth.refusal(request("10.0.0.9", far))
+    refusal = auth.command_refusal(request("10.0.0.9", far))
     assert refusal is not None
     assert "Bearer" in refusal
-    assert auth.refusal(request("10.0.0.9", far, authorization="Bearer " + "x" * 16)) is not None
-    assert auth.refusal(request("10.0.0.9", far, authorization=f"Basic {TOKEN}")) is not None
-    assert auth.refusal(request("10.0.0.9", far, authorization=f"Bearer {TOKEN}")) is None
-    assert auth.refusal(request("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
+    assert (
+        auth.command_refusal(request("10.0.0.9", far, authorization="Bearer " + "x" * 16))
+        is not None
+    )
+    assert (
+        auth.command_refusal(request("10.0.0.9", far, authorization=f"Basic {TOKEN}")) is not None
+    )
+    assert auth.command_refusal(request("10.0.0.9", far, authorization=f"Bearer {TOKEN}")) is None
+    assert auth.command_refusal(request("10.0.0.9", far, authorization=f"bearer {TOKEN}")) is None
 
 
 def test_without_a_token_file_requests_from_other_machines_are_refused() -> None:
-    refusal = AdminAuth().refusal(request("10.0.0.9", authorization="Bearer "))
+    refusal = AdminAuth().command_refusal(request("10.0.0.9", authorization="Bearer "))
     assert refusal is not None
     assert "--admin-token-file" in refusal
 
 
 def test_the_host_localhost_is_accepted_only_on_loopback() -> None:
     far = HostPort("10.0.0.5", 9001)
-    assert AdminAuth().refusal(request(server=far, host="localhost:9001")) is not None
+    assert AdminAuth().command_refusal(request(server=far, host="localhost:9001")) is not None
 
 
 def test_the_token_may_be_changed_while_the_node_runs(tmp_path: Path) -> None:
     auth = AdminAuth(token_file=token_file(tmp_path))
     token_file(tmp_path, "another-token-0000")
     old = request("10.0.0.9", authorization=f"Bearer {TOKEN}")
-    assert auth.refusal(old) is not None
-    assert auth.refusal(request("10.0.0.9", authorization="Bearer another-token-0000")) is None
+    assert auth.command_refusal(old) is not None
+    assert (
+        auth.command_refusal(request("10.0.0.9", authorization="Bearer another-token-0000")) is None
+    )
 
 
 @pytest.mark.parametrize("text", ["", "short"])

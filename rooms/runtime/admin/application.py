@@ -1,0 +1,150 @@
+"""The answers of the admin port: probes, status, metrics, commands, static files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from lastcall.bus.address import HostPort
+from lastcall.errors import WrongEvent
+from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
+from lastcall.runtime.admin.http import App, Message, Receive, Send
+from lastcall.runtime.admin.static_files import static_routes
+from lastcall.runtime.admin.thread import NodeLoop
+from lastcall.runtime.loop_lag import Pulse
+from lastcall.wire.reports import Status
+
+log = structlog.get_logger()
+
+VERBS = ("cordon", "uncordon", "drain")
+UNCHECKED = frozenset({"/livez", "/readyz", *(f"/{verb}" for verb in VERBS)})
+"""Probes, since a balancer may send any ``Host`` or none; and commands, which check more."""
+WAKE_SECONDS = 0.5
+DEAD_SECONDS = 10.0
+"""``/livez`` is 503 when the node's loop has not run for this long."""
+FRESH = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
+
+
+class NodeView(Protocol):
+    """The node as its admin port needs it at each request, in the node's own loop."""
+
+    @property
+    def auth(self) -> AdminAuth:
+        """Decides who may read and send commands; used by the admin port only."""
+
+    @property
+    def pulse(self) -> Pulse:
+        """When the node's loop last ran; any thread may ask."""
+
+    @property
+    def unready(self) -> str:
+        """Why balancers may not send clients here; empty if they may."""
+
+    def status(self) -> Status:
+        """The node's status at this moment."""
+
+    def cordon(self) -> None:
+        """Refuses new work without draining; raises :class:`WrongEvent`."""
+
+    def uncordon(self) -> None:
+        """Serves again; raises :class:`WrongEvent`."""
+
+    def drain(self) -> None:
+        """Drains the node, as its first signal does; a repeated command changes nothing."""
+
+
+class _Answers:
+    """The answers of one node, which is asked in its own loop."""
+
+    def __init__(self, view: NodeView, registry: CollectorRegistry) -> None:
+        self._view = view
+        self._registry = registry
+        self._node = NodeLoop()
+
+    async def livez(self, _request: Request) -> Response:
+        pulse = self._view.pulse
+        if pulse.age_seconds > DEAD_SECONDS:  # perhaps the whole process was stopped until now
+            with trio.move_on_after(WAKE_SECONDS):
+                await self._node.call(pulse.beat)
+        if (seconds := pulse.age_seconds) > DEAD_SECONDS:
+            return _text(f"the event loop has not run for {seconds:.0f} s", 503)
+        return _text("ok")
+
+    async def readyz(self, _request: Request) -> Response:
+        reason = await self._node.call(lambda: self._view.unready)
+        return _text(reason, 503) if reason else _text("ok")
+
+    async def status(self, _request: Request) -> Response:
+        status = await self._node.call(self._view.status)
+        return Response(msgspec.json.encode(status), media_type="application/json", headers=FRESH)
+
+    async def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        text = await self._node.call(lambda: encode(self._registry))
+        return Response(text, headers=FRESH | {"content-type": content_type})
+
+    async def command(self, request: Request) -> Response:
+        verb = request.url.path.removeprefix("/")
+        if (refusal := self._view.auth.command_refusal(_admin_request(request))) is not None:
+            return _text(refusal, 403)
+        try:
+            await self._node.call(getattr(self._view, verb))
+        except WrongEvent as wrong:
+            return _text(str(wrong), 409)
+        log.info("admin.command", verb=verb)
+        return await self.status(request)
+
+
+def application(view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]) -> App:
+    """The ASGI application of a node, made in the node's loop; it may run in another one.
+
+    ``static`` are files to serve, by path; see :func:`static_routes`.
+    """
+    answers = _Answers(view, registry)
+    routes = [
+        Route("/livez", answers.livez),
+        Route("/readyz", answers.readyz),
+        Route("/status", answers.status),
+        Route("/metrics", answers.metrics),
+        *(Route(f"/{verb}", answers.command, methods=["POST"]) for verb in VERBS),
+        *static_routes(static),
+    ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return _for_known_hosts(app, view.auth)
+
+
+def _for_known_hosts(app: App, auth: AdminAuth) -> App:
+    """Refuses what a page may have asked that has rebound its name to this node's address."""
+
+    async def checked(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] not in UNCHECKED:
+            refusal = auth.host_refusal(Request(scope).headers.get("host", ""))
+            if refusal is not None:
+                await _text(refusal, 403)(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return checked
+
+
+def _text(text: str, status: int = 200) -> Response:
+    return PlainTextResponse(text, status, headers=FRESH)
+
+
+def _admin_request(request: Request) -> AdminRequest:
+    host, port = request.scope["server"]
+    client, _ = request.scope["client"]
+    return AdminRequest(dict(request.headers), client, HostPort(host, port))

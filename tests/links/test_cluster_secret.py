@@ -1,0 +1,240 @@
+"""A link needs proof of the cluster's secret, from both sides."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from lastcall.api.games.connector import ApiIdentity, ConnectorContext, FeedReader, GameConnector
+from lastcall.api.socket.cork import Cork
+from lastcall.bus.base import Caller
+from lastcall.bus.memory import MemoryBus
+from lastcall.core.edge.node_clocks import NodeClocks
+from lastcall.core.link.secret import Secrets
+from lastcall.errors import UsageError
+from lastcall.game.admission import NO_SECRET, WRONG_SECRET, Admission
+from lastcall.game.feeds import Feeds
+from lastcall.game.links import ApiLinks, GameIdentity
+from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.runtime.cluster_secret import SecretFile
+from lastcall.wire import nodes
+from tests.links.test_links import FEED, GAME, POLICY, HandlerRecorder, ListenerRecorder
+
+OLD, NEW = b"the old secret 123", b"the new secret 456"
+
+
+class Cluster:
+    """One game node and one api node, each with its own secrets."""
+
+    def __init__(self, nursery: trio.Nursery, api: Secrets, game: Secrets) -> None:
+        self.bus = MemoryBus()
+        self.secrets = {"api": api, "game": game}
+        me = GameIdentity(NodeName("game-1"), Incarnation(4), "1", 0.0)
+        handler, self.feeds = HandlerRecorder(), Feeds()
+        links = ApiLinks(
+            self.bus.node("game"),
+            me,
+            POLICY,
+            feeds=self.feeds,
+            handler=handler,
+            state=handler.state,
+            admission=Admission(
+                me.incarnation, rng=random.Random(2), secrets=lambda: self.secrets["game"]
+            ),
+        )
+        self.listener = ListenerRecorder()
+        reader = FeedReader(self.bus.subscribe(FEED), Cork())
+        self.connector = GameConnector(
+            GAME,
+            ConnectorContext(
+                bus=self.bus.node("api"),
+                me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
+                feeds=reader,
+                listener=self.listener,
+                policy=POLICY,
+                rng=random.Random(3),
+                clocks=NodeClocks(0.0, 0.0),
+                attempts=itertools.count(1),
+                attached=lambda _: False,
+                secrets=lambda: self.secrets["api"],
+            ),
+        )
+        nursery.start_soon(links.run, self.bus.respond(GAME))
+        nursery.start_soon(reader.run)
+        nursery.start_soon(self.connector.run)
+
+    async def ask(self, caller: Caller, request: nodes.Request) -> nodes.Reply:
+        return nodes.decode_reply(await caller.call(nodes.encode(request)))
+
+
+@pytest.mark.parametrize(
+    ("api", "game"),
+    [([OLD], [OLD]), ([OLD, NEW], [OLD]), ([NEW, OLD], [OLD, NEW]), ([NEW], [NEW, OLD]), ([], [])],
+    ids=["one", "the new one is added", "they are swapped", "the old one is removed", "none"],
+)
+async def test_nodes_that_know_each_others_first_secret_are_linked(
+    autojump_clock: MockClock, api: Secrets, game: Secrets
+) -> None:
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(nursery, api, game)
+        await trio.sleep(1)
+        assert len(cluster.listener.up) == len(cluster.feeds.links) == 1
+        assert cluster.connector.trouble == ""
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("api", "game", "why"),
+    [
+        ([OLD], [NEW], WRONG_SECRET),
+        ([], [NEW], NO_SECRET),
+        ([OLD], [], "does not know our secret"),
+    ],
+    ids=["another", "none here", "none there"],
+)
+async def test_nodes_without_a_common_secret_are_not_linked_and_both_say_why(
+    autojump_clock: MockClock, api: Secrets, game: Secrets, why: str
+) -> None:
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            cluster = Cluster(nursery, api, game)
+            await trio.sleep(60)
+            assert cluster.listener.up == []
+            assert cluster.feeds.links == {}
+            assert why in cluster.connector.trouble
+            nursery.cancel_scope.cancel()
+    refused = [line for line in logs if line["event"] == "link.refused"]
+    ours = [line for line in refused if "address" in line]
+    assert len(ours) == 1
+    assert why in ours[0]["why"]
+    theirs = [line["why"] for line in refused if "peer" in line]
+    assert theirs == ([why] * len(theirs))
+    assert (0 < len(theirs) < 10) == bool(game)
+    assert not [line for line in logs if line["log_level"] == "error"]
+
+
+async def test_a_recorded_attach_is_worth_nothing(autojump_clock: MockClock) -> None:
+    """A stranger repeats what an api node has sent, byte for byte, after its link is over."""
+    sent: list[bytes] = []
+
+    class Tap(MemoryBus):
+        def __init__(self, bus: MemoryBus) -> None:
+            self._tapped = bus
+
+        def caller(self, address: str) -> Caller:  # type: ignore[override]
+            caller = self._tapped.caller(address)
+            call: Callable[[bytes], object] = caller.call
+
+            async def recorded(request: bytes) -> bytes:
+                sent.append(request)
+                return await call(request)  # type: ignore[misc, no-any-return]
+
+            caller.call = recorded  # type: ignore[method-assign]
+            return caller
+
+        async def probe(self, address: str, timeout_seconds: float) -> object:  # type: ignore[override]
+            return await self._tapped.probe(address, timeout_seconds)
+
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(nursery, [OLD], [OLD])
+        context = cluster.connector._context
+        object.__setattr__(context, "bus", Tap(cluster.bus.node("api")))
+        cluster.connector._bus = context.bus
+        await trio.sleep(1)
+        attaches = [nodes.decode_request(one) for one in sent]
+        proven = [one for one in attaches if isinstance(one, nodes.Attach) and one.proof]
+        assert len(proven) == 1
+        stranger = cluster.bus.caller(GAME)
+        await cluster.ask(stranger, nodes.Detach(link=proven[0].link))
+        assert cluster.feeds.links == {}
+        answer = await cluster.ask(stranger, proven[0])
+        assert isinstance(answer, nodes.Challenge)
+        assert isinstance(await cluster.ask(stranger, proven[0]), nodes.Challenge)
+        assert proven[0].link not in cluster.feeds.links
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stranger_who_knows_the_protocol_but_not_the_secret_gets_no_link(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(nursery, [OLD], [OLD])
+        await trio.sleep(1)
+        stranger = cluster.bus.caller(GAME)
+        attach = nodes.Attach(
+            wire=nodes.WIRE,
+            link=LinkId(99),
+            attempt=1,
+            api=NodeName("api-1"),
+            incarnation=Incarnation(1),
+            feed=FEED,
+            nonce=b"n" * 16,
+        )
+        challenge = await cluster.ask(stranger, attach)
+        assert isinstance(challenge, nodes.Challenge)
+        for proof in (b"", b"x" * 32):
+            guess = nodes.Attach(
+                wire=nodes.WIRE,
+                link=LinkId(99),
+                attempt=1,
+                api=NodeName("api-1"),
+                incarnation=Incarnation(1),
+                feed=FEED,
+                nonce=b"n" * 16,
+                challenge=challenge.nonce,
+                proof=proof,
+            )
+            assert not isinstance(await cluster.ask(stranger, guess), nodes.Welcome)
+        assert LinkId(99) not in cluster.feeds.links
+        assert len(cluster.listener.up) == 1
+        nursery.cancel_scope.cancel()
+
+
+def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(OLD + b"\n")
+    secrets = SecretFile(file)
+    assert secrets.secrets() == (OLD,)
+    file.write_bytes(NEW + b"\n\n" + OLD + b"\n")
+    assert secrets.secrets() == (NEW, OLD)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short"])
+def test_a_file_that_vanishes_or_is_half_written_leaves_the_secrets_as_they_were(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(OLD)
+    secrets = SecretFile(file)
+    file.unlink() if content is None else file.write_bytes(content)
+    with capture_logs() as logs:
+        assert [secrets.secrets() for _ in range(3)] == [(OLD,)] * 3
+    assert [line["event"] for line in logs] == ["secret.unusable"]
+    file.write_bytes(NEW)
+    assert secrets.secrets() == (NEW,)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read"),
+        (b"\n", "has 0 secrets"),
+        (b"\n".join([OLD] * 3), "has 3 secrets"),
+        (b"secret", "at least 16"),
+    ],
+)
+def test_a_file_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=f"--cluster-secret-file .*{why}"):
+        SecretFile(file)
