@@ -17,6 +17,7 @@ from lastcall.local.control.messages import AskRoll, RollTier, parse_version
 from lastcall.local.plan import Plan
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
+from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Decorator,
     Parsed,
@@ -50,10 +51,15 @@ def _plan(port: int, **settings: Any) -> Plan:
 
 @cli.command(
     short_help="Starts a whole cluster on this machine, with bots.",
-    epilog=epilog("lastcall up", "lastcall up --bots 0 --rooms mine.rooms --seconds 60"),
+    epilog=epilog(
+        "lastcall up",
+        "lastcall up --bots 0 --rooms mine.rooms --seconds 60",
+        "lastcall up --rooms mine.rooms --auth jwt --jwt-key-file public.pem",
+    ),
 )
 @config_option
 @drain_options
+@auth_options
 @gathered(
     "plan",
     _plan,
@@ -94,7 +100,8 @@ def _plan(port: int, **settings: Any) -> Plan:
     "--bots",
     type=click.IntRange(0),
     default=50,
-    help="Number of bots that play tictactoe and check every message.",
+    help="Number of bots that play tictactoe and check every message. They have no tokens: with "
+    "--auth there are none.",
 )
 @option(
     "--seconds",
@@ -110,6 +117,8 @@ def _plan(port: int, **settings: Any) -> Plan:
 def up(
     plan: Plan,
     drain: DrainPolicy,
+    auth: AuthOptions,
+    *,
     bots: int,
     seconds: float | None,
     roll_after: float | None,
@@ -133,7 +142,11 @@ def up(
 
     from lastcall.local.up import Up
 
-    plan = replace(plan, drain=drain)
+    plan = replace(plan, drain=drain, auth=auth)
+    if auth.auth is not None and bots:
+        if not _is_default("bots"):
+            raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
+        bots = 0
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
@@ -250,6 +263,11 @@ def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port:
         return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
 
     return _run(run)
+
+
+def _is_default(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.DEFAULT
 
 
 def _is_on_command_line(parameter: str) -> bool:

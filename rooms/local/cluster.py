@@ -106,6 +106,7 @@ class LocalCluster:
             "api": [
                 *("--listen", f"fd:{listener}", "--feed", "tcp://127.0.0.1:0"),
                 *("--games", f"file://{self._games_file}", "--clients", self.plan.clients),
+                *self.plan.auth.arguments(),
             ],
             "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", self.plan.rooms],
         }

@@ -10,6 +10,7 @@ import msgspec
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
 from lastcall.policy import DrainPolicy
+from lastcall.runtime.auth_options import AuthOptions
 
 PORTS = 65_536
 """The number of TCP ports."""
@@ -22,7 +23,7 @@ class Plan(msgspec.Struct, frozen=True):
     admin ports are the next ones, api nodes first. With port 0, each takes a free one. ``clients``
     is what an api node that drains does with clients in rooms: it moves them (``move``), or waits
     for the end of their rooms (``finish``). ``admin_token_file`` has the token that all nodes
-    require for commands.
+    require for commands. ``auth`` says who clients are.
     """
 
     apis: int = 2
@@ -33,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     clients: str = "move"
     admin_token_file: Path | None = None
     drain: DrainPolicy = DrainPolicy()
+    auth: AuthOptions = AuthOptions()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:

@@ -18,9 +18,10 @@ class Socket:
     """One WebSocket: ``heard`` has all frames except beats, ``closed`` the close code or None,
     ``reason`` the text beside it."""
 
-    def __init__(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
+    def __init__(self, nursery: trio.Nursery, stream: trio.abc.Stream, token: str = "") -> None:
         self._nursery = nursery
         self._stream = stream
+        self._headers = [(b"Authorization", b"Bearer " + token.encode())] if token else None
         self._changed = trio.Event()
         self._read = 0
         self._open = trio.Event()
@@ -33,7 +34,13 @@ class Socket:
     async def run(self) -> None:
         with self._scope:
             async with trio.open_nursery() as nursery:
-                self._ws = await wrap_client_stream(nursery, self._stream, "api", "/")  # type: ignore[arg-type]
+                self._ws = await wrap_client_stream(
+                    nursery,
+                    self._stream,  # type: ignore[arg-type]
+                    "api",
+                    "/",
+                    extra_headers=self._headers,
+                )
                 self._open.set()
                 try:
                     while True:
@@ -85,10 +92,11 @@ class Socket:
 
 
 class Player:
-    """One place over a series of sockets, which the test dials one by one."""
+    """One place over a series of sockets, which the test dials one by one, with ``token``."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, token: str = "") -> None:
         self._nursery = nursery
+        self.token = token
         self.socket: Socket
         self.sockets: list[Socket] = []
         self.ticket = ""
@@ -105,7 +113,7 @@ class Player:
 
     async def dial(self, api: ApiProcess) -> Socket:
         """Opens a new socket; the previous one is not touched."""
-        self.socket = Socket(self._nursery, await api.listener.connect())
+        self.socket = Socket(self._nursery, await api.listener.connect(), self.token)
         self.sockets.append(self.socket)
         self._nursery.start_soon(self.socket.run)
         await self.socket.hear("hello")
