@@ -11,7 +11,7 @@ from lastcall.game.feed_hosts import FeedHosts
 from lastcall.ids import Incarnation
 from lastcall.peer import Peer
 from lastcall.runtime.cluster_secret import no_secrets
-from lastcall.runtime.counted_log import CountedLog
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
 NO_SECRET = "this node takes api nodes with its secret only: give --cluster-secret-file"  # noqa: S105
@@ -36,7 +36,7 @@ class Admission:
         self._secrets = secrets
         self.feeds = FeedHosts(apis)
         self._challenges = Challenges()
-        self._refused = CountedLog("link.refused")
+        self._refused = RatedLog("link.refused")
 
     def check(self, attach: nodes.Attach, *, known: bool) -> nodes.Reply | None:
         """The refusal or the challenge; None if the api node has proven itself.

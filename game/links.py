@@ -24,7 +24,7 @@ from lastcall.game.feeds import Feeds, Link
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.peer import Peer
 from lastcall.policy import LinkPolicy
-from lastcall.runtime.counted_log import CountedLog
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
@@ -86,7 +86,7 @@ class ApiLinks:
         self._state = state
         self._started_at = trio.current_time()
         self.items_received = 0
-        self._unreadable = CountedLog("link.unreadable_request")
+        self._unreadable = RatedLog("link.unreadable_request")
         self._refusals = RefusedConnections("--listen")
 
     async def run(self, responder: Responder) -> None:

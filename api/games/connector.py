@@ -26,7 +26,7 @@ from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
-from lastcall.runtime.counted_log import CountedLog
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
@@ -62,7 +62,7 @@ class FeedReader:
         self._subscriber = subscriber
         self._cork = cork
         self._links: dict[LinkId, GameLink] = {}
-        self._unreadable = CountedLog("feed.unreadable")
+        self._unreadable = RatedLog("feed.unreadable")
         self._refusals = RefusedConnections("--feed")
 
     @contextmanager

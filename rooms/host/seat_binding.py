@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.ids import LinkId
-from lastcall.runtime.counted_log import CountedLog
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
 
@@ -35,7 +35,7 @@ class SeatBinding:
     """Finds the seat that an item may speak for, and counts the items that may not."""
 
     def __init__(self) -> None:
-        self._foreign = CountedLog("link.foreign_item")
+        self._foreign = RatedLog("link.foreign_item")
 
     @property
     def foreign(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from lastcall.bus.base import Responder, Subscriber
-from lastcall.runtime.counted_log import CountedLog
+from lastcall.runtime.rated_log import RatedLog
 
 LOOK_SECONDS = 5.0
 
@@ -15,9 +15,9 @@ class RefusedConnections:
 
     def __init__(self, option: str) -> None:
         self._option = option
-        self._over = CountedLog("links.too_many_connections")
-        self._tls = CountedLog("links.tls_refused")
-        self._silent = CountedLog("links.silent_connections")
+        self._over = RatedLog("links.too_many_connections")
+        self._tls = RatedLog("links.tls_refused")
+        self._silent = RatedLog("links.silent_connections")
 
     async def watch(self, end: Responder | Subscriber) -> None:
         """Looks every few seconds, until cancelled."""

@@ -10,7 +10,7 @@ from lastcall.core.edge.token_bucket import TokenBucket
 LINES_AT_ONCE, SECONDS_PER_LINE = 5, 20.0
 
 
-class CountedLog:
+class RatedLog:
     """Logs ``event`` as a warning: 5 times at once, and then 3 times a minute.
 
     A line that follows others which were left out says how many, in ``left_out``. Its fields are
