@@ -162,20 +162,12 @@ async def test_a_player_who_is_back_has_missed_nothing() -> None:
 
 
 async def test_a_player_may_leave_while_away() -> None:
-    left: list[PlayerId] = []
-
-    @room("left", seats=2)
-    async def leaving(table: Room) -> Any:
-        async for event in table:
-            if isinstance(event, Left):
-                left.append(event.player)
-
-    async with play(leaving) as table:
-        ann = table.join("ann")
+    async with play(keeping) as table:
+        ann, bob = table.join(), table.join()
         table.away(ann)
         table.leave(ann)
-        await table.messages()
-        assert left == [ann]
+        assert await table.messages() == [["Left", ann]]
+        assert table.heard_by(bob) == [["Left", ann]]
 
 
 async def test_messages_sent_while_all_are_away_are_heard_when_a_player_is_back() -> None:
