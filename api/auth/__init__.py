@@ -1,1 +1,1 @@
-"""Who a client is: the ``--auth`` of an api node. See CONTRIBUTING.md for terms."""
+"""The identities of clients: the ``--auth`` of an api node. See CONTRIBUTING.md for terms."""

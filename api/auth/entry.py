@@ -1,4 +1,4 @@
-"""What becomes of a handshake that is asked who it is: an entry, or a denial."""
+"""The answers to a handshake: an entry as somebody, or a denial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lastcall.identity import Handshake, Identity
 IDENTITY_BYTES_MAX = 4 * 1024
 """As it goes to game nodes: the id, the name and the claims of a client."""
 REASON_BYTES_MAX = 120
-"""What a close frame has room for (RFC 6455 §5.5)."""
+"""A close frame has room for a little more (RFC 6455 §5.5)."""
 
 SPREAD_SECONDS = 5.0
 """How long after the end of its token a client is told to move, at the most."""
@@ -46,7 +46,7 @@ class Auth(Protocol):
         """Asks once; raises nothing but ``Cancelled``."""
 
     async def run(self) -> None:
-        """What the rule has to do besides, until cancelled; before it runs, nobody comes in."""
+        """Does whatever else the rule needs, until cancelled; before that, nobody comes in."""
 
 
 UNAVAILABLE = Denial(503, "nobody can say who you are now")

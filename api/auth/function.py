@@ -142,7 +142,7 @@ class FunctionAuth:
             call.error = error
 
     def _read(self, handshake: Handshake, call: _Call) -> Entry | Denial:
-        """What the function has answered or raised; anything wrong is *not now*."""
+        """Reads the function's answer or its error; anything wrong is *not now*."""
         error, call.error = call.error, None  # its traceback holds the call
         if isinstance(error, Refuse):
             return Denial(error.status, one_line(error.reason))

@@ -55,7 +55,7 @@ class KeyFile:
             log.info("auth.keys_read", file=str(self._path), keys=len(self.keys.by_id) or 1)
 
     def _version(self) -> Version | None:
-        """What changes with the file's content; None if there is no file."""
+        """A value that changes with the file's content; None if there is no file."""
         try:
             stat = self._path.stat()
         except OSError:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a client's socket."""
+"""The client at the other end of a socket, as its handshake has shown it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lastcall.identity import Identity
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """What the handshake has told of a client.
+    """A client, as its handshake has shown it.
 
     ``address`` is as :func:`lastcall.core.accounts.address_account` says. ``identity`` is None for
-    an anonymous client, and is to be proved again at ``until`` (trio time).
+    an anonymous client, and needs a new proof at ``until`` (trio time).
     """
 
     address: str = ""

@@ -52,7 +52,7 @@ def raises(error: BaseException) -> Function:
     return function
 
 
-# What it may answer.
+# Its good answers.
 
 
 async def test_the_identity_that_it_returns_comes_in(autojump_clock, ask: Ask) -> None:
@@ -93,7 +93,7 @@ async def test_an_identity_whose_time_is_over_is_refused(ask: Ask, until: float)
     assert denial == Denial(401, "the token has expired")
 
 
-# What lets nobody in.
+# Its mistakes.
 
 
 class Unfriendly(Exception):
