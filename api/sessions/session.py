@@ -40,7 +40,7 @@ CLOSES = {
     Close.TRY_AGAIN_LATER: "your place cannot be looked for now",
     Close.TAKEN_OVER: "taken over by a newer socket",
 }
-"""How :meth:`Session.lose` ends a socket, and the reason that the client reads."""
+"""How :meth:`Session.lose` ends a socket, and the reason that the client usually reads."""
 ONE_ROOM = {
     Event.JOIN: "leave your room before you join another",
     Event.RESUME: "resume on a socket that is in no room",
@@ -247,14 +247,14 @@ class Session:
             self.leaving = False
             place.leave()
 
-    def lose(self, close: Close) -> None:
-        """The client has no place: closes its socket with one of :data:`CLOSES`.
+    def lose(self, close: Close, why: str = "") -> None:
+        """The client has no place: closes its socket with one of :data:`CLOSES`, and ``why``.
 
         4004: each game node has said that it does not know the place; final. 1013: none could say
         so, and the client tries again. 4005: a newer socket has the place, which is not told.
         """
         self._on(Event.NO_PLACE)
-        self.connection.close(close, CLOSES[close])
+        self.connection.close(close, why or CLOSES[close])
 
     def refused(self, code: ErrorCode, message: str) -> None:
         """The join is refused, or the place exists but the resume cannot be right.
