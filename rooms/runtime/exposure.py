@@ -35,8 +35,8 @@ def warnings(exposure: Exposure) -> Iterator[str]:
         yield (
             "the admin port is bound beyond loopback without a token: everybody who reaches it can "
             "read /status and /metrics, and operators on other machines cannot drain this node. "
-            "Set --admin-token-file FILE and let only operators, probes and Prometheus reach the port; "
-            "or bind it to loopback (--admin 127.0.0.1:PORT)"
+            "Set --admin-token-file FILE, and let only operators, probes and Prometheus reach the "
+            "port; or bind it to loopback (--admin 127.0.0.1:PORT)"
         )
     if exposure.client_port and exposure.auth is False:
         yield (
