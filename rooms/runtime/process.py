@@ -30,7 +30,7 @@ from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.exposure import Exposure, warn
 from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
-from lastcall.runtime.signals import StopRequests
+from lastcall.runtime.signals import StopRequests, ignore_signals
 from lastcall.wire.reports import Status
 
 log = structlog.get_logger()
@@ -169,6 +169,8 @@ def run_node(
             raise
         log.critical("node.crashed", exc_info=error)
         return ExitCode.CRASHED
+    finally:
+        ignore_signals()
 
 
 async def _run(
