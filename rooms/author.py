@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from lastcall.errors import BadRooms
+from lastcall.events import Away, Back, Draining, Event, Joined, Left, Said
 from lastcall.identity import Identity
 from lastcall.ids import KindName, PlayerId, RoomId
 from lastcall.wire.values import encode_value
@@ -46,46 +47,6 @@ SEATS_MAX = 10_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Joined(msgspec.Struct, frozen=True):
-    """A player has taken a seat."""
-
-    player: PlayerId
-
-
-class Left(msgspec.Struct, frozen=True):
-    """A player left, was kicked, or was away for too long; the seat is free again."""
-
-    player: PlayerId
-
-
-class Away(msgspec.Struct, frozen=True):
-    """A player's socket is lost; the seat is kept for ``resume_seconds``."""
-
-    player: PlayerId
-
-
-class Back(msgspec.Struct, frozen=True):
-    """A player who was away is back, and has received what they missed."""
-
-    player: PlayerId
-
-
-class Said(msgspec.Struct, frozen=True):
-    """A player's input, decoded and validated as the kind's ``inputs`` type."""
-
-    player: PlayerId
-    input: Any
-
-
-class Draining(msgspec.Struct, frozen=True):
-    """The node is draining: a room that still runs after ``seconds`` is cancelled."""
-
-    seconds: float
-
-
-Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
 
 
 class RoomBackend(Protocol):
