@@ -20,6 +20,7 @@ import trio
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
 from lastcall.api.sessions.guest import Guest
+from lastcall.api.sessions.place_frames import joined, resumed
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
@@ -239,10 +240,10 @@ class Session:
         self._on(Event.PLACED, place)
         self._stale.joined(news.room, news.seq, trio.current_time(), again=again)
         if isinstance(news, nodes.Seated):
-            self.connection.send(_joined(news))
+            self.connection.send(joined(news))
         else:
             self.connection.counts.resumed += 1
-            self.connection.send(_resumed(news))
+            self.connection.send(resumed(news))
         if self.leaving:
             self.leaving = False
             place.leave()
@@ -333,31 +334,3 @@ class Session:
         self.state_since = trio.current_time()
         self.place = place
         self.wake()
-
-
-def _joined(seat: nodes.Seated) -> frames.Joined:
-    return frames.Joined(
-        room=seat.room,
-        kind=seat.kind,
-        you=seat.player,
-        seq=seat.seq,
-        ticket=str(Ticket(seat.room, seat.player, seat.secret)),
-        players=[frames.Player(player.id, player.name) for player in seat.players],
-        complete=msgspec.UNSET if seat.complete else False,
-        state=_state(seat.state),
-    )
-
-
-def _resumed(news: nodes.Resumed) -> frames.Resumed:
-    return frames.Resumed(
-        room=news.room,
-        seq=news.seq,
-        n=news.n,
-        ticket=str(Ticket(news.room, news.player, news.secret)),
-        complete=news.complete,
-        state=_state(news.state),
-    )
-
-
-def _state(state: bytes) -> msgspec.Raw | msgspec.UnsetType:
-    return msgspec.Raw(state) if state else msgspec.UNSET
