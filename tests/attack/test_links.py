@@ -11,18 +11,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lastcall.bus.memory import MemoryBus, MemoryPublisher, MemoryResponder
-from lastcall.core.link.feed import FeedRing
+from lastcall.bus.memory import MemoryBus, MemoryPublisher
 from lastcall.core.link.feed_address import parse_apis
 from lastcall.errors import RemoteProtocolError
 from lastcall.game.admission import Admission
-from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.peer import Peer
-from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
-from tests.links.test_links import FEED, GAME, POLICY, HandlerRecorder, Pair, input_item, message
+from tests.links.test_links import FEED, GAME, POLICY, Game, Pair, input_item, message
 
 JOIN = nodes.Join(call=1)
 
@@ -34,6 +30,9 @@ class DialledBus(MemoryBus):
         super().__init__()
         self.dialled: list[tuple[str, str]] = []
 
+    def node(self, _name: str) -> DialledBus:
+        return self
+
     def publisher(self, address: str, tls_name: str = "") -> MemoryPublisher:
         self.dialled.append((address, tls_name))
         return super().publisher(address)
@@ -44,21 +43,12 @@ class Attacked:
 
     def __init__(self, nursery: trio.Nursery, peer: Peer | None, apis: str = "") -> None:
         self.bus = DialledBus()
-        self.handler, self.feeds = HandlerRecorder(), Feeds()
-        me = GameIdentity(NodeName("game-1"), Incarnation(4), "1", 0.0)
-        links = ApiLinks(
-            self.bus,
-            me,
-            LinkPolicy(),
-            feeds=self.feeds,
-            handler=self.handler,
-            state=self.handler.state,
-            admission=Admission(me.incarnation, rng=random.Random(1), apis=parse_apis(apis)),
-        )
-        responder: MemoryResponder = self.bus.respond(GAME)
-        responder.peer = peer
+        me, allowed = Incarnation(4), parse_apis(apis)
+        game = Game(self.bus, me, admission=Admission(me, rng=random.Random(1), apis=allowed))
+        self.handler, self.feeds = game.handler, game.feeds
+        game.responder.peer = peer
         self.caller = self.bus.caller(GAME)
-        nursery.start_soon(links.run, responder)
+        nursery.start_soon(game.run)
 
     async def ask(self, request: nodes.Request | bytes) -> nodes.Reply:
         data = request if isinstance(request, bytes) else nodes.encode(request)
@@ -241,19 +231,24 @@ async def test_unreadable_feed_messages_are_logged_in_a_few_lines_and_unknown_li
         nursery.cancel_scope.cancel()
 
 
-def test_a_request_for_every_item_of_a_full_ring_64_times_takes_little() -> None:
-    ring = FeedRing(items_max=POLICY.ring_items, bytes_max=POLICY.ring_bytes)
-    for _ in range(POLICY.ring_items):
-        ring.push(b"x" * 3)
-    for _ in ring.fresh(POLICY.batch_bytes):
-        pass
-    last = POLICY.ring_items
-    for first in (1, last - 100):
-        start = time.process_time()
-        sent = ring.again([(first, last)] * nodes.RANGES_MAX, POLICY.batch_bytes)
-        assert time.process_time() - start < 0.2
-        size = sum(len(item) for _, items in sent for item in items)
-        assert size < POLICY.batch_bytes + len(b"xxx")
+async def test_a_request_for_every_item_of_a_full_ring_64_times_takes_little(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, None)
+        await game.attach(FEED)
+        ring = game.feeds.links[LinkId(7)].ring
+        last = POLICY.ring_items
+        while ring.head < last:
+            ring.push(b"x" * 3)
+        assert sum(len(items) for _, items in ring.fresh(POLICY.batch_bytes))
+        for first in (1, last - 100):
+            start = time.process_time()
+            sent = ring.again([(first, last)] * nodes.RANGES_MAX, POLICY.batch_bytes)
+            assert time.process_time() - start < 0.2
+            size = sum(len(item) for _, items in sent for item in items)
+            assert size < POLICY.batch_bytes + len(b"xxx")
+        nursery.cancel_scope.cancel()
 
 
 def test_a_join_of_a_stranger_is_read_at_most_4_096_times_a_request() -> None:
