@@ -87,26 +87,24 @@ class AdminPort:
 
     def _stop(self) -> None:
         self._stopping = True
-        for listener in self._listeners:
-            trio.lowlevel.notify_closing(listener)
-            listener.close()
         for connection, scope in self._connections.items():
             connection.finish()
             scope.deadline = trio.current_time() + LAST_ANSWER_SECONDS
 
     async def _accept_all(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                accepted = self._reserve.accept(listener, lambda: self._descriptors)
-            except (BlockingIOError, ConnectionAbortedError):
-                continue  # the client has gone already
-            except OSError as error:
-                self._failed.warning(reason=str(error))
-                await trio.sleep(RETRY_SECONDS)
-            else:
-                self._descriptors.add(accepted.fileno())
-                nursery.start_soon(self._answer, accepted)
+        with listener:
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                try:
+                    accepted = self._reserve.accept(listener, lambda: self._descriptors)
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue  # the client has gone already
+                except OSError as error:
+                    self._failed.warning(reason=str(error))
+                    await trio.sleep(RETRY_SECONDS)
+                else:
+                    self._descriptors.add(accepted.fileno())
+                    nursery.start_soon(self._answer, accepted)
 
     async def _answer(self, accepted: socket.socket) -> None:
         descriptor = accepted.fileno()
