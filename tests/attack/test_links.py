@@ -111,21 +111,68 @@ async def test_the_feeds_of_listed_networks_are_dialled_from_behind_a_translatio
         nursery.cancel_scope.cancel()
 
 
-async def test_a_feed_at_a_name_is_dialled_by_the_address_that_the_name_was_looked_up_to() -> None:
-    """With the resolver of this machine, in real time: it knows its own name for loopback."""
-    name = "ip6-localhost.localhost"  # RFC 6761: a name below localhost is loopback, or unknown
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            game = Attacked(nursery, Peer("127.0.0.1", same_machine=True))
-            first = await game.attach(f"tcp://{name}:7001")
-            assert isinstance(first, nodes.Unsupported)
-            assert first.retry
-            while isinstance(first, nodes.Unsupported) and first.retry:
-                await trio.sleep(0.02)
-                first = await game.attach(f"tcp://{name}:7001")
-            assert all(url.startswith(("tcp://127.", "tcp://[::1]")) for url, _ in game.bus.dialled)
-            assert isinstance(first, nodes.Welcome) == bool(game.bus.dialled)
-            nursery.cancel_scope.cancel()
+class Resolver(trio.abc.HostnameResolver):
+    """Knows ``names``; any other takes for ever. Set for this run of trio alone."""
+
+    def __init__(self, **names: str) -> None:
+        self.names = names
+        self.asked: list[str] = []
+        trio.socket.set_custom_hostname_resolver(self)
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: bytes, *_: object, **__: object
+    ) -> list[object]:
+        name = host.decode()
+        self.asked.append(name)
+        if name not in self.names:
+            await trio.sleep_forever()
+        return [(2, 1, 6, "", (self.names[name], 0))]
+
+    async def getnameinfo(self, *_: object) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def attach_until_known(game: Attacked, feed: str, link: int = 7) -> nodes.Reply:
+    """Attaches again for as long as the node wants that."""
+    reply = await game.attach(feed, link)
+    while isinstance(reply, nodes.Unsupported) and reply.retry:
+        await trio.sleep(0.1)
+        reply = await game.attach(feed, link)
+    return reply
+
+
+async def test_a_feed_at_a_name_is_dialled_by_the_address_that_was_checked(
+    autojump_clock: MockClock,
+) -> None:
+    """A name that resolves to something else later leads nowhere else."""
+    resolver = Resolver(api="10.0.0.9", other="10.0.0.8")
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, Peer("10.0.0.9"))
+        assert isinstance(await attach_until_known(game, "tcp://api:7001"), nodes.Welcome)
+        assert game.bus.dialled == [("tcp://10.0.0.9:7001", "api")]
+        refused = await attach_until_known(game, "tcp://other:7001", 8)
+        assert isinstance(refused, nodes.Unsupported)
+        assert len(game.bus.dialled) == 1
+        assert resolver.asked == ["api", "other"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_names_of_strangers_that_take_for_ever_delay_an_honest_one_by_seconds(
+    autojump_clock: MockClock,
+) -> None:
+    """4 are looked up at once, for 2 s each; 16 wait; the others have to be asked for again."""
+    resolver = Resolver(api="10.0.0.9")
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, Peer("10.0.0.9"))
+        for number in range(1_000):
+            reply = await game.attach(f"tcp://stranger-{number}:1", link=number + 10)
+            assert isinstance(reply, nodes.Unsupported)
+            assert reply.retry
+        start = trio.current_time()
+        assert isinstance(await attach_until_known(game, "tcp://api:7001"), nodes.Welcome)
+        assert trio.current_time() - start < 2 * (20 / 4 + 1)
+        assert len(resolver.asked) <= 4 + 16 + 1
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("link", [0, -1])
