@@ -18,6 +18,8 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
+from lastcall.runtime.exposure import Exposure
+from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
 
@@ -74,6 +76,13 @@ def command(
         node,
         drain,
         STOPS,
+        exposure=Exposure(
+            client_port=any(map(is_exposed, api.listen)),
+            auth=rule is not None,
+            origins=api.origins is not None,
+            link_port=is_exposed(api.feed),
+            cluster_protected=cluster.protected,
+        ),
         static=STATIC_FILES,
     )
 

@@ -19,6 +19,8 @@ from lastcall.policy import DrainPolicy, RoomPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
+from lastcall.runtime.exposure import Exposure
+from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
 
@@ -62,6 +64,7 @@ def command(
         node,
         drain,
         STOPS,
+        exposure=Exposure(link_port=is_exposed(game.listen), cluster_protected=cluster.protected),
     )
 
 

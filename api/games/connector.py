@@ -241,8 +241,8 @@ class GameConnector:
                         raise RemoteProtocolError(f"{self.address} refuses us: {message}")
             if caller.refused_by_tls:
                 raise RemoteProtocolError(
-                    f"{self.address}: TLS fails; a certificate there or here has expired, is of "
-                    "another CA, or does not have the name of the host (--cluster-tls)"
+                    f"{self.address}: TLS fails; only one side has --cluster-tls, or a certificate "
+                    "has expired, is of another CA, or does not have the name of the host"
                 )
         return longer
 

@@ -38,6 +38,8 @@ from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
+TOO_MANY_FAILED = "too many resumes have failed from here"
+
 log = structlog.get_logger()
 
 
@@ -71,7 +73,7 @@ class PendingResume(Pending):
         if not self.admitted:
             self.admitted = self.failures.admitted(trio.current_time())
             if not self.admitted:
-                self.lose(Close.TRY_AGAIN_LATER)
+                self.lose(Close.TRY_AGAIN_LATER, TOO_MANY_FAILED)
         return self.admitted
 
     def charge(self) -> None:
@@ -87,10 +89,10 @@ class PendingResume(Pending):
             self.failures.give_back(trio.current_time())
         return self.end()
 
-    def lose(self, close: Close) -> None:
+    def lose(self, close: Close, why: str = "") -> None:
         """Ends it without a place."""
         if (session := self.end()) is not None:
-            session.lose(close)
+            session.lose(close, why)
 
 
 ResumeCall = Call[PendingResume, GameLink, str]

@@ -20,6 +20,7 @@ import trio
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientConnection, ClientCounts
 from lastcall.api.sessions.guest import Guest
+from lastcall.api.sessions.place_frames import joined, resumed
 from lastcall.api.sessions.states import TABLE, Event, State
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.core.edge.input_window import InputWindow
@@ -40,7 +41,7 @@ CLOSES = {
     Close.TRY_AGAIN_LATER: "your place cannot be looked for now",
     Close.TAKEN_OVER: "taken over by a newer socket",
 }
-"""How :meth:`Session.lose` ends a socket, and the reason that the client reads."""
+"""How :meth:`Session.lose` ends a socket, and the reason that the client usually reads."""
 ONE_ROOM = {
     Event.JOIN: "leave your room before you join another",
     Event.RESUME: "resume on a socket that is in no room",
@@ -239,22 +240,22 @@ class Session:
         self._on(Event.PLACED, place)
         self._stale.joined(news.room, news.seq, trio.current_time(), again=again)
         if isinstance(news, nodes.Seated):
-            self.connection.send(_joined(news))
+            self.connection.send(joined(news))
         else:
             self.connection.counts.resumed += 1
-            self.connection.send(_resumed(news))
+            self.connection.send(resumed(news))
         if self.leaving:
             self.leaving = False
             place.leave()
 
-    def lose(self, close: Close) -> None:
-        """The client has no place: closes its socket with one of :data:`CLOSES`.
+    def lose(self, close: Close, why: str = "") -> None:
+        """The client has no place: closes its socket with one of :data:`CLOSES`, and ``why``.
 
         4004: each game node has said that it does not know the place; final. 1013: none could say
         so, and the client tries again. 4005: a newer socket has the place, which is not told.
         """
         self._on(Event.NO_PLACE)
-        self.connection.close(close, CLOSES[close])
+        self.connection.close(close, why or CLOSES[close])
 
     def refused(self, code: ErrorCode, message: str) -> None:
         """The join is refused, or the place exists but the resume cannot be right.
@@ -333,31 +334,3 @@ class Session:
         self.state_since = trio.current_time()
         self.place = place
         self.wake()
-
-
-def _joined(seat: nodes.Seated) -> frames.Joined:
-    return frames.Joined(
-        room=seat.room,
-        kind=seat.kind,
-        you=seat.player,
-        seq=seat.seq,
-        ticket=str(Ticket(seat.room, seat.player, seat.secret)),
-        players=[frames.Player(player.id, player.name) for player in seat.players],
-        complete=msgspec.UNSET if seat.complete else False,
-        state=_state(seat.state),
-    )
-
-
-def _resumed(news: nodes.Resumed) -> frames.Resumed:
-    return frames.Resumed(
-        room=news.room,
-        seq=news.seq,
-        n=news.n,
-        ticket=str(Ticket(news.room, news.player, news.secret)),
-        complete=news.complete,
-        state=_state(news.state),
-    )
-
-
-def _state(state: bytes) -> msgspec.Raw | msgspec.UnsetType:
-    return msgspec.Raw(state) if state else msgspec.UNSET

@@ -109,7 +109,7 @@ class Caller(Protocol):
 
     @property
     def refused_by_tls(self) -> bool:
-        """Whether this side or the peer has refused the other's certificate."""
+        """Whether a side has refused the other's certificate, or only one of them has TLS."""
 
     async def call(self, request: bytes) -> bytes:
         """Sends ``request`` and returns the reply; waits while the peer is not there.

@@ -31,9 +31,9 @@ from lastcall.bus.connections import ConnectionBounds, Connections
 from lastcall.bus.nng_socket import (
     NngSocket,
     dial,
+    failed_handshakes,
     listen,
     make_socket,
-    refused_by_tls,
     remote_peer,
 )
 from lastcall.bus.probe import probe
@@ -86,7 +86,7 @@ class _Listening(_End):
         """The connections that were refused so far; costs a look at all sockets of the process."""
         return Refusals(
             self._connections.refused,
-            refused_by_tls(lib.nng_stat_find_listener, self._listener.listener),
+            failed_handshakes(lib.nng_stat_find_listener, self._listener.listener),
             0 if self._silent is None else self._silent.closed,
         )
 
@@ -147,7 +147,8 @@ class NngCaller(_End):
     @property
     def refused_by_tls(self) -> bool:
         """See :attr:`lastcall.bus.base.Caller.refused_by_tls`."""
-        return refused_by_tls(lib.nng_stat_find_dialer, self._dialer.dialer) > 0
+        causes = (b"auth", b"other")  # "other": TLS there, and none here
+        return failed_handshakes(lib.nng_stat_find_dialer, self._dialer.dialer, causes) > 1
 
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""

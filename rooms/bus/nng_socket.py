@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -189,19 +189,21 @@ def _address(pipe: Any, option: bytes) -> tuple[str, int]:
     return "", 0
 
 
-def refused_by_tls(find: Callable[[Any, Any], Any], end: Any) -> int:
-    """How many handshakes of a listener or dialer have failed for a certificate."""
+def failed_handshakes(
+    find: Callable[[Any, Any], Any], end: Any, causes: Collection[bytes] = (b"auth",)
+) -> int:
+    """How many handshakes of a listener or dialer have failed: by default, for a certificate."""
     snapshot = ffi.new("nng_stat **")
     if lib.nng_stats_get(snapshot):
         return 0
     try:
         found = find(snapshot[0], end)
-        stat = ffi.NULL if found == ffi.NULL else lib.nng_stat_child(found)
+        stat, count = ffi.NULL if found == ffi.NULL else lib.nng_stat_child(found), 0
         while stat != ffi.NULL:
-            if ffi.string(lib.nng_stat_name(stat)) == b"auth":
-                return int(lib.nng_stat_value(stat))
+            if ffi.string(lib.nng_stat_name(stat)) in causes:
+                count += int(lib.nng_stat_value(stat))
             stat = lib.nng_stat_next(stat)
-        return 0
+        return count
     finally:
         lib.nng_stats_free(snapshot[0])
 

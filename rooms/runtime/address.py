@@ -57,3 +57,13 @@ def unmapped(host: str) -> str:
         return host
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return host if mapped is None else str(mapped)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine's own: ``localhost``, or a loopback address."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

@@ -40,12 +40,13 @@ class Reserve:
         Where the system does not allow that, nothing is changed and the reserve is empty.
         """
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        lowest = max(hard - reserved, hard * 3 // 4)
+        endless = hard == resource.RLIM_INFINITY
+        lowest = hard if endless else max(hard - reserved, hard * 3 // 4)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
         except (OSError, ValueError):  # macOS calls a limit infinite that it does not grant
             return cls(0, 0)
-        return cls(lowest, hard)
+        return cls(0, 0) if endless else cls(lowest, hard)
 
     def accept(self, listener: socket.socket, ours: Callable[[], Container[int]]) -> socket.socket:
         """Accepts from a non-blocking socket, out of the reserve if nothing else is free.

@@ -14,16 +14,16 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     """Which ports are open to strangers, and how they are protected.
 
     The three ports are whether each is bound beyond loopback; the others are whether that
-    protection is configured, or None if the node has no such port.
+    protection is configured.
     """
 
-    admin_port: bool
-    admin_token: bool
+    admin_port: bool = False
+    admin_token: bool = False
     client_port: bool = False
-    auth: bool | None = None
-    origins: bool | None = None
+    auth: bool = False
+    origins: bool = False
     link_port: bool = False
-    cluster_protected: bool | None = None
+    cluster_protected: bool = False
     """By ``--cluster-tls`` or ``--cluster-secret-file``."""
 
 
@@ -38,17 +38,17 @@ def warnings(exposure: Exposure) -> Iterator[str]:
             "Set --admin-token-file FILE and let only operators, probes and Prometheus reach the "
             "port; or bind it to loopback (--admin 127.0.0.1:PORT)"
         )
-    if exposure.client_port and exposure.auth is False:
+    if exposure.client_port and not exposure.auth:
         yield (
             "clients beyond loopback are anonymous: everybody who reaches the port may play. "
             "Set --auth jwt, or --auth package.module:function"
         )
-    if exposure.client_port and exposure.origins is False:
+    if exposure.client_port and not exposure.origins:
         yield (
             "pages of every origin may connect to the client port, in their visitors' names. Set "
             "--origins https://your.site"
         )
-    if exposure.link_port and exposure.cluster_protected is False:
+    if exposure.link_port and not exposure.cluster_protected:
         yield (
             "the port for other nodes is bound beyond loopback without protection: everybody who "
             "reaches it can speak for every player. Set --cluster-tls DIR or --cluster-secret-file "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import trio
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, BadAddress
-from lastcall.runtime.address import InheritedSocket, ListenAddress
+from lastcall.runtime.address import InheritedSocket, ListenAddress, is_loopback
 
 BACKLOG = 4096
 """Connections that the kernel accepts while the loop is busy; a rollout brings thousands."""
@@ -20,6 +21,17 @@ def bound_address(listener: trio.SocketListener) -> HostPort:
     """The address that a listener is bound to, with the real port."""
     host, port = listener.socket.getsockname()[:2]
     return HostPort(host, port)
+
+
+def is_exposed(where: ListenAddress) -> bool:
+    """Whether strangers can reach the port: it is, or will be, bound beyond loopback."""
+    if isinstance(where, HostPort):
+        return not is_loopback(where.host)
+    try:
+        with socket.socket(fileno=os.dup(where.descriptor)) as inherited:
+            return not is_loopback(str(inherited.getsockname()[0]))
+    except OSError:  # not a socket; opening it will say so
+        return False
 
 
 async def open_listeners(

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 import trio
 
@@ -19,7 +20,8 @@ from lastcall.exception_groups import unwrap_single
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
-from lastcall.runtime.admin.auth import AdminAuth, is_loopback
+from lastcall.runtime.address import is_loopback
+from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.runtime.admin.server import NO_FILES, AdminPort
 from lastcall.runtime.admin.thread import serve_in_thread
@@ -28,7 +30,7 @@ from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.exposure import Exposure, warn
 from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
 from lastcall.runtime.options import NodeOptions
-from lastcall.runtime.signals import StopRequests
+from lastcall.runtime.signals import StopRequests, ignore_signals
 from lastcall.wire.reports import Status
 
 log = structlog.get_logger()
@@ -146,22 +148,29 @@ def run_node(
     options: NodeOptions,
     policy: DrainPolicy,
     stops: StopRequests,
+    *,
+    exposure: Exposure,
     static: Mapping[str, Path] = NO_FILES,
 ) -> ExitCode:
     """Runs a node to its end and returns its exit code.
 
-    ``static`` are the files that its admin port serves, by path. Raises :class:`UsageError` for an
+    ``exposure`` tells what the node offers to strangers at its other ports; ``static`` are the
+    files that its admin port serves, by path. Raises :class:`UsageError` for an
     error that the operator can correct. ``stops`` stays armed, so the process ends with grace even
     if something blocks its exit.
     """
     prepare(options, policy, stops)
     try:
-        return trio.run(_run, make, options, policy, stops, static)
+        return trio.run(
+            partial(_run, make, options, policy, stops, exposure=exposure, static=static)
+        )
     except BaseException as error:
         if unwrap_single(error, UsageError) is not None:
             raise
         log.critical("node.crashed", exc_info=error)
         return ExitCode.CRASHED
+    finally:
+        ignore_signals()
 
 
 async def _run(
@@ -169,6 +178,8 @@ async def _run(
     options: NodeOptions,
     policy: DrainPolicy,
     stops: StopRequests,
+    *,
+    exposure: Exposure,
     static: Mapping[str, Path],
 ) -> ExitCode:
     reserve = Reserve.keep()
@@ -192,7 +203,8 @@ async def _run(
     )
     view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(options.admin, view, registry, static, reserve)
-    exposure = Exposure(
+    exposure = msgspec.structs.replace(
+        exposure,
         admin_port=not is_loopback(admin.address.host),
         admin_token=options.admin_token_file is not None,
     )

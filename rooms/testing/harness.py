@@ -163,7 +163,8 @@ class Table:
 
     def leave(self, player: PlayerId) -> None:
         """Gives the player's seat up."""
-        self.host.handle(LINK, nodes.Leave(self.room, player, self._players[player].session))
+        seat = self._players[player]
+        self.host.handle(LINK, nodes.Leave(self.room, player, seat.session, seat.secret))
 
     def away(self, player: PlayerId) -> None:
         """The player's socket is lost: they hear nothing until they are :meth:`back`.

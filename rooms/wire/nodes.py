@@ -14,6 +14,7 @@ import msgspec
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.wire import UNREADABLE
+from lastcall.wire.item_codec import decode_down, decode_up, size_of
 from lastcall.wire.items import (
     CANCELLED,
     DRAINING,
@@ -44,9 +45,6 @@ from lastcall.wire.items import (
     Unknown,
     Up,
     Wanted,
-    decode_down,
-    decode_up,
-    size_of,
 )
 
 __all__ = [

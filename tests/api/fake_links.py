@@ -57,9 +57,11 @@ class Caller:
         self.guest = Guest(address, identity)
         self.leaving = False
         self.told: list[str] = []
+        self.why = ""
 
-    def lose(self, close: int) -> None:
+    def lose(self, close: int, why: str = "") -> None:
         self.told.append(str(int(close)))
+        self.why = why
 
     def refused(self, code: str, message: str) -> None:
         self.told.append(message if code == "bad_frame" else str(code))

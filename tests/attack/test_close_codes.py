@@ -48,7 +48,7 @@ async def test_the_python_client_reads_the_code_of_a_proxy(autojump_clock, code:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server)
-        socket = await handshake(nursery, ours, "ws://here/")
+        socket = await handshake(nursery, ours, "ws://here/", None)
         with pytest.raises(ConnectionClosed) as closed:
             await socket.get_message()
         assert closed.value.reason.code == code

@@ -11,18 +11,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lastcall.bus.memory import MemoryBus, MemoryPublisher, MemoryResponder
-from lastcall.core.link.feed import FeedRing
+from lastcall.bus.memory import MemoryBus, MemoryPublisher
 from lastcall.core.link.feed_address import parse_apis
 from lastcall.errors import RemoteProtocolError
 from lastcall.game.admission import Admission
-from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.peer import Peer
-from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
-from tests.links.test_links import FEED, GAME, POLICY, HandlerRecorder, Pair, input_item, message
+from tests.links.test_links import FEED, GAME, POLICY, Game, Pair, input_item, message
 
 JOIN = nodes.Join(call=1)
 
@@ -34,6 +30,9 @@ class DialledBus(MemoryBus):
         super().__init__()
         self.dialled: list[tuple[str, str]] = []
 
+    def node(self, _name: str) -> DialledBus:
+        return self
+
     def publisher(self, address: str, tls_name: str = "") -> MemoryPublisher:
         self.dialled.append((address, tls_name))
         return super().publisher(address)
@@ -44,21 +43,12 @@ class Attacked:
 
     def __init__(self, nursery: trio.Nursery, peer: Peer | None, apis: str = "") -> None:
         self.bus = DialledBus()
-        self.handler, self.feeds = HandlerRecorder(), Feeds()
-        me = GameIdentity(NodeName("game-1"), Incarnation(4), "1", 0.0)
-        links = ApiLinks(
-            self.bus,
-            me,
-            LinkPolicy(),
-            feeds=self.feeds,
-            handler=self.handler,
-            state=self.handler.state,
-            admission=Admission(me.incarnation, rng=random.Random(1), apis=parse_apis(apis)),
-        )
-        responder: MemoryResponder = self.bus.respond(GAME)
-        responder.peer = peer
+        me, allowed = Incarnation(4), parse_apis(apis)
+        game = Game(self.bus, me, admission=Admission(me, rng=random.Random(1), apis=allowed))
+        self.handler, self.feeds = game.handler, game.feeds
+        game.responder.peer = peer
         self.caller = self.bus.caller(GAME)
-        nursery.start_soon(links.run, responder)
+        nursery.start_soon(game.run)
 
     async def ask(self, request: nodes.Request | bytes) -> nodes.Reply:
         data = request if isinstance(request, bytes) else nodes.encode(request)
@@ -121,21 +111,68 @@ async def test_the_feeds_of_listed_networks_are_dialled_from_behind_a_translatio
         nursery.cancel_scope.cancel()
 
 
-async def test_a_feed_at_a_name_is_dialled_by_the_address_that_the_name_was_looked_up_to() -> None:
-    """With the resolver of this machine, in real time: it knows its own name for loopback."""
-    name = "ip6-localhost.localhost"  # RFC 6761: a name below localhost is loopback, or unknown
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            game = Attacked(nursery, Peer("127.0.0.1", same_machine=True))
-            first = await game.attach(f"tcp://{name}:7001")
-            assert isinstance(first, nodes.Unsupported)
-            assert first.retry
-            while isinstance(first, nodes.Unsupported) and first.retry:
-                await trio.sleep(0.02)
-                first = await game.attach(f"tcp://{name}:7001")
-            assert all(url.startswith(("tcp://127.", "tcp://[::1]")) for url, _ in game.bus.dialled)
-            assert isinstance(first, nodes.Welcome) == bool(game.bus.dialled)
-            nursery.cancel_scope.cancel()
+class Resolver(trio.abc.HostnameResolver):
+    """Knows ``names``; any other takes for ever. Set for this run of trio alone."""
+
+    def __init__(self, **names: str) -> None:
+        self.names = names
+        self.asked: list[str] = []
+        trio.socket.set_custom_hostname_resolver(self)
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: bytes, *_: object, **__: object
+    ) -> list[object]:
+        name = host.decode()
+        self.asked.append(name)
+        if name not in self.names:
+            await trio.sleep_forever()
+        return [(2, 1, 6, "", (self.names[name], 0))]
+
+    async def getnameinfo(self, *_: object) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def attach_until_known(game: Attacked, feed: str, link: int = 7) -> nodes.Reply:
+    """Attaches again for as long as the node wants that."""
+    reply = await game.attach(feed, link)
+    while isinstance(reply, nodes.Unsupported) and reply.retry:
+        await trio.sleep(0.1)
+        reply = await game.attach(feed, link)
+    return reply
+
+
+async def test_a_feed_at_a_name_is_dialled_by_the_address_that_was_checked(
+    autojump_clock: MockClock,
+) -> None:
+    """A name that resolves to something else later leads nowhere else."""
+    resolver = Resolver(api="10.0.0.9", other="10.0.0.8")
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, Peer("10.0.0.9"))
+        assert isinstance(await attach_until_known(game, "tcp://api:7001"), nodes.Welcome)
+        assert game.bus.dialled == [("tcp://10.0.0.9:7001", "api")]
+        refused = await attach_until_known(game, "tcp://other:7001", 8)
+        assert isinstance(refused, nodes.Unsupported)
+        assert len(game.bus.dialled) == 1
+        assert resolver.asked == ["api", "other"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_names_of_strangers_that_take_for_ever_delay_an_honest_one_by_seconds(
+    autojump_clock: MockClock,
+) -> None:
+    """4 are looked up at once, for 2 s each; 16 wait; the others have to be asked for again."""
+    resolver = Resolver(api="10.0.0.9")
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, Peer("10.0.0.9"))
+        for number in range(1_000):
+            reply = await game.attach(f"tcp://stranger-{number}:1", link=number + 10)
+            assert isinstance(reply, nodes.Unsupported)
+            assert reply.retry
+        start = trio.current_time()
+        assert isinstance(await attach_until_known(game, "tcp://api:7001"), nodes.Welcome)
+        assert trio.current_time() - start < 2 * (20 / 4 + 1)
+        assert len(resolver.asked) <= 4 + 16 + 1
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("link", [0, -1])
@@ -241,19 +278,24 @@ async def test_unreadable_feed_messages_are_logged_in_a_few_lines_and_unknown_li
         nursery.cancel_scope.cancel()
 
 
-def test_a_request_for_every_item_of_a_full_ring_64_times_takes_little() -> None:
-    ring = FeedRing(items_max=POLICY.ring_items, bytes_max=POLICY.ring_bytes)
-    for _ in range(POLICY.ring_items):
-        ring.push(b"x" * 3)
-    for _ in ring.fresh(POLICY.batch_bytes):
-        pass
-    last = POLICY.ring_items
-    for first in (1, last - 100):
-        start = time.process_time()
-        sent = ring.again([(first, last)] * nodes.RANGES_MAX, POLICY.batch_bytes)
-        assert time.process_time() - start < 0.2
-        size = sum(len(item) for _, items in sent for item in items)
-        assert size < POLICY.batch_bytes + len(b"xxx")
+async def test_a_request_for_every_item_of_a_full_ring_64_times_takes_little(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        game = Attacked(nursery, None)
+        await game.attach(FEED)
+        ring = game.feeds.links[LinkId(7)].ring
+        last = POLICY.ring_items
+        while ring.head < last:
+            ring.push(b"x" * 3)
+        assert sum(len(items) for _, items in ring.fresh(POLICY.batch_bytes))
+        for first in (1, last - 100):
+            start = time.process_time()
+            sent = ring.again([(first, last)] * nodes.RANGES_MAX, POLICY.batch_bytes)
+            assert time.process_time() - start < 0.2
+            size = sum(len(item) for _, items in sent for item in items)
+            assert size < POLICY.batch_bytes + len(b"xxx")
+        nursery.cancel_scope.cancel()
 
 
 def test_a_join_of_a_stranger_is_read_at_most_4_096_times_a_request() -> None:

@@ -102,7 +102,7 @@ async def counted(
                 head = bytes(await stream.receive_some())
                 if b" 101 " in head:
                     await wait_until(lambda: server.sessions, within=5)
-                    return server.sessions[0].address
+                    return server.sessions[0].guest.address
                 if head:
                     return head.partition(b"\r\n")[0].decode()
         await trio.sleep(POLL_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +11,15 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from lastcall.api.games.connector import ApiIdentity, ConnectorContext, FeedReader, GameConnector
-from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Caller
 from lastcall.bus.memory import MemoryBus
-from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.link.secret import Secrets
 from lastcall.errors import UsageError
 from lastcall.game.admission import NO_SECRET, WRONG_SECRET, Admission
-from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.runtime.cluster_secret import SecretFile
 from lastcall.wire import nodes
-from tests.links.test_links import FEED, GAME, POLICY, HandlerRecorder, ListenerRecorder
+from tests.links.test_links import FEED, GAME, Game, Pair
 
 OLD, NEW = b"the old secret 123", b"the new secret 456"
 
@@ -35,40 +29,12 @@ class Cluster:
 
     def __init__(self, nursery: trio.Nursery, api: Secrets, game: Secrets) -> None:
         self.bus = MemoryBus()
-        self.secrets = {"api": api, "game": game}
-        me = GameIdentity(NodeName("game-1"), Incarnation(4), "1", 0.0)
-        handler, self.feeds = HandlerRecorder(), Feeds()
-        links = ApiLinks(
-            self.bus.node("game"),
-            me,
-            POLICY,
-            feeds=self.feeds,
-            handler=handler,
-            state=handler.state,
-            admission=Admission(
-                me.incarnation, rng=random.Random(2), secrets=lambda: self.secrets["game"]
-            ),
-        )
-        self.listener = ListenerRecorder()
-        reader = FeedReader(self.bus.subscribe(FEED), Cork())
-        self.connector = GameConnector(
-            GAME,
-            ConnectorContext(
-                bus=self.bus.node("api"),
-                me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
-                feeds=reader,
-                listener=self.listener,
-                policy=POLICY,
-                rng=random.Random(3),
-                clocks=NodeClocks(0.0, 0.0),
-                attempts=itertools.count(1),
-                attached=lambda _: False,
-                secrets=lambda: self.secrets["api"],
-            ),
-        )
-        nursery.start_soon(links.run, self.bus.respond(GAME))
-        nursery.start_soon(reader.run)
-        nursery.start_soon(self.connector.run)
+        me, rng = Incarnation(4), random.Random(2)
+        node = Game(self.bus, me, admission=Admission(me, rng=rng, secrets=lambda: game))
+        nursery.start_soon(node.run)
+        self.feeds = node.feeds
+        pair = Pair(nursery, self.bus, random.Random(3), secrets=lambda: api)
+        self.listener, self.connector = pair.listener, pair.connector
 
     async def ask(self, caller: Caller, request: nodes.Request) -> nodes.Reply:
         return nodes.decode_reply(await caller.call(nodes.encode(request)))

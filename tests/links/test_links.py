@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -27,12 +27,14 @@ from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
 from lastcall.core.edge.node_clocks import NodeClocks
+from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
 
 GAME, FEED = "tcp://game:1", "tcp://api:1"
@@ -106,7 +108,14 @@ class HandlerRecorder:
 class Game:
     """One game process with its own incarnation; ``crash`` ends it."""
 
-    def __init__(self, bus: MemoryBus, incarnation: int, policy: LinkPolicy = POLICY) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        incarnation: int,
+        policy: LinkPolicy = POLICY,
+        *,
+        admission: Admission | None = None,
+    ) -> None:
         self.handler = HandlerRecorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
@@ -118,7 +127,7 @@ class Game:
             feeds=self.feeds,
             handler=self.handler,
             state=self.handler.state,
-            admission=Admission(me.incarnation, rng=random.Random(2)),
+            admission=admission or Admission(me.incarnation, rng=random.Random(2)),
         )
         self.responder = self.bus.respond(GAME)
         self.scope = trio.CancelScope()
@@ -160,6 +169,8 @@ class Pair:
         bus: MemoryBus,
         rng: random.Random,
         listener: ListenerRecorder | None = None,
+        *,
+        secrets: Callable[[], Secrets] = no_secrets,
     ) -> None:
         self.nursery = nursery
         self.bus = bus
@@ -169,6 +180,7 @@ class Pair:
         attempts = itertools.count(1)
         context = ConnectorContext(
             bus=self.api_bus,
+            secrets=secrets,
             me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
             listener=self.listener,

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from lastcall.runtime.exposure import Exposure, warn, warnings
 
-SWITCH = st.sampled_from([None, False, True])
+SWITCH = st.booleans()
 
 
 def test_an_admin_port_beyond_loopback_without_a_token_is_named_with_the_option() -> None:
@@ -37,9 +37,9 @@ def test_a_port_without_any_protection_has_one_sentence_for_each_option_that_is_
 @given(token=st.booleans(), auth=SWITCH, origins=SWITCH, cluster=SWITCH)
 def test_a_node_on_loopback_says_nothing(
     token: bool,
-    auth: bool | None,
-    origins: bool | None,
-    cluster: bool | None,
+    auth: bool,
+    origins: bool,
+    cluster: bool,
 ) -> None:
     closed = Exposure(
         admin_port=False,

@@ -161,6 +161,15 @@ async def test_a_player_who_is_back_has_missed_nothing() -> None:
         assert table.heard_by(ann) == table.heard_by(bob) == ["one", "two", "three"]
 
 
+async def test_a_player_may_leave_while_away() -> None:
+    async with play(keeping) as table:
+        ann, bob = table.join(), table.join()
+        table.away(ann)
+        table.leave(ann)
+        assert await table.messages() == [["Left", ann]]
+        assert table.heard_by(bob) == [["Left", ann]]
+
+
 async def test_messages_sent_while_all_are_away_are_heard_when_a_player_is_back() -> None:
     async with play(keeping) as table:
         ann = table.join()

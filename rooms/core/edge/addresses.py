@@ -81,13 +81,22 @@ def parse_networks(text: str) -> TrustedProxies:
     networks = []
     for part in map(str.strip, text.split(",")):
         try:
-            networks.append(ip_network(part))
+            networks.append(_plain_network(part))
         except ValueError as error:
             raise UsageError(
                 f"{part!r} is not a network ({error}): write addresses or CIDR blocks, comma "
                 "separated, such as 10.0.0.0/8,fd00::/8"
             ) from None
     return TrustedProxies(tuple(networks))
+
+
+def _plain_network(text: str) -> IPv4Network | IPv6Network:
+    """The network in the spelling of :func:`plain_address`: IPv4 in IPv6 is IPv4."""
+    network = ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _x_forwarded_for(values: Sequence[str]) -> Iterator[str | None]:

@@ -87,8 +87,7 @@ class _Answers:
         return _text(reason, 503) if reason else _text("ok")
 
     async def status(self, _request: Request) -> Response:
-        status = await self._node.call(self._view.status)
-        return Response(msgspec.json.encode(status), media_type="application/json", headers=FRESH)
+        return _json(await self._node.call(self._view.status))
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -99,12 +98,17 @@ class _Answers:
         verb = request.url.path.removeprefix("/")
         if (refusal := self._view.auth.command_refusal(_admin_request(request))) is not None:
             return _text(refusal, 403)
+
+        def obey() -> Status:
+            getattr(self._view, verb)()
+            return self._view.status()
+
         try:
-            await self._node.call(getattr(self._view, verb))
+            status = await self._node.call(obey)
         except WrongEvent as wrong:
             return _text(str(wrong), 409)
         log.info("admin.command", verb=verb)
-        return await self.status(request)
+        return _json(status)
 
 
 def application(view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]) -> App:
@@ -142,6 +146,10 @@ def _for_known_hosts(app: App, auth: AdminAuth) -> App:
 
 def _text(text: str, status: int = 200) -> Response:
     return PlainTextResponse(text, status, headers=FRESH)
+
+
+def _json(status: Status) -> Response:
+    return Response(msgspec.json.encode(status), media_type="application/json", headers=FRESH)
 
 
 def _admin_request(request: Request) -> AdminRequest:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
 
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import BadAddress, UsageError
+from lastcall.runtime.address import is_loopback
 from lastcall.runtime.admin.hosts import KnownHosts
 from lastcall.runtime.rated_log import RatedLog
 
@@ -118,13 +118,3 @@ def read_token(file: Path) -> bytes:
             f"{TOKEN_BYTES_MAX}"
         )
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an IP address is this machine's own; a name is not."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

@@ -57,6 +57,8 @@ class HttpConnection:
         self._server = server
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._broken = trio.Event()
+        self._reading = trio.CancelScope()
+        self._finishing = False
 
     async def serve(self) -> None:
         """Returns when either side has ended it, or the peer is too slow. May be cancelled; leaves
@@ -70,12 +72,17 @@ class HttpConnection:
                 await self._refuse(HTTPStatus(error.error_status_hint))
             except BadRequest as bad:
                 await self._refuse(bad.status)
-            if not self._broken.is_set():
-                await self._linger()
+
+    def finish(self) -> None:
+        """Ends it after the answer that is under way, or at once if there is none."""
+        self._finishing = True
+        self._reading.cancel()
 
     async def _serve_one(self) -> bool:
         """Serves one request; returns whether there may be another one."""
-        with trio.fail_after(REQUEST_SECONDS):
+        if self._finishing:
+            return False
+        with trio.fail_after(REQUEST_SECONDS) as self._reading:
             request = await self._event()
             if not isinstance(request, h11.Request):
                 return False
@@ -163,6 +170,7 @@ class HttpConnection:
             return
         await self._send(_head(status, [("content-length", "0"), ("connection", "close")]))
         await self._send(h11.EndOfMessage())
+        await self._linger()
 
     async def _linger(self) -> None:
         """Lets the peer read the answer: a socket that is closed with unread bytes is reset."""

@@ -31,6 +31,7 @@ NO_FILES: Mapping[str, Path] = {}
 CONNECTIONS_MAX = 64
 """Fewer than the reserve has descriptors."""
 RETRY_SECONDS = 0.01
+LAST_ANSWER_SECONDS = 0.5
 
 
 class AdminPort:
@@ -48,6 +49,8 @@ class AdminPort:
         self._app = app
         self._reserve = reserve
         self._slots = ConnectionSlots[trio.CancelScope](CONNECTIONS_MAX)
+        self._connections: dict[HttpConnection, trio.CancelScope] = {}
+        self._stopping = False
         self._descriptors: set[int] = set()
         self._failed = RatedLog("admin.accept_failed")
 
@@ -70,30 +73,38 @@ class AdminPort:
     async def serve(
         self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Answers until cancelled, and then ends at once, whatever its clients do."""
-        try:
-            async with trio.open_nursery() as nursery:
-                for listener in self._listeners:
-                    nursery.start_soon(self._accept_all, listener, nursery)
-                task_status.started()
-        finally:
+        """Answers until cancelled. Then it finishes the answers that are under way, such as that
+        to the command which ends the node, within half a second.
+        """
+        async with trio.open_nursery() as nursery:
             for listener in self._listeners:
-                trio.lowlevel.notify_closing(listener)
-                listener.close()
+                nursery.start_soon(self._accept_all, listener, nursery)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for connection, scope in self._connections.items():
+            connection.finish()
+            scope.deadline = trio.current_time() + LAST_ANSWER_SECONDS
 
     async def _accept_all(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                accepted = self._reserve.accept(listener, lambda: self._descriptors)
-            except (BlockingIOError, ConnectionAbortedError):
-                continue  # the client has gone already
-            except OSError as error:
-                self._failed.warning(reason=str(error))
-                await trio.sleep(RETRY_SECONDS)
-            else:
-                self._descriptors.add(accepted.fileno())
-                nursery.start_soon(self._answer, accepted)
+        with listener:
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                try:
+                    accepted = self._reserve.accept(listener, lambda: self._descriptors)
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue  # the client has gone already
+                except OSError as error:
+                    self._failed.warning(reason=str(error))
+                    await trio.sleep(RETRY_SECONDS)
+                else:
+                    self._descriptors.add(accepted.fileno())
+                    nursery.start_soon(self._answer, accepted)
 
     async def _answer(self, accepted: socket.socket) -> None:
         descriptor = accepted.fileno()
@@ -112,13 +123,18 @@ class AdminPort:
             server = _host_port(stream.socket.getsockname())
         except OSError:  # it has gone already
             return
-        with trio.CancelScope() as scope:
+        if self._stopping:
+            return
+        with trio.CancelScope(shield=True) as scope:  # a stop sets its deadline
             oldest = self._slots.add(scope, address_account(client.host))
             if oldest is not None:
                 oldest.cancel()
+            connection = HttpConnection(stream, self._app, client=client, server=server)
+            self._connections[connection] = scope
             try:
-                await HttpConnection(stream, self._app, client=client, server=server).serve()
+                await connection.serve()
             finally:
+                del self._connections[connection]
                 self._slots.remove(scope)
 
 

@@ -82,7 +82,11 @@ async def test_a_file_that_grows_is_not_read_before_it_has_kept_still_for_a_seco
     assert [line["event"] for line in logs] == ["auth.keys_read"]
 
 
-@pytest.mark.parametrize("half", [NEW[:90], jwks(jwk(OTHER_EC, "k"))[:60], b"", b"s" * 10])
+@pytest.mark.parametrize(
+    "half",
+    [NEW[:90], jwks(jwk(OTHER_EC, "k"))[:60], b"", b"s" * 10],
+    ids=["PEM", "JWKS", "nothing", "short secret"],
+)
 async def test_half_a_file_changes_nothing_and_an_event_says_so(
     autojump_clock, watched: KeyFile, tmp_path: Path, half: bytes
 ) -> None:

@@ -515,6 +515,7 @@ async def test_of_1_000_guesses_in_a_second_25_are_answered_and_975_refused_at_o
         await trio.sleep(0.001)
     ends = [caller.told for caller in callers]
     assert (ends.count(["4004"]), ends.count(["1013"])) == (24, 976)
+    assert {one.why for one in callers} == {"", "too many resumes have failed from here"}
     assert len(one.sent) == 24  # the 25th would be answered after exactly 1 s
     assert guess(harness, one, "evil").told == ["4004"]
 

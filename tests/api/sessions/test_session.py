@@ -232,7 +232,7 @@ async def test_a_client_whose_leave_is_pending_gets_no_other_room_when_its_room_
     leaver, other = await house.client("den"), await house.client("den")
     await say_two_and_leave(leaver)
     regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", ""), ("p2", "", "")])
-    [(session, _)] = house.relays.regroup(house.link, regroup)
+    [(session, *_)] = house.relays.regroup(house.link, regroup)
     assert session is house.sessions[1]
     assert await leaver.next() == {"t": "ended", "room": "game-1.den", "reason": "left"}
     assert (await leaver.join("bar"))["room"] == "game-1.bar"
@@ -401,7 +401,7 @@ async def test_a_second_joined_is_confirmed_by_a_frame_about_the_new_room_and_no
     await client.say('{"t":"got","seq":0}')
     await settle()
     regroup = nodes.Regroup("game-1.den", 1, "den", [("p1", "", "")])
-    (session, request), *_ = house.relays.regroup(house.link, regroup)
+    [(session, request, _)] = house.relays.regroup(house.link, regroup)
     house.link.sent.clear()
     house.games.seat(session, request, player="p9", number=5)
     await client.say('{"t":"say","n":1,"d":"to the room before"}')

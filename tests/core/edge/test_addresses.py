@@ -91,6 +91,13 @@ def test_two_headers_that_differ_are_not_believed() -> None:
     assert INSIDE.client(PROXY, ["for=6.6.6.6"], [CLIENT]) == PROXY
 
 
+def test_a_network_of_ipv4_in_ipv6_is_one_of_ipv4() -> None:
+    mapped = parse_networks("::ffff:10.0.0.0/104")
+    assert mapped == parse_networks("10.0.0.0/8")
+    assert mapped.client(PROXY, [], [CLIENT]) == CLIENT
+    assert parse_networks("::/0").trusts("2001:db8::9")
+
+
 @pytest.mark.parametrize("text", ["", "10.0.0.1/8", "10.0.0.0/33", "proxy.example", "10.0.0.0/8,"])
 def test_a_text_that_is_not_a_network_is_refused_with_what_would_be_right(text: str) -> None:
     with pytest.raises(UsageError, match=r"such as 10\.0\.0\.0/8,fd00::/8"):

@@ -297,6 +297,7 @@ CONTINUE = rf"does not answer \(process {os.getpid()}\).*kill -CONT {os.getpid()
 @pytest.mark.parametrize(
     ("question", "answers", "advice"),
     [(AskNodes(), 1, CONTINUE + "$"), (AskRoll(), 2, CONTINUE + "; the roll goes on then$")],
+    ids=["nodes", "roll"],
 )
 async def test_a_cluster_that_is_stopped_is_given_up_with_the_command_that_continues_it(
     question, answers, advice, autojump_clock

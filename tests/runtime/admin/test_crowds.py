@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -144,3 +145,16 @@ async def test_livez_is_200_after_the_whole_process_was_stopped_for_a_minute() -
     async with serving(clock) as port:
         clock.now = 60.0
         assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_admin_port_that_is_cancelled_at_once_closes_its_socket_and_raises_nothing() -> (
+    None
+):
+    view = QuietNode(StoppedClock())
+    port = await AdminPort.open(HostPort("127.0.0.1", 0), view, CollectorRegistry())
+    with trio.fail_after(LIMIT_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(port.serve)
+            nursery.cancel_scope.cancel()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((port.address.host, port.address.port), timeout=5)

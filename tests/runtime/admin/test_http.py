@@ -52,8 +52,13 @@ async def talk(request: bytes, app: App | None = None) -> bytes:
     ours, theirs = memory_stream_pair()
     connection = HttpConnection(theirs, app or Echo(), client=CLIENT, server=SERVER)
     answer = bytearray()
+
+    async def serve() -> None:
+        async with theirs:
+            await connection.serve()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.serve)
+        nursery.start_soon(serve)
         await ours.send_all(request)
         await ours.send_eof()
         async for data in ours:
@@ -236,6 +241,27 @@ async def test_a_client_that_does_not_read_its_answer_is_given_up_after_5_s(
             await connection.serve()
     assert trio.current_time() - began == 5
     assert (len(app.scopes), logs) == (1, [])
+
+
+async def test_a_connection_that_is_finished_ends_after_its_answer_or_at_once_without_one(
+    autojump_clock: MockClock,
+) -> None:
+    async def slow(scope: Message, receive: Receive, send: Send) -> None:
+        await trio.sleep(3)
+        await Echo()(scope, receive, send)
+
+    for request, seconds in ((b"", 1), (b"GET /sta", 1), (GET, 3)):
+        ours, theirs = memory_stream_pair()
+        connection = HttpConnection(theirs, slow, client=CLIENT, server=SERVER)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.serve)
+            await ours.send_all(request)
+            await trio.sleep(1)
+            connection.finish()
+        assert trio.current_time() - began == seconds
+        if request == GET:
+            assert (await ours.receive_some()).startswith(b"HTTP/1.1 200 ")
 
 
 HEADS = st.binary(max_size=80) | st.from_regex(
