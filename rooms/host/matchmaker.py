@@ -77,7 +77,7 @@ class Matchmaker:
         previous = self.holder(join)
         refusal = nodes.NO_SUCH_PLACE
         if previous is not None:
-            refusal = previous.players.join(link, join, self._rng) or ""
+            refusal = self._seat(previous, link, join) or ""
         if refusal == nodes.WRONG_KEY or (refusal and join.seated_only):
             self._refuse(link, join, refusal, _WHY[refusal])
         elif refusal:

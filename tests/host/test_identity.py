@@ -306,6 +306,15 @@ async def test_a_kick_without_a_ban_keeps_nobody_out(autojump_clock) -> None:
         table.join(identity=ANN)
 
 
+async def test_the_ban_of_an_anonymous_player_without_a_key_bars_nobody_else(
+    autojump_clock,
+) -> None:
+    async with play(strict) as table:
+        table.join("bob")
+        await kicked(table, 60)
+        table.join("cy")
+
+
 async def test_a_ban_is_of_one_player(autojump_clock) -> None:
     async with play(strict) as table:
         await kicked(table, "inf", identity=ANN)

@@ -11,6 +11,7 @@ from lastcall.identity import Identity
 
 BANS_MAX = 1_024
 """In one room; beyond that the oldest is forgotten first."""
+NOBODY = ("key", "")
 
 
 class Bans:
@@ -25,8 +26,13 @@ class Bans:
         return len(self._until)
 
     def add(self, seat: Seat, until: float) -> None:
-        """The player of ``seat`` may not join before ``until``; replaces an earlier ban."""
+        """The player of ``seat`` may not join before ``until``; replaces an earlier ban.
+
+        An anonymous player without a key cannot be told from any other, and is not banned.
+        """
         name = _name(seat.identity, seat.key)
+        if name == NOBODY:
+            return
         self._until.pop(name, None)
         self._until[name] = until
         if len(self._until) > BANS_MAX:

@@ -36,6 +36,13 @@ def test_an_anonymous_player_is_known_by_their_key_alone() -> None:
     assert not bans.hold(Identity("k"), "k", 9)
 
 
+def test_an_anonymous_player_without_a_key_cannot_be_banned_and_bars_nobody_else() -> None:
+    bans = Bans()
+    bans.add(seat(), 10)
+    assert not bans.hold(None, "", 9)
+    assert len(bans) == 0
+
+
 def test_an_identity_is_banned_whatever_key_it_joins_with() -> None:
     bans = Bans()
     bans.add(seat("ann", key="k"), 10)
