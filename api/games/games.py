@@ -26,6 +26,9 @@ from lastcall.wire import frames, nodes
 
 REGROUP_SECONDS = 5.0
 """How long a player whose room was given up waits for another node, before the place is over."""
+REGROUPED_SECONDS = REGROUP_SECONDS + 2.0
+"""How long after the old node has left the new node may still get the player: the margin is for
+api nodes that learn of either at different times."""
 
 
 class Games:
@@ -59,6 +62,7 @@ class Games:
             numbers=numbers,
             missing=connectors.missing,
             resume_seconds=socket_policy.resume_seconds,
+            regroup_seconds=REGROUPED_SECONDS,
             limiter=limits.failed_resumes,
             at_once=link_policy.resumes_at_once,
         )

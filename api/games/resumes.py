@@ -7,6 +7,10 @@ for a moment, or is named by the ticket and was never met here. A node whose ver
 has no places, and neither has one that could not be reached for too long
 (:mod:`lastcall.core.edge.missing_nodes`).
 
+A player whose room was given up may get their place at a node that has just refused them
+(:mod:`lastcall.core.edge.met_nodes`). So a resume that may be theirs asks all nodes again from time
+to time, and is declared unknown only after a refusal that came later than any such place.
+
 A resume may bring a whole history on the feed. So at most ``at_once`` of them are under way on a
 link, and the others queue; the time in a living link's queue is not held against them.
 """
@@ -18,20 +22,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
 import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
-from lastcall.api.games.candidates import PlaceLookup
+from lastcall.api.games.candidates import LEAVING, PlaceLookup
 from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges, RateLimiter
 from lastcall.core.edge.calls import Call
+from lastcall.core.edge.met_nodes import MetNodes
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
+from lastcall.core.lifecycle import Phase
 from lastcall.identity import Identity
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, ErrorCode
@@ -41,6 +48,9 @@ from lastcall.wire import nodes
 TOO_MANY_FAILED = "too many resumes have failed from here"
 
 log = structlog.get_logger()
+
+ASK_AGAIN_SECONDS = 0.5
+"""Between two rounds of one resume to the nodes that may have got its place meanwhile."""
 
 
 @dataclass(eq=False)
@@ -57,6 +67,8 @@ class PendingResume(Pending):
     """Whether it counts as a failure already."""
     ended: bool = field(default=False, init=False)
     """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
+    again_at: float = field(default=inf, init=False)
+    """When all nodes are asked again, since one that has refused may get the place."""
 
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
@@ -102,7 +114,8 @@ WaitQueue = OrderedDict[PendingResume, None]
 class Resumes(PendingCalls[PendingResume, str]):
     """Every resume that is not answered yet; at most ``at_once`` are asked of a link.
 
-    ``missing()`` tells what the game nodes may have that cannot be asked. ``numbers`` numbers the
+    ``missing()`` tells what the game nodes may have that cannot be asked. A place whose room was
+    given up is at another node ``regroup_seconds`` later at the latest. ``numbers`` numbers the
     calls.
     """
 
@@ -112,6 +125,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         numbers: Iterator[int],
         missing: Callable[[], MissingNodes],
         resume_seconds: float,
+        regroup_seconds: float,
         limiter: RateLimiter,
         at_once: int,
     ) -> None:
@@ -121,7 +135,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._at_once = at_once
         self._limiter = limiter
         self._queues: dict[GameLink, WaitQueue] = {}
-        self._lookup = PlaceLookup()
+        self._met = MetNodes(regroup_seconds, trio.current_time())
+        self._lookup = PlaceLookup(self._met)
 
     def __len__(self) -> int:
         """How many resumes and calls are not answered."""
@@ -162,18 +177,22 @@ class Resumes(PendingCalls[PendingResume, str]):
                 yield partial(self._advance, pending)
             elif pending.expires_at <= now:
                 yield partial(pending.lose, Close.TRY_AGAIN_LATER)
+            elif pending.again_at <= now:
+                yield partial(self._ask_all_again, pending)
 
     # From the links.
 
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting resumes may be asked for there."""
         self._queues[link] = OrderedDict()
-        self._lookup.meet(link.node.name)
+        self._met.meet(link.node.name)
         self.link_state(link)
 
     def link_state(self, link: GameLink) -> None:
         """A node fell silent: what it was asked, or is queued for it, goes elsewhere. Or speaks."""
         self._lookup.update(self._queues)
+        if link.state.phase == Phase.STOPPED:
+            self._met.leave(link.node.name, trio.current_time())
         if link.silent:
             self._ask_elsewhere(give_up(self._calls.abandon(link)), self._queues[link])
         else:
@@ -185,6 +204,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         """Its calls and its queue go to other nodes."""
         queued = self._queues.pop(link)
         self._lookup.update(self._queues)
+        if link.state.phase in LEAVING:
+            self._met.leave(link.node.name, trio.current_time())
         self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | nodes.Leave | nodes.Absent:
@@ -227,6 +248,11 @@ class Resumes(PendingCalls[PendingResume, str]):
                     pending.charge()
                     pending.lose(Close.NO_SUCH_PLACE)
 
+    def _ask_all_again(self, pending: PendingResume) -> None:
+        pending.again_at = inf
+        pending.refused_by.clear()
+        self._advance(pending)
+
     def _missing(self) -> MissingNodes:
         return self._missing_nodes() if self._queues else NOTHING_KNOWN
 
@@ -236,12 +262,14 @@ class Resumes(PendingCalls[PendingResume, str]):
         room = pending.ticket.room
         if not room:
             return NotThere()
+        may_regroup = pending.again_at < inf or self._met.may_regroup(hint(room), now)
         return next_resume_step(
             self._lookup.of(room, pending.refused_by),
             hint(room),
             missing,
             hint_answers=self._lookup.answers(hint(room)),
             may_appear=now < pending.expires_at and self._lookup.may_appear(room),
+            may_regroup=may_regroup,
         )
 
     def _ask_queued(self, link: GameLink) -> None:
@@ -261,6 +289,9 @@ class Resumes(PendingCalls[PendingResume, str]):
             pending.give_back()
         elif refusal.code == nodes.NO_SUCH_PLACE:
             pending.refused_by.add(node.incarnation)
+            now = trio.current_time()
+            if self._met.may_regroup(hint(pending.ticket.room), now):
+                pending.again_at = min(pending.again_at, now + ASK_AGAIN_SECONDS)
             pending.ended |= refusal.ended
             if pending.session is None:
                 pending.charge()

@@ -34,6 +34,7 @@ class ResumesHarness:
             numbers=itertools.count(1),
             missing=lambda: self.missing,
             resume_seconds=SocketPolicy().resume_seconds,
+            regroup_seconds=0,
             limiter=RateLimiter(failures, 4_096),
             at_once=at_once,
         )
