@@ -19,12 +19,11 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
-from lastcall.core.accounts import address_account
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
 from lastcall.identity import Handshake
-from lastcall.limits import Limit
+from lastcall.limits import Limit, address_account
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
 
