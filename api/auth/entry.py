@@ -56,17 +56,24 @@ _decode = msgspec.msgpack.Decoder(Identity).decode
 
 
 def as_sent(identity: Identity) -> Identity:
-    """``identity`` as game nodes will read it, a copy.
+    """``identity`` as game nodes will read it, a copy. Raises the errors of :func:`encoded`, and
+    ``ValidationError`` if they could not read it.
+    """
+    return _decode(encoded(identity))
+
+
+def encoded(identity: Identity) -> bytes:
+    """``identity`` as it is sent to game nodes.
 
     Raises ``ValueError`` if it is too big, and whatever msgspec raises for claims that cannot be
-    sent: ``TypeError``, ``OverflowError``, ``RecursionError``, ``ValidationError``.
+    sent: ``TypeError``, ``OverflowError``, ``RecursionError``.
     """
     sent = _encode(identity)
     if len(sent) > IDENTITY_BYTES_MAX:
         raise ValueError(
             f"an identity has {IDENTITY_BYTES_MAX} bytes at most; this has {len(sent)}"
         )
-    return _decode(sent)
+    return sent
 
 
 def entry(identity: Identity, now: float) -> Entry | Denial:

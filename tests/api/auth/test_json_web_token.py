@@ -116,3 +116,16 @@ async def test_a_token_of_more_than_8_kib_is_not_read(make_auth: MakeAuth) -> No
 
 async def test_a_client_without_a_token_is_told_that_it_needs_one(make_auth: MakeAuth) -> None:
     assert await make_auth().admit(handshake()) == Denial(401, "a token is needed")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["x" * 100, "...", "é.b.c", "e30.e30.e30", "W10.e30.", "bnVsbA.e30.", "=.=.=", "A" * 8_192],
+)
+async def test_what_is_not_a_token_is_refused_by_a_set_of_keys_too(
+    make_auth: MakeAuth, shown: str
+) -> None:
+    for keys in (jwks(jwk(EC, "a"), jwk(RSA, "b")), jwks(jwk(EC, "a"))):
+        denial = await make_auth(keys).admit(handshake(shown))
+        assert isinstance(denial, Denial)
+        assert denial.status == 401
