@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 import structlog
 import trio
+from prometheus_client import CollectorRegistry
 
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import UsageError
@@ -194,13 +195,7 @@ async def _run(
     stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
     _arm(options, policy, stops, partial(drain.overrun, node))
-    registry = node_registry(
-        node.figures,
-        name=options.name,
-        tier=node.tier,
-        version=options.version,
-        phases=tuple(Phase),
-    )
+    registry = _registry(options, node)
     view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(options.admin, view, registry, static, reserve)
     exposure = msgspec.structs.replace(
@@ -211,9 +206,7 @@ async def _run(
 
     def ready() -> None:
         stops.started()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
+        _collect_seldom()
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
         warn(exposure)
 
@@ -224,3 +217,19 @@ async def _run(
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _registry(options: NodeOptions, node: Node) -> CollectorRegistry:
+    return node_registry(
+        node.figures,
+        name=options.name,
+        tier=node.tier,
+        version=options.version,
+        phases=tuple(Phase),
+    )
+
+
+def _collect_seldom() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
