@@ -175,7 +175,7 @@ def run_node(
         ignore_signals()
 
 
-def _metrics(node: Node, options: NodeOptions, slots: Slots) -> CollectorRegistry:
+def _registry(options: NodeOptions, node: Node, slots: Slots) -> CollectorRegistry:
     """The metrics of the node and of its admin port."""
 
     def figures() -> Figures:
@@ -214,8 +214,7 @@ async def _run(
     node = make(drain)
     _arm(options, policy, stops, partial(drain.overrun, node))
     slots = Slots(options.limits.admin_connections)
-
-    registry = _metrics(node, options, slots)
+    registry = _registry(options, node, slots)
     view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(
         options.admin, view, registry, static, reserve=reserve, slots=slots
@@ -228,9 +227,7 @@ async def _run(
 
     def ready() -> None:
         stops.started()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
+        _collect_seldom()
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
         warn(exposure)
 
@@ -241,3 +238,9 @@ async def _run(
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _collect_seldom() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
