@@ -8,6 +8,7 @@ import msgspec
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
+from lastcall.limits import Limits
 from lastcall.policy import DrainPolicy
 
 PORTS = 65_536
@@ -30,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True):
     rooms: str = "lastcall.game.examples"
     clients: str = "move"
     drain: DrainPolicy = DrainPolicy()
+    limits: Limits = Limits()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:
