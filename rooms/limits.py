@@ -110,6 +110,18 @@ def read_limits(table: Mapping[str, Any], source: str) -> Limits:
         raise UsageError(f"{source}: [limits]: {error}; its keys: {keys}") from error
 
 
+def write_limits(limits: Limits) -> str:
+    """The text of a file from which :func:`read_limits` gets equal limits."""
+    lines = ["[limits]"]
+    for key, value in msgspec.to_builtins(limits).items():
+        if isinstance(value, dict):
+            rate = ", ".join(f"{name} = {number!r}" for name, number in value.items())
+            lines.append(f"{key} = {{ {rate} }}")
+        else:
+            lines.append(f"{key} = {value}")
+    return "\n".join(lines) + "\n"
+
+
 def address_account(host: str) -> str:
     """The account of a peer: its IPv4 address, or its IPv6 /64 network, which one subscriber has
     as a whole; ``""`` for anything else.

@@ -52,18 +52,13 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(
-            lambda: connectors.all_met,
-            numbers,
-            wrong_keys=limits.failed_resumes,
-            refused_keys=limits.refused_keys,
-        )
+        self._joins = Joins(lambda: connectors.all_met, numbers, limits)
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
             resume_seconds=socket_policy.resume_seconds,
             regroup_seconds=REGROUPED_SECONDS,
-            limiter=limits.failed_resumes,
+            limits=limits,
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)

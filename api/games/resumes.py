@@ -30,9 +30,10 @@ import trio
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
 from lastcall.api.games.link import GameLink
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
-from lastcall.core.accounts import ClientCharges, RateLimiter
+from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.met_nodes import MetNodes
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
@@ -55,14 +56,14 @@ ASK_AGAIN_SECONDS = 0.5
 
 @dataclass(eq=False)
 class PendingResume(Pending):
-    """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
+    """One resume: in a ``queue``, or asked of a node; and what the limits say of it."""
 
     identity: Identity | None
     ticket: Ticket
     seen: int
     failures: ClientCharges
     admitted: bool = field(default=False, init=False)
-    """Whether the limiter has let it go."""
+    """Whether the limits have let it go."""
     charged: bool = field(default=False, init=False)
     """Whether it counts as a failure already."""
     ended: bool = field(default=False, init=False)
@@ -76,14 +77,14 @@ class PendingResume(Pending):
         place = ticket.room, ticket.player, ticket.secret
         return nodes.Resume(number, *place, self.seen, identity=self.identity)
 
-    def admit(self) -> bool:
-        """Whether it may be asked for; the limiter decides once. If not, it is over.
+    def admit(self, limits: ClientLimits) -> bool:
+        """Whether it may be asked for; the limits decide once. If not, it is over.
 
         Asked as late as possible: of a thousand guesses in one instant, those that queue are
         judged by how the first have failed.
         """
         if not self.admitted:
-            self.admitted = self.failures.admitted(trio.current_time())
+            self.admitted = limits.may_fail(self.failures)
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER, TOO_MANY_FAILED)
         return self.admitted
@@ -126,14 +127,14 @@ class Resumes(PendingCalls[PendingResume, str]):
         missing: Callable[[], MissingNodes],
         resume_seconds: float,
         regroup_seconds: float,
-        limiter: RateLimiter,
+        limits: ClientLimits,
         at_once: int,
     ) -> None:
         super().__init__(numbers)
         self._missing_nodes = missing
         self._resume_seconds = resume_seconds
         self._at_once = at_once
-        self._limiter = limiter
+        self._limits = limits
         self._queues: dict[GameLink, WaitQueue] = {}
         self._met = MetNodes(regroup_seconds, trio.current_time())
         self._lookup = PlaceLookup(self._met)
@@ -150,7 +151,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        failures = ClientCharges(self._limiter, session.guest.accounts)
+        failures = ClientCharges(self._limits.failed_resumes, session.guest.accounts)
         pending = PendingResume(
             session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
@@ -244,7 +245,7 @@ class Resumes(PendingCalls[PendingResume, str]):
                     pending.charge()
                 pending.move(self._waiting)
             case NotThere():
-                if pending.admit():
+                if pending.admit(self._limits):
                     pending.charge()
                     pending.lose(Close.NO_SUCH_PLACE)
 
@@ -277,7 +278,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         queue = self._queues.get(link)
         while queue and self._calls.open(link).get("resume", 0) < self._at_once:
             pending = next(iter(queue))
-            if pending.admit():
+            if pending.admit(self._limits):
                 pending.move(None)
                 self._calls.send(pending, link, pending.item, "resume")
 
