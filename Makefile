@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run demo test check clean help
+.PHONY: run demo test check fuzz clean help
 help:            ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -25,8 +25,12 @@ check: $(READY)  ## checks format, lint, types, the layers' imports, and the Eng
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tests/check_english.py
 
+fuzz: $(READY)   ## feeds what strangers and nodes can send to the code that reads it (SECONDS=60 for each target)
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 clean:           ## removes the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 
 # Reinstalls when pyproject.toml has changed; otherwise it does nothing.
 $(READY): pyproject.toml

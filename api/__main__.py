@@ -12,6 +12,7 @@ import click
 from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings, policy_that_fits
 from lastcall.api.options import ApiOptions, api_options
+from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -68,7 +69,9 @@ def command(
                 socket_policy=policy_that_fits(node.limits),
                 secrets=cluster.secrets,
             ),
-            bus=NngBus(cluster.tls),
+            bus=NngBus(
+                cluster.tls, ConnectionBounds(node.limits.links, node.limits.links_per_address)
+            ),
             drain=lifecycle,
             rng=random.SystemRandom(),
             auth=rule,

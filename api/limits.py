@@ -7,7 +7,7 @@ from collections import Counter
 import trio
 
 from lastcall.api.sessions.guest import Guest
-from lastcall.core.accounts import RateLimiter, Tally
+from lastcall.core.accounts import ClientCharges, RateLimiter, Tally
 from lastcall.limits import Limit, Limits
 
 
@@ -52,6 +52,10 @@ class ClientLimits:
         """The socket is gone."""
         self._of_addresses.remove(guest.address)
         self._of_identities.remove(guest.identity_id)
+
+    def may_fail(self, charges: ClientCharges) -> bool:
+        """Whether the client may try what may fail: a resume, or a join with a key."""
+        return charges.admitted(trio.current_time()) or self._refuse(Limit.FAILED_RESUMES)
 
     def _refuse(self, limit: Limit) -> bool:
         self.refused[limit] += 1

@@ -32,7 +32,7 @@ from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import NodeName, new_incarnation
-from lastcall.limits import Limits
+from lastcall.limits import Limit, Limits
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
@@ -313,5 +313,6 @@ class ApiNode:
             resumes=self.gateway.counts.resumed,
             unsent_excess_bytes=self.gateway.backlog.excess.bytes,
             client_ends=self.gateway.counts.ends,
-            limited=self.gateway.counts.limited,
+            limited=dict(self.gateway.counts.limited)
+            | {Limit.LINKS: self._feeds.refused_connections},
         )

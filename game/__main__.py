@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
@@ -58,7 +59,8 @@ def command(
         apis=game.apis,
         secrets=cluster.secrets,
     )
-    bus, rng = NngBus(cluster.tls), random.SystemRandom()
+    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
+    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
     return run_node(
         lambda lifecycle: GameNode(settings, kinds=kinds, bus=bus, drain=lifecycle, rng=rng),
         node,

@@ -96,6 +96,11 @@ class ApiLinks:
         self._unreadable = RatedLog("link.unreadable_request")
         self._refusals = RefusedConnections("--listen")
 
+    @property
+    def refused_connections(self) -> int:
+        """How many connections to ``--listen`` a limit has refused."""
+        return self._refusals.over
+
     async def run(self, responder: Responder) -> None:
         """Answers, publishes and watches until cancelled."""
         try:

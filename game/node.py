@@ -19,6 +19,7 @@ from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.host.host import Host
 from lastcall.ids import KindName, NodeName, new_incarnation
+from lastcall.limits import Limit
 from lastcall.policy import LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
@@ -202,6 +203,7 @@ class GameNode:
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
-            limited=self.host.running.limits.refused,
+            limited=dict(self.host.running.limits.refused)
+            | {Limit.LINKS: self._links.refused_connections},
             rooms_ended={str(reason): count for reason, count in ends.items()},
         )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import ClusterFailed, UsageError
+from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
 from lastcall.local.plan import Plan
 from lastcall.policy import DrainPolicy
@@ -22,6 +23,7 @@ from lastcall.runtime.command import (
     Decorator,
     Parsed,
     config_option,
+    config_table,
     epilog,
     gathered,
     option,
@@ -46,7 +48,8 @@ def cli() -> None:
 
 
 def _plan(port: int, **settings: Any) -> Plan:
-    return Plan(client=HostPort("127.0.0.1", port), **settings)
+    limits = read_limits(*config_table("limits"))
+    return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
 
 
 @cli.command(

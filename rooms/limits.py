@@ -7,6 +7,7 @@ two nodes is allowed twice. A reconnect gives nothing back.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -46,6 +47,8 @@ class Limit(StrEnum):
     ROOMS_OPENED = "rooms_opened"
     SEATS_PER_ADDRESS = "seats_per_address"
     SEATS_PER_IDENTITY = "seats_per_identity"
+    LINKS = "links"
+    ADMIN_CONNECTIONS = "admin_connections"
 
 
 class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -79,6 +82,12 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     seats_per_address: int = 10_000
     """Seats at once on a game node, of players who are away too. Beyond it: ``too_many``."""
     seats_per_identity: int = 64
+    links: int = 512
+    """Connections at the port for other nodes (``--listen`` of a game node, ``--feed`` of an api
+    node). Beyond it: the connection is closed."""
+    links_per_address: int = 64
+    admin_connections: int = 64
+    """Connections at the admin port. Beyond it, the oldest of the address with the most ends."""
     accounts: int = 20_000
     """Addresses and identities whose rates are remembered; the longest quiet is forgotten first."""
 
@@ -99,3 +108,30 @@ def read_limits(table: Mapping[str, Any], source: str) -> Limits:
     except msgspec.ValidationError as error:
         keys = ", ".join(Limits.__struct_encode_fields__)
         raise UsageError(f"{source}: [limits]: {error}; its keys: {keys}") from error
+
+
+def write_limits(limits: Limits) -> str:
+    """The text of a file from which :func:`read_limits` gets equal limits."""
+    lines = ["[limits]"]
+    for key, value in msgspec.to_builtins(limits).items():
+        if isinstance(value, dict):
+            rate = ", ".join(f"{name} = {number!r}" for name, number in value.items())
+            lines.append(f"{key} = {{ {rate} }}")
+        else:
+            lines.append(f"{key} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+def address_account(host: str) -> str:
+    """The account of a peer: its IPv4 address, or its IPv6 /64 network, which one subscriber has
+    as a whole; ``""`` for anything else.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if (mapped := address.ipv4_mapped) is not None:
+        return str(mapped)
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))

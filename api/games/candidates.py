@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from lastcall.api.games.link import GameLink
+from lastcall.core.edge.met_nodes import MetNodes
 from lastcall.core.edge.placement import Candidate, hint, holders
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.wire import nodes
 
-NAMES_KEPT = 1024
+LEAVING = (Phase.DRAINING, Phase.CUTTING, Phase.STOPPED)
 
 
 def as_candidate(
@@ -33,21 +33,13 @@ def as_candidate(
 
 
 class PlaceLookup:
-    """The attached game nodes that can resume, silent ones included."""
+    """The attached game nodes that can resume, silent ones included; ``met`` are all so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, met: MetNodes) -> None:
         self._able: dict[Incarnation, GameLink] = {}
         self._known: list[Candidate] = []
         self._answering: set[str] = set()
-        self._met: OrderedDict[str, None] = OrderedDict()
-        """Names of nodes that were met here, the last :data:`NAMES_KEPT`."""
-
-    def meet(self, name: str) -> None:
-        """A node of that name is or was here: what it does not know is not there."""
-        self._met[name] = None
-        self._met.move_to_end(name)
-        if len(self._met) > NAMES_KEPT:
-            self._met.popitem(last=False)
+        self._met = met
 
     def update(self, links: Iterable[GameLink]) -> None:
         """Notes which nodes are attached. Links change rarely; thousands may resume in a second."""

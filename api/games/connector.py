@@ -65,6 +65,11 @@ class FeedReader:
         self._unreadable = RatedLog("feed.unreadable")
         self._refusals = RefusedConnections("--feed")
 
+    @property
+    def refused_connections(self) -> int:
+        """How many connections to ``--feed`` a limit has refused."""
+        return self._refusals.over
+
     @contextmanager
     def reading_for(self, link: GameLink) -> Iterator[None]:
         """Inside the block, batches with the link's id go to ``link``."""

@@ -26,6 +26,9 @@ from lastcall.wire import frames, nodes
 
 REGROUP_SECONDS = 5.0
 """How long a player whose room was given up waits for another node, before the place is over."""
+REGROUPED_SECONDS = REGROUP_SECONDS + 2.0
+"""How long after the old node has left the new node may still get the player: the margin is for
+api nodes that learn of either at different times."""
 
 
 class Games:
@@ -49,17 +52,13 @@ class Games:
         self._join_seconds = socket_policy.join_seconds - 2 * SWEEP_SECONDS
         self._move = move
         numbers = itertools.count(1)
-        self._joins = Joins(
-            lambda: connectors.all_met,
-            numbers,
-            wrong_keys=limits.failed_resumes,
-            refused_keys=limits.refused_keys,
-        )
+        self._joins = Joins(lambda: connectors.all_met, numbers, limits)
         self._resumes = Resumes(
             numbers=numbers,
             missing=connectors.missing,
             resume_seconds=socket_policy.resume_seconds,
-            limiter=limits.failed_resumes,
+            regroup_seconds=REGROUPED_SECONDS,
+            limits=limits,
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)

@@ -22,10 +22,11 @@ import trio
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import as_candidate
 from lastcall.api.games.link import GameLink
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
-from lastcall.core.accounts import ClientCharges, RateLimiter
+from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
 from lastcall.core.edge.placement import Candidate, choose, choose_for_room
@@ -99,21 +100,15 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     ``all_met`` tells whether every game node has been met; before that a *no* may come from the
     wrong ones. ``numbers`` numbers the calls. A key that another identity's seat has counts as a
-    failed resume in ``wrong_keys``; see :mod:`lastcall.core.accounts`.
+    failed resume in ``limits``.
     """
 
     def __init__(
-        self,
-        all_met: Callable[[], bool],
-        numbers: Iterator[int],
-        *,
-        wrong_keys: RateLimiter,
-        refused_keys: RateLimiter,
+        self, all_met: Callable[[], bool], numbers: Iterator[int], limits: ClientLimits
     ) -> None:
         super().__init__(numbers)
         self._all_met = all_met
-        self._wrong_keys = wrong_keys
-        self._refused_keys = refused_keys
+        self._limits = limits
         self._links: dict[Incarnation, GameLink] = {}
 
     @property
@@ -138,8 +133,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         expires_at = trio.current_time() + patience_seconds
         pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
         self._pending[session] = pending
-        refused_keys = ClientCharges(self._refused_keys, pending.guest.accounts)
-        if pending.may_guess and not refused_keys.admitted(trio.current_time()):
+        failures = ClientCharges(self._limits.refused_keys, pending.guest.accounts)
+        if pending.may_guess and not self._limits.may_fail(failures):
             pending.refuse(TOO_MANY_KEYS)
         else:
             self._advance(pending)
@@ -267,7 +262,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             self._advance(pending)
             return
         if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
-            failures = ClientCharges(self._refused_keys, pending.guest.accounts)
+            failures = ClientCharges(self._limits.refused_keys, pending.guest.accounts)
             failures.charge(trio.current_time())
         pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
@@ -277,7 +272,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     def _wrong_key(self, pending: PendingJoin) -> None:
         """Another identity has the key's seat: to this one, there is no such place."""
-        ClientCharges(self._wrong_keys, pending.guest.accounts).charge(trio.current_time())
+        failures = ClientCharges(self._limits.failed_resumes, pending.guest.accounts)
+        failures.charge(trio.current_time())
         give_up(self._calls.cancel(pending))
         if (session := pending.end()) is not None:
             session.lose(Close.NO_SUCH_PLACE)

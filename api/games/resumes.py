@@ -7,6 +7,10 @@ for a moment, or is named by the ticket and was never met here. A node whose ver
 has no places, and neither has one that could not be reached for too long
 (:mod:`lastcall.core.edge.missing_nodes`).
 
+A player whose room was given up may get their place at a node that has just refused them
+(:mod:`lastcall.core.edge.met_nodes`). So a resume that may be theirs asks all nodes again from time
+to time, and is declared unknown only after a refusal that came later than any such place.
+
 A resume may bring a whole history on the feed. So at most ``at_once`` of them are under way on a
 link, and the others queue; the time in a living link's queue is not held against them.
 """
@@ -18,20 +22,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
 import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
-from lastcall.api.games.candidates import PlaceLookup
+from lastcall.api.games.candidates import LEAVING, PlaceLookup
 from lastcall.api.games.link import GameLink
+from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
-from lastcall.core.accounts import ClientCharges, RateLimiter
+from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
+from lastcall.core.edge.met_nodes import MetNodes
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
+from lastcall.core.lifecycle import Phase
 from lastcall.identity import Identity
 from lastcall.ids import Ticket
 from lastcall.reasons import Close, ErrorCode
@@ -42,21 +50,26 @@ TOO_MANY_FAILED = "too many resumes have failed from here"
 
 log = structlog.get_logger()
 
+ASK_AGAIN_SECONDS = 0.5
+"""Between two rounds of one resume to the nodes that may have got its place meanwhile."""
+
 
 @dataclass(eq=False)
 class PendingResume(Pending):
-    """One resume: in a ``queue``, or asked of a node; and what the limiter thinks of it."""
+    """One resume: in a ``queue``, or asked of a node; and what the limits say of it."""
 
     identity: Identity | None
     ticket: Ticket
     seen: int
     failures: ClientCharges
     admitted: bool = field(default=False, init=False)
-    """Whether the limiter has let it go."""
+    """Whether the limits have let it go."""
     charged: bool = field(default=False, init=False)
     """Whether it counts as a failure already."""
     ended: bool = field(default=False, init=False)
     """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
+    again_at: float = field(default=inf, init=False)
+    """When all nodes are asked again, since one that has refused may get the place."""
 
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""
@@ -64,14 +77,14 @@ class PendingResume(Pending):
         place = ticket.room, ticket.player, ticket.secret
         return nodes.Resume(number, *place, self.seen, identity=self.identity)
 
-    def admit(self) -> bool:
-        """Whether it may be asked for; the limiter decides once. If not, it is over.
+    def admit(self, limits: ClientLimits) -> bool:
+        """Whether it may be asked for; the limits decide once. If not, it is over.
 
         Asked as late as possible: of a thousand guesses in one instant, those that queue are
         judged by how the first have failed.
         """
         if not self.admitted:
-            self.admitted = self.failures.admitted(trio.current_time())
+            self.admitted = limits.may_fail(self.failures)
             if not self.admitted:
                 self.lose(Close.TRY_AGAIN_LATER, TOO_MANY_FAILED)
         return self.admitted
@@ -102,7 +115,8 @@ WaitQueue = OrderedDict[PendingResume, None]
 class Resumes(PendingCalls[PendingResume, str]):
     """Every resume that is not answered yet; at most ``at_once`` are asked of a link.
 
-    ``missing()`` tells what the game nodes may have that cannot be asked. ``numbers`` numbers the
+    ``missing()`` tells what the game nodes may have that cannot be asked. A place whose room was
+    given up is at another node ``regroup_seconds`` later at the latest. ``numbers`` numbers the
     calls.
     """
 
@@ -112,16 +126,18 @@ class Resumes(PendingCalls[PendingResume, str]):
         numbers: Iterator[int],
         missing: Callable[[], MissingNodes],
         resume_seconds: float,
-        limiter: RateLimiter,
+        regroup_seconds: float,
+        limits: ClientLimits,
         at_once: int,
     ) -> None:
         super().__init__(numbers)
         self._missing_nodes = missing
         self._resume_seconds = resume_seconds
         self._at_once = at_once
-        self._limiter = limiter
+        self._limits = limits
         self._queues: dict[GameLink, WaitQueue] = {}
-        self._lookup = PlaceLookup()
+        self._met = MetNodes(regroup_seconds, trio.current_time())
+        self._lookup = PlaceLookup(self._met)
 
     def __len__(self) -> int:
         """How many resumes and calls are not answered."""
@@ -135,7 +151,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
-        failures = ClientCharges(self._limiter, session.guest.accounts)
+        failures = ClientCharges(self._limits.failed_resumes, session.guest.accounts)
         pending = PendingResume(
             session, self._pending, expires_at, session.guest.identity, ticket, seen, failures
         )
@@ -162,18 +178,22 @@ class Resumes(PendingCalls[PendingResume, str]):
                 yield partial(self._advance, pending)
             elif pending.expires_at <= now:
                 yield partial(pending.lose, Close.TRY_AGAIN_LATER)
+            elif pending.again_at <= now:
+                yield partial(self._ask_all_again, pending)
 
     # From the links.
 
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting resumes may be asked for there."""
         self._queues[link] = OrderedDict()
-        self._lookup.meet(link.node.name)
+        self._met.meet(link.node.name)
         self.link_state(link)
 
     def link_state(self, link: GameLink) -> None:
         """A node fell silent: what it was asked, or is queued for it, goes elsewhere. Or speaks."""
         self._lookup.update(self._queues)
+        if link.state.phase == Phase.STOPPED:
+            self._met.leave(link.node.name, trio.current_time())
         if link.silent:
             self._ask_elsewhere(give_up(self._calls.abandon(link)), self._queues[link])
         else:
@@ -185,6 +205,8 @@ class Resumes(PendingCalls[PendingResume, str]):
         """Its calls and its queue go to other nodes."""
         queued = self._queues.pop(link)
         self._lookup.update(self._queues)
+        if link.state.phase in LEAVING:
+            self._met.leave(link.node.name, trio.current_time())
         self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | nodes.Leave | nodes.Absent:
@@ -223,9 +245,14 @@ class Resumes(PendingCalls[PendingResume, str]):
                     pending.charge()
                 pending.move(self._waiting)
             case NotThere():
-                if pending.admit():
+                if pending.admit(self._limits):
                     pending.charge()
                     pending.lose(Close.NO_SUCH_PLACE)
+
+    def _ask_all_again(self, pending: PendingResume) -> None:
+        pending.again_at = inf
+        pending.refused_by.clear()
+        self._advance(pending)
 
     def _missing(self) -> MissingNodes:
         return self._missing_nodes() if self._queues else NOTHING_KNOWN
@@ -236,12 +263,14 @@ class Resumes(PendingCalls[PendingResume, str]):
         room = pending.ticket.room
         if not room:
             return NotThere()
+        may_regroup = pending.again_at < inf or self._met.may_regroup(hint(room), now)
         return next_resume_step(
             self._lookup.of(room, pending.refused_by),
             hint(room),
             missing,
             hint_answers=self._lookup.answers(hint(room)),
             may_appear=now < pending.expires_at and self._lookup.may_appear(room),
+            may_regroup=may_regroup,
         )
 
     def _ask_queued(self, link: GameLink) -> None:
@@ -249,7 +278,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         queue = self._queues.get(link)
         while queue and self._calls.open(link).get("resume", 0) < self._at_once:
             pending = next(iter(queue))
-            if pending.admit():
+            if pending.admit(self._limits):
                 pending.move(None)
                 self._calls.send(pending, link, pending.item, "resume")
 
@@ -261,6 +290,9 @@ class Resumes(PendingCalls[PendingResume, str]):
             pending.give_back()
         elif refusal.code == nodes.NO_SUCH_PLACE:
             pending.refused_by.add(node.incarnation)
+            now = trio.current_time()
+            if self._met.may_regroup(hint(pending.ticket.room), now):
+                pending.again_at = min(pending.again_at, now + ASK_AGAIN_SECONDS)
             pending.ended |= refusal.ended
             if pending.session is None:
                 pending.charge()

@@ -110,8 +110,8 @@ class Gateway:
         try:
             began = trio.current_time()
             arrival = await self.handshakes.arrive(stream)
-            if arrival is None:
-                self._note_end(ClientEnd.HANDSHAKE, None, began)
+            if isinstance(arrival, ClientEnd):
+                self._note_end(arrival, None, began)
             else:
                 await self._serve(arrival)
         except* Exception:  # the border: other clients must not notice

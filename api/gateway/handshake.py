@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -19,12 +19,11 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
-from lastcall.core.accounts import address_account
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
 from lastcall.identity import Handshake
-from lastcall.limits import Limit
+from lastcall.limits import Limit, address_account
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
 
@@ -93,14 +92,18 @@ class Handshakes:
         """Whether the peer may begin another handshake now."""
         return self._limits.may_begin(self._account(peer_address(stream)))
 
-    async def arrive(self, stream: trio.abc.Stream) -> Arrival | None:
-        """The stream of the request, and its peer; None if the peer has failed."""
-        with self._patience(), self._under_way(peer_address(stream)):
-            try:
-                return await arrive(stream, self._rules.proxies, self._rules.tls)
-            except (*LOST, BadProxyHeader):
-                pass
-        return None
+    async def arrive(self, stream: trio.abc.Stream) -> Arrival | ClientEnd:
+        """The stream of the request, and its peer; or why there is none."""
+        peer, arrival = peer_address(stream), None
+        under_way = self._under_way(self._account(peer))
+        with self._patience(), under_way, suppress(*LOST, BadProxyHeader):
+            arrival = await arrive(stream, self._rules.proxies, self._rules.tls)
+        if arrival is None:
+            return ClientEnd.HANDSHAKE
+        if arrival.peer != peer and not self._limits.may_begin(self._account(arrival.peer)):
+            self._counts.refused += 1
+            return ClientEnd.REFUSED
+        return arrival
 
     async def perform(
         self, output: ClientStream, peer: str, library: trio.Nursery
@@ -110,15 +113,16 @@ class Handshakes:
         request: OpeningRequest | Refusal | None = None
         done: Accepted | ClientEnd = ClientEnd.HANDSHAKE
         try:
-            with self._patience(), self._under_way(peer):
-                request = await opening.read()
-            if isinstance(request, OpeningRequest):
-                answer = await self._admit(request, peer)
+            with self._under_way(self._account(peer)):
                 with self._patience():
-                    done = await self._answer(opening, request, answer)
-            elif request is not None:
-                with self._patience():
-                    await opening.answer(request)
+                    request = await opening.read()
+                if isinstance(request, OpeningRequest):
+                    answer = await self._admit(request, peer)
+                    with self._patience():
+                        done = await self._answer(opening, request, answer)
+                elif request is not None:
+                    with self._patience():
+                        await opening.answer(request)
         except LOST:
             pass
         return done
@@ -138,7 +142,11 @@ class Handshakes:
             return TOO_MANY
         guest: Guest | Denial = Guest(account)
         if rules.auth is not None:
-            guest = await self._identify(rules.auth, handshake_of(request, address), account)
+            behind_proxy = account if account != self._account(peer) else ""
+            if not self._limits.may_begin(behind_proxy):
+                return TOO_MANY
+            with self._under_way(behind_proxy):
+                guest = await self._identify(rules.auth, handshake_of(request, address), account)
         allowed = isinstance(guest, Denial) or self._limits.may_connect(guest)
         return guest if allowed else TOO_MANY
 
@@ -183,8 +191,7 @@ class Handshakes:
         return "" if self._rules.proxies.trusts(peer) else address_account(peer)
 
     @contextmanager
-    def _under_way(self, peer: str) -> Iterator[None]:
-        account = self._account(peer)
+    def _under_way(self, account: str) -> Iterator[None]:
         self._limits.half_open.add(account)
         try:
             yield

@@ -8,16 +8,17 @@ not counted here: see :mod:`lastcall.bus.silent_connections`.
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv6Address
 
 import msgspec
+
+from lastcall.limits import Limits, address_account
 
 
 class ConnectionBounds(msgspec.Struct, frozen=True):
     """``per_address``: from one IPv4 address, or one /64 of IPv6."""
 
-    total: int = 512
-    per_address: int = 64
+    total: int = Limits().links
+    per_address: int = Limits().links_per_address
 
 
 class Connections:
@@ -38,7 +39,7 @@ class Connections:
 
     def admit(self, number: int, host: str, port: int = 0) -> bool:
         """Whether connection ``number`` from there may stay; it is counted then."""
-        origin = _origin(host)
+        origin = address_account(host)
         full = len(self._origins) >= self._bounds.total
         if full or self._counts[origin] >= self._bounds.per_address:
             self.refused += 1
@@ -54,11 +55,3 @@ class Connections:
             self._counts[origin] -= 1
             if not self._counts[origin]:
                 del self._counts[origin]
-
-
-def _origin(host: str) -> str:
-    try:
-        address = IPv6Address(host)
-    except ValueError:
-        return host
-    return str(address.ipv4_mapped or address.packed[:8].hex())

@@ -5,7 +5,6 @@ An account is a text. ``""`` is nobody (a Unix socket's peer, an anonymous playe
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Collection
 
@@ -13,21 +12,6 @@ from lastcall.limits import Rate
 
 ROUNDING = 1e-6
 """The error of sums of binary fractions."""
-
-
-def address_account(host: str) -> str:
-    """The account of a peer: its IPv4 address, or its IPv6 /64 network, which one subscriber has
-    as a whole; ``""`` for anything else.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if (mapped := address.ipv4_mapped) is not None:
-        return str(mapped)
-    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
 def accounts_of(address: str, identity: str | None) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class ConnectionSlots(Generic[Key]):
         self._limit = limit
         self._addresses: dict[Key, str] = {}
         self._counts: Counter[str] = Counter()
+        self.gave_way = 0
+        """How many connections had to end for another."""
 
     def __len__(self) -> int:
         return len(self._addresses)
@@ -30,6 +32,7 @@ class ConnectionSlots(Generic[Key]):
         victim = self._victim(address) if len(self) >= self._limit else None
         if victim is not None:
             self.remove(victim)
+            self.gave_way += 1
         self._addresses[key] = address
         self._counts[address] += 1
         return victim

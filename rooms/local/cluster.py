@@ -15,6 +15,7 @@ import trio
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
+from lastcall.limits import write_limits
 from lastcall.local.admin_client import is_ready, open_admin_client
 from lastcall.local.child import Child, node_command
 from lastcall.local.output import REFUSAL
@@ -57,7 +58,7 @@ class LocalCluster:
         *,
         listener: trio.SocketListener,
         page: HostPort,
-        games_file: Path,
+        folder: Path,
         start: NodeCommand,
         show: Callable[[str], None],
         on_death: Callable[[Child], None],
@@ -65,7 +66,8 @@ class LocalCluster:
     ) -> None:
         self.plan = plan
         self._listener = listener
-        self._games_file = games_file
+        self._games_file = folder / "games"
+        self._limits_file = folder / "limits.toml"
         self._start = start
         self._show = show
         self._on_death = on_death
@@ -83,6 +85,7 @@ class LocalCluster:
     def start_all(self) -> None:
         """Starts the nodes of the plan."""
         plan = self.plan
+        self._limits_file.write_text(write_limits(plan.limits), encoding="utf-8")
         self._write_games()
         for number, tier in enumerate(["api"] * plan.apis + ["game"] * plan.games):
             self._launch(tier, plan.version, plan.admin_of(number))
@@ -113,6 +116,7 @@ class LocalCluster:
         arguments = [
             *("--name", name, "--version", version, "--admin", str(admin)),
             *(*of_tier[tier], *self.plan.node_arguments(), "--log-format", "json"),
+            *("--config", str(self._limits_file)),
         ]
         fds = [listener] if tier == "api" else []
         command = self._start(tier, *arguments)
@@ -289,7 +293,7 @@ async def open_cluster(
                 plan,
                 listener=listener,
                 page=bound_address(page[0]),
-                games_file=folder / "games",
+                folder=folder,
                 start=start,
                 show=show,
                 on_death=on_death,

@@ -9,6 +9,7 @@ import msgspec
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
+from lastcall.limits import Limits
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.auth_options import AuthOptions
 
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     admin_token_file: Path | None = None
     drain: DrainPolicy = DrainPolicy()
     auth: AuthOptions = AuthOptions()
+    limits: Limits = Limits()
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:

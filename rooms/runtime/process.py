@@ -13,17 +13,19 @@ from typing import Protocol
 import msgspec
 import structlog
 import trio
+from prometheus_client import CollectorRegistry
 
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import UsageError
 from lastcall.exception_groups import unwrap_single
+from lastcall.limits import Limit
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
 from lastcall.runtime.address import is_loopback
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
-from lastcall.runtime.admin.server import NO_FILES, AdminPort
+from lastcall.runtime.admin.server import NO_FILES, AdminPort, Slots
 from lastcall.runtime.admin.thread import serve_in_thread
 from lastcall.runtime.descriptors import Reserve
 from lastcall.runtime.drain import Drain, Tier, nothing_drained
@@ -173,6 +175,23 @@ def run_node(
         ignore_signals()
 
 
+def _registry(options: NodeOptions, node: Node, slots: Slots) -> CollectorRegistry:
+    """The metrics of the node and of its admin port."""
+
+    def figures() -> Figures:
+        now = node.figures()
+        limited = dict(now.limited) | {Limit.ADMIN_CONNECTIONS: slots.gave_way}
+        return msgspec.structs.replace(now, limited=limited)
+
+    return node_registry(
+        figures,
+        name=options.name,
+        tier=node.tier,
+        version=options.version,
+        phases=tuple(Phase),
+    )
+
+
 async def _run(
     make: Callable[[Drain], Node],
     options: NodeOptions,
@@ -194,15 +213,12 @@ async def _run(
     stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
     _arm(options, policy, stops, partial(drain.overrun, node))
-    registry = node_registry(
-        node.figures,
-        name=options.name,
-        tier=node.tier,
-        version=options.version,
-        phases=tuple(Phase),
-    )
+    slots = Slots(options.limits.admin_connections)
+    registry = _registry(options, node, slots)
     view = NodeAdmin(options, drain, node, stops)
-    admin = await AdminPort.open(options.admin, view, registry, static, reserve)
+    admin = await AdminPort.open(
+        options.admin, view, registry, static, reserve=reserve, slots=slots
+    )
     exposure = msgspec.structs.replace(
         exposure,
         admin_port=not is_loopback(admin.address.host),
@@ -211,9 +227,7 @@ async def _run(
 
     def ready() -> None:
         stops.started()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
+        _collect_seldom()
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
         warn(exposure)
 
@@ -224,3 +238,9 @@ async def _run(
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _collect_seldom() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)

@@ -19,6 +19,11 @@ class RefusedConnections:
         self._tls = RatedLog("links.tls_refused")
         self._silent = RatedLog("links.silent_connections")
 
+    @property
+    def over(self) -> int:
+        """How many connections were refused since there were too many, a few seconds ago."""
+        return self._over.count
+
     async def watch(self, end: Responder | Subscriber) -> None:
         """Looks every few seconds, until cancelled."""
         while True:

@@ -12,7 +12,7 @@ import trio
 
 from lastcall import Room, Said, room
 from lastcall.limits import Limits, Rate
-from lastcall.policy import SocketPolicy
+from lastcall.policy import RoomPolicy, SocketPolicy
 from tests.api.conftest import UPGRADE
 from tests.api.paths import CLOSE, PING, Peer, frame
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
@@ -120,13 +120,19 @@ async def close_code(peer: Peer) -> int | None:
 
 
 @asynccontextmanager
-async def open_world(sockets: SocketPolicy | None = None) -> AsyncIterator[World]:
+async def open_world(
+    sockets: SocketPolicy | None = None,
+    *,
+    rooms: RoomPolicy | None = None,
+    **api: Any,
+) -> AsyncIterator[World]:
+    """``api`` goes to :meth:`Cluster.api`."""
     async with cluster() as house, trio.open_nursery() as connections:
-        game = house.game(kinds={"den": den})
+        game = house.game(kinds={"den": den}, rooms=rooms)
         few = SocketPolicy(backlog_bytes=256 * 1024, limits=Limits(inputs=Rate(300, 2_000)))
-        api = house.api(sockets=sockets or few)
-        await house.ready(game, api)
-        world = World(house, connections, api, game)
+        node = house.api(sockets=sockets or few, **api)
+        await house.ready(game, node)
+        world = World(house, connections, node, game)
         try:
             yield world
         finally:

@@ -9,9 +9,8 @@ from lastcall.core.accounts import (
     RateLimiter,
     Tally,
     accounts_of,
-    address_account,
 )
-from lastcall.limits import MIB, Rate
+from lastcall.limits import MIB, Rate, address_account
 
 
 def charge_many(limiter: RateLimiter, address: str, times: int, now: float) -> None:

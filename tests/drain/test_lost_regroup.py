@@ -6,6 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall import Room, Said, room
+from lastcall.ids import KindName
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Frame, Player
 
@@ -219,3 +221,44 @@ async def test_in_whatever_turn_of_a_regroup_a_player_leaves_no_seat_is_kept_for
         ended = await ann.socket.hear("ended")
         await trio.sleep(1)
         assert (ended["reason"], second.node.host.players) == ("left", 0)
+
+
+@KEYS
+@pytest.mark.parametrize(
+    ("news", "reason", "result"), [("finish", "finished", "draw"), ("kick", "kicked", None)]
+)
+async def test_a_place_that_has_ended_before_they_return_is_joined_and_then_ended(
+    news: str, reason: str, result: object, key: str, autojump_clock: MockClock
+) -> None:
+    @room("pair", seats=2, starts=2)
+    async def pair(table: Room) -> object:
+        async for event in table:
+            match event:
+                case Said(_, "finish"):
+                    return "draw"
+                case Said(player, "kick"):
+                    table.kick(next(one for one in table.players if one != player))
+        return None
+
+    async with cluster() as c:
+        kinds = {KindName("pair"): pair}
+        first, second = c.game("game-1", kinds=kinds), c.game("game-2", kinds=kinds)
+        api, other = c.api("api-1"), c.api("api-2")
+        await c.ready(first, second, api, other)
+        ann, bob = Player(c.nursery), Player(c.nursery)
+        await ann.join(api, kind="pair", key=key)
+        first.signal()
+        await first.gone.wait()
+        place = await ann.socket.hear("joined")
+        ann.socket.drop()
+        await bob.join(other, kind="pair")
+        await bob.say(news)
+        await trio.sleep(1)
+        for _ in range(2):  # the answer may be lost, too
+            joined = await resume(ann, other)
+            assert (joined["room"], joined["you"]) == (place["room"], place["you"])
+            ended = await ann.socket.hear("ended")
+            assert (ended["room"], ended["reason"]) == (place["room"], reason)
+            assert ended.get("result") == result
+            ann.socket.drop()
+            await trio.sleep(0.5)

@@ -19,6 +19,7 @@ from lastcall.author import Kind
 from lastcall.bus.address import HostPort
 from lastcall.bus.memory import MemoryBus
 from lastcall.client import Connection, Place, open_connection
+from lastcall.core.edge.addresses import TrustedProxies
 from lastcall.game.feeds import Link
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
@@ -188,6 +189,7 @@ class Cluster:
         games: Sequence[GameSource] = (),
         where: str | None = None,
         auth: Auth | None = None,
+        proxies: TrustedProxies = TrustedProxies(),  # noqa: B008 - frozen
     ) -> ApiProcess:
         """Starts an api node; ``where`` is its host, which has the node's name otherwise.
 
@@ -206,6 +208,7 @@ class Cluster:
                 feed=HostPort(where, 7001),
                 games=tuple(games) or tuple(GameUrl(where) for where in self.addresses),
                 clients=clients,
+                trusted_proxies=proxies,
             ),
             link_policy=links or LinkPolicy(),
             socket_policy=sockets or SocketPolicy(),

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from lastcall.cli import cli
+from lastcall.limits import Limits
 from lastcall.runtime.command import run_command
 
 
@@ -102,3 +103,28 @@ def test_several_values_are_a_list_in_a_file_and_separated_by_commas_in_the_envi
     assert "'there' is not an address" in usage_error(capsys, "cordon", "--config", str(file))
     monkeypatch.setenv("LASTCALL_ADMIN", "127.0.0.1:1, here")
     assert "'here' is not an address" in usage_error(capsys, "cordon")
+
+
+def test_the_table_limits_of_the_file_of_up_reaches_its_plan(tmp_path, monkeypatch):
+    plans = []
+
+    class NeverStarted:
+        def __init__(self, plan, **_more):
+            plans.append(plan)
+
+        async def run(self, _signals):
+            return 0
+
+    monkeypatch.setattr("lastcall.local.up.Up", NeverStarted)
+    file = tmp_path / "lastcall.toml"
+    file.write_text("apis = 3\n[limits]\nsockets = 9\n")
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, ["up", "--config", str(file)])
+    assert exit_.value.code == 0
+    assert (plans[0].limits, plans[0].apis) == (Limits(sockets=9), 3)
+
+
+def test_a_wrong_limit_in_the_file_of_up_is_refused_before_anything_starts(tmp_path, capsys):
+    file = tmp_path / "lastcall.toml"
+    file.write_text("[limits]\nsocket = 9")
+    assert "unknown field `socket`" in usage_error(capsys, "up", "--config", str(file))

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import tomllib
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import trio
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
+from lastcall.limits import Limits, Rate, read_limits
 from lastcall.local.child import Child
 from lastcall.local.cluster import open_cluster
 from lastcall.local.plan import Plan
@@ -190,3 +192,21 @@ async def test_a_starting_node_has_a_lower_priority_than_the_serving_ones(fake_n
         assert os.getpriority(os.PRIO_PROCESS, new_node.pid) == 10
         await new_node.became_ready.wait()
         assert os.getpriority(os.PRIO_PROCESS, new_node.pid) == 0
+
+
+LIMITS = Limits(sockets=9, rooms_opened=Rate(3, 0.5))
+
+
+async def test_every_node_has_the_limits_of_the_plan_one_that_starts_later_too(fake_nodes):
+    with trio.fail_after(LIMIT_SECONDS):
+        plan = msgspec.structs.replace(PLAN, limits=LIMITS)
+        async with open_cluster(plan, [].append, start=fake_nodes()) as cluster:
+            await cluster.wait_ready(limit_seconds=LIMIT_SECONDS)
+            for tier in ("api", "game"):
+                await cluster.launch(tier, "2").became_ready.wait()
+            for child in cluster.children:
+                file = Path(ready_event(child)["options"]["--config"])
+                table = tomllib.loads(file.read_text())  # noqa: ASYNC240
+                assert read_limits(table["limits"], str(file)) == LIMITS
+                assert table.keys() == {"limits"}
+            assert len(cluster.children) == 6

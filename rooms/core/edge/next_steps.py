@@ -64,6 +64,7 @@ def next_resume_step(
     *,
     hint_answers: bool,
     may_appear: bool,
+    may_regroup: bool,
 ) -> Ask | Wait | NotThere:
     """The step of a resume that all attached nodes but ``rest`` have refused.
 
@@ -71,12 +72,14 @@ def next_resume_step(
     ``hint_answers`` whether a node of that name is attached and not silent.
 
     A place is declared unknown only when each attached node has said so (``rest`` is empty), no
-    ``missing`` node may have it, and the ticket does not name a node that may still appear
-    (``may_appear``). A ticket that the node it names has refused looks like a guess.
+    ``missing`` node may have it, the ticket does not name a node that may still appear
+    (``may_appear``), and no node may have got the place since it refused (``may_regroup``). A
+    ticket that the node it names has refused looks like a guess, and so does one in the last two
+    cases.
     """
     for node in rest:
         if not node.silent:
             return Ask(node)
     if rest or missing.may_have(hint, hint_answers=hint_answers):
         return Wait(suspect=hint_answers)
-    return Wait(suspect=True) if may_appear else NotThere()
+    return Wait(suspect=True) if may_appear or may_regroup else NotThere()

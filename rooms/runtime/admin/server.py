@@ -16,8 +16,8 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from lastcall.bus.address import HostPort
-from lastcall.core.accounts import address_account
 from lastcall.core.connection_slots import ConnectionSlots
+from lastcall.limits import Limits, address_account
 from lastcall.runtime.address import unmapped
 from lastcall.runtime.admin.application import NodeView, application
 from lastcall.runtime.admin.http import App, HttpConnection
@@ -28,7 +28,7 @@ from lastcall.runtime.rated_log import RatedLog
 log = structlog.get_logger()
 
 NO_FILES: Mapping[str, Path] = {}
-CONNECTIONS_MAX = 64
+Slots = ConnectionSlots[trio.CancelScope]
 """Fewer than the reserve has descriptors."""
 RETRY_SECONDS = 0.01
 LAST_ANSWER_SECONDS = 0.5
@@ -38,17 +38,22 @@ class AdminPort:
     """One node's admin port: bound by :meth:`open`, answering inside :meth:`serve`.
 
     ``reserve`` has the descriptors for its connections: strangers on other ports cannot use them.
+    ``slots`` bounds these; by default as :class:`lastcall.limits.Limits` says.
     """
 
     def __init__(
-        self, listeners: list[trio.SocketListener], app: App, reserve: Reserve = NO_RESERVE
+        self,
+        listeners: list[trio.SocketListener],
+        app: App,
+        reserve: Reserve = NO_RESERVE,
+        slots: Slots | None = None,
     ) -> None:
         self.address = bound_address(listeners[0])
         """The address that it listens on, with the real port."""
         self._listeners = [_stdlib_socket(listener) for listener in listeners]
         self._app = app
         self._reserve = reserve
-        self._slots = ConnectionSlots[trio.CancelScope](CONNECTIONS_MAX)
+        self._slots = slots or Slots(Limits().admin_connections)
         self._connections: dict[HttpConnection, trio.CancelScope] = {}
         self._stopping = False
         self._descriptors: set[int] = set()
@@ -61,14 +66,16 @@ class AdminPort:
         view: NodeView,
         registry: CollectorRegistry,
         static: Mapping[str, Path] = NO_FILES,
+        *,
         reserve: Reserve = NO_RESERVE,
+        slots: Slots | None = None,
     ) -> AdminPort:
         """Listens on ``where``; port 0 is a free port. Raises as ``open_listeners`` does.
 
         ``static`` are files to serve, by path; see :func:`static_routes`.
         """
         app = application(view, registry, static)
-        return cls(await open_listeners(where), app, reserve)
+        return cls(await open_listeners(where), app, reserve, slots)
 
     async def serve(
         self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.joins import Joins
-from lastcall.core.accounts import RateLimiter
+from lastcall.api.limits import ClientLimits
 from lastcall.errors import JoinRefused
-from lastcall.limits import Rate
+from lastcall.limits import Limits, Rate
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
 from tests.harness.cluster import cluster
@@ -48,8 +49,7 @@ class JoinsHarness:
         self.joins = Joins(
             lambda: self.all_met,
             itertools.count(1),
-            wrong_keys=RateLimiter(Rate(2, 1), 4_096),
-            refused_keys=RateLimiter(Rate(2, 1), 4_096),
+            ClientLimits(Limits(failed_resumes=Rate(2, 1)), Counter()),
         )
 
     def link(self, name: str, **more: Any) -> FakeGameLink:

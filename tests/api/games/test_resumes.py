@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from lastcall.api.games.resumes import Resumes
-from lastcall.core.accounts import RateLimiter
+from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.ids import Ticket
 from lastcall.limits import Limits, Rate
@@ -34,7 +35,8 @@ class ResumesHarness:
             numbers=itertools.count(1),
             missing=lambda: self.missing,
             resume_seconds=SocketPolicy().resume_seconds,
-            limiter=RateLimiter(failures, 4_096),
+            regroup_seconds=0,
+            limits=ClientLimits(Limits(failed_resumes=failures), Counter()),
             at_once=at_once,
         )
 

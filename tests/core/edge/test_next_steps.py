@@ -60,7 +60,7 @@ NOTHING_MISSING = MissingNodes(any_place=False)
 
 
 def resume(rest: list[Candidate], missing: MissingNodes, **more: Any) -> object:
-    defaults = {"hint": "game-1", "hint_answers": True, "may_appear": False}
+    defaults = {"hint": "game-1", "hint_answers": True, "may_appear": False, "may_regroup": False}
     return next_resume_step(rest, missing=missing, **defaults | more)
 
 
@@ -76,12 +76,14 @@ def test_a_resume_asks_the_first_node_that_is_not_silent(
 @pytest.mark.parametrize("silent_left", [True, False])
 @pytest.mark.parametrize("missing", [NOTHING_MISSING, NOTHING_KNOWN])
 @pytest.mark.parametrize("may_appear", [True, False])
-def test_a_place_is_unknown_only_if_all_nodes_refused_and_no_other_may_have_it(
-    silent_left: bool, missing: MissingNodes, may_appear: bool
+@pytest.mark.parametrize("may_regroup", [True, False])
+def test_a_place_is_unknown_only_if_all_nodes_refused_and_none_has_it_or_may_get_it(
+    silent_left: bool, missing: MissingNodes, may_appear: bool, may_regroup: bool
 ) -> None:
     candidates = [node(2, silent=True)] if silent_left else []
-    step = resume(candidates, missing, may_appear=may_appear)
-    unknown = not silent_left and missing is NOTHING_MISSING and not may_appear
+    step = resume(candidates, missing, may_appear=may_appear, may_regroup=may_regroup)
+    may_come = may_appear or may_regroup
+    unknown = not silent_left and missing is NOTHING_MISSING and not may_come
     assert isinstance(step, NotThere if unknown else Wait)
 
 
@@ -90,3 +92,4 @@ def test_a_ticket_looks_like_a_guess_if_its_node_has_refused_it_or_was_never_met
     assert resume([], NOTHING_KNOWN, hint_answers=False) == Wait(suspect=False)
     assert resume([node(silent=True)], NOTHING_MISSING, hint_answers=False) == Wait(suspect=False)
     assert resume([], NOTHING_MISSING, hint_answers=False, may_appear=True) == Wait(suspect=True)
+    assert resume([], NOTHING_MISSING, hint_answers=False, may_regroup=True) == Wait(suspect=True)

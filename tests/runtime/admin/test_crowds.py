@@ -11,8 +11,9 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from lastcall.bus.address import HostPort
+from lastcall.limits import Limits
 from lastcall.runtime.admin.auth import AdminAuth
-from lastcall.runtime.admin.server import CONNECTIONS_MAX, AdminPort
+from lastcall.runtime.admin.server import AdminPort
 from lastcall.runtime.admin.thread import serve_in_thread
 from lastcall.runtime.loop_lag import Pulse
 from lastcall.wire.reports import Status
@@ -79,7 +80,7 @@ async def ask(port: AdminPort, request: bytes = PROBE, source: str = "127.0.0.1"
 
 async def test_a_probe_is_answered_while_a_stranger_holds_every_connection() -> None:
     async with serving() as port:
-        strangers = [await connect(port, "127.0.0.2") for _ in range(CONNECTIONS_MAX)]
+        strangers = [await connect(port, "127.0.0.2") for _ in range(Limits().admin_connections)]
         waiting = await connect(port)
         assert (await ask(port)).endswith(b"\r\n\r\nok")
         for oldest in strangers[:2]:
