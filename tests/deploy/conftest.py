@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import trustme
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.game.options import GameOptions, game_options
 from lastcall.policy import DrainPolicy
+from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 
@@ -23,9 +25,12 @@ class NodeSettings:
     node: NodeOptions
     drain: DrainPolicy
     cluster: ClusterOptions
+    auth: AuthOptions
     api: ApiOptions
     game: GameOptions
 
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 ParseSettings = Callable[[str, Sequence[str], Mapping[str, str]], NodeSettings]
 
@@ -33,12 +38,12 @@ ParseSettings = Callable[[str, Sequence[str], Mapping[str, str]], NodeSettings]
 @pytest.fixture
 def deploy() -> Path:
     """The folder deploy/."""
-    return Path(__file__).resolve().parents[2] / "deploy"
+    return DEPLOY
 
 
 @pytest.fixture(scope="session")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that stands for /run/lastcall in a pod, with the files of its two Secrets."""
+    """The folder that stands for /run/lastcall in a pod, with what is mounted there."""
     folder = tmp_path_factory.mktemp("lastcall")
     (folder / "tls").mkdir()
     ca = trustme.CA()
@@ -47,6 +52,9 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cert.cert_chain_pems[0].write_to_path(folder / "tls" / "cert.pem")
     cert.private_key_pem.write_to_path(folder / "tls" / "key.pem")
     (folder / "secret").write_text("0123456789abcdef0123456789abcdef")
+    (folder / "admin-token").write_text("0123456789abcdef")
+    (folder / "jwt-keys").write_text("0123456789abcdef0123456789abcdef")
+    shutil.copy(DEPLOY / "kubernetes" / "lastcall.toml", folder)
     return folder
 
 
@@ -73,11 +81,16 @@ def _command(tier: str, settings: NodeSettings) -> click.Command:
     @drain_options
     @cluster_options
     @api_options
+    @auth_options
     def api(
-        node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, api: ApiOptions
+        node: NodeOptions,
+        drain: DrainPolicy,
+        cluster: ClusterOptions,
+        api: ApiOptions,
+        auth: AuthOptions,
     ) -> None:
         settings.node, settings.drain, settings.api = node, drain, api
-        settings.cluster = cluster
+        settings.cluster, settings.auth = cluster, auth
 
     @click.command("game")
     @node_options("game")

@@ -111,7 +111,8 @@ def test_the_schema_rejects_a_misspelt_field(find: Find) -> None:
 
 def test_the_kustomization_lists_every_file(deploy: Path, kustomization: Manifest) -> None:
     files = {file.name for file in (deploy / "kubernetes").iterdir()}
-    assert files == {*kustomization["resources"], "kustomization.yaml"}
+    [config] = kustomization["configMapGenerator"]
+    assert files == {*kustomization["resources"], *config["files"], "kustomization.yaml"}
 
 
 def test_the_base_names_no_namespace(manifests: list[Manifest], kustomization: Manifest) -> None:
