@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from time import perf_counter
 from typing import Protocol
 
 import msgspec
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
 """Api nodes of the same name are logged this many times at once, and then once in these seconds."""
+PUBLISH_SECONDS = 0.005
+"""After this time the remaining links are published in the next turn."""
 LINKS_MAX = 512
 """More api nodes than this are refused: each costs a publisher and a ring."""
 
@@ -244,11 +247,16 @@ class ApiLinks:
     async def _publish(self) -> None:
         while True:
             links = await self._feeds.wait_marked()
-            state = self._state()
+            until = perf_counter() + PUBLISH_SECONDS
             for link in links:
-                if link.id in self._links and (why := link.publish(state)) is not None:
+                if perf_counter() > until:
+                    await trio.lowlevel.checkpoint()
+                    until = perf_counter() + PUBLISH_SECONDS
+                if link.id in self._links and (why := link.publish(self._state())) is not None:
                     log.warning("link.behind", api=link.api, why=why)
                     self._drop(link.id, why)
+                elif link.ring.has_fresh:
+                    self._feeds.mark(link.id)
 
     async def _watch(self) -> None:
         """Drops each link that is silent, or whose feed does not arrive.

@@ -50,17 +50,27 @@ def closing(code: int, reason: bytes = b"") -> bytes:
     return frame(struct.pack("!H", code) + reason, CLOSE)
 
 
+class Notes(dict[Session, list[str | bytes]]):
+    """The messages that each session was given, and how many all of them are."""
+
+    count = 0
+
+    def add(self, session: Session, message: str | bytes) -> None:
+        self.setdefault(session, []).append(message)
+        self.count += 1
+
+
 class Echo(Session):
     """Notes what it is given and says it back; three words have it do something else."""
 
     __slots__ = ()
-    noted: dict[Session, list[str | bytes]]
+    noted: Notes
     others: Callable[[], list[Session]]
 
     def hear(self, message: str | bytes, now: float) -> bool:
         if self.connection.close_code is not None:
             return False
-        self.noted.setdefault(self, []).append(message)
+        self.noted.add(self, message)
         if isinstance(message, bytes) or len(message.encode()) > self._policy.frame_bytes:
             return super().hear(message, now)
         if message == "boom":
@@ -80,11 +90,11 @@ class Noted(Session):
     """The real session; it notes the messages that it is given."""
 
     __slots__ = ()
-    noted: dict[Session, list[str | bytes]]
+    noted: Notes
 
     def hear(self, message: str | bytes, now: float) -> bool:
         if self.connection.close_code is None:
-            self.noted.setdefault(self, []).append(message)
+            self.noted.add(self, message)
         return super().hear(message, now)
 
 
@@ -199,7 +209,7 @@ class Server:
             pump=self.pump,
             rules=rules,
         )
-        self.noted: dict[Session, list[str | bytes]] = {}
+        self.noted = Notes()
         self.peers: list[Peer] = []
         self.pump_scope = trio.CancelScope()
         if self.pump is not None:
@@ -293,21 +303,28 @@ async def turns(count: int = 6) -> None:
 
 
 class LongestStep(trio.abc.Instrument):
-    """The longest that a task has held the loop, in seconds of this thread's CPU."""
+    """The longest that a task has held the loop, in seconds of this thread's CPU; and the most that
+    ``count()`` has grown meanwhile, which a loaded machine does not change.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[], int]) -> None:
         self.seconds = 0.0
+        self.counted = 0
+        self._count = count
         self._begun = time.thread_time()
+        self._before = count()
 
     def before_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self._before = self._count()
         self._begun = time.thread_time()
 
     def after_task_step(self, _task: trio.lowlevel.Task) -> None:
         self.seconds = max(self.seconds, time.thread_time() - self._begun)
+        self.counted = max(self.counted, self._count() - self._before)
 
 
 @contextmanager
-def longest_step() -> Iterator[LongestStep]:
+def longest_step(count: Callable[[], int] = int) -> Iterator[LongestStep]:
     """Watches the block, with what the tests before have left out of the collector's sight.
 
     A node freezes at its start what is there; here a full collection of everybody's leftovers
@@ -315,7 +332,7 @@ def longest_step() -> Iterator[LongestStep]:
     """
     gc.collect()
     gc.freeze()
-    watch = LongestStep()
+    watch = LongestStep(count)
     trio.lowlevel.add_instrument(watch)
     try:
         yield watch

@@ -84,3 +84,24 @@ async def test_a_burst_of_64_mib_is_confirmed_as_it_arrives_and_not_with_the_hea
         assert ring.over_share
         await settle(POLICY.repair_seconds)
         assert ring.bytes_held < POLICY.confirm_bytes
+
+
+async def test_while_8_mib_for_one_link_are_published_others_run_8_times_and_the_order_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = both.start_game(1)
+        link = await both.link()
+        await settle(1)
+        ring, turns = game.feeds.links[link.id].ring, 0
+        for seq in range(1, 34):
+            game.feeds.push(link.id, nodes.Message(ROOM, 0, seq, bytes(250 * 1024)))
+        while ring.has_fresh:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+            if turns == 4:
+                game.feeds.push(link.id, message(34))
+        assert turns >= 8
+        await settle(1)
+        assert both.listener.seqs[link.id] == list(range(1, 35))
+        assert game.handler.dropped == []

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from math import inf
 from typing import Generic, TypeVar
 
@@ -93,10 +93,24 @@ class FeedRing:
         self._excess.remove(items[len(items) - self._counted :])
         self._counted = 0
 
-    def fresh(self, batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Takes the items that were never published, as runs ``(first number, items)``."""
+    @property
+    def has_fresh(self) -> bool:
+        """Whether it holds items that were never published."""
+        return bool(self._fresh)
+
+    def fresh(
+        self, batch_bytes: int, at_once_bytes: float = inf
+    ) -> Iterator[tuple[int, list[bytes]]]:
+        """Takes items that were never published, as runs ``(first number, items)``.
+
+        It takes the oldest ones up to ``at_once_bytes``, and one at least.
+        """
         first = self.head - len(self._fresh) + 1
         items, self._fresh = self._fresh, []
+        if self._bytes > at_once_bytes:
+            ends = accumulate(map(len, items))
+            count = max(1, sum(1 for _ in takewhile(at_once_bytes.__ge__, ends)))
+            items, self._fresh = items[:count], items[count:]
         self._kept.extend(items)
         return _runs(first, items, batch_bytes)
 

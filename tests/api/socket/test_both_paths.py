@@ -507,7 +507,7 @@ async def test_frames_of_a_turn_leave_before_its_close(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("sockets", "frames", "text"),
-    [(512, 100, b'{"t":"got","seq":0}'), (48, 430, b'{"t":"leave"}')],
+    [(512, 40, b'{"t":"got","seq":0}'), (48, 430, b'{"t":"leave"}')],
     ids=["many", "long"],
 )
 async def test_a_flood_of_many_sockets_does_not_hold_the_loop(
@@ -518,9 +518,11 @@ async def test_a_flood_of_many_sockets_does_not_hold_the_loop(
         flood = frame(text) * frames
         for client in clients:
             client.send_nowait(flood)
-        with longest_step() as watch:
-            await _until(lambda: len(server.heard) == sockets * frames)
-        assert watch.seconds < 0.020  # it aims at 10 ms
+        with longest_step(lambda: server.noted.count) as watch:
+            await _until(lambda: server.noted.count == sockets * frames)
+        assert (
+            watch.counted < sockets * frames / 2
+        )  # 5 to 10 % in 5 ms; without a limit, nearly all
 
 
 async def test_a_flood_of_odd_frames_does_not_hold_the_loop(serve: Serve) -> None:
@@ -545,7 +547,7 @@ async def test_a_flood_from_one_client_does_not_starve_the_others(serve: Serve) 
         await _until(lambda: server.heard)
         await quiet.send(frame(b"me too"))
         assert await quiet.next() == echo(b"me too")
-        assert sum(map(len, server.noted.values())) < 30_000
+        assert server.noted.count < 30_000
 
 
 # A node that ends at once.

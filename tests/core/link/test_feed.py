@@ -66,6 +66,17 @@ def test_an_item_larger_than_a_batch_is_sent_alone() -> None:
     assert [(first, len(run)) for first, run in feed.fresh(10)] == [(1, 1), (2, 1)]
 
 
+def test_the_oldest_new_items_are_taken_up_to_a_size_and_one_at_least() -> None:
+    feed = FeedRing(LinkPolicy(), Excess(1 << 28))
+    for size in (4, 4, 4, 20, 1):
+        feed.push(bytes(size))
+    taken = []
+    while feed.has_fresh:
+        taken.append([(first, len(run)) for first, run in feed.fresh(4, 9)])
+    assert taken == [[(1, 1), (2, 1)], [(3, 1)], [(4, 1)], [(5, 1)]]
+    assert list(feed.fresh(4, 9)) == []
+
+
 def test_confirmed_items_and_their_bytes_are_released() -> None:
     feed = filled(4)
     list(feed.fresh(1000))
