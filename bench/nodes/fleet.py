@@ -42,7 +42,7 @@ MANY = Limits(
 """For scenarios whose clients are more than one address may be: all come from 127.0.0.1. The node
 counts them as ever, so the figures include that."""
 WIDE_LIMITS = {"limits_of_one_address": MANY.rooms_opened.burst}
-"""What the settings in a report say of :data:`MANY`."""
+"""For the settings in a report of such a scenario."""
 
 T = TypeVar("T")
 

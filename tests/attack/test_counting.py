@@ -1,4 +1,4 @@
-"""What it costs the two nodes to count strangers."""
+"""The memory that the two nodes need to count strangers."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ LIMITS = """
 sockets-per-address = 4
 handshakes-per-address = 3
 handshakes = { burst = 8, per-second = 1 }
-joins-per-client = { burst = 6, per-second = 2 }
-joins = { burst = 8, per-second = 2 }
-failed-resumes = { burst = 2, per-second = 0.2 }
+joins-per-client = { burst = 3, per-second = 0.2 }
+joins = { burst = 6, per-second = 0.5 }
+failed-resumes = { burst = 1, per-second = 0.1 }
 inputs = { burst = 40, per-second = 40 }
 input-bytes = { burst = 20000, per-second = 20000 }
-rooms-opened = { burst = 3, per-second = 0.5 }
+rooms-opened = { burst = 2, per-second = 0.1 }
 seats-per-address = 2
 """
 DRIVEN = {
