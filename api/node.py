@@ -39,6 +39,7 @@ from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
+from lastcall.wire import frames
 from lastcall.wire.reports import Counts
 
 CLOSE_MARGIN_SECONDS = 0.25
@@ -189,8 +190,7 @@ class ApiNode:
         self.gateway = Gateway(
             self._games,
             settings.socket_policy,
-            node=settings.name,
-            version=settings.version,
+            hello=frames.Hello(1, settings.name, settings.version),
             limits=limits,
             counts=self._relays.counts,
             cork=self._cork,

@@ -83,13 +83,8 @@ class GameNode:
                 self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
             ),
         )
-        self._last_state = nodes.NodeState(
-            revision=0,
-            phase=drain.phase,
-            rooms=0,
-            seats=self.host.running.open_rooms.seats(),
-            sizes=self.host.matchmaker.sizes,
-        )
+        seats, sizes = self.host.running.open_rooms.seats(), self.host.matchmaker.sizes
+        self._last_state = nodes.NodeState(0, drain.phase, 0, seats, sizes=sizes)
         self._ends_before: dict[EndReason, int] | None = None
         """How many rooms had ended, by reason, when the drain began; None before that."""
         self._regrouped_before = 0

@@ -136,7 +136,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._at_once = at_once
         self._limits = limits
         self._queues: dict[GameLink, WaitQueue] = {}
-        self._met = MetNodes(regroup_seconds, trio.current_time())
+        self._met = MetNodes(regroup_seconds)
         self._lookup = PlaceLookup(self._met)
 
     def __len__(self) -> int:
@@ -186,7 +186,7 @@ class Resumes(PendingCalls[PendingResume, str]):
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting resumes may be asked for there."""
         self._queues[link] = OrderedDict()
-        self._met.meet(link.node.name)
+        self._met.meet(link.node.name, trio.current_time())
         self.link_state(link)
 
     def link_state(self, link: GameLink) -> None:

@@ -54,8 +54,7 @@ class Gateway:
         games: GameTier,
         policy: SocketPolicy,
         *,
-        node: str,
-        version: str,
+        hello: frames.Hello,
         limits: ClientLimits | None = None,
         counts: ClientCounts | None = None,
         cork: Cork | None = None,
@@ -67,7 +66,7 @@ class Gateway:
         self.backlog = Backlog(policy)
         self._cork = cork or Cork()
         self._pump = pump
-        self._hello = text_frame(frames.encode(frames.Hello(1, node, version)))
+        self._hello = text_frame(frames.encode(hello))
         self._sessions: dict[Session, WebSocketConnection] = {}
         self.moves = ClientMoves(self._sessions)
         self._connections = 0

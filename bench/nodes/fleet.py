@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -19,9 +20,11 @@ import trio
 
 from lastcall.bench.nodes.proc import cpu_seconds, resident_bytes
 from lastcall.errors import ClusterFailed
+from lastcall.limits import Limits, Rate, write_limits
 from lastcall.local.admin_client import open_admin_client
 from lastcall.local.child import Child, node_command
 from lastcall.local.cluster import wait_serving
+from lastcall.local.private_folder import private_folder
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 
@@ -30,6 +33,16 @@ EXPECTED_EXITS = {ExitCode.DRAINED, ExitCode.CUT, -signal.SIGKILL}
 """The exit codes of nodes that the bench has stopped or killed."""
 
 DRAIN = DrainPolicy()
+DEFAULTS = Limits()
+MANY = Limits(
+    handshakes=Rate(100_000, 10_000),
+    joins=Rate(100_000, 10_000),
+    rooms_opened=Rate(100_000, 10_000),
+)
+"""For scenarios whose clients are more than one address may be: all come from 127.0.0.1. The node
+counts them as ever, so the figures include that."""
+WIDE_LIMITS = {"limits_of_one_address": MANY.rooms_opened.burst}
+"""For the settings in a report of such a scenario."""
 
 T = TypeVar("T")
 
@@ -57,6 +70,7 @@ class FleetPlan(msgspec.Struct, frozen=True):
     """Environment variables for the api nodes, such as ``LASTCALL_PUMP=off``."""
     options: tuple[str, ...] = ()
     """More options, for all nodes."""
+    limits: Limits = DEFAULTS
 
 
 class CpuReading(msgspec.Struct, frozen=True):
@@ -78,8 +92,15 @@ class CpuReading(msgspec.Struct, frozen=True):
 class Fleet:
     """The nodes. Made by :func:`open_fleet`."""
 
-    def __init__(self, plan: FleetPlan, nursery: trio.Nursery, body: trio.CancelScope) -> None:
+    def __init__(
+        self, plan: FleetPlan, nursery: trio.Nursery, body: trio.CancelScope, folder: Path
+    ) -> None:
         self._plan = plan
+        self._config: list[str] = []
+        if plan.limits != DEFAULTS:
+            file = folder / "limits.toml"
+            file.write_text(write_limits(plan.limits), encoding="utf-8")
+            self._config = ["--config", str(file)]
         self._nursery = nursery
         self._body = body
         self.nodes: dict[str, Child] = {}
@@ -168,6 +189,7 @@ class Fleet:
         return [
             *of_tier[tier],
             *plan.options,
+            *self._config,
             *("--log-format", "json", "--lame-duck", "0"),
             *("--grace", f"{drain.grace_seconds:g}"),
             *("--farewell", f"{drain.farewell_seconds:g}"),
@@ -193,25 +215,30 @@ async def open_fleet(plan: FleetPlan) -> AsyncIterator[Fleet]:
     Raises :class:`ClusterFailed` if one does not come up, ends unasked, or does not drain.
     """
     body = trio.CancelScope()
-    async with trio.open_nursery() as nursery:
-        fleet = Fleet(plan, nursery, body)
-        try:
-            await fleet.start()
-            with body:
-                yield fleet
-        finally:
-            for child in fleet.nodes.values():
-                child.serving = False
-            nursery.cancel_scope.cancel()
+    with private_folder("lastcall-bench-") as folder:
+        async with trio.open_nursery() as nursery:
+            fleet = Fleet(plan, nursery, body, folder)
+            try:
+                await fleet.start()
+                with body:
+                    yield fleet
+            finally:
+                for child in fleet.nodes.values():
+                    child.serving = False
+                nursery.cancel_scope.cancel()
     for child in fleet.crashed:
         raise ClusterFailed(
             f"{child.how_it_ended()} during the bench. Its last output:\n{child.last_output()}"
         )
 
 
-def open_pair(drain: DrainPolicy = DRAIN) -> AbstractAsyncContextManager[Fleet]:
+def open_pair(
+    drain: DrainPolicy = DRAIN, limits: Limits = DEFAULTS
+) -> AbstractAsyncContextManager[Fleet]:
     """One api and one game node (``api-1``, ``game-1``) with the example rooms; an api node that
     drains moves its clients.
     """
     rooms = "lastcall.game.examples"
-    return open_fleet(FleetPlan(apis=1, games=1, rooms=rooms, clients="move", drain=drain))
+    return open_fleet(
+        FleetPlan(apis=1, games=1, rooms=rooms, clients="move", drain=drain, limits=limits)
+    )

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from lastcall.bench.load.drive import ReadCpu
-from lastcall.bench.nodes.fleet import FleetPlan, open_fleet
+from lastcall.bench.nodes.fleet import MANY, FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import family_cpu_seconds
 from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
 from lastcall.errors import ClusterFailed
@@ -64,7 +64,8 @@ async def open_service(
     if urls:
         yield Service(tuple(urls), dict)
         return
-    async with open_fleet(FleetPlan(apis=apis, games=1, api_env=api_env, options=options)) as fleet:
+    plan = FleetPlan(apis=apis, games=1, api_env=api_env, options=options, limits=MANY)
+    async with open_fleet(plan) as fleet:
         yield Service(tuple(fleet.urls), fleet.node_cpu)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 import msgspec
 from rich.progress import Progress
 
+from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.report.report import Figure, Report, medians
 from lastcall.bench.scenarios.moving import measure_moving
 from lastcall.bench.scenarios.readiness import measure_gone, measure_readiness
@@ -41,7 +42,7 @@ async def measure_drain(
             figures += await step()
             progress.advance(bar)
         runs.append(figures)
-    return Report("drain", msgspec.to_builtins(settings), medians(runs))
+    return Report("drain", msgspec.to_builtins(settings) | WIDE_LIMITS, medians(runs))
 
 
 def _steps(settings: DrainSettings) -> list[tuple[str, Callable[[], Awaitable[list[Figure]]]]]:

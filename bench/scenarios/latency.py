@@ -17,6 +17,7 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check
+from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import Service, open_service
 from lastcall.bench.report.report import Figure, Report
@@ -68,6 +69,7 @@ async def measure_latency(
         else:
             notes.append("Half of full load is unknown here: give it with --rate.")
     shown = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "kind"}
+    shown |= {} if urls else WIDE_LIMITS
     return Report("latency", shown, figures, tuple(notes))
 
 

@@ -15,6 +15,7 @@ from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.nodes.certificates import write_certificates
+from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report, percentiles_ms
@@ -70,7 +71,9 @@ async def measure_loaded(
         figures += found if workload == name else renamed(workload, found)
     shown = ("rooms", "seats", "speakers", "hz", "window", "warm_seconds", "seconds")
     chosen = {key: getattr(job, key) for key in shown if getattr(job, key)}
-    return Report(name, chosen, figures, (NOT_KNOWN,) if urls else ())
+    return Report(
+        name, chosen | ({} if urls else WIDE_LIMITS), figures, (NOT_KNOWN,) if urls else ()
+    )
 
 
 async def measure_tls(name: str, settings: LoadedSettings, runs: int, progress: Progress) -> Report:
@@ -171,9 +174,10 @@ async def measure_connect(
         )
         driven = await drive(job, service.read_cpu, progress, settings.processes)
     joins = settings.clients / driven.seating_seconds
+    shown = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "kind"}
     return Report(
         "connect",
-        {key: value for key, value in msgspec.to_builtins(settings).items() if key != "kind"},
+        shown | ({} if urls else WIDE_LIMITS),
         [
             Figure("joins", joins, "1/s", least=JOINS_LEAST),
             *(

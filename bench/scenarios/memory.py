@@ -11,7 +11,7 @@ import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.crowd import open_crowd
-from lastcall.bench.nodes.fleet import Fleet, open_pair
+from lastcall.bench.nodes.fleet import MANY, WIDE_LIMITS, Fleet, open_pair
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import MIB
@@ -38,7 +38,7 @@ class MemorySettings(msgspec.Struct, frozen=True):
 async def measure_memory(settings: MemorySettings, progress: Progress) -> Report:
     """Runs the scenario. Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.clients)
-    async with open_pair() as fleet:
+    async with open_pair(limits=MANY) as fleet:
         before = await _at_rest(fleet, settings)
         async with open_crowd(fleet.urls) as crowd:
             await crowd.seat(settings.clients, settings.players, progress, new_room=LOUNGE)
@@ -57,7 +57,7 @@ def _report(settings: MemorySettings, before: dict[str, int], after: dict[str, i
     per_room = (after["game-1"] - before["game-1"]) / settings.rooms / KIB
     return Report(
         scenario="memory",
-        settings=msgspec.to_builtins(settings),
+        settings=msgspec.to_builtins(settings) | WIDE_LIMITS,
         figures=[
             Figure("api node, per client", per_client, "KiB", CLIENT_LIMIT_KIB),
             Figure("game node, per room", per_room, "KiB", ROOM_LIMIT_KIB),

@@ -14,7 +14,14 @@ from lastcall.bench.bots.bot import Bot
 from lastcall.bench.bots.crowd import Crowd, open_crowd, wait_until
 from lastcall.bench.bots.settle import settle
 from lastcall.bench.load.messages import MICROS
-from lastcall.bench.nodes.fleet import CpuReading, Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.fleet import (
+    MANY,
+    WIDE_LIMITS,
+    CpuReading,
+    Fleet,
+    FleetPlan,
+    open_fleet,
+)
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
@@ -43,7 +50,7 @@ async def measure_move(settings: MoveSettings, progress: Progress) -> Report:
     """Runs the scenario. Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``."""
     allow_descriptors(settings.clients)
     drain = DrainPolicy(grace_seconds=GRACE_SECONDS, spread_seconds=settings.spread_seconds)
-    plan = FleetPlan(clients="move", drain=drain)
+    plan = FleetPlan(clients="move", drain=drain, limits=MANY)
     async with open_fleet(plan) as fleet, open_crowd(fleet.urls) as crowd:
         with no_collections():
             move = await _move(settings, fleet, crowd, progress)
@@ -107,7 +114,7 @@ def _report(
     code = leaving.exit_code
     return Report(
         scenario="move",
-        settings=msgspec.to_builtins(settings),
+        settings=msgspec.to_builtins(settings) | WIDE_LIMITS,
         figures=[
             exactly("clients that got 1012 and came back", len(moved), settings.clients),
             exactly("clients_moved in drain.finished", counted, settings.clients),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from lastcall.bench.bots.crowd import Crowd, open_crowd
-from lastcall.bench.nodes.fleet import Fleet, open_pair
+from lastcall.bench.nodes.fleet import MANY, Fleet, open_pair
 from lastcall.bench.nodes.probe import Answer, open_probe
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections, wait_exit
 from lastcall.bench.report.report import Figure, exactly
@@ -29,7 +29,7 @@ async def measure_moving(clients: int, spread_seconds: float) -> list[Figure]:
     """One api node moves ``clients`` idle clients, spread over ``spread_seconds``."""
     allow_descriptors(clients)
     drain = DrainPolicy(grace_seconds=GRACE_SECONDS, spread_seconds=spread_seconds)
-    async with open_pair(drain) as fleet, open_crowd(fleet.urls) as crowd:
+    async with open_pair(drain, MANY) as fleet, open_crowd(fleet.urls) as crowd:
         await crowd.connect(clients)
         with no_collections():
             await trio.sleep(REST_SECONDS)

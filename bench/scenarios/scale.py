@@ -8,6 +8,7 @@ from rich.progress import Progress
 from lastcall.bench.load.drive import Driven, drive
 from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import check, parts_micros
+from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report
@@ -47,7 +48,7 @@ async def measure_scale(settings: ScaleSettings, progress: Progress) -> Report:
     name = f"{settings.rooms[0]:,} to {settings.rooms[-1]:,} rooms: grows to"
     figures.append(Figure(name, growth(room_costs), "x", GROWTH_LIMIT))
     shown = {key: getattr(settings, key) for key in ("seats", "inputs_per_second", "seconds")}
-    return Report("scale", shown, figures)
+    return Report("scale", shown | WIDE_LIMITS, figures)
 
 
 def growth(costs: list[float]) -> float:

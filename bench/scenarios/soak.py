@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from lastcall.bench.bots.visitor import VISITS, Visit
 from lastcall.bench.load.messages import LoadFailed
-from lastcall.bench.nodes.fleet import Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.fleet import MANY, WIDE_LIMITS, Fleet, FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.scenarios.figures import MIB
@@ -51,7 +51,7 @@ class SoakSettings(msgspec.Struct, frozen=True):
 async def measure_soak(settings: SoakSettings, progress: Progress) -> Report:
     """Runs the scenario. Raises :class:`UsageError` and ``ClusterFailed``."""
     allow_descriptors(int(settings.per_second * VISIT_SECONDS))
-    async with open_fleet(FleetPlan(apis=1, games=1)) as fleet:
+    async with open_fleet(FleetPlan(apis=1, games=1, limits=MANY)) as fleet:
         run = _Run(settings, fleet, progress)
         await run.run()
     return run.report()
@@ -111,7 +111,7 @@ class _Run:
         ]
         return Report(
             "soak",
-            msgspec.to_builtins(self._settings),
+            msgspec.to_builtins(self._settings) | WIDE_LIMITS,
             figures,
             failure=self._failure(),
         )

@@ -45,57 +45,59 @@ class NodeOptions(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--log-format": {
+        "type": click.Choice(["console", "json"]),
+        "default": "console",
+        "help": "Log lines for people, or one JSON object per line.",
+    },
+    "--log-level": {
+        "type": click.Choice(["info", "debug"]),
+        "default": "info",
+        "help": "debug: the log also says why each client's connection ended.",
+    },
+    "--advertise": {
+        "type": Parsed("HOST", parse_host),
+        "help": "The host that other nodes dial, if it is not the one this node binds.",
+    },
+    "--admin-token-file": {
+        "type": click.Path(dir_okay=False, path_type=Path),
+        "help": "A file with the token that /cordon, /uncordon and /drain require, from "
+        "loopback too. Without it they come from loopback only.",
+    },
+    "--admin-hosts": {
+        "type": Parsed("NAME,...", parse_hosts),
+        "default": "",
+        "show_default": "none",
+        "help": "Further names by which the admin port may be asked. IP addresses, "
+        "localhost, and the hosts of --name, --admin and --advertise always are.",
+    },
+    "--version": {
+        "metavar": "V",
+        "default": lambda: metadata.version("lastcall"),
+        "show_default": "the package's",
+        "help": "The version that this node reports.",
+    },
+}
+"""Those that do not depend on the tier; ``--name`` and ``--admin`` do."""
+
+
 def node_options(tier: Literal["api", "game"]) -> Decorator:
     """Adds the options of every node, gathered into ``node: NodeOptions``, and ``--config``."""
-    add_options = gathered(
-        "node",
-        _with_limits,
-        {
-            "--name": {
-                "type": Parsed("name", _parse_name),
-                "default": lambda: _default_name(tier),
-                "show_default": f"{tier}-HOSTNAME",
-                "help": "The node's name; unique among the nodes that run.",
-            },
-            "--admin": {
-                "type": Parsed("HOST:PORT", parse_host_port),
-                "default": "127.0.0.1:9001" if tier == "api" else "127.0.0.1:9101",
-                "help": "The address of /livez /readyz /status /metrics. Port 0: a free port.",
-            },
-            "--log-format": {
-                "type": click.Choice(["console", "json"]),
-                "default": "console",
-                "help": "Log lines for people, or one JSON object per line.",
-            },
-            "--log-level": {
-                "type": click.Choice(["info", "debug"]),
-                "default": "info",
-                "help": "debug: the log also says why each client's connection ended.",
-            },
-            "--advertise": {
-                "type": Parsed("HOST", parse_host),
-                "help": "The host that other nodes dial, if it is not the one this node binds.",
-            },
-            "--admin-token-file": {
-                "type": click.Path(dir_okay=False, path_type=Path),
-                "help": "A file with the token that /cordon, /uncordon and /drain require, from "
-                "loopback too. Without it they come from loopback only.",
-            },
-            "--admin-hosts": {
-                "type": Parsed("NAME,...", parse_hosts),
-                "default": "",
-                "show_default": "none",
-                "help": "Further names by which the admin port may be asked. IP addresses, "
-                "localhost, and the hosts of --name, --admin and --advertise always are.",
-            },
-            "--version": {
-                "metavar": "V",
-                "default": lambda: metadata.version("lastcall"),
-                "show_default": "the package's",
-                "help": "The version that this node reports.",
-            },
+    of_tier: dict[str, dict[str, Any]] = {
+        "--name": {
+            "type": Parsed("name", _parse_name),
+            "default": lambda: _default_name(tier),
+            "show_default": f"{tier}-HOSTNAME",
+            "help": "The node's name; unique among the nodes that run.",
         },
-    )
+        "--admin": {
+            "type": Parsed("HOST:PORT", parse_host_port),
+            "default": "127.0.0.1:9001" if tier == "api" else "127.0.0.1:9101",
+            "help": "The address of /livez /readyz /status /metrics. Port 0: a free port.",
+        },
+    }
+    add_options = gathered("node", _with_limits, of_tier | OPTIONS)
     return lambda command: add_options(config_option(command))
 
 

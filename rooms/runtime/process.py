@@ -219,17 +219,14 @@ async def _run(
     admin = await AdminPort.open(
         options.admin, view, registry, static, reserve=reserve, slots=slots
     )
-    exposure = msgspec.structs.replace(
-        exposure,
-        admin_port=not is_loopback(admin.address.host),
-        admin_token=options.admin_token_file is not None,
-    )
 
     def ready() -> None:
         stops.started()
         _collect_seldom()
         log.info("node.ready", name=options.name, listen=node.listen, admin=str(admin.address))
-        warn(exposure)
+        exposed = not is_loopback(admin.address.host)
+        token_wanted = options.admin_token_file is not None
+        warn(msgspec.structs.replace(exposure, admin_port=exposed, admin_token=token_wanted))
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:

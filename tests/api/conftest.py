@@ -162,8 +162,7 @@ class House:
         self.gateway = Gateway(
             self.games,
             self.policy,
-            node="api-1",
-            version="7",
+            hello=frames.Hello(1, "api-1", "7"),
             counts=self.relays.counts,
             rules=rules,
         )

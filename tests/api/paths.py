@@ -23,6 +23,7 @@ from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump
 from lastcall.limits import Limits, Rate
 from lastcall.policy import SocketPolicy
+from lastcall.wire import frames
 from tests.api.conftest import UPGRADE, FakeGames, FakeLink
 
 PATIENCE_SECONDS = 20
@@ -203,8 +204,7 @@ class Server:
         self.gateway = gateway.Gateway(
             self.games,
             self.policy,
-            node="api-1",
-            version="7",
+            hello=frames.Hello(1, "api-1", "7"),
             cork=self.cork,
             pump=self.pump,
             rules=rules,

@@ -64,7 +64,7 @@ async def limited(
 
 
 def refused(world: World) -> dict[Limit, int]:
-    """What ``lastcall_limited_total`` shows, of both nodes."""
+    """The values of ``lastcall_limited_total`` of both nodes, summed."""
     of_nodes = [node.figures().limited for node in (world.api.node, world.game.node)]
     found = {limit: sum(one.get(limit, 0) for one in of_nodes) for limit in Limit}
     return {limit: count for limit, count in found.items() if count}
@@ -90,7 +90,7 @@ async def client(world: World, address: str, path: str = "/") -> Peer:
 
 
 async def ask(peer: Peer, message: dict[str, Any]) -> str:
-    """What the answer is: a type of frame, the code of an error, or of the close."""
+    """The answer: a type of frame, or the code of an error or of the close."""
     await say(peer, message)
     while (got := await peer.next()) is not None:
         if got[0] == CLOSE:

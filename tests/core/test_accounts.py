@@ -1,5 +1,3 @@
-import tracemalloc
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +8,7 @@ from lastcall.core.accounts import (
     Tally,
     accounts_of,
 )
-from lastcall.limits import MIB, Rate, address_account
+from lastcall.limits import Rate, address_account
 
 
 def charge_many(limiter: RateLimiter, address: str, times: int, now: float) -> None:
@@ -192,23 +190,6 @@ def test_a_tally_forgets_an_account_that_has_nothing_any_more() -> None:
     assert tally.admits("a")
     tally.remove("a")
     assert len(tally) == 0
-
-
-def test_10_000_addresses_that_each_use_four_limits_a_little_take_at_most_8_mib() -> None:
-    tracemalloc.start()
-    try:
-        tally = Tally(100)
-        limiters = [RateLimiter(Rate(20, 0.001), 20_000) for _ in range(3)]
-        for number in range(10_000):
-            account = address_account(f"10.1.{number // 256}.{number % 256}")
-            tally.add(account)
-            for limiter in limiters:
-                limiter.charge(account, 0.0)
-        used, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert all(len(limiter) == 10_000 for limiter in limiters)
-    assert used <= 8 * MIB
 
 
 def test_a_client_is_charged_on_both_accounts_and_a_new_address_does_not_help() -> None:

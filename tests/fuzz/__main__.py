@@ -1,7 +1,8 @@
 """``make fuzz``: atheris feeds each target of this folder for some seconds.
 
-What a target has not survived is in ``.fuzz/crashes/TARGET/``; ``python -m tests.fuzz --one TARGET
-FILE`` runs it again. What was found on the way stays in ``.fuzz/corpus/TARGET/`` for the next run.
+An input that a target has not survived is in ``.fuzz/crashes/TARGET/``, and ``python -m tests.fuzz
+--one TARGET FILE`` runs it again. Inputs that reach new code stay in ``.fuzz/corpus/TARGET/`` for
+the next run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a client sends once it is a WebSocket: one frame, and a whole session of frames."""
+"""A client that is a WebSocket already: one frame, and a whole session of frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one node sends another: the three decoders, and a whole game node that is asked."""
+"""Messages between nodes: the three decoders, and a whole game node that is asked."""
 
 from __future__ import annotations
 

@@ -9,23 +9,28 @@ names one of these:
   player may know only the first ticket. A new node may have the old name;
 * a node that was never met. It may have left before this api node could meet it.
 
-An api node that has just started may have missed a node that left.
+A node that was never met counts so for :data:`YOUNG_SECONDS` after any new node was met, too: the
+player's api node, another one, may meet the new node a moment later than this one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 
 NAMES_KEPT = 1024
 """Beyond that, the node that was met or has left longest ago is forgotten."""
+YOUNG_SECONDS = 2.0
+"""Api nodes meet a new game node within about a second of each other."""
 
 
 class MetNodes:
-    """The names that this api node knows; it starts at ``now``."""
+    """The names that this api node knows."""
 
-    def __init__(self, regroup_seconds: float, now: float) -> None:
+    def __init__(self, regroup_seconds: float) -> None:
         self._regroup_seconds = regroup_seconds
-        self._regroups_until = now + regroup_seconds
+        self._regroups_until = -inf
+        self._young_until = -inf
         self._left: OrderedDict[str, bool] = OrderedDict()
         """For each name whether a node of that name has ever left while it drained."""
 
@@ -35,8 +40,10 @@ class MetNodes:
     def __len__(self) -> int:
         return len(self._left)
 
-    def meet(self, name: str) -> None:
+    def meet(self, name: str, now: float) -> None:
         """A node of that name is here."""
+        if name not in self._left:
+            self._young_until = now + YOUNG_SECONDS
         self._keep(name, left=self._left.get(name, False))
 
     def leave(self, name: str, now: float) -> None:
@@ -48,6 +55,8 @@ class MetNodes:
         """Whether the player of a ticket that names the node ``name`` may soon be seated at a node
         that does not know them yet.
         """
+        if name not in self._left and now < self._young_until:
+            return name != ""
         return name != "" and now < self._regroups_until and self._left.get(name, True)
 
     def _keep(self, name: str, *, left: bool) -> None:

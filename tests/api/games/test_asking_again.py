@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from lastcall.api.games.resumes import Resumes
-from lastcall.core.accounts import RateLimiter
+from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.ids import Ticket
 from lastcall.limits import Limits
@@ -28,7 +29,7 @@ class Tier:
             missing=lambda: MissingNodes(any_place=False),
             resume_seconds=3,
             regroup_seconds=7,
-            limiter=RateLimiter(Limits().failed_resumes, 4_096),
+            limits=ClientLimits(Limits(), Counter()),
             at_once=32,
         )
         links = [FakeGameLink(name) for name in names]

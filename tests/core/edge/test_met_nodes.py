@@ -9,9 +9,9 @@ from lastcall.core.edge.met_nodes import NAMES_KEPT, MetNodes
 
 def met_nodes() -> MetNodes:
     """Two nodes were met at 0; ``gone`` left at 100, for 7 s."""
-    met = MetNodes(7, 0)
-    met.meet("gone")
-    met.meet("there")
+    met = MetNodes(7)
+    met.meet("gone", 0)
+    met.meet("there", 0)
     met.leave("gone", 100)
     return met
 
@@ -43,22 +43,24 @@ def test_a_player_may_be_on_their_way_from_a_second_node_that_has_left() -> None
 
 def test_a_new_node_of_the_same_name_changes_nothing() -> None:
     met = met_nodes()
-    met.meet("gone")
+    met.meet("gone", 101)
     assert met.may_regroup("gone", 106.9)
 
 
-def test_an_api_node_that_has_just_started_may_have_missed_a_node_that_left() -> None:
-    met = MetNodes(7, 50)
-    met.meet("there")
-    assert met.may_regroup("never met", 56.9)
-    assert not met.may_regroup("never met", 57)
+def test_for_2_s_after_a_new_node_was_met_another_api_node_may_meet_it_later() -> None:
+    met = MetNodes(7)
+    assert not met.may_regroup("never met", 50)
+    met.meet("there", 50)
+    assert met.may_regroup("never met", 51.9)
+    assert not met.may_regroup("never met", 52)
     assert not met.may_regroup("there", 50)
+    assert not met.may_regroup("", 50)
 
 
 def test_the_names_are_bounded_and_the_oldest_is_forgotten_first() -> None:
     met = met_nodes()
     for number in range(NAMES_KEPT - 1):
-        met.meet(f"game-{number}")
+        met.meet(f"game-{number}", 0)
     assert len(met) == NAMES_KEPT
     assert "gone" in met
     assert "there" not in met
