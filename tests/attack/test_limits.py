@@ -311,6 +311,23 @@ async def test_wrong_keys_against_a_full_room_are_counted_by_address(autojump_cl
         assert await ask(await client(world, MALLORY), NO_PLACE) == "4004"
 
 
+@pytest.mark.parametrize("by", ["address", "identity"])
+async def test_joins_with_the_key_of_anothers_seat_are_failed_resumes(
+    autojump_clock, by: str
+) -> None:
+    async with limited(failed_resumes=Rate(3, NEVER), auth=PathAuth()) as world:
+        join = JOIN | {"key": "the key of Ann's seat"}
+        assert await ask(await client(world, ANN, "/ann"), join) == "joined"
+        answers = []
+        for number in range(5):
+            where = MALLORY if by == "address" else f"198.51.100.{number}"
+            path = "/mallory" if by == "identity" else f"/mallory{number}"
+            answers.append(await ask(await client(world, where, path), join))
+        assert answers == ["4004"] * 3 + ["1013"] * 2
+        assert refused(world) == {Limit.FAILED_RESUMES: 2}
+        assert await ask(await client(world, "198.51.100.9", "/bob"), join) == "4004"
+
+
 async def test_a_frame_beyond_the_rate_ends_its_socket_with_4101_and_no_other(
     autojump_clock,
 ) -> None:
