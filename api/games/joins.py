@@ -273,7 +273,10 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     def _wrong_key(self, pending: PendingJoin) -> None:
         """Another identity has the key's seat: to this one, there is no such place."""
         failures = ClientCharges(self._limits.failed_resumes, pending.guest.accounts)
-        failures.charge(trio.current_time())
+        close = Close.TRY_AGAIN_LATER
+        if self._limits.may_fail(failures):
+            failures.charge(trio.current_time())
+            close = Close.NO_SUCH_PLACE
         give_up(self._calls.cancel(pending))
         if (session := pending.end()) is not None:
-            session.lose(Close.NO_SUCH_PLACE)
+            session.lose(close)
