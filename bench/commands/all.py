@@ -9,14 +9,13 @@ import click
 
 from lastcall.bench.commands.options import json_option
 from lastcall.bench.commands.runner import Measure, run_scenarios
+from lastcall.bench.scenarios.connecting import ConnectSettings, measure_connect
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.drain import DrainSettings, measure_drain
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
 from lastcall.bench.scenarios.loaded import (
-    ConnectSettings,
     LoadedSettings,
-    measure_connect,
     measure_loaded,
 )
 from lastcall.bench.scenarios.memory import MemorySettings, measure_memory

@@ -12,11 +12,10 @@ import click
 from lastcall.bench.commands.options import F, amount, count, json_option, measured
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.rooms.kinds import RELAY
+from lastcall.bench.scenarios.connecting import ConnectSettings, measure_connect, measure_tokens
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
 from lastcall.bench.scenarios.loaded import (
-    ConnectSettings,
     LoadedSettings,
-    measure_connect,
     measure_loaded,
     measure_tls,
 )
@@ -140,14 +139,26 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> N
 @kind_option
 @count("--rooms", 1_000, "Number of new rooms.")
 @count("--seats", 4, "Clients in each room.")
+@click.option(
+    "--jwt",
+    "token_runs",
+    type=click.IntRange(1, 99),
+    metavar="RUNS",
+    help="Compare with clients that have a token (ES256): this many runs of each, by turns.",
+)
 @processes_option
 @json_option
-def connect(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
+def connect(
+    json_file: Path | None, urls: tuple[str, ...], token_runs: int | None, **settings: Any
+) -> None:
     """Clients that connect and join, 64 at a time: joins per second, and the cost of a join."""
-    run_scenario(
-        lambda progress: measure_connect(ConnectSettings(**_given(settings, urls)), urls, progress),
-        json_file,
-    )
+    chosen = ConnectSettings(**_given(settings, urls))
+    if token_runs is None:
+        run_scenario(lambda progress: measure_connect(chosen, urls, progress), json_file)
+    elif urls:
+        raise UsageError("--jwt starts nodes of its own, and takes no --url")
+    else:
+        run_scenario(lambda progress: measure_tokens(chosen, token_runs, progress), json_file)
 
 
 def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class LoadClient:
         self._is_open = False
         """True once the handshake is done."""
         self._buffer = bytearray()
-        path = protocol.path()
+        path = protocol.path() + (f"?{where.query}" if where.query else "")
         request = upgrade_request(where.netloc, protocol.subprotocol, path, compression=False)
         address = (where.hostname or "127.0.0.1", where.port or 80)
         try:

@@ -38,6 +38,8 @@ MANY = Limits(
     handshakes=Rate(100_000, 10_000),
     joins=Rate(100_000, 10_000),
     rooms_opened=Rate(100_000, 10_000),
+    sockets_per_identity=100_000,
+    seats_per_identity=100_000,
 )
 """For scenarios whose clients are more than one address may be: all come from 127.0.0.1. The node
 counts them as ever, so the figures include that."""

@@ -1,4 +1,4 @@
-"""The scenarios ``fanout``, ``inbound``, ``round`` and ``connect``: the cost of messages and joins.
+"""The scenarios ``fanout``, ``inbound`` and ``round``: the cost of messages.
 
 They run on nodes of the bench, or with ``--url`` on any cluster, whose processor time is unknown.
 """
@@ -12,21 +12,18 @@ import msgspec
 from rich.progress import Progress
 
 from lastcall.bench.load.drive import Driven, drive
-from lastcall.bench.load.messages import MICROS, Job
+from lastcall.bench.load.messages import Job
 from lastcall.bench.load.workloads import WORKLOADS, check, parts_micros
 from lastcall.bench.nodes.certificates import write_certificates
 from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.nodes.proc import allow_descriptors
 from lastcall.bench.peers.contenders import open_service
 from lastcall.bench.report.report import Figure, Report, percentiles_ms
-from lastcall.bench.rooms.kinds import RELAY
 from lastcall.local.private_folder import private_folder
 
 TLS_TIMES = 1.35
 """How many times as much a message may cost over mutual TLS between the nodes."""
 NOT_KNOWN = "The processor time of the cluster's nodes is not known here, and is left out."
-JOINS_LEAST = 1_500.0
-CONNECTING_AT_ONCE = 64
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -39,20 +36,6 @@ class LoadedSettings(msgspec.Struct, frozen=True):
     warm_seconds: float = 2.0
     processes: int = 1
     kind: str = ""
-
-
-class ConnectSettings(msgspec.Struct, frozen=True):
-    """The size of the run."""
-
-    rooms: int = 1_000
-    seats: int = 4
-    processes: int = 1
-    kind: str = RELAY
-
-    @property
-    def clients(self) -> int:
-        """The number of all clients."""
-        return self.rooms * self.seats
 
 
 async def measure_loaded(
@@ -157,33 +140,3 @@ def load_figures(driven: Driven) -> list[Figure]:
         late = percentiles_ms(found.late_micros, 99)[0]
         figures.append(Figure("… was late by, p99", late, "ms"))
     return figures
-
-
-async def measure_connect(
-    settings: ConnectSettings, urls: Sequence[str], progress: Progress
-) -> Report:
-    """Runs ``connect``. Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``."""
-    allow_descriptors(settings.clients)
-    async with open_service(urls) as service:
-        job = Job(
-            urls=service.urls,
-            rooms=settings.rooms,
-            seats=settings.seats,
-            kind=settings.kind,
-            opening_at_once=CONNECTING_AT_ONCE,
-        )
-        driven = await drive(job, service.read_cpu, progress, settings.processes)
-    joins = settings.clients / driven.seating_seconds
-    shown = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "kind"}
-    return Report(
-        "connect",
-        shown | ({} if urls else WIDE_LIMITS),
-        [
-            Figure("joins", joins, "1/s", least=JOINS_LEAST),
-            *(
-                Figure(f"CPU per join, {node}", MICROS * used / settings.clients, "µs")
-                for node, used in driven.seating_cpu.items()
-            ),
-        ],
-        (NOT_KNOWN,) if urls else (),
-    )
