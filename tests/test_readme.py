@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import lastcall
-from lastcall import author
+from lastcall import author, identity
 from lastcall.wire import frames
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +58,8 @@ def test_the_example_conversation_consists_of_valid_frames() -> None:
     ]
 
 
-def test_the_top_level_package_exports_each_name_of_author() -> None:
-    for name in lastcall.__all__:
-        assert getattr(lastcall, name) is getattr(author, name)
+@pytest.mark.parametrize("module", [author, identity])
+def test_the_top_level_package_exports_each_name_of_its_two_modules(module: ModuleType) -> None:
+    for name in {*lastcall.__all__} & {*module.__all__}:
+        assert getattr(lastcall, name) is getattr(module, name)
+    assert {*module.__all__} - {*lastcall.__all__} <= {"RoomBackend"}

@@ -9,10 +9,9 @@ import trio
 
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
-from lastcall.core.accounts import address_account
 from lastcall.host.limits import RoomLimits
 from lastcall.ids import KindName
-from lastcall.limits import MIB, Limits
+from lastcall.limits import MIB, Limits, address_account
 from lastcall.wire.nodes import Join
 
 STRANGERS = 10_000
