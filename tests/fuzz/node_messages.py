@@ -28,6 +28,12 @@ HEAD = nodes.encode(
 """Opens the link ``7``, so that a batch on it is applied."""
 
 
+class Unknown:
+    """The end of a request whose sender is not known."""
+
+    peer = None
+
+
 def target(data: bytes) -> None:
     """Decodes ``data`` in each way, and asks a game node with it, twice."""
     for decode in (nodes.decode_request, nodes.decode_reply, nodes.decode_feed):
@@ -44,6 +50,6 @@ async def _ask(data: bytes) -> None:
         game = house.game(kinds={"den": den})
         await house.ready(game)
         for request in (HEAD, data, data, HEAD):
-            nodes.decode_reply(game.node._links._answer(request))
+            nodes.decode_reply(game.node._links._answer(Unknown(), request))
             await trio.sleep(0.1)
         assert not game.gone.is_set()
