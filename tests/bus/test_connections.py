@@ -54,6 +54,8 @@ async def test_connections_over_the_bound_are_closed_and_counted(responder: NngR
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 await stack.enter_async_context(Stranger(responder.address, REQ))
+            while len(responder._connections) < 2:
+                await trio.sleep(0.01)
             while responder.refusals().connections < 3:
                 third = Stranger(responder.address, REQ)
                 await stack.enter_async_context(third)
