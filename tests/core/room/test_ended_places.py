@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,3 +22,17 @@ def test_at_least_half_of_the_limit_is_remembered_and_never_more_than_the_limit(
     newest = range(max(0, count - places_max // 2), count)
     assert all(PlayerId(f"p{number}") in places for number in newest)
     assert PlayerId("another") not in places
+
+
+def test_a_full_memory_takes_256_kib_and_knows_a_stranger_by_mistake_once_in_a_thousand() -> None:
+    places = EndedPlaces()
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            places.add(PlayerId(f"p{number}"))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 300 * 1024
+    mistakes = sum(PlayerId(f"guess {number}") in places for number in range(10_000))
+    assert mistakes < 40
