@@ -73,7 +73,7 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     """Resumes of an address or identity that fail, and joins with a wrong key. Beyond it: 1013."""
     inputs: Rate = Rate(4_000, 2_000)
     """Frames of a client. Beyond it: 4101."""
-    input_bytes: Rate = Rate(16 * MIB, 4 * MIB)
+    input_bytes: Rate = Rate(64 * MIB, 32 * MIB)
     """Bytes of a client's frames. Beyond it: 4101."""
     rooms: int = 100_000
     """Rooms of a game node. Beyond it: ``full``."""

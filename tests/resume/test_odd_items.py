@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall.identity import Identity
 from lastcall.ids import LinkId
 from lastcall.wire import nodes
 from tests.harness.cluster import cluster
@@ -92,6 +93,7 @@ class OddItems:
             "to": lambda: rng.choice([None, [], [self.text()]]),
             "messages": lambda: [(self.number(), b"1") for _ in range(rng.randrange(3))],
             "players": list,
+            "identity": lambda: rng.choice([None, Identity("ann"), Identity("bob", name="Bob")]),
             "acks": lambda: [(self.text(), self.text(), self.number())],
         }
         if name in values:

@@ -12,6 +12,7 @@ import trio
 
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
+from lastcall.core.edge.met_nodes import YOUNG_SECONDS
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.ids import Ticket
 from lastcall.limits import Limits, Rate
@@ -163,6 +164,7 @@ async def test_a_resume_waits_3_s_for_the_node_that_its_ticket_names_to_appear(
     autojump_clock, harness
 ) -> None:
     one, two = harness.links(2)
+    await trio.sleep(YOUNG_SECONDS)
     for room in ("elsewhere.den", "ä.🜚"):
         caller = harness.begin(ticket=Ticket(room, "p", "s"))
         harness.refuse(one)
@@ -251,6 +253,7 @@ async def test_a_place_is_not_declared_dead_while_a_node_may_still_appear(
 ) -> None:
     harness.missing = NOTHING_KNOWN
     one = harness.link("game-1")
+    await trio.sleep(YOUNG_SECONDS)
     caller = harness.begin()
     harness.refuse(one)
     await trio.sleep(2)
@@ -277,6 +280,7 @@ async def test_the_client_is_told_to_try_again_after_3_s_without_certainty(
 ) -> None:
     harness.missing = NOTHING_KNOWN
     one = harness.link("game-1")
+    await trio.sleep(YOUNG_SECONDS)
     caller = harness.begin()
     harness.refuse(one)
     await is_told(caller, "1013", after=3)
