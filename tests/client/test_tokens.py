@@ -13,7 +13,7 @@ from lastcall.client import PlaceState, connect, open_client, open_connection
 from lastcall.client.tokens import TokenSource
 from lastcall.errors import AuthRefused, BadAddress, ConnectFailed, PlaceLost
 
-pytestmark = pytest.mark.usefixtures("schedule")
+in_any_order = pytest.mark.usefixtures("schedule")
 
 JWT = "eyJh.eyJz.c2ln"
 A, B = "ws://a:8080/", "ws://b:8080/"
@@ -138,6 +138,7 @@ async def test_a_function_is_asked_anew_at_each_connect(setup, autojump_clock):
     assert place.ended is not None
 
 
+@in_any_order
 async def test_at_a_move_the_client_asks_for_a_new_token_and_resumes_at_once(setup, autojump_clock):
     issuer, resumes = Issuer(), []
 
@@ -236,6 +237,7 @@ async def test_a_place_whose_socket_is_closed_with_4001_is_lost(setup, autojump_
     assert setup.tokens == ["T1"]
 
 
+@in_any_order
 async def test_a_text_that_is_refused_on_the_way_back_is_final(setup, autojump_clock):
     async with setup.place(vanishes, refusals=[NO], token=JWT) as place:
         with pytest.raises(AuthRefused):
@@ -246,6 +248,7 @@ async def test_a_text_that_is_refused_on_the_way_back_is_final(setup, autojump_c
     assert setup.tokens == [JWT, JWT]
 
 
+@in_any_order
 @pytest.mark.parametrize("refused_by", ["status", "close", "close after the hello"])
 async def test_a_function_is_asked_once_more_on_the_way_back_and_another_token_may_pass(
     setup, autojump_clock, refused_by
@@ -268,6 +271,7 @@ async def test_a_function_is_asked_once_more_on_the_way_back_and_another_token_m
     assert setup.server.opened_at == [0, 0.4, 0.4]
 
 
+@in_any_order
 async def test_the_same_token_is_not_sent_again_after_it_was_refused(setup, autojump_clock):
     issuer = Issuer("T1", "old", "old", "new")
     async with setup.place(vanishes, refusals=[NO], token=issuer) as place:
@@ -276,6 +280,7 @@ async def test_the_same_token_is_not_sent_again_after_it_was_refused(setup, auto
     assert (setup.tokens, issuer.answers) == (["T1", "old"], ["new"])
 
 
+@in_any_order
 async def test_a_second_refusal_in_one_absence_is_final(setup, autojump_clock):
     async with setup.place(vanishes, refusals=[NO, NO], token=Issuer()) as place:
         await place.wait_over()
@@ -283,6 +288,7 @@ async def test_a_second_refusal_in_one_absence_is_final(setup, autojump_clock):
     assert setup.tokens == ["T1", "T2", "T3"]
 
 
+@in_any_order
 async def test_a_token_that_was_never_refused_is_sent_again_after_a_failure(setup, autojump_clock):
     issuer = Issuer("T1", "old", "new", "new")
     refusals = [NO, (500, [], b"")]
@@ -292,6 +298,7 @@ async def test_a_token_that_was_never_refused_is_sent_again_after_a_failure(setu
     assert setup.tokens == ["T1", "old", "new", "new"]
 
 
+@in_any_order
 async def test_each_absence_has_its_second_chance(setup, autojump_clock):
     async def resumes_and_vanishes(peer):
         await peer.resume()
@@ -390,6 +397,7 @@ async def test_an_error_of_the_function_ends_the_first_connect(setup, autojump_c
     assert setup.server.opened == []
 
 
+@in_any_order
 async def test_an_error_of_the_function_on_the_way_back_is_a_failed_attempt(
     setup, autojump_clock, caplog
 ):
@@ -407,6 +415,7 @@ async def test_an_error_of_the_function_on_the_way_back_is_a_failed_attempt(
     assert "the issuer is down" in caplog.text
 
 
+@in_any_order
 async def test_a_function_that_hangs_is_left_after_connect_seconds(setup, autojump_clock, caplog):
     hanging = Issuer()
 
@@ -524,6 +533,7 @@ async def test_a_bad_address_is_shown_without_its_password_and_query(autojump_cl
     assert "SECRET" not in shown(refused.value)
 
 
+@in_any_order
 async def test_a_place_is_away_while_the_function_works(setup, autojump_clock):
     async def issue():
         await trio.sleep(2)

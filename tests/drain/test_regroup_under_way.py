@@ -40,8 +40,10 @@ async def start_later(c: Cluster, seconds: float) -> None:
     c.game("game-2")
 
 
-@pytest.mark.parametrize("through", ["another api node", "a new api node"])
-@pytest.mark.parametrize("seconds", [0.5, 2.0, 3.4])
+@pytest.mark.parametrize(
+    ("through", "seconds"),
+    [("another api node", 0.5), ("a new api node", 2.0), ("a new api node", 3.4)],
+)
 async def test_whenever_the_socket_is_lost_the_player_gets_the_seat_that_comes_later(
     seconds: float, through: str, schedule: int, autojump_clock: MockClock
 ) -> None:
@@ -69,7 +71,7 @@ async def test_whenever_the_socket_is_lost_the_player_gets_the_seat_that_comes_l
         assert joined["players"][0]["id"] == answer["you"]
 
 
-@pytest.mark.parametrize("seconds", [4.2, 5.2])
+@pytest.mark.parametrize("seconds", [4.2])
 async def test_a_node_that_comes_too_late_has_no_seat_for_a_player_who_got_4004(
     seconds: float, schedule: int, autojump_clock: MockClock
 ) -> None:
