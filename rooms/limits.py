@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -122,6 +123,7 @@ def write_limits(limits: Limits) -> str:
     return "\n".join(lines) + "\n"
 
 
+@lru_cache(maxsize=1024)  # of a client it is asked several times in a row, and takes 10 µs
 def address_account(host: str) -> str:
     """The account of a peer: its IPv4 address, or its IPv6 /64 network, which one subscriber has
     as a whole; ``""`` for anything else.

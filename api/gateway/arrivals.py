@@ -39,14 +39,15 @@ class BadProxyHeader(Exception):
 
 
 async def arrive(
-    stream: trio.abc.Stream, proxies: TrustedProxies, tls: ServerTls | None
+    stream: trio.abc.Stream, peer: str, proxies: TrustedProxies, tls: ServerTls | None
 ) -> Arrival:
     """Reads a PROXY header if a trusted proxy sends one, and begins TLS if ``tls`` is given.
+
+    ``peer`` is the :func:`peer_address` of ``stream``.
 
     Raises :class:`BadProxyHeader`, or :class:`trio.BrokenResourceError` when the peer is lost or
     TLS fails. May be cancelled; the caller closes ``stream`` then, as after any error.
     """
-    peer = peer_address(stream)
     if isinstance(stream, trio.SocketStream) and proxies.trusts(peer):
         peer = await read_proxy_header(stream) or peer
     if tls is None:

@@ -19,7 +19,7 @@ import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.arrivals import Arrival
+from lastcall.api.gateway.arrivals import Arrival, peer_address
 from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import EntryRules, Handshakes
 from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
@@ -99,8 +99,9 @@ class Gateway:
 
         Raises nothing but ``Cancelled``; cancelling cuts the client.
         """
+        peer = peer_address(stream)
         full = self._connections >= self._policy.max_connections
-        if full or not self.handshakes.admits(stream):
+        if full or not self.handshakes.admits(peer):
             self.counts.refused += 1
             self._note_end(ClientEnd.REFUSED, None, trio.current_time())
             await trio.aclose_forcefully(stream)
@@ -108,7 +109,7 @@ class Gateway:
         self._connections += 1
         try:
             began = trio.current_time()
-            arrival = await self.handshakes.arrive(stream)
+            arrival = await self.handshakes.arrive(stream, peer)
             if isinstance(arrival, ClientEnd):
                 self._note_end(arrival, None, began)
             else:

@@ -12,7 +12,7 @@ import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry
-from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive, peer_address
+from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
 from lastcall.api.gateway.opening import Opening
 from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.limits import ClientLimits
@@ -88,16 +88,18 @@ class Handshakes:
         for patience in self._half_open:
             patience.deadline = min(patience.deadline, deadline)
 
-    def admits(self, stream: trio.abc.Stream) -> bool:
+    def admits(self, peer: str) -> bool:
         """Whether the peer may begin another handshake now."""
-        return self._limits.may_begin(self._account(peer_address(stream)))
+        return self._limits.may_begin(self._account(peer))
 
-    async def arrive(self, stream: trio.abc.Stream) -> Arrival | ClientEnd:
+    async def arrive(self, stream: trio.abc.Stream, peer: str) -> Arrival | ClientEnd:
         """The stream of the request, and its peer; or why there is none."""
-        peer, arrival = peer_address(stream), None
+        rules, arrival = self._rules, None
+        if rules.tls is None and not rules.proxies.trusts(peer):
+            return Arrival(stream, peer)  # the request comes first
         under_way = self._under_way(self._account(peer))
         with self._patience(), under_way, suppress(*LOST, BadProxyHeader):
-            arrival = await arrive(stream, self._rules.proxies, self._rules.tls)
+            arrival = await arrive(stream, peer, rules.proxies, rules.tls)
         if arrival is None:
             return ClientEnd.HANDSHAKE
         if arrival.peer != peer and not self._limits.may_begin(self._account(arrival.peer)):

@@ -8,6 +8,9 @@ from lastcall.bus.base import Responder, Subscriber
 from lastcall.runtime.rated_log import RatedLog
 
 LOOK_SECONDS = 5.0
+PAUSE_TIMES = 100
+"""The pause is at least so many times as long as the look: the kernel's table has the connections
+of the whole machine, and reading it may take half a second of processor time."""
 
 
 class RefusedConnections:
@@ -25,10 +28,13 @@ class RefusedConnections:
         return self._over.count
 
     async def watch(self, end: Responder | Subscriber) -> None:
-        """Looks every few seconds, until cancelled."""
+        """Looks every few seconds, or less often where a look takes long, until cancelled."""
+        pause = LOOK_SECONDS
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await trio.sleep(pause)
+            began = trio.current_time()
             await end.close_silent()
+            pause = max(LOOK_SECONDS, PAUSE_TIMES * (trio.current_time() - began))
             refused = end.refusals()
             if (more := refused.connections - self._over.count) > 0:
                 hint = "more connections than this port takes: let only nodes reach it"

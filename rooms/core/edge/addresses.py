@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import msgspec
@@ -32,6 +33,7 @@ _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[-._0-
 """An address with or without a port; IPv6 in brackets (RFC 7239 §6)."""
 
 
+@lru_cache(maxsize=1024)
 def plain_address(text: str) -> str | None:
     """``text`` as an IPv4 or IPv6 address in its one spelling; None if it is neither."""
     try:
