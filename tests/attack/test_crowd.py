@@ -6,9 +6,8 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import trio
@@ -220,13 +219,6 @@ async def limited(*nodes: Node) -> set[str]:
         text = (await node.get("/metrics")).body
         found |= set(re.findall(r'lastcall_limited_total\{limit="(\w+)"\} [1-9]', text))
     return found
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    nodes = Nodes(tmp_path)
-    yield nodes
-    nodes.kill_all()
 
 
 @pytest.mark.timeout(90)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import trio
@@ -31,20 +30,6 @@ PROBE_SECONDS = 1.0
 REQ, PUB = b"\x00SP\x00\x00\x30\x00\x00", b"\x00SP\x00\x00\x20\x00\x00"
 """The first bytes of nng as an uplink and as a feed; with them, a connection stays for ever."""
 TOKEN = "0123456789abcdef"  # noqa: S105 - a test's
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    nodes = Nodes(tmp_path)
-    yield nodes
-    nodes.kill_all()
-
-
-@pytest.fixture
-def clients() -> Iterator[Clients]:
-    clients = Clients()
-    yield clients
-    clients.close()
 
 
 def limited(nodes: Nodes, tier: str, *options: str) -> Node:
