@@ -7,7 +7,7 @@ import msgspec
 from lastcall.errors import UsageError
 from lastcall.limits import KIB, MIB, Limits
 
-__all__ = ["DrainPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
+__all__ = ["DrainPolicy", "HandOffPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
 
 
 class DrainPolicy(msgspec.Struct, frozen=True):
@@ -75,6 +75,31 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     confirm_bytes: int = 4 * MIB
     resumes_at_once: int = 32
     """Each may bring a whole history on the feed: more at once would fill the ring's share."""
+
+
+class HandOffPolicy(msgspec.Struct, frozen=True):
+    """The pace and the bounds of rooms that move from one game node to another.
+
+    Of the rooms that a node gives away, ``rooms_at_once`` are frozen or asked for at a time, with
+    images of ``bytes_at_once`` together, or one that is larger. Up to ``takers_max`` nodes are
+    asked for a room, each for ``answer_seconds``. A node that took one must confirm within
+    ``release_seconds`` that it runs there.
+
+    A node holds an image for at most ``hold_seconds``, longer than its giver may take to decide. An
+    image has at most ``image_bytes``, and those that have not come whole or are not decoded yet
+    have ``images_bytes`` together. ``released_max`` rooms are remembered, for givers that ask
+    again.
+    """
+
+    rooms_at_once: int = 16
+    bytes_at_once: int = 4 * MIB
+    takers_max: int = 3
+    answer_seconds: float = 2.0
+    release_seconds: float = 30.0
+    hold_seconds: float = 60.0
+    image_bytes: int = 32 * MIB
+    images_bytes: int = 128 * MIB
+    released_max: int = 65_536
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):
