@@ -54,6 +54,11 @@ class Inbox:
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
 
+    @property
+    def reader(self) -> trio.lowlevel.Task | None:
+        """The task that waits for the next event; None while none does."""
+        return self._reader
+
     def __len__(self) -> int:
         return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
 

@@ -13,6 +13,7 @@ from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.limits import RoomLimits
@@ -48,6 +49,7 @@ class RunningRooms:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.alarms = AlarmTimer()
+        self.author_states = AuthorStates()
         self.acks = PendingAcks()
         self.limits = RoomLimits(policy.limits)
         self.binding = SeatBinding()
