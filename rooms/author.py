@@ -147,10 +147,10 @@ class Room(Generic[S]):
 
     @property
     def state(self) -> S:
-        """What outlasts a move: change it in place, or assign another of the same type.
+        """The part of the room that outlasts a move.
 
-        It is taken while the function waits for its next event. Raises
-        :class:`lastcall.errors.StateFailed` if the kind has no ``state``.
+        Change it in place, or assign another of the same type. It is taken while the function waits
+        for its next event. Raises :class:`lastcall.errors.StateFailed` for a kind without a state.
         """
         state: S = self._backend.state
         return state

@@ -106,7 +106,7 @@ class RoomState:
         self.epoch = 0
         """How often the room has moved to another node."""
         self.author_state: Any = msgspec.UNSET
-        """The value of ``table.state``; unset until the function is called first, and without one."""
+        """The value of ``table.state``; unset before the first call, and for a kind without."""
         self.state_failing = False
         """Whether the state could not be encoded when it was last tried."""
         self.alarms: Alarms | None = None
