@@ -1,10 +1,10 @@
 """The events that a room has not read yet: one queue, one reader, bounded.
 
 Inputs are refused when ``limit`` events wait, or ``share`` inputs of the same player: the sender
-is blocked, and notified when half of them are read. ``Joined``, ``Left``, ``Away``, ``Back`` and
-``Draining`` always fit. So that they cannot grow without a bound, pairs that cancel each other are
-removed while the queue is full: ``Joined`` and ``Left``, ``Away`` and ``Back``, ``Away`` before
-``Left``.
+is blocked, and notified when half of them are read. ``Joined``, ``Left``, ``Away``, ``Back``,
+``Alarm`` and ``Draining`` always fit. So that they cannot grow without a bound, pairs that cancel
+each other are removed while the queue is full: ``Joined`` and ``Left``, ``Away`` and ``Back``,
+``Away`` before ``Left``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 
 import trio
 
-from lastcall.author import Away, Back, Event, Joined, Left, Said
+from lastcall.events import Away, Back, Event, Joined, Left, Said
 from lastcall.ids import PlayerId
 
 EVENTS_PER_TURN = 64
@@ -28,7 +28,7 @@ class Inbox:
     The reader's task calls ``on_room`` when there is room again: with None when the queue has
     fallen to half of ``limit`` after it refused an input; with a player when their inputs have
     fallen to half of ``share`` (whether or not one was refused, until the queue was empty once).
-    Holds at most ``2 * limit + 3 * seats + 1`` events.
+    Holds at most ``2 * limit + 3 * seats + 65`` events: of alarms, each name once.
     """
 
     __slots__ = (
@@ -88,6 +88,20 @@ class Inbox:
         else:
             self._crowded().late.add(event)
 
+    def holds(self, event: Event) -> bool:
+        """Whether ``event``, which is of no player, waits unread."""
+        return event in self._queue or (self._crowd is not None and self._crowd.late.holds(event))
+
+    def remove(self, event: Event) -> None:
+        """Takes ``event``, which is of no player, back if it waits unread."""
+        crowd = self._crowd
+        if event in self._queue:
+            self._queue.remove(event)
+            if crowd is not None:
+                self._relieve(crowd, event)
+        elif crowd is not None:
+            crowd.late.remove(event)
+
     async def next(self) -> Event:
         """The next event. Checkpoints when it waits, and before every 64th without waiting.
 
@@ -121,7 +135,9 @@ class Inbox:
         return self._crowd
 
     def _relieve(self, crowd: _Crowd, event: Event) -> None:
-        """``event`` is read: the first late one is late no more, and who was refused is called."""
+        """``event`` is out of the queue: the first late one is late no more, and who was refused is
+        called.
+        """
         self._catch_up(crowd.late)
         if type(event) is Said and crowd.went(event.player) == self._share // 2:
             self._on_room(event.player)
@@ -236,6 +252,19 @@ class _Late:
     def last(self, player: PlayerId) -> Event:
         """The last of ``player``; there is one."""
         return self._events[self._of[player][-1]]
+
+    def holds(self, event: Event) -> bool:
+        """Whether ``event``, which is of no player, is here."""
+        return any(self._events[number] == event for number in self._of.get(None, ()))
+
+    def remove(self, event: Event) -> None:
+        """Takes ``event``, which is of no player, out if it is here."""
+        numbers = self._of.get(None, [])
+        for number in [number for number in numbers if self._events[number] == event]:
+            del self._events[number]
+            numbers.remove(number)
+        if not numbers:
+            self._of.pop(None, None)
 
     def remove_last(self, player: PlayerId) -> None:
         """Takes :meth:`last` out."""
