@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lastcall.identity import Identity
 from lastcall.ids import KindName, PlayerId, RoomId
@@ -121,7 +122,12 @@ def images(draw: Any, **fixed: Any) -> Image:
         for player in names
     ]
     gone = [
-        GoneImage(seat, "kicked", draw(st.integers(0, history.seq)), draw(seconds))
+        GoneImage(
+            replace(seat, away_seconds=None, noticed=False),
+            "kicked",
+            draw(st.integers(0, history.seq)),
+            draw(seconds),
+        )
         for seat in seats[taken:]
     ]
     fields: dict[str, Any] = {
