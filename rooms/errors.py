@@ -15,6 +15,7 @@
     │   ├── StateFailed         a room's state cannot be encoded as its kind says
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
+    │   ├── ImageRefused        a room's image that cannot be of a room here; the message says why
     │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
     │   └── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
@@ -40,6 +41,7 @@ __all__ = [
     "ClusterFailed",
     "ConnectFailed",
     "ConnectionLost",
+    "ImageRefused",
     "JoinRefused",
     "LastcallError",
     "LocalProtocolError",
@@ -120,6 +122,10 @@ class BadFrame(RemoteProtocolError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ImageRefused(RemoteProtocolError):
+    """A room's image does not fit its kind here, or is of no room at all."""
 
 
 class StateUnreadable(RemoteProtocolError):

@@ -66,8 +66,8 @@ class Backend:
         self._room.author_state = state
 
     async def commit(self) -> None:
-        """Lets others run."""
-        await trio.lowlevel.checkpoint()
+        """The room rests here; lets others run."""
+        await self._room.inbox.rest()
 
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """The alarm is due in ``seconds``; nothing happens once the room's function is over."""

@@ -10,7 +10,7 @@ each other are removed while the queue is full: ``Joined`` and ``Left``, ``Away`
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 import trio
@@ -40,6 +40,7 @@ class Inbox:
         "_reader",
         "_share",
         "_taken",
+        "on_rest",
     )
 
     def __init__(self, limit: int, share: int, on_room: Callable[[PlayerId | None], None]) -> None:
@@ -53,6 +54,8 @@ class Inbox:
         self._crowd: _Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
+        self.on_rest: Callable[[], None] | None = None
+        """Called in the reader's task each time that it is about to rest."""
 
     @property
     def reader(self) -> trio.lowlevel.Task | None:
@@ -61,6 +64,28 @@ class Inbox:
 
     def __len__(self) -> int:
         return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
+
+    @property
+    def waiting(self) -> list[Event]:
+        """All events that are not read yet, in order."""
+        return [*self._queue, *(() if self._crowd is None else self._crowd.late)]
+
+    def restore(self, events: list[Event]) -> None:
+        """The events wait, in this new inbox, as they did in another one."""
+        self._queue.extend(events[: self._limit])
+        for event in events[self._limit :]:
+            self._crowded().late.add(event)
+
+    @property
+    def reader(self) -> trio.lowlevel.Task | None:
+        """The task that waits for the next event; None if none waits."""
+        return self._reader
+
+    async def rest(self) -> None:
+        """The reader rests, but reads nothing. Always a checkpoint."""
+        if self.on_rest is not None:
+            self.on_rest()
+        await trio.lowlevel.checkpoint()
 
     def has_room(self, player: PlayerId) -> bool:
         """Whether an input of ``player`` fits. If not, ``on_room`` will be called."""
@@ -123,6 +148,8 @@ class Inbox:
                 if self._reader is not None:
                     raise trio.BusyResourceError("another task of this room waits for its events")
                 self._reader = trio.lowlevel.current_task()
+                if self.on_rest is not None:
+                    self.on_rest()
                 await trio.lowlevel.wait_task_rescheduled(self._give_up)
             self._taken = 1
         event = queue.popleft()
@@ -234,6 +261,9 @@ class _Late:
 
     def __len__(self) -> int:
         return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events.values())
 
     def add(self, event: Event) -> None:
         number = next(self._numbers)

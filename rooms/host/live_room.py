@@ -33,9 +33,11 @@ class LiveRoom:
     __slots__ = (
         "_cancelled_as",
         "_crashes",
+        "_departed",
         "_options",
         "_result",
         "_scope",
+        "_task",
         "inputs",
         "players",
         "state",
@@ -60,6 +62,25 @@ class LiveRoom:
         self._crashes: list[BaseException] = []
         self._result = b""
         """As JSON; empty until the author's function has returned."""
+        self._task: trio.lowlevel.Task | None = None
+        """The task of the author's function, once it runs."""
+        self._departed: trio.Event | None = None
+        """Of a room that has left this host: set when its tasks have ended."""
+
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """The task of the author's function, once it runs."""
+        return self._task
+
+    def depart(self, host: RoomHost) -> trio.Event:
+        """The room goes on elsewhere, from its image: cancels its function, and ends without a word
+        to anybody. ``host`` hears what its ``finally`` blocks still do. The event is set at the end
+        of its tasks.
+        """
+        self._departed = trio.Event()
+        self.state.host = host
+        self._scope.cancel()
+        return self._departed
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
@@ -104,6 +125,7 @@ class LiveRoom:
     async def _play(self) -> None:
         """The task of the author's function, around the nursery that the author sees."""
         state, kind = self.state, self.state.codec.kind
+        self._task = trio.lowlevel.current_task()
         enter_room(kind.name, state.id, self._crash)
         try:
             async with trio.open_nursery() as nursery:
@@ -160,6 +182,9 @@ class LiveRoom:
         reason, result = self._how_it_ended()
         while self._crashes:  # their tracebacks hold this room
             state.host.on_crash(state, self._crashes.pop(0))
+        if self._departed is not None:
+            self._departed.set()
+            return
         ended = nodes.Ended(state.id, state.epoch, reason, result)
         for link in state.roster.links:
             state.host.outbox(link, ended)

@@ -17,7 +17,7 @@ from lastcall.core.room.roster import Seat
 from lastcall.events import Back, Joined
 from lastcall.host.backend import check_size
 from lastcall.host.replies import no_such_place, over, place_again
-from lastcall.host.room_state import RoomState
+from lastcall.host.room_state import RoomState, keep_seconds
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
 from lastcall.reasons import EndReason
@@ -57,7 +57,8 @@ class Players:
         limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
-            room.raw_options = b""
+            if room.codec.kind.state is None:
+                room.raw_options = b""
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
@@ -140,10 +141,7 @@ class Players:
             yield self._lose(seat) if still_there else None
 
     def _lose(self, seat: Seat) -> Seat | None:
-        seconds = self._room.resume_seconds
-        known = seat.confirmed or seat.former
-        if self._host.cut_at is not None or not known:
-            seconds = min(seconds, self._host.policy.drain_grace_seconds)
+        seconds = keep_seconds(self._room, seat)
         if seconds <= 0 and not self._host.takeovers.waits(seat):
             self._room.release(seat, None)
             return None

@@ -131,7 +131,7 @@ class RoomState:
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
         self.raw_options = raw_options
-        """For opening the room again on another node; empty once it has started."""
+        """For the room on another node; empty once one without a state has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
 
@@ -231,6 +231,15 @@ class RoomState:
             self.inbox.put_control(Away(seat.player))
         else:
             self.release(seat, None)
+
+
+def keep_seconds(room: RoomState, seat: Seat) -> float:
+    """How long the seat is kept while its player is away."""
+    seconds = room.resume_seconds
+    known = seat.confirmed or seat.former
+    if room.host.cut_at is not None or not known:
+        seconds = min(seconds, room.host.policy.drain_grace_seconds)
+    return seconds
 
 
 def _notify_blocked(

@@ -18,6 +18,7 @@ from lastcall.wire.item_codec import decode_down, decode_up, size_of
 from lastcall.wire.items import (
     CANCELLED,
     DRAINING,
+    MOVED,
     NO_SUCH_PLACE,
     TAKEN_OVER,
     WRONG_KEY,
@@ -31,6 +32,7 @@ from lastcall.wire.items import (
     Join,
     Leave,
     Message,
+    Moved,
     NodeState,
     Out,
     Player,
@@ -45,12 +47,14 @@ from lastcall.wire.items import (
     Unknown,
     Up,
     Wanted,
+    Whereabouts,
 )
 
 __all__ = [
     "CANCELLED",
     "DRAINING",
     "ITEMS_MAX",
+    "MOVED",
     "NO_SUCH_PLACE",
     "RANGES_MAX",
     "REQUEST_BYTES_MAX",
@@ -75,6 +79,7 @@ __all__ = [
     "Join",
     "Leave",
     "Message",
+    "Moved",
     "NodeState",
     "Out",
     "Player",
@@ -95,6 +100,7 @@ __all__ = [
     "Up",
     "Wanted",
     "Welcome",
+    "Whereabouts",
     "decode_down",
     "decode_feed",
     "decode_reply",
