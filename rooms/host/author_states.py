@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import traceback
+from itertools import dropwhile
+from pathlib import Path
 from typing import Any, Protocol
 
+import lastcall.author
 from lastcall.errors import StateFailed
 from lastcall.host.codec import KindCodec
 from lastcall.host.inbox import Inbox
 from lastcall.ids import KindName, RoomId
 from lastcall.runtime.rated_log import RatedLog
+
+_RESTS = {Inbox.next.__code__, Inbox.rest.__code__}
+_OURS = (str(Path(__file__).parent), lastcall.author.__file__)
 
 
 class _Room(Protocol):
@@ -50,14 +58,13 @@ class AuthorStates:
 
 
 def resting_place(inbox: Inbox) -> tuple[str, int]:
-    """The file and the line of the author's code that waits for the next event; none if none does.
-
-    That is where the room's function rests, or the task of the room that reads its events.
+    """The file and the line of the author's code that waits for the next event, or commits; an
+    empty file if none does. It may be called in that code's own task.
     """
-    place = ("", 0)
-    frames = () if inbox.reader is None else inbox.reader.iter_await_frames()
-    for frame, line in frames:
-        if frame.f_code is Inbox.next.__code__:
-            break
-        place = (frame.f_code.co_filename, line)
-    return place
+    frames = list(traceback.walk_stack(inspect.currentframe()))
+    if all(frame.f_code not in _RESTS for frame, _ in frames):
+        frames = [] if inbox.reader is None else [*inbox.reader.iter_await_frames()][::-1]
+    for frame, line in dropwhile(lambda one: one[0].f_code not in _RESTS, frames):
+        if not frame.f_code.co_filename.startswith(_OURS):
+            return frame.f_code.co_filename, line
+    return "", 0

@@ -57,11 +57,6 @@ class Inbox:
         self.on_rest: Callable[[], None] | None = None
         """Called in the reader's task each time that it is about to rest."""
 
-    @property
-    def reader(self) -> trio.lowlevel.Task | None:
-        """The task that waits for the next event; None while none does."""
-        return self._reader
-
     def __len__(self) -> int:
         return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
 

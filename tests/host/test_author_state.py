@@ -292,6 +292,25 @@ async def test_the_resting_place_is_that_of_the_task_which_reads_the_events() ->
         assert places == [(__file__, listen.__code__.co_firstlineno + 1), ("", 0)]
 
 
+async def test_the_resting_place_of_a_commit_is_the_line_of_the_commit() -> None:
+    places: list[tuple[str, int]] = []
+
+    @room("committing", seats=1)
+    async def committing(table: Room) -> None:
+        live = harness.host.find(table.id)
+        assert live is not None
+        live.state.inbox.on_rest = lambda: places.append(resting_place(live.state.inbox))
+        await table.commit()
+        async for _ in table:
+            await table.commit()
+
+    async with play(committing) as harness:
+        harness.join()
+        await wait_all_tasks_blocked()
+    line = committing.function.__code__.co_firstlineno + 5
+    assert places == [(__file__, line), (__file__, line + 2), (__file__, line + 1)]
+
+
 async def test_a_room_without_a_state_says_so_when_it_asks_for_one() -> None:
     async def reads(table: Room) -> None:
         table.state.turn = "ann"
