@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import Callable
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import lastcall.author
 from lastcall.errors import StateFailed
@@ -32,19 +33,27 @@ class _Room(Protocol):
     def kind(self) -> KindName: ...
 
 
+R = TypeVar("R", bound=_Room)
+T = TypeVar("T")
+
+
 class AuthorStates:
-    """Encodes the states of a node's rooms."""
+    """Encodes the states of a node's rooms, alone or in their images."""
 
     def __init__(self) -> None:
         self._failures = RatedLog("room.state_failed")
 
     def encode(self, room: _Room) -> bytes | None:
-        """The room's state; empty for a kind without. If it cannot be encoded: None.
+        """The room's state; empty for a kind without, and None if it fails: see :meth:`attempt`."""
+        return self.attempt(room, lambda room: room.codec.encode_state(room.author_state))
+
+    def attempt(self, room: R, encode: Callable[[R], T]) -> T | None:
+        """Returns ``encode(room)``; None if that raises :class:`StateFailed`.
 
         The first failure of a room, and the first after a success, is logged; the room runs on.
         """
         try:
-            data = room.codec.encode_state(room.author_state)
+            encoded = encode(room)
         except StateFailed as error:
             if not room.state_failing:
                 room.state_failing = True
@@ -54,7 +63,7 @@ class AuthorStates:
                 )
             return None
         room.state_failing = False
-        return data
+        return encoded
 
 
 def resting_place(inbox: Inbox) -> tuple[str, int]:
