@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 import trio
 
-from lastcall.author import Kind
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
@@ -19,6 +18,7 @@ from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.host.host import Host
 from lastcall.ids import KindName, NodeName, new_incarnation
+from lastcall.kind import Kind
 from lastcall.limits import Limit
 from lastcall.policy import LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason

@@ -116,6 +116,8 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     rooms are kept as long, for players who were between two sockets: of at most
     ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` together; the oldest are dropped first.
 
+    The state of a room, encoded, may have ``state_bytes``; see ``@room(state=…)``.
+
     A request for a seat that another live socket has waits for ``takeover_seconds`` if it may be
     older than that socket. In this time a living api node cancels a request that nobody waits for,
     which takes it milliseconds, or as long as a loaded machine pauses. The time must be shorter
@@ -128,6 +130,7 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     empty_seconds: float = 60.0
     history_messages: int = 1024
     history_bytes: int = 256 * KIB
+    state_bytes: int = 256 * KIB
     resume_seconds: float = 30.0
     away_seconds: float = 2.0
     drain_grace_seconds: float = 5.0

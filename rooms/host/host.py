@@ -14,7 +14,6 @@ from math import inf
 import structlog
 import trio
 
-from lastcall.author import Kind
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.places import Places
@@ -22,6 +21,7 @@ from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName, LinkId, NodeName, RoomId
+from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.batches import Steps
@@ -34,9 +34,7 @@ ROOMS_LISTED = 50
 
 def log_crash(room: RoomState, error: BaseException) -> None:
     """The default of ``on_crash``: the event ``room.crashed``, with the traceback."""
-    structlog.get_logger().error(
-        "room.crashed", room=room.id, kind=room.codec.kind.name, exc_info=error
-    )
+    structlog.get_logger().error("room.crashed", room=room.id, kind=room.kind, exc_info=error)
 
 
 class Host:
@@ -165,11 +163,13 @@ class Host:
             await self.running.ended_rooms.wait_collected()
 
     async def watch(self) -> None:
-        """Until cancelled: tells rooms which players are away, frees the seats of those who stay
-        away, gives up rooms without a player for ``empty_seconds``, and forgets ended ones.
+        """Until cancelled: rings the rooms' alarms, tells them which players are away, frees the
+        seats of those who stay away, gives up rooms without a player for ``empty_seconds``, and
+        forgets ended ones.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.running.disconnects.watch)
+            nursery.start_soon(self.running.alarms.watch)
             nursery.start_soon(self.running.takeovers.watch, self.places.carry_out)
             nursery.start_soon(self._losses.run)
             nursery.start_soon(self._sweep)
@@ -191,6 +191,6 @@ def _describe(room: RoomState) -> str:
     seats, age = len(room.roster), trio.current_time() - room.opened_at
     away = seats - room.roster.present
     return (
-        f"{room.codec.kind.name} {room.id}, {age:.0f} s old, "
+        f"{room.kind} {room.id}, {age:.0f} s old, "
         f"{seats} player{'' if seats == 1 else 's'}{f', {away} of them away' if away else ''}"
     )

@@ -8,13 +8,13 @@ from typing import Any
 
 import trio
 
-from lastcall.author import Kind
 from lastcall.core.room.former_places import read_tickets
 from lastcall.errors import BadFrame
 from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName, LinkId, NodeName, new_room
+from lastcall.kind import Kind
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -31,7 +31,10 @@ class Matchmaker:
         rng: random.Random,
     ) -> None:
         self._rooms = rooms
-        self._codecs = {name: KindCodec(kind) for name, kind in kinds.items()}
+        self._codecs = {
+            name: KindCodec(kind, state_bytes=rooms.policy.state_bytes)
+            for name, kind in kinds.items()
+        }
         self._node = node
         self._rng = rng
         self._opened = 0
@@ -128,7 +131,7 @@ class Matchmaker:
     def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
         refusal = room.players.join(link, join, self._rng)
         if room.state.roster.find_key(join.key) is not None and refusal is None:
-            self._rooms.by_key[room.state.codec.kind.name, join.key] = room
+            self._rooms.by_key[room.state.kind, join.key] = room
         return refusal
 
     def _open(self, codec: KindCodec, options: Any, raw_options: bytes) -> LiveRoom:

@@ -12,6 +12,8 @@ from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
+from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.limits import RoomLimits
@@ -46,6 +48,8 @@ class RunningRooms:
         self._on_end = on_end
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
+        self.alarms = AlarmTimer()
+        self.author_states = AuthorStates()
         self.acks = PendingAcks()
         self.limits = RoomLimits(policy.limits)
         self.binding = SeatBinding()
@@ -81,9 +85,7 @@ class RunningRooms:
 
     def changed(self, room: RoomState) -> None:
         """The room's players or its free seats have changed."""
-        self.open_rooms.put(
-            room.id, room.codec.kind.name, age=room.age, free=room.free, started=room.started
-        )
+        self.open_rooms.put(room.id, room.kind, age=room.age, free=room.free, started=room.started)
         if room.roster or room.closed:
             self._empty_since.pop(room.id, None)
         else:
@@ -124,6 +126,6 @@ class RunningRooms:
 
     def forget_key(self, room: RoomState, seat: Seat) -> None:
         """A join with the seat's key may get another seat from now on."""
-        name = (room.codec.kind.name, seat.key)
+        name = (room.kind, seat.key)
         if seat.key and name in self.by_key and self.by_key[name].state is room:
             del self.by_key[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from lastcall.identity import Identity
-from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.ids import Incarnation, KindName, NodeName, PlayerId, RoomId
 from lastcall.wire.item import Item, Unknown
 from lastcall.wire.peer_items import PeerDown, PeerUp
 
@@ -197,6 +197,8 @@ CANCELLED = "cancelled"
 """A code that no client sees: the answer to a call that the api node cancelled in time."""
 DRAINING = "draining"
 """A code that no client sees: the api node asks another game node."""
+MOVED = "moved"
+"""A code that no client sees: the room is on another game node, which the refusal names."""
 NO_SUCH_PLACE = "no_such_place"
 """No such room, player or secret on this node: the api node asks another game node."""
 WRONG_KEY = "wrong_key"
@@ -209,13 +211,16 @@ class Refused(Item, frozen=True, tag="refused"):
     """The answer to a join or resume that gets no seat here.
 
     ``code`` is one of the clients' error codes, or one of those above. ``ended``: the player had a
-    place here, which is over. A node of version 0.1 does not say so.
+    place here, which is over. With :data:`MOVED`, the room is at the game node with incarnation
+    ``to``, called ``name``. A node of version 0.1 says none of these.
     """
 
     call: int
     code: str
     message: str
     ended: bool = False
+    to: Incarnation = Incarnation(0)
+    name: NodeName = NodeName("")
 
 
 class Acks(Item, frozen=True, tag="acks"):
@@ -264,6 +269,26 @@ class Ended(Item, frozen=True, tag="ended"):
     result: bytes = b""
 
 
+class Moved(Item, frozen=True, tag="moved"):
+    """The room is at the game node with incarnation ``to``, called ``name``, from now on.
+
+    It has ``epoch`` there. Places in it are renewed there, and unacked inputs sent again.
+    """
+
+    room: RoomId
+    epoch: int
+    to: Incarnation
+    name: NodeName
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """The game node that a room has moved to, and the room's epoch there."""
+
+    incarnation: Incarnation
+    name: NodeName
+    epoch: int
+
+
 class Regroup(Item, frozen=True, tag="regroup"):
     """The room had not started and is given up: seat ``players`` (id, name, key) elsewhere.
 
@@ -305,6 +330,7 @@ Down = (
     | Wanted
     | Out
     | Ended
+    | Moved
     | Regroup
     | NodeState
     | Unknown

@@ -19,6 +19,7 @@ from lastcall.wire.item_codec import decode_down, decode_up, size_of
 from lastcall.wire.items import (
     CANCELLED,
     DRAINING,
+    MOVED,
     NO_SUCH_PLACE,
     TAKEN_OVER,
     WRONG_KEY,
@@ -32,6 +33,7 @@ from lastcall.wire.items import (
     Join,
     Leave,
     Message,
+    Moved,
     NodeState,
     Out,
     Player,
@@ -45,6 +47,7 @@ from lastcall.wire.items import (
     Seated,
     Up,
     Wanted,
+    Whereabouts,
 )
 from lastcall.wire.peer_items import (
     ADOPT_BYTES,
@@ -65,6 +68,7 @@ __all__ = [
     "CANCELLED",
     "DRAINING",
     "ITEMS_MAX",
+    "MOVED",
     "NO_SUCH_PLACE",
     "RANGES_MAX",
     "REQUEST_BYTES_MAX",
@@ -93,6 +97,7 @@ __all__ = [
     "Leave",
     "Message",
     "Move",
+    "Moved",
     "NodeState",
     "Out",
     "PeerDown",
@@ -117,6 +122,7 @@ __all__ = [
     "Up",
     "Wanted",
     "Welcome",
+    "Whereabouts",
     "Withdraw",
     "Withdrawn",
     "decode_down",

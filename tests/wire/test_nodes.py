@@ -125,6 +125,9 @@ DOWN = {
     "replay": nodes.Replay(room=ROOM, player=ANN, session=2, messages=[(18, b"1"), (20, b"2")]),
     "refused": nodes.Refused(call=1, code="full", message="no seat"),
     "refused_ended": nodes.Refused(call=1, code="no_such_place", message="no", ended=True),
+    "refused_moved": nodes.Refused(
+        call=1, code="moved", message="it moved", to=Incarnation(4), name=NodeName("game-2")
+    ),
     "acks": nodes.Acks(acks=[(ROOM, ANN, 3)]),
     "bad_input": nodes.BadInput(room=ROOM, player=ANN, n=4, code="bad_input", message="no"),
     "wanted": nodes.Wanted(room=ROOM, player=ANN, n=4),
@@ -132,6 +135,7 @@ DOWN = {
     "taken_over": nodes.Out(room=ROOM, player=ANN, reason="taken_over", session=1),
     "ended_before": nodes.Out(room=ROOM, player=ANN, reason="finished", session=2, result=b"7"),
     "ended": nodes.Ended(room=ROOM, epoch=0, reason="finished", result=b"null"),
+    "moved": nodes.Moved(room=ROOM, epoch=1, to=Incarnation(4), name=NodeName("game-2")),
     "regroup": nodes.Regroup(room=ROOM, epoch=0, kind=CHESS, players=[(ANN, "ann", "k")]),
     "state": STATE,
     "adopted": nodes.Adopted(room=ROOM, epoch=1),
