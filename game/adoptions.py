@@ -76,22 +76,13 @@ class RoomAdoptions:
                     self._carry_out(self._adoptions.decoded(key, self._adopt(key, data)))
                     await trio.lowlevel.checkpoint()
 
-    # From the other nodes: lastcall.game.peers.PeerHandler
+    # From the other nodes.
 
     def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
         """A node gives a room, or decides about one."""
         now, refusal = trio.current_time(), self._refusal()
         self._carry_out(self._adoptions.receive(peer, item, now, refusal))
         self._come.set()
-
-    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
-        """Only those who give rooms ask for something."""
-
-    def peer_up(self, peer: Incarnation) -> None:
-        """It asks again by itself."""
-
-    def peer_down(self, peer: Incarnation, loss: object) -> None:
-        """It may come back."""
 
     def peer_gone(self, peer: Incarnation) -> None:
         """It has died: what it has not released is over."""
@@ -115,7 +106,8 @@ class RoomAdoptions:
                 case Reply(to, item):
                     self._requests.answer(to, item)
                 case Run(room):
-                    self._rooms.release(room)
+                    if not self._rooms.release(room):  # this process ends, and tells by its end
+                        return
                     self.adopted += 1
                 case Drop(room, reason):
                     self._rooms.withdraw(room)

@@ -86,6 +86,11 @@ class HandOffs:
         """Waits no longer for nodes that have not said that they run a room."""
         self._carry_out(self._offers.due(float("inf"), ()))
 
+    async def wait_decided(self) -> None:
+        """Waits until no room waits, is frozen, or is asked for."""
+        while len(self._offers) > self._offers.committed():
+            await self._changed.wait()
+
     async def wait_done(self) -> None:
         """Waits until no room waits or is under way."""
         while len(self._offers):
@@ -100,19 +105,19 @@ class HandOffs:
                 await trio.lowlevel.checkpoint()
 
     def why(self) -> list[str]:
-        """Sentences about rooms under way, and about those that no other node has taken."""
+        """Sentences about rooms that other nodes have not taken, and those that they must confirm.
+
+        A room that is frozen is the host's to name.
+        """
         reasons = [
-            f"{count} {kind} room(s) stay here: {reason}"
-            for (kind, reason), count in self._untaken.most_common(REASONS_MAX)
+            f"{count} {kind} room(s) could not move: {reason}"
+            for (kind, reason), count in self._untaken.most_common()
         ]
-        if under_way := len(self._offers):
-            reasons.append(f"{under_way} room(s) on their way to other game nodes")
+        if committed := self._offers.committed():
+            reasons.append(f"{committed} room(s) whose new nodes have not said that they run there")
         return reasons
 
-    # From the other nodes: lastcall.game.peers.PeerHandler
-
-    def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
-        """Only the rooms that come are asked about."""
+    # From the other nodes.
 
     def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
         """A node answers what it was asked about a room."""
@@ -124,9 +129,6 @@ class HandOffs:
         self._carry_out(self._offers.link_up(peer))
         if self._moves:
             self._offer(anew=False)
-
-    def peer_down(self, peer: Incarnation, loss: object) -> None:
-        """The next link brings its answers, if they come in time."""
 
     def peer_gone(self, peer: Incarnation) -> None:
         """It has died: its rooms are lost, and those that it was asked for go elsewhere."""
@@ -202,4 +204,4 @@ class HandOffs:
 
 
 def _movable(room: RoomState) -> Movable:
-    return Movable(room.id, room.kind, room.history.bytes)
+    return Movable(room.id, room.kind, room.history.memory)
