@@ -8,11 +8,11 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from lastcall.api.games.sources import GameSource, parse_games
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.core.edge.addresses import TrustedProxies, parse_networks
 from lastcall.core.edge.origins import parse_origins
 from lastcall.errors import UsageError
+from lastcall.links.sources import GameSource, parse_games
 from lastcall.runtime.address import ListenAddress, parse_listen
 from lastcall.runtime.command import Command, Parsed, gathered
 

@@ -12,7 +12,6 @@ import trio
 import trio.testing
 
 from lastcall.api.auth.entry import Auth
-from lastcall.api.games.sources import GameSource, GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
 from lastcall.author import Kind
@@ -24,6 +23,7 @@ from lastcall.game.feeds import Link
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
 from lastcall.ids import KindName, LinkId, NodeName
+from lastcall.links.sources import GameSource, GameUrl
 from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.drain import Drain

@@ -14,15 +14,6 @@ import trio.abc
 import trio.lowlevel
 from trio.testing import MockClock
 
-from lastcall.api.games import connector as connector_module
-from lastcall.api.games.connector import (
-    TURN_SECONDS,
-    ApiIdentity,
-    ConnectorContext,
-    FeedReader,
-    GameConnector,
-)
-from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
@@ -33,6 +24,10 @@ from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import ApiLinks, GameIdentity
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.links import feed_reader
+from lastcall.links.connector import ApiIdentity, ConnectorContext, GameConnector
+from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
+from lastcall.links.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -239,9 +234,7 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
 def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
     """Sets the clock of the feed reader so that a turn has time for ``items`` + 1 items."""
     calls = itertools.count()
-    monkeypatch.setattr(
-        connector_module, "perf_counter", lambda: next(calls) * TURN_SECONDS / items
-    )
+    monkeypatch.setattr(feed_reader, "perf_counter", lambda: next(calls) * TURN_SECONDS / items)
 
 
 @pytest.mark.parametrize("items", [1, 10])

@@ -1,7 +1,7 @@
-"""The api node's half of one link: requests in lockstep, the feed, and when a node is gone.
+"""The caller's half of one link: requests in lockstep, the feed, and when a node is gone.
 
 A :class:`GameLink` is one attach, from the welcome to the loss;
-:mod:`lastcall.api.games.connector` makes them. The decisions are in :mod:`lastcall.core`.
+:mod:`lastcall.links.connector` makes them. The decisions are in :mod:`lastcall.core`.
 """
 
 from __future__ import annotations

@@ -10,16 +10,6 @@ from functools import partial
 import structlog
 import trio
 
-from lastcall.api.games.candidates import as_candidate
-from lastcall.api.games.connector import (
-    ApiIdentity,
-    ConnectorContext,
-    FeedReader,
-    GameConnector,
-)
-from lastcall.api.games.discovery import Discovery
-from lastcall.api.games.link import GameLink, LinkListener
-from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
 from lastcall.core.edge.missing_nodes import (
     NOTHING_KNOWN,
@@ -32,6 +22,16 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import Incarnation
 from lastcall.limits import Rate
+from lastcall.links.candidates import as_candidate
+from lastcall.links.connector import (
+    ApiIdentity,
+    ConnectorContext,
+    GameConnector,
+)
+from lastcall.links.discovery import Discovery
+from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link import GameLink, LinkListener
+from lastcall.links.sources import GameSource
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 

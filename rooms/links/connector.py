@@ -1,33 +1,30 @@
-"""One game node's address, which is attached to again and again; and the feed of all links.
+"""One game node's address, which is attached to again and again.
 
 A :class:`GameConnector` lives as long as its address is wanted; each of its attaches is a
-:class:`lastcall.api.games.link.GameLink`.
+:class:`lastcall.links.link.GameLink`.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf
-from time import perf_counter
 
 import msgspec
 import structlog
 import trio
 
-from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
-from lastcall.api.socket.cork import Cork
-from lastcall.bus.base import Bus, Caller, Probe, Subscriber
+from lastcall.bus.base import Bus, Caller, Probe
 from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.link.secret import NONCE_BYTES, Secrets, proof, proven_by
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
+from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
-from lastcall.runtime.rated_log import RatedLog
-from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -36,8 +33,6 @@ ATTACH_EVERY_SECONDS = 0.1
 """Between two attempts, so that a node that has just started is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nothing answers."""
-TURN_SECONDS = 0.004
-"""How long batches are passed on before others run."""
 
 
 class ApiIdentity(msgspec.Struct, frozen=True):
@@ -48,88 +43,6 @@ class ApiIdentity(msgspec.Struct, frozen=True):
     version: str
     feed: str
     """The URL of our subscriber that a game node can dial."""
-
-
-class FeedReader:
-    """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
-
-    Batches that were received together are passed on inside ``with cork:``, so that what they make
-    this node send to one client leaves in one write. Other tasks run after 4 ms at the latest:
-    one receive may bring 256 messages, each with thousands of items.
-    """
-
-    def __init__(self, subscriber: Subscriber, cork: Cork) -> None:
-        self._subscriber = subscriber
-        self._cork = cork
-        self._links: dict[LinkId, GameLink] = {}
-        self._unreadable = RatedLog("feed.unreadable")
-        self._refusals = RefusedConnections("--feed")
-
-    @property
-    def refused_connections(self) -> int:
-        """How many connections to ``--feed`` a limit has refused."""
-        return self._refusals.over
-
-    @contextmanager
-    def reading_for(self, link: GameLink) -> Iterator[None]:
-        """Inside the block, batches with the link's id go to ``link``."""
-        self._links[link.id] = link
-        try:
-            yield
-        finally:
-            del self._links[link.id]
-
-    async def run(self) -> None:
-        """Passes batches on until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._refusals.watch, self._subscriber)
-            await self._read()
-
-    async def _read(self) -> None:
-        while True:
-            batches = self._batches(await self._subscriber.receive())
-            more = True
-            while more:
-                more = self._pass_some(batches)
-                if more or self._cork.full:
-                    await self._cork.settled()
-
-    def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
-        """Passes on for one turn; returns whether there may be more."""
-        until = perf_counter() + TURN_SECONDS
-
-        def enough() -> bool:
-            return perf_counter() > until
-
-        with self._cork:
-            for batch in batches:
-                link = self._links.get(batch.link)  # the link may have ended since the last turn
-                if link is not None:
-                    _pass_on(link, batch, enough)
-                if enough():
-                    return True
-        return False
-
-    def _batches(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
-        """The received batches; after each, empty ones while its link has items waiting."""
-        for message in messages:
-            try:
-                batch = nodes.decode_feed(message)
-            except RemoteProtocolError as error:
-                self._unreadable.warning(error=str(error)[:200])
-                continue
-            yield batch
-            while (link := self._links.get(batch.link)) is not None and link.more:
-                yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
-
-
-def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-    """Our fault in one link's batch costs that link and no other."""
-    try:
-        link.on_feed(batch, enough)
-    except Exception:
-        log.exception("feed.failed", address=link.address)
-        link.reset()
 
 
 @dataclass(frozen=True)
