@@ -14,6 +14,7 @@ import msgspec
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.wire import UNREADABLE
+from lastcall.wire.item import Unknown
 from lastcall.wire.item_codec import decode_down, decode_up, size_of
 from lastcall.wire.items import (
     CANCELLED,
@@ -42,12 +43,25 @@ from lastcall.wire.items import (
     Resumed,
     Say,
     Seated,
-    Unknown,
     Up,
     Wanted,
 )
+from lastcall.wire.peer_items import (
+    ADOPT_BYTES,
+    Adopt,
+    Adopted,
+    AdoptionRefused,
+    Move,
+    PeerDown,
+    PeerUp,
+    Release,
+    Released,
+    Withdraw,
+    Withdrawn,
+)
 
 __all__ = [
+    "ADOPT_BYTES",
     "CANCELLED",
     "DRAINING",
     "ITEMS_MAX",
@@ -60,6 +74,9 @@ __all__ = [
     "WRONG_KEY",
     "Absent",
     "Acks",
+    "Adopt",
+    "Adopted",
+    "AdoptionRefused",
     "Answer",
     "Attach",
     "BadInput",
@@ -75,11 +92,16 @@ __all__ = [
     "Join",
     "Leave",
     "Message",
+    "Move",
     "NodeState",
     "Out",
+    "PeerDown",
+    "PeerUp",
     "Player",
     "Refused",
     "Regroup",
+    "Release",
+    "Released",
     "Renew",
     "Replay",
     "Reply",
@@ -95,6 +117,8 @@ __all__ = [
     "Up",
     "Wanted",
     "Welcome",
+    "Withdraw",
+    "Withdrawn",
     "decode_down",
     "decode_feed",
     "decode_reply",

@@ -92,6 +92,9 @@ UP = {
     "leave": nodes.Leave(room=ROOM, player=ANN, session=1),
     "leave_secret": nodes.Leave(room=ROOM, player=ANN, session=1, secret="00"),  # noqa: S106
     "absent": nodes.Absent(room=ROOM, player=ANN, session=1),
+    "adopt": nodes.Adopt(room=ROOM, epoch=1, part=0, parts=2, data=b"image"),
+    "release": nodes.Release(room=ROOM, epoch=1),
+    "withdraw": nodes.Withdraw(room=ROOM, epoch=1),
 }
 DOWN = {
     "msg": nodes.Message(room=ROOM, epoch=0, seq=18, body=b"1"),
@@ -131,6 +134,10 @@ DOWN = {
     "ended": nodes.Ended(room=ROOM, epoch=0, reason="finished", result=b"null"),
     "regroup": nodes.Regroup(room=ROOM, epoch=0, kind=CHESS, players=[(ANN, "ann", "k")]),
     "state": STATE,
+    "adopted": nodes.Adopted(room=ROOM, epoch=1),
+    "adoption_refused": nodes.AdoptionRefused(room=ROOM, epoch=1, reason="draining"),
+    "released": nodes.Released(room=ROOM, epoch=1),
+    "withdrawn": nodes.Withdrawn(room=ROOM, epoch=1),
 }
 BYTES: dict[str, str] = {
     name: data
