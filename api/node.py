@@ -31,7 +31,7 @@ from lastcall.core.lifecycle import Phase
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import NodeName, new_incarnation
 from lastcall.limits import Limit, Limits
-from lastcall.links.connector import ApiIdentity
+from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader
 from lastcall.policy import LinkPolicy, SocketPolicy
@@ -116,7 +116,7 @@ def _feeds_and_connectors(
     connectors = GameConnectors(
         options.games,
         bus=bus,
-        me=ApiIdentity(settings.name, new_incarnation(rng), settings.version, feed),
+        me=CallerIdentity(settings.name, new_incarnation(rng), settings.version, feed),
         feeds=feeds,
         policy=settings.link_policy,
         rng=rng,

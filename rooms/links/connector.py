@@ -18,7 +18,7 @@ import trio
 
 from lastcall.bus.base import Bus, Caller, Probe
 from lastcall.core.edge.node_clocks import NodeClocks
-from lastcall.core.link.secret import NONCE_BYTES, Secrets, proof, proven_by
+from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof, proven_by
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
@@ -33,24 +33,27 @@ ATTACH_EVERY_SECONDS = 0.1
 """Between two attempts, so that a node that has just started is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nothing answers."""
+OURSELVES_SECONDS = 30.0
+"""Between two attempts at an address that leads to this very process: it will do so for long."""
 
 
-class ApiIdentity(msgspec.Struct, frozen=True):
-    """This api node, as it introduces itself to a game node."""
+class CallerIdentity(msgspec.Struct, frozen=True):
+    """This node, as it introduces itself to a game node."""
 
     name: NodeName
     incarnation: Incarnation
     version: str
     feed: str
     """The URL of our subscriber that a game node can dial."""
+    tier: str = nodes.API
 
 
 @dataclass(frozen=True)
 class ConnectorContext:
-    """The parts of an api node that all its connectors share."""
+    """The parts of a node that all its connectors share."""
 
     bus: Bus
-    me: ApiIdentity
+    me: CallerIdentity
     feeds: FeedReader
     listener: LinkListener
     policy: LinkPolicy
@@ -62,6 +65,8 @@ class ConnectorContext:
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
     secrets: Callable[[], Secrets] = no_secrets
+    gone: Callable[[Incarnation], None] = lambda _incarnation: None
+    """Called when it is certain that a process that was met has ended; perhaps again and again."""
 
 
 class GameConnector:
@@ -126,6 +131,8 @@ class GameConnector:
         self.empty = probed is Probe.REFUSED
         if self.empty:
             self.certain_at = trio.current_time()
+            if self.met:
+                self._context.gone(self.met)
         if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
@@ -146,6 +153,9 @@ class GameConnector:
                     case nodes.Welcome() as welcome if welcome.link == link_id:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
+                    case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
+                        self.met, self.empty = incarnation, True
+                        return OURSELVES_SECONDS
                     case nodes.Twice(incarnation):
                         self.met = incarnation
                         # if no link stands, it still holds an earlier one
@@ -166,9 +176,13 @@ class GameConnector:
 
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
         """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
+        if self.met not in {0, welcome.incarnation}:
+            self._context.gone(self.met)
         try:
             await link.run(self._by_our_clock(welcome))
         finally:
+            if link.loss in {Loss.GONE, Loss.FAREWELL}:
+                self._context.gone(welcome.incarnation)
             heals = link.loss is Loss.RESET
             patience = self._policy.lost_seconds if heals else -inf
             self._heals_until = trio.current_time() + patience
@@ -201,6 +215,7 @@ class GameConnector:
             replaces=replaces,
             dialled=self.address,
             nonce=self._context.rng.randbytes(NONCE_BYTES) if secrets else b"",
+            tier=me.tier,
         )
         reply = await _ask(caller, attach)
         if not secrets:
@@ -208,7 +223,7 @@ class GameConnector:
         if isinstance(reply, nodes.Challenge):
             game = reply.incarnation
             attach = msgspec.structs.replace(attach, challenge=reply.nonce)
-            proven = proof(secrets[0], "api", attach, game)
+            proven = proof(secrets[0], calling_side(attach), attach, game)
             reply = await _ask(caller, msgspec.structs.replace(attach, proof=proven))
         if isinstance(reply, nodes.Welcome) and not _has_proven(reply, attach, secrets):
             await _ask(caller, nodes.Detach(link=link_id))

@@ -41,6 +41,22 @@ class TurnCork(Protocol):
         """Waits until what was held back has left; always a checkpoint."""
 
 
+class NoCork:
+    """For a node whose turns send nothing that must be held back."""
+
+    full = False
+
+    def __enter__(self) -> None:
+        """Begins a turn."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the turn."""
+
+    async def settled(self) -> None:
+        """Lets others run."""
+        await trio.lowlevel.checkpoint()
+
+
 class FeedReader:
     """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
 
