@@ -17,7 +17,8 @@
     ├── RemoteProtocolError     the other side broke a rule
     │   ├── ImageRefused        a room's image that cannot be of a room here; the message says why
     │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
-    │   └── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
+    │   ├── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
+    │   └── MisplacedItem       an item that a link of this kind does not carry
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
     └── ClientError             the errors of the Python client
         ├── ConnectFailed       no server could be reached, or none accepted the connection
@@ -46,6 +47,7 @@ __all__ = [
     "LastcallError",
     "LocalProtocolError",
     "MessageTooBig",
+    "MisplacedItem",
     "NodeGone",
     "PlaceLost",
     "RemoteProtocolError",
@@ -114,6 +116,10 @@ class WrongEvent(LocalProtocolError):
 
 class RemoteProtocolError(LastcallError):
     """The other side sent something that the protocol forbids."""
+
+
+class MisplacedItem(RemoteProtocolError):
+    """An item that only another tier's links carry, such as a move of a room from an api node."""
 
 
 class BadFrame(RemoteProtocolError):

@@ -15,10 +15,10 @@ from typing import Generic, Self, TypeVar
 
 import trio
 
-from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1

@@ -22,11 +22,11 @@ from functools import partial
 import trio
 
 from lastcall.api.games.calls import ANSWER_SECONDS, SWEEP_SECONDS, GameCalls, give_up
-from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes

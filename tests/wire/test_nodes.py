@@ -1,7 +1,7 @@
 """Node messages: old and new nodes exchange them in each rollout, so their bytes are a contract.
 
-``golden_v1.json`` holds the bytes of wire version 1, ``golden_v2.json`` those of the messages that
-version 2 added. They never change.
+``golden_v1.json`` holds the bytes of wire version 1, the others those of the messages that later
+versions added. They never change.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ REQUESTS = {
         nonce=b"\x03" * 16,
         challenge=b"\x01" * 16,
         proof=b"\x04" * 32,
+    ),
+    "attach_peer": nodes.Attach(
+        wire=3,
+        link=LinkId(7),
+        attempt=2,
+        api=NodeName("game-2"),
+        incarnation=Incarnation(9),
+        feed="tcp://127.0.0.1:7002",
+        version="1.0",
+        tier="game",
     ),
 }
 REPLIES = {
@@ -145,7 +155,7 @@ DOWN = {
 }
 BYTES: dict[str, str] = {
     name: data
-    for version in (1, 2)
+    for version in (1, 2, 3)
     for name, data in msgspec.json.decode(
         Path(__file__).with_name(f"golden_v{version}.json").read_bytes()
     ).items()
