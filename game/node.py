@@ -17,6 +17,7 @@ from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import GameIdentity, Links
 from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
+from lastcall.game.room_moves import RoomMoves
 from lastcall.host.host import Host
 from lastcall.ids import KindName, NodeName, new_incarnation
 from lastcall.kind import Kind
@@ -25,7 +26,7 @@ from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader, NoCork
 from lastcall.links.sources import GameSource
-from lastcall.policy import LinkPolicy, RoomPolicy
+from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.cluster_secret import no_secrets
@@ -45,6 +46,7 @@ class GameSettings(msgspec.Struct, frozen=True):
     advertise: str | None = None
     link_policy: LinkPolicy = LinkPolicy()
     room_policy: RoomPolicy = RoomPolicy()
+    handoff_policy: HandOffPolicy = HandOffPolicy()
     apis: AllowedApis = AllowedApis()
     """Where feeds may be, besides where the api nodes' requests come from."""
     secrets: Callable[[], Secrets] = no_secrets
@@ -85,6 +87,14 @@ class GameNode:
         """They get what other game nodes say; to be filled before the start."""
         self.peers = Peers(self.incarnation, self.peer_handlers)
         self.peer_requests = PeerRequests(self._feeds, self.peer_handlers)
+        self.moves = RoomMoves(
+            self.host,
+            drain,
+            peers=self.peers,
+            requests=self.peer_requests,
+            policy=settings.handoff_policy,
+        )
+        self.peer_handlers.append(self.moves)
         self._peer_calls = self._open_peer_calls(rng) if settings.games else None
         self._links = Links(
             bus,
@@ -155,6 +165,7 @@ class GameNode:
         self.listen = listen.dialled(self._settings.advertise, port).url
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
+        services.start_soon(self.moves.run)
         if self._peer_calls is not None:
             services.start_soon(self._peer_calls.run)
         self.ready = True
@@ -178,29 +189,31 @@ class GameNode:
         self._feeds.mark_all()
 
     def begin_drain(self, seconds_left: float) -> None:
-        """Every room gets the seconds left."""
+        """Every room gets the seconds left, and those leave that move at once."""
         self._ends_before = dict(self.host.running.ends)
         self._regrouped_before = self.host.running.regrouped
         self.host.drain(trio.current_time() + seconds_left)
+        self.moves.begin_drain()
 
     @property
     def left(self) -> int:
-        """How many rooms run."""
+        """How many rooms run, or are on the way to other nodes."""
         return self.host.rooms
 
     async def wait_empty(self) -> None:
-        """Waits until the last room has ended and every api node has confirmed its whole feed.
+        """Waits until the last room has ended or moved, and every api node has confirmed its feed.
 
         The players of an api node that is dropped instead may not have received their room's end:
         the node waits for them, as for all players between two sockets.
         """
         for _ in range(2):
             await self.host.wait_empty()
+            await self.moves.wait_done()
             await self._feeds.wait_confirmed([nodes.API])
 
     def cut(self) -> None:
-        """Cancels every room; their ``finally`` blocks run inside the farewell."""
-        self.host.cut()
+        """Cancels every room that does not move; ``finally`` blocks run inside the farewell."""
+        self.moves.cut()
 
     async def farewell(self) -> None:
         """Every attached node confirms that this one has stopped, which leaves its peers."""
@@ -218,12 +231,15 @@ class GameNode:
             rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
             rooms_regrouped=rooms.regrouped - self._regrouped_before,
             rooms_abandoned=since[EndReason.ABANDONED],
-            rooms_cut=since[EndReason.CUT] + (self.host.rooms if self._drain.overdue else 0),
+            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_cut=since[EndReason.CUT]
+            + self.moves.handoffs.lost
+            + (self.host.rooms if self._drain.overdue else 0),
         )
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why()
+        reasons = self.host.why() + self.moves.handoffs.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
@@ -249,4 +265,6 @@ class GameNode:
             limited=dict(self.host.running.limits.refused)
             | {Limit.LINKS: self._refused_connections},
             rooms_ended={str(reason): count for reason, count in ends.items()},
+            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_adopted=self.moves.adoptions.adopted,
         )

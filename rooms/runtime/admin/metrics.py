@@ -38,6 +38,8 @@ class Figures(msgspec.Struct):
     unsent_excess_bytes: int = 0
     """The bytes that wait for clients beyond the share of each."""
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
+    rooms_handed_off: int = 0
+    rooms_adopted: int = 0
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
     limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
     """The refusals of each limit."""
@@ -100,6 +102,14 @@ class _NodeCollector(Collector):
             value=now.unsent_excess_bytes,
         )
         yield _rooms_ended(now)
+        yield CounterMetricFamily(
+            "lastcall_rooms_handed_off",
+            "Rooms that went on at another node.",
+            value=now.rooms_handed_off,
+        )
+        yield CounterMetricFamily(
+            "lastcall_rooms_adopted", "Rooms that came from another node.", value=now.rooms_adopted
+        )
         yield _client_ends(now)
         yield _limited(now)
         build = GaugeMetricFamily(
