@@ -71,7 +71,7 @@ class RoomBackend(Protocol):
         """Lets what was said so far leave. Always a checkpoint."""
 
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
-        """The alarm ``name`` is due in ``seconds``, and then ``every`` so many; 0: once."""
+        """The alarm is due in ``seconds``, and then at each period ``every``; 0: once."""
 
     def silence(self, name: str) -> None:
         """There is no alarm ``name`` any more, nor one that waits unread."""
@@ -147,10 +147,10 @@ class Room(Generic[S]):
 
     @property
     def state(self) -> S:
-        """What outlasts a move: change it in place, or assign another of the same type.
+        """The part of the room that outlasts a move.
 
-        It is taken while the function waits for its next event. Raises
-        :class:`lastcall.errors.StateFailed` if the kind has no ``state``.
+        Change it in place, or assign another of the same type. It is taken while the function waits
+        for its next event. Raises :class:`lastcall.errors.StateFailed` for a kind without a state.
         """
         state: S = self._backend.state
         return state
@@ -181,10 +181,12 @@ class Room(Generic[S]):
         self._backend.set_alarm(_alarm_name(name), _seconds(after, 0), 0)
 
     def every(self, name: str, seconds: float) -> None:
-        """The room gets ``Alarm(name)`` every so many ``seconds``, first after as many from now.
+        """The room gets ``Alarm(name)`` again and again, first ``seconds`` from now.
 
         It keeps its pace: a late one does not delay the next, and those that a busy room or node
-        has missed are left out. Otherwise as :meth:`alarm`; at least 0.001 s.
+        has missed are left out. Setting it again with the same period changes nothing, so a room's
+        function may do so each time that it is called. Otherwise as :meth:`alarm`; the period is at
+        least 0.001 s.
         """
         seconds = _seconds(seconds, ALARM_SECONDS_MIN)
         self._backend.set_alarm(_alarm_name(name), seconds, seconds)

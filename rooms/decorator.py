@@ -55,9 +55,10 @@ def room(
     * ``state``: the type of ``table.state``, which msgspec can encode and which ``state()`` makes
       fresh; or a function of the options that returns a fresh one, and whose annotation says of
       which type.
-    * ``survives``: not used yet; needs ``state``.
+    * ``survives``: accepted, and without effect so far.
     * ``moves``: when a room moves to another node while its own drains: at the ``"deadline"`` (the
-      default with ``state``), ``"at_once"``, or ``"never"`` (the default without).
+      default with ``state`` or ``survives``), ``"at_once"``, or ``"never"`` (the default without).
+      A room without ``state`` moves with its players, messages and alarms alone.
 
     None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
     for numbers out of range, and for arguments that are missing or unknown.
@@ -95,7 +96,7 @@ def room(
             one_seat_each,
             state,
             survives,
-            moves or ("never" if state is None else "deadline"),
+            moves or ("never" if state is None and not survives else "deadline"),
         )
 
     return kind

@@ -94,7 +94,7 @@ def check_function(name: str, function: RoomFunction) -> None:
 
 
 def check_state(name: str, state: object, *, survives: object, moves: object) -> None:
-    """Raises :class:`BadRooms` unless ``state`` makes a fresh one, and for settings that need it.
+    """Raises :class:`BadRooms` for another setting, and unless ``state`` makes a fresh one.
 
     Whether msgspec can encode its type is for the codec to say.
     """
@@ -105,16 +105,6 @@ def check_state(name: str, state: object, *, survives: object, moves: object) ->
         raise BadRooms(f"kind {name!r}: survives is True or False; got {survives!r}")
     if state is not None:
         _check_fresh(name, state)
-        return
-    for field, on in (
-        ("survives=True", survives),
-        (f"moves={moves!r}", moves not in (None, "never")),
-    ):
-        if on:
-            raise BadRooms(
-                f"kind {name!r}: {field} needs a state, such as a msgspec.Struct: "
-                f'@room("{name}", …, state=Board)'
-            )
 
 
 def is_state_function(state: object) -> bool:

@@ -72,7 +72,7 @@ class Backend:
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """The alarm is due in ``seconds``; nothing happens once the room's function is over."""
         if self._room.table is not None:
-            self._room.set_alarm(name, trio.current_time() + seconds, every)
+            self._room.set_alarm(name, seconds, every)
 
     def silence(self, name: str) -> None:
         """There is no alarm ``name`` any more, nor one that waits unread."""

@@ -24,6 +24,7 @@ from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
 from lastcall.events import Alarm, Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
@@ -46,6 +47,7 @@ class RoomHost(Protocol):
     disconnects: DisconnectTimer
     takeovers: TakeoverTimer
     alarms: AlarmTimer
+    author_states: AuthorStates
     acks: PendingAcks
     limits: RoomLimits
     former_places: FormerPlaces
@@ -89,6 +91,7 @@ class RoomState:
         "regrouped",
         "roster",
         "started",
+        "state_failing",
         "table",
     )
 
@@ -103,7 +106,9 @@ class RoomState:
         self.epoch = 0
         """How often the room has moved to another node."""
         self.author_state: Any = msgspec.UNSET
-        """What ``table.state`` is; unset until the function is called first, and without one."""
+        """The value of ``table.state``; unset before the first call, and for a kind without."""
+        self.state_failing = False
+        """Whether the state could not be encoded when it was last tried."""
         self.alarms: Alarms | None = None
         """None while there were none, as in most rooms. :meth:`AlarmTimer.update` follows them."""
         self.age = age
@@ -126,7 +131,7 @@ class RoomState:
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
         self.raw_options = raw_options
-        """For the room on another node; empty once one without a state has started."""
+        """For the room on another node; empty once one that never moves has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
 
@@ -191,13 +196,14 @@ class RoomState:
         self.inbox.put_control(Left(seat.player))
         self.host.released(self, seat)
 
-    def set_alarm(self, name: str, at: float, every: float) -> None:
-        """The alarm is due ``at``, and not when it was; see :class:`Alarms`."""
+    def set_alarm(self, name: str, seconds: float, every: float) -> None:
+        """The alarm is due in ``seconds``, and not when it was; see :class:`Alarms`."""
         if self.alarms is None:
             self.alarms = Alarms()
-        self.alarms.set(name, at, every)
-        self.inbox.remove(Alarm(name))
-        self.host.alarms.update(self)
+        now = trio.current_time()
+        if self.alarms.set(name, now=now, seconds=seconds, every=every):
+            self.inbox.remove(Alarm(name))
+            self.host.alarms.update(self)
 
     def silence(self, name: str) -> None:
         """There is no alarm of that name any more, and none waits unread."""

@@ -14,6 +14,7 @@ from lastcall.core.room.open_rooms import OpenRooms
 from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.held_rooms import HeldRooms
@@ -51,6 +52,7 @@ class RunningRooms:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(policy.takeover_seconds, outbox)
         self.alarms = AlarmTimer()
+        self.author_states = AuthorStates()
         self.acks = PendingAcks()
         self.limits = RoomLimits(policy.limits)
         self.binding = SeatBinding()

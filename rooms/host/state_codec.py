@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -20,16 +20,16 @@ _encode = msgspec.msgpack.Encoder().encode
 class StateCodec:
     """The state of one kind. Raises :class:`BadRooms` for a type that msgspec cannot decode."""
 
-    __slots__ = ("_decode", "_make", "_of_options", "_size_max", "_type", "_types")
+    __slots__ = ("_decode", "_make", "_of_options", "_size_max", "_types")
 
     def __init__(self, state: Callable[..., Any], size_max: int) -> None:
         self._make = state
         self._of_options = is_state_function(state)
         self._size_max = size_max
-        self._type = _returned(state) if self._of_options else state
-        self._types = _classes(self._type)
+        its_type = _returned(state) if self._of_options else state
+        self._types = _classes(its_type)
         """The classes that a state may have; a subclass would lose its own fields."""
-        self._decode = _decoder(self._type)
+        self._decode = _decoder(its_type)
 
     def fresh(self, options: Any) -> Any:
         """The state of a new room."""
@@ -38,8 +38,9 @@ class StateCodec:
     def encode(self, state: Any) -> bytes:
         """See :meth:`lastcall.host.codec.KindCodec.encode_state`."""
         if self._types and type(state) not in self._types:
+            says = " or ".join(each.__name__ for each in self._types)
             raise StateFailed(
-                f"the state has the type {type(state).__name__}; its kind says {self._type!r:.200}"
+                f"the state has the type {type(state).__name__}; its kind says {says}"
             )
         try:
             data = _encode(state)
@@ -61,23 +62,42 @@ class StateCodec:
 
 def _decoder(state: Any) -> Callable[[bytes], Any]:
     try:
-        if isinstance(msgspec.inspect.type_info(state), msgspec.inspect.CustomType):
-            raise BadRooms(f"state: {state.__name__} cannot be encoded: make it a msgspec.Struct")
+        for part in _parts(msgspec.inspect.type_info(state), set()):
+            if isinstance(part, msgspec.inspect.CustomType):
+                name = getattr(part.cls, "__name__", part.cls)
+                raise BadRooms(f"state: {name} cannot be encoded: make it a msgspec.Struct")
         return msgspec.msgpack.Decoder(state).decode
-    except TypeError as error:
+    except (TypeError, NameError) as error:
         raise BadRooms(
             f"state: {error}; it takes a type that msgspec can decode, such as a msgspec.Struct"
         ) from error
 
 
+def _parts(info: Any, seen: set[int]) -> Iterator[msgspec.inspect.Type]:
+    """A type and all that it is made of: the types of its fields, its items, its keys."""
+    if id(info) in seen:
+        return
+    seen.add(id(info))
+    if isinstance(info, tuple):
+        for part in info:
+            yield from _parts(part, seen)
+    elif isinstance(info, msgspec.inspect.Field):
+        yield from _parts(info.type, seen)
+    elif isinstance(info, msgspec.inspect.Type):
+        yield info
+        for field in info.__struct_fields__:
+            yield from _parts(getattr(info, field), seen)
+
+
 def _returned(state: Callable[..., Any]) -> Any:
     """The type that a function says it returns."""
     try:
-        return get_type_hints(state)["return"]
+        returned = get_type_hints(state)["return"]
     except NameError as error:
-        raise BadRooms(
-            f"state: the type that {state.__name__} returns is not found: {error}"
-        ) from None
+        raise BadRooms(f"state: the type that {state.__name__} returns: {error}") from None
+    if returned in (Any, type(None)):
+        raise BadRooms(f"state: {state.__name__} does not say which type it returns")
+    return returned
 
 
 def _classes(state: Any) -> tuple[type, ...]:

@@ -1,6 +1,6 @@
-"""A room's alarms: names that are due at a time, once or every so many seconds.
+"""A room's alarms: names that are due at a time, once or again and again.
 
-* A name has one alarm; setting it again replaces it.
+* A name has one alarm; setting it again replaces it, unless it is repeated at that pace already.
 * An alarm is due late rather than twice: of a repeated one, what a stall has covered is left out,
   and the next is due when it would have been.
 * They are captured with the seconds that are left, so they go on in another process's time.
@@ -24,7 +24,7 @@ DEAD_ENTRIES_MIN = 64
 
 
 class CapturedAlarm(msgspec.Struct, frozen=True):
-    """An alarm without a clock: due in ``seconds_left``, then ``every`` so many; 0: once."""
+    """An alarm without a clock: due in ``seconds_left``, then at each period ``every``; 0: once."""
 
     name: str
     seconds_left: float
@@ -32,11 +32,14 @@ class CapturedAlarm(msgspec.Struct, frozen=True):
 
 
 class _Alarm(msgspec.Struct):
-    """Due at ``since + count * every``: a sum of many steps would drift."""
+    """Due ``count`` times ``every`` after ``since``, or ``since`` if it is due once.
+
+    A sum of many steps would drift.
+    """
 
     since: float
     every: float
-    count: int = 0
+    count: int = 1
 
     @property
     def at(self) -> float:
@@ -44,7 +47,9 @@ class _Alarm(msgspec.Struct):
 
     def skip(self, now: float) -> None:
         """The next one is the first after ``now``."""
-        self.count = max(self.count, floor((now - self.since) / self.every)) + 1
+        self.count = max(self.count, floor((now - self.since) / self.every) - 1)
+        while self.at <= now:
+            self.count += 1
 
 
 class Alarms:
@@ -63,16 +68,21 @@ class Alarms:
         """When :meth:`due` has something to return; ``inf`` if never."""
         return min((alarm.at for alarm in self._by_name.values()), default=inf)
 
-    def set(self, name: str, at: float, every: float = 0.0) -> None:
-        """The alarm is due ``at``, and then ``every`` so many seconds; 0: once.
+    def set(self, name: str, *, now: float, seconds: float, every: float = 0.0) -> bool:
+        """The alarm is due in ``seconds``, and then at each period of ``every`` seconds; 0: once.
 
-        Raises ``ValueError`` for another name than the 64 that a room may have.
+        Returns False, and changes nothing, for one that has this period already: a room's function
+        may set it each time that it is called. Raises ``ValueError`` for another name
+        than the 64 that a room may have.
         """
+        if every and name in self._by_name and self._by_name[name].every == every:
+            return False
         if name not in self._by_name and len(self._by_name) >= ALARMS_MAX:
             raise ValueError(
                 f"a room has at most {ALARMS_MAX} alarms: silence one before you set {name!r}"
             )
-        self._by_name[name] = _Alarm(at, every)
+        self._by_name[name] = _Alarm(now + (seconds - every), every)
+        return True
 
     def silence(self, name: str) -> None:
         """There is no alarm of that name any more."""
@@ -102,7 +112,7 @@ class Alarms:
         """The alarms again, in the time of another clock; raises ``ValueError`` for too many."""
         alarms = cls()
         for alarm in captured:
-            alarms.set(alarm.name, now + alarm.seconds_left, alarm.every)
+            alarms.set(alarm.name, now=now, seconds=alarm.seconds_left, every=alarm.every)
         return alarms
 
 
