@@ -116,7 +116,8 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     rooms are kept as long, for players who were between two sockets: of at most
     ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` together; the oldest are dropped first.
 
-    The state of a room, encoded, may have ``state_bytes``; see ``@room(state=…)``.
+    The state of a room, encoded, may have ``state_bytes``; see ``@room(state=…)``. The images of
+    rooms that come from other nodes take at most ``adopted_bytes`` until they run.
 
     A request for a seat that another live socket has waits for ``takeover_seconds`` if it may be
     older than that socket. In this time a living api node cancels a request that nobody waits for,
@@ -131,6 +132,7 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     history_messages: int = 1024
     history_bytes: int = 256 * KIB
     state_bytes: int = 256 * KIB
+    adopted_bytes: int = 64 * MIB
     resume_seconds: float = 30.0
     away_seconds: float = 2.0
     drain_grace_seconds: float = 5.0

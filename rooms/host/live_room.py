@@ -18,6 +18,7 @@ from lastcall.host.codec import KindCodec
 from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
 from lastcall.host.replies import batches_by_link, regroup
+from lastcall.host.resting_place import resting_place
 from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.host.room_tasks import enter_room, renderable
 from lastcall.ids import RoomId
@@ -63,14 +64,18 @@ class LiveRoom:
         self._result = b""
         """As JSON; empty until the author's function has returned."""
         self._task: trio.lowlevel.Task | None = None
-        """The task of the author's function, once it runs."""
         self._departed: trio.Event | None = None
         """Of a room that has left this host: set when its tasks have ended."""
 
     @property
     def task(self) -> trio.lowlevel.Task | None:
-        """The task of the author's function, once it runs."""
+        """The task of the author's function, while that runs."""
         return self._task
+
+    @property
+    def resting_place(self) -> dict[str, object]:
+        """The ``file`` and the ``line`` where the author's function waits, if it can be said."""
+        return resting_place(self._task, LiveRoom._play.__code__)
 
     def depart(self, host: RoomHost) -> trio.Event:
         """The room goes on elsewhere, from its image: cancels its function, and ends without a word
@@ -78,6 +83,8 @@ class LiveRoom:
         of its tasks.
         """
         self._departed = trio.Event()
+        for seat in self.state.roster:
+            self.state.roster.lose(seat, trio.current_time())
         self.state.host = host
         self._scope.cancel()
         return self._departed
@@ -174,6 +181,7 @@ class LiveRoom:
 
     def _end(self) -> None:
         state = self.state
+        self._task = None
         state.close()
         state.drop_alarms()
         if state.table is not None:

@@ -119,7 +119,7 @@ class RoomState:
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
-        notify = partial(_notify_blocked, host.outbox, room_id, self.roster)
+        notify = partial(notify_blocked, host.outbox, room_id, self.roster)
         self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
@@ -242,11 +242,12 @@ def keep_seconds(room: RoomState, seat: Seat) -> float:
     return seconds
 
 
-def _notify_blocked(
+def notify_blocked(
     outbox: Callable[[LinkId, nodes.Down], None],
     room: RoomId,
     roster: Roster,
-    player: PlayerId | None,
+    player: PlayerId | None = None,
 ) -> None:
+    """Tells the blocked players, or ``player`` alone, what to send again."""
     for seat, n in roster.to_notify(player):
         outbox(seat.link, nodes.Wanted(room, seat.player, n))

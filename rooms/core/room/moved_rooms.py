@@ -6,10 +6,10 @@ then it does not know the room, and an api node asks the others.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from lastcall.ids import RoomId
+from lastcall.ids import KindName, RoomId
 from lastcall.wire.nodes import Whereabouts
 
 NAMES_MAX = 65_536
@@ -17,10 +17,10 @@ NAMES_MAX = 65_536
 
 
 class MovedRoom(NamedTuple):
-    """Where a room is, and the ``keys`` by which its seats were found here."""
+    """Where a room is, and the kind and ``keys`` by which its seats were found here."""
 
     where: Whereabouts
-    keys: tuple[Hashable, ...]
+    keys: tuple[tuple[KindName, str], ...]
 
 
 class MovedRooms:
@@ -34,7 +34,7 @@ class MovedRooms:
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def add(self, room: RoomId, where: Whereabouts, keys: Iterable[Hashable]) -> None:
+    def add(self, room: RoomId, where: Whereabouts, keys: Iterable[tuple[KindName, str]]) -> None:
         """The room is at ``where`` from now on."""
         self.remove(room)
         moved = self._rooms[room] = MovedRoom(where, tuple(keys))
