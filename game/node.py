@@ -16,10 +16,15 @@ from lastcall.core.link.feed_address import AllowedApis
 from lastcall.core.link.secret import Secrets
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
+from lastcall.game.links import GameIdentity, Links
+from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
 from lastcall.host.host import Host
 from lastcall.ids import KindName, NodeName, new_incarnation
 from lastcall.limits import Limit
+from lastcall.links.connector import CallerIdentity
+from lastcall.links.connectors import GameConnectors
+from lastcall.links.feed_reader import FeedReader, NoCork
+from lastcall.links.sources import GameSource
 from lastcall.policy import LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
@@ -43,6 +48,10 @@ class GameSettings(msgspec.Struct, frozen=True):
     apis: AllowedApis = AllowedApis()
     """Where feeds may be, besides where the api nodes' requests come from."""
     secrets: Callable[[], Secrets] = no_secrets
+    games: tuple[GameSource, ...] = ()
+    """Where the other game nodes are; without any, this node calls none."""
+    feed: HostPort = HostPort("127.0.0.1", 0)
+    """Where the other game nodes send to."""
 
 
 class GameNode:
@@ -72,12 +81,18 @@ class GameNode:
             policy=settings.room_policy,
             on_change=self._feeds.mark_all,
         )
-        self._links = ApiLinks(
+        self.peer_handlers: list[PeerHandler] = []
+        """They get what other game nodes say; to be filled before the start."""
+        self.peers = Peers(self.incarnation, self.peer_handlers)
+        self.peer_requests = PeerRequests(self._feeds, self.peer_handlers)
+        self._peer_calls = self._open_peer_calls(rng) if settings.games else None
+        self._links = Links(
             bus,
             GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
             settings.link_policy,
             feeds=self._feeds,
-            handler=self.host,
+            api=self.host,
+            peers=self.peer_requests,
             state=self._state,
             admission=Admission(
                 self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
@@ -93,6 +108,26 @@ class GameNode:
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
+
+    def _open_peer_calls(self, rng: random.Random) -> PeerCalls:
+        """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+        settings = self._settings
+        subscriber = self._bus.subscribe(settings.feed.url)
+        port = parse_url(subscriber.address).port
+        feed = settings.feed.dialled(settings.advertise, port).url
+        me = settings.name, self.incarnation, settings.version, feed, nodes.GAME
+        feeds = FeedReader(subscriber, NoCork())
+        connectors = GameConnectors(
+            settings.games,
+            bus=self._bus,
+            me=CallerIdentity(*me),
+            feeds=feeds,
+            policy=settings.link_policy,
+            rng=rng,
+            wall=settings.born,
+            secrets=settings.secrets,
+        )
+        return PeerCalls(connectors, feeds, self.peers)
 
     def _state(self) -> nodes.NodeState:
         """The node as placement should see it; a new revision whenever placement would care."""
@@ -110,13 +145,18 @@ class GameNode:
         return self._last_state
 
     async def start(self, services: trio.Nursery) -> None:
-        """Listens for api nodes; raises :class:`lastcall.errors.AddressInUse`."""
+        """Listens for other nodes, and begins to call the game nodes among them.
+
+        Raises :class:`lastcall.errors.AddressInUse`.
+        """
         listen = self._settings.listen
         responder = self._bus.respond(listen.url, nodes.REQUEST_BYTES_MAX)
         port = parse_url(responder.address).port
         self.listen = listen.dialled(self._settings.advertise, port).url
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
+        if self._peer_calls is not None:
+            services.start_soon(self._peer_calls.run)
         self.ready = True
         await trio.lowlevel.checkpoint()
 
@@ -154,18 +194,20 @@ class GameNode:
         The players of an api node that is dropped instead may not have received their room's end:
         the node waits for them, as for all players between two sockets.
         """
-        await self.host.wait_empty()
-        await self._feeds.wait_confirmed()
-        await self.host.wait_empty()
-        await self._feeds.wait_confirmed()
+        for _ in range(2):
+            await self.host.wait_empty()
+            await self._feeds.wait_confirmed([nodes.API])
 
     def cut(self) -> None:
         """Cancels every room; their ``finally`` blocks run inside the farewell."""
         self.host.cut()
 
     async def farewell(self) -> None:
-        """Every api node confirms that this node has stopped, and leaves."""
-        await self._feeds.wait_confirmed()
+        """Every attached node confirms that this one has stopped, which leaves its peers."""
+        async with trio.open_nursery() as nursery:
+            if self._peer_calls is not None:
+                nursery.start_soon(self._peer_calls.leave)
+            await self._feeds.wait_confirmed()
 
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
@@ -186,6 +228,11 @@ class GameNode:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
 
+    @property
+    def _refused_connections(self) -> int:
+        calls = self._peer_calls
+        return self._links.refused_connections + (0 if calls is None else calls.refused_connections)
+
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
         ends = self.host.running.ends
@@ -193,12 +240,13 @@ class GameNode:
             phase=self._drain.phase,
             rooms=self.host.rooms,
             clients=self.host.players,
-            links=len(self._feeds.links),
+            links=len(self._feeds.of_tier(nodes.API)),
+            peers=len(self.peers),
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
             limited=dict(self.host.running.limits.refused)
-            | {Limit.LINKS: self._links.refused_connections},
+            | {Limit.LINKS: self._refused_connections},
             rooms_ended={str(reason): count for reason, count in ends.items()},
         )

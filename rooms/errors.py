@@ -14,7 +14,8 @@
     │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
-    │   └── BadFrame            a frame that cannot be read or is not valid; carries its error code
+    │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
+    │   └── MisplacedItem       an item that a link of this kind does not carry
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
     └── ClientError             the errors of the Python client
         ├── ConnectFailed       no server could be reached, or none accepted the connection
@@ -42,6 +43,7 @@ __all__ = [
     "LastcallError",
     "LocalProtocolError",
     "MessageTooBig",
+    "MisplacedItem",
     "NodeGone",
     "PlaceLost",
     "RemoteProtocolError",
@@ -102,6 +104,10 @@ class WrongEvent(LocalProtocolError):
 
 class RemoteProtocolError(LastcallError):
     """The other side sent something that the protocol forbids."""
+
+
+class MisplacedItem(RemoteProtocolError):
+    """An item that only another tier's links carry, such as a move of a room from an api node."""
 
 
 class BadFrame(RemoteProtocolError):

@@ -16,12 +16,12 @@ from typing import Generic, Self, TypeVar
 
 import trio
 
-from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
 from lastcall.core.edge.moved_rooms import Trail
 from lastcall.core.edge.place_search import RETRY_SECONDS
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS
-from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.joins import Joins
-from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
@@ -20,6 +18,8 @@ from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
+from lastcall.links.connectors import GameConnectors
+from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
@@ -104,7 +104,7 @@ class Games:
         self._joins.forget(session)
         self._resumes.forget(session)
 
-    # From the links: lastcall.api.games.link.LinkListener
+    # From the links: lastcall.links.link.LinkListener
 
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting joins and resumes go on, suspended places reattach."""

@@ -20,8 +20,6 @@ import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
-from lastcall.api.games.candidates import as_candidate
-from lastcall.api.games.link import GameLink
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.place import goodbye
@@ -32,6 +30,8 @@ from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step, nod
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName
+from lastcall.links.candidates import as_candidate
+from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames, nodes
 

@@ -13,13 +13,13 @@ from functools import partial
 import trio
 
 from lastcall.api.games.calls import ANSWER_SECONDS, GameCalls
-from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.moved_rooms import Trail
 from lastcall.core.edge.place_search import PlaceSearch
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 

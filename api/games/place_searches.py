@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from lastcall.api.games.link import GameLink
 from lastcall.api.games.place_queues import PlaceQueues, Suspended, sessions_of
 from lastcall.api.sessions.place import PlaceStatus
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.place_search import PlaceSearch
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.batches import each
 

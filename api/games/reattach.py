@@ -23,13 +23,13 @@ import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, give_up
-from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.place_queues import Group, PlaceQueues, Suspended, sessions_of
 from lastcall.api.games.place_searches import PlaceSearches
 from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes

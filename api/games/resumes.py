@@ -29,7 +29,6 @@ import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
-from lastcall.api.games.link import GameLink
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
@@ -42,6 +41,7 @@ from lastcall.core.edge.placement import hint
 from lastcall.core.lifecycle import Phase
 from lastcall.identity import Identity
 from lastcall.ids import Incarnation, Ticket
+from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes

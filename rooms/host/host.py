@@ -80,6 +80,7 @@ class Host:
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         """Applies one item that came by ``link``. Answers go to ``outbox``; acks wait for
         :meth:`flush_acks`. An item about a room or a player that is gone is ignored.
+        Raises :class:`lastcall.errors.MisplacedItem` for an item of another game node.
         """
         if isinstance(item, nodes.Say):
             if (room := self._rooms.get(item.room)) is not None:

@@ -10,6 +10,7 @@ import msgspec
 
 from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
+from lastcall.errors import MisplacedItem
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
@@ -51,6 +52,10 @@ class Places:
             case nodes.Leave():
                 if (room := self._running(item.room)) is not None:
                     room.players.leave(link, item)
+            case nodes.Unknown():
+                pass
+            case _:
+                raise MisplacedItem("only game nodes ask each other for that")
 
     def carry_out(self, takeover: PendingTakeover) -> None:
         """Does what the request asks for; it does not wait any more."""

@@ -10,15 +10,8 @@ import msgspec
 
 from lastcall.identity import Identity
 from lastcall.ids import Incarnation, KindName, NodeName, PlayerId, RoomId
-
-
-class Item(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
-    """The base of all items. ``gc=False`` is safe: items cannot form reference cycles."""
-
-
-class Unknown(Item, frozen=True, tag="?"):
-    """An item of a later version; it only counts."""
-
+from lastcall.wire.item import Item, Unknown
+from lastcall.wire.peer_items import PeerDown, PeerUp
 
 # api → game
 
@@ -129,7 +122,7 @@ class Absent(Item, frozen=True, tag="absent"):
     session: int
 
 
-Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown
+Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp
 
 
 # game → api
@@ -314,7 +307,7 @@ class Regroup(Item, frozen=True, tag="regroup"):
     kind: KindName
     players: list[tuple[PlayerId, str, str]]
     options: bytes = b"{}"
-    former: dict[PlayerId, tuple[str, ...]] = {}
+    former: dict[PlayerId, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 class NodeState(Item, frozen=True, tag="state"):
@@ -329,7 +322,7 @@ class NodeState(Item, frozen=True, tag="state"):
     rooms: int
     seats: dict[KindName, int]
     seconds_left: float | None = None
-    sizes: dict[KindName, int] = {}
+    sizes: dict[KindName, int] = msgspec.field(default_factory=dict)
 
 
 Down = (
@@ -347,4 +340,5 @@ Down = (
     | Regroup
     | NodeState
     | Unknown
+    | PeerDown
 )
