@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import structlog
 import trio
-from lastcall.host.moves import Moves
 
 from lastcall.core.handoff.actions import Drop, Reply, Run, Taking
 from lastcall.core.handoff.adoption import Key
 from lastcall.core.handoff.adoptions import Adoptions
 from lastcall.errors import RemoteProtocolError
 from lastcall.game.peers import PeerRequests
+from lastcall.host.moves import Moves
 from lastcall.ids import Incarnation
 from lastcall.policy import HandOffPolicy
 from lastcall.wire import nodes

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 import structlog
 import trio
-from lastcall.host.moves import Moves
 from msgspec.structs import replace
 
 from lastcall.core.handoff.actions import (
@@ -27,6 +26,7 @@ from lastcall.core.handoff.actions import (
 from lastcall.core.handoff.offer import Movable
 from lastcall.core.handoff.offers import Offers
 from lastcall.game.peers import Peers
+from lastcall.host.moves import Moves
 from lastcall.host.room_state import RoomState
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.policy import HandOffPolicy

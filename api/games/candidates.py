@@ -39,9 +39,12 @@ class PlaceLookup:
         """The link to a node that :meth:`of` has returned."""
         return self._able[node.incarnation]
 
-    def of(self, room: RoomId, refused_by: set[Incarnation]) -> list[Candidate]:
+    def of(
+        self, room: RoomId, refused_by: set[Incarnation], moved_to: Incarnation | None = None
+    ) -> list[Candidate]:
         """Which nodes may have places in ``room``, in the order to ask; not ``refused_by``."""
-        return [node for node in holders(self._known, room) if node.incarnation not in refused_by]
+        asked = holders(self._known, room, moved_to)
+        return [node for node in asked if node.incarnation not in refused_by]
 
     def all_in(self, refused_by: set[Incarnation]) -> bool:
         """Whether all have refused."""

@@ -134,20 +134,22 @@ class Games:
         """Answers to calls find their session; all else belongs to a room."""
         match item:
             case nodes.Message() | nodes.Acks():  # nearly all items are of these two
-                self._relays.take(link, item)
+                if moved := self._relays.take(link, item):
+                    self.reattacher.renew(moved)
             case nodes.Seated():
                 self._seated(link, item)
             case nodes.Resumed():
                 self._resumed(link, item)
             case nodes.Refused():
-                for asker in (self._joins, self._resumes, self.reattacher):
-                    if asker.refused(link, item):
-                        return
+                askers = self._joins, self._resumes, self.reattacher
+                any(asker.refused(link, item) for asker in askers)
             case nodes.Regroup():
                 for session, request, former in self._relays.regroup(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS, former)
+            case nodes.Moved():
+                self.reattacher.moved(link, item)
             case _:
-                self._relays.take(link, item)
+                self.reattacher.renew(self._relays.take(link, item))
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
         found = self._resumes.seated(link, seat) or self._joins.seated(link, seat)
@@ -160,7 +162,7 @@ class Games:
         found: Session | nodes.Leave | nodes.Absent,
     ) -> None:
         if isinstance(found, Session):
-            self._relays.seat(link, news, found)
+            self.reattacher.renew(self._relays.seat(link, news, found))
         else:
             link.send(found)
 

@@ -7,7 +7,7 @@ applied as a whole before any room runs; and nothing that comes from the wire ma
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from math import inf
 
@@ -153,14 +153,17 @@ class Host:
             room.warn(max(0.0, cut_at - trio.current_time()))
         self.running.disconnects.shorten()
 
-    def cut(self) -> None:
-        """Cancels the running rooms. Their players are told after each room's ``finally`` blocks.
+    def cut(self, spared: Collection[RoomId] = ()) -> None:
+        """Cancels the running rooms but those ``spared``, and from now on every room that thaws.
+
+        Their players are told after each room's ``finally`` blocks.
 
         Players between two sockets are not awaited any more.
         """
         self.running.cutting = True
         for room in list(self._rooms.values()):
-            room.cancel(EndReason.CUT)
+            if room.state.id not in spared:
+                room.cancel(EndReason.CUT)
 
     async def wait_empty(self) -> None:
         """Waits until no room runs; returns at once if none does. Always a checkpoint.

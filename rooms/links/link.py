@@ -29,7 +29,7 @@ from lastcall.wire import nodes
 log = structlog.get_logger()
 
 DETACH_SECONDS = 0.5
-CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
+CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
 """A draining game node waits until these are confirmed."""
 ITEMS_AT_ONCE = 256
 """Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""

@@ -163,6 +163,8 @@ class Seated(Item, frozen=True, tag="seated"):
     players: list[Player]
     complete: bool = True
     state: bytes = b""
+    survives: bool = False
+    """Whether the room goes on at another game node if this one is gone."""
 
 
 class Resumed(Item, frozen=True, tag="resumed"):
@@ -182,6 +184,8 @@ class Resumed(Item, frozen=True, tag="resumed"):
     secret: str
     complete: bool
     state: bytes = b""
+    survives: bool = False
+    """As in :class:`Seated`."""
 
 
 class Replay(Item, frozen=True, tag="replay"):
@@ -212,7 +216,8 @@ class Refused(Item, frozen=True, tag="refused"):
 
     ``code`` is one of the clients' error codes, or one of those above. ``ended``: the player had a
     place here, which is over. With :data:`MOVED`, the room is at the game node with incarnation
-    ``to``, called ``name``. A node of version 0.1 says none of these.
+    ``to``, called ``name``. ``retry``: the node may have the place soon, so it is asked again.
+    A node of version 0.1 says none of these.
     """
 
     call: int
@@ -221,6 +226,7 @@ class Refused(Item, frozen=True, tag="refused"):
     ended: bool = False
     to: Incarnation = Incarnation(0)
     name: NodeName = NodeName("")
+    retry: bool = False
 
 
 class Acks(Item, frozen=True, tag="acks"):

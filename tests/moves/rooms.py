@@ -29,29 +29,29 @@ async def repeat(table: Room[Talk]) -> None:
                 table.broadcast({"said": said, "count": table.state.count, "moves": table.moves})
 
 
-@room("den", state=Talk)
+@room("den", seats=8, state=Talk)
 async def den(table: Room[Talk]) -> None:
     await repeat(table)
 
 
-@room("hall", state=Talk, moves="at_once")
+@room("hall", seats=8, state=Talk, moves="at_once")
 async def hall(table: Room[Talk]) -> None:
     await repeat(table)
 
 
-@room("cell", state=Talk, moves="never")
+@room("cell", seats=8, state=Talk, moves="never")
 async def cell(table: Room[Talk]) -> None:
     await repeat(table)
 
 
-@room("den", state=Gossip)
+@room("den", seats=8, state=Gossip)
 async def later_den(table: Room[Gossip]) -> None:
     async for _ in table:
         table.broadcast(table.state.count)
 
 
 def kinds(*functions: Any) -> dict[Any, Any]:
-    return {function.kind.name: function.kind for function in functions}
+    return {function.name: function for function in functions}
 
 
 KINDS = kinds(den, hall, cell)
