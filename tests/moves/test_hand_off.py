@@ -42,7 +42,7 @@ async def test_inputs_on_their_way_while_the_room_moves_are_each_applied_once_an
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        api, one, two = await two_nodes(c)
+        api, one, _ = await two_nodes(c)
         speakers = await players(c, api, "hall", 2)
         one.signal()
         for n in range(200):
