@@ -51,6 +51,7 @@ async def test_inputs_on_their_way_while_the_room_moves_are_each_applied_once_an
                 await trio.sleep(0.001)
         for speaker in speakers:
             await speaker.hear_data({"said": 199, "count": 200, "moves": 1})
+        await one.gone.wait()
         assert one.exit_code == CLEAN
         assert undisturbed(speakers)
         for speaker in speakers:
