@@ -14,8 +14,6 @@ import trio
 import trio.abc
 
 from lastcall.api.auth.entry import Auth
-from lastcall.api.games.connector import ApiIdentity, FeedReader
-from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.games import Games
 from lastcall.api.gateway.door import Door
 from lastcall.api.gateway.gateway import Gateway
@@ -33,6 +31,9 @@ from lastcall.core.lifecycle import Phase
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import NodeName, new_incarnation
 from lastcall.limits import Limit, Limits
+from lastcall.links.connector import CallerIdentity
+from lastcall.links.connectors import GameConnectors
+from lastcall.links.feed_reader import FeedReader
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
@@ -115,7 +116,7 @@ def _feeds_and_connectors(
     connectors = GameConnectors(
         options.games,
         bus=bus,
-        me=ApiIdentity(settings.name, new_incarnation(rng), settings.version, feed),
+        me=CallerIdentity(settings.name, new_incarnation(rng), settings.version, feed),
         feeds=feeds,
         policy=settings.link_policy,
         rng=rng,

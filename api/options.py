@@ -8,11 +8,12 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from lastcall.api.games.sources import GameSource, parse_games
-from lastcall.bus.address import HostPort, parse_url
+from lastcall.bus.address import HostPort
 from lastcall.core.edge.addresses import TrustedProxies, parse_networks
 from lastcall.core.edge.origins import parse_origins
 from lastcall.errors import UsageError
+from lastcall.links.options import check_feed, feed_option, games_option
+from lastcall.links.sources import GameSource
 from lastcall.runtime.address import ListenAddress, parse_listen
 from lastcall.runtime.command import Command, Parsed, gathered
 
@@ -39,17 +40,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Where clients connect; may be repeated. [::] means every interface, IPv4 too; "
         "fd:N takes an inherited listening socket.",
     },
-    "--feed": {
-        "type": Parsed("URL", parse_url),
-        "default": "tcp://127.0.0.1:7001",
-        "help": "Where game nodes send to. Port 0: a free one.",
-    },
-    "--games": {
-        "type": Parsed("SOURCES", parse_games),
-        "required": True,
-        "help": "The game nodes: tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or "
-        "file:///PATH (a URL a line, read every 0.5 s), comma separated.",
-    },
+    "--feed": feed_option("tcp://127.0.0.1:7001", "Where game nodes send to. Port 0: a free one."),
+    "--games": games_option("The game nodes:", required=True),
     "--clients": {
         "type": click.Choice(["finish", "move"]),
         "default": "finish",
@@ -98,9 +90,5 @@ def _checked_api_options(**values: Any) -> ApiOptions:
             raise UsageError(f"--listen {place} is given twice")
     if (options.tls_cert is None) is not (options.tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both, or neither")
-    if options.feed.is_wildcard and click.get_current_context().params.get("advertise") is None:
-        raise UsageError(
-            f"--feed {options.feed.url} binds every interface, so game nodes cannot dial it as it "
-            "stands: say with --advertise HOST what they dial"
-        )
+    check_feed(options.feed)
     return options

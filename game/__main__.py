@@ -31,6 +31,8 @@ from lastcall.runtime.process import prepare, run_node
     epilog=epilog(
         "lastcall-game",
         "lastcall-game --name game-2 --listen tcp://10.0.0.7:7101 --rooms shop.rooms --grace 600",
+        "lastcall-game --listen tcp://0.0.0.0:7101 --feed tcp://0.0.0.0:7001 --advertise 10.0.0.7 "
+        "--games dns://game:7101",
     ),
 )
 @node_options("game")
@@ -40,7 +42,7 @@ from lastcall.runtime.process import prepare, run_node
 def command(
     node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, game: GameOptions
 ) -> ExitCode:
-    """Runs a game node: the rooms, and the links by which api nodes reach them.
+    """Runs a game node: the rooms, and the links by which other nodes reach them.
 
     SIGTERM or SIGINT drains it: no new rooms, those that run play on, and the process ends with
     the last one, or at the end of grace. A second signal cuts; while the node still starts, it ends
@@ -58,6 +60,8 @@ def command(
         room_policy=RoomPolicy(limits=node.limits),
         apis=game.apis,
         secrets=cluster.secrets,
+        games=game.games,
+        feed=game.feed,
     )
     bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
     bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
@@ -66,7 +70,10 @@ def command(
         node,
         drain,
         STOPS,
-        exposure=Exposure(link_port=is_exposed(game.listen), cluster_protected=cluster.protected),
+        exposure=Exposure(
+            link_port=is_exposed(game.listen) or (bool(game.games) and is_exposed(game.feed)),
+            cluster_protected=cluster.protected,
+        ),
     )
 
 

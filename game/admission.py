@@ -6,20 +6,28 @@ import random
 from collections.abc import Callable
 
 from lastcall.core.link.feed_address import AllowedApis
-from lastcall.core.link.secret import NONCE_BYTES, Challenges, Secrets, proof, proven_by
+from lastcall.core.link.secret import (
+    NONCE_BYTES,
+    Challenges,
+    Secrets,
+    calling_side,
+    proof,
+    proven_by,
+)
 from lastcall.game.feed_hosts import FeedHosts
+from lastcall.game.feeds import caller_of
 from lastcall.ids import Incarnation
 from lastcall.peer import Peer
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
-NO_SECRET = "this node takes api nodes with its secret only: give --cluster-secret-file"  # noqa: S105
+NO_SECRET = "this node takes nodes with its secret only: give --cluster-secret-file"  # noqa: S105
 WRONG_SECRET = "the secrets of --cluster-secret-file differ"  # noqa: S105
 
 
 class Admission:
-    """The conditions of a game node: the api node knows the cluster's secret, if there is one, and
+    """The conditions of a game node: the caller knows the cluster's secret, if there is one, and
     its feed is at an address that this node may dial.
     """
 
@@ -39,12 +47,12 @@ class Admission:
         self._refused = RatedLog("link.refused")
 
     def check(self, attach: nodes.Attach, *, known: bool) -> nodes.Reply | None:
-        """The refusal or the challenge; None if the api node has proven itself.
+        """The refusal or the challenge; None if the caller has proven itself.
 
         ``known``: the link stands already, and its attach was repeated on the way.
         """
-        if attach.link <= 0:
-            return nodes.Unsupported("a link's id is a positive number")
+        if attach.link <= 0 or attach.tier not in {nodes.API, nodes.GAME}:
+            return nodes.Unsupported("a link's id is a positive number, and its tier api or game")
         secrets = self._secrets()
         if not secrets:
             return None
@@ -54,17 +62,21 @@ class Admission:
             nonce = self._rng.randbytes(NONCE_BYTES)
             self._challenges.issue(attach.link, nonce)
             return nodes.Challenge(self._me, nonce)
-        if proven_by(secrets, "api", attach.proof, attach, self._me) is None:
+        if self._secret_of(attach) is None:
             return nodes.Unsupported(WRONG_SECRET)
         return None
 
     def proof(self, attach: nodes.Attach) -> bytes:
-        """This node's proof, by the secret that the api node has used."""
-        secret = proven_by(self._secrets(), "api", attach.proof, attach, self._me)
+        """This node's proof, by the secret that the caller has used."""
+        secret = self._secret_of(attach)
         return b"" if secret is None else proof(secret, "game", attach, self._me)
 
+    def _secret_of(self, attach: nodes.Attach) -> bytes | None:
+        side = calling_side(attach)
+        return proven_by(self._secrets(), side, attach.proof, attach, self._me)
+
     def note_refusal(self, attach: nodes.Attach, peer: Peer | None, reply: nodes.Reply) -> None:
-        """Logs a refused attach, unless the api node asks again at once."""
+        """Logs a refused attach, unless the caller asks again at once."""
         if isinstance(reply, nodes.Unsupported) and not reply.retry:
             host = peer.host if peer is not None else ""
-            self._refused.warning(api=attach.api[:64], peer=host, why=reply.message)
+            self._refused.warning(**caller_of(attach), peer=host, why=reply.message)

@@ -1,9 +1,12 @@
-"""The feeds of a game node: what its rooms send to each api node.
+"""The feeds of a game node: what it says to each node that is attached to it.
 
 Items are numbered in the link's ring, and published once for each turn of the loop.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 import trio
@@ -23,25 +26,53 @@ PUBLISH_BYTES = 1 << 20
 150 ms of CPU, and on a busy machine for a second."""
 
 
+class RequestHandler(Protocol):
+    """Receives the items of links: :class:`lastcall.host.host.Host` those of api nodes, and
+    :class:`lastcall.game.peers.Peers` those of other game nodes.
+    """
+
+    def handle(self, link: LinkId, item: nodes.Up) -> None:
+        """Applies one item.
+
+        Raises :class:`lastcall.errors.MisplacedItem` if such a link does not carry it.
+        """
+
+    def flush_acks(self) -> None:
+        """All items of a request are applied: sends the acks."""
+
+    def drop_link(self, link: LinkId, confirmed_until: float) -> None:
+        """The link is gone, and so are its players.
+
+        They may not have received what was sent at ``confirmed_until`` (trio time) or later.
+        """
+
+
+def caller_of(attach: nodes.Attach) -> dict[str, Any]:
+    """The field that names the caller in log events: ``api`` or ``game``."""
+    return {nodes.GAME if attach.tier == nodes.GAME else nodes.API: attach.api[:64]}
+
+
 class Link:
-    """One attached api node, and its feed."""
+    """One attached node, and its feed. ``handler`` gets its items."""
 
     __slots__ = (
         "_batch_bytes",
         "_publisher",
         "_revision",
-        "api",
         "attached_at",
         "attempt",
         "confirmed_until",
         "dialled",
         "feed",
+        "handler",
         "id",
         "incarnation",
         "liveness",
         "requests",
         "ring",
         "stalls",
+        "tier",
+        "who",
         "young",
     )
 
@@ -49,12 +80,15 @@ class Link:
         self,
         attach: nodes.Attach,
         publisher: Publisher,
+        handler: RequestHandler,
+        *,
         policy: LinkPolicy,
         now: float,
         excess: Excess,
     ) -> None:
         self.id = attach.link
-        self.api = attach.api
+        self.tier = attach.tier
+        self.who = caller_of(attach)
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt
         self.dialled = attach.dialled
@@ -67,7 +101,8 @@ class Link:
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
         self.confirmed_until = now
-        """When the api node had last confirmed the whole feed."""
+        """When the node had last confirmed the whole feed."""
+        self.handler = handler
         self._publisher = publisher
         self._batch_bytes = policy.batch_bytes
         self._revision = -1
@@ -170,18 +205,22 @@ class Feeds:
             self._wake_waiters()
         return link
 
+    def of_tier(self, tier: str) -> list[Link]:
+        """The attached nodes of one tier."""
+        return [link for link in self.links.values() if link.tier == tier]
+
     @property
     def unconfirmed(self) -> int:
         """How many api nodes have not confirmed their whole feeds."""
-        return sum(link.ring.confirmed < link.ring.head for link in self.links.values())
+        return sum(link.ring.confirmed < link.ring.head for link in self.of_tier(nodes.API))
 
-    async def wait_confirmed(self) -> None:
-        """Waits until every api node has confirmed all that is in its feed by now.
+    async def wait_confirmed(self, tiers: Sequence[str] = (nodes.API, nodes.GAME)) -> None:
+        """Waits until every node of ``tiers`` has confirmed all that is in its feed by now.
 
         Later items do not count: a client that sends one request after the other must not keep a
         node up that has nothing left.
         """
-        marks = {link.id: link.ring.head for link in self.links.values()}
+        marks = {link.id: link.ring.head for tier in tiers for link in self.of_tier(tier)}
         while any(link.ring.confirmed < marks.get(link.id, 0) for link in self.links.values()):
             await self._confirmed.wait()
 

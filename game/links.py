@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -20,9 +19,9 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
-from lastcall.errors import LastcallError, RemoteProtocolError
+from lastcall.errors import LastcallError, MisplacedItem, RemoteProtocolError
 from lastcall.game.admission import Admission
-from lastcall.game.feeds import Feeds, Link
+from lastcall.game.feeds import Feeds, Link, RequestHandler
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.limits import Rate
 from lastcall.peer import Peer
@@ -34,15 +33,15 @@ from lastcall.wire import nodes
 log = structlog.get_logger()
 
 NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
-"""Api nodes of the same name are logged this many times at once, and then once in these seconds."""
+"""Nodes of the same name are logged this many times at once, and then once in these seconds."""
 PUBLISH_SECONDS = 0.005
 """After this time the remaining links are published in the next turn."""
 LINKS_MAX = 512
-"""More api nodes than this are refused: each costs a publisher and a ring."""
+"""More nodes than this are refused: each costs a publisher and a ring."""
 
 
 class GameIdentity(msgspec.Struct, frozen=True):
-    """This node, for an api node. ``born`` is in seconds since 1970."""
+    """This node, for a caller. ``born`` is in seconds since 1970."""
 
     name: NodeName
     incarnation: Incarnation
@@ -50,26 +49,11 @@ class GameIdentity(msgspec.Struct, frozen=True):
     born: float
 
 
-class RequestHandler(Protocol):
-    """Receives the links' items: :class:`lastcall.host.host.Host`, or a recorder in tests."""
+class Links:
+    """All links that other nodes have to this one.
 
-    def handle(self, link: LinkId, item: nodes.Up) -> None:
-        """Applies one item."""
-
-    def flush_acks(self) -> None:
-        """All items of a request are applied: sends the acks."""
-
-    def drop_link(self, link: LinkId, confirmed_until: float) -> None:
-        """The link is gone, and so are its players.
-
-        They may not have received what was sent at ``confirmed_until`` (trio time) or later.
-        """
-
-
-class ApiLinks:
-    """All links of a game node.
-
-    ``state`` returns the node as placement should see it; a new revision whenever it differs.
+    ``api`` gets the items of api nodes, and ``peers`` those of other game nodes. ``state`` returns
+    the node as placement should see it; a new revision whenever it differs.
     """
 
     def __init__(
@@ -79,7 +63,8 @@ class ApiLinks:
         policy: LinkPolicy,
         *,
         feeds: Feeds,
-        handler: RequestHandler,
+        api: RequestHandler,
+        peers: RequestHandler,
         state: Callable[[], nodes.NodeState],
         admission: Admission,
     ) -> None:
@@ -89,7 +74,7 @@ class ApiLinks:
         self._policy = policy
         self._feeds = feeds
         self._links = feeds.links
-        self._handler = handler
+        self._handlers = {nodes.API: api, nodes.GAME: peers}
         self._state = state
         self._started_at = trio.current_time()
         self._name_warnings = TokenBucket(
@@ -97,12 +82,18 @@ class ApiLinks:
         )
         self.items_received = 0
         self._unreadable = RatedLog("link.unreadable_request")
+        self._misplaced = RatedLog("link.misplaced_item")
         self._refusals = RefusedConnections("--listen")
 
     @property
     def refused_connections(self) -> int:
         """How many connections to ``--listen`` a limit has refused."""
         return self._refusals.over
+
+    @property
+    def misplaced_items(self) -> int:
+        """How many items were refused, since links of that kind do not carry them."""
+        return self._misplaced.count
 
     async def run(self, responder: Responder) -> None:
         """Answers, publishes and watches until cancelled."""
@@ -151,8 +142,8 @@ class ApiLinks:
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._feeds.confirm(link, batch.confirmed)
         self.items_received += len(batch.items)
-        self._apply(link.id, batch.items)
-        self._handler.flush_acks()
+        self._apply(link, batch.items)
+        link.handler.flush_acks()
         link.publish_again(batch.missing)
         answer = nodes.Answer(
             link=link.id, number=batch.number, head=link.ring.head, state=self._state()
@@ -161,16 +152,21 @@ class ApiLinks:
         link.requests.applied(batch.number, reply)
         return reply
 
-    def _apply(self, link_id: LinkId, items: list[nodes.Up]) -> None:
+    def _apply(self, link: Link, items: list[nodes.Up]) -> None:
         """Applies each item, even if one before it fails by an error in this program."""
-        handle = self._handler.handle
+        link_id, handle = link.id, link.handler.handle
         for item in items:
             try:
                 handle(link_id, item)
+            except MisplacedItem as error:
+                name = type(item).__name__.lower()
+                self._misplaced.warning(**link.who, item=name, why=str(error))
             except Exception:
                 log.exception("verbs.failed", item=type(item).__name__)
 
     def _attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
+        if attach.incarnation == self._me.incarnation:
+            return nodes.Twice(incarnation=self._me.incarnation)
         state, known = self._state(), attach.link in self._links
         refusal = self._admission.check(attach, known=known)
         if refusal is None and not known:
@@ -208,41 +204,46 @@ class ApiLinks:
     ) -> nodes.Reply | None:
         """Opens the new link with a feed to that URL and name; or returns the refusal."""
         if len(self._links) >= LINKS_MAX:
-            return nodes.Unsupported(message=f"{LINKS_MAX} api nodes are attached already")
+            return nodes.Unsupported(message=f"{LINKS_MAX} nodes are attached already")
         try:
             publisher = self._bus.publisher(*feed)
         except LastcallError as error:
             return nodes.Unsupported(message=f"cannot dial the feed: {error}")
         link = self._links[attach.link] = Link(
-            attach, publisher, self._policy, trio.current_time(), self._feeds.excess
+            attach,
+            publisher,
+            self._handlers[attach.tier],
+            policy=self._policy,
+            now=trio.current_time(),
+            excess=self._feeds.excess,
         )
         link.add_state(state)
         self._feeds.mark(link.id)
-        log.info("link.attached", api=attach.api, feed=attach.feed)
+        log.info("link.attached", **link.who, feed=attach.feed)
         return None
 
     def _detach(self, link_id: LinkId) -> None:
-        """An api node that leaves has reported each client who may not have received all."""
+        """A node that leaves has reported each client who may not have received all."""
         if (link := self._links.get(link_id)) is not None:
             link.confirmed_until = inf
             self._drop(link_id, "detached")
 
     def _drop(self, link_id: LinkId, why: str) -> None:
         if (link := self._feeds.remove(link_id)) is not None:
-            log.info("link.dropped", api=link.api, why=why)
-            self._handler.drop_link(link_id, link.confirmed_until)
+            log.info("link.dropped", **link.who, why=why)
+            link.handler.drop_link(link_id, link.confirmed_until)
 
     def _warn_of_namesakes(self, link: Link) -> None:
-        """Two api nodes of one name work: their incarnations differ. But nobody can tell them
-        apart. One that was killed is dropped before the one that takes its name is not young.
+        """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.
+        One that was killed is dropped before the one that takes its name is not young.
         """
         for other in self._links.values():
             one_process = other.incarnation == link.incarnation
-            if one_process or other.young or other.api != link.api:
+            if one_process or other.young or other.who != link.who:
                 continue
             if self._name_warnings.take(trio.current_time()):
-                feeds, hint = [other.feed, link.feed], "give each api node a --name of its own"
-                log.warning("link.same_name", api=link.api, addresses=feeds, hint=hint)
+                addresses, hint = [other.feed, link.feed], "give each node a --name of its own"
+                log.warning("link.same_name", **link.who, addresses=addresses, hint=hint)
 
     async def _publish(self) -> None:
         while True:
@@ -253,7 +254,7 @@ class ApiLinks:
                     await trio.lowlevel.checkpoint()
                     until = perf_counter() + PUBLISH_SECONDS
                 if link.id in self._links and (why := link.publish(self._state())) is not None:
-                    log.warning("link.behind", api=link.api, why=why)
+                    log.warning("link.behind", **link.who, why=why)
                     self._drop(link.id, why)
                 elif link.ring.has_fresh:
                     self._feeds.mark(link.id)

@@ -6,10 +6,10 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
-from lastcall.author import Kind
 from lastcall.errors import BadRooms
 from lastcall.host.codec import KindCodec
 from lastcall.ids import KindName
+from lastcall.kind import Kind
 from lastcall.runtime.author_code import import_module
 
 

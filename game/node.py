@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 import trio
 
-from lastcall.author import Kind
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
@@ -16,11 +15,18 @@ from lastcall.core.link.feed_address import AllowedApis
 from lastcall.core.link.secret import Secrets
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
+from lastcall.game.links import GameIdentity, Links
+from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
+from lastcall.game.room_moves import RoomMoves
 from lastcall.host.host import Host
 from lastcall.ids import KindName, NodeName, new_incarnation
+from lastcall.kind import Kind
 from lastcall.limits import Limit
-from lastcall.policy import LinkPolicy, RoomPolicy
+from lastcall.links.connector import CallerIdentity
+from lastcall.links.connectors import GameConnectors
+from lastcall.links.feed_reader import FeedReader, NoCork
+from lastcall.links.sources import GameSource
+from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.cluster_secret import no_secrets
@@ -40,9 +46,14 @@ class GameSettings(msgspec.Struct, frozen=True):
     advertise: str | None = None
     link_policy: LinkPolicy = LinkPolicy()
     room_policy: RoomPolicy = RoomPolicy()
+    handoff_policy: HandOffPolicy = HandOffPolicy()
     apis: AllowedApis = AllowedApis()
     """Where feeds may be, besides where the api nodes' requests come from."""
     secrets: Callable[[], Secrets] = no_secrets
+    games: tuple[GameSource, ...] = ()
+    """Where the other game nodes are; without any, this node calls none."""
+    feed: HostPort = HostPort("127.0.0.1", 0)
+    """Where the other game nodes send to."""
 
 
 class GameNode:
@@ -72,12 +83,26 @@ class GameNode:
             policy=settings.room_policy,
             on_change=self._feeds.mark_all,
         )
-        self._links = ApiLinks(
+        self.peer_handlers: list[PeerHandler] = []
+        """They get what other game nodes say; to be filled before the start."""
+        self.peers = Peers(self.incarnation, self.peer_handlers)
+        self.peer_requests = PeerRequests(self._feeds, self.peer_handlers)
+        self.moves = RoomMoves(
+            self.host,
+            drain,
+            peers=self.peers,
+            requests=self.peer_requests,
+            policy=settings.handoff_policy,
+        )
+        self.peer_handlers.append(self.moves)
+        self._peer_calls = self._open_peer_calls(rng) if settings.games else None
+        self._links = Links(
             bus,
             GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
             settings.link_policy,
             feeds=self._feeds,
-            handler=self.host,
+            api=self.host,
+            peers=self.peer_requests,
             state=self._state,
             admission=Admission(
                 self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
@@ -93,6 +118,26 @@ class GameNode:
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
+
+    def _open_peer_calls(self, rng: random.Random) -> PeerCalls:
+        """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+        settings = self._settings
+        subscriber = self._bus.subscribe(settings.feed.url)
+        port = parse_url(subscriber.address).port
+        feed = settings.feed.dialled(settings.advertise, port).url
+        me = settings.name, self.incarnation, settings.version, feed, nodes.GAME
+        feeds = FeedReader(subscriber, NoCork())
+        connectors = GameConnectors(
+            settings.games,
+            bus=self._bus,
+            me=CallerIdentity(*me),
+            feeds=feeds,
+            policy=settings.link_policy,
+            rng=rng,
+            wall=settings.born,
+            secrets=settings.secrets,
+        )
+        return PeerCalls(connectors, feeds, self.peers)
 
     def _state(self) -> nodes.NodeState:
         """The node as placement should see it; a new revision whenever placement would care."""
@@ -110,13 +155,19 @@ class GameNode:
         return self._last_state
 
     async def start(self, services: trio.Nursery) -> None:
-        """Listens for api nodes; raises :class:`lastcall.errors.AddressInUse`."""
+        """Listens for other nodes, and begins to call the game nodes among them.
+
+        Raises :class:`lastcall.errors.AddressInUse`.
+        """
         listen = self._settings.listen
         responder = self._bus.respond(listen.url, nodes.REQUEST_BYTES_MAX)
         port = parse_url(responder.address).port
         self.listen = listen.dialled(self._settings.advertise, port).url
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
+        services.start_soon(self.moves.run)
+        if self._peer_calls is not None:
+            services.start_soon(self._peer_calls.run)
         self.ready = True
         await trio.lowlevel.checkpoint()
 
@@ -138,34 +189,38 @@ class GameNode:
         self._feeds.mark_all()
 
     def begin_drain(self, seconds_left: float) -> None:
-        """Every room gets the seconds left."""
+        """Every room gets the seconds left, and those leave that move at once."""
         self._ends_before = dict(self.host.running.ends)
         self._regrouped_before = self.host.running.regrouped
         self.host.drain(trio.current_time() + seconds_left)
+        self.moves.begin_drain()
 
     @property
     def left(self) -> int:
-        """How many rooms run."""
+        """How many rooms run, or are on the way to other nodes."""
         return self.host.rooms
 
     async def wait_empty(self) -> None:
-        """Waits until the last room has ended and every api node has confirmed its whole feed.
+        """Waits until the last room has ended or moved, and every api node has confirmed its feed.
 
         The players of an api node that is dropped instead may not have received their room's end:
         the node waits for them, as for all players between two sockets.
         """
-        await self.host.wait_empty()
-        await self._feeds.wait_confirmed()
-        await self.host.wait_empty()
-        await self._feeds.wait_confirmed()
+        for _ in range(2):
+            await self.host.wait_empty()
+            await self.moves.wait_done()
+            await self._feeds.wait_confirmed([nodes.API])
 
     def cut(self) -> None:
-        """Cancels every room; their ``finally`` blocks run inside the farewell."""
-        self.host.cut()
+        """Cancels every room that does not move; ``finally`` blocks run inside the farewell."""
+        self.moves.cut()
 
     async def farewell(self) -> None:
-        """Every api node confirms that this node has stopped, and leaves."""
-        await self._feeds.wait_confirmed()
+        """Every attached node confirms that this one has stopped, which leaves its peers."""
+        async with trio.open_nursery() as nursery:
+            if self._peer_calls is not None:
+                nursery.start_soon(self._peer_calls.leave)
+            await self._feeds.wait_confirmed()
 
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
@@ -176,15 +231,23 @@ class GameNode:
             rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
             rooms_regrouped=rooms.regrouped - self._regrouped_before,
             rooms_abandoned=since[EndReason.ABANDONED],
-            rooms_cut=since[EndReason.CUT] + (self.host.rooms if self._drain.overdue else 0),
+            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_cut=since[EndReason.CUT]
+            + self.moves.handoffs.lost
+            + (self.host.rooms if self._drain.overdue else 0),
         )
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why()
+        reasons = self.host.why() + self.moves.handoffs.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
+
+    @property
+    def _refused_connections(self) -> int:
+        calls = self._peer_calls
+        return self._links.refused_connections + (0 if calls is None else calls.refused_connections)
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
@@ -193,12 +256,15 @@ class GameNode:
             phase=self._drain.phase,
             rooms=self.host.rooms,
             clients=self.host.players,
-            links=len(self._feeds.links),
+            links=len(self._feeds.of_tier(nodes.API)),
+            peers=len(self.peers),
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
             limited=dict(self.host.running.limits.refused)
-            | {Limit.LINKS: self._links.refused_connections},
+            | {Limit.LINKS: self._refused_connections},
             rooms_ended={str(reason): count for reason, count in ends.items()},
+            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_adopted=self.moves.adoptions.adopted,
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
 from lastcall.bus.address import HostPort, parse_url
 from lastcall.core.link.feed_address import AllowedApis, parse_apis
 from lastcall.errors import BadRooms
+from lastcall.links.options import check_feed, feed_option, games_option
+from lastcall.links.sources import GameSource
 from lastcall.runtime.command import Command, Parsed, gathered
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -20,6 +23,8 @@ class GameOptions(msgspec.Struct, frozen=True):
     listen: HostPort
     rooms: tuple[str, ...]
     apis: AllowedApis
+    feed: HostPort
+    games: tuple[GameSource, ...]
 
 
 def game_options(command: Command) -> Command:
@@ -28,7 +33,7 @@ def game_options(command: Command) -> Command:
         "--listen": {
             "type": Parsed("URL", parse_url),
             "default": "tcp://127.0.0.1:7101",
-            "help": "Where api nodes send to. Port 0: a free one.",
+            "help": "Where other nodes send to. Port 0: a free one.",
         },
         "--rooms": {
             "type": Parsed("MODULES", _parse_rooms),
@@ -39,13 +44,29 @@ def game_options(command: Command) -> Command:
             "type": Parsed("HOSTS", parse_apis),
             "default": "",
             "show_default": "only back",
-            "help": "Hosts, addresses and networks (10.0.0.0/8) of the api nodes' feeds, comma "
-            "separated. Without it a feed is dialled only at the address that its api node's "
+            "help": "Hosts, addresses and networks (10.0.0.0/8) of other nodes' feeds, comma "
+            "separated. Without it a feed is dialled only at the address that its node's "
             "requests come from, or at a name of that address; give it where addresses are "
             "translated in between.",
         },
+        "--games": games_option(
+            "The other game nodes, to which rooms can move; this node may be among them:",
+            default=(),
+            show_default="none",
+        ),
+        "--feed": feed_option(
+            "tcp://127.0.0.1:0",
+            "With --games: where the other game nodes send to. Port 0: a free one.",
+        ),
     }
-    return gathered("game", GameOptions, options)(command)
+    return gathered("game", _checked_game_options, options)(command)
+
+
+def _checked_game_options(**values: Any) -> GameOptions:
+    options = GameOptions(**values)
+    if options.games:
+        check_feed(options.feed)
+    return options
 
 
 def _parse_rooms(text: str) -> tuple[str, ...]:

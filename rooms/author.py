@@ -1,4 +1,4 @@
-"""The author's API: the decorator :func:`room`, the :class:`Room`, and its events.
+"""The author's API: the :class:`Room`; :func:`lastcall.room` makes the functions that get one.
 
 ::
 
@@ -15,38 +15,33 @@ returned as the result. It runs in one task, with a nursery of its own, and need
 
 from __future__ import annotations
 
-import functools
-import inspect
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol
 
-import msgspec
 import trio
 
-from lastcall.errors import BadRooms
-from lastcall.events import Away, Back, Draining, Event, Joined, Left, Said
+from lastcall.events import Event
 from lastcall.identity import Identity
-from lastcall.ids import KindName, PlayerId, RoomId
+from lastcall.ids import PlayerId, RoomId
+from lastcall.kind import Kind
 from lastcall.wire.values import encode_value
 
-__all__ = [
-    "Away",
-    "Back",
-    "Draining",
-    "Event",
-    "Joined",
-    "Kind",
-    "Left",
-    "Room",
-    "RoomBackend",
-    "Said",
-    "room",
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a plain `Room` is a `Room[Any]`: at run time that needs nothing
+    from typing_extensions import TypeVar
 
-SEATS_MAX = 10_000
+    S = TypeVar("S", default=Any)
+else:
+    from typing import TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+    S = TypeVar("S")
+
+__all__ = ["Room", "RoomBackend"]
+
+ALARM_SECONDS_MIN = 0.001
+"""Between two alarms of one name: each wakes the room up."""
+ALARM_NAME_CHARS_MAX = 128
 
 
 class RoomBackend(Protocol):
@@ -59,6 +54,27 @@ class RoomBackend(Protocol):
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the room is cut, or None while the node does not drain."""
+
+    @property
+    def moves(self) -> int:
+        """How often the room has moved to another node."""
+
+    @property
+    def state(self) -> Any:
+        """The room's state; raises :class:`lastcall.errors.StateFailed` if its kind has none."""
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        """The room has another state from now on."""
+
+    async def commit(self) -> None:
+        """Lets what was said so far leave. Always a checkpoint."""
+
+    def set_alarm(self, name: str, seconds: float, every: float) -> None:
+        """The alarm is due in ``seconds``, and then at each period ``every``; 0: once."""
+
+    def silence(self, name: str) -> None:
+        """There is no alarm ``name`` any more, nor one that waits unread."""
 
     async def next_event(self) -> Event:
         """Waits for the next event. Checkpoints only when it waits, and at each 64th event."""
@@ -82,8 +98,11 @@ class RoomBackend(Protocol):
         """Ends one player's place; they cannot join this room again for ``ban_seconds``."""
 
 
-class Room:
-    """One room, as its author's function receives it: iterate it for the room's events."""
+class Room(Generic[S]):
+    """One room, as its author's function receives it: iterate it for the room's events.
+
+    ``Room[Board]`` is a room whose kind has ``state=Board``.
+    """
 
     __slots__ = ("_backend", "id", "kind", "nursery", "options", "state_for")
 
@@ -125,6 +144,56 @@ class Room:
     def seconds_left(self) -> float | None:
         """Seconds until the room is cut, or None while the node does not drain."""
         return self._backend.seconds_left
+
+    @property
+    def state(self) -> S:
+        """The part of the room that outlasts a move.
+
+        Change it in place, or assign another of the same type. It is taken while the function waits
+        for its next event. Raises :class:`lastcall.errors.StateFailed` for a kind without a state.
+        """
+        state: S = self._backend.state
+        return state
+
+    @state.setter
+    def state(self, state: S) -> None:
+        self._backend.state = state
+
+    @property
+    def moves(self) -> int:
+        """How often the room has moved to another node: the function is called again each time."""
+        return self._backend.moves
+
+    async def commit(self) -> None:
+        """A rest in the middle of a long step: the event in hand counts as done, the state is as it
+        should be, and what was said so far may leave. Always a checkpoint.
+        """
+        await self._backend.commit()
+
+    def alarm(self, name: str, *, after: float) -> None:
+        """The room gets ``Alarm(name)`` once, ``after`` seconds from now; also if it has moved.
+
+        It replaces the alarm of that name, even one that the room has not read yet. A room has at
+        most 64. One that is late comes late, and never twice. Raises ``ValueError`` for seconds
+        that are not a number from 0 on, for a name that is not 1 to 128 characters, and for one
+        alarm too many.
+        """
+        self._backend.set_alarm(_alarm_name(name), _seconds(after, 0), 0)
+
+    def every(self, name: str, seconds: float) -> None:
+        """The room gets ``Alarm(name)`` again and again, first ``seconds`` from now.
+
+        It keeps its pace: a late one does not delay the next, and those that a busy room or node
+        has missed are left out. Setting it again with the same period changes nothing, so a room's
+        function may do so each time that it is called. Otherwise as :meth:`alarm`; the period is at
+        least 0.001 s.
+        """
+        seconds = _seconds(seconds, ALARM_SECONDS_MIN)
+        self._backend.set_alarm(_alarm_name(name), seconds, seconds)
+
+    def silence(self, name: str) -> None:
+        """Takes the alarm of that name back, also one that waits unread; there may be none."""
+        self._backend.silence(name)
 
     def name_of(self, player: PlayerId) -> str:
         """The name of the player's identity, or else the one that they gave when they joined; or
@@ -201,136 +270,13 @@ def _player(player: PlayerId) -> PlayerId:
     return player
 
 
-HISTORY_MESSAGES_MAX = 8_192
-HISTORY_BYTES_MAX = 512 * 1024
-"""Half of what may always wait for a client (1 MiB), since a resume sends a whole history at once.
-32 of them, which one link may carry at once, are half of its ring."""
-
-RESUME_SECONDS_MAX = 24 * 3600
-
-RoomFunction: TypeAlias = Callable[[Room], Awaitable[Any]]
+def _alarm_name(name: str) -> str:
+    if not isinstance(name, str) or not 1 <= len(name) <= ALARM_NAME_CHARS_MAX:
+        raise ValueError(f"an alarm's name is a text of 1 to 128 characters; got {name!r:.150}")
+    return name
 
 
-class Kind(msgspec.Struct, frozen=True):
-    """A named type of room: the author's function and its settings; see :func:`room`."""
-
-    name: KindName
-    function: RoomFunction
-    seats: int
-    starts: int
-    inputs: Any
-    options: Any
-    history_messages: int | None = None
-    history_bytes: int | None = None
-    resume_seconds: float | None = None
-    one_seat_each: bool = False
-
-
-def _check_arguments(room: Callable[P, R]) -> Callable[P, R]:
-    """Raises :class:`BadRooms` with a plain message where Python would raise ``TypeError``."""
-    known = list(inspect.signature(room).parameters)
-
-    @functools.wraps(room)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        name = args[0] if args else kwargs.get("name")
-        if not isinstance(name, str):
-            raise BadRooms('a kind has a name first, such as @room("dice", seats=4)')
-        for argument in kwargs:
-            if argument not in known:
-                takes = ", ".join(known[1:])
-                raise BadRooms(f"kind {name!r}: @room takes no {argument!r}; it takes {takes}")
-        if "seats" not in kwargs:
-            raise BadRooms(
-                f"kind {name!r}: it does not say for how many players it is, "
-                f'such as @room("{name}", seats=4)'
-            )
-        return room(*args, **kwargs)
-
-    return checked
-
-
-def _check_number(name: str, field: str, number: object, least: int, most: int) -> None:
-    """Raises :class:`BadRooms` for another type, or for a number out of range."""
-    numbers = (int, float) if field.endswith("_seconds") else (int,)
-    if type(number) not in numbers or not least <= number <= most:  # type: ignore[operator]
-        what = "a number" if float in numbers else "a whole number"
-        raise BadRooms(f"kind {name!r}: {field} is {what} from {least} to {most}; got {number!r}")
-
-
-def _check_function(name: str, function: RoomFunction) -> None:
-    """Raises :class:`BadRooms` unless ``function`` is async and can be called with the room."""
-    called = getattr(function, "__name__", type(function).__name__)
-    form = f"it begins with: async def {called}(table: Room)"
-    if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
-        raise BadRooms(f"kind {name!r}: {called} is not an async function; {form}")
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError as error:
-        raise BadRooms(
-            f"kind {name!r}: {called} cannot be called with the room alone ({error}); {form}"
-        ) from error
-
-
-@_check_arguments
-def room(
-    name: str,
-    *,
-    seats: int,
-    starts: int = 1,
-    inputs: Any = Any,
-    options: Any = dict[str, Any],
-    history_messages: int | None = None,
-    history_bytes: int | None = None,
-    resume_seconds: float | None = None,
-    one_seat_each: bool = False,
-) -> Callable[[RoomFunction], Kind]:
-    """Makes an async function a kind of room that players join by ``name``.
-
-    * ``seats``: the most players in one room.
-    * ``starts``: the match has started once this many players have a seat. Before that, a drain
-      closes the room and seats its players together on another node.
-    * ``inputs``, ``options``: types that msgspec can decode. An input or a ``join`` that does not
-      fit is refused before the room sees it. With ``inputs=None``, every input is refused: use it
-      for a room that reads no events.
-    * ``history_messages``, ``history_bytes``: how many messages, and how many bytes of them, the
-      room keeps for players who come back (at most 8 192 and 512 KiB).
-    * ``resume_seconds``: how long the seat of a player whose socket is lost is kept; at most a day.
-    * ``one_seat_each``: an identity has one seat in a room: if they join again, from another device
-      for instance, the newer socket gets the same seat, and the older one is closed with 4005.
-      Anonymous players have no identity, and a seat for each join.
-
-    None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
-    for numbers out of range, and for arguments that are missing or unknown.
-    """
-    if not name or len(name) > 128 or not name.isprintable():
-        raise BadRooms(
-            f"a kind's name has 1 to 128 printable characters; {name[:140]!r} has {len(name)}"
-        )
-    _check_number(name, "seats", seats, 1, SEATS_MAX)
-    _check_number(name, "starts", starts, 1, seats)
-    for field, number, most in (
-        ("history_messages", history_messages, HISTORY_MESSAGES_MAX),
-        ("history_bytes", history_bytes, HISTORY_BYTES_MAX),
-        ("resume_seconds", resume_seconds, RESUME_SECONDS_MAX),
-    ):
-        if number is not None:
-            _check_number(name, field, number, 0, most)
-    if type(one_seat_each) is not bool:
-        raise BadRooms(f"kind {name!r}: one_seat_each is True or False; got {one_seat_each!r}")
-
-    def kind(function: RoomFunction) -> Kind:
-        _check_function(name, function)
-        return Kind(
-            KindName(name),
-            function,
-            seats,
-            starts,
-            inputs,
-            options,
-            history_messages,
-            history_bytes,
-            resume_seconds,
-            one_seat_each,
-        )
-
-    return kind
+def _seconds(seconds: float, least: float) -> float:
+    if not least <= seconds < math.inf:
+        raise ValueError(f"an alarm takes a number of seconds from {least:g} on; got {seconds!r}")
+    return seconds

@@ -12,9 +12,13 @@
     │   ├── MessageTooBig       an attempt to send a message over its limit
     │   ├── TooMuchAtOnce       a room sent or started too much without letting others run
     │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
+    │   ├── StateFailed         a room's state cannot be encoded as its kind says
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
-    │   └── BadFrame            a frame that cannot be read or is not valid; carries its error code
+    │   ├── ImageRefused        a room's image that cannot be of a room here; the message says why
+    │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
+    │   ├── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
+    │   └── MisplacedItem       an item that a link of this kind does not carry
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
     └── ClientError             the errors of the Python client
         ├── ConnectFailed       no server could be reached, or none accepted the connection
@@ -38,14 +42,18 @@ __all__ = [
     "ClusterFailed",
     "ConnectFailed",
     "ConnectionLost",
+    "ImageRefused",
     "JoinRefused",
     "LastcallError",
     "LocalProtocolError",
     "MessageTooBig",
+    "MisplacedItem",
     "NodeGone",
     "PlaceLost",
     "RemoteProtocolError",
     "RoomCodeError",
+    "StateFailed",
+    "StateUnreadable",
     "TooMuchAtOnce",
     "UsageError",
     "WrongEvent",
@@ -96,6 +104,12 @@ class RoomCodeError(LocalProtocolError):
     """
 
 
+class StateFailed(LocalProtocolError):
+    """A room's state cannot be encoded: it has another type than its kind says, holds what msgpack
+    cannot, or is over the policy's ``state_bytes``. Or its kind has no state at all.
+    """
+
+
 class WrongEvent(LocalProtocolError):
     """A table of states does not have this step from here; nothing was changed."""
 
@@ -104,12 +118,24 @@ class RemoteProtocolError(LastcallError):
     """The other side sent something that the protocol forbids."""
 
 
+class MisplacedItem(RemoteProtocolError):
+    """An item that only another tier's links carry, such as a move of a room from an api node."""
+
+
 class BadFrame(RemoteProtocolError):
     """A frame that cannot be read or is not valid; ``code`` is an ``ErrorCode``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ImageRefused(RemoteProtocolError):
+    """A room's image does not fit its kind here, or is of no room at all."""
+
+
+class StateUnreadable(RemoteProtocolError):
+    """The state in a room's image does not fit the type that the kind has here."""
 
 
 class ClusterFailed(LastcallError):

@@ -8,7 +8,7 @@ import msgspec
 
 from lastcall.ids import PlayerId
 
-__all__ = ["Away", "Back", "Draining", "Event", "Joined", "Left", "Said"]
+__all__ = ["Alarm", "Away", "Back", "Draining", "Event", "Joined", "Left", "Said"]
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -48,4 +48,10 @@ class Draining(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Event: TypeAlias = Joined | Left | Away | Back | Said | Draining
+class Alarm(msgspec.Struct, frozen=True):
+    """One of the room's alarms is due; see :meth:`lastcall.Room.alarm`."""
+
+    name: str
+
+
+Event: TypeAlias = Joined | Left | Away | Back | Said | Alarm | Draining

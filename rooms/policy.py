@@ -7,7 +7,7 @@ import msgspec
 from lastcall.errors import UsageError
 from lastcall.limits import KIB, MIB, Limits
 
-__all__ = ["DrainPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
+__all__ = ["DrainPolicy", "HandOffPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
 
 
 class DrainPolicy(msgspec.Struct, frozen=True):
@@ -77,6 +77,31 @@ class LinkPolicy(msgspec.Struct, frozen=True):
     """Each may bring a whole history on the feed: more at once would fill the ring's share."""
 
 
+class HandOffPolicy(msgspec.Struct, frozen=True):
+    """The pace and the bounds of rooms that move from one game node to another.
+
+    Of the rooms that a node gives away, ``rooms_at_once`` are frozen or asked for at a time, with
+    images of ``bytes_at_once`` together, or one that is larger. Up to ``takers_max`` nodes are
+    asked for a room, each for ``answer_seconds``. A node that took one must confirm within
+    ``release_seconds`` that it runs there.
+
+    A node holds an image for at most ``hold_seconds``, longer than its giver may take to decide. An
+    image has at most ``image_bytes``, and those that have not come whole or are not decoded yet
+    have ``images_bytes`` together. ``released_max`` rooms are remembered, for givers that ask
+    again.
+    """
+
+    rooms_at_once: int = 16
+    bytes_at_once: int = 4 * MIB
+    takers_max: int = 3
+    answer_seconds: float = 2.0
+    release_seconds: float = 30.0
+    hold_seconds: float = 60.0
+    image_bytes: int = 32 * MIB
+    images_bytes: int = 128 * MIB
+    released_max: int = 65_536
+
+
 class RoomPolicy(msgspec.Struct, frozen=True):
     """The bounds of one room. A full inbox blocks the room's players; nothing is dropped.
 
@@ -91,6 +116,9 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     rooms are kept as long, for players who were between two sockets: of at most
     ``ended_rooms_max`` rooms with ``ended_rooms_bytes`` together; the oldest are dropped first.
 
+    The state of a room, encoded, may have ``state_bytes``; see ``@room(state=…)``. The images of
+    rooms that come from other nodes take at most ``adopted_bytes`` until they run.
+
     A request for a seat that another live socket has waits for ``takeover_seconds`` if it may be
     older than that socket. In this time a living api node cancels a request that nobody waits for,
     which takes it milliseconds, or as long as a loaded machine pauses. The time must be shorter
@@ -103,6 +131,8 @@ class RoomPolicy(msgspec.Struct, frozen=True):
     empty_seconds: float = 60.0
     history_messages: int = 1024
     history_bytes: int = 256 * KIB
+    state_bytes: int = 256 * KIB
+    adopted_bytes: int = 64 * MIB
     resume_seconds: float = 30.0
     away_seconds: float = 2.0
     drain_grace_seconds: float = 5.0

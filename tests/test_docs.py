@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from lastcall.author import Event, room
 from lastcall.client import Place, connect
 from lastcall.core.client import reconnect
+from lastcall.decorator import room
+from lastcall.events import Event
 from lastcall.limits import Limit, Limits, Rate
 from lastcall.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import RETRY, Close, EndReason, ErrorCode

@@ -1,1 +1,1 @@
-"""Game nodes as an api node sees them: links, joins, resumes. See CONTRIBUTING.md for terms."""
+"""The game tier as sessions see it: joins, resumes, reattachment. See CONTRIBUTING.md for terms."""

@@ -11,14 +11,17 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, Self, TypeVar
 
 import trio
 
-from lastcall.api.games.link import GameLink
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
+from lastcall.core.edge.moved_rooms import Trail
+from lastcall.core.edge.place_search import RETRY_SECONDS
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1
@@ -59,6 +62,10 @@ class Pending:
     left: bool = field(default=False, init=False)
     """The client has given up the place before it got it, and is gone."""
     refused_by: set[Incarnation] = field(default_factory=set, init=False)
+    trail: Trail = field(default_factory=Trail, init=False)
+    retried: set[Incarnation] = field(default_factory=set, init=False)
+    """The nodes that may have the place soon: they have refused, and are asked again."""
+    retry_at: float = field(default=inf, init=False)
     queue: OrderedDict[Self, None] | None = field(default=None, init=False)
     """An OrderedDict: a plain dict finds its first entry slowly after many have left."""
 
@@ -69,6 +76,43 @@ class Pending:
         self.queue = queue
         if queue is not None:
             queue[self] = None
+
+    @property
+    def expected(self) -> bool:
+        """Whether a node has said that it has the place, or may have it soon, or who has it."""
+        return self.trail.to is not None or bool(self.retried)
+
+    def retry(self, node: Incarnation, now: float) -> None:
+        """``node`` may have the place soon."""
+        self.refused_by.add(node)
+        self.retried.add(node)
+        self.retry_at = min(self.retry_at, now + RETRY_SECONDS)
+
+    def ask_again(self) -> None:
+        """The nodes that may have the place by now have not refused it yet."""
+        self.retry_at = inf
+        self.refused_by -= self.retried
+        self.retried.clear()
+
+    def refused(self, node: Incarnation) -> None:
+        """``node`` does not have the place."""
+        self.refused_by.add(node)
+        self.trail.refused(node)
+
+    def follow(self, node: Incarnation, refusal: nodes.Refused, now: float) -> bool:
+        """Whether ``node`` has said who has the room, or that it may have the place soon.
+
+        The one that has the room is asked next, even if it has refused before.
+        """
+        if refusal.code == nodes.MOVED:
+            self.refused_by.add(node)
+            self.refused_by.discard(refusal.to)
+            self.trail.follow(refusal.to)
+        elif refusal.retry:
+            self.retry(node, now)
+        else:
+            return False
+        return True
 
     def end(self) -> Session | None:
         """It is over; returns its session, if that is still there."""

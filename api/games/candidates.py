@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
-from lastcall.api.games.link import GameLink
 from lastcall.core.edge.met_nodes import MetNodes
 from lastcall.core.edge.placement import Candidate, hint, holders
 from lastcall.core.lifecycle import Phase
-from lastcall.ids import Incarnation, KindName, RoomId
+from lastcall.ids import Incarnation, RoomId
+from lastcall.links.candidates import as_candidate
+from lastcall.links.link import GameLink
 from lastcall.wire import nodes
 
 LEAVING = (Phase.DRAINING, Phase.CUTTING, Phase.STOPPED)
-
-
-def as_candidate(
-    link: GameLink, asked: Mapping[tuple[KindName, bool], int] = MappingProxyType({})
-) -> Candidate:
-    """A link's game node, as placement sees it; ``asked`` are the joins under way to it."""
-    return Candidate(
-        address=link.address,
-        name=link.node.name,
-        incarnation=link.node.incarnation,
-        version=link.node.version,
-        born=link.node.born,
-        state=link.state,
-        asked=asked,
-        silent=link.silent,
-        wanted=link.wanted,
-    )
 
 
 class PlaceLookup:
@@ -56,9 +39,12 @@ class PlaceLookup:
         """The link to a node that :meth:`of` has returned."""
         return self._able[node.incarnation]
 
-    def of(self, room: RoomId, refused_by: set[Incarnation]) -> list[Candidate]:
+    def of(
+        self, room: RoomId, refused_by: set[Incarnation], moved_to: Incarnation | None = None
+    ) -> list[Candidate]:
         """Which nodes may have places in ``room``, in the order to ask; not ``refused_by``."""
-        return [node for node in holders(self._known, room) if node.incarnation not in refused_by]
+        asked = holders(self._known, room, moved_to)
+        return [node for node in asked if node.incarnation not in refused_by]
 
     def all_in(self, refused_by: set[Incarnation]) -> bool:
         """Whether all have refused."""

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS
-from lastcall.api.games.connectors import GameConnectors
 from lastcall.api.games.joins import Joins
-from lastcall.api.games.link import GameLink, Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
@@ -20,6 +18,8 @@ from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
+from lastcall.links.connectors import GameConnectors
+from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
@@ -104,7 +104,7 @@ class Games:
         self._joins.forget(session)
         self._resumes.forget(session)
 
-    # From the links: lastcall.api.games.link.LinkListener
+    # From the links: lastcall.links.link.LinkListener
 
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting joins and resumes go on, suspended places reattach."""
@@ -134,20 +134,22 @@ class Games:
         """Answers to calls find their session; all else belongs to a room."""
         match item:
             case nodes.Message() | nodes.Acks():  # nearly all items are of these two
-                self._relays.take(link, item)
+                if moved := self._relays.take(link, item):
+                    self.reattacher.renew(moved)
             case nodes.Seated():
                 self._seated(link, item)
             case nodes.Resumed():
                 self._resumed(link, item)
             case nodes.Refused():
-                for asker in (self._joins, self._resumes, self.reattacher):
-                    if asker.refused(link, item):
-                        return
+                askers = self._joins, self._resumes, self.reattacher
+                any(asker.refused(link, item) for asker in askers)
             case nodes.Regroup():
                 for session, request, former in self._relays.regroup(link, item):
                     self._joins.begin(session, request, REGROUP_SECONDS, former)
+            case nodes.Moved():
+                self.reattacher.moved(link, item)
             case _:
-                self._relays.take(link, item)
+                self.reattacher.renew(self._relays.take(link, item))
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
         found = self._resumes.seated(link, seat) or self._joins.seated(link, seat)
@@ -160,7 +162,7 @@ class Games:
         found: Session | nodes.Leave | nodes.Absent,
     ) -> None:
         if isinstance(found, Session):
-            self._relays.seat(link, news, found)
+            self.reattacher.renew(self._relays.seat(link, news, found))
         else:
             link.send(found)
 

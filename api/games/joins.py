@@ -20,24 +20,25 @@ import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
-from lastcall.api.games.candidates import as_candidate
-from lastcall.api.games.link import GameLink
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
-from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step
-from lastcall.core.edge.placement import Candidate, choose, choose_for_room
+from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step, node_for_join
+from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName
+from lastcall.links.candidates import as_candidate
+from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.wire import frames, nodes
 
 log = structlog.get_logger()
 
-KNOWN_CODES = frozenset(ErrorCode) | {nodes.DRAINING}
+ASK_ANOTHER = {nodes.DRAINING, nodes.MOVED}
+KNOWN_CODES = frozenset(ErrorCode) | ASK_ANOTHER
 NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try again in a moment")
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
 TOO_MANY_KEYS = Refuse(ErrorCode.TOO_MANY, "too many joins with keys that have no seat; wait")
@@ -153,7 +154,11 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for pending in [p for p in self._waiting if p.expires_at <= now]:
-                pending.refuse(pending.refusal or NO_NODE)
+                pending.refuse(NO_NODE if pending.expected else pending.refusal or NO_NODE)
+            for pending in [p for p in self._waiting if p.retry_at <= now]:
+                pending.asked_for_key -= pending.retried
+                pending.ask_again()
+                self._advance(pending)
             for call in give_up(self._calls.due(now)):
                 if not self._key_not_there(call):
                     call.request.refuse(NO_ANSWER)
@@ -174,6 +179,9 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             for pending in list(self._waiting):
                 if pending.request.room or pending.request.kind in seats:
                     self._advance(pending)
+        else:
+            for pending in [p for p in self._waiting if p.trail.to == link.node.incarnation]:
+                self._advance(pending)
 
     def link_down(self, link: GameLink) -> None:
         """Its calls go to another node."""
@@ -201,13 +209,12 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if pending.session is None:
             return
         request, known = pending.request, self.known
-        if request.room:
-            node = choose_for_room(known, request.room, pending.refused_by)
-        else:
-            node = choose(known, request.kind, new=request.new, without=pending.refused_by)
-            if pending.returns:
-                self._ask_for_key(pending, [one for one in known if one is not node])
-        may_change = bool(pending.questions) or not self._all_met()
+        node = node_for_join(
+            request, known, pending.refused_by, pending.trail.to, expected=pending.expected
+        )
+        if pending.returns and not request.room:
+            self._ask_for_key(pending, [one for one in known if one is not node])
+        may_change = bool(pending.questions) or pending.expected or not self._all_met()
         match next_join_step(request, node, known, pending.refusal, may_change=may_change):
             case Ask(chosen):
                 if not pending.questions:
@@ -233,6 +240,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
     def _ask_elsewhere(self, calls: list[JoinCall]) -> None:
         """The node that was asked is silent or gone."""
         for call in calls:
+            if call.request.trail.to == (node := call.link.node.incarnation):
+                call.request.asked_for_key.discard(node)
             if not self._key_not_there(call):
                 self._advance(call.request)
 
@@ -250,15 +259,17 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if refusal.code == nodes.WRONG_KEY:
             self._wrong_key(call.request)
             return
+        pending, node = call.request, call.link.node
+        if not call.abandoned and self._may_be_elsewhere(call, refusal):
+            return
         if call.abandoned or self._key_not_there(call):
             return
-        pending, node = call.request, call.link.node
-        pending.refused_by.add(node.incarnation)
+        pending.refused(node.incarnation)
         code = refusal.code
         if code not in KNOWN_CODES:
             log.warning("join.unexpected_refusal", game=node.name, code=code)
             code = ErrorCode.BAD_INPUT
-        if code == nodes.DRAINING:
+        if code in ASK_ANOTHER:
             self._advance(pending)
             return
         if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
@@ -269,6 +280,22 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             self._advance(pending)
         else:
             pending.refuse(pending.refusal)
+
+    def _may_be_elsewhere(self, call: JoinCall, refusal: nodes.Refused) -> bool:
+        """Whether the refusal says where the room or the key's seat is, or may be soon."""
+        pending, node = call.request, call.link.node.incarnation
+        pending.trail.refused(node)
+        seeks = pending.returns or pending.request.room
+        if not (seeks and pending.follow(node, refusal, trio.current_time())):
+            return False
+        pending.questions.discard(call.number)
+        pending.asked_for_key.discard(refusal.to)
+        if pending.trail.endless:
+            log.warning("room.moves_without_end", room=pending.request.room)
+            give_up(self._calls.cancel(pending))
+            pending.refuse(NO_ANSWER)
+        self._advance(pending)
+        return True
 
     def _wrong_key(self, pending: PendingJoin) -> None:
         """Another identity has the key's seat: to this one, there is no such place."""

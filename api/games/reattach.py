@@ -1,55 +1,40 @@
-"""Places whose link was reset, until the next link to the same process has them again.
+"""Places that have lost their room's link, until the game process that has the room has them again.
 
 After a reset (a feed that stood still, a ring that was too far behind, an api node that was silent
-for too long) the link is over, but the rooms are not. So its places are suspended, and each is
-reattached on the next link: from the last message that was passed on, and with the inputs that the
-room may not have. The clients' sockets stay, and their clients see nothing.
+for too long) the link is over, but the rooms are not. And a room may move to another game node. So
+its places are suspended, and each is reattached on the next link to the process that has the room:
+from the last message that was passed on, and with the inputs that the room may not have. The
+clients' sockets stay, and their clients see nothing.
 
-* A few places at a time are asked for, since each answer may bring a whole history.
 * If no link stands for ``silence_seconds``, the clients are moved: another api node may reach the
   game node. After ``lost_seconds``, or when another process is there, their rooms are lost.
 * If a place cannot get everything that its client missed, the client is closed with 1012, and why:
   it resumes by itself, and is told so. A node that stays tells nobody that it leaves.
+* A room may survive its game process. Then all other game nodes are asked for its places in turn,
+  for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import structlog
 import trio
 
-from lastcall.api.games.calls import ANSWER_SECONDS, SWEEP_SECONDS, GameCalls, give_up
-from lastcall.api.games.link import GameLink, Loss
+from lastcall.api.games.calls import SWEEP_SECONDS, give_up
+from lastcall.api.games.place_queues import Group, PlaceQueues, Suspended, sessions_of
+from lastcall.api.games.place_searches import PlaceSearches
 from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import nodes
 
-
-@dataclass
-class _Group:
-    """The suspended places of one game process that are not asked for."""
-
-    address: str
-    down_since: float = 0.0
-    moved: bool = False
-    waiting: deque[Place] = field(default_factory=deque)
-    leaves: list[nodes.Leave] = field(default_factory=list)
-    """Of places that are over, for the next link. Everything else that a link loses is kept in
-    the places, or asked for again."""
-
-    def link_lost(self, asked: Iterable[Place], suspended: Iterable[Place]) -> None:
-        """The places that were ``asked`` for wait again before the others, ``suspended`` after."""
-        places = [*asked, *self.waiting, *suspended]
-        self.waiting = deque(place for place in places if place.status is not PlaceStatus.OVER)
-        self.moved = False
-        self.down_since = trio.current_time()
+log = structlog.get_logger()
 
 
 class PlaceReattacher:
@@ -64,33 +49,33 @@ class PlaceReattacher:
         move: Callable[[Sequence[Session]], None],
     ) -> None:
         self._relays = relays
-        self._calls: GameCalls[Place, str] = GameCalls(numbers, ANSWER_SECONDS)
         self._policy = policy
         self._move = move
-        self._links: dict[Incarnation, GameLink] = {}
-        self._groups: dict[Incarnation, _Group] = {}
+        self._queues = PlaceQueues(numbers, policy.resumes_at_once)
+        self._searches = PlaceSearches(self._queues, policy=policy, move=move)
 
     def __len__(self) -> int:
-        """How many game processes have suspended places, and how many calls are open."""
-        return len(self._groups) + len(self._calls)
+        """How many suspended places there are, game processes that have some, and open calls."""
+        return len(self._queues)
 
     def sessions(self, link: GameLink) -> list[Session]:
         """Whose places wait to be reattached on ``link``."""
-        group = self._groups.get(link.node.incarnation)
-        asked = [call.request for call in self._calls.unanswered(link)]
-        return [] if group is None else _sessions([*asked, *group.waiting])
+        waiting = self._queues.waiting(link.node.incarnation)
+        asked = [call.request for call in self._queues.calls.unanswered(link)]
+        return sessions_of([*asked, *waiting])
 
     # From the links.
 
     def link_up(self, link: GameLink) -> None:
         """A process is there: its places are reattached, another's at this address are lost."""
         own = link.node.incarnation
-        self._links[own] = link
-        for incarnation, group in list(self._groups.items()):
+        self._queues.links[own] = link
+        for incarnation, group in list(self._queues.groups.items()):
             if incarnation == own:
-                self._ask_next(own)
+                group.address = link.address
+                self._queues.ask_next(own)
             elif group.address == link.address:
-                self._lose(incarnation)
+                self._lose_group(incarnation)
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """A reset suspends the link's places; any other loss ends them, but not our own detaching.
@@ -100,44 +85,69 @@ class PlaceReattacher:
         if loss is Loss.DETACHED:
             return
         incarnation = link.node.incarnation
-        if self._links.get(incarnation) is link:
-            del self._links[incarnation]
-        asked = [call.request for call in self._calls.link_lost(link)]
+        asked = self._searches.without(link, self._queues.link_lost(link))
+        self._searches.without(link, self._queues.waiting(incarnation))
         if loss is Loss.RESET and link.node.wire >= nodes.RESUMES:
-            group = self._groups.setdefault(incarnation, _Group(link.address))
-            group.link_lost(asked, self._relays.suspend(link))
-            group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
-            self._ask_next(incarnation)
+            self._queues.link_reset(link, asked, self._relays.suspend(link))
+            self._queues.ask_next(incarnation)
             return
+        survivors = self._relays.suspend(link, surviving=True)
         self._relays.lost(link, EndReason.NODE_LOST)
-        for place in asked:
-            _end(place)
-        if incarnation not in self._links:
-            self._lose(incarnation)
+        for one in [*asked, *map(self._queues.of, survivors)]:
+            self._lose(one)
+        if incarnation not in self._queues.links:
+            self._lose_group(incarnation)
+
+    def moved(self, link: GameLink, item: nodes.Moved) -> None:
+        """A room has moved: its places here are renewed where it is, and leaves said again there.
+
+        The room may have been at rest when the leaves came, and then nobody has applied them.
+        """
+        leaves = self._relays.leaves(link, item.room)
+        if leaves:
+            self._queues.group(item.to).leaves += leaves
+            self._queues.ask_next(item.to)
+        self.renew(self._relays.take(link, item))
+
+    def renew(self, places: Sequence[Place]) -> None:
+        """The rooms of these suspended places are at other processes than those that they used."""
+        for place in places:
+            one, owner = self._queues.of(place), place.relay.owner
+            one.search = None
+            self._queues.renew_at(one, owner)
+        late = [place for place in places if self._queues.unreachable(place.relay.owner)]
+        if late:
+            self._move(sessions_of(map(self._queues.of, late)))
+        for owner in {place.relay.owner for place in places}:
+            self._queues.ask_next(owner)
 
     def resumed(self, link: GameLink, item: nodes.Resumed) -> bool:
         """The place is reattached; False if no place waits for this call."""
-        place = self._answered(link, item.call)
-        if place is None:
+        call = self._queues.answered(link, item.call)
+        if call is None:
             return False
-        if place.status is not PlaceStatus.SUSPENDED:
+        one, place = call.request, call.request.place
+        if place.status in {PlaceStatus.OVER, PlaceStatus.LEFT}:
+            self._queues.forget(one)
             link.send(goodbye(item, left=place.status is PlaceStatus.LEFT))
-        elif place.reattach(link, item) and not item.complete:
-            place.session.connection.move_now("messages on their way to you were lost")
+        elif call.abandoned:
+            pass  # the room has moved on since
+        elif item.epoch < place.relay.epoch:
+            self._follow(one, link.node.incarnation, place.relay.owner)
+        else:
+            self._queues.forget(one)
+            if place.reattach(link, item) and not item.complete:
+                place.session.connection.move_now("messages on their way to you were lost")
+            self.renew(place.relay.rise(item.epoch, link.node.incarnation, link))
         return True
 
     def refused(self, link: GameLink, item: nodes.Refused) -> bool:
-        """The place cannot be reattached; False if no place waits for this call."""
-        place = self._answered(link, item.call)
-        if place is None:
+        """The place cannot be reattached there; False if no place waits for this call."""
+        call = self._queues.answered(link, item.call)
+        if call is None:
             return False
-        if place.status is PlaceStatus.SUSPENDED:
-            if item.code == nodes.TAKEN_OVER:
-                place.taken_over()
-            elif item.code == nodes.NO_SUCH_PLACE:
-                place.seat_gone(partial(place.session.lose, Close.NO_SUCH_PLACE))
-            else:
-                place.end(EndReason.NODE_LOST)
+        if not call.abandoned:
+            self._refused(call.request, link.node.incarnation, item)
         return True
 
     # The clock.
@@ -147,74 +157,65 @@ class PlaceReattacher:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
-            for call in give_up(self._calls.due(now)):
-                _end(call.request)
-            for incarnation, group in list(self._groups.items()):
-                if incarnation in self._links:
-                    self._ask_next(incarnation)
+            for call in give_up(self._queues.calls.due(now)):
+                for one in self._searches.without(call.link, [call.request]):
+                    self._queues.end(one)
+            for incarnation, group in list(self._queues.groups.items()):
+                if incarnation in self._queues.links:
+                    self._queues.ask_next(incarnation)
                 else:
                     self._move_or_lose(incarnation, group, now - group.down_since)
+            await self._searches.go_on(now)
 
-    def _move_or_lose(self, incarnation: Incarnation, group: _Group, seconds: float) -> None:
+    def _move_or_lose(self, incarnation: Incarnation, group: Group, seconds: float) -> None:
         if seconds >= self._policy.lost_seconds:
-            self._lose(incarnation)
+            self._lose_group(incarnation)
         elif seconds >= self._policy.silence_seconds and not group.moved:
             group.moved = True
-            self._move(_sessions(group.waiting))
+            self._move(sessions_of(self._queues.waiting(incarnation)))
 
     # The steps.
 
-    def _ask_next(self, incarnation: Incarnation) -> None:
-        """Asks for as many as may be under way; forgets a group that has no more places."""
-        group, link = self._groups.get(incarnation), self._links.get(incarnation)
-        if group is None:
+    def _refused(self, one: Suspended, node: Incarnation, item: nodes.Refused) -> None:
+        place, code = one.place, item.code
+        if place.status is PlaceStatus.OVER:
+            self._queues.forget(one)
+        elif code == nodes.MOVED:
+            self._follow(one, node, item.to)
+        elif code == nodes.TAKEN_OVER:
+            self._queues.end(one, place.taken_over)
+        elif one.search is not None or item.retry:
+            self._searches.refused(one, node, retry=item.retry)
+        elif code == nodes.NO_SUCH_PLACE and (item.ended or not one.trail.moves):
+            lose = partial(place.session.lose, Close.NO_SUCH_PLACE)
+            self._queues.end(one, partial(place.seat_gone, lose))
+        else:
+            self._queues.end(one)
+
+    def _follow(self, one: Suspended, node: Incarnation, to: Incarnation) -> None:
+        """``node`` has said that the room is at the process ``to``."""
+        if one.search is not None:
+            self._searches.follow(one, node, to)
             return
-        while link and group.waiting and self._under_way(link) < self._policy.resumes_at_once:
-            place = group.waiting.popleft()
-            if place.status is PlaceStatus.SUSPENDED:
-                self._calls.send(place, link, partial(_renewal, place), "place")
-            elif place.status is PlaceStatus.LEFT:
-                group.leaves.append(place.leave_item())
-        if link is not None:
-            for leave in group.leaves:
-                link.send(leave)
-            group.leaves.clear()
-        if not (group.waiting or group.leaves or (link and self._under_way(link))):
-            del self._groups[incarnation]
+        one.trail.follow(to)
+        if one.trail.endless:
+            log.warning("room.moves_without_end", room=one.place.relay.room)
+            self._queues.end(one)
+            return
+        self._queues.put(one, to)
+        if self._queues.unreachable(to):
+            self._move(sessions_of([one]))
+        self._queues.ask_next(to)
 
-    def _under_way(self, link: GameLink) -> int:
-        return self._calls.open(link).get("place", 0)
+    def _lose_group(self, incarnation: Incarnation) -> None:
+        lost = self._queues.waiting(incarnation)
+        self._queues.groups.pop(incarnation, None)
+        for one in lost:
+            self._lose(one)
 
-    def _answered(self, link: GameLink, number: int) -> Place | None:
-        call = self._calls.answered(link, number)
-        if call is None:
-            return None
-        self._ask_next(link.node.incarnation)
-        return call.request
-
-    def _lose(self, incarnation: Incarnation) -> None:
-        group = self._groups.pop(incarnation, None)
-        for place in [] if group is None else group.waiting:
-            _end(place)
-
-
-def _end(place: Place) -> None:
-    if place.status is PlaceStatus.SUSPENDED:
-        place.end(EndReason.NODE_LOST)
-
-
-def _renewal(place: Place, number: int) -> nodes.Renew:
-    """The call ``number`` to a game node: for ``place``, from the last message passed on."""
-    return nodes.Renew(
-        call=number,
-        room=place.relay.room,
-        player=place.player,
-        secret=place.secret,
-        seen=place.seen,
-        session=place.session_number,
-        identity=place.session.guest.identity,
-    )
-
-
-def _sessions(places: Iterable[Place]) -> list[Session]:
-    return [place.session for place in places if place.status is PlaceStatus.SUSPENDED]
+    def _lose(self, one: Suspended) -> None:
+        """The process that had the place is gone."""
+        if one.place.survives and one.place.status is not PlaceStatus.OVER:
+            self._searches.begin(one)
+        else:
+            self._queues.end(one)

@@ -29,7 +29,6 @@ import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
-from lastcall.api.games.link import GameLink
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
@@ -41,7 +40,8 @@ from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
 from lastcall.core.edge.placement import hint
 from lastcall.core.lifecycle import Phase
 from lastcall.identity import Identity
-from lastcall.ids import Ticket
+from lastcall.ids import Incarnation, Ticket
+from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
@@ -180,6 +180,8 @@ class Resumes(PendingCalls[PendingResume, str]):
                 yield partial(pending.lose, Close.TRY_AGAIN_LATER)
             elif pending.again_at <= now:
                 yield partial(self._ask_all_again, pending)
+            elif pending.retry_at <= now:
+                yield partial(self._retry, pending)
 
     # From the links.
 
@@ -254,6 +256,10 @@ class Resumes(PendingCalls[PendingResume, str]):
         pending.refused_by.clear()
         self._advance(pending)
 
+    def _retry(self, pending: PendingResume) -> None:
+        pending.ask_again()
+        self._advance(pending)
+
     def _missing(self) -> MissingNodes:
         return self._missing_nodes() if self._queues else NOTHING_KNOWN
 
@@ -265,12 +271,13 @@ class Resumes(PendingCalls[PendingResume, str]):
             return NotThere()
         may_regroup = pending.again_at < inf or self._met.may_regroup(hint(room), now)
         return next_resume_step(
-            self._lookup.of(room, pending.refused_by),
+            self._lookup.of(room, pending.refused_by, pending.trail.to),
             hint(room),
             missing,
             hint_answers=self._lookup.answers(hint(room)),
             may_appear=now < pending.expires_at and self._lookup.may_appear(room),
             may_regroup=may_regroup,
+            expected=pending.expected,
         )
 
     def _ask_queued(self, link: GameLink) -> None:
@@ -288,16 +295,10 @@ class Resumes(PendingCalls[PendingResume, str]):
             pass
         elif refusal.code == nodes.CANCELLED:
             pending.give_back()
+        elif pending.follow(node.incarnation, refusal, trio.current_time()):
+            self._follow(pending)
         elif refusal.code == nodes.NO_SUCH_PLACE:
-            pending.refused_by.add(node.incarnation)
-            now = trio.current_time()
-            if self._met.may_regroup(hint(pending.ticket.room), now):
-                pending.again_at = min(pending.again_at, now + ASK_AGAIN_SECONDS)
-            pending.ended |= refusal.ended
-            if pending.session is None:
-                pending.charge()
-            else:
-                self._advance(pending)
+            self._not_there(pending, node.incarnation, refusal)
         elif refusal.code == ErrorCode.BAD_FRAME:
             if (session := pending.give_back()) is not None:
                 session.refused(ErrorCode.BAD_FRAME, refusal.message)
@@ -305,3 +306,20 @@ class Resumes(PendingCalls[PendingResume, str]):
             log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
             pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)
+
+    def _follow(self, pending: PendingResume) -> None:
+        if pending.trail.endless:
+            log.warning("room.moves_without_end", room=pending.ticket.room)
+            pending.lose(Close.TRY_AGAIN_LATER)
+        self._advance(pending)
+
+    def _not_there(self, pending: PendingResume, node: Incarnation, refusal: nodes.Refused) -> None:
+        pending.refused(node)
+        now = trio.current_time()
+        if self._met.may_regroup(hint(pending.ticket.room), now):
+            pending.again_at = min(pending.again_at, now + ASK_AGAIN_SECONDS)
+        pending.ended |= refusal.ended
+        if pending.session is None:
+            pending.charge()
+        else:
+            self._advance(pending)

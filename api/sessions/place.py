@@ -1,9 +1,9 @@
 """One client's seat in a room, and the inputs that the room may not have yet.
 
-A place lives longer than a link: when a link is reset, its places are *suspended*. The client's
-inputs are kept then, up to the window's bounds, and the room's messages wait in its history, until
-:mod:`lastcall.api.games.reattach` has attached the place to the next link to the same process.
-The client sees nothing of it.
+A place lives longer than a link: when a link is reset, or the room moves to another game node, its
+places are *suspended*. The client's inputs are kept then, up to the window's bounds, and the room's
+messages wait in its history, until :mod:`lastcall.api.games.reattach` has attached the place to the
+next link to the game process that has the room. The client sees nothing of it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.sequence import SequenceCheck
-from lastcall.ids import RoomId
+from lastcall.ids import Incarnation, RoomId
 from lastcall.reasons import Close, EndReason
 from lastcall.wire import frames, nodes
 
 
 class Link(Protocol):
     """A live link to one game node."""
+
+    @property
+    def node(self) -> nodes.Welcome:
+        """The game node."""
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
         """Queues an item; order is kept, and only a reset loses items.
@@ -37,7 +41,7 @@ class PlaceStatus(enum.Enum):
     LIVE = "live"
     """Its link stands: inputs and messages pass."""
     SUSPENDED = "suspended"
-    """Its link was reset, and it waits for the next one."""
+    """Its link was reset, or its room has moved, and it waits for another link."""
     LEFT = "left"
     """Its client has left; if the room does not know yet, it must be told."""
     OVER = "over"
@@ -50,12 +54,21 @@ class PlaceOwner(Protocol):
     room: RoomId
     seq: int
     """The number of the room's last message that came by the places' link."""
+    epoch: int
+    owner: Incarnation
+    """The game process that has had the room since ``epoch``."""
 
     def remove(self, place: Place) -> None:
         """Takes the place out of the room."""
 
     def resume(self, place: Place) -> None:
         """Passes the room's messages on to the suspended place again."""
+
+    def rise(self, epoch: int, owner: Incarnation, link: Link | None = None) -> list[Place]:
+        """The room has ``epoch`` at ``owner``; returns the places to renew there, suspended."""
+
+    def remember_leave(self, link: Link, leave: nodes.Leave) -> None:
+        """A leave was sent: the room may move before the game node applies it."""
 
     def schedule_ack(self, place: Place) -> None:
         """Calls :meth:`Place.send_ack` soon."""
@@ -86,6 +99,7 @@ class Place:
         "session",
         "session_number",
         "status",
+        "survives",
         "window",
     )
 
@@ -106,6 +120,8 @@ class Place:
         self.output = session.connection.output
         """The client's stream; here, since each delivery needs it."""
         self.status = PlaceStatus.LIVE
+        self.survives = news.survives
+        """Whether the room goes on at another game node if its own is gone."""
         self.window = window
         self.confirmed = False
         """Whether the client has shown that it has its ticket."""
@@ -248,6 +264,7 @@ class Place:
         """
         self.link = link
         self.session_number = item.session
+        self.survives = item.survives
         self.status = PlaceStatus.LIVE
         self.replayed_seq = item.seq
         self._caught_up_at = self.relay.seq
@@ -275,3 +292,5 @@ class Place:
         self.relay.remove(self)
         if live and goodbye is not None:
             self.link.send(goodbye)
+            if isinstance(goodbye, nodes.Leave):
+                self.relay.remember_leave(self.link, goodbye)

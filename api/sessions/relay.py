@@ -8,6 +8,9 @@ no task switch between the feed and the sockets.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 import msgspec
 import trio
 
@@ -19,10 +22,13 @@ from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import send_to_all
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.ids import PlayerId, RoomId
+from lastcall.ids import Incarnation, PlayerId, RoomId
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames, nodes
+
+LEAVES_KEPT = 1024
+"""A room that rests before it moves takes no leave any more: the last ones are said again."""
 
 
 class Relay:
@@ -33,13 +39,25 @@ class Relay:
     ``epoch`` only rises: what the room's owner before a hand-off still sends is dropped.
     """
 
-    __slots__ = ("_empty", "_relays", "epoch", "nursery", "places", "room", "seq", "suspended")
+    __slots__ = (
+        "_empty",
+        "_relays",
+        "epoch",
+        "nursery",
+        "owner",
+        "places",
+        "room",
+        "seq",
+        "suspended",
+    )
 
-    def __init__(self, relays: Relays, room: RoomId, epoch: int) -> None:
+    def __init__(self, relays: Relays, room: RoomId, epoch: int, owner: Incarnation) -> None:
         self._empty = trio.Event()
         self._relays = relays
         self.room = room
         self.epoch = epoch
+        self.owner = owner
+        """The game process that has had the room since ``epoch``."""
         self.nursery: trio.Nursery | None = None
         """Tasks that must end with the room's time on this node; None until :meth:`run` begins."""
         self.seq = 0
@@ -71,7 +89,7 @@ class Relay:
             self._empty.set()
 
     def suspend(self, place: Place) -> None:
-        """The place's link was reset: nothing is passed on, either way, until :meth:`resume`."""
+        """The place has lost its room: nothing is passed on, either way, until :meth:`resume`."""
         self.suspended[place.player] = self.places.pop(place.player)
         place.replayed_seq = place.seen
         place.status = PlaceStatus.SUSPENDED
@@ -84,12 +102,23 @@ class Relay:
         """Calls :meth:`Place.send_ack` soon."""
         self._relays.acks.schedule(place)
 
-    def accepts(self, epoch: int) -> bool:
-        """Whether an item of ``epoch`` is the room's; a higher one is its owner's from now on."""
-        if epoch < self.epoch:
-            return False
-        self.epoch = epoch
-        return True
+    def rise(self, epoch: int, owner: Incarnation, link: Link | None = None) -> list[Place]:
+        """The room has ``epoch`` at ``owner``: returns the places to renew there, suspended.
+
+        Places that use ``link``, which leads there, stay. All others must get nothing more from
+        here: the messages that they miss would never come. If the epoch is not new, nothing
+        changes.
+        """
+        if epoch <= self.epoch:
+            return []
+        self.epoch, self.owner = epoch, owner
+        for place in [place for place in self.places.values() if place.link is not link]:
+            self.suspend(place)
+        return list(self.suspended.values())
+
+    def remember_leave(self, link: Link, leave: nodes.Leave) -> None:
+        """A leave was sent: the room may move before the game node applies it."""
+        self._relays.left.append((link, leave))
 
     def message(self, item: nodes.Message) -> None:
         """Fans one message out. No place vanishes meanwhile: see
@@ -135,6 +164,7 @@ class Relays:
         self._policy = policy
         self._start = start
         self._relays: dict[RoomId, Relay] = {}
+        self.left: deque[tuple[Link, nodes.Leave]] = deque(maxlen=LEAVES_KEPT)
         self.counts = counts or ClientCounts()
         self.acks = AckTimer(policy.ack_seconds, start)
         self.ends = EndNotices(start)
@@ -144,56 +174,81 @@ class Relays:
         """How many rooms have a client here."""
         return len(self._relays)
 
-    def seat(self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session) -> None:
+    def seat(
+        self, link: Link, news: nodes.Seated | nodes.Resumed, session: Session
+    ) -> Sequence[Place]:
         """A session's join or resume has a place: makes it and hands it over.
 
         A session that is gone by now gets none, and the room is told so. A resumed client's missed
         messages follow as :class:`lastcall.wire.nodes.Replay`; its inputs count on from the last
         one that the room has.
+
+        Returns the suspended places whose room is known to be at another game node now; the new
+        place is among them if the room has moved on since the answer.
         """
         if session.state is State.GONE:
             link.send(nodes.Absent(news.room, news.player, news.session))
-            return
+            return ()
         relay = self._relays.get(news.room)
+        owner = link.node.incarnation
         if relay is None:
-            relay = self._relays[news.room] = Relay(self, news.room, news.epoch)
+            relay = self._relays[news.room] = Relay(self, news.room, news.epoch, owner)
             self._start(relay.run)
-        relay.accepts(news.epoch)
+        moved = relay.rise(news.epoch, owner, link)
         relay.seq = max(relay.seq, news.seq)
         acked = news.n if isinstance(news, nodes.Resumed) else 0
         window = InputWindow(self._policy.unacked_inputs, self._policy.unacked_bytes, acked)
         place = Place(relay, link, news, session, window)
         relay.add(place)
         session.placed(place, news)
+        if news.epoch < relay.epoch and place.status is PlaceStatus.LIVE:
+            relay.suspend(place)
+            moved.append(place)
+        return moved
 
-    def take(self, link: Link, item: nodes.Down) -> None:
-        """Passes on what a game node sends to places; an item that concerns none is dropped."""
+    def take(self, link: Link, item: nodes.Down) -> Sequence[Place]:
+        """Passes on what a game node sends to places; an item that concerns none is dropped.
+
+        Returns the places, suspended, whose room the item shows to be at another game node now.
+        """
+        moved: Sequence[Place] = ()
         match item:
             case nodes.Message():
                 relay = self._relays.get(item.room)
-                if relay is not None and relay.accepts(item.epoch):
+                if relay is not None and item.epoch >= relay.epoch:
+                    if item.epoch > relay.epoch:
+                        moved = relay.rise(item.epoch, link.node.incarnation, link)
                     relay.message(item)
+            case nodes.Ended() | nodes.Moved():
+                moved = self._take_state(link, item)
             case nodes.Acks():
                 for room, player, n in item.acks:
                     if place := self._place(link, room, player):
                         place.acked(n)
-            case nodes.Ended():
-                relay = self._relays.get(item.room)
-                if relay is not None and relay.accepts(item.epoch):
-                    relay.end(_reason(item.reason), item.result)
             case nodes.BadInput() | nodes.Wanted() | nodes.Out() | nodes.Replay():
                 if place := self._place(link, item.room, item.player):
                     _pass_on(place, item)
             case _:
                 pass  # answers to calls and the node's state are for api.games
+        return moved
+
+    def _take_state(self, link: Link, item: nodes.Ended | nodes.Moved) -> Sequence[Place]:
+        relay = self._relays.get(item.room)
+        if relay is None or item.epoch < relay.epoch:
+            return ()
+        if isinstance(item, nodes.Moved):
+            return relay.rise(item.epoch, item.to)
+        moved = relay.rise(item.epoch, link.node.incarnation, link)
+        relay.end(_reason(item.reason), item.result)
+        return moved
 
     def lost(self, link: Link, reason: EndReason) -> None:
         """The link's rooms have ended for ``reason``: tells all clients in them."""
         self.ends.send(self._places(link), lambda place: place.end(reason))
 
-    def suspend(self, link: Link) -> list[Place]:
-        """The link was reset: suspends its places and returns them."""
-        places = self._places(link)
+    def suspend(self, link: Link, *, surviving: bool = False) -> list[Place]:
+        """The link is over: suspends its places, or those ``surviving`` ones; returns them."""
+        places = [place for place in self._places(link) if place.survives or not surviving]
         for place in places:
             self._relays[place.relay.room].suspend(place)
         return places
@@ -207,7 +262,7 @@ class Relays:
         tickets that the client may have until then; but not those with a pending leave.
         """
         relay = self._relays.get(item.room)
-        if relay is None or not relay.accepts(item.epoch):
+        if relay is None or item.epoch < relay.epoch:
             return []
         options = msgspec.Raw(item.options)
         found = []
@@ -217,6 +272,10 @@ class Relays:
                 join = frames.Join(kind=item.kind, options=options, name=name, key=key)
                 found.append((place.session, join, item.former.get(player, ())))
         return found
+
+    def leaves(self, link: Link, room: RoomId) -> list[nodes.Leave]:
+        """The leaves from ``room`` that were sent on ``link``, of the last :data:`LEAVES_KEPT`."""
+        return [leave for by, leave in self.left if by is link and leave.room == room]
 
     def sessions(self, link: Link) -> list[Session]:
         """The sessions whose live place uses ``link``."""

@@ -1,29 +1,24 @@
-"""An arena: a loop of ticks, and beside it the inputs, in a task of the room's nursery.
+"""An arena: an alarm that ticks, and the inputs between its ticks.
 
 Players run after a coin; its next place follows from the count. Players who are away stand still.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-import trio
 
-from lastcall import Away, Joined, Left, Room, Said, room
+from lastcall import Alarm, Away, Joined, Left, PlayerId, Room, Said, room
 
-TICKS_PER_SECOND = 20
-SIZE = 100.0
-STEP = 1.0  # what a player at full speed runs in one tick
-REACH = 3.0
-Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+TICKS_PER_SECOND, SIZE, REACH = 20, 100.0, 3.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Where to run from now on, as a part of full speed along each axis."""
+    """How far to run in each tick from now on, along each axis."""
 
-    dx: Speed
-    dy: Speed
+    dx: Annotated[float, msgspec.Meta(ge=-1, le=1)]
+    dy: Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class Options(msgspec.Struct):
@@ -39,41 +34,46 @@ class Runner(msgspec.Struct):
     y: float = SIZE / 2
     run: Run = Run(0, 0)
 
-    def step(self) -> None:
-        """One tick; the walls hold."""
-        self.x = min(SIZE, max(0.0, self.x + STEP * self.run.dx))
-        self.y = min(SIZE, max(0.0, self.y + STEP * self.run.dy))
+
+class Field(msgspec.Struct):
+    """The state of a match, which moves with the room."""
+
+    runners: dict[PlayerId, Runner] = {}
+    scores: dict[PlayerId, int] = {}
+    ticks: int = 0
+
+    def tick(self) -> dict[str, Any]:
+        """All run one step, up to the walls; returns the message that says who is where."""
+        self.ticks += 1
+        count = sum(self.scores.values()) + 1
+        x, y = 37.0 * count % SIZE, 61.0 * count % SIZE
+        for one in self.runners.values():
+            one.x = min(SIZE, max(0.0, one.x + one.run.dx))
+            one.y = min(SIZE, max(0.0, one.y + one.run.dy))
+        at = {player: [one.x, one.y] for player, one in self.runners.items()}
+        near = [p for p in at if max(abs(at[p][0] - x), abs(at[p][1] - y)) <= REACH]
+        if near:
+            self.scores[near[0]] += 1
+        return {"at": at, "coin": [x, y], "scores": self.scores}
 
 
-@room("arena", seats=8, inputs=Run, options=Options)
-async def arena(table: Room) -> dict[str, dict[str, int]]:
+@room("arena", seats=8, inputs=Run, options=Options, state=Field)
+async def arena(table: Room[Field]) -> dict[str, Any]:
     """Says 20 times a second who is where; ends with the scores."""
-    runners: dict[str, Runner] = {}
-    scores: dict[str, int] = {}
-    table.nursery.start_soon(listen, table, runners, scores)
-    start = trio.current_time()
-    for tick in range(1, table.options.seconds * TICKS_PER_SECOND + 1):
-        await trio.sleep_until(start + tick / TICKS_PER_SECOND)
-        taken = sum(scores.values())
-        x, y = 37.0 * (taken + 1) % SIZE, 61.0 * (taken + 1) % SIZE
-        for player, runner in runners.items():
-            runner.step()
-            if taken == sum(scores.values()) and max(abs(runner.x - x), abs(runner.y - y)) <= REACH:
-                scores[player] += 1
-        at = {player: [runner.x, runner.y] for player, runner in runners.items()}
-        table.broadcast({"at": at, "coin": [x, y], "scores": scores})
-    return {"scores": scores}
-
-
-async def listen(table: Room, runners: dict[str, Runner], scores: dict[str, int]) -> None:
-    """Takes what the players do; the ticks show what comes of it."""
+    field = table.state
+    table.every("tick", 1 / TICKS_PER_SECOND)
     async for event in table:
         match event:
+            case Alarm("tick"):
+                table.broadcast(field.tick())
+                if field.ticks == TICKS_PER_SECOND * table.options.seconds:
+                    break
             case Joined(player):
-                runners[player], scores[player] = Runner(), 0
+                field.runners[player], field.scores[player] = Runner(), 0
             case Away(player):
-                runners[player].run = Run(0, 0)
+                field.runners[player].run = Run(0, 0)
             case Left(player):
-                del runners[player]
+                del field.runners[player]
             case Said(player, Run() as run):
-                runners[player].run = run
+                field.runners[player].run = run
+    return {"scores": field.scores}

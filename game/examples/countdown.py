@@ -1,13 +1,12 @@
-"""A countdown: options, and time. It reads no events, so it asks for no inputs."""
+"""A countdown: options, a state, and an alarm. It listens to nobody, so it asks for no inputs."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import msgspec
-import trio
 
-from lastcall import Room, room
+from lastcall import Alarm, Room, room
 
 
 class Options(msgspec.Struct):
@@ -16,12 +15,25 @@ class Options(msgspec.Struct):
     seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
 
 
-@room("countdown", seats=10, inputs=None, options=Options)
-async def countdown(table: Room) -> dict[str, int]:
+class Clock(msgspec.Struct):
+    """The state, which moves with the room."""
+
+    left: int
+
+
+def clock(options: Options) -> Clock:
+    """The state of a new room."""
+    return Clock(left=options.seconds)
+
+
+@room("countdown", seats=10, inputs=None, options=Options, state=clock)
+async def countdown(table: Room[Clock]) -> dict[str, int]:
     """Says the seconds left, once a second, and ends at 0."""
-    start = trio.current_time()
-    seconds: int = table.options.seconds
-    for passed in range(1, seconds + 1):
-        await trio.sleep_until(start + passed)  # not sleep(1), which would drift
-        table.broadcast({"left": seconds - passed})
+    table.every("second", 1)
+    async for event in table:
+        if event == Alarm("second"):
+            table.state.left -= 1
+            table.broadcast({"left": table.state.left})
+            if table.state.left == 0:
+                break
     return {"left": 0}

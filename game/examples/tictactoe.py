@@ -1,4 +1,4 @@
-"""Tic-tac-toe: events in, messages out, and a result.
+"""Tic-tac-toe: a state, events in, messages out, and a result.
 
 The first to sit is X and moves first. A move out of turn, or to a cell that is taken, is ignored.
 """
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from lastcall import Joined, Left, Room, Said, room
+from lastcall import Joined, Left, PlayerId, Room, Said, room
 
 LINES = ("012", "345", "678", "036", "147", "258", "048", "246")
 
@@ -20,43 +20,50 @@ class Place(msgspec.Struct):
     cell: Annotated[int, msgspec.Meta(ge=0, le=8)]
 
 
-@room("tictactoe", seats=2, starts=2, inputs=Place)
-async def tictactoe(table: Room) -> dict[str, Any]:
+class Board(msgspec.Struct):
+    """The state, which moves with the room: the cells, and who plays X, then O."""
+
+    cells: str = "---------"
+    players: list[PlayerId] = []
+
+    @property
+    def turn(self) -> PlayerId:
+        """Whose move it is, or would be."""
+        return self.players[self.cells.count("X") > self.cells.count("O")]
+
+    def allows(self, player: PlayerId, cell: int) -> bool:
+        """Whether the player may take that cell now."""
+        return len(self.players) == 2 and player == self.turn and self.cells[cell] == "-"
+
+    def take(self, player: PlayerId, cell: int) -> bool:
+        """Marks the cell; returns whether that makes a line."""
+        mark = "XO"[self.players.index(player)]
+        self.cells = self.cells[:cell] + mark + self.cells[cell + 1 :]
+        return any(all(self.cells[int(each)] == mark for each in line) for line in LINES)
+
+    def picture(self) -> dict[str, Any]:
+        """The message to the players."""
+        return {"board": self.cells, "turn": self.turn}
+
+
+@room("tictactoe", seats=2, starts=2, inputs=Place, state=Board, survives=True)
+async def tictactoe(table: Room[Board]) -> dict[str, Any]:
     """Two players; ends with the winner, or with None when it is drawn."""
-    board = "-" * 9
-    seated: list[str] = []  # X, then O
-    table.state_for = lambda _player: picture(board, seated)
+    board = table.state
+    table.state_for = lambda _player: board.picture()
     async for event in table:
         match event:
             case Joined(player):
-                seated.append(player)
-                if len(seated) == 2:
+                board.players.append(player)
+                if len(board.players) == 2:
                     table.lock()
-                    table.broadcast(picture(board, seated))
-            case Said(player, Place(cell)):
-                if len(seated) == 2 and player == turn(board, seated) and board[cell] == "-":
-                    mark = "XO"[seated.index(player)]
-                    board = board[:cell] + mark + board[cell + 1 :]
-                    table.broadcast(picture(board, seated))
-                    if has_line(board, mark) or "-" not in board:
-                        winner = player if has_line(board, mark) else None
-                        return {"winner": winner, "board": board}
+                    table.broadcast(board.picture())
+            case Said(player, Place(cell)) if board.allows(player, cell):
+                wins = board.take(player, cell)
+                table.broadcast(board.picture())
+                if wins or "-" not in board.cells:
+                    return {"winner": player if wins else None, "board": board.cells}
             case Left(player):
-                stayed = [other for other in seated if other != player]
-                return {"winner": stayed[0] if stayed else None, "board": board}
+                stayed = [other for other in board.players if other != player]
+                return {"winner": stayed[0] if stayed else None, "board": board.cells}
     raise AssertionError("a room's events do not end before it does")
-
-
-def turn(board: str, seated: list[str]) -> str:
-    """Whose move it is, or would be."""
-    return seated[board.count("X") > board.count("O")]
-
-
-def picture(board: str, seated: list[str]) -> dict[str, Any]:
-    """The message to the players: the board, and whose turn it is."""
-    return {"board": board, "turn": turn(board, seated)}
-
-
-def has_line(board: str, mark: str) -> bool:
-    """Whether three of ``mark`` stand in a line."""
-    return any(all(board[int(cell)] == mark for cell in line) for line in LINES)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import trio
 
-from lastcall.errors import MessageTooBig, TooMuchAtOnce
-from lastcall.host.replies import EPOCH
+from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
@@ -44,6 +46,38 @@ class Backend:
         cut_at = self._room.host.cut_at
         return None if cut_at is None else max(0.0, cut_at - trio.current_time())
 
+    @property
+    def moves(self) -> int:
+        """How often the room has moved to another node."""
+        return self._room.epoch
+
+    @property
+    def state(self) -> Any:
+        """The room's state; raises :class:`StateFailed` if its kind has none."""
+        state = self._room.author_state
+        if state is msgspec.UNSET:
+            raise StateFailed(_no_state(self._room))
+        return state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        if self._room.codec.kind.state is None:
+            raise StateFailed(_no_state(self._room))
+        self._room.author_state = state
+
+    async def commit(self) -> None:
+        """The room rests here; lets others run."""
+        await self._room.inbox.rest()
+
+    def set_alarm(self, name: str, seconds: float, every: float) -> None:
+        """The alarm is due in ``seconds``; nothing happens once the room's function is over."""
+        if self._room.table is not None:
+            self._room.set_alarm(name, seconds, every)
+
+    def silence(self, name: str) -> None:
+        """There is no alarm ``name`` any more, nor one that waits unread."""
+        self._room.silence(name)
+
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""
         seat = self._roster.find(player)
@@ -58,7 +92,8 @@ class Backend:
         """Numbers and keeps a message to all; each link with a player gets one item."""
         self._check(body)
         outbox = self._outbox
-        message = nodes.Message(self._room.id, EPOCH, self._history.add(body, None), body)
+        room = self._room
+        message = nodes.Message(room.id, room.epoch, self._history.add(body, None), body)
         for link in self._roster.links:
             outbox(link, message)
 
@@ -68,7 +103,8 @@ class Backend:
         if (seat := self._roster.find(player)) is not None:
             seq = self._history.add(body, player)
             if not seat.away:
-                self._outbox(seat.link, nodes.Message(self._room.id, EPOCH, seq, body, [player]))
+                room = self._room
+                self._outbox(seat.link, nodes.Message(room.id, room.epoch, seq, body, [player]))
 
     def _check(self, body: bytes) -> None:
         """Raises for a message that is too big, or one too many before others run."""
@@ -94,6 +130,10 @@ class Backend:
             if ban_seconds:
                 self._room.ban(seat, ban_seconds)
             self._room.release(seat, EndReason.KICKED)
+
+
+def _no_state(room: RoomState) -> str:
+    return f"rooms of the kind {room.kind!r} have no state: @room(…, state=Board) gives them one"
 
 
 def check_size(room: RoomState, what: str, body: bytes) -> None:

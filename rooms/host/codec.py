@@ -1,4 +1,4 @@
-"""A kind of room with the decoders for its inputs and its options."""
+"""A kind of room with the decoders for its inputs and its options, and the codec of its state."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
-from lastcall.author import Kind
-from lastcall.errors import BadFrame, BadRooms
+from lastcall.errors import BadFrame, BadRooms, StateUnreadable
+from lastcall.host.state_codec import StateCodec
+from lastcall.kind import Kind
+from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 
 REASON_CHARS_MAX = 500
@@ -17,12 +19,16 @@ REASON_CHARS_MAX = 500
 
 
 class KindCodec:
-    """One kind. Raises :class:`BadRooms` for inputs or options that msgspec cannot decode."""
+    """One kind. Raises :class:`BadRooms` for inputs, options or a state that msgspec cannot decode.
 
-    __slots__ = ("_decode_input", "_decode_options", "kind", "takes_inputs")
+    A room's state may have ``state_bytes``.
+    """
 
-    def __init__(self, kind: Kind) -> None:
+    __slots__ = ("_decode_input", "_decode_options", "_state", "kind", "takes_inputs")
+
+    def __init__(self, kind: Kind, *, state_bytes: int = RoomPolicy().state_bytes) -> None:
         self.kind = kind
+        self._state = None if kind.state is None else StateCodec(kind.state, state_bytes)
         self.takes_inputs = kind.inputs is not None
         """Whether its players may send inputs at all."""
         self._decode_input = _decoder("inputs", kind.inputs)
@@ -45,6 +51,26 @@ class KindCodec:
             return self._decode_options(body)
         except BaseException as error:  # an author's types may raise anything
             raise _refusal(error, "options: ") from error
+
+    def fresh_state(self, options: Any) -> Any:
+        """A new room's state; :data:`msgspec.UNSET` for a kind without. Raises what it raises."""
+        return msgspec.UNSET if self._state is None else self._state.fresh(options)
+
+    def encode_state(self, state: Any) -> bytes:
+        """The state, as msgpack; empty for a kind without. Raises :class:`StateFailed` for another
+        type than the kind's, for what msgpack cannot hold, and over the policy's ``state_bytes``.
+        """
+        return b"" if self._state is None else self._state.encode(state)
+
+    def read_state(self, data: bytes) -> Any:
+        """The state that :meth:`encode_state` has encoded, maybe of other code; raises
+        :class:`StateUnreadable` if it does not fit the kind.
+        """
+        if self._state is not None:
+            return self._state.read(data)
+        if data:
+            raise StateUnreadable(f"kind {self.kind.name!r} has no state here")
+        return msgspec.UNSET
 
 
 def _decoder(name: str, what: Any) -> Callable[[bytes], Any]:

@@ -41,9 +41,23 @@ class DisconnectTimer:
 
     def begin(self, room: _Room, seat: Seat, seconds: float) -> None:
         """The player is away from now on; the seat is kept for ``seconds``."""
+        self.resume(room, seat, seconds, began_at=trio.current_time(), noticed=False)
+
+    def resume(
+        self, room: _Room, seat: Seat, seconds: float, *, began_at: float, noticed: bool
+    ) -> None:
+        """The player has been away since ``began_at``, where the room ran before; the room was told
+        if that was ``noticed``.
+        """
         now = trio.current_time()
-        self._disconnects.begin((room, seat), now=now, seconds=seconds)
+        self._disconnects.begin((room, seat), now=began_at, seconds=seconds, noticed=noticed)
         self._sleep_scope.deadline = min(self._sleep_scope.deadline, self._next_look(now))
+
+    def find(self, room: _Room, seat: Seat) -> tuple[float, bool] | None:
+        """For how many seconds the player has been away, and whether the room was told; None for
+        one who is not away.
+        """
+        return self._disconnects.find((room, seat), trio.current_time())
 
     def end(self, room: _Room, seat: Seat) -> bool:
         """The player is back, or has left. Returns whether the room was told of the disconnect."""

@@ -63,14 +63,14 @@ class EndedRooms:
             return no_such_place(request.call)
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            told = over(room.id, room.kind, room.history, room.gone, request)
+            told = over(room, request)
             for item in told:
                 self._outbox(link, item)
             return None if told else seat
         rebind_seat(room.roster, seat, link, request, rng)
         unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
         listed = room.roster.listed(seat, self._listed_players)
-        for item in place_again(room.id, room.kind, seat, request, unseen=unseen, listed=listed):
+        for item in place_again(room, seat, request, unseen=unseen, listed=listed):
             self._outbox(link, item)
         self._outbox(link, _final_item(room, seat))
         self._store.collected(room, seat)
@@ -121,4 +121,4 @@ class EndedRooms:
 def _final_item(room: EndedRoom, seat: Seat) -> nodes.Out | nodes.Regroup:
     if room.regroup is None:
         return nodes.Out(room.id, seat.player, room.reason, seat.session, room.result)
-    return regroup(room.id, room.kind, [seat], room.regroup)
+    return regroup(room, [seat], room.regroup)

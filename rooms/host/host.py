@@ -7,21 +7,22 @@ applied as a whole before any room runs; and nothing that comes from the wire ma
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from math import inf
 
 import structlog
 import trio
 
-from lastcall.author import Kind
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
+from lastcall.host.moves import Moves
 from lastcall.host.places import Places
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName, LinkId, NodeName, RoomId
+from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.batches import Steps
@@ -34,9 +35,7 @@ ROOMS_LISTED = 50
 
 def log_crash(room: RoomState, error: BaseException) -> None:
     """The default of ``on_crash``: the event ``room.crashed``, with the traceback."""
-    structlog.get_logger().error(
-        "room.crashed", room=room.id, kind=room.codec.kind.name, exc_info=error
-    )
+    structlog.get_logger().error("room.crashed", room=room.id, kind=room.kind, exc_info=error)
 
 
 class Host:
@@ -45,7 +44,8 @@ class Host:
     ``outbox`` sends an item to an api node; it must not raise, and ignores links that are gone.
     ``on_change`` is called when rooms or free seats have changed, often several times in a row;
     ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
-    finished); ``on_crash`` before that with what the author's code raised.
+    finished); ``on_crash`` before that with what the author's code raised. ``forward`` gets each
+    word that a player leaves a room that has moved, for the node where that is.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Host:
         on_change: Callable[[], None] = lambda: None,
         on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None,
         on_crash: Callable[[RoomState, BaseException], None] = log_crash,
+        forward: Callable[[nodes.Whereabouts, nodes.Leave], None] = lambda *_: None,
     ) -> None:
         self._outbox = outbox
         self._on_end = on_end
@@ -69,21 +70,25 @@ class Host:
             on_change=on_change,
             on_end=self._room_ended,
             on_crash=on_crash,
+            forward=forward,
         )
         self._rooms = self.running.by_id
         self._acks = self.running.acks
         self.matchmaker = Matchmaker(self.running, kinds=kinds, node=node, rng=rng)
         self.places = Places(self.running, self.matchmaker, rng)
+        self.moves = Moves(self.running, self.matchmaker, self.places)
         self._losses = Steps()
-        self._cutting = False
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         """Applies one item that came by ``link``. Answers go to ``outbox``; acks wait for
         :meth:`flush_acks`. An item about a room or a player that is gone is ignored.
+        Raises :class:`lastcall.errors.MisplacedItem` for an item of another game node.
         """
         if isinstance(item, nodes.Say):
             if (room := self._rooms.get(item.room)) is not None:
                 room.inputs.receive(link, item)
+            else:
+                self.running.held.miss(link, item)
         else:
             self.places.handle(link, item)
 
@@ -102,6 +107,7 @@ class Host:
         """
         self._acks.by_link.pop(link, None)
         self.running.takeovers.drop_link(link)
+        self.running.held.drop_link(link)
         self._losses.begin(self.places.drop_link(link, confirmed_until))
 
     def serve(self, work: trio.Nursery) -> None:
@@ -111,13 +117,14 @@ class Host:
 
     @property
     def rooms(self) -> int:
-        """How many rooms are running."""
-        return len(self._rooms)
+        """How many rooms are running, or were frozen here and have not moved yet."""
+        return self.running.count
 
     @property
     def players(self) -> int:
         """How many seats are taken. Looks at every room."""
-        return sum(len(room.state.roster) for room in self._rooms.values())
+        rooms = (*self._rooms.values(), *self.running.held.frozen)
+        return sum(len(room.state.roster) for room in rooms)
 
     def find(self, room: RoomId) -> LiveRoom | None:
         """The running room of that id, or None."""
@@ -130,6 +137,8 @@ class Host:
         sentences = [_describe(room.state) for room in islice(self._rooms.values(), ROOMS_LISTED)]
         if more := len(self._rooms) - len(sentences):
             sentences.append(f"and {more} younger rooms")
+        if frozen := len(self.running.held.frozen):
+            sentences.append(f"{frozen} room(s) on the way to other nodes")
         if awaiting := self.running.ended_rooms.awaiting_result:
             sentences.append(f"{awaiting} player(s) between two sockets, whose rooms have ended")
         return sentences
@@ -144,14 +153,17 @@ class Host:
             room.warn(max(0.0, cut_at - trio.current_time()))
         self.running.disconnects.shorten()
 
-    def cut(self) -> None:
-        """Cancels the running rooms. Their players are told after each room's ``finally`` blocks.
+    def cut(self, spared: Collection[RoomId] = ()) -> None:
+        """Cancels the running rooms but those ``spared``, and from now on every room that thaws.
+
+        Their players are told after each room's ``finally`` blocks.
 
         Players between two sockets are not awaited any more.
         """
-        self._cutting = True
+        self.running.cutting = True
         for room in list(self._rooms.values()):
-            room.cancel(EndReason.CUT)
+            if room.state.id not in spared:
+                room.cancel(EndReason.CUT)
 
     async def wait_empty(self) -> None:
         """Waits until no room runs; returns at once if none does. Always a checkpoint.
@@ -161,15 +173,17 @@ class Host:
         """
         await trio.lowlevel.checkpoint()
         await self.running.wait_all_ended()
-        if self.running.cut_at is not None and not self._cutting:
+        if self.running.cut_at is not None and not self.running.cutting:
             await self.running.ended_rooms.wait_collected()
 
     async def watch(self) -> None:
-        """Until cancelled: tells rooms which players are away, frees the seats of those who stay
-        away, gives up rooms without a player for ``empty_seconds``, and forgets ended ones.
+        """Until cancelled: rings the rooms' alarms, tells them which players are away, frees the
+        seats of those who stay away, gives up rooms without a player for ``empty_seconds``, and
+        forgets ended ones.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.running.disconnects.watch)
+            nursery.start_soon(self.running.alarms.watch)
             nursery.start_soon(self.running.takeovers.watch, self.places.carry_out)
             nursery.start_soon(self._losses.run)
             nursery.start_soon(self._sweep)
@@ -191,6 +205,6 @@ def _describe(room: RoomState) -> str:
     seats, age = len(room.roster), trio.current_time() - room.opened_at
     away = seats - room.roster.present
     return (
-        f"{room.codec.kind.name} {room.id}, {age:.0f} s old, "
+        f"{room.kind} {room.id}, {age:.0f} s old, "
         f"{seats} player{'' if seats == 1 else 's'}{f', {away} of them away' if away else ''}"
     )

@@ -1,21 +1,21 @@
 """The events that a room has not read yet: one queue, one reader, bounded.
 
 Inputs are refused when ``limit`` events wait, or ``share`` inputs of the same player: the sender
-is blocked, and notified when half of them are read. ``Joined``, ``Left``, ``Away``, ``Back`` and
-``Draining`` always fit. So that they cannot grow without a bound, pairs that cancel each other are
-removed while the queue is full: ``Joined`` and ``Left``, ``Away`` and ``Back``, ``Away`` before
-``Left``.
+is blocked, and notified when half of them are read. ``Joined``, ``Left``, ``Away``, ``Back``,
+``Alarm`` and ``Draining`` always fit. So that they cannot grow without a bound, pairs that cancel
+each other are removed while the queue is full: ``Joined`` and ``Left``, ``Away`` and ``Back``,
+``Away`` before ``Left``.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 import trio
 
-from lastcall.author import Away, Back, Event, Joined, Left, Said
+from lastcall.events import Away, Back, Event, Joined, Left, Said
 from lastcall.ids import PlayerId
 
 EVENTS_PER_TURN = 64
@@ -28,7 +28,7 @@ class Inbox:
     The reader's task calls ``on_room`` when there is room again: with None when the queue has
     fallen to half of ``limit`` after it refused an input; with a player when their inputs have
     fallen to half of ``share`` (whether or not one was refused, until the queue was empty once).
-    Holds at most ``2 * limit + 3 * seats + 1`` events.
+    Holds at most ``2 * limit + 3 * seats + 65`` events: of alarms, each name once.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Inbox:
         "_reader",
         "_share",
         "_taken",
+        "on_rest",
     )
 
     def __init__(self, limit: int, share: int, on_room: Callable[[PlayerId | None], None]) -> None:
@@ -53,9 +54,33 @@ class Inbox:
         self._crowd: _Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
+        self.on_rest: Callable[[], None] | None = None
+        """Called in the reader's task each time that it is about to rest."""
 
     def __len__(self) -> int:
         return len(self._queue) + (0 if self._crowd is None else len(self._crowd.late))
+
+    @property
+    def waiting(self) -> list[Event]:
+        """All events that are not read yet, in order."""
+        return [*self._queue, *(() if self._crowd is None else self._crowd.late)]
+
+    def restore(self, events: list[Event]) -> None:
+        """The events wait, in this new inbox, as they did in another one."""
+        self._queue.extend(events[: self._limit])
+        for event in events[self._limit :]:
+            self._crowded().late.add(event)
+
+    @property
+    def reader(self) -> trio.lowlevel.Task | None:
+        """The task that waits for the next event; None if none waits."""
+        return self._reader
+
+    async def rest(self) -> None:
+        """The reader rests, but reads nothing. Always a checkpoint."""
+        if self.on_rest is not None:
+            self.on_rest()
+        await trio.lowlevel.checkpoint()
 
     def has_room(self, player: PlayerId) -> bool:
         """Whether an input of ``player`` fits. If not, ``on_room`` will be called."""
@@ -88,6 +113,20 @@ class Inbox:
         else:
             self._crowded().late.add(event)
 
+    def holds(self, event: Event) -> bool:
+        """Whether ``event``, which is of no player, waits unread."""
+        return event in self._queue or (self._crowd is not None and self._crowd.late.holds(event))
+
+    def remove(self, event: Event) -> None:
+        """Takes ``event``, which is of no player, back if it waits unread."""
+        crowd = self._crowd
+        if event in self._queue:
+            self._queue.remove(event)
+            if crowd is not None:
+                self._relieve(crowd, event)
+        elif crowd is not None:
+            crowd.late.remove(event)
+
     async def next(self) -> Event:
         """The next event. Checkpoints when it waits, and before every 64th without waiting.
 
@@ -104,6 +143,8 @@ class Inbox:
                 if self._reader is not None:
                     raise trio.BusyResourceError("another task of this room waits for its events")
                 self._reader = trio.lowlevel.current_task()
+                if self.on_rest is not None:
+                    self.on_rest()
                 await trio.lowlevel.wait_task_rescheduled(self._give_up)
             self._taken = 1
         event = queue.popleft()
@@ -121,7 +162,9 @@ class Inbox:
         return self._crowd
 
     def _relieve(self, crowd: _Crowd, event: Event) -> None:
-        """``event`` is read: the first late one is late no more, and who was refused is called."""
+        """``event`` is out of the queue: the first late one is late no more, and who was refused is
+        called.
+        """
         self._catch_up(crowd.late)
         if type(event) is Said and crowd.went(event.player) == self._share // 2:
             self._on_room(event.player)
@@ -214,6 +257,9 @@ class _Late:
     def __len__(self) -> int:
         return len(self._events)
 
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events.values())
+
     def add(self, event: Event) -> None:
         number = next(self._numbers)
         self._events[number] = event
@@ -236,6 +282,19 @@ class _Late:
     def last(self, player: PlayerId) -> Event:
         """The last of ``player``; there is one."""
         return self._events[self._of[player][-1]]
+
+    def holds(self, event: Event) -> bool:
+        """Whether ``event``, which is of no player, is here."""
+        return any(self._events[number] == event for number in self._of.get(None, ()))
+
+    def remove(self, event: Event) -> None:
+        """Takes ``event``, which is of no player, out if it is here."""
+        numbers = self._of.get(None, [])
+        for number in [number for number in numbers if self._events[number] == event]:
+            del self._events[number]
+            numbers.remove(number)
+        if not numbers:
+            self._of.pop(None, None)
 
     def remove_last(self, player: PlayerId) -> None:
         """Takes :meth:`last` out."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lastcall.author import Said
 from lastcall.core.room.roster import Seat
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import BadFrame
+from lastcall.events import Said
 from lastcall.host.room_state import RoomState
 from lastcall.ids import LinkId
 from lastcall.reasons import ErrorCode

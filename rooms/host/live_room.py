@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import trio
 
-from lastcall.author import Draining, Room
+from lastcall.author import Room
 from lastcall.core.room.ended_rooms import EndedRoom
+from lastcall.events import Draining
 from lastcall.host.backend import Backend, check_size
 from lastcall.host.codec import KindCodec
 from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
-from lastcall.host.replies import EPOCH, batches_by_link, regroup
+from lastcall.host.replies import batches_by_link, regroup
+from lastcall.host.resting_place import resting_place
 from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.host.room_tasks import enter_room, renderable
 from lastcall.ids import RoomId
@@ -31,9 +34,11 @@ class LiveRoom:
     __slots__ = (
         "_cancelled_as",
         "_crashes",
+        "_departed",
         "_options",
         "_result",
         "_scope",
+        "_task",
         "inputs",
         "players",
         "state",
@@ -58,6 +63,31 @@ class LiveRoom:
         self._crashes: list[BaseException] = []
         self._result = b""
         """As JSON; empty until the author's function has returned."""
+        self._task: trio.lowlevel.Task | None = None
+        self._departed: trio.Event | None = None
+        """Of a room that has left this host: set when its tasks have ended."""
+
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """The task of the author's function, while that runs."""
+        return self._task
+
+    @property
+    def resting_place(self) -> dict[str, object]:
+        """The ``file`` and the ``line`` where the author's function waits, if it can be said."""
+        return resting_place(self._task, LiveRoom._play.__code__)
+
+    def depart(self, host: RoomHost) -> trio.Event:
+        """The room goes on elsewhere, from its image: cancels its function, and ends without a word
+        to anybody. ``host`` hears what its ``finally`` blocks still do. The event is set at the end
+        of its tasks.
+        """
+        self._departed = trio.Event()
+        for seat in self.state.roster:
+            self.state.roster.lose(seat, trio.current_time())
+        self.state.host = host
+        self._scope.cancel()
+        return self._departed
 
     def cancel(self, reason: EndReason) -> None:
         """Ends the room from outside; its ``finally`` blocks run. The first reason holds."""
@@ -78,9 +108,8 @@ class LiveRoom:
             self.cancel(EndReason.ABANDONED)
         elif not (state.started or state.closed):
             state.regrouped = True
-            kind = state.codec.kind.name
             for link, seats in batches_by_link(state.roster):
-                state.host.outbox(link, regroup(state.id, kind, seats, state.raw_options))
+                state.host.outbox(link, regroup(state, seats, state.raw_options))
             self._end_places(EndReason.ABANDONED)
             self.cancel(EndReason.ABANDONED)
 
@@ -103,17 +132,21 @@ class LiveRoom:
     async def _play(self) -> None:
         """The task of the author's function, around the nursery that the author sees."""
         state, kind = self.state, self.state.codec.kind
+        self._task = trio.lowlevel.current_task()
         enter_room(kind.name, state.id, self._crash)
         try:
             async with trio.open_nursery() as nursery:
-                table = state.table = Room(
+                table: Room = Room(
                     Backend(state),
                     room_id=state.id,
                     kind=kind,
                     options=self._options,
                     nursery=nursery,
                 )
+                state.table = table
                 try:  # all in one coroutine: each one more costs every input 0.1 µs
+                    if state.author_state is msgspec.UNSET:
+                        state.author_state = state.codec.fresh_state(self._options)
                     returned = await kind.function(table)
                     self._result = self._encoded(returned)
                 except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
@@ -141,21 +174,26 @@ class LiveRoom:
         try:
             body = encode_value(result)
         except Exception as error:  # an author's types may raise anything
-            name = self.state.codec.kind.name
-            raise TypeError(f"the result of {name!r} cannot be JSON: {error}") from error
+            kind = self.state.kind
+            raise TypeError(f"the result of {kind!r} cannot be JSON: {error}") from error
         check_size(self.state, "result", body)
         return body
 
     def _end(self) -> None:
         state = self.state
+        self._task = None
         state.close()
+        state.drop_alarms()
         if state.table is not None:
             state.table.state_for = None  # mostly a closure around the table itself
             state.table = None
         reason, result = self._how_it_ended()
         while self._crashes:  # their tracebacks hold this room
             state.host.on_crash(state, self._crashes.pop(0))
-        ended = nodes.Ended(state.id, EPOCH, reason, result)
+        if self._departed is not None:
+            self._departed.set()
+            return
+        ended = nodes.Ended(state.id, state.epoch, reason, result)
         for link in state.roster.links:
             state.host.outbox(link, ended)
         self._end_places(reason, result)
@@ -177,7 +215,8 @@ class LiveRoom:
                 state.host.disconnects.end(state, seat)
         ended = EndedRoom(
             state.id,
-            state.codec.kind.name,
+            state.kind,
+            state.epoch,
             roster=state.roster.move_out(),
             history=state.history.move_out(),
             reason=reason,

@@ -8,13 +8,13 @@ from typing import Any
 
 import trio
 
-from lastcall.author import Kind
 from lastcall.core.room.former_places import read_tickets
 from lastcall.errors import BadFrame
 from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.running_rooms import RunningRooms
-from lastcall.ids import KindName, LinkId, NodeName, new_room
+from lastcall.ids import KindName, LinkId, NodeName, RoomId, new_room
+from lastcall.kind import Kind
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 
@@ -31,7 +31,10 @@ class Matchmaker:
         rng: random.Random,
     ) -> None:
         self._rooms = rooms
-        self._codecs = {name: KindCodec(kind) for name, kind in kinds.items()}
+        self.codecs = {
+            name: KindCodec(kind, state_bytes=rooms.policy.state_bytes)
+            for name, kind in kinds.items()
+        }
         self._node = node
         self._rng = rng
         self._opened = 0
@@ -42,24 +45,34 @@ class Matchmaker:
         self.doors_open = True
         """If not, only joins that name a room get a seat; the rest is ``draining``."""
 
-    def holder(self, join: nodes.Join) -> LiveRoom | None:
-        """The room in which a seat may have been taken with the key of ``join`` before, or for one
-        of its former tickets.
+    def room_of(self, join: nodes.Join) -> RoomId | None:
+        """The id of the room that ``join`` names, or where its key or a former ticket has a seat.
+
+        That room may be held here, or have moved.
         """
         if join.room:
-            return self._rooms.by_id.get(join.room)
-        if join.key and (room := self._rooms.by_key.get((join.kind, join.key))) is not None:
-            return room
+            return join.room
+        if join.key and (room_id := self._rooms.by_key.get((join.kind, join.key))) is not None:
+            return room_id
         present = self._rooms.former_places.find(read_tickets(join.former))
-        room = None if present is None else self._rooms.by_id.get(present[0])
-        return None if room is None or room.players.taken_by(join) is None else room
+        return None if present is None else present[0]
+
+    def holder(self, join: nodes.Join) -> LiveRoom | None:
+        """The running room in which a seat may have been taken with the key of ``join`` before, or
+        for one of its former tickets.
+        """
+        room_id = self.room_of(join)
+        room = None if room_id is None else self._rooms.by_id.get(room_id)
+        if room is None or join.room or room.players.taken_by(join) is not None:
+            return room
+        return None
 
     def join(self, link: LinkId, join: nodes.Join) -> None:
         """Seats a player, or tells the link why not."""
         if join.room:
             self._join_room(link, join)
-        elif (codec := self._codecs.get(join.kind)) is None:
-            known = ", ".join(sorted(self._codecs))
+        elif (codec := self.codecs.get(join.kind)) is None:
+            known = ", ".join(sorted(self.codecs))
             self._refuse(link, join, ErrorCode.NO_SUCH_KIND, f"no kind {join.kind!r}; {known}")
         else:
             self._join_kind(link, join, codec)
@@ -110,7 +123,7 @@ class Matchmaker:
             refusal = self._seat(self._rooms.by_id[chosen], link, join)
             if refusal is not None:
                 self._refuse(link, join, refusal, _WHY[refusal])
-        elif not limits.may_open(len(self._rooms.by_id)):
+        elif not limits.may_open(len(self._rooms.by_id) + len(self._rooms.held.by_id)):
             message = f"this node runs {limits.rooms} rooms, its limit"
             self._refuse(link, join, ErrorCode.FULL, message)
         elif (refusal := limits.refusal(join)) is not None:
@@ -128,7 +141,7 @@ class Matchmaker:
     def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
         refusal = room.players.join(link, join, self._rng)
         if room.state.roster.find_key(join.key) is not None and refusal is None:
-            self._rooms.by_key[room.state.codec.kind.name, join.key] = room
+            self._rooms.by_key[room.state.kind, join.key] = room.state.id
         return refusal
 
     def _open(self, codec: KindCodec, options: Any, raw_options: bytes) -> LiveRoom:

@@ -10,6 +10,7 @@ import msgspec
 
 from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
+from lastcall.errors import MisplacedItem
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
@@ -34,14 +35,16 @@ class Places:
 
         :mod:`lastcall.host.seat_binding` says which link may send which item.
         """
+        item = self._translated(item)
+        if self._is_elsewhere(link, item):
+            return
         match item:
             case nodes.Join():
                 self._request(link, item, self._matchmaker.holder(item))
             case nodes.Renew():
                 self._grant(link, item)
             case nodes.Resume():
-                resume = self._rooms.former_places.translate(item)
-                self._request(link, resume, self._running(resume.room))
+                self._request(link, item, self._running(item.room))
             case nodes.Cancel():
                 self._rooms.takeovers.cancel(link, item.call)
             case nodes.Confirm():
@@ -51,6 +54,10 @@ class Places:
             case nodes.Leave():
                 if (room := self._running(item.room)) is not None:
                     room.players.leave(link, item)
+            case nodes.Unknown():
+                pass
+            case _:
+                raise MisplacedItem("only game nodes ask each other for that")
 
     def carry_out(self, takeover: PendingTakeover) -> None:
         """Does what the request asks for; it does not wait any more."""
@@ -58,21 +65,42 @@ class Places:
 
     def drop_link(self, link: LinkId, confirmed_until: float) -> Iterator[None]:
         """The players by ``link`` are away, one for each step; see ``Host.drop_link``."""
-        rooms = [room for room in self._rooms.by_id.values() if link in room.state.roster.links]
-        return self._drop_link(link, confirmed_until, rooms)
+        rooms = self._rooms.by_id.items()
+        ids = [room_id for room_id, room in rooms if link in room.state.roster.links]
+        return self._drop_link(link, confirmed_until, ids)
 
     def _drop_link(
-        self, link: LinkId, confirmed_until: float, rooms: list[LiveRoom]
+        self, link: LinkId, confirmed_until: float, rooms: list[RoomId]
     ) -> Iterator[None]:
         ended_rooms = self._rooms.ended_rooms
         yield from ended_rooms.drop_link(link, confirmed_until)
         while rooms:
-            room = rooms.pop()
-            for seat in room.players.drop_link(link):
-                self._hand_on(seat)
-                yield
-            if self._running(room.state.id) is None:  # it has ended since, and they were not told
-                yield from ended_rooms.drop_link(link, -inf, room.state.id)
+            room_id, last = rooms.pop(), None
+            while (room := self._rooms.by_id.get(room_id)) not in (None, last):
+                for seat in room.players.drop_link(link):
+                    self._hand_on(seat)
+                    yield
+                last = room  # or it was frozen meanwhile, and is another one now
+            if room_id in self._rooms.held.by_id:
+                self._rooms.held.drop_link(link)
+            if self._running(room_id) is None:  # it has ended since, and they were not told
+                yield from ended_rooms.drop_link(link, -inf, room_id)
+
+    def _translated(self, item: nodes.Up) -> nodes.Up:
+        """``item``, or for the resume of a former place the one of the present place."""
+        if isinstance(item, nodes.Resume) and not isinstance(item, nodes.Renew):
+            return self._rooms.former_places.translate(item)
+        return item
+
+    def _is_elsewhere(self, link: LinkId, item: nodes.Up) -> bool:
+        """Whether the item is about a room that is held or has moved; then that is done with it."""
+        held = self._rooms.held
+        if not held or isinstance(item, nodes.Unknown):
+            return False
+        if isinstance(item, nodes.Cancel):
+            return held.cancel(link, item)
+        room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
+        return held.receive(link, item, room)
 
     def _running(self, room_id: RoomId) -> LiveRoom | None:
         """The running room that has the players' places; None if they are in an ended room."""

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import structlog
 import trio
 
-from lastcall.author import Back, Joined
 from lastcall.core.room.former_places import FormerResume, read_tickets
 from lastcall.core.room.history import Unseen
 from lastcall.core.room.roster import Seat
+from lastcall.events import Back, Joined
 from lastcall.host.backend import check_size
 from lastcall.host.replies import no_such_place, over, place_again
-from lastcall.host.room_state import RoomState
+from lastcall.host.room_state import RoomState, keep_seconds
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
 from lastcall.reasons import EndReason
@@ -57,7 +57,8 @@ class Players:
         limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
-            room.raw_options = b""
+            if room.codec.kind.moves == "never":
+                room.raw_options = b""
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
@@ -75,8 +76,7 @@ class Players:
         room = self._room
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
-            kind = room.codec.kind.name
-            told = over(room.id, kind, room.history, room.gone, request)
+            told = over(room, request)
             for item in told:
                 self._host.outbox(link, item)
             return None if told else seat
@@ -141,10 +141,7 @@ class Players:
             yield self._lose(seat) if still_there else None
 
     def _lose(self, seat: Seat) -> Seat | None:
-        seconds = self._room.resume_seconds
-        known = seat.confirmed or seat.former
-        if self._host.cut_at is not None or not known:
-            seconds = min(seconds, self._host.policy.drain_grace_seconds)
+        seconds = keep_seconds(self._room, seat)
         if seconds <= 0 and not self._host.takeovers.waits(seat):
             self._room.release(seat, None)
             return None
@@ -210,9 +207,9 @@ class Players:
             body = encode_value(table.state_for(player))
             check_size(self._room, "picture", body)
         except BaseException as error:  # noqa: BLE001 - an author's code may raise anything
-            kind = self._room.codec.kind.name
+            room = self._room
             structlog.get_logger().error(
-                "room.state_failed", room=self._room.id, kind=kind, exc_info=error
+                "room.picture_failed", room=room.id, kind=room.kind, exc_info=error
             )
             return b""
         return body
@@ -224,11 +221,9 @@ class Players:
         unseen: Unseen,
         state: bytes = b"",
     ) -> None:
-        room, kind = self._room, self._room.codec.kind.name
+        room = self._room
         listed = room.roster.listed(seat, self._host.policy.listed_players)
-        answer = place_again(
-            room.id, kind, seat, request, unseen=unseen, state=state, listed=listed
-        )
+        answer = place_again(room, seat, request, unseen=unseen, state=state, listed=listed)
         for item in answer:
             self._host.outbox(seat.link, item)
 

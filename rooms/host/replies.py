@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import trio
 
@@ -14,8 +15,6 @@ from lastcall.ids import KindName, LinkId, RoomId
 from lastcall.runtime.batches import portions
 from lastcall.wire import nodes
 
-EPOCH = 0
-"""How often a room has moved; rooms do not move yet."""
 PORTION_BYTES = 64 * 1024
 """How much one ``Replay`` or ``Regroup`` holds: a message between nodes is bounded."""
 TICKET_BYTES = 128
@@ -24,14 +23,28 @@ FRAME_BYTES = 16
 """The most that a message's number and length take."""
 
 
+class _Room(Protocol):
+    """A running room, or one that has ended."""
+
+    @property
+    def id(self) -> RoomId: ...
+    @property
+    def kind(self) -> KindName: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def gone(self) -> GoneSeats | None: ...
+
+
 def no_such_place(call: int) -> nodes.Refused:
     """The same refusal whatever is wrong: guessing reveals nothing."""
     return nodes.Refused(call, nodes.NO_SUCH_PLACE, "no such place here")
 
 
 def seated(
-    room: RoomId,
-    kind: KindName,
+    room: _Room,
     seat: Seat,
     call: int,
     *,
@@ -42,11 +55,11 @@ def seated(
     """The answer to a join; ``unseen`` messages follow. ``listed`` are the players shown."""
     return nodes.Seated(
         call=call,
-        room=room,
-        kind=kind,
+        room=room.id,
+        kind=room.kind,
         player=seat.player,
         session=seat.session,
-        epoch=EPOCH,
+        epoch=room.epoch,
         seq=unseen.seq,
         secret=seat.secret,
         players=[nodes.Player(other.player, other.name) for other in listed],
@@ -56,8 +69,7 @@ def seated(
 
 
 def place_again(
-    room: RoomId,
-    kind: KindName,
+    room: _Room,
     seat: Seat,
     request: nodes.Join | nodes.Resume,
     *,
@@ -68,20 +80,20 @@ def place_again(
     """The items for the link of a player who has their seat again, before any live message."""
     if isinstance(request, nodes.Join | FormerResume):
         call = request.call
-        yield seated(room, kind, seat, call, unseen=unseen, state=state, listed=listed)
+        yield seated(room, seat, call, unseen=unseen, state=state, listed=listed)
     else:
         yield _resumed(room, seat, request.call, unseen, state)
     for portion in portions(unseen.messages, _message_bytes, PORTION_BYTES):
-        yield nodes.Replay(room, seat.player, seat.session, portion)
+        yield nodes.Replay(room.id, seat.player, seat.session, portion)
 
 
-def _resumed(room: RoomId, seat: Seat, call: int, unseen: Unseen, state: bytes) -> nodes.Resumed:
+def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -> nodes.Resumed:
     return nodes.Resumed(
         call=call,
-        room=room,
+        room=room.id,
         player=seat.player,
         session=seat.session,
-        epoch=EPOCH,
+        epoch=room.epoch,
         seq=unseen.seq,
         n=seat.last_n,
         secret=seat.secret,
@@ -90,37 +102,31 @@ def _resumed(room: RoomId, seat: Seat, call: int, unseen: Unseen, state: bytes) 
     )
 
 
-def over(
-    room: RoomId,
-    kind: KindName,
-    history: History,
-    gone: GoneSeats | None,
-    request: nodes.Resume,
-) -> list[nodes.Down]:
+def over(room: _Room, request: nodes.Resume) -> list[nodes.Down]:
     """The items for a player whose seat is free again: what they missed until then, and why it is.
 
     Empty if there was no such seat.
     """
-    found = gone and gone.find(
+    found = room.gone and room.gone.find(
         request.player, request.secret, request.identity, trio.current_time()
     )
     if not found:
         return []
     seat = found.seat
     seat.session += 1
-    unseen = history.unseen(seat.player, max(request.seen, seat.joined_seq))
+    unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
     messages = [(seq, body) for seq, body in unseen.messages if seq <= found.seq]
     until = Unseen(min(unseen.seq, found.seq), messages, unseen.complete)
-    end = nodes.Out(room, seat.player, found.reason, seat.session)
-    again = place_again(room, kind, seat, request, unseen=until, listed=[seat])
+    end = nodes.Out(room.id, seat.player, found.reason, seat.session)
+    again = place_again(room, seat, request, unseen=until, listed=[seat])
     return [*again, end]
 
 
-def regroup(room: RoomId, kind: KindName, seats: Sequence[Seat], options: bytes) -> nodes.Regroup:
+def regroup(room: _Room, seats: Sequence[Seat], options: bytes) -> nodes.Regroup:
     """The players of ``seats`` are to join another room of that kind."""
     players = [(seat.player, seat.name, seat.key) for seat in seats]
-    former = {seat.player: tickets_of(room, seat) for seat in seats}
-    return nodes.Regroup(room, EPOCH, kind, players, options, former)
+    former = {seat.player: tickets_of(room.id, seat) for seat in seats}
+    return nodes.Regroup(room.id, room.epoch, room.kind, players, options, former)
 
 
 def batches_by_link(roster: Roster) -> Iterator[tuple[LinkId, Sequence[Seat]]]:

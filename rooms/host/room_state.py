@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
 import trio
 
-from lastcall.author import Away, Left, Room
+from lastcall.author import Room
+from lastcall.core.room.alarms import Alarms
 from lastcall.core.room.bans import Bans
 from lastcall.core.room.disconnects import Step
 from lastcall.core.room.ended_rooms import EndedRoom
@@ -20,6 +22,9 @@ from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
+from lastcall.events import Alarm, Away, Left
+from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
@@ -27,7 +32,7 @@ from lastcall.host.limits import RoomLimits
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
-from lastcall.ids import LinkId, PlayerId, RoomId
+from lastcall.ids import KindName, LinkId, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
@@ -41,6 +46,8 @@ class RoomHost(Protocol):
     cut_at: float | None
     disconnects: DisconnectTimer
     takeovers: TakeoverTimer
+    alarms: AlarmTimer
+    author_states: AuthorStates
     acks: PendingAcks
     limits: RoomLimits
     former_places: FormerPlaces
@@ -68,9 +75,12 @@ class RoomState:
 
     __slots__ = (
         "age",
+        "alarms",
+        "author_state",
         "bans",
         "closed",
         "codec",
+        "epoch",
         "gone",
         "history",
         "host",
@@ -81,6 +91,7 @@ class RoomState:
         "regrouped",
         "roster",
         "started",
+        "state_failing",
         "table",
     )
 
@@ -92,6 +103,14 @@ class RoomState:
         self.host = host
         self.codec = codec
         self.id = room_id
+        self.epoch = 0
+        """How often the room has moved to another node."""
+        self.author_state: Any = msgspec.UNSET
+        """The value of ``table.state``; unset before the first call, and for a kind without."""
+        self.state_failing = False
+        """Whether the state could not be encoded when it was last tried."""
+        self.alarms: Alarms | None = None
+        """None while there were none, as in most rooms. :meth:`AlarmTimer.update` follows them."""
         self.age = age
         """How many rooms were opened before this one."""
         self.opened_at = trio.current_time()
@@ -100,7 +119,7 @@ class RoomState:
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
-        notify = partial(_notify_blocked, host.outbox, room_id, self.roster)
+        notify = partial(notify_blocked, host.outbox, room_id, self.roster)
         self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
@@ -112,9 +131,14 @@ class RoomState:
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
         self.raw_options = raw_options
-        """For opening the room again on another node; empty once it has started."""
+        """For the room on another node; empty once one that never moves has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
+
+    @property
+    def kind(self) -> KindName:
+        """The name of the room's kind."""
+        return self.codec.kind.name
 
     @property
     def free(self) -> int:
@@ -172,6 +196,35 @@ class RoomState:
         self.inbox.put_control(Left(seat.player))
         self.host.released(self, seat)
 
+    def set_alarm(self, name: str, seconds: float, every: float) -> None:
+        """The alarm is due in ``seconds``, and not when it was; see :class:`Alarms`."""
+        if self.alarms is None:
+            self.alarms = Alarms()
+        now = trio.current_time()
+        if self.alarms.set(name, now=now, seconds=seconds, every=every):
+            self.inbox.remove(Alarm(name))
+            self.host.alarms.update(self)
+
+    def silence(self, name: str) -> None:
+        """There is no alarm of that name any more, and none waits unread."""
+        if self.alarms is not None:
+            self.alarms.silence(name)
+            self.inbox.remove(Alarm(name))
+            self.host.alarms.update(self)
+
+    def ring(self) -> None:
+        """The room gets the alarms that are due, but none that it has not read yet again."""
+        if self.alarms is not None:
+            for name in self.alarms.due(trio.current_time()):
+                if not self.inbox.holds(alarm := Alarm(name)):
+                    self.inbox.put_control(alarm)
+        self.host.alarms.update(self)
+
+    def drop_alarms(self) -> None:
+        """The room's function is over: nobody reads them any more."""
+        self.alarms = None
+        self.host.alarms.update(self)
+
     def disconnect_step(self, seat: Seat, step: Step) -> None:
         """A player has been away for long enough: the room is told, or the seat becomes free."""
         if step is Step.NOTICED:
@@ -180,11 +233,21 @@ class RoomState:
             self.release(seat, None)
 
 
-def _notify_blocked(
+def keep_seconds(room: RoomState, seat: Seat) -> float:
+    """How long the seat is kept while its player is away."""
+    seconds = room.resume_seconds
+    known = seat.confirmed or seat.former
+    if room.host.cut_at is not None or not known:
+        seconds = min(seconds, room.host.policy.drain_grace_seconds)
+    return seconds
+
+
+def notify_blocked(
     outbox: Callable[[LinkId, nodes.Down], None],
     room: RoomId,
     roster: Roster,
-    player: PlayerId | None,
+    player: PlayerId | None = None,
 ) -> None:
+    """Tells the blocked players, or ``player`` alone, what to send again."""
     for seat, n in roster.to_notify(player):
         outbox(seat.link, nodes.Wanted(room, seat.player, n))

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
 
-import lastcall.author
+import lastcall.decorator
+import lastcall.kind
 from lastcall.errors import UsageError
 
 
@@ -33,7 +34,7 @@ def _canonical(name: str) -> str:
     """
     top = name.partition(".")[0]
     found = importlib.util.find_spec(top)
-    ours = Path(lastcall.author.__file__).with_name(top) / "__init__.py"
+    ours = Path(lastcall.kind.__file__).with_name(top) / "__init__.py"
     if found is None or not found.origin or not ours.exists():
         return name
     return f"lastcall.{name}" if ours.samefile(found.origin) else name
@@ -48,7 +49,7 @@ def _place(error: BaseException) -> str:
     """Where in the author's code it happened, or nothing if it was not there."""
     if _has_a_place(error):
         return f" ({error.filename}:{error.lineno})"
-    ours = {__file__, lastcall.author.__file__}
+    ours = {__file__, lastcall.decorator.__file__, lastcall.kind.__file__}
     places = [
         f" ({frame.filename}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -25,13 +25,13 @@ import msgspec
 import trio
 import trio.testing
 
-from lastcall.author import Kind
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.errors import BadFrame, JoinRefused
 from lastcall.host.host import Host
 from lastcall.host.room_state import RoomState
 from lastcall.identity import Identity
 from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
+from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes

@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from lastcall.wire import UNREADABLE
-from lastcall.wire.items import Down, Renew, Resume, Say, Unknown, Up
+from lastcall.wire.item import Unknown
+from lastcall.wire.items import Down, Renew, Resume, Say, Up
 
 SAY_BYTES = 48
 """The bytes of a :class:`Say` without its texts and body: field names and numbers."""

@@ -9,16 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from lastcall.identity import Identity
-from lastcall.ids import KindName, PlayerId, RoomId
-
-
-class Item(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, gc=False):
-    """The base of all items. ``gc=False`` is safe: items cannot form reference cycles."""
-
-
-class Unknown(Item, frozen=True, tag="?"):
-    """An item of a later version; it only counts."""
-
+from lastcall.ids import Incarnation, KindName, NodeName, PlayerId, RoomId
+from lastcall.wire.item import Item, Unknown
+from lastcall.wire.peer_items import PeerDown, PeerUp
 
 # api → game
 
@@ -129,7 +122,7 @@ class Absent(Item, frozen=True, tag="absent"):
     session: int
 
 
-Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown
+Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp
 
 
 # game → api
@@ -170,6 +163,8 @@ class Seated(Item, frozen=True, tag="seated"):
     players: list[Player]
     complete: bool = True
     state: bytes = b""
+    survives: bool = False
+    """Whether the room goes on at another game node if this one is gone."""
 
 
 class Resumed(Item, frozen=True, tag="resumed"):
@@ -189,6 +184,8 @@ class Resumed(Item, frozen=True, tag="resumed"):
     secret: str
     complete: bool
     state: bytes = b""
+    survives: bool = False
+    """As in :class:`Seated`."""
 
 
 class Replay(Item, frozen=True, tag="replay"):
@@ -204,6 +201,8 @@ CANCELLED = "cancelled"
 """A code that no client sees: the answer to a call that the api node cancelled in time."""
 DRAINING = "draining"
 """A code that no client sees: the api node asks another game node."""
+MOVED = "moved"
+"""A code that no client sees: the room is on another game node, which the refusal names."""
 NO_SUCH_PLACE = "no_such_place"
 """No such room, player or secret on this node: the api node asks another game node."""
 WRONG_KEY = "wrong_key"
@@ -216,13 +215,18 @@ class Refused(Item, frozen=True, tag="refused"):
     """The answer to a join or resume that gets no seat here.
 
     ``code`` is one of the clients' error codes, or one of those above. ``ended``: the player had a
-    place here, which is over. A node of version 0.1 does not say so.
+    place here, which is over. With :data:`MOVED`, the room is at the game node with incarnation
+    ``to``, called ``name``. ``retry``: the node may have the place soon, so it is asked again.
+    A node of version 0.1 says none of these.
     """
 
     call: int
     code: str
     message: str
     ended: bool = False
+    to: Incarnation = Incarnation(0)
+    name: NodeName = NodeName("")
+    retry: bool = False
 
 
 class Acks(Item, frozen=True, tag="acks"):
@@ -271,6 +275,26 @@ class Ended(Item, frozen=True, tag="ended"):
     result: bytes = b""
 
 
+class Moved(Item, frozen=True, tag="moved"):
+    """The room is at the game node with incarnation ``to``, called ``name``, from now on.
+
+    It has ``epoch`` there. Places in it are renewed there, and unacked inputs sent again.
+    """
+
+    room: RoomId
+    epoch: int
+    to: Incarnation
+    name: NodeName
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """The game node that a room has moved to, and the room's epoch there."""
+
+    incarnation: Incarnation
+    name: NodeName
+    epoch: int
+
+
 class Regroup(Item, frozen=True, tag="regroup"):
     """The room had not started and is given up: seat ``players`` (id, name, key) elsewhere.
 
@@ -283,7 +307,7 @@ class Regroup(Item, frozen=True, tag="regroup"):
     kind: KindName
     players: list[tuple[PlayerId, str, str]]
     options: bytes = b"{}"
-    former: dict[PlayerId, tuple[str, ...]] = {}
+    former: dict[PlayerId, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 class NodeState(Item, frozen=True, tag="state"):
@@ -298,7 +322,7 @@ class NodeState(Item, frozen=True, tag="state"):
     rooms: int
     seats: dict[KindName, int]
     seconds_left: float | None = None
-    sizes: dict[KindName, int] = {}
+    sizes: dict[KindName, int] = msgspec.field(default_factory=dict)
 
 
 Down = (
@@ -312,7 +336,9 @@ Down = (
     | Wanted
     | Out
     | Ended
+    | Moved
     | Regroup
     | NodeState
     | Unknown
+    | PeerDown
 )

@@ -1,8 +1,9 @@
-"""Node messages: msgpack maps between api and game nodes; newer fields and items are accepted.
+"""Node messages: msgpack maps between nodes; newer fields and items are accepted.
 
-A *request* goes from api to game, its *reply* comes back, and *feed batches* come from game to
-api. Requests and feed batches carry the items of :mod:`lastcall.wire.items`, which can be imported
-from here too. The tests keep golden bytes of each released :data:`WIRE` version.
+A *request* goes from a caller (an api node, or another game node) to a game node, its *reply* comes
+back, and *feed batches* come from the game node. Requests and feed batches carry the items of
+:mod:`lastcall.wire.items` and :mod:`lastcall.wire.peer_items`, which can be imported from here too.
+The tests keep golden bytes of each released :data:`WIRE` version.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import msgspec
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.wire import UNREADABLE
+from lastcall.wire.item import Unknown
 from lastcall.wire.item_codec import decode_down, decode_up, size_of
 from lastcall.wire.items import (
     CANCELLED,
     DRAINING,
+    MOVED,
     NO_SUCH_PLACE,
     TAKEN_OVER,
     WRONG_KEY,
@@ -31,6 +34,7 @@ from lastcall.wire.items import (
     Join,
     Leave,
     Message,
+    Moved,
     NodeState,
     Out,
     Player,
@@ -42,16 +46,34 @@ from lastcall.wire.items import (
     Resumed,
     Say,
     Seated,
-    Unknown,
     Up,
     Wanted,
+    Whereabouts,
+)
+from lastcall.wire.peer_items import (
+    ADOPT_BYTES,
+    Adopt,
+    Adopted,
+    AdoptionRefused,
+    Move,
+    PeerDown,
+    PeerUp,
+    Release,
+    Released,
+    Withdraw,
+    Withdrawn,
 )
 
 __all__ = [
+    "ADOPT_BYTES",
+    "API",
     "CANCELLED",
     "DRAINING",
+    "GAME",
     "ITEMS_MAX",
+    "MOVED",
     "NO_SUCH_PLACE",
+    "PEERS",
     "RANGES_MAX",
     "REQUEST_BYTES_MAX",
     "RESUMES",
@@ -60,6 +82,9 @@ __all__ = [
     "WRONG_KEY",
     "Absent",
     "Acks",
+    "Adopt",
+    "Adopted",
+    "AdoptionRefused",
     "Answer",
     "Attach",
     "BadInput",
@@ -75,11 +100,17 @@ __all__ = [
     "Join",
     "Leave",
     "Message",
+    "Move",
+    "Moved",
     "NodeState",
     "Out",
+    "PeerDown",
+    "PeerUp",
     "Player",
     "Refused",
     "Regroup",
+    "Release",
+    "Released",
     "Renew",
     "Replay",
     "Reply",
@@ -95,6 +126,9 @@ __all__ = [
     "Up",
     "Wanted",
     "Welcome",
+    "Whereabouts",
+    "Withdraw",
+    "Withdrawn",
     "decode_down",
     "decode_feed",
     "decode_reply",
@@ -104,10 +138,14 @@ __all__ = [
     "size_of",
 ]
 
-WIRE = 2
-"""Version 2 added resuming."""
+API, GAME = "api", "game"
+"""The tiers."""
+WIRE = 3
+"""Version 2 added resuming, version 3 links between game nodes."""
 RESUMES = 2
 """The first version whose game nodes can resume a place."""
+PEERS = 3
+"""The first version whose game nodes know a link from another game node for what it is."""
 ITEMS_MAX = 4_096
 """A request with more items is refused as a whole: a join takes 80 µs, an input 10."""
 RANGES_MAX = 64
@@ -127,27 +165,30 @@ class Envelope(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True, g
 class Attach(Envelope, frozen=True, tag="attach"):
     """Asks for a new link. ``attempt`` rises, so that a delayed one cannot replace a later one.
 
-    The new link replaces the one that the node still holds for the same api process and address:
-    ``dialled`` is the address, as the api node dialled it. A node that has a link from this api
-    process by another address answers :class:`Twice`. For nodes before 0.2, ``replaces`` is the
-    last link that was asked for at that address, or 0.
+    The new link replaces the one that the node still holds for the same process and address:
+    ``dialled`` is the address, as the caller dialled it. A node that has a link from this process
+    by another address answers :class:`Twice`, and so does a node that has called itself. For nodes
+    before 0.2, ``replaces`` is the last link that was asked for at that address, or 0.
     """
 
     wire: int
     link: LinkId
     attempt: int
     api: NodeName
+    """The caller's name, of whichever tier it is."""
     incarnation: Incarnation
     feed: str
-    """The URL of the api node's subscriber, as the game node can dial it."""
+    """The URL of the caller's subscriber, as the game node can dial it."""
     version: str = ""
     replaces: LinkId = LinkId(0)
     dialled: str = ""
     nonce: bytes = b""
-    """Of an api node that has a secret: the game node answers :class:`Challenge`."""
+    """Of a caller that has a secret: the game node answers :class:`Challenge`."""
     challenge: bytes = b""
     """The nonce of the game node's challenge, in the second attach; ``proof`` answers it."""
     proof: bytes = b""
+    tier: str = API
+    """The caller's tier. A node of version 0.1 takes every caller for an api node."""
 
 
 class Batch(Envelope, frozen=True, tag="batch"):
@@ -175,7 +216,7 @@ class _RawBatch(Envelope, frozen=True, tag="batch"):
 
 
 class Detach(Envelope, frozen=True, tag="detach"):
-    """The api node leaves: its players on this link are away, and its feed can be freed."""
+    """The caller leaves: its players on this link are away, and its feed can be freed."""
 
     link: LinkId
 
@@ -195,11 +236,11 @@ class Welcome(Envelope, frozen=True, tag="welcome"):
     state: NodeState
     age_seconds: float | None = None
     proof: bytes = b""
-    """The game node's proof, for an api node that has given its own."""
+    """The game node's proof, for a caller that has given its own."""
 
 
 class Challenge(Envelope, frozen=True, tag="challenge"):
-    """The node has a secret: the api node attaches once more, with its answer to ``nonce``.
+    """The node has a secret: the caller attaches once more, with its answer to ``nonce``.
 
     See :mod:`lastcall.core.link.secret`. Only an attach with a nonce gets this.
     """
@@ -218,13 +259,13 @@ class Answer(Envelope, frozen=True, tag="answer"):
 
 
 class UnknownLink(Envelope, frozen=True, tag="unknown_link"):
-    """The node does not know the link and applied nothing: the api node attaches again."""
+    """The node does not know the link and applied nothing: the caller attaches again."""
 
     incarnation: Incarnation
 
 
 class Twice(Envelope, frozen=True, tag="twice"):
-    """The api node is attached to this node by another address; nothing was changed."""
+    """The caller is attached to this node by another address, or is this node. Nothing changed."""
 
     incarnation: Incarnation
 

@@ -30,11 +30,16 @@ UPGRADE = (
 )
 
 
+STATE = nodes.NodeState(1, "serving", 0, {})
+
+
 class FakeLink:
     """Keeps what is sent to the game node."""
 
     def __init__(self) -> None:
         self.sent: list[nodes.Up] = []
+        self.silent = False
+        self.node = nodes.Welcome(nodes.WIRE, 1, "game-1", 1, "1", 0.0, STATE)
 
     def send(self, item: nodes.Up, *, pressing: bool = True) -> None:  # noqa: ARG002
         self.sent.append(item)

@@ -13,8 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from lastcall.api.games.sources import GameDns
 from lastcall.bus.address import HostPort
+from lastcall.links.sources import GameDns
 
 Manifest = dict[str, Any]
 Find = Callable[[str, str], Manifest]

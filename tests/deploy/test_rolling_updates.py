@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lastcall.core.lifecycle import diagram
+from lastcall.core import lifecycle
+from lastcall.core.handoff import adoption, offer
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.wire.reports import Counts
@@ -22,9 +23,9 @@ def first_cells(page: Path) -> list[str]:
     return re.findall(r"^\| (\S+) \|", page.read_text(), re.MULTILINE)
 
 
-def test_the_diagram_shows_the_table_of_the_life_cycle(page: Path) -> None:
-    [shown] = re.findall(r"```mermaid\n(.*?)\n```", page.read_text(), re.DOTALL)
-    assert shown == diagram()
+def test_the_diagrams_show_the_tables_of_the_life_cycle_and_of_a_hand_off(page: Path) -> None:
+    shown = re.findall(r"```mermaid\n(.*?)\n```", page.read_text(), re.DOTALL)
+    assert shown == [lifecycle.diagram(), offer.diagram(), adoption.diagram()]
 
 
 def test_the_page_documents_each_field_of_the_report(page: Path) -> None:

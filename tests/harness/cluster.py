@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
@@ -12,18 +14,19 @@ import trio
 import trio.testing
 
 from lastcall.api.auth.entry import Auth
-from lastcall.api.games.sources import GameSource, GameUrl
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
-from lastcall.author import Kind
 from lastcall.bus.address import HostPort
 from lastcall.bus.memory import MemoryBus
 from lastcall.client import Connection, Place, open_connection
 from lastcall.core.edge.addresses import TrustedProxies
+from lastcall.core.link.secret import Secrets
 from lastcall.game.feeds import Link
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode, GameSettings
 from lastcall.ids import KindName, LinkId, NodeName
+from lastcall.kind import Kind
+from lastcall.links.sources import GameSource, GameUrl, parse_games
 from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.drain import Drain
@@ -33,6 +36,23 @@ from tests import harness
 EXAMPLES = load(["lastcall.game.examples"])
 CLEAN = ExitCode.DRAINED
 CUT = ExitCode.CUT
+
+
+class GameNames(trio.abc.HostnameResolver):
+    """A name server with one name for all game nodes of a cluster, those named later, too."""
+
+    SOURCE = parse_games("dns://games:7101")
+
+    def __init__(self, addresses: Sequence[HostPort]) -> None:
+        self._addresses = addresses
+
+    async def getaddrinfo(self, _host: str, port: int, *_rest: object) -> list[Any]:  # type: ignore[override]
+        await trio.lowlevel.checkpoint()
+        kind = socket.AF_INET, socket.SOCK_STREAM, 6, ""
+        return [(*kind, (address.host, port)) for address in self._addresses]
+
+    async def getnameinfo(self, *_: object) -> tuple[str, str]:  # type: ignore[override]
+        raise NotImplementedError
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
@@ -106,6 +126,11 @@ class GameProcess(Process):
         return self.node.host.rooms
 
     @property
+    def peers(self) -> set[str]:
+        """The names of the game nodes to which this one has a link."""
+        return {str(peer.name) for peer in self.node.peers.candidates}
+
+    @property
     def links(self) -> dict[LinkId, Link]:
         """The links of the node, once it is up."""
         return self.node._links._links
@@ -137,6 +162,7 @@ class Cluster:
         self.seed = seed
         self.bus = MemoryBus()
         self.addresses: list[HostPort] = []
+        self._starts = Counter[str]()
 
     def address(self, name: str) -> HostPort:
         """The address of the game node ``name``, which all api nodes that start later know."""
@@ -156,9 +182,16 @@ class Cluster:
         links: LinkPolicy | None = None,
         clock_ahead: float = 0.0,
         where: str | None = None,
+        peers: bool = False,
+        secrets: Secrets = (),
     ) -> GameProcess:
-        """Starts a game node; ``where`` is its host, which has the node's name otherwise."""
+        """Starts a game node; ``where`` is its host, which has the node's name otherwise.
+
+        With ``peers`` it finds all other game nodes, also those that are named later, within 2 s.
+        """
         where = where or name
+        if peers:
+            trio.socket.set_custom_hostname_resolver(GameNames(self.addresses))
         process = GameProcess(name, self.bus.node(where), drain or DrainPolicy())
         process.node = GameNode(
             GameSettings(
@@ -168,6 +201,9 @@ class Cluster:
                 born=trio.current_time() + clock_ahead,
                 link_policy=links or LinkPolicy(),
                 room_policy=rooms or RoomPolicy(),
+                secrets=lambda: secrets,
+                games=GameNames.SOURCE if peers else (),
+                feed=HostPort(where, 7001),
             ),
             kinds=kinds,
             bus=process.bus,
@@ -224,8 +260,11 @@ class Cluster:
         self.nursery.start_soon(process.run, process.node)
         return process
 
-    def _rng(self, name: str) -> random.Random:
-        return random.Random(f"{self.seed} {name}")
+    def _rng(self, where: str) -> random.Random:
+        """Each process has its own: one that is started again is another incarnation."""
+        self._starts[where] += 1
+        again = self._starts[where] - 1
+        return random.Random(f"{self.seed} {where}" + (f" {again}" if again else ""))
 
     async def ready(self, *processes: Process) -> None:
         """Waits until every node serves, and every api node is ready."""

@@ -12,7 +12,7 @@ import trio
 import trio.lowlevel
 
 from lastcall import Kind, Left, Room, Said, room
-from lastcall.author import Event
+from lastcall.events import Event
 from lastcall.host.host import Host
 from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy

@@ -10,7 +10,7 @@ import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Away, Back, Draining, Joined, Kind, Left, Room, Said, room
-from lastcall.author import Event
+from lastcall.events import Event
 from lastcall.ids import Ticket
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode

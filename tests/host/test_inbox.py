@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Away, Back, Draining, Joined, Left, Said
-from lastcall.author import Event
+from lastcall.events import Event
 from lastcall.host.inbox import EVENTS_PER_TURN, Inbox
 from lastcall.ids import PlayerId
 

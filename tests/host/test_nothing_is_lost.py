@@ -18,7 +18,7 @@ import trio.testing
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Joined, Room, Said, room
-from lastcall.author import Event
+from lastcall.events import Event
 from lastcall.host.host import Host
 from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.wire import nodes

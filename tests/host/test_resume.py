@@ -375,7 +375,11 @@ async def test_a_state_for_that_fails_is_logged_and_the_history_is_replayed(
         assert (again.complete, again.seq, again.state) == (False, 3, b"")
         assert harness.replayed() == [(4, "d"), (5, "e")]
         [log] = logs
-        assert (log["event"], log["room"], log["kind"]) == ("room.state_failed", ann.room, "drawn")
+        assert (log["event"], log["room"], log["kind"]) == (
+            "room.picture_failed",
+            ann.room,
+            "drawn",
+        )
         harness.say(again, again.n + 1, "the room goes on")
         await wait_all_tasks_blocked()
         assert harness.messages()[-1] == "the room goes on"

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Joined, Kind, Left
-from lastcall.author import Event
+from lastcall.events import Event
 from lastcall.ids import LinkId
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes

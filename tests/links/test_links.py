@@ -14,15 +14,6 @@ import trio.abc
 import trio.lowlevel
 from trio.testing import MockClock
 
-from lastcall.api.games import connector as connector_module
-from lastcall.api.games.connector import (
-    TURN_SECONDS,
-    ApiIdentity,
-    ConnectorContext,
-    FeedReader,
-    GameConnector,
-)
-from lastcall.api.games.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.api.socket.cork import Cork
 from lastcall.bus.base import Probe
 from lastcall.bus.memory import Faults, MemoryBus, MemoryCaller, MemorySubscriber
@@ -31,8 +22,12 @@ from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import ApiLinks, GameIdentity
+from lastcall.game.links import GameIdentity, Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
+from lastcall.links import feed_reader
+from lastcall.links.connector import CallerIdentity, ConnectorContext, GameConnector
+from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
+from lastcall.links.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -105,6 +100,23 @@ class HandlerRecorder:
         return self._state
 
 
+class PeerRecorder:
+    """The handler of peers' links on a game node."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[LinkId, nodes.Up]] = []
+        self.dropped: list[LinkId] = []
+
+    def handle(self, link: LinkId, item: nodes.Up) -> None:
+        self.received.append((link, item))
+
+    def flush_acks(self) -> None:
+        pass
+
+    def drop_link(self, link: LinkId, _confirmed_until: float) -> None:
+        self.dropped.append(link)
+
+
 class Game:
     """One game process with its own incarnation; ``crash`` ends it."""
 
@@ -117,15 +129,17 @@ class Game:
         admission: Admission | None = None,
     ) -> None:
         self.handler = HandlerRecorder()
+        self.peers = PeerRecorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
         self.feeds = Feeds(policy)
-        self.links = ApiLinks(
+        self.links = Links(
             self.bus,
             me,
             policy,
             feeds=self.feeds,
-            handler=self.handler,
+            api=self.handler,
+            peers=self.peers,
             state=self.handler.state,
             admission=admission or Admission(me.incarnation, rng=random.Random(2)),
         )
@@ -181,7 +195,7 @@ class Pair:
         context = ConnectorContext(
             bus=self.api_bus,
             secrets=secrets,
-            me=ApiIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
+            me=CallerIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
             feeds=feeds,
             listener=self.listener,
             policy=POLICY,
@@ -239,9 +253,7 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
 def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:
     """Sets the clock of the feed reader so that a turn has time for ``items`` + 1 items."""
     calls = itertools.count()
-    monkeypatch.setattr(
-        connector_module, "perf_counter", lambda: next(calls) * TURN_SECONDS / items
-    )
+    monkeypatch.setattr(feed_reader, "perf_counter", lambda: next(calls) * TURN_SECONDS / items)
 
 
 @pytest.mark.parametrize("items", [1, 10])
@@ -368,7 +380,7 @@ async def test_the_link_to_a_killed_game_node_is_lost_as_soon_as_its_address_ref
         game.crash()
         start = trio.current_time()
         await trio.sleep(1.5)
-        assert [loss for _, loss in both.listener.losses] == [Loss.LOST]
+        assert [loss for _, loss in both.listener.losses] == [Loss.GONE]
         assert both.listener.losses[0][0] - start <= 1.0
 
 
@@ -381,7 +393,7 @@ async def test_the_link_is_lost_when_another_process_answers_at_the_address(
         first.crash()
         second = both.start_game(2)
         await settle(1)
-        assert [loss for _, loss in both.listener.losses] == [Loss.LOST]
+        assert [loss for _, loss in both.listener.losses] == [Loss.GONE]
         link = await both.link()
         assert link.node.incarnation == 2
         assert second.handler.received == {}
@@ -797,7 +809,7 @@ async def test_an_address_that_is_no_longer_listed_is_attached_after_a_reset_but
         both.start_game(2)
         await settle(10)
         assert both.listener.up == []
-        assert [loss for _, loss in both.listener.losses] == [Loss.RESET, Loss.LOST]
+        assert [loss for _, loss in both.listener.losses] == [Loss.RESET, Loss.GONE]
 
 
 async def test_an_address_is_empty_if_it_refuses_but_not_if_it_is_silent(

@@ -12,9 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from lastcall import Joined, Left, Room, Said, room
-from lastcall.author import Kind
 from lastcall.client import Message, Place, connect
 from lastcall.errors import ConnectionLost, JoinRefused
+from lastcall.kind import Kind
 from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 

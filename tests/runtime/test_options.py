@@ -4,12 +4,12 @@ from pathlib import Path
 import click
 import pytest
 
-from lastcall.api.games.sources import GameDns, GameFile, GameUrl
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, UsageError
 from lastcall.game.options import GameOptions, game_options
 from lastcall.limits import Limits, Rate
+from lastcall.links.sources import GameDns, GameFile, GameUrl
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.address import InheritedSocket
 from lastcall.runtime.command import epilog, run_command

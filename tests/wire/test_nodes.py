@@ -1,7 +1,7 @@
 """Node messages: old and new nodes exchange them in each rollout, so their bytes are a contract.
 
-``golden_v1.json`` holds the bytes of wire version 1, ``golden_v2.json`` those of the messages that
-version 2 added. They never change.
+``golden_v1.json`` holds the bytes of wire version 1, the others those of the messages that later
+versions added. They never change.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ REQUESTS = {
         nonce=b"\x03" * 16,
         challenge=b"\x01" * 16,
         proof=b"\x04" * 32,
+    ),
+    "attach_peer": nodes.Attach(
+        wire=3,
+        link=LinkId(7),
+        attempt=2,
+        api=NodeName("game-2"),
+        incarnation=Incarnation(9),
+        feed="tcp://127.0.0.1:7002",
+        version="1.0",
+        tier="game",
     ),
 }
 REPLIES = {
@@ -92,6 +102,9 @@ UP = {
     "leave": nodes.Leave(room=ROOM, player=ANN, session=1),
     "leave_secret": nodes.Leave(room=ROOM, player=ANN, session=1, secret="00"),  # noqa: S106
     "absent": nodes.Absent(room=ROOM, player=ANN, session=1),
+    "adopt": nodes.Adopt(room=ROOM, epoch=1, part=0, parts=2, data=b"image"),
+    "release": nodes.Release(room=ROOM, epoch=1),
+    "withdraw": nodes.Withdraw(room=ROOM, epoch=1),
 }
 DOWN = {
     "msg": nodes.Message(room=ROOM, epoch=0, seq=18, body=b"1"),
@@ -122,6 +135,9 @@ DOWN = {
     "replay": nodes.Replay(room=ROOM, player=ANN, session=2, messages=[(18, b"1"), (20, b"2")]),
     "refused": nodes.Refused(call=1, code="full", message="no seat"),
     "refused_ended": nodes.Refused(call=1, code="no_such_place", message="no", ended=True),
+    "refused_moved": nodes.Refused(
+        call=1, code="moved", message="it moved", to=Incarnation(4), name=NodeName("game-2")
+    ),
     "acks": nodes.Acks(acks=[(ROOM, ANN, 3)]),
     "bad_input": nodes.BadInput(room=ROOM, player=ANN, n=4, code="bad_input", message="no"),
     "wanted": nodes.Wanted(room=ROOM, player=ANN, n=4),
@@ -129,12 +145,17 @@ DOWN = {
     "taken_over": nodes.Out(room=ROOM, player=ANN, reason="taken_over", session=1),
     "ended_before": nodes.Out(room=ROOM, player=ANN, reason="finished", session=2, result=b"7"),
     "ended": nodes.Ended(room=ROOM, epoch=0, reason="finished", result=b"null"),
+    "moved": nodes.Moved(room=ROOM, epoch=1, to=Incarnation(4), name=NodeName("game-2")),
     "regroup": nodes.Regroup(room=ROOM, epoch=0, kind=CHESS, players=[(ANN, "ann", "k")]),
     "state": STATE,
+    "adopted": nodes.Adopted(room=ROOM, epoch=1),
+    "adoption_refused": nodes.AdoptionRefused(room=ROOM, epoch=1, reason="draining"),
+    "released": nodes.Released(room=ROOM, epoch=1),
+    "withdrawn": nodes.Withdrawn(room=ROOM, epoch=1),
 }
 BYTES: dict[str, str] = {
     name: data
-    for version in (1, 2)
+    for version in (1, 2, 3)
     for name, data in msgspec.json.decode(
         Path(__file__).with_name(f"golden_v{version}.json").read_bytes()
     ).items()

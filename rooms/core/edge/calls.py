@@ -82,6 +82,11 @@ class Calls(Generic[Request, Link, Tag]):
             call.abandoned = True
         return calls
 
+    def abandon_request(self, request: Request) -> None:
+        """``request`` is asked for elsewhere: abandons its calls."""
+        for call in self.cancel(request):
+            call.abandoned = True
+
     def link_lost(self, link: Link) -> list[Call[Request, Link, Tag]]:
         """No answer can come from ``link``: forgets its calls, returns those not abandoned."""
         lost = self.unanswered(link)

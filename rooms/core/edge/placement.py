@@ -97,24 +97,30 @@ def choose(
 
 
 def choose_for_room(
-    nodes: Iterable[Candidate], room: RoomId, without: Collection[Incarnation] = ()
+    nodes: Iterable[Candidate],
+    room: RoomId,
+    without: Collection[Incarnation] = (),
+    moved_to: Incarnation | None = None,
 ) -> Candidate | None:
     """The node for a join by the room's id: the first of :func:`holders` that has not refused."""
-    rest = (node for node in holders(nodes, room) if node.incarnation not in without)
+    rest = (node for node in holders(nodes, room, moved_to) if node.incarnation not in without)
     return next(rest, None)
 
 
-def holders(nodes: Iterable[Candidate], room: RoomId) -> list[Candidate]:
+def holders(
+    nodes: Iterable[Candidate], room: RoomId, moved_to: Incarnation | None = None
+) -> list[Candidate]:
     """The nodes to ask for a room by its id: first the node that the id names, then the others.
 
-    A stopped node has no rooms. The name is only a hint (names are used again, rooms will move),
-    so it orders the questions and no more.
+    A stopped node has no rooms. The name is only a hint (names are used again, rooms move), so it
+    orders the questions and no more. A node that the room has ``moved_to`` comes before all.
     """
     first = hint(room)
     there = (node for node in nodes if node.state.phase != Phase.STOPPED)
 
-    def rank(node: Candidate) -> tuple[bool, bool, str, float, int]:
-        return (node.name != first, node.silent, node.name, node.born, node.incarnation)
+    def rank(node: Candidate) -> tuple[bool, bool, bool, str, float, int]:
+        elsewhere = node.incarnation != moved_to
+        return (elsewhere, node.name != first, node.silent, node.name, node.born, node.incarnation)
 
     return sorted(there, key=rank)
 

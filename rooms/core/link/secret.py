@@ -2,7 +2,7 @@
 
 ::
 
-    api node                                  game node
+    caller                                    game node
         ── attach: link, own incarnation, nonce ──▶
         ◀── challenge: own incarnation, nonce ──
         ── attach: the same, with its proof ──▶
@@ -10,8 +10,9 @@
 
 A proof is HMAC-SHA-256 (RFC 2104) over its side's name, the link's id, both incarnations and both
 nonces. So one of another link, another process or an earlier moment is worth nothing, and neither
-side can be sent its own proof. Each nonce is good for one proof. The api node proves first: it
-dials configured addresses, while strangers may dial the game node.
+side can be sent its own proof: a game node that calls another proves as a *peer*. Each nonce is
+good for one proof. The caller proves first: it dials configured addresses, while strangers may dial
+the game node.
 
 This proves who attaches. It encrypts nothing: somebody who reads the network between the nodes sees
 the link's id, and can then speak on the link.
@@ -27,7 +28,8 @@ from typing import Literal
 from lastcall.ids import Incarnation, LinkId
 from lastcall.wire import nodes
 
-Side = Literal["api", "game"]
+Side = Literal["api", "peer", "game"]
+"""An api node or a game node that calls, and the game node that answers."""
 Secrets = Sequence[bytes]
 """Any is accepted, and the first is used; empty: the node has none."""
 NONCE_BYTES = 16
@@ -35,8 +37,13 @@ CHALLENGES_MAX = 1_024
 """Attaches that have not answered yet; over it the oldest is forgotten, and tries again."""
 
 
+def calling_side(attach: nodes.Attach) -> Side:
+    """The side of the caller."""
+    return "peer" if attach.tier == nodes.GAME else "api"
+
+
 def proof(secret: bytes, side: Side, attach: nodes.Attach, game: Incarnation) -> bytes:
-    """The proof of ``side``; ``attach`` has both nonces, and is that of the api node."""
+    """The proof of ``side``; ``attach`` has both nonces, and is that of the caller."""
     ids = (attach.link, attach.incarnation, game)
     words = [side.encode(), *(str(number).encode() for number in ids)]
     nonces = [attach.nonce.hex().encode(), attach.challenge.hex().encode()]

@@ -6,8 +6,11 @@ may change whenever it likes: a ban keeps an honest client away, and nobody else
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lastcall.core.room.roster import Seat
 from lastcall.identity import Identity
+from lastcall.wire.images import BanImage
 
 BANS_MAX = 1_024
 """In one room; beyond that the oldest is forgotten first."""
@@ -37,6 +40,22 @@ class Bans:
         self._until[name] = until
         if len(self._until) > BANS_MAX:
             del self._until[next(iter(self._until))]
+
+    def capture(self, now: float) -> tuple[BanImage, ...]:
+        """All bans; one that is over has no seconds left."""
+        return tuple(
+            BanImage(max(0.0, until - now), **{sort: name})
+            for (sort, name), until in self._until.items()
+        )
+
+    @classmethod
+    def restore(cls, captured: Iterable[BanImage], now: float) -> Bans | None:
+        """The bans again, in the time of another clock; None if there are none."""
+        bans = cls()
+        for ban in captured:
+            name = ("identity", ban.identity) if ban.identity else ("key", ban.key)
+            bans._until[name] = now + ban.seconds_left
+        return bans if bans._until else None
 
     def hold(self, identity: Identity | None, key: str, now: float) -> bool:
         """Whether a join with ``key`` by ``identity`` is barred; forgets a ban that is over."""

@@ -61,10 +61,13 @@ class Disconnects(Generic[Key]):
         """When :meth:`due` has something to return, or earlier; ``inf`` if never."""
         return self._heap[0][0] if self._heap else inf
 
-    def begin(self, key: Key, *, now: float, seconds: float) -> None:
-        """The player, who was not away, is away from ``now`` on, for at most ``seconds``."""
+    def begin(self, key: Key, *, now: float, seconds: float, noticed: bool = False) -> None:
+        """The player, who was not away, is away from ``now`` on, for at most ``seconds``.
+
+        ``noticed``: the room was told already, where it ran before.
+        """
         self._count += 1
-        new = self._by_key[key] = _Disconnect(key, self._count, now, now + seconds)
+        new = self._by_key[key] = _Disconnect(key, self._count, now, now + seconds, noticed)
         self._schedule(new)
         heapq.heappush(self._heap, (new.next_at, new.number, new))
 
@@ -77,6 +80,13 @@ class Disconnects(Generic[Key]):
         if len(self._heap) > 2 * len(self._by_key) + DEAD_ENTRIES_MIN:
             self._rebuild()
         return ended.noticed
+
+    def find(self, key: Key, now: float) -> tuple[float, bool] | None:
+        """For how many seconds the player has been away, and whether that was noticed; None for one
+        who is not.
+        """
+        found = self._by_key.get(key)
+        return None if found is None else (now - found.began_at, found.noticed)
 
     def shorten(self, now: float) -> None:
         """The node drains: no disconnect until now lasts longer than ``drain_grace_seconds``."""

@@ -25,6 +25,7 @@ class EndedRoom(msgspec.Struct, eq=False):
 
     id: RoomId
     kind: KindName
+    epoch: int
     roster: Roster
     history: History
     reason: str

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lastcall.ids import PlayerId
+from lastcall.wire.images import HistoryImage
 
 MESSAGE_BYTES = 140
 """The memory of a message besides its text: a tuple, a number, the header of a bytes object."""
@@ -71,6 +72,18 @@ class History:
         if seen >= self._forgotten:
             return Unseen(seen, messages, complete=True)
         return Unseen(messages[0][0] - 1 if messages else self.seq, messages, complete=False)
+
+    def capture(self) -> HistoryImage:
+        """The messages that are kept, and the numbers."""
+        return HistoryImage(self.seq, self._forgotten, tuple(self._kept or ()))
+
+    def restore(self, captured: HistoryImage) -> None:
+        """Has the captured messages, in a new history: or as many as this one may keep."""
+        self._forgotten = captured.forgotten
+        for seq, body, to in captured.kept:
+            self.seq = seq - 1
+            self.add(body, to)
+        self.seq = captured.seq
 
     def move_out(self) -> History:
         """Returns a history with all messages of this one, which keeps only its number."""

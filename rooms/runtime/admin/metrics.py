@@ -30,12 +30,16 @@ class Figures(msgspec.Struct):
     rooms: int = 0
     clients: int = 0
     links: int = 0
+    peers: int | None = None
+    """The other game nodes that a game node calls; None on an api node."""
     messages_in: int = 0
     messages_out: int = 0
     resumes: int = 0
     unsent_excess_bytes: int = 0
     """The bytes that wait for clients beyond the share of each."""
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
+    rooms_handed_off: int = 0
+    rooms_adopted: int = 0
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
     limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
     """The refusals of each limit."""
@@ -82,6 +86,8 @@ class _NodeCollector(Collector):
         yield GaugeMetricFamily("lastcall_rooms", "Rooms with a place here.", value=now.rooms)
         yield GaugeMetricFamily("lastcall_clients", "Clients connected here.", value=now.clients)
         yield GaugeMetricFamily("lastcall_links", "Links to the other tier.", value=now.links)
+        if now.peers is not None:
+            yield GaugeMetricFamily("lastcall_peers", "Links to game nodes.", value=now.peers)
         phase = GaugeMetricFamily("lastcall_phase", "1 for the phase it is in.", labels=["phase"])
         for one in self._phases:
             phase.add_metric([one], float(one == now.phase))
@@ -96,6 +102,14 @@ class _NodeCollector(Collector):
             value=now.unsent_excess_bytes,
         )
         yield _rooms_ended(now)
+        yield CounterMetricFamily(
+            "lastcall_rooms_handed_off",
+            "Rooms that went on at another node.",
+            value=now.rooms_handed_off,
+        )
+        yield CounterMetricFamily(
+            "lastcall_rooms_adopted", "Rooms that came from another node.", value=now.rooms_adopted
+        )
         yield _client_ends(now)
         yield _limited(now)
         build = GaugeMetricFamily(

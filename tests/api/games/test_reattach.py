@@ -10,9 +10,9 @@ import pytest
 import trio
 import trio.testing
 
-from lastcall.api.games.link import Loss
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.sessions.session import Session
+from lastcall.links.link import Loss
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import Client, FakeLink, House

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from lastcall.api.games.sources import parse_games
-from tests.api.games.test_discovery import FakeResolver
+from lastcall.links.sources import parse_games
 from tests.drain.test_ready import join_refused
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
+from tests.links.test_discovery import FakeResolver
 
 pytestmark = pytest.mark.usefixtures("schedule")
 

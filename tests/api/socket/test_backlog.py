@@ -19,9 +19,9 @@ from lastcall.api.socket.batch_sizes import CHUNK_BYTES
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.frame_builder import close_frame, text_frame
 from lastcall.api.socket.send_queue import SendQueue
-from lastcall.author import HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX
 from lastcall.core.excess import ITEM_BYTES, REFERENCE_BYTES
 from lastcall.host.backend import TURN_BYTES_MAX
+from lastcall.kind import HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.wire import frames
 

@@ -62,6 +62,19 @@ def test_cancel_returns_the_calls_of_a_request_that_are_neither_answered_nor_aba
     assert calls.answered("east", three) is not None
 
 
+def test_a_request_that_is_asked_for_elsewhere_has_no_calls_that_count_for_it() -> None:
+    calls = table()
+    first, _ = (calls.ask("join", link, 0.0, "den") for link in (NORTH, SOUTH))
+    calls.ask("other", NORTH, 0.0, "den")
+    calls.abandon_request("join")
+    assert calls.cancel("join") == []
+    assert [call.request for call in calls.unanswered(NORTH)] == ["other"]
+    answered = calls.answered(NORTH, first)
+    assert answered is not None
+    assert answered.abandoned
+    assert calls.open(SOUTH) == {"den": 1}
+
+
 def test_a_lost_link_has_no_calls_and_returns_those_that_were_not_abandoned() -> None:
     calls = table()
     calls.ask("first", NORTH, 0.0, "den")

@@ -14,6 +14,7 @@ from lastcall.core.edge.next_steps import (
     Wait,
     next_join_step,
     next_resume_step,
+    node_for_join,
 )
 from lastcall.core.edge.placement import Candidate
 from lastcall.reasons import ErrorCode
@@ -60,7 +61,13 @@ NOTHING_MISSING = MissingNodes(any_place=False)
 
 
 def resume(rest: list[Candidate], missing: MissingNodes, **more: Any) -> object:
-    defaults = {"hint": "game-1", "hint_answers": True, "may_appear": False, "may_regroup": False}
+    defaults = {
+        "hint": "game-1",
+        "hint_answers": True,
+        "may_appear": False,
+        "may_regroup": False,
+        "expected": False,
+    }
     return next_resume_step(rest, missing=missing, **defaults | more)
 
 
@@ -93,3 +100,30 @@ def test_a_ticket_looks_like_a_guess_if_its_node_has_refused_it_or_was_never_met
     assert resume([node(silent=True)], NOTHING_MISSING, hint_answers=False) == Wait(suspect=False)
     assert resume([], NOTHING_MISSING, hint_answers=False, may_appear=True) == Wait(suspect=True)
     assert resume([], NOTHING_MISSING, hint_answers=False, may_regroup=True) == Wait(suspect=True)
+
+
+# A room, or the seat of a key, that has moved.
+
+
+def chosen(known: list[Candidate], refused_by: set[int], moved_to: int | None, **request: str):
+    join = frames.Join(**{"kind": "den"} | request)  # type: ignore[arg-type]
+    expected = moved_to is not None
+    return node_for_join(join, known, refused_by, moved_to, expected=expected)
+
+
+def test_the_node_that_a_named_room_has_moved_to_is_asked_before_the_node_that_it_names() -> None:
+    known = [node(1), node(2), node(3)]
+    assert chosen(known, set(), None, room="game-1.x") == node(1)
+    assert chosen(known, set(), 3, room="game-1.x") == node(3)
+    assert chosen(known, {3}, 3, room="game-1.x") == node(1)
+
+
+def test_no_other_seat_is_found_for_a_key_whose_seat_has_moved() -> None:
+    assert chosen([node(1), node(2)], set(), None, key="k") == node(1)
+    assert chosen([node(1), node(2)], set(), 2, key="k") is None
+
+
+def test_the_place_of_a_room_that_has_moved_is_not_unknown_and_looks_like_no_guess() -> None:
+    assert resume([], NOTHING_MISSING, expected=True) == Wait(suspect=False)
+    assert resume([], NOTHING_MISSING, expected=True, may_regroup=True) == Wait(suspect=False)
+    assert resume([node(2)], NOTHING_MISSING, expected=True) == Ask(node(2))

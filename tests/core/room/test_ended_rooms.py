@@ -23,6 +23,7 @@ def room(
     return EndedRoom(
         RoomId(name),
         KindName("den"),
+        epoch=0,
         roster=roster,
         history=history,
         reason="finished",

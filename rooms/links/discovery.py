@@ -17,9 +17,9 @@ from typing import Protocol
 import structlog
 import trio
 
-from lastcall.api.games.sources import GameDns, GameFile, GameSource, GameUrl, parse_game_url
 from lastcall.bus.address import HostPort
 from lastcall.errors import BadAddress
+from lastcall.links.sources import GameDns, GameFile, GameSource, GameUrl, parse_game_url
 
 log = structlog.get_logger()
 

@@ -1,33 +1,30 @@
-"""One game node's address, which is attached to again and again; and the feed of all links.
+"""One game node's address, which is attached to again and again.
 
 A :class:`GameConnector` lives as long as its address is wanted; each of its attaches is a
-:class:`lastcall.api.games.link.GameLink`.
+:class:`lastcall.links.link.GameLink`.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf
-from time import perf_counter
 
 import msgspec
 import structlog
 import trio
 
-from lastcall.api.games.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
-from lastcall.api.socket.cork import Cork
-from lastcall.bus.base import Bus, Caller, Probe, Subscriber
+from lastcall.bus.base import Bus, Caller, Probe
 from lastcall.core.edge.node_clocks import NodeClocks
-from lastcall.core.link.secret import NONCE_BYTES, Secrets, proof, proven_by
+from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof, proven_by
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
+from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
-from lastcall.runtime.rated_log import RatedLog
-from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -36,108 +33,27 @@ ATTACH_EVERY_SECONDS = 0.1
 """Between two attempts, so that a node that has just started is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
 """The pause doubles up to this while nothing answers."""
-TURN_SECONDS = 0.004
-"""How long batches are passed on before others run."""
+OURSELVES_SECONDS = 30.0
+"""Between two attempts at an address that leads to this very process: it will do so for long."""
 
 
-class ApiIdentity(msgspec.Struct, frozen=True):
-    """This api node, as it introduces itself to a game node."""
+class CallerIdentity(msgspec.Struct, frozen=True):
+    """This node, as it introduces itself to a game node."""
 
     name: NodeName
     incarnation: Incarnation
     version: str
     feed: str
     """The URL of our subscriber that a game node can dial."""
-
-
-class FeedReader:
-    """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
-
-    Batches that were received together are passed on inside ``with cork:``, so that what they make
-    this node send to one client leaves in one write. Other tasks run after 4 ms at the latest:
-    one receive may bring 256 messages, each with thousands of items.
-    """
-
-    def __init__(self, subscriber: Subscriber, cork: Cork) -> None:
-        self._subscriber = subscriber
-        self._cork = cork
-        self._links: dict[LinkId, GameLink] = {}
-        self._unreadable = RatedLog("feed.unreadable")
-        self._refusals = RefusedConnections("--feed")
-
-    @property
-    def refused_connections(self) -> int:
-        """How many connections to ``--feed`` a limit has refused."""
-        return self._refusals.over
-
-    @contextmanager
-    def reading_for(self, link: GameLink) -> Iterator[None]:
-        """Inside the block, batches with the link's id go to ``link``."""
-        self._links[link.id] = link
-        try:
-            yield
-        finally:
-            del self._links[link.id]
-
-    async def run(self) -> None:
-        """Passes batches on until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._refusals.watch, self._subscriber)
-            await self._read()
-
-    async def _read(self) -> None:
-        while True:
-            batches = self._batches(await self._subscriber.receive())
-            more = True
-            while more:
-                more = self._pass_some(batches)
-                if more or self._cork.full:
-                    await self._cork.settled()
-
-    def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
-        """Passes on for one turn; returns whether there may be more."""
-        until = perf_counter() + TURN_SECONDS
-
-        def enough() -> bool:
-            return perf_counter() > until
-
-        with self._cork:
-            for batch in batches:
-                link = self._links.get(batch.link)  # the link may have ended since the last turn
-                if link is not None:
-                    _pass_on(link, batch, enough)
-                if enough():
-                    return True
-        return False
-
-    def _batches(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
-        """The received batches; after each, empty ones while its link has items waiting."""
-        for message in messages:
-            try:
-                batch = nodes.decode_feed(message)
-            except RemoteProtocolError as error:
-                self._unreadable.warning(error=str(error)[:200])
-                continue
-            yield batch
-            while (link := self._links.get(batch.link)) is not None and link.more:
-                yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
-
-
-def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-    """Our fault in one link's batch costs that link and no other."""
-    try:
-        link.on_feed(batch, enough)
-    except Exception:
-        log.exception("feed.failed", address=link.address)
-        link.reset()
+    tier: str = nodes.API
 
 
 @dataclass(frozen=True)
 class ConnectorContext:
-    """The parts of an api node that all its connectors share."""
+    """The parts of a node that all its connectors share."""
 
     bus: Bus
-    me: ApiIdentity
+    me: CallerIdentity
     feeds: FeedReader
     listener: LinkListener
     policy: LinkPolicy
@@ -149,6 +65,8 @@ class ConnectorContext:
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
     secrets: Callable[[], Secrets] = no_secrets
+    gone: Callable[[Incarnation], None] = lambda _incarnation: None
+    """Called when it is certain that a process that was met has ended; perhaps again and again."""
 
 
 class GameConnector:
@@ -213,6 +131,8 @@ class GameConnector:
         self.empty = probed is Probe.REFUSED
         if self.empty:
             self.certain_at = trio.current_time()
+            if self.met:
+                self._context.gone(self.met)
         if probed is not Probe.REACHED:
             return longer
         with closing(self._bus.caller(self.address)) as caller:
@@ -233,6 +153,9 @@ class GameConnector:
                     case nodes.Welcome() as welcome if welcome.link == link_id:
                         await self._hold(link, welcome)
                         return ATTACH_EVERY_SECONDS
+                    case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
+                        self.met, self.empty = incarnation, True
+                        return OURSELVES_SECONDS
                     case nodes.Twice(incarnation):
                         self.met = incarnation
                         # if no link stands, it still holds an earlier one
@@ -253,9 +176,13 @@ class GameConnector:
 
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
         """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
+        if self.met not in {0, welcome.incarnation}:
+            self._context.gone(self.met)
         try:
             await link.run(self._by_our_clock(welcome))
         finally:
+            if link.loss in {Loss.GONE, Loss.FAREWELL}:
+                self._context.gone(welcome.incarnation)
             heals = link.loss is Loss.RESET
             patience = self._policy.lost_seconds if heals else -inf
             self._heals_until = trio.current_time() + patience
@@ -288,6 +215,7 @@ class GameConnector:
             replaces=replaces,
             dialled=self.address,
             nonce=self._context.rng.randbytes(NONCE_BYTES) if secrets else b"",
+            tier=me.tier,
         )
         reply = await _ask(caller, attach)
         if not secrets:
@@ -295,7 +223,7 @@ class GameConnector:
         if isinstance(reply, nodes.Challenge):
             game = reply.incarnation
             attach = msgspec.structs.replace(attach, challenge=reply.nonce)
-            proven = proof(secrets[0], "api", attach, game)
+            proven = proof(secrets[0], calling_side(attach), attach, game)
             reply = await _ask(caller, msgspec.structs.replace(attach, proof=proven))
         if isinstance(reply, nodes.Welcome) and not _has_proven(reply, attach, secrets):
             await _ask(caller, nodes.Detach(link=link_id))

@@ -10,10 +10,10 @@ import pytest
 import trio
 import trio.abc
 
-from lastcall.api.games.connector import TURN_SECONDS, FeedReader
 from lastcall.api.socket.cork import Cork
 from lastcall.core.link.feed import FeedReceiver
 from lastcall.ids import LinkId, RoomId
+from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 

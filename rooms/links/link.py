@@ -1,7 +1,7 @@
-"""The api node's half of one link: requests in lockstep, the feed, and when a node is gone.
+"""The caller's half of one link: requests in lockstep, the feed, and when a node is gone.
 
 A :class:`GameLink` is one attach, from the welcome to the loss;
-:mod:`lastcall.api.games.connector` makes them. The decisions are in :mod:`lastcall.core`.
+:mod:`lastcall.links.connector` makes them. The decisions are in :mod:`lastcall.core`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lastcall.wire import nodes
 log = structlog.get_logger()
 
 DETACH_SECONDS = 0.5
-CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Out, nodes.Regroup)
+CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
 """A draining game node waits until these are confirmed."""
 ITEMS_AT_ONCE = 256
 """Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""
@@ -40,8 +40,10 @@ ASK_AGAIN_SECONDS = 1.0
 class Loss(enum.StrEnum):
     """Why a link is over."""
 
+    GONE = "gone"
+    """The process has ended: its address refuses connections, or another one answers there."""
     LOST = "lost"
-    """The process is gone, or silent for too long: its rooms are lost."""
+    """The process was silent for too long: its rooms count as lost."""
     RESET = "reset"
     """The game node and its rooms live, but this link is over: attach again."""
     FAREWELL = "farewell"
@@ -287,7 +289,7 @@ class GameLink:
                     self._over(Loss.FAREWELL)
             case nodes.UnknownLink(incarnation=incarnation):
                 same = incarnation == self.node.incarnation
-                self._over(Loss.RESET if same else Loss.LOST)
+                self._over(Loss.RESET if same else Loss.GONE)
             case _:
                 log.warning("link.unexpected_reply", address=self.address, reply=repr(reply))
                 self._over(Loss.RESET)
@@ -303,7 +305,7 @@ class GameLink:
             if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
                 continue
             if await self._refused():
-                self._over(Loss.LOST)
+                self._over(Loss.GONE)
             verdict = self._liveness.verdict(trio.current_time())
             if verdict is Verdict.LOST:
                 self._over(Loss.LOST)

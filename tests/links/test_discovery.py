@@ -11,9 +11,9 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from lastcall.api.games.discovery import Discovery
-from lastcall.api.games.sources import parse_games
 from lastcall.errors import BadAddress
+from lastcall.links.discovery import Discovery
+from lastcall.links.sources import parse_games
 
 
 class FakeResolver(trio.abc.HostnameResolver):

@@ -1,4 +1,4 @@
-"""The sources of addresses that ``--games`` names; see :mod:`lastcall.api.games.discovery`."""
+"""The sources of addresses that ``--games`` names; see :mod:`lastcall.links.discovery`."""
 
 from __future__ import annotations
 

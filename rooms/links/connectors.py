@@ -10,16 +10,6 @@ from functools import partial
 import structlog
 import trio
 
-from lastcall.api.games.candidates import as_candidate
-from lastcall.api.games.connector import (
-    ApiIdentity,
-    ConnectorContext,
-    FeedReader,
-    GameConnector,
-)
-from lastcall.api.games.discovery import Discovery
-from lastcall.api.games.link import GameLink, LinkListener
-from lastcall.api.games.sources import GameSource
 from lastcall.bus.base import Bus
 from lastcall.core.edge.missing_nodes import (
     NOTHING_KNOWN,
@@ -32,6 +22,16 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import Incarnation
 from lastcall.limits import Rate
+from lastcall.links.candidates import as_candidate
+from lastcall.links.connector import (
+    CallerIdentity,
+    ConnectorContext,
+    GameConnector,
+)
+from lastcall.links.discovery import Discovery
+from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link import GameLink, LinkListener
+from lastcall.links.sources import GameSource
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 
@@ -53,7 +53,7 @@ class GameConnectors:
         sources: Sequence[GameSource],
         *,
         bus: Bus,
-        me: ApiIdentity,
+        me: CallerIdentity,
         feeds: FeedReader,
         policy: LinkPolicy,
         rng: random.Random,
@@ -73,8 +73,13 @@ class GameConnectors:
         self._clocks = NodeClocks(wall, now)
         self._name_warnings = TokenBucket(Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), now)
 
-    async def run(self, listener: LinkListener) -> None:
-        """Attaches to every node that the sources name, until cancelled."""
+    async def run(
+        self, listener: LinkListener, gone: Callable[[Incarnation], None] = lambda _: None
+    ) -> None:
+        """Attaches to every node that the sources name, until cancelled.
+
+        ``gone`` is called, perhaps more than once, with each process that has certainly ended.
+        """
         context = ConnectorContext(
             bus=self._bus,
             me=self._me,
@@ -86,6 +91,7 @@ class GameConnectors:
             attempts=itertools.count(1),
             met_twice=partial(self._met_twice, listener),
             secrets=self._secrets,
+            gone=gone,
         )
         async with trio.open_nursery() as nursery:
             await self._discovery.run(partial(self._found, context, nursery))

@@ -1,0 +1,207 @@
+"""Suspended places, by the game process that is asked for them, and the renewals under way.
+
+A few places at a time are asked for on a link, since each answer may bring a whole history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from lastcall.api.games.calls import ANSWER_SECONDS, GameCalls
+from lastcall.api.sessions.place import Place, PlaceStatus
+from lastcall.api.sessions.session import Session
+from lastcall.core.edge.calls import Call
+from lastcall.core.edge.moved_rooms import Trail
+from lastcall.core.edge.place_search import PlaceSearch
+from lastcall.ids import Incarnation
+from lastcall.links.link import GameLink
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
+
+
+@dataclass(eq=False)
+class Suspended:
+    """One suspended place, from the loss of its link until it is live again, or over."""
+
+    place: Place
+    trail: Trail = field(default_factory=Trail)
+    search: PlaceSearch | None = None
+    """Of a room that survives its node: which process is asked next."""
+    waits_for: Incarnation | None = None
+    """The process in whose queue it is; None while one is asked, or none is known."""
+
+
+RenewalCall = Call[Suspended, GameLink, str]
+
+
+@dataclass
+class Group:
+    """The suspended places of one game process that are not asked for."""
+
+    address: str
+    """Where it is; empty if it was never attached here."""
+    down_since: float
+    moved: bool = False
+    """Whether its clients have been moved to other api nodes."""
+    waiting: deque[Suspended] = field(default_factory=deque)
+    """With some that have gone to another group, and are passed over."""
+    leaves: list[nodes.Leave] = field(default_factory=list)
+    """Of places that are over, for the next link. Everything else that a link loses is kept in
+    the places, or asked for again."""
+
+
+class PlaceQueues:
+    """All suspended places; at most ``at_once`` are asked for on a link."""
+
+    def __init__(self, numbers: Iterator[int], at_once: int) -> None:
+        self._at_once = at_once
+        self.calls: GameCalls[Suspended, str] = GameCalls(numbers, ANSWER_SECONDS)
+        """The renewals that are not answered yet."""
+        self.suspended: dict[Place, Suspended] = {}
+        self.links: dict[Incarnation, GameLink] = {}
+        self.groups: dict[Incarnation, Group] = {}
+
+    def __len__(self) -> int:
+        """How many processes have suspended places, how many calls are open, and the places."""
+        return len(self.groups) + len(self.calls) + len(self.suspended)
+
+    @property
+    def answering(self) -> list[Incarnation]:
+        """The attached processes that may have places, and are not silent."""
+        return [
+            incarnation
+            for incarnation, link in self.links.items()
+            if link.node.wire >= nodes.RESUMES and not link.silent
+        ]
+
+    def unreachable(self, incarnation: Incarnation) -> bool:
+        """Whether the clients of the process's places have been moved to other api nodes."""
+        link, group = self.links.get(incarnation), self.groups.get(incarnation)
+        return link.silent if link is not None else group is not None and group.moved
+
+    def of(self, place: Place) -> Suspended:
+        """The record of a suspended place."""
+        return self.suspended.get(place) or self.suspended.setdefault(place, Suspended(place))
+
+    def forget(self, one: Suspended) -> None:
+        """The place is live again, or over."""
+        one.waits_for = one.search = None
+        self.calls.abandon_request(one)
+        self.suspended.pop(one.place, None)
+
+    def end(self, one: Suspended, end: Callable[[], object] | None = None) -> None:
+        """Ends the place, by default as one whose room is lost."""
+        self.forget(one)
+        if one.place.status is PlaceStatus.SUSPENDED:
+            (end or partial(one.place.end, EndReason.NODE_LOST))()
+
+    # The queues.
+
+    def group(self, incarnation: Incarnation) -> Group:
+        """The group of a process; without one, a new group."""
+        if incarnation not in self.groups:
+            link = self.links.get(incarnation)
+            address = "" if link is None else link.address
+            self.groups[incarnation] = Group(address, trio.current_time())
+        return self.groups[incarnation]
+
+    def put(self, one: Suspended, incarnation: Incarnation) -> None:
+        """Has ``one`` wait for the process, after the others."""
+        one.waits_for = incarnation
+        self.group(incarnation).waiting.append(one)
+
+    def renew_at(self, one: Suspended, incarnation: Incarnation) -> None:
+        """The process has the room: nothing changes if it is being asked for the place already."""
+        calls = self.calls.cancel(one)
+        for call in calls:
+            call.abandoned = call.link.node.incarnation != incarnation
+        if one.waits_for != incarnation and all(call.abandoned for call in calls):
+            self.put(one, incarnation)
+
+    def waiting(self, incarnation: Incarnation) -> list[Suspended]:
+        """The places that wait in the process's queue."""
+        group = self.groups.get(incarnation)
+        return [one for one in group.waiting if one.waits_for == incarnation] if group else []
+
+    def ask_next(self, incarnation: Incarnation) -> None:
+        """Asks for as many as may be under way; forgets a group that has no more places."""
+        group, link = self.groups.get(incarnation), self.links.get(incarnation)
+        if group is None:
+            return
+        while link and group.waiting and self._has_room(link):
+            one = group.waiting.popleft()
+            if one.waits_for == incarnation:
+                self._ask(one, link, group)
+        if link is not None:
+            for leave in group.leaves:
+                link.send(leave)
+            group.leaves.clear()
+        if not (group.waiting or group.leaves or (link and self.calls.open(link).get("place"))):
+            del self.groups[incarnation]
+
+    def _ask(self, one: Suspended, link: GameLink, group: Group) -> None:
+        one.waits_for = None
+        place = one.place
+        searched = one.search is not None and place.status is PlaceStatus.LEFT
+        if place.status is PlaceStatus.SUSPENDED or searched:
+            self.calls.send(one, link, partial(_renewal, place), "place")
+            return
+        if place.status is PlaceStatus.LEFT:
+            group.leaves.append(place.leave_item())
+        self.forget(one)
+
+    def _has_room(self, link: GameLink) -> bool:
+        return self.calls.open(link).get("place", 0) < self._at_once
+
+    # The answers.
+
+    def answered(self, link: GameLink, number: int) -> RenewalCall | None:
+        """The renewal that is answered, and the next ones are asked for; None: no renewal."""
+        call = self.calls.answered(link, number)
+        if call is not None:
+            self.ask_next(link.node.incarnation)
+        return call
+
+    def link_lost(self, link: GameLink) -> list[Suspended]:
+        """The link is over; returns the places that it was asked for."""
+        incarnation = link.node.incarnation
+        if self.links.get(incarnation) is link:
+            del self.links[incarnation]
+        return [call.request for call in self.calls.link_lost(link)]
+
+    def link_reset(self, link: GameLink, asked: list[Suspended], more: list[Place]) -> None:
+        """The places that were ``asked`` for wait again before the others, and ``more`` after."""
+        incarnation = link.node.incarnation
+        group = self.group(incarnation)
+        group.address = link.address
+        group.moved = False
+        group.down_since = trio.current_time()
+        for one in asked:
+            one.waits_for = incarnation
+        group.waiting.extendleft(reversed(asked))
+        for place in more:
+            self.put(self.of(place), incarnation)
+        group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
+
+
+def _renewal(place: Place, number: int) -> nodes.Renew:
+    """The call ``number`` to a game node: for ``place``, from the last message passed on."""
+    return nodes.Renew(
+        call=number,
+        room=place.relay.room,
+        player=place.player,
+        secret=place.secret,
+        seen=place.seen,
+        session=place.session_number,
+        identity=place.session.guest.identity,
+    )
+
+
+def sessions_of(suspended: Iterable[Suspended]) -> list[Session]:
+    """The sessions of the places that are still suspended."""
+    return [one.place.session for one in suspended if one.place.status is PlaceStatus.SUSPENDED]

@@ -1,0 +1,207 @@
+"""Gives this node's rooms to other game nodes while it drains.
+
+The decisions are in :mod:`lastcall.core.handoff.offers`; here they are carried out, at a pace: one
+room is frozen in each turn of the loop, however many are under way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import structlog
+import trio
+from msgspec.structs import replace
+
+from lastcall.core.handoff.actions import (
+    Commit,
+    Freeze,
+    Giving,
+    Lost,
+    Moved,
+    Refused,
+    Send,
+    Thaw,
+)
+from lastcall.core.handoff.offer import Movable
+from lastcall.core.handoff.offers import Offers
+from lastcall.game.peers import Peers
+from lastcall.host.moves import Moves
+from lastcall.host.room_state import RoomState
+from lastcall.ids import Incarnation, KindName, NodeName, RoomId
+from lastcall.policy import HandOffPolicy
+from lastcall.runtime.rated_log import RatedLog
+from lastcall.wire import nodes
+from lastcall.wire.images import Image, encode_image
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 0.1
+REASONS_MAX = 16
+"""Reasons why rooms were not taken, in :meth:`HandOffs.why`."""
+
+
+class HandOffs:
+    """The rooms that leave this node. ``rooms`` are those of its host."""
+
+    def __init__(self, rooms: Moves, peers: Peers, policy: HandOffPolicy) -> None:
+        self._rooms = rooms
+        self._peers = peers
+        self._offers = Offers(policy)
+        self._images: dict[RoomId, Image] = {}
+        """Of the rooms that are frozen and not given away yet."""
+        self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](policy.rooms_at_once)
+        self._moves: tuple[str, ...] = ()
+        self._changed = trio.Event()
+        self._untaken: Counter[tuple[KindName, str]] = Counter()
+        self._refusals = RatedLog("handoff.refused")
+        self.moved = 0
+        """How many rooms run at other nodes now."""
+        self.lost = 0
+        """How many rooms were given to nodes that have not said that they run there."""
+
+    def __len__(self) -> int:
+        """How many rooms wait or are under way."""
+        return len(self._offers)
+
+    @property
+    def possible(self) -> bool:
+        """Whether another node serves."""
+        return any(node.serving for node in self._peers.candidates)
+
+    def offer(self, *moves: str) -> set[RoomId]:
+        """Gives away the rooms of kinds that move so, also at nodes that come later.
+
+        Returns the rooms. Nodes that have refused one before are asked again.
+        """
+        self._moves = moves
+        return self._offer(anew=True)
+
+    def stop(self) -> None:
+        """Takes back what is not given away yet; nothing else begins."""
+        self._moves = ()
+        self._carry_out(self._offers.stop(trio.current_time()))
+
+    def give_up(self) -> None:
+        """Waits no longer for nodes that have not said that they run a room."""
+        self._carry_out(self._offers.due(float("inf"), ()))
+
+    async def wait_decided(self) -> None:
+        """Waits until no room waits, is frozen, or is asked for."""
+        while len(self._offers) > self._offers.committed():
+            await self._changed.wait()
+
+    async def wait_done(self) -> None:
+        """Waits until no room waits or is under way."""
+        while len(self._offers):
+            await self._changed.wait()
+
+    async def run(self) -> None:
+        """Carries out the hand-offs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sweep)
+            async for room in self._frozen:
+                nursery.start_soon(self._freeze, room)
+                await trio.lowlevel.checkpoint()
+
+    def why(self) -> list[str]:
+        """Sentences about rooms that other nodes have not taken, and those that they must confirm.
+
+        A room that is frozen is the host's to name.
+        """
+        reasons = [
+            f"{count} {kind} room(s) could not move: {reason}"
+            for (kind, reason), count in self._untaken.most_common()
+        ]
+        if committed := self._offers.committed():
+            reasons.append(f"{committed} room(s) whose new nodes have not said that they run there")
+        return reasons
+
+    # From the other nodes.
+
+    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
+        """A node answers what it was asked about a room."""
+        now = trio.current_time()
+        self._carry_out(self._offers.answered(peer, item, now, self._peers.candidates))
+
+    def peer_up(self, peer: Incarnation) -> None:
+        """What it has not answered is asked again, and it may take more rooms."""
+        self._carry_out(self._offers.link_up(peer))
+        if self._moves:
+            self._offer(anew=False)
+
+    def peer_gone(self, peer: Incarnation) -> None:
+        """It has died: its rooms are lost, and those that it was asked for go elsewhere."""
+        now = trio.current_time()
+        self._carry_out(self._offers.gone(peer, now, self._peers.candidates))
+
+    # The steps.
+
+    def _offer(self, *, anew: bool) -> set[RoomId]:
+        if not self.possible:
+            return set()
+        rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
+        self._untaken.clear()
+        self._offers.add(rooms, anew=anew)
+        self._carry_out([])
+        return {room.room for room in rooms}
+
+    def _carry_out(self, actions: Iterable[Giving]) -> None:
+        """Carries out ``actions``, and begins with the rooms that may follow."""
+        for action in actions:
+            self._act(action)
+        for action in self._offers.begin(self._peers.candidates):
+            self._act(action)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _act(self, action: Giving) -> None:
+        match action:
+            case Freeze(room):
+                self._to_freeze.send_nowait(room)
+            case Send(to, item):
+                self._peers.send(to, item)
+            case Thaw(room):
+                self._rooms.thaw(self._images.pop(room))
+            case Commit(room, epoch, to):
+                del self._images[room]
+                self._rooms.moved(room, nodes.Whereabouts(to, self._name(to), epoch))
+            case Moved():
+                self.moved += 1
+            case Lost(room, kind, to, reason):
+                self.lost += 1
+                log.error("handoff.lost", room=room, kind=kind, game=self._name(to), why=reason)
+            case Refused():
+                self._refused(action)
+
+    def _refused(self, refusal: Refused) -> None:
+        room, kind, reason = refusal.room, refusal.kind, refusal.reason[:200]
+        game = "" if refusal.node is None else self._name(refusal.node)
+        if (kind, reason) in self._untaken or len(self._untaken) < REASONS_MAX:
+            self._untaken[kind, reason] += 1
+        self._refusals.warning(room=room, kind=kind, reason=reason, game=game)
+
+    async def _freeze(self, room: RoomId) -> None:
+        image = await self._rooms.freeze(room)
+        data, epoch = None, 0
+        if image is not None:
+            self._images[room] = image
+            epoch = image.epoch + 1
+            data = encode_image(replace(image, epoch=epoch))
+        now = trio.current_time()
+        self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            if len(self._offers):
+                now = trio.current_time()
+                self._carry_out(self._offers.due(now, self._peers.candidates))
+
+    def _name(self, peer: Incarnation) -> NodeName:
+        names = (node.name for node in self._peers.candidates if node.incarnation == peer)
+        return next(names, NodeName(""))
+
+
+def _movable(room: RoomState) -> Movable:
+    return Movable(room.id, room.kind, room.history.memory)

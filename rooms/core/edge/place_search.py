@@ -1,0 +1,69 @@
+"""The search for a place whose game node is gone, while its room may go on at another one.
+
+The nodes that answer are asked in turn, one at a time. A node that may get the room soon says so,
+and is asked again after :data:`RETRY_SECONDS`. One that knows nothing of it is asked again, too,
+but less often: it may get the room later. A node that is silent is left for the next one, and may
+still answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+
+from lastcall.ids import Incarnation
+
+RETRY_SECONDS = 0.2
+REFUSED_SECONDS = 1.0
+
+
+class PlaceSearch:
+    """One search; its client is moved after ``move_seconds``, and it ends after ``lost_seconds``.
+
+    Times are in seconds of any clock. It remembers the nodes that have been attached meanwhile.
+    """
+
+    __slots__ = ("_again_at", "_asked", "_ends_at", "_moves_at")
+
+    def __init__(self, now: float, *, move_seconds: float, lost_seconds: float) -> None:
+        self._moves_at = now + move_seconds
+        self._ends_at = now + lost_seconds
+        self._asked: set[Incarnation] = set()
+        """The nodes that have not answered yet."""
+        self._again_at: dict[Incarnation, float] = {}
+        """When a node that has refused is asked again."""
+
+    def over(self, now: float) -> bool:
+        """Whether the place is lost, since no node had it in time."""
+        return now >= self._ends_at
+
+    def moves_client(self, now: float) -> bool:
+        """Whether the client is moved now, since another api node may reach the room; true once."""
+        if now < self._moves_at:
+            return False
+        self._moves_at = inf
+        return True
+
+    def ask(self, answering: Collection[Incarnation], now: float) -> Incarnation | None:
+        """The node to ask now; None if none may be asked before something changes.
+
+        ``answering`` are the attached nodes that are not silent, in the order to ask.
+        """
+        if any(node in self._asked for node in answering):
+            return None
+        due = [node for node in answering if self._again_at.get(node, -inf) <= now]
+        if not due:
+            return None
+        node = min(due, key=lambda one: self._again_at.get(one, -inf))
+        self._asked.add(node)
+        return node
+
+    def refused(self, node: Incarnation, now: float, *, retry: bool) -> None:
+        """``node`` does not have the place; with ``retry``, it may have it soon."""
+        self._asked.discard(node)
+        self._again_at[node] = now + (RETRY_SECONDS if retry else REFUSED_SECONDS)
+
+    def gone(self, node: Incarnation) -> None:
+        """The link to ``node`` is over: it has not answered, and cannot be asked."""
+        self._asked.discard(node)
+        self._again_at.pop(node, None)

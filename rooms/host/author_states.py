@@ -1,0 +1,79 @@
+"""The states of rooms, encoded while their functions rest; and the log line for one that fails."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import lastcall.author
+from lastcall.errors import StateFailed
+from lastcall.host.codec import KindCodec
+from lastcall.host.inbox import Inbox
+from lastcall.ids import KindName, RoomId
+from lastcall.runtime.rated_log import RatedLog
+
+_RESTS = {Inbox.next.__code__, Inbox.rest.__code__}
+_OURS = (str(Path(__file__).parent), lastcall.author.__file__)
+
+
+class _Room(Protocol):
+    """A :class:`lastcall.host.room_state.RoomState`, which imports this module."""
+
+    author_state: Any
+    codec: KindCodec
+    id: RoomId
+    inbox: Inbox
+    state_failing: bool
+
+    @property
+    def kind(self) -> KindName: ...
+
+
+R = TypeVar("R", bound=_Room)
+T = TypeVar("T")
+
+
+class AuthorStates:
+    """Encodes the states of a node's rooms, alone or in their images."""
+
+    def __init__(self) -> None:
+        self._failures = RatedLog("room.state_failed")
+
+    def encode(self, room: _Room) -> bytes | None:
+        """The room's state; empty for a kind without, and None if it fails: see :meth:`attempt`."""
+        return self.attempt(room, lambda room: room.codec.encode_state(room.author_state))
+
+    def attempt(self, room: R, encode: Callable[[R], T]) -> T | None:
+        """Returns ``encode(room)``; None if that raises :class:`StateFailed`.
+
+        The first failure of a room, and the first after a success, is logged; the room runs on.
+        """
+        try:
+            encoded = encode(room)
+        except StateFailed as error:
+            if not room.state_failing:
+                room.state_failing = True
+                file, line = resting_place(room.inbox)
+                self._failures.warning(
+                    kind=room.kind, room=room.id, file=file, line=line, error=str(error)
+                )
+            return None
+        room.state_failing = False
+        return encoded
+
+
+def resting_place(inbox: Inbox) -> tuple[str, int]:
+    """The file and the line of the author's code that waits for the next event, or commits; an
+    empty file if none does. It may be called in that code's own task.
+    """
+    frames = list(traceback.walk_stack(inspect.currentframe()))
+    if all(frame.f_code not in _RESTS for frame, _ in frames):
+        frames = [] if inbox.reader is None else [*inbox.reader.iter_await_frames()][::-1]
+    for frame, line in dropwhile(lambda one: one[0].f_code not in _RESTS, frames):
+        if not frame.f_code.co_filename.startswith(_OURS):
+            return frame.f_code.co_filename, line
+    return "", 0

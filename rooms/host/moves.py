@@ -1,0 +1,242 @@
+"""Rooms leave this host and come to it: frozen and thawed, adopted and released.
+
+All but :meth:`Moves.freeze` is synchronous. A *giver* freezes a room, and then either thaws it or
+says where it has moved; a *taker* adopts its image, and then either releases the room or withdraws.
+Both go one way: a room is made from its image, held for a while, and run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+import trio
+
+from lastcall.errors import ImageRefused, StateFailed
+from lastcall.host.freezing import MutedHost, at_rest
+from lastcall.host.held_rooms import HeldRoom
+from lastcall.host.images import capture, restore
+from lastcall.host.live_room import LiveRoom
+from lastcall.host.matchmaker import Matchmaker
+from lastcall.host.places import Places
+from lastcall.host.room_state import RoomState, keep_seconds, notify_blocked
+from lastcall.host.running_rooms import RunningRooms
+from lastcall.ids import RoomId
+from lastcall.reasons import EndReason
+from lastcall.wire import nodes
+from lastcall.wire.images import Image, encode_image
+
+END_SECONDS = 1.0
+"""For the tasks of a frozen room to end; then they are left behind, and heard by nobody."""
+
+
+class Moves:
+    """The rooms of one host that come and go."""
+
+    def __init__(self, rooms: RunningRooms, matchmaker: Matchmaker, places: Places) -> None:
+        self._rooms = rooms
+        self._held = rooms.held
+        self._matchmaker = matchmaker
+        self._places = places
+        self._muted = MutedHost(rooms.policy, rooms.on_crash)
+
+    def movable(self, *moves: str) -> list[RoomState]:
+        """The running rooms of kinds that move so: ``at_once``, ``deadline``."""
+        states = (room.state for room in self._rooms.by_id.values())
+        return [state for state in states if state.codec.kind.moves in moves and not state.closed]
+
+    async def freeze(self, room_id: RoomId) -> Image | None:
+        """Stops the room at rest, and returns its image; nobody is told that it does not run.
+
+        It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
+        if its kind has no state, if its state fails, or if it does not come to rest within 1 s: it
+        runs on, or has ended. When cancelled, the room runs. Takes at most 2 s, of which the last
+        one, for the end of the room's tasks, cannot be cancelled.
+        """
+        room = self._rooms.by_id.get(room_id)
+        if room is None or room.state.codec.kind.state is None:
+            return None
+        try:
+            taken = await at_rest(room, partial(self._take, room))
+        except BaseException:
+            self._thaw(room_id)
+            raise
+        if taken is None or isinstance(taken, Exception):
+            _log_failure(room, taken)
+            return None
+        image, ended = taken
+        with trio.move_on_after(END_SECONDS, shield=True):
+            await ended.wait()
+        return image
+
+    def thaw(self, image: Image) -> None:
+        """The room of that image, which was frozen here, runs on here."""
+        self._thaw(image.room)
+
+    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
+        """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
+        on those who ask for it.
+        """
+        held = self._held.take(room_id, frozen=True)
+        if held is None:
+            return
+        moved = nodes.Moved(room_id, where.epoch, where.incarnation, where.name)
+        for link in dict.fromkeys(held.links.values()):
+            self._rooms.outbox(link, moved)
+        kind = held.room.state.kind
+        self._held.moved.add(room_id, where, [(kind, seat.key) for seat in held.seats if seat.key])
+        _forget_oldest(self._rooms)
+        for link, item in held.requests:
+            self._held.answer(link, item, where)
+        self._rooms.check_all_ended()
+
+    def adopt(self, image: Image) -> str | None:
+        """Holds the room of an image that came from another node; returns why not, if so.
+
+        Reads the whole image, so that :meth:`release` cannot fail; a refusal changes nothing.
+        """
+        codec = self._matchmaker.codecs.get(image.kind)
+        if codec is None or codec.kind.state is None:
+            return f"this node has no kind {image.kind!r} with a state"
+        size = len(encode_image(image))
+        if (reason := self._full(image, size)) is not None:
+            return reason
+        try:
+            room = restore(self._rooms, codec, image)
+        except ImageRefused as refusal:
+            return str(refusal)
+        self._held.add(HeldRoom(room, image.seats, frozen=False, size=size))
+        _add_places(self._rooms, room.state)
+        self._rooms.on_change()
+        return None
+
+    def release(self, room_id: RoomId) -> bool:
+        """Runs an adopted room; returns whether there was one, and it can run here."""
+        work = self._matchmaker.work
+        if work is None or work.cancel_scope.cancel_called:
+            return False
+        held = self._held.take(room_id, frozen=False)
+        if held is not None:
+            self._held.moved.remove(room_id)
+            self._run(held, work)
+        return held is not None
+
+    def withdraw(self, room_id: RoomId) -> None:
+        """Forgets an adopted room; requests for it are answered as if it never was here."""
+        held = self._held.take(room_id, frozen=False)
+        if held is not None:
+            _forget_places(self._rooms, held.room.state)
+            for link, item in held.requests:
+                self._places.handle(link, item)
+            self._rooms.on_change()
+
+    def _full(self, image: Image, size: int) -> str | None:
+        """Why this node takes no room now, or not this one again."""
+        rooms, held = self._rooms, self._held
+        where = held.moved.find(image.room)
+        if image.room in rooms.by_id or image.room in held.by_id:
+            return f"the room {image.room} is here already"
+        if where is not None and where.epoch >= image.epoch:
+            return f"the room {image.room} has moved on to {where.name}"
+        if self._matchmaker.work is None or not self._matchmaker.doors_open:
+            return "this node opens no rooms"
+        if not rooms.limits.may_open(len(rooms.by_id) + len(held.by_id)):
+            return f"this node runs {rooms.limits.rooms} rooms, its limit"
+        if held.adopted_bytes + size > rooms.policy.adopted_bytes:
+            return f"this node holds images of {rooms.policy.adopted_bytes} bytes, its limit"
+        return None
+
+    def _take(self, room: LiveRoom) -> tuple[Image, trio.Event] | Exception | None:
+        """Takes the room's image and the room out of the running ones; or the reason why not."""
+        if room.state.closed:
+            return None
+        try:
+            image = capture(room.state)
+            again = restore(self._rooms, room.state.codec, image)
+        except (StateFailed, ImageRefused) as error:
+            return error
+        held = HeldRoom(again, image.seats, frozen=True, size=len(image.state))
+        for seat in room.state.roster:
+            if not seat.away:
+                held.links[seat.player] = seat.link
+            if seat.blocked:
+                held.missed.add(seat.player)
+        takeovers = self._rooms.take_out(room)
+        self._held.add(held, [(each.link, each.request) for each in takeovers])
+        return image, room.depart(self._muted)
+
+    def _thaw(self, room_id: RoomId) -> None:
+        held = self._held.take(room_id, frozen=True)
+        if held is not None and self._matchmaker.work is not None:
+            self._run(held, self._matchmaker.work)
+
+    def _run(self, held: HeldRoom, work: trio.Nursery) -> None:
+        """Calls the room's function, and applies the requests that have waited, in order."""
+        rooms, room = self._rooms, held.room
+        rooms.put_in(room)
+        _seat_players(held)
+        if rooms.cut_at is not None:
+            room.warn(max(0.0, rooms.cut_at - trio.current_time()))
+        if rooms.cutting:
+            room.cancel(EndReason.CUT)
+        work.start_soon(room.run, name=room.state.id)
+        for link, item in held.requests:
+            self._places.handle(link, item)
+
+
+def _add_places(rooms: RunningRooms, state: RoomState) -> None:
+    """Joins by key, and requests with former tickets, find the room from now on."""
+    for seat in state.roster:
+        if seat.key:
+            rooms.by_key.setdefault((state.kind, seat.key), state.id)
+        rooms.former_places.add(state.id, seat)
+
+
+def _forget_places(rooms: RunningRooms, state: RoomState) -> None:
+    for seat in state.roster:
+        rooms.forget_key(state, seat)
+        rooms.former_places.forget(seat)
+
+
+def _forget_oldest(rooms: RunningRooms) -> None:
+    """Forgets the rooms that moved first, beyond the bound, and the keys that find them."""
+    for room_id, moved in rooms.held.moved.forget():
+        for key in moved.keys:
+            if rooms.by_key.get(key) == room_id:
+                del rooms.by_key[key]
+
+
+def _seat_players(held: HeldRoom) -> None:
+    """Players of a link that is still there are present, and have to send what was dropped again.
+
+    The others are away: since now, or since they were. Those who had a socket have some seconds to
+    come back even in a room that keeps no seat.
+    """
+    state = held.room.state
+    host, roster = state.host, state.roster
+    for seat, was in zip(roster, held.seats, strict=True):
+        link = held.links.get(seat.player)
+        if link is not None:
+            roster.rebind(seat, link, same_socket=True)
+            if seat.player in held.missed:
+                seat.block()
+        elif was.away_seconds is None:
+            seat.away_at = trio.current_time()
+            seconds = max(keep_seconds(state, seat), host.policy.drain_grace_seconds)
+            host.disconnects.begin(state, seat, seconds)
+        else:
+            seconds = keep_seconds(state, seat)
+            since = seat.away_at
+            host.disconnects.resume(state, seat, seconds, began_at=since, noticed=was.noticed)
+    notify_blocked(host.outbox, state.id, roster)
+
+
+def _log_failure(room: LiveRoom, error: Exception | None) -> None:
+    if isinstance(error, Exception):
+        structlog.get_logger().error(
+            "room.state_failed",
+            kind=room.state.kind,
+            room=room.state.id,
+            problem=str(error),
+            **room.resting_place,
+        )

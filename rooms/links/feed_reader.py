@@ -1,0 +1,139 @@
+"""The feed of all links of this node: each batch goes to its link, in short turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+import trio
+
+from lastcall.bus.base import Subscriber
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import LinkId
+from lastcall.links.link import GameLink
+from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.refused_connections import RefusedConnections
+from lastcall.wire import nodes
+
+log = structlog.get_logger()
+
+TURN_SECONDS = 0.004
+"""How long batches are passed on before others run."""
+
+
+class TurnCork(Protocol):
+    """Brackets a turn: holds back what it makes this node send, until the turn ends."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader has to wait before it passes on more."""
+
+    def __enter__(self) -> None:
+        """Begins a turn, which has no ``await``."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the turn."""
+
+    async def settled(self) -> None:
+        """Waits until what was held back has left; always a checkpoint."""
+
+
+class NoCork:
+    """For a node whose turns send nothing that must be held back."""
+
+    full = False
+
+    def __enter__(self) -> None:
+        """Begins a turn."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the turn."""
+
+    async def settled(self) -> None:
+        """Lets others run."""
+        await trio.lowlevel.checkpoint()
+
+
+class FeedReader:
+    """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
+
+    Batches that were received together are passed on inside ``with cork:``, so that what they make
+    an api node send to one client leaves in one write. Other tasks run after 4 ms at the latest:
+    one receive may bring 256 messages, each with thousands of items.
+    """
+
+    def __init__(self, subscriber: Subscriber, cork: TurnCork) -> None:
+        self._subscriber = subscriber
+        self._cork = cork
+        self._links: dict[LinkId, GameLink] = {}
+        self._unreadable = RatedLog("feed.unreadable")
+        self._refusals = RefusedConnections("--feed")
+
+    @property
+    def refused_connections(self) -> int:
+        """How many connections to ``--feed`` a limit has refused."""
+        return self._refusals.over
+
+    @contextmanager
+    def reading_for(self, link: GameLink) -> Iterator[None]:
+        """Inside the block, batches with the link's id go to ``link``."""
+        self._links[link.id] = link
+        try:
+            yield
+        finally:
+            del self._links[link.id]
+
+    async def run(self) -> None:
+        """Passes batches on until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._refusals.watch, self._subscriber)
+            await self._read()
+
+    async def _read(self) -> None:
+        while True:
+            batches = self._batches(await self._subscriber.receive())
+            more = True
+            while more:
+                more = self._pass_some(batches)
+                if more or self._cork.full:
+                    await self._cork.settled()
+
+    def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
+        """Passes on for one turn; returns whether there may be more."""
+        until = perf_counter() + TURN_SECONDS
+
+        def enough() -> bool:
+            return perf_counter() > until
+
+        with self._cork:
+            for batch in batches:
+                link = self._links.get(batch.link)  # the link may have ended since the last turn
+                if link is not None:
+                    _pass_on(link, batch, enough)
+                if enough():
+                    return True
+        return False
+
+    def _batches(self, messages: list[bytes]) -> Iterator[nodes.FeedBatch]:
+        """The received batches; after each, empty ones while its link has items waiting."""
+        for message in messages:
+            try:
+                batch = nodes.decode_feed(message)
+            except RemoteProtocolError as error:
+                self._unreadable.warning(error=str(error)[:200])
+                continue
+            yield batch
+            while (link := self._links.get(batch.link)) is not None and link.more:
+                yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
+
+
+def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+    """Our fault in one link's batch costs that link and no other."""
+    try:
+        link.on_feed(batch, enough)
+    except Exception:
+        log.exception("feed.failed", address=link.address)
+        link.reset()

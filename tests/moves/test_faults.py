@@ -1,0 +1,123 @@
+"""A hand-off in which a node dies, or the link between the two breaks, at any instant.
+
+Each message takes up to 50 ms, so that a hand-off takes some tenths of a second; the players talk
+all the time. Whatever happens, each of them hears one history, in which each input counts once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.harness.cluster import CLEAN, ApiProcess, Cluster, GameProcess, cluster
+from tests.harness.player import Player
+from tests.moves.rooms import KINDS
+from tests.moves.talks import players, start
+
+pytestmark = pytest.mark.usefixtures("schedule")
+
+DELAY_SECONDS = 0.05
+THREE = {"game-1": KINDS, "game-2": KINDS, "game-3": KINDS}
+INPUTS = 60
+Fault = Callable[[list[GameProcess]], Awaitable[None]]
+
+
+async def speak(player: Player) -> None:
+    """Says something every 20 ms."""
+    for n in range(INPUTS):
+        await player.say([player.you, n])
+        await trio.sleep(0.02)
+
+
+async def hand_off_with(
+    c: Cluster, rng: random.Random, fault: Callable[[list[GameProcess]], object]
+) -> tuple[list[GameProcess], list[Player]]:
+    """The first node drains, and ``fault`` happens within 0.6 s; returns after 15 s."""
+    api: ApiProcess
+    api, games = await start(c, THREE)
+    games[2].drain.cordon()  # so that the second node is asked first
+    speakers = await players(c, api, "hall", 2)
+    c.bus.faults.delay_seconds = DELAY_SECONDS
+    async with trio.open_nursery() as nursery:
+        for player in speakers:
+            nursery.start_soon(speak, player)
+        await trio.sleep(0.1)
+        games[0].signal()
+        await trio.sleep(rng.uniform(0.0, 0.3))
+        games[2].drain.uncordon()
+        await trio.sleep(rng.uniform(0.0, 0.3))
+        fault(games)
+    await trio.sleep(15)
+    return games, speakers
+
+
+def check_history(speakers: list[Player]) -> None:
+    """All heard the same, in order and once, and each input counted once, in its player's order."""
+    for player in speakers:
+        assert player.heard_once
+        heard = [d for _, d in player.messages]
+        assert [d["count"] for d in heard] == list(range(1, len(heard) + 1))
+        for one in speakers:
+            said = [d["said"][1] for d in heard if d["said"][0] == one.you]
+            assert said == list(range(len(said)))
+
+
+def lost(speakers: list[Player]) -> bool:
+    """Whether the players were told that their room is lost; all of them or nobody."""
+    ends = {frame["reason"] for p in speakers for frame in p.socket.heard if frame["t"] == "ended"}
+    assert ends <= {"node_lost"}
+    return bool(ends)
+
+
+def all_heard(speakers: list[Player]) -> bool:
+    return all(len(player.messages) == INPUTS * len(speakers) for player in speakers)
+
+
+async def test_a_link_that_is_reset_at_any_instant_loses_nothing(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    def reset(games: list[GameProcess]) -> None:
+        one, two, _ = games
+        for link in list(two.links.values()):
+            if link.incarnation == one.node.incarnation:
+                two.drop_link(link.id)
+
+    async with cluster() as c:
+        (one, two, three), speakers = await hand_off_with(c, rng, reset)
+        check_history(speakers)
+        assert all_heard(speakers)
+        assert [len(player.sockets) for player in speakers] == [1, 1]
+        assert one.exit_code == CLEAN
+        assert two.rooms + three.rooms == 1
+
+
+async def test_if_the_taker_dies_the_room_goes_elsewhere_or_was_the_takers_already(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        (one, _, three), speakers = await hand_off_with(c, rng, lambda games: games[1].kill())
+        check_history(speakers)
+        handoffs = one.node.moves.handoffs
+        assert handoffs.moved + handoffs.lost == 1
+        if lost(speakers):
+            assert three.rooms == 0
+        else:
+            assert three.rooms == 1
+            assert all_heard(speakers)
+            assert one.exit_code == CLEAN
+
+
+async def test_if_the_giver_dies_the_room_runs_at_the_taker_or_nowhere(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        (_, two, three), speakers = await hand_off_with(c, rng, lambda games: games[0].kill())
+        check_history(speakers)
+        assert two.node.moves.adoptions.held + three.node.moves.adoptions.held == 0
+        assert (two.rooms + three.rooms == 0) is lost(speakers)
+        if not lost(speakers):
+            assert all_heard(speakers)

@@ -1,0 +1,165 @@
+"""A node that drains gives its rooms to another one, and no player notices."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from tests.harness.cluster import CLEAN, CUT, cluster, soon
+from tests.moves.rooms import KINDS, LATER
+from tests.moves.talks import DRAIN, players, start, talk, two_nodes, undisturbed
+
+in_any_order = pytest.mark.usefixtures("schedule")
+
+
+@in_any_order
+async def test_a_room_without_an_end_is_handed_off_at_the_deadline_and_its_node_exits_with_0(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "den", 3)
+        assert await talk(speakers, "a") == {"said": "a", "count": 1, "moves": 0}
+        began = trio.current_time()
+        one.signal()
+        assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 0}
+        await trio.sleep_until(began + DRAIN.cut_seconds - 0.1)
+        assert one.rooms == 1
+        await one.gone.wait()
+        assert one.exited_at - began == soon(DRAIN.cut_seconds)
+        assert one.exit_code == CLEAN
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.cut) == (1, 0)
+        assert (two.rooms, two.node.host.players) == (1, 3)
+        assert await talk(speakers, "c") == {"said": "c", "count": 3, "moves": 1}
+        assert undisturbed(speakers)
+
+
+@in_any_order
+async def test_inputs_on_their_way_while_the_room_moves_are_each_applied_once_and_in_order(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, _ = await two_nodes(c)
+        speakers = await players(c, api, "hall", 2)
+        one.signal()
+        for n in range(200):
+            await speakers[n % 2].say(n)
+            if n % 10 == 0:
+                await trio.sleep(0.001)
+        for speaker in speakers:
+            await speaker.hear_data({"said": 199, "count": 200, "moves": 1})
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert undisturbed(speakers)
+        for speaker in speakers:
+            heard = [d for _, d in speaker.messages]
+            assert [d["count"] for d in heard] == list(range(1, 201))
+            for turn in (0, 1):
+                assert [d["said"] for d in heard if d["said"] % 2 == turn] == [*range(turn, 200, 2)]
+
+
+@in_any_order
+async def test_rooms_that_move_at_once_leave_when_the_drain_begins(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = [await players(c, api, "hall", 2) for _ in range(4)]
+        at = [room.room.partition(".")[0] for room, _ in speakers]
+        began = trio.current_time()
+        one.signal()
+        await one.gone.wait()
+        assert one.exited_at - began < 1
+        assert one.exit_code == CLEAN
+        assert one.counts is not None
+        assert one.counts.rooms_handed_off == at.count("game-1") > 0
+        assert two.rooms == 4
+        for pair in speakers:
+            assert (await talk(pair, "b"))["count"] == 1
+            assert undisturbed(pair)
+
+
+@in_any_order
+async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "den", 2)
+        two.drain.cordon()
+        stays = await players(c, api, "cell", 1)
+        two.drain.uncordon()
+        await trio.sleep(0.1)
+        began = trio.current_time()
+        one.signal()
+        await trio.sleep(1)
+        one.signal()
+        await one.gone.wait()
+        assert one.exited_at - began < 2
+        assert one.exit_code == CUT
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (1, 1)
+        assert (await stays[0].socket.hear("ended"))["reason"] == "cut"
+        assert (await talk(speakers, "a"))["moves"] == 1
+        assert undisturbed(speakers)
+
+
+@in_any_order
+async def test_a_node_whose_code_cannot_read_the_state_refuses_and_the_next_one_takes_the_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, games = await start(c, {"game-1": KINDS, "game-2": LATER, "game-3": KINDS})
+        speakers = await players(c, api, "den", 2)
+        await talk(speakers, "a")
+        with capture_logs() as logs:
+            games[0].signal()
+            await games[0].gone.wait()
+        assert games[0].exit_code == CLEAN
+        (refusal,) = [line for line in logs if line["event"] == "handoff.refused"]
+        assert (refusal["kind"], refusal["room"]) == ("den", speakers[0].room)
+        assert refusal["game"] == "game-2"
+        assert "state" in refusal["reason"]
+        assert [game.rooms for game in games[1:]] == [0, 1]
+        assert (await talk(speakers, "b"))["count"] == 2
+        assert undisturbed(speakers)
+
+
+@in_any_order
+async def test_a_room_that_no_node_can_read_plays_on_until_half_of_the_farewell_at_most(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, (one, _) = await start(c, {"game-1": KINDS, "game-2": LATER})
+        speakers = await players(c, api, "den", 2)
+        began = trio.current_time()
+        one.signal()
+        await trio.sleep_until(began + DRAIN.cut_seconds - 0.1)
+        assert (await talk(speakers, "a"))["moves"] == 0
+        await one.gone.wait()
+        assert DRAIN.cut_seconds <= one.exited_at - began < DRAIN.cut_seconds + 1
+        assert one.exit_code == CUT
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (0, 1)
+        assert [(await player.socket.hear("ended"))["reason"] for player in speakers] == ["cut"] * 2
+
+
+async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 1)
+        two.signal()
+        await two.gone.wait()
+        began = trio.current_time()
+        with capture_logs() as logs:
+            one.signal()
+            await one.gone.wait()
+        assert one.exited_at - began == soon(DRAIN.cut_seconds)
+        assert one.exit_code == CUT
+        assert [line for line in logs if line["event"].startswith("handoff")] == []
+        assert (await speakers[0].socket.hear("ended"))["reason"] == "cut"
