@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from lastcall.core.edge.placement import Candidate
+from lastcall.core.lifecycle import Phase
 from lastcall.errors import MisplacedItem
 from lastcall.game.feeds import Feeds
 from lastcall.ids import Incarnation, LinkId
@@ -44,7 +45,7 @@ class PeerHandler(Protocol):
         """The link to ``peer`` is over; unanswered items may have arrived, or not."""
 
     def peer_gone(self, peer: Incarnation) -> None:
-        """It is certain that the process ``peer`` has ended; called once."""
+        """It is certain that the process ``peer`` has ended. No link to it stands."""
 
 
 class PeerRequests:
@@ -131,11 +132,14 @@ class Peers:
             handler.peer_gone(peer)
 
     def link_up(self, link: GameLink) -> None:
-        """A link stands. To a node of version 0.1 this one looks like an api node: no peer."""
-        if link.node.wire < nodes.PEERS:
+        """A link stands. A node that has stopped may still listen, but takes nothing; and one of
+        version 0.1 takes this node for an api node.
+        """
+        if link.node.wire < nodes.PEERS or link.state.phase == Phase.STOPPED:
             return
         peer = link.node.incarnation
         self._links[peer] = link
+        self._gone.pop(peer, None)  # another address of it refused connections
         for handler in self._handlers:
             handler.peer_up(peer)
 
