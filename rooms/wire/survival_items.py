@@ -5,7 +5,7 @@
 | primary | standby, candidate | StandbyImage, Step, Resign, TakeOver, RoomOver |
 | standby, candidate | primary | StepsKept, Resigned, NotHeld, Fenced |
 | promoted standby | old primary, other standby | Fenced |
-| primary, standby | witness; every game node, if the witness and the rival are dead | VoteAsked, VoteReturned |
+| primary, standby | witness; if it is dead, every game node | VoteAsked, VoteReturned |
 | witness, game node | primary, standby | Vote |
 
 ``room`` and ``epoch`` name the line of history that an item belongs to, and ``n`` a step of it.
@@ -28,13 +28,14 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
 
     There is one standby, or none, or two while a new one replaces another: then both confirm each
     step. There is one witness, or two while one replaces another: then going on needs both votes,
-    asked for in this order.
+    asked for in this order. ``former`` may hold earlier images, which nobody can bring to life.
     """
 
     epoch: int
     primary: Incarnation
     standbys: tuple[Incarnation, ...] = ()
     witnesses: tuple[Incarnation, ...] = ()
+    former: tuple[Incarnation, ...] = ()
 
 
 class OfRoom(Item, frozen=True):
@@ -76,7 +77,7 @@ class Resign(OfRoom, frozen=True, tag="resign"):
 
 
 class TakeOver(OfRoom, frozen=True, tag="take_over"):
-    """The primary's node drains: get the votes and become the primary."""
+    """The primary gives the room up: get the votes and become the primary."""
 
 
 class RoomOver(OfRoom, frozen=True, tag="room_over"):
@@ -133,8 +134,8 @@ class Answer(enum.StrEnum):
     GRANTED = "granted"
     DENIED = "denied"
     """Another node has the vote."""
-    FULL = "full"
-    """The witness remembers as many votes as it may; ask again later, or name another witness."""
+    LATER = "later"
+    """Its memory is full, or it holds an image of this epoch itself: ask again."""
 
 
 class Vote(OfRoom, frozen=True, tag="vote"):

@@ -2,9 +2,10 @@
 
 It asks the witnesses of its newest config one after the other, in the config's order. So of two
 holders whose configs have a witness in common, the first of those witnesses decides, and they never
-have one vote each. A witness that is certain to be dead will not answer. If all rivals are dead
-too, the votes of all game nodes of the cluster take its place: if the room went on after this
-holder lost sight of it, one of them has it, and denies; the others will not take a later image.
+have one vote each. The votes of all game nodes that are not dead, in the order of their numbers,
+take the place of a dead witness:
+if the room went on when this holder did not hear of it, one of them has it, and denies; and those
+that gave their vote will not take a later image from anybody else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from lastcall.core.survival.links import Links, View
 from lastcall.ids import Incarnation
-from lastcall.wire.survival_items import Config
+from lastcall.wire.survival_items import Answer, Config, Vote
 
 
 class Ballot:
@@ -21,6 +22,7 @@ class Ballot:
 
     def __init__(self) -> None:
         self._granted: set[Incarnation] = set()
+        self._denied: dict[Incarnation, Incarnation] = {}
         self._asked: set[Incarnation] = set()
         self._sent: set[Incarnation] = set()
 
@@ -33,9 +35,16 @@ class Ballot:
         """Whether a witness of ``config`` was asked: the answer must be awaited, it may be ours."""
         return not self._asked.isdisjoint(config.witnesses)
 
-    def granted(self, voter: Incarnation) -> None:
-        """``voter`` has given its vote."""
-        self._granted.add(voter)
+    def answered(self, voter: Incarnation, vote: Vote) -> None:
+        """``voter`` has given its vote, or another one has it."""
+        if vote.answer is Answer.GRANTED:
+            self._granted.add(voter)
+        elif vote.answer is Answer.DENIED:
+            self._denied[voter] = vote.owner
+
+    def lost_to(self, missing: Sequence[Incarnation]) -> Incarnation | None:
+        """Who has one of the ``missing`` votes, if anybody has."""
+        return next((self._denied[voter] for voter in missing if voter in self._denied), None)
 
     def again(self, voter: Incarnation | None = None) -> None:
         """What was sent to ``voter``, or to all, may be lost: ask once more."""
@@ -48,19 +57,15 @@ class Ballot:
         self._asked.update(new)
         return new
 
-    def missing(
-        self, config: Config, rivals: Sequence[Incarnation], links: Links, view: View
-    ) -> list[Incarnation] | None:
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
         """Whose votes are needed next; none if it can only wait, and None if it has all votes."""
         for witness in config.witnesses:
             if witness in self._granted:
                 continue
             if not links.is_dead(witness):
                 return [witness]
-            if not view.games or not links.all_dead(rivals):
-                return []
             alive = [game for game in sorted(view.games) if not links.is_dead(game)]
-            refused = [game for game in alive if game not in self._granted]
-            if refused:
-                return refused
+            silent = [game for game in alive if game not in self._granted]
+            if silent or not alive:
+                return silent[:1]
         return None

@@ -7,7 +7,7 @@ from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import Links, View
 from lastcall.ids import Incarnation
-from lastcall.wire.survival_items import Config, Resign, VoteAsked, VoteReturned
+from lastcall.wire.survival_items import Config, Resign, Vote, VoteAsked, VoteReturned
 
 
 class Epochs:
@@ -17,7 +17,7 @@ class Epochs:
         self._line = line
         self._links = links
         self._ballot = Ballot()
-        self._former: set[Incarnation] = set()
+        self._former = {*line.config.former}
         """Nodes that may have an old image, which no vote can bring to life."""
 
     @property
@@ -25,22 +25,24 @@ class Epochs:
         """The nodes that may still have an image of an earlier epoch."""
         return sorted(self._former)
 
-    def seek_votes(self, view: View) -> None:
-        """Asks for the votes that are needed, and goes on if they are all there."""
+    def seek_votes(self, view: View) -> Incarnation | None:
+        """Asks for the votes that are needed, and goes on with all; who has one that is lost."""
         line, config = self._line, self._line.config
         if not config.standbys or (line.whole and not self._ballot.concerns(config)):
-            return
-        missing = self._ballot.missing(config, config.standbys, self._links, view)
+            return None
+        missing = self._ballot.missing(config, self._links, view)
         if missing is None:
             self._go_on_by_vote()
-            return
+            return None
         for voter in self._ballot.to_ask(missing):
             asked = VoteAsked(line.room, config.epoch, config.standbys)
             line.out.append(Send(line.room, voter, asked))
+        return self._ballot.lost_to(missing)
 
-    def granted(self, voter: Incarnation) -> None:
-        """``voter`` has given the vote of this epoch."""
-        self._ballot.granted(voter)
+    def answered(self, voter: Incarnation, vote: Vote) -> None:
+        """``voter`` has answered; an answer about an earlier epoch is ignored."""
+        if vote.epoch == self._line.config.epoch:
+            self._ballot.answered(voter, vote)
 
     def resigned(self, node: Incarnation) -> None:
         """Standby ``node`` has no image and was not promoted: no vote is needed.
@@ -50,7 +52,7 @@ class Epochs:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
         epoch = config.epoch if others else config.epoch + 1
-        self._go_on(Config(epoch, config.primary, others, config.witnesses))
+        self._go_on(epoch, others)
 
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
@@ -78,11 +80,13 @@ class Epochs:
         kept = tuple(node for node in config.standbys if line.in_touch(node))
         dropped = [node for node in config.standbys if node not in kept]
         self._former.update(node for node in dropped if not self._links.is_dead(node))
-        self._go_on(Config(config.epoch + 1, config.primary, kept, config.witnesses))
+        self._go_on(config.epoch + 1, kept)
 
-    def _go_on(self, config: Config) -> None:
-        if config.epoch > self._line.config.epoch:
+    def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...]) -> None:
+        now = self._line.config
+        if epoch > now.epoch:
             self._ballot = Ballot()
+        config = Config(epoch, now.primary, standbys, now.witnesses, tuple(self.former))
         candidate, self._line.candidate = self._line.candidate, None
         self._line.step(config)
         if candidate is not None:

@@ -74,6 +74,7 @@ class Line:
             if other != node:
                 self.out.append(SendStep(self.room, other, epoch, self.last, None))
         self.out.append(SendImage(self.room, node, epoch, self.last, self.config))
+        self.commit()
         return self.last
 
     def appoint(self, candidate: Candidate, config: Config) -> None:

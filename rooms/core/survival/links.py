@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 
 import msgspec
 
@@ -18,8 +17,7 @@ class View(msgspec.Struct, frozen=True):
     games: frozenset[Incarnation] = frozenset()
     """Every game node of the cluster that is not known to be dead, this one included.
 
-    It must be complete: if a room's standby and witness are dead, all of these have to agree before
-    the room goes on.
+    It must be complete: if a room's witness is dead, all of these have to vote in its place.
     """
     takers: tuple[Incarnation, ...] = ()
     """Those that may take an image of this room, the best first; never one that drains."""
@@ -57,7 +55,3 @@ class Links:
     def is_dead(self, node: Incarnation) -> bool:
         """Whether ``node`` is certain to be dead."""
         return self._gone.get(node, False)
-
-    def all_dead(self, nodes: Iterable[Incarnation]) -> bool:
-        """Whether all of ``nodes`` are certain to be dead."""
-        return all(self.is_dead(node) for node in nodes)

@@ -24,7 +24,7 @@ from lastcall.core.survival.standing import standing
 from lastcall.core.survival.succession import Succession
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
-from lastcall.wire.survival_items import Answer, Config, SurvivalItem
+from lastcall.wire.survival_items import Config, SurvivalItem
 
 
 class Primary:
@@ -62,14 +62,15 @@ class Primary:
         match item:
             case items.Fenced() if item.epoch > self.config.epoch:
                 self._drop(item.owner)
-            case items.Vote(answer=Answer.DENIED) if item.epoch == self.config.epoch:
-                self._drop(item.owner)
-            case items.Vote(answer=Answer.GRANTED) if item.epoch == self.config.epoch:
-                self._epochs.granted(source)
+                self._send(source, items.NotHeld(self.line.room, item.epoch, 0))
+            case items.Vote():
+                self._epochs.answered(source, item)
             case items.StepsKept() if item.epoch >= self._born:
                 self.line.confirmed(source, item.n)
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
                 self._without(source, item)
+            case items.StepsKept():  # by an image of an earlier line
+                self._send(source, items.Fenced(self.line.room, self.config.epoch, self.config.primary))
         return self._done()
 
     def outdated(self, owner: Incarnation) -> list[Action]:
@@ -129,8 +130,15 @@ class Primary:
 
     def _drop(self, owner: Incarnation) -> None:
         self.closed = True
+        for node in self.line.followers:
+            if node != owner:
+                later = items.Fenced(self.line.room, self.config.epoch + 1, owner)
+                self._send(node, later)
         self._epochs.give_back()
         self.line.out.append(Drop(self.line.room, owner))
+
+    def _send(self, to: Incarnation, item: SurvivalItem) -> None:
+        self.line.out.append(Send(self.line.room, to, item))
 
     def _finish(self) -> None:
         self.closed = True
@@ -143,8 +151,10 @@ class Primary:
     def _done(self) -> list[Action]:
         line, view = self.line, self._succession.view
         if not self.closed:
-            self._epochs.seek_votes(view)
-            if self._over and line.left == line.last:
+            owner = self._epochs.seek_votes(view)
+            if owner is not None:
+                self._drop(owner)
+            elif self._over and line.left == line.last:
                 self._finish()
             elif not self._over:
                 self._succession.advance()

@@ -49,9 +49,11 @@ class SurvivingRooms:
         holder = self._rooms.get(room)
         return holder if isinstance(holder, Standby) else None
 
-    def open(self, room: RoomId, view: View, epoch: int = 0) -> list[Action]:
-        """A surviving room runs here from now on: it is new, or was handed off to this node."""
-        self._rooms[room] = self.primary_type(room, Config(epoch, self.me), self.links)
+    def open(self, room: RoomId, view: View, config: Config | None = None) -> list[Action]:
+        """A surviving room runs here from now on: it is new, or was handed off with ``config``."""
+        old = config or Config(0, self.me)
+        config = Config(old.epoch, self.me, former=old.former)
+        self._rooms[room] = self.primary_type(room, config, self.links)
         return self.sees(room, view)
 
     def step_made(self, room: RoomId) -> list[Action]:
@@ -97,7 +99,8 @@ class SurvivingRooms:
         if isinstance(item, items.VoteReturned):
             self.votes.returned(source, item)
             return []
-        return self._carry(self._received(source, item))
+        dropped = self._make_way(source, item)
+        return [*dropped, *self._carry(self._received(source, item))]
 
     def refuse(self, source: Incarnation, image: items.StandbyImage, reason: str) -> list[Action]:
         """``image`` came from node ``source``, and this node cannot keep it."""
@@ -111,12 +114,11 @@ class SurvivingRooms:
         return [*dropped, Send(image.room, source, resigned)]
 
     def _received(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
-        out = self._make_way(source, item)
         holder = self._rooms.get(item.room)
         if holder is None and isinstance(item, items.StandbyImage):
-            return out + self._new_image(source, item)
+            return self._new_image(source, item)
         if holder is None:
-            return out + _answer_of_a_stranger(source, item)
+            return _answer_of_a_stranger(source, item)
         if isinstance(holder, Primary) and isinstance(item, items.ToStandby):
             fenced = items.Fenced(item.room, holder.config.epoch, self.me)
             return [Send(item.room, source, fenced)]
@@ -125,7 +127,7 @@ class SurvivingRooms:
     def _make_way(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """A room that runs here is dropped for the image, or a step, of a later epoch."""
         primary = self.primary(item.room)
-        if primary is None or not isinstance(item, items.StandbyImage | items.Step):
+        if primary is None or not isinstance(item, items.StandbyImage | items.Step | items.Resign):
             return []
         if item.epoch <= primary.config.epoch:
             return []
@@ -142,13 +144,14 @@ class SurvivingRooms:
         return standby.receive(source, image)
 
     def _vote(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
-        """The answer of a game node, which is asked if rivals and witness are dead."""
+        """The answer of a game node, which is asked in place of a dead witness."""
         holder = self._rooms.get(asked.room)
-        if holder is not None:
+        if holder is not None and asker != self.me:
             config = holder.config
-            runs_here = config.epoch == asked.epoch and config.primary == self.me != asker
-            if config.epoch > asked.epoch or runs_here:
+            if config.epoch > asked.epoch:
                 return Vote(asked.room, asked.epoch, Answer.DENIED, config.primary)
+            if config.epoch == asked.epoch and self.me in (config.primary, *config.standbys):
+                return Vote(asked.room, asked.epoch, Answer.LATER)
         return self.votes.ask(asker, asked)
 
     def _on(self, holder: Holder | None, event: Callable[[Holder], list[Action]]) -> list[Action]:
@@ -171,8 +174,13 @@ class SurvivingRooms:
             if isinstance(action, Promote):
                 out += self._promoted(action)
             elif isinstance(action, Drop | Finished):
-                self._rooms.pop(action.room, None)
+                self._forget(action)
         return out
+
+    def _forget(self, action: Drop | Finished) -> None:
+        holder = self._rooms.pop(action.room)
+        if isinstance(action, Finished) or (isinstance(holder, Standby) and holder.over):
+            self.votes.close(action.room, holder.config)
 
     def _promoted(self, action: Promote) -> list[Action]:
         standby = self._rooms[action.room]
@@ -185,15 +193,15 @@ class SurvivingRooms:
 def _answer_of_a_stranger(source: Incarnation, item: SurvivalItem) -> list[Action]:
     """The answer of a node that does not know the room.
 
-    It may have been promoted, and have forgotten that: so it never says that it resigned. A primary
-    that knows a room no more has dropped it or ended it: its standby's image is worth nothing.
+    It may have been promoted, and have forgotten that: so it never says that it resigned. If it ran
+    the room, and the room is over or was fenced, the standby has to find out: the votes tell.
     """
     answer: SurvivalItem
     match item:
         case items.Step() | items.Resign():
             answer = items.NotHeld(item.room, item.epoch, item.n)
         case items.StepsKept():
-            answer = items.RoomOver(item.room, item.epoch)
+            answer = items.TakeOver(item.room, item.epoch)
         case _:
             return []
     return [Send(item.room, source, answer)]

@@ -17,7 +17,7 @@ from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.links import Links, View
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
-from lastcall.wire.survival_items import Answer, Config, SurvivalItem
+from lastcall.wire.survival_items import Config, SurvivalItem
 
 
 class Standby:
@@ -30,6 +30,8 @@ class Standby:
         """The number of the last step that the image holds."""
         self.closed = False
         """Whether the image was dropped or promoted: nothing more is to be done."""
+        self.over = False
+        """Whether the image was dropped because the room has ended."""
         self._me = me
         self._links = links
         self.view = View()
@@ -51,13 +53,12 @@ class Standby:
     def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """An item of the primary, or of a witness, for an image that is held."""
         match item:
-            case items.Vote(answer=Answer.GRANTED) if item.epoch == self.config.epoch:
-                self._ballot.granted(source)
-            case items.Vote(answer=Answer.DENIED) if item.epoch == self.config.epoch:
-                self._drop(item.owner)
+            case items.Vote() if item.epoch == self.config.epoch:
+                self._ballot.answered(source, item)
             case items.Fenced() if item.epoch > self.config.epoch:
                 self._drop(item.owner)
-            case items.StandbyImage() | items.Step() | items.Resign() if self._is_old(source, item):
+                self._send(source, items.NotHeld(self.room, item.epoch, 0))
+            case _ if self._is_old(source, item):
                 owner = self.config.primary
                 self._send(source, items.Fenced(self.room, self.config.epoch, owner))
             case items.StandbyImage():
@@ -66,9 +67,12 @@ class Standby:
                 self._step(source, item)
             case items.Resign():
                 self._resign(source, item)
-            case items.TakeOver() if source == self.config.primary:
+            case items.TakeOver() if source == self.config.primary and self.appointed:
                 self._handed_over = True
+            case items.TakeOver() if source == self.config.primary:
+                self._drop(Incarnation(0))
             case items.RoomOver() if source == self.config.primary:
+                self.over = True
                 self._drop(Incarnation(0))
         return self._done()
 
@@ -116,7 +120,9 @@ class Standby:
         return self._done()
 
     def _is_old(self, source: Incarnation, item: SurvivalItem) -> bool:
-        return item.epoch < self.config.epoch and source != self.config.primary
+        is_of_a_line = isinstance(item, items.ToStandby | items.StepsKept)
+        is_earlier = item.epoch < self.config.epoch and source != self.config.primary
+        return is_of_a_line and is_earlier
 
     def _image(self, source: Incarnation, image: items.StandbyImage) -> None:
         if image.epoch > self.config.epoch:
@@ -166,18 +172,22 @@ class Standby:
         if not (self.appointed and (is_asked or self.voting)):
             return
         rivals = [node for node in (config.primary, *config.standbys) if node != self._me]
-        missing = self._ballot.missing(config, rivals, self._links, self.view)
+        missing = self._ballot.missing(config, self._links, self.view)
         for voter in self._ballot.to_ask(missing or ()):
             self._send(voter, items.VoteAsked(self.room, config.epoch, tuple(rivals)))
         if missing is None:
             self._promote(rivals)
+        elif (owner := self._ballot.lost_to(missing)) is not None:
+            self._drop(owner)
 
     def _promote(self, rivals: list[Incarnation]) -> None:
         self.closed = True
         epoch = self.config.epoch + 1
         for rival in rivals:
             self._send(rival, items.Fenced(self.room, epoch, self._me))
-        self._out.append(Promote(self.room, Config(epoch, self._me)))
+        alive = (*rivals, *self.config.former)
+        former = tuple(sorted({node for node in alive if not self._links.is_dead(node)}))
+        self._out.append(Promote(self.room, Config(epoch, self._me, former=former)))
 
     def _done(self) -> list[Action]:
         if not self.closed:

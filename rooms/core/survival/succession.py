@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lastcall.core.survival.actions import Send
 from lastcall.core.survival.line import Candidate, Line
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.witnesses import next_witnesses
 from lastcall.ids import Incarnation
-from lastcall.wire.survival_items import Config, Resign, TakeOver
+from lastcall.wire.survival_items import Resign, TakeOver
 
 
 class Succession:
@@ -43,8 +45,9 @@ class Succession:
             self._line.candidate = None
 
     def again(self) -> None:
-        """Requests may have been ignored: they are repeated."""
+        """Requests may have been ignored, and nodes that have refused may have room: ask again."""
         self._told.clear()
+        self._refused.clear()
 
     def advance(self) -> None:
         """Takes the next step, if the last one is confirmed and all standbys are heard."""
@@ -63,7 +66,7 @@ class Succession:
             return  # the next standby is appointed together with a witness
         witnesses = next_witnesses(config.witnesses, self.view.witnesses)
         if witnesses != config.witnesses:
-            self._line.step(Config(config.epoch, config.primary, config.standbys, witnesses))
+            self._line.step(replace(config, witnesses=witnesses))
 
     def _replace_standby(self) -> None:
         line, standbys = self._line, self._line.config.standbys
@@ -88,7 +91,7 @@ class Succession:
         witnesses = config.witnesses if config.standbys else self.view.witnesses[:1]
         if witnesses:
             standbys = (*config.standbys, candidate.node)
-            config = Config(config.epoch, config.primary, standbys, witnesses)
+            config = replace(config, standbys=standbys, witnesses=witnesses)
             self._line.appoint(candidate, config)
 
     def _hand_over(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from lastcall.core.survival.links import Links
 from lastcall.ids import Incarnation, RoomId
-from lastcall.wire.survival_items import Answer, Vote, VoteAsked, VoteReturned
+from lastcall.wire.survival_items import Answer, Config, Vote, VoteAsked, VoteReturned
 
 LIMIT = 65_536
 
@@ -29,8 +29,8 @@ class Votes:
     """The votes that a node has given, for ``limit`` rooms.
 
     When it is full, it gives no vote for a room that it does not know, and forgets none. ``links``
-    says who is dead. A game node, which is asked only when the rivals are dead, has none: it
-    remembers its votes for as long as it runs, because it does not know who else could ask.
+    says who is dead. A game node has none: it is asked in place of a dead witness, and remembers
+    such a vote for as long as it runs, because it does not know who else could ask.
     """
 
     def __init__(self, links: Links | None = None, limit: int = LIMIT) -> None:
@@ -49,13 +49,13 @@ class Votes:
         """The answer to ``asker``."""
         voted = self._voted.get(asked.room)
         if voted is None and len(self._voted) >= self._limit:
-            return Vote(asked.room, asked.epoch, Answer.FULL)
+            return Vote(asked.room, asked.epoch, Answer.LATER)
         if voted is None or voted.epoch < asked.epoch:
             earlier = voted.rivals | {voted.owner} if voted else set()
-            voted = Voted(asked.epoch, asker, self._alive((earlier | {*asked.rivals}) - {asker}))
-            self._voted[asked.room] = voted
-            if not voted.rivals:
-                self._free(asked.room)
+            rivals = self._alive((earlier | {*asked.rivals}) - {asker})
+            voted = self._voted[asked.room] = Voted(asked.epoch, asker, rivals)
+            if self._links is not None and not rivals:
+                del self._voted[asked.room]
         granted = voted.epoch == asked.epoch and voted.owner == asker
         answer = Answer.GRANTED if granted else Answer.DENIED
         return Vote(asked.room, asked.epoch, answer, voted.owner)
@@ -63,8 +63,17 @@ class Votes:
     def returned(self, node: Incarnation, item: VoteReturned) -> None:
         """``node`` asks no more for votes of this epoch or before."""
         voted = self._voted.get(item.room)
-        if voted is not None and voted.epoch <= item.epoch:
-            self._without(item.room, voted, node)
+        if voted is None or voted.epoch > item.epoch:
+            return
+        if self._links is None and (voted.owner, voted.epoch) == (node, item.epoch):
+            del self._voted[item.room]  # it has not used the vote
+            return
+        self._without(item.room, voted, node)
+
+    def close(self, room: RoomId, config: Config) -> None:
+        """The room has ended: the former holders of its images get no vote any more."""
+        if config.former and len(self._voted) < self._limit:
+            self._voted[room] = Voted(config.epoch, config.primary, {*config.former})
 
     def dead(self, node: Incarnation) -> None:
         """``node`` is certain to be dead, and so asks no more."""
@@ -73,13 +82,10 @@ class Votes:
 
     def _alive(self, nodes: set[Incarnation]) -> set[Incarnation]:
         links = self._links
-        return nodes if links is None else {node for node in nodes if not links.is_dead(node)}
+        return set() if links is None else {node for node in nodes if not links.is_dead(node)}
 
     def _without(self, room: RoomId, voted: Voted, node: Incarnation) -> None:
-        voted.rivals.discard(node)
-        if not voted.rivals:
-            self._free(room)
-
-    def _free(self, room: RoomId) -> None:
-        if self._links is not None:
-            del self._voted[room]
+        if node in voted.rivals:
+            voted.rivals.discard(node)
+            if not voted.rivals:
+                del self._voted[room]

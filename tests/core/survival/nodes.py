@@ -40,6 +40,10 @@ class At(msgspec.Struct):
     owner: int
 
 
+class NotHere(msgspec.Struct):
+    """The node does not know the room."""
+
+
 class Carried(msgspec.Struct):
     """An image or a step with its data: entries of the history."""
 
@@ -95,6 +99,12 @@ class GameNode:
         if entry == ("end",):
             self.do(self.rooms.ended(ROOM))
 
+    def sweep(self) -> None:
+        """An image whose primary is gone is not kept for ever, although nobody asks for it."""
+        standby = self.rooms.standby(ROOM)
+        if standby is not None and self.rooms.links.is_gone(standby.config.primary):
+            self.do(self.rooms.wanted(ROOM))
+
     def receive(self, source: int, message: Any) -> None:
         match message:
             case Input():
@@ -115,8 +125,10 @@ class GameNode:
             self.do(self.rooms.ended(ROOM))  # the step that ended the room was the last one here
 
     def _input(self, source: int, message: Input) -> None:
-        if self.history is None:
+        if self.image is not None:
             self.do(self.rooms.wanted(ROOM))
+        elif self.history is None:
+            self.network.send(self.me, source, NotHere())
         elif message.n == self.inputs.get(message.client, 0) + 1 and not self.is_over:
             self.write(("in", message.client, message.n))
         else:
@@ -182,9 +194,7 @@ class GameNode:
 class ApiNode:
     """A witness, and the api node of one client, which says each input until it hears it back."""
 
-    def __init__(
-        self, me: int, network: Network, heard: Callable[[ApiNode, Said], None]
-    ) -> None:
+    def __init__(self, me: int, network: Network, heard: Callable[[ApiNode, Said], None]) -> None:
         self.me = me
         self.network = network
         self.heard = heard
@@ -210,5 +220,7 @@ class ApiNode:
                 self.votes.returned(source, message)
             case At() if message.epoch > self.epoch:
                 self.owner, self.epoch = message.owner, message.epoch
+            case NotHere() if self.owner == source:
+                self.owner = None
             case Said():
                 self.heard(self, message)

@@ -253,6 +253,7 @@ class World:
                     self.say(api)
             for game in self.games.values():
                 game.do(game.rooms.again(ROOM))
+                game.sweep()
             self.deliver_all()
         finals = [game.final for game in self.games.values() if game.final is not None]
         for final in finals:
