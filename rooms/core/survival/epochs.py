@@ -1,0 +1,97 @@
+"""How a primary goes on without a standby: by the witnesses' votes, or because it resigned."""
+
+from __future__ import annotations
+
+from lastcall.core.survival.actions import Send
+from lastcall.core.survival.ballot import Ballot
+from lastcall.core.survival.line import Line
+from lastcall.core.survival.links import Links, View
+from lastcall.ids import Incarnation
+from lastcall.wire.survival_items import Config, Resign, Vote, VoteAsked, VoteReturned
+
+
+class Epochs:
+    """Raises the epoch of ``line``, and takes those out of its config who are gone."""
+
+    def __init__(self, line: Line, links: Links) -> None:
+        self._line = line
+        self._links = links
+        self._ballot = Ballot()
+        self._former = {*line.config.former}
+        """Nodes that may have an old image, which no vote can bring to life."""
+
+    @property
+    def former(self) -> list[Incarnation]:
+        """The nodes that may still have an image of an earlier epoch."""
+        return sorted(self._former)
+
+    def seek_votes(self, view: View) -> Incarnation | None:
+        """Asks for the votes that are needed, and goes on with all; who has one that is lost."""
+        line, config = self._line, self._line.config
+        if not config.standbys or (line.whole and not self._ballot.concerns(config)):
+            return None
+        missing = self._ballot.missing(config, self._links, view)
+        if missing is None:
+            self._go_on_by_vote()
+            return None
+        for voter in self._ballot.to_ask(missing):
+            asked = VoteAsked(line.room, config.epoch, config.standbys)
+            line.out.append(Send(line.room, voter, asked))
+        return self._ballot.lost_to(missing)
+
+    def answered(self, voter: Incarnation, vote: Vote) -> None:
+        """``voter`` has answered; an answer about an earlier epoch is ignored."""
+        if vote.epoch == self._line.config.epoch:
+            self._ballot.answered(voter, vote)
+
+    def resigned(self, node: Incarnation) -> None:
+        """Standby ``node`` has no image and was not promoted: no vote is needed.
+
+        The epoch rises if there is no other standby, since nobody else can ask for its vote.
+        """
+        config = self._line.config
+        others = tuple(other for other in config.standbys if other != node)
+        epoch = config.epoch if others else config.epoch + 1
+        self._go_on(epoch, others)
+
+    def linked(self, node: Incarnation) -> None:
+        """There is a new link to ``node``."""
+        self._ballot.again(node)
+        if node in self._former:
+            self._forget(node)
+
+    def heard(self, node: Incarnation) -> None:
+        """``node`` has said which image it has; or it is dead."""
+        self._former.discard(node)
+
+    def again(self) -> None:
+        """Asks once more for the votes that are missing."""
+        self._ballot.again()
+
+    def give_back(self) -> None:
+        """This node asks for no more votes of the room."""
+        line = self._line
+        returned = VoteReturned(line.room, line.config.epoch)
+        for voter in sorted({*self._ballot.voters, *line.config.witnesses}):
+            line.out.append(Send(line.room, voter, returned))
+
+    def _go_on_by_vote(self) -> None:
+        line, config = self._line, self._line.config
+        kept = tuple(node for node in config.standbys if line.in_touch(node))
+        dropped = [node for node in config.standbys if node not in kept]
+        self._former.update(node for node in dropped if not self._links.is_dead(node))
+        self._go_on(config.epoch + 1, kept)
+
+    def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...]) -> None:
+        now = self._line.config
+        if epoch > now.epoch:
+            self._ballot = Ballot()
+        config = Config(epoch, now.primary, standbys, now.witnesses, tuple(self.former))
+        candidate, self._line.candidate = self._line.candidate, None
+        self._line.step(config)
+        if candidate is not None:
+            self._forget(candidate.node)
+
+    def _forget(self, node: Incarnation) -> None:
+        line = self._line
+        line.out.append(Send(line.room, node, Resign(line.room, line.config.epoch, line.last)))

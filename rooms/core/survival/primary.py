@@ -1,0 +1,166 @@
+"""The node that runs a surviving room: which words may leave, and who holds the room's images.
+
+* Each change of the room is a step. What a step says leaves when every standby of the newest config
+  has confirmed it; without a standby, at once.
+* A new standby is a *candidate* first: it gets the image and each step, but its confirmation is not
+  awaited, and it cannot be promoted. Once it has the image, a step with a config names it. So a node
+  that refuses the image, or dies with it, costs nothing.
+* Each change of config is a step too, and the next one waits until it is confirmed. So a standby
+  has the primary's newest config or the one before.
+* If a standby is gone, the primary needs the votes of the newest config's witnesses. Then the epoch
+  rises, and nobody can be promoted from the earlier one. Until then, the words wait. A vote that was
+  asked for is awaited even if the standby is back, because the witness may have given it already.
+* A standby that is about to leave gets a second one beside it, and resigns then: no vote is needed.
+* Someone who knows a later epoch fences the primary: it drops the room.
+"""
+
+from __future__ import annotations
+
+from lastcall.core.survival.actions import Action, Drop, Finished, Protection, Send, Standing
+from lastcall.core.survival.epochs import Epochs
+from lastcall.core.survival.line import Line
+from lastcall.core.survival.links import Links, View
+from lastcall.core.survival.standing import standing
+from lastcall.core.survival.succession import Succession
+from lastcall.ids import Incarnation, RoomId
+from lastcall.wire import survival_items as items
+from lastcall.wire.survival_items import Config, SurvivalItem
+
+
+class Primary:
+    """One room on the node that runs it; each method returns what to do, in order."""
+
+    def __init__(self, room: RoomId, config: Config, links: Links, last: int = 0) -> None:
+        self.line = Line(room, config, links, last)
+        self.closed = False
+        """Whether the room was dropped or has ended: nothing more is to be done."""
+        self._over = False
+        self._links = links
+        self._succession = Succession(self.line, links)
+        self._epochs = Epochs(self.line, links)
+        self._born = config.epoch
+        """The first epoch of this line: answers in an earlier one count other steps."""
+        self._standing = (Protection.UNPROTECTED, "")
+
+    @property
+    def config(self) -> Config:
+        """The newest config, which belongs into each image."""
+        return self.line.config
+
+    @property
+    def protection(self) -> Protection:
+        """How the room stands."""
+        return self._standing[0]
+
+    def step_made(self) -> list[Action]:
+        """The room has changed: that is step ``line.last`` from now on."""
+        self.line.step()
+        return self._done()
+
+    def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
+        """An answer from standby, candidate or witness; others are ignored."""
+        match item:
+            case items.Fenced() if item.epoch > self.config.epoch:
+                self._drop(item.owner)
+                self._send(source, items.NotHeld(self.line.room, item.epoch, 0))
+            case items.Vote():
+                self._epochs.answered(source, item)
+            case items.StepsKept() if item.epoch >= self._born:
+                self.line.confirmed(source, item.n)
+            case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
+                self._without(source, item)
+            case items.StepsKept():  # by an image of an earlier line
+                self._send(source, items.Fenced(self.line.room, self.config.epoch, self.config.primary))
+        return self._done()
+
+    def outdated(self, owner: Incarnation) -> list[Action]:
+        """``owner`` has shown that the room goes on there, in a later epoch."""
+        self._drop(owner)
+        return self._done()
+
+    def gone(self, node: Incarnation) -> list[Action]:
+        """``node`` is gone, as the links say."""
+        if self._links.is_dead(node):
+            self._epochs.heard(node)
+        return self._done()
+
+    def linked(self, node: Incarnation) -> list[Action]:
+        """There is a new link to ``node``: everything under way on an earlier one is lost."""
+        self._epochs.linked(node)
+        self._succession.linked(node)
+        if node in self.config.standbys:
+            self.line.send_again(node)
+        return self._done()
+
+    def sees(self, view: View) -> list[Action]:
+        """The nodes are others now, or some of them drain."""
+        self._succession.sees(view)
+        return self._done()
+
+    def again(self) -> list[Action]:
+        """Repeats what waits for an answer; called every few seconds while the room waits."""
+        self._epochs.again()
+        self._succession.again()
+        return self._done()
+
+    def hand_over(self) -> list[Action]:
+        """The node drains: the standby takes over as soon as there is one, by its witness's vote.
+
+        The room runs on until then, and is dropped when the standby says that it has it.
+        """
+        self._succession.handing_over = True
+        return self._done()
+
+    def ended(self) -> list[Action]:
+        """The room has ended with its last step."""
+        self._over = True
+        return self._done()
+
+    def _without(self, source: Incarnation, item: items.Resigned | items.NotHeld) -> None:
+        self._epochs.heard(source)
+        candidate = self.line.candidate
+        if candidate is not None and candidate.node == source:
+            if item.n >= candidate.image:  # an earlier answer is not about this image
+                self._succession.refused(source)
+        elif source in self.config.standbys:
+            if isinstance(item, items.Resigned):
+                self._epochs.resigned(source)
+            else:
+                self.line.lost(source)
+
+    def _drop(self, owner: Incarnation) -> None:
+        self.closed = True
+        for node in self.line.followers:
+            if node != owner:
+                later = items.Fenced(self.line.room, self.config.epoch + 1, owner)
+                self._send(node, later)
+        self._epochs.give_back()
+        self.line.out.append(Drop(self.line.room, owner))
+
+    def _send(self, to: Incarnation, item: SurvivalItem) -> None:
+        self.line.out.append(Send(self.line.room, to, item))
+
+    def _finish(self) -> None:
+        self.closed = True
+        room, epoch = self.line.room, self.config.epoch
+        for node in {*self.line.followers, *self._epochs.former}:
+            self.line.out.append(Send(room, node, items.RoomOver(room, epoch)))
+        self._epochs.give_back()
+        self.line.out.append(Finished(room))
+
+    def _done(self) -> list[Action]:
+        line, view = self.line, self._succession.view
+        if not self.closed:
+            owner = self._epochs.seek_votes(view)
+            if owner is not None:
+                self._drop(owner)
+            elif self._over and line.left == line.last:
+                self._finish()
+            elif not self._over:
+                self._succession.advance()
+            now = standing(line, view)
+            if now != self._standing and not self.closed:
+                self._standing = now
+                line.out.append(Standing(line.room, *now))
+        out, line.out = line.out, []
+        return out

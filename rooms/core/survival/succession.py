@@ -1,0 +1,105 @@
+"""Who is a room's next standby: candidates, and those that resign or take over."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from lastcall.core.survival.actions import Send
+from lastcall.core.survival.line import Candidate, Line
+from lastcall.core.survival.links import Links, View
+from lastcall.core.survival.witnesses import next_witnesses
+from lastcall.ids import Incarnation
+from lastcall.wire.survival_items import Resign, TakeOver
+
+
+class Succession:
+    """Changes the standbys and witnesses of ``line``; ``view`` says which nodes there are."""
+
+    def __init__(self, line: Line, links: Links) -> None:
+        self.view = View()
+        self.handing_over = False
+        self._line = line
+        self._links = links
+        self._refused: set[Incarnation] = set()
+        self._told: set[Incarnation] = set()
+        """The standbys that were asked to resign or to take over, on the present link."""
+
+    def sees(self, view: View) -> None:
+        """The nodes are others now: those that have refused may be asked again."""
+        if view.takers != self.view.takers:
+            self._refused.clear()
+        self.view = view
+
+    def refused(self, node: Incarnation) -> None:
+        """``node`` does not keep the image; if it is the candidate, another one is next."""
+        candidate = self._line.candidate
+        if candidate is not None and candidate.node == node:
+            self._line.candidate = None
+            self._refused.add(node)
+
+    def linked(self, node: Incarnation) -> None:
+        """There is a new link to ``node``."""
+        self._told.discard(node)
+        candidate = self._line.candidate
+        if candidate is not None and candidate.node == node:
+            self._line.candidate = None
+
+    def again(self) -> None:
+        """Requests may have been ignored, and nodes that have refused may have room: ask again."""
+        self._told.clear()
+        self._refused.clear()
+
+    def advance(self) -> None:
+        """Takes the next step, if the last one is confirmed and all standbys are heard."""
+        line = self._line
+        if line.candidate is not None and self._links.is_gone(line.candidate.node):
+            line.candidate = None
+        if line.settled and line.whole:
+            self._replace_witness()
+        if line.settled and line.whole:
+            self._replace_standby()
+            self._hand_over()
+
+    def _replace_witness(self) -> None:
+        config = self._line.config
+        if not config.standbys:
+            return  # the next standby is appointed together with a witness
+        witnesses = next_witnesses(config.witnesses, self.view.witnesses)
+        if witnesses != config.witnesses:
+            self._line.step(replace(config, witnesses=witnesses))
+
+    def _replace_standby(self) -> None:
+        line, standbys = self._line, self._line.config.standbys
+        if len(standbys) == 2:
+            self._tell(standbys[0], Resign(line.room, line.config.epoch, line.last))
+        elif not standbys or standbys[0] in self.view.leaving:
+            if line.candidate is None:
+                self._choose()
+            elif line.candidate.ready:
+                self._appoint(line.candidate)
+
+    def _choose(self) -> None:
+        line, config = self._line, self._line.config
+        unfit = {config.primary, *config.standbys, *self._refused}
+        for node in self.view.takers:
+            if self.view.witnesses and node not in unfit and not self._links.is_gone(node):
+                line.candidate = Candidate(node, line.send_image(node))
+                return
+
+    def _appoint(self, candidate: Candidate) -> None:
+        config = self._line.config
+        witnesses = config.witnesses if config.standbys else self.view.witnesses[:1]
+        if witnesses:
+            standbys = (*config.standbys, candidate.node)
+            config = replace(config, standbys=standbys, witnesses=witnesses)
+            self._line.appoint(candidate, config)
+
+    def _hand_over(self) -> None:
+        line, standbys = self._line, self._line.config.standbys
+        if self.handing_over and len(standbys) == 1:
+            self._tell(standbys[0], TakeOver(line.room, line.config.epoch))
+
+    def _tell(self, node: Incarnation, item: Resign | TakeOver) -> None:
+        if node not in self._told:
+            self._told.add(node)
+            self._line.out.append(Send(self._line.room, node, item))

@@ -1,0 +1,91 @@
+"""A witness's memory: one vote for each room and epoch, never given twice.
+
+Whoever asks first has it, and gets the same answer again. A vote for a later epoch replaces that of
+an earlier one, and from then on all earlier epochs are denied. A room's entry goes when nobody is
+left who could ask in vain: each rival is dead or has returned its right to ask. So it outlives the
+room as long as a stopped node may wake up with an old image of it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lastcall.core.survival.links import Links
+from lastcall.ids import Incarnation, RoomId
+from lastcall.wire.survival_items import Answer, Config, Vote, VoteAsked, VoteReturned
+
+LIMIT = 65_536
+
+
+class Voted(msgspec.Struct):
+    """The last vote for a room: ``owner`` has the vote of ``epoch``; ``rivals`` may still ask."""
+
+    epoch: int
+    owner: Incarnation
+    rivals: set[Incarnation]
+
+
+class Votes:
+    """The votes that a node has given, for ``limit`` rooms.
+
+    When it is full, it gives no vote for a room that it does not know, and forgets none. ``links``
+    says who is dead. A game node has none: it is asked in place of a dead witness, and remembers
+    such a vote for as long as it runs, because it does not know who else could ask.
+    """
+
+    def __init__(self, links: Links | None = None, limit: int = LIMIT) -> None:
+        self._links = links
+        self._limit = limit
+        self._voted: dict[RoomId, Voted] = {}
+
+    def __len__(self) -> int:
+        return len(self._voted)
+
+    def last(self, room: RoomId) -> Voted | None:
+        """The last vote that was given for ``room``, if it is still remembered."""
+        return self._voted.get(room)
+
+    def ask(self, asker: Incarnation, asked: VoteAsked) -> Vote:
+        """The answer to ``asker``."""
+        voted = self._voted.get(asked.room)
+        if voted is None and len(self._voted) >= self._limit:
+            return Vote(asked.room, asked.epoch, Answer.LATER)
+        if voted is None or voted.epoch < asked.epoch:
+            earlier = voted.rivals | {voted.owner} if voted else set()
+            rivals = self._alive((earlier | {*asked.rivals}) - {asker})
+            voted = self._voted[asked.room] = Voted(asked.epoch, asker, rivals)
+            if self._links is not None and not rivals:
+                del self._voted[asked.room]
+        granted = voted.epoch == asked.epoch and voted.owner == asker
+        answer = Answer.GRANTED if granted else Answer.DENIED
+        return Vote(asked.room, asked.epoch, answer, voted.owner)
+
+    def returned(self, node: Incarnation, item: VoteReturned) -> None:
+        """``node`` asks no more for votes of this epoch or before."""
+        voted = self._voted.get(item.room)
+        if voted is None or voted.epoch > item.epoch:
+            return
+        if self._links is None and (voted.owner, voted.epoch) == (node, item.epoch):
+            del self._voted[item.room]  # it has not used the vote
+            return
+        self._without(item.room, voted, node)
+
+    def close(self, room: RoomId, config: Config) -> None:
+        """The room has ended: the former holders of its images get no vote any more."""
+        if config.former and len(self._voted) < self._limit:
+            self._voted[room] = Voted(config.epoch, config.primary, {*config.former})
+
+    def dead(self, node: Incarnation) -> None:
+        """``node`` is certain to be dead, and so asks no more."""
+        for room, voted in list(self._voted.items()):
+            self._without(room, voted, node)
+
+    def _alive(self, nodes: set[Incarnation]) -> set[Incarnation]:
+        links = self._links
+        return set() if links is None else {node for node in nodes if not links.is_dead(node)}
+
+    def _without(self, room: RoomId, voted: Voted, node: Incarnation) -> None:
+        if node in voted.rivals:
+            voted.rivals.discard(node)
+            if not voted.rivals:
+                del self._voted[room]

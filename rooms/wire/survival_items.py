@@ -1,0 +1,168 @@
+"""The messages by which a room outlives its node: steps, votes and fences.
+
+| from | to | items |
+|---|---|---|
+| primary | standby, candidate | StandbyImage, Step, Resign, TakeOver, RoomOver |
+| standby, candidate | primary | StepsKept, Resigned, NotHeld, Fenced |
+| promoted standby | old primary, other standby | Fenced |
+| primary, standby | witness; if it is dead, every game node | VoteAsked, VoteReturned |
+| witness, game node | primary, standby | Vote |
+
+``room`` and ``epoch`` name the line of history that an item belongs to, and ``n`` a step of it.
+:data:`ROUTES` is the table as data. No item says who sent it: the link does.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+
+import msgspec
+
+from lastcall.ids import Incarnation, RoomId
+from lastcall.wire.items import Item
+
+
+class Config(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who holds the room's images and votes; a part of the image. Nodes are named by incarnation.
+
+    There is one standby, or none, or two while a new one replaces another: then both confirm each
+    step. There is one witness, or two while one replaces another: then going on needs both votes,
+    asked for in this order. ``former`` may hold earlier images, which nobody can bring to life.
+    """
+
+    epoch: int
+    primary: Incarnation
+    standbys: tuple[Incarnation, ...] = ()
+    witnesses: tuple[Incarnation, ...] = ()
+    former: tuple[Incarnation, ...] = ()
+
+
+class OfRoom(Item, frozen=True):
+    """The base of these items."""
+
+    room: RoomId
+    epoch: int
+
+
+# primary → standby
+
+
+class StandbyImage(OfRoom, frozen=True, tag="standby"):
+    """Part ``part`` (from 0) of ``parts`` of the room's image as of step ``n``, in order.
+
+    After the last part, the node answers with :class:`StepsKept`, or with :class:`Resigned` and the
+    reason why it cannot keep the image. The image does not make it a standby: ``config`` does.
+    """
+
+    n: int
+    config: Config
+    part: int = 0
+    parts: int = 1
+    data: bytes = b""
+
+
+class Step(OfRoom, frozen=True, tag="step"):
+    """Step ``n`` follows on step ``n - 1``; with ``config``, that is the room's from now on."""
+
+    n: int
+    data: bytes = b""
+    config: Config | None = None
+
+
+class Resign(OfRoom, frozen=True, tag="resign"):
+    """Forget the image as of step ``n`` or earlier; the answer is :class:`Resigned`."""
+
+    n: int
+
+
+class TakeOver(OfRoom, frozen=True, tag="take_over"):
+    """The primary gives the room up: get the votes and become the primary."""
+
+
+class RoomOver(OfRoom, frozen=True, tag="room_over"):
+    """The room has ended, and everybody may hear so: forget its image."""
+
+
+# standby → primary
+
+
+class StepsKept(OfRoom, frozen=True, tag="kept"):
+    """The image holds all steps up to ``n``."""
+
+    n: int
+
+
+class Resigned(OfRoom, frozen=True, tag="resigned"):
+    """The node holds no image of the room up to step ``n``, and will not be promoted by one.
+
+    ``reason`` says why it refused an image, for an operator; it is empty after a :class:`Resign`.
+    """
+
+    n: int
+    reason: str = ""
+
+
+class NotHeld(OfRoom, frozen=True, tag="not_held"):
+    """The node knows no image on which step ``n`` follows. It may have been promoted long ago."""
+
+    n: int
+
+
+class Fenced(OfRoom, frozen=True, tag="fenced"):
+    """The room goes on in ``epoch`` at ``owner``: older images of it are worth nothing."""
+
+    owner: Incarnation
+
+
+# holder of an image ↔ witness
+
+
+class VoteAsked(OfRoom, frozen=True, tag="vote_asked"):
+    """Asks for the only vote of ``epoch``; ``rivals`` are the others who may ask for it."""
+
+    rivals: tuple[Incarnation, ...] = ()
+
+
+class VoteReturned(OfRoom, frozen=True, tag="vote_returned"):
+    """The node holds no image of the room, and asks for no vote of ``epoch`` or before."""
+
+
+class Answer(enum.StrEnum):
+    """What a witness says."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+    """Another node has the vote."""
+    LATER = "later"
+    """Its memory is full, or it holds an image of this epoch itself: ask again."""
+
+
+class Vote(OfRoom, frozen=True, tag="vote"):
+    """The answer to :class:`VoteAsked`; ``owner`` has the vote of this epoch or of a later one."""
+
+    answer: Answer
+    owner: Incarnation = Incarnation(0)
+
+
+ToStandby = StandbyImage | Step | Resign | TakeOver | RoomOver
+ToPrimary = StepsKept | Resigned | NotHeld | Fenced
+ToWitness = VoteAsked | VoteReturned
+SurvivalItem = ToStandby | ToPrimary | ToWitness | Vote
+
+ROUTES = MappingProxyType(
+    {
+        ("primary", "standby"): (StandbyImage, Step, Resign, TakeOver, RoomOver),
+        ("standby", "primary"): (StepsKept, Resigned, NotHeld, Fenced),
+        ("holder", "witness"): (VoteAsked, VoteReturned),
+        ("witness", "holder"): (Vote,),
+    }
+)
+
+
+def diagram() -> str:
+    """The table of routes as a Mermaid sequence diagram, for the documentation."""
+    lines = ["sequenceDiagram"]
+    for (sender, receiver), items in ROUTES.items():
+        lines.append(f"    {sender}->>{receiver}: {', '.join(item.__name__ for item in items)}")
+    return "\n".join(lines)
