@@ -17,6 +17,7 @@ from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.roster import Seat
 from lastcall.host.alarm_timer import AlarmTimer
+from lastcall.host.author_states import AuthorStates
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
@@ -82,6 +83,7 @@ class MutedHost:
         self.disconnects = DisconnectTimer(policy)
         self.takeovers = TakeoverTimer(0, self.outbox)
         self.alarms = AlarmTimer()
+        self.author_states = AuthorStates()
         self.acks = PendingAcks()
         self.limits = RoomLimits(policy.limits)
         self.former_places = FormerPlaces()

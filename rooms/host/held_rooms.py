@@ -1,8 +1,8 @@
 """Rooms that do not run here, but that players may ask for here: held rooms, and moved ones.
 
-A *held* room was frozen here, or adopted and not yet released. Requests for it wait, in order, until
-it runs here or has moved; inputs are dropped, since the api nodes keep them until they are acked.
- A *moved* room runs on another node, and who asks for it is told which.
+A *held* room was frozen here, or adopted and not yet released. Requests for it wait, in order,
+until it runs here or has moved; inputs are dropped, since the api nodes keep them until they are
+acked. A *moved* room runs on another node: requests for it are answered with that node's name.
 """
 
 from __future__ import annotations
@@ -64,9 +64,11 @@ class HeldRooms:
         self,
         outbox: Callable[[LinkId, nodes.Down], None],
         forward: Callable[[nodes.Whereabouts, nodes.Leave], None],
+        requests_max: int = REQUESTS_MAX,
     ) -> None:
         self._outbox = outbox
         self._forward = forward
+        self._requests_max = requests_max
         self._waiting = 0
         self.by_id: dict[RoomId, HeldRoom] = {}
         self.moved = MovedRooms()
@@ -133,7 +135,7 @@ class HeldRooms:
             self._forward(where, item)
 
     def _wait(self, held: HeldRoom, link: LinkId, item: nodes.Up) -> None:
-        if self._waiting < REQUESTS_MAX:
+        if self._waiting < self._requests_max:
             held.requests.append((link, item))
             self._waiting += 1
         elif isinstance(item, nodes.Join | nodes.Resume):

@@ -18,7 +18,6 @@ from lastcall.host.codec import KindCodec
 from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
 from lastcall.host.replies import batches_by_link, regroup
-from lastcall.host.resting_place import resting_place
 from lastcall.host.room_state import RoomHost, RoomState
 from lastcall.host.room_tasks import enter_room, renderable
 from lastcall.ids import RoomId
@@ -71,11 +70,6 @@ class LiveRoom:
     def task(self) -> trio.lowlevel.Task | None:
         """The task of the author's function, while that runs."""
         return self._task
-
-    @property
-    def resting_place(self) -> dict[str, object]:
-        """The ``file`` and the ``line`` where the author's function waits, if it can be said."""
-        return resting_place(self._task, LiveRoom._play.__code__)
 
     def depart(self, host: RoomHost) -> trio.Event:
         """The room goes on elsewhere, from its image: cancels its function, and ends without a word

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import structlog
 import trio
 
 from lastcall.errors import ImageRefused, StateFailed
@@ -61,8 +60,7 @@ class Moves:
         except BaseException:
             self._thaw(room_id)
             raise
-        if taken is None or isinstance(taken, Exception):
-            _log_failure(room, taken)
+        if taken is None:
             return None
         image, ended = taken
         with trio.move_on_after(END_SECONDS, shield=True):
@@ -125,7 +123,8 @@ class Moves:
         """Forgets an adopted room; requests for it are answered as if it never was here."""
         held = self._held.take(room_id, frozen=False)
         if held is not None:
-            _forget_places(self._rooms, held.room.state)
+            if self._held.moved.find(room_id) is None:
+                _forget_places(self._rooms, held.room.state)
             for link, item in held.requests:
                 self._places.handle(link, item)
             self._rooms.on_change()
@@ -146,15 +145,14 @@ class Moves:
             return f"this node holds images of {rooms.policy.adopted_bytes} bytes, its limit"
         return None
 
-    def _take(self, room: LiveRoom) -> tuple[Image, trio.Event] | Exception | None:
-        """Takes the room's image and the room out of the running ones; or the reason why not."""
-        if room.state.closed:
+    def _take(self, room: LiveRoom) -> tuple[Image, trio.Event] | None:
+        """Takes the room's image, and the room out of the running ones; the event is set when its
+        tasks have ended. None if it is over, or if its state fails.
+        """
+        copied = None if room.state.closed else self._rooms.author_states.attempt(room.state, _copy)
+        if copied is None:
             return None
-        try:
-            image = capture(room.state)
-            again = restore(self._rooms, room.state.codec, image)
-        except (StateFailed, ImageRefused) as error:
-            return error
+        image, again = copied
         held = HeldRoom(again, image.seats, frozen=True, size=len(image.state))
         for seat in room.state.roster:
             if not seat.away:
@@ -221,7 +219,7 @@ def _seat_players(held: HeldRoom) -> None:
             if seat.player in held.missed:
                 seat.block()
         elif was.away_seconds is None:
-            seat.away_at = trio.current_time()
+            seat.away_at, seat.expected = trio.current_time(), True
             seconds = max(keep_seconds(state, seat), host.policy.drain_grace_seconds)
             host.disconnects.begin(state, seat, seconds)
         else:
@@ -231,12 +229,12 @@ def _seat_players(held: HeldRoom) -> None:
     notify_blocked(host.outbox, state.id, roster)
 
 
-def _log_failure(room: LiveRoom, error: Exception | None) -> None:
-    if isinstance(error, Exception):
-        structlog.get_logger().error(
-            "room.state_failed",
-            kind=room.state.kind,
-            room=room.state.id,
-            problem=str(error),
-            **room.resting_place,
-        )
+def _copy(state: RoomState) -> tuple[Image, LiveRoom]:
+    """The room's image, and a room from it; raises :class:`StateFailed` for one that its own kind
+    cannot read again.
+    """
+    image = capture(state)
+    try:
+        return image, restore(state.host, state.codec, image)
+    except ImageRefused as refused:
+        raise StateFailed(f"the room's image cannot be read again: {refused}") from refused

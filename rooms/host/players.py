@@ -57,7 +57,7 @@ class Players:
         limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
-            if room.codec.kind.moves == "never":
+            if room.codec.kind.state is None:
                 room.raw_options = b""
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
@@ -104,7 +104,8 @@ class Players:
     def contested_seat(self, request: nodes.Join | nodes.Resume) -> Seat | None:
         """The live seat that ``request`` asks for, if the request may be older than its socket.
 
-        A resume with the newest secret is not, since each resume changes the secret.
+        A resume with the newest secret is not, since each resume changes the secret. The seat of a
+        player who is expected, since the room has moved, counts as live.
         """
         if isinstance(request, nodes.Join):
             seat = self.taken_by(request)
@@ -112,7 +113,7 @@ class Players:
             seat = self._room.roster.find(request.player)
             if seat is None or not seat.accepts_previous(request.secret):
                 return None
-        if seat is None or seat.away or not seat.is_for(request.identity):
+        if seat is None or (seat.away and not seat.expected) or not seat.is_for(request.identity):
             return None
         return seat
 

@@ -197,7 +197,7 @@ async def test_a_room_whose_state_fails_is_not_frozen_and_the_event_says_where_i
         assert (logs[0]["kind"], logs[0]["room"]) == ("odd", ann.room)
         assert logs[0]["file"] == __file__
         assert logs[0]["line"] == odd.function.__code__.co_firstlineno + 3
-        assert "the type dict" in logs[0]["problem"]
+        assert "the type dict" in logs[0]["error"]
         harness.say(ann, 1, "hi")
         await wait_all_tasks_blocked()
         assert harness.messages() == ["hi"]

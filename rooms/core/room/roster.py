@@ -57,6 +57,8 @@ class Seat(msgspec.Struct, eq=False):
     """Whether the player has ever shown that they know of the seat."""
     away_at: float = 0.0
     """When the socket was lost last."""
+    expected: bool = False
+    """Whether the player is away only because the room has moved: their node renews the place."""
 
     @property
     def away(self) -> bool:
@@ -232,7 +234,7 @@ class Roster:
         self._count(link, +1)
         seat.link = link
         seat.session += not same_socket
-        seat.blocked = seat.notified = False
+        seat.blocked = seat.notified = seat.expected = False
 
     def lose(self, seat: Seat, now: float) -> None:
         """The player's socket is lost: the seat stays taken, and nothing goes to its link."""
