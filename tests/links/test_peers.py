@@ -238,6 +238,21 @@ async def test_the_links_to_peers_stand_until_the_last_room_of_a_drain_is_cut(
         assert log.take() == [("down", old, Loss.FAREWELL), ("gone", old)]
 
 
+async def test_a_node_that_has_said_its_farewell_is_gone_although_it_still_waits_for_others(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, two, _ = await linked(c, "game-1", "game-2", "game-3", drain=LONG)
+        log, old = Recorder(two), one.node.incarnation
+        c.bus.freeze("game-3")
+        one.signal()
+        await trio.sleep(2)
+        assert one.exit_code is None
+        assert log.take() == [("down", old, Loss.FAREWELL), ("gone", old)]
+        assert two.peers == {"game-3"}
+        await one.gone.wait()
+
+
 @in_any_order
 async def test_nodes_that_stop_at_the_same_moment_do_not_wait_for_each_other(
     autojump_clock: MockClock,
@@ -335,6 +350,15 @@ def test_a_node_that_takes_callers_for_api_nodes_is_not_a_peer() -> None:
     for number, wire in enumerate((nodes.PEERS - 1, nodes.PEERS), 2):
         peers.link_up(FakeGameLink(f"game-{number}", wire=wire, incarnation=number))  # type: ignore[arg-type]
     assert [peer.name for peer in peers.candidates] == ["game-3"]
+
+
+def test_a_process_that_seemed_to_be_gone_is_a_peer_again_when_a_link_to_it_stands() -> None:
+    peers, link = Peers(Incarnation(1), []), FakeGameLink("game-2", incarnation=2)
+    peers.note_gone(Incarnation(2))
+    peers.link_up(link)  # type: ignore[arg-type]
+    peers.note_gone(Incarnation(2))
+    assert not peers.is_gone(Incarnation(2))
+    assert len(peers.candidates) == 1
 
 
 def test_the_memory_of_ended_processes_is_bounded() -> None:
