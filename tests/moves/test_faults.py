@@ -1,7 +1,7 @@
 """A hand-off in which a node dies, or the link between the two breaks, at any instant.
 
-Each message takes up to 200 ms, and so a hand-off about half a second; the players talk all the time.
- Whatever happens, each of them hears one history, in which each input counts once.
+Each message takes up to 200 ms, and so a hand-off about half a second; the players talk all the
+time. Whatever happens, each of them hears one history, in which each input counts once.
 """
 
 from __future__ import annotations
