@@ -289,6 +289,12 @@ async def test_a_lounge_with_a_player_is_cut_at_the_deadline(
 # a move to another node, in mid-match
 
 
+def test_all_examples_move_at_the_deadline_and_two_survive() -> None:
+    kinds = (arena, countdown, lounge, tictactoe)
+    assert {kind.moves for kind in kinds} == {"deadline"}
+    assert [kind.name for kind in kinds if kind.survives] == ["lounge", "tictactoe"]
+
+
 async def test_a_match_of_tictactoe_goes_on_after_a_move_before_each_of_its_moves() -> None:
     async with play(tictactoe) as table:
         ann, bob = table.join("ann"), table.join("bob")
