@@ -501,8 +501,8 @@ async def test_only_a_frozen_room_thaws_or_has_moved_and_only_an_adopted_one_is_
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"kind": "chess"}, "no kind 'chess' with a state"),
-        ({"kind": "echo"}, "no kind 'echo' with a state"),
+        ({"kind": "chess"}, "no kind 'chess' that can move"),
+        ({"kind": "echo"}, "no kind 'echo' that can move"),
         ({"v": 2}, "version 2"),
         ({"state": b"\x81\xa4said\x07"}, "the state does not fit"),
         ({"options": b"7"}, "options"),
