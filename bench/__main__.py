@@ -98,8 +98,8 @@ def soak(json_file: Path | None, **settings: Any) -> None:
     `bench/bots/visitor.py`.
 
     The growth is from the first tenth of the measured time to the last. In the first half of the
-    warm-up visits come twice as fast; in the second half the places of lost players go, so with a
-    shorter one the memory may seem to shrink.
+    warm-up visits come twice as fast, and a second's visits at once, as after a stall; in the
+    second half the places of lost players go, so with a shorter one the memory may seem to shrink.
     """
     run_scenario(lambda progress: measure_soak(SoakSettings(**settings), progress), json_file)
 

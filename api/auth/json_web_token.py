@@ -72,7 +72,7 @@ class JwtAuth:
 
     async def admit(self, handshake: Handshake) -> Entry | Denial:
         """The identity in the client's token, if it is good."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         token = handshake.token
         if token is None:
             return Denial(401, "a token is needed")

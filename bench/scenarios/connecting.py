@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jwt
 import msgspec
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from rich.progress import Progress
 
 from lastcall.bench.load.drive import Driven, ReadCpu, drive
@@ -27,6 +28,12 @@ JOINS_LEAST = 1_500.0
 CONNECTING_AT_ONCE = 64
 TOKEN_MICROS = 150.0
 """How much more a client with a token may cost."""
+ANONYMOUS = "anonymous"
+KEYS: Mapping[str, Callable[[], ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey]] = {
+    "RS256": partial(rsa.generate_private_key, 65_537, 2_048),
+    "ES256": partial(ec.generate_private_key, ec.SECP256R1()),
+}
+"""The algorithms of most identity providers, with new keys."""
 
 
 class ConnectSettings(msgspec.Struct, frozen=True):
@@ -67,35 +74,38 @@ async def measure_connect(
 
 
 async def measure_tokens(settings: ConnectSettings, runs: int, progress: Progress) -> Report:
-    """Runs ``connect`` with anonymous clients and with a JWT (ES256), by turns.
+    """Runs ``connect`` with anonymous clients, and with the tokens of each algorithm, by turns.
 
     Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``.
     """
     allow_descriptors(settings.clients)
-    costs: dict[str, list[float]] = {"anonymous": [], "with a JWT": []}
+    costs: dict[str, list[float]] = {way: [] for way in (ANONYMOUS, *KEYS)}
     with private_folder("lastcall-bench-") as folder:
-        token, asked = _token(folder / "key.pem")
+        tokens = {way: _token(way, folder / f"{way}.pem") for way in KEYS}
         for _ in range(runs):
-            for way, api_env in (("anonymous", ()), ("with a JWT", asked)):
+            for way, found in costs.items():
+                token, api_env = tokens.get(way, (tokens["RS256"][0], ()))
                 async with open_service(api_env=api_env) as service:
                     urls = tuple(f"{url}?token={token}" for url in service.urls)
                     driven = await _connect(settings, urls, service.read_cpu, progress)
                 used = sum(driven.seating_cpu.values())
-                costs[way].append(MICROS * used / settings.clients)
+                found.append(MICROS * used / settings.clients)
     figures = [
         Figure(f"CPU per join, all nodes, {way}", statistics.median(found), "µs", runs=tuple(found))
         for way, found in costs.items()
     ]
-    anonymous, known = figures
-    more = known.value - anonymous.value
-    figures.append(Figure("a token costs", more, "µs", limit=TOKEN_MICROS))
+    anonymous = figures[0].value
+    figures += [
+        Figure(f"a token costs, {way}", known.value - anonymous, "µs", limit=TOKEN_MICROS)
+        for way, known in zip(KEYS, figures[1:], strict=True)
+    ]
     shown = {"runs": runs, "rooms": settings.rooms, "seats": settings.seats}
     return Report("connect", shown | WIDE_LIMITS, figures)
 
 
-def _token(file: Path) -> tuple[str, tuple[str, ...]]:
+def _token(algorithm: str, file: Path) -> tuple[str, tuple[str, ...]]:
     """A token for an hour, and the environment of nodes that ask for it; ``file`` gets the key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = KEYS[algorithm]()
     file.write_bytes(
         key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -103,7 +113,7 @@ def _token(file: Path) -> tuple[str, tuple[str, ...]]:
     )
     claims = {"sub": "bench", "name": "Bench", "exp": int(time.time()) + 3600}
     environment = ("LASTCALL_AUTH=jwt", f"LASTCALL_JWT_KEY_FILE={file}")
-    return jwt.encode(claims, key, "ES256"), environment
+    return jwt.encode(claims, key, algorithm), environment
 
 
 async def _connect(

@@ -2,9 +2,11 @@
 
 Each node's resident memory is read once a second. After the warm-up it must stay where it is.
 
-CPython takes memory from the system by the MiB, which is 2 % of an idle node: one burst on a busy
-machine would look like growth. So the visits come twice as fast in the first half of the warm-up,
-and the nodes have had more at once than later. In its second half the places of lost players go.
+CPython takes memory from the system by the MiB, which is 2 % of an idle node, and rarely gives it
+back: a machine that stalls for a second lets a second's visits come at once, and that would look
+like growth. So in the first half of the warm-up the visits of two seconds come at once, each
+second: the nodes have had more at once than later. In its second half the places of lost players
+go.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class SoakSettings(msgspec.Struct, frozen=True):
     def starts(self) -> list[float]:
         """The second in which each visit begins."""
         rate, burst = self.per_second, self.warm_seconds / 2
-        fast = [turn / (2 * rate) for turn in range(int(burst * 2 * rate))]
+        fast = [float(turn // (2 * rate)) for turn in range(int(burst * 2 * rate))]
         rest = range(int((burst + self.seconds) * rate))
         return fast + [burst + turn / rate for turn in rest]
 

@@ -6,10 +6,10 @@ from lastcall.bench.scenarios.figures import MIB
 from lastcall.bench.scenarios.soak import SoakSettings, measure_soak, memory_figures
 
 
-def test_visits_come_twice_as_fast_in_the_first_half_of_the_warm_up() -> None:
-    settings = SoakSettings(seconds=1, warm_seconds=2, per_second=2)
+def test_the_visits_of_two_seconds_come_at_once_in_the_first_half_of_the_warm_up() -> None:
+    settings = SoakSettings(seconds=1, warm_seconds=4, per_second=2)
 
-    assert settings.starts() == [0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5]
+    assert settings.starts() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2.5, 3, 3.5, 4, 4.5]
 
 
 def test_the_growth_is_from_the_first_tenth_of_the_readings_to_the_last() -> None:
