@@ -112,7 +112,7 @@ async def test_clients_whose_room_is_at_a_silent_node_are_moved_at_once(
     assert [sessions for _, sessions in tier.moved] == [house.sessions]
 
 
-# What comes before, between and after.
+# A move before, between and after the ends of links.
 
 
 @pytest.mark.parametrize("loss", [Loss.FAREWELL, Loss.LOST, Loss.RESET])
