@@ -1,4 +1,4 @@
-"""Finds the address of an api node's feed, and looks up names for that, away from the loop."""
+"""Finds the address of another node's feed, and looks up names for that, away from the loop."""
 
 from __future__ import annotations
 

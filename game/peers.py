@@ -1,7 +1,7 @@
 """The other game nodes, as the parts of this one use them: who is there, and what they say.
 
-Two game nodes have two links, since each calls the other. What a node asks goes by the link by
-which it calls, and the answers come on that link's feed.
+Two game nodes have two links, since each calls the other. A node sends its questions by the link
+that it has opened, and gets the answers on the feed of that link.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from lastcall.core.edge.placement import Candidate
+from lastcall.core.lifecycle import Phase
 from lastcall.errors import MisplacedItem
 from lastcall.game.feeds import Feeds
 from lastcall.ids import Incarnation, LinkId
@@ -24,7 +25,7 @@ from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
 GONE_MAX = 1_024
-"""So many ended processes are remembered; the oldest are forgotten first."""
+"""At most this many ended processes are remembered; the oldest are forgotten first."""
 NOT_OF_PEERS = "game nodes do not say that to each other"
 
 
@@ -41,14 +42,14 @@ class PeerHandler(Protocol):
         """A link to ``peer`` stands: whatever it has not answered must be asked again."""
 
     def peer_down(self, peer: Incarnation, loss: Loss) -> None:
-        """The link to ``peer`` is over; what it has not answered may have arrived, or not."""
+        """The link to ``peer`` is over; unanswered items may have arrived, or not."""
 
     def peer_gone(self, peer: Incarnation) -> None:
-        """It is certain that the process ``peer`` has ended; called once."""
+        """It is certain that the process ``peer`` has ended. No link to it stands."""
 
 
 class PeerRequests:
-    """What other game nodes ask of this one: the items of the links by which they call.
+    """The requests of other game nodes: the items of the links by which they call.
 
     ``handlers`` get all of them; each ignores what is not for it.
     """
@@ -131,11 +132,14 @@ class Peers:
             handler.peer_gone(peer)
 
     def link_up(self, link: GameLink) -> None:
-        """A link stands. A node of version 0.1 takes this one for an api node, and is no peer."""
-        if link.node.wire < nodes.PEERS:
+        """A link stands. A node that has stopped may still listen, but takes nothing; and one of
+        version 0.1 takes this node for an api node.
+        """
+        if link.node.wire < nodes.PEERS or link.state.phase == Phase.STOPPED:
             return
         peer = link.node.incarnation
         self._links[peer] = link
+        self._gone.pop(peer, None)  # another address of it refused connections
         for handler in self._handlers:
             handler.peer_up(peer)
 
@@ -196,7 +200,7 @@ class PeerCalls:
         self._peers.link_up(link)
 
     def link_state(self, link: GameLink) -> None:
-        """Its phase, load, seats or silence have changed: whoever wants to know reads them."""
+        """Its phase, load, seats or silence have changed: :attr:`Peers.candidates` shows them."""
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """It has said something."""

@@ -107,14 +107,14 @@ class LocalCluster:
         listener = self._listener.socket.fileno()
         of_tier = {
             "api": [
-                *("--listen", f"fd:{listener}", "--feed", "tcp://127.0.0.1:0"),
-                *("--games", f"file://{self._games_file}", "--clients", self.plan.clients),
+                *("--listen", f"fd:{listener}", "--clients", self.plan.clients),
                 *self.plan.auth.arguments(),
             ],
             "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", self.plan.rooms],
         }
         arguments = [
             *("--name", name, "--version", version, "--admin", str(admin)),
+            *("--games", f"file://{self._games_file}", "--feed", "tcp://127.0.0.1:0"),
             *(*of_tier[tier], *self.plan.node_arguments(), "--log-format", "json"),
             *("--config", str(self._limits_file)),
         ]
@@ -137,7 +137,7 @@ class LocalCluster:
             self._on_death(child)
 
     def _write_games(self) -> None:
-        """Writes the list that api nodes read. It is renamed into place, so no reader sees half."""
+        """Writes the list that all nodes read. It is renamed into place, so no reader sees half."""
         urls = [child.ready.listen for child in self.living("game") if child.ready is not None]
         new_file = self._games_file.with_suffix(".new")
         new_file.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")

@@ -180,6 +180,7 @@ def test_a_pod_that_is_alive_but_slow_is_not_killed(tier: str, find: Find) -> No
 
 def test_the_nodes_listen_on_the_declared_ports(find: Find, read: Callable[[str], Any]) -> None:
     api, game = read("api").api, read("game").game
+    assert ports_of(find("Deployment", "game"))["feed"] == game.feed.port
     assert ports_of(find("Deployment", "api")).items() >= {
         ("clients", api.listen[0].port),
         ("feed", api.feed.port),
@@ -187,20 +188,40 @@ def test_the_nodes_listen_on_the_declared_ports(find: Find, read: Callable[[str]
     assert ports_of(find("Deployment", "game"))["links"] == game.listen.port
 
 
-def test_api_nodes_find_every_game_node_even_a_draining_one(
+def test_nodes_of_both_tiers_find_every_game_node_even_a_draining_one(
     find: Find, read: Callable[[str], Any]
 ) -> None:
     service = find("Service", "game")
     [port] = service["spec"]["ports"]
-    assert read("api").api.games == (GameDns(HostPort(service["metadata"]["name"], port["port"])),)
+    sources = (GameDns(HostPort(service["metadata"]["name"], port["port"])),)
+    assert (read("api").api.games, read("game").game.games) == (sources, sources)
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
     # A headless name resolves to pods, so the Service's port must be the pod's port.
     assert port["port"] == ports_of(find("Deployment", "game"))[port["targetPort"]]
 
 
-def test_game_nodes_dial_the_address_of_the_api_pod(read: Callable[[str], Any]) -> None:
-    assert read("api").node.advertise == POD["status.podIP"]
+@both_tiers
+def test_game_nodes_dial_the_address_of_the_pod(tier: str, read: Callable[[str], Any]) -> None:
+    assert read(tier).node.advertise == POD["status.podIP"]
+
+
+def test_the_network_policy_lets_nodes_reach_each_other(find: Find) -> None:
+    """Requests go to the links of game nodes, and they dial the feeds of those who ask."""
+    callers = {("api", "links"), ("game", "links"), ("game", "feed")}
+    assert callers_of(find("NetworkPolicy", "game")) == callers
+    assert callers_of(find("NetworkPolicy", "api")) == {("game", "feed")}
+
+
+def callers_of(policy: Manifest) -> set[tuple[str, str]]:
+    """Which tier may connect to which port."""
+    return {
+        (peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"], port["port"])
+        for rule in policy["spec"]["ingress"]
+        for peer in rule.get("from", [])
+        for port in rule["ports"]
+        if port["port"] in {"links", "feed"}
+    }
 
 
 @both_tiers

@@ -90,9 +90,13 @@ def test_an_api_node_moves_its_clients_instead_of_waiting_for_matches(
     assert read("api").api.clients == "move"
 
 
-def test_an_api_node_finds_the_game_nodes_of_its_machine(read: Callable[[str], Any]) -> None:
-    found = [source.address for source in read("api").api.games]
-    assert read("game").game.listen in found
+def test_nodes_of_both_tiers_find_the_game_nodes_of_their_machine(
+    read: Callable[[str], Any],
+) -> None:
+    game = read("game").game
+    assert game.listen in [source.address for source in game.games]
+    assert read("api").api.games == game.games
+    assert game.feed.port not in {game.listen.port, read("api").api.feed.port}
 
 
 def test_systemd_analyze_reports_nothing(deploy: Path, tmp_path: Path) -> None:

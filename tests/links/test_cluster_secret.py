@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -13,7 +14,7 @@ from trio.testing import MockClock
 
 from lastcall.bus.base import Caller
 from lastcall.bus.memory import MemoryBus
-from lastcall.core.link.secret import Secrets
+from lastcall.core.link.secret import Secrets, calling_side, proof, proven_by
 from lastcall.errors import UsageError
 from lastcall.game.admission import NO_SECRET, WRONG_SECRET, Admission
 from lastcall.ids import Incarnation, LinkId, NodeName
@@ -25,15 +26,17 @@ OLD, NEW = b"the old secret 123", b"the new secret 456"
 
 
 class Cluster:
-    """One game node and one api node, each with its own secrets."""
+    """A game node, and a node of either tier that calls it, each with its own secrets."""
 
-    def __init__(self, nursery: trio.Nursery, api: Secrets, game: Secrets) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, caller: Secrets, game: Secrets, tier: str = nodes.API
+    ) -> None:
         self.bus = MemoryBus()
         me, rng = Incarnation(4), random.Random(2)
         node = Game(self.bus, me, admission=Admission(me, rng=rng, secrets=lambda: game))
         nursery.start_soon(node.run)
         self.feeds = node.feeds
-        pair = Pair(nursery, self.bus, random.Random(3), secrets=lambda: api)
+        pair = Pair(nursery, self.bus, random.Random(3), secrets=lambda: caller, tier=tier)
         self.listener, self.connector = pair.listener, pair.connector
 
     async def ask(self, caller: Caller, request: nodes.Request) -> nodes.Reply:
@@ -45,11 +48,12 @@ class Cluster:
     [([OLD], [OLD]), ([OLD, NEW], [OLD]), ([NEW, OLD], [OLD, NEW]), ([NEW], [NEW, OLD]), ([], [])],
     ids=["one", "the new one is added", "they are swapped", "the old one is removed", "none"],
 )
+@pytest.mark.parametrize("tier", [nodes.API, nodes.GAME])
 async def test_nodes_that_know_each_others_first_secret_are_linked(
-    autojump_clock: MockClock, api: Secrets, game: Secrets
+    autojump_clock: MockClock, tier: str, api: Secrets, game: Secrets
 ) -> None:
     async with trio.open_nursery() as nursery:
-        cluster = Cluster(nursery, api, game)
+        cluster = Cluster(nursery, api, game, tier)
         await trio.sleep(1)
         assert len(cluster.listener.up) == len(cluster.feeds.links) == 1
         assert cluster.connector.trouble == ""
@@ -65,12 +69,13 @@ async def test_nodes_that_know_each_others_first_secret_are_linked(
     ],
     ids=["another", "none here", "none there"],
 )
+@pytest.mark.parametrize("tier", [nodes.API, nodes.GAME])
 async def test_nodes_without_a_common_secret_are_not_linked_and_both_say_why(
-    autojump_clock: MockClock, api: Secrets, game: Secrets, why: str
+    autojump_clock: MockClock, tier: str, api: Secrets, game: Secrets, why: str
 ) -> None:
     with capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            cluster = Cluster(nursery, api, game)
+            cluster = Cluster(nursery, api, game, tier)
             await trio.sleep(60)
             assert cluster.listener.up == []
             assert cluster.feeds.links == {}
@@ -80,7 +85,7 @@ async def test_nodes_without_a_common_secret_are_not_linked_and_both_say_why(
     ours = [line for line in refused if "address" in line]
     assert len(ours) == 1
     assert why in ours[0]["why"]
-    theirs = [line["why"] for line in refused if "peer" in line]
+    theirs = [line["why"] for line in refused if "peer" in line and line[tier] == "api-1"]
     assert theirs == ([why] * len(theirs))
     assert (0 < len(theirs) < 10) == bool(game)
     assert not [line for line in logs if line["log_level"] == "error"]
@@ -125,6 +130,59 @@ async def test_a_recorded_attach_is_worth_nothing(autojump_clock: MockClock) -> 
         assert isinstance(await cluster.ask(stranger, proven[0]), nodes.Challenge)
         assert proven[0].link not in cluster.feeds.links
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("said", "meant"), [("api", "game"), ("game", "api")])
+async def test_a_proof_of_one_tier_is_worth_nothing_for_the_other(
+    autojump_clock: MockClock, said: str, meant: str
+) -> None:
+    """Somebody between the nodes changes what an attach says, after it was proven."""
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(nursery, [], [OLD])
+        caller = cluster.bus.caller(GAME)
+        attach = nodes.Attach(
+            wire=nodes.WIRE,
+            link=LinkId(99),
+            attempt=1,
+            api=NodeName("node"),
+            incarnation=Incarnation(1),
+            feed=FEED,
+            nonce=b"n" * 16,
+            tier=meant,
+        )
+
+        async def prove(tier: str) -> nodes.Reply:
+            challenge = await cluster.ask(caller, attach)
+            assert isinstance(challenge, nodes.Challenge)
+            answer = msgspec.structs.replace(attach, challenge=challenge.nonce)
+            shown = proof(OLD, calling_side(answer), answer, challenge.incarnation)
+            return await cluster.ask(
+                caller, msgspec.structs.replace(answer, proof=shown, tier=tier)
+            )
+
+        assert await prove(said) == nodes.Unsupported(WRONG_SECRET)
+        assert cluster.feeds.links == {}
+        assert isinstance(await prove(meant), nodes.Welcome)
+        nursery.cancel_scope.cancel()
+
+
+def test_the_node_that_is_called_cannot_prove_itself_by_the_callers_proof() -> None:
+    """It could send back what it has just been shown, if both sides were called the same."""
+    for tier in (nodes.API, nodes.GAME):
+        attach = nodes.Attach(
+            wire=nodes.WIRE,
+            link=LinkId(99),
+            attempt=1,
+            api=NodeName("node"),
+            incarnation=Incarnation(1),
+            feed=FEED,
+            nonce=b"n" * 16,
+            challenge=b"c" * 16,
+            tier=tier,
+        )
+        shown = proof(OLD, calling_side(attach), attach, Incarnation(4))
+        assert proven_by([OLD], calling_side(attach), shown, attach, Incarnation(4)) == OLD
+        assert proven_by([OLD], "game", shown, attach, Incarnation(4)) is None
 
 
 async def test_a_stranger_who_knows_the_protocol_but_not_the_secret_gets_no_link(

@@ -25,7 +25,12 @@ from lastcall.game.feeds import Feeds
 from lastcall.game.links import GameIdentity, Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.links import feed_reader
-from lastcall.links.connector import CallerIdentity, ConnectorContext, GameConnector
+from lastcall.links.connector import (
+    OURSELVES_SECONDS,
+    CallerIdentity,
+    ConnectorContext,
+    GameConnector,
+)
 from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
 from lastcall.links.link import ITEMS_AT_ONCE, GameLink, Loss
 from lastcall.policy import LinkPolicy
@@ -185,7 +190,9 @@ class Pair:
         listener: ListenerRecorder | None = None,
         *,
         secrets: Callable[[], Secrets] = no_secrets,
+        tier: str = nodes.API,
     ) -> None:
+        self.gone: list[Incarnation] = []
         self.nursery = nursery
         self.bus = bus
         self.listener = listener or ListenerRecorder()
@@ -195,7 +202,7 @@ class Pair:
         context = ConnectorContext(
             bus=self.api_bus,
             secrets=secrets,
-            me=CallerIdentity(NodeName("api-1"), Incarnation(77), "1", FEED),
+            me=CallerIdentity(NodeName("api-1"), Incarnation(77), "1", FEED, tier),
             feeds=feeds,
             listener=self.listener,
             policy=POLICY,
@@ -203,6 +210,7 @@ class Pair:
             attempts=attempts,
             met_twice=lambda _: False,
             clocks=NodeClocks(0.0, 0.0),
+            gone=self.gone.append,
         )
         self.connector = GameConnector(GAME, context)
         self.api_scope = trio.CancelScope()
@@ -382,6 +390,27 @@ async def test_the_link_to_a_killed_game_node_is_lost_as_soon_as_its_address_ref
         await trio.sleep(1.5)
         assert [loss for _, loss in both.listener.losses] == [Loss.GONE]
         assert both.listener.losses[0][0] - start <= 1.0
+        assert set(both.gone) == {1}
+
+
+async def test_a_process_that_calls_itself_is_not_attached_and_does_not_ask_again_for_30_s(
+    autojump_clock: MockClock,
+) -> None:
+    class CountingBus(MemoryBus):
+        calls = 0
+
+        def caller(self, address: str) -> MemoryCaller:
+            CountingBus.calls += 1
+            return super().caller(address)
+
+    async with trio.open_nursery() as nursery:
+        both = Pair(nursery, MemoryBus(), random.Random(0), tier=nodes.GAME)
+        both.connector._bus = CountingBus(net=both.bus._net, owner="api")
+        game = both.start_game(77)
+        await trio.sleep(OURSELVES_SECONDS * 3)
+        assert (both.listener.up, game.feeds.links, both.connector.trouble) == ([], {}, "")
+        assert CountingBus.calls in {3, 4}
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_link_is_lost_when_another_process_answers_at_the_address(
@@ -414,6 +443,7 @@ async def test_a_frozen_game_node_is_silent_after_3_s_and_lost_after_6_s(
         await trio.sleep(4)
         [(at, loss)] = both.listener.losses
         assert loss is Loss.LOST
+        assert both.gone == []
         assert 5.5 <= at - start <= 7.0
 
 

@@ -65,6 +65,8 @@ async def test_nodes_start_with_the_options_of_the_plan(fake_nodes):
         assert api["--log-format"] == game["--log-format"] == "json"
         assert api["--grace"] == "0.2"
         assert games_list(cluster) == "tcp://127.0.0.1:7101\n" * 2
+        assert game["--games"] == api["--games"]
+        assert game["--feed"] == "tcp://127.0.0.1:0"
 
 
 async def test_nodes_do_not_inherit_options_from_the_environment(fake_nodes, monkeypatch):

@@ -241,6 +241,30 @@ def test_a_wildcard_feed_is_accepted_with_a_host_to_dial(
     assert received.api.feed.dialled(received.node.advertise, 7001).url == "tcp://10.0.0.9:7001"
 
 
+def test_a_game_node_knows_no_others_unless_it_is_told_where_they_are(
+    game: click.Command, received: Received
+) -> None:
+    assert run(game) == 3
+    assert (received.game.games, received.game.feed) == ((), HostPort("127.0.0.1", 0))
+    assert run(game, *GAMES, "--feed", "tcp://10.0.0.2:7001") == 3
+    assert received.game.games == (GameUrl(HostPort("10.0.0.1", 7101)),)
+    assert received.game.feed == HostPort("10.0.0.2", 7001)
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((*GAMES, "--feed", "tcp://0.0.0.0:7001"), "say with --advertise HOST"),
+        (("--games", "tcp://a:0"), "port 0 cannot be dialled"),
+        (("--games", ""), "names no game node"),
+    ],
+)
+def test_wrong_addresses_of_other_game_nodes_are_refused(
+    args: tuple[str, ...], complaint: str, game: click.Command, refused: Refused
+) -> None:
+    assert complaint in refused(game, *args)
+
+
 def test_listen_accepts_the_number_of_an_inherited_socket(
     api: click.Command, received: Received
 ) -> None:

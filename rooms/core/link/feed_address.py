@@ -1,4 +1,4 @@
-"""Which address a game node dials for an api node's feed.
+"""Which address a game node dials for another node's feed.
 
 An attach names the address. A stranger must not be able to make a node connect to whatever they
 like, so only three kinds of host are dialled:

@@ -1,6 +1,6 @@
-"""The uplink, api → game: requests in lockstep, each with all items that wait.
+"""The uplink, caller → game node: requests in lockstep, each with all items that wait.
 
-* The api node has one request in flight; it sends the same bytes again until it is answered.
+* The caller has one request in flight; it sends the same bytes again until it is answered.
 * The game node applies each number once, and repeats its reply if the last number comes again.
 * Any other number means that one side has lost the link.
 """
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 class Outgoing(Generic[Item]):
-    """The api node's half: items that wait for the next request.
+    """The caller's half: items that wait for the next request.
 
     Its writers bound it: a client has at most its input window, one join or resume, and one
     confirmation here.

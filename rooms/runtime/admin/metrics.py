@@ -30,8 +30,8 @@ class Figures(msgspec.Struct):
     rooms: int = 0
     clients: int = 0
     links: int = 0
-    peers: int | None = None
-    """The other game nodes that a game node calls; None on an api node."""
+    peers: int = 0
+    """The other game nodes that a game node calls."""
     messages_in: int = 0
     messages_out: int = 0
     resumes: int = 0
@@ -84,8 +84,7 @@ class _NodeCollector(Collector):
         yield GaugeMetricFamily("lastcall_rooms", "Rooms with a place here.", value=now.rooms)
         yield GaugeMetricFamily("lastcall_clients", "Clients connected here.", value=now.clients)
         yield GaugeMetricFamily("lastcall_links", "Links to the other tier.", value=now.links)
-        if now.peers is not None:
-            yield GaugeMetricFamily("lastcall_peers", "Links to game nodes.", value=now.peers)
+        yield GaugeMetricFamily("lastcall_peers", "Links to other game nodes.", value=now.peers)
         phase = GaugeMetricFamily("lastcall_phase", "1 for the phase it is in.", labels=["phase"])
         for one in self._phases:
             phase.add_metric([one], float(one == now.phase))

@@ -49,6 +49,7 @@ def test_the_figures_are_read_at_each_scrape(node: Node, registry: CollectorRegi
         rooms=3,
         clients=12,
         links=2,
+        peers=1,
         messages_in=70,
         messages_out=210,
         resumes=5,
@@ -57,6 +58,7 @@ def test_the_figures_are_read_at_each_scrape(node: Node, registry: CollectorRegi
     assert "lastcall_rooms 3.0" in lines
     assert "lastcall_clients 12.0" in lines
     assert "lastcall_links 2.0" in lines
+    assert "lastcall_peers 1.0" in lines
     assert 'lastcall_messages_total{direction="in"} 70.0' in lines
     assert 'lastcall_messages_total{direction="out"} 210.0' in lines
     assert "lastcall_resumes_total 5.0" in lines
