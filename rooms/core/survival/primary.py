@@ -30,14 +30,18 @@ from lastcall.wire.survival_items import Config, SurvivalItem
 class Primary:
     """One room on the node that runs it; each method returns what to do, in order."""
 
+    line_type: type[Line] = Line
+    epochs_type: type[Epochs] = Epochs
+    succession_type: type[Succession] = Succession
+
     def __init__(self, room: RoomId, config: Config, links: Links, last: int = 0) -> None:
-        self.line = Line(room, config, links, last)
+        self.line = self.line_type(room, config, links, last)
         self.closed = False
         """Whether the room was dropped or has ended: nothing more is to be done."""
         self._over = False
         self._links = links
-        self._succession = Succession(self.line, links)
-        self._epochs = Epochs(self.line, links)
+        self._succession = self.succession_type(self.line, links)
+        self._epochs = self.epochs_type(self.line, links)
         self._born = config.epoch
         """The first epoch of this line: answers in an earlier one count other steps."""
         self._standing = (Protection.UNPROTECTED, "")

@@ -23,6 +23,8 @@ from lastcall.wire.survival_items import Config, SurvivalItem
 class Standby:
     """One room's image on a node that does not run it; each method returns what to do, in order."""
 
+    ballot_type: type[Ballot] = Ballot
+
     def __init__(self, image: items.StandbyImage, me: Incarnation, links: Links) -> None:
         self.room: RoomId = image.room
         self.config: Config = image.config
@@ -37,7 +39,7 @@ class Standby:
         self.view = View()
         self._wanted = False
         self._handed_over = False
-        self._ballot = Ballot()
+        self._ballot = self.ballot_type()
         self._out: list[Action] = []
 
     @property
@@ -126,7 +128,7 @@ class Standby:
 
     def _image(self, source: Incarnation, image: items.StandbyImage) -> None:
         if image.epoch > self.config.epoch:
-            self._ballot, self._wanted, self._handed_over = Ballot(), False, False
+            self._ballot, self._wanted, self._handed_over = self.ballot_type(), False, False
         self.config, self.n = image.config, image.n
         self._out.append(Keep(self.room))
         self._send(source, items.StepsKept(self.room, image.epoch, self.n))
@@ -144,7 +146,7 @@ class Standby:
 
     def _configure(self, config: Config) -> None:
         if config.epoch > self.config.epoch:
-            self._ballot, self._handed_over = Ballot(), False
+            self._ballot, self._handed_over = self.ballot_type(), False
         self.config = config
 
     def _resign(self, source: Incarnation, item: items.Resign) -> None:
