@@ -5,7 +5,7 @@ A mutant is a set of subclasses in which one rule is missing; its name is the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,9 @@ class Mutant:
 
 def of_primary(rule: str, **parts: Any) -> Mutant:
     """``parts``: ``line_type``, ``epochs_type``, ``succession_type``."""
-    return Mutant(rule, type("Rooms", (SurvivingRooms,), {"primary_type": type("P", (Primary,), parts)}))
+    return Mutant(
+        rule, type("Rooms", (SurvivingRooms,), {"primary_type": type("P", (Primary,), parts)})
+    )
 
 
 def of_class(rule: str, **parts: Any) -> Mutant:
@@ -79,7 +81,8 @@ class HastyLine(Line):
 class OneOfTwo(Line):
     def commit(self) -> None:
         if len(self.config.standbys) < 2:
-            return super().commit()
+            super().commit()
+            return
         kept = self._kept
         self._kept = dict.fromkeys(kept, max(kept.values()))
         super().commit()
@@ -267,13 +270,13 @@ class PromotedAtOnce(Standby):
 
 class SkipsSteps(Standby):
     def _step(self, source: Incarnation, step: items.Step) -> None:
-        self.n = max(self.n, step.n - 1)
+        self.last = max(self.last, step.n - 1)
         super()._step(source, step)
 
 
 class RepeatsSteps(Standby):
     def _step(self, source: Incarnation, step: items.Step) -> None:
-        self.n = min(self.n, step.n - 1)
+        self.last = min(self.last, step.n - 1)
         super()._step(source, step)
 
 

@@ -55,7 +55,12 @@ class GameNode:
     """Carries out the actions, as a driver has to; its room is a list of entries."""
 
     def __init__(
-        self, me: int, network: Network, rooms: SurvivingRooms, apis: Iterable[int], finals: list[list[Entry]]
+        self,
+        me: int,
+        network: Network,
+        rooms: SurvivingRooms,
+        apis: Iterable[int],
+        finals: list[list[Entry]],
     ) -> None:
         self.me = me
         self.network = network
@@ -92,8 +97,9 @@ class GameNode:
     def write(self, entry: Entry) -> None:
         """The room changes, and says so."""
         primary = self.rooms.primary(ROOM)
-        assert self.history is not None and primary is not None
-        self.steps[primary.line.last + 1] = len(self.history), [entry]
+        assert self.history is not None
+        assert primary is not None
+        self.steps[primary.last + 1] = len(self.history), [entry]
         self.history.append(entry)
         self.do(self.rooms.step_made(ROOM))
         if entry == ("end",):

@@ -82,7 +82,7 @@ class World:
         self.network.remove(node)
 
     def view(self, me: int) -> View:
-        """What ``me`` knows: the whole directory, and its own links."""
+        """The cluster as ``me`` knows it: the whole directory, and its own links."""
         here = [n for n in self.nodes if n != me and pair(me, n) in self.network.up]
         serving = [n for n in here if n not in self.draining and (me, n) not in self.gone]
         known_dead = {n for n in self.dead if self.games[me].rooms.links.is_dead(n)}
@@ -99,6 +99,11 @@ class World:
         for me, game in self.games.items():
             if me not in self.stalled and game.holds:
                 game.do(game.rooms.sees(ROOM, self.view(me)))
+
+    @property
+    def promotions(self) -> int:
+        """How often nodes that are still there were promoted."""
+        return sum(game.promotions for game in self.games.values())
 
     # Links
 
@@ -198,7 +203,7 @@ class World:
             standby is not None
             and standby.config == config
             and not standby.voting
-            and standby.n == primary.line.last == primary.line.left
+            and standby.last == primary.line.last == primary.line.left
             and primary.protection is Protection.PROTECTED
             and (voted is None or voted.epoch < config.epoch)
         )
