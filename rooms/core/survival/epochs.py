@@ -28,7 +28,7 @@ class Epochs:
         return sorted(self._former)
 
     def seek_votes(self, view: View) -> Incarnation | None:
-        """Asks for the votes that are needed, and goes on with all; the owner of one that is lost."""
+        """Asks for the votes that are needed, and goes on with all; the owner of a lost one."""
         line, config = self._line, self._line.config
         if not config.standbys or (line.whole and not self._ballot.concerns(config)):
             return None

@@ -32,7 +32,9 @@ def test_the_law_holds_for_schedules_that_hypothesis_shrinks(rng: random.Random)
     run(World(rng), steps=60)
 
 
-@pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.rule.replace(" ", "_"))
+@pytest.mark.parametrize(
+    "mutant", list(mutants()), ids=lambda mutant: mutant.rule.replace(" ", "_")
+)
 def test_without_this_rule_the_law_breaks(mutant: Mutant) -> None:
     with pytest.raises(Broken):
         run_all(mutant)
