@@ -12,7 +12,7 @@ import trio
 from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
 from lastcall.game.handoffs import HandOffs
-from lastcall.game.peers import PeerRequests, Peers
+from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation
 from lastcall.links.link import Loss
@@ -84,13 +84,15 @@ class RoomMoves:
 
     # lastcall.game.peers.PeerHandler
 
-    def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
+    def asked(self, peer: Incarnation, item: Asked) -> None:
         """A node gives a room, or decides about one."""
-        self.adoptions.asked(peer, item)
+        if isinstance(item, nodes.Move):
+            self.adoptions.asked(peer, item)
 
-    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
+    def answered(self, peer: Incarnation, item: Answered) -> None:
         """A node answers what it was asked about a room."""
-        self.handoffs.answered(peer, item)
+        if isinstance(item, nodes.Move):
+            self.handoffs.answered(peer, item)
 
     def peer_up(self, peer: Incarnation) -> None:
         """What the node has not answered is asked again."""
