@@ -137,4 +137,6 @@ class Places:
             self.resumes += 1
         else:
             ended = request.player in self._rooms.ended_places
-            self._rooms.outbox(link, msgspec.structs.replace(refused, ended=ended))
+            room = self._running(request.room)
+            outbox = self._rooms.outbox if room is None else room.state.outbox
+            outbox(link, msgspec.structs.replace(refused, ended=ended))

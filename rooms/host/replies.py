@@ -73,21 +73,26 @@ def place_again(
     seat: Seat,
     request: nodes.Join | nodes.Resume,
     *,
+    n: int,
     unseen: Unseen,
     state: bytes = b"",
     listed: Sequence[Seat],
 ) -> Iterator[nodes.Down]:
-    """The items for the link of a player who has their seat again, before any live message."""
+    """The items for the link of a player who has their seat again, before any live message; ``n``
+    is the last input that counts.
+    """
     if isinstance(request, nodes.Join | FormerResume):
         call = request.call
         yield seated(room, seat, call, unseen=unseen, state=state, listed=listed)
     else:
-        yield _resumed(room, seat, request.call, unseen, state)
+        yield _resumed(room, seat, request.call, unseen, state=state, n=n)
     for portion in portions(unseen.messages, _message_bytes, PORTION_BYTES):
         yield nodes.Replay(room.id, seat.player, seat.session, portion)
 
 
-def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -> nodes.Resumed:
+def _resumed(
+    room: _Room, seat: Seat, call: int, unseen: Unseen, *, state: bytes, n: int
+) -> nodes.Resumed:
     return nodes.Resumed(
         call=call,
         room=room.id,
@@ -95,7 +100,7 @@ def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -
         session=seat.session,
         epoch=room.epoch,
         seq=unseen.seq,
-        n=seat.last_n,
+        n=n,
         secret=seat.secret,
         complete=unseen.complete,
         state=state,
@@ -118,7 +123,7 @@ def over(room: _Room, request: nodes.Resume) -> list[nodes.Down]:
     messages = [(seq, body) for seq, body in unseen.messages if seq <= found.seq]
     until = Unseen(min(unseen.seq, found.seq), messages, unseen.complete)
     end = nodes.Out(room.id, seat.player, found.reason, seat.session)
-    again = place_again(room, seat, request, unseen=until, listed=[seat])
+    again = place_again(room, seat, request, n=seat.last_n, unseen=until, listed=[seat])
     return [*again, end]
 
 
