@@ -66,7 +66,7 @@ class Links:
         feeds: Feeds,
         api: RequestHandler,
         peers: RequestHandler,
-        watcher: LinkWatcher,
+        watcher: LinkWatcher | None = None,
         state: Callable[[], nodes.NodeState],
         admission: Admission,
     ) -> None:
@@ -223,7 +223,8 @@ class Links:
         link.add_state(state)
         self._feeds.mark(link.id)
         log.info("link.attached", **link.who, feed=attach.feed)
-        self._watcher.attached(link)
+        if self._watcher is not None:
+            self._watcher.attached(link)
         return None
 
     def _detach(self, link_id: LinkId) -> None:
@@ -236,7 +237,8 @@ class Links:
         if (link := self._feeds.remove(link_id)) is not None:
             log.info("link.dropped", **link.who, why=why)
             link.handler.drop_link(link_id, link.confirmed_until)
-            self._watcher.dropped(link)
+            if self._watcher is not None:
+                self._watcher.dropped(link)
 
     def _warn_of_namesakes(self, link: Link) -> None:
         """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.

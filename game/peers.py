@@ -179,6 +179,11 @@ class PeerCalls:
         """How many connections to ``--feed`` a limit has refused."""
         return self._feeds.refused_connections
 
+    @property
+    def none_unmet(self) -> bool:
+        """Whether every game node that is named was met, or is certainly not there."""
+        return self._connectors.none_unmet
+
     async def run(self) -> None:
         """Keeps the links until cancelled, or until :meth:`leave`."""
         try:

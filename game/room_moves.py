@@ -13,8 +13,9 @@ from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
 from lastcall.game.handoffs import HandOffs
 from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
+from lastcall.game.survival import Survival
 from lastcall.host.host import Host
-from lastcall.ids import Incarnation
+from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
@@ -35,8 +36,10 @@ class RoomMoves:
         peers: Peers,
         requests: PeerRequests,
         policy: HandOffPolicy,
+        survival: Survival | None,
     ) -> None:
         self._host = host
+        self._survival = survival
         self._drain = drain
         self.handoffs = HandOffs(host.moves, peers, policy)
         self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
@@ -52,13 +55,17 @@ class RoomMoves:
 
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
-        self.handoffs.offer("at_once")
+        self._offer("at_once")
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
-        leaving = self.handoffs.offer("at_once", "deadline")
-        self._host.cut(leaving)
+        self._host.cut(self._offer("at_once", "deadline"))
         self._cutting.set()
+
+    def _offer(self, *moves: str) -> set[RoomId]:
+        """The rooms that are to leave: those that survive go to their standbys."""
+        handed_over = set() if self._survival is None else self._survival.hand_over(*moves)
+        return self.handoffs.offer(*moves) | handed_over
 
     async def _end(self) -> None:
         """What has not left in time is cut, and what is not confirmed in time is given up."""
@@ -66,6 +73,8 @@ class RoomMoves:
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
             await self.handoffs.wait_decided()
+            if self._survival is not None:
+                await self._survival.wait_handed_over()
         self.handoffs.stop()
         self._host.cut()
         with trio.move_on_at(began + CONFIRM_SHARE * farewell):

@@ -6,44 +6,26 @@ What does not fit into the memory for them is refused, and the room's node asks 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
 from lastcall.errors import ImageRefused, RemoteProtocolError
-from lastcall.ids import KindName, RoomId
+from lastcall.host.standby_copy import StandbyCopy
+from lastcall.ids import RoomId
 from lastcall.wire.images import Image
-
-
-class Copy(Protocol):
-    """A room's image that takes steps."""
-
-    @property
-    def kind(self) -> KindName:
-        """The room's kind."""
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-
-    def apply(self, step: bytes) -> None:
-        """Takes a step; raises :class:`ImageRefused` if it cannot."""
-
-    def image(self) -> Image:
-        """The room as of the last step."""
 
 
 class Kept(msgspec.Struct):
     """A copy, and the bytes that it counts for."""
 
-    copy: Copy
+    copy: StandbyCopy
     size: int
 
 
 class StandbyCopies:
     """The copies of one node, in at most ``limit`` bytes; ``read`` decodes an image."""
 
-    def __init__(self, read: Callable[[bytes], Copy], limit: int) -> None:
+    def __init__(self, read: Callable[[bytes], StandbyCopy], limit: int) -> None:
         self._read = read
         self._limit = limit
         self._kept: dict[RoomId, Kept] = {}
@@ -52,7 +34,7 @@ class StandbyCopies:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def read(self, room: RoomId, data: bytes) -> Copy | str:
+    def read(self, room: RoomId, data: bytes) -> StandbyCopy | str:
         """The copy of an image that came; or why it is not kept. It replaces the room's last one,
         once it is put in.
         """
@@ -64,16 +46,11 @@ class StandbyCopies:
         except (ImageRefused, RemoteProtocolError) as refusal:
             return str(refusal)
 
-    def put(self, room: RoomId, copy: Copy) -> None:
+    def put(self, room: RoomId, copy: StandbyCopy) -> None:
         """Keeps the copy."""
         self.drop(room)
         self._kept[room] = Kept(copy, copy.size)
         self.bytes += copy.size
-
-    def kind(self, room: RoomId) -> KindName | None:
-        """The kind of a room that is kept."""
-        kept = self._kept.get(room)
-        return None if kept is None else kept.copy.kind
 
     def apply(self, room: RoomId, step: bytes) -> str | None:
         """Applies a step to the room's copy; why it cannot, if so: then the copy is worth nothing.

@@ -54,6 +54,8 @@ class Places:
             case nodes.Leave():
                 if (room := self._running(item.room)) is not None:
                     room.players.leave(link, item)
+            case nodes.Vote():
+                self._rooms.protected.voted(link, item)
             case nodes.Unknown():
                 pass
             case _:
@@ -93,14 +95,18 @@ class Places:
         return item
 
     def _is_elsewhere(self, link: LinkId, item: nodes.Up) -> bool:
-        """Whether the item is about a room that is held or has moved; then that is done with it."""
+        """Whether the item is about a room that is held, has moved, or whose image is kept here;
+        then that is done with it.
+        """
         held = self._rooms.held
-        if not held or isinstance(item, nodes.Unknown):
+        if isinstance(item, nodes.Unknown | nodes.Vote):
             return False
         if isinstance(item, nodes.Cancel):
             return held.cancel(link, item)
         room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
-        return held.receive(link, item, room)
+        if room is None or room in self._rooms.by_id:
+            return False
+        return self._rooms.protected.asked(link, item, room) or held.receive(link, item, room)
 
     def _running(self, room_id: RoomId) -> LiveRoom | None:
         """The running room that has the players' places; None if they are in an ended room."""

@@ -123,9 +123,7 @@ class Absent(Item, frozen=True, tag="absent"):
     session: int
 
 
-Up = (
-    Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp | SurvivalItem
-)
+Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp | SurvivalItem
 
 
 # game → api

@@ -23,7 +23,6 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
 
-
 _Rank: TypeAlias = tuple[float, str, bool, int, str, int]
 
 

@@ -50,8 +50,6 @@ def witnesses(apis: Iterable[Api], *, host: str) -> tuple[Incarnation, ...]:
     return tuple(api.incarnation for api in ranked)
 
 
-def _with_images(
-    node: Candidate, kind: KindName, kept: Mapping[Incarnation, int]
-) -> Candidate:
+def _with_images(node: Candidate, kind: KindName, kept: Mapping[Incarnation, int]) -> Candidate:
     images = kept.get(node.incarnation, 0)
     return replace(node, asked={(kind, True): images}) if images else node

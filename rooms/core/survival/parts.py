@@ -34,7 +34,9 @@ class Assembly:
         """The bytes of all parts that wait for others."""
         return sum(len(part.data) for parts in self._parts.values() for part in parts)
 
-    def add(self, source: Incarnation, item: StandbyImage) -> tuple[StandbyImage, bytes | None] | None:
+    def add(
+        self, source: Incarnation, item: StandbyImage
+    ) -> tuple[StandbyImage, bytes | None] | None:
         """The last part with the data of the whole image; None if more has to come, or if the
         part does not follow on the one before. The data is None if it is over the limit.
         """
