@@ -125,6 +125,7 @@ class LiveRoom:
                 self._ended_by(error)
         end = self._close()
         if self.state.changes is not None and self._departed is None:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the node ends, and the room need not
             await self.state.changes.end(end)
         self._end(EndReason(end.reason), end.result)
         await trio.lowlevel.checkpoint_if_cancelled()

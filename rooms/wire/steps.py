@@ -1,8 +1,9 @@
 """A step of a surviving room: the changes since the step before, as one msgpack map.
 
 A step follows on an image, or on the step before it (:mod:`lastcall.wire.images`); fields that are
-left out stay the same. Times are in seconds before or after the step was made. Fields may be added with a
-default, and unknown ones are ignored; a change of what a field means is another version of images.
+left out stay the same. Times are in seconds before or after the step was made. Fields may be added
+with a default, and unknown ones are ignored; a change of what a field means is another version of
+images.
 """
 
 from __future__ import annotations
