@@ -36,6 +36,8 @@ class _Room(Protocol):
     def history(self) -> History: ...
     @property
     def gone(self) -> GoneSeats | None: ...
+    @property
+    def survives(self) -> bool: ...
 
 
 def no_such_place(call: int) -> nodes.Refused:
@@ -65,6 +67,7 @@ def seated(
         players=[nodes.Player(other.player, other.name) for other in listed],
         complete=unseen.complete,
         state=state,
+        survives=room.survives,
     )
 
 
@@ -104,6 +107,7 @@ def _resumed(
         secret=seat.secret,
         complete=unseen.complete,
         state=state,
+        survives=room.survives,
     )
 
 

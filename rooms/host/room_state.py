@@ -203,6 +203,11 @@ class RoomState:
         """Whether the players were told to join another room; then its end is not told to them."""
 
     @property
+    def survives(self) -> bool:
+        """Whether the room may go on at another node if this one is gone."""
+        return self.changes is not None
+
+    @property
     def kind(self) -> KindName:
         """The name of the room's kind."""
         return self.codec.kind.name

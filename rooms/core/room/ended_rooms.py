@@ -38,6 +38,11 @@ class EndedRoom(msgspec.Struct, eq=False):
     """The options, as JSON, of a room that had not started: its players join another one."""
     memory: int = 0
 
+    @property
+    def survives(self) -> bool:
+        """It does not: what is left of it goes with its node."""
+        return False
+
     def __post_init__(self) -> None:
         seats = SEAT_BYTES * (len(self.roster) + len(self.gone or ()))
         self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
