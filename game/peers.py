@@ -207,7 +207,13 @@ class PeerCalls:
         self._peers.link_up(link)
 
     def link_state(self, link: GameLink) -> None:
-        """Its phase, load, seats or silence have changed: :attr:`Peers.candidates` shows them."""
+        """Its phase, load or seats have changed: :attr:`Peers.candidates` shows them.
+
+        The link to a node that is silent is given up, as that node does with links of silent ones:
+        both sides of a link must know that it is over.
+        """
+        if link.silent:
+            link.reset()
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """It has said something."""

@@ -128,6 +128,7 @@ class Games:
             self._silent.discard(link)
         elif link not in self._silent:
             self._silent.add(link)
+            self.reattacher.link_silent(link)
             self._move(self._sessions(link))
 
     def _sessions(self, link: GameLink) -> list[Session]:
