@@ -48,12 +48,12 @@ class Moves:
         """Stops the room at rest, and returns its image; nobody is told that it does not run.
 
         It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
-        if its kind has no state, if its state fails, or if it does not come to rest within 1 s: it
+        if its kind never moves, if its state fails, or if it does not come to rest within 1 s: it
         runs on, or has ended. When cancelled, the room runs. Takes at most 2 s, of which the last
         one, for the end of the room's tasks, cannot be cancelled.
         """
         room = self._rooms.by_id.get(room_id)
-        if room is None or room.state.codec.kind.state is None:
+        if room is None or not room.state.codec.kind.can_move:
             return None
         try:
             taken = await at_rest(room, partial(self._take, room))
@@ -94,8 +94,8 @@ class Moves:
         Reads the whole image, so that :meth:`release` cannot fail; a refusal changes nothing.
         """
         codec = self._matchmaker.codecs.get(image.kind)
-        if codec is None or codec.kind.state is None:
-            return f"this node has no kind {image.kind!r} with a state"
+        if codec is None or not codec.kind.can_move:
+            return f"this node has no kind {image.kind!r} that can move"
         size = len(encode_image(image))
         if (reason := self._full(image, size)) is not None:
             return reason

@@ -131,7 +131,7 @@ class RoomState:
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
         self.raw_options = raw_options
-        """For the room on another node; empty once one without a state has started."""
+        """For the room on another node; empty once one that cannot move has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
 

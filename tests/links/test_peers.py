@@ -159,6 +159,23 @@ async def test_another_process_at_the_address_proves_that_the_first_has_ended(
         assert log.take() == [("down", old, Loss.GONE), ("gone", old), ("up", new)]
 
 
+async def test_a_lost_node_is_known_to_be_gone_when_another_process_answers_in_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, two = await linked(c, "game-1", "game-2")
+        log, old = Recorder(one), two.node.incarnation
+        c.bus.break_link("game-1", "game-2")
+        await trio.sleep(8)
+        two.kill()
+        again = c.game("game-2", peers=True)
+        await trio.sleep(2)
+        assert log.take() == [("down", old, Loss.LOST)]
+        c.bus.heal("game-1")
+        await trio.sleep(FOUND_SECONDS)
+        assert log.take() == [("gone", old), ("up", again.node.incarnation)]
+
+
 async def test_a_node_that_cannot_be_reached_is_lost_but_not_known_to_be_gone(
     autojump_clock: MockClock,
 ) -> None:
@@ -280,6 +297,22 @@ async def test_a_frozen_peer_delays_the_end_of_a_drain_by_the_farewell_at_most(
         await one.gone.wait()
         assert trio.current_time() - start <= LONG.farewell_seconds + 1
         assert one.exit_code == CLEAN
+
+
+async def test_a_node_with_a_frozen_peer_ends_within_its_grace(autojump_clock: MockClock) -> None:
+    """It takes half a second to find that the peer does not hear that this node leaves."""
+    drain = DrainPolicy(grace_seconds=10, farewell_seconds=1)
+    async with cluster() as c:
+        one, _ = await linked(c, "game-1", "game-2", drain=drain)
+        api = c.api()
+        await c.ready(api)
+        await Player(c.nursery).join(api, kind="lounge")
+        start = trio.current_time()
+        one.signal()
+        await trio.sleep(8.9)
+        c.bus.freeze("game-2")
+        await one.gone.wait()
+        assert 9 <= trio.current_time() - start <= drain.grace_seconds
 
 
 @in_any_order

@@ -1,7 +1,7 @@
 """A hand-off in which a node dies, or the link between the two breaks, at any instant.
 
-Each message takes up to 50 ms, so that a hand-off takes some tenths of a second; the players talk
-all the time. Whatever happens, each of them hears one history, in which each input counts once.
+Each message takes up to 200 ms, and so a hand-off about half a second; the players talk all the
+time. Whatever happens, each of them hears one history, in which each input counts once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.moves.talks import players, start
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
-DELAY_SECONDS = 0.05
+DELAY_SECONDS = 0.2
 THREE = {"game-1": KINDS, "game-2": KINDS, "game-3": KINDS}
 INPUTS = 60
 Fault = Callable[[list[GameProcess]], Awaitable[None]]
@@ -36,10 +36,12 @@ async def speak(player: Player) -> None:
 async def hand_off_with(
     c: Cluster, rng: random.Random, fault: Callable[[list[GameProcess]], object]
 ) -> tuple[list[GameProcess], list[Player]]:
-    """The first node drains, and ``fault`` happens within 0.6 s; returns after 15 s."""
+    """The first node drains, and ``fault`` happens within 0.5 s; returns after 15 s.
+
+    By its name, the second node is asked first.
+    """
     api: ApiProcess
     api, games = await start(c, THREE)
-    games[2].drain.cordon()  # so that the second node is asked first
     speakers = await players(c, api, "hall", 2)
     c.bus.faults.delay_seconds = DELAY_SECONDS
     async with trio.open_nursery() as nursery:
@@ -47,9 +49,7 @@ async def hand_off_with(
             nursery.start_soon(speak, player)
         await trio.sleep(0.1)
         games[0].signal()
-        await trio.sleep(rng.uniform(0.0, 0.3))
-        games[2].drain.uncordon()
-        await trio.sleep(rng.uniform(0.0, 0.3))
+        await trio.sleep(rng.uniform(0.0, 0.5))
         fault(games)
     await trio.sleep(15)
     return games, speakers
@@ -111,13 +111,17 @@ async def test_if_the_taker_dies_the_room_goes_elsewhere_or_was_the_takers_alrea
             assert one.exit_code == CLEAN
 
 
-async def test_if_the_giver_dies_the_room_runs_at_the_taker_or_nowhere(
+async def test_if_the_giver_dies_the_players_are_at_the_taker_or_know_that_the_room_is_lost(
     rng: random.Random, autojump_clock: MockClock
 ) -> None:
     async with cluster() as c:
         (_, two, three), speakers = await hand_off_with(c, rng, lambda games: games[0].kill())
         check_history(speakers)
         assert two.node.moves.adoptions.held + three.node.moves.adoptions.held == 0
-        assert (two.rooms + three.rooms == 0) is lost(speakers)
-        if not lost(speakers):
+        running = [*two.node.host.running.by_id.values(), *three.node.host.running.by_id.values()]
+        present = sum(room.state.roster.present for room in running)
+        if lost(speakers):  # the room may be at the taker, if nobody was told so in time
+            assert present == 0
+        else:
+            assert present == len(speakers)
             assert all_heard(speakers)

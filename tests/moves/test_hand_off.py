@@ -82,7 +82,6 @@ async def test_rooms_that_move_at_once_leave_when_the_drain_begins(
             assert undisturbed(pair)
 
 
-@in_any_order
 async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
     autojump_clock: MockClock,
 ) -> None:
@@ -107,7 +106,6 @@ async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
         assert undisturbed(speakers)
 
 
-@in_any_order
 async def test_a_node_whose_code_cannot_read_the_state_refuses_and_the_next_one_takes_the_room(
     autojump_clock: MockClock,
 ) -> None:
@@ -128,7 +126,6 @@ async def test_a_node_whose_code_cannot_read_the_state_refuses_and_the_next_one_
         assert undisturbed(speakers)
 
 
-@in_any_order
 async def test_a_room_that_no_node_can_read_plays_on_until_half_of_the_farewell_at_most(
     autojump_clock: MockClock,
 ) -> None:
