@@ -20,7 +20,7 @@ from types import MappingProxyType
 import msgspec
 
 from lastcall.ids import Incarnation, RoomId
-from lastcall.wire.items import Item
+from lastcall.wire.item import Item
 
 
 class Config(msgspec.Struct, frozen=True, omit_defaults=True):
