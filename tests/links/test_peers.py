@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -11,13 +11,15 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.game.peers import Peers
-from lastcall.ids import Incarnation, RoomId
+from lastcall.ids import Incarnation, KindName, RoomId
+from lastcall.kind import Kind
 from lastcall.links.link import Loss
 from lastcall.policy import DrainPolicy
 from lastcall.wire import nodes
 from tests.api.fake_links import FakeGameLink
-from tests.harness.cluster import CLEAN, CUT, Cluster, GameProcess, cluster
+from tests.harness.cluster import CLEAN, CUT, EXAMPLES, Cluster, GameProcess, cluster
 from tests.harness.player import Player
+from tests.moves.rooms import KINDS
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
@@ -35,7 +37,7 @@ class Recorder:
         self.game = game
         self.answers = answers
         self.events: list[Event] = []
-        game.node.peer_handlers.append(self)
+        game.node.peer_handlers[:] = [self]
 
     def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
         self.events.append(("asked", peer, item))
@@ -67,11 +69,16 @@ def no_complaints() -> Iterator[None]:
     assert [line for line in logs if line["log_level"] not in {"info", "debug"}] == []
 
 
-async def linked(c: Cluster, *names: str, drain: DrainPolicy | None = None) -> list[GameProcess]:
+async def linked(
+    c: Cluster,
+    *names: str,
+    drain: DrainPolicy | None = None,
+    kinds: Mapping[KindName, Kind] = EXAMPLES,
+) -> list[GameProcess]:
     """Starts game nodes that know each other, and waits until they do."""
     for name in names:
         c.address(name)
-    games = [c.game(name, peers=True, drain=drain) for name in names]
+    games = [c.game(name, peers=True, drain=drain, kinds=kinds) for name in names]
     await c.ready(*games)
     await trio.sleep(FOUND_SECONDS)
     return games
@@ -238,10 +245,10 @@ async def test_the_links_to_peers_stand_until_the_last_room_of_a_drain_is_cut(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        one, two = await linked(c, "game-1", "game-2", drain=LONG)
+        one, two = await linked(c, "game-1", "game-2", drain=LONG, kinds=KINDS)
         api = c.api()
         await c.ready(api)
-        await Player(c.nursery).join(api, kind="lounge")
+        await Player(c.nursery).join(api, kind="cell")
         log = Recorder(two)
         start, old = trio.current_time(), one.node.incarnation
         one.signal()

@@ -144,6 +144,29 @@ async def test_a_room_that_no_node_can_read_plays_on_until_half_of_the_farewell_
         assert [(await player.socket.hear("ended"))["reason"] for player in speakers] == ["cut"] * 2
 
 
+async def test_a_room_that_was_refused_plays_on_and_leaves_when_a_node_comes_that_can_read_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-3")
+        api, (one, _) = await start(c, {"game-1": KINDS, "game-2": LATER})
+        speakers = await players(c, api, "hall", 2)
+        one.signal()
+        await trio.sleep(0.5)
+        assert (await talk(speakers, "a"))["moves"] == 0
+        (why,) = [line for line in one.node.why() if "could not move" in line]
+        assert why.startswith("1 hall room(s) could not move: ")
+        assert "state" in why
+        three = c.game("game-3", kinds=KINDS, peers=True)
+        await c.ready(three)
+        with trio.fail_after(4):
+            await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert three.node.figures().rooms_adopted == three.rooms == 1
+        assert (await talk(speakers, "b"))["moves"] == 1
+        assert undisturbed(speakers)
+
+
 async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
     autojump_clock: MockClock,
 ) -> None:
