@@ -125,7 +125,7 @@ class HandOffs:
         self._carry_out(self._offers.answered(peer, item, now, self._peers.candidates))
 
     def peer_up(self, peer: Incarnation) -> None:
-        """What it has not answered is asked again, and it may take more rooms."""
+        """Asks again for everything that it has not answered; it may take more rooms."""
         self._carry_out(self._offers.link_up(peer))
         if self._moves:
             self._offer(anew=False)

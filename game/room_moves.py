@@ -61,7 +61,7 @@ class RoomMoves:
         self._cutting.set()
 
     async def _end(self) -> None:
-        """What has not left in time is cut, and what is not confirmed in time is given up."""
+        """Cuts the rooms that have not left in time; gives up those that are not confirmed in time."""
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
@@ -93,7 +93,7 @@ class RoomMoves:
         self.handoffs.answered(peer, item)
 
     def peer_up(self, peer: Incarnation) -> None:
-        """What the node has not answered is asked again."""
+        """Asks the node again for everything that it has not answered."""
         self.handoffs.peer_up(peer)
 
     def peer_down(self, _peer: Incarnation, _loss: Loss) -> None:
