@@ -115,7 +115,7 @@ async def test_clients_whose_room_is_at_a_silent_node_are_moved_at_once(
 # A move before, between and after the ends of links.
 
 
-@pytest.mark.parametrize("loss", [Loss.FAREWELL, Loss.LOST, Loss.RESET])
+@pytest.mark.parametrize("loss", [Loss.FAREWELL, Loss.GONE, Loss.LOST, Loss.RESET])
 @pytest.mark.parametrize("attached", [True, False])
 @in_any_order
 async def test_the_end_of_the_old_node_does_not_touch_places_that_have_moved(
@@ -188,7 +188,7 @@ async def test_a_reset_of_the_new_node_during_a_renewal_is_repaired_on_its_next_
     assert (await client.next())["d"] == "on"
 
 
-@pytest.mark.parametrize("loss", [Loss.FAREWELL, Loss.LOST])
+@pytest.mark.parametrize("loss", [Loss.FAREWELL, Loss.GONE, Loss.LOST])
 async def test_a_new_node_that_is_lost_during_the_renewal_takes_the_place_with_it(
     autojump_clock, house, tier, loss
 ) -> None:
@@ -357,6 +357,20 @@ async def test_a_newer_socket_at_the_new_node_takes_the_place_over(
     tier.move(tier.one, to=2)
     tier.refuse(two, nodes.TAKEN_OVER)
     assert await client.end() == ([], 4005)
+
+
+@in_any_order
+async def test_a_client_whose_room_is_about_to_move_and_has_too_many_waiting_comes_again(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await house.client("den")
+    tier.move(tier.one, to=2)
+    tier.refuse(two, "no_game_node")
+    frames, code = await client.end()
+    assert (frames[-1]["t"], code) == ("move", 1012)
+    await settle()
+    assert (house.relays.rooms, tier.kept) == (0, 0)
 
 
 @in_any_order

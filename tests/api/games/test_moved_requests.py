@@ -200,6 +200,15 @@ async def test_a_resume_whose_room_may_go_on_soon_is_told_to_try_again_after_3_s
     assert (len(one.sent), len(three.sent)) == (1, 1)
 
 
+async def test_a_resume_for_which_no_room_is_left_to_wait_is_told_to_try_again(
+    autojump_clock, tier
+) -> None:
+    caller = tier.resume()
+    with structlog.testing.capture_logs() as events:
+        refuse(tier.resumes, tier.links[1], "no_game_node")
+    assert (caller.told, events) == (["1013"], [])
+
+
 # Joins.
 
 

@@ -44,7 +44,7 @@ async def test_the_client_does_not_notice_that_its_room_goes_on_at_another_node(
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
     client = await survivor(house, tier)
     await say_numbers(client, 1)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     assert (two.renewed, three.renewed) == (["p1"], [])
     tier.refuse(two)
@@ -64,7 +64,7 @@ async def test_a_plain_room_is_lost_at_once_while_another_survives(
     await survivor(house, tier, "s1")
     plain = await house.client("bar")
     start = trio.current_time()
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     assert (await plain.next())["reason"] == "node_lost"
     assert trio.current_time() == start
     await trio.sleep(0.15)
@@ -77,7 +77,7 @@ async def test_a_node_that_may_not_go_on_yet_is_asked_7_to_11_times_in_2_s(
 ) -> None:
     two = tier.up(NodeLink(2))
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     answered = 0
     for _ in range(200):
         await trio.sleep(0.01)
@@ -97,7 +97,7 @@ async def test_without_a_node_that_has_the_room_the_client_is_moved_at_3_s_and_l
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
     client = await survivor(house, tier)
     start = trio.current_time()
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     for link in (two, three):
         await trio.sleep(0.15)
         tier.refuse(link)
@@ -110,14 +110,14 @@ async def test_without_a_node_that_has_the_room_the_client_is_moved_at_3_s_and_l
 async def test_without_any_other_node_it_is_lost_at_6_s(autojump_clock, house, tier) -> None:
     client = await survivor(house, tier)
     start = trio.current_time()
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     assert (await client.next())["reason"] == "node_lost"
     assert trio.current_time() - start == pytest.approx(6, abs=0.2)
 
 
 async def test_a_node_that_attaches_during_the_search_is_asked(autojump_clock, house, tier) -> None:
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(2)
     two = tier.up(NodeLink(2))
     await trio.sleep(0.15)
@@ -133,7 +133,7 @@ async def test_after_one_place_is_found_the_rooms_others_are_renewed_there_at_on
     links = [tier.up(NodeLink(number)) for number in (2, 3)]
     for player in ("p1", "p2"):
         await survivor(house, tier, player)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     two, three = links
     tier.refuse(two, at=0)
@@ -155,7 +155,7 @@ async def test_a_silent_node_is_left_for_the_next_and_may_still_answer(
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     two.silent = True
     await trio.sleep(0.15)
@@ -172,7 +172,7 @@ async def test_a_reset_of_the_link_that_was_asked_does_not_end_the_search(
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     assert two.renewed == ["p1"]
     tier.down(two)
@@ -185,13 +185,13 @@ async def test_a_reset_of_the_link_that_was_asked_does_not_end_the_search(
     assert (await client.next())["d"] == "on"
 
 
-@pytest.mark.parametrize("loss", [Loss.LOST, Loss.FAREWELL])
+@pytest.mark.parametrize("loss", [Loss.GONE, Loss.LOST, Loss.FAREWELL])
 async def test_the_loss_of_a_node_that_was_asked_does_not_end_the_search(
     autojump_clock, house, tier, loss
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
     await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     tier.down(two, loss)
     await trio.sleep(0.15)
@@ -204,7 +204,7 @@ async def test_a_node_that_says_that_the_room_moved_to_the_lost_one_does_not_hol
 ) -> None:
     two, three, four = [tier.up(NodeLink(number)) for number in (2, 3, 4)]
     await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     tier.refuse(two, nodes.MOVED, to=1)
     assert three.renewed == ["p1"]
@@ -249,7 +249,7 @@ async def test_a_client_that_leaves_during_the_search_leaves_where_the_room_is(
 ) -> None:
     two = tier.up(NodeLink(2))
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await client.say({"t": "leave"})
     assert (await client.until("ended"))["reason"] == "left"
     await trio.sleep(0.15)
@@ -262,7 +262,7 @@ async def test_a_socket_that_dies_during_the_search_is_absent_where_the_room_is(
 ) -> None:
     two = tier.up(NodeLink(2))
     client = await survivor(house, tier)
-    tier.down(tier.one, Loss.LOST)
+    tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     await client.socket.aclose()
     await trio.sleep(0.15)
