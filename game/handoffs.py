@@ -36,7 +36,6 @@ from lastcall.wire.images import Image, encode_image
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 0.1
 REASONS_MAX = 16
 
 
@@ -87,7 +86,7 @@ class HandOffs:
     def offer(self, *moves: str) -> set[RoomId]:
         """Gives away the rooms of kinds that move so, also to nodes that come later.
 
-        Returns the rooms; none if no other node serves. Nodes that have refused one are asked again.
+        Returns the rooms; none if no other node serves. Nodes that refused one are asked again.
         """
         self._moves = moves
         return self._offer(anew=True)
@@ -97,24 +96,19 @@ class HandOffs:
         self._moves = ()
         self._carry_out(self._offers.stop(trio.current_time()))
 
-    def give_up(self) -> None:
-        """Waits no longer for nodes that have not said that they run a room."""
-        self._carry_out(self._offers.due(float("inf"), ()))
+    def expire(self, now: float) -> None:
+        """Waits no longer for answers that are late at ``now``."""
+        if len(self._offers):
+            self._carry_out(self._offers.due(now, self._peers.candidates))
 
-    async def wait_decided(self) -> None:
-        """Waits until no room waits, is frozen, or is asked for."""
-        while len(self._offers) > self._offers.committed():
-            await self._changed.wait()
-
-    async def wait_done(self) -> None:
-        """Waits until no room waits or is under way."""
-        while len(self._offers):
+    async def wait_done(self, *, confirmed: bool = True) -> None:
+        """Waits until no room waits, is frozen or asked for, or has to be ``confirmed``."""
+        while len(self._offers) > (0 if confirmed else self._offers.committed()):
             await self._changed.wait()
 
     async def run(self) -> None:
-        """Carries out the hand-offs until cancelled."""
+        """Freezes the rooms that are to leave, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
             async for room in self._frozen:
                 nursery.start_soon(self._freeze, room)
                 await trio.lowlevel.checkpoint()
@@ -137,7 +131,7 @@ class HandOffs:
         self._carry_out(self._offers.answered(peer, item, now, self._peers.candidates))
 
     def peer_up(self, peer: Incarnation) -> None:
-        """What it has not answered is asked again, and it may take more rooms."""
+        """It is asked again, and may take more rooms."""
         self._carry_out(self._offers.link_up(peer))
         if self._moves:
             self._offer(anew=False)
@@ -195,13 +189,6 @@ class HandOffs:
             data = encode_image(replace(image, epoch=epoch))
         now = trio.current_time()
         self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
-
-    async def _sweep(self) -> None:
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            if len(self._offers):
-                now = trio.current_time()
-                self._carry_out(self._offers.due(now, self._peers.candidates))
 
     def _name(self, peer: Incarnation) -> NodeName:
         names = (node.name for node in self._peers.candidates if node.incarnation == peer)

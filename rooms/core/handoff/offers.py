@@ -3,8 +3,8 @@
 * A bounded number of rooms is under way, and a bounded number of bytes: small rooms go first, so
   that a large one delays nobody. A room is not frozen while no node could take it.
 * Everything that has no answer is asked again on the next link to the same node.
-* :mod:`lastcall.core.handoff.takers` says which node is asked next, and which ones have to forget an
-  image first.
+* :mod:`lastcall.core.handoff.takers` says which node is asked next, and which ones have to forget
+  an image first.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ Move = tuple[RoomId, int]
 
 
 class Takers:
-    """What a node that gives rooms away knows of the others.
+    """The other nodes, as one knows them that gives rooms away.
 
     A node that may still hold the image of a room that was taken back *owes* its word that it has
     forgotten it. Until then it is not asked for that room: a late answer cannot be mistaken for one
@@ -78,7 +78,7 @@ class Takers:
         self._owed.setdefault(taker, set()).add(move)
 
     def owed(self, taker: Incarnation) -> list[Move]:
-        """What ``taker`` has to forget."""
+        """The moves that ``taker`` has to forget."""
         return sorted(self._owed.get(taker, ()))
 
     def settled(self, taker: Incarnation, move: Move) -> None:
