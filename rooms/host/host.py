@@ -44,8 +44,7 @@ class Host:
     ``outbox`` sends an item to an api node; it must not raise, and ignores links that are gone.
     ``on_change`` is called when rooms or free seats have changed, often several times in a row;
     ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
-    finished); ``on_crash`` before that with what the author's code raised. ``forward`` gets each
-    word that a player leaves a room that has moved, for the node where that is.
+    finished); ``on_crash`` before that with what the author's code raised.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Host:
         on_change: Callable[[], None] = lambda: None,
         on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None,
         on_crash: Callable[[RoomState, BaseException], None] = log_crash,
-        forward: Callable[[nodes.Whereabouts, nodes.Leave], None] = lambda *_: None,
     ) -> None:
         self._outbox = outbox
         self._on_end = on_end
@@ -70,7 +68,6 @@ class Host:
             on_change=on_change,
             on_end=self._room_ended,
             on_crash=on_crash,
-            forward=forward,
         )
         self._rooms = self.running.by_id
         self._acks = self.running.acks
