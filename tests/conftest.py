@@ -31,7 +31,8 @@ class RealProcessesTakeTurns(LoadScopeScheduling):
     """One worker runs all tests with real processes, and the others run the pure ones beside it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid
+        """A test with all its parameters is one piece: xdist counts all pieces after each test."""
+        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid.partition("[")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
