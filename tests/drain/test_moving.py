@@ -10,6 +10,7 @@ from lastcall.client import Connection
 from lastcall.errors import ConnectionLost
 from lastcall.policy import DrainPolicy
 from tests.drain.sockets import REST_OF_REQUEST
+from tests.harness import orders
 from tests.harness.cluster import CLEAN, ApiProcess, Cluster, cluster, finished, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -201,6 +202,7 @@ async def test_with_a_short_farewell_all_idle_clients_are_still_moved(
         assert api.counts.clients_moved == 20
 
 
+@orders(1)
 async def test_1000_idle_clients_are_each_moved_once_evenly_over_the_spread(
     autojump_clock: MockClock,
 ) -> None:

@@ -10,6 +10,7 @@ from lastcall.client import Connection, Place
 from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
 from lastcall.errors import JoinRefused
 from lastcall.policy import DrainPolicy
+from tests.harness import orders
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 
@@ -319,6 +320,7 @@ async def test_no_node_is_missing_when_each_answers_or_its_address_refuses(
         assert missing() == NOTHING_KNOWN  # no node is left that could refuse
 
 
+@orders(3)
 async def test_a_node_that_is_lost_is_missing_by_its_name_after_6_s_and_forgotten_after_30_s(
     autojump_clock: MockClock,
 ) -> None:
