@@ -193,13 +193,13 @@ async def test_with_a_short_farewell_all_idle_clients_are_still_moved(
         game = c.game()
         api = c.api(drain=DrainPolicy(grace_seconds=4, farewell_seconds=farewell))
         await c.ready(game, api)
-        for _ in range(20):
+        for _ in range(8):
             await c.client(api)
         api.signal()
         await api.gone.wait()
         assert api.exit_code == CLEAN
         assert api.counts is not None
-        assert api.counts.clients_moved == 20
+        assert api.counts.clients_moved == 8
 
 
 @orders(1)
