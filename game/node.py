@@ -22,7 +22,7 @@ from lastcall.game.room_moves import RoomMoves
 from lastcall.game.survival import Survival
 from lastcall.game.survival_views import Views
 from lastcall.host.host import Host
-from lastcall.ids import KindName, NodeName, new_incarnation
+from lastcall.ids import Incarnation, KindName, NodeName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
 from lastcall.links.connector import CallerIdentity
@@ -82,7 +82,11 @@ class GameNode:
         self.peer_handlers: list[PeerHandler] = []
         """They get what other game nodes say; to be filled before the start."""
         self.peers = Peers(self.incarnation, self.peer_handlers)
-        self._peer_calls = self._open_peer_calls(rng) if settings.games else None
+        self._peer_calls = (
+            _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
+            if settings.games
+            else None
+        )
         self.survival = None if self._peer_calls is None else self._open_survival(self._peer_calls)
         self.host = Host(
             kinds=kinds,
@@ -103,18 +107,8 @@ class GameNode:
             survival=self.survival,
         )
         self.peer_handlers.append(self.moves)
-        self._links = Links(
-            bus,
-            GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
-            settings.link_policy,
-            feeds=self._feeds,
-            api=self.host,
-            peers=self.peer_requests,
-            watcher=None if self.survival is None else self.survival.links,
-            state=self._state,
-            admission=Admission(
-                self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
-            ),
+        self._links = self._make_links(
+            Admission(self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis)
         )
         seats, sizes = self.host.running.open_rooms.seats(), self.host.matchmaker.sizes
         self._last_state = nodes.NodeState(0, drain.phase, 0, seats, sizes=sizes)
@@ -127,25 +121,19 @@ class GameNode:
         """Whether it listens."""
         self.unready = "not listening"
 
-    def _open_peer_calls(self, rng: random.Random) -> PeerCalls:
-        """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+    def _make_links(self, admission: Admission) -> Links:
         settings = self._settings
-        subscriber = self._bus.subscribe(settings.feed.url)
-        port = parse_url(subscriber.address).port
-        feed = settings.feed.dialled(settings.advertise, port).url
-        me = settings.name, self.incarnation, settings.version, feed, nodes.GAME
-        feeds = FeedReader(subscriber, NoCork())
-        connectors = GameConnectors(
-            settings.games,
-            bus=self._bus,
-            me=CallerIdentity(*me),
-            feeds=feeds,
-            policy=settings.link_policy,
-            rng=rng,
-            wall=settings.born,
-            secrets=settings.secrets,
+        return Links(
+            self._bus,
+            GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
+            settings.link_policy,
+            feeds=self._feeds,
+            api=self.host,
+            peers=self.peer_requests,
+            watcher=None if self.survival is None else self.survival.links,
+            state=self._state,
+            admission=admission,
         )
-        return PeerCalls(connectors, feeds, self.peers)
 
     def _open_survival(self, calls: PeerCalls) -> Survival:
         """The rooms that survive this node, on one that knows others."""
@@ -315,3 +303,25 @@ class GameNode:
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
         )
+
+
+def _open_peer_calls(
+    settings: GameSettings, bus: Bus, incarnation: Incarnation, peers: Peers, rng: random.Random
+) -> PeerCalls:
+    """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+    subscriber = bus.subscribe(settings.feed.url)
+    port = parse_url(subscriber.address).port
+    feed = settings.feed.dialled(settings.advertise, port).url
+    me = settings.name, incarnation, settings.version, feed, nodes.GAME
+    feeds = FeedReader(subscriber, NoCork())
+    connectors = GameConnectors(
+        settings.games,
+        bus=bus,
+        me=CallerIdentity(*me),
+        feeds=feeds,
+        policy=settings.link_policy,
+        rng=rng,
+        wall=settings.born,
+        secrets=settings.secrets,
+    )
+    return PeerCalls(connectors, feeds, peers)

@@ -7,11 +7,12 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
 
+from lastcall.core.room.moved_rooms import MovedRoom
 from lastcall.errors import ImageRefused, StateFailed
 from lastcall.host.freezing import MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
@@ -75,16 +76,24 @@ class Moves:
         """The room of that image, which was frozen here, runs on here."""
         self._thaw(image.room)
 
-    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
+    def moved(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
         """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
         on those who ask for it.
+
+        ``forward`` gets the words of players who leave, for that node to handle: they bear the
+        secrets of their seats. Without it, those seats are kept there for ``resume_seconds``.
         """
         held = self._held.take(room_id, frozen=True)
         if held is None:
             return
-        self._tell(held.room.state, where, held.links.values())
-        for link, item in held.requests:
-            self._held.answer(link, item, where)
+        moved = self._tell(held.room.state, where, held.links.values(), forward)
+        for link, request in held.requests:
+            self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
 
     def drop(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
@@ -97,11 +106,11 @@ class Moves:
             return
         links = list(room.state.roster.links)
         takeovers = self._rooms.take_out(room)
-        self._tell(room.state, where, links)
+        moved = self._tell(room.state, where, links, lambda _: None)
         steps.drop()
         room.depart(self._muted)
         for each in takeovers:
-            self._held.answer(each.link, each.request, where)
+            self._held.answer(each.link, each.request, moved)
         self._rooms.check_all_ended()
 
     def adopt(self, image: Image) -> str | None:
@@ -174,11 +183,11 @@ class Moves:
     def _full(self, image: Image, size: int) -> str | None:
         """Why this node takes no room now, or not this one again."""
         rooms, held = self._rooms, self._held
-        where = held.moved.find(image.room)
+        moved = held.moved.find(image.room)
         if image.room in rooms.by_id or image.room in held.by_id:
             return f"the room {image.room} is here already"
-        if where is not None and where.epoch >= image.epoch:
-            return f"the room {image.room} has moved on to {where.name}"
+        if moved is not None and moved.where.epoch >= image.epoch:
+            return f"the room {image.room} has moved on to {moved.where.name}"
         if self._matchmaker.work is None or not self._matchmaker.doors_open:
             return "this node opens no rooms"
         if not rooms.limits.may_open(len(rooms.by_id) + len(held.by_id)):
@@ -205,14 +214,22 @@ class Moves:
         self._held.add(held, [(each.link, each.request) for each in takeovers])
         return image, room.depart(self._muted)
 
-    def _tell(self, state: RoomState, where: nodes.Whereabouts, links: Iterable[LinkId]) -> None:
+    def _tell(
+        self,
+        state: RoomState,
+        where: nodes.Whereabouts,
+        links: Iterable[LinkId],
+        forward: Callable[[nodes.Leave], None],
+    ) -> MovedRoom:
         """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
-        moved = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
+        item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
         for link in dict.fromkeys(links):
-            self._rooms.outbox(link, moved)
-        keys = [(state.kind, seat.key) for seat in state.roster if seat.key]
-        self._held.moved.add(state.id, where, keys)
+            self._rooms.outbox(link, item)
+        keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
+        moved = MovedRoom(where, keys, forward)
+        self._held.moved.add(state.id, moved)
         _forget_oldest(self._rooms)
+        return moved
 
     def _thaw(self, room_id: RoomId) -> None:
         held = self._held.take(room_id, frozen=True)

@@ -36,7 +36,7 @@ class Places:
         :mod:`lastcall.host.seat_binding` says which link may send which item.
         """
         item = self._translated(item)
-        if self._is_elsewhere(link, item):
+        if self._is_done(link, item):
             return
         match item:
             case nodes.Join():
@@ -52,12 +52,7 @@ class Places:
             case nodes.Absent():
                 self._hand_on(self._players(item.room).lose(link, item))
             case nodes.Leave():
-                if (room := self._running(item.room)) is not None:
-                    room.players.leave(link, item)
-            case nodes.Vote():
-                self._rooms.protected.voted(link, item)
-            case nodes.Unknown():
-                pass
+                self._leave(link, item)
             case _:
                 raise MisplacedItem("only game nodes ask each other for that")
 
@@ -94,13 +89,16 @@ class Places:
             return self._rooms.former_places.translate(item)
         return item
 
-    def _is_elsewhere(self, link: LinkId, item: nodes.Up) -> bool:
-        """Whether the item is about a room that is held, has moved, or whose image is kept here;
-        then that is done with it.
+    def _is_done(self, link: LinkId, item: nodes.Up) -> bool:
+        """Whether all is done with the item: it is about a room that is held, has moved, or whose
+        image is kept here; or it is a vote.
         """
         held = self._rooms.held
-        if isinstance(item, nodes.Unknown | nodes.Vote):
-            return False
+        if isinstance(item, nodes.Vote):
+            self._rooms.protected.voted(link, item)
+            return True
+        if isinstance(item, nodes.Unknown):
+            return True
         if isinstance(item, nodes.Cancel):
             return held.cancel(link, item)
         room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
@@ -127,6 +125,10 @@ class Places:
             if takeovers.begin(link, request, room=room_id, seat=seat):
                 return
         self._grant(link, request)
+
+    def _leave(self, link: LinkId, leave: nodes.Leave) -> None:
+        if (room := self._running(leave.room)) is not None:
+            room.players.leave(link, leave)
 
     def _hand_on(self, lost: Seat | None) -> None:
         """Gives a seat whose socket is lost to the request that waits for it, if any."""

@@ -448,17 +448,16 @@ async def test_a_player_who_leaves_a_room_that_is_moving_leaves_it_where_it_is_t
     kind, seen = logging_kind()
     forwarded: list[Any] = []
     async with two_hosts(kind) as (first, second):
-        first.host.running.held._forward = lambda *item: forwarded.append(item)
         ann, bob = first.join(kind), first.join(kind)
         await wait_all_tasks_blocked()
         image = on_the_wire(await first.host.moves.freeze(ann.room))
         assert second.host.moves.adopt(image) is None
         first.leave(ann)
-        first.host.moves.moved(ann.room, THERE)
+        first.host.moves.moved(ann.room, THERE, forwarded.append)
         first.leave(bob)
-        assert [where for where, _ in forwarded] == [THERE, THERE]
+        assert [leave.player for leave in forwarded] == [ann.player, bob.player]
         assert second.host.moves.release(ann.room)
-        for _, leave in forwarded:
+        for leave in forwarded:
             second.host.handle(EAST, leave)
         await wait_all_tasks_blocked()
         assert seen[2:] == [Left(ann.player), Left(bob.player)]
