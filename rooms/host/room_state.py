@@ -315,6 +315,11 @@ class RoomState:
         """Whether nobody may have a place now, since too many words of the room wait."""
         return self.changes is not None and self.changes.full
 
+    @property
+    def survives(self) -> bool:
+        """Whether the room goes on elsewhere if this node is lost."""
+        return self.changes is not None
+
     def done(self, seat: Seat) -> int:
         """The last input of which the player may know that it counts."""
         return seat.last_n if self.changes is None else self.changes.done(seat)
