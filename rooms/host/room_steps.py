@@ -205,9 +205,8 @@ class RoomSteps:
     def make(self) -> None:
         """Makes a step of all that has changed, unless that has to wait for the room's rest."""
         copy = self._copy
-        if self._acting and not self.inbox.rests and copy is not None:
-            if not self._failing and self._over is None:
-                return
+        if self._waits_for_rest and copy is not None:
+            return
         if self._to_ack:
             self._ack()
         if copy is not None and (step := self._step(copy)) is not None:
@@ -261,6 +260,11 @@ class RoomSteps:
         for link, acks in by_link.items():
             self.words.put(link, nodes.Acks(acks))
         self._to_ack.clear()
+
+    @property
+    def _waits_for_rest(self) -> bool:
+        """Whether the room is in the middle of a step of its own, which the host's cannot pass."""
+        return self._acting and not self.inbox.rests and not self._failing and self._over is None
 
     def _step(self, copy: ImageCopy) -> RoomStep | None:
         """The changes since the last step; None if there are none, or while the state fails."""
