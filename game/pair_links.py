@@ -155,13 +155,14 @@ class PairLinks:
 
     def attached(self, link: Link) -> None:
         """A node has called this one."""
-        if link.tier == nodes.GAME and not link.incarnation < self._me:
-            return
-        if link.tier == nodes.API and (gone := self._gone_apis.pop(link.feed, None)) is not None:
-            if gone.incarnation != link.incarnation:
-                self._events.gone(gone.incarnation, certain=True)
-        if link.tier == nodes.GAME:
+        if link.tier == nodes.API:
+            before = self._gone_apis.pop(link.feed, None)
+            if before is not None and before.incarnation != link.incarnation:
+                self._events.gone(before.incarnation, certain=True)
+        elif link.incarnation < self._me:
             self._games.add(link.incarnation)
+        else:
+            return
         self._callers[link.incarnation] = link
         self._events.linked(link.incarnation)
 

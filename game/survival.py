@@ -1,5 +1,5 @@
-"""The driver of the rooms that outlive their node: it tells :mod:`lastcall.core.survival.rooms` what
-happens, and :mod:`lastcall.game.survival_actions` does what that decides.
+"""The rooms that outlive their node: it tells :mod:`lastcall.core.survival.rooms` what happens, and
+:mod:`lastcall.game.survival_actions` does what that decides.
 
 A room that runs here makes steps (:mod:`lastcall.host.room_steps`), which go to its standby; its
 words leave when that has confirmed them. Here are also the images of rooms that run elsewhere,
@@ -56,7 +56,7 @@ class Survival:
         self.rooms = SurvivingRooms(me)
         self.links = links(self)
         self._views = views(self.links)
-        self.copies = StandbyCopies(lambda data: host().moves.keep(data), policy.copies_bytes)
+        self.copies = StandbyCopies(self._read, policy.copies_bytes)
         self._driver = SurvivalActions(
             self.rooms,
             name,
@@ -164,6 +164,9 @@ class Survival:
                 reason = item.reason[:200]
                 self._refusals.warning(room=item.room, kind=kind, game=game, reason=reason)
             self._do(self.rooms.receive(node, item))
+
+    def _read(self, image: bytes) -> StandbyCopy:
+        return self._host().moves.keep(image)
 
     def _image(self, node: Incarnation, item: items.StandbyImage) -> None:
         whole = self._assembly.add(node, item)

@@ -102,6 +102,7 @@ class SurvivalActions:
             self._busy = False
 
     def _act(self, action: actions.Action) -> None:
+        """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
         match action:
             case actions.SendStep():
                 data, _ = self._steps.get(action.room, {}).get(action.n, (b"", 0.0))
@@ -124,8 +125,6 @@ class SurvivalActions:
             case actions.Finished():
                 self._forget(action.room)
                 self._host().protected.finished(action.room)
-            case actions.Elsewhere():
-                pass  # the answer to a request, which has it
 
     def _leave(self, room: RoomId, upto: int) -> None:
         steps, now = self._steps.get(room, {}), trio.current_time()

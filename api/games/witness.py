@@ -1,4 +1,4 @@
-"""The votes of this api node: who may go on with a surviving room whose nodes do not hear each other.
+"""The votes of an api node: who may go on with a room whose nodes do not hear each other.
 
 A game node asks on the feed of its link, and is answered by requests of the same link. The node
 keeps nothing of a room before it is asked; see :mod:`lastcall.core.survival.votes`.

@@ -57,15 +57,19 @@ class AuthorStates:
         try:
             encoded = encode(room)
         except StateFailed as error:
-            if not room.state_failing:
-                room.state_failing = True
-                file, line = resting_place(room.inbox)
-                self._failures.warning(
-                    kind=room.kind, room=room.id, file=file, line=line, error=str(error)
-                )
+            self.fail(room, error)
             return None
         room.state_failing = False
         return encoded
+
+    def fail(self, room: _Room, error: StateFailed) -> None:
+        """The room's state could not be encoded: logs that, unless it failed before."""
+        if not room.state_failing:
+            room.state_failing = True
+            file, line = resting_place(room.inbox)
+            self._failures.warning(
+                kind=room.kind, room=room.id, file=file, line=line, error=str(error)
+            )
 
 
 def waiting_place(task: trio.lowlevel.Task | None) -> tuple[str, int]:

@@ -70,7 +70,7 @@ class EndedRooms:
         rebind_seat(room.roster, seat, link, request, rng)
         unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
         listed = room.roster.listed(seat, self._listed_players)
-        for item in place_again(room, seat, request, n=seat.last_n, unseen=unseen, listed=listed):
+        for item in place_again(room, seat, request, unseen=unseen, listed=listed):
             self._outbox(link, item)
         self._outbox(link, _final_item(room, seat))
         self._store.collected(room, seat)

@@ -65,8 +65,10 @@ class Inputs:
             self._refuse(seat, say.n, ErrorCode.BAD_FRAME, missing)
 
     def _confirm(self, seat: Seat) -> None:
+        changes = not seat.confirmed or seat.previous_secret != "" or seat.former != ()
         self._takeovers.confirm(seat)
-        self._room.seat_changed(seat)
+        if changes:
+            self._room.seat_changed(seat)
 
     def _accept(self, seat: Seat, say: nodes.Say) -> None:
         if self._codec.takes_inputs and not self._inbox.has_room(seat.player):

@@ -53,8 +53,6 @@ class Places:
                 self._hand_on(self._players(item.room).lose(link, item))
             case nodes.Leave():
                 self._leave(link, item)
-            case _:
-                raise MisplacedItem("only game nodes ask each other for that")
 
     def carry_out(self, takeover: PendingTakeover) -> None:
         """Does what the request asks for; it does not wait any more."""
@@ -99,6 +97,8 @@ class Places:
             return True
         if isinstance(item, nodes.Unknown):
             return True
+        if isinstance(item, nodes.Move | nodes.OfRoom):
+            raise MisplacedItem("only game nodes say that to each other")
         if isinstance(item, nodes.Cancel):
             return held.cancel(link, item)
         room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
@@ -145,6 +145,7 @@ class Places:
             self.resumes += 1
         else:
             ended = request.player in self._rooms.ended_places
-            room = self._running(request.room)
-            outbox = self._rooms.outbox if room is None else room.state.outbox
+            outbox, room = self._rooms.outbox, self._running(request.room)
+            if room is not None and not room.state.is_full:
+                outbox = room.state.outbox
             outbox(link, msgspec.structs.replace(refused, ended=ended))

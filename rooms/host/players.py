@@ -237,9 +237,7 @@ class Players:
     ) -> None:
         room = self._room
         listed = room.roster.listed(seat, self._host.policy.listed_players)
-        answer = place_again(
-            room, seat, request, n=room.done(seat), unseen=unseen, state=state, listed=listed
-        )
+        answer = place_again(room, seat, request, unseen=unseen, state=state, listed=listed)
         for item in answer:
             room.outbox(seat.link, item)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import trio
 
 from lastcall.host.protector import Protector
@@ -13,9 +11,9 @@ from lastcall.ids import LinkId, RoomId
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
-SLOW_SECONDS = 1.0
-"""A room whose words wait longer than this for its rest is logged."""
 LOOK_SECONDS = 0.5
+SLOW_LOOKS = 3
+"""A room whose words have waited for its rest at so many looks is logged: after 1 to 1.5 s."""
 
 
 class ProtectedRooms:
@@ -98,17 +96,13 @@ class ProtectedRooms:
 
     async def _find_slow(self) -> None:
         """Logs each step that holds its words back for too long, once."""
-        logged: Mapping[RoomSteps, float] = {}
+        acting: dict[tuple[RoomSteps, int], int] = {}
+        """How often each step was seen that goes on."""
         while True:
             await trio.sleep(LOOK_SECONDS)
-            before = trio.current_time() - SLOW_SECONDS
-            slow = {
-                steps: since
-                for steps in self._by_id.values()
-                if (since := steps.slow_since) is not None and since < before
-            }
-            for steps in [each for each in slow if logged.get(each) != slow[each]]:
+            now = [(each, each.rests) for each in self._by_id.values() if each.acts]
+            acting = {each: acting.get(each, 0) + 1 for each in now}
+            for steps in [steps for (steps, _), looks in acting.items() if looks == SLOW_LOOKS]:
                 file, line = steps.waiting_place()
                 room = steps.room
                 self._slow.warning(kind=room.kind, room=room.id, file=file, line=line)
-            logged = slow

@@ -38,6 +38,7 @@ class _Room(Protocol):
     def gone(self) -> GoneSeats | None: ...
     @property
     def survives(self) -> bool: ...
+    def done(self, seat: Seat) -> int: ...
 
 
 def no_such_place(call: int) -> nodes.Refused:
@@ -76,26 +77,21 @@ def place_again(
     seat: Seat,
     request: nodes.Join | nodes.Resume,
     *,
-    n: int,
     unseen: Unseen,
     state: bytes = b"",
     listed: Sequence[Seat],
 ) -> Iterator[nodes.Down]:
-    """The items for the link of a player who has their seat again, before any live message; ``n``
-    is the last input that counts.
-    """
+    """The items for the link of a player who has their seat again, before any live message."""
     if isinstance(request, nodes.Join | FormerResume):
         call = request.call
         yield seated(room, seat, call, unseen=unseen, state=state, listed=listed)
     else:
-        yield _resumed(room, seat, request.call, unseen, state=state, n=n)
+        yield _resumed(room, seat, request.call, unseen, state)
     for portion in portions(unseen.messages, _message_bytes, PORTION_BYTES):
         yield nodes.Replay(room.id, seat.player, seat.session, portion)
 
 
-def _resumed(
-    room: _Room, seat: Seat, call: int, unseen: Unseen, *, state: bytes, n: int
-) -> nodes.Resumed:
+def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -> nodes.Resumed:
     return nodes.Resumed(
         call=call,
         room=room.id,
@@ -103,7 +99,7 @@ def _resumed(
         session=seat.session,
         epoch=room.epoch,
         seq=unseen.seq,
-        n=n,
+        n=room.done(seat),
         secret=seat.secret,
         complete=unseen.complete,
         state=state,
@@ -127,7 +123,7 @@ def over(room: _Room, request: nodes.Resume) -> list[nodes.Down]:
     messages = [(seq, body) for seq, body in unseen.messages if seq <= found.seq]
     until = Unseen(min(unseen.seq, found.seq), messages, unseen.complete)
     end = nodes.Out(room.id, seat.player, found.reason, seat.session)
-    again = place_again(room, seat, request, n=seat.last_n, unseen=until, listed=[seat])
+    again = place_again(room, seat, request, unseen=until, listed=[seat])
     return [*again, end]
 
 

@@ -203,11 +203,6 @@ class RoomState:
         """Whether the players were told to join another room; then its end is not told to them."""
 
     @property
-    def survives(self) -> bool:
-        """Whether the room may go on at another node if this one is gone."""
-        return self.changes is not None
-
-    @property
     def kind(self) -> KindName:
         """The name of the room's kind."""
         return self.codec.kind.name
@@ -319,6 +314,11 @@ class RoomState:
     def is_full(self) -> bool:
         """Whether nobody may have a place now, since too many words of the room wait."""
         return self.changes is not None and self.changes.full
+
+    @property
+    def survives(self) -> bool:
+        """Whether the room goes on elsewhere if this node is lost."""
+        return self.changes is not None
 
     def done(self, seat: Seat) -> int:
         """The last input of which the player may know that it counts."""

@@ -12,17 +12,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import trio
 from msgspec.structs import replace
 
 from lastcall.core.room.image_copy import ImageCopy
-from lastcall.core.room.roster import Seat
+from lastcall.core.room.roster import NOWHERE, Seat
 from lastcall.core.room.seat_images import capture_seat
+from lastcall.errors import StateFailed
 from lastcall.host.author_states import waiting_place
 from lastcall.host.images import capture, capture_alarms, capture_events
 from lastcall.host.protector import Protector
@@ -43,7 +42,7 @@ class RoomSteps:
     """
 
     __slots__ = (
-        "_acting_since",
+        "_acting",
         "_alarms",
         "_bans",
         "_copy",
@@ -60,6 +59,7 @@ class RoomSteps:
         "_to_ack",
         "_worked",
         "inbox",
+        "rests",
         "words",
     )
 
@@ -82,8 +82,8 @@ class RoomSteps:
         """The room as its steps say it; None while it has no image."""
         self._n = 0
         """The number of the last step."""
-        self._acting_since: float | None = None
-        """Since when the room has done or said something that is in no step."""
+        self._acting = False
+        """Whether the room has done or said something that is in no step."""
         self._seats: set[PlayerId] = set()
         """Of seats that were taken, have changed, or were freed since the last step."""
         self._worked: set[PlayerId] = set()
@@ -94,6 +94,8 @@ class RoomSteps:
         self._failing = False
         self._over: EndImage | None = None
         self._finished = trio.Event()
+        self.rests = 0
+        """How often the room has come to rest."""
 
     def open_inbox(self, on_room: Callable[[PlayerId | None], None]) -> SteppedInbox:
         """The room's inbox, which is made once."""
@@ -112,9 +114,9 @@ class RoomSteps:
         return self._room
 
     @property
-    def slow_since(self) -> float | None:
-        """Since when words have waited because the room does not come to rest, if any do."""
-        return self._acting_since if self.words.open else None
+    def acts(self) -> bool:
+        """Whether words wait for the room's rest, and not for an answer."""
+        return self._acting and self.words.open > 0
 
     def waiting_place(self) -> tuple[str, int]:
         """The file and the line where the room's function waits; an empty file if it does not."""
@@ -146,8 +148,8 @@ class RoomSteps:
         """The room's code has said or done something."""
         if self.inbox.rests:  # one of its other tasks
             self._on_touch(self)
-        elif self._acting_since is None:
-            self._acting_since = trio.current_time()
+        else:
+            self._acting = True
 
     def change_seat(self, seat: Seat) -> None:
         """The seat was taken or freed, or has changed."""
@@ -190,10 +192,12 @@ class RoomSteps:
 
     def rest(self) -> None:
         """The room's function has come to rest: what it had in hand is done."""
-        done = self.inbox.finish_hand()
-        self._worked.update(done)
-        self._to_ack.update(done)
-        self._acting_since = None
+        if self.inbox.hand:
+            done = self.inbox.finish_hand()
+            self._worked.update(done)
+            self._to_ack.update(done)
+        self._acting = False
+        self.rests += 1
         if self._may_begin:
             self.begin()
         self.make()
@@ -201,8 +205,7 @@ class RoomSteps:
     def make(self) -> None:
         """Makes a step of all that has changed, unless that has to wait for the room's rest."""
         copy = self._copy
-        acting = self._acting_since is not None and not self.inbox.rests
-        if acting and copy is not None and not self._failing and self._over is None:
+        if self._waits_for_rest and copy is not None:
             return
         if self._to_ack:
             self._ack()
@@ -248,29 +251,42 @@ class RoomSteps:
         return tuple(capture_events(self.inbox.unfinished()))
 
     def _ack(self) -> None:
-        room = self._room
-        by_link: dict[LinkId, list[tuple[RoomId, PlayerId, int]]] = defaultdict(list)
+        room, done = self._room, self.inbox.progress.done
+        by_link: dict[LinkId, list[tuple[RoomId, PlayerId, int]]] = {}
         for player in self._to_ack:
             seat = room.roster.find(player)
-            if seat is not None and not seat.away and (n := self.done(seat)):
-                by_link[seat.link].append((room.id, player, n))
+            if seat is not None and seat.link != NOWHERE and (n := done(seat)):
+                by_link.setdefault(seat.link, []).append((room.id, player, n))
         for link, acks in by_link.items():
             self.words.put(link, nodes.Acks(acks))
         self._to_ack.clear()
+
+    @property
+    def _waits_for_rest(self) -> bool:
+        """Whether the room is in the middle of a step of its own, which the host's cannot pass."""
+        return self._acting and not self.inbox.rests and not self._failing and self._over is None
 
     def _step(self, copy: ImageCopy) -> RoomStep | None:
         """The changes since the last step; None if there are none, or while the state fails."""
         if self._failing and not self.inbox.rests and self._over is None:
             return None
-        changes = self._room.host.author_states.attempt(self._room, partial(self._changes, copy))
-        if (changes is None) != self._failing:
-            self._failing = changes is None
-            self._protector.failing(self._room.id, failing=self._failing)
-        if changes is None:
+        try:
+            changes = self._changes(copy, self._room)
+        except StateFailed as error:
+            self._room.host.author_states.fail(self._room, error)
             self._change_all(copy)
+            self._set_failing(failing=True)
             return None
+        if self._failing:
+            self._room.state_failing = False
+            self._set_failing(failing=False)
         self._forget_changes()
         return RoomStep(**changes) if changes else None
+
+    def _set_failing(self, *, failing: bool) -> None:
+        if failing != self._failing:
+            self._failing = failing
+            self._protector.failing(self._room.id, failing=failing)
 
     def _changes(self, copy: ImageCopy, room: RoomState) -> dict[str, Any]:
         """The fields of the step; raises :class:`StateFailed`."""
@@ -282,8 +298,10 @@ class RoomSteps:
         if room.history.seq != copy.seq:
             self._add_messages(copy, changes)
         if self._worked:
-            seats = filter(None, map(room.roster.find, self._worked))
-            changes["done"] = {seat.player: self.done(seat) for seat in seats}
+            find, done = room.roster.find, self.inbox.progress.done
+            changes["done"] = {
+                player: done(seat) for player in self._worked if (seat := find(player)) is not None
+            }
         if self._seats:
             self._add_seats(copy, changes)
         if self._alarms or self._bans:

@@ -29,20 +29,22 @@ class Words:
     Until :meth:`hold`, and after :meth:`let_go`, they leave at once.
     """
 
-    __slots__ = ("_bytes", "_calm", "_left", "_open", "_outbox", "_sealed")
+    __slots__ = ("_bytes", "_calm", "_left", "_open", "_open_bytes", "_outbox", "_sealed")
 
     def __init__(self, outbox: Callable[[LinkId, nodes.Down], None]) -> None:
         self._outbox = outbox
         self._open: list[Word] = []
         """The words since the last seal."""
-        self._sealed: deque[tuple[int, list[Word]]] = deque()
+        self._open_bytes = 0
+        self._sealed: deque[tuple[int, list[Word], int]] = deque()
+        """Of each step: its number, its words, and their bytes."""
         self._left: float = inf
         """The last step whose words may leave; ``inf`` while nothing is held back."""
         self._bytes = 0
         self._calm: trio.Event | None = None
 
     def __len__(self) -> int:
-        return len(self._open) + sum(len(words) for _, words in self._sealed)
+        return len(self._open) + sum(len(words) for _, words, _ in self._sealed)
 
     @property
     def open(self) -> int:
@@ -50,14 +52,9 @@ class Words:
         return len(self._open)
 
     @property
-    def waiting_bytes(self) -> int:
-        """About how many bytes of words wait."""
-        return self._bytes
-
-    @property
     def full(self) -> bool:
         """Whether the room should say no more."""
-        return self._bytes > WAITING_BYTES
+        return self._bytes + self._open_bytes > WAITING_BYTES
 
     def hold(self, left: int) -> None:
         """From now on words wait for their steps; those up to ``left`` are kept already."""
@@ -67,30 +64,42 @@ class Words:
         """The room says ``item`` to ``link``."""
         if self._left == inf:
             self._outbox(link, item)
+            return
+        self._open.append((link, item))
+        if isinstance(item, nodes.Message):
+            self._open_bytes += WORD_BYTES + len(item.body)
+        elif isinstance(item, nodes.Replay):
+            self._open_bytes += sum(WORD_BYTES + len(body) for _, body in item.messages)
         else:
-            self._open.append((link, item))
-            self._bytes += _weight(item)
+            self._open_bytes += WORD_BYTES
 
     def seal(self, n: int) -> None:
         """All that was said since the last seal belongs to step ``n``, or to one before it."""
-        words, self._open = self._open, []
+        words, size = self._open, self._open_bytes
+        if not words:
+            return
+        self._open, self._open_bytes = [], 0
         if n <= self._left:
             self._send(words)
-        elif words:
-            self._sealed.append((n, words))
+        else:
+            self._sealed.append((n, words, size))
+            self._bytes += size
 
     def leave(self, upto: int) -> None:
         """The words of all steps up to ``upto`` leave."""
         self._left = max(self._left, upto)
         sealed = self._sealed
         while sealed and sealed[0][0] <= upto:
-            self._send(sealed.popleft()[1])
+            _, words, size = sealed.popleft()
+            self._bytes -= size
+            self._send(words)
 
     def let_go(self) -> None:
         """All words leave, also those still to come."""
         self._left = inf
         while self._sealed:
             self._send(self._sealed.popleft()[1])
+        self._bytes = 0
         self.seal(0)
 
     def drop(self) -> None:
@@ -105,9 +114,9 @@ class Words:
             await self._calm.wait()
 
     def _send(self, words: list[Word]) -> None:
+        outbox = self._outbox
         for link, item in words:
-            self._outbox(link, item)
-            self._bytes -= _weight(item)
+            outbox(link, item)
         if self._calm is not None and self._bytes <= WAITING_BYTES // 2:
             self._calm.set()
             self._calm = None
@@ -115,11 +124,3 @@ class Words:
 
 def _to_nobody(link: LinkId, item: nodes.Down) -> None:
     """In place of an outbox."""
-
-
-def _weight(item: nodes.Down) -> int:
-    if isinstance(item, nodes.Message):
-        return WORD_BYTES + len(item.body)
-    if isinstance(item, nodes.Replay):
-        return WORD_BYTES + sum(WORD_BYTES + len(body) for _, body in item.messages)
-    return WORD_BYTES

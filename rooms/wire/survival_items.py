@@ -1,7 +1,7 @@
 """The messages by which a room outlives its node: steps, votes and fences.
 
-Two nodes say them by one link, whose caller puts them into its requests and whose other end into the
-feed. Only :class:`Vote` may come from an api node.
+Two nodes say them by one link: its caller puts them into requests, and the other one into the feed.
+Only :class:`Vote` may come from an api node.
 
 | from | to | items |
 |---|---|---|

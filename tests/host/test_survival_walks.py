@@ -380,7 +380,7 @@ class World:
         self.renew()
 
     def carry_dead(self) -> None:
-        """What the dead node had sent arrives, and is answered to nobody."""
+        """The last words of the dead node arrive."""
         for item in list(self.down):
             if isinstance(item, nodes.Message | nodes.Acks | nodes.Out):
                 self.receive(item)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.core.survival.actions import Protection
-from tests.harness.cluster import CLEAN, Cluster, GameProcess, cluster
-from tests.harness.player import Player
+from tests.harness.cluster import GameProcess, cluster
 from tests.moves.survivors import (
     SURVIVORS,
     heard_all_once,

@@ -40,12 +40,12 @@ class EndedRoom(msgspec.Struct, eq=False):
 
     @property
     def survives(self) -> bool:
-        """It does not: what is left of it goes with its node."""
+        """An ended room does not outlive its node."""
         return False
 
-    def __post_init__(self) -> None:
-        seats = SEAT_BYTES * (len(self.roster) + len(self.gone or ()))
-        self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
+    def done(self, seat: Seat) -> int:
+        """The last input of the seat's player that counts."""
+        return seat.last_n
 
 
 class EndedRoomStore:

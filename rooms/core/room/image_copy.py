@@ -90,9 +90,9 @@ class ImageCopy:
             self._say(step)
         if step.done:
             self.done.update(step.done)
-        for player in step.freed:
-            self._free(player)
-        if step.seats:
+        if step.freed or step.seats:
+            for player in step.freed:
+                self._free(player)
             self._take_seats(step.seats, now)
         if step.events is not None:
             self.events = step.events
