@@ -20,7 +20,12 @@ async def ark(table: Room[Talk]) -> None:
     await repeat(table)
 
 
-SURVIVORS = KINDS | kinds(ark)
+@room("raft", seats=8, state=Talk, survives=True, moves="at_once")
+async def raft(table: Room[Talk]) -> None:
+    await repeat(table)
+
+
+SURVIVORS = KINDS | kinds(ark, raft)
 
 
 async def two_nodes(c: Cluster, **options: Any) -> tuple[ApiProcess, GameProcess, GameProcess]:

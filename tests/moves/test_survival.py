@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.core.survival.actions import Protection
-from tests.harness.cluster import GameProcess, cluster
+from lastcall.ids import RoomId
+from tests.harness.cluster import CLEAN, GameProcess, cluster, soon
 from tests.moves.survivors import (
     SURVIVORS,
     heard_all_once,
@@ -18,7 +19,7 @@ from tests.moves.survivors import (
     three_nodes,
     two_nodes,
 )
-from tests.moves.talks import players, start, talk, undisturbed
+from tests.moves.talks import DRAIN, players, start, talk, undisturbed
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
@@ -151,3 +152,134 @@ async def test_a_node_that_stops_and_comes_back_finds_itself_fenced_and_there_is
             c.bus.heal("game-1")
         await heard_all_once(speakers, 30)
         assert one.rooms + two.rooms == 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 12.0])
+async def test_two_nodes_that_are_parted_leave_one_history(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        async with trio.open_nursery() as nursery:
+            for player in speakers:
+                nursery.start_soon(speak, player, 30, seconds / 20)
+            await trio.sleep(seconds / 10)
+            c.bus.break_link("game-1", "game-2")
+            await trio.sleep(seconds)
+            c.bus.heal("game-1")
+        await heard_all_once(speakers, 30)
+        assert undisturbed(speakers)
+        assert one.rooms + two.rooms == 1
+        await trio.sleep(10)
+        await protected(one if one.rooms else two, 1)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 12.0])
+async def test_a_node_that_is_parted_from_its_standby_and_an_api_node_leaves_one_history(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        async with trio.open_nursery() as nursery:
+            for player in speakers:
+                nursery.start_soon(speak, player, 30, seconds / 20)
+            await trio.sleep(seconds / 10)
+            c.bus.break_link("game-1", "game-2")
+            c.bus.break_link("game-1", "api-1")
+            await trio.sleep(seconds)
+            c.bus.heal("game-1")
+        await heard_all_once(speakers, 30)
+        assert undisturbed(speakers)
+        assert one.rooms + two.rooms == 1
+
+
+async def test_a_room_at_the_deadline_of_its_node_is_handed_over_to_its_standby(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        began = trio.current_time()
+        one.signal()
+        assert await talk(speakers, "a") == {"said": "a", "count": 1, "moves": 0}
+        await one.gone.wait()
+        assert one.exited_at - began == soon(DRAIN.cut_seconds)
+        assert one.exit_code == CLEAN
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.cut) == (1, 0)
+        assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 1}
+        assert undisturbed(speakers)
+        assert two.rooms == 1
+
+
+@in_any_order
+async def test_a_node_whose_rooms_move_at_once_is_gone_in_a_second(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, *others = await three_nodes(c)
+        rooms = [await players(c, api, "raft", 2) for _ in range(6)]
+        at = [room.room.partition(".")[0] for room, _ in rooms].count("game-1")
+        await protected(one, at)
+        began = trio.current_time()
+        one.signal()
+        await one.gone.wait()
+        assert one.exited_at - began < 1
+        assert one.exit_code == CLEAN
+        assert one.counts is not None
+        assert one.counts.rooms_handed_off == at > 0
+        for pair in rooms:
+            assert (await talk(pair, "a"))["count"] == 1
+            assert undisturbed(pair)
+        assert sum(game.rooms for game in others) == 6
+
+
+async def test_a_standby_that_drains_gives_its_images_to_another_node(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, *others = await three_nodes(c)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        first = holder(others)
+        first.signal()
+        await first.gone.wait()
+        assert first.exit_code == CLEAN
+        await protected(one, 1)
+        (second,) = [game for game in others if game is not first]
+        assert len(survival(second).copies) == 1
+        one.kill()
+        assert (await talk(speakers, "a"))["count"] == 1
+        assert undisturbed(speakers)
+
+
+async def test_a_witness_that_leaves_is_replaced_and_its_successor_gives_the_vote(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        first, one, _ = await two_nodes(c)
+        api = c.api("api-2")
+        await c.ready(api)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        assert witness_of(one, speakers[0].room) == ["api-1"]
+        first.signal()
+        await first.gone.wait()
+        await trio.sleep(1)
+        assert witness_of(one, speakers[0].room) == ["api-2"]
+        one.kill()
+        assert (await talk(speakers, "a"))["moves"] == 1
+        assert undisturbed(speakers)
+
+
+def witness_of(game: GameProcess, room: str) -> list[str]:
+    """The names of the room's witnesses; ``game`` runs it."""
+    primary = survival(game).rooms.primary(RoomId(room))
+    assert primary is not None
+    names = {api.incarnation: str(api.name) for api in survival(game).links.apis}
+    return [names[witness] for witness in primary.config.witnesses]
