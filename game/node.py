@@ -287,7 +287,7 @@ class GameNode:
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
         ends = self.host.running.ends
-        return Figures(
+        figures = Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
             clients=self.host.players,
@@ -303,6 +303,9 @@ class GameNode:
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
         )
+        if self.survival is not None:
+            self.survival.add_figures(figures)
+        return figures
 
 
 def _open_peer_calls(

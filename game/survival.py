@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 import trio
 
 from lastcall.core.survival import actions
+from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.parts import Assembly
 from lastcall.core.survival.rooms import SurvivingRooms
 from lastcall.game.pair_links import PairEvents, PairLinks
@@ -24,6 +25,7 @@ from lastcall.host.host import Host
 from lastcall.host.standby_copy import StandbyCopy
 from lastcall.ids import Incarnation, LinkId, NodeName, RoomId
 from lastcall.policy import SurvivalPolicy
+from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
@@ -71,16 +73,20 @@ class Survival:
         self.rounds = SurvivalRounds(self.rooms, self._driver, self._views, policy)
         self._refusals = RatedLog("survival.refused")
 
-    @property
-    def promotions(self) -> int:
-        """How many rooms have gone on here from the images of others' rooms."""
-        return self._driver.promotions
-
     async def run(self) -> None:
         """Follows the nodes, and asks again, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.links.run)
             nursery.start_soon(self.rounds.run)
+
+    def add_figures(self, figures: Figures) -> None:
+        """Adds what is known of surviving rooms."""
+        count, protected = self.standings.count, Protection.PROTECTED
+        figures.rooms_protected = count(protected)
+        figures.rooms_unprotected = sum(count(one) for one in Protection if one is not protected)
+        figures.promotions = self._driver.promotions
+        figures.standby_bytes = self.copies.bytes
+        figures.commits = self.standings.figures()
 
     # lastcall.host.protector.Protector
 
