@@ -47,6 +47,11 @@ class Kind(msgspec.Struct, frozen=True):
     survives: bool = False
     moves: Moves = "never"
 
+    @property
+    def can_move(self) -> bool:
+        """Whether a room can go on in another process, from its image."""
+        return self.survives or self.moves != "never"
+
 
 def check_arguments(room: Callable[P, R]) -> Callable[P, R]:
     """Raises :class:`BadRooms` with a plain message where Python would raise ``TypeError``."""

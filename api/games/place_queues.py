@@ -121,6 +121,7 @@ class PlaceQueues:
         for call in calls:
             call.abandoned = call.link.node.incarnation != incarnation
         if one.waits_for != incarnation and all(call.abandoned for call in calls):
+            one.trail.follow(incarnation)
             self.put(one, incarnation)
 
     def waiting(self, incarnation: Incarnation) -> list[Suspended]:

@@ -31,7 +31,7 @@ from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
 from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy
-from lastcall.reasons import Close, EndReason
+from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -186,6 +186,9 @@ class PlaceReattacher:
             self._queues.end(one, place.taken_over)
         elif one.search is not None or item.retry:
             self._searches.refused(one, node, retry=item.retry)
+        elif code == ErrorCode.NO_GAME_NODE:  # the room is about to move, and too many wait for it
+            move = place.session.connection.move_now
+            self._queues.end(one, partial(move, "too many wait for a room that moves"))
         elif code == nodes.NO_SUCH_PLACE and (item.ended or not one.trail.moves):
             lose = partial(place.session.lose, Close.NO_SUCH_PLACE)
             self._queues.end(one, partial(place.seat_gone, lose))

@@ -303,7 +303,8 @@ class Resumes(PendingCalls[PendingResume, str]):
             if (session := pending.give_back()) is not None:
                 session.refused(ErrorCode.BAD_FRAME, refusal.message)
         else:
-            log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
+            if refusal.code != ErrorCode.NO_GAME_NODE:
+                log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
             pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)
 

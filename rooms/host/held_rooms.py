@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lastcall.core.room.moved_rooms import MovedRooms
+from lastcall.core.room.moved_rooms import MovedRoom, MovedRooms
 from lastcall.host.live_room import LiveRoom
 from lastcall.ids import LinkId, PlayerId, RoomId
 from lastcall.reasons import ErrorCode
@@ -54,20 +54,14 @@ class HeldRoom:
 
 
 class HeldRooms:
-    """The rooms that one node holds, and those that have moved from it.
-
-    ``outbox`` answers requests; ``forward`` gets each word that a player leaves a moved room, for
-    the node where that is.
-    """
+    """The rooms that one node holds, and those that have moved from it; ``outbox`` answers."""
 
     def __init__(
         self,
         outbox: Callable[[LinkId, nodes.Down], None],
-        forward: Callable[[nodes.Whereabouts, nodes.Leave], None],
         requests_max: int = REQUESTS_MAX,
     ) -> None:
         self._outbox = outbox
-        self._forward = forward
         self._requests_max = requests_max
         self._waiting = 0
         self.by_id: dict[RoomId, HeldRoom] = {}
@@ -109,10 +103,10 @@ class HeldRooms:
         if (held := self.by_id.get(room)) is not None:
             self._wait(held, link, item)
             return True
-        where = self.moved.find(room)
-        if where is not None:
-            self.answer(link, item, where)
-        return where is not None
+        moved = self.moved.find(room)
+        if moved is not None:
+            self.answer(link, item, moved)
+        return moved is not None
 
     def miss(self, link: LinkId, say: nodes.Say) -> None:
         """An input for a room that does not run here is dropped."""
@@ -125,14 +119,15 @@ class HeldRooms:
         for held in self.by_id.values():
             self._waiting -= held.drop_link(link)
 
-    def answer(self, link: LinkId, item: nodes.Up, where: nodes.Whereabouts) -> None:
+    def answer(self, link: LinkId, item: nodes.Up, moved: MovedRoom) -> None:
         """Says where the room is that ``item`` asks for."""
         if isinstance(item, nodes.Join | nodes.Resume):
+            where = moved.where
             why = f"the room has moved to {where.name}"
             to, name = where.incarnation, where.name
             self._outbox(link, nodes.Refused(item.call, nodes.MOVED, why, to=to, name=name))
         elif isinstance(item, nodes.Leave):
-            self._forward(where, item)
+            moved.forward(item)
 
     def _wait(self, held: HeldRoom, link: LinkId, item: nodes.Up) -> None:
         if self._waiting < self._requests_max:

@@ -45,9 +45,8 @@ class Host:
     ``outbox`` sends an item to an api node; it must not raise, and ignores links that are gone.
     ``on_change`` is called when rooms or free seats have changed, often several times in a row;
     ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
-    finished); ``on_crash`` before that with what the author's code raised. ``forward`` gets each
-    word that a player leaves a room that has moved, for the node where that is. With a
-    ``protector``, the rooms of kinds that survive have images elsewhere; else they are like others.
+    finished); ``on_crash`` before that with what the author's code raised. With a ``protector``,
+    the rooms of kinds that survive have images elsewhere; else they are like others.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class Host:
         on_change: Callable[[], None] = lambda: None,
         on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None,
         on_crash: Callable[[RoomState, BaseException], None] = log_crash,
-        forward: Callable[[nodes.Whereabouts, nodes.Leave], None] = lambda *_: None,
         protector: Protector | None = None,
     ) -> None:
         self._outbox = outbox
@@ -73,7 +71,6 @@ class Host:
             on_change=on_change,
             on_end=self._room_ended,
             on_crash=on_crash,
-            forward=forward,
             protector=protector,
         )
         self.protected = self.running.protected

@@ -7,11 +7,12 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
 
+from lastcall.core.room.moved_rooms import MovedRoom
 from lastcall.errors import ImageRefused, StateFailed
 from lastcall.host.freezing import MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
@@ -52,12 +53,12 @@ class Moves:
         """Stops the room at rest, and returns its image; nobody is told that it does not run.
 
         It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
-        if its kind has no state, if it is protected, if its state fails, or if it does not come to
+        if its kind never moves, if it is protected, if its state fails, or if it does not come to
         rest within 1 s: it runs on, or has ended. When cancelled, the room runs. Takes at most 2 s,
         of which the last one, for the end of the room's tasks, cannot be cancelled.
         """
         room = self._rooms.by_id.get(room_id)
-        if room is None or room.state.codec.kind.state is None or not _may_move(room.state):
+        if room is None or not room.state.codec.kind.can_move or not _may_move(room.state):
             return None
         try:
             taken = await at_rest(room, partial(self._take, room))
@@ -75,21 +76,34 @@ class Moves:
         """The room of that image, which was frozen here, runs on here."""
         self._thaw(image.room)
 
-    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
+    def moved(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
         """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
         on those who ask for it.
+
+        ``forward`` gets the words of players who leave, for that node to handle: they bear the
+        secrets of their seats. Without it, those seats are kept there for ``resume_seconds``.
         """
         held = self._held.take(room_id, frozen=True)
         if held is None:
             return
-        self._tell(held.room.state, where, held.links.values())
-        for link, item in held.requests:
-            self._held.answer(link, item, where)
+        moved = self._tell(held.room.state, where, held.links.values(), forward)
+        for link, request in held.requests:
+            self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
 
-    def drop(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
-        """A protected room, which runs here, goes on at ``where``: mutes it, tells its players'
-        nodes, and from now on those who ask for it. Its words that wait are dropped.
+    def drop(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
+        """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
+        it as :meth:`moved` does. Its words that wait are dropped.
         """
         room = self._rooms.by_id.get(room_id)
         steps = self._rooms.protected.remove(room_id)
@@ -97,11 +111,11 @@ class Moves:
             return
         links = list(room.state.roster.links)
         takeovers = self._rooms.take_out(room)
-        self._tell(room.state, where, links)
+        moved = self._tell(room.state, where, links, forward)
         steps.drop()
         room.depart(self._muted)
         for each in takeovers:
-            self._held.answer(each.link, each.request, where)
+            self._held.answer(each.link, each.request, moved)
         self._rooms.check_all_ended()
 
     def adopt(self, image: Image) -> str | None:
@@ -110,8 +124,8 @@ class Moves:
         Reads the whole image, so that :meth:`release` cannot fail; a refusal changes nothing.
         """
         codec = self._matchmaker.codecs.get(image.kind)
-        if codec is None or codec.kind.state is None:
-            return f"this node has no kind {image.kind!r} with a state"
+        if codec is None or not codec.kind.can_move:
+            return f"this node has no kind {image.kind!r} that can move"
         size = len(encode_image(image))
         if (reason := self._full(image, size)) is not None:
             return reason
@@ -174,11 +188,11 @@ class Moves:
     def _full(self, image: Image, size: int) -> str | None:
         """Why this node takes no room now, or not this one again."""
         rooms, held = self._rooms, self._held
-        where = held.moved.find(image.room)
+        moved = held.moved.find(image.room)
         if image.room in rooms.by_id or image.room in held.by_id:
             return f"the room {image.room} is here already"
-        if where is not None and where.epoch >= image.epoch:
-            return f"the room {image.room} has moved on to {where.name}"
+        if moved is not None and moved.where.epoch >= image.epoch:
+            return f"the room {image.room} has moved on to {moved.where.name}"
         if self._matchmaker.work is None or not self._matchmaker.doors_open:
             return "this node opens no rooms"
         if not rooms.limits.may_open(len(rooms.by_id) + len(held.by_id)):
@@ -205,14 +219,22 @@ class Moves:
         self._held.add(held, [(each.link, each.request) for each in takeovers])
         return image, room.depart(self._muted)
 
-    def _tell(self, state: RoomState, where: nodes.Whereabouts, links: Iterable[LinkId]) -> None:
+    def _tell(
+        self,
+        state: RoomState,
+        where: nodes.Whereabouts,
+        links: Iterable[LinkId],
+        forward: Callable[[nodes.Leave], None],
+    ) -> MovedRoom:
         """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
-        moved = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
+        item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
         for link in dict.fromkeys(links):
-            self._rooms.outbox(link, moved)
-        keys = [(state.kind, seat.key) for seat in state.roster if seat.key]
-        self._held.moved.add(state.id, where, keys)
+            self._rooms.outbox(link, item)
+        keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
+        moved = MovedRoom(where, keys, forward)
+        self._held.moved.add(state.id, moved)
         _forget_oldest(self._rooms)
+        return moved
 
     def _thaw(self, room_id: RoomId) -> None:
         held = self._held.take(room_id, frozen=True)

@@ -52,11 +52,8 @@ class Places:
             case nodes.Absent():
                 self._hand_on(self._players(item.room).lose(link, item))
             case nodes.Leave():
-                if (room := self._running(item.room)) is not None:
-                    room.players.leave(link, item)
-            case nodes.Unknown():
-                pass
-            case _:
+                self._leave(link, item)
+            case nodes.Adopt() | nodes.Release() | nodes.Withdraw():
                 raise MisplacedItem("only game nodes ask each other for that")
 
     def carry_out(self, takeover: PendingTakeover) -> None:
@@ -121,6 +118,10 @@ class Places:
             if takeovers.begin(link, request, room=room_id, seat=seat):
                 return
         self._grant(link, request)
+
+    def _leave(self, link: LinkId, leave: nodes.Leave) -> None:
+        if (room := self._running(leave.room)) is not None:
+            room.players.leave(link, leave)
 
     def _hand_on(self, lost: Seat | None) -> None:
         """Gives a seat whose socket is lost to the request that waits for it, if any."""

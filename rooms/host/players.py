@@ -61,7 +61,7 @@ class Players:
         limits.seat_taken(seat)
         if len(room.roster) >= room.codec.kind.starts:
             room.started = True
-            if room.codec.kind.state is None:
+            if not room.codec.kind.can_move:
                 room.raw_options = b""
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))

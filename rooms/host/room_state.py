@@ -198,7 +198,7 @@ class RoomState:
         self.over: EndImage | None = None
         """Of a room from an image, how its function has ended there."""
         self.raw_options = raw_options
-        """For the room on another node; empty once one without a state has started."""
+        """For the room on another node; empty once one that cannot move has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
 

@@ -44,7 +44,6 @@ class RunningRooms:
         on_change: Callable[[], None],
         on_end: Callable[[RoomState, EndReason, bytes], None],
         on_crash: Callable[[RoomState, BaseException], None],
-        forward: Callable[[nodes.Whereabouts, nodes.Leave], None],
         protector: Protector | None = None,
     ) -> None:
         self.outbox = outbox
@@ -66,7 +65,7 @@ class RunningRooms:
         self.by_id: dict[RoomId, LiveRoom] = {}
         self.by_key: dict[tuple[KindName, str], RoomId] = {}
         """The room in which a client's key has a seat; it may be held, or have moved."""
-        self.held = HeldRooms(outbox, forward)
+        self.held = HeldRooms(outbox)
         self.protected = ProtectedRooms(protector)
         self.cut_at: float | None = None
         """When the rooms will be cut, as :func:`trio.current_time`; None before a drain."""

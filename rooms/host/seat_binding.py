@@ -17,6 +17,9 @@ Resume    it shows the seat's secret, 128 random bits, the newest or the previou
 Renew     the same, and it bears the seat's session: an api node whose link was reset knows both
 Cancel    its call waits here by the same link
 Unknown   never
+Adopt     never: only game nodes ask each other for that
+Release   the same
+Withdraw  the same
 ========= ===================================================================================
 
 A late item of an earlier socket is dropped in silence, as ever. One that bears the seat's session

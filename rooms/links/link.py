@@ -288,8 +288,7 @@ class GameLink:
                 if self.state.phase == Phase.STOPPED and head == self._confirmed:
                     self._over(Loss.FAREWELL)
             case nodes.UnknownLink(incarnation=incarnation):
-                same = incarnation == self.node.incarnation
-                self._over(Loss.RESET if same else Loss.GONE)
+                self._over(Loss.RESET if incarnation == self.node.incarnation else Loss.GONE)
             case _:
                 log.warning("link.unexpected_reply", address=self.address, reply=repr(reply))
                 self._over(Loss.RESET)

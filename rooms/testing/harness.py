@@ -34,6 +34,7 @@ from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
 from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
+from lastcall.testing.moving import move_room
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
@@ -55,8 +56,7 @@ async def play(
     """
     failure: Exception | None = None
     async with trio.open_nursery() as services, trio.open_nursery() as rooms:
-        table = Table(kind, {} if options is None else options, policy, rooms)
-        services.start_soon(table.host.watch)
+        table = Table(kind, {} if options is None else options, policy, rooms, services)
         try:
             yield table
         except Exception as error:  # noqa: BLE001 - raised below, outside of any group
@@ -92,18 +92,19 @@ class Table:
     """One room, its players, and the messages that they heard."""
 
     def __init__(
-        self, kind: Kind, options: object, policy: RoomPolicy | None, rooms: trio.Nursery
+        self,
+        kind: Kind,
+        options: object,
+        policy: RoomPolicy | None,
+        rooms: trio.Nursery,
+        services: trio.Nursery,
     ) -> None:
-        self.host = Host(
-            kinds={kind.name: kind},
-            node=NodeName("table"),
-            rng=random.Random(0),  # noqa: S311 - the same ids in each run; nothing is secret here
-            outbox=self._receive,
-            policy=msgspec.structs.replace(policy or RoomPolicy(), takeover_seconds=0),
-            on_end=self._on_end,
-            on_crash=self._on_crash,
-        )
-        self.host.serve(rooms)
+        self._kind = kind
+        self._policy = msgspec.structs.replace(policy or RoomPolicy(), takeover_seconds=0)
+        self._nurseries = rooms, services
+        self._rng = random.Random(0)  # noqa: S311 - the same ids in each run; nothing is secret
+        self.host = self._new_host()
+        """The engine that runs the room, as in a node: another one after each :meth:`move`."""
         self.room = RoomId("")
         """The room's id; empty before the first join."""
         self.heard: list[Any] = []
@@ -117,7 +118,6 @@ class Table:
         self.outs: dict[PlayerId, EndReason] = {}
         """The players who left or were kicked while the room went on, and those who learned only
         when they were :meth:`back` that it had ended."""
-        self._kind = kind
         self._options = encode_value(options)
         self._players: dict[PlayerId, _Player] = {}
         self._asking: Identity | None = None
@@ -218,6 +218,33 @@ class Table:
         self.check()
         return self._result
 
+    async def move(self) -> None:
+        """Moves the room to another node: through its image, encoded and decoded.
+
+        Its function is called again there, with what is in the room's state; players notice
+        nothing. Raises :class:`StateFailed`, with the reason, if the room cannot move: its kind
+        never does, the state cannot be encoded, or its function does not rest within 1 s. Raises
+        :class:`StateUnreadable` if what is encoded does not fit the state's type.
+        """
+        self.check()
+        there = self._new_host()
+        await move_room(self.room, self.host, there)
+        self.host = there
+        for player, seat in self._players.items():
+            if not (seat.away or player in self.outs):
+                self._request(
+                    nodes.Renew(
+                        0,
+                        self.room,
+                        player,
+                        seat.secret,
+                        seat.seen,
+                        identity=seat.identity,
+                        session=seat.session,
+                    )
+                )
+                self._send_inputs(player, seat.window.acked + 1)
+
     def drain(self, seconds: float) -> None:
         """Drains the node: the room gets ``Draining``, with ``seconds`` until it would be cut."""
         self.host.matchmaker.doors_open = False
@@ -232,6 +259,22 @@ class Table:
         crash, self._crash = self._crash, None
         if crash is not None:
             raise crash
+
+    def _new_host(self) -> Host:
+        """A host like that of another node, which runs until the end of the block."""
+        host = Host(
+            kinds={self._kind.name: self._kind},
+            node=NodeName("table"),
+            rng=self._rng,
+            outbox=self._receive,
+            policy=self._policy,
+            on_end=self._on_end,
+            on_crash=self._on_crash,
+        )
+        rooms, services = self._nurseries
+        host.serve(rooms)
+        services.start_soon(host.watch)
+        return host
 
     def _request(self, request: nodes.Join | nodes.Resume) -> PlayerId:
         """Takes a seat, or takes it again, and confirms that the answer has arrived."""

@@ -20,11 +20,11 @@ from types import MappingProxyType
 import msgspec
 
 from lastcall.ids import Incarnation, RoomId
-from lastcall.wire.items import Item
+from lastcall.wire.item import Item
 
 
 class Config(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who holds the room's images and votes; a part of the image. Nodes are named by incarnation.
+    """The holders of the room's images and votes, by incarnation; a part of the image.
 
     There is one standby, or none, or two while a new one replaces another: then both confirm each
     step. There is one witness, or two while one replaces another: then going on needs both votes,
@@ -129,7 +129,7 @@ class VoteReturned(OfRoom, frozen=True, tag="vote_returned"):
 
 
 class Answer(enum.StrEnum):
-    """What a witness says."""
+    """The answer of a witness."""
 
     GRANTED = "granted"
     DENIED = "denied"

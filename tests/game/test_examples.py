@@ -284,3 +284,88 @@ async def test_a_lounge_with_a_player_is_cut_at_the_deadline(
         table.cut()
         assert await table.ended() is None
         assert table.reason is EndReason.CUT
+
+
+# a move to another node, in mid-match
+
+
+def test_all_examples_move_at_the_deadline_and_two_survive() -> None:
+    kinds = (arena, countdown, lounge, tictactoe)
+    assert {kind.moves for kind in kinds} == {"deadline"}
+    assert [kind.name for kind in kinds if kind.survives] == ["lounge", "tictactoe"]
+
+
+async def test_a_match_of_tictactoe_goes_on_after_a_move_before_each_of_its_moves() -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        for turn, cell in enumerate("03142"):
+            await table.move()
+            assert await table.messages() == []
+            assert table.picture(ann) == table.heard[-1]
+            table.say([ann, bob][turn % 2], {"cell": int(cell)})
+            await table.messages()
+        assert await table.ended() == {"winner": ann, "board": "XXXOO----"}
+        boards = ["---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----"]
+        assert [message["board"] for message in table.heard_by(bob)] == boards
+        assert table.heard_by(ann) == table.heard_by(bob)
+
+
+async def test_a_third_player_is_refused_after_a_move_too() -> None:
+    async with play(tictactoe) as table:
+        table.join()
+        table.join()
+        await table.messages()
+        await table.move()
+        with pytest.raises(JoinRefused) as caught:
+            table.join()
+        assert caught.value.code == "full"
+
+
+async def test_a_countdown_that_moves_every_0_7_s_still_ends_after_10_s(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(countdown) as table:
+        table.join()
+        start = trio.current_time()
+        for _ in range(14):
+            await trio.sleep(0.7)
+            await table.move()
+        assert await table.ended() == {"left": 0}
+        assert trio.current_time() - start == pytest.approx(10)
+        assert [message["left"] for message in table.heard] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+async def test_an_arena_that_moves_between_its_ticks_misses_none(autojump_clock: MockClock) -> None:
+    async with play(arena, options={"seconds": 2}) as table:
+        ann, bob = table.join(), table.join()
+        await trio.sleep(0.06)
+        table.say(ann, {"dx": -1, "dy": 11 / 13})  # to the first coin, as above
+        await trio.sleep(0.3)
+        await table.move()
+        await trio.sleep(0.7)
+        table.say(ann, {"dx": 0, "dy": 0})
+        await table.move()
+        assert await table.ended() == {"scores": {ann: 1, bob: 0}}
+        assert table.heard[-1]["coin"] == [74, 22]
+        assert len(table.heard_by(ann)) == len(table.heard_by(bob)) == 40
+
+
+async def test_a_lounge_goes_on_after_a_move_with_the_same_players(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(lounge) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        table.say(ann, "before")
+        await table.messages()
+        table.away(bob)
+        await table.move()
+        table.say(ann, "after")
+        await table.messages()
+        table.back(bob)
+        said = [{"from": ann, "said": "before"}, {"from": ann, "said": "after"}]
+        assert table.heard_by(ann) == table.heard_by(bob) == said
+        table.leave(ann)
+        table.leave(bob)
+        assert await table.ended() is None
+        assert table.reason is EndReason.FINISHED

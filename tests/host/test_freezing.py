@@ -307,26 +307,29 @@ async def test_a_crash_in_a_finally_block_of_a_frozen_room_is_logged_and_ends_no
         assert harness.host.running.ends[EndReason.CRASHED] == 0
 
 
-async def test_a_room_whose_nursery_is_cancelled_in_the_turn_in_which_it_rests_has_ended_or_moves(
-    autojump_clock: MockClock, schedule: int
+async def test_a_room_that_is_over_in_the_turn_in_which_it_would_rest_has_ended(
+    autojump_clock: MockClock,
 ) -> None:
     @room("ending", seats=2, state=Log)
     async def ending(table: Room[Log]) -> Any:
+        rest = trio.Event()
+
         async def timer() -> None:
             await trio.sleep(0.5)
+            rest.set()
             table.nursery.cancel_scope.cancel()
 
         table.nursery.start_soon(timer)
-        await trio.sleep(0.5)
+        await rest.wait()
         async for _ in table:
             pass
 
     async with open_host(ending) as harness:
         ann = harness.join(ending)
-        image = await harness.host.moves.freeze(ann.room)
-        await trio.sleep(2)
-        ends = [] if image else [(ann.room, "finished")]
-        assert harness.ends() == ends
+        await wait_all_tasks_blocked()
+        assert await harness.host.moves.freeze(ann.room) is None
+        await wait_all_tasks_blocked()
+        assert harness.ends() == [(ann.room, "finished")]
 
 
 async def test_a_room_that_is_cut_while_it_comes_to_rest_is_cut(autojump_clock: MockClock) -> None:
@@ -335,8 +338,9 @@ async def test_a_room_that_is_cut_while_it_comes_to_rest_is_cut(autojump_clock: 
         try:
             await trio.sleep(0.5)
         finally:
-            with trio.CancelScope(shield=True):
-                await anext(table)
+            with trio.move_on_after(2, shield=True):
+                async for _ in table:
+                    pass
 
     async with open_host(resting_late) as harness, trio.open_nursery() as nursery:
         ann = harness.join(resting_late)

@@ -389,19 +389,21 @@ async def test_players_of_a_link_that_is_lost_while_their_room_is_held_are_away_
 async def test_a_link_that_is_lost_is_lost_for_rooms_that_freeze_and_thaw_while_it_is_taken_down(
     autojump_clock: MockClock,
 ) -> None:
-    kind, seen = logging_kind(seats=200)
+    kind, seen = logging_kind(seats=800)
     async with open_host(kind) as harness:
-        seats = [harness.join(kind) for _ in range(150)]
+        seats = [harness.join(kind) for _ in range(800)]
         for seat in seats:
             harness.confirm(seat)
         await wait_all_tasks_blocked()
         harness.host.drop_link(NORTH)  # 64 players at once, and the others a few turns later
         image = await harness.host.moves.freeze(seats[0].room)
         assert image is not None
+        assert sum(seat.away_seconds is None for seat in image.seats) == 800 - 64
         harness.host.moves.thaw(image)
-        await trio.sleep(3)
         live = harness.host.find(seats[0].room)
         assert live is not None
+        assert len(live.state.roster.links) == 1
+        await trio.sleep(3)
         assert live.state.roster.links == {}
         assert {event.player for event in seen if isinstance(event, Away)} == {
             seat.player for seat in seats
@@ -446,17 +448,16 @@ async def test_a_player_who_leaves_a_room_that_is_moving_leaves_it_where_it_is_t
     kind, seen = logging_kind()
     forwarded: list[Any] = []
     async with two_hosts(kind) as (first, second):
-        first.host.running.held._forward = lambda *item: forwarded.append(item)
         ann, bob = first.join(kind), first.join(kind)
         await wait_all_tasks_blocked()
         image = on_the_wire(await first.host.moves.freeze(ann.room))
         assert second.host.moves.adopt(image) is None
         first.leave(ann)
-        first.host.moves.moved(ann.room, THERE)
+        first.host.moves.moved(ann.room, THERE, forwarded.append)
         first.leave(bob)
-        assert [where for where, _ in forwarded] == [THERE, THERE]
+        assert [leave.player for leave in forwarded] == [ann.player, bob.player]
         assert second.host.moves.release(ann.room)
-        for _, leave in forwarded:
+        for leave in forwarded:
             second.host.handle(EAST, leave)
         await wait_all_tasks_blocked()
         assert seen[2:] == [Left(ann.player), Left(bob.player)]
@@ -499,8 +500,8 @@ async def test_only_a_frozen_room_thaws_or_has_moved_and_only_an_adopted_one_is_
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"kind": "chess"}, "no kind 'chess' with a state"),
-        ({"kind": "echo"}, "no kind 'echo' with a state"),
+        ({"kind": "chess"}, "no kind 'chess' that can move"),
+        ({"kind": "echo"}, "no kind 'echo' that can move"),
         ({"v": 2}, "version 2"),
         ({"state": b"\x81\xa4said\x07"}, "the state does not fit"),
         ({"options": b"7"}, "options"),

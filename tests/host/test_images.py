@@ -52,7 +52,6 @@ def running_rooms(policy: RoomPolicy | None = None) -> RunningRooms:
         on_change=lambda: None,
         on_end=lambda *_: None,
         on_crash=lambda *_: None,
-        forward=lambda *_: None,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -232,7 +233,6 @@ class World:
                 node=NodeName(f"game-{index}"),
                 rng=random.Random(index),
                 outbox=self.route,
-                forward=self.forward,
                 policy=RoomPolicy(drain_grace_seconds=3600),  # also if a Confirm is lost
             )
             for index in HOSTS
@@ -262,9 +262,6 @@ class World:
                     return
         assert link_id == PEER, f"{item} is sent to a link that is gone"
 
-    def forward(self, where: nodes.Whereabouts, leave: nodes.Leave) -> None:
-        self.hosts[where.incarnation - 1].handle(PEER, leave)
-
     async def move(self) -> None:
         """The next step of a move: freeze, adopt; then thaw, or move and release."""
         if self.moving is None:
@@ -288,7 +285,8 @@ class World:
         else:
             incarnation, name = Incarnation(to + 1), NodeName(f"game-{to}")
             where = nodes.Whereabouts(incarnation, name, image.epoch + 1)
-            self.hosts[self.at].moves.moved(self.room, where)
+            forward = partial(self.hosts[to].handle, PEER)
+            self.hosts[self.at].moves.moved(self.room, where, forward)
             self.moving = image, to, True
 
     def connect(self, client: Client, api: Api, *, noticed: bool) -> None:

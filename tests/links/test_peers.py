@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -11,19 +11,19 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.game.peers import Peers
-from lastcall.ids import Incarnation, RoomId
+from lastcall.ids import Incarnation, KindName, RoomId
+from lastcall.kind import Kind
 from lastcall.links.link import Loss
 from lastcall.policy import DrainPolicy
 from lastcall.wire import nodes
 from tests.api.fake_links import FakeGameLink
-from tests.harness.cluster import CLEAN, CUT, Cluster, GameProcess, cluster
+from tests.harness.cluster import EXAMPLES, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
 FOUND_SECONDS = 3.0
 """A name is asked for again after 2 s, and an address that refuses after 1 s at most."""
-LONG = DrainPolicy(grace_seconds=60, farewell_seconds=3)
 ROOM = RoomId("game-1.r")
 Event = tuple[object, ...]
 
@@ -35,7 +35,7 @@ class Recorder:
         self.game = game
         self.answers = answers
         self.events: list[Event] = []
-        game.node.peer_handlers.append(self)
+        game.node.peer_handlers[:] = [self]
 
     def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
         self.events.append(("asked", peer, item))
@@ -67,11 +67,16 @@ def no_complaints() -> Iterator[None]:
     assert [line for line in logs if line["log_level"] not in {"info", "debug"}] == []
 
 
-async def linked(c: Cluster, *names: str, drain: DrainPolicy | None = None) -> list[GameProcess]:
+async def linked(
+    c: Cluster,
+    *names: str,
+    drain: DrainPolicy | None = None,
+    kinds: Mapping[KindName, Kind] = EXAMPLES,
+) -> list[GameProcess]:
     """Starts game nodes that know each other, and waits until they do."""
     for name in names:
         c.address(name)
-    games = [c.game(name, peers=True, drain=drain) for name in names]
+    games = [c.game(name, peers=True, drain=drain, kinds=kinds) for name in names]
     await c.ready(*games)
     await trio.sleep(FOUND_SECONDS)
     return games
@@ -159,6 +164,23 @@ async def test_another_process_at_the_address_proves_that_the_first_has_ended(
         assert log.take() == [("down", old, Loss.GONE), ("gone", old), ("up", new)]
 
 
+async def test_a_lost_node_is_known_to_be_gone_when_another_process_answers_in_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, two = await linked(c, "game-1", "game-2")
+        log, old = Recorder(one), two.node.incarnation
+        c.bus.break_link("game-1", "game-2")
+        await trio.sleep(8)
+        two.kill()
+        again = c.game("game-2", peers=True)
+        await trio.sleep(2)
+        assert log.take() == [("down", old, Loss.LOST)]
+        c.bus.heal("game-1")
+        await trio.sleep(FOUND_SECONDS)
+        assert log.take() == [("gone", old), ("up", again.node.incarnation)]
+
+
 async def test_a_node_that_cannot_be_reached_is_lost_but_not_known_to_be_gone(
     autojump_clock: MockClock,
 ) -> None:
@@ -214,111 +236,6 @@ async def test_an_answer_by_a_link_that_is_over_is_not_sent(autojump_clock: Mock
         assert requests.answer(asker, released)
         two.drop_links()
         assert not requests.answer(asker, released)
-
-
-@in_any_order
-async def test_the_links_to_peers_stand_until_the_last_room_of_a_drain_is_cut(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        one, two = await linked(c, "game-1", "game-2", drain=LONG)
-        api = c.api()
-        await c.ready(api)
-        await Player(c.nursery).join(api, kind="lounge")
-        log = Recorder(two)
-        start, old = trio.current_time(), one.node.incarnation
-        one.signal()
-        await trio.sleep(56.9)
-        assert (one.peers, one.rooms) == ({"game-2"}, 1)
-        assert [peer.state.phase for peer in two.node.peers.candidates] == ["draining"]
-        await one.gone.wait()
-        assert 57 <= trio.current_time() - start <= 58.5
-        assert one.exit_code == CUT
-        await trio.sleep(1.5)
-        assert log.take() == [("down", old, Loss.FAREWELL), ("gone", old)]
-
-
-async def test_a_node_that_has_said_its_farewell_is_gone_although_it_still_waits_for_others(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        one, two, _ = await linked(c, "game-1", "game-2", "game-3", drain=LONG)
-        log, old = Recorder(two), one.node.incarnation
-        c.bus.freeze("game-3")
-        one.signal()
-        await trio.sleep(2)
-        assert one.exit_code is None
-        assert log.take() == [("down", old, Loss.FAREWELL), ("gone", old)]
-        assert two.peers == {"game-3"}
-        await one.gone.wait()
-
-
-@in_any_order
-async def test_nodes_that_stop_at_the_same_moment_do_not_wait_for_each_other(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        with no_complaints():
-            games = await linked(c, "game-1", "game-2", "game-3", drain=LONG)
-            start = trio.current_time()
-            for game in games:
-                game.signal()
-            for game in games:
-                await game.gone.wait()
-        assert trio.current_time() - start <= 1.5
-        assert {game.exit_code for game in games} == {CLEAN}
-
-
-async def test_a_frozen_peer_delays_the_end_of_a_drain_by_the_farewell_at_most(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        one, _ = await linked(c, "game-1", "game-2", drain=LONG)
-        c.bus.freeze("game-2")
-        start = trio.current_time()
-        one.signal()
-        await one.gone.wait()
-        assert trio.current_time() - start <= LONG.farewell_seconds + 1
-        assert one.exit_code == CLEAN
-
-
-@in_any_order
-@pytest.mark.parametrize("seconds", [0.05, 0.15])
-async def test_a_stop_during_an_attach_ends_the_node_at_once(
-    autojump_clock: MockClock, seconds: float
-) -> None:
-    async with cluster() as c:
-        [one] = await linked(c, "game-1")
-        c.bus.faults.delay_seconds = 0.2
-        two = c.game("game-2", peers=True)
-        await c.ready(two)
-        await trio.sleep(seconds)
-        start = trio.current_time()
-        two.signal()
-        await two.gone.wait()
-        assert trio.current_time() - start <= 2
-        assert two.exit_code == CLEAN
-        await trio.sleep(6)
-        assert (one.peers, one.links) == (set(), {})
-
-
-async def test_a_node_whose_peers_are_unreachable_serves_and_drains_as_one_without(
-    autojump_clock: MockClock,
-) -> None:
-    async with cluster() as c:
-        for name in ("game-2", "game-3"):
-            c.address(name)
-        c.bus.break_link("game-3")
-        with no_complaints():
-            game, api = c.game("game-1", peers=True, drain=LONG), c.api()
-            await c.ready(game, api)
-            ann = Player(c.nursery)
-            await ann.join(api, kind="countdown", options={"seconds": 10})
-            start = trio.current_time()
-            game.signal()
-            await game.gone.wait()
-        assert 9 <= trio.current_time() - start <= 11
-        assert game.exit_code == CLEAN
 
 
 async def test_without_a_list_of_games_a_node_opens_and_calls_nothing(

@@ -50,9 +50,15 @@ async def later_den(table: Room[Gossip]) -> None:
         table.broadcast(table.state.count)
 
 
+@room("hall", seats=8, state=Gossip, moves="at_once")
+async def later_hall(table: Room[Gossip]) -> None:
+    async for _ in table:
+        table.broadcast(table.state.count)
+
+
 def kinds(*functions: Any) -> dict[Any, Any]:
     return {function.name: function for function in functions}
 
 
 KINDS = kinds(den, hall, cell)
-LATER = kinds(later_den, hall, cell)
+LATER = kinds(later_den, later_hall, cell)

@@ -42,7 +42,7 @@ async def two_nodes(c: Cluster, **options: Any) -> tuple[ApiProcess, GameProcess
 
 
 async def players(c: Cluster, api: ApiProcess, kind: str, count: int) -> list[Player]:
-    """So many players in one new room."""
+    """``count`` players in one new room."""
     first = Player(c.nursery)
     await first.join(api, kind=kind, new=True)
     rest = [Player(c.nursery) for _ in range(count - 1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -82,7 +84,6 @@ async def test_rooms_that_move_at_once_leave_when_the_drain_begins(
             assert undisturbed(pair)
 
 
-@in_any_order
 async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
     autojump_clock: MockClock,
 ) -> None:
@@ -107,7 +108,6 @@ async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
         assert undisturbed(speakers)
 
 
-@in_any_order
 async def test_a_node_whose_code_cannot_read_the_state_refuses_and_the_next_one_takes_the_room(
     autojump_clock: MockClock,
 ) -> None:
@@ -128,7 +128,6 @@ async def test_a_node_whose_code_cannot_read_the_state_refuses_and_the_next_one_
         assert undisturbed(speakers)
 
 
-@in_any_order
 async def test_a_room_that_no_node_can_read_plays_on_until_half_of_the_farewell_at_most(
     autojump_clock: MockClock,
 ) -> None:
@@ -145,6 +144,47 @@ async def test_a_room_that_no_node_can_read_plays_on_until_half_of_the_farewell_
         assert one.counts is not None
         assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (0, 1)
         assert [(await player.socket.hear("ended"))["reason"] for player in speakers] == ["cut"] * 2
+
+
+async def test_a_room_that_was_refused_plays_on_and_leaves_when_a_node_comes_that_can_read_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        c.address("game-3")
+        api, (one, _) = await start(c, {"game-1": KINDS, "game-2": LATER})
+        speakers = await players(c, api, "hall", 2)
+        one.signal()
+        await trio.sleep(0.5)
+        assert (await talk(speakers, "a"))["moves"] == 0
+        (why,) = [line for line in one.node.why() if "could not move" in line]
+        assert why.startswith("1 hall room(s) could not move: ")
+        assert "state" in why
+        three = c.game("game-3", kinds=KINDS, peers=True)
+        await c.ready(three)
+        with trio.fail_after(4):
+            await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert three.node.figures().rooms_adopted == three.rooms == 1
+        assert (await talk(speakers, "b"))["moves"] == 1
+        assert undisturbed(speakers)
+
+
+@in_any_order
+async def test_a_player_who_leaves_while_the_room_moves_leaves_it_where_it_is_then(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 3)
+        c.bus.faults.delay_seconds = 0.1
+        one.signal()
+        await trio.sleep(rng.uniform(0.0, 0.3))
+        await speakers[2].socket.send(t="leave")
+        await one.gone.wait()
+        await trio.sleep(1)
+        assert (two.rooms, two.node.host.players) == (1, 2)
+        assert (await talk(speakers[:2], "a"))["moves"] == 1
+        assert undisturbed(speakers[:2])
 
 
 async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(

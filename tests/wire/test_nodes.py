@@ -132,12 +132,19 @@ DOWN = {
         complete=False,
         state=b"{}",
     ),
+    "seated_survives": nodes.Seated(
+        1, ROOM, CHESS, ANN, 1, 1, 0, "00", [nodes.Player(ANN, "ann")], survives=True
+    ),
+    "resumed_survives": nodes.Resumed(
+        2, ROOM, ANN, 2, 1, 17, 7, "11", complete=True, survives=True
+    ),
     "replay": nodes.Replay(room=ROOM, player=ANN, session=2, messages=[(18, b"1"), (20, b"2")]),
     "refused": nodes.Refused(call=1, code="full", message="no seat"),
     "refused_ended": nodes.Refused(call=1, code="no_such_place", message="no", ended=True),
     "refused_moved": nodes.Refused(
         call=1, code="moved", message="it moved", to=Incarnation(4), name=NodeName("game-2")
     ),
+    "refused_retry": nodes.Refused(call=1, code="no_such_place", message="not yet", retry=True),
     "acks": nodes.Acks(acks=[(ROOM, ANN, 3)]),
     "bad_input": nodes.BadInput(room=ROOM, player=ANN, n=4, code="bad_input", message="no"),
     "wanted": nodes.Wanted(room=ROOM, player=ANN, n=4),

@@ -91,9 +91,12 @@ class History:
     def restore(self, captured: HistoryImage) -> None:
         """Has the captured messages, in a new history: or as many as this one may keep."""
         self.forgotten = captured.forgotten
-        for seq, body, to in captured.kept:
+        if captured.kept:
+            *older, (seq, body, to) = captured.kept
+            self._kept = deque(older)
+            self._bytes = sum(len(message[1]) for message in older)
             self.seq = seq - 1
-            self.add(body, to)
+            self.add(body, to)  # which forgets what is too much here
         self.seq = captured.seq
 
     def move_out(self) -> History:

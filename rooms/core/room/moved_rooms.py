@@ -6,21 +6,25 @@ then it does not know the room, and an api node asks the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lastcall.ids import KindName, RoomId
-from lastcall.wire.nodes import Whereabouts
+from lastcall.wire.nodes import Leave, Whereabouts
 
 NAMES_MAX = 65_536
 """Rooms and keys on one node; beyond that the oldest rooms are forgotten first."""
 
 
 class MovedRoom(NamedTuple):
-    """Where a room is, and the kind and ``keys`` by which its seats were found here."""
+    """Where a room is, and the kind and ``keys`` by which its seats were found here.
+
+    ``forward`` tells that node of a player who leaves.
+    """
 
     where: Whereabouts
     keys: tuple[tuple[KindName, str], ...]
+    forward: Callable[[Leave], None]
 
 
 class MovedRooms:
@@ -34,16 +38,15 @@ class MovedRooms:
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def add(self, room: RoomId, where: Whereabouts, keys: Iterable[tuple[KindName, str]]) -> None:
-        """The room is at ``where`` from now on."""
+    def add(self, room: RoomId, moved: MovedRoom) -> None:
+        """The room has moved."""
         self.remove(room)
-        moved = self._rooms[room] = MovedRoom(where, tuple(keys))
+        self._rooms[room] = moved
         self._names += 1 + len(moved.keys)
 
-    def find(self, room: RoomId) -> Whereabouts | None:
-        """Where the room is; None if it has not moved, or that is forgotten."""
-        moved = self._rooms.get(room)
-        return None if moved is None else moved.where
+    def find(self, room: RoomId) -> MovedRoom | None:
+        """The room; None if it has not moved, or that is forgotten."""
+        return self._rooms.get(room)
 
     def remove(self, room: RoomId) -> MovedRoom | None:
         """The room is here again, or forgotten."""

@@ -42,7 +42,7 @@ class SendStep(ToDo, frozen=True):
 
 
 class Leave(ToDo, frozen=True):
-    """What the steps up to ``upto`` say may leave; those steps are never sent again."""
+    """The words of all steps up to ``upto`` may leave; those steps are never sent again."""
 
     upto: int
 

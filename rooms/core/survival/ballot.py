@@ -43,11 +43,11 @@ class Ballot:
             self._denied[voter] = vote.owner
 
     def lost_to(self, missing: Sequence[Incarnation]) -> Incarnation | None:
-        """Who has one of the ``missing`` votes, if anybody has."""
+        """The node that has one of the ``missing`` votes, if any."""
         return next((self._denied[voter] for voter in missing if voter in self._denied), None)
 
     def again(self, voter: Incarnation | None = None) -> None:
-        """What was sent to ``voter``, or to all, may be lost: ask once more."""
+        """The requests to ``voter``, or to all, may be lost: ask once more."""
         self._sent = self._sent - {voter} if voter is not None else set()
 
     def to_ask(self, missing: Sequence[Incarnation]) -> list[Incarnation]:

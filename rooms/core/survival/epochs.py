@@ -13,10 +13,12 @@ from lastcall.wire.survival_items import Config, Resign, Vote, VoteAsked, VoteRe
 class Epochs:
     """Raises the epoch of ``line``, and takes those out of its config who are gone."""
 
+    ballot_type: type[Ballot] = Ballot
+
     def __init__(self, line: Line, links: Links) -> None:
         self._line = line
         self._links = links
-        self._ballot = Ballot()
+        self._ballot = self.ballot_type()
         self._former = {*line.config.former}
         """Nodes that may have an old image, which no vote can bring to life."""
 
@@ -26,7 +28,7 @@ class Epochs:
         return sorted(self._former)
 
     def seek_votes(self, view: View) -> Incarnation | None:
-        """Asks for the votes that are needed, and goes on with all; who has one that is lost."""
+        """Asks for the votes that are needed, and goes on with all; the owner of a lost one."""
         line, config = self._line, self._line.config
         if not config.standbys or (line.whole and not self._ballot.concerns(config)):
             return None
@@ -85,7 +87,7 @@ class Epochs:
     def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...]) -> None:
         now = self._line.config
         if epoch > now.epoch:
-            self._ballot = Ballot()
+            self._ballot = self.ballot_type()
         config = Config(epoch, now.primary, standbys, now.witnesses, tuple(self.former))
         candidate, self._line.candidate = self._line.candidate, None
         self._line.step(config)

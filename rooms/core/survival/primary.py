@@ -1,16 +1,17 @@
 """The node that runs a surviving room: which words may leave, and who holds the room's images.
 
-* Each change of the room is a step. What a step says leaves when every standby of the newest config
-  has confirmed it; without a standby, at once.
-* A new standby is a *candidate* first: it gets the image and each step, but its confirmation is not
-  awaited, and it cannot be promoted. Once it has the image, a step with a config names it. So a node
-  that refuses the image, or dies with it, costs nothing.
+* Each change of the room is a step. The words of a step leave when every standby of the newest
+  config has confirmed it; without a standby, at once.
+* A new standby is a *candidate* first: it gets the image and each step, but its confirmation is
+  not awaited, and it cannot be promoted. Once it has the image, a step with a config names it. So a
+  node that refuses the image, or dies with it, costs nothing.
 * Each change of config is a step too, and the next one waits until it is confirmed. So a standby
   has the primary's newest config or the one before.
 * If a standby is gone, the primary needs the votes of the newest config's witnesses. Then the epoch
-  rises, and nobody can be promoted from the earlier one. Until then, the words wait. A vote that was
-  asked for is awaited even if the standby is back, because the witness may have given it already.
-* A standby that is about to leave gets a second one beside it, and resigns then: no vote is needed.
+  rises, and nobody can be promoted from the earlier one. Until then, the words wait. A vote that
+  was asked for is awaited even if the standby is back: the witness may have given it already.
+* A standby that is about to leave gets a second one beside it, and then resigns: that needs no
+  vote.
 * Someone who knows a later epoch fences the primary: it drops the room.
 """
 
@@ -30,14 +31,18 @@ from lastcall.wire.survival_items import Config, SurvivalItem
 class Primary:
     """One room on the node that runs it; each method returns what to do, in order."""
 
+    line_type: type[Line] = Line
+    epochs_type: type[Epochs] = Epochs
+    succession_type: type[Succession] = Succession
+
     def __init__(self, room: RoomId, config: Config, links: Links, last: int = 0) -> None:
-        self.line = Line(room, config, links, last)
+        self.line = self.line_type(room, config, links, last)
         self.closed = False
-        """Whether the room was dropped or has ended: nothing more is to be done."""
+        """Whether the room was dropped or has ended; it needs nothing more."""
         self._over = False
         self._links = links
-        self._succession = Succession(self.line, links)
-        self._epochs = Epochs(self.line, links)
+        self._succession = self.succession_type(self.line, links)
+        self._epochs = self.epochs_type(self.line, links)
         self._born = config.epoch
         """The first epoch of this line: answers in an earlier one count other steps."""
         self._standing = (Protection.UNPROTECTED, "")
@@ -46,6 +51,16 @@ class Primary:
     def config(self) -> Config:
         """The newest config, which belongs into each image."""
         return self.line.config
+
+    @property
+    def last(self) -> int:
+        """The number of the last step; the next one that is made has the number after it."""
+        return self.line.last
+
+    @property
+    def view(self) -> View:
+        """The nodes that the room may turn to."""
+        return self._succession.view
 
     @property
     def protection(self) -> Protection:
@@ -70,7 +85,9 @@ class Primary:
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
                 self._without(source, item)
             case items.StepsKept():  # by an image of an earlier line
-                self._send(source, items.Fenced(self.line.room, self.config.epoch, self.config.primary))
+                self._send(
+                    source, items.Fenced(self.line.room, self.config.epoch, self.config.primary)
+                )
         return self._done()
 
     def outdated(self, owner: Incarnation) -> list[Action]:
@@ -149,7 +166,7 @@ class Primary:
         self.line.out.append(Finished(room))
 
     def _done(self) -> list[Action]:
-        line, view = self.line, self._succession.view
+        line, view = self.line, self.view
         if not self.closed:
             owner = self._epochs.seek_votes(view)
             if owner is not None:

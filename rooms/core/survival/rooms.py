@@ -172,7 +172,7 @@ class SurvivingRooms:
                 continue
             out.append(action)
             if isinstance(action, Promote):
-                out += self._promoted(action)
+                out += self._promoted(action, self._rooms[action.room])
             elif isinstance(action, Drop | Finished):
                 self._forget(action)
         return out
@@ -182,12 +182,10 @@ class SurvivingRooms:
         if isinstance(action, Finished) or (isinstance(holder, Standby) and holder.over):
             self.votes.close(action.room, holder.config)
 
-    def _promoted(self, action: Promote) -> list[Action]:
-        standby = self._rooms[action.room]
-        assert isinstance(standby, Standby)
-        primary = self.primary_type(action.room, action.config, self.links, standby.n)
+    def _promoted(self, action: Promote, holder: Holder) -> list[Action]:
+        primary = self.primary_type(action.room, action.config, self.links, holder.last)
         self._rooms[action.room] = primary
-        return self._carry(primary.sees(standby.view))
+        return self._carry(primary.sees(holder.view))
 
 
 def _answer_of_a_stranger(source: Incarnation, item: SurvivalItem) -> list[Action]:

@@ -1,13 +1,13 @@
 """A node that holds the image of a room that runs elsewhere: when it may be promoted.
 
 * It takes the image and each step that follows, in order, and confirms them. It is a standby only
-  if the newest config that it has names it; until then it is a candidate, and forgets the image when
-  the link to the primary is lost.
+  if the newest config that it has names it; until then it is a candidate, and forgets the image
+  when the link to the primary is lost.
 * It asks for votes if an api node wants the room and the primary is gone, or if the primary hands
   over. With the votes of all witnesses in its newest config it is promoted, once and for all.
 * Once it has asked for a vote, it waits for the answer: the vote may be its own already. Until then
   it goes on confirming steps, since it will be promoted with them, and does not resign.
-* If another node has the vote, the image is worth nothing, and is dropped.
+* If another node has a vote that it needs, the image is worth nothing, and is dropped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from lastcall.wire.survival_items import Config, SurvivalItem
 class Standby:
     """One room's image on a node that does not run it; each method returns what to do, in order."""
 
+    ballot_type: type[Ballot] = Ballot
+
     def __init__(self, image: items.StandbyImage, me: Incarnation, links: Links) -> None:
         self.room: RoomId = image.room
         self.config: Config = image.config
-        self.n = image.n
+        self.last = image.n
         """The number of the last step that the image holds."""
         self.closed = False
-        """Whether the image was dropped or promoted: nothing more is to be done."""
+        """Whether the image was dropped or promoted; it needs nothing more."""
         self.over = False
         """Whether the image was dropped because the room has ended."""
         self._me = me
@@ -37,7 +39,7 @@ class Standby:
         self.view = View()
         self._wanted = False
         self._handed_over = False
-        self._ballot = Ballot()
+        self._ballot = self.ballot_type()
         self._out: list[Action] = []
 
     @property
@@ -106,7 +108,7 @@ class Standby:
             self._drop(Incarnation(0))
         elif node == self.config.primary:
             self._wanted = False
-            self._send(node, items.StepsKept(self.room, self.config.epoch, self.n))
+            self._send(node, items.StepsKept(self.room, self.config.epoch, self.last))
         return self._done()
 
     def sees(self, view: View) -> list[Action]:
@@ -126,31 +128,31 @@ class Standby:
 
     def _image(self, source: Incarnation, image: items.StandbyImage) -> None:
         if image.epoch > self.config.epoch:
-            self._ballot, self._wanted, self._handed_over = Ballot(), False, False
-        self.config, self.n = image.config, image.n
+            self._ballot, self._wanted, self._handed_over = self.ballot_type(), False, False
+        self.config, self.last = image.config, image.n
         self._out.append(Keep(self.room))
-        self._send(source, items.StepsKept(self.room, image.epoch, self.n))
+        self._send(source, items.StepsKept(self.room, image.epoch, self.last))
 
     def _step(self, source: Incarnation, step: items.Step) -> None:
-        if source != self.config.primary or step.n > self.n + 1:
+        if source != self.config.primary or step.n > self.last + 1:
             self._send(source, items.NotHeld(self.room, step.epoch, step.n))
             return
-        if step.n == self.n + 1:
-            self.n = step.n
+        if step.n == self.last + 1:
+            self.last = step.n
             self._out.append(Keep(self.room))
             if step.config is not None:
                 self._configure(step.config)
-        self._send(source, items.StepsKept(self.room, step.epoch, self.n))
+        self._send(source, items.StepsKept(self.room, step.epoch, self.last))
 
     def _configure(self, config: Config) -> None:
         if config.epoch > self.config.epoch:
-            self._ballot, self._handed_over = Ballot(), False
+            self._ballot, self._handed_over = self.ballot_type(), False
         self.config = config
 
     def _resign(self, source: Incarnation, item: items.Resign) -> None:
         if self.voting and self.config.epoch == item.epoch:
             return  # the answer may promote it; the primary asks again
-        if self.n <= item.n or self.config.epoch < item.epoch:
+        if self.last <= item.n or self.config.epoch < item.epoch:
             self._drop(Incarnation(0))
             self._send(source, items.Resigned(self.room, item.epoch, item.n))
 

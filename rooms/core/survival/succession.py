@@ -1,4 +1,4 @@
-"""Who is a room's next standby: candidates, and those that resign or take over."""
+"""The choice of a room's next standby and witness, and of standbys that resign or take over."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A witness's memory: one vote for each room and epoch, never given twice.
 
-Whoever asks first has it, and gets the same answer again. A vote for a later epoch replaces that of
-an earlier one, and from then on all earlier epochs are denied. A room's entry goes when nobody is
-left who could ask in vain: each rival is dead or has returned its right to ask. So it outlives the
-room as long as a stopped node may wake up with an old image of it.
+The first node that asks has it, and gets the same answer again. A vote for a later epoch replaces
+that of an earlier one, and from then on all earlier epochs are denied. A room's entry goes when
+nobody is left who could ask in vain: each rival is dead or has returned its right to ask. So it
+outlives the room as long as a stopped node may wake up with an old image of it.
 """
 
 from __future__ import annotations

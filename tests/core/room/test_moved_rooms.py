@@ -5,21 +5,23 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.moved_rooms import MovedRooms
-from lastcall.ids import Incarnation, NodeName, RoomId
+from lastcall.core.room.moved_rooms import MovedRoom, MovedRooms
+from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import Whereabouts
 
-HERE = Whereabouts(Incarnation(4), NodeName("game-2"), 1)
+THERE = Whereabouts(Incarnation(4), NodeName("game-2"), 1)
+
+
+def moved(keys: int) -> MovedRoom:
+    return MovedRoom(THERE, tuple((KindName("chess"), str(n)) for n in range(keys)), print)
 
 
 def test_a_room_is_found_where_it_moved_until_it_is_here_again() -> None:
     rooms = MovedRooms()
-    rooms.add(RoomId("a"), HERE, ["k1"])
-    assert rooms.find(RoomId("a")) == HERE
+    rooms.add(RoomId("a"), moved(1))
+    assert rooms.find(RoomId("a")) == moved(1)
     assert rooms.find(RoomId("b")) is None
-    moved = rooms.remove(RoomId("a"))
-    assert moved is not None
-    assert moved.keys == ("k1",)
+    assert rooms.remove(RoomId("a")) == moved(1)
     assert rooms.find(RoomId("a")) is None
 
 
@@ -31,7 +33,7 @@ def test_the_oldest_rooms_are_forgotten_beyond_the_bound_with_their_keys(
     for name, keys in moves:
         model.pop(name, None)
         model[name] = 1 + keys
-        rooms.add(RoomId(name), HERE, range(keys))
+        rooms.add(RoomId(name), moved(keys))
         forgotten = rooms.forget()
         while sum(model.values()) > 6:
             oldest = next(iter(model))

@@ -14,7 +14,7 @@ def pair(a: int, b: int) -> Pair:
 
 
 class Network:
-    """Every two nodes may have a link; a blocked pair delivers nothing, and its link may stay up."""
+    """Two nodes may have a link; a blocked pair delivers nothing, and its link may stay up."""
 
     def __init__(self) -> None:
         self.up: set[Pair] = set()

@@ -55,7 +55,12 @@ class GameNode:
     """Carries out the actions, as a driver has to; its room is a list of entries."""
 
     def __init__(
-        self, me: int, network: Network, rooms: SurvivingRooms, apis: Iterable[int]
+        self,
+        me: int,
+        network: Network,
+        rooms: SurvivingRooms,
+        apis: Iterable[int],
+        finals: list[list[Entry]],
     ) -> None:
         self.me = me
         self.network = network
@@ -68,8 +73,8 @@ class GameNode:
         """How many entries of the history have left."""
         self.refuses = False
         self.promotions = 0
-        self.final: list[Entry] | None = None
-        """The whole history of the room, if it has ended here."""
+        self.finals = finals
+        """The histories with which the room has ended, anywhere."""
         self._in_hand: Carried | None = None
 
     @property
@@ -92,8 +97,9 @@ class GameNode:
     def write(self, entry: Entry) -> None:
         """The room changes, and says so."""
         primary = self.rooms.primary(ROOM)
-        assert self.history is not None and primary is not None
-        self.steps[primary.line.last + 1] = len(self.history), [entry]
+        assert self.history is not None
+        assert primary is not None
+        self.steps[primary.last + 1] = len(self.history), [entry]
         self.history.append(entry)
         self.do(self.rooms.step_made(ROOM))
         if entry == ("end",):
@@ -126,7 +132,12 @@ class GameNode:
 
     def _input(self, source: int, message: Input) -> None:
         if self.image is not None:
-            self.do(self.rooms.wanted(ROOM))
+            todo = self.rooms.wanted(ROOM)
+            self.do(todo)
+            for action in todo:
+                if isinstance(action, actions.Elsewhere):
+                    epoch = self.rooms.standby(ROOM).config.epoch
+                    self.network.send(self.me, source, At(epoch, action.owner))
         elif self.history is None:
             self.network.send(self.me, source, NotHere())
         elif message.n == self.inputs.get(message.client, 0) + 1 and not self.is_over:
@@ -161,7 +172,9 @@ class GameNode:
             case actions.Promote():
                 self._promote(action.config.epoch)
             case actions.Drop() | actions.Finished():
-                self.final = self.history if isinstance(action, actions.Finished) else None
+                if isinstance(action, actions.Finished):
+                    assert self.history is not None
+                    self.finals.append(self.history)
                 self.history = self.image = None
                 self.steps = {}
 
@@ -218,7 +231,7 @@ class ApiNode:
                 self.network.send(self.me, source, self.votes.ask(source, message))
             case items.VoteReturned():
                 self.votes.returned(source, message)
-            case At() if message.epoch > self.epoch:
+            case At() if message.epoch >= self.epoch:
                 self.owner, self.epoch = message.owner, message.epoch
             case NotHere() if self.owner == source:
                 self.owner = None

@@ -106,6 +106,28 @@ def isolate(world: World) -> None:
         world.network.cut(nodes, {link for link in every if len(link & side) == 1})
 
 
+def disturb(world: World) -> None:
+    """Two nodes of the room lose their link for a moment, or cannot hear each other."""
+    named = sorted(world.members & set(world.nodes))
+    if len(named) < 2:
+        return
+    a, b = world.rng.sample(named, 2)
+    if world.rng.random() < 0.4:
+        world.network.blocked.add(frozenset((a, b)))
+        for node, other in ((a, b), (b, a)):
+            if node in world.awake:
+                world.suspect(node, other)
+    elif {a, b} <= world.awake and frozenset((a, b)) not in world.network.blocked:
+        world.connect(a, b)
+
+
+def ask_holder(world: World) -> None:
+    """An api node asks a node that may have an image."""
+    holders = [game.me for game in world.games.values() if game.image is not None]
+    if holders:
+        world.apis[world.rng.choice(list(world.apis))].say(world.rng.choice(holders))
+
+
 def mend(world: World) -> None:
     world.network.cut(world.nodes, set())
 
@@ -176,6 +198,8 @@ OPS = {
     part: 2,
     isolate: 1,
     mend: 4,
+    disturb: 6,
+    ask_holder: 5,
     stall: 1,
     wake: 3,
     crash: 4,

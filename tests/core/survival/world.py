@@ -46,6 +46,7 @@ class World:
         self.draining: set[int] = set()
         self.words: dict[int, Entry] = {}
         self.places: dict[Entry, int] = {}
+        self.finals: list[list[Entry]] = []
         self.said = 0
         self._types = rooms, api
         for _ in range(games):
@@ -64,7 +65,7 @@ class World:
     def start_game(self) -> None:
         me = 1 + len(self.games) + len([node for node in self.dead if node < FIRST_API])
         rooms = self._types[0](me)
-        self.games[me] = GameNode(me, self.network, rooms, self.apis)
+        self.games[me] = GameNode(me, self.network, rooms, self.apis, self.finals)
         self._join(me)
 
     def start_api(self) -> None:
@@ -81,7 +82,7 @@ class World:
         self.network.remove(node)
 
     def view(self, me: int) -> View:
-        """What ``me`` knows: the whole directory, and its own links."""
+        """The cluster as ``me`` knows it: the whole directory, and its own links."""
         here = [n for n in self.nodes if n != me and pair(me, n) in self.network.up]
         serving = [n for n in here if n not in self.draining and (me, n) not in self.gone]
         known_dead = {n for n in self.dead if self.games[me].rooms.links.is_dead(n)}
@@ -98,6 +99,11 @@ class World:
         for me, game in self.games.items():
             if me not in self.stalled and game.holds:
                 game.do(game.rooms.sees(ROOM, self.view(me)))
+
+    @property
+    def promotions(self) -> int:
+        """How often nodes that are still there were promoted."""
+        return sum(game.promotions for game in self.games.values())
 
     # Links
 
@@ -197,7 +203,7 @@ class World:
             standby is not None
             and standby.config == config
             and not standby.voting
-            and standby.n == primary.line.last == primary.line.left
+            and standby.last == primary.line.last == primary.line.left
             and primary.protection is Protection.PROTECTED
             and (voted is None or voted.epoch < config.epoch)
         )
@@ -255,10 +261,9 @@ class World:
                 game.do(game.rooms.again(ROOM))
                 game.sweep()
             self.deliver_all()
-        finals = [game.final for game in self.games.values() if game.final is not None]
-        for final in finals:
+        for final in self.finals:
             self._check_history(final)
-        return ("end",) in self.places or (bool(finals) and not self.primaries)
+        return bool(self.finals)
 
     def _check_history(self, history: list[Entry]) -> None:
         for place, entry in self.words.items():

@@ -1,0 +1,271 @@
+"""Places whose room survives its game node: they are looked for at all others. Virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from lastcall.links.link import Loss
+from lastcall.wire import nodes
+from tests.api.conftest import Client, House
+from tests.api.game_nodes import DEN, PLACE, SECRET, GameNodes, NodeLink, say_numbers, settle
+
+in_any_order = pytest.mark.usefixtures("schedule")
+
+
+@pytest.fixture
+async def tier(house: House) -> AsyncIterator[GameNodes]:
+    tier = GameNodes(house)
+    yield tier
+    await trio.sleep(12)  # renewals without an answer are forgotten after 10 s
+    assert tier.kept == 0
+
+
+async def survivor(house: House, tier: GameNodes, player: str = "p1") -> Client:
+    """A client with a place in a room that survives."""
+    client = await house.client()
+    house.games.hold = True
+    await client.say({"t": "join", "kind": "den"})
+    await settle()
+    session, _ = house.games.kept.pop()
+    seat = nodes.Seated(1, DEN, "den", player, 1, 1, 0, SECRET, [], survives=True)
+    house.relays.seat(tier.one, seat, session)
+    await client.until("joined")
+    house.games.hold = False
+    return client
+
+
+@in_any_order
+async def test_the_client_does_not_notice_that_its_room_goes_on_at_another_node(
+    autojump_clock, house, tier
+) -> None:
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    client = await survivor(house, tier)
+    await say_numbers(client, 1)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    assert (two.renewed, three.renewed) == (["p1"], [])
+    tier.refuse(two)
+    assert three.renewed == ["p1"]
+    tier.grant(three, n=0, survives=True)
+    assert [say.n for say in three.of(nodes.Say)] == [1]
+    tier.says(three, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+    await trio.sleep(10)
+    assert tier.moved == []
+
+
+async def test_a_plain_room_is_lost_at_once_while_another_survives(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    await survivor(house, tier, "s1")
+    plain = await house.client("bar")
+    start = trio.current_time()
+    tier.down(tier.one, Loss.GONE)
+    assert (await plain.next())["reason"] == "node_lost"
+    assert trio.current_time() == start
+    await trio.sleep(0.15)
+    assert two.renewed == ["s1"]
+    tier.grant(two)
+
+
+async def test_a_node_that_may_not_go_on_yet_is_asked_7_to_11_times_in_2_s(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    answered = 0
+    for _ in range(200):
+        await trio.sleep(0.01)
+        while answered < len(two.renewed):
+            tier.refuse(two, at=answered, retry=True)
+            answered += 1
+    assert 7 <= answered <= 11
+    await trio.sleep(0.35)
+    tier.grant(two)
+    tier.says(two, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+
+
+async def test_without_a_node_that_has_the_room_the_client_is_moved_at_3_s_and_lost_at_6(
+    autojump_clock, house, tier
+) -> None:
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    client = await survivor(house, tier)
+    start = trio.current_time()
+    tier.down(tier.one, Loss.GONE)
+    for link in (two, three):
+        await trio.sleep(0.15)
+        tier.refuse(link)
+    assert (await client.next())["reason"] == "node_lost"
+    assert trio.current_time() - start == pytest.approx(6, abs=0.2)
+    [(at, sessions)] = tier.moved
+    assert (at - start, sessions) == (pytest.approx(3, abs=0.2), house.sessions)
+
+
+async def test_without_any_other_node_it_is_lost_at_6_s(autojump_clock, house, tier) -> None:
+    client = await survivor(house, tier)
+    start = trio.current_time()
+    tier.down(tier.one, Loss.GONE)
+    assert (await client.next())["reason"] == "node_lost"
+    assert trio.current_time() - start == pytest.approx(6, abs=0.2)
+
+
+async def test_a_node_that_attaches_during_the_search_is_asked(autojump_clock, house, tier) -> None:
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(2)
+    two = tier.up(NodeLink(2))
+    await trio.sleep(0.15)
+    tier.grant(two)
+    tier.says(two, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+
+
+async def test_after_one_place_is_found_the_rooms_others_are_renewed_there_at_once(
+    autojump_clock, house, tier
+) -> None:
+    """Also one that another node is being asked for."""
+    links = [tier.up(NodeLink(number)) for number in (2, 3)]
+    for player in ("p1", "p2"):
+        await survivor(house, tier, player)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    two, three = links
+    tier.refuse(two, at=0)
+    assert (two.renewed, three.renewed) == (["p1", "p2"], ["p1"])
+    tier.grant(three)
+    assert three.renewed == ["p1", "p2"]
+    tier.refuse(two, at=1)
+    tier.grant(three)
+    assert [place.player for place in _places(house)] == ["p1", "p2"]
+    assert tier.moved == []
+
+
+def _places(house: House) -> list:
+    return [session.place for session in house.sessions]
+
+
+async def test_a_silent_node_is_left_for_the_next_and_may_still_answer(
+    autojump_clock, house, tier
+) -> None:
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    two.silent = True
+    await trio.sleep(0.15)
+    tier.refuse(three)
+    await trio.sleep(0.15)
+    assert (two.renewed, three.renewed) == (["p1"], ["p1"])
+    tier.grant(two)
+    tier.says(two, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+
+
+async def test_a_reset_of_the_link_that_was_asked_does_not_end_the_search(
+    autojump_clock, house, tier
+) -> None:
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    assert two.renewed == ["p1"]
+    tier.down(two)
+    await trio.sleep(0.15)
+    tier.refuse(three)
+    again = tier.up(NodeLink(2))
+    await trio.sleep(0.15)
+    tier.grant(again)
+    tier.says(again, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+
+
+@pytest.mark.parametrize("loss", [Loss.GONE, Loss.LOST, Loss.FAREWELL])
+async def test_the_loss_of_a_node_that_was_asked_does_not_end_the_search(
+    autojump_clock, house, tier, loss
+) -> None:
+    two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
+    await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    tier.down(two, loss)
+    await trio.sleep(0.15)
+    assert three.renewed == ["p1"]
+    tier.grant(three)
+
+
+async def test_a_node_that_says_that_the_room_moved_to_the_lost_one_does_not_hold_up_the_search(
+    autojump_clock, house, tier
+) -> None:
+    two, three, four = [tier.up(NodeLink(number)) for number in (2, 3, 4)]
+    await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    tier.refuse(two, nodes.MOVED, to=1)
+    assert three.renewed == ["p1"]
+    tier.refuse(three, nodes.MOVED, to=4)
+    assert four.renewed == ["p1"]
+    tier.grant(four)
+
+
+async def test_a_room_whose_node_no_link_reaches_for_6_s_is_looked_for_elsewhere(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    await survivor(house, tier)
+    tier.down(tier.one, Loss.RESET)
+    await trio.sleep(5.9)
+    assert two.renewed == []
+    await trio.sleep(0.4)
+    tier.grant(two)
+
+
+async def test_a_node_that_has_lost_its_vote_is_asked_again_and_so_are_the_others(
+    autojump_clock, house, tier
+) -> None:
+    """The old node lives, but may not go on: its link was reset meanwhile."""
+    two = tier.up(NodeLink(2))
+    await survivor(house, tier)
+    tier.down(tier.one, Loss.RESET)
+    again = tier.up(NodeLink(1))
+    tier.refuse(again, retry=True)
+    assert two.renewed == ["p1"]
+    tier.refuse(two, retry=True)
+    await trio.sleep(0.35)
+    tier.refuse(again, retry=True)
+    tier.grant(two)
+
+
+# The client goes.
+
+
+async def test_a_client_that_leaves_during_the_search_leaves_where_the_room_is(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await client.say({"t": "leave"})
+    assert (await client.until("ended"))["reason"] == "left"
+    await trio.sleep(0.15)
+    tier.grant(two)
+    assert two.of(nodes.Leave) == [nodes.Leave(*PLACE, SECRET)]
+
+
+async def test_a_socket_that_dies_during_the_search_is_absent_where_the_room_is(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await survivor(house, tier)
+    tier.down(tier.one, Loss.GONE)
+    await trio.sleep(0.15)
+    await client.socket.aclose()
+    await trio.sleep(0.15)
+    tier.grant(two)
+    assert two.of(nodes.Absent) == [nodes.Absent(*PLACE)]
+    assert house.relays.rooms == 0

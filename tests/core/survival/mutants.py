@@ -1,0 +1,395 @@
+"""Each rule of a surviving room, taken out: the model has to find that its law breaks.
+
+A mutant is a set of subclasses in which one rule is missing; its name is the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from lastcall.core.survival.ballot import Ballot
+from lastcall.core.survival.epochs import Epochs
+from lastcall.core.survival.line import Line
+from lastcall.core.survival.links import Links, View
+from lastcall.core.survival.primary import Primary
+from lastcall.core.survival.rooms import SurvivingRooms
+from lastcall.core.survival.standby import Standby
+from lastcall.core.survival.succession import Succession
+from lastcall.core.survival.votes import Votes
+from lastcall.ids import Incarnation
+from lastcall.wire import survival_items as items
+from lastcall.wire.survival_items import Answer, Config, Vote
+from tests.core.survival.nodes import ApiNode
+
+
+@dataclass(frozen=True)
+class Mutant:
+    rule: str
+    rooms: type[SurvivingRooms] = SurvivingRooms
+    api: type[ApiNode] = ApiNode
+
+
+def of_primary(rule: str, **parts: Any) -> Mutant:
+    """``parts``: ``line_type``, ``epochs_type``, ``succession_type``."""
+    return Mutant(
+        rule, type("Rooms", (SurvivingRooms,), {"primary_type": type("P", (Primary,), parts)})
+    )
+
+
+def of_class(rule: str, **parts: Any) -> Mutant:
+    return Mutant(rule, type("Rooms", (SurvivingRooms,), parts))
+
+
+def of_ballots(rule: str, ballot: type[Ballot], *, of: str = "both") -> Mutant:
+    parts: dict[str, Any] = {}
+    if of != "standby":
+        epochs = type("E", (Epochs,), {"ballot_type": ballot})
+        parts["primary_type"] = type("P", (Primary,), {"epochs_type": epochs})
+    if of != "primary":
+        parts["standby_type"] = type("S", (Standby,), {"ballot_type": ballot})
+    return of_class(rule, **parts)
+
+
+def of_votes(rule: str, votes: type[Votes]) -> Mutant:
+    class Rooms(SurvivingRooms):
+        def __init__(self, me: Incarnation) -> None:
+            super().__init__(me)
+            self.votes = votes()
+
+    class Api(ApiNode):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.votes = votes(self.links)
+
+    return Mutant(rule, Rooms, Api)
+
+
+class HastyLine(Line):
+    def commit(self) -> None:
+        confirmed = max((self._kept[node] for node in self.config.standbys), default=self.last)
+        if self.config.standbys and confirmed <= self.last:
+            confirmed = self.last
+        kept, self._kept = self._kept, dict.fromkeys(self.config.standbys, confirmed)
+        super().commit()
+        self._kept = kept
+
+
+class OneOfTwo(Line):
+    def commit(self) -> None:
+        if len(self.config.standbys) < 2:
+            super().commit()
+            return
+        kept = self._kept
+        self._kept = dict.fromkeys(kept, max(kept.values()))
+        super().commit()
+        self._kept = kept
+
+
+class TrustsNewStandbys(Line):
+    """Until a new standby has confirmed its config, its confirmation is not awaited."""
+
+    def commit(self) -> None:
+        kept = self._kept
+        self._kept = {n: k if k >= self._config_at else self.last for n, k in kept.items()}
+        super().commit()
+        self._kept = kept
+
+
+class LosesSteps(Line):
+    def send_again(self, node: Incarnation) -> None:
+        self._lost.discard(node)
+
+
+class RepeatsForgottenSteps(Line):
+    def send_again(self, node: Incarnation) -> None:
+        left, self.left = self.left, 0
+        super().send_again(node)
+        self.left = left
+
+
+class NeverUnsettled(Line):
+    @property
+    def settled(self) -> bool:
+        return True
+
+
+class NeverLost(Line):
+    def lost(self, node: Incarnation) -> None: ...
+
+
+class ImageNamesStandby(Succession):
+    def _choose(self) -> None:
+        super()._choose()
+        if (candidate := self._line.candidate) is not None:
+            candidate.kept = candidate.image
+
+
+class OneStep(Succession):
+    def _replace_witness(self) -> None:
+        config = self._line.config
+        usable = self.view.witnesses
+        if config.standbys and usable and config.witnesses[0] not in usable:
+            self._line.step(replace(config, witnesses=(usable[0],)))
+
+
+class OffersToRefusers(Succession):
+    def refused(self, node: Incarnation) -> None:
+        """The candidate stays."""
+
+
+class WithoutVotes(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        return None
+
+
+class OneVote(Ballot):
+    """While there are two witnesses, the new one's vote is enough."""
+
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        return super().missing(replace(config, witnesses=config.witnesses[-1:]), links, view)
+
+
+class OldVote(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        return super().missing(replace(config, witnesses=config.witnesses[:1]), links, view)
+
+
+class OtherOrder(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        return super().missing(replace(config, witnesses=config.witnesses[::-1]), links, view)
+
+
+class DeadWitnessAgrees(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        alive = tuple(node for node in config.witnesses if not links.is_dead(node))
+        return super().missing(replace(config, witnesses=alive), links, view)
+
+
+class TwoDeathsAreEnough(Epochs):
+    """If standby and witness are dead, the primary goes on, without a question to anybody."""
+
+    def seek_votes(self, view: View) -> Incarnation | None:
+        config = self._line.config
+        if config.standbys and all(map(self._links.is_dead, config.standbys + config.witnesses)):
+            self._go_on_by_vote()
+        return super().seek_votes(view)
+
+
+class DeadWitnessWaits(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        return super().missing(config, Links(), view)
+
+
+class SilentNodesAgree(Ballot):
+    def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
+        heard = frozenset(game for game in view.games if not links.is_gone(game))
+        return super().missing(config, links, replace(view, games=heard))
+
+
+class GivesUpAsking(Ballot):
+    def concerns(self, config: Config) -> bool:
+        return False
+
+
+class AsksOnce(Ballot):
+    def again(self, voter: Incarnation | None = None) -> None: ...
+
+
+class EveryDenialCounts(Epochs):
+    def seek_votes(self, view: View) -> Incarnation | None:
+        owner = super().seek_votes(view)
+        return owner or next(iter(self._ballot._denied.values()), None)
+
+
+class OldGrantsCount(Epochs):
+    def answered(self, voter: Incarnation, vote: Vote) -> None:
+        self._ballot.answered(voter, vote)
+
+
+class RisesWithoutVote(Epochs):
+    def resigned(self, node: Incarnation) -> None:
+        config = self._line.config
+        others = tuple(other for other in config.standbys if other != node)
+        self._go_on(config.epoch + 1, others)
+
+
+class KeepsEpoch(Epochs):
+    def resigned(self, node: Incarnation) -> None:
+        config = self._line.config
+        others = tuple(other for other in config.standbys if other != node)
+        self._go_on(config.epoch, others)
+
+
+class BelievesStrangers(Primary):
+    def receive(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
+        if isinstance(item, items.NotHeld):
+            item = items.Resigned(item.room, item.epoch, item.n)
+        return super().receive(source, item)
+
+
+class CountsOldAnswers(Primary):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._born = 0
+
+
+class CannotBeFenced(Primary):
+    def receive(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
+        return [] if isinstance(item, items.Fenced) else super().receive(source, item)
+
+
+class ForgetsToSayOver(Primary):
+    def _finish(self) -> None:
+        self.line._kept.clear()
+        self.line.config = replace(self.config, standbys=())
+        super()._finish()
+
+
+class PromotesCandidates(Standby):
+    @property
+    def appointed(self) -> bool:
+        return bool(self.config.witnesses) or self._me not in self.config.standbys
+
+
+class SkipsSteps(Standby):
+    def _step(self, source: Incarnation, step: items.Step) -> None:
+        self.last = max(self.last, step.n - 1)
+        super()._step(source, step)
+
+
+class RepeatsSteps(Standby):
+    def _step(self, source: Incarnation, step: items.Step) -> None:
+        self.last = min(self.last, step.n - 1)
+        super()._step(source, step)
+
+
+class ResignsWhileVoting(Standby):
+    @property
+    def voting(self) -> bool:
+        return False
+
+    def _seek_votes(self) -> None:
+        self._wanted = self._wanted or super().voting
+        super()._seek_votes()
+
+
+class KeepsOldConfig(Standby):
+    def _configure(self, config: Config) -> None:
+        if self._me not in self.config.standbys or config.epoch > self.config.epoch:
+            super()._configure(config)
+
+
+class GoesOnConfirming(SurvivingRooms):
+    def _received(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
+        out = super()._received(source, item)
+        if self.primary(item.room) is None or not isinstance(item, items.Step):
+            return out
+        kept = items.StepsKept(item.room, item.epoch, item.n)
+        return [replace(one, item=kept) for one in out]
+
+
+class KeepsRunning(SurvivingRooms):
+    def _make_way(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
+        return []
+
+
+class TakesLaterImages(SurvivingRooms):
+    def _new_image(self, source: Incarnation, image: items.StandbyImage) -> list[Any]:
+        votes, self.votes = self.votes, Votes()
+        out = super()._new_image(source, image)
+        self.votes = votes
+        return out
+
+
+class VotesThoughConcerned(SurvivingRooms):
+    def _vote(self, asker: Incarnation, asked: items.VoteAsked) -> Any:
+        return self.votes.ask(asker, asked)
+
+
+class VotesTwice(Votes):
+    def ask(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
+        return Vote(asked.room, asked.epoch, Answer.GRANTED, asker)
+
+
+class VotesForEarlierEpochs(Votes):
+    def ask(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
+        voted = self._voted.get(asked.room)
+        if voted is not None and voted.epoch > asked.epoch:
+            return Vote(asked.room, asked.epoch, Answer.GRANTED, asker)
+        return super().ask(asker, asked)
+
+
+class ChangesItsMind(Votes):
+    """A vote is denied when it is asked for again."""
+
+    def ask(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
+        voted = self._voted.get(asked.room)
+        if voted is not None and voted.epoch == asked.epoch:
+            return Vote(asked.room, asked.epoch, Answer.DENIED, voted.owner)
+        return super().ask(asker, asked)
+
+
+class ForgetsTheEnd(Votes):
+    def close(self, room: Any, config: Config) -> None: ...
+
+
+class FreesTooEarly(Votes):
+    """A vote is forgotten as soon as anybody returns theirs."""
+
+    def returned(self, node: Incarnation, item: items.VoteReturned) -> None:
+        self._voted.pop(item.room, None)
+
+
+def mutants() -> Iterator[Mutant]:
+    """Those that the schedules of the tests find."""
+    yield of_primary("words wait for the standby", line_type=HastyLine)
+    yield of_primary("words wait for a new standby, too", line_type=TrustsNewStandbys)
+    yield of_primary("steps are sent again on a new link", line_type=LosesSteps)
+    yield of_primary("a config waits for the last one", line_type=NeverUnsettled)
+    yield of_primary("a standby without image is gone", line_type=NeverLost)
+    yield of_primary("a candidate has the image first", succession_type=ImageNamesStandby)
+    yield of_primary("witnesses change by a joint config", succession_type=OneStep)
+    yield of_primary("another node is asked after a refusal", succession_type=OffersToRefusers)
+    yield of_class("a stranger has not resigned", primary_type=BelievesStrangers)
+    yield of_class("a fenced primary drops the room", primary_type=CannotBeFenced)
+    yield of_class("a standby hears of the end", primary_type=ForgetsToSayOver)
+    yield of_ballots("a primary needs votes", WithoutVotes, of="primary")
+    yield of_ballots("a standby needs votes", WithoutVotes, of="standby")
+    yield of_ballots("both witnesses have to vote (new)", OneVote)
+    yield of_ballots("both ask in the same order", OtherOrder, of="standby")
+    yield of_ballots("a dead witness does not agree", DeadWitnessAgrees)
+    yield of_ballots("all others vote for a dead witness", SilentNodesAgree)
+    yield of_ballots("votes are asked for again", AsksOnce)
+    yield of_class("a candidate is not promoted", standby_type=PromotesCandidates)
+    yield of_class("no step is taken twice", standby_type=RepeatsSteps)
+    yield of_class("a standby's newest config counts", standby_type=KeepsOldConfig)
+    yield Mutant("a primary makes way", KeepsRunning)
+    yield of_votes("one vote for each epoch", VotesTwice)
+    yield of_votes("no vote for an earlier epoch", VotesForEarlierEpochs)
+    yield of_votes("the same answer again", ChangesItsMind)
+    yield of_votes("votes are kept while anybody may ask", FreesTooEarly)
+
+
+def rare_mutants() -> Iterator[Mutant]:
+    """Those that need a rarer order: no schedule of the tests finds them yet."""
+    yield of_primary("words wait for both standbys", line_type=OneOfTwo)
+    yield of_primary("a standby far behind gets the image", line_type=RepeatsForgottenSteps)
+    yield of_primary("only needed votes can be lost", epochs_type=EveryDenialCounts)
+    yield of_primary("two deaths are not enough", epochs_type=TwoDeathsAreEnough)
+    yield of_primary("a vote is for one epoch", epochs_type=OldGrantsCount)
+    yield of_primary("the epoch does not rise beside a standby", epochs_type=RisesWithoutVote)
+    yield of_primary("the epoch rises without standbys", epochs_type=KeepsEpoch)
+    yield of_class("answers to an earlier line do not count", primary_type=CountsOldAnswers)
+    yield of_ballots("both witnesses have to vote (old)", OldVote)
+    yield of_ballots("others vote for a dead witness", DeadWitnessWaits)
+    yield of_ballots("the answer is awaited", GivesUpAsking, of="primary")
+    yield of_class("no step is skipped", standby_type=SkipsSteps)
+    yield of_class("a standby that votes does not resign", standby_type=ResignsWhileVoting)
+    yield Mutant("a promoted standby confirms nothing", GoesOnConfirming)
+    yield Mutant("a voter takes no later image", TakesLaterImages)
+    yield Mutant("a holder of the image does not vote", VotesThoughConcerned)
+    yield of_votes("the end is remembered", ForgetsTheEnd)

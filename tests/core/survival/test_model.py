@@ -1,0 +1,40 @@
+"""The law of a room that survives, under random schedules; and that each rule is necessary."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.survival.mutants import Mutant, mutants
+from tests.core.survival.schedules import run, run_seed
+from tests.core.survival.world import Broken, World
+
+SCHEDULES = 300
+
+
+@pytest.mark.parametrize("first", range(0, SCHEDULES, 100))
+def test_everything_heard_belongs_to_one_history_and_the_room_goes_on(first: int) -> None:
+    worlds = [run_seed(seed) for seed in range(first, first + 100)]
+    assert sum(world.promotions for world in worlds) > 20
+
+
+def run_all(mutant: Mutant) -> None:
+    for seed in range(SCHEDULES):
+        run_seed(seed, rooms=mutant.rooms, api=mutant.api)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_law_holds_for_schedules_that_hypothesis_shrinks(rng: random.Random) -> None:
+    run(World(rng), steps=60)
+
+
+@pytest.mark.parametrize(
+    "mutant", list(mutants()), ids=lambda mutant: mutant.rule.replace(" ", "_")
+)
+def test_without_this_rule_the_law_breaks(mutant: Mutant) -> None:
+    with pytest.raises(Broken):
+        run_all(mutant)

@@ -1,0 +1,132 @@
+"""Orders of events that are too rare for random schedules; with the rule, and without it."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+import pytest
+
+from tests.core.survival.mutants import Mutant, rare_mutants
+from tests.core.survival.network import pair
+from tests.core.survival.nodes import ROOM
+from tests.core.survival.schedules import room_says, settle, suspect_all
+from tests.core.survival.world import Broken, World
+
+
+def without(rule: str) -> Mutant:
+    return next(mutant for mutant in rare_mutants() if mutant.rule == rule)
+
+
+def world_of(mutant: Mutant | None = None) -> World:
+    if mutant is None:
+        world = World(random.Random(1))
+    else:
+        world = World(random.Random(1), rooms=mutant.rooms, api=mutant.api)
+    settle(world)
+    assert world.is_settled
+    return world
+
+
+def part(world: World, side: set[int]) -> None:
+    """``side`` and the others do not hear each other, and all notice it."""
+    pairs = map(frozenset, combinations(world.nodes, 2))
+    world.network.cut(world.nodes, {link for link in pairs if len(link & side) == 1})
+    suspect_all(world)
+
+
+def crash(world: World, node: int) -> None:
+    """``node`` dies, and every node that can hear the others finds it dead."""
+    assert world.is_settled
+    world.crash(node)
+    for other in sorted(world.awake):
+        world.find_dead(other, node)
+    for api in world.apis:
+        for game in world.games:
+            world.apis[api].say(game)
+    settle(world)
+
+
+def wake_up_after_two_deaths(world: World) -> None:
+    """A primary is cut off with an api node; meanwhile its standby and witness live on and die."""
+    config = world.primaries[0][1].config
+    standby, witness = config.standbys[0], config.witnesses[0]
+    listener = next(api for api in world.apis if api != witness)
+    part(world, {config.primary, listener})
+    for api in world.apis:
+        world.apis[api].say(standby)
+    settle(world)
+    assert world.primaries[0][1].config.primary == standby
+    room_says(world)
+    settle(world)
+    crash(world, standby)
+    room_says(world)
+    settle(world)
+    crash(world, witness)
+    room_says(world)
+    settle(world)
+
+
+def test_a_primary_whose_standby_and_witness_are_dead_waits_until_the_others_have_voted() -> None:
+    world = world_of()
+    wake_up_after_two_deaths(world)
+    world.heal()
+    world.check_goes_on()
+
+
+def test_without_these_votes_two_deaths_make_two_histories() -> None:
+    with pytest.raises(Broken, match="two histories"):
+        wake_up_after_two_deaths(world_of(without("two deaths are not enough")))
+
+
+def test_a_room_goes_on_although_standby_and_witness_die_at_once() -> None:
+    world = world_of()
+    config = world.primaries[0][1].config
+    for node in (config.standbys[0], config.witnesses[0]):
+        world.crash(node)
+    room_says(world)
+    settle(world)
+    assert ("say", 1) not in world.places, "its words wait"
+    world.heal()
+    settle(world)
+    assert ("say", 1) in world.places
+    world.check_goes_on()
+
+
+def test_a_room_does_not_go_on_if_other_nodes_vote_neither_yes_nor_no() -> None:
+    mutant = without("others vote for a dead witness")
+    world = world_of(mutant)
+    config = world.primaries[0][1].config
+    for node in (config.standbys[0], config.witnesses[0]):
+        world.crash(node)
+    world.heal()
+    with pytest.raises(Broken, match="not heard"):
+        world.check_goes_on()
+
+
+def say_while_the_new_standby_is_not_heard(world: World) -> None:
+    """The standby's node drains; its successor is appointed, and hears no more from the primary."""
+    primary = world.primaries[0][1]
+    me, standby = primary.config.primary, primary.config.standbys[0]
+    world.draining.add(standby)
+    world.look()
+    while len(primary.config.standbys) < 2:
+        world.deliver(world.network.ready(world.awake)[0])
+    new = primary.config.standbys[1]
+    room_says(world)
+    while not world.games[new].rooms.standby(ROOM).appointed:
+        world.deliver((me, new))
+    world.network.blocked.add(pair(me, new))
+    settle(world)
+    part(world, {me, standby})
+    for api in world.apis:
+        world.apis[api].say(new)
+    settle(world)
+    world.heal()
+    world.check_goes_on()
+
+
+def test_words_wait_for_both_standbys_while_one_replaces_the_other() -> None:
+    say_while_the_new_standby_is_not_heard(world_of())
+    with pytest.raises(Broken):
+        say_while_the_new_standby_is_not_heard(world_of(without("words wait for both standbys")))
