@@ -96,9 +96,14 @@ class Moves:
             self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
 
-    def drop(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
-        """A protected room, which runs here, goes on at ``where``: mutes it, tells its players'
-        nodes, and from now on those who ask for it. Its words that wait are dropped.
+    def drop(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
+        """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
+        it as :meth:`moved` does. Its words that wait are dropped.
         """
         room = self._rooms.by_id.get(room_id)
         steps = self._rooms.protected.remove(room_id)
@@ -106,7 +111,7 @@ class Moves:
             return
         links = list(room.state.roster.links)
         takeovers = self._rooms.take_out(room)
-        moved = self._tell(room.state, where, links, lambda _: None)
+        moved = self._tell(room.state, where, links, forward)
         steps.drop()
         room.depart(self._muted)
         for each in takeovers:
