@@ -32,7 +32,7 @@ PROBED_MAX = 64
 
 
 class PairEvents(Protocol):
-    """Who learns of the links."""
+    """The listener of these links."""
 
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
@@ -96,7 +96,7 @@ class PairLinks:
         return [Api(link.name, link.incarnation, host_of(link.feed)) for link in links]
 
     def name(self, node: Incarnation) -> NodeName:
-        """What a game node calls itself; empty if it has left."""
+        """The name of a game node; empty if it has left."""
         names = (peer.name for peer in self._peers.candidates if peer.incarnation == node)
         return next(names, NodeName(""))
 

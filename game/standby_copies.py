@@ -1,6 +1,6 @@
 """The images of rooms that run on other nodes, decoded by this node's code when they came.
 
-What does not fit into the memory for them is refused, and the room's node asks another one.
+An image that does not fit into the memory for them is refused: the room's node asks another one.
 """
 
 from __future__ import annotations

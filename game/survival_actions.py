@@ -34,7 +34,7 @@ class InHand(msgspec.Struct):
 
 
 class SurvivalActions:
-    """What one node does for its surviving rooms, and with the images of others' rooms.
+    """The actions of one node for its surviving rooms, and for the images of others' rooms.
 
     ``given`` counts the images that other nodes have from here.
     """

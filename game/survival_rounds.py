@@ -1,5 +1,5 @@
-"""What surviving rooms get without an event of their own: a look at the nodes that there are, what
-they ask for once more, and the end of images that nobody wants. And their hand-over, in a drain.
+"""Rounds through surviving rooms: each learns which nodes there are, and asks again for what it waits
+for. Images that nobody wants find an end. In a drain, rooms are handed over.
 """
 
 from __future__ import annotations

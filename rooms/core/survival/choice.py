@@ -1,4 +1,4 @@
-"""Who holds a room's image, and who has its vote: pure functions of the nodes that there are.
+"""The choice of a room's standby and witness: pure functions of the nodes that there are.
 
 A node at another host address comes first: a machine that fails takes all its processes with it.
 Among those, a standby is chosen as placement chooses the node of a new room. An image that a node
