@@ -11,6 +11,7 @@ from lastcall import Room, Said, room
 
 class Talk(msgspec.Struct):
     count: int = 0
+    notes: bytes = b""
 
 
 class Gossip(msgspec.Struct):
@@ -22,8 +23,8 @@ class Gossip(msgspec.Struct):
 async def repeat(table: Room[Talk]) -> None:
     async for event in table:
         match event:
-            case Said(_, "crash"):
-                raise RuntimeError("crash")
+            case Said(_, {"notes": int(size)}):
+                table.state.notes = bytes(size)
             case Said(_, said):
                 table.state.count += 1
                 table.broadcast({"said": said, "count": table.state.count, "moves": table.moves})

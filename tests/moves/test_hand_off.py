@@ -187,6 +187,21 @@ async def test_a_player_who_leaves_while_the_room_moves_leaves_it_where_it_is_th
         assert undisturbed(speakers[:2])
 
 
+async def test_a_room_with_a_large_state_moves_with_all_of_it(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 2)
+        await speakers[0].say({"notes": 200_000})
+        await talk(speakers, "a")
+        one.signal()
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 1}
+        (room,) = two.node.host.running.by_id.values()
+        assert room.state.author_state.notes == bytes(200_000)
+        assert undisturbed(speakers)
+
+
 async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
     autojump_clock: MockClock,
 ) -> None:
