@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import trio
 
 from lastcall import Room, Said, room
 
@@ -57,9 +58,18 @@ async def later_hall(table: Room[Gossip]) -> None:
         table.broadcast(table.state.count)
 
 
+@room("busy", seats=8, state=Talk)
+async def busy(table: Room[Talk]) -> None:
+    """Does not wait for events once it has heard one."""
+    async for event in table:
+        if isinstance(event, Said):
+            await trio.sleep_forever()
+
+
 def kinds(*functions: Any) -> dict[Any, Any]:
     return {function.name: function for function in functions}
 
 
+BUSY = kinds(busy)
 KINDS = kinds(den, hall, cell)
 LATER = kinds(later_den, later_hall, cell)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from tests.harness.cluster import CLEAN, CUT, cluster, soon
-from tests.moves.rooms import KINDS, LATER
+from tests.moves.rooms import BUSY, KINDS, LATER
 from tests.moves.talks import DRAIN, players, start, talk, two_nodes, undisturbed
 
 in_any_order = pytest.mark.usefixtures("schedule")
@@ -218,3 +218,20 @@ async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
         assert one.exit_code == CUT
         assert [line for line in logs if line["event"].startswith("handoff")] == []
         assert (await speakers[0].socket.hear("ended"))["reason"] == "cut"
+
+
+async def test_a_room_that_does_not_come_to_rest_is_cut_and_its_node_ends_within_the_farewell(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, (one, _) = await start(c, {"game-1": BUSY, "game-2": BUSY})
+        (player,) = await players(c, api, "busy", 1)
+        await player.say("sleep")
+        began = trio.current_time()
+        one.signal()
+        await one.gone.wait()
+        assert DRAIN.cut_seconds <= one.exited_at - began < DRAIN.grace_seconds
+        assert one.exit_code == CUT
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (0, 1)
+        assert (await player.socket.hear("ended"))["reason"] == "cut"
