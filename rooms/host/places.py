@@ -138,4 +138,7 @@ class Places:
             self.resumes += 1
         else:
             ended = request.player in self._rooms.ended_places
-            self._rooms.outbox(link, msgspec.structs.replace(refused, ended=ended))
+            outbox, room = self._rooms.outbox, self._running(request.room)
+            if room is not None and not room.state.is_full:
+                outbox = room.state.outbox
+            outbox(link, msgspec.structs.replace(refused, ended=ended))

@@ -42,6 +42,15 @@ class EndedRoom(msgspec.Struct, eq=False):
         seats = SEAT_BYTES * (len(self.roster) + len(self.gone or ()))
         self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
 
+    @property
+    def survives(self) -> bool:
+        """An ended room does not outlive its node."""
+        return False
+
+    def done(self, seat: Seat) -> int:
+        """The last input of the seat's player that counts."""
+        return seat.last_n
+
 
 class EndedRoomStore:
     """All ended rooms of a node. Those kept equally long are one queue, the oldest at its head."""
