@@ -61,7 +61,7 @@ class RoomMoves:
         self._cutting.set()
 
     async def _end(self) -> None:
-        """Cuts the rooms that have not left in time; gives up those that are not confirmed in time."""
+        """In time, cuts the rooms that have not left, and gives up those that are not confirmed."""
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
