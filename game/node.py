@@ -239,7 +239,7 @@ class GameNode:
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.handoffs.why()
+        reasons = self.host.why() + self.moves.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
