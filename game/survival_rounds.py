@@ -1,5 +1,6 @@
-"""Rounds through surviving rooms: each learns which nodes there are, and asks again for what it waits
-for. Images that nobody wants find an end. In a drain, rooms are handed over.
+"""Rounds through surviving rooms: each learns which nodes there are, and repeats its requests.
+
+Images that nobody wants find an end. In a drain, rooms are handed over.
 """
 
 from __future__ import annotations

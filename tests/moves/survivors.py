@@ -52,14 +52,14 @@ def standing(game: GameProcess, protection: Protection) -> int:
 
 
 async def protected(game: GameProcess, count: int) -> None:
-    """Waits until so many rooms of the node have a standby."""
+    """Waits until that many rooms of the node have a standby."""
     with trio.fail_after(5):
         while standing(game, Protection.PROTECTED) != count:
             await trio.sleep(0.02)
 
 
 async def speak(player: Player, inputs: int, seconds: float) -> None:
-    """Says so many inputs, one in each of these intervals."""
+    """Says that many inputs, one in each of these intervals."""
     for n in range(inputs):
         await player.say([player.you, n])
         await trio.sleep(seconds)
