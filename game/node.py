@@ -19,7 +19,7 @@ from lastcall.game.links import GameIdentity, Links
 from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
 from lastcall.game.room_moves import RoomMoves
 from lastcall.host.host import Host
-from lastcall.ids import KindName, NodeName, new_incarnation
+from lastcall.ids import Incarnation, KindName, NodeName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
 from lastcall.links.connector import CallerIdentity
@@ -95,18 +95,13 @@ class GameNode:
             policy=settings.handoff_policy,
         )
         self.peer_handlers.append(self.moves)
-        self._peer_calls = self._open_peer_calls(rng) if settings.games else None
-        self._links = Links(
-            bus,
-            GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
-            settings.link_policy,
-            feeds=self._feeds,
-            api=self.host,
-            peers=self.peer_requests,
-            state=self._state,
-            admission=Admission(
-                self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis
-            ),
+        self._peer_calls = (
+            _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
+            if settings.games
+            else None
+        )
+        self._links = self._make_links(
+            Admission(self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis)
         )
         seats, sizes = self.host.running.open_rooms.seats(), self.host.matchmaker.sizes
         self._last_state = nodes.NodeState(0, drain.phase, 0, seats, sizes=sizes)
@@ -119,25 +114,18 @@ class GameNode:
         """Whether it listens."""
         self.unready = "not listening"
 
-    def _open_peer_calls(self, rng: random.Random) -> PeerCalls:
-        """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+    def _make_links(self, admission: Admission) -> Links:
         settings = self._settings
-        subscriber = self._bus.subscribe(settings.feed.url)
-        port = parse_url(subscriber.address).port
-        feed = settings.feed.dialled(settings.advertise, port).url
-        me = settings.name, self.incarnation, settings.version, feed, nodes.GAME
-        feeds = FeedReader(subscriber, NoCork())
-        connectors = GameConnectors(
-            settings.games,
-            bus=self._bus,
-            me=CallerIdentity(*me),
-            feeds=feeds,
-            policy=settings.link_policy,
-            rng=rng,
-            wall=settings.born,
-            secrets=settings.secrets,
+        return Links(
+            self._bus,
+            GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
+            settings.link_policy,
+            feeds=self._feeds,
+            api=self.host,
+            peers=self.peer_requests,
+            state=self._state,
+            admission=admission,
         )
-        return PeerCalls(connectors, feeds, self.peers)
 
     def _state(self) -> nodes.NodeState:
         """The node as placement should see it; a new revision whenever placement would care."""
@@ -268,3 +256,25 @@ class GameNode:
             rooms_handed_off=self.moves.handoffs.moved,
             rooms_adopted=self.moves.adoptions.adopted,
         )
+
+
+def _open_peer_calls(
+    settings: GameSettings, bus: Bus, incarnation: Incarnation, peers: Peers, rng: random.Random
+) -> PeerCalls:
+    """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+    subscriber = bus.subscribe(settings.feed.url)
+    port = parse_url(subscriber.address).port
+    feed = settings.feed.dialled(settings.advertise, port).url
+    me = settings.name, incarnation, settings.version, feed, nodes.GAME
+    feeds = FeedReader(subscriber, NoCork())
+    connectors = GameConnectors(
+        settings.games,
+        bus=bus,
+        me=CallerIdentity(*me),
+        feeds=feeds,
+        policy=settings.link_policy,
+        rng=rng,
+        wall=settings.born,
+        secrets=settings.secrets,
+    )
+    return PeerCalls(connectors, feeds, peers)

@@ -7,6 +7,8 @@ three quarters of it to be confirmed.
 
 from __future__ import annotations
 
+from math import inf
+
 import trio
 
 from lastcall.core.lifecycle import Phase
@@ -20,6 +22,7 @@ from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 
+SWEEP_SECONDS = 0.25
 LEAVE_SHARE, CONFIRM_SHARE = 0.5, 0.75
 """Of the farewell: for rooms to leave, and for their new nodes to confirm them."""
 
@@ -40,7 +43,6 @@ class RoomMoves:
         self._drain = drain
         self.handoffs = HandOffs(host.moves, peers, policy)
         self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
-        self._cut_at: float | None = None
         self._cutting = trio.Event()
 
     async def run(self) -> None:
@@ -49,6 +51,7 @@ class RoomMoves:
             nursery.start_soon(self.handoffs.run)
             nursery.start_soon(self.adoptions.run)
             nursery.start_soon(self._end)
+            nursery.start_soon(self._sweep)
 
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
@@ -61,17 +64,25 @@ class RoomMoves:
         self._cutting.set()
 
     async def _end(self) -> None:
-        """Cuts the rooms that have not left in time; gives up those that are not confirmed in time."""
+        """Cuts the rooms that have not left in time, and gives up those that are not confirmed."""
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
-            await self.handoffs.wait_decided()
+            await self.handoffs.wait_done(confirmed=False)
         self.handoffs.stop()
         self._host.cut()
         with trio.move_on_at(began + CONFIRM_SHARE * farewell):
             await self.wait_done()
-        self.handoffs.give_up()
-        self.adoptions.give_up()
+        self._expire(inf)
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            self._expire(trio.current_time())
+
+    def _expire(self, now: float) -> None:
+        self.handoffs.expire(now)
+        self.adoptions.expire(now)
 
     async def wait_done(self) -> None:
         """Waits until no room is on its way from here or to here."""
@@ -93,7 +104,7 @@ class RoomMoves:
         self.handoffs.answered(peer, item)
 
     def peer_up(self, peer: Incarnation) -> None:
-        """Asks the node again for everything that it has not answered."""
+        """The node is asked again for its answers, and for more rooms."""
         self.handoffs.peer_up(peer)
 
     def peer_down(self, _peer: Incarnation, _loss: Loss) -> None:

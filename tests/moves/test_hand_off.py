@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -165,6 +167,24 @@ async def test_a_room_that_was_refused_plays_on_and_leaves_when_a_node_comes_tha
         assert three.node.figures().rooms_adopted == three.rooms == 1
         assert (await talk(speakers, "b"))["moves"] == 1
         assert undisturbed(speakers)
+
+
+@in_any_order
+async def test_a_player_who_leaves_while_the_room_moves_leaves_it_where_it_is_then(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 3)
+        c.bus.faults.delay_seconds = 0.1
+        one.signal()
+        await trio.sleep(rng.uniform(0.0, 0.3))
+        await speakers[2].socket.send(t="leave")
+        await one.gone.wait()
+        await trio.sleep(1)
+        assert (two.rooms, two.node.host.players) == (1, 2)
+        assert (await talk(speakers[:2], "a"))["moves"] == 1
+        assert undisturbed(speakers[:2])
 
 
 async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
