@@ -267,7 +267,7 @@ class GameNode:
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.handoffs.why()
+        reasons = self.host.why() + self.moves.why()
         if self.survival is not None:
             reasons += self.survival.standings.why()
         if behind := self._feeds.unconfirmed:

@@ -93,6 +93,15 @@ class RoomMoves:
         self.handoffs.expire(now)
         self.adoptions.expire(now)
 
+    def why(self) -> list[str]:
+        """Sentences about rooms that wait for their hand-off, that were refused, and under way."""
+        reasons, left = self.handoffs.why(), self._drain.seconds_left
+        if self._cutting.is_set() or left is None or not self.handoffs.possible:
+            return reasons
+        if count := len(self._host.moves.movable("deadline")):
+            reasons.append(f"{count} room(s) that will be handed off in {left:.0f} s")
+        return reasons
+
     async def wait_done(self) -> None:
         """Waits until no room is on its way from here or to here."""
         await self.handoffs.wait_done()

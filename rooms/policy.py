@@ -113,7 +113,7 @@ class SurvivalPolicy(msgspec.Struct, frozen=True):
     """The bounds of the images that one node keeps of rooms that run on other nodes.
 
     They take at most ``copies_bytes`` of memory, and one that comes has at most ``image_bytes``.
-    What a room waits for is asked again every ``again_seconds``, and nodes that have refused an
+    A room repeats its open requests every ``again_seconds``, and asks nodes that have refused its
     image every ``refused_seconds``. An image whose room nobody asks for is kept for
     ``idle_seconds`` after its node was heard last: then this node tries to run the room, and
     forgets it if it may not.

@@ -13,7 +13,7 @@ from lastcall.wire import nodes
 
 LOOK_SECONDS = 0.5
 SLOW_LOOKS = 3
-"""A room whose words have waited for its rest at so many looks is logged: after 1 to 1.5 s."""
+"""A room whose words have waited for its rest at this many looks is logged: after 1 to 1.5 s."""
 
 
 class ProtectedRooms:
