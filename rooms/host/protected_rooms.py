@@ -12,7 +12,7 @@ from lastcall.runtime.rated_log import RatedLog
 
 LOOK_SECONDS = 0.5
 SLOW_LOOKS = 3
-"""A room whose words have waited for its rest at so many looks is logged: after 1 to 1.5 s."""
+"""A room whose words wait for its rest at three looks in a row is logged: after 1 to 1.5 s."""
 
 
 class ProtectedRooms:

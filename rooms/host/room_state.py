@@ -221,11 +221,9 @@ class RoomState:
         return self.host.policy.resume_seconds if seconds is None else seconds
 
     def ban(self, seat: Seat, seconds: float) -> None:
-        """The seat's player may not join this room for ``seconds`` from now on."""
+        """The seat's player, who is kicked next, may not join for ``seconds`` from now on."""
         self.bans = self.bans or Bans()
         self.bans.add(seat, trio.current_time() + seconds)
-        if self.changes is not None:
-            self.changes.change_bans()
 
     def bars(self, join: nodes.Join) -> bool:
         """Whether the player who joins was banned."""

@@ -274,7 +274,6 @@ class RoomSteps:
             changes = self._changes(copy, self._room)
         except StateFailed as error:
             self._room.host.author_states.fail(self._room, error)
-            self._change_all(copy)
             self._set_failing(failing=True)
             return None
         if self._failing:
@@ -360,11 +359,6 @@ class RoomSteps:
         if self._bans:
             changes["bans"] = () if room.bans is None else room.bans.capture(now)
             changes["gone"] = () if room.gone is None else room.gone.capture(now)
-
-    def _change_all(self, copy: ImageCopy) -> None:
-        """The next step has to say everything again."""
-        self._seats.update(copy.seats, self._room.roster.players)
-        self._alarms = self._bans = True
 
     def _forget_changes(self) -> None:
         self._seats.clear()
