@@ -176,6 +176,14 @@ class SteppedBackend(Backend):
         super().send(player, body)
         self._changes.act()
 
+    def _check(self, body: bytes) -> None:
+        super()._check(body)
+        if self._changes.too_many:
+            raise TooMuchAtOnce(
+                "16 MiB that this room has said wait until it rests and its standby has that: "
+                "wait for the next event, or for `await table.commit()`, now and then"
+            )
+
     def lock(self, *, locked: bool) -> None:
         """See :meth:`Backend.lock`."""
         super().lock(locked=locked)

@@ -53,6 +53,10 @@ class Changes(Acks, Protocol):
     def full(self) -> bool:
         """Whether so many words wait that nobody may have a place now."""
 
+    @property
+    def too_many(self) -> bool:
+        """Whether so many words wait that the room must say no more."""
+
     def say(self, link: LinkId, item: nodes.Down) -> None:
         """The host says ``item`` for the room."""
 

@@ -128,6 +128,11 @@ class RoomSteps:
         """Whether so many words wait that nobody may have a place now."""
         return self.words.full
 
+    @property
+    def too_many(self) -> bool:
+        """Whether so many words wait that the room must say no more."""
+        return self.words.too_many
+
     def done(self, seat: Seat) -> int:
         """The last input of the player that the room has done."""
         return self.inbox.progress.done(seat)

@@ -384,7 +384,7 @@ async def test_an_input_that_waits_does_not_travel_and_is_not_acked(
     assert (image.events, image.seats[0].last_n, acks(late)) == ((), 0, [])
     late.request(SOUTH, nodes.Resume(9, ann.room, ann.player, ann.secret, 0))
     late.protector.confirm()
-    assert late.all_of(nodes.Resumed)[0].n == 0, "both are to be said again"
+    assert late.all_of(nodes.Resumed)[0].n == 0, "the client says both again"
     await trio.sleep(10)
     late.protector.confirm()
     assert late.all_of(nodes.Acks, SOUTH)[-1].acks == [(ann.room, ann.player, 2)]
@@ -677,6 +677,26 @@ async def test_a_room_whose_words_wait_over_the_bound_reads_nothing_until_half_h
         late.protector.confirm()
         await wait_all_tasks_blocked()
     assert (len(late.messages()), acks(late)[-1]) == (9, 9)
+
+
+async def test_a_room_that_speaks_and_never_rests_is_ended_at_16_mib(
+    autojump_clock: MockClock,
+) -> None:
+    @room("log", seats=8, state=Log, survives=True)
+    async def endless(table: Room[Log]) -> Any:
+        async for _ in table:
+            while len(table.players) > 1:
+                table.broadcast("x" * 200_000)
+                await trio.sleep(1)
+
+    async with protected_host(endless, protector=LateProtector()) as late:
+        late.request(NORTH, nodes.Join(7, log.name))
+        await settle(late)
+        late.request(NORTH, nodes.Join(8, log.name))
+        await trio.sleep(200)
+        late.protector.confirm()
+        await wait_all_tasks_blocked()
+        assert [reason for _, reason in late.ends()] == ["crashed"]
 
 
 async def test_a_protected_room_is_not_frozen_since_it_is_handed_over(
