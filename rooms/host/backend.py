@@ -8,7 +8,8 @@ import msgspec
 import trio
 
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
-from lastcall.host.room_state import Changes, RoomState
+from lastcall.host.changes import Changes
+from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
 from lastcall.ids import PlayerId
