@@ -29,14 +29,14 @@ from tests.moves.survivors import (
 from tests.moves.talks import players, start, talk, undisturbed
 
 
-class Any_(msgspec.Struct):
+class Held(msgspec.Struct):
     """A state that fails while it holds what cannot be encoded."""
 
     held: Any = None
 
 
-@room("bet", seats=8, state=Any_, survives=True)
-async def bet(table: Room[Any_]) -> str:
+@room("bet", seats=8, state=Held, survives=True)
+async def bet(table: Room[Held]) -> str:
     """Ends when it is told to; rings a bell 2 s after somebody asks."""
     async for event in table:
         match event:
