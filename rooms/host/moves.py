@@ -14,7 +14,7 @@ import trio
 
 from lastcall.core.room.moved_rooms import MovedRoom
 from lastcall.errors import ImageRefused, StateFailed
-from lastcall.host.freezing import MutedHost, at_rest
+from lastcall.host.freezing import REST_SECONDS, MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
 from lastcall.host.images import capture, restore
 from lastcall.host.live_room import LiveRoom
@@ -55,8 +55,10 @@ class Moves:
         It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
         if its kind never moves, if it is protected, if its state fails, or if it does not come to
         rest within 1 s: it runs on, or has ended. When cancelled, the room runs. Takes at most 2 s,
-        of which the last one, for the end of the room's tasks, cannot be cancelled.
+        of which the last one, for the end of the room's tasks, cannot be cancelled; and up to 1 s
+        more for a room that has just come.
         """
+        await self.wait_awake(room_id)
         room = self._rooms.by_id.get(room_id)
         if room is None or not room.state.codec.kind.can_move or not _may_move(room.state):
             return None
@@ -71,6 +73,11 @@ class Moves:
         with trio.move_on_after(END_SECONDS, shield=True):
             await ended.wait()
         return image
+
+    async def wait_awake(self, room_id: RoomId) -> None:
+        """Waits until no request waits for a room, which runs again, to rest: 1 s at the most."""
+        while (waking := self._held.waking.get(room_id)) is not None:
+            await waking.awake.wait()
 
     def thaw(self, image: Image) -> None:
         """The room of that image, which was frozen here, runs on here."""
@@ -242,9 +249,10 @@ class Moves:
             self._run(held, self._matchmaker.work)
 
     def _run(self, held: HeldRoom, work: trio.Nursery) -> None:
-        """Calls the room's function, and applies the requests that have waited, in order."""
+        """Calls the room's function; the requests that wait are applied when it rests."""
         rooms, room = self._rooms, held.room
         rooms.put_in(room)
+        self._held.wake(held)
         _seat_players(held)
         if room.state.changes is not None:
             room.state.changes.begin()
@@ -252,8 +260,30 @@ class Moves:
             room.warn(max(0.0, rooms.cut_at - trio.current_time()))
         if rooms.cutting:
             room.cancel(EndReason.CUT)
-        work.start_soon(room.run, name=room.state.id)
-        for link, item in held.requests:
+
+        async def run() -> None:
+            await room.run()
+            held.awake.set()
+
+        work.start_soon(run, name=room.state.id)
+        work.start_soon(self._apply_requests, held)
+
+    async def _apply_requests(self, held: HeldRoom) -> None:
+        """Applies the requests for a room, in order, when it first rests, so that its function has
+        set ``state_for``; or when it has ended, or does not rest for :data:`REST_SECONDS`.
+        """
+        inbox = held.room.state.inbox
+
+        def rests() -> None:
+            inbox.on_rest = None
+            held.awake.set()
+
+        inbox.on_rest = rests
+        with trio.move_on_after(REST_SECONDS):
+            await held.awake.wait()
+        if not held.awake.is_set():
+            rests()
+        for link, item in self._held.woken(held):
             self._places.handle(link, item)
 
 

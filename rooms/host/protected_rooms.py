@@ -7,12 +7,13 @@ import trio
 from lastcall.host.protector import Protector
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_steps import RoomSteps
-from lastcall.ids import RoomId
+from lastcall.ids import LinkId, RoomId
 from lastcall.runtime.rated_log import RatedLog
+from lastcall.wire import nodes
 
 LOOK_SECONDS = 0.5
 SLOW_LOOKS = 3
-"""A room whose words wait for its rest at three looks in a row is logged: after 1 to 1.5 s."""
+"""A room whose words have waited for its rest at this many looks is logged: after 1 to 1.5 s."""
 
 
 class ProtectedRooms:
@@ -60,6 +61,15 @@ class ProtectedRooms:
         """A room that has ended: its last words leave, and its players are told."""
         if (steps := self._by_id.get(room)) is not None:
             steps.finish()
+
+    def asked(self, link: LinkId, item: nodes.Up, room: RoomId) -> bool:
+        """Whether ``item`` was answered, since it is about a room whose image is kept here."""
+        return self._protector is not None and self._protector.asked(link, item, room)
+
+    def voted(self, link: LinkId, vote: nodes.Vote) -> None:
+        """An api node has answered; without a protector, it was not asked."""
+        if self._protector is not None:
+            self._protector.voted(link, vote)
 
     def flush(self) -> None:
         """Makes the steps of the rooms that have changed; called after each request."""

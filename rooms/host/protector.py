@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lastcall.ids import RoomId
+from lastcall.ids import LinkId, RoomId
+from lastcall.wire import nodes
 
 
 class Protector(Protocol):
@@ -39,3 +40,12 @@ class Protector(Protocol):
 
         Steps may still follow until then: a player resumes, or is lost.
         """
+
+    def asked(self, link: LinkId, item: nodes.Up, room: RoomId) -> bool:
+        """A request, about a room that does not run here: whether it was answered.
+
+        It is if the room's image is kept here; the request is made again, here or elsewhere.
+        """
+
+    def voted(self, link: LinkId, vote: nodes.Vote) -> None:
+        """The api node of ``link`` answers a question about a room."""

@@ -42,6 +42,11 @@ class StandbyCopy:
         return cls(image)
 
     @property
+    def kind(self) -> KindName:
+        """The room's kind."""
+        return self._copy.kind
+
+    @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
         return self._copy.size

@@ -384,7 +384,7 @@ async def test_an_input_that_waits_does_not_travel_and_is_not_acked(
     assert (image.events, image.seats[0].last_n, acks(late)) == ((), 0, [])
     late.request(SOUTH, nodes.Resume(9, ann.room, ann.player, ann.secret, 0))
     late.protector.confirm()
-    assert late.all_of(nodes.Resumed)[0].n == 0, "the client says both again"
+    assert late.all_of(nodes.Resumed)[0].n == 0, "both will be said again"
     await trio.sleep(10)
     late.protector.confirm()
     assert late.all_of(nodes.Acks, SOUTH)[-1].acks == [(ann.room, ann.player, 2)]

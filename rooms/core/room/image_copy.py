@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from lastcall.ids import PlayerId
+from lastcall.ids import KindName, PlayerId
 from lastcall.wire.images import AlarmImage, BanImage, GoneImage, HistoryImage, Image, SeatImage
 from lastcall.wire.steps import RoomStep
 
@@ -69,6 +69,11 @@ class ImageCopy:
         self._gone: list[tuple[GoneImage, float]] = []
         self._take_seats(image.seats, now)
         self._take_times(image.alarms, image.bans, image.gone, now)
+
+    @property
+    def kind(self) -> KindName:
+        """The room's kind."""
+        return self._first.kind
 
     @property
     def size(self) -> int:
