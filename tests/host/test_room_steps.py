@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from lastcall.host.words import WAITING_BYTES
 from lastcall.ids import Incarnation, KindName, NodeName
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
-from lastcall.wire.images import EndImage, EventImage, decode_image
+from lastcall.wire.images import EndImage
 from lastcall.wire.steps import RoomStep
 from tests.host.host_harness import NORTH, SOUTH
 from tests.host.standbys import (
@@ -47,7 +47,7 @@ class Unsendable(msgspec.Struct):
 
 
 @room("log", seats=8, state=Log, survives=True)
-async def log(table: Room[Log]) -> Any:  # noqa: C901, PLR0912 - a table
+async def log(table: Room[Log]) -> Any:  # noqa: C901 - a table
     async for event in table:
         if isinstance(event, Alarm):
             table.broadcast(event.name)
@@ -69,13 +69,6 @@ async def log(table: Room[Log]) -> Any:  # noqa: C901, PLR0912 - a table
                 await table.commit()
                 await trio.sleep(seconds)
                 table.broadcast("after")
-            case ["sleep, then commit", seconds]:
-                await trio.sleep(seconds)
-                await table.commit()
-                await trio.sleep(seconds)
-            case ["act", what, seconds]:
-                ACTS[what](table)
-                await trio.sleep(seconds)
             case ["alarm", seconds]:
                 table.alarm("bell", after=seconds)
             case ["task", seconds]:
@@ -85,15 +78,6 @@ async def log(table: Room[Log]) -> Any:  # noqa: C901, PLR0912 - a table
             case said:
                 table.broadcast(said)
     raise AssertionError
-
-
-ACTS: dict[str, Callable[[Room[Log]], None]] = {
-    "kick": lambda table: table.kick(table.players[-1]),
-    "lock": lambda table: table.lock(),
-    "alarm": lambda table: table.alarm("bell", after=60),
-    "silence": lambda table: table.silence("bell"),
-    "send": lambda table: table.send(table.players[-1], "psst"),
-}
 
 
 async def speak_later(table: Room[Log], seconds: float) -> None:
@@ -249,116 +233,6 @@ async def test_a_join_after_a_word_of_an_open_step_waits_for_the_rest(
     assert late.messages(SOUTH) == ["after"]
 
 
-@pytest.mark.parametrize("what", ACTS)
-async def test_whatever_the_room_does_is_in_no_step_before_its_rest(
-    late: ProtectedHarness, autojump_clock: MockClock, what: str
-) -> None:
-    ann, bob = await seat(late), await seat(late)
-    await say(late, ann, 1, ["alarm", 600])
-    late.protector.confirm()
-    assert late.protector.copy is not None
-    before = late.protector.copy.image()
-    sent = len(late.sent)
-    await say(late, ann, 2, ["act", what, 0.5])
-    late.request(NORTH, nodes.Absent(ann.room, bob.player, 1))
-    late.request(NORTH, nodes.Confirm(ann.room, ann.player, 1))
-    late.protector.confirm()
-    now = late.protector.copy.image()
-    assert (now, late.sent[sent:]) == (before, [])
-    await trio.sleep(1)
-    late.protector.confirm()
-    assert late.protector.copy.image() != before
-
-
-async def test_an_event_in_hand_travels_until_it_is_done(autojump_clock: MockClock) -> None:
-    @room("log", seats=8, state=Log, survives=True)
-    async def greeter(table: Room[Log]) -> Any:
-        async for event in table:
-            await trio.sleep(5)
-            table.state.said.append(type(event).__name__)
-
-    async with protected_host(greeter, protector=LateProtector()) as late:
-        ann = await seat(late)
-        await trio.sleep(6)
-        late.request(NORTH, nodes.Join(8, log.name, room=ann.room))
-        await wait_all_tasks_blocked()
-        late.request(NORTH, nodes.Absent(ann.room, ann.player, 1))
-        late.protector.confirm()
-        assert late.protector.copy is not None
-        bob = late.all_of(nodes.Seated)[-1]
-        image = late.protector.copy.image()
-        assert [(each.what, each.player) for each in image.events] == [("joined", bob.player)]
-        await trio.sleep(6)
-        late.protector.confirm()
-        image = late.protector.copy.image()
-        assert [each.what for each in image.events] == ["joined", "away"], "it has not rested"
-        assert copied_state(late) == ["Joined"]
-        await trio.sleep(6)
-        late.protector.confirm()
-        assert late.protector.copy.image().events == ()
-        assert copied_state(late) == ["Joined", "Joined", "Away"]
-
-
-async def test_an_input_that_was_acked_elsewhere_travels_while_it_waits(
-    late: ProtectedHarness, autojump_clock: MockClock
-) -> None:
-    ann = await seat(late)
-    assert late.protector.copy is not None
-    said = EventImage("said", ann.player, b'"acked"')
-    (seated,) = late.protector.copy.image().seats
-    image = replace(
-        late.protector.copy.image(), events=(said,), seats=(replace(seated, last_n=1),), epoch=1
-    )
-    async with protected_host(log, protector=LateProtector()) as other:
-        assert other.host.moves.adopt(image) is None
-        assert other.host.moves.release(ann.room)
-        data = other.host.protected.image(ann.room)
-        assert data is not None
-        assert decode_image(data).events == (said,)
-        assert decode_image(data).seats[0].last_n == 1
-        await settle(other)
-        assert copied_state(other) == ["acked"]
-
-
-async def test_the_copy_forgets_the_messages_that_the_room_forgets(
-    autojump_clock: MockClock,
-) -> None:
-    brief = replace(log, history_messages=2)
-    async with protected_host(brief, protector=LateProtector()) as late:
-        ann = await seat(late)
-        for n in range(1, 6):
-            await say(late, ann, n, n)
-        late.protector.confirm()
-        assert late.protector.copy is not None
-        history = late.protector.copy.image().history
-        assert (history.seq, history.forgotten) == (5, 3)
-        assert [seq for seq, _, _ in history.kept] == [4, 5]
-        assert late.protector.copy.image() == own_capture(late.host, ann.room)
-
-
-async def test_a_dropped_room_that_will_not_end_is_not_protected_again(
-    autojump_clock: MockClock,
-) -> None:
-    @room("log", seats=8, state=Log, survives=True)
-    async def stubborn(table: Room[Log]) -> Any:
-        try:
-            async for _ in table:
-                pass
-        finally:
-            with trio.CancelScope(shield=True):
-                table.broadcast("still here")
-                await table.commit()
-                await trio.sleep(5)
-                table.broadcast("and here")
-
-    async with protected_host(stubborn, protector=LateProtector()) as late:
-        ann = await seat(late)
-        steps = late.protector.n
-        late.host.moves.drop(ann.room, THERE)
-        await trio.sleep(9)
-        assert (late.protector.n, late.messages(), len(late.host.protected)) == (steps, [], 0)
-
-
 async def test_a_commit_in_the_middle_of_a_step_counts_the_event_as_done(
     late: ProtectedHarness, autojump_clock: MockClock
 ) -> None:
@@ -437,24 +311,6 @@ async def test_inputs_count_anew_for_a_client_that_joins_again(
     late.protector.confirm()
     assert late.all_of(nodes.Acks, SOUTH)[-1].acks == [(ann.room, ann.player, 1)]
     assert copied_state(late)[1:] == ["old", "new"]
-
-
-async def test_an_old_input_of_a_client_that_joined_again_is_not_taken_for_a_new_one(
-    late: ProtectedHarness, autojump_clock: MockClock
-) -> None:
-    ann = await seat(late, key="k")
-    await say(late, ann, 1, ["sleep, then commit", 2])
-    await say(late, ann, 2, "old")
-    late.request(SOUTH, nodes.Join(8, log.name, key="k"))
-    late.request(SOUTH, nodes.Say(ann.room, ann.player, 2, 1, b'"new"'))
-    await trio.sleep(3)
-    late.protector.confirm()
-    assert late.protector.copy is not None
-    assert late.protector.copy.image().seats[0].last_n == 0
-    assert acks(late) == []
-    await trio.sleep(3)
-    late.protector.confirm()
-    assert acks(late) == [1]
 
 
 async def test_an_alarm_is_one_step(late: ProtectedHarness, autojump_clock: MockClock) -> None:
@@ -537,7 +393,8 @@ async def test_a_room_that_has_ended_is_not_played_again_on_the_other_node(
 ) -> None:
     ann = await seat(late)
     await say(late, ann, 1, "end")
-    late.protector.over = False  # the node is lost before it hears that all is confirmed
+    late.protector.finished = None  # type: ignore[attr-defined]
+    late.protector.over = False
     late.protector.confirm()
     async with standby_of(late) as other:
         other.request(
@@ -677,26 +534,6 @@ async def test_a_room_whose_words_wait_over_the_bound_reads_nothing_until_half_h
         late.protector.confirm()
         await wait_all_tasks_blocked()
     assert (len(late.messages()), acks(late)[-1]) == (9, 9)
-
-
-async def test_a_room_that_speaks_and_never_rests_is_ended_at_16_mib(
-    autojump_clock: MockClock,
-) -> None:
-    @room("log", seats=8, state=Log, survives=True)
-    async def endless(table: Room[Log]) -> Any:
-        async for _ in table:
-            while len(table.players) > 1:
-                table.broadcast("x" * 200_000)
-                await trio.sleep(1)
-
-    async with protected_host(endless, protector=LateProtector()) as late:
-        late.request(NORTH, nodes.Join(7, log.name))
-        await settle(late)
-        late.request(NORTH, nodes.Join(8, log.name))
-        await trio.sleep(200)
-        late.protector.confirm()
-        await wait_all_tasks_blocked()
-        assert [reason for _, reason in late.ends()] == ["crashed"]
 
 
 async def test_a_protected_room_is_not_frozen_since_it_is_handed_over(
