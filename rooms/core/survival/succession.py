@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from lastcall.core.survival.actions import Send
 from lastcall.core.survival.line import Candidate, Line
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.witnesses import next_witnesses
@@ -117,4 +116,4 @@ class Succession:
     def _tell(self, node: Incarnation, item: Resign | TakeOver) -> None:
         if node not in self._told:
             self._told.add(node)
-            self._line.out.append(Send(self._line.room, node, item))
+            self._line.send(node, item)
