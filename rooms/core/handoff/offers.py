@@ -139,7 +139,8 @@ class Offers:
         """Gives up waiting for answers that are late."""
         actions: list[Giving] = []
         for offer in [offer for offer in self._offers.values() if offer.expires_at <= now]:
-            actions += self._on(offer, Event.LATE, now, nodes)
+            if offer.knows(Event.LATE):
+                actions += self._on(offer, Event.LATE, now, nodes)
         return actions
 
     def stop(self, now: float) -> list[Giving]:
