@@ -12,7 +12,7 @@ from lastcall.bench.commands.loads import LOADS
 from lastcall.bench.commands.lossless import LOSSLESS
 from lastcall.bench.commands.options import amount, count, json_option, measured, seconds
 from lastcall.bench.commands.peers import peers
-from lastcall.bench.commands.runner import run_scenario
+from lastcall.bench.commands.runner import run_scenario, worst
 from lastcall.bench.scenarios.drain import PARTS, DrainSettings, measure_drain
 from lastcall.bench.scenarios.memory import MemorySettings, measure_memory
 from lastcall.bench.scenarios.soak import SoakSettings, measure_soak
@@ -28,16 +28,20 @@ Examples:
   python -m bench drain --runs 1 --part move
   python -m bench kill-api
   python -m bench cut-sockets --loss 5
+  python -m bench hand-off kill-api
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(chain=True, epilog=EXAMPLES)
 def cli() -> None:
     """Measures real nodes on this machine, and prints the figures beside their limits.
 
     Each scenario starts api and game nodes as separate processes on free ports, and connects to
     them through plain WebSockets. Memory and processor time are the operating system's figures for
     those processes (Linux).
+
+    Several scenarios may be named, each with its options: they run one after the other, and one
+    that fails does not stop the others.
 
     A bench is not a test: the exit code is 0 whatever the figures are. It is 1 if the run itself
     failed (a node ended, a client lost its place, a message was lost or came twice), 2 for wrong
@@ -50,13 +54,15 @@ def cli() -> None:
 @count("--players", 2, "Players in each room.", most=50)
 @seconds("--settle", 3.0, "Rest before each reading.")
 @json_option
-def memory(json_file: Path | None, **settings: Any) -> None:
+def memory(json_file: Path | None, **settings: Any) -> int:
     """Idle rooms: resident memory per client (api node) and per room (game node).
 
     Both are read before the first client connects, and again when all clients have a seat and are
     silent. The difference is all memory of the clients and rooms, without the kernel's buffers.
     """
-    run_scenario(lambda progress: measure_memory(MemorySettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_memory(MemorySettings(**settings), progress), json_file
+    )
 
 
 @cli.command()
@@ -74,14 +80,14 @@ def memory(json_file: Path | None, **settings: Any) -> None:
     help="Run only this part; may be repeated.  [default: all]",
 )
 @json_option
-def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> None:
+def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> int:
     """Nodes that drain: the time until they report it and exit, and the effect on clients.
 
     `ready`: from the signal to the 503, under load. `gone`: from the end of the last room to the
     end of the process. `move`: one api node moves thousands of idle clients. `roll`: all nodes of a
     cluster of 2 + 2 are replaced while bots play.
     """
-    run_scenario(
+    return run_scenario(
         lambda progress: measure_drain(DrainSettings(**settings), parts, progress), json_file
     )
 
@@ -90,7 +96,7 @@ def drain(json_file: Path | None, parts: tuple[str, ...], **settings: Any) -> No
 @measured(600.0, 120.0)
 @amount("--rate", "per_second", 100.0, "N", "Visits that begin in each second.", above=True)
 @json_option
-def soak(json_file: Path | None, **settings: Any) -> None:
+def soak(json_file: Path | None, **settings: Any) -> int:
     """Clients come and go, 100 a second for ten minutes: the memory of the nodes must not grow.
 
     Some connect and close; others join a room, say something and leave; some are lost, and resume
@@ -101,9 +107,12 @@ def soak(json_file: Path | None, **settings: Any) -> None:
     warm-up visits come twice as fast, and a second's visits at once, as after a stall; in the
     second half the places of lost players go, so with a shorter one the memory may seem to shrink.
     """
-    run_scenario(lambda progress: measure_soak(SoakSettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_soak(SoakSettings(**settings), progress), json_file
+    )
 
 
+cli.result_callback()(worst)
 for _command in (*LOADS, *LOSSLESS, run_all, peers):
     cli.add_command(_command)
 

@@ -24,8 +24,6 @@ from lastcall.wire.images import decode_image
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 1.0
-
 
 class RoomAdoptions:
     """The rooms that come to this node. ``rooms`` are those of its host.
@@ -60,21 +58,19 @@ class RoomAdoptions:
         while self.held:
             await self._decided.wait()
 
-    def give_up(self) -> None:
-        """Forgets the rooms whose givers have not decided yet."""
-        self._carry_out(self._adoptions.due(float("inf")))
+    def expire(self, now: float) -> None:
+        """Forgets the rooms whose givers should have decided by ``now``."""
+        self._carry_out(self._adoptions.due(now))
 
     async def run(self) -> None:
-        """Decodes what comes, and forgets what has waited for too long, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
-            while True:
-                await self._come.wait()
-                self._come = trio.Event()
-                while (whole := self._adoptions.next_image()) is not None:
-                    key, data = whole
-                    self._carry_out(self._adoptions.decoded(key, self._adopt(key, data)))
-                    await trio.lowlevel.checkpoint()
+        """Decodes the images that come, until cancelled."""
+        while True:
+            await self._come.wait()
+            self._come = trio.Event()
+            while (whole := self._adoptions.next_image()) is not None:
+                key, data = whole
+                self._carry_out(self._adoptions.decoded(key, self._adopt(key, data)))
+                await trio.lowlevel.checkpoint()
 
     # From the other nodes.
 
@@ -115,8 +111,3 @@ class RoomAdoptions:
                         log.warning("handoff.forgotten", room=room, why=reason)
         self._decided.set()
         self._decided = trio.Event()
-
-    async def _sweep(self) -> None:
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            self._carry_out(self._adoptions.due(trio.current_time()))

@@ -36,9 +36,33 @@ from lastcall.wire.images import Image, encode_image
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 0.1
 REASONS_MAX = 16
-"""Reasons why rooms were not taken, in :meth:`HandOffs.why`."""
+
+
+class Refusals:
+    """Why other nodes have not taken rooms: logged, and counted by kind and reason."""
+
+    def __init__(self) -> None:
+        self._log = RatedLog("handoff.refused")
+        self._counts: Counter[tuple[KindName, str]] = Counter()
+
+    def clear(self) -> None:
+        """The rooms are offered anew."""
+        self._counts.clear()
+
+    def note(self, refusal: Refused, game: NodeName) -> None:
+        """The node ``game`` does not take the room; without a name, no node does."""
+        room, kind, reason = refusal.room, refusal.kind, refusal.reason[:200]
+        if (kind, reason) in self._counts or len(self._counts) < REASONS_MAX:
+            self._counts[kind, reason] += 1
+        self._log.warning(room=room, kind=kind, reason=reason, game=game)
+
+    def why(self) -> list[str]:
+        """A sentence for each kind and reason, up to 16."""
+        return [
+            f"{count} {kind} room(s) could not move: {reason}"
+            for (kind, reason), count in self._counts.most_common()
+        ]
 
 
 class HandOffs:
@@ -53,16 +77,11 @@ class HandOffs:
         self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](policy.rooms_at_once)
         self._moves: tuple[str, ...] = ()
         self._changed = trio.Event()
-        self._untaken: Counter[tuple[KindName, str]] = Counter()
-        self._refusals = RatedLog("handoff.refused")
+        self._refusals = Refusals()
         self.moved = 0
         """How many rooms run at other nodes now."""
         self.lost = 0
         """How many rooms were given to nodes that have not said that they run there."""
-
-    def __len__(self) -> int:
-        """How many rooms wait or are under way."""
-        return len(self._offers)
 
     @property
     def possible(self) -> bool:
@@ -70,9 +89,9 @@ class HandOffs:
         return any(node.serving for node in self._peers.candidates)
 
     def offer(self, *moves: str) -> set[RoomId]:
-        """Gives away the rooms of kinds that move so, also at nodes that come later.
+        """Gives away the rooms of kinds that move so, also to nodes that come later.
 
-        Returns the rooms. Nodes that have refused one before are asked again.
+        Returns the rooms; none if no other node serves. Nodes that refused one are asked again.
         """
         self._moves = moves
         return self._offer(anew=True)
@@ -82,24 +101,19 @@ class HandOffs:
         self._moves = ()
         self._carry_out(self._offers.stop(trio.current_time()))
 
-    def give_up(self) -> None:
-        """Waits no longer for nodes that have not said that they run a room."""
-        self._carry_out(self._offers.due(float("inf"), ()))
+    def expire(self, now: float) -> None:
+        """Waits no longer for answers that are late at ``now``."""
+        if len(self._offers):
+            self._carry_out(self._offers.due(now, self._peers.candidates))
 
-    async def wait_decided(self) -> None:
-        """Waits until no room waits, is frozen, or is asked for."""
-        while len(self._offers) > self._offers.committed():
-            await self._changed.wait()
-
-    async def wait_done(self) -> None:
-        """Waits until no room waits or is under way."""
-        while len(self._offers):
+    async def wait_done(self, *, confirmed: bool = True) -> None:
+        """Waits until no room waits, is frozen or asked for, or has to be ``confirmed``."""
+        while len(self._offers) > (0 if confirmed else self._offers.committed()):
             await self._changed.wait()
 
     async def run(self) -> None:
-        """Carries out the hand-offs until cancelled."""
+        """Freezes the rooms that are to leave, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
             async for room in self._frozen:
                 nursery.start_soon(self._freeze, room)
                 await trio.lowlevel.checkpoint()
@@ -109,10 +123,7 @@ class HandOffs:
 
         A room that is frozen is the host's to name.
         """
-        reasons = [
-            f"{count} {kind} room(s) could not move: {reason}"
-            for (kind, reason), count in self._untaken.most_common()
-        ]
+        reasons = self._refusals.why()
         if committed := self._offers.committed():
             reasons.append(f"{committed} room(s) whose new nodes have not said that they run there")
         return reasons
@@ -125,7 +136,7 @@ class HandOffs:
         self._carry_out(self._offers.answered(peer, item, now, self._peers.candidates))
 
     def peer_up(self, peer: Incarnation) -> None:
-        """Asks again for everything that it has not answered; it may take more rooms."""
+        """It is asked again, and may take more rooms."""
         self._carry_out(self._offers.link_up(peer))
         if self._moves:
             self._offer(anew=False)
@@ -141,7 +152,7 @@ class HandOffs:
         if not self.possible:
             return set()
         rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
-        self._untaken.clear()
+        self._refusals.clear()
         self._offers.add(rooms, anew=anew)
         self._carry_out([])
         return {room.room for room in rooms}
@@ -171,15 +182,8 @@ class HandOffs:
             case Lost(room, kind, to, reason):
                 self.lost += 1
                 log.error("handoff.lost", room=room, kind=kind, game=self._name(to), why=reason)
-            case Refused():
-                self._refused(action)
-
-    def _refused(self, refusal: Refused) -> None:
-        room, kind, reason = refusal.room, refusal.kind, refusal.reason[:200]
-        game = "" if refusal.node is None else self._name(refusal.node)
-        if (kind, reason) in self._untaken or len(self._untaken) < REASONS_MAX:
-            self._untaken[kind, reason] += 1
-        self._refusals.warning(room=room, kind=kind, reason=reason, game=game)
+            case Refused(node=node):
+                self._refusals.note(action, NodeName("") if node is None else self._name(node))
 
     async def _freeze(self, room: RoomId) -> None:
         image = await self._rooms.freeze(room)
@@ -190,13 +194,6 @@ class HandOffs:
             data = encode_image(replace(image, epoch=epoch))
         now = trio.current_time()
         self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
-
-    async def _sweep(self) -> None:
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            if len(self._offers):
-                now = trio.current_time()
-                self._carry_out(self._offers.due(now, self._peers.candidates))
 
     def _name(self, peer: Incarnation) -> NodeName:
         names = (node.name for node in self._peers.candidates if node.incarnation == peer)

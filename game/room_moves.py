@@ -7,19 +7,23 @@ three quarters of it to be confirmed.
 
 from __future__ import annotations
 
+from math import inf
+
 import trio
 
 from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
 from lastcall.game.handoffs import HandOffs
-from lastcall.game.peers import PeerRequests, Peers
+from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
+from lastcall.game.survival import Survival
 from lastcall.host.host import Host
-from lastcall.ids import Incarnation
+from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 
+SWEEP_SECONDS = 0.25
 LEAVE_SHARE, CONFIRM_SHARE = 0.5, 0.75
 """Of the farewell: for rooms to leave, and for their new nodes to confirm them."""
 
@@ -35,12 +39,13 @@ class RoomMoves:
         peers: Peers,
         requests: PeerRequests,
         policy: HandOffPolicy,
+        survival: Survival | None,
     ) -> None:
         self._host = host
+        self._survival = survival
         self._drain = drain
         self.handoffs = HandOffs(host.moves, peers, policy)
         self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
-        self._cut_at: float | None = None
         self._cutting = trio.Event()
 
     async def run(self) -> None:
@@ -49,29 +54,44 @@ class RoomMoves:
             nursery.start_soon(self.handoffs.run)
             nursery.start_soon(self.adoptions.run)
             nursery.start_soon(self._end)
+            nursery.start_soon(self._sweep)
 
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
-        self.handoffs.offer("at_once")
+        self._offer("at_once")
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
-        leaving = self.handoffs.offer("at_once", "deadline")
-        self._host.cut(leaving)
+        self._host.cut(self._offer("at_once", "deadline"))
         self._cutting.set()
 
+    def _offer(self, *moves: str) -> set[RoomId]:
+        """The rooms that are to leave: those that survive go to their standbys."""
+        handed_over = set() if self._survival is None else self._survival.hand_over(*moves)
+        return self.handoffs.offer(*moves) | handed_over
+
     async def _end(self) -> None:
-        """In time, cuts the rooms that have not left, and gives up those that are not confirmed."""
+        """Cuts the rooms that have not left in time, and gives up those that are not confirmed."""
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
-            await self.handoffs.wait_decided()
+            await self.handoffs.wait_done(confirmed=False)
+            if self._survival is not None:
+                await self._survival.wait_handed_over()
         self.handoffs.stop()
         self._host.cut()
         with trio.move_on_at(began + CONFIRM_SHARE * farewell):
             await self.wait_done()
-        self.handoffs.give_up()
-        self.adoptions.give_up()
+        self._expire(inf)
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            self._expire(trio.current_time())
+
+    def _expire(self, now: float) -> None:
+        self.handoffs.expire(now)
+        self.adoptions.expire(now)
 
     def why(self) -> list[str]:
         """Sentences about rooms that wait for their hand-off, that were refused, and under way."""
@@ -93,16 +113,18 @@ class RoomMoves:
 
     # lastcall.game.peers.PeerHandler
 
-    def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
+    def asked(self, peer: Incarnation, item: Asked) -> None:
         """A node gives a room, or decides about one."""
-        self.adoptions.asked(peer, item)
+        if isinstance(item, nodes.Move):
+            self.adoptions.asked(peer, item)
 
-    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
+    def answered(self, peer: Incarnation, item: Answered) -> None:
         """A node answers what it was asked about a room."""
-        self.handoffs.answered(peer, item)
+        if isinstance(item, nodes.Move):
+            self.handoffs.answered(peer, item)
 
     def peer_up(self, peer: Incarnation) -> None:
-        """Asks the node again for everything that it has not answered."""
+        """The node is asked again for its answers, and for more rooms."""
         self.handoffs.peer_up(peer)
 
     def peer_down(self, _peer: Incarnation, _loss: Loss) -> None:

@@ -26,28 +26,32 @@ class Place:
 
     __slots__ = (
         "_rng",
-        "_said_at",
         "_ticket",
         "_unacked",
+        "heard_at",
         "last_n",
         "ledger",
         "messages",
         "room",
+        "said_at",
         "seen",
         "tally",
     )
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._said_at: list[float] = []
         self._ticket = ""
         self._unacked: deque[tuple[int, bytes]] = deque()
+        self.heard_at: list[float] = []
+        """When each message to all has arrived, in the ledger's order."""
         self.last_n = 0
         """The number of the last input; the first is 1."""
         self.ledger = PlayerLedger()
         self.messages = 0
         """The number of messages that have arrived."""
         self.room = ""
+        self.said_at: list[float] = []
+        """When each number of the ledger was said first, in the seconds of ``time.monotonic``."""
         self.seen = 0
         """The highest ``seq`` that has arrived."""
         self.tally: Tally | None = None
@@ -63,7 +67,7 @@ class Place:
         said = self.ledger.said
         value = (len(said) + 1) << SALT_BITS | self._rng.getrandbits(SALT_BITS)
         said.append(value)
-        self._said_at.append(time.monotonic())
+        self.said_at.append(time.monotonic())
         return self._input(b"%d" % value)
 
     def ask_tally(self) -> bytes:
@@ -117,10 +121,11 @@ class Place:
         self.seen = max(self.seen, frame.seq)
         if message.speaker:
             self.ledger.hear(frame.seq, message.speaker, message.said)
+            self.heard_at.append(time.monotonic())
             if message.speaker == self.ledger.player:
                 index = (message.said >> SALT_BITS) - 1
-                if index < len(self._said_at):  # else a stray, which the ledgers will show
-                    return self._said_at[index]
+                if index < len(self.said_at):  # else a stray, which the ledgers will show
+                    return self.said_at[index]
         elif message.to:
             self.ledger.hear_whisper(frame.seq, message.to, message.said)
         else:

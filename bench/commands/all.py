@@ -12,6 +12,7 @@ from lastcall.bench.commands.runner import Measure, run_scenarios
 from lastcall.bench.scenarios.connecting import ConnectSettings, measure_connect
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.drain import DrainSettings, measure_drain
+from lastcall.bench.scenarios.hand_off import HandOffSettings, measure_hand_off
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
 from lastcall.bench.scenarios.loaded import (
@@ -39,6 +40,7 @@ SCENARIOS: tuple[Measure, ...] = (
     partial(measure_kill, KillSettings(calm_seconds=4.0)),
     partial(measure_cut, CutSettings(seconds=8)),
     partial(measure_move, MoveSettings(clients=2_000, spread_seconds=4.0)),
+    partial(measure_hand_off, HandOffSettings(rooms=500)),
     partial(measure_resume, ResumeSettings(resumes=500)),
     partial(measure_scale, ScaleSettings(seconds=3.0)),
 )
@@ -46,9 +48,9 @@ SCENARIOS: tuple[Measure, ...] = (
 
 @click.command("all")
 @json_option
-def run_all(json_file: Path | None) -> None:
+def run_all(json_file: Path | None) -> int:
     """Every scenario on nodes of the bench, with short defaults: about five minutes.
 
     A scenario that fails does not stop the others. `peers` is not included.
     """
-    run_scenarios(SCENARIOS, json_file)
+    return run_scenarios(SCENARIOS, json_file)

@@ -72,14 +72,17 @@ def _loaded(name: str, text: str) -> click.Command:
     @json_option
     def command(
         json_file: Path | None, urls: tuple[str, ...], tls_runs: int | None, **settings: Any
-    ) -> None:
+    ) -> int:
         chosen = LoadedSettings(**_given(settings, urls))
         if tls_runs is None:
-            run_scenario(lambda progress: measure_loaded(name, chosen, urls, progress), json_file)
-        elif urls:
+            return run_scenario(
+                lambda progress: measure_loaded(name, chosen, urls, progress), json_file
+            )
+        if urls:
             raise UsageError("--tls starts nodes of its own, and takes no --url")
-        else:
-            run_scenario(lambda progress: measure_tls(name, chosen, tls_runs, progress), json_file)
+        return run_scenario(
+            lambda progress: measure_tls(name, chosen, tls_runs, progress), json_file
+        )
 
     command.__doc__ = text
     return click.command(name)(command)
@@ -122,13 +125,13 @@ rounds = _loaded(
 @measured(10.0, 2.0)
 @processes_option
 @json_option
-def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> None:
+def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> int:
     """The time from a client's say to its own msg, in one room at rest and at half of full load.
 
     A message goes through the socket, the api node, the game node and the room, and back to all in
     the room. Full load is the rate that would fill the busier node's core, by its cost of an input.
     """
-    run_scenario(
+    return run_scenario(
         lambda progress: measure_latency(LatencySettings(**_given(settings, urls)), urls, progress),
         json_file,
     )
@@ -150,15 +153,14 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> N
 @json_option
 def connect(
     json_file: Path | None, urls: tuple[str, ...], token_runs: int | None, **settings: Any
-) -> None:
+) -> int:
     """Clients that connect and join, 64 at a time: joins per second, and the cost of a join."""
     chosen = ConnectSettings(**_given(settings, urls))
     if token_runs is None:
-        run_scenario(lambda progress: measure_connect(chosen, urls, progress), json_file)
-    elif urls:
+        return run_scenario(lambda progress: measure_connect(chosen, urls, progress), json_file)
+    if urls:
         raise UsageError("--jwt starts nodes of its own, and takes no --url")
-    else:
-        run_scenario(lambda progress: measure_tokens(chosen, token_runs, progress), json_file)
+    return run_scenario(lambda progress: measure_tokens(chosen, token_runs, progress), json_file)
 
 
 def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -187,13 +189,15 @@ def _numbers_option(flag: str, default: str, text: str) -> Callable[[F], F]:
 @measured(5.0, 2.0)
 @processes_option
 @json_option
-def scale(json_file: Path | None, **settings: Any) -> None:
+def scale(json_file: Path | None, **settings: Any) -> int:
     """The same inputs per second over 100, 1,000 and 10,000 rooms, and over 1, 2 and 4 api nodes.
 
     With --seats the clients of a room are on different api nodes. `grows to` is the highest cost of
     an input among the numbers of rooms, as a multiple of the first.
     """
-    run_scenario(lambda progress: measure_scale(ScaleSettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_scale(ScaleSettings(**settings), progress), json_file
+    )
 
 
 LOADS: tuple[click.Command, ...] = (fanout, inbound, rounds, latency, connect, scale)

@@ -10,6 +10,7 @@ import click
 from lastcall.bench.commands.options import amount, count, json_option, seconds
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
+from lastcall.bench.scenarios.hand_off import HandOffSettings, measure_hand_off
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
 from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
 from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
@@ -25,7 +26,7 @@ every_option = amount(
 @every_option
 @seconds("--after", 10.0, "Talk after the kill (10 s of talk precede it).", least=1)
 @json_option
-def kill_api(json_file: Path | None, **settings: Any) -> None:
+def kill_api(json_file: Path | None, **settings: Any) -> int:
     """Two api nodes, two game nodes, bots that talk; one api node is killed with SIGKILL.
 
     Its bots wait up to 0.8 s each, resume on the other node, and repeat the inputs without an ack.
@@ -36,7 +37,9 @@ def kill_api(json_file: Path | None, **settings: Any) -> None:
     `the busiest 100 ms` is the fullest window of that length, wherever it begins, between the
     first resume and the last; the mean is over the same time.
     """
-    run_scenario(lambda progress: measure_kill(KillSettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_kill(KillSettings(**settings), progress), json_file
+    )
 
 
 @click.command("cut-sockets")
@@ -54,7 +57,7 @@ def kill_api(json_file: Path | None, **settings: Any) -> None:
     shown=False,
 )
 @json_option
-def cut_sockets(json_file: Path | None, **settings: Any) -> None:
+def cut_sockets(json_file: Path | None, **settings: Any) -> int:
     """The bots of `kill-api` on two api nodes that stay alive, while sockets are cut.
 
     The kernel cuts them (`ss -K`: root) or, where that is not possible, the bots reset them; the
@@ -63,7 +66,7 @@ def cut_sockets(json_file: Path | None, **settings: Any) -> None:
     With --loss the game nodes run in a network namespace behind one that drops packets. Where this
     is not allowed, the scenario says so and is skipped, with exit code 0.
     """
-    run_scenario(lambda progress: measure_cut(CutSettings(**settings), progress), json_file)
+    return run_scenario(lambda progress: measure_cut(CutSettings(**settings), progress), json_file)
 
 
 @click.command()
@@ -71,13 +74,15 @@ def cut_sockets(json_file: Path | None, **settings: Any) -> None:
 @count("--seats", 50, "Clients in each room.", most=50)
 @seconds("--spread", 10.0, "Duration of the moves.", least=0.5, most=20)
 @json_option
-def move(json_file: Path | None, **settings: Any) -> None:
+def move(json_file: Path | None, **settings: Any) -> int:
     """All clients of an api node, idle in their rooms, are moved to another one.
 
     The node gets SIGTERM with `--clients move --grace 25`. Every room says something before, during
     and after the move of its players; each of them must hear it once.
     """
-    run_scenario(lambda progress: measure_move(MoveSettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_move(MoveSettings(**settings), progress), json_file
+    )
 
 
 @click.command()
@@ -87,7 +92,7 @@ def move(json_file: Path | None, **settings: Any) -> None:
 @count("--at-once", 64, "Resumes at a time, in the parallel parts.")
 @count("--missed", 20, "Messages to replay, in the last part.", least=0)
 @json_option
-def resume(json_file: Path | None, **settings: Any) -> None:
+def resume(json_file: Path | None, **settings: Any) -> int:
     """Sockets end and bots resume: the cost of one resume for the nodes and the room.
 
     The rooms have a history. `in a row`: one bot after the other. `at once`: many bots at a time.
@@ -96,7 +101,36 @@ def resume(json_file: Path | None, **settings: Any) -> None:
 
     The processor time is for the loss and the resume together, less the nodes' use without them.
     """
-    run_scenario(lambda progress: measure_resume(ResumeSettings(**settings), progress), json_file)
+    return run_scenario(
+        lambda progress: measure_resume(ResumeSettings(**settings), progress), json_file
+    )
 
 
-LOSSLESS: tuple[click.Command, ...] = (kill_api, cut_sockets, move, resume)
+@click.command("hand-off")
+@count("--rooms", 2_000, "Number of rooms, with four bots each.")
+@amount(
+    *("--every", "every_ms", 800.0, "MS"),
+    "Interval at which each bot says something.",
+    above=True,
+)
+@count("--apis", 1, "Number of api nodes.")
+@seconds("--calm", 5.0, "Talk before the hand-off, for comparison.", least=1)
+@count("--runs", 1, "Number of runs; the medians are shown.")
+@json_option
+def hand_off(json_file: Path | None, **settings: Any) -> int:
+    """A game node leaves, and all its rooms move to another one while their players talk.
+
+    The rooms move at once when the node gets SIGTERM. `silence`: for each player, the longest time
+    between two messages of the room, less the time between their inputs. It is compared with the
+    same before the signal. `loop held`: how late the node's loop was, by its own metric. The
+    ledgers are checked as in `kill-api`.
+
+    By default a room hears something each 200 ms; with `--every 200` its four players say twenty
+    things a second, which takes about three cores for the nodes and two for the bots.
+    """
+    return run_scenario(
+        lambda progress: measure_hand_off(HandOffSettings(**settings), progress), json_file
+    )
+
+
+LOSSLESS: tuple[click.Command, ...] = (kill_api, cut_sockets, move, resume, hand_off)

@@ -62,7 +62,7 @@ def peers(
     works: str,
     cache: Path,
     **settings: Any,
-) -> None:
+) -> int:
     """Lastcall and its peers at the same work, in turn in one run: ratios of processor time.
 
     `kernel` is measured beside them: a loop that reads and writes and does no more.
@@ -84,4 +84,4 @@ def peers(
             draw(found, plot_file)
         return found.report()
 
-    run_scenario(measure, json_file)
+    return run_scenario(measure, json_file)

@@ -1,11 +1,9 @@
-"""Runs one scenario as a command: progress, table, JSON, exit code."""
+"""Runs scenarios as commands: progress, table, JSON, exit code."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import trio
@@ -20,42 +18,45 @@ from lastcall.reasons import ExitCode
 Measure = Callable[[Progress], Awaitable[Report]]
 
 
-def run_scenario(measure: Measure, json_file: Path | None) -> None:
-    """Measures, shows the report, and exits with 1 if the run has failed."""
+def run_scenario(measure: Measure, json_file: Path | None) -> int:
+    """Measures and shows the report; returns the exit code, which is 1 if the run has failed."""
     if json_file is not None:
         _check_writable(json_file)
     report = _measured(measure)
-    if json_file is not None:
+    if report is not None and json_file is not None:
         write_json(report, json_file)
-    if report.failure:
-        sys.exit(ExitCode.CRASHED)
+    return ExitCode.CRASHED if report is None or report.failure else 0
 
 
-def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> None:
+def run_scenarios(measures: Sequence[Measure], json_file: Path | None) -> int:
     """Runs one scenario after the other and shows each report; the JSON is a list of all.
 
-    Exits with 1 after the last one if any has failed.
+    Returns the exit code: 1 if any has failed.
     """
     if json_file is not None:
         _check_writable(json_file)
     failed, reports = False, []
     for measure in measures:
         try:
-            reports.append(_measured(measure))
-            failed |= bool(reports[-1].failure)
-        except SystemExit:  # the reason was printed
-            failed = True
+            report = _measured(measure)
         except UsageError as error:  # such as too many files for this system
             click.echo(f"Error: {error}", err=True)
-            failed = True
+            report = None
+        failed |= report is None or bool(report.failure)
+        if report is not None:
+            reports.append(report)
     if json_file is not None:
         write_json(reports, json_file)
-    if failed:
-        sys.exit(ExitCode.CRASHED)
+    return ExitCode.CRASHED if failed else 0
 
 
-def _measured(measure: Measure) -> Report:
-    """Runs one scenario and shows its report; exits with 1 if there is none."""
+def worst(codes: Sequence[int]) -> int:
+    """The exit code of several commands in one: that of a failure, if there is one."""
+    return max(codes)
+
+
+def _measured(measure: Measure) -> Report | None:
+    """Runs one scenario and shows its report; None if there is none, and says why."""
 
     async def run() -> Report:
         with open_progress() as progress:
@@ -64,7 +65,8 @@ def _measured(measure: Measure) -> Report:
     try:
         report = trio.run(run)
     except (LastcallError, BaseExceptionGroup) as error:
-        _fail(error)
+        _show_error(error)
+        return None
     show(report, Console())
     if report.failure:
         click.echo(f"Error: {report.failure}", err=True)
@@ -79,8 +81,10 @@ def _check_writable(file: Path) -> None:
         raise UsageError(f"--json {file} cannot be written: {error.strerror}") from error
 
 
-def _fail(error: BaseException) -> NoReturn:
-    """Turns Ctrl-C and this project's errors, also in groups, into one line; raises all others."""
+def _show_error(error: BaseException) -> None:
+    """Turns this project's errors, also in groups, into one line; raises all others, and Ctrl-C as
+    :class:`click.Abort`.
+    """
     if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
         raise click.Abort
     lone = unwrap_single(error, LastcallError)
@@ -89,4 +93,3 @@ def _fail(error: BaseException) -> NoReturn:
     if isinstance(lone, UsageError):
         raise lone
     click.echo(f"Error: {lone}", err=True)
-    sys.exit(ExitCode.CRASHED)

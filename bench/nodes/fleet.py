@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +29,7 @@ from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 
 READY_SECONDS = 20.0
+FOLLOW_SECONDS = 0.1
 EXPECTED_EXITS = {ExitCode.DRAINED, ExitCode.CUT, -signal.SIGKILL}
 """The exit codes of nodes that the bench has stopped or killed."""
 
@@ -73,6 +74,8 @@ class FleetPlan(msgspec.Struct, frozen=True):
     options: tuple[str, ...] = ()
     """More options, for all nodes."""
     limits: Limits = DEFAULTS
+    peers: bool = False
+    """Whether the game nodes know each other, so that rooms may move between them."""
 
 
 class CpuReading(msgspec.Struct, frozen=True):
@@ -98,6 +101,7 @@ class Fleet:
         self, plan: FleetPlan, nursery: trio.Nursery, body: trio.CancelScope, folder: Path
     ) -> None:
         self._plan = plan
+        self._games_file = folder / "games"
         self._config: list[str] = []
         if plan.limits != DEFAULTS:
             file = folder / "limits.toml"
@@ -136,6 +140,13 @@ class Fleet:
         """The processor seconds of each living node, and of this process, as ``bots``."""
         return CpuReading(time.monotonic(), self.node_cpu() | {"bots": time.process_time()})
 
+    async def follow_cpu(self, readings: list[CpuReading]) -> None:
+        """Adds a reading every 0.1 s until cancelled; a node that has ended keeps its last one."""
+        while True:
+            now = self.cpu()
+            readings.append(CpuReading(now.at, readings[-1].seconds | now.seconds))
+            await trio.sleep(FOLLOW_SECONDS)
+
     def node_cpu(self) -> dict[str, float]:
         """The processor seconds of each living node."""
         return self._read(cpu_seconds)
@@ -156,19 +167,36 @@ class Fleet:
         """Starts all nodes, game nodes first; returns when all serve. Raises :class:`ClusterFailed`
         and :class:`lastcall.errors.UsageError`.
         """
+        self._write_games()
+        await self._start({"game": self._plan.games, "api": self._plan.apis})
+
+    async def add_game(self) -> None:
+        """Starts one more game node; the others learn of it. Raises as :meth:`start` does."""
+        await self._start({"game": 1})
+
+    async def _start(self, counts: Mapping[str, int]) -> None:
         with trio.move_on_after(READY_SECONDS) as limit:
             async with open_admin_client() as client:
-                for tier, count in (("game", self._plan.games), ("api", self._plan.apis)):
-                    children = [self._launch(tier, number) for number in range(1, count + 1)]
+                for tier, count in counts.items():
+                    children = [self._launch(tier) for _ in range(count)]
                     for child in children:
                         await wait_serving(child, client)
                         child.serving = True
+                    self._write_games()
         if limit.cancelled_caught:
             output = "\n".join(child.last_output() for child in self.nodes.values())
             raise ClusterFailed(f"not ready within {READY_SECONDS:g} s:\n{output}")
 
-    def _launch(self, tier: str, number: int) -> Child:
-        name = f"{tier}-{number}"
+    def _write_games(self) -> None:
+        """Writes the list that the nodes read. It is renamed into place, so no reader sees half."""
+        games = [child.ready for child in self.nodes.values() if child.tier == "game"]
+        lines = [f"{ready.listen}\n" for ready in games if ready is not None]
+        written = self._games_file.with_suffix(".new")
+        written.write_text("".join(lines), encoding="utf-8")
+        written.replace(self._games_file)
+
+    def _launch(self, tier: str) -> Child:
+        name = f"{tier}-{1 + sum(child.tier == tier for child in self.nodes.values())}"
         env = ("env", *self._plan.api_env) if self._plan.api_env else ()
         prefix = self._plan.placement.prefix if tier == "game" else env
         command = [*prefix, *node_command(tier, "--name", name, *self._arguments(tier))]
@@ -178,15 +206,19 @@ class Fleet:
 
     def _arguments(self, tier: str) -> list[str]:
         plan, drain, placement = self._plan, self._plan.drain, self._plan.placement
-        games = [child.ready for child in self.nodes.values() if child.ready is not None]
+        games = ("--games", f"file://{self._games_file}")
         host = placement.game_host
+        peers = (*games, "--feed", f"tcp://{host}:0") if plan.peers else ()
         of_tier = {
             "api": [
                 *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
                 *("--feed", f"tcp://{placement.api_host}:0", "--clients", plan.clients),
-                *("--games", ",".join(ready.listen for ready in games)),
+                *games,
             ],
-            "game": ["--listen", f"tcp://{host}:0", "--admin", f"{host}:0", "--rooms", plan.rooms],
+            "game": [
+                *("--listen", f"tcp://{host}:0", "--admin", f"{host}:0", "--rooms", plan.rooms),
+                *peers,
+            ],
         }
         return [
             *of_tier[tier],

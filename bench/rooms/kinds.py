@@ -28,12 +28,12 @@ class RoomMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     tally: Tally | None = None
 
 
-@room(KIND, seats=50, inputs=int | str)
-async def lounge(table: Room) -> None:
+@room(KIND, seats=50, inputs=int | str, state=RoomLedger, moves="at_once")
+async def lounge(table: Room[RoomLedger]) -> None:
     """Repeats each number to all, some to the speaker as well, and sends its tally when asked."""
-    ledger = RoomLedger()
+    ledger = table.state
     async for event in table:
-        ledger.events[type(event).__name__] += 1
+        ledger.note(type(event).__name__)
         match event:
             case Said(player, int(value)):
                 ledger.record(player, value)

@@ -51,27 +51,28 @@ class Tally(msgspec.Struct, frozen=True):
     events: dict[str, int]
 
 
-class RoomLedger:
-    """The inputs and events that the room has received."""
+class RoomLedger(msgspec.Struct):
+    """The inputs and events that the room has received; it moves with its room."""
 
-    __slots__ = ("_digest", "_players", "count", "events")
+    count: int = 0
+    digest: int = 0
+    players: dict[str, tuple[int, int]] = {}
+    events: dict[str, int] = {}
 
-    def __init__(self) -> None:
-        self._digest = 0
-        self._players: dict[str, tuple[int, int]] = {}
-        self.count = 0
-        self.events: Counter[str] = Counter()
+    def note(self, event: str) -> None:
+        """Counts an event of the type with that name."""
+        self.events[event] = self.events.get(event, 0) + 1
 
     def record(self, player: str, value: int) -> None:
         """Records the input ``value`` of ``player``."""
-        count, digest = self._players.get(player, (0, 0))
-        self._players[player] = count + 1, extend_digest(digest, value)
-        self._digest = extend_digest(self._digest, value)
+        count, digest = self.players.get(player, (0, 0))
+        self.players[player] = count + 1, extend_digest(digest, value)
+        self.digest = extend_digest(self.digest, value)
         self.count += 1
 
     def tally(self) -> Tally:
         """The sums so far."""
-        return Tally(self.count, self._digest, dict(self._players), dict(self.events))
+        return Tally(self.count, self.digest, dict(self.players), dict(self.events))
 
 
 class PlayerLedger:

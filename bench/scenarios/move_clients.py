@@ -35,7 +35,6 @@ REST_SECONDS = 2.0
 ROUND_SECONDS = 2.0
 """The time in which each room speaks once, before the move and after it."""
 LATE_SECONDS = 10.0
-POLL_SECONDS = 0.1
 
 
 class MoveSettings(msgspec.Struct, frozen=True):
@@ -79,7 +78,7 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
     resident["before the move"] = fleet.resident()
     readings = [fleet.cpu()]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_read_cpu, fleet, readings)
+        nursery.start_soon(fleet.follow_cpu, readings)
         signalled_at = fleet.stop(LEAVES)
         await _speak(speakers, settings.spread_seconds)
         await wait_until(lambda: _all_moved(crowd), LATE_SECONDS)
@@ -95,14 +94,6 @@ async def _move(settings: MoveSettings, fleet: Fleet, crowd: Crowd, progress: Pr
 
 def _all_moved(crowd: Crowd) -> bool:
     return all(bot.dead or (bot.live and bot.node == STAYS) for bot in crowd.bots)
-
-
-async def _read_cpu(fleet: Fleet, readings: list[CpuReading]) -> None:
-    """Adds readings until cancelled; a node that has ended keeps its last reading."""
-    while True:
-        now = fleet.cpu()
-        readings.append(CpuReading(now.at, readings[-1].seconds | now.seconds))
-        await trio.sleep(POLL_SECONDS)
 
 
 def _report(

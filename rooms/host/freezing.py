@@ -22,7 +22,7 @@ from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
-from lastcall.host.room_state import RoomState
+from lastcall.host.room_state import Changes, RoomState
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId
@@ -88,6 +88,10 @@ class MutedHost:
         self.limits = RoomLimits(policy.limits)
         self.former_places = FormerPlaces()
         self.binding = SeatBinding()
+
+    def protect(self, room: RoomState) -> Changes | None:  # noqa: ARG002
+        """The room makes no steps here."""
+        return None
 
     def changed(self, room: RoomState) -> None:
         """Nobody can join it here."""

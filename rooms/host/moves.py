@@ -7,7 +7,7 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
@@ -22,7 +22,8 @@ from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.places import Places
 from lastcall.host.room_state import RoomState, keep_seconds, notify_blocked
 from lastcall.host.running_rooms import RunningRooms
-from lastcall.ids import RoomId
+from lastcall.host.standby_copy import StandbyCopy
+from lastcall.ids import LinkId, RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.images import Image, encode_image
@@ -42,22 +43,24 @@ class Moves:
         self._muted = MutedHost(rooms.policy, rooms.on_crash)
 
     def movable(self, *moves: str) -> list[RoomState]:
-        """The running rooms of kinds that move so: ``at_once``, ``deadline``."""
+        """The running rooms of kinds that move so: ``at_once``, ``deadline``. Not the protected
+        ones: they are handed over to the nodes with their copies.
+        """
         states = (room.state for room in self._rooms.by_id.values())
-        return [state for state in states if state.codec.kind.moves in moves and not state.closed]
+        return [state for state in states if state.codec.kind.moves in moves and _may_move(state)]
 
     async def freeze(self, room_id: RoomId) -> Image | None:
         """Stops the room at rest, and returns its image; nobody is told that it does not run.
 
         It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
-        if its kind never moves, if its state fails, or if it does not come to rest within 1 s: it
-        runs on, or has ended. When cancelled, the room runs. Takes at most 2 s, of which the last
-        one, for the end of the room's tasks, cannot be cancelled; and up to 1 s more for a room
-        that has just come.
+        if its kind never moves, if it is protected, if its state fails, or if it does not come to
+        rest within 1 s: it runs on, or has ended. When cancelled, the room runs. Takes at most 2 s,
+        of which the last one, for the end of the room's tasks, cannot be cancelled; and up to 1 s
+        more for a room that has just come.
         """
         await self.wait_awake(room_id)
         room = self._rooms.by_id.get(room_id)
-        if room is None or not room.state.codec.kind.can_move:
+        if room is None or not room.state.codec.kind.can_move or not _may_move(room.state):
             return None
         try:
             taken = await at_rest(room, partial(self._take, room))
@@ -95,16 +98,31 @@ class Moves:
         held = self._held.take(room_id, frozen=True)
         if held is None:
             return
-        item = nodes.Moved(room_id, where.epoch, where.incarnation, where.name)
-        for link in dict.fromkeys(held.links.values()):
-            self._rooms.outbox(link, item)
-        kind = held.room.state.kind
-        keys = tuple((kind, seat.key) for seat in held.seats if seat.key)
-        moved = MovedRoom(where, keys, forward)
-        self._held.moved.add(room_id, moved)
-        _forget_oldest(self._rooms)
+        moved = self._tell(held.room.state, where, held.links.values(), forward)
         for link, request in held.requests:
             self._held.answer(link, request, moved)
+        self._rooms.check_all_ended()
+
+    def drop(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
+        """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
+        it as :meth:`moved` does. Its words that wait are dropped.
+        """
+        room = self._rooms.by_id.get(room_id)
+        steps = self._rooms.protected.remove(room_id)
+        if room is None or steps is None:
+            return
+        links = list(room.state.roster.links)
+        takeovers = self._rooms.take_out(room)
+        moved = self._tell(room.state, where, links, forward)
+        steps.drop()
+        room.depart(self._muted)
+        for each in takeovers:
+            self._held.answer(each.link, each.request, moved)
         self._rooms.check_all_ended()
 
     def adopt(self, image: Image) -> str | None:
@@ -126,6 +144,32 @@ class Moves:
         _add_places(self._rooms, room.state)
         self._rooms.on_change()
         return None
+
+    def promote(self, image: Image) -> str | None:
+        """Runs the room of a standby's image here, at once; returns why not, if so.
+
+        Its epoch is the one of the image. No limit of this node refuses it: it has no other place.
+        """
+        work, codec = self._matchmaker.work, self._matchmaker.codecs.get(image.kind)
+        if work is None or work.cancel_scope.cancel_called or codec is None:
+            return f"this node runs no rooms of the kind {image.kind!r}"
+        if image.room in self._rooms.by_id or image.room in self._held.by_id:
+            return f"the room {image.room} is here already"
+        try:
+            room = restore(self._rooms, codec, image)
+        except ImageRefused as refusal:
+            return str(refusal)
+        _add_places(self._rooms, room.state)
+        self._held.moved.remove(image.room)
+        self._run(HeldRoom(room, image.seats, frozen=False, size=0), work)
+        return None
+
+    def keep(self, data: bytes) -> StandbyCopy:
+        """The copy of a room that runs on another node, from its encoded image.
+
+        Raises :class:`ImageRefused` for an image that this node could not run.
+        """
+        return StandbyCopy.from_image(data, self._matchmaker.codecs, self._muted)
 
     def release(self, room_id: RoomId) -> bool:
         """Runs an adopted room; returns whether there was one, and it can run here."""
@@ -182,6 +226,23 @@ class Moves:
         self._held.add(held, [(each.link, each.request) for each in takeovers])
         return image, room.depart(self._muted)
 
+    def _tell(
+        self,
+        state: RoomState,
+        where: nodes.Whereabouts,
+        links: Iterable[LinkId],
+        forward: Callable[[nodes.Leave], None],
+    ) -> MovedRoom:
+        """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
+        item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
+        for link in dict.fromkeys(links):
+            self._rooms.outbox(link, item)
+        keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
+        moved = MovedRoom(where, keys, forward)
+        self._held.moved.add(state.id, moved)
+        _forget_oldest(self._rooms)
+        return moved
+
     def _thaw(self, room_id: RoomId) -> None:
         held = self._held.take(room_id, frozen=True)
         if held is not None and self._matchmaker.work is not None:
@@ -193,6 +254,8 @@ class Moves:
         rooms.put_in(room)
         self._held.wake(held)
         _seat_players(held)
+        if room.state.changes is not None:
+            room.state.changes.begin()
         if rooms.cut_at is not None:
             room.warn(max(0.0, rooms.cut_at - trio.current_time()))
         if rooms.cutting:
@@ -222,6 +285,10 @@ class Moves:
             rests()
         for link, item in self._held.woken(held):
             self._places.handle(link, item)
+
+
+def _may_move(state: RoomState) -> bool:
+    return state.changes is None and not state.closed
 
 
 def _add_places(rooms: RunningRooms, state: RoomState) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import trio
 
 from lastcall import Room, Said, room
 
 
 class Talk(msgspec.Struct):
     count: int = 0
+    notes: bytes = b""
 
 
 class Gossip(msgspec.Struct):
@@ -22,8 +24,8 @@ class Gossip(msgspec.Struct):
 async def repeat(table: Room[Talk]) -> None:
     async for event in table:
         match event:
-            case Said(_, "crash"):
-                raise RuntimeError("crash")
+            case Said(_, {"notes": int(size)}):
+                table.state.notes = bytes(size)
             case Said(_, said):
                 table.state.count += 1
                 table.broadcast({"said": said, "count": table.state.count, "moves": table.moves})
@@ -56,9 +58,18 @@ async def later_hall(table: Room[Gossip]) -> None:
         table.broadcast(table.state.count)
 
 
+@room("busy", seats=8, state=Talk)
+async def busy(table: Room[Talk]) -> None:
+    """Does not wait for events once it has heard one."""
+    async for event in table:
+        if isinstance(event, Said):
+            await trio.sleep_forever()
+
+
 def kinds(*functions: Any) -> dict[Any, Any]:
     return {function.name: function for function in functions}
 
 
+BUSY = kinds(busy)
 KINDS = kinds(den, hall, cell)
 LATER = kinds(later_den, later_hall, cell)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from tests.harness.cluster import CLEAN, CUT, cluster, soon
-from tests.moves.rooms import KINDS, LATER
+from tests.moves.rooms import BUSY, KINDS, LATER
 from tests.moves.talks import DRAIN, players, start, talk, two_nodes, undisturbed
 
 in_any_order = pytest.mark.usefixtures("schedule")
@@ -168,6 +170,39 @@ async def test_a_room_that_was_refused_plays_on_and_leaves_when_a_node_comes_tha
         assert undisturbed(speakers)
 
 
+@in_any_order
+async def test_a_player_who_leaves_while_the_room_moves_leaves_it_where_it_is_then(
+    rng: random.Random, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 3)
+        c.bus.faults.delay_seconds = 0.1
+        one.signal()
+        await trio.sleep(rng.uniform(0.0, 0.3))
+        await speakers[2].socket.send(t="leave")
+        await one.gone.wait()
+        await trio.sleep(1)
+        assert (two.rooms, two.node.host.players) == (1, 2)
+        assert (await talk(speakers[:2], "a"))["moves"] == 1
+        assert undisturbed(speakers[:2])
+
+
+async def test_a_room_with_a_large_state_moves_with_all_of_it(autojump_clock: MockClock) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "hall", 2)
+        await speakers[0].say({"notes": 200_000})
+        await talk(speakers, "a")
+        one.signal()
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 1}
+        (room,) = two.node.host.running.by_id.values()
+        assert room.state.author_state.notes == bytes(200_000)
+        assert undisturbed(speakers)
+
+
 async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
     autojump_clock: MockClock,
 ) -> None:
@@ -184,3 +219,20 @@ async def test_a_drain_with_no_other_node_that_serves_is_as_without_other_nodes(
         assert one.exit_code == CUT
         assert [line for line in logs if line["event"].startswith("handoff")] == []
         assert (await speakers[0].socket.hear("ended"))["reason"] == "cut"
+
+
+async def test_a_room_that_does_not_come_to_rest_is_cut_and_its_node_ends_within_the_farewell(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, (one, _) = await start(c, {"game-1": BUSY, "game-2": BUSY})
+        (player,) = await players(c, api, "busy", 1)
+        await player.say("sleep")
+        began = trio.current_time()
+        one.signal()
+        await one.gone.wait()
+        assert DRAIN.cut_seconds <= one.exited_at - began < DRAIN.grace_seconds
+        assert one.exit_code == CUT
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (0, 1)
+        assert (await player.socket.hear("ended"))["reason"] == "cut"

@@ -104,7 +104,8 @@ class Adoptions:
         if item.part == 0:
             if adoption is not None:
                 self._remove(adoption)
-            adoption = self._new(key, item, now)
+            deadline = now + self._policy.hold_seconds
+            adoption = self._adoptions[key] = Adoption(key, Assembly(item.parts), deadline)
         if adoption is None:
             return []  # the rest of an image that was refused at an earlier part
         if why := refusal or self._why_not(adoption, item):
@@ -135,11 +136,6 @@ class Adoptions:
         return [*actions, Reply(key.giver, Withdrawn(key.room, key.epoch))]
 
     # The steps.
-
-    def _new(self, key: Key, item: Adopt, now: float) -> Adoption:
-        deadline = now + self._policy.hold_seconds
-        adoption = self._adoptions[key] = Adoption(key, Assembly(item.parts), deadline)
-        return adoption
 
     def _why_not(self, adoption: Adoption, item: Adopt) -> str:
         """Why this part cannot be taken, or the empty text."""

@@ -12,12 +12,17 @@ An event without a step in the table raises :class:`lastcall.errors.WrongEvent` 
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from types import MappingProxyType
 
 import msgspec
 
+from lastcall.core.edge.placement import Candidate
 from lastcall.core.handoff.table import diagram_of, step
 from lastcall.ids import Incarnation, KindName, RoomId
+
+Nodes = Collection[Candidate]
+"""The other game nodes."""
 
 
 class State(enum.StrEnum):

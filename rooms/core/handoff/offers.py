@@ -3,23 +3,20 @@
 * A bounded number of rooms is under way, and a bounded number of bytes: small rooms go first, so
   that a large one delays nobody. A room is not frozen while no node could take it.
 * Everything that has no answer is asked again on the next link to the same node.
-* A node that may still hold the image of a room that was taken back *owes* its word that it has
-  forgotten it. Until then it is not asked for that room: a late answer cannot be mistaken for one
-  to a newer question.
+* :mod:`lastcall.core.handoff.takers` says which node is asked next, and which ones have to forget
+  an image first.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
-from msgspec.structs import replace
-
-from lastcall.core.edge.placement import Candidate, choose
 from lastcall.core.handoff.actions import Commit, Freeze, Giving, Lost, Moved, Refused, Send, Thaw
-from lastcall.core.handoff.offer import OWED, Event, Movable, Offer, State
+from lastcall.core.handoff.offer import OWED, Event, Movable, Nodes, Offer, State
 from lastcall.core.handoff.parts import split
-from lastcall.ids import Incarnation, KindName, RoomId
+from lastcall.core.handoff.takers import Takers
+from lastcall.ids import Incarnation, RoomId
 from lastcall.policy import HandOffPolicy
 from lastcall.wire.peer_items import (
     Adopted,
@@ -39,7 +36,6 @@ ANSWERS = {
 }
 NOBODY = "no other game node can take it"
 TOO_LATE = "it was not taken in time"
-Nodes = Collection[Candidate]
 
 
 class Offers:
@@ -52,11 +48,7 @@ class Offers:
         self._policy = policy
         self._waiting: deque[Movable] = deque()
         self._offers: dict[RoomId, Offer] = {}
-        self._owed: dict[Incarnation, set[tuple[RoomId, int]]] = {}
-        self._promised: Counter[tuple[Incarnation, KindName]] = Counter()
-        """The rooms that each node is asked for, which its state does not show yet."""
-        self._refused_by: dict[RoomId, set[Incarnation]] = {}
-        """The nodes that are not asked again for a room until :meth:`add` names it anew."""
+        self._takers = Takers(policy.takers_max)
         self._stopped = False
 
     def __len__(self) -> int:
@@ -75,7 +67,7 @@ class Offers:
         if self._stopped:
             return
         if anew:
-            self._refused_by.clear()
+            self._takers.forgive()
         known = {room.room for room in self._waiting} | self._offers.keys()
         fresh = [room for room in rooms if room.room not in known]
         self._waiting = deque(sorted([*self._waiting, *fresh], key=lambda room: room.size))
@@ -83,21 +75,15 @@ class Offers:
     def begin(self, nodes: Nodes) -> list[Giving]:
         """Begins with as many rooms as may be under way."""
         actions: list[Giving] = []
-        while self._waiting and self._may_begin(self._waiting[0].size):
+        while self._waiting and _fits(self._waiting[0].size, self._offers.values(), self._policy):
             room = self._waiting.popleft()
             offer = Offer(room.room, room.kind, room.size)
-            if self._taker(offer, nodes) is None:
+            if self._takers.choose(offer, nodes) is None:
                 actions += self._untaken(offer, Event.NO_TAKER)
             else:
                 self._offers[room.room] = offer
                 actions.append(Freeze(room.room))
         return actions
-
-    def _may_begin(self, size: int) -> bool:
-        held = [o.size for o in self._offers.values() if o.state is not State.COMMITTED]
-        if self._stopped or len(held) >= self._policy.rooms_at_once:
-            return False
-        return not held or sum(held) + size <= self._policy.bytes_at_once
 
     def frozen(
         self, room: RoomId, image: bytes | None, epoch: int, now: float, nodes: Nodes
@@ -108,19 +94,19 @@ class Offers:
         """
         offer = self._offers[room]
         if image is None:
-            return self._finish(offer, Event.NOT_FROZEN)
+            return self._on(offer, Event.NOT_FROZEN, now, nodes)
         offer.image, offer.epoch, offer.size = image, epoch, len(image)
-        offer.on(Event.FROZEN)
-        return self._seek(offer, now, nodes)
+        return self._on(offer, Event.FROZEN, now, nodes)
 
     def answered(
         self, taker: Incarnation, item: PeerDown, now: float, nodes: Nodes
     ) -> list[Giving]:
         """A node has answered; an answer that nobody waits for changes nothing."""
         offer = self._offers.get(item.room)
-        if (item.room, item.epoch) in self._owed.get(taker, ()):
+        move = item.room, item.epoch
+        if move in self._takers.owed(taker):
             if isinstance(item, Withdrawn):  # a refusal may answer an earlier question
-                self._settle(taker, item.room, item.epoch)
+                self._takers.settled(taker, move)
             return []
         event = ANSWERS[type(item)]
         asked = offer and (offer.taker, offer.epoch) == (taker, item.epoch)
@@ -128,15 +114,13 @@ class Offers:
             return []
         refusal: list[Giving] = []
         if isinstance(item, AdoptionRefused):
-            self._refused_by.setdefault(offer.room, set()).add(taker)
+            self._takers.refused(taker, offer.room)
             refusal = [Refused(offer.room, offer.kind, taker, item.reason)]
         return refusal + self._on(offer, event, now, nodes)
 
     def link_up(self, node: Incarnation) -> list[Giving]:
         """A link to ``node`` stands anew: what it has not answered is asked again."""
-        actions: list[Giving] = [
-            Send(node, Withdraw(room, epoch)) for room, epoch in sorted(self._owed.get(node, ()))
-        ]
+        actions: list[Giving] = [Send(node, Withdraw(*move)) for move in self._takers.owed(node)]
         for offer in self._offers.values():
             if offer.taker == node:
                 actions += _question(offer)
@@ -144,7 +128,7 @@ class Offers:
 
     def gone(self, node: Incarnation, now: float, nodes: Nodes) -> list[Giving]:
         """The process ``node`` has ended: whatever it held is gone with it."""
-        self._owed.pop(node, None)
+        self._takers.gone(node)
         actions: list[Giving] = []
         for offer in [offer for offer in self._offers.values() if offer.taker == node]:
             if offer.knows(Event.GONE):
@@ -155,7 +139,8 @@ class Offers:
         """Gives up waiting for answers that are late."""
         actions: list[Giving] = []
         for offer in [offer for offer in self._offers.values() if offer.expires_at <= now]:
-            actions += self._on(offer, Event.LATE, now, nodes)
+            if offer.knows(Event.LATE):
+                actions += self._on(offer, Event.LATE, now, nodes)
         return actions
 
     def stop(self, now: float) -> list[Giving]:
@@ -172,58 +157,34 @@ class Offers:
     def _on(self, offer: Offer, event: Event, now: float, nodes: Nodes) -> list[Giving]:
         before, taker = offer.state, offer.taker
         state = offer.on(event)
-        self._unpromise(offer)
         actions: list[Giving] = []
-        if before is State.ASKED and event in OWED and taker is not None:
-            self._owed.setdefault(taker, set()).add((offer.room, offer.epoch))
-            actions.append(Send(taker, Withdraw(offer.room, offer.epoch)))
-        if state is State.SEEKING:
-            return actions + self._seek(offer, now, nodes)
-        if state is State.COMMITTED and taker is not None:
-            offer.image, offer.expires_at = b"", now + self._policy.release_seconds
-            return [Commit(offer.room, offer.epoch, taker), *_question(offer)]
-        return actions + self._end(offer, event)
+        if taker is not None and state is not State.COMMITTED:
+            offer.taker = None
+            self._takers.over(taker, offer.kind)
+            if before is State.ASKED and event in OWED:
+                self._takers.owe(taker, (offer.room, offer.epoch))
+                actions.append(Send(taker, Withdraw(offer.room, offer.epoch)))
+        match state:
+            case State.SEEKING:
+                return actions + self._seek(offer, now, nodes)
+            case State.COMMITTED if taker is not None:
+                offer.image, offer.expires_at = b"", now + self._policy.release_seconds
+                return [Commit(offer.room, offer.epoch, taker), *_question(offer)]
+        del self._offers[offer.room]
+        return actions + self._end(offer, event, taker)
 
     def _seek(self, offer: Offer, now: float, nodes: Nodes) -> list[Giving]:
         """Asks the next node; without one, the room thaws."""
-        taker = self._taker(offer, nodes)
+        taker = None if self._stopped else self._takers.choose(offer, nodes)
         if taker is None:
-            return self._finish(offer, Event.NO_TAKER)
+            return self._on(offer, Event.NO_TAKER, now, nodes)
+        self._takers.asked(taker, offer.kind)
+        offer.tried.add(taker)
         offer.on(Event.TAKER)
         offer.taker, offer.expires_at = taker, now + self._policy.answer_seconds
-        offer.tried.add(taker)
-        self._promised[taker, offer.kind] += 1
         return list(_question(offer))
 
-    def _taker(self, offer: Offer, nodes: Nodes) -> Incarnation | None:
-        if self._stopped or len(offer.tried) >= self._policy.takers_max:
-            return None
-        without = offer.tried | self._refused_by.get(offer.room, set())
-        without |= {node for node, owed in self._owed.items() if _owes(owed, offer.room)}
-        taker = choose(map(self._expected, nodes), offer.kind, new=True, without=without)
-        return None if taker is None else taker.incarnation
-
-    def _expected(self, node: Candidate) -> Candidate:
-        """``node`` with the rooms that it is asked for, so that not all go to the emptiest."""
-        asked = {
-            (kind, True): count
-            for (incarnation, kind), count in self._promised.items()
-            if incarnation == node.incarnation
-        }
-        return replace(node, asked=asked) if asked else node
-
-    def _unpromise(self, offer: Offer) -> None:
-        if offer.taker is not None and offer.state is not State.COMMITTED:
-            self._promised[offer.taker, offer.kind] -= 1
-            self._promised += Counter()  # drops what is at zero
-
-    def _finish(self, offer: Offer, event: Event) -> list[Giving]:
-        offer.on(event)
-        return self._end(offer, event)
-
-    def _end(self, offer: Offer, event: Event) -> list[Giving]:
-        del self._offers[offer.room]
-        taker = offer.taker
+    def _end(self, offer: Offer, event: Event, taker: Incarnation | None) -> list[Giving]:
         if offer.state is State.THAWED:
             return [Thaw(offer.room), *self._untaken(offer, event)]
         if offer.state is State.MOVED and taker is not None:
@@ -236,14 +197,9 @@ class Offers:
         """Why nobody has the room, unless a node has said why."""
         if event is Event.STOP or self._stopped:
             return [Refused(offer.room, offer.kind, None, TOO_LATE)]
-        if offer.room in self._refused_by:
+        if self._takers.has_refused(offer.room):
             return []
         return [Refused(offer.room, offer.kind, None, NOBODY)]
-
-    def _settle(self, taker: Incarnation, room: RoomId, epoch: int) -> None:
-        self._owed[taker].discard((room, epoch))
-        if not self._owed[taker]:
-            del self._owed[taker]
 
 
 REASONS = {
@@ -254,8 +210,12 @@ REASONS = {
 """Why a room is lost."""
 
 
-def _owes(owed: Iterable[tuple[RoomId, int]], room: RoomId) -> bool:
-    return any(one == room for one, _ in owed)
+def _fits(size: int, offers: Iterable[Offer], policy: HandOffPolicy) -> bool:
+    """Whether a room of ``size`` bytes may begin beside those that are not given away yet."""
+    held = [offer.size for offer in offers if offer.state is not State.COMMITTED]
+    if len(held) >= policy.rooms_at_once:
+        return False
+    return not held or sum(held) + size <= policy.bytes_at_once
 
 
 def _question(offer: Offer) -> Iterator[Giving]:

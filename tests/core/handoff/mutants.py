@@ -31,7 +31,7 @@ class ForgetsWhatItIsOwed(Offers):
 
     def _on(self, offer: Offer, event: Event, now: float, nodes: list[Candidate]) -> list[Giving]:  # type: ignore[override]
         actions = super()._on(offer, event, now, nodes)  # type: ignore[arg-type]
-        self._owed.clear()
+        self._takers._owed.clear()
         return [action for action in actions if not is_withdraw(action)]
 
 

@@ -23,7 +23,7 @@ from tests.core.handoff.world import Broken, World
 STEPS, WALKS = 150, 100
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.integers(0, 1 << 16), min_size=STEPS // 2, max_size=STEPS))
 def test_a_room_has_one_owner_its_newest_state_and_an_end_of_each_offer(picks: list[int]) -> None:
     World().walk(picks)

@@ -177,6 +177,16 @@ def test_at_the_stop_rooms_thaw_that_are_not_a_takers_and_no_more_begin() -> Non
     assert offers.answered(NORTH, Released(DEN, 1), 11.1, BOTH) == [Moved(DEN, NORTH)]
 
 
+def test_at_the_end_of_all_time_a_room_that_is_not_frozen_yet_is_still_waited_for() -> None:
+    offers = Offers(HandOffPolicy())
+    offers.add([Movable(DEN, K, 100)])
+    offers.begin(BOTH)
+    offers.stop(11.0)
+    assert offers.due(float("inf"), BOTH) == []
+    assert Thaw(DEN) in offers.frozen(DEN, b"image", 1, 12.0, BOTH)
+    assert len(offers) == 0
+
+
 def test_an_image_goes_in_parts_of_64_kib() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
