@@ -36,8 +36,8 @@ class StandbyCopy:
         except RemoteProtocolError as error:
             raise ImageRefused(str(error)) from error
         codec = codecs.get(image.kind)
-        if codec is None or codec.kind.state is None:
-            raise ImageRefused(f"this node has no kind {image.kind!r} with a state")
+        if codec is None or not codec.kind.survives:
+            raise ImageRefused(f"this node has no kind {image.kind!r} that survives")
         restore(host, codec, image)
         return cls(image)
 
