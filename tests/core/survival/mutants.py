@@ -261,7 +261,7 @@ class CannotBeFenced(Primary):
 
 
 class ForgetsToSayOver(Primary):
-    finish = staticmethod(lambda line, epochs: line.out.append(Finished(line.room)))
+    finish = staticmethod(lambda line, _epochs: line.out.append(Finished(line.room)))
 
 
 class PromotesCandidates(Follower):
