@@ -11,8 +11,8 @@ help:            ## lists the targets
 run: $(READY)    ## starts a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
 	@$(BIN)/lastcall up $(ARGS)
 
-demo: $(READY)   ## shows a rolling update in half a minute: a cluster, 50 bots, every node replaced, a report
-	@$(BIN)/lastcall up --port 0 --admin 127.0.0.1:0 --bots 50 --roll-after 5 $(ARGS)
+demo: $(READY)   ## shows a rolling update in half a minute: a cluster, 60 bots, every node replaced, a report
+	@$(BIN)/lastcall up --port 0 --admin 127.0.0.1:0 --bots 50 --talkers 10 --grace 9 --roll-after 5 $(ARGS)
 
 test: $(READY)   ## runs every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
 	@tests/e2e/install-packages

@@ -313,6 +313,7 @@ class ApiNode:
             messages_out=self.gateway.counts.frames_out,
             resumes=self.gateway.counts.resumed,
             unsent_excess_bytes=self.gateway.backlog.excess.bytes,
+            votes=len(self._games.witness),
             client_ends=self.gateway.counts.ends,
             limited=dict(self.gateway.counts.limited)
             | {Limit.LINKS: self._feeds.refused_connections},

@@ -47,6 +47,16 @@ class RequestHandler(Protocol):
         """
 
 
+class LinkWatcher(Protocol):
+    """Learns which links other nodes have to this one, whatever they say."""
+
+    def attached(self, link: Link) -> None:
+        """A node has attached; its feed takes items from now on."""
+
+    def dropped(self, link: Link) -> None:
+        """The link is over."""
+
+
 def caller_of(attach: nodes.Attach) -> dict[str, Any]:
     """The field that names the caller in log events: ``api`` or ``game``."""
     return {nodes.GAME if attach.tier == nodes.GAME else nodes.API: attach.api[:64]}
@@ -68,6 +78,7 @@ class Link:
         "id",
         "incarnation",
         "liveness",
+        "name",
         "requests",
         "ring",
         "stalls",
@@ -88,6 +99,7 @@ class Link:
     ) -> None:
         self.id = attach.link
         self.tier = attach.tier
+        self.name = attach.api
         self.who = caller_of(attach)
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt

@@ -21,7 +21,7 @@ from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import LastcallError, MisplacedItem, RemoteProtocolError
 from lastcall.game.admission import Admission
-from lastcall.game.feeds import Feeds, Link, RequestHandler
+from lastcall.game.feeds import Feeds, Link, LinkWatcher, RequestHandler
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.limits import Rate
 from lastcall.peer import Peer
@@ -52,7 +52,8 @@ class GameIdentity(msgspec.Struct, frozen=True):
 class Links:
     """All links that other nodes have to this one.
 
-    ``api`` gets the items of api nodes, and ``peers`` those of other game nodes. ``state`` returns
+    ``api`` gets the items of api nodes, and ``peers`` those of other game nodes; ``watcher`` learns
+    which links there are. ``state`` returns
     the node as placement should see it; a new revision whenever it differs.
     """
 
@@ -65,6 +66,7 @@ class Links:
         feeds: Feeds,
         api: RequestHandler,
         peers: RequestHandler,
+        watcher: LinkWatcher | None = None,
         state: Callable[[], nodes.NodeState],
         admission: Admission,
     ) -> None:
@@ -75,6 +77,7 @@ class Links:
         self._feeds = feeds
         self._links = feeds.links
         self._handlers = {nodes.API: api, nodes.GAME: peers}
+        self._watcher = watcher
         self._state = state
         self._started_at = trio.current_time()
         self._name_warnings = TokenBucket(
@@ -220,6 +223,8 @@ class Links:
         link.add_state(state)
         self._feeds.mark(link.id)
         log.info("link.attached", **link.who, feed=attach.feed)
+        if self._watcher is not None:
+            self._watcher.attached(link)
         return None
 
     def _detach(self, link_id: LinkId) -> None:
@@ -232,6 +237,8 @@ class Links:
         if (link := self._feeds.remove(link_id)) is not None:
             log.info("link.dropped", **link.who, why=why)
             link.handler.drop_link(link_id, link.confirmed_until)
+            if self._watcher is not None:
+                self._watcher.dropped(link)
 
     def _warn_of_namesakes(self, link: Link) -> None:
         """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.

@@ -16,8 +16,11 @@ from lastcall.core.link.secret import Secrets
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import GameIdentity, Links
+from lastcall.game.pair_links import PairEvents, PairLinks
 from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
 from lastcall.game.room_moves import RoomMoves
+from lastcall.game.survival import Survival
+from lastcall.game.survival_views import Views
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation, KindName, NodeName, new_incarnation
 from lastcall.kind import Kind
@@ -26,7 +29,7 @@ from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader, NoCork
 from lastcall.links.sources import GameSource
-from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy
+from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy, SurvivalPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.cluster_secret import no_secrets
@@ -47,6 +50,7 @@ class GameSettings(msgspec.Struct, frozen=True):
     link_policy: LinkPolicy = LinkPolicy()
     room_policy: RoomPolicy = RoomPolicy()
     handoff_policy: HandOffPolicy = HandOffPolicy()
+    survival_policy: SurvivalPolicy = SurvivalPolicy()
     apis: AllowedApis = AllowedApis()
     """Where feeds may be, besides where the api nodes' requests come from."""
     secrets: Callable[[], Secrets] = no_secrets
@@ -75,6 +79,15 @@ class GameNode:
         self._bus = bus
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
+        self.peer_handlers: list[PeerHandler] = []
+        """They get what other game nodes say; to be filled before the start."""
+        self.peers = Peers(self.incarnation, self.peer_handlers)
+        self._peer_calls = (
+            _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
+            if settings.games
+            else None
+        )
+        self.survival = None if self._peer_calls is None else self._open_survival(self._peer_calls)
         self.host = Host(
             kinds=kinds,
             node=settings.name,
@@ -82,10 +95,8 @@ class GameNode:
             outbox=self._feeds.push,
             policy=settings.room_policy,
             on_change=self._feeds.mark_all,
+            protector=self.survival,
         )
-        self.peer_handlers: list[PeerHandler] = []
-        """They get what other game nodes say; to be filled before the start."""
-        self.peers = Peers(self.incarnation, self.peer_handlers)
         self.peer_requests = PeerRequests(self._feeds, self.peer_handlers)
         self.moves = RoomMoves(
             self.host,
@@ -93,13 +104,9 @@ class GameNode:
             peers=self.peers,
             requests=self.peer_requests,
             policy=settings.handoff_policy,
+            survival=self.survival,
         )
         self.peer_handlers.append(self.moves)
-        self._peer_calls = (
-            _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
-            if settings.games
-            else None
-        )
         self._links = self._make_links(
             Admission(self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis)
         )
@@ -123,9 +130,40 @@ class GameNode:
             feeds=self._feeds,
             api=self.host,
             peers=self.peer_requests,
+            watcher=None if self.survival is None else self.survival.links,
             state=self._state,
             admission=admission,
         )
+
+    def _open_survival(self, calls: PeerCalls) -> Survival:
+        """The rooms that survive this node, on one that knows others."""
+        settings, peers = self._settings, self.peers
+
+        def links(events: PairEvents) -> PairLinks:
+            return PairLinks(
+                self.incarnation, bus=self._bus, peers=peers, feeds=self._feeds, events=events
+            )
+
+        def views(links: PairLinks) -> Views:
+            where = settings.listen.dialled(settings.advertise)
+            return Views(links, host=where.host, all_met=lambda: calls.none_unmet)
+
+        survival = Survival(
+            self.incarnation,
+            settings.name,
+            host=lambda: self.host,
+            links=links,
+            views=views,
+            policy=settings.survival_policy,
+            refusal=self._keeps_none,
+        )
+        self.peer_handlers.append(survival.links)
+        return survival
+
+    def _keeps_none(self) -> str:
+        """Why this node keeps no more images of others' rooms; empty while it does."""
+        phase = self._drain.phase
+        return "" if phase in {Phase.SERVING, Phase.CORDONED} else f"this node is {phase}"
 
     def _state(self) -> nodes.NodeState:
         """The node as placement should see it; a new revision whenever placement would care."""
@@ -156,6 +194,8 @@ class GameNode:
         services.start_soon(self.moves.run)
         if self._peer_calls is not None:
             services.start_soon(self._peer_calls.run)
+        if self.survival is not None:
+            services.start_soon(self.survival.run)
         self.ready = True
         await trio.lowlevel.checkpoint()
 
@@ -219,7 +259,7 @@ class GameNode:
             rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
             rooms_regrouped=rooms.regrouped - self._regrouped_before,
             rooms_abandoned=since[EndReason.ABANDONED],
-            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_handed_off=self._rooms_handed_off,
             rooms_cut=since[EndReason.CUT]
             + self.moves.handoffs.lost
             + (self.host.rooms if self._drain.overdue else 0),
@@ -227,10 +267,17 @@ class GameNode:
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.handoffs.why()
+        reasons = self.host.why() + self.moves.why()
+        if self.survival is not None:
+            reasons += self.survival.standings.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
+
+    @property
+    def _rooms_handed_off(self) -> int:
+        handed_over = 0 if self.survival is None else self.survival.handed_over
+        return self.moves.handoffs.moved + handed_over
 
     @property
     def _refused_connections(self) -> int:
@@ -240,7 +287,7 @@ class GameNode:
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
         ends = self.host.running.ends
-        return Figures(
+        figures = Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
             clients=self.host.players,
@@ -253,9 +300,12 @@ class GameNode:
             limited=dict(self.host.running.limits.refused)
             | {Limit.LINKS: self._refused_connections},
             rooms_ended={str(reason): count for reason, count in ends.items()},
-            rooms_handed_off=self.moves.handoffs.moved,
+            rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
         )
+        if self.survival is not None:
+            self.survival.add_figures(figures)
+        return figures
 
 
 def _open_peer_calls(

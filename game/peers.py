@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -26,16 +26,18 @@ from lastcall.wire import nodes
 
 GONE_MAX = 1_024
 """At most this many ended processes are remembered; the oldest are forgotten first."""
+Asked: TypeAlias = nodes.PeerUp | nodes.SurvivalItem
+Answered: TypeAlias = nodes.PeerDown | nodes.SurvivalItem
 NOT_OF_PEERS = "game nodes do not say that to each other"
 
 
 class PeerHandler(Protocol):
     """A part of this node that works with other game nodes, such as the hand-off of rooms."""
 
-    def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
+    def asked(self, peer: Incarnation, item: Asked) -> None:
         """``peer`` asks for something; :meth:`PeerRequests.answer` takes the answer."""
 
-    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
+    def answered(self, peer: Incarnation, item: Answered) -> None:
         """``peer`` answers what :meth:`Peers.send` has asked: in order, and once on each link."""
 
     def peer_up(self, peer: Incarnation) -> None:
@@ -64,7 +66,7 @@ class PeerRequests:
         """Passes the item on; raises :class:`MisplacedItem` for one of an api node."""
         if isinstance(item, nodes.Unknown):
             return
-        if not isinstance(item, nodes.PeerUp):
+        if not isinstance(item, nodes.Move | nodes.OfRoom):
             raise MisplacedItem(NOT_OF_PEERS)
         peer = self._feeds.links[link].incarnation
         self._links[peer] = link
@@ -114,7 +116,7 @@ class Peers:
         """Whether it is certain that the process has ended; False if it is not known."""
         return peer in self._gone
 
-    def send(self, peer: Incarnation, item: nodes.PeerUp) -> bool:
+    def send(self, peer: Incarnation, item: Asked) -> bool:
         """Asks ``peer``; False if no link to it stands. Ask again on the next one."""
         link = self._links.get(peer)
         if link is not None:
@@ -145,7 +147,7 @@ class Peers:
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """An answer."""
-        if isinstance(item, nodes.PeerDown):
+        if isinstance(item, nodes.Move | nodes.OfRoom):
             for handler in self._handlers:
                 handler.answered(link.node.incarnation, item)
         elif not isinstance(item, nodes.Unknown):
@@ -177,6 +179,11 @@ class PeerCalls:
         """How many connections to ``--feed`` a limit has refused."""
         return self._feeds.refused_connections
 
+    @property
+    def none_unmet(self) -> bool:
+        """Whether every game node that is named was met, or is certainly not there."""
+        return self._connectors.none_unmet
+
     async def run(self) -> None:
         """Keeps the links until cancelled, or until :meth:`leave`."""
         try:
@@ -200,7 +207,13 @@ class PeerCalls:
         self._peers.link_up(link)
 
     def link_state(self, link: GameLink) -> None:
-        """Its phase, load, seats or silence have changed: :attr:`Peers.candidates` shows them."""
+        """Its phase, load or seats have changed: :attr:`Peers.candidates` shows them.
+
+        The link to a node that is silent is given up, as that node does with links of silent ones:
+        both sides of a link must know that it is over.
+        """
+        if link.silent:
+            link.reset()
 
     def link_item(self, link: GameLink, item: nodes.Down) -> None:
         """It has said something."""

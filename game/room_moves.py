@@ -14,9 +14,10 @@ import trio
 from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
 from lastcall.game.handoffs import HandOffs
-from lastcall.game.peers import PeerRequests, Peers
+from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
+from lastcall.game.survival import Survival
 from lastcall.host.host import Host
-from lastcall.ids import Incarnation
+from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
@@ -38,8 +39,10 @@ class RoomMoves:
         peers: Peers,
         requests: PeerRequests,
         policy: HandOffPolicy,
+        survival: Survival | None,
     ) -> None:
         self._host = host
+        self._survival = survival
         self._drain = drain
         self.handoffs = HandOffs(host.moves, peers, policy)
         self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
@@ -55,13 +58,17 @@ class RoomMoves:
 
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
-        self.handoffs.offer("at_once")
+        self._offer("at_once")
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
-        leaving = self.handoffs.offer("at_once", "deadline")
-        self._host.cut(leaving)
+        self._host.cut(self._offer("at_once", "deadline"))
         self._cutting.set()
+
+    def _offer(self, *moves: str) -> set[RoomId]:
+        """The rooms that are to leave: those that survive go to their standbys."""
+        handed_over = set() if self._survival is None else self._survival.hand_over(*moves)
+        return self.handoffs.offer(*moves) | handed_over
 
     async def _end(self) -> None:
         """Cuts the rooms that have not left in time, and gives up those that are not confirmed."""
@@ -69,6 +76,8 @@ class RoomMoves:
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds
         with trio.move_on_at(began + LEAVE_SHARE * farewell):
             await self.handoffs.wait_done(confirmed=False)
+            if self._survival is not None:
+                await self._survival.wait_handed_over()
         self.handoffs.stop()
         self._host.cut()
         with trio.move_on_at(began + CONFIRM_SHARE * farewell):
@@ -84,6 +93,15 @@ class RoomMoves:
         self.handoffs.expire(now)
         self.adoptions.expire(now)
 
+    def why(self) -> list[str]:
+        """Sentences about rooms that wait for their hand-off, that were refused, and under way."""
+        reasons, left = self.handoffs.why(), self._drain.seconds_left
+        if self._cutting.is_set() or left is None or not self.handoffs.possible:
+            return reasons
+        if count := len(self._host.moves.movable("deadline")):
+            reasons.append(f"{count} room(s) that will be handed off in {left:.0f} s")
+        return reasons
+
     async def wait_done(self) -> None:
         """Waits until no room is on its way from here or to here."""
         await self.handoffs.wait_done()
@@ -95,13 +113,15 @@ class RoomMoves:
 
     # lastcall.game.peers.PeerHandler
 
-    def asked(self, peer: Incarnation, item: nodes.PeerUp) -> None:
+    def asked(self, peer: Incarnation, item: Asked) -> None:
         """A node gives a room, or decides about one."""
-        self.adoptions.asked(peer, item)
+        if isinstance(item, nodes.Move):
+            self.adoptions.asked(peer, item)
 
-    def answered(self, peer: Incarnation, item: nodes.PeerDown) -> None:
+    def answered(self, peer: Incarnation, item: Answered) -> None:
         """A node answers what it was asked about a room."""
-        self.handoffs.answered(peer, item)
+        if isinstance(item, nodes.Move):
+            self.handoffs.answered(peer, item)
 
     def peer_up(self, peer: Incarnation) -> None:
         """The node is asked again for its answers, and for more rooms."""

@@ -107,6 +107,13 @@ def _plan(port: int, **settings: Any) -> Plan:
     "--auth there are none.",
 )
 @option(
+    "--talkers",
+    type=click.IntRange(0),
+    default=0,
+    help="Number of further bots, which talk in lounges: rooms without an end, which a node that "
+    "drains hands off.",
+)
+@option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after this time.  [default: at Ctrl-C]",
@@ -123,6 +130,7 @@ def up(
     auth: AuthOptions,
     *,
     bots: int,
+    talkers: int,
     seconds: float | None,
     roll_after: float | None,
 ) -> int:
@@ -146,14 +154,21 @@ def up(
     from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain, auth=auth)
-    if auth.auth is not None and bots:
-        if not _is_default("bots"):
+    if auth.auth is not None and bots + talkers:
+        if talkers or not _is_default("bots"):
             raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
         bots = 0
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
-            run = Up(plan, bots=bots, seconds=seconds, roll_after=roll_after, console=Console())
+            run = Up(
+                plan,
+                bots=bots,
+                talkers=talkers,
+                seconds=seconds,
+                roll_after=roll_after,
+                console=Console(),
+            )
             return await run.run(signals)
 
     return _run(run)
@@ -218,8 +233,9 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     told to drain; and so on, until no old node is left. If a new node is not ready within 20
     seconds, the roll stops and the old nodes go on. Ctrl-C only closes the view.
 
-    An old game node lets its rooms finish, within its grace. An old api node does not wait for
-    rooms: its clients resume through a new one (except with `lastcall up --clients finish`).
+    An old game node lets its rooms finish, within its grace, and then hands off those that can
+    move. An old api node does not wait for rooms: its clients resume through a new one (except with
+    `lastcall up --clients finish`).
 
     Exit code 0: no player noticed. 3: a player noticed, or something was cut. 1: the roll stopped
     half-way or was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; the roll

@@ -7,7 +7,14 @@ import msgspec
 from lastcall.errors import UsageError
 from lastcall.limits import KIB, MIB, Limits
 
-__all__ = ["DrainPolicy", "HandOffPolicy", "LinkPolicy", "RoomPolicy", "SocketPolicy"]
+__all__ = [
+    "DrainPolicy",
+    "HandOffPolicy",
+    "LinkPolicy",
+    "RoomPolicy",
+    "SocketPolicy",
+    "SurvivalPolicy",
+]
 
 
 class DrainPolicy(msgspec.Struct, frozen=True):
@@ -100,6 +107,23 @@ class HandOffPolicy(msgspec.Struct, frozen=True):
     image_bytes: int = 32 * MIB
     images_bytes: int = 128 * MIB
     released_max: int = 65_536
+
+
+class SurvivalPolicy(msgspec.Struct, frozen=True):
+    """The bounds of the images that one node keeps of rooms that run on other nodes.
+
+    They take at most ``copies_bytes`` of memory, and one that comes has at most ``image_bytes``.
+    A room repeats its open requests every ``again_seconds``, and asks nodes that have refused its
+    image every ``refused_seconds``. An image whose room nobody asks for is kept for
+    ``idle_seconds`` after its node was heard last: then this node tries to run the room, and
+    forgets it if it may not.
+    """
+
+    copies_bytes: int = 256 * MIB
+    image_bytes: int = 32 * MIB
+    again_seconds: float = 1.0
+    refused_seconds: float = 15.0
+    idle_seconds: float = 60.0
 
 
 class RoomPolicy(msgspec.Struct, frozen=True):

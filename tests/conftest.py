@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,14 @@ class RealProcessesTakeTurns(LoadScopeScheduling):
     """One worker runs all tests with real processes, and the others run the pure ones beside it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid
+        """A test with all its parameters is one piece: xdist counts all pieces after each test."""
+        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid.partition("[")[0]
+
+
+def pytest_collection_finish() -> None:
+    """Lets no collection of a test look at the modules and at the 12 000 collected tests again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -32,7 +32,7 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
     imports = "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
     (tmp_path / "test_more.py").write_text(
-        imports + block("python", "play(", page), encoding="utf-8"
+        imports + block("python", "play(dice", page), encoding="utf-8"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],

@@ -11,6 +11,7 @@ from lastcall.api.games.calls import SWEEP_SECONDS
 from lastcall.api.games.joins import Joins
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
+from lastcall.api.games.witness import Witness
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
@@ -62,6 +63,7 @@ class Games:
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
+        self.witness = Witness()
         self._notices = Steps()
         self._notified: set[GameLink] = set()
         """Links whose players have been told that the game node drains."""
@@ -70,7 +72,7 @@ class Games:
     async def run(self) -> None:
         """Follows the game nodes until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.connectors.run, self)
+            nursery.start_soon(self.connectors.run, self, self.witness.gone)
             for clock in (self._joins.sweep, self._resumes.sweep, self.reattacher.sweep):
                 nursery.start_soon(clock)
             nursery.start_soon(self._notices.run)
@@ -109,6 +111,7 @@ class Games:
     def link_up(self, link: GameLink) -> None:
         """A game node is there: waiting joins and resumes go on, suspended places reattach."""
         self.connectors.link_up(link)
+        self.witness.link_up(link)
         self._joins.link_up(link)
         self._resumes.link_up(link)
         self.link_state(link)
@@ -125,6 +128,7 @@ class Games:
             self._silent.discard(link)
         elif link not in self._silent:
             self._silent.add(link)
+            self.reattacher.link_silent(link)
             self._move(self._sessions(link))
 
     def _sessions(self, link: GameLink) -> list[Session]:
@@ -148,6 +152,8 @@ class Games:
                     self._joins.begin(session, request, REGROUP_SECONDS, former)
             case nodes.Moved():
                 self.reattacher.moved(link, item)
+            case item if isinstance(item, nodes.SurvivalItem):
+                self.witness.take(link, item)
             case _:
                 self.reattacher.renew(self._relays.take(link, item))
 
@@ -174,6 +180,7 @@ class Games:
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """Its places are suspended or lost; joins and resumes that it was asked go elsewhere."""
         self.connectors.link_down(link)
+        self.witness.link_down(link, loss)
         self._notified.discard(link)
         self._silent.discard(link)
         self.reattacher.link_down(link, loss)

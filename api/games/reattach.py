@@ -10,8 +10,8 @@ clients' sockets stay, and their clients see nothing.
   game node. After ``lost_seconds``, or when another process is there, their rooms are lost.
 * If a place cannot get everything that its client missed, the client is closed with 1012, and why:
   it resumes by itself, and is told so. A node that stays tells nobody that it leaves.
-* A room may survive its game process. Then all other game nodes are asked for its places in turn,
-  for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
+* A room may survive its game process. If that is gone, or silent, all game nodes that answer are
+  asked for its places in turn, for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class PlaceReattacher:
         return len(self._queues)
 
     def sessions(self, link: GameLink) -> list[Session]:
-        """Whose places wait to be reattached on ``link``."""
+        """Whose places wait to be reattached on ``link``, and are not searched for elsewhere."""
         waiting = self._queues.waiting(link.node.incarnation)
         asked = [call.request for call in self._queues.calls.unanswered(link)]
-        return sessions_of([*asked, *waiting])
+        return sessions_of(one for one in [*asked, *waiting] if one.search is None)
 
     # From the links.
 
@@ -76,6 +76,14 @@ class PlaceReattacher:
                 self._queues.ask_next(own)
             elif group.address == link.address:
                 self._lose_group(incarnation)
+
+    def link_silent(self, link: GameLink) -> None:
+        """Rooms that survive may go on elsewhere by now, or soon: their places are searched for.
+
+        The silent process may still have them, and is asked, too, if it answers again.
+        """
+        for place in self._relays.suspend(link, surviving=True):
+            self._searches.begin(self._queues.of(place))
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """A reset suspends the link's places; any other loss ends them, but not our own detaching.

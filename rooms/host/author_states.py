@@ -9,6 +9,8 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import trio
+
 import lastcall.author
 from lastcall.errors import StateFailed
 from lastcall.host.codec import KindCodec
@@ -55,15 +57,32 @@ class AuthorStates:
         try:
             encoded = encode(room)
         except StateFailed as error:
-            if not room.state_failing:
-                room.state_failing = True
-                file, line = resting_place(room.inbox)
-                self._failures.warning(
-                    kind=room.kind, room=room.id, file=file, line=line, error=str(error)
-                )
+            self.fail(room, error)
             return None
         room.state_failing = False
         return encoded
+
+    def fail(self, room: _Room, error: StateFailed) -> None:
+        """The room's state could not be encoded: logs that, unless it failed before."""
+        if not room.state_failing:
+            room.state_failing = True
+            file, line = resting_place(room.inbox)
+            self._failures.warning(
+                kind=room.kind, room=room.id, file=file, line=line, error=str(error)
+            )
+
+
+def waiting_place(task: trio.lowlevel.Task | None) -> tuple[str, int]:
+    """The file and the line of a room's code where its function waits for anything at all; an empty
+    file if it does not. For a task that does not run now.
+    """
+    place = "", 0
+    for frame, line in () if task is None else task.iter_await_frames():
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "trio":
+            break
+        if not frame.f_code.co_filename.startswith(_OURS):
+            place = frame.f_code.co_filename, line
+    return place
 
 
 def resting_place(inbox: Inbox) -> tuple[str, int]:

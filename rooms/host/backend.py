@@ -8,6 +8,7 @@ import msgspec
 import trio
 
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
+from lastcall.host.changes import Changes
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
@@ -30,7 +31,7 @@ class Backend:
         self._room = room
         self._roster = room.roster
         self._history = room.history
-        self._outbox = room.host.outbox
+        self._outbox = room.outbox
         self._turn = 0
         self._queued = 0
         self.next_event = room.inbox.next  # no method of its own, which costs each event 0.1 µs
@@ -141,3 +142,55 @@ def check_size(room: RoomState, what: str, body: bytes) -> None:
     limit = room.host.policy.message_bytes
     if len(body) > limit:
         raise MessageTooBig(f"a {what} of {len(body)} bytes; the limit is {limit} bytes")
+
+
+class SteppedBackend(Backend):
+    """The :class:`lastcall.author.RoomBackend` of a surviving room, whose words wait for its rest.
+
+    ``changes`` hears of all that the room's code says and does.
+    """
+
+    __slots__ = ("_changes",)
+
+    def __init__(self, room: RoomState, changes: Changes) -> None:
+        super().__init__(room)
+        self._changes = changes
+        self._outbox = changes.speak
+
+    def set_alarm(self, name: str, seconds: float, every: float) -> None:
+        """See :meth:`Backend.set_alarm`."""
+        super().set_alarm(name, seconds, every)
+        self._changes.act()
+
+    def silence(self, name: str) -> None:
+        """See :meth:`Backend.silence`."""
+        super().silence(name)
+        self._changes.act()
+
+    def broadcast(self, body: bytes) -> None:
+        """See :meth:`Backend.broadcast`."""
+        super().broadcast(body)
+        self._changes.act()
+
+    def send(self, player: PlayerId, body: bytes) -> None:
+        """See :meth:`Backend.send`."""
+        super().send(player, body)
+        self._changes.act()
+
+    def _check(self, body: bytes) -> None:
+        super()._check(body)
+        if self._changes.too_many:
+            raise TooMuchAtOnce(
+                "16 MiB that this room has said wait until it rests and its standby has that: "
+                "wait for the next event, or for `await table.commit()`, now and then"
+            )
+
+    def lock(self, *, locked: bool) -> None:
+        """See :meth:`Backend.lock`."""
+        super().lock(locked=locked)
+        self._changes.act()
+
+    def kick(self, player: PlayerId, ban_seconds: float = 0) -> None:
+        """See :meth:`Backend.kick`."""
+        self._changes.act()
+        super().kick(player, ban_seconds)

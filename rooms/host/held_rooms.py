@@ -1,13 +1,16 @@
 """Rooms that do not run here, but that players may ask for here: held rooms, and moved ones.
 
 A *held* room was frozen here, or adopted and not yet released. Requests for it wait, in order,
-until it runs here or has moved; inputs are dropped, since the api nodes keep them until they are
-acked. A *moved* room runs on another node: requests for it are answered with that node's name.
+until it runs here and first rests, or has moved; inputs are dropped until it runs, since the api
+nodes keep them until they are acked. A *moved* room runs on another node: requests for it are
+answered with that node's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+
+import trio
 
 from lastcall.core.room.moved_rooms import MovedRoom, MovedRooms
 from lastcall.host.live_room import LiveRoom
@@ -26,7 +29,7 @@ Request = tuple[LinkId, nodes.Up]
 class HeldRoom:
     """A room that was made from its image, and does not run."""
 
-    __slots__ = ("frozen", "links", "missed", "requests", "room", "seats", "size")
+    __slots__ = ("awake", "frozen", "links", "missed", "requests", "room", "seats", "size")
 
     def __init__(
         self, room: LiveRoom, seats: tuple[SeatImage, ...], *, frozen: bool, size: int
@@ -43,6 +46,8 @@ class HeldRoom:
         self.missed: set[PlayerId] = set()
         """The players whose inputs were dropped, and have to be sent again."""
         self.requests: list[Request] = []
+        self.awake = trio.Event()
+        """Set when the room runs again, and has come to rest."""
 
     def drop_link(self, link: LinkId) -> int:
         """The link is gone, and so are its players; returns how many of its requests waited."""
@@ -65,10 +70,12 @@ class HeldRooms:
         self._requests_max = requests_max
         self._waiting = 0
         self.by_id: dict[RoomId, HeldRoom] = {}
+        self.waking: dict[RoomId, HeldRoom] = {}
+        """Rooms that run again; requests for them wait for their first rest."""
         self.moved = MovedRooms()
 
     def __len__(self) -> int:
-        return len(self.by_id) + len(self.moved)
+        return len(self.by_id) + len(self.waking) + len(self.moved)
 
     @property
     def frozen(self) -> list[LiveRoom]:
@@ -94,13 +101,24 @@ class HeldRooms:
         self._waiting -= len(held.requests)
         return self.by_id.pop(room)
 
+    def wake(self, held: HeldRoom) -> None:
+        """The room, which was just taken, runs; its requests wait until it rests."""
+        self.waking[held.room.state.id] = held
+        self._waiting += len(held.requests)
+
+    def woken(self, held: HeldRoom) -> list[Request]:
+        """No more requests wait for the room's first rest; returns those that did."""
+        del self.waking[held.room.state.id]
+        self._waiting -= len(held.requests)
+        return held.requests
+
     def receive(self, link: LinkId, item: nodes.Up, room: RoomId | None) -> bool:
-        """Whether ``item``, any but an input, is about a ``room`` that is held or has moved: it
-        waits then, or is answered.
+        """Whether ``item``, any but an input, is about a ``room`` that does not run, has not rested
+        yet, or has moved: it waits then, or is answered.
         """
         if room is None:
             return False
-        if (held := self.by_id.get(room)) is not None:
+        if (held := self.waking.get(room) or self.by_id.get(room)) is not None:
             self._wait(held, link, item)
             return True
         moved = self.moved.find(room)
@@ -116,7 +134,7 @@ class HeldRooms:
 
     def drop_link(self, link: LinkId) -> None:
         """The link is gone: no request by it can be answered, and its players are away."""
-        for held in self.by_id.values():
+        for held in (*self.by_id.values(), *self.waking.values()):
             self._waiting -= held.drop_link(link)
 
     def answer(self, link: LinkId, item: nodes.Up, moved: MovedRoom) -> None:
@@ -139,7 +157,7 @@ class HeldRooms:
 
     def cancel(self, link: LinkId, cancel: nodes.Cancel) -> bool:
         """Whether the request that is cancelled waits here; it is refused then."""
-        for held in self.by_id.values():
+        for held in (*self.by_id.values(), *self.waking.values()):
             for request in held.requests:
                 if request[0] == link and getattr(request[1], "call", 0) == cancel.call:
                     held.requests.remove(request)

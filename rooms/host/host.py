@@ -18,6 +18,7 @@ from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.moves import Moves
 from lastcall.host.places import Places
+from lastcall.host.protector import Protector
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.host.running_rooms import RunningRooms
@@ -44,7 +45,8 @@ class Host:
     ``outbox`` sends an item to an api node; it must not raise, and ignores links that are gone.
     ``on_change`` is called when rooms or free seats have changed, often several times in a row;
     ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
-    finished); ``on_crash`` before that with what the author's code raised.
+    finished); ``on_crash`` before that with what the author's code raised. With a ``protector``,
+    the rooms of kinds that survive have images elsewhere; else they are like others.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Host:
         on_change: Callable[[], None] = lambda: None,
         on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None,
         on_crash: Callable[[RoomState, BaseException], None] = log_crash,
+        protector: Protector | None = None,
     ) -> None:
         self._outbox = outbox
         self._on_end = on_end
@@ -68,7 +71,9 @@ class Host:
             on_change=on_change,
             on_end=self._room_ended,
             on_crash=on_crash,
+            protector=protector,
         )
+        self.protected = self.running.protected
         self._rooms = self.running.by_id
         self._acks = self.running.acks
         self.matchmaker = Matchmaker(self.running, kinds=kinds, node=node, rng=rng)
@@ -90,7 +95,10 @@ class Host:
             self.places.handle(link, item)
 
     def flush_acks(self) -> None:
-        """Sends the pending acks, one item to each link: call it once after each request."""
+        """Sends the pending acks, one item to each link, and makes the steps of the surviving rooms
+        that have changed: call it once after each request.
+        """
+        self.protected.flush()
         pending, self._acks.by_link = self._acks.by_link, {}
         for link, acks in pending.items():
             self._outbox(link, nodes.Acks(list(acks.values())))
@@ -183,6 +191,7 @@ class Host:
             nursery.start_soon(self.running.alarms.watch)
             nursery.start_soon(self.running.takeovers.watch, self.places.carry_out)
             nursery.start_soon(self._losses.run)
+            nursery.start_soon(self.protected.watch)
             nursery.start_soon(self._sweep)
 
     async def _sweep(self) -> None:

@@ -46,8 +46,8 @@ def capture(room: RoomState) -> Image:
         state=room.codec.encode_state(room.author_state),
         seats=tuple(capture_seat(seat, absence(room, seat)) for seat in room.roster),
         history=room.history.capture(),
-        alarms=_capture_alarms(room.alarms, now),
-        events=tuple(_capture_events(room.inbox.waiting)),
+        alarms=capture_alarms(room.alarms, now),
+        events=tuple(capture_events(room.inbox.waiting)),
         bans=() if room.bans is None else room.bans.capture(now),
         gone=() if room.gone is None else room.gone.capture(now),
         age=room.age,
@@ -89,6 +89,7 @@ def _restore_seats(room: RoomState, image: Image) -> None:
             seats = len(image.seats)
             raise ImageRefused(f"{seats} players; here the kind has {room.roster.seats_max}")
     room.roster.locked = image.locked
+    room.over = image.over
     room.started = image.started or len(room.roster) >= room.codec.kind.starts
     room.history.restore(image.history)
     room.gone = GoneSeats.restore(image.gone, now)
@@ -104,13 +105,17 @@ def _restore_times(room: RoomState, image: Image) -> None:
         room.alarms = Alarms.restore(alarms, now)
 
 
-def _capture_alarms(alarms: Alarms | None, now: float) -> tuple[AlarmImage, ...]:
+def capture_alarms(alarms: Alarms | None, now: float) -> tuple[AlarmImage, ...]:
+    """All alarms of a room; None: it has none."""
     captured = () if alarms is None else alarms.capture(now)
     return tuple(AlarmImage(each.name, each.seconds_left, each.every) for each in captured)
 
 
-def _capture_events(events: Iterable[Event]) -> Iterator[EventImage]:
-    """The events but ``Draining``: where the room goes on, the node tells it anew."""
+def capture_events(events: Iterable[Event]) -> Iterator[EventImage]:
+    """The events but ``Draining``: where the room goes on, the node tells it anew.
+
+    Raises :class:`StateFailed` for an input that cannot be encoded.
+    """
     for event in events:
         match event:
             case Said(player, said):

@@ -21,20 +21,22 @@ class Inputs:
         "_codec",
         "_inbox",
         "_outbox",
+        "_room",
         "_room_id",
         "_roster",
         "_takeovers",
     )
 
     def __init__(self, room: RoomState) -> None:
+        self._room = room
         self._room_id = room.id
         self._codec = room.codec
         self._roster = room.roster
         self._inbox = room.inbox
-        self._acks = room.host.acks
+        self._acks = room.acks
         self._takeovers = room.host.takeovers
         self._binding = room.host.binding
-        self._outbox = room.host.outbox
+        self._outbox = room.outbox
 
     def receive(self, link: LinkId, say: nodes.Say) -> None:
         """Accepts an input by ``link`` if it is the player's next and fits: see
@@ -47,7 +49,7 @@ class Inputs:
             self._receive_unexpected(link, seat, say)
             return
         if seat.previous_secret or not seat.confirmed:
-            self._takeovers.confirm(seat)
+            self._confirm(seat)
         self._accept(seat, say)
 
     def _receive_unexpected(self, link: LinkId, seat: Seat, say: nodes.Say) -> None:
@@ -55,12 +57,18 @@ class Inputs:
         if verdict is SequenceCheck.STALE:
             self._binding.check(seat, link, say)
             return
-        self._takeovers.confirm(seat)
+        self._confirm(seat)
         if verdict is SequenceCheck.REPEAT:
             self._acks.add(self._room_id, seat)
         elif verdict is SequenceCheck.GAP:
             missing = f"n is {say.n}, but {seat.last_n + 1} comes next; inputs count without gaps"
             self._refuse(seat, say.n, ErrorCode.BAD_FRAME, missing)
+
+    def _confirm(self, seat: Seat) -> None:
+        changes = not seat.confirmed or seat.previous_secret != "" or seat.former != ()
+        self._takeovers.confirm(seat)
+        if changes:
+            self._room.seat_changed(seat)
 
     def _accept(self, seat: Seat, say: nodes.Say) -> None:
         if self._codec.takes_inputs and not self._inbox.has_room(seat.player):

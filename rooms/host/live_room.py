@@ -13,7 +13,7 @@ import trio
 from lastcall.author import Room
 from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.events import Draining
-from lastcall.host.backend import Backend, check_size
+from lastcall.host.backend import Backend, SteppedBackend, check_size
 from lastcall.host.codec import KindCodec
 from lastcall.host.inputs import Inputs
 from lastcall.host.players import Players
@@ -24,6 +24,7 @@ from lastcall.ids import RoomId
 from lastcall.reasons import EndReason
 from lastcall.runtime.cancellation import is_own_cancellation
 from lastcall.wire import nodes
+from lastcall.wire.images import EndImage
 from lastcall.wire.values import encode_value
 
 
@@ -94,16 +95,17 @@ class LiveRoom:
         """The node drains: the author's function gets the event.
 
         A room without players is given up. So is one that never started: its players are told to
-        join another room, because no opponent can join them here.
+        join another room, because no opponent can join them here. One that survives moves with
+        them to the node that has its copy.
         """
         state = self.state
         state.inbox.put_control(Draining(seconds))
         if not state.roster:
             self.cancel(EndReason.ABANDONED)
-        elif not (state.started or state.closed):
+        elif not (state.started or state.closed or state.changes is not None):
             state.regrouped = True
             for link, seats in batches_by_link(state.roster):
-                state.host.outbox(link, regroup(state, seats, state.raw_options))
+                state.outbox(link, regroup(state, seats, state.raw_options))
             self._end_places(EndReason.ABANDONED)
             self.cancel(EndReason.ABANDONED)
 
@@ -114,13 +116,18 @@ class LiveRoom:
         disorder: that ends this room and no other. Only the cancellation of the host's own task
         passes.
         """
-        try:
-            with self._scope:
-                async with trio.open_nursery() as border:
-                    border.start_soon(self._play, name=self.state.id)
-        except BaseException as error:  # noqa: BLE001 - no room may end the node
-            self._ended_by(error)
-        self._end()
+        if self.state.over is None:
+            try:
+                with self._scope:
+                    async with trio.open_nursery() as border:
+                        border.start_soon(self._play, name=self.state.id)
+            except BaseException as error:  # noqa: BLE001 - no room may end the node
+                self._ended_by(error)
+        end = self._close()
+        if self.state.changes is not None and self._departed is None:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the node ends, and the room need not
+            await self.state.changes.end(end)
+        self._end(EndReason(end.reason), end.result)
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _play(self) -> None:
@@ -130,8 +137,9 @@ class LiveRoom:
         enter_room(kind.name, state.id, self._crash)
         try:
             async with trio.open_nursery() as nursery:
+                changes = state.changes
                 table: Room = Room(
-                    Backend(state),
+                    Backend(state) if changes is None else SteppedBackend(state, changes),
                     room_id=state.id,
                     kind=kind,
                     options=self._options,
@@ -173,7 +181,8 @@ class LiveRoom:
         check_size(self.state, "result", body)
         return body
 
-    def _end(self) -> None:
+    def _close(self) -> EndImage:
+        """The room's function is over, and so is its code; returns how it has ended."""
         state = self.state
         self._task = None
         state.close()
@@ -181,15 +190,20 @@ class LiveRoom:
         if state.table is not None:
             state.table.state_for = None  # mostly a closure around the table itself
             state.table = None
-        reason, result = self._how_it_ended()
+        end = state.over or EndImage(*self._how_it_ended())
         while self._crashes:  # their tracebacks hold this room
             state.host.on_crash(state, self._crashes.pop(0))
+        return end
+
+    def _end(self, reason: EndReason, result: bytes) -> None:
+        """The players are told, unless the room goes on elsewhere."""
+        state = self.state
         if self._departed is not None:
             self._departed.set()
             return
         ended = nodes.Ended(state.id, state.epoch, reason, result)
         for link in state.roster.links:
-            state.host.outbox(link, ended)
+            state.outbox(link, ended)
         self._end_places(reason, result)
         state.host.ended(state, reason, result)
 

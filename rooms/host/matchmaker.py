@@ -12,6 +12,7 @@ from lastcall.core.room.former_places import read_tickets
 from lastcall.errors import BadFrame
 from lastcall.host.codec import KindCodec
 from lastcall.host.live_room import LiveRoom
+from lastcall.host.players import FULL
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName, LinkId, NodeName, RoomId, new_room
 from lastcall.kind import Kind
@@ -167,6 +168,7 @@ _WHY: dict[str, str] = {
     nodes.WRONG_KEY: "the seat of that key is not yours",
     ErrorCode.NO_SUCH_ROOM: "there is none of that id, or it is over",
     ErrorCode.FULL: "every seat is taken",
+    ErrorCode.NO_GAME_NODE: FULL,
     ErrorCode.LOCKED: "it takes no more players",
     ErrorCode.TOO_MANY: "too many seats are taken from your address; leave one, or wait",
 }

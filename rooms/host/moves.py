@@ -7,14 +7,14 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
 
 from lastcall.core.room.moved_rooms import MovedRoom
 from lastcall.errors import ImageRefused, StateFailed
-from lastcall.host.freezing import MutedHost, at_rest
+from lastcall.host.freezing import REST_SECONDS, MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
 from lastcall.host.images import capture, restore
 from lastcall.host.live_room import LiveRoom
@@ -22,7 +22,8 @@ from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.places import Places
 from lastcall.host.room_state import RoomState, keep_seconds, notify_blocked
 from lastcall.host.running_rooms import RunningRooms
-from lastcall.ids import RoomId
+from lastcall.host.standby_copy import StandbyCopy
+from lastcall.ids import LinkId, RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.images import Image, encode_image
@@ -42,20 +43,24 @@ class Moves:
         self._muted = MutedHost(rooms.policy, rooms.on_crash)
 
     def movable(self, *moves: str) -> list[RoomState]:
-        """The running rooms of kinds that move so: ``at_once``, ``deadline``."""
+        """The running rooms of kinds that move so: ``at_once``, ``deadline``. Not the protected
+        ones: they are handed over to the nodes with their copies.
+        """
         states = (room.state for room in self._rooms.by_id.values())
-        return [state for state in states if state.codec.kind.moves in moves and not state.closed]
+        return [state for state in states if state.codec.kind.moves in moves and _may_move(state)]
 
     async def freeze(self, room_id: RoomId) -> Image | None:
         """Stops the room at rest, and returns its image; nobody is told that it does not run.
 
         It is held then, until :meth:`thaw` or :meth:`moved`. None if there is no such running room,
-        if its kind never moves, if its state fails, or if it does not come to rest within 1 s: it
-        runs on, or has ended. When cancelled, the room runs. Takes at most 2 s, of which the last
-        one, for the end of the room's tasks, cannot be cancelled.
+        if its kind never moves, if it is protected, if its state fails, or if it does not come to
+        rest within 1 s: it runs on, or has ended. When cancelled, the room runs. Takes at most 2 s,
+        of which the last one, for the end of the room's tasks, cannot be cancelled; and up to 1 s
+        more for a room that has just come.
         """
+        await self.wait_awake(room_id)
         room = self._rooms.by_id.get(room_id)
-        if room is None or not room.state.codec.kind.can_move:
+        if room is None or not room.state.codec.kind.can_move or not _may_move(room.state):
             return None
         try:
             taken = await at_rest(room, partial(self._take, room))
@@ -68,6 +73,11 @@ class Moves:
         with trio.move_on_after(END_SECONDS, shield=True):
             await ended.wait()
         return image
+
+    async def wait_awake(self, room_id: RoomId) -> None:
+        """Waits until no request waits for a room, which runs again, to rest: 1 s at the most."""
+        while (waking := self._held.waking.get(room_id)) is not None:
+            await waking.awake.wait()
 
     def thaw(self, image: Image) -> None:
         """The room of that image, which was frozen here, runs on here."""
@@ -88,16 +98,31 @@ class Moves:
         held = self._held.take(room_id, frozen=True)
         if held is None:
             return
-        item = nodes.Moved(room_id, where.epoch, where.incarnation, where.name)
-        for link in dict.fromkeys(held.links.values()):
-            self._rooms.outbox(link, item)
-        kind = held.room.state.kind
-        keys = tuple((kind, seat.key) for seat in held.seats if seat.key)
-        moved = MovedRoom(where, keys, forward)
-        self._held.moved.add(room_id, moved)
-        _forget_oldest(self._rooms)
+        moved = self._tell(held.room.state, where, held.links.values(), forward)
         for link, request in held.requests:
             self._held.answer(link, request, moved)
+        self._rooms.check_all_ended()
+
+    def drop(
+        self,
+        room_id: RoomId,
+        where: nodes.Whereabouts,
+        forward: Callable[[nodes.Leave], None] = lambda _: None,
+    ) -> None:
+        """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
+        it as :meth:`moved` does. Its words that wait are dropped.
+        """
+        room = self._rooms.by_id.get(room_id)
+        steps = self._rooms.protected.remove(room_id)
+        if room is None or steps is None:
+            return
+        links = list(room.state.roster.links)
+        takeovers = self._rooms.take_out(room)
+        moved = self._tell(room.state, where, links, forward)
+        steps.drop()
+        room.depart(self._muted)
+        for each in takeovers:
+            self._held.answer(each.link, each.request, moved)
         self._rooms.check_all_ended()
 
     def adopt(self, image: Image) -> str | None:
@@ -119,6 +144,32 @@ class Moves:
         _add_places(self._rooms, room.state)
         self._rooms.on_change()
         return None
+
+    def promote(self, image: Image) -> str | None:
+        """Runs the room of a standby's image here, at once; returns why not, if so.
+
+        Its epoch is the one of the image. No limit of this node refuses it: it has no other place.
+        """
+        work, codec = self._matchmaker.work, self._matchmaker.codecs.get(image.kind)
+        if work is None or work.cancel_scope.cancel_called or codec is None:
+            return f"this node runs no rooms of the kind {image.kind!r}"
+        if image.room in self._rooms.by_id or image.room in self._held.by_id:
+            return f"the room {image.room} is here already"
+        try:
+            room = restore(self._rooms, codec, image)
+        except ImageRefused as refusal:
+            return str(refusal)
+        _add_places(self._rooms, room.state)
+        self._held.moved.remove(image.room)
+        self._run(HeldRoom(room, image.seats, frozen=False, size=0), work)
+        return None
+
+    def keep(self, data: bytes) -> StandbyCopy:
+        """The copy of a room that runs on another node, from its encoded image.
+
+        Raises :class:`ImageRefused` for an image that this node could not run.
+        """
+        return StandbyCopy.from_image(data, self._matchmaker.codecs, self._muted)
 
     def release(self, room_id: RoomId) -> bool:
         """Runs an adopted room; returns whether there was one, and it can run here."""
@@ -175,23 +226,69 @@ class Moves:
         self._held.add(held, [(each.link, each.request) for each in takeovers])
         return image, room.depart(self._muted)
 
+    def _tell(
+        self,
+        state: RoomState,
+        where: nodes.Whereabouts,
+        links: Iterable[LinkId],
+        forward: Callable[[nodes.Leave], None],
+    ) -> MovedRoom:
+        """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
+        item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
+        for link in dict.fromkeys(links):
+            self._rooms.outbox(link, item)
+        keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
+        moved = MovedRoom(where, keys, forward)
+        self._held.moved.add(state.id, moved)
+        _forget_oldest(self._rooms)
+        return moved
+
     def _thaw(self, room_id: RoomId) -> None:
         held = self._held.take(room_id, frozen=True)
         if held is not None and self._matchmaker.work is not None:
             self._run(held, self._matchmaker.work)
 
     def _run(self, held: HeldRoom, work: trio.Nursery) -> None:
-        """Calls the room's function, and applies the requests that have waited, in order."""
+        """Calls the room's function; the requests that wait are applied when it rests."""
         rooms, room = self._rooms, held.room
         rooms.put_in(room)
+        self._held.wake(held)
         _seat_players(held)
+        if room.state.changes is not None:
+            room.state.changes.begin()
         if rooms.cut_at is not None:
             room.warn(max(0.0, rooms.cut_at - trio.current_time()))
         if rooms.cutting:
             room.cancel(EndReason.CUT)
-        work.start_soon(room.run, name=room.state.id)
-        for link, item in held.requests:
+
+        async def run() -> None:
+            await room.run()
+            held.awake.set()
+
+        work.start_soon(run, name=room.state.id)
+        work.start_soon(self._apply_requests, held)
+
+    async def _apply_requests(self, held: HeldRoom) -> None:
+        """Applies the requests for a room, in order, when it first rests, so that its function has
+        set ``state_for``; or when it has ended, or does not rest for :data:`REST_SECONDS`.
+        """
+        inbox = held.room.state.inbox
+
+        def rests() -> None:
+            inbox.on_rest = None
+            held.awake.set()
+
+        inbox.on_rest = rests
+        with trio.move_on_after(REST_SECONDS):
+            await held.awake.wait()
+        if not held.awake.is_set():
+            rests()
+        for link, item in self._held.woken(held):
             self._places.handle(link, item)
+
+
+def _may_move(state: RoomState) -> bool:
+    return state.changes is None and not state.closed
 
 
 def _add_places(rooms: RunningRooms, state: RoomState) -> None:

@@ -36,7 +36,7 @@ class Places:
         :mod:`lastcall.host.seat_binding` says which link may send which item.
         """
         item = self._translated(item)
-        if self._is_elsewhere(link, item):
+        if self._is_done(link, item):
             return
         match item:
             case nodes.Join():
@@ -53,8 +53,6 @@ class Places:
                 self._hand_on(self._players(item.room).lose(link, item))
             case nodes.Leave():
                 self._leave(link, item)
-            case nodes.Adopt() | nodes.Release() | nodes.Withdraw():
-                raise MisplacedItem("only game nodes ask each other for that")
 
     def carry_out(self, takeover: PendingTakeover) -> None:
         """Does what the request asks for; it does not wait any more."""
@@ -89,15 +87,24 @@ class Places:
             return self._rooms.former_places.translate(item)
         return item
 
-    def _is_elsewhere(self, link: LinkId, item: nodes.Up) -> bool:
-        """Whether the item is about a room that is held or has moved; then that is done with it."""
+    def _is_done(self, link: LinkId, item: nodes.Up) -> bool:
+        """Whether all is done with the item: it is about a room that is held, has moved, or whose
+        image is kept here; or it is a vote.
+        """
         held = self._rooms.held
-        if not held or isinstance(item, nodes.Unknown):
-            return False
+        if isinstance(item, nodes.Vote):
+            self._rooms.protected.voted(link, item)
+            return True
+        if isinstance(item, nodes.Unknown):
+            return True
+        if isinstance(item, nodes.Move | nodes.OfRoom):
+            raise MisplacedItem("only game nodes say that to each other")
         if isinstance(item, nodes.Cancel):
             return held.cancel(link, item)
         room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
-        return held.receive(link, item, room)
+        if room is None or room in self._rooms.by_id:
+            return False
+        return self._rooms.protected.asked(link, item, room) or held.receive(link, item, room)
 
     def _running(self, room_id: RoomId) -> LiveRoom | None:
         """The running room that has the players' places; None if they are in an ended room."""
@@ -138,4 +145,7 @@ class Places:
             self.resumes += 1
         else:
             ended = request.player in self._rooms.ended_places
-            self._rooms.outbox(link, msgspec.structs.replace(refused, ended=ended))
+            outbox, room = self._rooms.outbox, self._running(request.room)
+            if room is not None and not room.state.is_full:
+                outbox = room.state.outbox
+            outbox(link, msgspec.structs.replace(refused, ended=ended))

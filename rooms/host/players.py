@@ -20,9 +20,11 @@ from lastcall.host.replies import no_such_place, over, place_again
 from lastcall.host.room_state import RoomState, keep_seconds
 from lastcall.host.tickets import check_ticket, rebind_seat
 from lastcall.ids import LinkId, PlayerId, Ticket, new_player, new_secret
-from lastcall.reasons import EndReason
+from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
+
+FULL = "too much of what the room says waits for the node that has its copy; come again"
 
 
 class Players:
@@ -41,6 +43,8 @@ class Players:
         same identity, where each has one seat.
         """
         room = self._room
+        if room.is_full:
+            return ErrorCode.NO_GAME_NODE
         former = read_tickets(join.former)
         seat = self.taken_by(join)
         if seat is not None and not seat.is_for(join.identity):
@@ -62,6 +66,7 @@ class Players:
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, join, Unseen(room.history.seq, (), complete=True))
         room.inbox.put_control(Joined(seat.player))
+        room.seat_changed(seat)
         self._host.changed(room)
         return None
 
@@ -74,11 +79,15 @@ class Players:
         then nothing has changed, and the author's function notices nothing.
         """
         room = self._room
+        if room.is_full:
+            return nodes.Refused(request.call, ErrorCode.NO_GAME_NODE, FULL)
         seat = check_ticket(room.roster, room.history.seq, request)
         if isinstance(seat, nodes.Refused):
             told = over(room, request)
             for item in told:
-                self._host.outbox(link, item)
+                room.outbox(link, item)
+            if told and room.changes is not None:
+                room.changes.change_bans()
             return None if told else seat
         if isinstance(request, FormerResume):
             done = self._seat_again(seat, link, request, seat.former)
@@ -88,6 +97,7 @@ class Players:
             return no_such_place(request.call)
         self._leave_socket(seat, same_socket=isinstance(request, nodes.Renew))
         rebind_seat(room.roster, seat, link, request, rng)
+        room.seat_changed(seat)
         self._send_place(seat, request, unseen, state)
         return None
 
@@ -123,6 +133,7 @@ class Players:
         if seat is not None:
             self._host.former_places.forget(seat)
             self._host.takeovers.confirm(seat)
+            self._room.seat_changed(seat)
 
     def leave(self, link: LinkId, leave: nodes.Leave) -> None:
         """Frees the seat if the item may speak for it, and tells the player's link."""
@@ -149,6 +160,7 @@ class Players:
         self._host.acks.remove(seat)
         self._room.roster.lose(seat, trio.current_time())
         self._host.disconnects.begin(self._room, seat, seconds)
+        self._room.seat_changed(seat)
         return seat
 
     def _seat_again(
@@ -173,7 +185,8 @@ class Players:
         if isinstance(request, nodes.Join) and request.key not in {"", seat.key}:
             self._host.forget_key(room, seat)
             room.roster.rekey(seat, request.key)
-        seat.last_n = 0
+        room.renumber(seat)
+        room.seat_changed(seat)
         seat.former = former
         self._host.former_places.add(room.id, seat)
         self._send_place(seat, request, unseen, state)
@@ -226,7 +239,7 @@ class Players:
         listed = room.roster.listed(seat, self._host.policy.listed_players)
         answer = place_again(room, seat, request, unseen=unseen, state=state, listed=listed)
         for item in answer:
-            self._host.outbox(seat.link, item)
+            room.outbox(seat.link, item)
 
 
 def _new_seat(

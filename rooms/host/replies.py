@@ -36,6 +36,9 @@ class _Room(Protocol):
     def history(self) -> History: ...
     @property
     def gone(self) -> GoneSeats | None: ...
+    @property
+    def survives(self) -> bool: ...
+    def done(self, seat: Seat) -> int: ...
 
 
 def no_such_place(call: int) -> nodes.Refused:
@@ -65,6 +68,7 @@ def seated(
         players=[nodes.Player(other.player, other.name) for other in listed],
         complete=unseen.complete,
         state=state,
+        survives=room.survives,
     )
 
 
@@ -95,10 +99,11 @@ def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -
         session=seat.session,
         epoch=room.epoch,
         seq=unseen.seq,
-        n=seat.last_n,
+        n=room.done(seat),
         secret=seat.secret,
         complete=unseen.complete,
         state=state,
+        survives=room.survives,
     )
 
 

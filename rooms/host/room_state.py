@@ -25,6 +25,7 @@ from lastcall.core.room.roster import Roster, Seat
 from lastcall.events import Alarm, Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
+from lastcall.host.changes import Acks, Changes
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
@@ -36,6 +37,7 @@ from lastcall.ids import KindName, LinkId, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
+from lastcall.wire.images import EndImage
 
 
 class RoomHost(Protocol):
@@ -53,6 +55,9 @@ class RoomHost(Protocol):
     former_places: FormerPlaces
     binding: SeatBinding
     on_crash: Callable[[RoomState, BaseException], None]
+
+    def protect(self, room: RoomState) -> Changes | None:
+        """Follows the changes of ``room`` from now on, if it survives its node."""
 
     def changed(self, room: RoomState) -> None:
         """The room's players or its free seats have changed."""
@@ -74,10 +79,12 @@ class RoomState:
     """The state of one running room."""
 
     __slots__ = (
+        "acks",
         "age",
         "alarms",
         "author_state",
         "bans",
+        "changes",
         "closed",
         "codec",
         "epoch",
@@ -87,6 +94,8 @@ class RoomState:
         "id",
         "inbox",
         "opened_at",
+        "outbox",
+        "over",
         "raw_options",
         "regrouped",
         "roster",
@@ -119,8 +128,16 @@ class RoomState:
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
-        notify = partial(notify_blocked, host.outbox, room_id, self.roster)
-        self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
+        self.changes = changes = host.protect(self)
+        """Of a surviving room, what makes its steps; None for any other."""
+        self.outbox = host.outbox if changes is None else changes.say
+        """Where all goes that the players are told."""
+        self.acks: Acks = host.acks if changes is None else changes
+        notify = partial(notify_blocked, self.outbox, room_id, self.roster)
+        if changes is None:
+            self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
+        else:
+            self.inbox = changes.open_inbox(notify)
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
@@ -130,6 +147,8 @@ class RoomState:
         self.started = False
         """Whether ``starts`` players have ever had seats at the same time."""
         self.closed = False
+        self.over: EndImage | None = None
+        """Of a room from an image, how its function has ended there."""
         self.raw_options = raw_options
         """For the room on another node; empty once one that cannot move has started."""
         self.regrouped = False
@@ -154,7 +173,7 @@ class RoomState:
         return self.host.policy.resume_seconds if seconds is None else seconds
 
     def ban(self, seat: Seat, seconds: float) -> None:
-        """The seat's player may not join this room for ``seconds`` from now on."""
+        """The seat's player, who is kicked next, may not join for ``seconds`` from now on."""
         self.bans = self.bans or Bans()
         self.bans.add(seat, trio.current_time() + seconds)
 
@@ -178,7 +197,7 @@ class RoomState:
 
     def send_out(self, seat: Seat, reason: str, session: int = 0) -> None:
         """Tells the seat's socket that its place is over."""
-        self.host.outbox(seat.link, nodes.Out(self.id, seat.player, reason, session))
+        self.outbox(seat.link, nodes.Out(self.id, seat.player, reason, session))
 
     def release(self, seat: Seat, reason: EndReason | None) -> None:
         """Frees the seat; its player gets ``reason``. A kicked one who does not hear of it gets it
@@ -192,8 +211,11 @@ class RoomState:
             until = trio.current_time() + self.resume_seconds
             self.gone = self.gone or GoneSeats()
             self.gone.add(GoneSeat(seat, reason, self.history.seq, until))
+            if self.changes is not None:
+                self.changes.change_bans()
         self.roster.release(seat.player)
         self.inbox.put_control(Left(seat.player))
+        self.seat_changed(seat)
         self.host.released(self, seat)
 
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
@@ -203,14 +225,14 @@ class RoomState:
         now = trio.current_time()
         if self.alarms.set(name, now=now, seconds=seconds, every=every):
             self.inbox.remove(Alarm(name))
-            self.host.alarms.update(self)
+            self._alarms_changed()
 
     def silence(self, name: str) -> None:
         """There is no alarm of that name any more, and none waits unread."""
         if self.alarms is not None:
             self.alarms.silence(name)
             self.inbox.remove(Alarm(name))
-            self.host.alarms.update(self)
+            self._alarms_changed()
 
     def ring(self) -> None:
         """The room gets the alarms that are due, but none that it has not read yet again."""
@@ -218,7 +240,7 @@ class RoomState:
             for name in self.alarms.due(trio.current_time()):
                 if not self.inbox.holds(alarm := Alarm(name)):
                     self.inbox.put_control(alarm)
-        self.host.alarms.update(self)
+        self._alarms_changed()
 
     def drop_alarms(self) -> None:
         """The room's function is over: nobody reads them any more."""
@@ -229,8 +251,39 @@ class RoomState:
         """A player has been away for long enough: the room is told, or the seat becomes free."""
         if step is Step.NOTICED:
             self.inbox.put_control(Away(seat.player))
+            self.seat_changed(seat)
         else:
             self.release(seat, None)
+
+    def seat_changed(self, seat: Seat) -> None:
+        """The seat was taken or freed, or has changed, or an event about its player waits."""
+        if self.changes is not None:
+            self.changes.change_seat(seat)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody may have a place now, since too many words of the room wait."""
+        return self.changes is not None and self.changes.full
+
+    @property
+    def survives(self) -> bool:
+        """Whether the room goes on elsewhere if this node is lost."""
+        return self.changes is not None
+
+    def done(self, seat: Seat) -> int:
+        """The last input of which the player may know that it counts."""
+        return seat.last_n if self.changes is None else self.changes.done(seat)
+
+    def renumber(self, seat: Seat) -> None:
+        """The player's inputs count from 1 again."""
+        seat.last_n = 0
+        if self.changes is not None:
+            self.changes.renumber(seat)
+
+    def _alarms_changed(self) -> None:
+        if self.changes is not None:
+            self.changes.change_alarms()
+        self.host.alarms.update(self)
 
 
 def keep_seconds(room: RoomState, seat: Seat) -> float:

@@ -15,12 +15,15 @@ from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
+from lastcall.host.changes import Changes
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.held_rooms import HeldRooms
 from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.protected_rooms import ProtectedRooms
+from lastcall.host.protector import Protector
 from lastcall.host.room_state import RoomState
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
@@ -42,6 +45,7 @@ class RunningRooms:
         on_change: Callable[[], None],
         on_end: Callable[[RoomState, EndReason, bytes], None],
         on_crash: Callable[[RoomState, BaseException], None],
+        protector: Protector | None = None,
     ) -> None:
         self.outbox = outbox
         self.policy = policy
@@ -63,6 +67,7 @@ class RunningRooms:
         self.by_key: dict[tuple[KindName, str], RoomId] = {}
         """The room in which a client's key has a seat; it may be held, or have moved."""
         self.held = HeldRooms(outbox)
+        self.protected = ProtectedRooms(protector)
         self.cut_at: float | None = None
         """When the rooms will be cut, as :func:`trio.current_time`; None before a drain."""
         self.cutting = False
@@ -108,6 +113,7 @@ class RunningRooms:
         """
         state = room.state
         del self.by_id[state.id]
+        self.protected.remove(state.id)
         self.open_rooms.remove(state.id)
         self._empty_since.pop(state.id, None)
         for seat in state.roster:
@@ -123,6 +129,10 @@ class RunningRooms:
         empty = takewhile(lambda item: item[1] <= since, self._empty_since.items())
         for room_id, _ in list(empty):
             self.by_id[room_id].cancel(EndReason.ABANDONED)
+
+    def protect(self, room: RoomState) -> Changes | None:
+        """Follows the changes of ``room`` from now on, if it survives its node."""
+        return self.protected.protect(room)
 
     def changed(self, room: RoomState) -> None:
         """The room's players or its free seats have changed."""
@@ -154,6 +164,7 @@ class RunningRooms:
         else:
             self.ends[reason] += 1
         del self.by_id[room.id]
+        self.protected.remove(room.id)
         self._on_end(room, reason, result)
         self.check_all_ended()
 

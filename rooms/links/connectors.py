@@ -104,6 +104,12 @@ class GameConnectors:
         return met or trio.current_time() - self._started_at >= READY_ANYWAY_SECONDS
 
     @property
+    def none_unmet(self) -> bool:
+        """Whether every game node that is named was met, or is certainly not there."""
+        wanted = [one for one in self._connectors.values() if one.wanted]
+        return self._discovery.complete and all(one.met or one.empty for one in wanted)
+
+    @property
     def trouble(self) -> str:
         """Why a game node refuses us, with a colon in front; or empty."""
         return next((f": {one.trouble}" for one in self._connectors.values() if one.trouble), "")

@@ -17,11 +17,12 @@ import trio
 from lastcall.local.output import NodeOutput, readable
 from lastcall.reasons import ExitCode
 from lastcall.runtime.signals import LIFELINE
-from lastcall.wire.reports import DrainFinished
+from lastcall.wire.reports import DrainFinished, HandOffRefusal
 
 KILL_SECONDS = 2.0
 STARTING_NICE = 10
 READ_REST_SECONDS = 0.5
+REFUSALS_KEPT = 16
 
 
 class NodeReady(msgspec.Struct, frozen=True):
@@ -60,6 +61,8 @@ class Child:
         """A roll has replaced the node."""
         self.ready: NodeReady | None = None
         self.finished: DrainFinished | None = None
+        self.refusals: dict[HandOffRefusal, None] = {}
+        """Why other nodes did not take rooms of this one, each kind and reason once."""
         self.output = NodeOutput(name, show, self._on_event)
         self.exit_code: int | None = None
         """Negative: the number of the signal that killed the process."""
@@ -133,6 +136,8 @@ class Child:
                 self.became_ready.set()
             case "drain.finished":
                 self.finished = msgspec.json.decode(line, type=DrainFinished)
+            case "handoff.refused" if len(self.refusals) < REFUSALS_KEPT:
+                self.refusals[msgspec.json.decode(line, type=HandOffRefusal)] = None
 
     @property
     def pid(self) -> int:

@@ -50,6 +50,7 @@ class Up:
         plan: Plan,
         *,
         bots: int,
+        talkers: int = 0,
         seconds: float | None,
         roll_after: float | None = None,
         console: Console,
@@ -65,7 +66,8 @@ class Up:
         self._cut = trio.Event()
         self._bots_done = trio.Event()
         self._dead: list[Child] = []
-        self._bots = bots
+        self._players, self._talkers = bots, talkers
+        self._bots = bots + talkers
         self._ledger = Ledger(trio.current_time)
         self._screen = Screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
 
@@ -136,7 +138,13 @@ class Up:
             nursery.start_soon(self._screen.show, cluster.children)
             nursery.start_soon(rolls.run, self._stop)
             nursery.start_soon(self._roll_once, rolls)
-            bots = Bots([cluster.url], self._bots, self._ledger, random.Random())  # noqa: S311
+            bots = Bots(
+                [cluster.url],
+                self._players,
+                self._ledger,
+                random.Random(),  # noqa: S311
+                talkers=self._talkers,
+            )
             nursery.start_soon(self._play, bots)
             with trio.move_on_after(self._seconds):
                 await self._stop.wait()

@@ -230,6 +230,7 @@ class Table:
         there = self._new_host()
         await move_room(self.room, self.host, there)
         self.host = there
+        self.check()
         for player, seat in self._players.items():
             if not (seat.away or player in self.outs):
                 self._request(

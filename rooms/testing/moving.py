@@ -32,6 +32,7 @@ async def move_room(room_id: RoomId, before: Host, after: Host) -> None:
     where = Whereabouts(Incarnation(moved.epoch), NodeName(f"table-{moved.epoch}"), moved.epoch)
     before.moves.moved(room_id, where)
     after.moves.release(room_id)
+    await after.moves.wait_awake(room_id)
 
 
 def _on_the_wire(image: Image) -> Image:

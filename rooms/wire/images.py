@@ -108,6 +108,13 @@ class GoneImage(Part, frozen=True):
     seconds_left: float
 
 
+class EndImage(Part, frozen=True):
+    """How a room has ended: why, and its result as JSON, which is empty unless it finished."""
+
+    reason: str
+    result: bytes = b""
+
+
 class Image(Part, frozen=True):
     """A room at rest. A node that runs it from this image gives it this ``epoch``."""
 
@@ -139,6 +146,8 @@ class Image(Part, frozen=True):
     """By which players may find the room; none does yet."""
     config: bytes = b""
     """Which nodes have images of a surviving room; none has yet."""
+    over: EndImage | None = None
+    """Of a surviving room that has ended, while its players may not know yet."""
 
 
 encode_image = msgspec.msgpack.Encoder().encode

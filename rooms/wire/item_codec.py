@@ -10,6 +10,7 @@ import msgspec
 from lastcall.wire import UNREADABLE
 from lastcall.wire.item import Unknown
 from lastcall.wire.items import Down, Renew, Resume, Say, Up
+from lastcall.wire.survival_items import ITEM_BYTES, Step
 
 SAY_BYTES = 48
 """The bytes of a :class:`Say` without its texts and body: field names and numbers."""
@@ -17,9 +18,11 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def size_of(item: Up) -> int:
-    """About how many bytes ``item`` takes; estimated for inputs, since there are many."""
+    """About how many bytes ``item`` takes; estimated for inputs and steps: there are many."""
     if isinstance(item, Say):
         return SAY_BYTES + len(item.room) + len(item.player) + len(item.body)
+    if isinstance(item, Step) and item.config is None:
+        return ITEM_BYTES + len(item.room) + len(item.data)
     return len(_encode(item))
 
 

@@ -12,6 +12,7 @@ from lastcall.identity import Identity
 from lastcall.ids import Incarnation, KindName, NodeName, PlayerId, RoomId
 from lastcall.wire.item import Item, Unknown
 from lastcall.wire.peer_items import PeerDown, PeerUp
+from lastcall.wire.survival_items import SurvivalItem
 
 # api → game
 
@@ -122,7 +123,7 @@ class Absent(Item, frozen=True, tag="absent"):
     session: int
 
 
-Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp
+Up = Join | Resume | Cancel | Confirm | Say | Leave | Absent | Unknown | PeerUp | SurvivalItem
 
 
 # game → api
@@ -341,4 +342,5 @@ Down = (
     | NodeState
     | Unknown
     | PeerDown
+    | SurvivalItem
 )

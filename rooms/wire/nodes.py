@@ -2,7 +2,8 @@
 
 A *request* goes from a caller (an api node, or another game node) to a game node, its *reply* comes
 back, and *feed batches* come from the game node. Requests and feed batches carry the items of
-:mod:`lastcall.wire.items` and :mod:`lastcall.wire.peer_items`, which can be imported from here too.
+:mod:`lastcall.wire.items` and :mod:`lastcall.wire.peer_items`, which can be imported from here too,
+and those of :mod:`lastcall.wire.survival_items`.
 The tests keep golden bytes of each released :data:`WIRE` version.
 """
 
@@ -63,6 +64,7 @@ from lastcall.wire.peer_items import (
     Withdraw,
     Withdrawn,
 )
+from lastcall.wire.survival_items import OfRoom, SurvivalItem, Vote
 
 __all__ = [
     "ADOPT_BYTES",
@@ -103,6 +105,7 @@ __all__ = [
     "Move",
     "Moved",
     "NodeState",
+    "OfRoom",
     "Out",
     "PeerDown",
     "PeerUp",
@@ -119,11 +122,13 @@ __all__ = [
     "Resumed",
     "Say",
     "Seated",
+    "SurvivalItem",
     "Twice",
     "Unknown",
     "UnknownLink",
     "Unsupported",
     "Up",
+    "Vote",
     "Wanted",
     "Welcome",
     "Whereabouts",

@@ -1,4 +1,4 @@
-"""The reports of a node: its ``/status``, and the event ``drain.finished``."""
+"""The reports of a node: its ``/status``, and the events of a drain that others read."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ class DrainFinished(Counts, frozen=True):
     """The event ``drain.finished``; ``seconds`` is the time from the signal to the end."""
 
     seconds: float = 0.0
+
+
+class HandOffRefusal(msgspec.Struct, frozen=True):
+    """The event ``handoff.refused``: why a room of that kind was not taken by another node."""
+
+    kind: str
+    reason: str
 
 
 class Status(msgspec.Struct, frozen=True):

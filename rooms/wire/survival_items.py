@@ -1,5 +1,8 @@
 """The messages by which a room outlives its node: steps, votes and fences.
 
+Two nodes say them by one link: its caller puts them into requests, and the other one into the feed.
+Only :class:`Vote` may come from an api node.
+
 | from | to | items |
 |---|---|---|
 | primary | standby, candidate | StandbyImage, Step, Resign, TakeOver, RoomOver |
@@ -149,6 +152,8 @@ ToStandby = StandbyImage | Step | Resign | TakeOver | RoomOver
 ToPrimary = StepsKept | Resigned | NotHeld | Fenced
 ToWitness = VoteAsked | VoteReturned
 SurvivalItem = ToStandby | ToPrimary | ToWitness | Vote
+ITEM_BYTES = 64
+"""About as many bytes as a :class:`Step` takes without its room, its data and a config."""
 
 ROUTES = MappingProxyType(
     {

@@ -62,7 +62,7 @@ class AllMet:
     def missing(self) -> MissingNodes:
         return MissingNodes(any_place=False)
 
-    async def run(self, listener: object) -> None:  # noqa: ARG002
+    async def run(self, *listeners: object) -> None:  # noqa: ARG002
         await trio.sleep_forever()
 
     def link_up(self, link: object) -> None:

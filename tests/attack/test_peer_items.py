@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import pytest
 import trio
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.bus.memory import MemoryCaller
+from lastcall.core.survival.actions import Protection
 from lastcall.game.peers import Peers
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.wire import nodes
+from lastcall.wire import survival_items as items
+from lastcall.wire.survival_items import Answer, Config
 from tests.api.fake_links import FakeGameLink
 from tests.harness.cluster import Cluster, GameProcess, cluster
 from tests.links.test_peers import Recorder
+from tests.moves.survivors import SURVIVORS, standing
+from tests.moves.talks import players, talk
 
 ROOM, ANN = RoomId("game-1.r"), PlayerId("ann")
 OF_PEERS = [
@@ -21,6 +27,21 @@ OF_PEERS = [
     nodes.Release(ROOM, 1),
     nodes.Withdraw(ROOM, 1),
 ]
+CONFIG = Config(0, Incarnation(7))
+OF_SURVIVAL = [
+    items.StandbyImage(ROOM, 0, 1, CONFIG, data=b"image"),
+    items.Step(ROOM, 0, 2),
+    items.Resign(ROOM, 0, 2),
+    items.TakeOver(ROOM, 0),
+    items.RoomOver(ROOM, 0),
+    items.StepsKept(ROOM, 0, 2),
+    items.Resigned(ROOM, 0, 2),
+    items.NotHeld(ROOM, 0, 2),
+    items.Fenced(ROOM, 1, Incarnation(7)),
+    items.VoteAsked(ROOM, 0),
+    items.VoteReturned(ROOM, 0),
+]
+"""The items of surviving rooms, but for a vote, which nodes of both tiers give."""
 OF_API_NODES = [
     nodes.Join(call=1, kind=KindName("lounge")),
     nodes.Resume(call=2, room=ROOM, player=ANN, secret="s", seen=0),  # noqa: S106
@@ -72,7 +93,8 @@ async def attached(c: Cluster, tier: str) -> tuple[GameProcess, Recorder, Caller
 
 
 def test_the_lists_have_every_item_that_a_node_can_ask_for() -> None:
-    asked = {type(item) for item in [*OF_PEERS, *OF_API_NODES]} | {nodes.Unknown}
+    asked = {type(item) for item in [*OF_PEERS, *OF_SURVIVAL, *OF_API_NODES]}
+    asked |= {nodes.Unknown, nodes.Vote}
     assert set(nodes.Up.__args__) <= asked
     assert {type(item) for item in OF_PEERS} == set(nodes.PeerUp.__args__)
 
@@ -91,6 +113,28 @@ async def test_an_api_node_cannot_ask_for_what_game_nodes_ask_of_each_other(
         refused = [line for line in logs if line["event"] == "link.misplaced_item"]
         assert [line["item"] for line in refused] == ["adopt", "release", "withdraw"]
         assert {(line["api"], line["log_level"]) for line in refused} == {("caller", "warning")}
+
+
+async def test_an_api_node_says_nothing_about_surviving_rooms_but_its_vote(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, two = (c.game(name, kinds=SURVIVORS, peers=True) for name in ("game-1", "game-2"))
+        api = c.api()
+        await c.ready(one, two, api)
+        await trio.sleep(3)
+        rooms = [await players(c, api, "ark", 1) for _ in range(2)]
+        caller = Caller(c, nodes.API)
+        assert isinstance(await caller.attach(), nodes.Welcome)
+        said = [
+            replace(item, room=RoomId(speaker.room)) for item in OF_SURVIVAL for [speaker] in rooms
+        ]
+        votes = [items.Vote(RoomId(speaker.room), 0, Answer.GRANTED) for [speaker] in rooms]
+        assert isinstance(await caller.say(*said, *votes), nodes.Answer)
+        assert one.node._links.misplaced_items == len(said)
+        assert await talk(rooms[0], "a") == {"said": "a", "count": 1, "moves": 0}
+        assert await talk(rooms[1], "b") == {"said": "b", "count": 1, "moves": 0}
+        assert [standing(game, Protection.PROTECTED) for game in (one, two)] == [1, 1]
 
 
 async def test_a_game_node_cannot_ask_for_what_api_nodes_ask(autojump_clock: MockClock) -> None:

@@ -17,6 +17,7 @@ from lastcall.errors import (
     PlaceLost,
 )
 from lastcall.reasons import EndReason
+from tests.harness import orders
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
@@ -850,6 +851,7 @@ async def test_a_final_close_code_at_the_join_is_raised(setup, autojump_clock):
 # Unread messages.
 
 
+@orders(3)
 async def test_a_client_that_does_not_read_is_held_back_over_a_resume_and_loses_nothing(
     setup, autojump_clock
 ):

@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from lastcall import Room, Said, room
 from lastcall.ids import KindName
+from tests.harness import orders
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Frame, Player
 
@@ -124,6 +125,7 @@ async def test_however_long_after_the_signal_the_socket_is_lost_the_place_is_not
 
 
 @KEYS
+@orders(3)
 async def test_the_seat_is_held_for_30_s_as_that_of_a_player_who_knows_of_it(
     key: str, autojump_clock: MockClock
 ) -> None:

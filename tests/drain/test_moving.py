@@ -10,6 +10,7 @@ from lastcall.client import Connection
 from lastcall.errors import ConnectionLost
 from lastcall.policy import DrainPolicy
 from tests.drain.sockets import REST_OF_REQUEST
+from tests.harness import orders
 from tests.harness.cluster import CLEAN, ApiProcess, Cluster, cluster, finished, soon
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -192,15 +193,16 @@ async def test_with_a_short_farewell_all_idle_clients_are_still_moved(
         game = c.game()
         api = c.api(drain=DrainPolicy(grace_seconds=4, farewell_seconds=farewell))
         await c.ready(game, api)
-        for _ in range(20):
+        for _ in range(8):
             await c.client(api)
         api.signal()
         await api.gone.wait()
         assert api.exit_code == CLEAN
         assert api.counts is not None
-        assert api.counts.clients_moved == 20
+        assert api.counts.clients_moved == 8
 
 
+@orders(1)
 async def test_1000_idle_clients_are_each_moved_once_evenly_over_the_spread(
     autojump_clock: MockClock,
 ) -> None:

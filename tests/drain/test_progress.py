@@ -8,11 +8,13 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.policy import DrainPolicy
+from tests.harness import orders
 from tests.harness.cluster import cluster
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
 
+@orders(3)
 async def test_a_drain_reports_its_progress_at_each_tenth(
     autojump_clock: MockClock,
 ) -> None:
@@ -33,6 +35,7 @@ async def test_a_drain_reports_its_progress_at_each_tenth(
         assert trio.current_time() - start == pytest.approx(11, abs=0.6)
 
 
+@orders(3)
 async def test_a_drain_reports_every_5_s_why_it_waits(
     autojump_clock: MockClock,
 ) -> None:

@@ -15,6 +15,7 @@ from lastcall.ids import Ticket
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
+from tests.harness import orders
 from tests.host.host_harness import NORTH, SOUTH, HostHarness, huge, open_host, recording_kind
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -111,6 +112,7 @@ async def test_a_seat_that_expired_during_a_stall_is_free_half_a_second_after_it
         assert harness.host.players == 0
 
 
+@orders(1)
 async def test_10_000_losses_at_once_are_not_mistaken_for_a_stall(
     autojump_clock: MockClock,
 ) -> None:

@@ -239,6 +239,100 @@ async def test_requests_for_a_frozen_room_wait_and_are_applied_in_order_when_it_
         assert [type(event).__name__ for event in seen[3:]] == ["Left", "Joined"]
 
 
+async def test_a_player_who_missed_too_much_while_a_room_was_held_gets_its_picture() -> None:
+    @room("pictured", seats=2, state=Log, history_messages=1)
+    async def pictured(table: Room[Log]) -> Any:
+        table.state_for = lambda _player: table.state.said
+        async for event in table:
+            if isinstance(event, Said):
+                table.state.said.append(event.input)
+                table.broadcast(event.input)
+
+    async with open_host(pictured) as harness:
+        ann = harness.join(pictured)
+        for n in (1, 2, 3):
+            harness.say(ann, n, n)
+        await wait_all_tasks_blocked()
+        image = await harness.host.moves.freeze(ann.room)
+        assert image is not None
+        assert asked(harness, nodes.Resume(3, ann.room, ann.player, ann.secret, 0), SOUTH) == []
+        harness.host.moves.thaw(image)
+        await wait_all_tasks_blocked()
+        [again] = harness.all_of(nodes.Resumed)
+        assert (again.complete, again.state) == (False, b"[1,2,3]")
+
+
+async def test_requests_for_a_room_that_runs_again_wait_for_its_first_rest_in_their_order(
+    autojump_clock: MockClock, schedule: int
+) -> None:
+    kind, _ = logging_kind()
+    async with two_hosts(kind) as (first, second):
+        ann, bob = first.join(kind), first.join(kind)
+        await wait_all_tasks_blocked()
+        image = on_the_wire(await first.host.moves.freeze(ann.room))
+        assert second.host.moves.adopt(image) is None
+        held = nodes.Renew(3, ann.room, ann.player, ann.secret, 0, session=1)
+        assert asked(second, held) == []
+        assert second.host.moves.release(ann.room)
+        assert asked(second, replace(held, call=4, player=bob.player, secret=bob.secret)) == []
+        assert asked(second, replace(held, call=5)) == []
+        assert [item.code for item in asked(second, nodes.Cancel(5))] == [nodes.CANCELLED]
+        assert asked(second, replace(held, call=6), SOUTH) == []
+        second.host.drop_link(SOUTH)
+        again = await second.host.moves.freeze(ann.room)
+        assert again is not None
+        assert [item.call for item in second.all_of(nodes.Resumed)] == [3, 4]
+        assert second.host.running.held._waiting == 0
+        assert [seat.away_seconds for seat in again.seats] == [None, None]
+
+
+@pytest.mark.parametrize(("seconds", "answered_at"), [(0.3, 0.3), (5, 1)])
+async def test_requests_wait_1_s_at_the_most_for_a_room_that_does_not_rest(
+    seconds: float, answered_at: float, autojump_clock: MockClock
+) -> None:
+    @room("slow", seats=2, state=Log)
+    async def slow(table: Room[Log]) -> Any:
+        if table.moves:
+            await trio.sleep(seconds)
+        async for _ in table:
+            pass
+
+    async with two_hosts(slow) as (first, second):
+        ann = first.join(slow)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        image = on_the_wire(await first.host.moves.freeze(ann.room))
+        assert second.host.moves.adopt(image) is None
+        held = nodes.Renew(3, ann.room, ann.player, ann.secret, 0, session=1)
+        assert asked(second, held) == []
+        assert second.host.moves.release(ann.room)
+        await second.host.moves.wait_awake(ann.room)
+        assert trio.current_time() - began == pytest.approx(answered_at)
+        assert [item.call for item in second.all_of(nodes.Resumed)] == [3]
+
+
+async def test_a_request_for_a_room_that_ends_before_it_rests_is_answered_with_its_end() -> None:
+    @room("brief", seats=2, state=Log)
+    async def brief(table: Room[Log]) -> Any:
+        if table.moves:
+            return "over"
+        async for _ in table:
+            pass
+        raise AssertionError
+
+    async with two_hosts(brief) as (first, second):
+        ann = first.join(brief)
+        await wait_all_tasks_blocked()
+        image = on_the_wire(await first.host.moves.freeze(ann.room))
+        assert second.host.moves.adopt(image) is None
+        assert asked(second, nodes.Renew(3, ann.room, ann.player, ann.secret, 0, session=1)) == []
+        assert second.host.moves.release(ann.room)
+        await wait_all_tasks_blocked()
+        resumed, out = (item for _, item in second.sent)
+        assert isinstance(resumed, nodes.Resumed)
+        assert (resumed.call, out.reason, out.result) == (3, "finished", b'"over"')
+
+
 async def test_inputs_for_a_frozen_room_are_wanted_again_when_it_thaws() -> None:
     kind, seen = logging_kind()
     async with open_host(kind) as harness:
@@ -288,6 +382,8 @@ async def test_requests_for_an_adopted_room_wait_until_it_is_released(
         assert asked(second, nodes.Join(4, kind.name, key="a"), SOUTH) == []
         assert len(seen) == 1
         assert second.host.moves.release(ann.room)
+        assert second.all_of(nodes.Resumed) == []
+        await wait_all_tasks_blocked()
         assert [item.call for item in second.all_of(nodes.Resumed)] == [3]
         assert [item.call for item in second.all_of(nodes.Seated)] == [4]
         await trio.sleep(5)

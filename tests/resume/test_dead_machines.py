@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.harness import orders
 from tests.harness.cluster import ApiProcess, cluster
 from tests.harness.player import Player
 
@@ -37,6 +38,7 @@ async def test_an_address_at_which_nobody_ever_answered_delays_4004_for_6_s(
         assert await close_of_resume(player, api, "game-1.gone/p1/5ec7e7") == 4004
 
 
+@orders(3)
 async def test_a_ticket_that_names_a_node_not_attached_waits_30_s_for_an_address_without_a_name(
     autojump_clock: MockClock,
 ) -> None:
@@ -71,6 +73,7 @@ async def test_a_node_that_dies_without_a_word_keeps_its_own_players_waiting_and
         assert await close_of_resume(player, api, "game-2.den/p1/5ec7e7") == 4004
 
 
+@orders(3)
 async def test_a_node_that_comes_back_after_40_s_still_has_its_places(
     autojump_clock: MockClock,
 ) -> None:

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from lastcall import Away, Back, Joined, Left, Room, room
 from lastcall.policy import LinkPolicy, RoomPolicy
+from tests.harness import orders
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 from tests.harness.player import Player
 
@@ -197,6 +198,7 @@ async def test_a_room_gets_away_after_2_s_and_back_at_once(
         assert [d[1] for _, d in ann.messages if d[0] in {"Away", "Back"}] == ["ann", "ann"]
 
 
+@orders(3)
 async def test_a_seat_is_kept_for_30_s_and_then_free_and_its_ticket_is_refused(
     autojump_clock: MockClock,
 ) -> None:
@@ -217,6 +219,7 @@ async def test_a_seat_is_kept_for_30_s_and_then_free_and_its_ticket_is_refused(
         assert await (await ann.send_resume(two)).close_code() == 4004
 
 
+@orders(3)
 async def test_a_room_that_ended_meanwhile_is_kept_with_its_last_messages_and_result(
     autojump_clock: MockClock,
 ) -> None:

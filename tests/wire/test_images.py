@@ -16,6 +16,7 @@ from lastcall.ids import PlayerId
 from lastcall.wire.images import (
     AlarmImage,
     BanImage,
+    EndImage,
     EventImage,
     HistoryImage,
     Image,
@@ -26,7 +27,8 @@ from lastcall.wire.images import (
 from tests.wire.image_samples import ANN, WHOLE, images
 
 SMALL = Image(v=1, room=WHOLE.room, kind=WHOLE.kind, epoch=0, options=b"", state=b"")
-SAMPLES = {"whole": WHOLE, "small": SMALL}
+OVER = replace(SMALL, over=EndImage("finished", b"7"))
+SAMPLES = {"whole": WHOLE, "small": SMALL, "over": OVER}
 BYTES: dict[str, str] = msgspec.json.decode(
     Path(__file__).with_name("golden_images_v1.json").read_bytes()
 )
@@ -40,7 +42,7 @@ def test_an_image_is_encoded_to_and_decoded_from_its_golden_bytes(name: str) -> 
 
 
 def test_the_golden_image_has_every_field_that_an_image_can_have() -> None:
-    later = {"code", "config"}
+    later = {"code", "config", "over"}
     for part in (WHOLE, WHOLE.seats[0], WHOLE.history, WHOLE.alarms[1], WHOLE.gone[0]):
         fields = msgspec.to_builtins(part)
         assert fields.keys() | later >= set(part.__struct_fields__)

@@ -13,14 +13,17 @@ nodes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
 import msgspec
 
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire.nodes import NodeState
+
+_Rank: TypeAlias = tuple[float, str, bool, int, str, int]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -78,22 +81,36 @@ def choose(
     With ``new`` the player gets a new room, so open seats do not count; ``without`` are nodes that
     have refused.
     """
+    able, rank = _ranked(nodes, kind, new=new, without=without)
+    return min(able, key=rank, default=None)
+
+
+def in_order(
+    nodes: Iterable[Candidate], kind: KindName, *, without: Collection[Incarnation] = ()
+) -> list[Candidate]:
+    """The nodes for a new room: the one that :func:`choose` would name, then the next best, …"""
+    able, rank = _ranked(nodes, kind, new=True, without=without)
+    return sorted(able, key=rank)
+
+
+def _ranked(
+    nodes: Iterable[Candidate], kind: KindName, *, new: bool, without: Collection[Incarnation]
+) -> tuple[list[Candidate], Callable[[Candidate], _Rank]]:
+    """The nodes that may be chosen, and the key that puts them in order."""
     able = [
         node
         for node in nodes
         if node.serving and kind in node.state.seats and node.incarnation not in without
     ]
-    if not able:
-        return None
     ages: dict[str, float] = {}
     for node in able:
         ages[node.version] = min(node.born, ages.get(node.version, node.born))
 
-    def rank(node: Candidate) -> tuple[float, str, bool, int, str, int]:
+    def rank(node: Candidate) -> _Rank:
         full = new or node.expected(kind)[0] <= 0
         return (-ages[node.version], node.version, full, node.load, node.name, node.incarnation)
 
-    return min(able, key=rank)
+    return able, rank
 
 
 def choose_for_room(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from lastcall.ids import PlayerId
@@ -31,14 +32,14 @@ class Unseen(NamedTuple):
 class History:
     """The number of a room's last message, and the messages that are kept."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_forgotten", "_kept", "_messages_max", "seq")
+    __slots__ = ("_bytes", "_bytes_max", "_kept", "_messages_max", "forgotten", "seq")
 
     def __init__(self, *, messages_max: int, bytes_max: int) -> None:
         self._kept: deque[tuple[int, bytes, PlayerId | None]] | None = None
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._forgotten = 0
+        self.forgotten = 0
         """The highest number that was forgotten."""
         self.seq = 0
 
@@ -51,7 +52,7 @@ class History:
         kept.append((seq, body, to))
         self._bytes += len(body)
         while len(kept) > self._messages_max or self._bytes > self._bytes_max:
-            self._forgotten, forgotten, _ = kept.popleft()
+            self.forgotten, forgotten, _ = kept.popleft()
             self._bytes -= len(forgotten)
         return seq
 
@@ -59,6 +60,16 @@ class History:
     def memory(self) -> int:
         """About how many bytes the messages take, with their numbers and headers."""
         return self._bytes + MESSAGE_BYTES * len(self._kept or ())
+
+    def since(self, seq: int) -> tuple[tuple[int, bytes, PlayerId | None], ...]:
+        """The messages after number ``seq`` that are kept, in order."""
+        kept = self._kept
+        if not kept:
+            return ()
+        if kept[-1][0] == seq + 1:  # a room says one message at a time, mostly
+            return (kept[-1],)
+        new = list(takewhile(lambda message: message[0] > seq, reversed(kept)))
+        return tuple(reversed(new))
 
     def unseen(self, player: PlayerId, seen: int) -> Unseen:
         """The messages for ``player`` after number ``seen``, in order."""
@@ -69,17 +80,17 @@ class History:
             if to is None or to == player:
                 messages.append((seq, body))
         messages.reverse()
-        if seen >= self._forgotten:
+        if seen >= self.forgotten:
             return Unseen(seen, messages, complete=True)
         return Unseen(messages[0][0] - 1 if messages else self.seq, messages, complete=False)
 
     def capture(self) -> HistoryImage:
         """The messages that are kept, and the numbers."""
-        return HistoryImage(self.seq, self._forgotten, tuple(self._kept or ()))
+        return HistoryImage(self.seq, self.forgotten, tuple(self._kept or ()))
 
     def restore(self, captured: HistoryImage) -> None:
         """Has the captured messages, in a new history: or as many as this one may keep."""
-        self._forgotten = captured.forgotten
+        self.forgotten = captured.forgotten
         if captured.kept:
             *older, (seq, body, to) = captured.kept
             self._kept = deque(older)

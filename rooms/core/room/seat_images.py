@@ -7,9 +7,11 @@ from lastcall.core.room.roster import NOWHERE, Seat
 from lastcall.wire.images import SeatImage
 
 
-def capture_seat(seat: Seat, absence: tuple[float, bool] | None = None) -> SeatImage:
+def capture_seat(
+    seat: Seat, absence: tuple[float, bool] | None = None, *, last_n: int | None = None
+) -> SeatImage:
     """The image of ``seat``; ``absence`` is for how many seconds its player has been away, and
-    whether the room was told.
+    whether the room was told. ``last_n`` goes before that of the seat.
     """
     away_seconds, noticed = absence or (None, False)
     return SeatImage(
@@ -23,7 +25,7 @@ def capture_seat(seat: Seat, absence: tuple[float, bool] | None = None) -> SeatI
         identity=seat.identity,
         joined_seq=seat.joined_seq,
         session=seat.session,
-        last_n=seat.last_n,
+        last_n=seat.last_n if last_n is None else last_n,
         confirmed=seat.confirmed,
         away_seconds=away_seconds,
         noticed=noticed,

@@ -19,13 +19,6 @@ class Epochs:
         self._line = line
         self._links = links
         self._ballot = self.ballot_type()
-        self._former = {*line.config.former}
-        """Nodes that may have an old image, which no vote can bring to life."""
-
-    @property
-    def former(self) -> list[Incarnation]:
-        """The nodes that may still have an image of an earlier epoch."""
-        return sorted(self._former)
 
     def seek_votes(self, view: View) -> Incarnation | None:
         """Asks for the votes that are needed, and goes on with all; the owner of a lost one."""
@@ -59,12 +52,8 @@ class Epochs:
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
         self._ballot.again(node)
-        if node in self._former:
+        if node in self._line.former:
             self._forget(node)
-
-    def heard(self, node: Incarnation) -> None:
-        """``node`` has said which image it has; or it is dead."""
-        self._former.discard(node)
 
     def again(self) -> None:
         """Asks once more for the votes that are missing."""
@@ -81,14 +70,14 @@ class Epochs:
         line, config = self._line, self._line.config
         kept = tuple(node for node in config.standbys if line.in_touch(node))
         dropped = [node for node in config.standbys if node not in kept]
-        self._former.update(node for node in dropped if not self._links.is_dead(node))
+        line.former.update(node for node in dropped if not self._links.is_dead(node))
         self._go_on(config.epoch + 1, kept)
 
     def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...]) -> None:
         now = self._line.config
         if epoch > now.epoch:
             self._ballot = self.ballot_type()
-        config = Config(epoch, now.primary, standbys, now.witnesses, tuple(self.former))
+        config = Config(epoch, now.primary, standbys, now.witnesses)
         candidate, self._line.candidate = self._line.candidate, None
         self._line.step(config)
         if candidate is not None:

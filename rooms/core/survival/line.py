@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from lastcall.core.survival.actions import Action, Leave, SendImage, SendStep
 from lastcall.core.survival.links import Links
@@ -34,6 +35,8 @@ class Line:
         self.config = config
         self.last = self.left = last
         self.candidate: Candidate | None = None
+        self.former = {*config.former}
+        """Nodes that may have an old image, which no vote can bring to life."""
         self.out: list[Action] = []
         self._links = links
         self._config_at = last
@@ -59,6 +62,7 @@ class Line:
         """The next step, with ``config`` or with a change of the room."""
         self.last += 1
         if config is not None:
+            config = replace(config, former=tuple(sorted(self.former)))
             self.config, self._config_at = config, self.last
             self._kept = {node: self._kept.get(node, 0) for node in config.standbys}
             self._lost.intersection_update(config.standbys)
@@ -80,6 +84,7 @@ class Line:
     def appoint(self, candidate: Candidate, config: Config) -> None:
         """``candidate`` is a standby of ``config`` from the next step on."""
         self.candidate = None
+        self.former.discard(candidate.node)
         self._kept[candidate.node] = candidate.kept
         self.step(config)
 
@@ -96,13 +101,16 @@ class Line:
         self._lost.add(node)
 
     def send_again(self, node: Incarnation) -> None:
-        """There is a new link to standby ``node``: what was under way on the last one is lost."""
+        """There is a new link to standby ``node``: what was under way on the last one is lost.
+
+        It gets the last step at least: if it does not hold the image any more, it says so.
+        """
         self._lost.discard(node)
         kept = self._kept[node]
         if kept < self.left:  # the words of those steps have left, and the node has forgotten them
             self.send_image(node)
             return
-        for n in range(kept + 1, self.last + 1):
+        for n in range(min(kept + 1, self.last), self.last + 1):
             config = self.config if n == self._config_at else None
             self.out.append(SendStep(self.room, node, self.config.epoch, n, config))
 

@@ -98,7 +98,7 @@ class Primary:
     def gone(self, node: Incarnation) -> list[Action]:
         """``node`` is gone, as the links say."""
         if self._links.is_dead(node):
-            self._epochs.heard(node)
+            self.line.former.discard(node)
         return self._done()
 
     def linked(self, node: Incarnation) -> list[Action]:
@@ -134,7 +134,7 @@ class Primary:
         return self._done()
 
     def _without(self, source: Incarnation, item: items.Resigned | items.NotHeld) -> None:
-        self._epochs.heard(source)
+        self.line.former.discard(source)
         candidate = self.line.candidate
         if candidate is not None and candidate.node == source:
             if item.n >= candidate.image:  # an earlier answer is not about this image
@@ -160,7 +160,7 @@ class Primary:
     def _finish(self) -> None:
         self.closed = True
         room, epoch = self.line.room, self.config.epoch
-        for node in {*self.line.followers, *self._epochs.former}:
+        for node in {*self.line.followers, *self.line.former}:
             self.line.out.append(Send(room, node, items.RoomOver(room, epoch)))
         self._epochs.give_back()
         self.line.out.append(Finished(room))

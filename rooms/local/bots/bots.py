@@ -1,10 +1,12 @@
-"""Bots that play tic-tac-toe over real WebSockets and check every message."""
+"""Bots that play tic-tac-toe or talk, over real WebSockets, and check every message."""
 
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import msgspec
 import trio
 
 from lastcall.client import (
@@ -27,8 +29,8 @@ from lastcall.local.bots.ledger import Ledger
 from lastcall.local.bots.referee import Referee
 from lastcall.reasons import Close, EndReason
 
-KIND = "tictactoe"
 THINK_SECONDS = (0.05, 0.25)
+TALK_SECONDS = (0.2, 0.4)
 PAUSE_SECONDS = (0.2, 0.6)
 """Between a failed join and the bot's next one. The client itself does not try again, so that each
 refusal is counted."""
@@ -43,7 +45,7 @@ class Bots:
 
     Each bot is one client and plays match after match. When its socket is lost, it reconnects, also
     in the middle of a match: that is a hop, not an error. A place that it does not get back within
-    10 s is an error.
+    10 s is an error. ``talkers`` more bots talk in lounges, which have no end of their own.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Bots:
         ledger: Ledger,
         rng: random.Random,
         *,
+        talkers: int = 0,
         open_stream: OpenStream = open_tcp,
     ) -> None:
         self.urls = urls
@@ -63,24 +66,29 @@ class Bots:
         self.waiting: set[trio.CancelScope] = set()
         """The scopes of bots that wait for an opponent."""
         self._count = count
+        self._talkers = talkers
 
     async def run(self) -> None:
         """Plays until :meth:`stop`; each bot then finishes its match."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
-                nursery.start_soon(_Bot(f"bot-{number}", self).run)
+                nursery.start_soon(_Player(f"bot-{number}", self).run)
+            for number in range(1, self._talkers + 1):
+                nursery.start_soon(_Talker(f"talker-{number}", self).run)
 
     def stop(self) -> None:
         """Starts no more matches. A bot that waits for an opponent leaves; the others finish
-        theirs.
+        theirs, and talkers stop.
         """
         self.stopping = True
         for scope in self.waiting:
             scope.cancel()
 
 
-class _Bot:
-    """One bot: one client, one match after the other."""
+class _Bot(ABC):
+    """One bot: one client, one room after the other."""
+
+    kind: str
 
     def __init__(self, name: str, crowd: Bots) -> None:
         self._name = name
@@ -128,7 +136,7 @@ class _Bot:
             return
         self._count_hops()
         try:
-            await self._match(place)
+            await self._play(place)
         except (RemoteProtocolError, trio.TooSlowError) as error:
             text = str(error) or f"nothing happened for {STALL_SECONDS:g} s"
             self._ledger.error(f"{self._name} in {place.room}: {text}")
@@ -141,7 +149,7 @@ class _Bot:
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
-            place = await client.join(kind=KIND, name=self._name, join_seconds=0)
+            place = await client.join(kind=self.kind, name=self._name, join_seconds=0)
         except JoinRefused as refused:
             if refused.retry:
                 self._ledger.refused()
@@ -158,7 +166,20 @@ class _Bot:
         self._asked_at = None
         return place
 
-    async def _match(self, place: Place) -> None:
+    @abstractmethod
+    async def _play(self, place: Place) -> None:
+        """Plays until the room ends or the bots are stopped. Raises what is wrong."""
+
+    async def _pause(self) -> None:
+        await trio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+
+
+class _Player(_Bot):
+    """Plays tic-tac-toe, one match after the other."""
+
+    kind = "tictactoe"
+
+    async def _play(self, place: Place) -> None:
         message = await self._first_message(place)
         regroups, referee = place.regroups, Referee(place.you)
         while message is not None:
@@ -213,5 +234,42 @@ class _Bot:
             case reason:
                 raise RemoteProtocolError(f"the match ended with {reason}")
 
-    async def _pause(self) -> None:
-        await trio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+
+class _Repeated(msgspec.Struct, frozen=True):
+    """A message of a lounge."""
+
+    speaker: str = msgspec.field(name="from")
+    said: int
+
+
+class _Talker(_Bot):
+    """Talks in a lounge: says one number after the other, and waits until it hears each."""
+
+    kind = "lounge"
+
+    async def _play(self, place: Place) -> None:
+        said = 0
+        while not self._crowd.stopping and place.ended is None:
+            said += 1
+            await place.say(said)
+            with trio.fail_after(STALL_SECONDS):
+                await self._hear(place, said)
+            await trio.sleep(self._rng.uniform(*TALK_SECONDS))
+        if place.ended is None:
+            await place.leave()
+        elif place.ended.reason is EndReason.CUT:
+            self._ledger.was_cut()
+        else:
+            raise RemoteProtocolError(f"the lounge ended with {place.ended.reason}")
+
+    async def _hear(self, place: Place, said: int) -> None:
+        """Waits until the lounge repeats what the bot said; or for the lounge's end."""
+        async for message in place:
+            try:
+                heard = msgspec.convert(message.data, _Repeated)
+            except msgspec.ValidationError as error:
+                raise RemoteProtocolError(f"{message.data!r} is not said: {error}") from error
+            if heard.speaker == place.you:
+                if heard.said != said:
+                    raise RemoteProtocolError(f"the bot said {said}, and heard {heard.said}")
+                return

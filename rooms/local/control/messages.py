@@ -15,7 +15,7 @@ import msgspec
 
 from lastcall.errors import RemoteProtocolError, UsageError
 from lastcall.reasons import ExitCode
-from lastcall.wire.reports import DrainFinished
+from lastcall.wire.reports import DrainFinished, HandOffRefusal
 
 RollTier: TypeAlias = Literal["game", "api", "all"]
 
@@ -93,13 +93,14 @@ class Output(msgspec.Struct, frozen=True, tag_field="is", tag="output"):
 
 class NodeReport(msgspec.Struct, frozen=True):
     """How a node that the roll replaced has ended. ``exit_code`` is None while the node drains, and
-    ``finished`` until it has reported its drain.
+    ``finished`` until it has reported its drain. ``refusals``: why other nodes did not take rooms.
     """
 
     name: str
     version: str
     exit_code: int | None
     finished: DrainFinished | None = None
+    refusals: tuple[HandOffRefusal, ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -27,6 +27,7 @@ def report_text(report: RollReport) -> str:
             head,
             *(columns([HEAD, *rows]) if rows else ()),
             f"new nodes: {', '.join(report.started) or 'none'}",
+            *_hand_off_lines(report.nodes),
             *(_player_lines(report.players) if report.players else ()),
             _verdict(report),
         ]
@@ -52,6 +53,20 @@ def _row(node: NodeReport) -> tuple[str, ...]:
 
 def _slashed(counts: Sequence[int]) -> str:
     return "/".join(map(str, counts))
+
+
+def _hand_off_lines(nodes: Sequence[NodeReport]) -> list[str]:
+    """How many rooms go on elsewhere, and why nodes refused some."""
+    count = sum(node.finished.rooms_handed_off for node in nodes if node.finished)
+    lines = [
+        f"    {node.name}: {each.kind}: {each.reason}" for node in nodes for each in node.refusals
+    ]
+    if lines:
+        lines.insert(0, "hand-offs that were refused:")
+    if count:
+        rooms = "1 room was" if count == 1 else f"{count} rooms were"
+        lines.insert(0, f"{rooms} handed off: the players went on at another game node.")
+    return lines
 
 
 def _player_lines(players: Players) -> list[str]:

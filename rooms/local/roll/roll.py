@@ -204,10 +204,15 @@ class Roll:
             tier=self.tier,
             version=self.version,
             seconds=round(self.seconds, 3),
-            nodes=tuple(NodeReport(c.name, c.version, c.exit_code, c.finished) for c in stopped),
+            nodes=tuple(_node_report(child) for child in stopped),
             started=tuple(c.name for c in self._new if self._stages[c] is Stage.READY),
             failure=self.failure,
         )
+
+
+def _node_report(child: Child) -> NodeReport:
+    refusals = tuple(child.refusals)
+    return NodeReport(child.name, child.version, child.exit_code, child.finished, refusals)
 
 
 async def _send_command(child: Child, verb: str, client: httpx.AsyncClient) -> str | None:

@@ -12,7 +12,12 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from lastcall.limits import Limit
@@ -21,6 +26,15 @@ from lastcall.runtime.loop_lag import LAG_SECONDS
 
 ROOM_ENDS = (EndReason.FINISHED, EndReason.CUT, EndReason.CRASHED, EndReason.ABANDONED)
 """Exported as 0 from the start: a counter that first appears at 1 has no rate."""
+
+
+class Commits(msgspec.Struct, frozen=True):
+    """How long the words of surviving rooms have waited for their standbys."""
+
+    counts: Mapping[str, int]
+    """By the upper bound in seconds, as text: how many steps, with those of lower bounds."""
+    seconds: float
+    """Of all steps together."""
 
 
 class Figures(msgspec.Struct):
@@ -40,6 +54,15 @@ class Figures(msgspec.Struct):
     rooms_ended: Mapping[str, int] = msgspec.field(default_factory=dict)
     rooms_handed_off: int = 0
     rooms_adopted: int = 0
+    rooms_protected: int = 0
+    """The rooms here that go on at another node if this one is gone."""
+    rooms_unprotected: int = 0
+    """The rooms here of kinds that survive which do not, or wait."""
+    promotions: int = 0
+    standby_bytes: int = 0
+    """Of the images of rooms that run on other nodes."""
+    commits: Commits | None = None
+    votes: int = 0
     client_ends: Mapping[ClientEnd, int] = msgspec.field(default_factory=dict)
     limited: Mapping[Limit, int] = msgspec.field(default_factory=dict)
     """The refusals of each limit."""
@@ -109,6 +132,7 @@ class _NodeCollector(Collector):
         yield CounterMetricFamily(
             "lastcall_rooms_adopted", "Rooms that came from another node.", value=now.rooms_adopted
         )
+        yield from _survival(now)
         yield _client_ends(now)
         yield _limited(now)
         build = GaugeMetricFamily(
@@ -133,6 +157,30 @@ def _rooms_ended(now: Figures) -> Metric:
     for reason, count in (counts | dict(now.rooms_ended)).items():
         family.add_metric([str(reason)], count)
     return family
+
+
+def _survival(now: Figures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "lastcall_rooms_protected", "Rooms with a standby.", value=now.rooms_protected
+    )
+    yield GaugeMetricFamily(
+        "lastcall_rooms_unprotected",
+        "Rooms of kinds that survive, without a standby.",
+        value=now.rooms_unprotected,
+    )
+    yield CounterMetricFamily(
+        "lastcall_promotions", "Rooms that go on here after their nodes.", value=now.promotions
+    )
+    yield GaugeMetricFamily(
+        "lastcall_standby_bytes", "Images of other nodes' rooms.", value=now.standby_bytes
+    )
+    yield GaugeMetricFamily("lastcall_votes", "Rooms whose vote is remembered.", value=now.votes)
+    family = HistogramMetricFamily(
+        "lastcall_commit_seconds", "How long a room's words wait for its standby."
+    )
+    commits = now.commits or Commits({"+Inf": 0}, 0.0)
+    family.add_metric([], buckets=list(commits.counts.items()), sum_value=commits.seconds)
+    yield family
 
 
 def _client_ends(now: Figures) -> Metric:

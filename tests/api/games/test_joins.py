@@ -17,10 +17,12 @@ from lastcall.errors import JoinRefused
 from lastcall.limits import Limits, Rate
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
+from tests.harness import orders
 from tests.harness.cluster import cluster
 
 
 @pytest.mark.usefixtures("schedule")
+@orders(1)
 async def test_one_client_cannot_open_unlimited_rooms(autojump_clock: MockClock) -> None:
     async with cluster() as c:
         api, game = await c.one_of_each()

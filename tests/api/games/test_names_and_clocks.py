@@ -9,6 +9,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from tests.harness import orders
 from tests.harness.cluster import cluster
 from tests.harness.player import Player
 
@@ -20,6 +21,7 @@ def events(logs: list[Any], name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("ahead", [-3_600.0, 3_600.0])
+@orders(3)
 async def test_a_new_version_gets_the_rooms_if_its_clock_or_the_old_one_is_an_hour_off(
     autojump_clock: MockClock, ahead: float
 ) -> None:
@@ -85,6 +87,7 @@ async def test_a_second_node_of_the_same_name_is_logged_and_both_serve(
             await player.resume(api)
 
 
+@orders(3)
 async def test_resets_of_the_links_of_two_nodes_with_one_name_are_logged_at_most_5_times(
     autojump_clock: MockClock,
 ) -> None:
@@ -120,6 +123,7 @@ async def test_a_node_that_takes_the_name_of_one_that_drains_is_not_logged(
         assert events(logs, "link.same_name") == []
 
 
+@orders(3)
 async def test_a_second_api_node_of_the_same_name_is_logged_by_game_nodes_and_both_serve(
     autojump_clock: MockClock,
 ) -> None:
@@ -137,6 +141,7 @@ async def test_a_second_api_node_of_the_same_name_is_logged_by_game_nodes_and_bo
         assert game.rooms == 2
 
 
+@orders(3)
 async def test_resets_of_the_links_of_two_api_nodes_with_one_name_are_logged_at_most_5_times(
     autojump_clock: MockClock,
 ) -> None:
@@ -150,6 +155,7 @@ async def test_resets_of_the_links_of_two_api_nodes_with_one_name_are_logged_at_
         assert len(events(logs, "link.same_name")) == 5
 
 
+@orders(5)
 async def test_an_api_node_that_takes_the_name_of_a_killed_one_is_not_logged(
     autojump_clock: MockClock,
 ) -> None:

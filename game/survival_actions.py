@@ -1,0 +1,206 @@
+"""Carries out what is decided about the surviving rooms of this node, in order and at once."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+import trio
+from msgspec.structs import replace
+
+from lastcall.core.survival import actions
+from lastcall.core.survival.parts import split
+from lastcall.core.survival.rooms import SurvivingRooms
+from lastcall.game.pair_links import PairLinks
+from lastcall.game.standby_copies import StandbyCopies
+from lastcall.game.standings import Standings
+from lastcall.host.host import Host
+from lastcall.host.standby_copy import StandbyCopy
+from lastcall.ids import Incarnation, KindName, NodeName, RoomId
+from lastcall.wire import nodes
+from lastcall.wire import survival_items as items
+
+log = structlog.get_logger()
+
+
+class InHand(msgspec.Struct):
+    """An image or a step that has just come from ``source``; ``copy`` is what an image is here."""
+
+    source: Incarnation
+    item: items.StandbyImage | items.Step
+    copy: StandbyCopy | None = None
+
+
+class SurvivalActions:
+    """The actions of one node for its surviving rooms, and for the images of others' rooms.
+
+    ``given`` counts the images that other nodes have from here.
+    """
+
+    def __init__(
+        self,
+        rooms: SurvivingRooms,
+        name: NodeName,
+        *,
+        host: Callable[[], Host],
+        links: PairLinks,
+        copies: StandbyCopies,
+        given: Counter[Incarnation],
+    ) -> None:
+        self._rooms = rooms
+        self._name = name
+        self._host = host
+        self._links = links
+        self._copies = copies
+        self._given = given
+        self._given_to: dict[RoomId, Incarnation] = {}
+        """The node that got each room's image last."""
+        self.kinds: dict[RoomId, KindName] = {}
+        """Of the rooms that run here, and of those whose images are here."""
+        self.standings = Standings()
+        self._steps: dict[RoomId, dict[int, tuple[bytes, float]]] = {}
+        """The steps that are not committed, and when they were made."""
+        self._todo: deque[actions.Action] = deque()
+        self._busy = False
+        self._in_hand: InHand | None = None
+        self.leaving: set[RoomId] = set()
+        """The rooms that are to go to their standbys, since this node drains."""
+        self.left = trio.Event()
+        """Set, and replaced, when one of them has gone or has ended."""
+        self.handed_over = 0
+        """How many have gone."""
+        self.promotions = 0
+        """How many rooms went on here from an image of this node."""
+
+    def opened(self, room: RoomId, kind: KindName) -> None:
+        """A room runs here."""
+        self.kinds[room] = kind
+        self.standings.put(room, actions.Protection.UNPROTECTED, "")
+
+    def add_step(self, room: RoomId, n: int, data: bytes) -> None:
+        """A room that runs here has made step ``n``."""
+        self._steps.setdefault(room, {})[n] = data, trio.current_time()
+
+    def take(self, todo: Iterable[actions.Action], in_hand: InHand) -> None:
+        """Carries out what follows from an image or a step."""
+        self._in_hand = in_hand
+        self.do(todo)
+        self._in_hand = None
+
+    def do(self, todo: Iterable[actions.Action]) -> None:
+        """Carries out ``todo``; if it is called meanwhile, that waits for its turn."""
+        self._todo.extend(todo)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._todo:
+                self._act(self._todo.popleft())
+        finally:
+            self._busy = False
+
+    def _act(self, action: actions.Action) -> None:
+        """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
+        match action:
+            case actions.SendStep():
+                data, _ = self._steps.get(action.room, {}).get(action.n, (b"", 0.0))
+                step = items.Step(action.room, action.epoch, action.n, data, action.config)
+                self._links.send(action.to, step)
+            case actions.Leave():
+                self._leave(action.room, action.upto)
+            case actions.Send():
+                self._links.send(action.to, action.item)
+            case actions.Keep():
+                self._keep(action.room)
+            case actions.SendImage():
+                self._send_image(action)
+            case actions.Standing():
+                self.standings.put(action.room, action.protection, action.why)
+            case actions.Promote():
+                self._promote(action)
+            case actions.Drop():
+                self._drop(action.room, action.owner)
+            case actions.Finished():
+                self._forget(action.room)
+                self._host().protected.finished(action.room)
+
+    def _leave(self, room: RoomId, upto: int) -> None:
+        steps, now = self._steps.get(room, {}), trio.current_time()
+        while steps and (n := next(iter(steps))) <= upto:
+            _, made_at = steps.pop(n)
+            self.standings.committed(now - made_at)
+        self._host().protected.leave(room, upto)
+
+    def _send_image(self, action: actions.SendImage) -> None:
+        """Sends the image as of the room's last step, which may be made since the decision."""
+        primary, image = self._rooms.primary(action.room), self._host().protected.image(action.room)
+        if primary is None or image is None:
+            return  # it is over: the next action says so
+        self._ungive(action.room)
+        self._given_to[action.room] = action.to
+        self._given[action.to] += 1
+        for part in split(action.room, primary.last, primary.config, image):
+            self._links.send(action.to, part)
+
+    def _keep(self, room: RoomId) -> None:
+        in_hand = self._in_hand
+        if in_hand is None:
+            raise RuntimeError("nothing is in hand")
+        if in_hand.copy is not None:
+            self._copies.put(room, in_hand.copy)
+            self.kinds[room] = in_hand.copy.kind
+        elif isinstance(in_hand.item, items.Step):
+            why = self._copies.apply(room, in_hand.item.data)
+            if why is not None:
+                self._give_back(room, in_hand, why)
+
+    def _give_back(self, room: RoomId, in_hand: InHand, why: str) -> None:
+        """The copy cannot take a step, and so it is not confirmed: the image is refused."""
+        self._todo.clear()
+        standby = self._rooms.standby(room)
+        if standby is not None:
+            image = items.StandbyImage(room, in_hand.item.epoch, in_hand.item.n, standby.config)
+            self._todo.extend(self._rooms.refuse(in_hand.source, image, why))
+
+    def _promote(self, action: actions.Promote) -> None:
+        room, epoch = action.room, action.config.epoch
+        image = replace(self._copies.take(room), epoch=epoch)
+        why = self._host().moves.promote(image)
+        if why is not None:
+            log.error("survival.not_promoted", room=room, kind=image.kind, why=why)
+            self._todo.extend(self._rooms.ended(room))
+            return
+        self.promotions += 1
+        self.opened(room, image.kind)
+        log.info("survival.promoted", room=room, kind=image.kind, epoch=epoch)
+        self._links.tell_apis(nodes.Moved(room, epoch, self._rooms.me, self._name))
+
+    def _drop(self, room: RoomId, owner: Incarnation) -> None:
+        """Another node has the room: one that runs here is muted, and an image is forgotten."""
+        self._copies.drop(room)
+        running = self._host().find(room)
+        if running is not None and running.state.changes is not None:
+            epoch, name = running.state.epoch + 1, self._links.name(owner)
+            if room in self.leaving:
+                self.handed_over += 1
+            else:
+                log.warning("survival.fenced", room=room, kind=running.state.kind, game=name)
+            self._host().moves.drop(room, nodes.Whereabouts(owner, name, epoch))
+        self._forget(room)
+
+    def _forget(self, room: RoomId) -> None:
+        self._steps.pop(room, None)
+        self.kinds.pop(room, None)
+        self._ungive(room)
+        self.standings.drop(room)
+        if room in self.leaving:
+            self.leaving.discard(room)
+            self.left.set()
+            self.left = trio.Event()
+
+    def _ungive(self, room: RoomId) -> None:
+        node = self._given_to.pop(room, None)
+        if node is not None:
+            self._given[node] -= 1

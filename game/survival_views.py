@@ -1,0 +1,53 @@
+"""Which nodes the surviving rooms of a node may turn to, by the kind of the room."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from lastcall.core.survival.choice import standbys, witnesses
+from lastcall.core.survival.links import View
+from lastcall.game.pair_links import PairLinks
+from lastcall.ids import Incarnation, KindName
+
+UNMET = Incarnation(0)
+"""Stands for a game node that is listed and was never met: it has not voted."""
+
+
+class Views:
+    """The nodes, as they are now. ``host`` is this node's, and ``all_met`` says whether every game
+    node that is listed was met, or is certainly not there.
+    """
+
+    def __init__(self, links: PairLinks, *, host: str, all_met: Callable[[], bool]) -> None:
+        self._links = links
+        self._host = host
+        self._all_met = all_met
+        self._last: dict[KindName, View] = {}
+        self.given: Counter[Incarnation] = Counter()
+        """How many of this node's images each node has."""
+
+    def look(self, kind: KindName) -> View:
+        """The nodes for a room of ``kind``."""
+        links, host = self._links, self._host
+        games = links.games if self._all_met() else links.games | {UNMET}
+        view = self._last[kind] = View(
+            games=games,
+            takers=standbys(links.linked_games, kind, host=host, kept=self.given),
+            leaving=links.leaving,
+            witnesses=witnesses(links.apis, host=host),
+        )
+        return view
+
+    def changed(self) -> dict[KindName, View]:
+        """The views in which other nodes are since the last look, and not only in another order."""
+        before = dict(self._last)
+        return {
+            kind: new
+            for kind, old in before.items()
+            if _nodes_of(new := self.look(kind)) != _nodes_of(old)
+        }
+
+
+def _nodes_of(view: View) -> tuple[frozenset[Incarnation], ...]:
+    return (view.games, frozenset(view.takers), view.leaving, frozenset(view.witnesses))
