@@ -11,6 +11,7 @@ from lastcall import Left, Room, Said, room
 from lastcall.bench.rooms.ledger import RoomLedger, Tally, is_whispered
 
 KIND = "ledger-lounge"
+SURVIVOR = "ledger-survivor"
 RELAY = "bench-relay"
 SINK = "bench-sink"
 SEATS = 5_000
@@ -31,6 +32,16 @@ class RoomMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 @room(KIND, seats=50, inputs=int | str, state=RoomLedger, moves="at_once")
 async def lounge(table: Room[RoomLedger]) -> None:
     """Repeats each number to all, some to the speaker as well, and sends its tally when asked."""
+    await _repeat(table)
+
+
+@room(SURVIVOR, seats=50, inputs=int | str, state=RoomLedger, survives=True)
+async def survivor(table: Room[RoomLedger]) -> None:
+    """The same lounge; it outlives its node."""
+    await _repeat(table)
+
+
+async def _repeat(table: Room[RoomLedger]) -> None:
     ledger = table.state
     async for event in table:
         ledger.note(type(event).__name__)
