@@ -13,6 +13,7 @@ from lastcall.bench.rooms.ledger import RoomLedger, Tally, is_whispered
 KIND = "ledger-lounge"
 SURVIVOR = "ledger-survivor"
 RELAY = "bench-relay"
+SURVIVING_RELAY = "bench-surviving-relay"
 SINK = "bench-sink"
 SEATS = 5_000
 TALLY = "tally"
@@ -60,6 +61,16 @@ async def _repeat(table: Room[RoomLedger]) -> None:
 @room(RELAY, seats=SEATS, inputs=str)
 async def relay(table: Room) -> None:
     """Repeats each text to all, decoded and encoded as in any room."""
+    await _relay(table)
+
+
+@room(SURVIVING_RELAY, seats=SEATS, inputs=str, survives=True)
+async def surviving_relay(table: Room) -> None:
+    """The same relay; it outlives its node."""
+    await _relay(table)
+
+
+async def _relay(table: Room) -> None:
     async for event in table:
         match event:
             case Said(_, text):
