@@ -149,7 +149,7 @@ class OneStep(Succession):
 
 
 class OffersToRefusers(Succession):
-    def refused(self, node: Incarnation) -> None:
+    def refused(self, node: Incarnation, n: int) -> None:
         """The candidate stays."""
 
 
@@ -232,14 +232,14 @@ class RisesWithoutVote(Epochs):
     def resigned(self, node: Incarnation) -> None:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
-        self._go_on(config.epoch + 1, others)
+        self._go_on(config.epoch + 1, others, config.agreed)
 
 
 class KeepsEpoch(Epochs):
     def resigned(self, node: Incarnation) -> None:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
-        self._go_on(config.epoch, others)
+        self._go_on(config.epoch, others, config.agreed)
 
 
 class BelievesStrangers(Primary):
@@ -261,7 +261,7 @@ class CannotBeFenced(Primary):
 
 
 class ForgetsToSayOver(Primary):
-    finish = staticmethod(lambda line, epochs: line.out.append(Finished(line.room)))
+    finish = staticmethod(lambda line, _: line.out.append(Finished(line.room)))
 
 
 class PromotesCandidates(Follower):
