@@ -27,7 +27,7 @@ in_some_orders = pytest.mark.parametrize("schedule", range(5), indirect=True)
 
 @in_some_orders
 async def test_a_room_whose_node_is_killed_goes_on_at_its_standby(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, two = await two_nodes(c)
@@ -44,7 +44,7 @@ async def test_a_room_whose_node_is_killed_goes_on_at_its_standby(
 
 @in_some_orders
 async def test_inputs_said_while_the_node_dies_are_each_applied_once(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, _ = await two_nodes(c)
@@ -86,7 +86,7 @@ async def test_many_rooms_go_on_and_are_protected_again_by_a_third_node(
 
 @in_some_orders
 async def test_a_room_whose_standby_is_killed_gets_another_one_and_its_players_notice_nothing(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, *games = await three_nodes(c)
@@ -214,7 +214,7 @@ async def test_a_room_at_the_deadline_of_its_node_is_handed_over_to_its_standby(
 
 @in_some_orders
 async def test_a_node_whose_rooms_move_at_once_is_gone_in_a_second(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, *others = await three_nodes(c)

@@ -2,7 +2,7 @@
 
 Each message takes up to 100 ms, and the players, who are at two api nodes, talk all the time.
 Whatever happens to one of the room's nodes, all of them hear one history, in which each input
-counts once, and nobody's socket is closed.
+counts once, and no socket is closed.
 """
 
 from __future__ import annotations
