@@ -6,7 +6,7 @@ Only :class:`Vote` may come from an api node.
 | from | to | items |
 |---|---|---|
 | primary | standby, candidate | StandbyImage, Step, Resign, TakeOver, RoomOver |
-| standby, candidate | primary | StepsKept, Resigned, NotHeld, Fenced |
+| standby, candidate | primary | StepsKept, Reaches, Resigned, NotHeld, Fenced |
 | promoted standby | old primary, other standby | Fenced |
 | primary, standby | witness; if it is dead, every game node | VoteAsked, VoteReturned |
 | witness, game node | primary, standby | Vote |
@@ -32,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     There is one standby, or none, or two while a new one replaces another: then both confirm each
     step. There is one witness, or two while one replaces another: then going on needs both votes,
     asked for in this order. ``former`` may hold earlier images, which nobody can bring to life.
+    ``agreed`` is the last epoch in which all game nodes had to vote in place of a witness.
     """
 
     epoch: int
@@ -39,6 +40,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     standbys: tuple[Incarnation, ...] = ()
     witnesses: tuple[Incarnation, ...] = ()
     former: tuple[Incarnation, ...] = ()
+    agreed: int = -1
 
 
 class OfRoom(Item, frozen=True):
@@ -96,6 +98,12 @@ class StepsKept(OfRoom, frozen=True, tag="kept"):
     n: int
 
 
+class Reaches(OfRoom, frozen=True, tag="reaches"):
+    """The api nodes that the node could ask for their votes, because it has a link to them."""
+
+    witnesses: tuple[Incarnation, ...] = ()
+
+
 class Resigned(OfRoom, frozen=True, tag="resigned"):
     """The node holds no image of the room up to step ``n``, and will not be promoted by one.
 
@@ -122,9 +130,14 @@ class Fenced(OfRoom, frozen=True, tag="fenced"):
 
 
 class VoteAsked(OfRoom, frozen=True, tag="vote_asked"):
-    """Asks for the only vote of ``epoch``; ``rivals`` are the others who may ask for it."""
+    """Asks for the only vote of ``epoch``; ``rivals`` are the others who may ask for it.
+
+    The answer repeats ``ballot``. A standby may return its vote, and get a new image of the same
+    epoch: then it ignores an answer that was meant for the first one.
+    """
 
     rivals: tuple[Incarnation, ...] = ()
+    ballot: int = 0
 
 
 class VoteReturned(OfRoom, frozen=True, tag="vote_returned"):
@@ -146,10 +159,11 @@ class Vote(OfRoom, frozen=True, tag="vote"):
 
     answer: Answer
     owner: Incarnation = Incarnation(0)
+    ballot: int = 0
 
 
 ToStandby = StandbyImage | Step | Resign | TakeOver | RoomOver
-ToPrimary = StepsKept | Resigned | NotHeld | Fenced
+ToPrimary = StepsKept | Reaches | Resigned | NotHeld | Fenced
 ToWitness = VoteAsked | VoteReturned
 SurvivalItem = ToStandby | ToPrimary | ToWitness | Vote
 ITEM_BYTES = 64
@@ -158,7 +172,7 @@ ITEM_BYTES = 64
 ROUTES = MappingProxyType(
     {
         ("primary", "standby"): (StandbyImage, Step, Resign, TakeOver, RoomOver),
-        ("standby", "primary"): (StepsKept, Resigned, NotHeld, Fenced),
+        ("standby", "primary"): (StepsKept, Reaches, Resigned, NotHeld, Fenced),
         ("holder", "witness"): (VoteAsked, VoteReturned),
         ("witness", "holder"): (Vote,),
     }

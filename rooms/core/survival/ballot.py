@@ -5,7 +5,8 @@ holders whose configs have a witness in common, the first of those witnesses dec
 have one vote each. The votes of all game nodes that are not dead, in the order of their numbers,
 take the place of a dead witness:
 if the room went on when this holder did not hear of it, one of them has it, and denies; and those
-that gave their vote will not take a later image from anybody else.
+that gave their vote will not take a later image from anybody else. These votes count once the
+holder, with the last of them, has looked again at which nodes there are, and finds no other one.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from lastcall.wire.survival_items import Answer, Config, Vote
 class Ballot:
     """The votes of one epoch that a holder has asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        """Repeated by the answers; that of an image which was held before is another one."""
         self._granted: set[Incarnation] = set()
         self._denied: dict[Incarnation, Incarnation] = {}
         self._asked: set[Incarnation] = set()
         self._sent: set[Incarnation] = set()
+        self.by_all = False
+        """Whether all others have voted in place of a dead witness."""
+        self._looked = False
+        """Whether the holder has seen the nodes since the last vote was given."""
 
     @property
     def voters(self) -> list[Incarnation]:
@@ -37,10 +44,17 @@ class Ballot:
 
     def answered(self, voter: Incarnation, vote: Vote) -> None:
         """``voter`` has given its vote, or another one has it."""
+        if vote.ballot != self.number:
+            return
         if vote.answer is Answer.GRANTED:
             self._granted.add(voter)
+            self._looked = False
         elif vote.answer is Answer.DENIED:
             self._denied[voter] = vote.owner
+
+    def looked(self) -> None:
+        """The holder sees the nodes that there are now."""
+        self._looked = True
 
     def lost_to(self, missing: Sequence[Incarnation]) -> Incarnation | None:
         """The node that has one of the ``missing`` votes, if any."""
@@ -49,6 +63,10 @@ class Ballot:
     def again(self, voter: Incarnation | None = None) -> None:
         """The requests to ``voter``, or to all, may be lost: ask once more."""
         self._sent = self._sent - {voter} if voter is not None else set()
+
+    def agreed(self, config: Config) -> int:
+        """The value of ``agreed`` in the config that follows after ``config``."""
+        return config.epoch if self.by_all else config.agreed
 
     def to_ask(self, missing: Sequence[Incarnation]) -> list[Incarnation]:
         """Those of ``missing`` that were not asked yet on the present link."""
@@ -66,6 +84,7 @@ class Ballot:
                 return [witness]
             alive = [game for game in sorted(view.games) if not links.is_dead(game)]
             silent = [game for game in alive if game not in self._granted]
-            if silent or not alive:
+            if silent or not alive or not self._looked:
                 return silent[:1]
+            self.by_all = True
         return None

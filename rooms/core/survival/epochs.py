@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lastcall.core.survival.actions import Send
 from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import Links, View
 from lastcall.ids import Incarnation
-from lastcall.wire.survival_items import Config, Resign, Vote, VoteAsked, VoteReturned
+from lastcall.wire.survival_items import Resign, Vote, VoteAsked, VoteReturned
 
 
 class Epochs:
@@ -30,7 +32,7 @@ class Epochs:
             self._go_on_by_vote()
             return None
         for voter in self._ballot.to_ask(missing):
-            asked = VoteAsked(line.room, config.epoch, config.standbys)
+            asked = VoteAsked(line.room, config.epoch, config.standbys, self._ballot.number)
             line.out.append(Send(line.room, voter, asked))
         return self._ballot.lost_to(missing)
 
@@ -47,13 +49,17 @@ class Epochs:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
         epoch = config.epoch if others else config.epoch + 1
-        self._go_on(epoch, others)
+        self._go_on(epoch, others, config.agreed)
 
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
         self._ballot.again(node)
         if node in self._line.former:
             self._forget(node)
+
+    def looked(self) -> None:
+        """The room's node sees the nodes that there are now."""
+        self._ballot.looked()
 
     def again(self) -> None:
         """Asks once more for the votes that are missing."""
@@ -71,13 +77,13 @@ class Epochs:
         kept = tuple(node for node in config.standbys if line.in_touch(node))
         dropped = [node for node in config.standbys if node not in kept]
         line.former.update(node for node in dropped if not self._links.is_dead(node))
-        self._go_on(config.epoch + 1, kept)
+        self._go_on(config.epoch + 1, kept, self._ballot.agreed(config))
 
-    def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...]) -> None:
+    def _go_on(self, epoch: int, standbys: tuple[Incarnation, ...], agreed: int) -> None:
         now = self._line.config
         if epoch > now.epoch:
             self._ballot = self.ballot_type()
-        config = Config(epoch, now.primary, standbys, now.witnesses)
+        config = replace(now, epoch=epoch, standbys=standbys, agreed=agreed)
         candidate, self._line.candidate = self._line.candidate, None
         self._line.step(config)
         if candidate is not None:

@@ -17,7 +17,8 @@ class View(msgspec.Struct, frozen=True):
     games: frozenset[Incarnation] = frozenset()
     """Every game node of the cluster that is not known to be dead, this one included.
 
-    It must be complete: if a room's witness is dead, all of these have to vote in its place.
+    It must be complete when the room sees it: if a room's witness is dead, all of these have to
+    vote in its place.
     """
     takers: tuple[Incarnation, ...] = ()
     """Those that may take an image of this room, the best first; never one that drains."""

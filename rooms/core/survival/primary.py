@@ -84,6 +84,8 @@ class Primary:
                 self.line.confirmed(source, item.n)
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
                 self._without(source, item)
+            case items.Reaches() if item.epoch >= self._born:
+                self._succession.reaches(source, item.witnesses)
             case items.StepsKept():  # by an image of an earlier line
                 self._send(
                     source, items.Fenced(self.line.room, self.config.epoch, self.config.primary)
@@ -112,6 +114,7 @@ class Primary:
     def sees(self, view: View) -> list[Action]:
         """The nodes are others now, or some of them drain."""
         self._succession.sees(view)
+        self._epochs.looked()
         return self._done()
 
     def again(self) -> list[Action]:
@@ -175,7 +178,7 @@ class Primary:
                 self._finish()
             elif not self._over:
                 self._succession.advance()
-            now = standing(line, view)
+            now = standing(line, view, self._succession.usable)
             if now != self._standing and not self.closed:
                 self._standing = now
                 line.out.append(Standing(line.room, *now))

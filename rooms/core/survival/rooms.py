@@ -15,7 +15,7 @@ from lastcall.core.survival.actions import Action, Drop, Finished, Promote, Send
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.standby import Standby
-from lastcall.core.survival.votes import Votes
+from lastcall.core.survival.votes import Votes, answer
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Answer, Config, SurvivalItem, Vote
@@ -52,7 +52,7 @@ class SurvivingRooms:
     def open(self, room: RoomId, view: View, config: Config | None = None) -> list[Action]:
         """A surviving room runs here from now on: it is new, or was handed off with ``config``."""
         old = config or Config(0, self.me)
-        config = Config(old.epoch, self.me, former=old.former)
+        config = Config(old.epoch, self.me, former=old.former, agreed=old.agreed)
         self._rooms[room] = self.primary_type(room, config, self.links)
         return self.sees(room, view)
 
@@ -134,8 +134,7 @@ class SurvivingRooms:
         return self._carry(primary.outdated(source))
 
     def _new_image(self, source: Incarnation, image: items.StandbyImage) -> list[Action]:
-        voted = self.votes.last(image.room)
-        if voted is not None and voted.epoch <= image.epoch and voted.owner != source:
+        if self.votes.forbid(image.room, image.config):
             reason = "this node has voted for another primary of the room"
             resigned = items.Resigned(image.room, image.epoch, image.n, reason)
             return [Send(image.room, source, resigned)]
@@ -149,9 +148,9 @@ class SurvivingRooms:
         if holder is not None and asker != self.me:
             config = holder.config
             if config.epoch > asked.epoch:
-                return Vote(asked.room, asked.epoch, Answer.DENIED, config.primary)
+                return answer(asked, Answer.DENIED, config.primary)
             if config.epoch == asked.epoch and self.me in (config.primary, *config.standbys):
-                return Vote(asked.room, asked.epoch, Answer.LATER)
+                return answer(asked, Answer.LATER)
         return self.votes.ask(asker, asked)
 
     def _on(self, holder: Holder | None, event: Callable[[Holder], list[Action]]) -> list[Action]:

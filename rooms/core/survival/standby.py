@@ -12,12 +12,23 @@
 
 from __future__ import annotations
 
-from lastcall.core.survival.actions import Action, Drop, Elsewhere, Keep, Promote, Send
+from lastcall.core.survival.actions import (
+    Action,
+    Drop,
+    Elsewhere,
+    Keep,
+    Promote,
+    Protection,
+    Send,
+    Standing,
+)
 from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.links import Links, View
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Config, SurvivalItem
+
+WAITS = "the node that runs the room is gone, and the witness has not voted yet"
 
 
 class Standby:
@@ -39,7 +50,8 @@ class Standby:
         self.view = View()
         self._wanted = False
         self._handed_over = False
-        self._ballot = self.ballot_type()
+        self._waits = False
+        self._ballot = self.ballot_type(image.n)
         self._out: list[Action] = []
 
     @property
@@ -109,11 +121,16 @@ class Standby:
         elif node == self.config.primary:
             self._wanted = False
             self._send(node, items.StepsKept(self.room, self.config.epoch, self.last))
+            self._say_whom_it_reaches()
         return self._done()
 
     def sees(self, view: View) -> list[Action]:
         """The nodes are others now, or some of them drain."""
+        are_others = {*view.witnesses} != {*self.view.witnesses}
         self.view = view
+        self._ballot.looked()
+        if are_others:
+            self._say_whom_it_reaches()
         return self._done()
 
     def again(self) -> list[Action]:
@@ -128,10 +145,15 @@ class Standby:
 
     def _image(self, source: Incarnation, image: items.StandbyImage) -> None:
         if image.epoch > self.config.epoch:
-            self._ballot, self._wanted, self._handed_over = self.ballot_type(), False, False
+            self._ballot, self._wanted, self._handed_over = self.ballot_type(image.n), False, False
         self.config, self.last = image.config, image.n
         self._out.append(Keep(self.room))
         self._send(source, items.StepsKept(self.room, image.epoch, self.last))
+        self._say_whom_it_reaches()
+
+    def _say_whom_it_reaches(self) -> None:
+        reaches = items.Reaches(self.room, self.config.epoch, self.view.witnesses)
+        self._send(self.config.primary, reaches)
 
     def _step(self, source: Incarnation, step: items.Step) -> None:
         if source != self.config.primary or step.n > self.last + 1:
@@ -146,7 +168,7 @@ class Standby:
 
     def _configure(self, config: Config) -> None:
         if config.epoch > self.config.epoch:
-            self._ballot, self._handed_over = self.ballot_type(), False
+            self._ballot, self._handed_over = self.ballot_type(self.last), False
         self.config = config
 
     def _resign(self, source: Incarnation, item: items.Resign) -> None:
@@ -175,12 +197,21 @@ class Standby:
             return
         rivals = [node for node in (config.primary, *config.standbys) if node != self._me]
         missing = self._ballot.missing(config, self._links, self.view)
+        asked = items.VoteAsked(self.room, config.epoch, tuple(rivals), self._ballot.number)
         for voter in self._ballot.to_ask(missing or ()):
-            self._send(voter, items.VoteAsked(self.room, config.epoch, tuple(rivals)))
+            self._send(voter, asked)
         if missing is None:
             self._promote(rivals)
         elif (owner := self._ballot.lost_to(missing)) is not None:
             self._drop(owner)
+
+    def _say_standing(self) -> None:
+        """The image waits for a vote, or does so no more."""
+        waits = self._wanted or self.voting
+        if waits != self._waits and not self.closed:
+            self._waits = waits
+            protection = Protection.WAITING if waits else Protection.PROTECTED
+            self._out.append(Standing(self.room, protection, WAITS if waits else ""))
 
     def _promote(self, rivals: list[Incarnation]) -> None:
         self.closed = True
@@ -189,10 +220,12 @@ class Standby:
             self._send(rival, items.Fenced(self.room, epoch, self._me))
         alive = (*rivals, *self.config.former)
         former = tuple(sorted({node for node in alive if not self._links.is_dead(node)}))
-        self._out.append(Promote(self.room, Config(epoch, self._me, former=former)))
+        agreed = self._ballot.agreed(self.config)
+        self._out.append(Promote(self.room, Config(epoch, self._me, former=former, agreed=agreed)))
 
     def _done(self) -> list[Action]:
         if not self.closed:
             self._seek_votes()
+        self._say_standing()
         out, self._out = self._out, []
         return out

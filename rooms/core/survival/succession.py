@@ -21,6 +21,8 @@ class Succession:
         self._line = line
         self._links = links
         self._refused: set[Incarnation] = set()
+        self._reached: dict[Incarnation, tuple[Incarnation, ...]] = {}
+        """The api nodes to which standbys and candidate have links."""
         self._told: set[Incarnation] = set()
         """The standbys that were asked to resign or to take over, on the present link."""
 
@@ -29,6 +31,19 @@ class Succession:
         if view.takers != self.view.takers:
             self._refused.clear()
         self.view = view
+
+    def reaches(self, node: Incarnation, witnesses: tuple[Incarnation, ...]) -> None:
+        """``node`` has links to ``witnesses``."""
+        if node in self._line.followers:
+            reached = {other: self._reached.get(other, ()) for other in self._line.followers}
+            self._reached = {**reached, node: witnesses}
+
+    @property
+    def usable(self) -> tuple[Incarnation, ...]:
+        """The api nodes that can be asked from here and from the standbys, the best first."""
+        nodes = self._line.config.standbys or self._line.followers
+        reached = [self._reached.get(node, ()) for node in nodes]
+        return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
     def refused(self, node: Incarnation) -> None:
         """``node`` does not keep the image; if it is the candidate, another one is next."""
@@ -64,7 +79,7 @@ class Succession:
         config = self._line.config
         if not config.standbys:
             return  # the next standby is appointed together with a witness
-        witnesses = next_witnesses(config.witnesses, self.view.witnesses)
+        witnesses = next_witnesses(config.witnesses, self.usable)
         if witnesses != config.witnesses:
             self._line.step(replace(config, witnesses=witnesses))
 
@@ -88,7 +103,7 @@ class Succession:
 
     def _appoint(self, candidate: Candidate) -> None:
         config = self._line.config
-        witnesses = config.witnesses if config.standbys else self.view.witnesses[:1]
+        witnesses = config.witnesses if config.standbys else self.usable[:1]
         if witnesses:
             standbys = (*config.standbys, candidate.node)
             config = replace(config, standbys=standbys, witnesses=witnesses)

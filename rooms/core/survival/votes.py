@@ -15,10 +15,14 @@ from lastcall.ids import Incarnation, RoomId
 from lastcall.wire.survival_items import Answer, Config, Vote, VoteAsked, VoteReturned
 
 LIMIT = 65_536
+NOBODY = Incarnation(0)
 
 
 class Voted(msgspec.Struct):
-    """The last vote for a room: ``owner`` has the vote of ``epoch``; ``rivals`` may still ask."""
+    """The last vote for a room: ``owner`` has the vote of ``epoch``; ``rivals`` may still ask.
+
+    Once the owner has returned it, nobody has that of the epoch before, and the vote is free.
+    """
 
     epoch: int
     owner: Incarnation
@@ -45,29 +49,39 @@ class Votes:
         """The last vote that was given for ``room``, if it is still remembered."""
         return self._voted.get(room)
 
+    def forbid(self, room: RoomId, config: Config) -> bool:
+        """Whether an image with ``config`` may be of a line that this vote has to end.
+
+        It is of the line that the vote was given to, if that has needed the vote.
+        """
+        voted = self._voted.get(room)
+        if voted is None or voted.owner == config.primary:
+            return False
+        return config.agreed < voted.epoch <= config.epoch
+
     def ask(self, asker: Incarnation, asked: VoteAsked) -> Vote:
         """The answer to ``asker``."""
         voted = self._voted.get(asked.room)
         if voted is None and len(self._voted) >= self._limit:
-            return Vote(asked.room, asked.epoch, Answer.LATER)
+            return answer(asked, Answer.LATER)
         if voted is None or voted.epoch < asked.epoch:
-            earlier = voted.rivals | {voted.owner} if voted else set()
+            earlier = voted.rivals | {voted.owner} - {NOBODY} if voted else set()
             rivals = self._alive((earlier | {*asked.rivals}) - {asker})
             voted = self._voted[asked.room] = Voted(asked.epoch, asker, rivals)
             if self._links is not None and not rivals:
                 del self._voted[asked.room]
         granted = voted.epoch == asked.epoch and voted.owner == asker
-        answer = Answer.GRANTED if granted else Answer.DENIED
-        return Vote(asked.room, asked.epoch, answer, voted.owner)
+        return answer(asked, Answer.GRANTED if granted else Answer.DENIED, voted.owner)
 
     def returned(self, node: Incarnation, item: VoteReturned) -> None:
         """``node`` asks no more for votes of this epoch or before."""
         voted = self._voted.get(item.room)
         if voted is None or voted.epoch > item.epoch:
             return
-        if self._links is None and (voted.owner, voted.epoch) == (node, item.epoch):
-            del self._voted[item.room]  # it has not used the vote
-            return
+        if (voted.owner, voted.epoch) == (node, item.epoch):  # it has not used the vote
+            voted.epoch, voted.owner = voted.epoch - 1, NOBODY
+            if self._links is None:
+                del self._voted[item.room]
         self._without(item.room, voted, node)
 
     def close(self, room: RoomId, config: Config) -> None:
@@ -89,3 +103,8 @@ class Votes:
             voted.rivals.discard(node)
             if not voted.rivals:
                 del self._voted[room]
+
+
+def answer(asked: VoteAsked, given: Answer, owner: Incarnation = NOBODY) -> Vote:
+    """The answer to ``asked``."""
+    return Vote(asked.room, asked.epoch, given, owner, asked.ballot)

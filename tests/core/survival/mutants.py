@@ -131,7 +131,7 @@ class ImageNamesStandby(Succession):
 class OneStep(Succession):
     def _replace_witness(self) -> None:
         config = self._line.config
-        usable = self.view.witnesses
+        usable = self.usable
         if config.standbys and usable and config.witnesses[0] not in usable:
             self._line.step(replace(config, witnesses=(usable[0],)))
 
@@ -188,6 +188,12 @@ class SilentNodesAgree(Ballot):
     def missing(self, config: Config, links: Links, view: View) -> list[Incarnation] | None:
         heard = frozenset(game for game in view.games if not links.is_gone(game))
         return super().missing(config, links, replace(view, games=heard))
+
+
+class LooksOnce(Ballot):
+    def answered(self, voter: Incarnation, vote: Vote) -> None:
+        super().answered(voter, vote)
+        self.looked()
 
 
 class GivesUpAsking(Ballot):
@@ -386,6 +392,7 @@ def rare_mutants() -> Iterator[Mutant]:
     yield of_class("answers to an earlier line do not count", primary_type=CountsOldAnswers)
     yield of_ballots("both witnesses have to vote (old)", OldVote)
     yield of_ballots("others vote for a dead witness", DeadWitnessWaits)
+    yield of_ballots("the others' votes need another look", LooksOnce)
     yield of_ballots("the answer is awaited", GivesUpAsking, of="primary")
     yield of_class("no step is skipped", standby_type=SkipsSteps)
     yield of_class("a standby that votes does not resign", standby_type=ResignsWhileVoting)

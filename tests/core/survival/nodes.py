@@ -71,6 +71,7 @@ class GameNode:
         self.steps: dict[int, tuple[int, list[Entry]]] = {}
         self.said = 0
         """How many entries of the history have left."""
+        self.standing: actions.Standing | None = None
         self.refuses = False
         self.promotions = 0
         self.finals = finals
@@ -167,6 +168,8 @@ class GameNode:
                 send(self.me, action.to, Carried(step, entries))
             case actions.Leave():
                 self._leave(action.upto)
+            case actions.Standing():
+                self.standing = action
             case actions.Keep():
                 self._keep()
             case actions.Promote():

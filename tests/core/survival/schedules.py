@@ -23,6 +23,11 @@ def settle(world: World) -> None:
     world.deliver_all()
 
 
+def look(world: World) -> None:
+    """A node sees the cluster, at its own time."""
+    world.look_from(world.rng.choice(list(world.games)))
+
+
 def client_says(world: World) -> None:
     world.say(world.rng.choice(list(world.apis)))
 
@@ -145,14 +150,13 @@ def wake(world: World) -> None:
 
 def crash(world: World) -> None:
     """A node dies, if the room has lost nothing else that it needs; a new one starts."""
-    settled = world.is_settled
+    whole = world.is_whole
     node = world.rng.choice(world.nodes)
-    if settled and world.rng.random() < 0.7:
+    if whole and world.rng.random() < 0.7:
         config = world.primaries[0][1].config
         node = world.rng.choice([config.primary, *config.standbys, *config.witnesses])
-    if settled or node not in world.members:
-        world.crash(node)
-        (world.start_game if node < FIRST_API else world.start_api)()
+    if whole or node not in world.members:
+        world.replace(node)
 
 
 def drain(world: World) -> None:
@@ -170,8 +174,7 @@ def leave(world: World) -> None:
     """Drained nodes exit when the room does not need them."""
     for node in sorted(world.draining):
         if node not in world.members:
-            world.crash(node)
-            (world.start_game if node < FIRST_API else world.start_api)()
+            world.replace(node)
 
 
 def refuse(world: World) -> None:
@@ -188,6 +191,7 @@ def ask_again(world: World) -> None:
 OPS = {
     deliver: 50,
     settle: 8,
+    look: 4,
     client_says: 14,
     room_says: 8,
     suspect: 3,

@@ -7,6 +7,9 @@ from itertools import combinations
 
 import pytest
 
+from lastcall.core.survival.actions import Protection
+from lastcall.core.survival.standby import WAITS
+from lastcall.core.survival.standing import NO_WITNESS
 from tests.core.survival.mutants import Mutant, rare_mutants
 from tests.core.survival.network import pair
 from tests.core.survival.nodes import ROOM
@@ -89,6 +92,9 @@ def test_a_room_goes_on_although_standby_and_witness_die_at_once() -> None:
     assert ("say", 1) not in world.places, "its words wait"
     world.heal()
     settle(world)
+    assert ("say", 1) not in world.places, "nodes may have started since it has looked"
+    settle(world)
+    settle(world)
     assert ("say", 1) in world.places
     world.check_goes_on()
 
@@ -130,3 +136,89 @@ def test_words_wait_for_both_standbys_while_one_replaces_the_other() -> None:
     say_while_the_new_standby_is_not_heard(world_of())
     with pytest.raises(Broken):
         say_while_the_new_standby_is_not_heard(world_of(without("words wait for both standbys")))
+
+
+def wake_up_in_another_cluster(world: World) -> None:
+    """A primary is stopped while each other node is replaced, and then learns first who died."""
+    config = world.primaries[0][1].config
+    me = config.primary
+    part(world, {me})
+    world.stalled.add(me)
+    for node in [node for node in world.nodes if node != me]:
+        for api in world.apis.values():
+            for game in world.games:
+                api.say(game)
+        settle(world)
+        assert world.is_whole
+        world.replace(node)
+        for other in sorted(world.awake):
+            world.find_dead(other, node)
+    settle(world)
+    room_says(world)
+    settle(world)
+    world.stalled.clear()
+    world.network.cut(world.nodes, set())
+    for node in sorted(world.dead):
+        world.find_dead(me, node)
+    for api in world.apis:
+        world.connect(me, api)
+    room_says(world)
+    world.deliver_all()
+    world.heal()
+    world.check_goes_on()
+
+
+def test_a_primary_that_wakes_up_among_new_nodes_waits_until_it_has_met_them() -> None:
+    wake_up_in_another_cluster(world_of())
+    with pytest.raises(Broken, match="two histories"):
+        wake_up_in_another_cluster(world_of(without("the others' votes need another look")))
+
+
+def cut(world: World, a: int, b: int) -> None:
+    """The two do not hear each other, and notice it."""
+    world.network.blocked.add(pair(a, b))
+    world.suspect(a, b)
+    world.suspect(b, a)
+
+
+def test_a_witness_that_the_standby_cannot_ask_is_replaced() -> None:
+    world = world_of()
+    config = world.primaries[0][1].config
+    standby, witness = config.standbys[0], config.witnesses[0]
+    cut(world, standby, witness)
+    settle(world)
+    assert world.is_settled
+    assert witness not in world.primaries[0][1].config.witnesses
+    crash(world, config.primary)
+    assert world.primaries[0][0].me == standby
+
+
+def test_a_room_whose_standby_can_ask_nobody_says_that_it_is_not_protected() -> None:
+    world = world_of()
+    primary = world.primaries[0][1]
+    for api in world.apis:
+        cut(world, primary.config.standbys[0], api)
+    settle(world)
+    standing = world.primaries[0][0].standing
+    assert standing is not None
+    assert (standing.protection, standing.why) == (Protection.UNPROTECTED, NO_WITNESS)
+    world.heal()
+    settle(world)
+    settle(world)
+    assert world.is_settled
+
+
+def test_a_standby_that_waits_for_a_vote_says_so_until_it_has_it() -> None:
+    world = world_of()
+    config = world.primaries[0][1].config
+    standby, witness = world.games[config.standbys[0]], config.witnesses[0]
+    world.stalled.add(witness)
+    world.replace(config.primary)
+    world.find_dead(standby.me, config.primary)
+    standby.sweep()
+    assert standby.standing is not None
+    assert (standby.standing.protection, standby.standing.why) == (Protection.WAITING, WAITS)
+    world.stalled.clear()
+    world.deliver_all()
+    assert world.primaries[0][0] is standby
+    assert standby.standing.protection is not Protection.WAITING

@@ -54,6 +54,14 @@ def test_a_vote_is_remembered_until_each_rival_is_dead_or_asks_no_more() -> None
     assert len(votes) == 0
 
 
+def test_a_vote_that_its_owner_returns_unused_is_free_and_earlier_ones_stay_denied() -> None:
+    votes = Votes(Links())
+    ask(votes, S, 4)
+    votes.returned(S, VoteReturned(ROOM, 4))
+    assert ask(votes, P, 3) is Answer.DENIED
+    assert ask(votes, P, 4) is Answer.GRANTED
+
+
 def test_a_vote_against_a_dead_rival_takes_no_memory() -> None:
     links = Links()
     links.gone(S, certain=True)
@@ -74,13 +82,18 @@ def test_a_game_node_forgets_a_vote_only_if_its_owner_has_not_used_it() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([P, S, X]), st.integers(0, 3), st.booleans())))
 def test_no_vote_is_given_to_two(events: list[tuple[Incarnation, int, bool]]) -> None:
-    """Nodes ask in any order; one that returns its right for an epoch keeps to it."""
+    """Nodes ask in any order; one that returns its right for an epoch keeps to it.
+
+    A vote that is returned was not used, and may be given once more.
+    """
     votes, owners = Votes(Links()), dict[int, Incarnation]()
     asks_from = dict.fromkeys((P, S, X), 0)
     for node, epoch, returns in events:
         if returns:
             votes.returned(node, VoteReturned(ROOM, epoch))
             asks_from[node] = max(asks_from[node], epoch + 1)
+            if owners.get(epoch) == node:
+                del owners[epoch]
         elif epoch >= asks_from[node]:
             rivals = tuple(other for other in (P, S, X) if other != node)
             if votes.ask(node, VoteAsked(ROOM, epoch, rivals)).answer is Answer.GRANTED:

@@ -8,17 +8,21 @@ inputs are acked in the end.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.links import View
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.rooms import SurvivingRooms
-from tests.core.survival.network import Network, pair
-from tests.core.survival.nodes import ROOM, ApiNode, Entry, GameNode, Said
+from lastcall.core.survival.standby import Standby
+from lastcall.wire.survival_items import StandbyImage
+from tests.core.survival.network import Network, Pair, pair
+from tests.core.survival.nodes import ROOM, ApiNode, Carried, Entry, GameNode, Said
 
 FIRST_API = 1000
+UNMET = 0
+"""Stands for the game nodes of the directory that a node has never met."""
 
 
 class Broken(Exception):
@@ -42,6 +46,8 @@ class World:
         self.dead: set[int] = set()
         self.gone: set[tuple[int, int]] = set()
         """(node, other): ``node`` holds ``other`` for gone."""
+        self.met: set[tuple[int, int]] = set()
+        """(node, other): ``node`` knows ``other``; without a link, never."""
         self.stalled: set[int] = set()
         self.draining: set[int] = set()
         self.words: dict[int, Entry] = {}
@@ -62,16 +68,22 @@ class World:
     def nodes(self) -> list[int]:
         return [*self.games, *self.apis]
 
-    def start_game(self) -> None:
+    def start_game(self, at: Iterable[Pair] = (), of: int = UNMET) -> None:
         me = 1 + len(self.games) + len([node for node in self.dead if node < FIRST_API])
         rooms = self._types[0](me)
         self.games[me] = GameNode(me, self.network, rooms, self.apis, self.finals)
-        self._join(me)
+        self._join(me, at, of)
 
-    def start_api(self) -> None:
+    def start_api(self, at: Iterable[Pair] = (), of: int = UNMET) -> None:
         me = FIRST_API + len(self.apis) + len([node for node in self.dead if node >= FIRST_API])
         self.apis[me] = self._types[1](me, self.network, self.hear)
-        self._join(me)
+        self._join(me, at, of)
+
+    def replace(self, node: int) -> None:
+        """``node`` crashes, and a new one starts at the same place of the network."""
+        self.crash(node)
+        start = self.start_game if node < FIRST_API else self.start_api
+        start(at={link for link in self.network.blocked if node in link}, of=node)
 
     def crash(self, node: int) -> None:
         self.games.pop(node, None)
@@ -82,13 +94,14 @@ class World:
         self.network.remove(node)
 
     def view(self, me: int) -> View:
-        """The cluster as ``me`` knows it: the whole directory, and its own links."""
+        """The cluster as ``me`` knows it: the nodes that it has met, and its own links."""
         here = [n for n in self.nodes if n != me and pair(me, n) in self.network.up]
         serving = [n for n in here if n not in self.draining and (me, n) not in self.gone]
-        known_dead = {n for n in self.dead if self.games[me].rooms.links.is_dead(n)}
-        ever = {*self.games, *(n for n in self.dead if n < FIRST_API)}
+        links = self.games[me].rooms.links
+        met = {n for node, n in self.met if node == me and n < FIRST_API and not links.is_dead(n)}
+        unmet = {UNMET} if {*self.games} - met - {me} else set()
         return View(
-            games=frozenset(ever - known_dead),
+            games=frozenset({me, *met, *unmet}),
             takers=tuple(n for n in serving if n < FIRST_API),
             leaving=frozenset(self.draining),
             witnesses=tuple(n for n in serving if n >= FIRST_API),
@@ -96,9 +109,14 @@ class World:
 
     def look(self) -> None:
         """Every node that is awake sees the cluster as it is."""
-        for me, game in self.games.items():
-            if me not in self.stalled and game.holds:
-                game.do(game.rooms.sees(ROOM, self.view(me)))
+        for me in self.games:
+            self.look_from(me)
+
+    def look_from(self, me: int) -> None:
+        """``me`` sees the cluster, unless it is stalled or has no use for that."""
+        game = self.games[me]
+        if me not in self.stalled and game.holds:
+            game.do(game.rooms.sees(ROOM, self.view(me)))
 
     @property
     def promotions(self) -> int:
@@ -120,6 +138,7 @@ class World:
         self.network.connect(a, b)
         for node, other in ((a, b), (b, a)):
             self.gone.discard((node, other))
+            self.met.add((node, other))
             if node in self.games:
                 self.games[node].do(self.games[node].rooms.linked(other))
             else:
@@ -129,6 +148,8 @@ class World:
         source, to = way
         message = self.network.take(way)
         (self.games.get(to) or self.apis[to]).receive(source, message)
+        if isinstance(message, Carried) and isinstance(message.item, StandbyImage):
+            self.look_from(to)
 
     def deliver_all(self, at_most: int = 3000) -> None:
         """Until nothing is under way that can arrive."""
@@ -184,6 +205,29 @@ class World:
                 config = holder.config
                 named |= {game.me, config.primary, *config.standbys, *config.witnesses}
         return named
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the latest line has lost none of its images and witnesses: one may be lost now.
+
+        That is so in the middle of any change, as long as a standby has what was heard.
+        """
+        if not self.primaries:
+            return False
+        _, primary = self.primaries[0]
+        standbys = [self.games.get(node) for node in primary.config.standbys]
+        images = [one.rooms.standby(ROOM) for one in standbys if one is not None]
+        ready = [one for one in images if one is not None and self._follows(one, primary)]
+        configs = [primary.config, *(one.config for one in ready)]
+        witnesses = {node for config in configs for node in config.witnesses}
+        if not ready or None in standbys or not witnesses <= self.apis.keys():
+            return False
+        votes = [self.apis[node].votes.last(ROOM) for node in witnesses]
+        return all(vote is None or vote.epoch < primary.config.epoch for vote in votes)
+
+    def _follows(self, standby: Standby, primary: Primary) -> bool:
+        same = standby.config.epoch == primary.config.epoch
+        return same and standby.appointed and standby.last >= primary.line.left
 
     @property
     def is_settled(self) -> bool:
@@ -281,9 +325,12 @@ class World:
             if game.holds
         )
 
-    def _join(self, me: int) -> None:
+    def _join(self, me: int, at: Iterable[Pair], of: int) -> None:
+        """A new node hears what the node ``of`` heard before, whose links ``at`` are blocked."""
+        self.network.blocked |= {frozenset(link - {of} | {me}) for link in at}
         for other in self.nodes:
-            if other != me:
+            link = pair(me, other)
+            if other != me and link not in self.network.blocked and other in self.awake:
                 self.connect(me, other)
 
     def _tell_gone(self, node: int, other: int, *, certain: bool) -> None:
