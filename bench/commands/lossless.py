@@ -125,8 +125,8 @@ def hand_off(json_file: Path | None, **settings: Any) -> int:
     same before the signal. `loop held`: how late the node's loop was, by its own metric. The
     ledgers are checked as in `kill-api`.
 
-    By default a room hears something each 200 ms; with `--every 200` its four players say twenty
-    things a second, which takes about three cores for the nodes and two for the bots.
+    By default something is said in each room every 200 ms. With `--every 200` each of its players
+    says five things a second: for 2,000 rooms that needs a machine with six cores or more.
     """
     return run_scenario(
         lambda progress: measure_hand_off(HandOffSettings(**settings), progress), json_file

@@ -1,4 +1,4 @@
-"""The cost of a hand-off: the silence that players notice, and how long a loop was held."""
+"""The cost of a hand-off: the silence that players notice, and how late a loop was."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ async def test_a_room_without_an_end_is_handed_off_at_the_deadline_and_its_node_
         assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 0}
         await trio.sleep_until(began + DRAIN.cut_seconds - 0.1)
         assert one.rooms == 1
+        assert "1 room(s) that will be handed off in 0 s" in one.node.why()
         await one.gone.wait()
         assert one.exited_at - began == soon(DRAIN.cut_seconds)
         assert one.exit_code == CLEAN
