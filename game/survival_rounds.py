@@ -140,6 +140,7 @@ class SurvivalRounds:
                 await trio.lowlevel.checkpoint()
 
     def _again(self, room: RoomId) -> None:
+        self.see(room)  # votes of others count after another look
         primary = self._rooms.primary(room)
         if primary is not None and primary.protection is Protection.WAITING:
             why = self._driver.standings.why_of(room)
@@ -153,7 +154,7 @@ class SurvivalRounds:
             return protection is Protection.WAITING or (
                 every and protection is Protection.UNPROTECTED
             )
-        return standby is not None and standby.voting
+        return standby is not None and standby.claim.waits
 
     def _images_of(self, primaries: set[Incarnation]) -> list[RoomId]:
         if not primaries:

@@ -1,4 +1,4 @@
-"""What comes to a game node from other nodes about surviving rooms, and who takes it."""
+"""A game node hears from others about surviving rooms: who takes what they say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lastcall.wire.survival_items import Answer, SurvivalItem, Vote
 
 
 class Arrivals:
-    """What comes to ``holders`` and to ``votes``, which this node gives in place of witnesses."""
+    """Others speak to ``holders``, and ask for the ``votes`` of a node in place of a witness."""
 
     def __init__(self, holders: Holders, votes: Votes) -> None:
         self._holders = holders

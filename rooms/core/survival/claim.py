@@ -1,4 +1,4 @@
-"""What a standby needs to be promoted: a reason to ask for votes, and the votes."""
+"""A standby is promoted if it has a reason to ask for votes, and gets them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lastcall.ids import Incarnation
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Config
 
-WAITS = "the node that runs the room is gone, and the witness has not voted yet"
+WAITS = "a room is to go on here, and its witness has not voted yet"
 
 
 class Claim:
@@ -33,6 +33,11 @@ class Claim:
     def voting(self) -> bool:
         """Whether a vote was asked for that may still promote the image."""
         return self.ballot.concerns(self._image.config)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the image would be promoted if it had all votes."""
+        return self.wanted or self.handed_over or self.voting
 
     @property
     def is_answered(self) -> bool:
@@ -79,7 +84,7 @@ class Claim:
 
     def say_standing(self) -> None:
         """The image waits for a vote, or does so no more."""
-        waits = self.wanted or self.voting
+        waits = self.waits
         if waits != self._waits:
             self._waits = waits
             protection = Protection.WAITING if waits else Protection.PROTECTED

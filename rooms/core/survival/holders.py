@@ -61,11 +61,11 @@ class Holders:
         return standby.receive(source, image)
 
     def on(self, holder: Holder | None, event: Callable[[Holder], list[Action]]) -> list[Action]:
-        """What ``event`` makes of ``holder``."""
+        """Tells ``holder`` of an ``event``; returns what to do."""
         return [] if holder is None else self.carry(event(holder))
 
     def on_all(self, event: Callable[[Holder], list[Action]]) -> list[Action]:
-        """What ``event`` makes of all."""
+        """Tells all of an ``event``; returns what to do."""
         out = []
         for holder in list(self._rooms.values()):
             out += self.carry(event(holder))

@@ -80,7 +80,11 @@ class Primary:
             case items.StepsKept() if item.epoch >= self._born:
                 self.line.confirmed(source, item.n)
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
-                self._without(source, item)
+                self.line.former.discard(source)
+                self._succession.refused(source, item.n)
+                if source in self.config.standbys:
+                    is_certain = isinstance(item, items.Resigned)
+                    (self._epochs.resigned if is_certain else self.line.lost)(source)
             case items.Reaches() if item.epoch >= self._born:
                 self._succession.reaches(source, item.witnesses)
             case items.StepsKept():  # by an image of an earlier line
@@ -131,18 +135,6 @@ class Primary:
         """The room has ended with its last step."""
         self._over = True
         return self._done()
-
-    def _without(self, source: Incarnation, item: items.Resigned | items.NotHeld) -> None:
-        self.line.former.discard(source)
-        candidate = self.line.candidate
-        if candidate is not None and candidate.node == source:
-            if item.n >= candidate.image:  # an earlier answer is not about this image
-                self._succession.refused(source)
-        elif source in self.config.standbys:
-            if isinstance(item, items.Resigned):
-                self._epochs.resigned(source)
-            else:
-                self.line.lost(source)
 
     def _drop(self, owner: Incarnation) -> None:
         self.closed = True

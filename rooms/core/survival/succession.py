@@ -44,10 +44,10 @@ class Succession:
         reached = [self._reached.get(node, ()) for node in nodes]
         return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
-    def refused(self, node: Incarnation) -> None:
-        """``node`` does not keep the image; if it is the candidate, another one is next."""
+    def refused(self, node: Incarnation, n: int) -> None:
+        """``node`` keeps no image up to step ``n``; if it is the candidate, another one is next."""
         candidate = self._line.candidate
-        if candidate is not None and candidate.node == node:
+        if candidate is not None and candidate.node == node and n >= candidate.image:
             self._line.candidate = None
             self._refused.add(node)
 

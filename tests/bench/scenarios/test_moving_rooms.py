@@ -8,6 +8,7 @@ from lastcall.bench.bots.bot import Bot
 from lastcall.bench.bots.crowd import Crowd
 from lastcall.bench.bots.place import SALT_BITS
 from lastcall.bench.scenarios.hand_off import HandOffSettings, measure_hand_off
+from lastcall.bench.scenarios.kill_game import KillGameSettings, measure_kill_game
 from lastcall.bench.scenarios.silences import longest_silence, loop_held, silences
 
 SAID = [1.0, 1.25, 1.5, 1.75]
@@ -16,7 +17,7 @@ SAID = [1.0, 1.25, 1.5, 1.75]
 def test_a_player_who_hears_all_after_the_same_time_notices_no_silence() -> None:
     heard = [(said, said + 0.5) for said in SAID]
 
-    assert longest_silence(heard, 0.0, 9.0) == 0
+    assert longest_silence(heard, 0.0) == 0
 
 
 def test_a_silence_is_what_a_pause_between_messages_has_more_than_the_pause_between_inputs() -> (
@@ -24,23 +25,21 @@ def test_a_silence_is_what_a_pause_between_messages_has_more_than_the_pause_betw
 ):
     heard = list(zip(SAID, [1.0, 1.25, 2.5, 2.5], strict=True))
 
-    assert longest_silence(heard, 0.0, 9.0) == 1.0
+    assert longest_silence(heard, 0.0) == 1.0
 
 
 def test_two_inputs_that_the_room_took_in_another_order_were_said_at_once() -> None:
     heard = [(1.0, 1.5), (0.5, 1.75)]
 
-    assert longest_silence(heard, 0.0, 9.0) == 0.25
+    assert longest_silence(heard, 0.0) == 0.25
 
 
 @pytest.mark.parametrize(
     ("begin", "end", "silence"),
-    [(0.0, 1.25, 0.0), (1.5, 1.75, 1.0), (2.5, 9.0, 0.0)],
-    ids=["before", "within", "after"],
+    [(0.0, 2.0, 0.0), (1.5, 2.5, 1.0), (2.5, 9.0, 0.0)],
+    ids=["before its end", "within", "after"],
 )
-def test_a_silence_counts_where_it_is_not_over_before_the_window_and_begins_before_its_end(
-    begin: float, end: float, silence: float
-) -> None:
+def test_a_silence_counts_where_it_ends(begin: float, end: float, silence: float) -> None:
     heard = list(zip(SAID, [1.0, 1.25, 2.5, 2.75], strict=True))
 
     assert longest_silence(heard, begin, end) == silence
@@ -57,7 +56,7 @@ def test_messages_are_compared_with_the_inputs_of_those_who_said_them() -> None:
         place.ledger.hear_whisper(2 * number + 1, speaker, n << SALT_BITS)
     place.heard_at = [1.0, 1.5, 4.0]
 
-    assert silences([room], 0.0, 9.0) == [0.0, 2.0]
+    assert silences([room], 0.0) == [0.0, 2.0]
 
 
 def metrics(*counts: int) -> str:
@@ -92,3 +91,16 @@ async def test_a_small_hand_off_moves_all_rooms_and_loses_nothing() -> None:
     assert figures["sockets lost"].value == 0
     assert figures["inputs"].value > 100
     assert figures["silence, max"].value > 0
+
+
+@pytest.mark.e2e
+async def test_a_killed_node_loses_no_message_of_rooms_that_survive() -> None:
+    settings = KillGameSettings(rooms=9, warm_seconds=0.5, calm_seconds=1, after_seconds=5)
+
+    report = await measure_kill_game(settings, Progress(disable=True))
+
+    figures = {figure.name: figure for figure in report.figures}
+    assert report.failure == ""
+    assert figures["rooms on the node that was killed"].value > 0
+    assert figures["sockets lost"].value == 0
+    assert figures["silence of their players, max"].value > 0

@@ -1,0 +1,110 @@
+"""The law of rooms that move or survive, over what all players of a walk have heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import trio
+
+from lastcall.client import Message, Place
+from lastcall.reasons import EndReason
+from tests.moves.tales import SURVIVING
+
+Told = tuple[int, list[Any]]
+"""The ``seq`` of a message, and its body (see :mod:`tests.moves.tales`)."""
+WELL = {EndReason.FINISHED, EndReason.LEFT}
+
+
+class Visit:
+    """One place, and all messages that its player has received."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.room = str(place.room)
+        self.you = str(place.you)
+        self.heard: list[Told] = []
+        self.said = 0
+        """The number of the last input."""
+        self.over = trio.Event()
+        """Set when the place has ended or is lost, or when the last input was heard."""
+
+    def __repr__(self) -> str:
+        end = self.place.lost or (self.place.ended and self.place.ended.reason) or "open"
+        return f"{self.you} in {self.room} ({self.place.kind}, {end})"
+
+    def hear(self, message: Message) -> None:
+        self.heard.append((message.seq, message.data))
+
+    @property
+    def last(self) -> list[Any]:
+        """What the message is about that the last input causes."""
+        return ["said", self.you, self.said]
+
+    @property
+    def survives(self) -> bool:
+        return self.place.kind in SURVIVING
+
+
+def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool) -> list[str]:
+    """What has broken the law.
+
+    ``lossless``: no two nodes of a surviving room were lost at a time. ``uncut``: each node that
+    has drained could give its rooms away.
+    """
+    rooms: dict[str, list[Visit]] = {}
+    for visit in visits:
+        rooms.setdefault(visit.room, []).append(visit)
+    faults = [f"{visit}: {what}" for visit in visits for what in faults_of_visit(visit)]
+    faults += [fault for room in rooms.values() for fault in faults_of_room(room)]
+    if lossless:
+        faults += [f"{v}: the room is lost" for v in visits if v.survives and is_lost(v.place)]
+    if uncut:
+        moving = [visit for visit in visits if visit.place.kind != "camp"]
+        faults += [f"{v}: the room was cut" for v in moving if ended_as(v.place, EndReason.CUT)]
+    return faults
+
+
+def ended_as(place: Place, *reasons: EndReason) -> bool:
+    return place.ended is not None and place.ended.reason in reasons
+
+
+def is_lost(place: Place) -> bool:
+    return place.lost is not None or ended_as(place, EndReason.NODE_LOST, EndReason.CRASHED)
+
+
+def faults_of_visit(visit: Visit) -> Iterable[str]:
+    """A hole, a repeat or another order in what one player has heard."""
+    if visit.place.repeats:
+        yield "a message came twice"
+    last, counts = 0, dict[str, int]()
+    for seq, (said, to, count, *_) in visit.heard:
+        if seq <= last:
+            yield f"message {seq} came after {last}"
+        if said != seq:
+            yield f"message {seq} is the room's number {said}"
+        if to not in ("", visit.you):
+            yield f"message {seq} is for {to}"
+        if count != counts.get(to, count - 1) + 1:
+            yield f"message {seq}: of those to {to or 'all'}, {counts[to]} came before {count}"
+        last, counts[to] = seq, count
+
+
+def faults_of_room(visits: Sequence[Visit]) -> Iterable[str]:
+    """Two histories, or an input that is missing, or was applied twice."""
+    history: dict[int, list[Any]] = {}
+    for visit in visits:
+        for seq, body in visit.heard:
+            if history.setdefault(seq, body) != body:
+                yield f"{visit}: message {seq} is {body}, and {history[seq]} for others"
+    inputs: dict[str, tuple[int, int]] = {}
+    """The last input of each player, and the message that it caused."""
+    hole = 0
+    for seq, (_, _, _, what, you, *n) in sorted(history.items()):
+        if seq - 1 not in history:
+            hole = seq  # private messages, which no player of this list has heard
+        if what == "said":
+            last, caused = inputs.get(you, (n[0] - 1, seq))
+            if n[0] <= last or (n[0] > last + 1 and caused >= hole):
+                yield f"{visits[0].room}: input {n[0]} of {you} came after {last}"
+            inputs[you] = n[0], seq
