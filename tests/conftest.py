@@ -47,6 +47,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    gc.enable()  # this process collects no tests
     return RealProcessesTakeTurns(config, log)
 
 
