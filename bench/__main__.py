@@ -28,7 +28,7 @@ Examples:
   python -m bench drain --runs 1 --part move
   python -m bench kill-api
   python -m bench cut-sockets --loss 5
-  python -m bench hand-off kill-api
+  python -m bench hand-off kill-game commit
 """
 
 

@@ -38,13 +38,18 @@ class StandbyCopies:
         """The copy of an image that came; or why it is not kept. It replaces the room's last one,
         once it is put in.
         """
-        here = self._kept.get(room)
-        if self.bytes - (here.size if here else 0) + len(data) > self._limit:
-            return f"this node has {self._limit} bytes for images of other nodes' rooms"
         try:
-            return self._read(data)
+            copy = self._read(data)
         except (ImageRefused, RemoteProtocolError) as refusal:
             return str(refusal)
+        here = self._kept.get(room)
+        if self.bytes - (here.size if here else 0) + copy.size > self._limit:
+            return self._full
+        return copy
+
+    @property
+    def _full(self) -> str:
+        return f"this node has {self._limit} bytes for images of other nodes' rooms"
 
     def put(self, room: RoomId, copy: StandbyCopy) -> None:
         """Keeps the copy."""
@@ -66,7 +71,7 @@ class StandbyCopies:
             return str(refusal)
         self.bytes += kept.copy.size - kept.size
         kept.size = kept.copy.size
-        return None
+        return self._full if self.bytes > self._limit else None
 
     def take(self, room: RoomId) -> Image:
         """The room's image, to be run; it is kept no more."""

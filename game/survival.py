@@ -142,7 +142,7 @@ class Survival:
             if isinstance(action, actions.Elsewhere):
                 owner, name = action.owner, self.links.name(action.owner)
                 why = f"the room is at {name}"
-                return nodes.Refused(call, nodes.MOVED, why, to=owner, name=name)
+                return nodes.Refused(call, nodes.MOVED, why, to=owner, name=name, retry=True)
         return nodes.Refused(call, nodes.NO_SUCH_PLACE, SOON, retry=True)
 
     # lastcall.game.pair_links.PairEvents

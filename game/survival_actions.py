@@ -117,7 +117,7 @@ class SurvivalActions:
             case actions.SendImage():
                 self._send_image(action)
             case actions.Standing():
-                self.standings.put(action.room, action.protection, action.why)
+                self._stand(action)
             case actions.Promote():
                 self._promote(action)
             case actions.Drop():
@@ -125,6 +125,14 @@ class SurvivalActions:
             case actions.Finished():
                 self._forget(action.room)
                 self._host().protected.finished(action.room)
+
+    def _stand(self, action: actions.Standing) -> None:
+        """An image of another node's room counts only while it waits."""
+        protected = action.protection is actions.Protection.PROTECTED
+        if protected and self._rooms.primary(action.room) is None:
+            self.standings.drop(action.room)
+        else:
+            self.standings.put(action.room, action.protection, action.why)
 
     def _leave(self, room: RoomId, upto: int) -> None:
         steps, now = self._steps.get(room, {}), trio.current_time()

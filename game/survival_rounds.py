@@ -124,6 +124,7 @@ class SurvivalRounds:
             self._wake.set()
             for count, room in enumerate(list(self._driver.kinds), 1):
                 if self._waits(room, every=every):
+                    self.see(room)  # votes of others count after another look
                     self._driver.do(self._rooms.again(room))
                 if count % ROOMS_AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
@@ -144,7 +145,7 @@ class SurvivalRounds:
             return protection is Protection.WAITING or (
                 every and protection is Protection.UNPROTECTED
             )
-        return standby is not None and standby.voting
+        return standby is not None and standby.claim.waits
 
     def _images_of(self, primaries: set[Incarnation]) -> list[RoomId]:
         if not primaries:

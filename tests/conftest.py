@@ -23,6 +23,9 @@ E2E_FILES = {
 }
 
 surroundings.normalize()
+# Almost nothing that the collection of the tests creates becomes garbage: to look for it is a third
+# of the collection's time. `pytest_collection_finish` enables it again.
+gc.disable()
 # A busy machine may take long for one example: that is not a fault of the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
@@ -40,6 +43,7 @@ def pytest_collection_finish() -> None:
     """Lets no collection of a test look at the modules and at the 12 000 collected tests again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

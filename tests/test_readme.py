@@ -30,10 +30,12 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
     test = block("python", "from lastcall.testing")
     (tmp_path / "test_dice.py").write_text(test, encoding="utf-8")
     page = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
-    imports = "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
-    (tmp_path / "test_more.py").write_text(
-        imports + block("python", "play(dice", page), encoding="utf-8"
+    imports = (
+        "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
+        "from lastcall.game.examples.tictactoe import tictactoe\n"
     )
+    more = [block("python", f"play({kind})", page) for kind in ("dice", "tictactoe")]
+    (tmp_path / "test_more.py").write_text(imports + "".join(more), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],
         cwd=tmp_path,
@@ -42,7 +44,7 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert "2 passed" in done.stdout, done.stdout
+    assert "3 passed" in done.stdout, done.stdout
 
 
 def test_the_example_conversation_consists_of_valid_frames() -> None:

@@ -30,10 +30,9 @@ STARTS = {
 
 @pytest.mark.e2e
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    "start", [*STARTS.values(), "; ".join(STARTS.values())], ids=[*STARTS, "all"]
-)
-def test_tests_pass_however_they_are_started(start: str) -> None:
+def test_tests_pass_however_they_are_started() -> None:
+    """None of the unusual things mends what another breaks, so one start has them all."""
+    start = "\n".join(STARTS.values())
     script = f'{start}\nexec "$0" -m pytest -q -p no:cacheprovider "$@"'
     done = subprocess.run(
         ["/bin/sh", "-c", script, sys.executable, *SAMPLE],

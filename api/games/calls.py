@@ -107,7 +107,11 @@ class Pending:
         if refusal.code == nodes.MOVED:
             self.refused_by.add(node)
             self.refused_by.discard(refusal.to)
-            self.trail.follow(refusal.to)
+            if refusal.retry:  # it keeps the room's image: nothing has moved
+                self.retry(node, now)
+                self.trail.to = refusal.to
+            else:
+                self.trail.follow(refusal.to)
         elif refusal.retry:
             self.retry(node, now)
         else:

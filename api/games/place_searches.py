@@ -58,10 +58,14 @@ class PlaceSearches:
         self.begin(one).refused(node, trio.current_time(), retry=retry)
         self._step(one)
 
-    def follow(self, one: Suspended, node: Incarnation, to: Incarnation) -> None:
-        """``node`` has said that the room is at ``to``, which may be the one that is gone."""
+    def follow(
+        self, one: Suspended, node: Incarnation, to: Incarnation, *, retry: bool = False
+    ) -> None:
+        """``node`` has said that the room is at ``to``, which may be the one that is gone; with
+        ``retry``, ``node`` may have it soon.
+        """
         search, now = self.begin(one), trio.current_time()
-        search.refused(node, now, retry=False)
+        search.refused(node, now, retry=retry)
         first = [to] if to in self._queues.answering else []
         self._ask(one, search.ask(first, now))
         self._step(one)

@@ -189,7 +189,7 @@ class PlaceReattacher:
         if place.status is PlaceStatus.OVER:
             self._queues.forget(one)
         elif code == nodes.MOVED:
-            self._follow(one, node, item.to)
+            self._follow(one, node, item.to, retry=item.retry)
         elif code == nodes.TAKEN_OVER:
             self._queues.end(one, place.taken_over)
         elif one.search is not None or item.retry:
@@ -203,10 +203,12 @@ class PlaceReattacher:
         else:
             self._queues.end(one)
 
-    def _follow(self, one: Suspended, node: Incarnation, to: Incarnation) -> None:
-        """``node`` has said that the room is at the process ``to``."""
+    def _follow(
+        self, one: Suspended, node: Incarnation, to: Incarnation, *, retry: bool = False
+    ) -> None:
+        """``node`` has said that the room is at the process ``to``; see ``nodes.Refused``."""
         if one.search is not None:
-            self._searches.follow(one, node, to)
+            self._searches.follow(one, node, to, retry=retry)
             return
         one.trail.follow(to)
         if one.trail.endless:

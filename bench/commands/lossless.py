@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from lastcall.bench.commands.options import amount, count, json_option, seconds
+from lastcall.bench.commands.options import amount, count, json_option, measured, seconds
 from lastcall.bench.commands.runner import run_scenario
+from lastcall.bench.scenarios.committing import CommitSettings, measure_commit
 from lastcall.bench.scenarios.cut_sockets import CutSettings, measure_cut
 from lastcall.bench.scenarios.hand_off import HandOffSettings, measure_hand_off
 from lastcall.bench.scenarios.kill_api import KillSettings, measure_kill
+from lastcall.bench.scenarios.kill_game import KillGameSettings, measure_kill_game
 from lastcall.bench.scenarios.move_clients import MoveSettings, measure_move
 from lastcall.bench.scenarios.resuming import ResumeSettings, measure_resume
 
@@ -125,12 +127,51 @@ def hand_off(json_file: Path | None, **settings: Any) -> int:
     same before the signal. `loop held`: how late the node's loop was, by its own metric. The
     ledgers are checked as in `kill-api`.
 
-    By default a room hears something each 200 ms; with `--every 200` its four players say twenty
-    things a second, which takes about three cores for the nodes and two for the bots.
+    By default something is said in each room every 200 ms. With `--every 200` each of its players
+    says five things a second: for 2,000 rooms that needs a machine with six cores or more.
     """
     return run_scenario(
         lambda progress: measure_hand_off(HandOffSettings(**settings), progress), json_file
     )
 
 
-LOSSLESS: tuple[click.Command, ...] = (kill_api, cut_sockets, move, resume, hand_off)
+@click.command("kill-game")
+@rooms_option
+@every_option
+@seconds("--after", 10.0, "Talk after the kill (10 s of talk precede it).", least=1)
+@count("--runs", 1, "Number of runs; the medians are shown.")
+@json_option
+def kill_game(json_file: Path | None, **settings: Any) -> int:
+    """Two api nodes, three game nodes, bots that talk in rooms that survive; one game node is
+    killed with SIGKILL.
+
+    Its rooms go on at the others, and its players keep their sockets. `silence` is that of
+    `hand-off`, for the players whose rooms ran there. The ledgers are checked as in `kill-api`.
+    """
+    return run_scenario(
+        lambda progress: measure_kill_game(KillGameSettings(**settings), progress), json_file
+    )
+
+
+@click.command()
+@count("--rooms", 100, "Number of rooms under load.")
+@count("--seats", 4, "Clients in each room.")
+@amount("--hz", "hz", 10.0, "N", "Inputs per second of each client, under load.", above=True)
+@measured(5.0, 2.0)
+@count("--runs", 1, "Number of runs; the medians are shown.")
+@json_option
+def commit(json_file: Path | None, **settings: Any) -> int:
+    """The same talk in plain rooms and in rooms that survive: processor time and latency.
+
+    The rooms run on two game nodes, by turns of both kinds. `at rest`: one room of two, where one
+    client says the next input as soon as it has heard the previous one.
+    """
+    return run_scenario(
+        lambda progress: measure_commit(CommitSettings(**settings), progress), json_file
+    )
+
+
+LOSSLESS: tuple[click.Command, ...] = (
+    *(kill_api, cut_sockets, move, resume),
+    *(hand_off, kill_game, commit),
+)

@@ -11,7 +11,9 @@ from lastcall import Left, Room, Said, room
 from lastcall.bench.rooms.ledger import RoomLedger, Tally, is_whispered
 
 KIND = "ledger-lounge"
+SURVIVOR = "ledger-survivor"
 RELAY = "bench-relay"
+SURVIVING_RELAY = "bench-surviving-relay"
 SINK = "bench-sink"
 SEATS = 5_000
 TALLY = "tally"
@@ -31,6 +33,16 @@ class RoomMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 @room(KIND, seats=50, inputs=int | str, state=RoomLedger, moves="at_once")
 async def lounge(table: Room[RoomLedger]) -> None:
     """Repeats each number to all, some to the speaker as well, and sends its tally when asked."""
+    await _repeat(table)
+
+
+@room(SURVIVOR, seats=50, inputs=int | str, state=RoomLedger, survives=True)
+async def survivor(table: Room[RoomLedger]) -> None:
+    """The same lounge; it outlives its node."""
+    await _repeat(table)
+
+
+async def _repeat(table: Room[RoomLedger]) -> None:
     ledger = table.state
     async for event in table:
         ledger.note(type(event).__name__)
@@ -49,6 +61,16 @@ async def lounge(table: Room[RoomLedger]) -> None:
 @room(RELAY, seats=SEATS, inputs=str)
 async def relay(table: Room) -> None:
     """Repeats each text to all, decoded and encoded as in any room."""
+    await _relay(table)
+
+
+@room(SURVIVING_RELAY, seats=SEATS, inputs=str, survives=True)
+async def surviving_relay(table: Room) -> None:
+    """The same relay; it outlives its node."""
+    await _relay(table)
+
+
+async def _relay(table: Room) -> None:
     async for event in table:
         match event:
             case Said(_, text):

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.load.messages import MICROS, LoadFailed
+from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import (
     MANY,
     WIDE_LIMITS,
@@ -22,19 +22,17 @@ from lastcall.bench.nodes.fleet import (
     FleetPlan,
     open_fleet,
 )
+from lastcall.bench.nodes.node_metrics import EVERY_SECONDS, read_metrics, wait_for_metrics
 from lastcall.bench.nodes.proc import allow_descriptors, no_collections
 from lastcall.bench.report.report import Figure, Report, exactly, medians
 from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios import figures
 from lastcall.bench.scenarios.silences import loop_held, silences
-from lastcall.local.admin_client import admin_url, counter, open_admin_client
+from lastcall.local.admin_client import open_admin_client
 from lastcall.policy import DrainPolicy
 
 LEAVES, TAKES = "game-1", "game-2"
 GRACE_SECONDS, FAREWELL_SECONDS = 60.0, 10.0
-LINKED_SECONDS = 15.0
-METRICS_EVERY_SECONDS = 0.2
-ANSWER_SECONDS = 10.0
 SILENCE_LIMITS = {"p50": 50.0, "p99": 250.0}
 HELD_LIMIT_MS = 50.0
 
@@ -109,7 +107,7 @@ async def _talk(
         progress.advance(bar)
         metrics: dict[str, list[str]] = {LEAVES: [], TAKES: []}
         for name, texts in metrics.items():
-            texts.append(await _metrics(fleet, client, name))
+            texts.append(await read_metrics(fleet, client, name))
             nursery.start_soon(_watch, fleet, client, name, texts)
         readings = [fleet.cpu()]
         nursery.start_soon(fleet.follow_cpu, readings)
@@ -126,28 +124,15 @@ async def _talk(
 async def _wait_linked(fleet: Fleet, client: httpx.AsyncClient) -> None:
     """Waits until the api nodes and the node that leaves know the one that takes the rooms."""
     wanted = {name: ("lastcall_links", 2.0) for name in fleet.nodes if name.startswith("api-")}
-    wanted[LEAVES] = ("lastcall_peers", 1.0)
-    with trio.move_on_after(LINKED_SECONDS) as limit:
-        for name, (metric, count) in wanted.items():
-            while counter(await _metrics(fleet, client, name), metric) != count:  # noqa: ASYNC110
-                await trio.sleep(METRICS_EVERY_SECONDS)  # another process has no event for it
-    if limit.cancelled_caught:
-        raise LoadFailed(f"the nodes did not find {TAKES} within {LINKED_SECONDS:g} s")
-
-
-async def _metrics(fleet: Fleet, client: httpx.AsyncClient, name: str) -> str:
-    ready = fleet.nodes[name].ready
-    assert ready is not None
-    url = admin_url(ready.admin, "metrics")
-    return (await client.get(url, timeout=ANSWER_SECONDS)).text
+    await wait_for_metrics(fleet, client, wanted | {LEAVES: ("lastcall_peers", 1.0)})
 
 
 async def _watch(fleet: Fleet, client: httpx.AsyncClient, name: str, texts: list[str]) -> None:
     """Adds the node's metrics until it is gone."""
     while not fleet.nodes[name].ended.is_set():
-        await trio.sleep(METRICS_EVERY_SECONDS)
+        await trio.sleep(EVERY_SECONDS)
         try:
-            texts.append(await _metrics(fleet, client, name))
+            texts.append(await read_metrics(fleet, client, name))
         except httpx.TransportError:  # it may be ending now, or its loop is held
             continue
 
@@ -156,13 +141,12 @@ def _figures(
     settings: HandOffSettings, fleet: Fleet, crowd: Crowd, hand_off: _HandOff
 ) -> list[Figure]:
     leaving, counts = fleet.nodes[LEAVES], fleet.nodes[LEAVES].finished
-    begin, end = hand_off.at, hand_off.end.at + settings.after_seconds
     calm = silences(crowd.rooms, hand_off.start.at, hand_off.before.at)
     return [
         exactly("rooms handed off", counts.rooms_handed_off if counts else 0, settings.rooms),
         exactly("exit code", -1 if leaving.exit_code is None else leaving.exit_code, 0),
         Figure("sockets lost", len(crowd.losses), "", limit=0),
-        *figures.times("silence", silences(crowd.rooms, begin, end), SILENCE_LIMITS, unit="ms"),
+        *figures.times("silence", silences(crowd.rooms, hand_off.at), SILENCE_LIMITS, unit="ms"),
         *figures.times("silence before the signal", calm, unit="ms"),
         *(
             Figure(f"loop held, {name}", 1000 * loop_held(texts[0], texts[-1]), "ms", HELD_LIMIT_MS)

@@ -1,4 +1,4 @@
-"""The cost of a hand-off: the silence that players notice, and how long a loop was held."""
+"""The cost of a hand-off: the silence that players notice, and how late a loop was."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from lastcall.bench.bots.place import SALT_BITS
 LAG = "lastcall_loop_lag_seconds_bucket"
 
 
-def longest_silence(heard: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+def longest_silence(
+    heard: Sequence[tuple[float, float]], begin: float, end: float = math.inf
+) -> float:
     """The longest time between two messages, less the time between their inputs, in seconds.
 
     ``heard`` are the messages of one player in their order: when each was said, and when it was
-    heard. Those pairs count that were heard between ``begin`` and ``end``, or at both sides of one.
+    heard. A silence counts if it ends between ``begin`` and ``end``.
     """
     longest = 0.0
     for (said, before), (next_said, after) in pairwise(heard):
-        if after > begin and before < end:
+        if begin < after <= end:
             longest = max(longest, after - before - max(0.0, next_said - said))
     return longest
 
 
-def silences(rooms: Sequence[Sequence[Bot]], begin: float, end: float) -> list[float]:
+def silences(rooms: Sequence[Sequence[Bot]], begin: float, end: float = math.inf) -> list[float]:
     """The longest silence of each player between the two times."""
     return [longest_silence(list(_heard(bot, room)), begin, end) for room in rooms for bot in room]
 

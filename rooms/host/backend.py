@@ -8,7 +8,8 @@ import msgspec
 import trio
 
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
-from lastcall.host.room_state import Changes, RoomState
+from lastcall.host.changes import Changes
+from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
 from lastcall.ids import PlayerId
@@ -175,6 +176,14 @@ class SteppedBackend(Backend):
         """See :meth:`Backend.send`."""
         super().send(player, body)
         self._changes.act()
+
+    def _check(self, body: bytes) -> None:
+        super()._check(body)
+        if self._changes.too_many:
+            raise TooMuchAtOnce(
+                "16 MiB that this room has said wait until it rests and its standby has that: "
+                "wait for the next event, or for `await table.commit()`, now and then"
+            )
 
     def lock(self, *, locked: bool) -> None:
         """See :meth:`Backend.lock`."""

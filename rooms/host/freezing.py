@@ -18,11 +18,12 @@ from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.roster import Seat
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
+from lastcall.host.changes import Changes
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
-from lastcall.host.room_state import Changes, RoomState
+from lastcall.host.room_state import RoomState
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import LinkId

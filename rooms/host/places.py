@@ -103,7 +103,7 @@ class Places:
             return held.cancel(link, item)
         room = self._matchmaker.room_of(item) if isinstance(item, nodes.Join) else item.room
         if room is None or room in self._rooms.by_id:
-            return False
+            return room in held.waking and held.receive(link, item, room)
         return self._rooms.protected.asked(link, item, room) or held.receive(link, item, room)
 
     def _running(self, room_id: RoomId) -> LiveRoom | None:

@@ -25,6 +25,7 @@ from lastcall.core.room.roster import Roster, Seat
 from lastcall.events import Alarm, Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
+from lastcall.host.changes import Acks, Changes
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
@@ -37,55 +38,6 @@ from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
 from lastcall.wire.images import EndImage
-
-
-class Acks(Protocol):
-    """Where the acks of a room's inputs go."""
-
-    def add(self, room: RoomId, seat: Seat) -> None:
-        """The room has accepted all inputs up to ``seat.last_n``."""
-
-
-class Changes(Acks, Protocol):
-    """Hears of the changes of a surviving room: :class:`lastcall.host.room_steps.RoomSteps`."""
-
-    @property
-    def full(self) -> bool:
-        """Whether so many words wait that nobody may have a place now."""
-
-    def say(self, link: LinkId, item: nodes.Down) -> None:
-        """The host says ``item`` for the room."""
-
-    @property
-    def speak(self) -> Callable[[LinkId, nodes.Down], None]:
-        """The outbox of the room's code."""
-
-    def open_inbox(self, on_room: Callable[[PlayerId | None], None]) -> Inbox:
-        """The room's inbox, which is made once."""
-
-    def begin(self) -> None:
-        """The room has an image from now on, if its state can be encoded."""
-
-    def act(self) -> None:
-        """The room's code has said or done something."""
-
-    def change_seat(self, seat: Seat) -> None:
-        """The seat was taken or freed, or has changed."""
-
-    def change_alarms(self) -> None:
-        """The alarms are others."""
-
-    def change_bans(self) -> None:
-        """The bans, or the seats that were taken away, are others."""
-
-    def renumber(self, seat: Seat) -> None:
-        """The player's inputs count from 1 again."""
-
-    def done(self, seat: Seat) -> int:
-        """The last input of the player that the room has done."""
-
-    async def end(self, end: EndImage) -> None:
-        """The room's function is over: returns when its players may be told."""
 
 
 class RoomHost(Protocol):
@@ -221,11 +173,9 @@ class RoomState:
         return self.host.policy.resume_seconds if seconds is None else seconds
 
     def ban(self, seat: Seat, seconds: float) -> None:
-        """The seat's player may not join this room for ``seconds`` from now on."""
+        """The seat's player, who is kicked next, may not join for ``seconds`` from now on."""
         self.bans = self.bans or Bans()
         self.bans.add(seat, trio.current_time() + seconds)
-        if self.changes is not None:
-            self.changes.change_bans()
 
     def bars(self, join: nodes.Join) -> bool:
         """Whether the player who joins was banned."""

@@ -15,6 +15,7 @@ from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
+from lastcall.host.changes import Changes
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.held_rooms import HeldRooms
@@ -23,7 +24,7 @@ from lastcall.host.live_room import LiveRoom
 from lastcall.host.pending_acks import PendingAcks
 from lastcall.host.protected_rooms import ProtectedRooms
 from lastcall.host.protector import Protector
-from lastcall.host.room_state import Changes, RoomState
+from lastcall.host.room_state import RoomState
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, RoomId

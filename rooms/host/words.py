@@ -22,6 +22,9 @@ WORD_BYTES = 256
 WAITING_BYTES = 1024 * 1024
 """A room for which more waits reads no events until half is gone, and takes no joins or resumes."""
 
+WAITING_BYTES_MAX = 16 * 1024 * 1024
+"""A room that goes on speaking, without reading an event, is stopped by an error then."""
+
 
 class Words:
     """The words of one room; ``outbox`` sends those that may leave.
@@ -55,6 +58,11 @@ class Words:
     def full(self) -> bool:
         """Whether the room should say no more."""
         return self._bytes + self._open_bytes > WAITING_BYTES
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the room has gone on speaking for far too long."""
+        return self._bytes + self._open_bytes > WAITING_BYTES_MAX
 
     def hold(self, left: int) -> None:
         """From now on words wait for their steps; those up to ``left`` are kept already."""

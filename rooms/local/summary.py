@@ -9,7 +9,7 @@ from lastcall.local.child import Child
 from lastcall.local.text_table import columns
 from lastcall.reasons import ExitCode
 
-HEAD = ("node", "exit", "seconds", "rooms finished/cut", "clients moved/finished/cut")
+HEAD = ("node", "exit", "seconds", "rooms finished/handed off/cut", "clients moved/finished/cut")
 
 
 def summary(children: Sequence[Child], ledger: Ledger | None) -> str:
@@ -22,7 +22,7 @@ def _row(child: Child) -> tuple[str, ...]:
     done = child.finished
     if done is None:
         return (child.name, str(child.exit_code), "-", "-", "-")
-    rooms = f"{done.rooms_finished}/{done.rooms_cut}"
+    rooms = f"{done.rooms_finished}/{done.rooms_handed_off}/{done.rooms_cut}"
     clients = f"{done.clients_moved}/{done.clients_finished}/{done.clients_cut}"
     return (child.name, str(child.exit_code), f"{done.seconds:.1f}", rooms, clients)
 

@@ -12,3 +12,8 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def counted(count: int, what: str) -> str:
+    """``1 room``, ``2 rooms``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -217,7 +217,8 @@ class Refused(Item, frozen=True, tag="refused"):
 
     ``code`` is one of the clients' error codes, or one of those above. ``ended``: the player had a
     place here, which is over. With :data:`MOVED`, the room is at the game node with incarnation
-    ``to``, called ``name``. ``retry``: the node may have the place soon, so it is asked again.
+    ``to``, called ``name``. ``retry``: the node may have the place soon, so it is asked again; with
+    :data:`MOVED`, it keeps an image of the room, which is at ``to`` as far as it hears.
     A node of version 0.1 says none of these.
     """
 

@@ -195,16 +195,17 @@ class Nodes:
         tier: str,
         *options: str,
         name: str | None = None,
+        prefix: Sequence[str] = (),
         **more: Any,
     ) -> Node:
-        """Runs ``python -m TIER OPTIONS``; adds a name and an admin port if they are missing.
+        """Runs ``python -m TIER OPTIONS`` behind ``prefix``, with a name and an admin port.
 
         ``more`` goes to :class:`Process`: ``env``, ``pass_fds``, ``stderr``.
         """
         name = name or f"{tier}-{sum(p.name.startswith(tier) for p in self.processes) + 1}"
         defaults = {"--name": name, "--admin": ANY_PORT, "--log-format": "json"}
         added = [part for option in defaults.items() if option[0] not in options for part in option]
-        command = [sys.executable, "-m", tier, *added, *options]
+        command = [*prefix, sys.executable, "-m", tier, *added, *options]
         node = Node(name, command, self.folder, **more)
         self.processes.append(node)
         return node

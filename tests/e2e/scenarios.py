@@ -19,7 +19,7 @@ from tests.e2e.cable import cable
 from tests.e2e.clients import Clients
 from tests.e2e.nodes import SHORT_GRACE, Node, Nodes
 
-__all__ = ["SCENARIOS", "ClientDriver", "Heard", "Player", "Report", "Setup"]
+__all__ = ["SCENARIOS", "ClientDriver", "Heard", "Player", "Report", "Service", "Setup"]
 
 TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.02
@@ -76,35 +76,42 @@ class ClientDriver(Protocol):
     """Plays the clients of one test, and ends them after it."""
 
     async def prepare(self, api: Node) -> None:
-        """Is called once before the first join, with a node that is ready."""
+        """Is called once before the first join, with a node that stays ready."""
 
     async def join(self, urls: Sequence[str], **request: object) -> Player:
         """Returns a client with a place. ``request``: ``kind room new options name``."""
+
+
+class Service(NamedTuple):
+    """A game node and two api nodes, which scenarios share: none of them stops or freezes one."""
+
+    game: Node
+    one: Node
+    two: Node
 
 
 class Setup(NamedTuple):
     """The arguments of a scenario."""
 
     driver: ClientDriver
+    service: Service
     nodes: Nodes
+    """Starts nodes of this scenario, which it may end."""
     clients: Clients
     """Opens clients that are not under test."""
 
-    async def games(self, count: int = 1, *options: str) -> list[Node]:
-        """Starts game nodes, and waits until they are ready."""
-        games = [self.nodes.game(*SHORT_GRACE, *options) for _ in range(count)]
+    async def games(self, count: int = 1) -> list[Node]:
+        """Starts game nodes of this scenario, and waits until they are ready."""
+        games = [self.nodes.game(*SHORT_GRACE) for _ in range(count)]
         for game in games:
             await game.wait_started()
         return games
 
-    async def apis(self, games: Sequence[Node], count: int = 2) -> list[Node]:
-        """Starts api nodes for these game nodes, and prepares the driver with one of them."""
-        urls = ",".join(game.listen for game in games)
-        apis = [self.nodes.api(urls, *MOVE_OPTIONS) for _ in range(count)]
-        for api in apis:
-            await api.wait_ready()
-        await self.driver.prepare(apis[-1])
-        return apis
+    async def api(self, *games: Node) -> Node:
+        """Starts an api node of this scenario for these game nodes, and waits until it is ready."""
+        api = self.nodes.api(",".join(game.listen for game in games), *MOVE_OPTIONS)
+        await api.wait_ready()
+        return api
 
 
 Scenario = Callable[[Setup], Awaitable[None]]
@@ -210,7 +217,7 @@ async def join_lounge(
 
 @scenario
 async def an_api_node_is_stopped_and_moves_its_clients(setup: Setup) -> None:
-    one, two = await setup.apis(await setup.games())
+    one, two = await setup.api(setup.service.game), setup.service.two
     both = [url(one), url(two)]
     ann, bob = await join_lounge(setup, both, both)
     async with talking(ann, bob):
@@ -223,7 +230,7 @@ async def an_api_node_is_stopped_and_moves_its_clients(setup: Setup) -> None:
 
 @scenario
 async def an_api_node_is_killed_and_another_one_takes_over(setup: Setup) -> None:
-    one, two = await setup.apis(await setup.games())
+    one, two = await setup.api(setup.service.game), setup.service.two
     ann, bob = await join_lounge(setup, [url(one), url(two)], [url(two), url(one)])
     async with talking(ann, bob):
         one.signal(SIGKILL)
@@ -233,7 +240,7 @@ async def an_api_node_is_killed_and_another_one_takes_over(setup: Setup) -> None
 
 @scenario
 async def a_socket_is_cut_again_and_again(setup: Setup) -> None:
-    (api,) = await setup.apis(await setup.games(), 1)
+    api = setup.service.one
     async with cable(api.listen) as proxy:
         ann, bob = await join_lounge(setup, [proxy.url], [url(api)])
         async with talking(ann, bob):
@@ -245,7 +252,7 @@ async def a_socket_is_cut_again_and_again(setup: Setup) -> None:
 
 @scenario
 async def a_client_says_more_than_may_be_unacknowledged(setup: Setup) -> None:
-    (api,) = await setup.apis(await setup.games(), 1)
+    api = setup.service.one
     async with cable(api.listen) as proxy:
         ann, bob = await join_lounge(setup, [proxy.url], [url(api)])
         conversation = Conversation([ann, bob])
@@ -261,7 +268,7 @@ async def a_client_says_more_than_may_be_unacknowledged(setup: Setup) -> None:
 
 @scenario
 async def an_api_node_is_frozen(setup: Setup) -> None:
-    (api,) = await setup.apis(await setup.games(), 1)
+    api = await setup.api(setup.service.game)
     ann, bob = await join_lounge(setup, [url(api)], [url(api)])
     async with talking(ann, bob):
         await freeze(api)
@@ -270,7 +277,7 @@ async def an_api_node_is_frozen(setup: Setup) -> None:
 @scenario
 async def a_game_node_is_frozen(setup: Setup) -> None:
     (game,) = await setup.games()
-    (api,) = await setup.apis([game], 1)
+    api = await setup.api(game)
     ann, bob = await join_lounge(setup, [url(api)], [url(api)])
     async with talking(ann, bob):
         await freeze(game)
@@ -286,8 +293,8 @@ async def freeze(node: Node) -> None:
 
 @scenario
 async def the_only_api_node_is_killed_and_restarts_at_its_address(setup: Setup) -> None:
-    (game,) = await setup.games()
-    (api,) = await setup.apis([game], 1)
+    game = setup.service.game
+    api = await setup.api(game)
     ann, bob = await join_lounge(setup, [url(api)], [url(api)])
     async with talking(ann, bob):
         address = api.listen
@@ -301,7 +308,7 @@ async def the_only_api_node_is_killed_and_restarts_at_its_address(setup: Setup) 
 
 @scenario
 async def a_room_ends_while_its_player_is_away(setup: Setup) -> None:
-    (api,) = await setup.apis(await setup.games(), 1)
+    api = setup.service.one
     async with cable(api.listen) as proxy:
         options = {"seconds": 3}
         ann = await setup.driver.join([proxy.url], kind="countdown", new=True, options=options)
@@ -323,7 +330,7 @@ async def a_room_ends_while_its_player_is_away(setup: Setup) -> None:
 @scenario
 async def a_match_is_regrouped_before_it_starts(setup: Setup) -> None:
     games = await setup.games(2)
-    (api,) = await setup.apis(games, 1)
+    api = await setup.api(*games)
     ann = await setup.driver.join([url(api)], kind="tictactoe")
     before = await ann.report()
     draining = next(game for game in games if before.room.startswith(f"{game.name}."))
@@ -345,7 +352,7 @@ async def a_match_is_regrouped_before_it_starts(setup: Setup) -> None:
 
 @scenario
 async def a_place_is_taken_over(setup: Setup) -> None:
-    one, two = await setup.apis(await setup.games())
+    _, one, two = setup.service
     async with cable(one.listen) as proxy:
         ann = await setup.driver.join([proxy.url], kind="lounge", new=True)
         thief = await setup.clients.connect(two)
@@ -357,7 +364,7 @@ async def a_place_is_taken_over(setup: Setup) -> None:
 
 @scenario
 async def the_ticket_of_an_away_place_is_used_by_another_client(setup: Setup) -> None:
-    one, two = await setup.apis(await setup.games())
+    _, one, two = setup.service
     async with cable(one.listen) as proxy:
         ann = await setup.driver.join([proxy.url], kind="lounge", new=True)
         proxy.cut(down=True)
@@ -380,7 +387,7 @@ async def take_over(thief: Any, ticket: str) -> None:
 
 @scenario
 async def a_client_leaves_while_it_is_away(setup: Setup) -> None:
-    (api,) = await setup.apis(await setup.games(), 1)
+    api = await setup.api(setup.service.game)
     async with cable(api.listen) as proxy:
         ann, bob = await join_lounge(setup, [proxy.url], [url(api)])
         proxy.cut()

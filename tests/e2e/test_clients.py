@@ -7,12 +7,20 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.e2e.clients import Clients
 from tests.e2e.javascript import ChromiumDriver, NodeDriver, Puppet, chromium, node_22
-from tests.e2e.nodes import Nodes
+from tests.e2e.nodes import SHORT_GRACE, Nodes
 from tests.e2e.python_driver import PythonDriver
-from tests.e2e.scenarios import SCENARIOS, ClientDriver, Scenario, Setup
+from tests.e2e.scenarios import (
+    MOVE_OPTIONS,
+    SCENARIOS,
+    ClientDriver,
+    Scenario,
+    Service,
+    Setup,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -64,8 +72,22 @@ def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClientDri
         yield driver
 
 
+@pytest.fixture(scope="module")
+def service(shared_nodes: Nodes) -> Service:
+    async def start() -> Service:
+        game = shared_nodes.game(*SHORT_GRACE)
+        await game.wait_started()
+        one, two = (shared_nodes.api(game.listen, *MOVE_OPTIONS) for _ in range(2))
+        for api in (one, two):
+            await api.wait_ready()
+        return Service(game, one, two)
+
+    return trio.run(start)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 async def test_the_client_keeps_the_contract_when(
-    scenario: Scenario, driver: ClientDriver, nodes: Nodes, clients: Clients
+    scenario: Scenario, driver: ClientDriver, service: Service, nodes: Nodes, clients: Clients
 ) -> None:
-    await scenario(Setup(driver, nodes, clients))
+    await driver.prepare(service.two)
+    await scenario(Setup(driver, service, nodes, clients))

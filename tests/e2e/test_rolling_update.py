@@ -27,8 +27,8 @@ pytestmark = [
     pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed: apt-get install haproxy"),
 ]
 
-BOTS = 200
-VISITORS_PER_SECOND = 50
+BOTS = 100
+VISITORS_PER_SECOND = 30
 READYZ_SECONDS = 0.1
 GRACE_OPTIONS = ("--grace", "40")
 """A grace longer than a roll, so that old nodes can finish their matches."""

@@ -15,14 +15,15 @@ SEEDS = {
     name: sorted(path.read_bytes() for path in (HERE / "seeds" / name).iterdir())
     for name in TARGETS
 }
+MODULES = {name: importlib.import_module(f"tests.fuzz.{name}") for name in TARGETS}
+"""Some import a file with tests of hypothesis, which may not be done while one of them runs."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_target_survives_its_seeds(name: str) -> None:
-    target = importlib.import_module(f"tests.fuzz.{name}").target
     assert SEEDS[name]
     for seed in SEEDS[name]:
-        target(seed)
+        MODULES[name].target(seed)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -33,7 +34,7 @@ def test_each_target_survives_what_is_near_its_seeds(name: str, data: st.DataObj
     begin = data.draw(st.integers(0, len(seed)))
     end = data.draw(st.integers(begin, len(seed)))
     between = data.draw(st.binary(max_size=8) | st.sampled_from(SEEDS[name]))
-    importlib.import_module(f"tests.fuzz.{name}").target(seed[:begin] + between + seed[end:])
+    MODULES[name].target(seed[:begin] + between + seed[end:])
 
 
 def test_each_folder_of_seeds_has_its_target() -> None:

@@ -27,7 +27,7 @@ from lastcall.game.node import GameNode, GameSettings
 from lastcall.ids import KindName, LinkId, NodeName
 from lastcall.kind import Kind
 from lastcall.links.sources import GameSource, GameUrl, parse_games
-from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy
+from lastcall.policy import DrainPolicy, LinkPolicy, RoomPolicy, SocketPolicy, SurvivalPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.drain import Drain
 from lastcall.wire.reports import Counts
@@ -180,6 +180,7 @@ class Cluster:
         drain: DrainPolicy | None = None,
         rooms: RoomPolicy | None = None,
         links: LinkPolicy | None = None,
+        survival: SurvivalPolicy | None = None,
         clock_ahead: float = 0.0,
         where: str | None = None,
         peers: bool = False,
@@ -201,6 +202,7 @@ class Cluster:
                 born=trio.current_time() + clock_ahead,
                 link_policy=links or LinkPolicy(),
                 room_policy=rooms or RoomPolicy(),
+                survival_policy=survival or SurvivalPolicy(),
                 secrets=lambda: secrets,
                 games=GameNames.SOURCE if peers else (),
                 feed=HostPort(where, 7001),

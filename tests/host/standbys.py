@@ -61,6 +61,14 @@ class LateProtector:
         assert room == self.room
         self.over = True
 
+    def asked(self, link: LinkId, item: nodes.Up, room: RoomId) -> bool:
+        """No other room's image is kept here."""
+        del link, item, room
+        return False
+
+    def voted(self, link: LinkId, vote: nodes.Vote) -> None:
+        raise AssertionError(f"{vote} by {link}, and nobody has asked for one")
+
     def confirm(self, count: int = 1_000_000) -> None:
         """The standby has up to ``count`` more steps, and the primary hears so."""
         while self.waiting and count > 0:

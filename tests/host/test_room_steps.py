@@ -565,6 +565,7 @@ async def test_a_promoted_room_is_asked_for_its_places_and_protected_again(
         assert other.protector.room == ann.room
         renew = nodes.Renew(9, ann.room, ann.player, ann.secret, 1, session=ann.session)
         other.request(NORTH, renew)
+        await settle(other)
         other.protector.confirm()
         (resumed,) = other.all_of(nodes.Resumed)
         assert (resumed.n, resumed.epoch, resumed.seq) == (1, 1, 1)

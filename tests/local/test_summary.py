@@ -59,7 +59,7 @@ def test_the_summary_has_a_line_for_each_node_and_one_for_the_bots():
     dead.exit_code = -9
     node = ended(0, rooms_finished=3, clients_moved=2, clients_finished=1)
     lines = summary([node, dead], ledger).splitlines()
-    assert lines[1].split() == ["game-1", "0", "1.2", "3/0", "2/1/0"]
+    assert lines[1].split() == ["game-1", "0", "1.2", "3/0/0", "2/1/0"]
     assert lines[2].split() == ["game-2", "-9", "-", "-", "-"]
     assert lines[3].startswith("matches finished 0 · first match after - · errors 1 · gaps 0")
     assert lines[4].strip() == "bot-1: something"

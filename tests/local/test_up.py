@@ -53,7 +53,7 @@ async def test_after_the_given_seconds_all_nodes_drain_and_a_summary_is_shown(fa
     assert "are ready after" in lines[0]
     url = lines[1].removeprefix("Clients connect to ").partition(";")[0]
     assert lines[2].endswith(f"/demo?ws={url}")
-    assert lines[-1].split() == ["game-2", "0", "0.5", "2/0", "4/0/0"]
+    assert lines[-1].split() == ["game-2", "0", "0.5", "2/0/0", "4/0/0"]
 
 
 async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):

@@ -51,6 +51,12 @@ def standing(game: GameProcess, protection: Protection) -> int:
     return survival(game).standings.count(protection)
 
 
+def holder(games: list[GameProcess]) -> GameProcess:
+    """The node that has the only image."""
+    (game,) = [game for game in games if len(survival(game).copies)]
+    return game
+
+
 async def protected(game: GameProcess, count: int) -> None:
     """Waits until ``count`` rooms of the node have a standby."""
     with trio.fail_after(5):
@@ -80,3 +86,10 @@ async def heard_all_once(speakers: list[Player], inputs: int) -> None:
     for player in speakers:
         assert player.heard_once
         assert [n for you, n in said if you == player.you] == list(range(inputs))
+
+
+async def guest(c: Cluster, api: ApiProcess, room: str) -> Player:
+    """A player at another api node, in that room."""
+    player = Player(c.nursery)
+    await player.join(api, room=room)
+    return player

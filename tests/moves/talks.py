@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from lastcall.policy import DrainPolicy
+from lastcall.policy import DrainPolicy, SurvivalPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess
 from tests.harness.player import Player
 from tests.moves.rooms import KINDS
@@ -19,7 +19,11 @@ DRAIN = DrainPolicy(grace_seconds=10, farewell_seconds=4)
 
 
 async def start(
-    c: Cluster, kinds: Mapping[str, Mapping[Any, Any]], *, drain: DrainPolicy = DRAIN
+    c: Cluster,
+    kinds: Mapping[str, Mapping[Any, Any]],
+    *,
+    drain: DrainPolicy = DRAIN,
+    survival: SurvivalPolicy | None = None,
 ) -> tuple[ApiProcess, list[GameProcess]]:
     """Starts a game node for each name in ``kinds``, and an api node; all know each other.
 
@@ -28,7 +32,8 @@ async def start(
     for name in kinds:
         c.address(name)
     games = [
-        c.game(name, kinds=of_node, peers=True, drain=drain) for name, of_node in kinds.items()
+        c.game(name, kinds=of_node, peers=True, drain=drain, survival=survival)
+        for name, of_node in kinds.items()
     ]
     api = c.api()
     await c.ready(*games, api)

@@ -36,7 +36,7 @@ async def speak(player: Player) -> None:
 async def hand_off_with(
     c: Cluster, rng: random.Random, fault: Callable[[list[GameProcess]], object]
 ) -> tuple[list[GameProcess], list[Player]]:
-    """The first node drains, and ``fault`` happens within 0.5 s; returns after 15 s.
+    """The first node drains, and ``fault`` happens within 0.5 s; returns after 10 s.
 
     By its name, the second node is asked first.
     """
@@ -51,7 +51,7 @@ async def hand_off_with(
         games[0].signal()
         await trio.sleep(rng.uniform(0.0, 0.5))
         fault(games)
-    await trio.sleep(15)
+    await trio.sleep(10)
     return games, speakers
 
 

@@ -12,6 +12,7 @@ from tests.harness.cluster import CLEAN, GameProcess, cluster, soon
 from tests.moves.survivors import (
     SURVIVORS,
     heard_all_once,
+    holder,
     protected,
     speak,
     standing,
@@ -21,12 +22,12 @@ from tests.moves.survivors import (
 )
 from tests.moves.talks import DRAIN, players, start, talk, undisturbed
 
-in_any_order = pytest.mark.usefixtures("schedule")
+in_some_orders = pytest.mark.parametrize("schedule", range(5), indirect=True)
 
 
-@in_any_order
+@in_some_orders
 async def test_a_room_whose_node_is_killed_goes_on_at_its_standby(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, two = await two_nodes(c)
@@ -41,9 +42,9 @@ async def test_a_room_whose_node_is_killed_goes_on_at_its_standby(
         assert undisturbed(speakers)
 
 
-@in_any_order
+@in_some_orders
 async def test_inputs_said_while_the_node_dies_are_each_applied_once(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, _ = await two_nodes(c)
@@ -83,9 +84,9 @@ async def test_many_rooms_go_on_and_are_protected_again_by_a_third_node(
         assert standing(three, Protection.UNPROTECTED) == 12
 
 
-@in_any_order
+@in_some_orders
 async def test_a_room_whose_standby_is_killed_gets_another_one_and_its_players_notice_nothing(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, *games = await three_nodes(c)
@@ -102,12 +103,6 @@ async def test_a_room_whose_standby_is_killed_gets_another_one_and_its_players_n
         games[0].kill()
         assert (await talk(speakers, "b"))["count"] == 2
         assert undisturbed(speakers)
-
-
-def holder(games: list[GameProcess]) -> GameProcess:
-    """The node that has the only image."""
-    (game,) = [game for game in games if len(survival(game).copies)]
-    return game
 
 
 async def test_a_game_node_alone_protects_nothing_and_says_so(autojump_clock: MockClock) -> None:
@@ -217,9 +212,9 @@ async def test_a_room_at_the_deadline_of_its_node_is_handed_over_to_its_standby(
         assert two.rooms == 1
 
 
-@in_any_order
+@in_some_orders
 async def test_a_node_whose_rooms_move_at_once_is_gone_in_a_second(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, schedule: int
 ) -> None:
     async with cluster() as c:
         api, one, *others = await three_nodes(c)

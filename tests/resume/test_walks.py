@@ -19,8 +19,8 @@ from lastcall.policy import DrainPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
 
 PLAYERS = 6
-SECONDS = 15
-PATIENCE_SECONDS = 15
+SECONDS = 10
+PATIENCE_SECONDS = 12
 
 
 class RoomLog:

@@ -45,9 +45,23 @@ def start_watchdog(clock: Clock, end: ProcessEnd) -> tuple[StopRequests, threadi
 
 
 @pytest.fixture
-def handlers() -> Iterator[None]:
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
+def installed() -> Iterator[Callable[[], StopRequests]]:
+    """Calls ``install`` as a node does; after the test, its watchdog rests, and never ends pytest.
+
+    While a node starts, its watchdog interrupts the main thread ten times a second.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signals.NUDGE)
+    kept = {number: signal.getsignal(number) for number in numbers}
+    made: list[StopRequests] = []
+
+    def install_here() -> StopRequests:
+        made.append(install())
+        return made[-1]
+
+    yield install_here
+    for stops in made:
+        stops.started()
+        stops.arm(math.inf)
     for number, handler in kept.items():
         signal.signal(number, handler)
 
@@ -226,20 +240,21 @@ def test_the_process_ends_although_nobody_reads_its_last_line(
     os.close(writer)
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_either_signal_is_a_stop_request(number: signal.Signals) -> None:
-    stops = install()
+def test_either_signal_is_a_stop_request(
+    number: signal.Signals, installed: Callable[[], StopRequests]
+) -> None:
+    stops = installed()
     os.kill(os.getpid(), number)
     assert stops.count == 1
-    stops.arm(math.inf)
 
 
-@pytest.mark.usefixtures("handlers")
-def test_the_death_of_the_parent_process_is_a_stop_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_death_of_the_parent_process_is_a_stop_request(
+    monkeypatch: pytest.MonkeyPatch, installed: Callable[[], StopRequests]
+) -> None:
     child_end, parent_end = os.pipe()
     monkeypatch.setenv(LIFELINE, str(child_end))
-    stops = install()
+    stops = installed()
     requested = threading.Event()
     stops.subscribe(requested.set)
     assert LIFELINE not in os.environ
@@ -250,20 +265,20 @@ def test_the_death_of_the_parent_process_is_a_stop_request(monkeypatch: pytest.M
 
     assert requested.wait(BOUND_SECONDS)
     assert stops.count == 1
-    stops.arm(math.inf)
     os.close(child_end)
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("text", ["", "three", "99999"])
 def test_an_invalid_lifeline_is_reported_and_ignored(
-    text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    installed: Callable[[], StopRequests],
 ) -> None:
     monkeypatch.setenv(LIFELINE, text)
-    stops = install()
+    stops = installed()
     assert stops.count == 0
     assert f"{LIFELINE}={text} is not an open descriptor" in capfd.readouterr().err
-    stops.arm(math.inf)
 
 
 def run_in_a_process(code: str, after: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from lastcall.core.survival.actions import Send
 from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import Links, View
@@ -33,7 +32,7 @@ class Epochs:
             return None
         for voter in self._ballot.to_ask(missing):
             asked = VoteAsked(line.room, config.epoch, config.standbys, self._ballot.number)
-            line.out.append(Send(line.room, voter, asked))
+            line.send(voter, asked)
         return self._ballot.lost_to(missing)
 
     def answered(self, voter: Incarnation, vote: Vote) -> None:
@@ -70,7 +69,7 @@ class Epochs:
         line = self._line
         returned = VoteReturned(line.room, line.config.epoch)
         for voter in sorted({*self._ballot.voters, *line.config.witnesses}):
-            line.out.append(Send(line.room, voter, returned))
+            line.send(voter, returned)
 
     def _go_on_by_vote(self) -> None:
         line, config = self._line, self._line.config
@@ -91,4 +90,4 @@ class Epochs:
 
     def _forget(self, node: Incarnation) -> None:
         line = self._line
-        line.out.append(Send(line.room, node, Resign(line.room, line.config.epoch, line.last)))
+        line.send(node, Resign(line.room, line.config.epoch, line.last))

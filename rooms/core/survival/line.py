@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from lastcall.core.survival.actions import Action, Leave, SendImage, SendStep
+from lastcall.core.survival.actions import Action, Leave, Send, SendImage, SendStep
 from lastcall.core.survival.links import Links
 from lastcall.ids import Incarnation, RoomId
-from lastcall.wire.survival_items import Config
+from lastcall.wire.survival_items import Config, SurvivalItem
 
 
 class Candidate(msgspec.Struct):
@@ -113,6 +113,10 @@ class Line:
         for n in range(min(kept + 1, self.last), self.last + 1):
             config = self.config if n == self._config_at else None
             self.out.append(SendStep(self.room, node, self.config.epoch, n, config))
+
+    def send(self, to: Incarnation, item: SurvivalItem) -> None:
+        """Sends ``item``."""
+        self.out.append(Send(self.room, to, item))
 
     def commit(self) -> None:
         """Lets all words leave that every standby has."""

@@ -17,7 +17,8 @@
 
 from __future__ import annotations
 
-from lastcall.core.survival.actions import Action, Drop, Finished, Protection, Send, Standing
+from lastcall.core.survival import farewell
+from lastcall.core.survival.actions import Action, Protection, Standing
 from lastcall.core.survival.epochs import Epochs
 from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import Links, View
@@ -34,6 +35,7 @@ class Primary:
     line_type: type[Line] = Line
     epochs_type: type[Epochs] = Epochs
     succession_type: type[Succession] = Succession
+    finish = staticmethod(farewell.finish)
 
     def __init__(self, room: RoomId, config: Config, links: Links, last: int = 0) -> None:
         self.line = self.line_type(room, config, links, last)
@@ -58,11 +60,6 @@ class Primary:
         return self.line.last
 
     @property
-    def view(self) -> View:
-        """The nodes that the room may turn to."""
-        return self._succession.view
-
-    @property
     def protection(self) -> Protection:
         """How the room stands."""
         return self._standing[0]
@@ -77,19 +74,22 @@ class Primary:
         match item:
             case items.Fenced() if item.epoch > self.config.epoch:
                 self._drop(item.owner)
-                self._send(source, items.NotHeld(self.line.room, item.epoch, 0))
+                self.line.send(source, items.NotHeld(self.line.room, item.epoch, 0))
             case items.Vote():
                 self._epochs.answered(source, item)
             case items.StepsKept() if item.epoch >= self._born:
                 self.line.confirmed(source, item.n)
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
-                self._without(source, item)
+                self.line.former.discard(source)
+                self._succession.refused(source, item.n)
+                if source in self.config.standbys:
+                    is_certain = isinstance(item, items.Resigned)
+                    (self._epochs.resigned if is_certain else self.line.lost)(source)
             case items.Reaches() if item.epoch >= self._born:
                 self._succession.reaches(source, item.witnesses)
             case items.StepsKept():  # by an image of an earlier line
-                self._send(
-                    source, items.Fenced(self.line.room, self.config.epoch, self.config.primary)
-                )
+                fenced = items.Fenced(self.line.room, self.config.epoch, self.config.primary)
+                self.line.send(source, fenced)
         return self._done()
 
     def outdated(self, owner: Incarnation) -> list[Action]:
@@ -136,46 +136,19 @@ class Primary:
         self._over = True
         return self._done()
 
-    def _without(self, source: Incarnation, item: items.Resigned | items.NotHeld) -> None:
-        self.line.former.discard(source)
-        candidate = self.line.candidate
-        if candidate is not None and candidate.node == source:
-            if item.n >= candidate.image:  # an earlier answer is not about this image
-                self._succession.refused(source)
-        elif source in self.config.standbys:
-            if isinstance(item, items.Resigned):
-                self._epochs.resigned(source)
-            else:
-                self.line.lost(source)
-
     def _drop(self, owner: Incarnation) -> None:
         self.closed = True
-        for node in self.line.followers:
-            if node != owner:
-                later = items.Fenced(self.line.room, self.config.epoch + 1, owner)
-                self._send(node, later)
-        self._epochs.give_back()
-        self.line.out.append(Drop(self.line.room, owner))
-
-    def _send(self, to: Incarnation, item: SurvivalItem) -> None:
-        self.line.out.append(Send(self.line.room, to, item))
-
-    def _finish(self) -> None:
-        self.closed = True
-        room, epoch = self.line.room, self.config.epoch
-        for node in {*self.line.followers, *self.line.former}:
-            self.line.out.append(Send(room, node, items.RoomOver(room, epoch)))
-        self._epochs.give_back()
-        self.line.out.append(Finished(room))
+        farewell.drop(self.line, self._epochs, owner)
 
     def _done(self) -> list[Action]:
-        line, view = self.line, self.view
+        line, view = self.line, self._succession.view
         if not self.closed:
             owner = self._epochs.seek_votes(view)
             if owner is not None:
                 self._drop(owner)
             elif self._over and line.left == line.last:
-                self._finish()
+                self.closed = True
+                self.finish(line, self._epochs)
             elif not self._over:
                 self._succession.advance()
             now = standing(line, view, self._succession.usable)

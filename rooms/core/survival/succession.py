@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from lastcall.core.survival.actions import Send
 from lastcall.core.survival.line import Candidate, Line
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.witnesses import next_witnesses
@@ -45,10 +44,10 @@ class Succession:
         reached = [self._reached.get(node, ()) for node in nodes]
         return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
-    def refused(self, node: Incarnation) -> None:
-        """``node`` does not keep the image; if it is the candidate, another one is next."""
+    def refused(self, node: Incarnation, n: int) -> None:
+        """``node`` keeps no image up to step ``n``; if it is the candidate, another one is next."""
         candidate = self._line.candidate
-        if candidate is not None and candidate.node == node:
+        if candidate is not None and candidate.node == node and n >= candidate.image:
             self._line.candidate = None
             self._refused.add(node)
 
@@ -117,4 +116,4 @@ class Succession:
     def _tell(self, node: Incarnation, item: Resign | TakeOver) -> None:
         if node not in self._told:
             self._told.add(node)
-            self._line.out.append(Send(self._line.room, node, item))
+            self._line.send(node, item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lastcall.local.control.messages import NodeReport, Players, RollReport
-from lastcall.local.text_table import columns
+from lastcall.local.text_table import columns, counted
 
 HEAD = (
     "node",
@@ -64,7 +64,7 @@ def _hand_off_lines(nodes: Sequence[NodeReport]) -> list[str]:
     if lines:
         lines.insert(0, "hand-offs that were refused:")
     if count:
-        rooms = "1 room was" if count == 1 else f"{count} rooms were"
+        rooms = f"{counted(count, 'room')} {'was' if count == 1 else 'were'}"
         lines.insert(0, f"{rooms} handed off: the players went on at another game node.")
     return lines
 
@@ -85,7 +85,7 @@ def _problem(node: NodeReport) -> str:
     """Why the node did not end cleanly."""
     done = node.finished
     counts = ((done.rooms_cut, "room"), (done.clients_cut, "client")) if done else ()
-    cut = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
+    cut = [counted(count, what) for count, what in counts if count]
     if cut:
         return f"{node.name} cut {' and '.join(cut)}"
     if node.exit_code is None:

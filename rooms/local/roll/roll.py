@@ -26,6 +26,7 @@ from lastcall.local.roll.plan import (
     next_step,
     next_version,
 )
+from lastcall.local.text_table import counted
 
 ATTACHED_SECONDS = 2.0
 """For every api node to attach to a new game node. They read the list of game nodes every half
@@ -239,4 +240,10 @@ async def _wait_attached(child: Child, apis: int, client: httpx.AsyncClient) -> 
 
 def _how_it_ended(child: Child) -> str:
     how = child.how_it_ended().removeprefix(f"{child.name} ")
-    return f"{how} after {child.finished.seconds:.1f} s" if child.finished else how
+    done = child.finished
+    if done is None:
+        return how
+    moved = (
+        f"; {counted(done.rooms_handed_off, 'room')} handed off" if done.rooms_handed_off else ""
+    )
+    return f"{how} after {done.seconds:.1f} s{moved}"

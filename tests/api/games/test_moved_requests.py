@@ -184,6 +184,20 @@ async def test_a_resume_asks_a_node_that_may_have_the_place_soon_7_to_11_times_i
     assert resumed(tier, two) is caller
 
 
+async def test_a_resume_asks_a_node_again_that_keeps_the_rooms_image_and_names_one_that_is_gone(
+    autojump_clock, tier
+) -> None:
+    one, two, three = tier.links.values()
+    caller = tier.resume()
+    for link in (one, three):
+        tier.down(link)
+    for _ in range(9):
+        refuse(tier.resumes, two, nodes.MOVED, to=1, retry=True)
+        await trio.sleep(0.32)
+    assert len(two.sent) == 10
+    assert resumed(tier, two) is caller
+
+
 async def test_a_resume_whose_room_may_go_on_soon_is_told_to_try_again_after_3_s(
     autojump_clock, tier
 ) -> None:

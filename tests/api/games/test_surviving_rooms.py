@@ -269,3 +269,38 @@ async def test_a_socket_that_dies_during_the_search_is_absent_where_the_room_is(
     tier.grant(two)
     assert two.of(nodes.Absent) == [nodes.Absent(*PLACE)]
     assert house.relays.rooms == 0
+
+
+async def test_a_place_at_a_node_that_falls_silent_is_searched_for_and_its_client_not_moved(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await survivor(house, tier)
+    tier.one.silent = True
+    tier.games.link_state(tier.one)
+    await trio.sleep(0.15)
+    assert two.renewed == ["p1"]
+    tier.refuse(two, nodes.MOVED, to=1, retry=True)
+    await trio.sleep(0.35)
+    assert two.renewed == ["p1", "p1"], "it names the silent node, and is asked again"
+    tier.grant(two, survives=True)
+    tier.says(two, 1, "on", epoch=2)
+    assert (await client.next())["d"] == "on"
+    assert [sessions for _, sessions in tier.moved if sessions] == []
+
+
+async def test_a_silent_node_that_answers_again_and_has_the_room_is_asked_too(
+    autojump_clock, house, tier
+) -> None:
+    client = await survivor(house, tier)
+    tier.one.silent = True
+    tier.games.link_state(tier.one)
+    await trio.sleep(1)
+    assert tier.one.renewed == []
+    tier.one.silent = False
+    tier.games.link_state(tier.one)
+    await trio.sleep(0.15)
+    assert tier.one.renewed == ["p1"]
+    tier.grant(tier.one, epoch=1, survives=True)
+    tier.says(tier.one, 1, "on", epoch=1)
+    assert (await client.next())["d"] == "on"

@@ -11,8 +11,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from lastcall.core.survival.actions import Finished
+from lastcall.core.survival.arrivals import Arrivals
 from lastcall.core.survival.ballot import Ballot
+from lastcall.core.survival.claim import Claim
 from lastcall.core.survival.epochs import Epochs
+from lastcall.core.survival.follower import Follower
+from lastcall.core.survival.holders import Holders
 from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.primary import Primary
@@ -20,7 +25,7 @@ from lastcall.core.survival.rooms import SurvivingRooms
 from lastcall.core.survival.standby import Standby
 from lastcall.core.survival.succession import Succession
 from lastcall.core.survival.votes import Votes
-from lastcall.ids import Incarnation
+from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Answer, Config, Vote
 from tests.core.survival.nodes import ApiNode
@@ -35,12 +40,20 @@ class Mutant:
 
 def of_primary(rule: str, **parts: Any) -> Mutant:
     """``parts``: ``line_type``, ``epochs_type``, ``succession_type``."""
-    return Mutant(
-        rule, type("Rooms", (SurvivingRooms,), {"primary_type": type("P", (Primary,), parts)})
-    )
+    return of_holders(rule, primary_type=type("P", (Primary,), parts))
 
 
-def of_class(rule: str, **parts: Any) -> Mutant:
+def of_standby(rule: str, **parts: Any) -> Mutant:
+    """``parts``: ``follower_type``, ``claim_type``."""
+    return of_holders(rule, standby_type=type("S", (Standby,), parts))
+
+
+def of_holders(rule: str, **parts: Any) -> Mutant:
+    """``parts``: ``primary_type``, ``standby_type``."""
+    return of_rooms(rule, holders_type=type("H", (Holders,), parts))
+
+
+def of_rooms(rule: str, **parts: Any) -> Mutant:
     return Mutant(rule, type("Rooms", (SurvivingRooms,), parts))
 
 
@@ -50,15 +63,14 @@ def of_ballots(rule: str, ballot: type[Ballot], *, of: str = "both") -> Mutant:
         epochs = type("E", (Epochs,), {"ballot_type": ballot})
         parts["primary_type"] = type("P", (Primary,), {"epochs_type": epochs})
     if of != "primary":
-        parts["standby_type"] = type("S", (Standby,), {"ballot_type": ballot})
-    return of_class(rule, **parts)
+        claim = type("C", (Claim,), {"ballot_type": ballot})
+        parts["standby_type"] = type("S", (Standby,), {"claim_type": claim})
+    return of_holders(rule, **parts)
 
 
 def of_votes(rule: str, votes: type[Votes]) -> Mutant:
     class Rooms(SurvivingRooms):
-        def __init__(self, me: Incarnation) -> None:
-            super().__init__(me)
-            self.votes = votes()
+        votes_type = votes
 
     class Api(ApiNode):
         def __init__(self, *args: Any) -> None:
@@ -137,7 +149,7 @@ class OneStep(Succession):
 
 
 class OffersToRefusers(Succession):
-    def refused(self, node: Incarnation) -> None:
+    def refused(self, node: Incarnation, n: int) -> None:
         """The candidate stays."""
 
 
@@ -220,14 +232,14 @@ class RisesWithoutVote(Epochs):
     def resigned(self, node: Incarnation) -> None:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
-        self._go_on(config.epoch + 1, others)
+        self._go_on(config.epoch + 1, others, config.agreed)
 
 
 class KeepsEpoch(Epochs):
     def resigned(self, node: Incarnation) -> None:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
-        self._go_on(config.epoch, others)
+        self._go_on(config.epoch, others, config.agreed)
 
 
 class BelievesStrangers(Primary):
@@ -249,28 +261,25 @@ class CannotBeFenced(Primary):
 
 
 class ForgetsToSayOver(Primary):
-    def _finish(self) -> None:
-        self.line._kept.clear()
-        self.line.config = replace(self.config, standbys=())
-        super()._finish()
+    finish = staticmethod(lambda line, _epochs: line.out.append(Finished(line.room)))
 
 
-class PromotesCandidates(Standby):
+class PromotesCandidates(Follower):
     @property
     def appointed(self) -> bool:
-        return bool(self.config.witnesses) or self._me not in self.config.standbys
+        return bool(self.config.witnesses) or self.me not in self.config.standbys
 
 
-class SkipsSteps(Standby):
-    def _step(self, source: Incarnation, step: items.Step) -> None:
+class SkipsSteps(Follower):
+    def take_step(self, source: Incarnation, step: items.Step) -> None:
         self.last = max(self.last, step.n - 1)
-        super()._step(source, step)
+        super().take_step(source, step)
 
 
-class RepeatsSteps(Standby):
-    def _step(self, source: Incarnation, step: items.Step) -> None:
+class RepeatsSteps(Follower):
+    def take_step(self, source: Incarnation, step: items.Step) -> None:
         self.last = min(self.last, step.n - 1)
-        super()._step(source, step)
+        super().take_step(source, step)
 
 
 class ResignsWhileVoting(Standby):
@@ -278,42 +287,37 @@ class ResignsWhileVoting(Standby):
     def voting(self) -> bool:
         return False
 
-    def _seek_votes(self) -> None:
-        self._wanted = self._wanted or super().voting
-        super()._seek_votes()
+
+class KeepsOldConfig(Follower):
+    def take_step(self, source: Incarnation, step: items.Step) -> None:
+        new = step.config
+        if new is not None and self.appointed and new.epoch == self.config.epoch:
+            step = replace(step, config=None)
+        super().take_step(source, step)
 
 
-class KeepsOldConfig(Standby):
-    def _configure(self, config: Config) -> None:
-        if self._me not in self.config.standbys or config.epoch > self.config.epoch:
-            super()._configure(config)
-
-
-class GoesOnConfirming(SurvivingRooms):
+class GoesOnConfirming(Arrivals):
     def _received(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
         out = super()._received(source, item)
-        if self.primary(item.room) is None or not isinstance(item, items.Step):
+        if self._holders.primary(item.room) is None or not isinstance(item, items.Step):
             return out
         kept = items.StepsKept(item.room, item.epoch, item.n)
         return [replace(one, item=kept) for one in out]
 
 
-class KeepsRunning(SurvivingRooms):
+class KeepsRunning(Arrivals):
     def _make_way(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
         return []
 
 
-class TakesLaterImages(SurvivingRooms):
-    def _new_image(self, source: Incarnation, image: items.StandbyImage) -> list[Any]:
-        votes, self.votes = self.votes, Votes()
-        out = super()._new_image(source, image)
-        self.votes = votes
-        return out
+class TakesLaterImages(Votes):
+    def forbid(self, room: RoomId, config: Config) -> bool:
+        return False
 
 
-class VotesThoughConcerned(SurvivingRooms):
+class VotesThoughConcerned(Arrivals):
     def _vote(self, asker: Incarnation, asked: items.VoteAsked) -> Any:
-        return self.votes.ask(asker, asked)
+        return self._votes.ask(asker, asked)
 
 
 class VotesTwice(Votes):
@@ -355,33 +359,34 @@ def mutants() -> Iterator[Mutant]:
     yield of_primary("words wait for the standby", line_type=HastyLine)
     yield of_primary("words wait for a new standby, too", line_type=TrustsNewStandbys)
     yield of_primary("steps are sent again on a new link", line_type=LosesSteps)
-    yield of_primary("a config waits for the last one", line_type=NeverUnsettled)
     yield of_primary("a standby without image is gone", line_type=NeverLost)
     yield of_primary("a candidate has the image first", succession_type=ImageNamesStandby)
     yield of_primary("witnesses change by a joint config", succession_type=OneStep)
     yield of_primary("another node is asked after a refusal", succession_type=OffersToRefusers)
-    yield of_class("a stranger has not resigned", primary_type=BelievesStrangers)
-    yield of_class("a fenced primary drops the room", primary_type=CannotBeFenced)
-    yield of_class("a standby hears of the end", primary_type=ForgetsToSayOver)
+    yield of_holders("a stranger has not resigned", primary_type=BelievesStrangers)
+    yield of_holders("a fenced primary drops the room", primary_type=CannotBeFenced)
+    yield of_holders("a standby hears of the end", primary_type=ForgetsToSayOver)
     yield of_ballots("a primary needs votes", WithoutVotes, of="primary")
     yield of_ballots("a standby needs votes", WithoutVotes, of="standby")
-    yield of_ballots("both witnesses have to vote (new)", OneVote)
-    yield of_ballots("both ask in the same order", OtherOrder, of="standby")
     yield of_ballots("a dead witness does not agree", DeadWitnessAgrees)
-    yield of_ballots("all others vote for a dead witness", SilentNodesAgree)
     yield of_ballots("votes are asked for again", AsksOnce)
-    yield of_class("a candidate is not promoted", standby_type=PromotesCandidates)
-    yield of_class("no step is taken twice", standby_type=RepeatsSteps)
-    yield of_class("a standby's newest config counts", standby_type=KeepsOldConfig)
-    yield Mutant("a primary makes way", KeepsRunning)
+    yield of_standby("a candidate is not promoted", follower_type=PromotesCandidates)
+    yield of_standby("no step is taken twice", follower_type=RepeatsSteps)
+    yield of_standby("a standby's newest config counts", follower_type=KeepsOldConfig)
     yield of_votes("one vote for each epoch", VotesTwice)
     yield of_votes("no vote for an earlier epoch", VotesForEarlierEpochs)
     yield of_votes("the same answer again", ChangesItsMind)
     yield of_votes("votes are kept while anybody may ask", FreesTooEarly)
+    yield of_votes("the end is remembered", ForgetsTheEnd)
 
 
 def rare_mutants() -> Iterator[Mutant]:
     """Those that need a rarer order: no schedule of the tests finds them yet."""
+    yield of_primary("a config waits for the last one", line_type=NeverUnsettled)
+    yield of_ballots("both witnesses have to vote (new)", OneVote)
+    yield of_ballots("both ask in the same order", OtherOrder, of="standby")
+    yield of_ballots("all others vote for a dead witness", SilentNodesAgree)
+    yield of_rooms("a primary makes way", arrivals_type=KeepsRunning)
     yield of_primary("words wait for both standbys", line_type=OneOfTwo)
     yield of_primary("a standby far behind gets the image", line_type=RepeatsForgottenSteps)
     yield of_primary("only needed votes can be lost", epochs_type=EveryDenialCounts)
@@ -389,14 +394,13 @@ def rare_mutants() -> Iterator[Mutant]:
     yield of_primary("a vote is for one epoch", epochs_type=OldGrantsCount)
     yield of_primary("the epoch does not rise beside a standby", epochs_type=RisesWithoutVote)
     yield of_primary("the epoch rises without standbys", epochs_type=KeepsEpoch)
-    yield of_class("answers to an earlier line do not count", primary_type=CountsOldAnswers)
+    yield of_holders("answers to an earlier line do not count", primary_type=CountsOldAnswers)
     yield of_ballots("both witnesses have to vote (old)", OldVote)
     yield of_ballots("others vote for a dead witness", DeadWitnessWaits)
     yield of_ballots("the others' votes need another look", LooksOnce)
     yield of_ballots("the answer is awaited", GivesUpAsking, of="primary")
-    yield of_class("no step is skipped", standby_type=SkipsSteps)
-    yield of_class("a standby that votes does not resign", standby_type=ResignsWhileVoting)
-    yield Mutant("a promoted standby confirms nothing", GoesOnConfirming)
-    yield Mutant("a voter takes no later image", TakesLaterImages)
-    yield Mutant("a holder of the image does not vote", VotesThoughConcerned)
-    yield of_votes("the end is remembered", ForgetsTheEnd)
+    yield of_standby("no step is skipped", follower_type=SkipsSteps)
+    yield of_holders("a standby that votes does not resign", standby_type=ResignsWhileVoting)
+    yield of_rooms("a promoted standby confirms nothing", arrivals_type=GoesOnConfirming)
+    yield of_votes("a voter takes no later image", TakesLaterImages)
+    yield of_rooms("a holder of the image does not vote", arrivals_type=VotesThoughConcerned)

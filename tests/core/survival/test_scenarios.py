@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from lastcall.core.survival.actions import Protection
-from lastcall.core.survival.standby import WAITS
+from lastcall.core.survival.claim import WAITS
 from lastcall.core.survival.standing import NO_WITNESS
 from tests.core.survival.mutants import Mutant, rare_mutants
 from tests.core.survival.network import pair
@@ -120,7 +120,7 @@ def say_while_the_new_standby_is_not_heard(world: World) -> None:
         world.deliver(world.network.ready(world.awake)[0])
     new = primary.config.standbys[1]
     room_says(world)
-    while not world.games[new].rooms.standby(ROOM).appointed:
+    while not world.games[new].rooms.standby(ROOM).image.appointed:
         world.deliver((me, new))
     world.network.blocked.add(pair(me, new))
     settle(world)

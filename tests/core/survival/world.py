@@ -227,7 +227,7 @@ class World:
 
     def _follows(self, standby: Standby, primary: Primary) -> bool:
         same = standby.config.epoch == primary.config.epoch
-        return same and standby.appointed and standby.last >= primary.line.left
+        return same and standby.image.appointed and standby.last >= primary.line.left
 
     @property
     def is_settled(self) -> bool:

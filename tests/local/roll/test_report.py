@@ -7,7 +7,7 @@ import pytest
 
 from lastcall.local.control.messages import NodeReport, Players, RollReport, decode_reply, encode
 from lastcall.local.roll.report import report_text
-from lastcall.wire.reports import DrainFinished
+from lastcall.wire.reports import DrainFinished, HandOffRefusal
 
 GOOD = NodeReport("game-1", "1", 0, DrainFinished(7, 2, 1, seconds=1.26))
 ROOM_CUT = NodeReport("game-1", "1", 3, DrainFinished(rooms_cut=1))
@@ -70,6 +70,23 @@ def test_the_text_has_a_line_for_each_node_and_the_counts_of_the_players():
     assert lines[8] == "hops per client: 0.98 on average, 1 at most"
 
 
+def test_the_text_counts_the_rooms_handed_off_and_names_the_reasons_of_refusals():
+    refusals = (HandOffRefusal("den", "the state does not fit"), HandOffRefusal("den", "draining"))
+    one = NodeReport("game-1", "1", 0, DrainFinished(rooms_handed_off=1), refusals)
+    two = NodeReport("game-2", "1", 3, DrainFinished(rooms_handed_off=2, rooms_cut=1))
+    lines = report_text(report(one, two)).splitlines()
+    assert lines[4:8] == [
+        "new nodes: game-3",
+        "3 rooms were handed off: the players went on at another game node.",
+        "hand-offs that were refused:",
+        "    game-1: den: the state does not fit",
+    ]
+    assert lines[8] == "    game-1: den: draining"
+    assert "1 room was handed off: the" in report_text(report(GOOD, one))
+
+
 def test_a_decoded_report_equals_the_encoded_one():
     rolled = report(players=msgspec.structs.replace(UNDISTURBED, troubles=("bot-1: no",)))
+    refusals = (HandOffRefusal("den", "draining"),)
+    rolled = msgspec.structs.replace(rolled, nodes=(NodeReport("a", "1", 0, None, refusals),))
     assert decode_reply(encode(rolled)) == rolled

@@ -1,0 +1,97 @@
+"""A game node hears from others about surviving rooms: who takes what they say."""
+
+from __future__ import annotations
+
+from lastcall.core.survival.actions import Action, Send
+from lastcall.core.survival.holders import Holders
+from lastcall.core.survival.primary import Primary
+from lastcall.core.survival.votes import Votes, answer
+from lastcall.ids import Incarnation
+from lastcall.wire import survival_items as items
+from lastcall.wire.survival_items import Answer, SurvivalItem, Vote
+
+
+class Arrivals:
+    """Others speak to ``holders``, and ask for the ``votes`` of a node in place of a witness."""
+
+    def __init__(self, holders: Holders, votes: Votes) -> None:
+        self._holders = holders
+        self._votes = votes
+
+    def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
+        """``item`` came from node ``source``."""
+        if isinstance(item, items.VoteAsked):
+            return self._holders.carry([Send(item.room, source, self._vote(source, item))])
+        if isinstance(item, items.VoteReturned):
+            self._votes.returned(source, item)
+            return []
+        dropped = self._make_way(source, item)
+        return [*dropped, *self._holders.carry(self._received(source, item))]
+
+    def refuse(self, source: Incarnation, image: items.StandbyImage, reason: str) -> list[Action]:
+        """``image`` came from node ``source``, and this node cannot keep it."""
+        dropped = self._make_way(source, image)
+        holder = self._holders.get(image.room)
+        if isinstance(holder, Primary):
+            return self.receive(source, image)
+        if holder is not None:
+            return self._holders.carry(holder.refuse(source, image, reason))
+        return [*dropped, _resigned(source, image, reason)]
+
+    def _received(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
+        holder = self._holders.get(item.room)
+        if holder is None and isinstance(item, items.StandbyImage):
+            return self._new_image(source, item)
+        if holder is None:
+            return _answer_of_a_stranger(source, item)
+        if isinstance(holder, Primary) and isinstance(item, items.ToStandby):
+            fenced = items.Fenced(item.room, holder.config.epoch, self._holders.me)
+            return [Send(item.room, source, fenced)]
+        return holder.receive(source, item)
+
+    def _make_way(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
+        """A room that runs here is dropped for the image, or a step, of a later epoch."""
+        primary = self._holders.primary(item.room)
+        if primary is None or not isinstance(item, items.StandbyImage | items.Step | items.Resign):
+            return []
+        if item.epoch <= primary.config.epoch:
+            return []
+        return self._holders.carry(primary.outdated(source))
+
+    def _new_image(self, source: Incarnation, image: items.StandbyImage) -> list[Action]:
+        if self._votes.forbid(image.room, image.config):
+            reason = "this node has voted for another primary of the room"
+            return [_resigned(source, image, reason)]
+        return self._holders.keep(source, image)
+
+    def _vote(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
+        """The answer of a game node, which is asked in place of a dead witness."""
+        holder, me = self._holders.get(asked.room), self._holders.me
+        if holder is not None and asker != me:
+            config = holder.config
+            if config.epoch > asked.epoch:
+                return answer(asked, Answer.DENIED, config.primary)
+            if config.epoch == asked.epoch and me in (config.primary, *config.standbys):
+                return answer(asked, Answer.LATER)
+        return self._votes.ask(asker, asked)
+
+
+def _resigned(to: Incarnation, image: items.StandbyImage, reason: str) -> Send:
+    return Send(image.room, to, items.Resigned(image.room, image.epoch, image.n, reason))
+
+
+def _answer_of_a_stranger(source: Incarnation, item: SurvivalItem) -> list[Action]:
+    """The answer of a node that does not know the room.
+
+    It may have been promoted, and have forgotten that: so it never says that it resigned. If it ran
+    the room, and the room is over or was fenced, the standby has to find out: the votes tell.
+    """
+    answer: SurvivalItem
+    match item:
+        case items.Step() | items.Resign():
+            answer = items.NotHeld(item.room, item.epoch, item.n)
+        case items.StepsKept():
+            answer = items.TakeOver(item.room, item.epoch)
+        case _:
+            return []
+    return [Send(item.room, source, answer)]

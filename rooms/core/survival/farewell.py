@@ -1,0 +1,26 @@
+"""How a primary gives its room up for good: what it says to those who have images or votes."""
+
+from __future__ import annotations
+
+from lastcall.core.survival.actions import Drop, Finished
+from lastcall.core.survival.epochs import Epochs
+from lastcall.core.survival.line import Line
+from lastcall.ids import Incarnation
+from lastcall.wire import survival_items as items
+
+
+def drop(line: Line, epochs: Epochs, owner: Incarnation) -> None:
+    """The room goes on at ``owner`` (0: unknown)."""
+    for node in line.followers:
+        if node != owner:
+            line.send(node, items.Fenced(line.room, line.config.epoch + 1, owner))
+    epochs.give_back()
+    line.out.append(Drop(line.room, owner))
+
+
+def finish(line: Line, epochs: Epochs) -> None:
+    """The room has ended, and everything that it said may leave."""
+    for node in sorted({*line.followers, *line.former}):
+        line.send(node, items.RoomOver(line.room, line.config.epoch))
+    epochs.give_back()
+    line.out.append(Finished(line.room))
