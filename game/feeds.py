@@ -84,6 +84,7 @@ class Link:
         "stalls",
         "tier",
         "who",
+        "wire",
         "young",
     )
 
@@ -100,6 +101,7 @@ class Link:
         self.id = attach.link
         self.tier = attach.tier
         self.name = attach.api
+        self.wire = attach.wire
         self.who = caller_of(attach)
         self.incarnation = attach.incarnation
         self.attempt = attach.attempt

@@ -91,8 +91,9 @@ class PairLinks:
 
     @property
     def apis(self) -> list[Api]:
-        """The api nodes with a link."""
-        links = [link for link in self._callers.values() if link.tier == nodes.API]
+        """The api nodes with a link; one of version 0.1 cannot vote."""
+        callers = self._callers.values()
+        links = [x for x in callers if x.tier == nodes.API and x.wire >= nodes.PEERS]
         return [Api(link.name, link.incarnation, host_of(link.feed)) for link in links]
 
     def name(self, node: Incarnation) -> NodeName:

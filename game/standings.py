@@ -40,9 +40,9 @@ class Standings:
             if not self._counts[before]:
                 del self._counts[before]
 
-    def of(self, room: RoomId) -> Protection:
-        """The protection of a room that runs here."""
-        return self._rooms[room][0]
+    def why_of(self, room: RoomId) -> str:
+        """Why the room is not protected."""
+        return self._rooms[room][1]
 
     def count(self, protection: Protection) -> int:
         """How many rooms stand so."""

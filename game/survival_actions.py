@@ -212,3 +212,5 @@ class SurvivalActions:
         node = self._given_to.pop(room, None)
         if node is not None:
             self._given[node] -= 1
+            if not self._given[node]:
+                del self._given[node]

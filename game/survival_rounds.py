@@ -18,6 +18,7 @@ from lastcall.game.survival_actions import SurvivalActions
 from lastcall.game.survival_views import Views
 from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.policy import SurvivalPolicy
+from lastcall.runtime.rated_log import RatedLog
 
 LOOK_SECONDS = 0.1
 """Between two looks at the nodes that there are."""
@@ -46,6 +47,7 @@ class SurvivalRounds:
         self._wanted: deque[RoomId] = deque()
         """The images whose primary has died, which this node tries to run."""
         self._wake = trio.Event()
+        self._waiting = RatedLog("survival.waiting")
 
     def see(self, room: RoomId) -> None:
         """The room learns which nodes there are."""
@@ -124,8 +126,7 @@ class SurvivalRounds:
             self._wake.set()
             for count, room in enumerate(list(self._driver.kinds), 1):
                 if self._waits(room, every=every):
-                    self.see(room)  # votes of others count after another look
-                    self._driver.do(self._rooms.again(room))
+                    self._again(room)
                 if count % ROOMS_AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
 
@@ -137,6 +138,14 @@ class SurvivalRounds:
                 for _ in range(min(ROOMS_AT_ONCE, len(self._wanted))):
                     self._driver.do(self._rooms.wanted(self._wanted.popleft()))
                 await trio.lowlevel.checkpoint()
+
+    def _again(self, room: RoomId) -> None:
+        self.see(room)  # votes of others count after another look
+        primary = self._rooms.primary(room)
+        if primary is not None and primary.protection is Protection.WAITING:
+            why = self._driver.standings.why_of(room)
+            self._waiting.warning(room=room, kind=self._driver.kinds[room], why=why)
+        self._driver.do(self._rooms.again(room))
 
     def _waits(self, room: RoomId, *, every: bool) -> bool:
         primary, standby = self._rooms.primary(room), self._rooms.standby(room)

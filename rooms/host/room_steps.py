@@ -204,8 +204,11 @@ class RoomSteps:
             self._ack()
         if copy is not None and (step := self._step(copy)) is not None:
             copy.apply(step, trio.current_time())
-            self._n = self._protector.step(self._room.id, encode_step(step))
-        self.words.seal(self._n)
+            data = encode_step(step)
+            self._n = self._protector.step(self._room.id, data)
+            self.words.seal(self._n, len(data))
+        else:
+            self.words.seal(self._n)
 
     async def end(self, end: EndImage) -> None:
         """The room's function is over: returns when its players may be told."""

@@ -40,7 +40,7 @@ class Words:
         """The words since the last seal."""
         self._open_bytes = 0
         self._sealed: deque[tuple[int, list[Word], int]] = deque()
-        """Of each step: its number, its words, and their bytes."""
+        """Of each step: its number, its words, and the bytes of both."""
         self._left: float = inf
         """The last step whose words may leave; ``inf`` while nothing is held back."""
         self._bytes = 0
@@ -81,10 +81,13 @@ class Words:
         else:
             self._open_bytes += WORD_BYTES
 
-    def seal(self, n: int) -> None:
-        """All that was said since the last seal belongs to step ``n``, or to one before it."""
-        words, size = self._open, self._open_bytes
-        if not words:
+    def seal(self, n: int, step_bytes: int = 0) -> None:
+        """All that was said since the last seal belongs to step ``n``, or to one before it.
+
+        If that step is new, it has ``step_bytes``, which wait with its words: the node keeps them.
+        """
+        words, size = self._open, self._open_bytes + step_bytes
+        if not size:
             return
         self._open, self._open_bytes = [], 0
         if n <= self._left:

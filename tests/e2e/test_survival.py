@@ -128,7 +128,7 @@ def network() -> Iterator[Network]:
 async def start_spread_cluster(
     nodes: Nodes, network: Network
 ) -> tuple[list[Node], dict[str, Host]]:
-    """Two game nodes and two api nodes, each on a host of its own; returns also the hosts by name."""
+    """Two game nodes and two api nodes, each on a host of its own, and the hosts by name."""
     nodes.games_file()
     hosts = {name: network.add_host() for name in ("game-1", "game-2", "api-1", "api-2")}
 

@@ -518,7 +518,7 @@ async def test_a_room_whose_words_wait_over_the_bound_reads_nothing_until_half_h
     late: ProtectedHarness, autojump_clock: MockClock
 ) -> None:
     ann = await seat(late)
-    sizes = WAITING_BYTES // 5
+    sizes = WAITING_BYTES // 10  # each counts twice: as a word, and in its step
     for n in range(1, 10):
         await say(late, ann, n, ["long", sizes])
     live = late.host.find(ann.room)

@@ -96,6 +96,15 @@ def test_words_leave_in_order_and_only_with_their_step(acts: list[str]) -> None:
     assert not over or len(words) == 0
 
 
+def test_the_bytes_of_steps_count_although_nothing_is_said() -> None:
+    words, _ = held()
+    for n in range(1, 6):
+        words.seal(n, WAITING_BYTES // 4)
+        assert words.full == (n == 5)
+    words.leave(1)
+    assert not words.full
+
+
 def test_words_over_the_bound_are_full_until_half_of_them_are_gone() -> None:
     words, _ = held()
     size = WAITING_BYTES // 4 - WORD_BYTES

@@ -214,3 +214,27 @@ async def test_a_room_whose_standby_and_witness_die_goes_on_when_both_are_known_
         assert (await talk(speakers, "a"))["count"] == 1
         await protected(one, 1)
         assert undisturbed(speakers)
+
+
+async def test_a_room_that_hears_neither_its_standby_nor_its_witness_waits_and_says_so(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        witness, one, two = await two_nodes(c)
+        api = c.api("api-2")
+        await c.ready(api)
+        speakers = [await guest(c, api, (await players(c, api, "ark", 1))[0].room)]
+        await protected(one, 1)
+        with capture_logs() as logs:
+            for name in (witness.name, two.name):
+                c.bus.break_link(one.name, name)
+            await speakers[0].say("a")
+            await trio.sleep(8)
+            assert speakers[0].messages == []
+            assert standing(one, Protection.WAITING) == 1
+            assert "1 room(s) wait before they say more" in " ".join(one.node.why())
+        waiting = [line for line in logs if line["event"] == "survival.waiting"]
+        assert {(line["kind"], line["room"]) for line in waiting} == {("ark", speakers[0].room)}
+        c.bus.heal(one.name)
+        await speakers[0].hear_data({"said": "a", "count": 1, "moves": 0})
+        assert speakers[0].heard_once
