@@ -70,6 +70,8 @@ class Votes:
             voted = self._voted[asked.room] = Voted(asked.epoch, asker, rivals)
             if self._links is not None and not rivals:
                 del self._voted[asked.room]
+        elif voted.epoch == asked.epoch:  # this config may name others than the owner's did
+            voted.rivals |= self._alive({*asked.rivals} - {voted.owner})
         granted = voted.epoch == asked.epoch and voted.owner == asker
         return answer(asked, Answer.GRANTED if granted else Answer.DENIED, voted.owner)
 

@@ -80,6 +80,14 @@ def test_a_game_node_forgets_a_vote_only_if_its_owner_has_not_used_it() -> None:
     assert len(votes) == 0
 
 
+def test_a_vote_is_remembered_for_rivals_that_only_a_later_config_of_its_epoch_names() -> None:
+    votes = Votes(Links())
+    votes.ask(S, VoteAsked(ROOM, 0, (P,)))
+    assert votes.ask(P, VoteAsked(ROOM, 0, (S, X))).answer is Answer.DENIED
+    votes.returned(P, VoteReturned(ROOM, 0))
+    assert votes.ask(X, VoteAsked(ROOM, 0, (P, S))).answer is Answer.DENIED
+
+
 @given(st.lists(st.tuples(st.sampled_from([P, S, X]), st.integers(0, 3), st.booleans())))
 def test_no_vote_is_given_to_two(events: list[tuple[Incarnation, int, bool]]) -> None:
     """Nodes ask in any order; one that returns its right for an epoch keeps to it.
