@@ -47,7 +47,7 @@ class Walk:
         self.rng = random.Random(seed)
         self.careful = self.rng.random() < 0.7
         self.kinds = self.rng.choices([*FIRST], [5, 3, 1, 1, 1], k=2)
-        self.menu = self.rng.sample(self.all_faults, self.rng.randint(1, 4))
+        self.menu = self.rng.sample(self.all_faults, self.rng.randint(2, 5))
         self.games: dict[str, GameProcess] = {}
         self.code: dict[str, Mapping[Any, Any]] = {}
         self.count = 0
@@ -83,7 +83,7 @@ class Walk:
             async with trio.open_nursery() as faults:
                 end = trio.current_time() + SECONDS
                 while trio.current_time() < end:
-                    await trio.sleep(self.rng.uniform(0.05, 1.5))
+                    await trio.sleep(self.rng.uniform(0.05, 0.9))
                     faults.start_soon(self.fault)
             self.heal()
             self.done.set()
@@ -103,13 +103,10 @@ class Walk:
     def all_faults(self) -> list[Callable[[], Awaitable[None]]]:
         return [
             self.cut_sockets,
-            self.part,
-            self.stall,
             self.disturb,
-            self.kill_game,
             self.kill_api,
-            self.roll_game,
             self.roll_api,
+            *[self.part, self.stall, self.kill_game, self.roll_game] * 2,
         ]
 
     @property

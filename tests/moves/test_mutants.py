@@ -1,0 +1,19 @@
+"""The walks are not blind: each of some faults in the product is found within those of CI."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.moves import walk
+from tests.moves.mutants import MUTANTS, Mutant
+from tests.moves.test_walks import WALKS
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_walk_finds_that_a_rule_is_missing(
+    mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = MUTANTS[mutant]
+    assert seed < WALKS
+    mutant(monkeypatch)
+    assert walk.run(seed)
