@@ -305,6 +305,7 @@ class GameLink:
                 continue
             if await self._refused():
                 self._over(Loss.GONE)
+            self._liveness.turned(trio.current_time())  # the probe may have waited
             verdict = self._liveness.verdict(trio.current_time())
             if verdict is Verdict.LOST:
                 self._over(Loss.LOST)

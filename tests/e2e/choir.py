@@ -60,23 +60,23 @@ class Choir:
 
     @asynccontextmanager
     async def singing(self) -> AsyncIterator[None]:
-        """All speak while the block runs."""
+        """All speak while the block runs; then what they have heard is compared."""
         async with trio.open_nursery() as nursery:
             for singer in self.singers:
                 nursery.start_soon(singer.sing)
             yield
             for singer in self.singers:
                 singer.singing = False
+        await self.check()
 
     @property
     def resumes(self) -> int:
         """How often a player has come back on a new socket."""
         return sum(singer.place.resumes for singer in self.singers)
 
-    async def all_hear(self, within: float, *singers: Singer) -> None:
-        """Waits until each of these, or of all, hears something that it says after this call."""
-        wanted = [(one, one.said + 1) for one in singers or self.singers]
-        await wait_until(lambda: all(one.answered >= number for one, number in wanted), within)
+    async def all_hear(self, within: float) -> None:
+        """Waits until all hear something that they say after this call."""
+        await _wait_answered([(one, one.said + 1) for one in self.singers], within)
 
     async def any_hears(self, within: float) -> None:
         """Waits until somebody hears something that they say after this call."""
@@ -85,12 +85,8 @@ class Choir:
 
     async def check(self, within: float = 10.0) -> None:
         """All hear all that was said: in one order, and each input once."""
-        said = [sum(singer.said for singer in room) for room in self.rooms]
-        singers = [
-            (one, count) for room, count in zip(self.rooms, said, strict=True) for one in room
-        ]
-        await wait_until(lambda: all(len(one.heard) >= count for one, count in singers), within)
-        await trio.sleep(SPEAK_SECONDS)  # for a message too many
+        await _wait_answered([(one, one.said) for one in self.singers], within)
+        await trio.sleep(2 * SPEAK_SECONDS)  # for a message too many
         for room in self.rooms:
             check_room(room)
 
@@ -99,6 +95,15 @@ class Choir:
         times = sorted(singer.silence(since) for singer in self.singers)
         p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
         return f"silence p50 {p50:.2f} s, p99 {p99:.2f} s, {len(times)} players"
+
+
+async def _wait_answered(wanted: Sequence[tuple[Singer, int]], within: float) -> None:
+    def deaf() -> list[Place]:
+        return [one.place for one, number in wanted if one.answered < number]
+
+    with trio.move_on_after(within):
+        await wait_until(lambda: not deaf(), within)
+    assert deaf() == [], f"they have not heard what they said within {within:g} s"
 
 
 def check_room(room: Sequence[Singer]) -> None:

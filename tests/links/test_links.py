@@ -447,6 +447,33 @@ async def test_a_frozen_game_node_is_silent_after_3_s_and_lost_after_6_s(
         assert 5.5 <= at - start <= 7.0
 
 
+async def test_a_machine_that_swallows_all_packets_is_silent_after_3_s_and_lost_after_6_s(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each probe ends a little late, as real ones do."""
+    probe = MemoryBus.probe
+
+    async def probe_late(bus: MemoryBus, address: str, timeout_seconds: float) -> Probe:
+        found = await probe(bus, address, timeout_seconds)
+        await trio.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(MemoryBus, "probe", probe_late)
+    async with pair() as both:
+        both.start_game(1)
+        await both.link()
+        await settle(0.6)
+        both.bus.break_link(GAME)
+        start = trio.current_time()
+        await trio.sleep(4)
+        assert both.listener.phases[-1] == "silent"
+        assert both.listener.losses == []
+        await trio.sleep(4)
+        [(at, loss)] = both.listener.losses
+        assert loss is Loss.LOST
+        assert 5.5 <= at - start <= 7.0
+
+
 async def test_a_game_node_that_is_frozen_for_2_s_loses_nothing(autojump_clock: MockClock) -> None:
     async with pair() as both:
         game = both.start_game(1)
