@@ -47,8 +47,9 @@ async def test_inputs_on_their_way_while_the_room_moves_are_each_applied_once_an
     async with cluster() as c:
         api, one, _ = await two_nodes(c)
         speakers = await players(c, api, "hall", 2)
-        one.signal()
         for n in range(100):
+            if n == 50:
+                one.signal()
             await speakers[n % 2].say(n)
             if n % 10 == 0:
                 await trio.sleep(0.001)
