@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 import structlog
 import trio
-from msgspec.structs import replace
 
 from lastcall.core.handoff.actions import (
     Commit,
@@ -32,7 +31,7 @@ from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
-from lastcall.wire.images import Image, encode_image
+from lastcall.wire.images import Image, encode_image, for_another_node
 
 log = structlog.get_logger()
 
@@ -191,7 +190,7 @@ class HandOffs:
         if image is not None:
             self._images[room] = image
             epoch = image.epoch + 1
-            data = encode_image(replace(image, epoch=epoch))
+            data = encode_image(for_another_node(image, epoch))
         now = trio.current_time()
         self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
 

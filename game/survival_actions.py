@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 import trio
-from msgspec.structs import replace
 
 from lastcall.core.survival import actions
 from lastcall.core.survival.parts import split
@@ -21,6 +20,7 @@ from lastcall.host.standby_copy import StandbyCopy
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
+from lastcall.wire.images import for_another_node
 
 log = structlog.get_logger()
 
@@ -174,7 +174,7 @@ class SurvivalActions:
 
     def _promote(self, action: actions.Promote) -> None:
         room, epoch = action.room, action.config.epoch
-        image = replace(self._copies.take(room), epoch=epoch)
+        image = for_another_node(self._copies.take(room), epoch)
         why = self._host().moves.promote(image)
         if why is not None:
             log.error("survival.not_promoted", room=room, kind=image.kind, why=why)

@@ -50,7 +50,7 @@ class Backend:
     @property
     def moves(self) -> int:
         """How often the room has moved to another node."""
-        return self._room.epoch
+        return self._room.moves
 
     @property
     def state(self) -> Any:

@@ -42,6 +42,7 @@ def capture(room: RoomState) -> Image:
         room=room.id,
         kind=room.kind,
         epoch=room.epoch,
+        moves=room.moves,
         options=room.raw_options,
         state=room.codec.encode_state(room.author_state),
         seats=tuple(capture_seat(seat, absence(room, seat)) for seat in room.roster),
@@ -98,7 +99,7 @@ def _restore_seats(room: RoomState, image: Image) -> None:
 
 def _restore_times(room: RoomState, image: Image) -> None:
     now = trio.current_time()
-    room.epoch = image.epoch
+    room.epoch, room.moves = image.epoch, image.moves
     room.opened_at = now - image.open_seconds
     if image.alarms:
         alarms = [CapturedAlarm(each.name, each.seconds_left, each.every) for each in image.alarms]

@@ -93,6 +93,7 @@ class RoomState:
         "host",
         "id",
         "inbox",
+        "moves",
         "opened_at",
         "outbox",
         "over",
@@ -113,6 +114,8 @@ class RoomState:
         self.codec = codec
         self.id = room_id
         self.epoch = 0
+        """The number of its line of history: higher after each move, and each change of standby."""
+        self.moves = 0
         """How often the room has moved to another node."""
         self.author_state: Any = msgspec.UNSET
         """The value of ``table.state``; unset before the first call, and for a kind without."""

@@ -7,7 +7,7 @@ import msgspec
 from lastcall.errors import StateFailed
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation, NodeName, RoomId
-from lastcall.wire.images import Image, decode_image, encode_image
+from lastcall.wire.images import Image, decode_image, encode_image, for_another_node
 from lastcall.wire.nodes import Whereabouts
 
 
@@ -37,7 +37,7 @@ async def move_room(room_id: RoomId, before: Host, after: Host) -> None:
 
 def _on_the_wire(image: Image) -> Image:
     """The image as another node gets it, for its next epoch."""
-    return decode_image(encode_image(msgspec.structs.replace(image, epoch=image.epoch + 1)))
+    return decode_image(encode_image(for_another_node(image, image.epoch + 1)))
 
 
 def _check(room_id: RoomId, host: Host) -> None:

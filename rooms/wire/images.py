@@ -144,10 +144,17 @@ class Image(Part, frozen=True):
     locked: bool = False
     code: str = ""
     """By which players may find the room; none does yet."""
+    moves: Number = 0
+    """How often the room was run from its image by another node."""
     config: bytes = b""
     """Which nodes have images of a surviving room; none has yet."""
     over: EndImage | None = None
     """Of a surviving room that has ended, while its players may not know yet."""
+
+
+def for_another_node(image: Image, epoch: int) -> Image:
+    """The image by which another node runs the room, in that epoch."""
+    return msgspec.structs.replace(image, epoch=epoch, moves=image.moves + 1)
 
 
 encode_image = msgspec.msgpack.Encoder().encode

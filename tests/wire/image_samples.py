@@ -135,6 +135,7 @@ def images(draw: Any, **fixed: Any) -> Image:
         "room": RoomId(f"game-1.{draw(st.integers(0, 99))}"),
         "kind": KindName("chess"),
         "epoch": draw(st.integers(0, 9)),
+        "moves": draw(st.integers(0, 9)),
         "options": draw(st.sampled_from([b"{}", b'{"width":4}'])),
         "state": draw(st.binary(max_size=8)),
         "seats": tuple(seats[:taken]),

@@ -38,6 +38,10 @@ class EndedRoom(msgspec.Struct, eq=False):
     """The options, as JSON, of a room that had not started: its players join another one."""
     memory: int = 0
 
+    def __post_init__(self) -> None:
+        seats = SEAT_BYTES * (len(self.roster) + len(self.gone or ()))
+        self.memory = ROOM_BYTES + seats + self.history.memory + len(self.result)
+
     @property
     def survives(self) -> bool:
         """An ended room does not outlive its node."""
