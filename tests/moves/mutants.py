@@ -13,9 +13,9 @@ from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.handoff.actions import Commit, Giving, Thaw
 from lastcall.core.room.roster import Seat
 from lastcall.core.survival.ballot import Ballot
+from lastcall.core.survival.claim import Claim
 from lastcall.core.survival.epochs import Epochs
 from lastcall.core.survival.links import Links, View
-from lastcall.core.survival.standby import Standby
 from lastcall.game.handoffs import HandOffs
 from lastcall.game.standby_copies import StandbyCopies
 from lastcall.host.progress import Progress
@@ -41,7 +41,7 @@ class Rash(Ballot):
 
 
 def a_standby_is_promoted_without_a_vote(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Standby, "ballot_type", Rash)
+    patch.setattr(Claim, "ballot_type", Rash)
 
 
 def a_primary_goes_on_without_a_vote(patch: pytest.MonkeyPatch) -> None:

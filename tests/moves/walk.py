@@ -221,7 +221,8 @@ class Walk:
             self.tell(f"{game.name} is killed")
             game.kill()
             await trio.sleep(self.rng.uniform(0.1, 3))
-            self.new_game(game.name, FIRST)
+            if self.games[game.name] is game:
+                self.new_game(game.name, FIRST)
 
     async def kill_api(self) -> None:
         url = self.rng.choice([*self.apis])
