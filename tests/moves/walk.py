@@ -240,10 +240,9 @@ class Walk:
         self.tell(f"{game.name} drains, {others[0]} is new, {LATER.index(kinds)}")
         self.new_game(others[0], kinds, str(LATER.index(kinds) + 1))
         game.signal()
-        while not game.gone.is_set():
+        while is_up(game):
             self.uncut &= self.disturbed == 1 and self.has_taker(game)
-            with trio.move_on_after(0.2):
-                await game.gone.wait()
+            await trio.sleep(0.1)
         self.tell(f"{game.name} is gone")
 
     def has_taker(self, giver: GameProcess) -> bool:
@@ -257,7 +256,8 @@ class Walk:
             self.tell(f"{old.name} drains")
             await self.new_api(url)
             old.signal()
-            await old.gone.wait()
+            while is_up(old):
+                await trio.sleep(0.1)
 
     def heal(self) -> None:
         faults = self.c.bus.faults
