@@ -58,7 +58,7 @@ class Walk:
         self.done = trio.Event()
         """Set when all is well again: each player says the last input."""
         self.told: list[str] = []
-        """What has happened, for whoever reads of a failure."""
+        """The faults so far, for the reader of a failure."""
         c.bus.faults.rng = random.Random(seed)
 
         self.disturbed = 0
@@ -173,7 +173,7 @@ class Walk:
             and witnesses.issuperset(line.config.witnesses)
         )
 
-    # What happens
+    # Faults
 
     async def fault(self) -> None:
         what = self.rng.choice(self.menu)
@@ -325,7 +325,7 @@ def is_up(process: Process) -> bool:
 
 
 def run(seed: int) -> list[str]:
-    """What has broken the law in the walk with this seed, and what had happened."""
+    """Returns the breaches of the law in the walk with this seed, and its faults."""
 
     async def walk() -> list[str]:
         async with cluster(seed) as c:
