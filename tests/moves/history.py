@@ -38,7 +38,7 @@ class Visit:
 
     @property
     def last(self) -> list[Any]:
-        """What the message is about that the last input causes."""
+        """The subject of the message that the last input causes."""
         return ["said", self.you, self.said]
 
     @property
@@ -47,7 +47,7 @@ class Visit:
 
 
 def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool) -> list[str]:
-    """What has broken the law.
+    """Returns all breaches of the law.
 
     ``lossless``: no two nodes of a surviving room were lost at a time. ``uncut``: each node that
     has drained could give its rooms away.

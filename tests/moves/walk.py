@@ -58,7 +58,7 @@ class Walk:
         self.done = trio.Event()
         """Set when all is well again: each player says the last input."""
         self.told: list[str] = []
-        """What has happened, for whoever reads of a failure."""
+        """The faults so far, for the reader of a failure."""
         c.bus.faults.rng = random.Random(seed)
 
         self.disturbed = 0
@@ -173,7 +173,7 @@ class Walk:
             and witnesses.issuperset(line.config.witnesses)
         )
 
-    # What happens
+    # Faults
 
     async def fault(self) -> None:
         what = self.rng.choice(self.menu)
@@ -221,7 +221,8 @@ class Walk:
             self.tell(f"{game.name} is killed")
             game.kill()
             await trio.sleep(self.rng.uniform(0.1, 3))
-            self.new_game(game.name, FIRST)
+            if self.games[game.name] is game:
+                self.new_game(game.name, FIRST)
 
     async def kill_api(self) -> None:
         url = self.rng.choice([*self.apis])
@@ -239,10 +240,9 @@ class Walk:
         self.tell(f"{game.name} drains, {others[0]} is new, {LATER.index(kinds)}")
         self.new_game(others[0], kinds, str(LATER.index(kinds) + 1))
         game.signal()
-        while not game.gone.is_set():
+        while is_up(game):
             self.uncut &= self.disturbed == 1 and self.has_taker(game)
-            with trio.move_on_after(0.2):
-                await game.gone.wait()
+            await trio.sleep(0.1)
         self.tell(f"{game.name} is gone")
 
     def has_taker(self, giver: GameProcess) -> bool:
@@ -256,7 +256,8 @@ class Walk:
             self.tell(f"{old.name} drains")
             await self.new_api(url)
             old.signal()
-            await old.gone.wait()
+            while is_up(old):
+                await trio.sleep(0.1)
 
     def heal(self) -> None:
         faults = self.c.bus.faults
@@ -324,7 +325,7 @@ def is_up(process: Process) -> bool:
 
 
 def run(seed: int) -> list[str]:
-    """What has broken the law in the walk with this seed, and what had happened."""
+    """Returns the breaches of the law in the walk with this seed, and its faults."""
 
     async def walk() -> list[str]:
         async with cluster(seed) as c:
