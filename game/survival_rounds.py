@@ -22,6 +22,7 @@ from lastcall.runtime.rated_log import RatedLog
 
 LOOK_SECONDS = 0.1
 """Between two looks at the nodes that there are."""
+UNFIT = "its state cannot be encoded; room.state_failed in the log says why"
 ROOMS_AT_ONCE = 32
 """The rooms of one turn of the loop."""
 
@@ -121,6 +122,7 @@ class SurvivalRounds:
             if every:
                 asked_all_at = now
             since = now - self._policy.idle_seconds
+            self._unfit &= self._driver.kinds.keys()
             idle = {node for node, at in self._silent_since.items() if at <= since}
             self._wanted.extend(self._images_of(idle))
             self._wake.set()
@@ -164,5 +166,5 @@ class SurvivalRounds:
 
     def _see(self, room: RoomId, view: View) -> None:
         if room in self._unfit:
-            view = replace(view, takers=())
+            view = replace(view, takers=(), withheld=UNFIT)
         self._driver.do(self._rooms.sees(room, view))

@@ -15,10 +15,11 @@ import lastcall.author
 from lastcall.errors import StateFailed
 from lastcall.host.codec import KindCodec
 from lastcall.host.inbox import Inbox
+from lastcall.host.stepped_inbox import SteppedInbox
 from lastcall.ids import KindName, RoomId
 from lastcall.runtime.rated_log import RatedLog
 
-_RESTS = {Inbox.next.__code__, Inbox.rest.__code__}
+_RESTS = {rest.__code__ for inbox in (Inbox, SteppedInbox) for rest in (inbox.next, inbox.rest)}
 _OURS = (str(Path(__file__).parent), lastcall.author.__file__)
 
 

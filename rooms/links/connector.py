@@ -32,7 +32,7 @@ log = structlog.get_logger()
 ATTACH_EVERY_SECONDS = 0.1
 """Between two attempts, so that a node that has just started is met at once."""
 ATTACH_AT_MOST_SECONDS = 1.0
-"""The pause doubles up to this while nothing answers."""
+"""The pause doubles up to this while nothing answers, or refuses."""
 OURSELVES_SECONDS = 30.0
 """Between two attempts at an address that leads to this very process: it will do so for long."""
 
@@ -109,6 +109,7 @@ class GameConnector:
                 pause = await self._try(pause)
                 self.trouble = ""
             except RemoteProtocolError as error:
+                pause = min(2 * pause, ATTACH_AT_MOST_SECONDS)
                 if self._is_new(error):
                     log.warning("link.refused", address=self.address, why=self.trouble)
             except Exception as error:  # the border of one game node

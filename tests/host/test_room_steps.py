@@ -454,6 +454,8 @@ async def test_a_state_that_cannot_be_encoded_leaves_the_room_unprotected_until_
             await wait_all_tasks_blocked()
             assert len(harness.all_of(nodes.Seated, SOUTH)) == 1
         assert [line["event"] for line in logs] == ["room.state_failed"]
+        loop = failing_kind.function.__code__.co_firstlineno + 2
+        assert [(line["file"], line["line"]) for line in logs] == [(__file__, loop)]
         before = protector.n
         await say(harness, ann, 2, "mend")
         assert protector.fails == [True, False]

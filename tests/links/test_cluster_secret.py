@@ -89,6 +89,8 @@ async def test_nodes_without_a_common_secret_are_not_linked_and_both_say_why(
     assert theirs == ([why] * len(theirs))
     assert (0 < len(theirs) < 10) == bool(game)
     assert not [line for line in logs if line["log_level"] == "error"]
+    attached = sum(line["event"] == "link.attached" for line in logs)
+    assert attached <= (0 if game else 65), "after 0.2, 0.4 and 0.8 s it tries once a second"
 
 
 async def test_a_recorded_attach_is_worth_nothing(autojump_clock: MockClock) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall import Room, Said, room
 from lastcall.core.survival.actions import Protection
+from lastcall.game.survival_rounds import UNFIT
 from lastcall.ids import RoomId
 from tests.harness.cluster import CLEAN, GameProcess, cluster, soon
+from tests.moves.rooms import kinds
 from tests.moves.survivors import (
     SURVIVORS,
     heard_all_once,
@@ -21,6 +25,11 @@ from tests.moves.survivors import (
     two_nodes,
 )
 from tests.moves.talks import DRAIN, players, start, talk, undisturbed
+
+
+class Leak(msgspec.Struct):
+    kept: dict = {}  # type: ignore[type-arg]
+
 
 in_some_orders = pytest.mark.parametrize("schedule", range(5), indirect=True)
 
@@ -115,6 +124,31 @@ async def test_a_game_node_alone_protects_nothing_and_says_so(autojump_clock: Mo
         assert survival(one).standings.why() == [
             "1 room(s) would not survive this node: there is no other game node to be its standby"
         ]
+
+
+@room("leak", seats=8, state=Leak, survives=True)
+async def leak(table: Room[Leak]) -> None:
+    async for event in table:
+        if isinstance(event, Said):
+            table.state.kept = {"it": object()} if event.input == "break" else {}
+            table.broadcast(event.input)
+
+
+async def test_a_room_whose_state_cannot_be_encoded_says_so_and_is_protected_when_it_can(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        nodes = dict.fromkeys(("game-1", "game-2"), kinds(leak))
+        api, (one, _) = await start(c, nodes)
+        speakers = await players(c, api, "leak", 2)
+        await protected(one, 1)
+        why = f"1 room(s) would not survive this node: {UNFIT}"
+        for said, expected in (("break", [why]), ("mend", [])):
+            await speakers[0].say(said)
+            await trio.sleep(1)
+            assert [player.messages[-1][1] for player in speakers] == [said] * 2
+            assert survival(one).standings.why() == expected
+        assert standing(one, Protection.PROTECTED) == 1
 
 
 async def test_a_room_of_which_both_nodes_are_killed_is_lost(autojump_clock: MockClock) -> None:

@@ -26,6 +26,8 @@ class View(msgspec.Struct, frozen=True):
     """Those that drain."""
     witnesses: tuple[Incarnation, ...] = ()
     """The api nodes with a link to this node that do not drain, the best first."""
+    withheld: str = ""
+    """Why nobody may have an image of this room; then it sees no ``takers``."""
 
 
 class Links:

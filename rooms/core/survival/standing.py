@@ -22,6 +22,8 @@ def standing(line: Line, view: View, usable: tuple[Incarnation, ...]) -> tuple[P
 
 
 def _no_standby(line: Line, view: View) -> str:
+    if view.withheld:
+        return view.withheld
     if not view.witnesses:
         return "there is no api node to be its witness"
     if line.candidate is not None:
