@@ -55,7 +55,7 @@ def room(
     * ``state``: the type of ``table.state``, which msgspec can encode and which ``state()`` makes
       fresh; or a function of the options that returns a fresh one, and whose annotation says of
       which type.
-    * ``survives``: the room goes on at another node if its own dies; it needs a ``state``.
+    * ``survives``: the room goes on at another node if its own dies.
     * ``moves``: when a room moves to another node while its own drains: at the ``"deadline"`` (the
       default with ``state`` or ``survives``), ``"at_once"``, or ``"never"`` (the default without).
       A room without ``state`` moves with its players, messages and alarms alone.
