@@ -20,6 +20,7 @@ Unknown   never
 Adopt     never: only game nodes ask each other for that
 Release   the same
 Withdraw  the same
+OfRoom    never: these items are about the images of rooms, and a witness's vote is one of them
 ========= ===================================================================================
 
 A late item of an earlier socket is dropped in silence, as ever. One that bears the seat's session

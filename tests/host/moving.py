@@ -14,7 +14,7 @@ from lastcall.events import Event
 from lastcall.ids import Incarnation, NodeName, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
-from lastcall.wire.images import Image, decode_image, encode_image
+from lastcall.wire.images import Image, decode_image, encode_image, for_another_node
 from tests.host.host_harness import HostHarness
 
 THERE = nodes.Whereabouts(Incarnation(5), NodeName("game-2"), 1)
@@ -56,7 +56,7 @@ def logging_kind(**fields: Any) -> tuple[Kind, list[Event]]:
 def on_the_wire(image: Image | None) -> Image:
     """The image as another node gets it, for its next epoch."""
     assert image is not None
-    return decode_image(encode_image(msgspec.structs.replace(image, epoch=image.epoch + 1)))
+    return decode_image(encode_image(for_another_node(image, image.epoch + 1)))
 
 
 async def move(first: HostHarness, second: HostHarness, room_id: RoomId) -> None:

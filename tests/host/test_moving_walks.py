@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Room, Said, room
@@ -22,7 +21,7 @@ from lastcall.host.host import Host
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
-from lastcall.wire.images import Image, decode_image, encode_image
+from lastcall.wire.images import Image, decode_image, encode_image, for_another_node
 
 WALKS = 200
 STEPS = 120
@@ -269,7 +268,7 @@ class World:
             if image is not None:
                 image = decode_image(encode_image(image))
                 to = self.rng.choice([host for host in HOSTS if host != self.at])
-                adopted = self.hosts[to].moves.adopt(replace(image, epoch=image.epoch + 1))
+                adopted = self.hosts[to].moves.adopt(for_another_node(image, image.epoch + 1))
                 assert adopted is None
                 self.moving = image, to, False
             return

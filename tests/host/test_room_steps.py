@@ -21,7 +21,7 @@ from lastcall.host.words import WAITING_BYTES
 from lastcall.ids import Incarnation, KindName, NodeName
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
-from lastcall.wire.images import EndImage
+from lastcall.wire.images import EndImage, for_another_node
 from lastcall.wire.steps import RoomStep
 from tests.host.host_harness import NORTH, SOUTH
 from tests.host.standbys import (
@@ -99,7 +99,7 @@ async def standby_of(harness: ProtectedHarness) -> AsyncIterator[ProtectedHarnes
     assert copy is not None
     image = copy.image()
     async with protected_host(log, protector=LateProtector()) as other:
-        assert other.host.moves.promote(replace(image, epoch=image.epoch + 1)) is None
+        assert other.host.moves.promote(for_another_node(image, image.epoch + 1)) is None
         yield other
 
 

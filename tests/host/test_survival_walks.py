@@ -21,7 +21,7 @@ from lastcall.host.host import Host
 from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
-from lastcall.wire.images import Image
+from lastcall.wire.images import Image, for_another_node
 from tests.host.standbys import LateProtector, PromptProtector, own_capture, without_times
 
 BATCHES = 20
@@ -375,7 +375,7 @@ class World:
         self.boot(services)
         await wait_all_tasks_blocked()
         self.carry_dead()
-        assert self.host.moves.promote(replace(image, epoch=image.epoch + 1)) is None
+        assert self.host.moves.promote(for_another_node(image, image.epoch + 1)) is None
         self.kills += 1
         self.renew()
 

@@ -196,7 +196,7 @@ async def test_while_its_state_cannot_be_encoded_a_room_plays_on_unprotected(
         await protected(one, 1)
         one.kill()
         await speakers[0].say("still here")
-        await hear(speakers, said="still here", moves=2)  # an epoch for the lost protection, too
+        await hear(speakers, said="still here", moves=1)
         assert undisturbed(speakers)
 
 
