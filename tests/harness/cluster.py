@@ -96,9 +96,13 @@ class Process:
         self.drain.stop()
 
     def kill(self) -> None:
-        """Sends SIGKILL: all sockets close without a message."""
-        self.scope.cancel()
-        self.bus.crash()
+        """Sends SIGKILL: all sockets close without a message.
+
+        A second one does nothing: by then another process may have the host.
+        """
+        if not self.scope.cancel_called:
+            self.scope.cancel()
+            self.bus.crash()
 
     def _end(self, code: int) -> None:
         if self.exit_code is None:
