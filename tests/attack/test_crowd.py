@@ -22,7 +22,7 @@ from tests.e2e.nodes import Node, Nodes
 pytestmark = pytest.mark.e2e
 
 STRANGERS, HONEST, PLAYERS = 200, 50, 2
-AT_LEAST_SECONDS, AT_MOST_SECONDS = 4.0, 20.0
+AT_LEAST_SECONDS, AT_MOST_SECONDS = 4.0, 45.0
 GROWTH_BYTES_MAX = 32 * MIB
 LIMITS = """
 [limits]
