@@ -1,6 +1,8 @@
 """Suspended places, by the game process that is asked for them, and the renewals under way.
 
-A few places at a time are asked for on a link, since each answer may bring a whole history.
+A few places at a time are asked for on a link that was reset, since each answer may bring a whole
+history. Places whose rooms are at another process have missed little, and more of them are asked
+for: if they were as few, the last of thousands would wait longer than its seat is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from functools import partial
 
 import trio
 
-from lastcall.api.games.calls import ANSWER_SECONDS, GameCalls
+from lastcall.api.games.calls import GameCalls
+from lastcall.api.games.candidates import LEAVING
 from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
@@ -20,8 +23,14 @@ from lastcall.core.edge.moved_rooms import Trail
 from lastcall.core.edge.place_search import PlaceSearch
 from lastcall.ids import Incarnation
 from lastcall.links.link import GameLink
+from lastcall.policy import LinkPolicy
 from lastcall.reasons import EndReason
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
+
+RENEWAL_SECONDS = 90.0
+"""For the answer to a renewal while its link stands: longer than a node may hold a room that comes
+to it (``HandOffPolicy.hold_seconds``)."""
 
 
 @dataclass(eq=False)
@@ -32,11 +41,14 @@ class Suspended:
     trail: Trail = field(default_factory=Trail)
     search: PlaceSearch | None = None
     """Of a room that survives its node: which process is asked next."""
+    behind: bool = False
+    """Whether its client may have missed a whole history, since the link was reset."""
     waits_for: Incarnation | None = None
     """The process in whose queue it is; None while one is asked, or none is known."""
 
 
-RenewalCall = Call[Suspended, GameLink, str]
+RenewalCall = Call[Suspended, GameLink, bool]
+"""Counted by whether the place is behind."""
 
 
 @dataclass
@@ -48,23 +60,34 @@ class Group:
     down_since: float
     moved: bool = False
     """Whether its clients have been moved to other api nodes."""
-    waiting: deque[Suspended] = field(default_factory=deque)
-    """With some that have gone to another group, and are passed over."""
+    leaving: bool = False
+    """Whether it was about to leave when it was heard last: its rooms may have moved."""
+    level: deque[Suspended] = field(default_factory=deque)
+    behind: deque[Suspended] = field(default_factory=deque)
+    """Those that wait, by :attr:`Suspended.behind`; with some that have gone to another group, and
+    are passed over.
+    """
     leaves: list[nodes.Leave] = field(default_factory=list)
     """Of places that are over, for the next link. Everything else that a link loses is kept in
     the places, or asked for again."""
 
+    def queue(self, *, behind: bool) -> deque[Suspended]:
+        """The queue of such places."""
+        return self.behind if behind else self.level
+
 
 class PlaceQueues:
-    """All suspended places; at most ``at_once`` are asked for on a link."""
+    """All suspended places, and how many of them are asked for at once on a link."""
 
-    def __init__(self, numbers: Iterator[int], at_once: int) -> None:
-        self._at_once = at_once
-        self.calls: GameCalls[Suspended, str] = GameCalls(numbers, ANSWER_SECONDS)
+    def __init__(self, numbers: Iterator[int], policy: LinkPolicy) -> None:
+        self._at_once = {True: policy.resumes_at_once, False: policy.renewals_at_once}
+        """By whether the places are behind."""
+        self.calls: GameCalls[Suspended, bool] = GameCalls(numbers, RENEWAL_SECONDS)
         """The renewals that are not answered yet."""
         self.suspended: dict[Place, Suspended] = {}
         self.links: dict[Incarnation, GameLink] = {}
         self.groups: dict[Incarnation, Group] = {}
+        self._lost = RatedLog("place.lost")
 
     def __len__(self) -> int:
         """How many processes have suspended places, how many calls are open, and the places."""
@@ -97,8 +120,12 @@ class PlaceQueues:
     def end(self, one: Suspended, end: Callable[[], object] | None = None) -> None:
         """Ends the place, by default as one whose room is lost."""
         self.forget(one)
-        if one.place.status is PlaceStatus.SUSPENDED:
-            (end or partial(one.place.end, EndReason.NODE_LOST))()
+        if one.place.status is not PlaceStatus.SUSPENDED:
+            return
+        if end is None:
+            self._lost.warning(room=one.place.relay.room)
+            end = partial(one.place.end, EndReason.NODE_LOST)
+        end()
 
     # The queues.
 
@@ -113,7 +140,7 @@ class PlaceQueues:
     def put(self, one: Suspended, incarnation: Incarnation) -> None:
         """Has ``one`` wait for the process, after the others."""
         one.waits_for = incarnation
-        self.group(incarnation).waiting.append(one)
+        self.group(incarnation).queue(behind=one.behind).append(one)
 
     def renew_at(self, one: Suspended, incarnation: Incarnation) -> None:
         """The process has the room: nothing changes if it is being asked for the place already."""
@@ -127,22 +154,26 @@ class PlaceQueues:
     def waiting(self, incarnation: Incarnation) -> list[Suspended]:
         """The places that wait in the process's queue."""
         group = self.groups.get(incarnation)
-        return [one for one in group.waiting if one.waits_for == incarnation] if group else []
+        queued = (*group.behind, *group.level) if group else ()
+        return [one for one in queued if one.waits_for == incarnation]
 
     def ask_next(self, incarnation: Incarnation) -> None:
         """Asks for as many as may be under way; forgets a group that has no more places."""
         group, link = self.groups.get(incarnation), self.links.get(incarnation)
         if group is None:
             return
-        while link and group.waiting and self._has_room(link):
-            one = group.waiting.popleft()
-            if one.waits_for == incarnation:
-                self._ask(one, link, group)
+        for behind in (True, False):
+            queue = group.queue(behind=behind)
+            while link and queue and self._may_ask(link, behind=behind):
+                one = queue.popleft()
+                if one.waits_for == incarnation:
+                    self._ask(one, link, group)
         if link is not None:
             for leave in group.leaves:
                 link.send(leave)
             group.leaves.clear()
-        if not (group.waiting or group.leaves or (link and self.calls.open(link).get("place"))):
+        asked = link and any(self.calls.open(link).values())
+        if not (group.behind or group.level or group.leaves or asked):
             del self.groups[incarnation]
 
     def _ask(self, one: Suspended, link: GameLink, group: Group) -> None:
@@ -150,14 +181,14 @@ class PlaceQueues:
         place = one.place
         searched = one.search is not None and place.status is PlaceStatus.LEFT
         if place.status is PlaceStatus.SUSPENDED or searched:
-            self.calls.send(one, link, partial(_renewal, place), "place")
+            self.calls.send(one, link, partial(_renewal, place), one.behind)
             return
         if place.status is PlaceStatus.LEFT:
             group.leaves.append(place.leave_item())
         self.forget(one)
 
-    def _has_room(self, link: GameLink) -> bool:
-        return self.calls.open(link).get("place", 0) < self._at_once
+    def _may_ask(self, link: GameLink, *, behind: bool) -> bool:
+        return self.calls.open(link).get(behind, 0) < self._at_once[behind]
 
     # The answers.
 
@@ -176,17 +207,23 @@ class PlaceQueues:
         return [call.request for call in self.calls.link_lost(link)]
 
     def link_reset(self, link: GameLink, asked: list[Suspended], more: list[Place]) -> None:
-        """The places that were ``asked`` for wait again before the others, and ``more`` after."""
+        """The places that were ``asked`` for wait again before the others, and ``more`` after.
+
+        The clients of ``more``, which were live on the link, may have missed a whole history: its
+        feed did not arrive.
+        """
         incarnation = link.node.incarnation
         group = self.group(incarnation)
         group.address = link.address
         group.moved = False
         group.down_since = trio.current_time()
-        for one in asked:
+        group.leaving = link.state.phase in LEAVING
+        for one in reversed(asked):
             one.waits_for = incarnation
-        group.waiting.extendleft(reversed(asked))
-        for place in more:
-            self.put(self.of(place), incarnation)
+            group.queue(behind=one.behind).appendleft(one)
+        for one in map(self.of, more):
+            one.behind = True
+            self.put(one, incarnation)
         group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
 
 

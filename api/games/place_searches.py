@@ -48,6 +48,10 @@ class PlaceSearches:
     async def go_on(self, now: float) -> None:
         """Moves the clients that have waited for long enough, and takes each search a step on."""
         searching = [one for one in self._queues.suspended.values() if one.search is not None]
+        answering = self._queues.answering
+        for one in searching:
+            if one.search is not None:
+                one.search.look(now, answering)
         late = [one for one in searching if one.search and one.search.moves_client(now)]
         if late:
             self._move(sessions_of(late))

@@ -10,8 +10,9 @@ clients' sockets stay, and their clients see nothing.
   game node. After ``lost_seconds``, or when another process is there, their rooms are lost.
 * If a place cannot get everything that its client missed, the client is closed with 1012, and why:
   it resumes by itself, and is told so. A node that stays tells nobody that it leaves.
-* A room may survive its game process. If that is gone, or silent, all game nodes that answer are
-  asked for its places in turn, for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
+* A room may survive its game process, and one of a process that was about to leave may have moved
+  in its last moment. If such a process is gone, or silent, all game nodes that answer are asked for
+  the places in turn, for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import structlog
 import trio
 
 from lastcall.api.games.calls import SWEEP_SECONDS, give_up
+from lastcall.api.games.candidates import LEAVING
 from lastcall.api.games.place_queues import Group, PlaceQueues, Suspended, sessions_of
 from lastcall.api.games.place_searches import PlaceSearches
 from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
@@ -32,6 +34,7 @@ from lastcall.ids import Incarnation
 from lastcall.links.link import GameLink, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
+from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -51,8 +54,9 @@ class PlaceReattacher:
         self._relays = relays
         self._policy = policy
         self._move = move
-        self._queues = PlaceQueues(numbers, policy.resumes_at_once)
+        self._queues = PlaceQueues(numbers, policy)
         self._searches = PlaceSearches(self._queues, policy=policy, move=move)
+        self._unexpected = RatedLog("renewal.unexpected_refusal")
 
     def __len__(self) -> int:
         """How many suspended places there are, game processes that have some, and open calls."""
@@ -99,10 +103,11 @@ class PlaceReattacher:
             self._queues.link_reset(link, asked, self._relays.suspend(link))
             self._queues.ask_next(incarnation)
             return
-        survivors = self._relays.suspend(link, surviving=True)
+        leaving = link.state.phase in LEAVING
+        searched = self._relays.suspend(link, surviving=not leaving)
         self._relays.lost(link, EndReason.NODE_LOST)
-        for one in [*asked, *map(self._queues.of, survivors)]:
-            self._lose(one)
+        for one in [*asked, *map(self._queues.of, searched)]:
+            self._lose(one, leaving=leaving)
         if incarnation not in self._queues.links:
             self._lose_group(incarnation)
 
@@ -166,8 +171,7 @@ class PlaceReattacher:
             await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for call in give_up(self._queues.calls.due(now)):
-                for one in self._searches.without(call.link, [call.request]):
-                    self._queues.end(one)
+                self._come_again(call.request, "the room's node has not answered in time")
             for incarnation, group in list(self._queues.groups.items()):
                 if incarnation in self._queues.links:
                     self._queues.ask_next(incarnation)
@@ -195,13 +199,20 @@ class PlaceReattacher:
         elif one.search is not None or item.retry:
             self._searches.refused(one, node, retry=item.retry)
         elif code == ErrorCode.NO_GAME_NODE:  # the room is about to move, and too many wait for it
-            move = place.session.connection.move_now
-            self._queues.end(one, partial(move, "too many wait for a room that moves"))
+            self._come_again(one, "too many wait for a room that moves")
         elif code == nodes.NO_SUCH_PLACE and (item.ended or not one.trail.moves):
             lose = partial(place.session.lose, Close.NO_SUCH_PLACE)
             self._queues.end(one, partial(place.seat_gone, lose))
-        else:
+        elif code == nodes.NO_SUCH_PLACE:
             self._queues.end(one)
+        else:
+            why = repr(item.message)[:200]
+            self._unexpected.warning(room=place.relay.room, code=code[:64], why=why)
+            self._come_again(one, "the room's node has refused its place")
+
+    def _come_again(self, one: Suspended, why: str) -> None:
+        """The client resumes on another socket, and learns there what has become of its place."""
+        self._queues.end(one, partial(one.place.session.connection.move_now, why))
 
     def _follow(
         self, one: Suspended, node: Incarnation, to: Incarnation, *, retry: bool = False
@@ -222,13 +233,16 @@ class PlaceReattacher:
 
     def _lose_group(self, incarnation: Incarnation) -> None:
         lost = self._queues.waiting(incarnation)
-        self._queues.groups.pop(incarnation, None)
+        group = self._queues.groups.pop(incarnation, None)
         for one in lost:
-            self._lose(one)
+            self._lose(one, leaving=group is not None and group.leaving)
 
-    def _lose(self, one: Suspended) -> None:
-        """The process that had the place is gone."""
-        if one.place.survives and one.place.status is not PlaceStatus.OVER:
+    def _lose(self, one: Suspended, *, leaving: bool) -> None:
+        """The process that had the place is gone; it may have given the room away if it was
+        ``leaving``.
+        """
+        may_live = leaving or one.place.survives
+        if may_live and one.place.status is not PlaceStatus.OVER:
             self._searches.begin(one)
         else:
             self._queues.end(one)

@@ -8,7 +8,6 @@ no task switch between the feed and the sockets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -17,6 +16,7 @@ import trio
 from lastcall.api.sessions.batch_tasks import AckTimer, EndNotices, Start
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.place import Link, Place, PlaceStatus
+from lastcall.api.sessions.sent_leaves import SentLeaves
 from lastcall.api.sessions.session import Session
 from lastcall.api.sessions.states import State
 from lastcall.api.socket.client_stream import send_to_all
@@ -26,9 +26,6 @@ from lastcall.ids import Incarnation, PlayerId, RoomId
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import frames, nodes
-
-LEAVES_KEPT = 1024
-"""A room that rests before it moves takes no leave any more: the last ones are said again."""
 
 
 class Relay:
@@ -118,7 +115,7 @@ class Relay:
 
     def remember_leave(self, link: Link, leave: nodes.Leave) -> None:
         """A leave was sent: the room may move before the game node applies it."""
-        self._relays.left.append((link, leave))
+        self._relays.left.add(link, leave)
 
     def message(self, item: nodes.Message) -> None:
         """Fans one message out. No place vanishes meanwhile: see
@@ -164,7 +161,7 @@ class Relays:
         self._policy = policy
         self._start = start
         self._relays: dict[RoomId, Relay] = {}
-        self.left: deque[tuple[Link, nodes.Leave]] = deque(maxlen=LEAVES_KEPT)
+        self.left = SentLeaves()
         self.counts = counts or ClientCounts()
         self.acks = AckTimer(policy.ack_seconds, start)
         self.ends = EndNotices(start)
@@ -274,8 +271,8 @@ class Relays:
         return found
 
     def leaves(self, link: Link, room: RoomId) -> list[nodes.Leave]:
-        """The leaves from ``room`` that were sent on ``link``, of the last :data:`LEAVES_KEPT`."""
-        return [leave for by, leave in self.left if by is link and leave.room == room]
+        """The leaves from ``room`` that were sent on ``link``, of the last ones."""
+        return self.left.of(link, room)
 
     def sessions(self, link: Link) -> list[Session]:
         """The sessions whose live place uses ``link``."""

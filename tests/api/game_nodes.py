@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -75,14 +76,14 @@ class AllMet:
 class GameNodes:
     """The game nodes of an api node; ``one`` has the rooms at first."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, policy: LinkPolicy | None = None) -> None:
         self.house = house
         self.moved: list[tuple[float, list[Session]]] = []
         """When which clients were moved to other api nodes."""
         self.games = Games(
             AllMet(),
             relays=house.relays,
-            link_policy=LinkPolicy(),
+            link_policy=policy or LinkPolicy(),
             socket_policy=SocketPolicy(),
             limits=ClientLimits(Limits(), Counter()),
             move=lambda sessions: self.moved.append((trio.current_time(), list(sessions))),
@@ -129,6 +130,13 @@ class GameNodes:
         """The node refuses a renewal, by default the last one."""
         refusal = nodes.Refused(self.renewal(link, at).call, code, "the reason", **more)
         self.games.link_item(link, refusal)
+
+    async def refuse_all(self, link: NodeLink) -> None:
+        """The node refuses each renewal at most 0.1 s after it came."""
+        for at in count():
+            while at >= len(link.renewed):
+                await trio.sleep(0.1)
+            self.refuse(link, at=at)
 
     def says(self, link: NodeLink, seq: int, body: object, epoch: int) -> None:
         item = nodes.Message(DEN, epoch, seq, msgspec.json.encode(body))

@@ -23,25 +23,43 @@ class PlaceSearch:
     Times are in seconds of any clock. It remembers the nodes that have been attached meanwhile.
     """
 
-    __slots__ = ("_again_at", "_asked", "_ends_at", "_moves_at")
+    __slots__ = (
+        "_again_at",
+        "_asked",
+        "_began_at",
+        "_looked_at",
+        "_lost_seconds",
+        "_move_seconds",
+        "_moved",
+    )
 
     def __init__(self, now: float, *, move_seconds: float, lost_seconds: float) -> None:
-        self._moves_at = now + move_seconds
-        self._ends_at = now + lost_seconds
+        self._began_at = self._looked_at = now
+        self._move_seconds = move_seconds
+        self._lost_seconds = lost_seconds
+        self._moved = False
         self._asked: set[Incarnation] = set()
         """The nodes that have not answered yet."""
         self._again_at: dict[Incarnation, float] = {}
         """When a node that has refused is asked again."""
 
+    def look(self, now: float, answering: Collection[Incarnation]) -> None:
+        """Call it often: while a node that answers has yet to say whether it has the place, no time
+        passes for the search. Many places may be asked for, and each has its turn.
+        """
+        if any(node in self._asked for node in answering):
+            self._began_at += now - self._looked_at
+        self._looked_at = now
+
     def over(self, now: float) -> bool:
         """Whether the place is lost, since no node had it in time."""
-        return now >= self._ends_at
+        return now - self._began_at >= self._lost_seconds
 
     def moves_client(self, now: float) -> bool:
         """Whether the client is moved now, since another api node may reach the room; true once."""
-        if now < self._moves_at:
+        if self._moved or now - self._began_at < self._move_seconds:
             return False
-        self._moves_at = inf
+        self._moved = True
         return True
 
     def ask(self, answering: Collection[Incarnation], now: float) -> Incarnation | None:

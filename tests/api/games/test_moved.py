@@ -7,6 +7,7 @@ import structlog.testing
 import trio
 
 from lastcall.links.link import Loss
+from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import House
 from tests.api.game_nodes import (
@@ -65,16 +66,21 @@ async def test_only_the_rooms_that_move_are_suspended(autojump_clock, house, tie
     assert [say.room for say in tier.one.of(nodes.Say)] == ["game-1.bar"]
 
 
-async def test_renewals_of_rooms_that_move_together_are_bounded(
-    autojump_clock, house, tier
+async def test_rooms_that_move_together_are_renewed_in_larger_numbers_than_those_of_a_reset_link(
+    autojump_clock, house
 ) -> None:
+    tier = GameNodes(house, LinkPolicy(resumes_at_once=2, renewals_at_once=5))
     two = tier.up(NodeLink(2))
-    for _ in range(40):
+    for _ in range(8):
         await house.client("den")
     tier.move(tier.one, to=2)
-    assert len(two.renewed) == 32
-    tier.grant(two, at=0)
-    assert len(two.renewed) == 33
+    assert len(two.renewed) == 5
+    for number in range(3):
+        tier.grant(two, at=number)
+    assert len(two.renewed) == 8
+    tier.down(two)  # the three that were live there may have missed a whole history
+    again = tier.up(NodeLink(2))
+    assert len(again.renewed) == 5 + 2
 
 
 @in_any_order
@@ -224,7 +230,7 @@ async def test_a_circle_of_nodes_that_name_each_other_ends_after_8_moves(
         tier.refuse(two, nodes.MOVED, to=1)
         assert tier.kept > 0
         tier.refuse(tier.one, nodes.MOVED, to=2)
-    assert [event["event"] for event in events] == ["room.moves_without_end"]
+    assert [event["event"] for event in events] == ["room.moves_without_end", "place.lost"]
     assert (await client.next())["reason"] == "node_lost"
     assert tier.kept == 0
 

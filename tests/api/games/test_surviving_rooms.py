@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
+from lastcall.api.games.place_queues import RENEWAL_SECONDS
 from lastcall.links.link import Loss
 from lastcall.wire import nodes
 from tests.api.conftest import Client, House
@@ -19,7 +20,7 @@ in_any_order = pytest.mark.usefixtures("schedule")
 async def tier(house: House) -> AsyncIterator[GameNodes]:
     tier = GameNodes(house)
     yield tier
-    await trio.sleep(12)  # renewals without an answer are forgotten after 10 s
+    await trio.sleep(RENEWAL_SECONDS + 2)  # renewals without an answer are forgotten
     assert tier.kept == 0
 
 
@@ -99,12 +100,25 @@ async def test_without_a_node_that_has_the_room_the_client_is_moved_at_3_s_and_l
     start = trio.current_time()
     tier.down(tier.one, Loss.GONE)
     for link in (two, three):
-        await trio.sleep(0.15)
-        tier.refuse(link)
+        house.nursery.start_soon(tier.refuse_all, link)
     assert (await client.next())["reason"] == "node_lost"
-    assert trio.current_time() - start == pytest.approx(6, abs=0.2)
     [(at, sessions)] = tier.moved
-    assert (at - start, sessions) == (pytest.approx(3, abs=0.2), house.sessions)
+    assert (at - start, sessions) == (pytest.approx(3.3, abs=0.3), house.sessions)
+    assert trio.current_time() - start == pytest.approx(6.6, abs=0.5), "without time for answers"
+    assert (len(two.renewed), len(three.renewed)) == (6, 6)
+
+
+async def test_a_node_that_answers_everything_but_the_question_costs_the_client_its_socket_at_90_s(
+    autojump_clock, house, tier
+) -> None:
+    """Its link stands: it may be busy, and no time passes for the search until then."""
+    tier.up(NodeLink(2))
+    client = await survivor(house, tier)
+    start = trio.current_time()
+    tier.down(tier.one, Loss.GONE)
+    assert await client.end() == ([{"t": "move", "after": 0}], 1012)
+    assert trio.current_time() - start == pytest.approx(90, abs=0.3)
+    assert tier.moved == []
 
 
 async def test_without_any_other_node_it_is_lost_at_6_s(autojump_clock, house, tier) -> None:
