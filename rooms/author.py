@@ -25,6 +25,7 @@ from lastcall.events import Event
 from lastcall.identity import Identity
 from lastcall.ids import PlayerId, RoomId
 from lastcall.kind import Kind
+from lastcall.wire.images import ALARM_SECONDS_MIN
 from lastcall.wire.values import encode_value
 
 TYPE_CHECKING = False
@@ -39,8 +40,6 @@ else:
 
 __all__ = ["Room", "RoomBackend"]
 
-ALARM_SECONDS_MIN = 0.001
-"""Between two alarms of one name: each wakes the room up."""
 ALARM_NAME_CHARS_MAX = 128
 
 

@@ -43,7 +43,7 @@ class Kind(msgspec.Struct, frozen=True):
     resume_seconds: float | None = None
     one_seat_each: bool = False
     state: Any = None
-    """A type, or a function of the options that returns one; None: the rooms have no state."""
+    """A type, or a function of the options that returns a fresh one; None: there is no state."""
     survives: bool = False
     moves: Moves = "never"
 

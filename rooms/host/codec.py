@@ -9,13 +9,10 @@ from typing import Any
 import msgspec
 
 from lastcall.errors import BadFrame, BadRooms, StateUnreadable
-from lastcall.host.state_codec import StateCodec
+from lastcall.host.state_codec import REASON_CHARS_MAX, StateCodec
 from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
-
-REASON_CHARS_MAX = 500
-"""Of an author's own text about a value that does not fit."""
 
 
 class KindCodec:

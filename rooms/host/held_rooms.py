@@ -74,9 +74,6 @@ class HeldRooms:
         """Rooms that run again; requests for them wait for their first rest."""
         self.moved = MovedRooms()
 
-    def __len__(self) -> int:
-        return len(self.by_id) + len(self.waking) + len(self.moved)
-
     @property
     def frozen(self) -> list[LiveRoom]:
         """The rooms that ran here, and may again: they keep the node up."""
@@ -108,7 +105,8 @@ class HeldRooms:
 
     def woken(self, held: HeldRoom) -> list[Request]:
         """No more requests wait for the room's first rest; returns those that did."""
-        del self.waking[held.room.state.id]
+        if self.waking.get(held.room.state.id) is held:
+            del self.waking[held.room.state.id]
         self._waiting -= len(held.requests)
         return held.requests
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import trio
 
-from lastcall.core.room.alarms import ALARMS_MAX, Alarms, CapturedAlarm
+from lastcall.core.room.alarms import ALARMS_MAX, Alarms
 from lastcall.core.room.bans import Bans
 from lastcall.core.room.gone_seats import GoneSeats
 from lastcall.core.room.seat_images import capture_seat, restore_seat
@@ -102,14 +102,12 @@ def _restore_times(room: RoomState, image: Image) -> None:
     room.epoch, room.moves = image.epoch, image.moves
     room.opened_at = now - image.open_seconds
     if image.alarms:
-        alarms = [CapturedAlarm(each.name, each.seconds_left, each.every) for each in image.alarms]
-        room.alarms = Alarms.restore(alarms, now)
+        room.alarms = Alarms.restore(image.alarms, now)
 
 
 def capture_alarms(alarms: Alarms | None, now: float) -> tuple[AlarmImage, ...]:
     """All alarms of a room; None: it has none."""
-    captured = () if alarms is None else alarms.capture(now)
-    return tuple(AlarmImage(each.name, each.seconds_left, each.every) for each in captured)
+    return () if alarms is None else tuple(alarms.capture(now))
 
 
 def capture_events(events: Iterable[Event]) -> Iterator[EventImage]:

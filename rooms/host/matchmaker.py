@@ -92,7 +92,8 @@ class Matchmaker:
         refusal = nodes.NO_SUCH_PLACE
         if previous is not None:
             refusal = self._seat(previous, link, join) or ""
-        if refusal == nodes.WRONG_KEY or (refusal and join.seated_only):
+        final = (nodes.WRONG_KEY, ErrorCode.NO_GAME_NODE)  # they may have a seat in that room
+        if refusal in final or (refusal and join.seated_only):
             self._refuse(link, join, refusal, _WHY[refusal])
         elif refusal:
             self._join_anew(link, join, codec)

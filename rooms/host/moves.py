@@ -278,9 +278,10 @@ class Moves:
             inbox.on_rest = None
             held.awake.set()
 
-        inbox.on_rest = rests
-        with trio.move_on_after(REST_SECONDS):
-            await held.awake.wait()
+        if held.room.state.over is None:  # else its function is not called any more
+            inbox.on_rest = rests
+            with trio.move_on_after(REST_SECONDS):
+                await held.awake.wait()
         if not held.awake.is_set():
             rests()
         for link, item in self._held.woken(held):

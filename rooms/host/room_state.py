@@ -114,7 +114,7 @@ class RoomState:
         self.codec = codec
         self.id = room_id
         self.epoch = 0
-        """The number of its line of history: higher after each move, and each change of standby."""
+        """The number of the line of history that began when it came to this node."""
         self.moves = 0
         """How often the room has moved to another node."""
         self.author_state: Any = msgspec.UNSET
@@ -232,9 +232,9 @@ class RoomState:
 
     def silence(self, name: str) -> None:
         """There is no alarm of that name any more, and none waits unread."""
+        self.inbox.remove(Alarm(name))  # it may have come with the room's image, as its last alarm
         if self.alarms is not None:
             self.alarms.silence(name)
-            self.inbox.remove(Alarm(name))
             self._alarms_changed()
 
     def ring(self) -> None:

@@ -28,7 +28,7 @@ from lastcall.host.words import Words
 from lastcall.ids import LinkId, PlayerId, RoomId
 from lastcall.wire import nodes
 from lastcall.wire.images import EndImage, encode_image
-from lastcall.wire.steps import RoomStep, encode_step
+from lastcall.wire.steps import LOST_STEP, RoomStep, encode_step
 
 
 class RoomSteps:
@@ -92,6 +92,7 @@ class RoomSteps:
             self.words,
             on_room=on_room,
             on_step=self.rest,
+            is_own=self._is_own_task,
         )
         self._fields = StepFields(self._room, self.inbox)
         return self.inbox
@@ -100,6 +101,10 @@ class RoomSteps:
     def room(self) -> RoomState:
         """The room."""
         return self._room
+
+    def _is_own_task(self) -> bool:
+        table = self._room.table
+        return table is not None and trio.lowlevel.current_task() is table.nursery.parent_task
 
     @property
     def acts(self) -> bool:
@@ -208,6 +213,9 @@ class RoomSteps:
             self._n = self._protector.step(self._room.id, data)
             self.words.seal(self._n, len(data))
         else:
+            if self._failing and copy is not None and self.words.open:
+                # no image elsewhere has this: the words wait until those images are given back
+                self._n = self._protector.step(self._room.id, LOST_STEP)
             self.words.seal(self._n)
 
     async def end(self, end: EndImage) -> None:

@@ -113,7 +113,6 @@ class RunningRooms:
         """
         state = room.state
         del self.by_id[state.id]
-        self.protected.remove(state.id)
         self.open_rooms.remove(state.id)
         self._empty_since.pop(state.id, None)
         for seat in state.roster:

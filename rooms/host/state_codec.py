@@ -12,7 +12,7 @@ from lastcall.errors import BadRooms, StateFailed, StateUnreadable
 from lastcall.kind import is_state_function
 
 REASON_CHARS_MAX = 500
-"""Of an author's own text about a state that does not fit."""
+"""Of an author's own text about a value that does not fit."""
 
 _encode = msgspec.msgpack.Encoder().encode
 

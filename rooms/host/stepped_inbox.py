@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-
-import trio
+from contextlib import contextmanager
 
 from lastcall.core.room.roster import Roster
 from lastcall.events import Event, Said
@@ -16,12 +15,13 @@ from lastcall.policy import RoomPolicy
 
 
 class SteppedInbox(Inbox):
-    """Calls ``on_step`` each time that the room comes to rest, before others run.
+    """Calls ``on_step`` each time that the room comes to rest, before others run; ``is_own`` says
+    whether the current task is the one of the room's function.
 
     While its words are full the room reads nothing; so the inbox fills, and blocks the players.
     """
 
-    __slots__ = ("_on_step", "_resting", "_roster", "_words", "hand", "progress")
+    __slots__ = ("_is_own", "_on_step", "_resting", "_roster", "_words", "hand", "progress")
 
     def __init__(
         self,
@@ -31,11 +31,13 @@ class SteppedInbox(Inbox):
         *,
         on_room: Callable[[PlayerId | None], None],
         on_step: Callable[[], None],
+        is_own: Callable[[], bool],
     ) -> None:
         super().__init__(policy.inbox_events, policy.share_events, on_room)
         self._roster = roster
         self._words = words
         self._on_step = on_step
+        self._is_own = is_own
         self._resting = 0
         self.progress = Progress()
         self.hand: list[Event] = []
@@ -88,21 +90,26 @@ class SteppedInbox(Inbox):
             event = await super().next()
             self.hand.append(event)
             return event
-        self._resting += 1
-        try:
-            self._on_step()
+        with self._rest():
             await self._words.wait_calm()
             event = await super().next()
-        finally:
-            self._resting -= 1
         self.hand.append(event)
         return event
 
     async def rest(self) -> None:
-        """See :meth:`Inbox.rest`."""
-        self._resting += 1
+        """See :meth:`Inbox.rest`; waits while the words are full."""
+        with self._rest():
+            await self._words.wait_calm()
+            await super().rest()
+
+    @contextmanager
+    def _rest(self) -> Iterator[None]:
+        """The room rests meanwhile; not if another of its tasks waits, while its function works."""
+        own = self._is_own()
+        self._resting += own
         try:
-            self._on_step()
-            await trio.lowlevel.checkpoint()
+            if own:
+                self._on_step()
+            yield
         finally:
-            self._resting -= 1
+            self._resting -= own

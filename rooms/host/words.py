@@ -107,11 +107,11 @@ class Words:
 
     def let_go(self) -> None:
         """All words leave, also those still to come."""
-        self._left = inf
+        self._left, self._bytes = inf, 0
         while self._sealed:
             self._send(self._sealed.popleft()[1])
-        self._bytes = 0
-        self.seal(0)
+        words, self._open, self._open_bytes = self._open, [], 0
+        self._send(words)
 
     def drop(self) -> None:
         """Nobody hears what waits, nor what is still to come."""

@@ -27,7 +27,9 @@ IMAGE_VERSION = 1
 NUMBER_MAX = 2**53
 """A number beyond it is not sent again in the same form: clients count with floats."""
 ALARM_SECONDS_MIN = 0.001
-"""Between two rings of a repeated alarm."""
+"""Between two rings of a repeated alarm: each wakes the room up."""
+PART_BYTES = 64 * 1024
+"""The most of an image that one item carries."""
 
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
@@ -142,14 +144,15 @@ class Image(Part, frozen=True):
     """How long ago the room was opened."""
     started: bool = False
     locked: bool = False
-    code: str = ""
-    """By which players may find the room; none does yet."""
     moves: Number = 0
     """How often the room was run from its image by another node."""
-    config: bytes = b""
-    """Which nodes have images of a surviving room; none has yet."""
     over: EndImage | None = None
     """Of a surviving room that has ended, while its players may not know yet."""
+
+
+def in_parts(image: bytes) -> list[bytes]:
+    """An encoded image in parts, at least one, between which the items of others get through."""
+    return [image[at : at + PART_BYTES] for at in range(0, max(1, len(image)), PART_BYTES)]
 
 
 def for_another_node(image: Image, epoch: int) -> Image:

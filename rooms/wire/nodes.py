@@ -52,7 +52,6 @@ from lastcall.wire.items import (
     Whereabouts,
 )
 from lastcall.wire.peer_items import (
-    ADOPT_BYTES,
     Adopt,
     Adopted,
     AdoptionRefused,
@@ -67,7 +66,6 @@ from lastcall.wire.peer_items import (
 from lastcall.wire.survival_items import OfRoom, SurvivalItem, Vote
 
 __all__ = [
-    "ADOPT_BYTES",
     "API",
     "CANCELLED",
     "DRAINING",

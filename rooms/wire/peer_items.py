@@ -11,9 +11,6 @@ from __future__ import annotations
 from lastcall.ids import RoomId
 from lastcall.wire.item import Item
 
-ADOPT_BYTES = 64 * 1024
-"""The most of an image that one :class:`Adopt` carries, so that large images delay nobody."""
-
 
 class Move(Item, frozen=True):
     """The base of these items: which move of which room."""

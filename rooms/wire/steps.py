@@ -59,6 +59,8 @@ class RoomStep(Part, frozen=True):
 
 
 encode_step = msgspec.msgpack.Encoder().encode
+LOST_STEP = b"\xc1"
+"""A step that could not be encoded. No image can take it: this byte is never used in msgpack."""
 _step = msgspec.msgpack.Decoder(RoomStep)
 
 

@@ -19,7 +19,7 @@ from lastcall.ids import LinkId, NodeName, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
 from lastcall.wire.images import Image, decode_image
-from lastcall.wire.steps import RoomStep, decode_step
+from lastcall.wire.steps import LOST_STEP, RoomStep, decode_step
 from tests.host.host_harness import HostHarness
 
 
@@ -50,7 +50,8 @@ class LateProtector:
         assert room == self.room
         self.n += 1
         self.waiting.append((self.n, data))
-        self.steps.append(decode_step(data))
+        if data != LOST_STEP:
+            self.steps.append(decode_step(data))
         return self.n
 
     def failing(self, room: RoomId, *, failing: bool) -> None:
@@ -74,8 +75,9 @@ class LateProtector:
         while self.waiting and count > 0:
             n, data = self.waiting.popleft()
             assert self.copy is not None
-            self.copy.apply(data)
-            self.on_apply(self.copy.image())
+            if data != LOST_STEP:
+                self.copy.apply(data)
+                self.on_apply(self.copy.image())
             self.host.protected.leave(self.room, n)
             count -= 1
         if self.over and not self.waiting:

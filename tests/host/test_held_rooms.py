@@ -403,7 +403,8 @@ async def test_requests_for_a_withdrawn_room_are_answered_as_if_it_never_was_the
         codes = [(item.call, item.code) for item in second.all_of(nodes.Refused)]
         assert codes == [(3, nodes.NO_SUCH_PLACE), (4, nodes.NO_SUCH_PLACE)]
         assert second.host.running.by_key == {}
-        assert not second.host.running.held
+        held = second.host.running.held
+        assert (held.by_id, held.waking, len(held.moved)) == ({}, {}, 0)
         assert second.host.moves.adopt(image) is None
         assert not second.host.moves.release(RoomId("game-1.other"))
 
@@ -615,7 +616,8 @@ async def test_an_image_that_this_host_cannot_run_is_refused_and_changes_nothing
         refusal = harness.host.moves.adopt(replace(EMPTY, **wrong))
         assert refusal is not None
         assert reason in refusal
-        assert not harness.host.running.held
+        held = harness.host.running.held
+        assert (held.by_id, held.waking, len(held.moved)) == ({}, {}, 0)
         assert harness.host.running.by_key == {}
         assert harness.changes == changes
         assert not harness.host.moves.release(EMPTY.room)

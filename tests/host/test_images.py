@@ -77,7 +77,7 @@ def settle(state: RoomState, image: Image) -> None:
         assert now - seat.away_at == (was.away_seconds or 0)
 
 
-@given(images(state=BOARD, config=b"", code=""))
+@given(images(state=BOARD))
 def test_what_is_captured_from_a_restored_room_is_the_image(image: Image) -> None:
     def law() -> None:
         room = restore(running_rooms(), CODEC, image)

@@ -452,6 +452,8 @@ async def test_a_state_that_cannot_be_encoded_leaves_the_room_unprotected_until_
             assert (harness.messages(), acks(harness)) == (["break"], [1])
             harness.request(SOUTH, nodes.Join(8, failing_kind.name, room=ann.room))
             await wait_all_tasks_blocked()
+            assert harness.all_of(nodes.Seated, SOUTH) == [], "the image waits to be given back"
+            protector.confirm()
             assert len(harness.all_of(nodes.Seated, SOUTH)) == 1
         assert [line["event"] for line in logs] == ["room.state_failed"]
         loop = failing_kind.function.__code__.co_firstlineno + 2

@@ -15,20 +15,14 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from lastcall.wire.images import AlarmImage
+
 Key = TypeVar("Key")
 
 ALARMS_MAX = 64
 """In one room."""
 DEAD_ENTRIES_MIN = 64
 """With fewer dead entries the heap is not rebuilt."""
-
-
-class CapturedAlarm(msgspec.Struct, frozen=True):
-    """An alarm without a clock: due in ``seconds_left``, then at each period ``every``; 0: once."""
-
-    name: str
-    seconds_left: float
-    every: float = 0.0
 
 
 class _Alarm(msgspec.Struct):
@@ -100,15 +94,15 @@ class Alarms:
                 del self._by_name[name]
         return names
 
-    def capture(self, now: float) -> list[CapturedAlarm]:
+    def capture(self, now: float) -> list[AlarmImage]:
         """All alarms; one that is overdue has no seconds left."""
         return [
-            CapturedAlarm(name, max(0.0, alarm.at - now), alarm.every)
+            AlarmImage(name, max(0.0, alarm.at - now), alarm.every)
             for name, alarm in self._by_name.items()
         ]
 
     @classmethod
-    def restore(cls, captured: Iterable[CapturedAlarm], now: float) -> Alarms:
+    def restore(cls, captured: Iterable[AlarmImage], now: float) -> Alarms:
         """The alarms again, in the time of another clock; raises ``ValueError`` for too many."""
         alarms = cls()
         for alarm in captured:

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from lastcall.core.room.history import MESSAGE_BYTES
 from lastcall.ids import KindName, PlayerId
 from lastcall.wire.images import AlarmImage, BanImage, GoneImage, HistoryImage, Image, SeatImage
 from lastcall.wire.steps import RoomStep
 
 SEAT_BYTES = 1024
 """About what a seat, an alarm or an event takes at most, without long names and claims."""
-MESSAGE_BYTES = 140
-"""The memory of a message besides its text."""
 
 
 class ImageCopy:

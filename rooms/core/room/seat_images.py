@@ -12,8 +12,12 @@ def capture_seat(
 ) -> SeatImage:
     """The image of ``seat``; ``absence`` is for how many seconds its player has been away, and
     whether the room was told. ``last_n`` goes before that of the seat.
+
+    A player whom this node expects, since the room has just come, counts as one with a socket.
     """
     away_seconds, noticed = absence or (None, False)
+    if seat.expected and not noticed:
+        away_seconds = None
     return SeatImage(
         player=seat.player,
         secret=seat.secret,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.alarms import ALARMS_MAX, Alarms, AlarmSchedule, CapturedAlarm
+from lastcall.core.room.alarms import ALARMS_MAX, Alarms, AlarmSchedule
+from lastcall.wire.images import AlarmImage
 
 PERIODS = st.sampled_from([0.001, 0.05, 1 / 3, 1.0, 7.0])
 STEPS = st.lists(st.floats(min_value=0, max_value=20), min_size=1, max_size=50)
@@ -147,7 +148,7 @@ def test_captured_alarms_go_on_in_another_time_as_if_they_had_stayed(
 def test_an_overdue_alarm_is_captured_as_due_now() -> None:
     alarms = Alarms()
     alarms.set("bell", now=0, seconds=5)
-    assert alarms.capture(7) == [CapturedAlarm("bell", 0.0)]
+    assert alarms.capture(7) == [AlarmImage("bell", 0.0)]
 
 
 def test_a_schedule_returns_each_room_once_in_the_order_of_time() -> None:
