@@ -151,7 +151,8 @@ class HandOffs:
         if not self.possible:
             return set()
         rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
-        self._refusals.clear()
+        if anew:
+            self._refusals.clear()
         self._offers.add(rooms, anew=anew)
         self._carry_out([])
         return {room.room for room in rooms}

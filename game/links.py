@@ -53,8 +53,8 @@ class Links:
     """All links that other nodes have to this one.
 
     ``api`` gets the items of api nodes, and ``peers`` those of other game nodes; ``watcher`` learns
-    which links there are. ``state`` returns
-    the node as placement should see it; a new revision whenever it differs.
+    which links there are. ``state`` returns the node as placement should see it; a new revision
+    whenever it differs.
     """
 
     def __init__(

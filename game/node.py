@@ -52,7 +52,7 @@ class GameSettings(msgspec.Struct, frozen=True):
     handoff_policy: HandOffPolicy = HandOffPolicy()
     survival_policy: SurvivalPolicy = SurvivalPolicy()
     apis: AllowedApis = AllowedApis()
-    """Where feeds may be, besides where the api nodes' requests come from."""
+    """Where feeds may be, besides where the requests of their nodes come from."""
     secrets: Callable[[], Secrets] = no_secrets
     games: tuple[GameSource, ...] = ()
     """Where the other game nodes are; without any, this node calls none."""
@@ -116,7 +116,7 @@ class GameNode:
         """How many rooms had ended, by reason, when the drain began; None before that."""
         self._regrouped_before = 0
         self.listen = settings.listen.url
-        """The URL that api nodes dial; once started, with the real port."""
+        """The URL that other nodes dial; once started, with the real port."""
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
@@ -270,6 +270,8 @@ class GameNode:
         reasons = self.host.why() + self.moves.why()
         if self.survival is not None:
             reasons += self.survival.standings.why()
+            if self._drain.seconds_left is not None and (count := self.survival.replaceable):
+                reasons.append(f"{count} image(s) of other nodes' rooms, which get another standby")
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons

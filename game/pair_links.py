@@ -118,9 +118,9 @@ class PairLinks:
         """Finds out which api nodes have died, until cancelled."""
         while True:
             await trio.sleep(PROBE_SECONDS)
-            for one in list(self._gone_apis.values()):
-                if await self._bus.probe(one.feed, PROBE_SECONDS) is Probe.REFUSED:
-                    self._died(one)
+            async with trio.open_nursery() as nursery:
+                for one in self._gone_apis.values():
+                    nursery.start_soon(self._probe, one)
 
     # From this node's own links and those of its peers: lastcall.game.peers.PeerHandler.
 
@@ -157,9 +157,7 @@ class PairLinks:
     def attached(self, link: Link) -> None:
         """A node has called this one."""
         if link.tier == nodes.API:
-            before = self._gone_apis.pop(link.feed, None)
-            if before is not None and before.incarnation != link.incarnation:
-                self._events.gone(before.incarnation, certain=True)
+            self._replaced(link)
         elif link.incarnation < self._me:
             self._games.add(link.incarnation)
         else:
@@ -189,7 +187,21 @@ class PairLinks:
             self._games.discard(node)
         self._events.gone(node, certain=certain)
 
-    def _died(self, api: GoneApi) -> None:
+    def _replaced(self, link: Link) -> None:
+        """Another process has the address of the feed: the one that had it is dead, also if its
+        link still stands.
+        """
+        before = self._gone_apis.pop(link.feed, None)
+        dead = {x.incarnation for x in self._callers.values() if x.feed == link.feed}
+        if before is not None:
+            dead.add(before.incarnation)
+        for incarnation in dead - {link.incarnation}:
+            self._callers.pop(incarnation, None)
+            self._events.gone(incarnation, certain=True)
+
+    async def _probe(self, api: GoneApi) -> None:
+        if await self._bus.probe(api.feed, PROBE_SECONDS) is not Probe.REFUSED:
+            return
         if self._gone_apis.get(api.feed) is api:
             del self._gone_apis[api.feed]
             if api.incarnation not in self._callers:

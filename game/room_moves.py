@@ -103,9 +103,13 @@ class RoomMoves:
         return reasons
 
     async def wait_done(self) -> None:
-        """Waits until no room is on its way from here or to here."""
+        """Waits until no room is on its way from here or to here, and until other nodes have the
+        images of rooms that run elsewhere.
+        """
         await self.handoffs.wait_done()
         await self.adoptions.wait_decided()
+        if self._survival is not None:
+            await self._survival.wait_replaced()
 
     def _refusal(self) -> str:
         phase = self._drain.phase

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import trio
 
 from lastcall.errors import ImageRefused, RemoteProtocolError
 from lastcall.host.standby_copy import StandbyCopy
@@ -30,6 +31,8 @@ class StandbyCopies:
         self._limit = limit
         self._kept: dict[RoomId, Kept] = {}
         self.bytes = 0
+        self.dropped = trio.Event()
+        """Set, and replaced, when a copy is forgotten."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -84,3 +87,5 @@ class StandbyCopies:
         kept = self._kept.pop(room, None)
         if kept is not None:
             self.bytes -= kept.size
+            self.dropped.set()
+            self.dropped = trio.Event()

@@ -29,8 +29,8 @@ from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
-from lastcall.wire.survival_items import Config
 
+REPLACED_SECONDS = 2.0
 SOON = "the room's node is gone, and it may go on at this one soon"
 
 
@@ -96,8 +96,7 @@ class Survival:
         if running is not None and self.rooms.primary(room) is None:
             kind = running.state.kind
             self._driver.opened(room, kind)
-            config = Config(epoch, self.rooms.me)
-            self._do(self.rooms.open(room, self._views.look(kind), config))
+            self._do(self.rooms.open(room, self._views.look(kind), epoch))
 
     def step(self, room: RoomId, data: bytes) -> int:
         """A room that runs here has made a step; returns its number."""
@@ -111,13 +110,8 @@ class Survival:
 
     def failing(self, room: RoomId, *, failing: bool) -> None:
         """While the state cannot be encoded, nobody may have an image: it is given back."""
-        primary = self.rooms.primary(room)
-        if primary is None:
-            return
-        self.rounds.set_unfit(room, unfit=failing)
-        if failing:
-            resign = items.Resign(room, primary.config.epoch, primary.last)
-            self._do([actions.Send(room, node, resign) for node in primary.config.standbys])
+        if self.rooms.primary(room) is not None:
+            self.rounds.set_unfit(room, unfit=failing)
 
     def ended(self, room: RoomId) -> None:
         """A room that runs here has ended with its last step."""
@@ -204,6 +198,25 @@ class Survival:
         await trio.lowlevel.checkpoint()
         while self.rounds.leaving:
             await self._driver.left.wait()
+
+    async def wait_replaced(self) -> None:
+        """Waits until other nodes have the images that are here, where one could; gives up when
+        none has gone for :data:`REPLACED_SECONDS`. Always a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        while self.replaceable:
+            with trio.move_on_after(REPLACED_SECONDS) as patience:
+                await self.copies.dropped.wait()
+            if patience.cancelled_caught:
+                return
+
+    @property
+    def replaceable(self) -> int:
+        """How many images are here that another node could have; their rooms' nodes see to it."""
+        kept = [self.rooms.standby(room) for room in self._driver.kinds]
+        primaries = [one.config.primary for one in kept if one is not None]
+        serving = {game.node.incarnation for game in self.links.linked_games if game.node.serving}
+        return sum(one in self.links.games and bool(serving - {one}) for one in primaries)
 
     @property
     def handed_over(self) -> int:

@@ -86,8 +86,10 @@ class SurvivalActions:
     def take(self, todo: Iterable[actions.Action], in_hand: InHand) -> None:
         """Carries out what follows from an image or a step."""
         self._in_hand = in_hand
-        self.do(todo)
-        self._in_hand = None
+        try:
+            self.do(todo)
+        finally:
+            self._in_hand = None
 
     def do(self, todo: Iterable[actions.Action]) -> None:
         """Carries out ``todo``; if it is called meanwhile, that waits for its turn."""
@@ -97,9 +99,16 @@ class SurvivalActions:
         self._busy = True
         try:
             while self._todo:
-                self._act(self._todo.popleft())
+                self._try(self._todo.popleft())
         finally:
             self._busy = False
+
+    def _try(self, action: actions.Action) -> None:
+        """A fault of this program in one room's action costs the others nothing."""
+        try:
+            self._act(action)
+        except Exception:
+            log.exception("survival.action_failed", room=action.room, action=type(action).__name__)
 
     def _act(self, action: actions.Action) -> None:
         """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
@@ -154,8 +163,8 @@ class SurvivalActions:
 
     def _keep(self, room: RoomId) -> None:
         in_hand = self._in_hand
-        if in_hand is None:
-            raise RuntimeError("nothing is in hand")
+        if in_hand is None or in_hand.item.room != room:
+            raise RuntimeError(f"no image or step of the room {room} is in hand")
         if in_hand.copy is not None:
             self._copies.put(room, in_hand.copy)
             self.kinds[room] = in_hand.copy.kind
@@ -166,7 +175,7 @@ class SurvivalActions:
 
     def _give_back(self, room: RoomId, in_hand: InHand, why: str) -> None:
         """The copy cannot take a step, and so it is not confirmed: the image is refused."""
-        self._todo.clear()
+        self._todo = deque(action for action in self._todo if action.room != room)
         standby = self._rooms.standby(room)
         if standby is not None:
             image = items.StandbyImage(room, in_hand.item.epoch, in_hand.item.n, standby.config)

@@ -44,7 +44,7 @@ class SurvivalRounds:
         self._unfit: set[RoomId] = set()
         """The rooms whose state cannot be encoded: nobody may have an image."""
         self._silent_since: dict[Incarnation, float] = {}
-        """The nodes without a link that are not known to be dead."""
+        """Since when nodes whose rooms have images here are silent, and not known to be dead."""
         self._wanted: deque[RoomId] = deque()
         """The images whose primary has died, which this node tries to run."""
         self._wake = trio.Event()
@@ -71,7 +71,8 @@ class SurvivalRounds:
     def gone(self, node: Incarnation, *, certain: bool) -> None:
         """``node`` is silent, or dead: then its rooms go on here, if they may."""
         if not certain:
-            self._silent_since.setdefault(node, trio.current_time())
+            if self._images_of({node}):
+                self._silent_since.setdefault(node, trio.current_time())
             return
         self._silent_since.pop(node, None)
         self._wanted.extend(self._images_of({node}))

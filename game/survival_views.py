@@ -23,30 +23,34 @@ class Views:
         self._links = links
         self._host = host
         self._all_met = all_met
-        self._last: dict[KindName, View] = {}
+        self._told: dict[KindName, View] = {}
+        """The nodes that the rooms of each kind have been told of."""
         self.given: Counter[Incarnation] = Counter()
         """How many of this node's images each node has."""
 
     def look(self, kind: KindName) -> View:
-        """The nodes for a room of ``kind``."""
+        """The nodes for one room of ``kind``; the others hear of them by :meth:`changed`."""
         links, host = self._links, self._host
         games = links.games if self._all_met() else links.games | {UNMET}
-        view = self._last[kind] = View(
+        view = View(
             games=games,
             takers=standbys(links.linked_games, kind, host=host, kept=self.given),
             leaving=links.leaving,
             witnesses=witnesses(links.apis, host=host),
         )
+        self._told.setdefault(kind, view)
         return view
 
     def changed(self) -> dict[KindName, View]:
-        """The views in which other nodes are since the last look, and not only in another order."""
-        before = dict(self._last)
-        return {
-            kind: new
-            for kind, old in before.items()
-            if _nodes_of(new := self.look(kind)) != _nodes_of(old)
+        """The views in which other nodes are since the last call, and not only in another order."""
+        views = {kind: self.look(kind) for kind in self._told}
+        changed = {
+            kind: view
+            for kind, view in views.items()
+            if _nodes_of(view) != _nodes_of(self._told[kind])
         }
+        self._told.update(changed)
+        return changed
 
 
 def _nodes_of(view: View) -> tuple[frozenset[Incarnation], ...]:

@@ -37,9 +37,7 @@ def an_api_node_does_not_say_inputs_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InputWindow, "unacked_from", none)
 
 
-MUTANTS: dict[Mutant, int] = {
-    words_leave_before_the_commit: 12,
-    a_standby_confirms_a_step_that_it_does_not_keep: 4,
-    an_api_node_does_not_say_inputs_again: 9,
-}
-"""A walk that finds each."""
+MUTANTS: tuple[Mutant, ...] = (
+    a_standby_confirms_a_step_that_it_does_not_keep,
+    an_api_node_does_not_say_inputs_again,
+)

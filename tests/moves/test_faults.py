@@ -36,9 +36,10 @@ async def speak(player: Player) -> None:
 async def hand_off_with(
     c: Cluster, rng: random.Random, fault: Callable[[list[GameProcess]], object]
 ) -> tuple[list[GameProcess], list[Player]]:
-    """The first node drains, and ``fault`` happens within 0.5 s; returns after 10 s.
+    """The first node drains, and ``fault`` happens within 0.5 s; returns 10 s later.
 
-    By its name, the second node is asked first.
+    By its name, the second node is asked first. Players who are moved have come back by then, or
+    were told that their place is gone.
     """
     api: ApiProcess
     api, games = await start(c, THREE)
@@ -51,6 +52,10 @@ async def hand_off_with(
         games[0].signal()
         await trio.sleep(rng.uniform(0.0, 0.5))
         fault(games)
+    await trio.sleep(10)
+    for player in speakers:
+        if player.socket.closed is not None:
+            await player.send_resume(api)
     await trio.sleep(10)
     return games, speakers
 
@@ -70,7 +75,9 @@ def lost(speakers: list[Player]) -> bool:
     """Whether the players were told that their room is lost; all of them or nobody."""
     ends = {frame["reason"] for p in speakers for frame in p.socket.heard if frame["t"] == "ended"}
     assert ends <= {"node_lost"}
-    return bool(ends)
+    codes = {player.socket.closed for player in speakers} - {None}
+    assert codes <= {4004}
+    return bool(ends or codes)
 
 
 def all_heard(speakers: list[Player]) -> bool:

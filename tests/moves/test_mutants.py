@@ -13,7 +13,5 @@ from tests.moves.test_walks import WALKS
 def test_a_walk_finds_that_a_rule_is_missing(
     mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed = MUTANTS[mutant]
-    assert seed < WALKS
     mutant(monkeypatch)
-    assert walk.run(seed)
+    assert any(walk.run(seed) for seed in range(WALKS))

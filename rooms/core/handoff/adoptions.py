@@ -13,8 +13,8 @@ from lastcall.core.handoff.adoption import Adoption, Event, Key, State
 from lastcall.core.handoff.parts import Assembly
 from lastcall.ids import Incarnation
 from lastcall.policy import HandOffPolicy
+from lastcall.wire.images import PART_BYTES
 from lastcall.wire.peer_items import (
-    ADOPT_BYTES,
     Adopt,
     Adopted,
     AdoptionRefused,
@@ -141,7 +141,7 @@ class Adoptions:
         """Why this part cannot be taken, or the empty text."""
         if not adoption.assembly.fits(item):
             return "its image came in parts that do not fit"
-        if len(item.data) > ADOPT_BYTES or item.parts * ADOPT_BYTES > self._policy.image_bytes:
+        if len(item.data) > PART_BYTES or item.parts * PART_BYTES > self._policy.image_bytes:
             return f"its image is larger than {self._policy.image_bytes} bytes"
         if self._bytes + len(item.data) > self._policy.images_bytes:
             return "too many images are under way"

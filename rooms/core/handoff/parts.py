@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastcall.ids import RoomId
-from lastcall.wire.peer_items import ADOPT_BYTES, Adopt
+from lastcall.wire.images import in_parts
+from lastcall.wire.peer_items import Adopt
 
 
 def split(room: RoomId, epoch: int, image: bytes) -> Iterator[Adopt]:
     """The parts of ``image``, in order; there is at least one."""
-    parts = max(1, -(-len(image) // ADOPT_BYTES))
-    for part in range(parts):
-        data = image[part * ADOPT_BYTES : (part + 1) * ADOPT_BYTES]
-        yield Adopt(room, epoch, part, parts, data)
+    parts = in_parts(image)
+    for part, data in enumerate(parts):
+        yield Adopt(room, epoch, part, len(parts), data)
 
 
 class Assembly:

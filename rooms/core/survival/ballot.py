@@ -2,11 +2,13 @@
 
 It asks the witnesses of its newest config one after the other, in the config's order. So of two
 holders whose configs have a witness in common, the first of those witnesses decides, and they never
-have one vote each. The votes of all game nodes that are not dead, in the order of their numbers,
-take the place of a dead witness:
-if the room went on when this holder did not hear of it, one of them has it, and denies; and those
-that gave their vote will not take a later image from anybody else. These votes count once the
-holder, with the last of them, has looked again at which nodes there are, and finds no other one.
+have one vote each.
+
+The votes of all game nodes that are not dead, in the order of their numbers, take the place of a
+dead witness: if the room went on when this holder did not hear of it, one of them has it, and
+denies; and those that gave their vote will not take a later image from anybody else. These votes
+count once the holder, with the last of them, has looked again at which nodes there are, and finds
+no other one.
 """
 
 from __future__ import annotations

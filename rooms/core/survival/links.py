@@ -25,7 +25,7 @@ class View(msgspec.Struct, frozen=True):
     leaving: frozenset[Incarnation] = frozenset()
     """Those that drain."""
     witnesses: tuple[Incarnation, ...] = ()
-    """The api nodes with a link to this node that do not drain, the best first."""
+    """The api nodes with a link to this node, the best first."""
     withheld: str = ""
     """Why nobody may have an image of this room; then it sees no ``takers``."""
 

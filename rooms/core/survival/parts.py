@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lastcall.ids import Incarnation, RoomId
+from lastcall.wire.images import in_parts
 from lastcall.wire.survival_items import Config, StandbyImage
-
-PART_BYTES = 64 * 1024
 
 
 def split(room: RoomId, n: int, config: Config, image: bytes) -> Iterator[StandbyImage]:
     """The parts of the image as of step ``n``, in order; there is at least one."""
-    parts = max(1, -(-len(image) // PART_BYTES))
-    for part in range(parts):
-        data = image[part * PART_BYTES : (part + 1) * PART_BYTES]
-        yield StandbyImage(room, config.epoch, n, config, part, parts, data)
+    parts = in_parts(image)
+    for part, data in enumerate(parts):
+        yield StandbyImage(room, config.epoch, n, config, part, len(parts), data)
 
 
 class Assembly:

@@ -47,11 +47,9 @@ class SurvivingRooms:
         """The room's image, if it is held here and the room runs elsewhere."""
         return self._holders.standby(room)
 
-    def open(self, room: RoomId, view: View, config: Config | None = None) -> list[Action]:
-        """A surviving room runs here from now on: it is new, or was handed off with ``config``."""
-        old = config or Config(0, self.me)
-        config = Config(old.epoch, self.me, former=old.former, agreed=old.agreed)
-        self._holders.run(room, config)
+    def open(self, room: RoomId, view: View, epoch: int = 0) -> list[Action]:
+        """A surviving room runs here from now on, with the ``epoch`` of its line."""
+        self._holders.run(room, Config(epoch, self.me))
         return self.sees(room, view)
 
     def step_made(self, room: RoomId) -> list[Action]:

@@ -12,6 +12,8 @@ NO_WITNESS = "no api node has a link to its node and to the one of its standby"
 
 def standing(line: Line, view: View, usable: tuple[Incarnation, ...]) -> tuple[Protection, str]:
     """The room's protection, and why it is not better; ``usable`` may be its witnesses."""
+    if view.withheld:
+        return Protection.UNPROTECTED, view.withheld
     if not line.config.standbys:
         return Protection.UNPROTECTED, _no_standby(line, view)
     if line.whole and not usable:
@@ -22,8 +24,6 @@ def standing(line: Line, view: View, usable: tuple[Incarnation, ...]) -> tuple[P
 
 
 def _no_standby(line: Line, view: View) -> str:
-    if view.withheld:
-        return view.withheld
     if not view.witnesses:
         return "there is no api node to be its witness"
     if line.candidate is not None:

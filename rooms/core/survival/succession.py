@@ -68,11 +68,24 @@ class Succession:
         line = self._line
         if line.candidate is not None and self._links.is_gone(line.candidate.node):
             line.candidate = None
+        if self.view.withheld:
+            self._take_back()
+            return
         if line.settled and line.whole:
             self._replace_witness()
         if line.settled and line.whole:
             self._replace_standby()
             self._hand_over()
+
+    def _take_back(self) -> None:
+        """Nobody may have an image: all who have one are asked to forget it, until they have."""
+        line = self._line
+        resign = Resign(line.room, line.config.epoch, line.last)
+        if line.candidate is not None:
+            line.send(line.candidate.node, resign)
+            line.candidate = None
+        for node in line.config.standbys:
+            self._tell(node, resign)
 
     def _replace_witness(self) -> None:
         config = self._line.config

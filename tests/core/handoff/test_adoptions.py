@@ -7,8 +7,8 @@ from lastcall.core.handoff.adoption import Key
 from lastcall.core.handoff.adoptions import SILENT, Adoptions
 from lastcall.ids import Incarnation, RoomId
 from lastcall.policy import HandOffPolicy
+from lastcall.wire.images import PART_BYTES
 from lastcall.wire.peer_items import (
-    ADOPT_BYTES,
     Adopt,
     Adopted,
     AdoptionRefused,
@@ -97,11 +97,11 @@ def test_parts_that_do_not_fit_together_are_refused_once() -> None:
 
 
 def test_an_image_over_its_bound_is_refused_at_its_first_part() -> None:
-    adoptions = Adoptions(HandOffPolicy(image_bytes=2 * ADOPT_BYTES))
+    adoptions = Adoptions(HandOffPolicy(image_bytes=2 * PART_BYTES))
     (first, *_) = parts(b"one", b"two", b"three")
-    why = f"its image is larger than {2 * ADOPT_BYTES} bytes"
+    why = f"its image is larger than {2 * PART_BYTES} bytes"
     assert adoptions.receive(NORTH, first, 10.0) == refused(why)
-    large = Adopt(DEN, 1, 0, 1, bytes(ADOPT_BYTES + 1))
+    large = Adopt(DEN, 1, 0, 1, bytes(PART_BYTES + 1))
     assert adoptions.receive(NORTH, large, 10.0) == refused(why)
 
 

@@ -12,9 +12,9 @@ from lastcall.core.handoff.offers import NOBODY, Offers
 from lastcall.errors import WrongEvent
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.policy import HandOffPolicy
+from lastcall.wire.images import PART_BYTES
 from lastcall.wire.nodes import NodeState
 from lastcall.wire.peer_items import (
-    ADOPT_BYTES,
     Adopt,
     Adopted,
     AdoptionRefused,
@@ -191,9 +191,9 @@ def test_an_image_goes_in_parts_of_64_kib() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
     offers.begin(BOTH)
-    image = b"a" * ADOPT_BYTES + b"b"
+    image = b"a" * PART_BYTES + b"b"
     assert offers.frozen(DEN, image, 3, 10.0, BOTH) == [
-        Send(NORTH, Adopt(DEN, 3, 0, 2, b"a" * ADOPT_BYTES)),
+        Send(NORTH, Adopt(DEN, 3, 0, 2, b"a" * PART_BYTES)),
         Send(NORTH, Adopt(DEN, 3, 1, 2, b"b")),
     ]
 

@@ -31,11 +31,12 @@ from lastcall.core.handoff.offer import Movable, State
 from lastcall.core.handoff.offers import Offers
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
 from lastcall.policy import HandOffPolicy
+from lastcall.wire.images import PART_BYTES
 from lastcall.wire.nodes import NodeState
-from lastcall.wire.peer_items import ADOPT_BYTES, PeerDown, PeerUp
+from lastcall.wire.peer_items import PeerDown, PeerUp
 
 K = KindName("lounge")
-SIZES = {RoomId("small"): 8, RoomId("large"): ADOPT_BYTES + 8}
+SIZES = {RoomId("small"): 8, RoomId("large"): PART_BYTES + 8}
 POLICY = HandOffPolicy(release_seconds=200.0, hold_seconds=300.0)
 """A walk takes less than 200 s: only the dead do not confirm in time."""
 OUTAGE_SECONDS = 5.0
@@ -52,6 +53,13 @@ OFFER_SECONDS = ASK_SECONDS + POLICY.release_seconds
 
 class Broken(AssertionError):
     """A law does not hold."""
+
+
+def out_of(images: dict[RoomId, Image], room: RoomId) -> Image:
+    """Takes the room's image out."""
+    if room not in images:
+        raise Broken(f"{room} is not where an action expects it")
+    return images.pop(room)
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -205,7 +213,7 @@ class World:
 
     def freeze(self, node: Node, room: RoomId) -> None:
         del node.freezing[room]
-        image = node.running.pop(room)
+        image = out_of(node.running, room)
         node.frozen[room] = image
         data = str(image.count).encode().ljust(SIZES[room], b".")
         self.give(
@@ -287,9 +295,9 @@ class World:
                 case Freeze(room):
                     node.freezing[room] = node.offered_at[room] = self.now
                 case Thaw(room):
-                    self.run(node, room, node.frozen.pop(room))
+                    self.run(node, room, out_of(node.frozen, room))
                 case Commit(room, _epoch, to):
-                    del node.frozen[room]
+                    out_of(node.frozen, room)
                     node.moved[room] = to
                     self.owner[room] = to
                     self.releasing[room] = node.id
@@ -307,9 +315,9 @@ class World:
         for action in actions:
             match action:
                 case Run(room):
-                    self.run(node, room, node.held.pop(room))
+                    self.run(node, room, out_of(node.held, room))
                 case Drop(room):
-                    del node.held[room]
+                    out_of(node.held, room)
                 case Reply(to, item):
                     link = self.links[to, node.id]
                     if link.down_since is None:

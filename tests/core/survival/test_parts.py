@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lastcall.core.survival.parts import PART_BYTES, Assembly, split
+from lastcall.core.survival.parts import Assembly, split
 from lastcall.ids import Incarnation, RoomId
+from lastcall.wire.images import PART_BYTES
 from lastcall.wire.survival_items import Config
 
 ROOM = RoomId("game-1.r")
