@@ -80,7 +80,7 @@ def command(
             rng=random.SystemRandom(),
         )
         api = _api_node(node, cluster, serve, bus=bus, drain=lifecycle, rule=rule)
-        return ServeNode(api, game)
+        return ServeNode(api, game, drain)
 
     return run_node(
         make,

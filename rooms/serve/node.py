@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 import msgspec
+import structlog
 import trio
 
 from lastcall.api.node import ApiNode
 from lastcall.game.node import GameNode
+from lastcall.policy import DrainPolicy
 from lastcall.runtime.admin.metrics import Figures
+from lastcall.serve.bus import HERE
 from lastcall.wire.reports import Counts
+
+log = structlog.get_logger()
 
 
 class ServeNode:
@@ -22,9 +27,11 @@ class ServeNode:
 
     tier = "serve"
 
-    def __init__(self, api: ApiNode, game: GameNode) -> None:
+    def __init__(self, api: ApiNode, game: GameNode, policy: DrainPolicy) -> None:
         self.api = api
         self.game = game
+        self._last_words_seconds = policy.farewell_seconds / 3
+        self._cut = False
 
     @property
     def listen(self) -> str:
@@ -47,6 +54,8 @@ class ServeNode:
         Raises :class:`lastcall.errors.AddressInUse`.
         """
         await self.game.start(services)
+        if self.game.listen != HERE.url:
+            log.info("node.links", url=self.game.listen)
         await self.api.start(services)
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
@@ -71,14 +80,22 @@ class ServeNode:
         return self.game.left + self.api.left
 
     async def wait_empty(self) -> None:
-        """Waits until the last room is gone, and then the last client."""
+        """Waits until the last room is gone, and then the last client.
+
+        After the cut, clients hear first how their rooms have ended or where they have moved, for a
+        third of the farewell; then those that are left are moved, over half of it.
+        """
+        if self._cut:
+            with trio.move_on_after(self._last_words_seconds):
+                await self.game.wait_empty()
+            self.api.cut()
         await self.game.wait_empty()
         await self.api.wait_empty()
 
     def cut(self) -> None:
-        """Cancels the rooms that do not move, and moves the clients that are left."""
+        """Cancels the rooms that do not move; :meth:`wait_empty` moves the clients."""
+        self._cut = True
         self.game.cut()
-        self.api.cut()
 
     async def farewell(self) -> None:
         """The other nodes confirm that this one has stopped."""
