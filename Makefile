@@ -16,7 +16,7 @@ demo: $(READY)   ## shows a rolling update in half a minute: a cluster, 60 bots,
 
 test: $(READY)   ## runs every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
 	@tests/e2e/install-packages
-	@$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 $(ARGS)
 
 check: $(READY)  ## checks format, lint, types, the layers' imports, and the English
 	@$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 import trio
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests import harness, surroundings
 
@@ -21,6 +23,8 @@ E2E_FILES = {
     for file in (ROOT / "tests").rglob("test_*.py")
     if "pytest.mark.e2e" in file.read_text(encoding="utf-8")
 }
+E2E, E2E_WORKER = "e2e", "gw0"
+PURE_NICENESS = 5
 
 surroundings.normalize()
 # Almost nothing that the collection of the tests creates becomes garbage: to look for it is a third
@@ -32,11 +36,33 @@ hypothesis.settings.load_profile("no deadline")
 
 
 class RealProcessesTakeTurns(LoadScopeScheduling):
-    """One worker runs all tests with real processes, and the others run the pure ones beside it."""
+    """The first worker runs all tests with real processes; the others run the pure ones beside it.
+
+    Real processes wait for each other most of the time. So there is a worker more than processors,
+    and the pure tests leave the processors to real processes, whose times are tested.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         """A test with all its parameters is one piece: xdist counts all pieces after each test."""
-        return "e2e" if nodeid.partition("::")[0] in E2E_FILES else nodeid.partition("[")[0]
+        return E2E if nodeid.partition("::")[0] in E2E_FILES else nodeid.partition("[")[0]
+
+    def schedule(self) -> None:
+        workers = sorted(
+            self.assigned_work.items(), key=lambda one: one[0].gateway.id != E2E_WORKER
+        )
+        self.assigned_work = dict(workers)
+        super().schedule()
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """The tests with real processes, if there are any, are assigned first."""
+        if E2E in self.workqueue:
+            self.workqueue.move_to_end(E2E, last=False)
+        super()._assign_work_unit(node)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if getattr(session.config, "workerinput", {"workerid": E2E_WORKER})["workerid"] != E2E_WORKER:
+        os.nice(PURE_NICENESS)
 
 
 def pytest_collection_finish() -> None:

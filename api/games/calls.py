@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from math import inf
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import trio
 
@@ -49,6 +49,24 @@ def give_up(calls: list[Call[Request, GameLink, Tag]]) -> list[Call[Request, Gam
     for call in calls:
         call.link.send(nodes.Cancel(call.number))
     return calls
+
+
+class Sweeper(Protocol):
+    """Has work that is due by the clock."""
+
+    async def sweep(self, now: float) -> None:
+        """Does what is due."""
+
+
+async def sweep_often(*sweepers: Sweeper) -> None:
+    """Sweeps each again and again, until cancelled: one task for all, as most have no work.
+
+    The time is taken for each: the sweep before may have been long.
+    """
+    while True:
+        await trio.sleep(SWEEP_SECONDS)
+        for sweeper in sweepers:
+            await sweeper.sweep(trio.current_time())
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS
+from lastcall.api.games.calls import SWEEP_SECONDS, sweep_often
 from lastcall.api.games.joins import Joins
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
@@ -73,8 +73,7 @@ class Games:
         """Follows the game nodes until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.connectors.run, self, self.witness.gone)
-            for clock in (self._joins.sweep, self._resumes.sweep, self.reattacher.sweep):
-                nursery.start_soon(clock)
+            nursery.start_soon(sweep_often, self._joins, self._resumes, self.reattacher)
             nursery.start_soon(self._notices.run)
 
     @property

@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
+from lastcall.api.games.calls import Pending, PendingCalls, give_up
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.place import goodbye
@@ -148,20 +148,17 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if pending is not None and (session.leaving or not pending.former):
             super().forget(session)
 
-    async def sweep(self) -> None:
-        """Refuses joins that have waited too long, until cancelled."""
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            now = trio.current_time()
-            for pending in [p for p in self._waiting if p.expires_at <= now]:
-                pending.refuse(NO_NODE if pending.expected else pending.refusal or NO_NODE)
-            for pending in [p for p in self._waiting if p.retry_at <= now]:
-                pending.asked_for_key -= pending.retried
-                pending.ask_again()
-                self._advance(pending)
-            for call in give_up(self._calls.due(now)):
-                if not self._key_not_there(call):
-                    call.request.refuse(NO_ANSWER)
+    async def sweep(self, now: float) -> None:
+        """Refuses joins that have waited too long."""
+        for pending in [p for p in self._waiting if p.expires_at <= now]:
+            pending.refuse(NO_NODE if pending.expected else pending.refusal or NO_NODE)
+        for pending in [p for p in self._waiting if p.retry_at <= now]:
+            pending.asked_for_key -= pending.retried
+            pending.ask_again()
+            self._advance(pending)
+        for call in give_up(self._calls.due(now)):
+            if not self._key_not_there(call):
+                call.request.refuse(NO_ANSWER)
 
     # From the links.
 

@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import structlog
-import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, give_up
+from lastcall.api.games.calls import give_up
 from lastcall.api.games.candidates import LEAVING
 from lastcall.api.games.place_queues import Group, PlaceQueues, Suspended, sessions_of
 from lastcall.api.games.place_searches import PlaceSearches
@@ -165,19 +164,16 @@ class PlaceReattacher:
 
     # The clock.
 
-    async def sweep(self) -> None:
-        """Moves or gives up clients that have waited too long, until cancelled."""
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            now = trio.current_time()
-            for call in give_up(self._queues.calls.due(now)):
-                self._come_again(call.request, "the room's node has not answered in time")
-            for incarnation, group in list(self._queues.groups.items()):
-                if incarnation in self._queues.links:
-                    self._queues.ask_next(incarnation)
-                else:
-                    self._move_or_lose(incarnation, group, now - group.down_since)
-            await self._searches.go_on(now)
+    async def sweep(self, now: float) -> None:
+        """Moves or gives up clients that have waited too long."""
+        for call in give_up(self._queues.calls.due(now)):
+            self._come_again(call.request, "the room's node has not answered in time")
+        for incarnation, group in list(self._queues.groups.items()):
+            if incarnation in self._queues.links:
+                self._queues.ask_next(incarnation)
+            else:
+                self._move_or_lose(incarnation, group, now - group.down_since)
+        await self._searches.go_on(now)
 
     def _move_or_lose(self, incarnation: Incarnation, group: Group, seconds: float) -> None:
         if seconds >= self._policy.lost_seconds:

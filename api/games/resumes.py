@@ -27,7 +27,7 @@ from math import inf
 import structlog
 import trio
 
-from lastcall.api.games.calls import SWEEP_SECONDS, Pending, PendingCalls, give_up
+from lastcall.api.games.calls import Pending, PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
@@ -158,14 +158,12 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._pending[session] = pending
         self._advance(pending)
 
-    async def sweep(self) -> None:
-        """Ends resumes that have waited for long enough; until cancelled."""
-        while True:
-            await trio.sleep(SWEEP_SECONDS)
-            for call in give_up(self._calls.due(trio.current_time())):
-                call.request.lose(Close.TRY_AGAIN_LATER)
-                self._ask_queued(call.link)
-            await each(self._due(trio.current_time()), operator.call)
+    async def sweep(self, now: float) -> None:
+        """Ends resumes that have waited for long enough."""
+        for call in give_up(self._calls.due(now)):
+            call.request.lose(Close.TRY_AGAIN_LATER)
+            self._ask_queued(call.link)
+        await each(self._due(now), operator.call)
 
     def _due(self, now: float) -> Iterator[Callable[[], None]]:
         """The steps that are due by the clock, or because a node is certainly gone."""

@@ -11,9 +11,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import trio
+
+from tests.e2e.forks import Fork, forks
 
 ROOT = Path(__file__).resolve().parents[2]
 ANY_URL = "tcp://127.0.0.1:0"
@@ -55,6 +57,29 @@ def http_get(address: str, path: str = "/", timeout: float = 5.0) -> Response:
         connection.close()
 
 
+class Start(Protocol):
+    def __call__(
+        self,
+        command: Sequence[str],
+        /,
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stderr: int,
+        pass_fds: Sequence[int],
+    ) -> subprocess.Popen[bytes] | Fork: ...
+
+
+def start_program(command: Sequence[str], /, **options: Any) -> subprocess.Popen[bytes]:
+    null = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=null, stdout=null, start_new_session=True, **options)
+
+
+def start_fork(command: Sequence[str], /, **options: Any) -> Fork:
+    """For ``python -m TIER``."""
+    return forks().fork(command[2:], **options)
+
+
 class Process:
     """A child process; its stderr goes to a file, and it is ended by its pid."""
 
@@ -67,20 +92,16 @@ class Process:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         stderr: int | None = None,
+        start: Start = start_program,
     ) -> None:
         self.name = name
         unique_name = f"{name}-{uuid.uuid4().hex[:8]}"  # two processes may have the same name
         self.log = folder / f"{unique_name}.stderr"
+        environment = child_environment(env or {})
         with self.log.open("wb") as log:
-            self._popen = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log if stderr is None else stderr,
-                cwd=folder,
-                env=child_environment(env or {}),
-                pass_fds=list(pass_fds),
-                start_new_session=True,
+            output = log.fileno() if stderr is None else stderr
+            self._popen = start(
+                command, cwd=folder, env=environment, stderr=output, pass_fds=pass_fds
             )
         self.pid = self._popen.pid
 
@@ -196,17 +217,21 @@ class Nodes:
         *options: str,
         name: str | None = None,
         prefix: Sequence[str] = (),
+        fresh: bool = False,
         **more: Any,
     ) -> Node:
-        """Runs ``python -m TIER OPTIONS`` behind ``prefix``, with a name and an admin port.
+        """Runs ``python -m TIER OPTIONS``, with a name and an admin port: as a fork, or in a fresh
+        interpreter if the test is about its start, behind ``prefix`` or with another path.
 
         ``more`` goes to :class:`Process`: ``env``, ``pass_fds``, ``stderr``.
         """
+        fresh = fresh or bool(prefix) or "PYTHONPATH" in more.get("env", ())
         name = name or f"{tier}-{sum(p.name.startswith(tier) for p in self.processes) + 1}"
         defaults = {"--name": name, "--admin": ANY_PORT, "--log-format": "json"}
         added = [part for option in defaults.items() if option[0] not in options for part in option]
         command = [*prefix, sys.executable, "-m", tier, *added, *options]
-        node = Node(name, command, self.folder, **more)
+        start = start_program if fresh else start_fork
+        node = Node(name, command, self.folder, start=start, **more)
         self.processes.append(node)
         return node
 

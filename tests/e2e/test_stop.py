@@ -201,7 +201,10 @@ async def stop_blocked_node(nodes: Nodes, clients: Clients, kind: str, game: Nod
 
 
 def start_node(nodes: Nodes, tier: str) -> Node:
-    return nodes.game() if tier == "game" else nodes.api("tcp://127.0.0.1:9")
+    """In a fresh interpreter: its imports are a part of the start."""
+    if tier == "game":
+        return nodes.game(fresh=True)
+    return nodes.api("tcp://127.0.0.1:9", fresh=True)
 
 
 @pytest.mark.parametrize("tier", ["game", "api"])
@@ -231,7 +234,7 @@ async def test_a_signal_before_the_handler_is_installed_ends_the_process(nodes: 
 
 
 async def test_two_signals_during_the_start_end_the_node_with_exit_code_0(nodes: Nodes) -> None:
-    node = nodes.game()
+    node = start_node(nodes, "game")
     await wait_until(lambda: node.has_handler(SIGTERM), within=10)
     node.signal(SIGTERM)
     node.signal(SIGINT)
@@ -243,7 +246,7 @@ async def node_during_import(nodes: Nodes, *options: str) -> Node:
     nodes.folder.joinpath("slow.py").write_text(
         "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(300)\n"
     )
-    node = nodes.game(*options, rooms="slow")
+    node = nodes.game(*options, rooms="slow", fresh=True)
     await wait_until(lambda: nodes.folder.joinpath("imports").exists(), within=10)
     return node
 

@@ -24,7 +24,8 @@ API = ("--listen", ANY_PORT, "--feed", ANY_URL, "--games", "tcp://127.0.0.1:9")
 async def assert_usage_error(node: Node, *phrases: str) -> None:
     """The node exits with 2 and prints one line that contains each phrase."""
     assert await node.exit_code(within=15) == 2
-    (line,) = node.stderr_text.splitlines()
+    lines = node.stderr_text.splitlines()
+    (line,) = (line for line in lines if "loop.slow_step" not in line)  # on a busy machine
     assert line.startswith("Error: ")
     for phrase in phrases:
         assert phrase in line

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
@@ -63,7 +64,7 @@ class Tier:
 
 async def tier(nursery: trio.Nursery, *names: str) -> Tier:
     tier = Tier(*names)
-    nursery.start_soon(tier.resumes.sweep)
+    nursery.start_soon(sweep_often, tier.resumes)
     await trio.sleep(20)
     return tier
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.joins import Joins
 from lastcall.api.limits import ClientLimits
 from lastcall.errors import JoinRefused
@@ -86,7 +87,7 @@ class JoinsHarness:
 @pytest.fixture
 async def harness(nursery: trio.Nursery) -> Iterator[JoinsHarness]:
     harness = JoinsHarness()
-    nursery.start_soon(harness.joins.sweep)
+    nursery.start_soon(sweep_often, harness.joins)
     yield harness
     await trio.sleep(11)
     assert len(harness.joins) == 0

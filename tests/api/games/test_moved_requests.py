@@ -11,6 +11,7 @@ import pytest
 import structlog.testing
 import trio
 
+from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.joins import Joins
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
@@ -82,8 +83,7 @@ def seated(tier: Requests, link: FakeGameLink) -> object:
 async def tier(nursery: trio.Nursery) -> AsyncIterator[Requests]:
     tier = Requests(1, 2, 3)
     await trio.sleep(10)  # until no node is young
-    for asker in (tier.joins, tier.resumes):
-        nursery.start_soon(asker.sweep)
+    nursery.start_soon(sweep_often, tier.joins, tier.resumes)
     yield tier
     await trio.sleep(11)
     assert (len(tier.joins), len(tier.resumes)) == (0, 0)

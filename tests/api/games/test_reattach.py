@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.sessions.session import Session
 from lastcall.links.link import Loss
@@ -51,7 +52,7 @@ class ReattachHarness:
             move=lambda sessions: self.moved.append((trio.current_time(), list(sessions))),
         )
         self.link = self.up()
-        house.nursery.start_soon(self.reattacher.sweep)
+        house.nursery.start_soon(sweep_often, self.reattacher)
 
     def up(self, link: ReattachLink | None = None) -> ReattachLink:
         self.link = self.house.games.link = self.house.link = link or ReattachLink()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.met_nodes import YOUNG_SECONDS
@@ -94,7 +95,7 @@ async def make_harness(nursery: trio.Nursery) -> AsyncIterator[Any]:
     def make(**more: Any) -> ResumesHarness:
         harness = ResumesHarness(**more)
         harnesses.append(harness)
-        nursery.start_soon(harness.resumes.sweep)
+        nursery.start_soon(sweep_often, harness.resumes)
         return harness
 
     yield make
