@@ -52,7 +52,7 @@ def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert "2 passed" in done.stdout, done.stdout
+    assert "3 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("name", ["auction_before.py", "auction.py"])

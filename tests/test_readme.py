@@ -18,11 +18,16 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def block(language: str, mark: str, page: str = README) -> str:
-    """Returns the one block of code that contains ``mark``."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    [found] = [text for text in blocks if mark in text]
-    return str(found)
+def block(language: str, mark: str) -> str:
+    """Returns the one block of code of the README that contains ``mark``."""
+    [found] = blocks(language, mark, README)
+    return found
+
+
+def blocks(language: str, mark: str, page: str) -> list[str]:
+    """Returns the blocks of code of a page that contain ``mark``."""
+    found = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    return [text for text in found if mark in text]
 
 
 def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
@@ -34,7 +39,7 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
         "import trio\nfrom lastcall.testing import play\nfrom dice import dice\n"
         "from lastcall.game.examples.tictactoe import tictactoe\n"
     )
-    more = [block("python", f"play({kind})", page) for kind in ("dice", "tictactoe")]
+    more = blocks("python", "async with play(", page)
     (tmp_path / "test_more.py").write_text(imports + "".join(more), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true"],
@@ -44,7 +49,7 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert "3 passed" in done.stdout, done.stdout
+    assert "4 passed" in done.stdout, done.stdout
 
 
 def test_the_example_conversation_consists_of_valid_frames() -> None:

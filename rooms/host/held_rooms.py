@@ -142,8 +142,6 @@ class HeldRooms:
             why = f"the room has moved to {where.name}"
             to, name = where.incarnation, where.name
             self._outbox(link, nodes.Refused(item.call, nodes.MOVED, why, to=to, name=name))
-        elif isinstance(item, nodes.Leave):
-            moved.forward(item)
 
     def _wait(self, held: HeldRoom, link: LinkId, item: nodes.Up) -> None:
         if self._waiting < self._requests_max:

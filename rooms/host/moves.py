@@ -7,7 +7,7 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import trio
@@ -83,32 +83,19 @@ class Moves:
         """The room of that image, which was frozen here, runs on here."""
         self._thaw(image.room)
 
-    def moved(
-        self,
-        room_id: RoomId,
-        where: nodes.Whereabouts,
-        forward: Callable[[nodes.Leave], None] = lambda _: None,
-    ) -> None:
+    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
         """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
-        on those who ask for it.
-
-        ``forward`` gets the words of players who leave, for that node to handle: they bear the
-        secrets of their seats. Without it, those seats are kept there for ``resume_seconds``.
+        on those who ask for it. The nodes of players who have left say so again there.
         """
         held = self._held.take(room_id, frozen=True)
         if held is None:
             return
-        moved = self._tell(held.room.state, where, held.links.values(), forward)
+        moved = self._tell(held.room.state, where, held.links.values())
         for link, request in held.requests:
             self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
 
-    def drop(
-        self,
-        room_id: RoomId,
-        where: nodes.Whereabouts,
-        forward: Callable[[nodes.Leave], None] = lambda _: None,
-    ) -> None:
+    def drop(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
         """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
         it as :meth:`moved` does. Its words that wait are dropped.
         """
@@ -118,7 +105,7 @@ class Moves:
             return
         links = list(room.state.roster.links)
         takeovers = self._rooms.take_out(room)
-        moved = self._tell(room.state, where, links, forward)
+        moved = self._tell(room.state, where, links)
         steps.drop()
         room.depart(self._muted)
         for each in takeovers:
@@ -227,18 +214,14 @@ class Moves:
         return image, room.depart(self._muted)
 
     def _tell(
-        self,
-        state: RoomState,
-        where: nodes.Whereabouts,
-        links: Iterable[LinkId],
-        forward: Callable[[nodes.Leave], None],
+        self, state: RoomState, where: nodes.Whereabouts, links: Iterable[LinkId]
     ) -> MovedRoom:
         """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
         item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
         for link in dict.fromkeys(links):
             self._rooms.outbox(link, item)
         keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
-        moved = MovedRoom(where, keys, forward)
+        moved = MovedRoom(where, keys)
         self._held.moved.add(state.id, moved)
         _forget_oldest(self._rooms)
         return moved

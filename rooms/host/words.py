@@ -6,7 +6,6 @@ words up to :meth:`Words.seal` belong to it, and leave when the protector says s
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
 
@@ -39,8 +38,9 @@ class Words:
         self._open: list[Word] = []
         """The words since the last seal."""
         self._open_bytes = 0
-        self._sealed: deque[tuple[int, list[Word], int]] = deque()
-        """Of each step: its number, its words, and the bytes of both."""
+        self._sealed: list[tuple[int, list[Word], int]] = []
+        """Of each step: its number, its words, and the bytes of both. Few wait at a time, and an
+        empty deque takes 760 bytes."""
         self._left: float = inf
         """The last step whose words may leave; ``inf`` while nothing is held back."""
         self._bytes = 0
@@ -101,7 +101,7 @@ class Words:
         self._left = max(self._left, upto)
         sealed = self._sealed
         while sealed and sealed[0][0] <= upto:
-            _, words, size = sealed.popleft()
+            _, words, size = sealed.pop(0)
             self._bytes -= size
             self._send(words)
 
@@ -109,7 +109,7 @@ class Words:
         """All words leave, also those still to come."""
         self._left, self._bytes = inf, 0
         while self._sealed:
-            self._send(self._sealed.popleft()[1])
+            self._send(self._sealed.pop(0)[1])
         words, self._open, self._open_bytes = self._open, [], 0
         self._send(words)
 

@@ -17,7 +17,7 @@ JSON. Under ``trio.testing.MockClock`` waiting takes no real time; without it, t
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,23 +25,21 @@ import msgspec
 import trio
 import trio.testing
 
-from lastcall.core.edge.input_window import InputWindow
-from lastcall.errors import BadFrame, JoinRefused
 from lastcall.host.host import Host
 from lastcall.host.room_state import RoomState
 from lastcall.identity import Identity
-from lastcall.ids import LinkId, NodeName, PlayerId, RoomId
+from lastcall.ids import PlayerId, RoomId
 from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
-from lastcall.testing.moving import move_room
+from lastcall.testing.moving import move_room, outlive
+from lastcall.testing.node import TableNode
+from lastcall.testing.outside import Outside
+from lastcall.testing.players import Players
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
 __all__ = ["Table", "play"]
-
-LINK = LinkId(1)
-NO_BOUND = 2**53
 
 
 @asynccontextmanager
@@ -55,8 +53,9 @@ async def play(
     end raises the error, unless the block itself raised.
     """
     failure: Exception | None = None
-    async with trio.open_nursery() as services, trio.open_nursery() as rooms:
-        table = Table(kind, {} if options is None else options, policy, rooms, services)
+    async with trio.open_nursery() as services:
+        table = Table(kind, {} if options is None else options, policy, services)
+        await table._start()  # noqa: SLF001 - not for authors
         try:
             yield table
         except Exception as error:  # noqa: BLE001 - raised below, outside of any group
@@ -69,65 +68,77 @@ async def play(
     table.check()
 
 
-class _Player:
-    """One player's seat, what they have heard, and what they have said."""
+class _Ending:
+    """How the room has ended, if it has."""
 
-    __slots__ = ("away", "heard", "identity", "secret", "seen", "session", "window")
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.reason: EndReason | None = None
+        self.result: Any = None
+        self._crash: BaseException | None = None
 
-    def __init__(self, seated: nodes.Seated, identity: Identity | None) -> None:
-        self.identity = identity
-        self.window = InputWindow(NO_BOUND, NO_BOUND)
-        self.heard: list[Any] = []
-        self.arrive(seated)
+    def end(self, _: RoomState, reason: EndReason, result: bytes) -> None:
+        """The room is over; ``result`` is JSON, or empty."""
+        self.reason = reason
+        self.result = msgspec.json.decode(result) if result else None
+        self.over.set()
 
-    def arrive(self, answer: nodes.Seated | nodes.Resumed) -> None:
-        """The player has a socket: the first one, or another."""
-        self.session = answer.session
-        self.secret = answer.secret
-        self.seen = answer.seq
-        self.away = False
+    def crash(self, _: RoomState, error: BaseException) -> None:
+        """The author's code has raised ``error``; the first one counts."""
+        if self._crash is None:  # an author's error may be false
+            self._crash = error
+
+    def check(self) -> None:
+        """Raises the error that the room crashed with, once."""
+        crash, self._crash = self._crash, None
+        if crash is not None:
+            raise crash
 
 
 class Table:
     """One room, its players, and the messages that they heard."""
 
     def __init__(
-        self,
-        kind: Kind,
-        options: object,
-        policy: RoomPolicy | None,
-        rooms: trio.Nursery,
-        services: trio.Nursery,
+        self, kind: Kind, options: object, policy: RoomPolicy | None, services: trio.Nursery
     ) -> None:
         self._kind = kind
         self._policy = msgspec.structs.replace(policy or RoomPolicy(), takeover_seconds=0)
-        self._nurseries = rooms, services
+        self._services = services
         self._rng = random.Random(0)  # noqa: S311 - the same ids in each run; nothing is secret
-        self.host = self._new_host()
-        """The engine that runs the room, as in a node: another one after each :meth:`move`."""
-        self.room = RoomId("")
-        """The room's id; empty before the first join."""
-        self.heard: list[Any] = []
+        self._ending = _Ending()
+        self._outside = Outside(kind.function) if kind.survives else None
+        self._players = Players(kind.name, encode_value(options), self._handle)
+        self._node = self._new_node()
+        self._read = 0
+        self.heard = self._players.heard
         """All messages of the room so far, to all or to one player, decoded.
 
         A message that nobody could receive, since all its players were away, is added when one of
         them is back.
         """
-        self.reason: EndReason | None = None
-        """Why the room has ended, or None while it runs."""
-        self.outs: dict[PlayerId, EndReason] = {}
+        self.outs = self._players.outs
         """The players who left or were kicked while the room went on, and those who learned only
         when they were :meth:`back` that it had ended."""
-        self._options = encode_value(options)
-        self._players: dict[PlayerId, _Player] = {}
-        self._asking: Identity | None = None
-        self._answers: list[nodes.Seated | nodes.Resumed | nodes.Refused] = []
-        self._refused: list[nodes.BadInput] = []
-        self._numbers: set[int] = set()
-        self._result: Any = None
-        self._crash: BaseException | None = None
-        self._over = trio.Event()
-        self._read = 0
+
+    async def _start(self) -> None:
+        """Starts the room's node."""
+        self._services.start_soon(self._players.run)
+        await self._node.start()
+
+    @property
+    def host(self) -> Host:
+        """The engine that runs the room, as in a node: another one after each move or loss."""
+        return self._node.host
+
+    @property
+    def room(self) -> RoomId:
+        """The room's id; empty before the first join."""
+        return self._players.room
+
+    @property
+    def reason(self) -> EndReason | None:
+        """Why the room has ended, or None while it runs."""
+        return self._ending.reason
 
     def join(self, name: str = "", *, key: str = "", identity: Identity | None = None) -> PlayerId:
         """Takes a seat and returns its player; raises :class:`JoinRefused` as a client would.
@@ -135,17 +146,7 @@ class Table:
         With ``identity``, as a client whom the api nodes' ``--auth`` knows; else as an anonymous
         one. They come :meth:`back` as the same identity.
         """
-        return self._request(
-            nodes.Join(
-                0,
-                self._kind.name,
-                self.room,
-                options=self._options,
-                name=name,
-                key=key,
-                identity=identity,
-            )
-        )
+        return self._players.join(name, key, identity)
 
     def say(self, player: PlayerId, message: object) -> None:
         """Says ``message`` as ``player``; the room receives it when it runs next.
@@ -153,26 +154,18 @@ class Table:
         Raises :class:`BadFrame` if the kind's ``inputs`` refuse it. An input that does not fit into
         the room's inbox is sent again when there is space.
         """
-        window = self._players[player].window
-        self._refused.clear()
-        window.take(window.last + 1, encode_value(message))
-        self._send_inputs(player, window.last)
-        if self._refused:
-            refused = self._refused.pop()
-            raise BadFrame(refused.code, refused.message)
+        self._players.say(player, message)
 
     def leave(self, player: PlayerId) -> None:
         """Gives the player's seat up."""
-        seat = self._players[player]
-        self.host.handle(LINK, nodes.Leave(self.room, player, seat.session, seat.secret))
+        self._players.leave(player)
 
     def away(self, player: PlayerId) -> None:
         """The player's socket is lost: they hear nothing until they are :meth:`back`.
 
         The room gets ``Away`` after 2 s, and ``Left`` after the kind's ``resume_seconds``.
         """
-        self._players[player].away = True
-        self.host.handle(LINK, nodes.Absent(self.room, player, self._players[player].session))
+        self._players.lose(player)
 
     def back(self, player: PlayerId) -> None:
         """The player has a socket again: they hear what they missed, and their inputs are sent.
@@ -180,11 +173,7 @@ class Table:
         If the room has ended meanwhile, they hear its last messages and its end. Raises
         :class:`JoinRefused` (``no_such_place``) if the seat is no longer kept.
         """
-        seat = self._players[player]
-        self._request(
-            nodes.Resume(0, self.room, player, seat.secret, seat.seen, identity=seat.identity)
-        )
-        self._send_inputs(player, seat.window.acked + 1)
+        self._players.resume(player)
 
     def picture(self, player: PlayerId) -> Any:
         """The room's picture for ``player``, from its ``state_for``, decoded; None if it has none.
@@ -197,7 +186,7 @@ class Table:
 
     def heard_by(self, player: PlayerId) -> list[Any]:
         """All messages that this player has heard so far, decoded."""
-        return self._players[player].heard
+        return self._players.heard_by(player)
 
     async def messages(self) -> list[Any]:
         """Lets the room run until it waits; returns its messages since the last call.
@@ -214,9 +203,9 @@ class Table:
 
         Raises the error that the room crashed with. :attr:`reason` tells how the room ended.
         """
-        await self._over.wait()
+        await self._ending.over.wait()
         self.check()
-        return self._result
+        return self._ending.result
 
     async def move(self) -> None:
         """Moves the room to another node: through its image, encoded and decoded.
@@ -224,27 +213,28 @@ class Table:
         Its function is called again there, with what is in the room's state; players notice
         nothing. Raises :class:`StateFailed`, with the reason, if the room cannot move: its kind
         never does, the state cannot be encoded, or its function does not rest within 1 s. Raises
-        :class:`StateUnreadable` if what is encoded does not fit the state's type.
+        :class:`StateUnreadable` if what is encoded does not fit the state's type. A room that
+        survives its node goes to the node with its copy, as it is in its last step.
         """
-        self.check()
-        there = self._new_host()
-        await move_room(self.room, self.host, there)
-        self.host = there
-        self.check()
-        for player, seat in self._players.items():
-            if not (seat.away or player in self.outs):
-                self._request(
-                    nodes.Renew(
-                        0,
-                        self.room,
-                        player,
-                        seat.secret,
-                        seat.seen,
-                        identity=seat.identity,
-                        session=seat.session,
-                    )
-                )
-                self._send_inputs(player, seat.window.acked + 1)
+        await self._go_on(move_room)
+
+    async def lose_node(self, *, may_forget: Collection[str] = ()) -> None:
+        """The room's node dies at this instant, without a word; the room survives it.
+
+        It goes on at another node, from the copy that its standby has: as it was when its function
+        last waited for an event, or committed. Its function is called again, and gets what it had
+        in hand or had not read once more. Players notice nothing, and hear nothing twice; of what
+        the room has said since, they hear nothing.
+
+        Raises :class:`StateFailed` or :class:`StateUnreadable`, and no node has died, if the kind
+        does not survive, if the standby has no copy, because the room has not run yet or its state
+        cannot be encoded, or if the room has changed variables outside of its state: those that it
+        ``may_forget`` are given by name. Raises :class:`StateFailed` if the function has spoken and
+        then not waited for an event within 10 s after it was called again.
+        """
+        if self._outside is not None:
+            self._outside.check(may_forget)
+        await self._go_on(outlive)
 
     def drain(self, seconds: float) -> None:
         """Drains the node: the room gets ``Draining``, with ``seconds`` until it would be cut."""
@@ -257,89 +247,28 @@ class Table:
 
     def check(self) -> None:
         """Raises the error that the room crashed with, once."""
-        crash, self._crash = self._crash, None
-        if crash is not None:
-            raise crash
+        self._ending.check()
 
-    def _new_host(self) -> Host:
-        """A host like that of another node, which runs until the end of the block."""
-        host = Host(
-            kinds={self._kind.name: self._kind},
-            node=NodeName("table"),
-            rng=self._rng,
-            outbox=self._receive,
-            policy=self._policy,
-            on_end=self._on_end,
-            on_crash=self._on_crash,
+    async def _go_on(self, how: Callable[[RoomId, TableNode, TableNode], Awaitable[None]]) -> None:
+        """The room goes on at another node, and the places with it."""
+        self.check()
+        there = self._new_node()
+        await how(self.room, self._node, there)
+        self._node = there
+        self.check()
+        await self._players.renew()
+
+    def _new_node(self) -> TableNode:
+        ending, receive = self._ending, self._players.receive
+        return TableNode(
+            self._kind,
+            self._policy,
+            self._rng,
+            self._services,
+            outbox=receive,
+            on_end=ending.end,
+            on_crash=ending.crash,
         )
-        rooms, services = self._nurseries
-        host.serve(rooms)
-        services.start_soon(host.watch)
-        return host
 
-    def _request(self, request: nodes.Join | nodes.Resume) -> PlayerId:
-        """Takes a seat, or takes it again, and confirms that the answer has arrived."""
-        self._asking = request.identity
-        self.host.handle(LINK, request)
-        answer = self._answers.pop()
-        if isinstance(answer, nodes.Refused):
-            raise JoinRefused(answer.code, answer.message, retry=False)
-        self.room = answer.room
-        self.host.handle(LINK, nodes.Confirm(answer.room, answer.player, answer.session))
-        return answer.player
-
-    def _send_inputs(self, player: PlayerId, n: int) -> None:
-        """Sends the player's inputs from ``n`` on; while they are away, :meth:`back` does it."""
-        seat = self._players[player]
-        if seat.away:
-            return
-        for number, body in seat.window.unacked_from(n):
-            self.host.handle(LINK, nodes.Say(self.room, player, seat.session, number, body))
-        self.host.flush_acks()
-
-    def _on_end(self, _: RoomState, reason: EndReason, result: bytes) -> None:
-        self.reason = reason
-        self._result = msgspec.json.decode(result) if result else None
-        self._over.set()
-
-    def _on_crash(self, _: RoomState, error: BaseException) -> None:
-        if self._crash is None:  # an author's error may be false
-            self._crash = error
-
-    def _receive(self, _: LinkId, item: nodes.Down) -> None:
-        match item:
-            case nodes.Seated() | nodes.Resumed() | nodes.Refused():
-                self._on_answer(item)
-            case nodes.Message():
-                self._deliver(item.seq, item.body, self._players if item.to is None else item.to)
-            case nodes.Replay():
-                for seq, body in item.messages:
-                    self._deliver(seq, body, [item.player])
-            case nodes.Acks():
-                for _room, player, n in item.acks:
-                    self._players[player].window.ack(n)
-            case nodes.BadInput():
-                self._refused.append(item)
-            case nodes.Wanted():
-                self._send_inputs(item.player, item.n)
-            case nodes.Out(reason=reason) if reason != nodes.TAKEN_OVER:
-                self.outs[item.player] = EndReason(reason)
-
-    def _on_answer(self, answer: nodes.Seated | nodes.Resumed | nodes.Refused) -> None:
-        self._answers.append(answer)
-        if isinstance(answer, nodes.Seated):
-            self._players[answer.player] = _Player(answer, self._asking)
-        elif isinstance(answer, nodes.Resumed):
-            self._players[answer.player].arrive(answer)
-            self._players[answer.player].window.ack(answer.n)
-
-    def _deliver(self, seq: int, body: bytes, to: Iterable[PlayerId]) -> None:
-        decoded = msgspec.json.decode(body)
-        if seq not in self._numbers:
-            self._numbers.add(seq)
-            self.heard.append(decoded)
-        for player in to:
-            seat = self._players[player]
-            if not (seat.away or player in self.outs):
-                seat.heard.append(decoded)
-                seat.seen = seq
+    def _handle(self, item: nodes.Up) -> None:
+        self._node.handle(item)

@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     There is one standby, or none, or two while a new one replaces another: then both confirm each
     step. There is one witness, or two while one replaces another: then going on needs both votes,
     asked for in this order. ``former`` may hold earlier images, which nobody can bring to life.
+    ``coming`` becomes a standby beside the present one, once that has confirmed this config: else
+    it would not name that rival when it asks for a vote.
     ``agreed`` is the last epoch in which all game nodes had to vote in place of a witness.
     """
 
@@ -41,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     witnesses: tuple[Incarnation, ...] = ()
     former: tuple[Incarnation, ...] = ()
     agreed: int = -1
+    coming: tuple[Incarnation, ...] = ()
 
 
 class OfRoom(Item, frozen=True):
@@ -141,7 +144,10 @@ class VoteAsked(OfRoom, frozen=True, tag="vote_asked"):
 
 
 class VoteReturned(OfRoom, frozen=True, tag="vote_returned"):
-    """The node holds no image of the room, and asks for no vote of ``epoch`` or before."""
+    """The node holds no image of the room, and asks for no vote of ``epoch`` or before.
+
+    It names no rivals: the owner of a vote has named all who may still ask for it.
+    """
 
 
 class Answer(enum.StrEnum):

@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock
 
 import lastcall.game.examples
-from lastcall.errors import BadFrame, JoinRefused
+from lastcall import Kind
+from lastcall.errors import BadFrame, JoinRefused, StateFailed
 from lastcall.game.examples.arena import arena
 from lastcall.game.examples.countdown import countdown
 from lastcall.game.examples.lounge import lounge
@@ -369,3 +370,70 @@ async def test_a_lounge_goes_on_after_a_move_with_the_same_players(
         table.leave(bob)
         assert await table.ended() is None
         assert table.reason is EndReason.FINISHED
+
+
+# the death of their node, in mid-match
+
+
+async def test_a_match_of_tictactoe_outlives_its_node_before_and_after_each_of_its_moves() -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        for turn, cell in enumerate("03142"):
+            await table.lose_node()
+            assert await table.messages() == []
+            assert table.picture(ann) == table.heard[-1]
+            table.say([ann, bob][turn % 2], {"cell": int(cell)})
+            await table.lose_node()  # before the room has read the move
+            await table.messages()
+        assert await table.ended() == {"winner": ann, "board": "XXXOO----"}
+        boards = ["---------", "X--------", "X--O-----", "XX-O-----", "XX-OO----", "XXXOO----"]
+        assert [message["board"] for message in table.heard_by(bob)] == boards
+        assert table.heard_by(ann) == table.heard_by(bob)
+
+
+async def test_a_lost_player_of_tictactoe_loses_although_the_node_died_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(tictactoe) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        table.away(ann)
+        await trio.sleep(20)
+        await table.lose_node()
+        began = trio.current_time()
+        assert await table.ended() == {"winner": bob, "board": "---------"}
+        assert trio.current_time() - began == pytest.approx(10)
+        with pytest.raises(StateFailed, match="does not run"):
+            await table.lose_node()
+
+
+async def test_a_lounge_outlives_its_node_with_all_that_was_said_and_all_who_are_there(
+    autojump_clock: MockClock,
+) -> None:
+    async with play(lounge) as table:
+        ann, bob = table.join("ann"), table.join("bob")
+        await table.messages()
+        table.away(bob)
+        for number in range(20):
+            table.say(ann, number)
+            if number % 3 == 0:
+                await table.lose_node()
+        await table.messages()
+        table.back(bob)
+        assert table.heard_by(ann) == [{"from": ann, "said": number} for number in range(20)]
+        assert table.heard_by(bob) == table.heard_by(ann)
+        table.leave(ann)
+        await table.lose_node()
+        table.leave(bob)
+        assert await table.ended() is None
+        assert table.reason is EndReason.FINISHED
+
+
+@pytest.mark.parametrize("kind", [arena, countdown])
+async def test_the_other_examples_say_that_they_do_not_survive(kind: Kind) -> None:
+    async with play(kind) as table:
+        table.join()
+        await table.messages()
+        with pytest.raises(StateFailed, match="die with their node"):
+            await table.lose_node()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,7 +32,7 @@ ACTIONS = [
     *["move"] * 3,
     *["break", "wait", "leave"],
 ]
-PEER = LinkId(10_000)
+AGAIN = LinkId(10_000)
 
 
 class History(msgspec.Struct):
@@ -245,6 +244,7 @@ class World:
         self.moving: tuple[Image, int, bool] | None = None
         """The image of a room that is frozen, who adopted it, and whether it has moved there."""
         self.moves = 0
+        self.leaves: list[nodes.Leave] = []
 
     def number(self) -> int:
         self.count += 1
@@ -259,7 +259,7 @@ class World:
                 if link.id == link_id:
                     link.down.append(item)
                     return
-        assert link_id == PEER, f"{item} is sent to a link that is gone"
+        assert link_id == AGAIN, f"{item} is sent to a link that is gone"
 
     async def move(self) -> None:
         """The next step of a move: freeze, adopt; then thaw, or move and release."""
@@ -284,8 +284,9 @@ class World:
         else:
             incarnation, name = Incarnation(to + 1), NodeName(f"game-{to}")
             where = nodes.Whereabouts(incarnation, name, image.epoch + 1)
-            forward = partial(self.hosts[to].handle, PEER)
-            self.hosts[self.at].moves.moved(self.room, where, forward)
+            self.hosts[self.at].moves.moved(self.room, where)
+            for leave in self.leaves:  # the api nodes say them again where the room is
+                self.hosts[to].handle(AGAIN, leave)
             self.moving = image, to, True
 
     def connect(self, client: Client, api: Api, *, noticed: bool) -> None:
@@ -329,6 +330,7 @@ class World:
             secret = client.place.secret
             item = nodes.Leave(self.room, client.place.player, found[1].session, secret)
             found[0].links[found[1].host].up.append(item)
+            self.leaves.append(item)
             del found[0].live[client.place.player]
             client.gone = True
 

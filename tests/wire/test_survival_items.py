@@ -24,6 +24,7 @@ ITEMS: dict[str, items.SurvivalItem] = {
     "step": items.Step(ROOM, 3, 8, b"\x80"),
     "step_config": items.Step(ROOM, 3, 9, config=Config(3, ONE)),
     "step_agreed": items.Step(ROOM, 3, 9, config=Config(3, ONE, agreed=2)),
+    "step_coming": items.Step(ROOM, 3, 9, config=Config(3, ONE, (TWO,), coming=(NEW,))),
     "resign": items.Resign(ROOM, 3, 9),
     "take_over": items.TakeOver(ROOM, 3),
     "room_over": items.RoomOver(ROOM, 3),

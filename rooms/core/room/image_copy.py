@@ -5,8 +5,9 @@ The law: the copy of an image to which all steps since were applied is the image
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Iterable
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from lastcall.wire.steps import RoomStep
 
 SEAT_BYTES = 1024
 """About what a seat, an alarm or an event takes at most, without long names and claims."""
+_number = itemgetter(0)
 
 
 class ImageCopy:
@@ -51,7 +53,7 @@ class ImageCopy:
         self.state = image.state
         self.seq = image.history.seq
         self.forgotten = image.history.forgotten
-        self._kept = deque(image.history.kept)
+        self._kept = list(image.history.kept)  # most are short, and an empty deque takes 760 B
         self._bytes = sum(len(body) for _, body, _ in self._kept)
         self.seats: dict[PlayerId, SeatImage] = {}
         """As they were sent; ``done`` and ``_since`` say which numbers and times hold now."""
@@ -128,8 +130,9 @@ class ImageCopy:
             self.seq = step.seq
         if step.forgotten is not None:
             self.forgotten = step.forgotten
-            while kept and kept[0][0] <= step.forgotten:
-                self._bytes -= len(kept.popleft()[1])
+            count = bisect_right(kept, step.forgotten, key=_number)
+            self._bytes -= sum(len(body) for _, body, _ in kept[:count])
+            del kept[:count]
 
     def _take_seats(self, seats: Iterable[SeatImage], now: float) -> None:
         for seat in seats:

@@ -6,25 +6,20 @@ then it does not know the room, and an api node asks the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from lastcall.ids import KindName, RoomId
-from lastcall.wire.nodes import Leave, Whereabouts
+from lastcall.wire.nodes import Whereabouts
 
 NAMES_MAX = 65_536
 """Rooms and keys on one node; beyond that the oldest rooms are forgotten first."""
 
 
 class MovedRoom(NamedTuple):
-    """Where a room is, and the kind and ``keys`` by which its seats were found here.
-
-    ``forward`` tells that node of a player who leaves.
-    """
+    """Where a room is, and the kind and ``keys`` by which its seats were found here."""
 
     where: Whereabouts
     keys: tuple[tuple[KindName, str], ...]
-    forward: Callable[[Leave], None]
 
 
 class MovedRooms:

@@ -58,7 +58,11 @@ class Promote(ToDo, frozen=True):
 
 
 class Drop(ToDo, frozen=True):
-    """Forget the room's image, and mute the room if it runs: ``owner`` has it now (0: unknown)."""
+    """Forget the room's image, and mute the room if it runs: ``owner`` has it now.
+
+    An owner of 0 is unknown: the primary takes an image back, or a witness has denied a vote since
+    it gave one of a later epoch, and that has come back to it unused.
+    """
 
     owner: Incarnation
 

@@ -82,7 +82,7 @@ class Epochs:
         now = self._line.config
         if epoch > now.epoch:
             self._ballot = self.ballot_type()
-        config = replace(now, epoch=epoch, standbys=standbys, agreed=agreed)
+        config = replace(now, epoch=epoch, standbys=standbys, agreed=agreed, coming=())
         candidate, self._line.candidate = self._line.candidate, None
         self._line.step(config)
         if candidate is not None:

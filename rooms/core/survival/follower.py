@@ -27,8 +27,8 @@ class Follower:
 
     @property
     def rivals(self) -> list[Incarnation]:
-        """The others who may go on with the room."""
-        nodes = (self.config.primary, *self.config.standbys)
+        """The others who may go on with the room, now or soon."""
+        nodes = (self.config.primary, *self.config.standbys, *self.config.coming)
         return [node for node in nodes if node != self.me]
 
     def is_old(self, source: Incarnation, item: SurvivalItem) -> bool:

@@ -114,11 +114,14 @@ class Succession:
                 return
 
     def _appoint(self, candidate: Candidate) -> None:
-        config = self._line.config
+        config, coming = self._line.config, (candidate.node,)
+        if config.standbys and config.coming != coming:
+            self._line.step(replace(config, coming=coming))
+            return
         witnesses = config.witnesses if config.standbys else self.usable[:1]
         if witnesses:
             standbys = (*config.standbys, candidate.node)
-            config = replace(config, standbys=standbys, witnesses=witnesses)
+            config = replace(config, standbys=standbys, witnesses=witnesses, coming=())
             self._line.appoint(candidate, config)
 
     def _hand_over(self) -> None:

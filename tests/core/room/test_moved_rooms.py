@@ -13,7 +13,7 @@ THERE = Whereabouts(Incarnation(4), NodeName("game-2"), 1)
 
 
 def moved(keys: int) -> MovedRoom:
-    return MovedRoom(THERE, tuple((KindName("chess"), str(n)) for n in range(keys)), print)
+    return MovedRoom(THERE, tuple((KindName("chess"), str(n)) for n in range(keys)))
 
 
 def test_a_room_is_found_where_it_moved_until_it_is_here_again() -> None:

@@ -18,7 +18,7 @@ from lastcall.core.survival.claim import Claim
 from lastcall.core.survival.epochs import Epochs
 from lastcall.core.survival.follower import Follower
 from lastcall.core.survival.holders import Holders
-from lastcall.core.survival.line import Line
+from lastcall.core.survival.line import Candidate, Line
 from lastcall.core.survival.links import Links, View
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.rooms import SurvivingRooms
@@ -146,6 +146,15 @@ class OneStep(Succession):
         usable = self.usable
         if config.standbys and usable and config.witnesses[0] not in usable:
             self._line.step(replace(config, witnesses=(usable[0],)))
+
+
+class Unannounced(Succession):
+    """A second standby may ask for votes before the first one knows of it."""
+
+    def _appoint(self, candidate: Candidate) -> None:
+        config = self._line.config
+        self._line.config = replace(config, coming=(candidate.node,))
+        super()._appoint(candidate)
 
 
 class OffersToRefusers(Succession):
@@ -389,6 +398,7 @@ def rare_mutants() -> Iterator[Mutant]:
     yield of_rooms("a primary makes way", arrivals_type=KeepsRunning)
     yield of_primary("words wait for both standbys", line_type=OneOfTwo)
     yield of_primary("a standby far behind gets the image", line_type=RepeatsForgottenSteps)
+    yield of_primary("the standby knows of a second one first", succession_type=Unannounced)
     yield of_primary("only needed votes can be lost", epochs_type=EveryDenialCounts)
     yield of_primary("two deaths are not enough", epochs_type=TwoDeathsAreEnough)
     yield of_primary("a vote is for one epoch", epochs_type=OldGrantsCount)

@@ -222,3 +222,46 @@ def test_a_standby_that_waits_for_a_vote_says_so_until_it_has_it() -> None:
     world.deliver_all()
     assert world.primaries[0][0] is standby
     assert standby.standing.protection is not Protection.WAITING
+
+
+def claim_after_the_primary_has_left(world: World) -> None:
+    """The standby is promoted before it hears that it has a successor; the primary, which has asked
+    for no vote, hears so and dies before it has told the successor.
+    """
+    primary = world.primaries[0][1]
+    me, standby = primary.config.primary, primary.config.standbys[0]
+    world.draining.add(standby)
+    world.look()
+    while len(primary.config.standbys) < 2:
+        world.deliver(world.network.ready(world.awake)[0])
+    new = primary.config.standbys[1]
+    while not world.games[new].rooms.standby(ROOM).image.appointed:
+        world.deliver((me, new))
+    assert world.games[standby].rooms.standby(ROOM).config.standbys == (standby,)
+    world.suspect(standby, me)
+    cut(world, standby, new)
+    for api in world.apis:
+        world.apis[api].say(standby)
+    while world.games[standby].history is None:
+        world.deliver(world.network.ready(world.awake)[0])
+    world.network.blocked.add(pair(me, new))
+    world.connect(me, standby)
+    settle(world)
+    assert world.games[me].history is None, "it has heard that it is replaced"
+    world.crash(me)
+    world.find_dead(new, me)
+    world.games[new].sweep()
+    settle(world)
+    for game, _ in world.primaries:
+        game.write(("say", game.me))
+    settle(world)
+    world.heal()
+    world.check_goes_on()
+
+
+def test_a_standby_knows_of_its_successor_before_that_may_be_promoted() -> None:
+    claim_after_the_primary_has_left(world_of())
+    with pytest.raises(Broken, match="two histories"):
+        claim_after_the_primary_has_left(
+            world_of(without("the standby knows of a second one first"))
+        )
