@@ -240,6 +240,11 @@ class Links:
             if self._watcher is not None:
                 self._watcher.dropped(link)
 
+    def drop_dead(self, caller: Incarnation) -> None:
+        """The process has ended: drops the link by which it has called."""
+        for link in [x for x in self._links.values() if x.incarnation == caller]:
+            self._drop(link.id, "the process has ended")
+
     def _warn_of_namesakes(self, link: Link) -> None:
         """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.
         One that was killed is dropped before the one that takes its name is not young.

@@ -81,7 +81,9 @@ class GameNode:
         self._feeds = Feeds(settings.link_policy)
         self.peer_handlers: list[PeerHandler] = []
         """They get what other game nodes say; to be filled before the start."""
-        self.peers = Peers(self.incarnation, self.peer_handlers)
+        self.peers = Peers(
+            self.incarnation, self.peer_handlers, lambda peer: self._links.drop_dead(peer)
+        )
         self._peer_calls = (
             _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
             if settings.games

@@ -7,7 +7,7 @@ that it has opened, and gets the answers on the feed of that link.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import trio
@@ -94,12 +94,19 @@ class PeerRequests:
 class Peers:
     """The game nodes that this one calls: :class:`PeerCalls` keeps the links.
 
-    ``handlers`` get all that is said, and learn who comes and goes.
+    ``handlers`` get all that is said, and learn who comes and goes. ``drop_links`` ends the links
+    by which a process has called this node.
     """
 
-    def __init__(self, me: Incarnation, handlers: Sequence[PeerHandler]) -> None:
+    def __init__(
+        self,
+        me: Incarnation,
+        handlers: Sequence[PeerHandler],
+        drop_links: Callable[[Incarnation], None] = lambda _: None,
+    ) -> None:
         self._me = me
         self._handlers = handlers
+        self._drop_links = drop_links
         self._links: dict[Incarnation, GameLink] = {}
         self._gone: OrderedDict[Incarnation, None] = OrderedDict()
         self._misplaced = RatedLog("link.misplaced_item")
@@ -124,7 +131,10 @@ class Peers:
         return link is not None
 
     def note_gone(self, peer: Incarnation) -> None:
-        """The process has ended, unless a link to it stands by another address."""
+        """The process has ended, unless a link to it stands by another address.
+
+        From now on nothing comes from it that is still under way.
+        """
         if peer in self._links or peer in self._gone or peer == self._me:
             return
         self._gone[peer] = None
@@ -132,6 +142,7 @@ class Peers:
             self._gone.popitem(last=False)
         for handler in self._handlers:
             handler.peer_gone(peer)
+        self._drop_links(peer)
 
     def link_up(self, link: GameLink) -> None:
         """A link stands. A node that has stopped may still listen, but takes nothing; and one of

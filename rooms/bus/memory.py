@@ -97,6 +97,7 @@ class MemoryCaller(End):
         self._connected_to: MemoryResponder | None = None
         self._wake = trio.Event()
         self._broken = trio.Event()
+        self._broken_at = -math.inf
         self._last_due = -math.inf
 
     async def call(self, request: bytes) -> bytes:
@@ -152,6 +153,7 @@ class MemoryCaller(End):
         await self._broken.wait()
         self.check_open()
         self._broken = trio.Event()
+        await trio.sleep_until(self._broken_at)
 
     def on_reply(self, call: _Call, reply: bytes) -> None:
         """Keeps the reply to ``call``; drops it if there is one already, or if the link is cut."""
@@ -169,6 +171,7 @@ class MemoryCaller(End):
         peer, reached = self._connected_to, self.net.passes(self.owner, self.address)
         if peer is not None and peer.closed and reached and not self.net.is_frozen(self):
             self._connected_to = None
+            self._broken_at = self.net.faults.arrival_time()
             self._broken.set()
 
     def close(self) -> None:
