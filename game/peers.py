@@ -19,7 +19,7 @@ from lastcall.game.feeds import Feeds
 from lastcall.ids import Incarnation, LinkId
 from lastcall.links.candidates import as_candidate
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.feed_reader import FeedReader
+from lastcall.links.feed_reader import FeedReader, NoCork
 from lastcall.links.link import GameLink, Loss
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
@@ -104,7 +104,7 @@ class Peers:
         handlers: Sequence[PeerHandler],
         drop_links: Callable[[Incarnation], None] = lambda _: None,
     ) -> None:
-        self._me = me
+        self.me = me
         self._handlers = handlers
         self._drop_links = drop_links
         self._links: dict[Incarnation, GameLink] = {}
@@ -135,7 +135,7 @@ class Peers:
 
         From now on nothing comes from it that is still under way.
         """
-        if peer in self._links or peer in self._gone or peer == self._me:
+        if peer in self._links or peer in self._gone or peer == self.me:
             return
         self._gone[peer] = None
         if len(self._gone) > GONE_MAX:
@@ -173,6 +173,17 @@ class Peers:
         del self._links[peer]
         for handler in self._handlers:
             handler.peer_down(peer, loss)
+
+
+class PublishAfterTurn(NoCork):
+    """What this node says by its feeds in a turn of the :class:`FeedReader` leaves at its end."""
+
+    def __init__(self, publish: Callable[[], None]) -> None:
+        self._publish = publish
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the turn."""
+        self._publish()
 
 
 class PeerCalls:
