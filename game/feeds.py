@@ -1,6 +1,7 @@
 """The feeds of a game node: what it says to each node that is attached to it.
 
-Items are numbered in the link's ring, and published once for each turn of the loop.
+Items are numbered in the link's ring. What rooms say is published once for each turn of the loop,
+and what other game nodes make this one say, at once.
 """
 
 from __future__ import annotations
@@ -170,7 +171,11 @@ class Feeds:
         self._last: nodes.Down | None = None
         self._last_encoded = b""
         self.items_sent = 0
-        self._dirty: set[LinkId] = set()
+        self._dirty: dict[LinkId, None] = {}
+        self.waking = False
+        """Whether a request is applied that may wake rooms, which have something to say as well."""
+        self._rooms_first = False
+        """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
         self._confirmed = trio.Event()
 
@@ -187,7 +192,8 @@ class Feeds:
 
     def mark(self, link_id: LinkId) -> None:
         """The link's feed has something to publish."""
-        self._dirty.add(link_id)
+        self._dirty[link_id] = None
+        self._rooms_first |= self.waking
         self._wake.set()
 
     def mark_all(self) -> None:
@@ -195,12 +201,17 @@ class Feeds:
         for link_id in self.links:
             self.mark(link_id)
 
-    async def wait_marked(self) -> list[Link]:
-        """Waits for something to publish; returns the links that have it."""
+    async def wait_marked(self) -> None:
+        """Waits for something to publish; always a checkpoint."""
         await self._wake.wait()
         self._wake = trio.Event()
-        await trio.lowlevel.checkpoint()  # rooms that were just woken add their messages first
-        dirty, self._dirty = self._dirty, set()
+        if self._rooms_first:
+            await trio.lowlevel.checkpoint()  # rooms that were just woken add their messages
+
+    def take_marked(self) -> list[Link]:
+        """The links that have something to publish."""
+        self._rooms_first = False
+        dirty, self._dirty = self._dirty, {}
         return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
 
     def confirm(self, link: Link, number: int) -> None:
@@ -214,7 +225,7 @@ class Feeds:
         """Closes a link's feed; returns the link, or None if it is gone already."""
         link = self.links.pop(link_id, None)
         if link is not None:
-            self._dirty.discard(link_id)
+            self._dirty.pop(link_id, None)
             link.close()
             self._wake_waiters()
         return link

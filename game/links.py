@@ -35,7 +35,7 @@ log = structlog.get_logger()
 NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
 """Nodes of the same name are logged this many times at once, and then once in these seconds."""
 PUBLISH_SECONDS = 0.005
-"""After this time the remaining links are published in the next turn."""
+"""After this time the remaining feeds are published in the next turn."""
 LINKS_MAX = 512
 """More nodes than this are refused: each costs a publisher and a ring."""
 
@@ -145,8 +145,12 @@ class Links:
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._feeds.confirm(link, batch.confirmed)
         self.items_received += len(batch.items)
+        self._feeds.waking = wakes = link.tier == nodes.API
         self._apply(link, batch.items)
         link.handler.flush_acks()
+        self._feeds.waking = False
+        if not wakes:
+            self.publish_now()  # before the answer: words of rooms may wait for what is said
         link.publish_again(batch.missing)
         answer = nodes.Answer(
             link=link.id, number=batch.number, head=link.ring.head, state=self._state()
@@ -240,6 +244,11 @@ class Links:
             if self._watcher is not None:
                 self._watcher.dropped(link)
 
+    def drop_dead(self, caller: Incarnation) -> None:
+        """The process has ended: drops the link by which it has called."""
+        for link in [x for x in self._links.values() if x.incarnation == caller]:
+            self._drop(link.id, "the process has ended")
+
     def _warn_of_namesakes(self, link: Link) -> None:
         """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.
         One that was killed is dropped before the one that takes its name is not young.
@@ -254,17 +263,26 @@ class Links:
 
     async def _publish(self) -> None:
         while True:
-            links = await self._feeds.wait_marked()
-            until = perf_counter() + PUBLISH_SECONDS
-            for link in links:
-                if perf_counter() > until:
-                    await trio.lowlevel.checkpoint()
-                    until = perf_counter() + PUBLISH_SECONDS
-                if link.id in self._links and (why := link.publish(self._state())) is not None:
-                    log.warning("link.behind", **link.who, why=why)
-                    self._drop(link.id, why)
-                elif link.ring.has_fresh:
-                    self._feeds.mark(link.id)
+            await self._feeds.wait_marked()
+            self.publish_now()
+
+    def publish_now(self) -> None:
+        """Publishes what the feeds have, for some milliseconds: the rest has to wait for a turn."""
+        links, rest = self._feeds.take_marked(), list[Link]()
+        until = perf_counter() + PUBLISH_SECONDS
+        for count, link in enumerate(links):
+            if perf_counter() > until:
+                rest = links[count:] + rest
+                break
+            if link.id not in self._links:
+                continue
+            if (why := link.publish(self._state())) is not None:
+                log.warning("link.behind", **link.who, why=why)
+                self._drop(link.id, why)
+            elif link.ring.has_fresh:
+                rest.append(link)
+        for link in rest:
+            self._feeds.mark(link.id)
 
     async def _watch(self) -> None:
         """Drops each link that is silent, or whose feed does not arrive.

@@ -17,7 +17,13 @@ from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import GameIdentity, Links
 from lastcall.game.pair_links import PairEvents, PairLinks
-from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers
+from lastcall.game.peers import (
+    PeerCalls,
+    PeerHandler,
+    PeerRequests,
+    Peers,
+    PublishAfterTurn,
+)
 from lastcall.game.room_moves import RoomMoves
 from lastcall.game.survival import Survival
 from lastcall.game.survival_views import Views
@@ -27,7 +33,7 @@ from lastcall.kind import Kind
 from lastcall.limits import Limit
 from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.feed_reader import FeedReader, NoCork
+from lastcall.links.feed_reader import FeedReader
 from lastcall.links.sources import GameSource
 from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy, SurvivalPolicy
 from lastcall.reasons import EndReason
@@ -81,9 +87,10 @@ class GameNode:
         self._feeds = Feeds(settings.link_policy)
         self.peer_handlers: list[PeerHandler] = []
         """They get what other game nodes say; to be filled before the start."""
-        self.peers = Peers(self.incarnation, self.peer_handlers)
+        self._links: Links
+        self.peers = Peers(self.incarnation, self.peer_handlers, self._drop_dead)
         self._peer_calls = (
-            _open_peer_calls(settings, bus, self.incarnation, self.peers, rng)
+            _open_peer_calls(settings, bus, self.peers, self._publish_now, rng)
             if settings.games
             else None
         )
@@ -159,6 +166,12 @@ class GameNode:
         )
         self.peer_handlers.append(survival.links)
         return survival
+
+    def _drop_dead(self, caller: Incarnation) -> None:
+        self._links.drop_dead(caller)
+
+    def _publish_now(self) -> None:
+        self._links.publish_now()
 
     def _keeps_none(self) -> str:
         """Why this node keeps no more images of others' rooms; empty while it does."""
@@ -311,14 +324,21 @@ class GameNode:
 
 
 def _open_peer_calls(
-    settings: GameSettings, bus: Bus, incarnation: Incarnation, peers: Peers, rng: random.Random
+    settings: GameSettings,
+    bus: Bus,
+    peers: Peers,
+    publish: Callable[[], None],
+    rng: random.Random,
 ) -> PeerCalls:
-    """Opens the feed of the other game nodes; raises ``AddressInUse``."""
+    """Opens the feed of the other game nodes; raises ``AddressInUse``.
+
+    ``publish`` publishes what this node has to say by its own feeds.
+    """
     subscriber = bus.subscribe(settings.feed.url)
     port = parse_url(subscriber.address).port
     feed = settings.feed.dialled(settings.advertise, port).url
-    me = settings.name, incarnation, settings.version, feed, nodes.GAME
-    feeds = FeedReader(subscriber, NoCork())
+    me = settings.name, peers.me, settings.version, feed, nodes.GAME
+    feeds = FeedReader(subscriber, PublishAfterTurn(publish))
     connectors = GameConnectors(
         settings.games,
         bus=bus,

@@ -7,7 +7,7 @@ that it has opened, and gets the answers on the feed of that link.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import trio
@@ -19,7 +19,7 @@ from lastcall.game.feeds import Feeds
 from lastcall.ids import Incarnation, LinkId
 from lastcall.links.candidates import as_candidate
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.feed_reader import FeedReader
+from lastcall.links.feed_reader import FeedReader, NoCork
 from lastcall.links.link import GameLink, Loss
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
@@ -94,12 +94,19 @@ class PeerRequests:
 class Peers:
     """The game nodes that this one calls: :class:`PeerCalls` keeps the links.
 
-    ``handlers`` get all that is said, and learn who comes and goes.
+    ``handlers`` get all that is said, and learn who comes and goes. ``drop_links`` ends the links
+    by which a process has called this node.
     """
 
-    def __init__(self, me: Incarnation, handlers: Sequence[PeerHandler]) -> None:
-        self._me = me
+    def __init__(
+        self,
+        me: Incarnation,
+        handlers: Sequence[PeerHandler],
+        drop_links: Callable[[Incarnation], None] = lambda _: None,
+    ) -> None:
+        self.me = me
         self._handlers = handlers
+        self._drop_links = drop_links
         self._links: dict[Incarnation, GameLink] = {}
         self._gone: OrderedDict[Incarnation, None] = OrderedDict()
         self._misplaced = RatedLog("link.misplaced_item")
@@ -124,14 +131,18 @@ class Peers:
         return link is not None
 
     def note_gone(self, peer: Incarnation) -> None:
-        """The process has ended, unless a link to it stands by another address."""
-        if peer in self._links or peer in self._gone or peer == self._me:
+        """The process has ended, unless a link to it stands by another address.
+
+        From now on nothing comes from it that is still under way.
+        """
+        if peer in self._links or peer in self._gone or peer == self.me:
             return
         self._gone[peer] = None
         if len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
         for handler in self._handlers:
             handler.peer_gone(peer)
+        self._drop_links(peer)
 
     def link_up(self, link: GameLink) -> None:
         """A link stands. A node that has stopped may still listen, but takes nothing; and one of
@@ -162,6 +173,17 @@ class Peers:
         del self._links[peer]
         for handler in self._handlers:
             handler.peer_down(peer, loss)
+
+
+class PublishAfterTurn(NoCork):
+    """What this node says by its feeds in a turn of the :class:`FeedReader` leaves at its end."""
+
+    def __init__(self, publish: Callable[[], None]) -> None:
+        self._publish = publish
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the turn."""
+        self._publish()
 
 
 class PeerCalls:

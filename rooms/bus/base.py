@@ -119,6 +119,13 @@ class Caller(Protocol):
         Raises :class:`lastcall.errors.MessageTooBig` over :data:`MESSAGE_BYTES_MAX`.
         """
 
+    async def wait_broken(self) -> None:
+        """Waits until a connection breaks that stood; one that broke since the last call counts.
+
+        That proves nothing: the process may have ended, or only the connection. Only one task may
+        wait. Always a checkpoint.
+        """
+
     def close(self) -> None:
         """Closes the connection."""
 

@@ -96,6 +96,8 @@ class MemoryCaller(End):
         self._call: _Call | None = None
         self._connected_to: MemoryResponder | None = None
         self._wake = trio.Event()
+        self._broken = trio.Event()
+        self._broken_at = -math.inf
         self._last_due = -math.inf
 
     async def call(self, request: bytes) -> bytes:
@@ -145,6 +147,14 @@ class MemoryCaller(End):
         if faults.happens(faults.repeat_request):
             responder.mail.put((self, call), faults.arrival_time())
 
+    async def wait_broken(self) -> None:
+        """See :meth:`lastcall.bus.base.Caller.wait_broken`."""
+        await trio.lowlevel.checkpoint()
+        await self._broken.wait()
+        self.check_open()
+        self._broken = trio.Event()
+        await trio.sleep_until(self._broken_at)
+
     def on_reply(self, call: _Call, reply: bytes) -> None:
         """Keeps the reply to ``call``; drops it if there is one already, or if the link is cut."""
         if call.reply is None and self.net.passes(self.owner, self.address):
@@ -158,11 +168,17 @@ class MemoryCaller(End):
             self._call.sent_to = self._call.reply = None
             self._call.due = math.inf
         self._wake.set()
+        peer, reached = self._connected_to, self.net.passes(self.owner, self.address)
+        if peer is not None and peer.closed and reached and not self.net.is_frozen(self):
+            self._connected_to = None
+            self._broken_at = self.net.faults.arrival_time()
+            self._broken.set()
 
     def close(self) -> None:
         """Closes the connection."""
         super().close()
         self._wake.set()
+        self._broken.set()
 
 
 class MemoryPublisher(End):

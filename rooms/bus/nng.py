@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pynng
@@ -140,6 +141,9 @@ class NngCaller(_End):
     """Sends requests to one address, over a ``Req0``."""
 
     def __init__(self, nng: pynng.Socket, bus: NngBus, address: str) -> None:
+        self._broken = trio.Event()
+        self._loop = trio.lowlevel.current_trio_token()
+        nng.add_post_pipe_remove_cb(self._connection_over)
         self._dialer, where = dial(nng, address, bus.tls)
         super().__init__(nng, where)
         self._busy = False
@@ -161,6 +165,23 @@ class NngCaller(_End):
             return await self._reply()
         finally:
             self._busy = False
+
+    async def wait_broken(self) -> None:
+        """See :meth:`lastcall.bus.base.Caller.wait_broken`."""
+        await trio.lowlevel.checkpoint()
+        await self._broken.wait()
+        self._socket.check_open()
+        self._broken = trio.Event()
+
+    def close(self) -> None:
+        """Closes the socket; may be called twice."""
+        super().close()
+        self._broken.set()
+
+    def _connection_over(self, _pipe: pynng.Pipe) -> None:
+        """Called in a thread of nng's."""
+        with suppress(trio.RunFinishedError):
+            self._loop.run_sync_soon(lambda: self._broken.set())  # noqa: PLW0108 - it is replaced
 
     async def _send(self, request: bytes) -> None:
         """Waits for a connection. A new request makes nng drop late replies to older ones."""

@@ -33,6 +33,9 @@ CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
 """A draining game node waits until these are confirmed."""
 ITEMS_AT_ONCE = 256
 """Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""
+BROKEN_SECONDS = (0.001, 0.004, 0.01, 0.02, 0.04, 0.08)
+"""When a connection breaks, the pauses before the probes that follow: a process that dies may close
+its listening socket a moment after the others."""
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is sent again, byte for byte: the game node repeats its reply."""
 
@@ -152,6 +155,7 @@ class GameLink:
                 self._come_up()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch)
+                    nursery.start_soon(self._watch_connection)
                     await self._lockstep()
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
@@ -311,6 +315,17 @@ class GameLink:
                 self._over(Loss.LOST)
             elif verdict is Verdict.SILENT:
                 self._set_silent(silent=True)
+
+    async def _watch_connection(self) -> None:
+        """A connection that breaks proves nothing, but is a reason to ask and to probe at once."""
+        while True:
+            await self._caller.wait_broken()
+            self._confirm_now = True
+            self._wake.set()
+            for pause in BROKEN_SECONDS:
+                await trio.sleep(pause)
+                if await self._refused():
+                    self._over(Loss.GONE)
 
     def _check_feed(self) -> None:
         """A feed that does not arrive while requests are answered ends the link."""

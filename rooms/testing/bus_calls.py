@@ -115,10 +115,36 @@ async def check_a_caller_makes_one_call_at_a_time(bus: Bus) -> None:
                 nursery.cancel_scope.cancel()
 
 
+async def check_a_caller_learns_that_its_connection_has_broken(bus: Bus) -> None:
+    """Not before there was one; and a break that nobody waited for counts later, once."""
+    with closing(bus.respond(ANYWHERE)) as first, closing(bus.caller(first.address)) as caller:
+        for responder in (first, None):
+            with closing(responder or bus.respond(first.address)) as there:
+                async with serving(there, echo):
+                    await caller.call(b"hello")
+                    with trio.move_on_after(5 * POLL_SECONDS):
+                        await caller.wait_broken()
+                        expect(holds=False, otherwise="the connection stands")
+            await caller.wait_broken()
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                try:
+                    await caller.wait_broken()
+                except trio.ClosedResourceError:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            caller.close()
+            await trio.sleep_forever()
+
+
 CALL_CHECKS = (
     check_requests_in_lockstep_are_answered_in_order,
     check_a_call_waits_for_a_responder_that_is_not_up_yet,
     check_a_call_is_answered_by_the_next_process_at_the_address,
     check_a_cancelled_call_leaves_the_caller_usable,
     check_a_caller_makes_one_call_at_a_time,
+    check_a_caller_learns_that_its_connection_has_broken,
 )

@@ -152,8 +152,12 @@ class Game:
         self.scope = trio.CancelScope()
 
     async def run(self) -> None:
-        with self.scope:
-            await self.links.run(self.responder)
+        try:
+            with self.scope:
+                await self.links.run(self.responder)
+        except* trio.ClosedResourceError:
+            if not self.scope.cancel_called:  # a killed process reports nothing
+                raise
 
     def crash(self) -> None:
         self.scope.cancel()

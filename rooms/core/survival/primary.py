@@ -48,6 +48,9 @@ class Primary:
         self._born = config.epoch
         """The first epoch of this line: answers in an earlier one count other steps."""
         self._standing = (Protection.UNPROTECTED, "")
+        self._calm = False
+        """Whether nothing is to be decided until something else happens than steps and their
+        confirmations, which are nearly all that happens."""
 
     @property
     def config(self) -> Config:
@@ -67,10 +70,13 @@ class Primary:
     def step_made(self) -> list[Action]:
         """The room has changed: that is step ``line.last`` from now on."""
         self.line.step()
-        return self._done()
+        return self._take_out() if self._calm else self._done()
 
     def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """An answer from standby, candidate or witness; others are ignored."""
+        if self._calm and isinstance(item, items.StepsKept) and item.epoch >= self._born:
+            self.line.confirmed(source, item.n)
+            return self._take_out()
         match item:
             case items.Fenced() if item.epoch > self.config.epoch:
                 self._drop(item.owner)
@@ -155,5 +161,11 @@ class Primary:
             if now != self._standing and not self.closed:
                 self._standing = now
                 line.out.append(Standing(line.room, *now))
-        out, line.out = line.out, []
+        self._calm = (
+            line.settled and line.candidate is None and not (self.closed or self._over)
+        )
+        return self._take_out()
+
+    def _take_out(self) -> list[Action]:
+        out, self.line.out = self.line.out, []
         return out
