@@ -40,6 +40,8 @@ class Line:
         self.out: list[Action] = []
         self._links = links
         self._config_at = last
+        self._settled = config
+        """The newest config that every standby has confirmed."""
         self._kept: dict[Incarnation, int] = {}
         self._lost: set[Incarnation] = set()
         """The standbys that do not hold the image any more, as they say."""
@@ -53,6 +55,12 @@ class Line:
     def settled(self) -> bool:
         """Whether every standby has confirmed the newest config."""
         return self.left >= self._config_at
+
+    @property
+    def has_heir(self) -> bool:
+        """Whether a standby knows that it is one in this epoch, and so may be promoted."""
+        known, now = self._settled, self.config
+        return known.epoch == now.epoch and any(one in now.standbys for one in known.standbys)
 
     def in_touch(self, node: Incarnation) -> bool:
         """Whether ``node`` is heard and has not said that it lost the image."""
@@ -123,6 +131,8 @@ class Line:
         confirmed = min((self._kept[node] for node in self.config.standbys), default=self.last)
         if confirmed > self.left:
             self.left = confirmed
+            if self.settled:
+                self._settled = self.config
             self.out.append(Leave(self.room, confirmed))
 
     @property

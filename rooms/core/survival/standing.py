@@ -7,6 +7,7 @@ from lastcall.core.survival.line import Line
 from lastcall.core.survival.links import View
 from lastcall.ids import Incarnation
 
+GETS_IMAGE = "a standby gets its image"
 NO_WITNESS = "no api node has a link to its node and to the one of its standby"
 
 
@@ -16,18 +17,20 @@ def standing(line: Line, view: View, usable: tuple[Incarnation, ...]) -> tuple[P
         return Protection.UNPROTECTED, view.withheld
     if not line.config.standbys:
         return Protection.UNPROTECTED, _no_standby(line, view)
-    if line.whole and not usable:
+    if not line.whole:
+        return Protection.WAITING, "the standby is gone, and the witness has not voted yet"
+    if not line.has_heir:
+        return Protection.UNPROTECTED, GETS_IMAGE
+    if not usable:
         return Protection.UNPROTECTED, NO_WITNESS
-    if line.whole:
-        return Protection.PROTECTED, ""
-    return Protection.WAITING, "the standby is gone, and the witness has not voted yet"
+    return Protection.PROTECTED, ""
 
 
 def _no_standby(line: Line, view: View) -> str:
     if not view.witnesses:
         return "there is no api node to be its witness"
     if line.candidate is not None:
-        return NO_WITNESS if line.candidate.ready else "a standby gets its image"
+        return NO_WITNESS if line.candidate.ready else GETS_IMAGE
     if not any(node != line.config.primary for node in view.takers):
         return "there is no other game node to be its standby"
     return "no other game node takes its image"

@@ -208,6 +208,20 @@ def test_a_room_whose_standby_can_ask_nobody_says_that_it_is_not_protected() -> 
     assert world.is_settled
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_room_that_says_that_it_is_protected_outlives_its_node_from_that_instant(
+    seed: int,
+) -> None:
+    world = World(random.Random(seed))
+    world.look()
+    game, primary = world.primaries[0]
+    while primary.protection is not Protection.PROTECTED:
+        world.deliver(world.rng.choice(world.network.ready(world.awake)))
+    world.replace(game.me)
+    world.heal()
+    world.check_goes_on()
+
+
 def test_a_standby_that_waits_for_a_vote_says_so_until_it_has_it() -> None:
     world = world_of()
     config = world.primaries[0][1].config
