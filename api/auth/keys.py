@@ -33,6 +33,10 @@ class VerifyKey(msgspec.Struct, frozen=True):
     """As PyJWT takes it: bytes, or a public key of cryptography."""
     algorithms: tuple[str, ...]
 
+    def verifies(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
+        """Whether the ``signature`` is the key's; ``algorithm`` is one of its ``algorithms``."""
+        return jwt.get_algorithm_by_name(algorithm).verify(signed, self.key, signature)
+
 
 class VerifyKeys(msgspec.Struct, frozen=True):
     """The keys of one file. ``only`` is for tokens that name no key."""
@@ -44,11 +48,11 @@ class VerifyKeys(msgspec.Struct, frozen=True):
     named: bool
     """Whether tokens name their key: the file is a JWKS."""
 
-    def find(self, kid: object) -> VerifyKey | None:
-        """The key of a token whose header has ``kid``, or None. One lone key has no name."""
-        if not self.named or kid is None:
+    def find(self, kid: str | msgspec.UnsetType) -> VerifyKey | None:
+        """The key of a token whose header has ``kid``, or none. One lone key has no name."""
+        if not self.named or kid is msgspec.UNSET:
             return self.only
-        return self.by_id.get(kid) if isinstance(kid, str) else None
+        return self.by_id.get(kid)
 
 
 def read_keys(data: bytes, algorithms: Sequence[str] = ()) -> VerifyKeys:
@@ -135,4 +139,9 @@ def _limited(key: VerifyKey, algorithms: Sequence[str]) -> VerifyKey:
         raise UsageError(
             f"its key is for {', '.join(key.algorithms)}, and not for {', '.join(algorithms)}"
         )
+    try:
+        for one in chosen:
+            jwt.get_algorithm_by_name(one).prepare_key(key.key)
+    except jwt.InvalidKeyError as error:  # of a secret
+        raise UsageError("its secret is the text of a public key, which everybody has") from error
     return VerifyKey(key.key, chosen)
