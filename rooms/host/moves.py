@@ -88,20 +88,22 @@ class Moves:
         room_id: RoomId,
         where: nodes.Whereabouts,
         forward: Callable[[nodes.Leave], None] = lambda _: None,
-    ) -> None:
+    ) -> list[LinkId]:
         """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
-        on those who ask for it.
+        on those who ask for it. Returns the links of those nodes.
 
         ``forward`` gets the words of players who leave, for that node to handle: they bear the
         secrets of their seats. Without it, those seats are kept there for ``resume_seconds``.
         """
         held = self._held.take(room_id, frozen=True)
         if held is None:
-            return
-        moved = self._tell(held.room.state, where, held.links.values(), forward)
+            return []
+        links = list(dict.fromkeys(held.links.values()))
+        moved = self._tell(held.room.state, where, links, forward)
         for link, request in held.requests:
             self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
+        return links
 
     def drop(
         self,
@@ -235,7 +237,7 @@ class Moves:
     ) -> MovedRoom:
         """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
         item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
-        for link in dict.fromkeys(links):
+        for link in links:
             self._rooms.outbox(link, item)
         keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
         moved = MovedRoom(where, keys, forward)
