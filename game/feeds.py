@@ -6,7 +6,7 @@ and what other game nodes make this one say, at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -245,8 +245,18 @@ class Feeds:
         Later items do not count: a client that sends one request after the other must not keep a
         node up that has nothing left.
         """
-        marks = {link.id: link.ring.head for tier in tiers for link in self.of_tier(tier)}
-        while any(link.ring.confirmed < marks.get(link.id, 0) for link in self.links.values()):
+        await self.wait_read(link.id for tier in tiers for link in self.of_tier(tier))
+
+    async def wait_read(self, links: Iterable[LinkId]) -> None:
+        """Waits until those of ``links`` that still stand have confirmed what is in their feeds by
+        now, when the coroutine begins.
+        """
+        marks = {one: link.ring.head for one in links if (link := self.links.get(one)) is not None}
+        while any(
+            link.ring.confirmed < mark
+            for one, mark in marks.items()
+            if (link := self.links.get(one)) is not None
+        ):
             await self._confirmed.wait()
 
     def _wake_waiters(self) -> None:

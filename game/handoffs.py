@@ -1,13 +1,15 @@
 """Gives this node's rooms to other game nodes while it drains.
 
-The decisions are in :mod:`lastcall.core.handoff.offers`; here they are carried out, at a pace: one
-room is frozen in each turn of the loop, however many are under way.
+The decisions are in :mod:`lastcall.core.handoff.offers`; here they are carried out: one room is
+frozen in each turn of the loop, however many are under way.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from math import inf
+from typing import TypeVar
 
 import structlog
 import trio
@@ -24,10 +26,11 @@ from lastcall.core.handoff.actions import (
 )
 from lastcall.core.handoff.offer import Movable
 from lastcall.core.handoff.offers import Offers
+from lastcall.game.feeds import Feeds
 from lastcall.game.peers import Peers
 from lastcall.host.moves import Moves
 from lastcall.host.room_state import RoomState
-from lastcall.ids import Incarnation, KindName, NodeName, RoomId
+from lastcall.ids import Incarnation, KindName, LinkId, NodeName, RoomId
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
@@ -36,6 +39,8 @@ from lastcall.wire.images import Image, encode_image, for_another_node
 log = structlog.get_logger()
 
 REASONS_MAX = 16
+
+T = TypeVar("T")
 
 
 class Refusals:
@@ -65,16 +70,21 @@ class Refusals:
 
 
 class HandOffs:
-    """The rooms that leave this node. ``rooms`` are those of its host."""
+    """The rooms that leave this node. ``rooms`` are those of its host, and ``feeds`` tell its api
+    nodes.
+    """
 
-    def __init__(self, rooms: Moves, peers: Peers, policy: HandOffPolicy) -> None:
+    def __init__(self, rooms: Moves, peers: Peers, feeds: Feeds, policy: HandOffPolicy) -> None:
         self._rooms = rooms
         self._peers = peers
+        self._feeds = feeds
         self._offers = Offers(policy)
         self._images: dict[RoomId, Image] = {}
         """Of the rooms that are frozen and not given away yet."""
         self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](policy.rooms_at_once)
+        self._to_tell, self._telling = trio.open_memory_channel[tuple[RoomId, list[LinkId]]](inf)
         self._moves: tuple[str, ...] = ()
+        self._until = inf
         self._changed = trio.Event()
         self._refusals = Refusals()
         self.moved = 0
@@ -87,12 +97,13 @@ class HandOffs:
         """Whether another node serves."""
         return any(node.serving for node in self._peers.candidates)
 
-    def offer(self, *moves: str) -> set[RoomId]:
+    def offer(self, *moves: str, until: float) -> set[RoomId]:
         """Gives away the rooms of kinds that move so, also to nodes that come later.
 
-        Returns the rooms; none if no other node serves. Nodes that refused one are asked again.
+        They should have left at ``until``. Returns the rooms; none if no other node serves. Nodes
+        that refused one are asked again.
         """
-        self._moves = moves
+        self._moves, self._until = moves, until
         return self._offer(anew=True)
 
     def stop(self) -> None:
@@ -111,11 +122,10 @@ class HandOffs:
             await self._changed.wait()
 
     async def run(self) -> None:
-        """Freezes the rooms that are to leave, until cancelled."""
+        """Freezes the rooms that are to leave, and learns who knows of it, until cancelled."""
         async with trio.open_nursery() as nursery:
-            async for room in self._frozen:
-                nursery.start_soon(self._freeze, room)
-                await trio.lowlevel.checkpoint()
+            nursery.start_soon(_each, self._frozen, nursery, self._freeze)
+            nursery.start_soon(_each, self._telling, nursery, self._wait_told)
 
     def why(self) -> list[str]:
         """Sentences about rooms that other nodes have not taken, and those that they must confirm.
@@ -153,7 +163,7 @@ class HandOffs:
         rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
         if anew:
             self._refusals.clear()
-        self._offers.add(rooms, anew=anew)
+        self._offers.add(rooms, until=self._until, anew=anew)
         self._carry_out([])
         return {room.room for room in rooms}
 
@@ -161,7 +171,7 @@ class HandOffs:
         """Carries out ``actions``, and begins with the rooms that may follow."""
         for action in actions:
             self._act(action)
-        for action in self._offers.begin(self._peers.candidates):
+        for action in self._offers.begin(trio.current_time(), self._peers.candidates):
             self._act(action)
         self._changed.set()
         self._changed = trio.Event()
@@ -176,7 +186,8 @@ class HandOffs:
                 self._rooms.thaw(self._images.pop(room))
             case Commit(room, epoch, to):
                 del self._images[room]
-                self._rooms.moved(room, nodes.Whereabouts(to, self._name(to), epoch))
+                where = nodes.Whereabouts(to, self._name(to), epoch)
+                self._to_tell.send_nowait((room, self._rooms.moved(room, where)))
             case Moved():
                 self.moved += 1
             case Lost(room, kind, to, reason):
@@ -195,9 +206,26 @@ class HandOffs:
         now = trio.current_time()
         self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
 
+    async def _wait_told(self, told: tuple[RoomId, list[LinkId]]) -> None:
+        room, links = told
+        await self._feeds.wait_read(links)
+        self._offers.told(room, trio.current_time())
+        self._carry_out([])
+
     def _name(self, peer: Incarnation) -> NodeName:
         names = (node.name for node in self._peers.candidates if node.incarnation == peer)
         return next(names, NodeName(""))
+
+
+async def _each(
+    received: trio.MemoryReceiveChannel[T],
+    nursery: trio.Nursery,
+    work: Callable[[T], Awaitable[None]],
+) -> None:
+    """Starts ``work`` for each value, one in each turn of the loop."""
+    async for value in received:
+        nursery.start_soon(work, value)
+        await trio.lowlevel.checkpoint()
 
 
 def _movable(room: RoomState) -> Movable:

@@ -110,6 +110,7 @@ class GameNode:
             drain,
             peers=self.peers,
             requests=self.peer_requests,
+            feeds=self._feeds,
             policy=settings.handoff_policy,
             survival=self.survival,
         )

@@ -13,6 +13,7 @@ import trio
 
 from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
+from lastcall.game.feeds import Feeds
 from lastcall.game.handoffs import HandOffs
 from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
 from lastcall.game.survival import Survival
@@ -38,13 +39,14 @@ class RoomMoves:
         *,
         peers: Peers,
         requests: PeerRequests,
+        feeds: Feeds,
         policy: HandOffPolicy,
         survival: Survival | None,
     ) -> None:
         self._host = host
         self._survival = survival
         self._drain = drain
-        self.handoffs = HandOffs(host.moves, peers, policy)
+        self.handoffs = HandOffs(host.moves, peers, feeds, policy)
         self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
         self._cutting = trio.Event()
 
@@ -58,17 +60,18 @@ class RoomMoves:
 
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
-        self._offer("at_once")
+        self._offer("at_once", until=self._drain.cut_at)
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
-        self._host.cut(self._offer("at_once", "deadline"))
+        leave_by = trio.current_time() + LEAVE_SHARE * self._drain.policy.farewell_seconds
+        self._host.cut(self._offer("at_once", "deadline", until=leave_by))
         self._cutting.set()
 
-    def _offer(self, *moves: str) -> set[RoomId]:
+    def _offer(self, *moves: str, until: float) -> set[RoomId]:
         """The rooms that are to leave: those that survive go to their standbys."""
         handed_over = set() if self._survival is None else self._survival.hand_over(*moves)
-        return self.handoffs.offer(*moves) | handed_over
+        return self.handoffs.offer(*moves, until=until) | handed_over
 
     async def _end(self) -> None:
         """Cuts the rooms that have not left in time, and gives up those that are not confirmed."""

@@ -90,8 +90,9 @@ class LinkPolicy(msgspec.Struct, frozen=True):
 class HandOffPolicy(msgspec.Struct, frozen=True):
     """The pace and the bounds of rooms that move from one game node to another.
 
-    Of the rooms that a node gives away, ``rooms_at_once`` are frozen or asked for at a time, with
-    images of ``bytes_at_once`` together, or one that is larger. Up to ``takers_max`` nodes are
+    Of the rooms that a node gives away, up to ``rooms_at_once`` leave at a time: as few as it takes
+    so that each waits for about ``wait_seconds`` behind others. Those that are frozen or asked for
+    have images of ``bytes_at_once`` together, or one that is larger. Up to ``takers_max`` nodes are
     asked for a room, each for ``answer_seconds``. A node that took one must confirm within
     ``release_seconds`` that it runs there.
 
@@ -102,6 +103,7 @@ class HandOffPolicy(msgspec.Struct, frozen=True):
     """
 
     rooms_at_once: int = 16
+    wait_seconds: float = 0.005
     bytes_at_once: int = 4 * MIB
     takers_max: int = 3
     answer_seconds: float = 2.0

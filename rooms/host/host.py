@@ -7,7 +7,7 @@ applied as a whole before any room runs; and nothing that comes from the wire ma
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from math import inf
 
@@ -79,7 +79,7 @@ class Host:
         self.matchmaker = Matchmaker(self.running, kinds=kinds, node=node, rng=rng)
         self.places = Places(self.running, self.matchmaker, rng)
         self.moves = Moves(self.running, self.matchmaker, self.places)
-        self._losses = Steps()
+        self._works = Steps()
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         """Applies one item that came by ``link``. Answers go to ``outbox``; acks wait for
@@ -113,7 +113,7 @@ class Host:
         self._acks.by_link.pop(link, None)
         self.running.takeovers.drop_link(link)
         self.running.held.drop_link(link)
-        self._losses.begin(self.places.drop_link(link, confirmed_until))
+        self._works.begin(self.places.drop_link(link, confirmed_until))
 
     def serve(self, work: trio.Nursery) -> None:
         """From now on rooms may be opened, inside ``work``."""
@@ -152,11 +152,21 @@ class Host:
         """Tells every room, also those still to come, that :meth:`cut` comes at ``cut_at``
         (:func:`trio.current_time`). Rooms without players are given up, now and later; rooms that
         have not started are regrouped; seats of players who are away are kept for a shorter time.
+
+        The first few rooms are told at once, the others by :meth:`watch`: each wakes, and 2 000 at
+        once would block the loop for 100 ms.
         """
         self.running.cut_at = cut_at
-        for room in list(self._rooms.values()):
-            room.warn(max(0.0, cut_at - trio.current_time()))
+        rooms = [room for room in list(self._rooms.values()) if not room.give_up()]
+        self._works.begin(self._warn(rooms, cut_at))
         self.running.disconnects.shorten()
+
+    def _warn(self, rooms: list[LiveRoom], cut_at: float) -> Iterator[None]:
+        """Warns those that still run here, one a step."""
+        for room in rooms:
+            if self._rooms.get(room.state.id) is room:
+                room.warn(max(0.0, cut_at - trio.current_time()))
+            yield
 
     def cut(self, spared: Collection[RoomId] = ()) -> None:
         """Cancels the running rooms but those ``spared``, and from now on every room that thaws.
@@ -190,7 +200,7 @@ class Host:
             nursery.start_soon(self.running.disconnects.watch)
             nursery.start_soon(self.running.alarms.watch)
             nursery.start_soon(self.running.takeovers.watch, self.places.carry_out)
-            nursery.start_soon(self._losses.run)
+            nursery.start_soon(self._works.run)
             nursery.start_soon(self.protected.watch)
             nursery.start_soon(self._sweep)
 

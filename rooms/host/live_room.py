@@ -92,14 +92,18 @@ class LiveRoom:
         self.state.close()
 
     def warn(self, seconds: float) -> None:
-        """The node drains: the author's function gets the event.
+        """The node drains: the author's function gets the event, unless the room is given up."""
+        if not self.give_up():
+            self.state.inbox.put_control(Draining(seconds))
+
+    def give_up(self) -> bool:
+        """The node drains: ends a room that is not worth the wait; returns whether it has ended.
 
         A room without players is given up. So is one that never started: its players are told to
         join another room, because no opponent can join them here. One that survives moves with
         them to the node that has its copy.
         """
         state = self.state
-        state.inbox.put_control(Draining(seconds))
         if not state.roster:
             self.cancel(EndReason.ABANDONED)
         elif not (state.started or state.closed or state.changes is not None):
@@ -108,6 +112,7 @@ class LiveRoom:
                 state.outbox(link, regroup(state, seats, state.raw_options))
             self._end_places(EndReason.ABANDONED)
             self.cancel(EndReason.ABANDONED)
+        return self._cancelled_as is not None
 
     async def run(self) -> None:
         """Runs the author's function to its end, whatever that is, and tells the players.

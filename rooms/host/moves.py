@@ -83,17 +83,20 @@ class Moves:
         """The room of that image, which was frozen here, runs on here."""
         self._thaw(image.room)
 
-    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
+    def moved(self, room_id: RoomId, where: nodes.Whereabouts) -> list[LinkId]:
         """The room, which was frozen here, is at ``where``: tells its players' nodes, and from now
-        on those who ask for it. The nodes of players who have left say so again there.
+        on those who ask for it. The nodes of players who have left say so again there. Returns the
+        links of those nodes.
         """
         held = self._held.take(room_id, frozen=True)
         if held is None:
-            return
-        moved = self._tell(held.room.state, where, held.links.values())
+            return []
+        links = list(dict.fromkeys(held.links.values()))
+        moved = self._tell(held.room.state, where, links)
         for link, request in held.requests:
             self._held.answer(link, request, moved)
         self._rooms.check_all_ended()
+        return links
 
     def drop(self, room_id: RoomId, where: nodes.Whereabouts) -> None:
         """A protected room, which runs here, goes on at ``where``: mutes it, and tells who asks for
@@ -218,7 +221,7 @@ class Moves:
     ) -> MovedRoom:
         """Tells ``links`` that the room is at ``where``, and from now on those who ask for it."""
         item = nodes.Moved(state.id, where.epoch, where.incarnation, where.name)
-        for link in dict.fromkeys(links):
+        for link in links:
             self._rooms.outbox(link, item)
         keys = tuple((state.kind, seat.key) for seat in state.roster if seat.key)
         moved = MovedRoom(where, keys)

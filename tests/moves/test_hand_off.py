@@ -87,6 +87,33 @@ async def test_rooms_that_move_at_once_leave_when_the_drain_begins(
             assert undisturbed(pair)
 
 
+async def test_one_room_is_silent_while_the_first_waits_for_its_taker_and_the_others_play_on(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        two.drain.cordon()
+        await trio.sleep(0.1)
+        rooms = [await players(c, api, "hall", 1) for _ in range(20)]
+        two.drain.uncordon()
+        await trio.sleep(0.1)
+        c.bus.freeze("game-2")
+        one.signal()
+        await trio.sleep(1)
+        (frozen,) = one.node.host.running.held.frozen
+        for speakers in rooms:
+            if speakers[0].room != frozen.state.id:
+                assert (await talk(speakers, "a"))["moves"] == 0
+        c.bus.heal("game-2")
+        await one.gone.wait()
+        assert one.exit_code == CLEAN
+        assert one.counts is not None
+        assert one.counts.rooms_handed_off == 20
+        for speakers in rooms:
+            assert (await talk(speakers, "b"))["moves"] == 1
+            assert undisturbed(speakers)
+
+
 async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
     autojump_clock: MockClock,
 ) -> None:

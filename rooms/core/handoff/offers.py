@@ -1,7 +1,8 @@
 """All rooms that a node gives away: which are under way, and which node is asked for each.
 
-* A bounded number of rooms is under way, and a bounded number of bytes: small rooms go first, so
-  that a large one delays nobody. A room is not frozen while no node could take it.
+* A bounded number of bytes is under way, and as many rooms as :mod:`lastcall.core.handoff.pace`
+  allows: small rooms go first, so that a large one delays nobody. A room is not frozen while no
+  node could take it.
 * Everything that has no answer is asked again on the next link to the same node.
 * :mod:`lastcall.core.handoff.takers` says which node is asked next, and which ones have to forget
   an image first.
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from lastcall.core.handoff.actions import Commit, Freeze, Giving, Lost, Moved, Refused, Send, Thaw
 from lastcall.core.handoff.offer import OWED, Event, Movable, Nodes, Offer, State
+from lastcall.core.handoff.pace import Pace
 from lastcall.core.handoff.parts import split
 from lastcall.core.handoff.takers import Takers
 from lastcall.ids import Incarnation, RoomId
@@ -49,6 +52,7 @@ class Offers:
         self._waiting: deque[Movable] = deque()
         self._offers: dict[RoomId, Offer] = {}
         self._takers = Takers(policy.takers_max)
+        self._pace = Pace(policy)
         self._stopped = False
 
     def __len__(self) -> int:
@@ -59,31 +63,42 @@ class Offers:
         """How many rooms are a taker's that has not said that it runs them."""
         return sum(offer.state is State.COMMITTED for offer in self._offers.values())
 
-    def add(self, rooms: Iterable[Movable], *, anew: bool = False) -> None:
-        """Puts ``rooms`` in the queue. With ``anew``, nodes that have refused are asked again.
+    def add(self, rooms: Iterable[Movable], *, until: float = inf, anew: bool = False) -> None:
+        """Puts ``rooms`` in the queue; all should have left at ``until``. With ``anew``, nodes that
+        have refused are asked again.
 
         A room that waits or is under way already is not added twice, and none after :meth:`stop`.
         """
         if self._stopped:
             return
+        self._pace.hurry(until)
         if anew:
             self._takers.forgive()
         known = {room.room for room in self._waiting} | self._offers.keys()
         fresh = [room for room in rooms if room.room not in known]
         self._waiting = deque(sorted([*self._waiting, *fresh], key=lambda room: room.size))
 
-    def begin(self, nodes: Nodes) -> list[Giving]:
+    def begin(self, now: float, nodes: Nodes) -> list[Giving]:
         """Begins with as many rooms as may be under way."""
         actions: list[Giving] = []
-        while self._waiting and _fits(self._waiting[0].size, self._offers.values(), self._policy):
+        while self._waiting and self._fits(self._waiting[0].size, now):
             room = self._waiting.popleft()
             offer = Offer(room.room, room.kind, room.size)
             if self._takers.choose(offer, nodes) is None:
                 actions += self._untaken(offer, Event.NO_TAKER)
             else:
                 self._offers[room.room] = offer
+                self._pace.begin(room.room, now)
                 actions.append(Freeze(room.room))
         return actions
+
+    def _fits(self, size: int, now: float) -> bool:
+        """Whether a room of ``size`` bytes may begin beside those that are under way."""
+        if len(self._pace) >= self._pace.at_once(len(self._waiting), now):
+            return False
+        offers = self._offers.values()
+        held = [offer.size for offer in offers if offer.state is not State.COMMITTED]
+        return not held or sum(held) + size <= self._policy.bytes_at_once
 
     def frozen(
         self, room: RoomId, image: bytes | None, epoch: int, now: float, nodes: Nodes
@@ -96,6 +111,7 @@ class Offers:
         if image is None:
             return self._on(offer, Event.NOT_FROZEN, now, nodes)
         offer.image, offer.epoch, offer.size = image, epoch, len(image)
+        self._pace.silent(room, now)
         return self._on(offer, Event.FROZEN, now, nodes)
 
     def answered(
@@ -118,6 +134,10 @@ class Offers:
             refusal = [Refused(offer.room, offer.kind, taker, item.reason)]
         return refusal + self._on(offer, event, now, nodes)
 
+    def told(self, room: RoomId, now: float) -> None:
+        """The api nodes of the room's players have read that it has moved."""
+        self._pace.told(room, now)
+
     def link_up(self, node: Incarnation) -> list[Giving]:
         """A link to ``node`` stands anew: what it has not answered is asked again."""
         actions: list[Giving] = [Send(node, Withdraw(*move)) for move in self._takers.owed(node)]
@@ -137,6 +157,7 @@ class Offers:
 
     def due(self, now: float, nodes: Nodes) -> list[Giving]:
         """Gives up waiting for answers that are late."""
+        self._pace.due(now)
         actions: list[Giving] = []
         for offer in [offer for offer in self._offers.values() if offer.expires_at <= now]:
             if offer.knows(Event.LATE):
@@ -171,6 +192,10 @@ class Offers:
                 offer.image, offer.expires_at = b"", now + self._policy.release_seconds
                 return [Commit(offer.room, offer.epoch, taker), *_question(offer)]
         del self._offers[offer.room]
+        if state is State.MOVED:
+            self._pace.released(offer.room, now)
+        else:
+            self._pace.stays(offer.room)
         return actions + self._end(offer, event, taker)
 
     def _seek(self, offer: Offer, now: float, nodes: Nodes) -> list[Giving]:
@@ -208,14 +233,6 @@ REASONS = {
     Event.LATE: "the node that took it has not confirmed it",
 }
 """Why a room is lost."""
-
-
-def _fits(size: int, offers: Iterable[Offer], policy: HandOffPolicy) -> bool:
-    """Whether a room of ``size`` bytes may begin beside those that are not given away yet."""
-    held = [offer.size for offer in offers if offer.state is not State.COMMITTED]
-    if len(held) >= policy.rooms_at_once:
-        return False
-    return not held or sum(held) + size <= policy.bytes_at_once
 
 
 def _question(offer: Offer) -> Iterator[Giving]:

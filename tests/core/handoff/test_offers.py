@@ -43,10 +43,10 @@ BOTH = [node(NORTH), node(SOUTH)]
 
 
 def offered(nodes: list[Candidate], *rooms: RoomId) -> Offers:
-    """Rooms that are frozen, and asked for at 10 s."""
+    """Rooms that are frozen, and asked for at 10 s, all at once: there is no time left."""
     offers = Offers(HandOffPolicy())
-    offers.add([Movable(room, K, 100) for room in rooms])
-    assert offers.begin(nodes) == [Freeze(room) for room in rooms]
+    offers.add([Movable(room, K, 100) for room in rooms], until=10.0)
+    assert offers.begin(10.0, nodes) == [Freeze(room) for room in rooms]
     for room in rooms:
         offers.frozen(room, b"image", 1, 10.0, nodes)
     return offers
@@ -59,7 +59,7 @@ def adopt(room: RoomId) -> Adopt:
 def test_a_room_is_asked_for_committed_released_and_moved() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
-    assert offers.begin(BOTH) == [Freeze(DEN)]
+    assert offers.begin(10.0, BOTH) == [Freeze(DEN)]
     assert offers.frozen(DEN, b"image", 1, 10.0, BOTH) == [Send(NORTH, adopt(DEN))]
     assert offers.answered(NORTH, Adopted(DEN, 1), 10.1, BOTH) == [
         Commit(DEN, 1, NORTH),
@@ -84,30 +84,30 @@ def test_a_node_that_refused_is_not_asked_again_until_the_room_is_added_anew() -
     offers = offered(BOTH[:1], DEN)
     offers.answered(NORTH, AdoptionRefused(DEN, 1, "full"), 10.1, BOTH[:1])
     offers.add([Movable(DEN, K, 100)])
-    assert offers.begin(BOTH[:1]) == []
+    assert offers.begin(10.0, BOTH[:1]) == []
     offers.add([Movable(DEN, K, 100)], anew=True)
-    assert offers.begin(BOTH[:1]) == [Freeze(DEN)]
+    assert offers.begin(10.0, BOTH[:1]) == [Freeze(DEN)]
 
 
 def test_no_room_is_frozen_that_no_node_can_take() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
-    assert offers.begin([node(NORTH, phase="draining")]) == [Refused(DEN, K, None, NOBODY)]
+    assert offers.begin(10.0, [node(NORTH, phase="draining")]) == [Refused(DEN, K, None, NOBODY)]
     assert len(offers) == 0
 
 
 def test_a_room_that_could_not_be_frozen_is_kept() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
-    offers.begin(BOTH)
+    offers.begin(10.0, BOTH)
     assert offers.frozen(DEN, None, 0, 10.0, BOTH) == []
     assert len(offers) == 0
 
 
 def test_rooms_under_way_count_as_rooms_of_their_takers() -> None:
     offers = Offers(HandOffPolicy())
-    offers.add([Movable(DEN, K, 1), Movable(NOOK, K, 2)])
-    offers.begin(BOTH)
+    offers.add([Movable(DEN, K, 1), Movable(NOOK, K, 2)], until=10.0)
+    offers.begin(10.0, BOTH)
     assert offers.frozen(DEN, b"image", 1, 10.0, BOTH) == [Send(NORTH, adopt(DEN))]
     assert offers.frozen(NOOK, b"image", 1, 10.0, BOTH) == [Send(SOUTH, adopt(NOOK))]
 
@@ -115,14 +115,14 @@ def test_rooms_under_way_count_as_rooms_of_their_takers() -> None:
 def test_small_rooms_go_first_and_a_large_one_waits_until_it_is_alone() -> None:
     offers = Offers(HandOffPolicy(rooms_at_once=2, bytes_at_once=1000))
     sizes = {"big": 5000, "one": 10, "two": 20, "three": 30}
-    offers.add([Movable(RoomId(name), K, size) for name, size in sizes.items()])
-    assert offers.begin(BOTH) == [Freeze(RoomId("one")), Freeze(RoomId("two"))]
+    offers.add([Movable(RoomId(name), K, size) for name, size in sizes.items()], until=10.0)
+    assert offers.begin(10.0, BOTH) == [Freeze(RoomId("one")), Freeze(RoomId("two"))]
     offers.frozen(RoomId("one"), None, 0, 10.0, BOTH)
-    assert offers.begin(BOTH) == [Freeze(RoomId("three"))]
+    assert offers.begin(10.0, BOTH) == [Freeze(RoomId("three"))]
     offers.frozen(RoomId("two"), None, 0, 10.0, BOTH)
-    assert offers.begin(BOTH) == []
+    assert offers.begin(10.0, BOTH) == []
     offers.frozen(RoomId("three"), None, 0, 10.0, BOTH)
-    assert offers.begin(BOTH) == [Freeze(RoomId("big"))]
+    assert offers.begin(10.0, BOTH) == [Freeze(RoomId("big"))]
 
 
 def test_a_node_that_does_not_answer_within_2_s_is_told_to_forget_the_room() -> None:
@@ -141,10 +141,10 @@ def test_a_node_that_owes_its_word_about_a_room_is_not_asked_for_it() -> None:
     offers = offered(alone, DEN)
     assert Thaw(DEN) in offers.due(12.0, alone)
     offers.add([Movable(DEN, K, 100)], anew=True)
-    assert offers.begin(alone) == [Refused(DEN, K, None, NOBODY)]
+    assert offers.begin(10.0, alone) == [Refused(DEN, K, None, NOBODY)]
     offers.answered(NORTH, Withdrawn(DEN, 1), 12.2, alone)
     offers.add([Movable(DEN, K, 100)])
-    assert offers.begin(alone) == [Freeze(DEN)]
+    assert offers.begin(10.0, alone) == [Freeze(DEN)]
 
 
 def test_what_was_asked_is_asked_again_on_the_next_link() -> None:
@@ -173,14 +173,14 @@ def test_at_the_stop_rooms_thaw_that_are_not_a_takers_and_no_more_begin() -> Non
     assert actions[:2] == [Send(SOUTH, Withdraw(NOOK, 1)), Thaw(NOOK)]
     assert offers.committed() == len(offers) == 1
     offers.add([Movable(NOOK, K, 100)])
-    assert offers.begin(BOTH) == []
+    assert offers.begin(10.0, BOTH) == []
     assert offers.answered(NORTH, Released(DEN, 1), 11.1, BOTH) == [Moved(DEN, NORTH)]
 
 
 def test_at_the_end_of_all_time_a_room_that_is_not_frozen_yet_is_still_waited_for() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
-    offers.begin(BOTH)
+    offers.begin(10.0, BOTH)
     offers.stop(11.0)
     assert offers.due(float("inf"), BOTH) == []
     assert Thaw(DEN) in offers.frozen(DEN, b"image", 1, 12.0, BOTH)
@@ -190,7 +190,7 @@ def test_at_the_end_of_all_time_a_room_that_is_not_frozen_yet_is_still_waited_fo
 def test_an_image_goes_in_parts_of_64_kib() -> None:
     offers = Offers(HandOffPolicy())
     offers.add([Movable(DEN, K, 100)])
-    offers.begin(BOTH)
+    offers.begin(10.0, BOTH)
     image = b"a" * PART_BYTES + b"b"
     assert offers.frozen(DEN, image, 3, 10.0, BOTH) == [
         Send(NORTH, Adopt(DEN, 3, 0, 2, b"a" * PART_BYTES)),

@@ -201,7 +201,7 @@ class World:
                     self.freeze(node, room)
             self.give(node, node.offers.due(self.now, self.seen_by(node)))
             self.take(node, node.adoptions.due(self.now))
-            self.give(node, node.offers.begin(self.seen_by(node)))
+            self.give(node, node.offers.begin(self.now, self.seen_by(node)))
 
     def play(self, node: Node, room: RoomId) -> None:
         self.count[room] += 1
@@ -209,7 +209,7 @@ class World:
 
     def drain(self, node: Node) -> None:
         node.offers.add([Movable(room, K, SIZES[room]) for room in node.running], anew=True)
-        self.give(node, node.offers.begin(self.seen_by(node)))
+        self.give(node, node.offers.begin(self.now, self.seen_by(node)))
 
     def freeze(self, node: Node, room: RoomId) -> None:
         del node.freezing[room]
