@@ -217,9 +217,9 @@ def _guest(account: str, answer: Entry | Denial) -> Guest | Denial:
 
 def handshake_of(request: OpeningRequest, address: str) -> Handshake:
     """The request as an ``--auth`` function sees it."""
-    headers: dict[str, str] = {}
-    for name, value in request.headers:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = dict(request.headers)
+    if len(headers) < len(request.headers):
+        headers = {name: ", ".join(request.values(name)) for name in headers}
     query: dict[str, str] = {}
     for name, value in parse_qsl(request.query, keep_blank_values=True):
         query.setdefault(name, value)
