@@ -1,7 +1,7 @@
 """``--auth jwt``: a signed token says who a client is (RFC 7519, RFC 8725).
 
-A token is checked in the event loop, as one step. That takes 0.05 ms (RS256) or 0.1 ms (ES256), most
-of it for the signature: to hand it to a thread would take as long again.
+A token is checked in the event loop, as one step. That takes 0.05 ms (RS256) or 0.1 ms (ES256),
+most of it for the signature: to hand it to a thread would take as long again.
 """
 
 from __future__ import annotations
