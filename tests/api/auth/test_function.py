@@ -291,12 +291,12 @@ async def test_a_function_that_holds_a_thousand_calls_is_not_called_again(
     auth = start(nursery, function)
     await trio.testing.wait_all_tasks_blocked()
     for _ in range(AT_ONCE):
-        nursery.start_soon(auth.admit, handshake())
+        nursery.start_soon(auth.ask, handshake())
     await trio.testing.wait_all_tasks_blocked()
     assert await auth.ask(handshake()) == BUSY
     assert called == AT_ONCE
     await trio.sleep(61)
-    nursery.start_soon(auth.admit, handshake())
+    nursery.start_soon(auth.ask, handshake())
     await trio.testing.wait_all_tasks_blocked()
     assert called == AT_ONCE + 1
 
