@@ -55,7 +55,8 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
             raise ValueError(f"an id has 1 to {ID_CHARS_MAX} characters; got {len(self.id)}")
         if self.name is not None:
             _check_text("name", self.name)
-            msgspec.structs.force_setattr(self, "name", self.name[:NAME_CHARS_MAX])
+            if len(self.name) > NAME_CHARS_MAX:
+                msgspec.structs.force_setattr(self, "name", self.name[:NAME_CHARS_MAX])
         if not isinstance(self.claims, dict):
             raise TypeError(f"claims are a dict; got {type(self.claims).__name__}")
         until = self.until

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Protocol
 
@@ -39,11 +39,15 @@ class Denial(msgspec.Struct, frozen=True):
     reason: str
 
 
+Question = Callable[[], Awaitable[Entry | Denial]]
+"""Asks somebody who a client is, once; raises nothing but ``Cancelled``."""
+
+
 class Auth(Protocol):
     """The rule of a node, by which its clients come in."""
 
-    async def admit(self, handshake: Handshake) -> Entry | Denial:
-        """Asks once; raises nothing but ``Cancelled``."""
+    def admit(self, handshake: Handshake) -> Entry | Denial | Question:
+        """The answer, or the question that has to be asked; raises nothing."""
 
     async def run(self) -> None:
         """Does whatever else the rule needs, until cancelled; before that, nobody comes in."""

@@ -13,10 +13,20 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
-from lastcall.api.auth.entry import UNAVAILABLE, Clock, Denial, Entry, as_sent, entry, one_line
+from lastcall.api.auth.entry import (
+    UNAVAILABLE,
+    Clock,
+    Denial,
+    Entry,
+    Question,
+    as_sent,
+    entry,
+    one_line,
+)
 from lastcall.errors import UsageError
 from lastcall.identity import Handshake, Identity, Refuse
 from lastcall.runtime.author_code import import_module
@@ -94,7 +104,11 @@ class FunctionAuth:
         async with trio.open_nursery() as self._tasks:
             await trio.sleep_forever()
 
-    async def admit(self, handshake: Handshake) -> Entry | Denial:
+    def admit(self, handshake: Handshake) -> Question:
+        """The question is :meth:`ask`."""
+        return partial(self.ask, handshake)
+
+    async def ask(self, handshake: Handshake) -> Entry | Denial:
         """The function's answer; 503 if it has none."""
         if self._tasks is None or self._under_way >= AT_ONCE:
             await trio.lowlevel.checkpoint()

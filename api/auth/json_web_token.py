@@ -1,15 +1,13 @@
 """``--auth jwt``: a signed token says who a client is (RFC 7519, RFC 8725).
 
-A token is checked in the event loop, as one step: most of its 0.05 to 0.15 ms is the signature, and
-to hand it to a thread would take as long again.
+A token is checked in the event loop, as one step. That takes 0.05 ms (RS256) or 0.1 ms (ES256),
+most of it for the signature: to hand it to a thread would take as long again.
 """
 
 from __future__ import annotations
 
 import time
 from typing import Any
-
-import trio
 
 from lastcall.api.auth.claims import BadToken, ClaimRules
 from lastcall.api.auth.entry import Clock, Denial, Entry, encoded, entry
@@ -40,9 +38,8 @@ class JwtAuth:
         """Watches the file, until cancelled."""
         await self._file.watch()
 
-    async def admit(self, handshake: Handshake) -> Entry | Denial:
+    def admit(self, handshake: Handshake) -> Entry | Denial:
         """The identity in the client's token, if it is good."""
-        await trio.lowlevel.checkpoint_if_cancelled()
         token = handshake.token
         if token is None:
             return Denial(401, "a token is needed")

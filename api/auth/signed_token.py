@@ -6,13 +6,14 @@ longer than to verify an RSA signature. ``tests/api/auth`` compares the two.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 
-class Header(msgspec.Struct):
+class Header(msgspec.Struct, frozen=True):
     """The part of a token's header that counts. ``crit`` and ``b64`` make a token unreadable: here,
     nobody knows the extensions that it needs (RFC 7515 §4.1.11, RFC 7797).
     """
@@ -32,30 +33,37 @@ class SignedToken(msgspec.Struct, frozen=True):
     signature: bytes
 
 
-_read_header = msgspec.json.Decoder(Header).decode
-_read_claims = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_header = msgspec.json.Decoder(Header).decode
+_decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_FOR_URLS = bytes.maketrans(b"+/", b"-_")
 
 
 def read_token(text: str) -> SignedToken:
     """The parts of the token; raises ``ValueError`` or an error of msgspec if it is none."""
     token = text.encode("ascii")
     head, payload, signature = token.split(b".")
-    header = _read_header(_decoded(head))
     signed = token[: len(head) + 1 + len(payload)]
-    return SignedToken(header, _decoded(payload), signed, _decoded(signature))
+    return SignedToken(_header(head), _decoded(payload), signed, _decoded(signature))
 
 
 def read_claims(payload: bytes) -> dict[str, Any]:
     """The claims in a token's payload; raises an error of msgspec if it is not a JSON object."""
-    return _read_claims(payload)
+    return _decode_claims(payload)
+
+
+@lru_cache(64)
+def _header(head: bytes) -> Header:
+    """An issuer's tokens have one header, or a few."""
+    return _decode_header(_decoded(head))
 
 
 def _decoded(part: bytes) -> bytes:
     """``part`` from base64url; some issuers pad it. The library ignores what it cannot read, so the
     result must be encoded as ``part`` again.
     """
-    data = urlsafe_b64decode(part + b"==")
-    encoded = urlsafe_b64encode(data)
-    if part not in (encoded, encoded.rstrip(b"=")):
+    data = a2b_base64(part.translate(_STANDARD) + b"==")
+    encoded = b2a_base64(data, newline=False).translate(_FOR_URLS)
+    if part != encoded.rstrip(b"=") and part != encoded:
         raise ValueError("it is not base64url (RFC 7515 §2)")
     return data

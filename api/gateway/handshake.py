@@ -11,7 +11,7 @@ import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry
+from lastcall.api.auth.entry import UNAVAILABLE, Auth, Denial, Entry, Question
 from lastcall.api.gateway.arrivals import Arrival, BadProxyHeader, arrive
 from lastcall.api.gateway.opening import Opening
 from lastcall.api.gateway.tls import ServerTls
@@ -144,26 +144,24 @@ class Handshakes:
             return TOO_MANY
         guest: Guest | Denial = Guest(account)
         if rules.auth is not None:
-            behind_proxy = account if account != self._account(peer) else ""
-            if not self._limits.may_begin(behind_proxy):
-                return TOO_MANY
-            with self._under_way(behind_proxy):
-                guest = await self._identify(rules.auth, handshake_of(request, address), account)
+            answer = rules.auth.admit(handshake_of(request, address))
+            if not isinstance(answer, Entry | Denial):
+                answer = await self._ask(answer, account if account != self._account(peer) else "")
+            guest = _guest(account, answer)
         allowed = isinstance(guest, Denial) or self._limits.may_connect(guest)
         return guest if allowed else TOO_MANY
 
-    async def _identify(self, auth: Auth, handshake: Handshake, account: str) -> Guest | Denial:
-        entry = await self._ask(auth, handshake)
-        if isinstance(entry, Denial):
-            return entry
-        if busy := self._busy():  # since a moment ago
+    async def _ask(self, question: Question, behind_proxy: str) -> Entry | Denial:
+        """The answer to the question who a client is; its account counts if it is not the peer."""
+        if not self._limits.may_begin(behind_proxy):
+            return TOO_MANY
+        with self._under_way(behind_proxy), self._patience(ASK_SECONDS) as patience:
+            answer = await question()
+        if patience.cancelled_caught:
+            return UNAVAILABLE
+        if isinstance(answer, Entry) and (busy := self._busy()):  # since a moment ago
             return Denial(503, busy)
-        return Guest(account, entry.identity, entry.until)
-
-    async def _ask(self, auth: Auth, handshake: Handshake) -> Entry | Denial:
-        with self._patience(ASK_SECONDS) as patience:
-            answer = await auth.admit(handshake)
-        return UNAVAILABLE if patience.cancelled_caught else answer
+        return answer
 
     def _busy(self) -> str:
         """Why nobody may come in now; empty if they may."""
@@ -211,11 +209,17 @@ class Handshakes:
                 self._half_open.discard(patience)
 
 
+def _guest(account: str, answer: Entry | Denial) -> Guest | Denial:
+    if isinstance(answer, Denial):
+        return answer
+    return Guest(account, answer.identity, answer.until)
+
+
 def handshake_of(request: OpeningRequest, address: str) -> Handshake:
     """The request as an ``--auth`` function sees it."""
-    headers: dict[str, str] = {}
-    for name, value in request.headers:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = dict(request.headers)
+    if len(headers) < len(request.headers):
+        headers = {name: ", ".join(request.values(name)) for name in headers}
     query: dict[str, str] = {}
     for name, value in parse_qsl(request.query, keep_blank_values=True):
         query.setdefault(name, value)

@@ -33,7 +33,7 @@ def ask(nursery: trio.Nursery) -> Ask:
     async def ask(function: Function) -> Entry | Denial:
         auth = start(nursery, function)
         await trio.testing.wait_all_tasks_blocked()
-        return await auth.admit(handshake("a.secret.token"))
+        return await auth.ask(handshake("a.secret.token"))
 
     return ask
 
@@ -177,12 +177,12 @@ async def test_whatever_it_does_wrong_is_a_503_and_an_event_and_the_next_client_
     auth = start(nursery, sometimes)
     await trio.testing.wait_all_tasks_blocked()
     with structlog.testing.capture_logs() as logs:
-        assert await auth.admit(handshake()) == UNAVAILABLE
+        assert await auth.ask(handshake()) == UNAVAILABLE
     assert [(line["event"], line["log_level"]) for line in logs] == [("auth.failed", "warning")]
     assert logs[0]["function"] == "mine:auth"
     assert len(logs[0]["error"]) <= 10_250
     good = True
-    assert isinstance(await auth.admit(handshake()), Entry)
+    assert isinstance(await auth.ask(handshake()), Entry)
 
 
 async def test_an_identity_of_a_class_of_its_own_is_read_as_an_identity(ask: Ask) -> None:
@@ -212,7 +212,7 @@ async def test_what_a_client_sent_is_not_in_the_log(autojump_clock, nursery: tri
         ("lastcall.v1", "bearer.fifth-secret"),
     )
     with structlog.testing.capture_logs() as logs:
-        await auth.admit(shown)
+        await auth.ask(shown)
     assert "secret]" in logs[0]["error"]
     assert "-secret" not in str(logs)
 
@@ -227,7 +227,7 @@ async def test_a_thousand_mistakes_in_a_minute_are_a_few_lines(
     await trio.testing.wait_all_tasks_blocked()
     with structlog.testing.capture_logs() as logs:
         for _ in range(1_000):
-            await auth.admit(handshake())
+            await auth.ask(handshake())
             await trio.sleep(0.06)
     assert 5 <= len(logs) <= 8
     assert sum(1 + line.get("left_out", 0) for line in logs) >= 600, "up to 20 s are not told yet"
@@ -291,12 +291,12 @@ async def test_a_function_that_holds_a_thousand_calls_is_not_called_again(
     auth = start(nursery, function)
     await trio.testing.wait_all_tasks_blocked()
     for _ in range(AT_ONCE):
-        nursery.start_soon(auth.admit, handshake())
+        nursery.start_soon(auth.ask, handshake())
     await trio.testing.wait_all_tasks_blocked()
-    assert await auth.admit(handshake()) == BUSY
+    assert await auth.ask(handshake()) == BUSY
     assert called == AT_ONCE
     await trio.sleep(61)
-    nursery.start_soon(auth.admit, handshake())
+    nursery.start_soon(auth.ask, handshake())
     await trio.testing.wait_all_tasks_blocked()
     assert called == AT_ONCE + 1
 
@@ -315,10 +315,10 @@ async def test_a_client_that_is_gone_ends_its_call(autojump_clock, nursery: trio
     await trio.testing.wait_all_tasks_blocked()
     begin = trio.current_time()
     with trio.move_on_after(1):
-        await auth.admit(handshake())
+        await auth.ask(handshake())
     await trio.testing.wait_all_tasks_blocked()
     assert ended_at == [begin + 1]
 
 
 async def test_before_it_runs_nobody_comes_in() -> None:
-    assert await FunctionAuth(returns(Identity("ann")), "mine:auth").admit(handshake()) == BUSY
+    assert await FunctionAuth(returns(Identity("ann")), "mine:auth").ask(handshake()) == BUSY

@@ -1,5 +1,6 @@
 """Which keys a file holds, and with which algorithms each is used."""
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
@@ -90,3 +91,34 @@ def test_the_one_key_of_a_set_needs_no_name_and_a_wrong_name_does_not_find_it() 
     keys = read_keys(jwks(jwk(EC, "a"), {"kty": "new", "kid": "z"}))
     assert keys.find(UNSET) is not None
     assert keys.find("b") is None
+
+
+CURVES = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
+    "ES256K": ec.SECP256K1(),
+}
+
+
+@pytest.mark.parametrize("algorithm", CURVES)
+def test_a_signature_of_a_curve_verifies_as_in_pyjwt(algorithm: str) -> None:
+    private = ec.generate_private_key(CURVES[algorithm])
+    library = jwt.get_algorithm_by_name(algorithm)
+    key = read_keys(pem(private)).only
+    assert key is not None
+    good = library.sign(b"signed", private)
+    half = len(good) // 2
+    assert key.verifies(algorithm, b"signed", good)
+    assert not key.verifies(algorithm, b"Signed", good)
+    for bad in (
+        b"",
+        good[:-1],
+        good + b"\0",
+        good[half:] + good[:half],
+        bytes(len(good)),
+        good[:half] + bytes(half),
+        b"\xff" * len(good),
+    ):
+        assert not key.verifies(algorithm, b"signed", bad)
+        assert not library.verify(b"signed", private.public_key(), bad)
