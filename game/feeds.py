@@ -170,7 +170,8 @@ class Feeds:
         self._last: nodes.Down | None = None
         self._last_encoded = b""
         self.items_sent = 0
-        self._dirty: set[LinkId] = set()
+        self._dirty: dict[LinkId, None] = {}
+        """In order, so that runs are repeatable."""
         self._wake = trio.Event()
         self._confirmed = trio.Event()
 
@@ -187,7 +188,7 @@ class Feeds:
 
     def mark(self, link_id: LinkId) -> None:
         """The link's feed has something to publish."""
-        self._dirty.add(link_id)
+        self._dirty[link_id] = None
         self._wake.set()
 
     def mark_all(self) -> None:
@@ -200,7 +201,7 @@ class Feeds:
         await self._wake.wait()
         self._wake = trio.Event()
         await trio.lowlevel.checkpoint()  # rooms that were just woken add their messages first
-        dirty, self._dirty = self._dirty, set()
+        dirty, self._dirty = self._dirty, {}
         return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
 
     def confirm(self, link: Link, number: int) -> None:
@@ -214,7 +215,7 @@ class Feeds:
         """Closes a link's feed; returns the link, or None if it is gone already."""
         link = self.links.pop(link_id, None)
         if link is not None:
-            self._dirty.discard(link_id)
+            self._dirty.pop(link_id, None)
             link.close()
             self._wake_waiters()
         return link
