@@ -344,8 +344,8 @@ def run(seed: int) -> list[str]:
 
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
-    """The order of tasks follows from ``seed``: neither from addresses of objects, nor from how long
-    a turn of the loop takes on this machine.
+    """The order of tasks follows from ``seed`` alone: not from the addresses of objects, nor from
+    how long a turn of the loop takes on this machine.
     """
     order = trio._core._run._r
     state = order.getstate()
