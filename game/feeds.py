@@ -172,6 +172,7 @@ class Feeds:
         self._last_encoded = b""
         self.items_sent = 0
         self._dirty: dict[LinkId, None] = {}
+        """In order, so that runs are repeatable."""
         self.waking = False
         """Whether a request is applied that may wake rooms, which have something to say as well."""
         self._rooms_first = False

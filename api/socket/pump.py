@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Callable, Mapping
+from time import perf_counter
 
 import structlog
 import trio
@@ -275,7 +275,7 @@ class Pump:
         time for.
         """
         streams = self._streams
-        now, until = trio.current_time(), time.perf_counter() + TURN_SECONDS
+        now, until = trio.current_time(), perf_counter() + TURN_SECONDS
         self.turns += 1
         while ready or received:
             if not received:
@@ -292,7 +292,7 @@ class Pump:
         return ready, received
 
     def _out_of_time(self, until: float) -> bool:
-        return time.perf_counter() > until or self._cork.full
+        return perf_counter() > until or self._cork.full
 
     def watch(self, stream: PumpedStream) -> None:
         """Reads ``stream`` from now on, unless it is read already."""

@@ -78,7 +78,7 @@ class RoomSteps:
         """The number of the last step."""
         self._acting = False
         """Whether the room has done or said something that is in no step."""
-        self._to_ack: set[PlayerId] = set()
+        self._to_ack: dict[PlayerId, None] = {}
         self._failing = False
         self._finished = trio.Event()
         self.rests = 0
@@ -171,8 +171,8 @@ class RoomSteps:
         """The room has accepted all inputs of ``seat`` up to the last; it is acked when done."""
         if self.inbox.progress.newest(seat.player) == seat.last_n:
             return
-        self._to_ack.add(seat.player)
-        self._fields.worked.add(seat.player)
+        self._to_ack[seat.player] = None
+        self._fields.worked[seat.player] = None
         self._on_touch(self)
 
     # steps
@@ -192,8 +192,8 @@ class RoomSteps:
         """The room's function has come to rest: what it had in hand is done."""
         if self.inbox.hand:
             done = self.inbox.finish_hand()
-            self._fields.worked.update(done)
-            self._to_ack.update(done)
+            self._fields.worked.update(dict.fromkeys(done))
+            self._to_ack.update(dict.fromkeys(done))
         self._acting = False
         self.rests += 1
         if self._may_begin:

@@ -29,7 +29,7 @@ class StepFields:
         """How the room has ended, if it has."""
         self.seats: set[PlayerId] = set()
         """Of seats that were taken, have changed, or were freed."""
-        self.worked: set[PlayerId] = set()
+        self.worked: dict[PlayerId, None] = {}
         """Whose inputs were done."""
         self.alarms = self.bans = False
         """Whether these have changed."""
@@ -113,7 +113,7 @@ class StepFields:
             changes["seats"] = tuple(self._seat(seat) for seat in seats)
         freed = taken.difference(seat.player for seat in seats).intersection(copy.seats)
         if freed:
-            changes["freed"] = tuple(freed)
+            changes["freed"] = tuple(sorted(freed))
 
     def _seat(self, seat: Seat) -> SeatImage:
         absence = self._room.host.disconnects.find(self._room, seat)

@@ -187,7 +187,7 @@ class GameConnectors:
         self, context: ConnectorContext, nursery: trio.Nursery, addresses: frozenset[str]
     ) -> None:
         """Meets new addresses; one that is not named any more is left when its link is over."""
-        for address in addresses - self._connectors.keys():
+        for address in sorted(addresses - self._connectors.keys()):
             connector = self._connectors[address] = GameConnector(address, context)
             nursery.start_soon(self._follow, connector)
         for address, connector in self._connectors.items():
