@@ -245,6 +245,7 @@ class GameNode:
 
     async def farewell(self) -> None:
         """Every attached node confirms that this one has stopped, which leaves its peers."""
+        self._feeds.add_state(self._state())
         async with trio.open_nursery() as nursery:
             if self._peer_calls is not None:
                 nursery.start_soon(self._peer_calls.leave)
