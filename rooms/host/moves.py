@@ -300,8 +300,9 @@ def _forget_oldest(rooms: RunningRooms) -> None:
 def _seat_players(held: HeldRoom) -> None:
     """Players of a link that is still there are present, and have to send what was dropped again.
 
-    The others are away: since now, or since they were. Those who had a socket have some seconds to
-    come back even in a room that keeps no seat.
+    The others are away: since now, or since they were. Those who had a socket have it still, at an
+    api node that may take long to reach this one while both are busy: so their seats are kept for
+    the usual ``resume_seconds`` even if the kind keeps none, unless this node drains.
     """
     state = held.room.state
     host, roster = state.host, state.roster
@@ -313,7 +314,9 @@ def _seat_players(held: HeldRoom) -> None:
                 seat.block()
         elif was.away_seconds is None:
             seat.away_at, seat.expected = trio.current_time(), True
-            seconds = max(keep_seconds(state, seat), host.policy.drain_grace_seconds)
+            usual, drains = host.policy.resume_seconds, host.cut_at is not None
+            seconds = keep_seconds(state, seat)
+            seconds = max(seconds, host.policy.drain_grace_seconds if drains else usual)
             host.disconnects.begin(state, seat, seconds)
         else:
             seconds = keep_seconds(state, seat)
