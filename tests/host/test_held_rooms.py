@@ -309,7 +309,7 @@ async def test_requests_wait_1_s_at_the_most_for_a_room_that_does_not_rest(
         held = nodes.Renew(3, ann.room, ann.player, ann.secret, 0, session=1)
         assert asked(second, held) == []
         assert second.host.moves.release(ann.room)
-        await second.host.moves.wait_awake(ann.room)
+        await second.host.moves.waking.wait(ann.room)
         assert trio.current_time() - began == pytest.approx(answered_at)
         assert [item.call for item in second.all_of(nodes.Resumed)] == [3]
 
