@@ -14,8 +14,9 @@ import click
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode, GameSettings
+from lastcall.game.node import GameNode
 from lastcall.game.options import GameOptions, game_options
+from lastcall.game.settings import GameSettings
 from lastcall.policy import DrainPolicy, RoomPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options

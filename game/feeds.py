@@ -197,6 +197,12 @@ class Feeds:
         self._rooms_first |= self.waking
         self._wake.set()
 
+    def add_state(self, state: nodes.NodeState) -> None:
+        """Every feed gets ``state`` as its next item: a mark that is taken now counts it."""
+        for link in self.links.values():
+            link.add_state(state)
+            self.mark(link.id)
+
     def mark_all(self) -> None:
         """Phase, load or seats have changed: every feed gets the state with its next batch."""
         for link_id in self.links:

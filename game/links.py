@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from time import perf_counter
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -49,11 +50,20 @@ class GameIdentity(msgspec.Struct, frozen=True):
     born: float
 
 
+class LinkListeners(NamedTuple):
+    """``api`` gets the items of api nodes, and ``peers`` those of other game nodes; ``watcher``
+    learns which links there are.
+    """
+
+    api: RequestHandler
+    peers: RequestHandler
+    watcher: LinkWatcher | None = None
+
+
 class Links:
     """All links that other nodes have to this one.
 
-    ``api`` gets the items of api nodes, and ``peers`` those of other game nodes; ``watcher`` learns
-    which links there are. ``state`` returns the node as placement should see it; a new revision
+    ``state`` returns the node as placement should see it; a new revision
     whenever it differs.
     """
 
@@ -64,9 +74,7 @@ class Links:
         policy: LinkPolicy,
         *,
         feeds: Feeds,
-        api: RequestHandler,
-        peers: RequestHandler,
-        watcher: LinkWatcher | None = None,
+        listeners: LinkListeners,
         state: Callable[[], nodes.NodeState],
         admission: Admission,
     ) -> None:
@@ -76,8 +84,8 @@ class Links:
         self._policy = policy
         self._feeds = feeds
         self._links = feeds.links
-        self._handlers = {nodes.API: api, nodes.GAME: peers}
-        self._watcher = watcher
+        self._handlers = {nodes.API: listeners.api, nodes.GAME: listeners.peers}
+        self._watcher = listeners.watcher
         self._state = state
         self._started_at = trio.current_time()
         self._name_warnings = TokenBucket(

@@ -3,67 +3,29 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import msgspec
 import trio
 
-from lastcall.bus.address import HostPort, parse_url
+from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
-from lastcall.core.link.feed_address import AllowedApis
-from lastcall.core.link.secret import Secrets
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, Links
-from lastcall.game.pair_links import PairEvents, PairLinks
-from lastcall.game.peers import (
-    PeerCalls,
-    PeerHandler,
-    PeerRequests,
-    Peers,
-    PublishAfterTurn,
-)
+from lastcall.game.links import GameIdentity, LinkListeners, Links
+from lastcall.game.node_state import NodeStates
+from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves
-from lastcall.game.survival import Survival
-from lastcall.game.survival_views import Views
+from lastcall.game.room_tally import RoomTally
+from lastcall.game.settings import GameSettings
 from lastcall.host.host import Host
-from lastcall.ids import Incarnation, KindName, NodeName, new_incarnation
+from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
-from lastcall.links.connector import CallerIdentity
-from lastcall.links.connectors import GameConnectors
-from lastcall.links.feed_reader import FeedReader
-from lastcall.links.sources import GameSource
-from lastcall.policy import HandOffPolicy, LinkPolicy, RoomPolicy, SurvivalPolicy
-from lastcall.reasons import EndReason
 from lastcall.runtime.admin.metrics import Figures
-from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
-
-
-class GameSettings(msgspec.Struct, frozen=True):
-    """The settings of a game node at its start."""
-
-    name: NodeName
-    version: str
-    listen: HostPort
-    born: float
-    """The time of its start in seconds since 1970: placement ranks versions by age."""
-    advertise: str | None = None
-    link_policy: LinkPolicy = LinkPolicy()
-    room_policy: RoomPolicy = RoomPolicy()
-    handoff_policy: HandOffPolicy = HandOffPolicy()
-    survival_policy: SurvivalPolicy = SurvivalPolicy()
-    apis: AllowedApis = AllowedApis()
-    """Where feeds may be, besides where the requests of their nodes come from."""
-    secrets: Callable[[], Secrets] = no_secrets
-    games: tuple[GameSource, ...] = ()
-    """Where the other game nodes are; without any, this node calls none."""
-    feed: HostPort = HostPort("127.0.0.1", 0)
-    """Where the other game nodes send to."""
 
 
 class GameNode:
@@ -85,16 +47,9 @@ class GameNode:
         self._bus = bus
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
-        self.peer_handlers: list[PeerHandler] = []
-        """They get what other game nodes say; to be filled before the start."""
-        self._links: Links
-        self.peers = Peers(self.incarnation, self.peer_handlers, self._drop_dead)
-        self._peer_calls = (
-            _open_peer_calls(settings, bus, self.peers, self._publish_now, rng)
-            if settings.games
-            else None
-        )
-        self.survival = None if self._peer_calls is None else self._open_survival(self._peer_calls)
+        self.others = self._open_others(rng)
+        self.peers = self.others.peers
+        self.survival = self.others.survival
         self.host = Host(
             kinds=kinds,
             node=settings.name,
@@ -104,95 +59,50 @@ class GameNode:
             on_change=self._feeds.mark_all,
             protector=self.survival,
         )
-        self.peer_requests = PeerRequests(self._feeds, self.peer_handlers)
         self.moves = RoomMoves(
             self.host,
             drain,
             peers=self.peers,
-            requests=self.peer_requests,
+            requests=self.others.requests,
             feeds=self._feeds,
             policy=settings.handoff_policy,
             survival=self.survival,
         )
-        self.peer_handlers.append(self.moves)
-        self._links = self._make_links(
-            Admission(self.incarnation, rng=rng, secrets=settings.secrets, apis=settings.apis)
-        )
-        seats, sizes = self.host.running.open_rooms.seats(), self.host.matchmaker.sizes
-        self._last_state = nodes.NodeState(0, drain.phase, 0, seats, sizes=sizes)
-        self._ends_before: dict[EndReason, int] | None = None
-        """How many rooms had ended, by reason, when the drain began; None before that."""
-        self._regrouped_before = 0
+        self.others.handlers.append(self.moves)
+        self._states = NodeStates(self.host, drain)
+        self._links = self._make_links(rng)
+        self._tally = RoomTally(self.host.running)
         self.listen = settings.listen.url
         """The URL that other nodes dial; once started, with the real port."""
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
 
-    def _make_links(self, admission: Admission) -> Links:
+    def _open_others(self, rng: random.Random) -> OtherGames:
+        return OtherGames(
+            self._settings,
+            self.incarnation,
+            bus=self._bus,
+            feeds=self._feeds,
+            drain=self._drain,
+            rng=rng,
+            host=lambda: self.host,
+            links=lambda: self._links,
+        )
+
+    def _make_links(self, rng: random.Random) -> Links:
         settings = self._settings
+        secrets, apis = settings.secrets, settings.apis
+        watcher = None if self.survival is None else self.survival.links
         return Links(
             self._bus,
             GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
             settings.link_policy,
             feeds=self._feeds,
-            api=self.host,
-            peers=self.peer_requests,
-            watcher=None if self.survival is None else self.survival.links,
-            state=self._state,
-            admission=admission,
+            listeners=LinkListeners(self.host, self.others.requests, watcher),
+            state=self._states.now,
+            admission=Admission(self.incarnation, rng=rng, secrets=secrets, apis=apis),
         )
-
-    def _open_survival(self, calls: PeerCalls) -> Survival:
-        """The rooms that survive this node, on one that knows others."""
-        settings, peers = self._settings, self.peers
-
-        def links(events: PairEvents) -> PairLinks:
-            return PairLinks(
-                self.incarnation, bus=self._bus, peers=peers, feeds=self._feeds, events=events
-            )
-
-        def views(links: PairLinks) -> Views:
-            where = settings.listen.dialled(settings.advertise)
-            return Views(links, host=where.host, all_met=lambda: calls.none_unmet)
-
-        survival = Survival(
-            self.incarnation,
-            settings.name,
-            host=lambda: self.host,
-            links=links,
-            views=views,
-            policy=settings.survival_policy,
-            refusal=self._keeps_none,
-        )
-        self.peer_handlers.append(survival.links)
-        return survival
-
-    def _drop_dead(self, caller: Incarnation) -> None:
-        self._links.drop_dead(caller)
-
-    def _publish_now(self) -> None:
-        self._links.publish_now()
-
-    def _keeps_none(self) -> str:
-        """Why this node keeps no more images of others' rooms; empty while it does."""
-        phase = self._drain.phase
-        return "" if phase in {Phase.SERVING, Phase.CORDONED} else f"this node is {phase}"
-
-    def _state(self) -> nodes.NodeState:
-        """The node as placement should see it; a new revision whenever placement would care."""
-        last, phase, rooms = self._last_state, self._drain.phase, self.host.rooms
-        seats = self.host.running.open_rooms.seats()
-        if (last.phase, last.rooms, last.seats) != (phase, rooms, seats):
-            self._last_state = nodes.NodeState(
-                revision=last.revision + 1,
-                phase=phase,
-                rooms=rooms,
-                seats=seats,
-                seconds_left=self._drain.seconds_left,
-                sizes=last.sizes,
-            )
-        return self._last_state
 
     async def start(self, services: trio.Nursery) -> None:
         """Listens for other nodes, and begins to call the game nodes among them.
@@ -206,10 +116,7 @@ class GameNode:
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
         services.start_soon(self.moves.run)
-        if self._peer_calls is not None:
-            services.start_soon(self._peer_calls.run)
-        if self.survival is not None:
-            services.start_soon(self.survival.run)
+        self.others.run(services)
         self.ready = True
         await trio.lowlevel.checkpoint()
 
@@ -232,8 +139,7 @@ class GameNode:
 
     def begin_drain(self, seconds_left: float) -> None:
         """Every room gets the seconds left, and those leave that move at once."""
-        self._ends_before = dict(self.host.running.ends)
-        self._regrouped_before = self.host.running.regrouped
+        self._tally.begin()
         self.host.drain(trio.current_time() + seconds_left)
         self.moves.begin_drain()
 
@@ -259,50 +165,31 @@ class GameNode:
 
     async def farewell(self) -> None:
         """Every attached node confirms that this one has stopped, which leaves its peers."""
+        self._feeds.add_state(self._states.now())
         async with trio.open_nursery() as nursery:
-            if self._peer_calls is not None:
-                nursery.start_soon(self._peer_calls.leave)
+            nursery.start_soon(self.others.leave)
             await self._feeds.wait_confirmed()
 
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
-        rooms = self.host.running
-        before = rooms.ends if self._ends_before is None else self._ends_before
-        since = {reason: count - before[reason] for reason, count in rooms.ends.items()}
-        return Counts(
-            rooms_finished=since[EndReason.FINISHED] + since[EndReason.CRASHED],
-            rooms_regrouped=rooms.regrouped - self._regrouped_before,
-            rooms_abandoned=since[EndReason.ABANDONED],
-            rooms_handed_off=self._rooms_handed_off,
-            rooms_cut=since[EndReason.CUT]
-            + self.moves.handoffs.lost
-            + (self.host.rooms if self._drain.overdue else 0),
-        )
+        lost = self.moves.handoffs.lost + (self.host.rooms if self._drain.overdue else 0)
+        return self._tally.counts(handed_off=self._rooms_handed_off, lost=lost)
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.why()
-        if self.survival is not None:
-            reasons += self.survival.standings.why()
-            if self._drain.seconds_left is not None and (count := self.survival.replaceable):
-                reasons.append(f"{count} image(s) of other nodes' rooms, which get another standby")
+        reasons = self.host.why() + self.moves.why() + self.others.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
 
     @property
     def _rooms_handed_off(self) -> int:
-        handed_over = 0 if self.survival is None else self.survival.handed_over
-        return self.moves.handoffs.moved + handed_over
-
-    @property
-    def _refused_connections(self) -> int:
-        calls = self._peer_calls
-        return self._links.refused_connections + (0 if calls is None else calls.refused_connections)
+        return self.moves.handoffs.moved + self.others.handed_over
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
         ends = self.host.running.ends
+        refused = self._links.refused_connections + self.others.refused_connections
         figures = Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
@@ -313,8 +200,7 @@ class GameNode:
             messages_out=self._feeds.items_sent,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
-            limited=dict(self.host.running.limits.refused)
-            | {Limit.LINKS: self._refused_connections},
+            limited=dict(self.host.running.limits.refused) | {Limit.LINKS: refused},
             rooms_ended={str(reason): count for reason, count in ends.items()},
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
@@ -322,32 +208,3 @@ class GameNode:
         if self.survival is not None:
             self.survival.add_figures(figures)
         return figures
-
-
-def _open_peer_calls(
-    settings: GameSettings,
-    bus: Bus,
-    peers: Peers,
-    publish: Callable[[], None],
-    rng: random.Random,
-) -> PeerCalls:
-    """Opens the feed of the other game nodes; raises ``AddressInUse``.
-
-    ``publish`` publishes what this node has to say by its own feeds.
-    """
-    subscriber = bus.subscribe(settings.feed.url)
-    port = parse_url(subscriber.address).port
-    feed = settings.feed.dialled(settings.advertise, port).url
-    me = settings.name, peers.me, settings.version, feed, nodes.GAME
-    feeds = FeedReader(subscriber, PublishAfterTurn(publish))
-    connectors = GameConnectors(
-        settings.games,
-        bus=bus,
-        me=CallerIdentity(*me),
-        feeds=feeds,
-        policy=settings.link_policy,
-        rng=rng,
-        wall=settings.born,
-        secrets=settings.secrets,
-    )
-    return PeerCalls(connectors, feeds, peers)

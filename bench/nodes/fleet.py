@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -78,6 +78,56 @@ class FleetPlan(msgspec.Struct, frozen=True):
     """Whether the game nodes know each other, so that rooms may move between them."""
 
 
+class FleetFiles:
+    """The files that the nodes of ``plan`` read, in ``folder``; and the options that name them."""
+
+    def __init__(self, plan: FleetPlan, folder: Path) -> None:
+        self._plan = plan
+        self._games_file = folder / "games"
+        self._config: list[str] = []
+        if plan.limits != DEFAULTS:
+            file = folder / "limits.toml"
+            file.write_text(write_limits(plan.limits), encoding="utf-8")
+            self._config = ["--config", str(file)]
+
+    def write_games(self, nodes: Iterable[Child]) -> None:
+        """Lists the game nodes that are ready. The list is renamed into place, so no reader sees
+        half of it.
+        """
+        games = [child.ready for child in nodes if child.tier == "game"]
+        lines = [f"{ready.listen}\n" for ready in games if ready is not None]
+        written = self._games_file.with_suffix(".new")
+        written.write_text("".join(lines), encoding="utf-8")
+        written.replace(self._games_file)
+
+    def arguments(self, tier: str) -> list[str]:
+        """The options of a node of that tier."""
+        plan, drain, placement = self._plan, self._plan.drain, self._plan.placement
+        games = ("--games", f"file://{self._games_file}")
+        host = placement.game_host
+        peers = (*games, "--feed", f"tcp://{host}:0") if plan.peers else ()
+        of_tier = {
+            "api": [
+                *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+                *("--feed", f"tcp://{placement.api_host}:0", "--clients", plan.clients),
+                *games,
+            ],
+            "game": [
+                *("--listen", f"tcp://{host}:0", "--admin", f"{host}:0", "--rooms", plan.rooms),
+                *peers,
+            ],
+        }
+        return [
+            *of_tier[tier],
+            *plan.options,
+            *self._config,
+            *("--log-format", "json", "--lame-duck", "0"),
+            *("--grace", f"{drain.grace_seconds:g}"),
+            *("--farewell", f"{drain.farewell_seconds:g}"),
+            *("--spread", f"{drain.spread_seconds:g}"),
+        ]
+
+
 class CpuReading(msgspec.Struct, frozen=True):
     """The processor seconds of each living node, by name, and when they were read."""
 
@@ -101,12 +151,7 @@ class Fleet:
         self, plan: FleetPlan, nursery: trio.Nursery, body: trio.CancelScope, folder: Path
     ) -> None:
         self._plan = plan
-        self._games_file = folder / "games"
-        self._config: list[str] = []
-        if plan.limits != DEFAULTS:
-            file = folder / "limits.toml"
-            file.write_text(write_limits(plan.limits), encoding="utf-8")
-            self._config = ["--config", str(file)]
+        self._files = FleetFiles(plan, folder)
         self._nursery = nursery
         self._body = body
         self.nodes: dict[str, Child] = {}
@@ -167,7 +212,7 @@ class Fleet:
         """Starts all nodes, game nodes first; returns when all serve. Raises :class:`ClusterFailed`
         and :class:`lastcall.errors.UsageError`.
         """
-        self._write_games()
+        self._files.write_games(self.nodes.values())
         await self._start({"game": self._plan.games, "api": self._plan.apis})
 
     async def add_game(self) -> None:
@@ -182,53 +227,19 @@ class Fleet:
                     for child in children:
                         await wait_serving(child, client)
                         child.serving = True
-                    self._write_games()
+                    self._files.write_games(self.nodes.values())
         if limit.cancelled_caught:
             output = "\n".join(child.last_output() for child in self.nodes.values())
             raise ClusterFailed(f"not ready within {READY_SECONDS:g} s:\n{output}")
-
-    def _write_games(self) -> None:
-        """Writes the list that the nodes read. It is renamed into place, so no reader sees half."""
-        games = [child.ready for child in self.nodes.values() if child.tier == "game"]
-        lines = [f"{ready.listen}\n" for ready in games if ready is not None]
-        written = self._games_file.with_suffix(".new")
-        written.write_text("".join(lines), encoding="utf-8")
-        written.replace(self._games_file)
 
     def _launch(self, tier: str) -> Child:
         name = f"{tier}-{1 + sum(child.tier == tier for child in self.nodes.values())}"
         env = ("env", *self._plan.api_env) if self._plan.api_env else ()
         prefix = self._plan.placement.prefix if tier == "game" else env
-        command = [*prefix, *node_command(tier, "--name", name, *self._arguments(tier))]
+        command = [*prefix, *node_command(tier, "--name", name, *self._files.arguments(tier))]
         child = self.nodes[name] = Child(name, tier, command, show=_show)
         self._nursery.start_soon(self._run_child, child)
         return child
-
-    def _arguments(self, tier: str) -> list[str]:
-        plan, drain, placement = self._plan, self._plan.drain, self._plan.placement
-        games = ("--games", f"file://{self._games_file}")
-        host = placement.game_host
-        peers = (*games, "--feed", f"tcp://{host}:0") if plan.peers else ()
-        of_tier = {
-            "api": [
-                *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-                *("--feed", f"tcp://{placement.api_host}:0", "--clients", plan.clients),
-                *games,
-            ],
-            "game": [
-                *("--listen", f"tcp://{host}:0", "--admin", f"{host}:0", "--rooms", plan.rooms),
-                *peers,
-            ],
-        }
-        return [
-            *of_tier[tier],
-            *plan.options,
-            *self._config,
-            *("--log-format", "json", "--lame-duck", "0"),
-            *("--grace", f"{drain.grace_seconds:g}"),
-            *("--farewell", f"{drain.farewell_seconds:g}"),
-            *("--spread", f"{drain.spread_seconds:g}"),
-        ]
 
     async def _run_child(self, child: Child) -> None:
         await child.run()

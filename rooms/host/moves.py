@@ -14,17 +14,17 @@ import trio
 
 from lastcall.core.room.moved_rooms import MovedRoom
 from lastcall.errors import ImageRefused, StateFailed
-from lastcall.host.freezing import REST_SECONDS, MutedHost, at_rest
+from lastcall.host.freezing import MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
 from lastcall.host.images import capture, restore
 from lastcall.host.live_room import LiveRoom
 from lastcall.host.matchmaker import Matchmaker
 from lastcall.host.places import Places
-from lastcall.host.room_state import RoomState, keep_seconds, notify_blocked
+from lastcall.host.room_state import RoomState
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.host.standby_copy import StandbyCopy
+from lastcall.host.waking import Waking
 from lastcall.ids import LinkId, RoomId
-from lastcall.reasons import EndReason
 from lastcall.wire import nodes
 from lastcall.wire.images import Image, encode_image
 
@@ -41,6 +41,7 @@ class Moves:
         self._matchmaker = matchmaker
         self._places = places
         self._muted = MutedHost(rooms.policy, rooms.on_crash)
+        self.waking = Waking(rooms, places)
 
     def movable(self, *moves: str) -> list[RoomState]:
         """The running rooms of kinds that move so: ``at_once``, ``deadline``. Not the protected
@@ -58,7 +59,7 @@ class Moves:
         of which the last one, for the end of the room's tasks, cannot be cancelled; and up to 1 s
         more for a room that has just come.
         """
-        await self.wait_awake(room_id)
+        await self.waking.wait(room_id)
         room = self._rooms.by_id.get(room_id)
         if room is None or not room.state.codec.kind.can_move or not _may_move(room.state):
             return None
@@ -73,11 +74,6 @@ class Moves:
         with trio.move_on_after(END_SECONDS, shield=True):
             await ended.wait()
         return image
-
-    async def wait_awake(self, room_id: RoomId) -> None:
-        """Waits until no request waits for a room, which runs again, to rest: 1 s at the most."""
-        while (waking := self._held.waking.get(room_id)) is not None:
-            await waking.awake.wait()
 
     def thaw(self, image: Image) -> None:
         """The room of that image, which was frozen here, runs on here."""
@@ -151,7 +147,7 @@ class Moves:
             return str(refusal)
         _add_places(self._rooms, room.state)
         self._held.moved.remove(image.room)
-        self._run(HeldRoom(room, image.seats, frozen=False, size=0), work)
+        self.waking.run(HeldRoom(room, image.seats, frozen=False, size=0), work)
         return None
 
     def keep(self, data: bytes) -> StandbyCopy:
@@ -169,7 +165,7 @@ class Moves:
         held = self._held.take(room_id, frozen=False)
         if held is not None:
             self._held.moved.remove(room_id)
-            self._run(held, work)
+            self.waking.run(held, work)
         return held is not None
 
     def withdraw(self, room_id: RoomId) -> None:
@@ -232,46 +228,7 @@ class Moves:
     def _thaw(self, room_id: RoomId) -> None:
         held = self._held.take(room_id, frozen=True)
         if held is not None and self._matchmaker.work is not None:
-            self._run(held, self._matchmaker.work)
-
-    def _run(self, held: HeldRoom, work: trio.Nursery) -> None:
-        """Calls the room's function; the requests that wait are applied when it rests."""
-        rooms, room = self._rooms, held.room
-        rooms.put_in(room)
-        self._held.wake(held)
-        _seat_players(held)
-        if room.state.changes is not None:
-            room.state.changes.begin()
-        if rooms.cut_at is not None:
-            room.warn(max(0.0, rooms.cut_at - trio.current_time()))
-        if rooms.cutting:
-            room.cancel(EndReason.CUT)
-
-        async def run() -> None:
-            await room.run()
-            held.awake.set()
-
-        work.start_soon(run, name=room.state.id)
-        work.start_soon(self._apply_requests, held)
-
-    async def _apply_requests(self, held: HeldRoom) -> None:
-        """Applies the requests for a room, in order, when it first rests, so that its function has
-        set ``state_for``; or when it has ended, or does not rest for :data:`REST_SECONDS`.
-        """
-        inbox = held.room.state.inbox
-
-        def rests() -> None:
-            inbox.on_rest = None
-            held.awake.set()
-
-        if held.room.state.over is None:  # else its function is not called any more
-            inbox.on_rest = rests
-            with trio.move_on_after(REST_SECONDS):
-                await held.awake.wait()
-        if not held.awake.is_set():
-            rests()
-        for link, item in self._held.woken(held):
-            self._places.handle(link, item)
+            self.waking.run(held, self._matchmaker.work)
 
 
 def _may_move(state: RoomState) -> bool:
@@ -298,31 +255,6 @@ def _forget_oldest(rooms: RunningRooms) -> None:
         for key in moved.keys:
             if rooms.by_key.get(key) == room_id:
                 del rooms.by_key[key]
-
-
-def _seat_players(held: HeldRoom) -> None:
-    """Players of a link that is still there are present, and have to send what was dropped again.
-
-    The others are away: since now, or since they were. Those who had a socket have some seconds to
-    come back even in a room that keeps no seat.
-    """
-    state = held.room.state
-    host, roster = state.host, state.roster
-    for seat, was in zip(roster, held.seats, strict=True):
-        link = held.links.get(seat.player)
-        if link is not None:
-            roster.rebind(seat, link, same_socket=True)
-            if seat.player in held.missed:
-                seat.block()
-        elif was.away_seconds is None:
-            seat.away_at, seat.expected = trio.current_time(), True
-            seconds = max(keep_seconds(state, seat), host.policy.drain_grace_seconds)
-            host.disconnects.begin(state, seat, seconds)
-        else:
-            seconds = keep_seconds(state, seat)
-            since = seat.away_at
-            host.disconnects.resume(state, seat, seconds, began_at=since, noticed=was.noticed)
-    notify_blocked(host.outbox, state.id, roster)
 
 
 def _copy(state: RoomState) -> tuple[Image, LiveRoom]:

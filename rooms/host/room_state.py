@@ -136,11 +136,7 @@ class RoomState:
         self.outbox = host.outbox if changes is None else changes.say
         """Where all goes that the players are told."""
         self.acks: Acks = host.acks if changes is None else changes
-        notify = partial(notify_blocked, self.outbox, room_id, self.roster)
-        if changes is None:
-            self.inbox = Inbox(policy.inbox_events, policy.share_events, notify)
-        else:
-            self.inbox = changes.open_inbox(notify)
+        self.inbox = self._open_inbox(policy)
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
@@ -156,6 +152,12 @@ class RoomState:
         """For the room on another node; empty once one that cannot move has started."""
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
+
+    def _open_inbox(self, policy: RoomPolicy) -> Inbox:
+        notify = partial(notify_blocked, self.outbox, self.id, self.roster)
+        if self.changes is None:
+            return Inbox(policy.inbox_events, policy.share_events, notify)
+        return self.changes.open_inbox(notify)
 
     @property
     def kind(self) -> KindName:

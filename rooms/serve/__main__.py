@@ -20,7 +20,8 @@ from lastcall.bus.address import HostPort
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode, GameSettings
+from lastcall.game.node import GameNode
+from lastcall.game.settings import GameSettings
 from lastcall.policy import DrainPolicy, RoomPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options

@@ -29,7 +29,7 @@ async def move_room(room_id: RoomId, before: TableNode, after: TableNode) -> Non
         image = _kept_image(room, before.standby)
         _promote(image, after.host)
         before.host.moves.drop(room_id, _whereabouts(image))
-    await after.host.moves.wait_awake(room_id)
+    await after.host.moves.waking.wait(room_id)
 
 
 async def outlive(room_id: RoomId, before: TableNode, after: TableNode) -> None:
@@ -48,7 +48,7 @@ async def outlive(room_id: RoomId, before: TableNode, after: TableNode) -> None:
     await before.kill()
     await after.start()
     _promote(image, after.host)
-    await after.host.moves.wait_awake(room_id)
+    await after.host.moves.waking.wait(room_id)
 
 
 async def _hand_off(room: LiveRoom, before: Host, after: Host) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall import Draining, Room, room
 from lastcall.errors import ConnectFailed, JoinRefused
 from lastcall.ids import KindName
+from lastcall.links.link import Loss
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire.reports import Counts
 from tests.harness.cluster import CLEAN, CUT, EXAMPLES, cluster, soon
+from tests.harness.player import Player
 
 pytestmark = pytest.mark.usefixtures("schedule")
 
@@ -325,3 +328,21 @@ async def test_after_the_second_signal_a_room_that_shields_itself_delays_the_exi
         assert 4.8 <= game.exited_at - start <= 5
         assert game.exit_code == CUT
         c.nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seats", [0, 1])
+async def test_each_api_node_hears_that_a_game_node_has_stopped_before_it_is_gone(
+    seats: int, autojump_clock: MockClock
+) -> None:
+    async with cluster() as c:
+        with structlog.testing.capture_logs() as logs:
+            game, one, two = c.game(drain=SHORT), c.api("api-1"), c.api("api-2")
+            await c.ready(one, two)
+            if seats:
+                await Player(c.nursery).join(one, kind="lounge")
+            await trio.sleep(2)
+            game.signal()
+            await game.gone.wait()
+            await trio.sleep(2)
+        downs = [(each["game"], each["loss"]) for each in logs if each["event"] == "link.down"]
+        assert downs == [("game-1", Loss.FAREWELL)] * 2

@@ -23,7 +23,8 @@ from lastcall.core.edge.addresses import TrustedProxies
 from lastcall.core.link.secret import Secrets
 from lastcall.game.feeds import Link
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode, GameSettings
+from lastcall.game.node import GameNode
+from lastcall.game.settings import GameSettings
 from lastcall.ids import KindName, LinkId, NodeName
 from lastcall.kind import Kind
 from lastcall.links.sources import GameSource, GameUrl, parse_games

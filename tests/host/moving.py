@@ -65,7 +65,7 @@ async def move(first: HostHarness, second: HostHarness, room_id: RoomId) -> None
     assert second.host.moves.adopt(image) is None
     first.host.moves.moved(room_id, msgspec.structs.replace(THERE, epoch=image.epoch))
     assert second.host.moves.release(room_id)
-    await second.host.moves.wait_awake(room_id)
+    await second.host.moves.waking.wait(room_id)
 
 
 def renew(harness: HostHarness, seat: nodes.Seated | nodes.Resumed, seen: int = 0) -> Any:

@@ -421,7 +421,7 @@ async def test_a_frozen_room_is_out_of_everything_that_the_running_ones_keep(
         assert harness.ends() == []
         assert [len(held.requests) for held in running.held.by_id.values()] == [1]
         harness.host.moves.thaw(image)
-        await harness.host.moves.wait_awake(ann.room)
+        await harness.host.moves.waking.wait(ann.room)
         assert running.open_rooms.seats() == {kind.name: 2}
         assert len(running.limits.seats) == 1
         assert len(running.takeovers) == 1

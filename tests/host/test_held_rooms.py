@@ -95,15 +95,18 @@ async def test_renewals_within_2_s_cost_the_room_no_event_and_later_ones_away_an
         assert seen[5:] == [Back(bob.player), Left(cat.player)]
 
 
-async def test_a_kind_that_keeps_no_seat_waits_5_s_for_the_renewals_of_a_room_that_has_moved(
-    autojump_clock: MockClock,
+@pytest.mark.parametrize(("drains", "kept"), [(False, 30), (True, 5)])
+async def test_a_kind_that_keeps_no_seat_waits_for_the_renewals_of_a_room_that_has_moved(
+    autojump_clock: MockClock, *, drains: bool, kept: float
 ) -> None:
     kind, seen = logging_kind(resume_seconds=0)
     async with two_hosts(kind) as (first, second):
         ann, bob = first.join(kind), first.join(kind)
         await wait_all_tasks_blocked()
         await move(first, second, ann.room)
-        await trio.sleep(4.9)
+        if drains:
+            second.host.drain(trio.current_time() + 60)
+        await trio.sleep(kept - 0.1)
         assert isinstance(renew(second, ann), nodes.Resumed)
         await trio.sleep(0.2)
         assert Left(bob.player) in seen
@@ -306,7 +309,7 @@ async def test_requests_wait_1_s_at_the_most_for_a_room_that_does_not_rest(
         held = nodes.Renew(3, ann.room, ann.player, ann.secret, 0, session=1)
         assert asked(second, held) == []
         assert second.host.moves.release(ann.room)
-        await second.host.moves.wait_awake(ann.room)
+        await second.host.moves.waking.wait(ann.room)
         assert trio.current_time() - began == pytest.approx(answered_at)
         assert [item.call for item in second.all_of(nodes.Resumed)] == [3]
 

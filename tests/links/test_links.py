@@ -22,7 +22,7 @@ from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, Links
+from lastcall.game.links import GameIdentity, LinkListeners, Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.links import feed_reader
 from lastcall.links.connector import (
@@ -143,8 +143,7 @@ class Game:
             me,
             policy,
             feeds=self.feeds,
-            api=self.handler,
-            peers=self.peers,
+            listeners=LinkListeners(self.handler, self.peers),
             state=self.handler.state,
             admission=admission or Admission(me.incarnation, rng=random.Random(2)),
         )

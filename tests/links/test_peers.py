@@ -35,14 +35,14 @@ class Recorder:
         self.game = game
         self.answers = answers
         self.events: list[Event] = []
-        game.node.peer_handlers[:] = [self]
+        game.node.others.handlers[:] = [self]
 
     def asked(self, peer: Incarnation, item: Asked) -> None:
         if isinstance(item, nodes.OfRoom):
             return  # rooms survive meanwhile
         self.events.append(("asked", peer, item))
         if self.answers:
-            self.game.node.peer_requests.answer(peer, nodes.Released(item.room, item.epoch))
+            self.game.node.others.requests.answer(peer, nodes.Released(item.room, item.epoch))
 
     def answered(self, peer: Incarnation, item: Answered) -> None:
         if not isinstance(item, nodes.OfRoom):
@@ -230,7 +230,7 @@ async def test_an_answer_by_a_link_that_is_over_is_not_sent(autojump_clock: Mock
     async with cluster() as c:
         one, two = await linked(c, "game-1", "game-2")
         Recorder(two, answers=False)
-        asker, requests = one.node.incarnation, two.node.peer_requests
+        asker, requests = one.node.incarnation, two.node.others.requests
         released = nodes.Released(ROOM, 1)
         assert not requests.answer(asker, released)
         one.node.peers.send(two.node.incarnation, nodes.Release(ROOM, 1))

@@ -8,7 +8,8 @@ from lastcall import Room, Said, room
 from lastcall.api.node import ApiNode, ApiSettings
 from lastcall.api.options import ApiOptions
 from lastcall.bus.address import HostPort
-from lastcall.game.node import GameNode, GameSettings
+from lastcall.game.node import GameNode
+from lastcall.game.settings import GameSettings
 from lastcall.ids import NodeName
 from lastcall.links.sources import GameUrl
 from lastcall.policy import DrainPolicy

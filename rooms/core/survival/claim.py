@@ -93,8 +93,7 @@ class Claim:
     def give_back(self) -> None:
         """This node asks for no more votes of the room."""
         image = self._image
-        named = image.appointed or image.me in image.config.coming
-        witnesses = image.config.witnesses if named else ()
+        witnesses = image.config.witnesses if image.named else ()
         for voter in sorted({*self.ballot.voters, *witnesses}):
             image.send(voter, items.VoteReturned(image.room, image.config.epoch))
 

@@ -26,6 +26,11 @@ class Follower:
         return self.me in self.config.standbys
 
     @property
+    def named(self) -> bool:
+        """Whether the primary may have appointed it by now: what says so may be under way."""
+        return self.appointed or self.me in self.config.coming
+
+    @property
     def rivals(self) -> list[Incarnation]:
         """The others who may go on with the room, now or soon."""
         nodes = (self.config.primary, *self.config.standbys, *self.config.coming)

@@ -33,6 +33,7 @@ class Standby:
         """Whether the image was dropped because the room has ended."""
         self.image = self.follower_type(image, me)
         self.claim = self.claim_type(self.image, links)
+        self._links = links
 
     @property
     def config(self) -> Config:
@@ -94,14 +95,15 @@ class Standby:
 
     def gone(self, node: Incarnation) -> list[Action]:
         """``node`` is gone, as the links say."""
-        if node == self.config.primary and not self.image.appointed:
+        keeps = self.image.appointed or (self.image.named and not self._links.is_dead(node))
+        if node == self.config.primary and not keeps:
             self._drop(Incarnation(0))
         return self._done()
 
     def linked(self, node: Incarnation) -> list[Action]:
         """There is a new link to ``node``: everything under way on an earlier one is lost."""
         self.claim.ballot.again(node)
-        if node == self.config.primary and not self.image.appointed:
+        if node == self.config.primary and not self.image.named:
             self._drop(Incarnation(0))
         elif node == self.config.primary:
             self.claim.wanted = False

@@ -279,3 +279,26 @@ def test_a_standby_knows_of_its_successor_before_that_may_be_promoted() -> None:
         claim_after_the_primary_has_left(
             world_of(without("the standby knows of a second one first"))
         )
+
+
+def test_a_successor_keeps_its_image_while_the_step_that_appoints_it_is_lost_with_its_link() -> (
+    None
+):
+    world = world_of()
+    primary = world.primaries[0][1]
+    config = primary.config
+    me, standby, witness = config.primary, config.standbys[0], config.witnesses[0]
+    world.draining.add(standby)
+    world.look()
+    while len(primary.config.standbys) < 2:
+        world.deliver(min(world.network.ready(world.awake), key=lambda way: standby in way))
+    new = primary.config.standbys[1]
+    while world.games[standby].rooms.standby(ROOM).config != primary.config:
+        world.deliver((me, standby))
+    world.connect(me, new)
+    world.replace(witness)
+    for other in sorted(world.awake):
+        world.find_dead(other, witness)
+    settle(world)
+    world.heal()
+    world.check_goes_on()
