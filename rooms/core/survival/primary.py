@@ -161,9 +161,7 @@ class Primary:
             if now != self._standing and not self.closed:
                 self._standing = now
                 line.out.append(Standing(line.room, *now))
-        self._calm = (
-            line.settled and line.candidate is None and not (self.closed or self._over)
-        )
+        self._calm = line.settled and line.candidate is None and not (self.closed or self._over)
         return self._take_out()
 
     def _take_out(self) -> list[Action]:
