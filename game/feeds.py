@@ -1,7 +1,7 @@
 """The feeds of a game node: what it says to each node that is attached to it.
 
-Items are numbered in the link's ring. What rooms say is published once for each turn of the loop,
-and what other game nodes make this one say, at once.
+Items are numbered in the link's ring. They are published once for each turn of the loop; those that
+follow from what another game node says, in the same turn.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class Peers:
 
 
 class PublishAfterTurn(NoCork):
-    """What this node says by its feeds in a turn of the :class:`FeedReader` leaves at its end."""
+    """Publishes this node's own feeds at the end of each turn of the :class:`FeedReader`."""
 
     def __init__(self, publish: Callable[[], None]) -> None:
         self._publish = publish

@@ -15,14 +15,15 @@ from typing import Protocol
 import structlog
 import trio
 
-from lastcall.bus.base import Bus, Caller, Probe
+from lastcall.bus.base import Bus, Caller
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.batching import AdaptiveBatcher
 from lastcall.core.link.feed import FeedReceiver
-from lastcall.core.link.liveness import Liveness, StallDetector, Verdict
+from lastcall.core.link.liveness import StallDetector
 from lastcall.core.link.uplink import Outgoing
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
+from lastcall.links.node_watch import NodeWatch
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
@@ -33,9 +34,6 @@ CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
 """A draining game node waits until these are confirmed."""
 ITEMS_AT_ONCE = 256
 """Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""
-BROKEN_SECONDS = (0.001, 0.004, 0.01, 0.02, 0.04, 0.08)
-"""When a connection breaks, the pauses before the probes that follow: a process that dies may close
-its listening socket a moment after the others."""
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is sent again, byte for byte: the game node repeats its reply."""
 
@@ -84,7 +82,6 @@ class GameLink:
         listener: LinkListener,
         policy: LinkPolicy,
     ) -> None:
-        self._bus = bus
         self.address = address
         self._caller = caller
         self.id = link_id
@@ -98,9 +95,8 @@ class GameLink:
         self._wake = trio.Event()
         self._confirm_now = False
         self._confirmed = 0
-        self._asked_at: float | None = None
         self._request_at = -inf  # the first request goes at once: its reply announces the head
-        self._liveness = Liveness(policy, trio.current_time())
+        self._watch = NodeWatch(address, bus=bus, caller=caller, policy=policy, link=self)
         self._scope = trio.CancelScope()
         self.loss: Loss | None = None
         """Why it is over; None while it lasts."""
@@ -110,7 +106,6 @@ class GameLink:
         self.silent = False
         self.wanted = True
         """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
-        self._stall = StallDetector()
         self._state: nodes.NodeState | None = None
 
     @property
@@ -149,13 +144,12 @@ class GameLink:
         """Sends until the link is over, and tells the listener; when cancelled, detaches."""
         self._welcome = welcome
         self._state = welcome.state
-        self._liveness = Liveness(self._policy, trio.current_time())
         try:
             with self._scope:
                 self._come_up()
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch)
-                    nursery.start_soon(self._watch_connection)
+                    nursery.start_soon(self._watch.run)
+                    nursery.start_soon(self._watch_feed)
                     await self._lockstep()
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
@@ -239,9 +233,9 @@ class GameLink:
         while True:
             await self._wait_until_due()
             request, asks = self._next_request()
-            self._asked_at = trio.current_time()
+            self._watch.asked(trio.current_time())
             reply = await self._answer(request)
-            self._asked_at = None
+            self._watch.answered()
             if asks:
                 self._feed.answered(trio.current_time())
             self._take(reply)
@@ -281,13 +275,10 @@ class GameLink:
                 return read_reply(await self._caller.call(request))
 
     def _take(self, reply: nodes.Reply) -> None:
-        now = trio.current_time()
-        self._liveness.heard(now)
-        self._set_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self._in_flight = []
-                self._feed.announce(head, now)
+                self._feed.announce(head, trio.current_time())
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self._confirmed:
                     self._over(Loss.FAREWELL)
@@ -299,60 +290,42 @@ class GameLink:
 
     # When the node is gone.
 
-    async def _watch(self) -> None:
-        while True:
-            await trio.sleep(self._policy.probe_seconds)
-            now = trio.current_time()
-            self._liveness.turned(now)
-            self._check_feed()
-            if self._asked_at is None or now - self._asked_at < self._policy.probe_seconds:
-                continue
-            if await self._refused():
-                self._over(Loss.GONE)
-            self._liveness.turned(trio.current_time())  # the probe may have waited
-            verdict = self._liveness.verdict(trio.current_time())
-            if verdict is Verdict.LOST:
-                self._over(Loss.LOST)
-            elif verdict is Verdict.SILENT:
-                self._set_silent(silent=True)
+    def ask_now(self) -> None:
+        """Sends a request, also without items."""
+        self._confirm_now = True
+        self._wake.set()
 
-    async def _watch_connection(self) -> None:
-        """A connection that breaks proves nothing, but is a reason to ask and to probe at once."""
-        while True:
-            await self._caller.wait_broken()
-            self._confirm_now = True
-            self._wake.set()
-            for pause in BROKEN_SECONDS:
-                await trio.sleep(pause)
-                if await self._refused():
-                    self._over(Loss.GONE)
+    def node_gone(self) -> None:
+        """It is certain that the process has ended."""
+        self._over(Loss.GONE)
 
-    def _check_feed(self) -> None:
-        """A feed that does not arrive while requests are answered ends the link."""
-        policy, feed, stall = self._policy, self._feed, self._stall
-        stall.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
-        if stall.crossed(policy.silence_seconds, policy.probe_seconds):
-            hint = "its feed does not arrive here; are our --advertise and --feed right?"
-            log.warning("link.no_feed", game=self.node.name, address=self.address, hint=hint)
-        if stall.seconds >= policy.lost_seconds:
-            self._over(Loss.RESET)
+    def node_lost(self) -> None:
+        """The process has been silent for too long."""
+        self._over(Loss.LOST)
 
-    async def _refused(self) -> bool:
-        """Whether the address refuses connections while our request waits: certain, and quick."""
-        asked_at = self._asked_at
-        probe = await self._bus.probe(self.address, self._policy.probe_seconds)
-        return probe is Probe.REFUSED and self._asked_at is not None and self._asked_at == asked_at
-
-    def _set_silent(self, *, silent: bool) -> None:
+    def node_silent(self, *, silent: bool) -> None:
+        """Whether nothing new may be sent there; also if nothing has changed."""
         if self.silent is not silent:
             self.silent = silent
             if self._up:
                 self._listener.link_state(self)
 
+    async def _watch_feed(self) -> None:
+        """A feed that does not arrive while requests are answered ends the link."""
+        policy, feed, stall = self._policy, self._feed, StallDetector()
+        while True:
+            await trio.sleep(policy.probe_seconds)
+            stall.look(feed.arrived, behind=feed.behind, seconds=policy.probe_seconds)
+            if stall.crossed(policy.silence_seconds, policy.probe_seconds):
+                hint = "its feed does not arrive here; are our --advertise and --feed right?"
+                log.warning("link.no_feed", game=self.node.name, address=self.address, hint=hint)
+            if stall.seconds >= policy.lost_seconds:
+                self._over(Loss.RESET)
+
     async def _detach(self) -> None:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
-            if self._waiting and self._asked_at is None:  # else a number may be out of step
+            if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
                 request, _ = self._next_request()
                 await self._caller.call(request)
             await self._caller.call(nodes.encode(nodes.Detach(link=self.id)))

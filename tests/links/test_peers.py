@@ -287,3 +287,52 @@ def test_the_memory_of_ended_processes_is_bounded() -> None:
     assert not peers.is_gone(Incarnation(2))
     assert peers.is_gone(Incarnation(2_999))
     assert len(peers._gone) == 1_024
+
+
+async def test_the_link_by_which_a_dead_node_has_called_is_dropped_once_it_is_known_to_be_dead(
+    autojump_clock: MockClock,
+) -> None:
+    """Otherwise a request under way could bring an image of a room that nobody decides about."""
+    async with cluster() as c:
+        one, two = await linked(c, "game-1", "game-2")
+        old = two.node.incarnation
+        assert [link.incarnation for link in one.links.values()] == [old]
+        two.kill()
+        await trio.sleep(0.01)
+        assert one.node.peers.is_gone(old)
+        assert one.links == {}
+
+
+async def test_what_follows_from_a_peers_request_is_published_before_its_answer(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, _ = await linked(c, "game-1", "game-2")
+        log = Recorder(one)
+        (link,) = one.links.values()
+        before, number = link.ring.head, link.requests.last + 1
+        one.node._links._apply_batch(
+            nodes.Batch(link.id, number, before, [], [nodes.Release(ROOM, 1)])
+        )
+        assert [event[0] for event in log.take()] == ["asked"]
+        assert (link.ring.head, link.ring.has_fresh) == (before + 1, False)
+
+
+async def test_what_follows_from_a_peers_feed_is_published_in_the_same_turn(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        one, two = await linked(c, "game-1", "game-2")
+        log = Recorder(one)
+        (theirs,) = one.links.values()
+        (ours,) = two.links.values()
+        before = theirs.ring.head
+
+        def answered(peer: Incarnation, item: Answered) -> None:
+            one.node._feeds.push(theirs.id, nodes.Released(item.room, item.epoch))
+
+        log.answered = answered  # type: ignore[method-assign]
+        batch = nodes.FeedBatch(ours.id, ours.ring.head + 1, [nodes.Released(ROOM, 1)], 1)
+        assert one.node._peer_calls is not None
+        one.node._peer_calls._feeds._pass_some(iter([batch]))
+        assert (theirs.ring.head, theirs.ring.has_fresh) == (before + 1, False)

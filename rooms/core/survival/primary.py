@@ -49,8 +49,8 @@ class Primary:
         """The first epoch of this line: answers in an earlier one count other steps."""
         self._standing = (Protection.UNPROTECTED, "")
         self._calm = False
-        """Whether nothing is to be decided until something else happens than steps and their
-        confirmations, which are nearly all that happens."""
+        """Whether steps and their confirmations, which are nearly all that happens, change nothing
+        but how far the line is."""
 
     @property
     def config(self) -> Config:

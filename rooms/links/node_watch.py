@@ -1,0 +1,100 @@
+"""Whether the game node at the other end of a link lives.
+
+While a request waits for its answer, a refused connection is certain, and silence is judged by
+:mod:`lastcall.core.link.liveness`. A connection that breaks proves nothing, but is a reason to ask,
+and to probe at once: a process that dies closes its connections.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from lastcall.bus.base import Bus, Caller, Probe
+from lastcall.core.link.liveness import Liveness, Verdict
+from lastcall.policy import LinkPolicy
+
+BROKEN_SECONDS = (0.001, 0.004, 0.01, 0.02, 0.04, 0.08)
+"""The pauses before the probes that follow a broken connection: a process that dies may close the
+socket at which it listens a moment after the others."""
+
+
+class Watched(Protocol):
+    """The link, as the watch tells it what it finds."""
+
+    def ask_now(self) -> None:
+        """Sends a request, also without items."""
+
+    def node_gone(self) -> None:
+        """It is certain that the process has ended."""
+
+    def node_lost(self) -> None:
+        """The process has been silent for too long."""
+
+    def node_silent(self, *, silent: bool) -> None:
+        """Whether nothing new may be sent to it; also if nothing has changed."""
+
+
+class NodeWatch:
+    """Watches the process at ``address`` for ``link``, whose requests ``caller`` sends."""
+
+    def __init__(
+        self, address: str, *, bus: Bus, caller: Caller, policy: LinkPolicy, link: Watched
+    ) -> None:
+        self._address = address
+        self._bus = bus
+        self._caller = caller
+        self._policy = policy
+        self._link = link
+        self._liveness = Liveness(policy, trio.current_time())
+        self.asked_at: float | None = None
+        """Since when a request waits for its answer; None while none does."""
+
+    def asked(self, now: float) -> None:
+        """A request was sent."""
+        self.asked_at = now
+
+    def answered(self) -> None:
+        """It was answered."""
+        self.asked_at = None
+        self._liveness.heard(trio.current_time())
+        self._link.node_silent(silent=False)
+
+    async def run(self) -> None:
+        """Watches until cancelled."""
+        self._liveness = Liveness(self._policy, trio.current_time())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look)
+            nursery.start_soon(self._follow_connection)
+
+    async def _look(self) -> None:
+        seconds = self._policy.probe_seconds
+        while True:
+            await trio.sleep(seconds)
+            now = trio.current_time()
+            self._liveness.turned(now)
+            if self.asked_at is None or now - self.asked_at < seconds:
+                continue
+            await self._probe()
+            self._liveness.turned(trio.current_time())  # the probe may have waited
+            verdict = self._liveness.verdict(trio.current_time())
+            if verdict is Verdict.LOST:
+                self._link.node_lost()
+            elif verdict is Verdict.SILENT:
+                self._link.node_silent(silent=True)
+
+    async def _follow_connection(self) -> None:
+        while True:
+            await self._caller.wait_broken()
+            self._link.ask_now()
+            for pause in BROKEN_SECONDS:
+                await trio.sleep(pause)
+                await self._probe()
+
+    async def _probe(self) -> None:
+        """Finds out whether the address refuses connections while our request waits."""
+        asked_at = self.asked_at
+        probe = await self._bus.probe(self._address, self._policy.probe_seconds)
+        if probe is Probe.REFUSED and asked_at is not None and asked_at == self.asked_at:
+            self._link.node_gone()
