@@ -25,6 +25,8 @@ from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
 
+NOTICE_REST_SECONDS = 0.005
+"""Between two batches of notices that a game node drains: moving its rooms presses more."""
 REGROUP_SECONDS = 5.0
 """How long a player whose room was given up waits for another node, before the place is over."""
 REGROUPED_SECONDS = REGROUP_SECONDS + 2.0
@@ -64,7 +66,7 @@ class Games:
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
         self.witness = Witness()
-        self._notices = Steps()
+        self._notices = Steps(NOTICE_REST_SECONDS)
         self._notified: set[GameLink] = set()
         """Links whose players have been told that the game node drains."""
         self._silent: set[GameLink] = set()
@@ -188,10 +190,13 @@ class Games:
 
 
 def _notify_draining(link: GameLink, sessions: Sequence[Session]) -> Iterator[None]:
-    """Tells a draining node's players the seconds to the cut; one player a step."""
-    seconds = round(link.state.seconds_left or 0.0, 3)
-    notice = text_frame(frames.encode(frames.Draining("game", seconds)))
+    """Tells a draining node's players the seconds to the cut; one player a step. Those whose room
+    has moved meanwhile are spared.
+    """
+    cut_at = trio.current_time() + (link.state.seconds_left or 0.0)
     for session in sessions:
-        if session.place is not None:
+        if session.place is not None and session.place.owner == link.node.incarnation:
+            seconds = round(max(0.0, cut_at - trio.current_time()), 3)
+            notice = text_frame(frames.encode(frames.Draining("game", seconds)))
             session.connection.send_built(notice)
         yield

@@ -135,6 +135,11 @@ class Place:
         self._caught_up_at = relay.seq
 
     @property
+    def owner(self) -> Incarnation:
+        """The game process that has the room, as far as is known here."""
+        return self.relay.owner
+
+    @property
     def seen(self) -> int:
         """The number of the room's last message that the client has, or that was for others only.
 

@@ -28,7 +28,7 @@ from lastcall.core.edge.stale_inputs import StaleInputGuard
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import WrongEvent
-from lastcall.ids import PlayerId, RoomId, Ticket
+from lastcall.ids import Incarnation, PlayerId, RoomId, Ticket
 from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
@@ -73,6 +73,10 @@ class OwnPlace(Protocol):
 
     window: InputWindow
     confirmed: bool
+
+    @property
+    def owner(self) -> Incarnation:
+        """The game process that has its room."""
 
     def say(self, n: int, body: bytes) -> SequenceCheck:
         """Passes an input on, if it is the next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -310,6 +311,34 @@ async def test_each_room_gets_draining_with_the_seconds_left_even_one_opened_lat
         await harness.host.wait_empty()
         results = [msgspec.json.decode(item.result) for item in harness.all_of(nodes.Ended)]
         assert results == [[None, 20, 19], [15, 15, 14]]
+
+
+async def test_a_drain_tells_1_000_rooms_in_small_batches_and_none_that_was_frozen_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    told: list[str] = []
+
+    @room("listening", seats=1, state=int)
+    async def listening(table: Room[int]) -> None:
+        async for event in table:
+            told.extend([table.id] * isinstance(event, Draining))
+
+    async with open_host(listening) as harness:
+        rooms = [harness.join(listening, new=True).room for _ in range(1_000)]
+        await wait_all_tasks_blocked()
+        harness.host.drain(trio.current_time() + 20)
+        image = await harness.host.moves.freeze(rooms[-1])
+        assert image is not None
+        batches = [len(told)]
+        while len(told) < 999:
+            await trio.lowlevel.checkpoint()
+            batches.append(len(told))
+        assert max(after - before for before, after in pairwise(batches)) <= 2 * 64
+        await wait_all_tasks_blocked()
+        assert sorted(told) == sorted(rooms[:-1])
+        harness.host.moves.thaw(image)
+        await wait_all_tasks_blocked()
+        assert told[-1] == rooms[-1]
 
 
 async def test_a_drain_waits_29_s_for_a_room_that_ends_in_29_s(autojump_clock: MockClock) -> None:

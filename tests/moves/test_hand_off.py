@@ -114,6 +114,29 @@ async def test_one_room_is_silent_while_the_first_waits_for_its_taker_and_the_ot
             assert undisturbed(speakers)
 
 
+async def test_players_whose_room_has_moved_before_their_turn_are_not_told_that_its_node_drains(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        two.drain.cordon()
+        await trio.sleep(0.1)
+        rooms = [await players(c, api, "hall", 8) for _ in range(10)]
+        two.drain.uncordon()
+        await trio.sleep(0.1)
+        one.signal()
+        await one.gone.wait()
+        await trio.sleep(1)
+        told = [
+            player
+            for speakers in rooms
+            for player in speakers
+            if any(frame["t"] == "draining" for frame in player.socket.heard)
+        ]
+        assert 64 <= len(told) < 80
+        assert all(undisturbed(speakers) for speakers in rooms)
+
+
 async def test_the_second_signal_hands_off_what_moves_and_cuts_the_rest(
     autojump_clock: MockClock,
 ) -> None:

@@ -169,5 +169,5 @@ def test_whatever_happens_the_number_has_its_bounds_and_no_room_leaves_for_ever(
             (pace.silent, pace.released, pace.told)[what - 1](room, now)
         pace.due(now)
         assert 1 <= pace.at_once(which * 100, now) <= 8
-    pace.due(now + POLICY.answer_seconds)
+    pace.due(now + 2 * POLICY.answer_seconds)
     assert len(pace) == 0
