@@ -3,6 +3,7 @@
 import { calm, colour, el, placeAt, setText } from "/page/dom.js";
 
 const SIZE = 100;
+const EDGE = 4; // around the field
 const RUNNER = 2.6;
 const BEHIND_MS = 100; // two ticks: what is drawn lies between two that have arrived
 const KEPT = 6;
@@ -75,7 +76,8 @@ export class Arena {
     };
     const point = ({ clientX, clientY }) => {
       const box = canvas.getBoundingClientRect();
-      this.#finger = [((clientX - box.left) / box.width) * SIZE, ((clientY - box.top) / box.height) * SIZE];
+      const along = (part) => part * (SIZE + 2 * EDGE) - EDGE;
+      this.#finger = [along((clientX - box.left) / box.width), along((clientY - box.top) / box.height)];
     };
     canvas.onpointerdown = (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -120,8 +122,9 @@ export class Arena {
     const side = Math.round(canvas.clientWidth * devicePixelRatio);
     if (canvas.width !== side) canvas.width = canvas.height = side;
     const pen = canvas.getContext("2d");
-    pen.setTransform(side / SIZE, 0, 0, side / SIZE, 0, 0);
-    pen.clearRect(0, 0, SIZE, SIZE);
+    const scale = side / (SIZE + 2 * EDGE);
+    pen.setTransform(scale, 0, 0, scale, EDGE * scale, EDGE * scale);
+    pen.clearRect(-EDGE, -EDGE, SIZE + 2 * EDGE, SIZE + 2 * EDGE);
     const { at, coin } = this.#between(now - BEHIND_MS);
     drawDisc(pen, coin, 1.8, colour("coin"));
     for (const [player, spot] of Object.entries(at)) this.#drawRunner(pen, player, spot);
@@ -138,7 +141,7 @@ export class Arena {
     pen.fillStyle = colour("ink");
     pen.font = `${isYou ? 600 : 400} 3px system-ui, sans-serif`;
     pen.textAlign = "center";
-    pen.fillText(this.#table.name(player), spot[0], Math.max(3.5, spot[1] - RUNNER - 1.2));
+    pen.fillText(this.#table.name(player), Math.max(3, Math.min(SIZE - 3, spot[0])), Math.max(0, spot[1] - RUNNER - 1.2));
   }
 
   /** Where all were at a time: between the two ticks around it. */

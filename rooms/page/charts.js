@@ -1,8 +1,10 @@
 /** Live charts: messages, round trips, and what players lost, of the last five minutes. */
 
-import { byId, colour, el, grouped, inFrame, onColours, setText } from "/page/dom.js";
+import { byId, colour, el, grouped, inFrame, onColours, setText, timeOf } from "/page/dom.js";
 
 const KEPT = 300; // seconds
+const GAP = 4; // seconds
+const LEAST = 60; // seconds that a chart shows when it is new
 const HEIGHT = 110;
 
 const ms = (seconds) => (seconds === null ? "–" : seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${Math.round(seconds * 1000)} ms`);
@@ -81,9 +83,14 @@ class Chart {
   add(at, values) {
     const last = this.#data[0].at(-1);
     if (last !== undefined && at <= last) return; // told again by a new stream
+    if (at - last > GAP) this.#push(last + 1, values.map(() => null)); // the page was hidden, or had no server
+    this.#push(at, values);
+    inFrame(this.#draw);
+  }
+
+  #push(at, values) {
     [at, ...values].forEach((value, index) => this.#data[index].push(value));
     if (this.#data[0].length > KEPT) this.#data.forEach((column) => column.shift());
-    inFrame(this.#draw);
   }
 
   #draw = () => {
@@ -112,9 +119,9 @@ class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? this.#data[0].length - 1)] },
-      scales: { x: { time: true, range: (_plot, _least, most) => [(most ?? 0) - KEPT, most ?? 0] }, y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, this.#kind.show === ms ? 0.001 : 4) * 1.1] } },
+      scales: { x: { time: true, range: (_plot, least, most) => [Math.min(least ?? 0, (most ?? 0) - LEAST), most ?? 0] }, y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, this.#kind.show === ms ? 0.001 : 4) * 1.1] } },
       axes: [
-        { ...axis, size: 22, grid: { show: false }, space: 70, values: (_plot, splits) => splits.map((at) => `${new Date(at * 1000).toTimeString().slice(0, 5)}`) },
+        { ...axis, size: 22, grid: { show: false }, space: 90, values: (_plot, splits) => splits.map((at) => timeOf(at)) },
         { ...axis, size: 46, space: 30, grid: { stroke: () => colour("line"), width: 1 }, values: (_plot, splits) => splits.map((value) => this.#kind.show(value)) },
       ],
       series: [{}, ...lines],

@@ -7,6 +7,8 @@ const CALM_MS = 700; // a shorter absence does not change the dot
 
 const STATES = { joining: "joining", here: "connected", away: "reconnecting", over: "over" };
 
+let count = 0;
+
 export class ConnectionDot {
   #place = null;
   #awayAt = null;
@@ -19,11 +21,20 @@ export class ConnectionDot {
   #notes = el("ol");
   #cells = new Map();
 
-  root = el(
-    "details",
-    { class: "dot", "data-state": "joining" },
-    el("summary", { title: "What happened to the connection" }, el("span", { class: "pip", "aria-hidden": "true" }), this.#word),
-    el("div", { class: "under" }, this.#facts, this.#notes),
+  under = el("div", { class: "under", id: `under-${++count}`, hidden: true }, this.#facts, this.#notes);
+  button = el(
+    "button",
+    {
+      type: "button",
+      class: "dot",
+      title: "The connection, and what happened to it",
+      "data-state": "joining",
+      "aria-expanded": "false",
+      "aria-controls": this.under.id,
+      onclick: () => this.#unfold(),
+    },
+    el("span", { class: "pip", "aria-hidden": "true" }),
+    this.#word,
   );
 
   follow(place) {
@@ -46,7 +57,7 @@ export class ConnectionDot {
   /** Refreshes the counts. */
   update = () => {
     const place = this.#place;
-    if (!place || !this.root.open) return;
+    if (!place || this.under.hidden) return;
     this.#fact("node", place.node);
     this.#fact("moved", this.#moves);
     this.#fact("resumed", place.resumes);
@@ -54,6 +65,12 @@ export class ConnectionDot {
     this.#fact("unacknowledged", place.unacked);
     this.#fact("repeats dropped", place.repeats);
   };
+
+  #unfold() {
+    this.under.hidden = !this.under.hidden;
+    this.button.setAttribute("aria-expanded", String(!this.under.hidden));
+    this.update();
+  }
 
   #fact(name, value) {
     if (!this.#cells.has(name)) {
@@ -92,7 +109,7 @@ export class ConnectionDot {
   }
 
   #show(state) {
-    setData(this.root, "state", state);
+    setData(this.button, "state", state);
     setText(this.#word, `Connection: ${STATES[state]}`);
   }
 }

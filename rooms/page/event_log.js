@@ -39,9 +39,9 @@ export class EventLog {
 function line({ at, node, level, event, text }) {
   return el(
     "li",
-    { "data-level": level, title: event },
+    { "data-level": level },
     el("time", {}, timeOf(at)),
     el("b", {}, node),
-    el("span", {}, text || event),
+    el("span", {}, el("em", {}, event), ` ${text}`),
   );
 }

@@ -15,7 +15,9 @@ export class GenericTable {
   constructor(table) {
     this.#table = table;
     const schema = table.kind?.inputs;
-    this.root = el("div", { class: "generic" }, this.#list, hasForm(schema) ? this.#choice(schema) : this.#form({}));
+    const isDeaf = table.kind?.inputs === null;
+    const deaf = isDeaf ? el("p", { class: "muted" }, "The room says nothing of inputs: it may refuse all of them.") : null;
+    this.root = el("div", { class: "generic" }, this.#list, deaf, hasForm(schema) ? this.#choice(schema) : this.#form({}));
   }
 
   message(data, seq) {

@@ -113,15 +113,13 @@ class Card {
     el("header", {}, el("span", { class: "pip", "aria-hidden": "true" }), this.#name, this.#tier),
     this.#phase,
     el(
-      "dl",
-      {},
-      this.#roomsCell,
-      el("div", {}, el("dt", {}, "clients"), this.#clients),
-      el("div", {}, el("dt", {}, "msg/s"), this.#rate),
+      "div",
+      { class: "facts" },
+      el("dl", {}, this.#roomsCell, el("div", {}, el("dt", {}, "clients"), this.#clients), el("div", {}, el("dt", {}, "msg/s"), this.#rate)),
+      this.#verbs,
     ),
     this.#leaving,
     this.#whyBox,
-    this.#verbs,
   );
 
   show(node, cluster) {

@@ -1,7 +1,7 @@
 /** The playground: which kind to play, the players of this tab, and the links to their rooms. */
 
 import { announce, byId, el, plural, setHidden, setText } from "/page/dom.js";
-import { schemaForm } from "/page/schema_form.js";
+import { hasForm, schemaForm } from "/page/schema_form.js";
 
 const VIEWED = ["tictactoe", "arena", "lounge"]; // the kinds with a view of their own
 const MOST = 5; // players in one tab
@@ -32,6 +32,7 @@ export class Playground {
     byId("join-new").onclick = () => this.#form.reportValidity() && this.#join(true);
     this.#form.addEventListener("focusin", loadSeats, { once: true });
     this.#form.addEventListener("pointerenter", loadSeats, { once: true });
+    byId("options").addEventListener("invalid", () => (byId("options").open = true), true);
     addEventListener("hashchange", () => this.#followLink());
   }
 
@@ -78,8 +79,8 @@ export class Playground {
     return this.#kinds.get(name) ?? null;
   }
 
-  nameOf(player) {
-    return this.#names.get(player) ?? `player ${player.slice(-4)}`;
+  nameOf(player, otherwise = `player ${player.slice(-4)}`) {
+    return this.#names.get(player) ?? otherwise;
   }
 
   link(room) {
@@ -190,6 +191,7 @@ export class Playground {
 
   #refresh() {
     this.#root.dataset.count = this.#seats.length;
+    setHidden(byId("hint"), this.#seats.length > 0);
     for (const seat of this.#seats) seat.mayAdd(this.#seats.length < MOST);
   }
 
@@ -204,7 +206,7 @@ export class Playground {
 
   #showOptions() {
     const schema = this.#kinds.get(this.#chosen)?.options;
-    this.#options = schema ? schemaForm(schema) : null;
+    this.#options = hasForm(schema) ? schemaForm(schema, false) : null;
     byId("options-fields").replaceChildren(...(this.#options ? [this.#options.root] : []));
     setHidden(byId("options"), !this.#options);
   }
@@ -215,7 +217,11 @@ const hashFields = () => new URLSearchParams(location.hash.slice(1));
 const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 /** The scripts of players are loaded when somebody is about to play; null if they cannot be. */
-const loadSeats = () => import("/page/seat.js").catch(() => null);
+const loadSeats = () =>
+  import("/page/seat.js").catch((error) => {
+    console.warn("the scripts of players cannot be loaded:", error);
+    return null;
+  });
 
 function stored() {
   try {

@@ -3,14 +3,14 @@
 import { el } from "/page/dom.js";
 
 /** Returns `{root, read()}`; `read` throws a SyntaxError for JSON that cannot be read. */
-export function schemaForm(schema) {
-  return field(schema, schema.$defs ?? {}, "", true);
+export function schemaForm(schema, required = true) {
+  return field(schema, schema.$defs ?? {}, "", required);
 }
 
-/** Whether a form has more than one field for JSON. */
+/** Whether the schema says more than that any JSON is right. */
 export function hasForm(schema) {
   const shown = resolve(schema ?? {}, schema?.$defs ?? {});
-  return Boolean(shown.type || shown.enum || variantsOf(shown).length);
+  return Boolean(shown.properties || shown.enum || variantsOf(shown).length || (shown.type && shown.type !== "object"));
 }
 
 function resolve(schema, defs) {

@@ -51,7 +51,8 @@ export class Seat {
     this.root = el(
       "article",
       { class: "seat", "aria-labelledby": this.#id },
-      el("header", {}, this.#dot.root, this.#title, el("div", { class: "actions" }, this.#inviteButton, this.#another, this.#leave)),
+      el("header", {}, this.#dot.button, this.#title, el("div", { class: "actions" }, this.#inviteButton, this.#another, this.#leave)),
+      this.#dot.under,
       this.#invite,
       this.#status,
       this.#body,
@@ -71,8 +72,9 @@ export class Seat {
     return this.#owner.kindOf(this.place.kind);
   }
 
-  name(player) {
-    return player === this.you ? "You" : this.#owner.nameOf(player);
+  /** The name of a player; those who came later than you are known by their ids only. */
+  name(player, otherwise) {
+    return player === this.you ? "You" : this.#owner.nameOf(player, otherwise);
   }
 
   say(value) {
@@ -169,7 +171,7 @@ export class Seat {
 
   #message(data, seq) {
     this.#each((view) => view.message(data, seq));
-    if (this.#dot.root.open) inFrame(this.#dot.update);
+    inFrame(this.#dot.update);
   }
 
   #each(act) {

@@ -23,11 +23,10 @@ export class TicTacToe {
   message({ board, turn }) {
     this.#board = board;
     this.#turn = turn;
-    const { you, name } = this.#table;
-    const isYours = turn === you;
+    const isYours = turn === this.#table.you;
     const marks = [...board].filter((cell) => cell !== "-").length;
     const mark = marks % 2 ? "O" : "X";
-    this.#table.status(isYours ? `Your turn: you are ${mark}.` : `${name(turn)} to move, with ${mark}.`);
+    this.#table.status(isYours ? `Your turn: you are ${mark}.` : `${this.#table.name(turn, "The other player")} to move, with ${mark}.`);
     this.#draw();
   }
 
@@ -39,9 +38,8 @@ export class TicTacToe {
     this.#turn = null;
     if (result?.board) this.#board = result.board;
     this.#draw();
-    const { you, name } = this.#table;
     const winner = result?.winner;
-    return winner === you ? "You win." : winner ? `${name(winner)} wins.` : "A draw.";
+    return winner === this.#table.you ? "You win." : winner ? `${this.#table.name(winner, "The other player")} wins.` : "A draw.";
   }
 
   /** The arrow keys go from cell to cell. */
