@@ -191,9 +191,8 @@ class EventStream(Response):
         data = RETRY
         while True:
             events = self._hub.after(self._last_id)
-            if events:
-                self._last_id = events[-1].id
-                data += b"".join(map(_encoded, events))
+            self._last_id = self._hub.last_id
+            data += b"".join(map(_encoded, events))
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 data = b""
