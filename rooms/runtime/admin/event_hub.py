@@ -126,6 +126,10 @@ class EventHub:
         self._ring.add_line("log", msgspec.json.encode(line))
         self.tell()
 
+    def forget(self) -> None:
+        """Lines may be missing from now on: who comes back starts afresh."""
+        self._shown, self._ring = None, _new_ring()
+
     def tell(self) -> None:
         """Wakes the streams."""
         self._news.set()
@@ -140,7 +144,6 @@ class EventHub:
             with self._linger:
                 await self._watch_all()
             self._watched, self._linger = trio.Event(), trio.CancelScope()
-            self._shown, self._ring = None, _new_ring()
 
     async def _watch_all(self) -> None:
         while True:

@@ -88,13 +88,16 @@ class NodePage:
     async def watch(self, hub: EventHub) -> None:
         """Publishes what the node is and says, until cancelled."""
         tap = LogTap()
-        with tapped(tap):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._look_often, hub)
-                while True:
-                    for line in await tap.wait():
-                        hub.add_log(line)
-                    self._news.set()
+        try:
+            with tapped(tap):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._look_often, hub)
+                    while True:
+                        for line in await tap.wait():
+                            hub.add_log(line)
+                        self._news.set()
+        finally:
+            hub.forget()
 
     async def _look_often(self, hub: EventHub) -> None:
         figures_at = 0.0
