@@ -22,6 +22,7 @@ from lastcall.game.room_moves import RoomMoves
 from lastcall.game.survival import Survival
 from lastcall.game.survival_views import Views
 from lastcall.host.host import Host
+from lastcall.host.kind_views import kind_views
 from lastcall.ids import Incarnation, KindName, NodeName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
@@ -36,6 +37,7 @@ from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
+from lastcall.wire.views import KindView
 
 
 class GameSettings(msgspec.Struct, frozen=True):
@@ -76,6 +78,7 @@ class GameNode:
     ) -> None:
         self.incarnation = new_incarnation(rng)
         self._settings = settings
+        self._kinds = kinds
         self._bus = bus
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
@@ -117,6 +120,8 @@ class GameNode:
         self._regrouped_before = 0
         self.listen = settings.listen.url
         """The URL that other nodes dial; once started, with the real port."""
+        self.client_urls: list[str] = []
+        """None: clients connect to api nodes."""
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
@@ -285,6 +290,10 @@ class GameNode:
     def _refused_connections(self) -> int:
         calls = self._peer_calls
         return self._links.refused_connections + (0 if calls is None else calls.refused_connections)
+
+    def kinds(self) -> list[KindView]:
+        """The kinds of rooms, in the order of their definition."""
+        return kind_views(self._kinds.values())
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""

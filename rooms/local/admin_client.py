@@ -18,6 +18,8 @@ from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
 MESSAGE_MAX = 300
+CONNECTIONS = 128
+"""More than the nodes that are asked at the same time."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,6 +33,7 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     headers = {} if token is None else {b"Authorization": b"Bearer " + token}
     return httpx.AsyncClient(
         timeout=ANSWER_SECONDS,
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         headers=headers,
         trust_env=False,
         verify=False,  # noqa: S501 - it speaks plain HTTP
@@ -82,13 +85,19 @@ async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
         return None
 
 
-async def command(client: httpx.AsyncClient, admin: str, verb: str) -> Status:
+async def command(
+    client: httpx.AsyncClient, admin: str, verb: str, token: bytes | None = None
+) -> Status:
     """Posts ``/cordon``, ``/uncordon`` or ``/drain``; returns the node's status after it.
 
-    Raises :class:`ClusterFailed` with the node's own message when it refuses.
+    ``token`` is for this command, in place of the client's. Raises :class:`ClusterFailed` with the
+    node's own message when it refuses.
     """
+    headers = {b"X-Lastcall": b"1"}
+    if token is not None:
+        headers[b"Authorization"] = b"Bearer " + token
     try:
-        answer = await client.post(admin_url(admin, verb), headers={"X-Lastcall": "1"})
+        answer = await client.post(admin_url(admin, verb), headers=headers)
         if answer.status_code == httpx.codes.OK:
             return msgspec.json.decode(answer.content, type=Status)
     except httpx.HTTPError as error:

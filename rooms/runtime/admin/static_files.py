@@ -13,11 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",
 }
-NONE = "'none'"
 SHARED = frozenset({".js", ".ts"})
 """Suffixes that pages of other origins may import: a library is public, and a page is not."""
 
@@ -36,17 +37,17 @@ def static_routes(files: Mapping[str, Path]) -> list[Route]:
 
 def page_policy(page: bytes) -> str:
     """The ``Content-Security-Policy`` of a page: what is written in it may run, and this server's
-    scripts; nothing that was injected, since each script and style is named by its hash (CSP 3
-    §6.7.3). It may open WebSockets, and no other page may frame it.
+    scripts and styles; nothing that was injected, since each script and style in the page is named
+    by its hash (CSP 3 §6.7.3). It may open WebSockets, and no other page may frame it.
     """
-    allowed = {"script": ["'self'"], "style": []}
+    allowed = {"script": ["'self'"], "style": ["'self'"]}
     for tag, text in _INLINE.findall(page):
         digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
         allowed[tag.decode()].append(f"'sha256-{digest}'")
-    sources = "; ".join(f"{tag}-src {' '.join(names) or NONE}" for tag, names in allowed.items())
+    sources = "; ".join(f"{tag}-src {' '.join(names)}" for tag, names in allowed.items())
     return (
-        f"default-src 'none'; {sources}; connect-src 'self' ws: wss:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; {sources}; img-src 'self'; connect-src 'self' ws: wss:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

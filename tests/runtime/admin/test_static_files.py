@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from lastcall.api.node import STATIC_FILES
+from lastcall.runtime.admin.page_files import CLIENT_FILES as STATIC_FILES
 from lastcall.runtime.admin.static_files import static_routes
 
 
