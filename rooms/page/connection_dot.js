@@ -54,6 +54,11 @@ export class ConnectionDot {
     inFrame(this.update);
   }
 
+  over() {
+    clearTimeout(this.#timer);
+    this.#show("over");
+  }
+
   /** Refreshes the counts. */
   update = () => {
     const place = this.#place;

@@ -5,6 +5,7 @@ import { confirmVerb, verbsFor } from "/page/verbs.js";
 
 const MANY = 24; // from here on, cards are small
 const TICK_MS = 250;
+const REASONS = 5;
 
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 const inOrder = (one, other) => one.tier.localeCompare(other.tier) || byName(one.name, other.name);
@@ -83,9 +84,15 @@ class Column {
 
   show(generation, nodes) {
     const versions = [...new Set(nodes.map((node) => node.version))].filter(Boolean).join(", ");
-    setText(this.#title, `Generation ${generation}`);
+    setText(this.#title, `Generation ${generation + 1}`);
     setText(this.#summary, `${plural(nodes.length, "node")}${versions && ` · version ${versions}`}`);
   }
+}
+
+/** The first reasons, and how many more there are: a node may have 10 000 rooms. */
+function brief(reasons) {
+  if (reasons.length <= REASONS) return reasons;
+  return [...reasons.slice(0, REASONS), `… and ${reasons.length - REASONS} more`];
 }
 
 class Card {
@@ -133,7 +140,7 @@ class Card {
     this.counts(node.rooms, node.clients);
     this.#endsAt = node.seconds_left === null || node.dead ? null : performance.now() + node.seconds_left * 1000;
     this.tick(performance.now());
-    this.#showWhy(node.dead ? [] : node.why);
+    this.#showWhy(node.dead || node.phase === "serving" ? [] : brief(node.why));
     this.#showVerbs(verbsFor(node, cluster.verbs));
   }
 
@@ -167,15 +174,18 @@ class Card {
     while (rows.length > reasons.length) rows[reasons.length].remove();
   }
 
-  #showVerbs(verbs) {
-    const hadFocus = this.#verbs.contains(document.activeElement);
-    for (const verb of verbs) {
-      if (this.#buttons.has(verb)) continue;
+  #makeButtons() {
+    for (const verb of this.#cluster.verbs.filter((verb) => verb !== "roll" && !this.#buttons.has(verb))) {
       const ask = () => confirmVerb(verb, this.#node, this.#cluster);
       const button = el("button", { type: "button", class: "quiet", "aria-label": `${verb} ${this.#node.name}`, onclick: ask }, verb);
       this.#buttons.set(verb, button);
       this.#verbs.append(button);
     }
+  }
+
+  #showVerbs(verbs) {
+    const hadFocus = this.#verbs.contains(document.activeElement);
+    if (verbs.some((verb) => !this.#buttons.has(verb))) this.#makeButtons();
     for (const [verb, button] of this.#buttons) setHidden(button, !verbs.includes(verb));
     if (hadFocus && document.activeElement?.hidden !== false) this.#verbs.querySelector("button:not([hidden])")?.focus();
   }

@@ -17,6 +17,7 @@ const charts = new Charts();
 const log = new EventLog();
 let cluster = null;
 let figures = null;
+let rates = new Map(); // messages per second, by node
 let versions = "";
 let bannerTimer = null;
 
@@ -24,12 +25,13 @@ followCluster({
   cluster(event) {
     cluster = event;
     playground.reach(event.clients);
+    playground.look(event);
     askKindsIfChanged();
     inFrame(showCluster);
   },
   figures(event) {
     figures = event;
-    nodes.rates(charts.add(event));
+    rates = charts.add(event);
     inFrame(showFigures);
   },
   log(event) {
@@ -53,6 +55,7 @@ followCluster({
 function showCluster() {
   const { about, nodes: all, verbs, roll } = cluster;
   setText(byId("cluster-title"), about === "node" ? "Node" : "Cluster");
+  byId("cluster").classList.toggle("lone", about === "node");
   nodes.show(cluster);
   showTotals();
   setHidden(byId("roll"), !verbs.includes("roll"));
@@ -67,6 +70,7 @@ function showCluster() {
 
 function showFigures() {
   nodes.counts(figures.nodes);
+  nodes.rates(rates);
   showTotals();
 }
 

@@ -73,6 +73,11 @@ export class Playground {
     this.#seats.forEach((seat) => seat.hear(event));
   }
 
+  /** The state of the cluster. */
+  look(cluster) {
+    this.#seats.forEach((seat) => seat.look(cluster));
+  }
+
   // What its seats use.
 
   kindOf(name) {

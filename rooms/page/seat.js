@@ -19,6 +19,8 @@ const ENDS = {
   left: "You have left.",
 };
 
+const MOVES = /^(handoff|survival|room)\./;
+
 let count = 0;
 
 /**
@@ -31,6 +33,7 @@ export class Seat {
   place = null;
   #owner;
   #view = null;
+  #homeIsUp = false;
   #generic = null;
   #dot = new ConnectionDot();
   #id = `seat-${++count}`;
@@ -101,9 +104,18 @@ export class Seat {
     return this.root.dataset.over === "yes";
   }
 
-  /** An event of the cluster: one that names this room is noted under the dot. */
-  hear({ node, text }) {
-    if (this.place && text?.includes(this.place.room)) this.#dot.note(`${node}: ${text}`);
+  /** A line of the cluster's log: what it says of the moves of this room is noted under the dot. */
+  hear({ node, event, text }) {
+    if (this.place && MOVES.test(event) && text.includes(this.place.room)) this.#dot.note(`${node}: ${event} ${text}`);
+  }
+
+  /** The cluster as it is now: a room whose first node is gone has been handed off, or has survived it. */
+  look({ about, nodes }) {
+    if (about !== "cluster" || this.place?.state !== "here") return;
+    const [home] = this.place.room.split(".");
+    const isUp = nodes.some(({ name, phase, dead }) => name === home && !dead && phase !== "stopped");
+    if (this.#homeIsUp && !isUp) this.#dot.note(`${home} is gone, and the room plays on at another node`);
+    this.#homeIsUp = isUp;
   }
 
   focus() {
@@ -196,6 +208,7 @@ export class Seat {
     this.#view?.close?.();
     this.status(text);
     this.root.dataset.over = "yes";
+    this.#dot.over();
     setHidden(this.#again, !(this.place?.kind ?? this.asked.kind));
     setHidden(this.#inviteButton, true);
     setHidden(this.#invite, true);
