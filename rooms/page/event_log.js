@@ -38,7 +38,7 @@ export class EventLog {
 
 function line({ at, node, level, event, text }) {
   return el(
-    "li",
+    "p",
     { "data-level": level },
     el("time", {}, timeOf(at)),
     el("b", {}, node),

@@ -7,7 +7,7 @@ const SHOWN = 200;
 
 export class GenericTable {
   #table;
-  #list = el("ol", { class: "messages", role: "log", "aria-live": "off", "aria-label": "Messages of the room", tabindex: "0" });
+  #list = el("div", { class: "messages", role: "log", "aria-live": "off", "aria-label": "Messages of the room", tabindex: "0" });
   #pending = [];
   root;
 
@@ -85,5 +85,5 @@ export class GenericTable {
 }
 
 function row([time, label, data, kind]) {
-  return el("li", { class: kind || null }, el("time", {}, time), el("b", {}, label), el("code", {}, JSON.stringify(data)));
+  return el("p", { class: kind || null }, el("time", {}, time), el("b", {}, label), el("code", {}, JSON.stringify(data)));
 }

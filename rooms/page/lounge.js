@@ -6,7 +6,7 @@ const SHOWN = 300;
 
 export class Lounge {
   #table;
-  #talk = el("ol", { class: "talk", role: "log", "aria-label": "Talk", tabindex: "0" });
+  #talk = el("div", { class: "talk", role: "log", "aria-label": "Talk", tabindex: "0" });
   #pending = [];
   root;
 
@@ -25,7 +25,7 @@ export class Lounge {
 
   message({ from, said }) {
     const text = typeof said === "string" ? said : JSON.stringify(said);
-    this.#pending.push(el("li", { class: from === this.#table.you ? "mine" : null }, el("b", {}, this.#table.name(from)), ` ${text}`));
+    this.#pending.push(el("p", { class: from === this.#table.you ? "mine" : null }, el("b", {}, this.#table.name(from)), ` ${text}`));
     if (this.#pending.length > SHOWN) this.#pending.shift();
     inFrame(this.#show);
   }

@@ -112,7 +112,7 @@ def test_the_page_says_that_the_server_is_lost_and_resumes_by_itself() -> None:
             backend.cluster(*SOME)
             backend.log("game-1", "drain.started", "grace=25")
             page = tab(backend.url, viewport=SMALL)
-            visible(page, "#log li", "grace=25")
+            visible(page, "#log p", "grace=25")
             check_width(page)
             check_accessibility(page)
         visible(page, "#lost", "lost the server")
@@ -121,7 +121,7 @@ def test_the_page_says_that_the_server_is_lost_and_resumes_by_itself() -> None:
             again.cluster(node("api-9", "api"))
             again.log("api-9", "link.down", "game=game-1", "warning")
             visible(page, "[data-node=api-9]")
-            visible(page, "#log li[data-level=warning]", "link.down")
+            visible(page, "#log p[data-level=warning]", "link.down")
             assert page.locator("#lost").is_hidden()
             assert page.locator(".card").count() == 1
             assert again.last_ids[0] == "2", "it resumes after the last event that it had"

@@ -38,7 +38,7 @@ def mark(page: Any, cell: int) -> None:
 
 
 def last_message(page: Any) -> dict[str, Any]:
-    text = page.locator(".messages li code").last.inner_text()
+    text = page.locator(".messages p code").last.inner_text()
     message: dict[str, Any] = json.loads(text)
     return message
 
@@ -82,11 +82,11 @@ def test_a_kind_of_an_author_is_played_by_a_form_and_by_json(served: Node) -> No
         form.get_by_label("words").fill("<b>abracadabra</b>")
         form.get_by_label("power").fill("12")
         form.get_by_role("button", name="Say").click()
-        assert page.locator(".messages li").count() == 0, "12 is too much: the form does not send it"
+        assert page.locator(".messages p").count() == 0, "12 is too much: the form does not send it"
         form.get_by_label("power").fill("9")
         form.get_by_label("school").select_option("ice")
         form.get_by_role("button", name="Say").click()
-        visible(page, ".messages li", "abracadabra")
+        visible(page, ".messages p", "abracadabra")
         spell = {"type": "spell", "words": "<b>abracadabra</b>", "power": 9, "school": "ice"}
         said = last_message(page)
         assert said["depth"] == 7
@@ -168,11 +168,11 @@ def test_a_lost_connection_is_a_dot_and_its_story_unfolds(served: Node) -> None:
         sockets[0].close(code=1012)
         page.get_by_label("Say something").fill("<i>hello</i>")
         page.keyboard.press("Enter")
-        visible(page, ".talk li", "<i>hello</i>")
+        visible(page, ".talk p", "<i>hello</i>")
         visible(page, ".under li", "resumed at")
         resumes = page.locator(".under dl div", has_text="resumed").locator("dd")
         assert resumes.inner_text() == "1"
-        assert page.locator(".talk li").count() == 1
+        assert page.locator(".talk p").count() == 1
         page.get_by_role("button", name="Leave").click()
         until(page, "document.querySelectorAll('.seat').length === 0 && !location.hash")
         page.reload()
