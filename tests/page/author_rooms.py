@@ -1,4 +1,4 @@
-"""A kind of an author, with inputs and options of many sorts, and a lounge of one's own."""
+"""A kind of an author, with inputs and options of many sorts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lastcall import Room, Said, room
 
 
 class Spell(msgspec.Struct, frozen=True, tag="spell"):
-    """What a wizard says."""
+    """The input of a wizard who duels."""
 
     words: Annotated[str, msgspec.Meta(max_length=20)]
     power: Annotated[int, msgspec.Meta(ge=1, le=9)]
@@ -20,13 +20,13 @@ class Spell(msgspec.Struct, frozen=True, tag="spell"):
 
 
 class Rest(msgspec.Struct, frozen=True, tag="rest"):
-    """What a tired one says."""
+    """The input of a wizard who rests."""
 
     hours: float | None = None
 
 
 class Options(msgspec.Struct):
-    """What may differ."""
+    """The options of a duel."""
 
     depth: Annotated[int, msgspec.Meta(ge=1)] = 3
 

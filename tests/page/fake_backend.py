@@ -19,7 +19,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
 VERBS = ("roll", "cordon", "uncordon", "drain", "kill")
 
 
@@ -53,7 +58,7 @@ class FakeBackend:
         self._events: list[tuple[str, str]] = []
         self._changed = threading.Condition()
         self._open = True
-        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self._server = _Server(self, port)
         self.port = int(self._server.server_address[1])
         self.url = f"http://127.0.0.1:{self.port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -77,7 +82,8 @@ class FakeBackend:
         """The events after number ``last``, as they come, until the end."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(self._events) > last or not self._open)
+                while self._open and len(self._events) <= last:
+                    self._changed.wait()
                 if not self._open:
                     return
                 news = self._events[last:]
@@ -101,62 +107,65 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
+    def __init__(self, backend: FakeBackend, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.backend = backend
+
     def handle_error(self, *_args: object) -> None:
         """A browser closes connections when it likes."""
 
 
-def _handler(backend: FakeBackend) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            backend.requests.append(path)
-            if path == "/cluster/events":
-                self._stream()
-            elif path == "/cluster/kinds":
-                self._answer(200, "application/json", json.dumps(backend.kinds).encode())
-            else:
-                self._file(path)
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            backend.commands.append((self.path, body, self.headers["x-lastcall"]))
-            if backend.refusal:
-                self._answer(409, "text/plain", backend.refusal.encode())
-            else:
-                self._answer(200, "application/json", b"{}")
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.backend.requests.append(path)
+        if path == "/cluster/events":
+            self._stream()
+        elif path == "/cluster/kinds":
+            self._answer(200, "application/json", json.dumps(self.server.backend.kinds).encode())
+        else:
+            self._file(path)
 
-        def _file(self, path: str) -> None:
-            file = {"/": PAGE / "index.html", "/lastcall.js": CLIENT}.get(path)
-            if path.startswith("/page/"):
-                file = PAGE / Path(path).name
-            if file is None or not file.is_file():
-                self._answer(404, "text/plain", b"no such file")
-            else:
-                self._answer(200, TYPES[file.suffix], file.read_bytes())
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.backend.commands.append((self.path, body, self.headers["x-lastcall"]))
+        if self.server.backend.refusal:
+            self._answer(409, "text/plain", self.server.backend.refusal.encode())
+        else:
+            self._answer(200, "application/json", b"{}")
 
-        def _answer(self, status: int, media_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", media_type)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("cache-control", "no-cache")
-            self.send_header("content-security-policy", POLICY)
-            self.end_headers()
-            self.wfile.write(body)
+    def _file(self, path: str) -> None:
+        file = {"/": PAGE / "index.html", "/lastcall.js": CLIENT}.get(path)
+        if path.startswith("/page/"):
+            file = PAGE / Path(path).name
+        if file is None or not file.is_file():
+            self._answer(404, "text/plain", b"no such file")
+        else:
+            self._answer(200, TYPES[file.suffix], file.read_bytes())
 
-        def _stream(self) -> None:
-            last = self.headers["last-event-id"]
-            backend.last_ids.append(last)
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.end_headers()
-            self.wfile.write(b"retry: 200\n\n")
-            for number, name, data in backend.events(int(last or 0)):
-                self.wfile.write(f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode())
+    def _answer(self, status: int, media_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", media_type)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("cache-control", "no-cache")
+        self.send_header("content-security-policy", POLICY)
+        self.end_headers()
+        self.wfile.write(body)
 
-        def log_message(self, *_args: object) -> None:
-            """Says nothing."""
+    def _stream(self) -> None:
+        last = self.headers["last-event-id"]
+        self.server.backend.last_ids.append(last)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b"retry: 200\n\n")
+        for number, name, data in self.server.backend.events(int(last or 0)):
+            self.wfile.write(f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode())
 
-    return Handler
+    def log_message(self, *_args: object) -> None:
+        """Says nothing."""
 
 
 @contextmanager

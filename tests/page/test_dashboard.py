@@ -18,7 +18,7 @@ from tests.page.browser import (
 )
 from tests.page.fake_backend import figures, node, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 WEIGHT_BYTES = 150 * 1024
 DRAINING = {"phase": "draining", "seconds_left": 20, "grace": 25, "rooms": 3, "clients": 9}
@@ -148,10 +148,11 @@ def test_of_a_hundred_nodes_only_those_that_changed_are_written_anew() -> None:
 
 WATCH = """
     window.written = [];
-    new MutationObserver((changes) => written.push(
-        ...changes.map(({ target }) => (target.closest ?? (() => null)).call(target, ".card")?.dataset.node
-            ?? target.parentElement?.closest(".card")?.dataset.node ?? target.outerHTML)
-    )).observe(document.querySelector("#nodes"), {
+    const elementOf = ({ target }) => target.closest ? target : target.parentElement;
+    const cardOf = (change) => elementOf(change).closest(".card");
+    new MutationObserver((changes) => {
+        written.push(...changes.map((change) => cardOf(change)?.dataset.node ?? "no card"));
+    }).observe(document.querySelector("#nodes"), {
         subtree: true, childList: true, characterData: true, attributes: true,
     });
 """

@@ -18,7 +18,7 @@ from tests.page.browser import (
     visible,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
 def play(page: Any, kind: str, name: str) -> None:
@@ -53,7 +53,7 @@ def test_two_people_play_a_match_by_a_link_and_one_of_them_reloads_in_the_middle
         bob = tab(link(ann), viewport=SMALL)
         visible(bob, ".status", "Ann to move, with X.")
         visible(ann, ".status", "Your turn: you are X.")
-        mark(bob, 8)  # not his turn
+        mark(bob, 8)  # it is not O's turn
         mark(ann, 0)
         visible(bob, ".status", "Your turn: you are O.")
         bob.reload()
