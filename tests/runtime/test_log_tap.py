@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
+import pytest
 import structlog
 import trio
 
-from lastcall.runtime import log_tap, logs
-from lastcall.runtime.log_tap import LINES_WAITING, LogTap, short_line, tapped
+from lastcall.runtime import log_tap
+from lastcall.runtime.log_tap import LINES_WAITING, LogTap, pass_on, short_line, tapped
 
 AT = 5.0
+
+
+@pytest.fixture(autouse=True)
+def restore_logging() -> Iterator[None]:
+    config = structlog.get_config()
+    yield
+    structlog.configure(**config)
 
 
 def short(**event: object) -> object:
@@ -41,12 +50,17 @@ def test_a_long_line_is_cut() -> None:
 def test_without_a_watcher_a_line_passes_through() -> None:
     event = {"event": "node.phase"}
     assert log_tap._taps == ()
-    assert log_tap.pass_on(None, "info", event) is event
+    assert pass_on(None, "info", event) is event
 
 
 async def test_a_tap_hears_lines_of_any_thread_as_long_as_it_is_in_place() -> None:
-    written: list[bytes] = []
-    logs.configure("json", node="game-1", write=written.append)
+    written: list[object] = []
+
+    def write(_logger: object, _method: str, event: object) -> str:
+        written.append(event)
+        return ""
+
+    structlog.configure(processors=[pass_on, write])
     log = structlog.get_logger()
     tap = LogTap(wall=lambda: AT)
     with tapped(tap), trio.fail_after(10):
@@ -54,7 +68,7 @@ async def test_a_tap_hears_lines_of_any_thread_as_long_as_it_is_in_place() -> No
         thread.start()
         (line,) = await tap.wait()
         thread.join()
-        assert (line.at, line.node, line.text) == (AT, "game-1", "phase=draining")
+        assert (line.at, line.event, line.text) == (AT, "node.phase", "phase=draining")
     log.info("node.phase", phase="stopped")
     assert len(written) == 2
     with trio.move_on_after(0.05) as waited:

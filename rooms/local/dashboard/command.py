@@ -67,7 +67,8 @@ def dashboard(
     It asks the nodes once a second while somebody looks at the page, and opens nothing but the
     page's port. It prints the page's URL.
 
-    Exit code 0: stopped by Ctrl-C or SIGTERM. 2: wrong usage.
+    Exit code 0: stopped by Ctrl-C or SIGTERM. 1: a bug. 2: wrong usage. 130: Ctrl-C before the
+    start.
     """
     import trio
 
