@@ -43,7 +43,7 @@ class Shown(Protocol):
 
 
 def node_now(node: Shown, status: Status, drain: Drain, lags: Lags) -> NodeNow:
-    """The node at this moment; why it is still up is no question while it serves."""
+    """The node at this moment. While it serves, nobody asks why it is still up."""
     figures = node.figures()
     card = NodeCard(
         name=status.name,

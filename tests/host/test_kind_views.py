@@ -1,4 +1,4 @@
-"""What a page learns of a kind of room, to play any of them."""
+"""A page learns enough of each kind of room to play any of them."""
 
 from __future__ import annotations
 

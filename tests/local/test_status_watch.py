@@ -23,7 +23,7 @@ def now(name, phase="serving", rooms=0, seconds_left=None):
 
 
 def shown(show, *looks):
-    """What ``show`` prints at each look."""
+    """The lines that ``show`` prints at each look."""
     printed = []
     for targets, answers in looks:
         before = len(show._console.file.getvalue())

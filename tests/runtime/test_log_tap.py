@@ -1,4 +1,4 @@
-"""Lines of the log that whoever watches a node may see."""
+"""Lines of the log that those who watch a node may see."""
 
 from __future__ import annotations
 

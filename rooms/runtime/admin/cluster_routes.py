@@ -28,7 +28,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Leader(Protocol):
-    """What stands behind the paths: a node, or all those of a cluster."""
+    """A node, or a whole cluster, as these paths show and lead it."""
 
     @property
     def hub(self) -> EventHub:
@@ -103,7 +103,7 @@ def for_known_hosts(app: App, auth: AdminAuth, unchecked: frozenset[str] = froze
 
 
 def admin_request(request: Request) -> AdminRequest:
-    """What of a request authorises it."""
+    """The part of a request that authorises it."""
     host, port = request.scope["server"]
     client, _ = request.scope["client"]
     return AdminRequest(dict(request.headers), client, HostPort(host, port))
