@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
@@ -12,15 +11,16 @@ from click.core import ParameterSource
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
-from lastcall.errors import ClusterFailed, UsageError
+from lastcall.errors import UsageError
 from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
+from lastcall.local.dashboard.command import dashboard
+from lastcall.local.node_commands import VERBS, port_option, run_trio, status
 from lastcall.local.plan import Plan
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
-    Decorator,
     Parsed,
     config_option,
     config_table,
@@ -171,7 +171,7 @@ def up(
             )
             return await run.run(signals)
 
-    return _run(run)
+    return run_trio(run)
 
 
 @cli.command(
@@ -185,40 +185,6 @@ def serve(args: tuple[str, ...]) -> ExitCode:
 
     code: ExitCode = command.main(args, prog_name="lastcall serve", standalone_mode=False)
     return code
-
-
-port_option = option(
-    "--port",
-    type=click.IntRange(1, 65_535),
-    help="The client port of the local cluster.  [default: the only one that runs, or 8080]",
-)
-
-
-def admin_option(into: str, **settings: Any) -> Decorator:
-    """The option ``--admin``: a node by its address."""
-    return option(
-        "--admin",
-        into,
-        type=Parsed("HOST:PORT", parse_host_port),
-        metavar="HOST:PORT",
-        help="The admin address of a node, in place of a local cluster's nodes.",
-        **settings,
-    )
-
-
-token_option = option(
-    "--admin-token-file",
-    "token_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A file with the nodes' token, which nodes that have one require for commands.",
-)
-
-
-def _read_token(file: Path | None) -> bytes | None:
-    from lastcall.runtime.admin.auth import read_token
-
-    return None if file is None else read_token(file)
 
 
 @cli.command(
@@ -238,8 +204,11 @@ def _read_token(file: Path | None) -> bytes | None:
     metavar="V",
     help="The version of the new nodes.  [default: the next one, such as 0.1.0+1]",
 )
+@option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object for each step, and the report."
+)
 @port_option
-def roll(tier: RollTier, version: str | None, port: int | None) -> int:
+def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -> int:
     """Replaces every node of the running local cluster with a new one, while players play.
 
     One new node is started, with the code that is on disk now; once it is ready, one old node is
@@ -260,41 +229,9 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(find(port), AskRoll(tier, version), Console())
+        return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
 
-    return _run(run)
-
-
-@cli.command(short_help="Shows the nodes, and why one that drains is still up.")
-@config_option
-@admin_option("admin")
-@token_option
-@option("--json", "as_json", is_flag=True, help="Print a JSON array with one object for each node.")
-@port_option
-def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
-    """Shows one node, or every node of the local cluster, and why one that drains is still up.
-
-    For a local cluster it also shows the process ids, and the nodes that have died since `lastcall
-    up` began, and how.
-
-    Exit code 0: every node answers. 1: a node does not answer or has died, or there is no local
-    cluster. 2: wrong usage. 130: interrupted.
-    """
-    from lastcall.local import commands
-
-    token = _read_token(token_file)
-
-    async def run() -> int:
-        admins = [] if admin is None else [admin]
-        targets = await commands.find_targets(
-            admins, (), port, all_nodes=admin is None, include_dead=True
-        )
-        answers = await commands.statuses(targets, token)
-        format_status = commands.status_json if as_json else commands.status_text
-        click.echo(format_status(targets, answers))
-        return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
-
-    return _run(run)
+    return run_trio(run)
 
 
 def _is_default(parameter: str) -> bool:
@@ -302,73 +239,10 @@ def _is_default(parameter: str) -> bool:
     return source is ParameterSource.DEFAULT
 
 
-def _is_on_command_line(parameter: str) -> bool:
-    """Whether the parameter is on the command line. Nodes that are named there replace those that
-    the environment or a file names: together they could name one node twice.
-    """
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source is ParameterSource.COMMANDLINE
-
-
-def _verb(verb: str, text: str) -> None:
-    """Adds the command ``lastcall VERB`` with the help ``text``."""
-
-    @click.argument("names", nargs=-1, metavar="[NAME]...")
-    @config_option
-    @admin_option("admins", multiple=True)
-    @token_option
-    @option("--all", "all_nodes", is_flag=True, help="All nodes of the local cluster.")
-    @port_option
-    def command(
-        names: tuple[str, ...],
-        admins: tuple[HostPort, ...],
-        token_file: Path | None,
-        all_nodes: bool,
-        port: int | None,
-    ) -> int:
-        from lastcall.local import commands
-
-        if names or _is_on_command_line("admins") or _is_on_command_line("all_nodes"):
-            admins = admins if _is_on_command_line("admins") else ()
-            all_nodes = _is_on_command_line("all_nodes")
-        if bool(names) + bool(admins) + all_nodes != 1:
-            raise UsageError(
-                f"{verb}: give node names (such as game-1), or --admin, or --all (exactly one)"
-            )
-        token = _read_token(token_file)
-
-        async def run() -> int:
-            targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
-            failed = False
-            for result in await commands.send_command(verb, targets, token):
-                failed |= isinstance(result, ClusterFailed)
-                click.echo(
-                    commands.result_text(verb, result), err=isinstance(result, ClusterFailed)
-                )
-            return ExitCode.CRASHED if failed else ExitCode.DRAINED
-
-        return _run(run)
-
-    ends = (
-        "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage. 130: interrupted."
-    )
-    cli.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
-
-
-_verb("cordon", "Makes nodes refuse new rooms and clients, without draining. See uncordon.")
-_verb("uncordon", "Makes cordoned nodes take new rooms and clients again.")
-_verb("drain", "Tells nodes to drain and then exit, as SIGTERM does.")
-
-
-def _run(main: Callable[[], Awaitable[int]]) -> int:
-    """Runs ``main`` under trio; a failure is one line on stderr and exit code 1."""
-    import trio
-
-    try:
-        return trio.run(main)
-    except ClusterFailed as failed:
-        click.echo(f"Error: {failed}", err=True)
-        return ExitCode.CRASHED
+cli.add_command(dashboard)
+cli.add_command(status)
+for one in VERBS:
+    cli.add_command(one)
 
 
 def main() -> NoReturn:

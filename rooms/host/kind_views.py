@@ -34,7 +34,7 @@ def _view(kind: Kind) -> KindView:
 
 
 def _schema(what: Any) -> Mapping[str, Any] | None:
-    """The JSON schema of a type; None if it is no type, or has no schema that is JSON.
+    """The JSON schema of a type; None without a type, or without a schema that is JSON.
 
     An author's type may have hooks, defaults and metadata of any sort, so anything may be raised.
     """

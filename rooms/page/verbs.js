@@ -92,10 +92,11 @@ export function confirmVerb(verb, target, cluster) {
   dialog.querySelector("form").onsubmit = async (event) => {
     event.preventDefault();
     button.disabled = true;
-    const refusal = await post(verb, target ? { node: target.name } : { tier });
+    const { refusal, isForbidden } = await post(verb, target ? { node: target.name } : { tier });
     button.disabled = false;
     fault.hidden = !refusal;
     setText(fault, refusal);
+    if (isForbidden) byId("confirm-token").hidden = false;
     if (refusal) return;
     announce(`Asked: ${title.toLowerCase()}`);
     dialog.close();
@@ -112,16 +113,16 @@ function tierChoices({ nodes }, choose) {
   );
 }
 
-/** Returns why it was refused; empty if it was done. */
+/** Returns why it was refused; empty if it was done. A server that asks for its token may get it next time. */
 async function post(verb, body) {
+  const headers = { "Content-Type": "application/json", "X-Lastcall": "1" };
+  const token = byId("token").value.trim();
+  if (token) headers.Authorization = `Bearer ${token}`;
   try {
-    const answer = await fetch(`/cluster/${verb}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Lastcall": "1" },
-      body: JSON.stringify(body),
-    });
-    return answer.ok ? "" : (await answer.text()) || `The server answered ${answer.status}.`;
+    const answer = await fetch(`/cluster/${verb}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const refusal = answer.ok ? "" : (await answer.text()) || `The server answered ${answer.status}.`;
+    return { refusal, isForbidden: answer.status === 403 };
   } catch {
-    return "The server does not answer. Try again when it is back.";
+    return { refusal: "The server does not answer. Try again when it is back.", isForbidden: false };
   }
 }

@@ -1,7 +1,7 @@
-"""Passes lines of the log on to whoever watches the node; without a watcher it costs nothing.
+"""Passes lines of the log on to those who watch the node; without a watcher it costs nothing.
 
-Whoever may read ``/status`` may watch, so only Lastcall's own events pass, without what an author's
-code has put into them: no tracebacks, and no texts of exceptions.
+Everybody who may read ``/status`` may watch. So only Lastcall's own events pass, without what an
+author's code has put into them: no tracebacks, and no texts of exceptions.
 """
 
 from __future__ import annotations

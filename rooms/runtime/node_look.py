@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from lastcall.core.lifecycle import Phase
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
 from lastcall.wire.reports import Status
@@ -42,7 +43,7 @@ class Shown(Protocol):
 
 
 def node_now(node: Shown, status: Status, drain: Drain, lags: Lags) -> NodeNow:
-    """The node at this moment."""
+    """The node at this moment. While it serves, nobody asks why it is still up."""
     figures = node.figures()
     card = NodeCard(
         name=status.name,
@@ -53,9 +54,13 @@ def node_now(node: Shown, status: Status, drain: Drain, lags: Lags) -> NodeNow:
         clients=status.clients,
         seconds_left=status.seconds_left,
         grace=None if status.seconds_left is None else drain.policy.cut_seconds,
-        why=tuple(sentence[:WHY_CHARS] for sentence in status.why[:WHY_SHOWN]),
+        why=() if status.phase == Phase.SERVING else _short(status.why),
     )
     return NodeNow(card, figures_now(figures, lags), tuple(node.client_urls))
+
+
+def _short(why: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sentence[:WHY_CHARS] for sentence in why[:WHY_SHOWN])
 
 
 def figures_now(figures: Figures, lags: Lags) -> NodeFigures:

@@ -1,5 +1,5 @@
-"""What the page of a node or of a cluster shows, as JSON: the events of ``/cluster/events``, the
-answer of ``/cluster/node``, which collectors ask nodes for, and that of ``/cluster/kinds``.
+"""The messages to the page of a node or of a cluster, as JSON: the events of ``/cluster/events``,
+the answer of ``/cluster/node``, which collectors ask nodes for, and that of ``/cluster/kinds``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ClusterNow(msgspec.Struct, frozen=True):
 
 
 class PlayerFigures(msgspec.Struct, frozen=True):
-    """What the bots of ``lastcall up`` have seen. Round trips are in seconds, of the last ones."""
+    """The figures of the bots of ``lastcall up``. Round trips are in seconds, of the last ones."""
 
     round_trip_p50: float
     round_trip_p99: float

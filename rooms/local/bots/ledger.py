@@ -165,7 +165,7 @@ class Ledger:
         )
 
     def figures(self) -> PlayerFigures:
-        """What players see now, and how often they saw what they should not."""
+        """The round trips of the last inputs, and the counts of everything that should not be."""
         seen, ordered = self.mark(), sorted(self._round_trips)
         half, most = (
             (round(ordered[share * (len(ordered) - 1) // 100], 6) if ordered else 0.0)

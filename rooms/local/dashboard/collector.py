@@ -27,7 +27,7 @@ class Collector:
         self._last_ids: dict[str, str] = {}
 
     async def ask(self, admins: Sequence[str]) -> dict[str, NodeNow | None]:
-        """What each node is now; None for one that does not answer within a second."""
+        """Each node as it is now; None for one that does not answer within a second."""
         answers = dict(zip(admins, await ask_all(admins, self._ask), strict=True))
         self._last_ids = {
             admin: now.last_id for admin, now in answers.items() if now is not None

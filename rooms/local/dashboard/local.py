@@ -120,6 +120,7 @@ class LocalPage:
 
     async def obey(self, verb: str, order: Order, token: bytes | None) -> None:  # noqa: ARG002
         """Carries out a command, with the token of the plan: this one was authorised with it."""
+        self._add(LogLine(time.time(), order.node, "info", "page.command", f"verb={verb}"))
         if verb == "roll":
             if order.tier not in {"all", "api", "game"}:
                 raise UsageError(f"tier is all, api or game; got {order.tier!r}")

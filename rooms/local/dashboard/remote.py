@@ -13,8 +13,9 @@ from lastcall.errors import UsageError
 from lastcall.local.admin_client import command, open_admin_client
 from lastcall.local.dashboard.cards import RemoteCards, find_serving_game
 from lastcall.local.dashboard.collector import LOOK_SECONDS, NODES_MAX, Collector, ask_kinds
+from lastcall.local.dashboard.options import AdminSource
 from lastcall.local.dashboard.server import serve_page
-from lastcall.local.dashboard.sources import Addresses, AdminSource
+from lastcall.local.dashboard.sources import Addresses
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.cluster_routes import Order
 from lastcall.runtime.admin.event_hub import EventHub

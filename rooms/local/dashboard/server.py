@@ -21,7 +21,7 @@ async def serve_page(
 ) -> None:
     """Serves the page, its events and its commands until cancelled.
 
-    A command is authorised as at a node's admin port, so this port is no way around that.
+    A command is authorised by the same rules as at a node's admin port.
     """
     app = Starlette(routes=[*cluster_routes(leader, auth), *static_routes(page_files())])
     app.router.redirect_slashes = False

@@ -1,36 +1,16 @@
-"""Which nodes a dashboard shows: their admin addresses, or a name that has them all."""
+"""The addresses of the nodes that a command asks, as they are now."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
 
-import msgspec
 import trio
 
-from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.bus.address import HostPort
+from lastcall.local.dashboard.options import AdminDns, AdminSource
 
 DNS_EVERY_SECONDS = 2.0
-
-
-class AdminDns(msgspec.Struct, frozen=True):
-    """``dns://HOST:PORT``: a node at each address that the name has now."""
-
-    address: HostPort
-
-    def __str__(self) -> str:
-        return f"dns://{self.address}"
-
-
-AdminSource = HostPort | AdminDns
-
-
-def parse_admin(text: str) -> AdminSource:
-    """Parses ``HOST:PORT`` or ``dns://HOST:PORT``; raises :class:`lastcall.errors.BadAddress`."""
-    if text.startswith("dns://"):
-        rest = text.removeprefix("dns://")
-        return AdminDns(parse_host_port(rest, example="dns://game.default.svc:9101"))
-    return parse_host_port(text)
 
 
 class Addresses:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -16,8 +15,6 @@ from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
 from lastcall.runtime.admin.event_hub import EventHub, EventStream
 from lastcall.runtime.admin.http import App, Message, Receive, Send
 from lastcall.wire import UNREADABLE
-
-log = structlog.get_logger()
 
 FRESH = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 """Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
@@ -31,7 +28,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Leader(Protocol):
-    """What stands behind the paths: a node, or all those of a cluster."""
+    """A node, or a whole cluster, as these paths show and lead it."""
 
     @property
     def hub(self) -> EventHub:
@@ -77,7 +74,6 @@ def cluster_routes(leader: Leader, auth: AdminAuth) -> list[Route]:
             return text(str(wrong), 409)
         except ClusterFailed as failed:
             return text(str(failed), 502)
-        log.info("admin.command", verb=verb, of=order.node or order.tier)
         return json_answer(b"{}")
 
     return [
@@ -107,7 +103,7 @@ def for_known_hosts(app: App, auth: AdminAuth, unchecked: frozenset[str] = froze
 
 
 def admin_request(request: Request) -> AdminRequest:
-    """What of a request authorises it."""
+    """The part of a request that authorises it."""
     host, port = request.scope["server"]
     client, _ = request.scope["client"]
     return AdminRequest(dict(request.headers), client, HostPort(host, port))

@@ -2,8 +2,8 @@
 
 A stream keeps no queue of its own: it remembers the id of the last event that it has sent, and
 takes the rest from the ring. So a slow reader costs no memory; it is cut when it does not read for
-:data:`lastcall.runtime.admin.http.SEND_SECONDS`. What the events are about is computed only while
-somebody watches, and for :data:`LINGER_SECONDS` after, so that a reader can resume.
+:data:`lastcall.runtime.admin.http.SEND_SECONDS`. Events are made only while somebody watches, and
+for :data:`LINGER_SECONDS` after that, so that a reader can resume.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADERS = [
 
 
 class Watch(Protocol):
-    """What the events are about."""
+    """The source of the events."""
 
     async def watch(self, hub: EventHub) -> None:
         """Publishes news to ``hub``, until cancelled."""
@@ -106,7 +106,7 @@ class EventHub:
         """Returns at the next event, or when the hub closes."""
         await self._news.wait()
 
-    # For whoever publishes.
+    # For the watch.
 
     def show_cluster(self, now: ClusterNow) -> None:
         """The event ``cluster``, if there is news in it."""

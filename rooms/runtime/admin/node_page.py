@@ -10,6 +10,7 @@ import time
 from typing import Protocol
 
 import msgspec
+import structlog
 import trio
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,8 @@ from lastcall.runtime.admin.event_hub import EventHub
 from lastcall.runtime.admin.thread import NodeLoop
 from lastcall.runtime.log_tap import LogTap, tapped
 from lastcall.wire.views import ClusterNow, FiguresNow, KindView, LogLine, NodeNow
+
+log = structlog.get_logger()
 
 VERBS = ("cordon", "uncordon", "drain")
 LOOK_SECONDS = 1.0
@@ -83,6 +86,7 @@ class NodePage:
             getattr(self._look, verb)()
 
         await self._node.call(carry_out)
+        log.info("admin.command", verb=verb)
         self._news.set()
 
     async def watch(self, hub: EventHub) -> None:
