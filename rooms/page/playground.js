@@ -63,8 +63,8 @@ export class Playground {
     const sorted = [...kinds].sort((one, other) => rank(one) - rank(other));
     this.#kinds = new Map(sorted.map((kind) => [kind.name, kind]));
     const first = this.#kinds.has(chosen) ? chosen : sorted[0]?.name;
-    byId("kinds").replaceChildren(byId("kinds").firstElementChild, ...sorted.map((kind) => this.#kindCard(kind, kind.name === first)));
-    setHidden(this.#form, sorted.length === 0 || this.urls.length === 0);
+    const cards = sorted.map((kind) => this.#kindCard(kind, kind.name === first));
+    byId("kinds").replaceChildren(byId("kinds").firstElementChild, ...(cards.length ? cards : [this.#kindByName(chosen)]));
     if (chosen !== first) this.#showOptions();
   }
 
@@ -130,7 +130,7 @@ export class Playground {
   }
 
   get #chosen() {
-    return this.#form.querySelector("input[name=kind]:checked")?.value;
+    return this.#form.querySelector("input[name=kind]:is(:checked, [type=text])")?.value;
   }
 
   #tell(text) {
@@ -207,6 +207,12 @@ export class Playground {
       kind.survives ? "survives its node" : kind.moves === "never" ? "stays on its node" : "moves",
     ];
     return el("label", { class: "kind" }, radio, el("b", {}, kind.name), el("span", { class: "about" }, kind.about ?? ""), el("span", { class: "traits" }, traits.join(" · ")));
+  }
+
+  /** An api node knows no kinds, but it seats players in rooms of any kind. */
+  #kindByName(chosen) {
+    const input = el("input", { type: "text", name: "kind", required: true, value: chosen ?? "lounge", autocomplete: "off" });
+    return el("label", { class: "name" }, "Kind of room", input);
   }
 
   #showOptions() {

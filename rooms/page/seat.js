@@ -112,7 +112,7 @@ export class Seat {
   /** The cluster as it is now: a room whose first node is gone has been handed off, or has survived it. */
   look({ about, nodes }) {
     if (about !== "cluster" || this.place?.state !== "here") return;
-    const [home] = this.place.room.split(".");
+    const home = this.place.room.slice(0, this.place.room.lastIndexOf("."));
     const isUp = nodes.some(({ name, phase, dead }) => name === home && !dead && phase !== "stopped");
     if (this.#homeIsUp && !isUp) this.#dot.note(`${home} is gone, and the room plays on at another node`);
     this.#homeIsUp = isUp;

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.javascript import chromium
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 POLL_MS = 30
 SMALL = {"width": 400, "height": 800}
 
