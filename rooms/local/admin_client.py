@@ -93,18 +93,47 @@ async def command(
     ``token`` is for this command, in place of the client's. Raises :class:`ClusterFailed` with the
     node's own message when it refuses.
     """
+    answer = await _post(client, admin, verb, token)
+    if answer.status_code != httpx.codes.OK:
+        raise _refusal(answer)
+    try:
+        return msgspec.json.decode(answer.content, type=Status)
+    except msgspec.DecodeError as error:
+        raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
+
+
+async def command_by_name(
+    client: httpx.AsyncClient, admin: str, verb: str, name: str, token: bytes | None
+) -> None:
+    """Tells the node ``name`` at ``admin`` to cordon, uncordon or drain; another node that has the
+    address by now refuses. Raises as :func:`command` does.
+    """
+    answer = await _post(client, admin, f"cluster/{verb}", token, {"node": name})
+    if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
+        await command(client, admin, verb, token)
+    elif answer.status_code != httpx.codes.OK:
+        raise _refusal(answer)
+
+
+async def _post(
+    client: httpx.AsyncClient,
+    admin: str,
+    path: str,
+    token: bytes | None,
+    body: dict[str, str] | None = None,
+) -> httpx.Response:
     headers = {b"X-Lastcall": b"1"}
     if token is not None:
         headers[b"Authorization"] = b"Bearer " + token
     try:
-        answer = await client.post(admin_url(admin, verb), headers=headers)
-        if answer.status_code == httpx.codes.OK:
-            return msgspec.json.decode(answer.content, type=Status)
+        return await client.post(admin_url(admin, path), headers=headers, json=body)
     except httpx.HTTPError as error:
         raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
-    except msgspec.DecodeError as error:
-        raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
-    raise ClusterFailed(answer.text.strip()[:MESSAGE_MAX] or f"HTTP {answer.status_code}")
+
+
+def _refusal(answer: httpx.Response) -> ClusterFailed:
+    text = answer.text.strip()[:MESSAGE_MAX]
+    return ClusterFailed(text or f"HTTP {answer.status_code}")
 
 
 async def messages_out(client: httpx.AsyncClient, admin: str) -> float | None:

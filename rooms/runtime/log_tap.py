@@ -7,6 +7,7 @@ author's code has put into them: no tracebacks, and no texts of exceptions.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ HIDDEN = frozenset(
 Tap = Callable[[EventDict], None]
 
 _taps: tuple[Tap, ...] = ()
+_changing = threading.Lock()
 
 
 def pass_on(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -43,12 +45,17 @@ def pass_on(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 @contextmanager
 def tapped(tap: Tap) -> Iterator[None]:
     """Calls ``tap`` with each line inside the block."""
-    global _taps  # noqa: PLW0603 - structlog's configuration is the process's, too
-    _taps = (*_taps, tap)
+    _change_taps(lambda taps: (*taps, tap))
     try:
         yield
     finally:
-        _taps = tuple(one for one in _taps if one is not tap)
+        _change_taps(lambda taps: tuple(one for one in taps if one is not tap))
+
+
+def _change_taps(change: Callable[[tuple[Tap, ...]], tuple[Tap, ...]]) -> None:
+    global _taps  # noqa: PLW0603 - structlog's configuration is the process's, too
+    with _changing:
+        _taps = change(_taps)
 
 
 class LogTap:

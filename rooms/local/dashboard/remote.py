@@ -10,7 +10,7 @@ import trio
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
-from lastcall.local.admin_client import command, open_admin_client
+from lastcall.local.admin_client import command_by_name, open_admin_client
 from lastcall.local.dashboard.cards import RemoteCards, find_serving_game
 from lastcall.local.dashboard.collector import LOOK_SECONDS, NODES_MAX, Collector, ask_kinds
 from lastcall.local.dashboard.options import AdminSource
@@ -51,6 +51,7 @@ class RemoteCluster:
                 _publish(hub, self._cards, [now for now in answers.values() if now is not None])
                 await trio.sleep_until(began + LOOK_SECONDS)
         finally:
+            self._cards = ()
             hub.forget()
 
     async def kinds(self) -> bytes:
@@ -62,7 +63,7 @@ class RemoteCluster:
         admins = [card.admin for card in await self._known() if card.name == order.node]
         if not admins:
             raise UsageError(f"there is no node {order.node!r} here")
-        await command(self._client, admins[0], verb, token)
+        await command_by_name(self._client, admins[0], verb, order.node, token)
 
     async def _known(self) -> tuple[NodeCard, ...]:
         """The nodes; asked now if nobody has watched yet."""

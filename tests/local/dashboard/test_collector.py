@@ -247,6 +247,9 @@ async def test_a_command_for_a_node_that_is_not_there_is_refused(autojump_clock)
             await cluster.obey("drain", Order("game-9"), None)
         with pytest.raises(ClusterFailed):
             await cluster.obey("drain", Order("game-1"), b"a token")
-    (posted,) = [request for request in nodes.asked if request.method == "POST"]
-    assert (posted.url.path, posted.headers["x-lastcall"]) == ("/drain", "1")
-    assert posted.headers["authorization"] == "Bearer a token"
+    posted = [request for request in nodes.asked if request.method == "POST"]
+    assert [request.url.path for request in posted] == ["/cluster/drain", "/drain"]
+    for request in posted:
+        assert request.headers["x-lastcall"] == "1"
+        assert request.headers["authorization"] == "Bearer a token"
+    assert posted[0].content == b'{"node":"game-1"}'

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -82,6 +81,7 @@ class Served:
         self.admin = NodeAdmin(options, self.drain, self.node, self.stops)  # type: ignore[arg-type]
         self.http: httpx.AsyncClient
         self.address: HostPort
+        self.page: NodePage
         self.stop: Callable[[], None]
 
     async def post(self, verb: str, body: bytes = b'{"node":"game-1"}', **headers: str) -> int:
@@ -97,12 +97,17 @@ class Served:
 @asynccontextmanager
 async def serving(token_file: Path | None = None) -> AsyncIterator[Served]:
     served = Served(token_file)
+
+    def make_page(admin: HostPort) -> NodePage:
+        served.page = NodePage(served.admin, admin)
+        return served.page
+
     port = await AdminPort.open(
         HostPort("127.0.0.1", 0),
         served.admin,
         CollectorRegistry(),
         page_files(),
-        page=partial(NodePage, served.admin),
+        page=make_page,
     )
     with trio.fail_after(LIMIT_SECONDS):
         async with trio.open_nursery() as nursery:
@@ -253,3 +258,14 @@ async def test_a_port_that_stops_ends_its_streams_at_once_and_in_good_order() ->
         with pytest.raises(EOFError):
             await source.next("there is none of this name")
         assert source.ended
+
+
+async def test_32_streams_that_nobody_reads_do_not_disturb_a_probe() -> None:
+    async with serving() as served, AsyncExitStack() as streams:
+        for _ in range(32):
+            await streams.enter_async_context(event_source(served.address))
+        while served.page.hub.streams < 32:
+            await trio.sleep(0.01)
+        for _ in range(20):
+            with trio.fail_after(1):
+                assert (await served.http.get("/livez")).text == "ok"
