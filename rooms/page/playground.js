@@ -45,7 +45,8 @@ export class Playground {
     const asked = new URLSearchParams(location.search).getAll("ws").flatMap((text) => text.split(",")).filter(Boolean);
     this.urls = asked.length ? asked : urls.map(seenFromHere);
     setHidden(this.#form, this.urls.length === 0);
-    this.#tell(this.urls.length ? "" : "Players do not connect to this node; the page of an api node has the games.");
+    this.#tell(this.urls.length ? "" : "Players connect to other nodes than this one: play from the page of an api node, or of the cluster.");
+    this.#refresh();
     if (this.#begun || this.urls.length === 0) return;
     this.#begun = true;
     this.#comeBack();
@@ -196,7 +197,7 @@ export class Playground {
 
   #refresh() {
     this.#root.dataset.count = this.#seats.length;
-    setHidden(byId("hint"), this.#seats.length > 0);
+    setHidden(byId("hint"), this.#seats.length > 0 || this.urls.length === 0);
     for (const seat of this.#seats) seat.mayAdd(this.#seats.length < MOST);
   }
 

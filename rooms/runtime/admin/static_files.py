@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +24,7 @@ MEDIA_TYPES = {
 SHARED = frozenset({".js", ".ts"})
 """Suffixes that pages of other origins may import: a library is public, and a page is not."""
 
-_INLINE = re.compile(rb"<(script|style)\b[^>]*>(.*?)</\1>", re.DOTALL)
+_INLINE = re.compile(rb"<(script|style)\b(?![^>]*\ssrc=)[^>]*>(.*?)</\1>", re.DOTALL)
 
 
 def static_routes(files: Mapping[str, Path]) -> list[Route]:
@@ -30,7 +32,8 @@ def static_routes(files: Mapping[str, Path]) -> list[Route]:
 
     Raises ``OSError`` for a file that cannot be read, and ``KeyError`` for an unknown type. A
     client may cache an answer and must revalidate it (``no-cache`` and an ``ETag``): the file
-    changes with the node's version.
+    changes with the node's version. A client that takes gzip gets it: the page has a third of its
+    size then.
     """
     return [_route(path, file) for path, file in sorted(files.items())]
 
@@ -53,18 +56,40 @@ def page_policy(page: bytes) -> str:
 
 def _route(path: str, file: Path) -> Route:
     body = file.read_bytes()
-    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = {"cache-control": "no-cache", "etag": tag, "x-content-type-options": "nosniff"}
+    headers = {
+        "cache-control": "no-cache",
+        "content-type": MEDIA_TYPES[file.suffix],
+        "vary": "accept-encoding",
+        "x-content-type-options": "nosniff",
+    }
     if file.suffix in SHARED:
         headers["access-control-allow-origin"] = "*"
     if file.suffix == ".html":
         headers["content-security-policy"] = page_policy(body)
-    media_type = MEDIA_TYPES[file.suffix]
+    tag = hashlib.sha256(body).hexdigest()[:16]
+    plain = _Coded(body, {**headers, "etag": f'"{tag}"'})
+    packed_headers = {**headers, "etag": f'"{tag}-gzip"', "content-encoding": "gzip"}
+    packed = _Coded(gzip.compress(body, mtime=0), packed_headers)
 
     async def answer(request: Request) -> Response:
+        coded = packed if _takes_gzip(request.headers.get("accept-encoding", "")) else plain
         kept = request.headers.get("if-none-match", "")
-        if tag in (part.strip().removeprefix("W/") for part in kept.split(",")):
-            return Response(status_code=304, headers=headers)
-        return Response(body, media_type=media_type, headers=headers)
+        if coded.headers["etag"] in (part.strip().removeprefix("W/") for part in kept.split(",")):
+            return Response(status_code=304, headers=coded.headers)
+        return Response(coded.body, headers=coded.headers)
 
     return Route(path, answer)
+
+
+class _Coded(NamedTuple):
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether a client that sends this ``Accept-Encoding`` can read gzip (RFC 9110 §12.5.3)."""
+    for part in accepted.split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip().lower() in {"gzip", "x-gzip"}:
+            return weight.replace(" ", "").rstrip("0") not in {"q=", "q=0."}
+    return False
