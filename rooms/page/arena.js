@@ -127,7 +127,9 @@ export class Arena {
     pen.clearRect(-EDGE, -EDGE, SIZE + 2 * EDGE, SIZE + 2 * EDGE);
     const { at, coin } = this.#between(now - BEHIND_MS);
     drawDisc(pen, coin, 1.8, colour("coin"));
-    for (const [player, spot] of Object.entries(at)) this.#drawRunner(pen, player, spot);
+    const { you } = this.#table;
+    const onTop = Object.entries(at).sort(([one], [other]) => (one === you) - (other === you));
+    for (const [player, spot] of onTop) this.#drawRunner(pen, player, spot);
   }
 
   #drawRunner(pen, player, spot) {
