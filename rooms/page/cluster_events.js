@@ -1,4 +1,4 @@
-/** What the cluster says of itself: one stream of server-sent events, which resumes by itself. */
+/** Follows the cluster: one stream of server-sent events, which resumes by itself. */
 
 const SILENCE_MS = 7_000; // figures arrive each second
 const RETRY_MS = 1_000;

@@ -1,4 +1,4 @@
-/** The connection of one player as a small dot; what happened under it unfolds. */
+/** The connection of one player as a small dot, from which its story unfolds. */
 
 import { el, inFrame, plural, setData, setText, timeOf } from "/page/dom.js";
 

@@ -1,4 +1,4 @@
-/** Helpers for the document. What players and nodes say goes in as text, never as HTML. */
+/** Helpers for the document. The words of players and nodes go in as text, never as HTML. */
 
 /** A new element; `on…` are handlers, the rest are attributes, and absent ones are left out. */
 export function el(tag, attributes = {}, ...children) {

@@ -79,7 +79,7 @@ export class Playground {
     this.#seats.forEach((seat) => seat.look(cluster));
   }
 
-  // What its seats use.
+  // For its seats.
 
   kindOf(name) {
     return this.#kinds.get(name) ?? null;

@@ -1,4 +1,4 @@
-/** A form from a JSON schema, as msgspec makes it; what it cannot show is a field for JSON. */
+/** A form from a JSON schema, as msgspec makes it, with a field for JSON where it knows none better. */
 
 import { el } from "/page/dom.js";
 

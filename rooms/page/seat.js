@@ -65,7 +65,7 @@ export class Seat {
     this.#connect();
   }
 
-  // What a view may use.
+  // For a view.
 
   get you() {
     return this.place.you;
@@ -93,7 +93,7 @@ export class Seat {
     if (text && !isQuiet) announce(this.#owner.isAlone ? text : `${this.asked.name}: ${text}`);
   }
 
-  // What its owner may use.
+  // For its owner.
 
   /** The room that it sits in, or is on its way to, if that is known. */
   get room() {

@@ -1,4 +1,4 @@
-/** What the buttons do: each says what will happen, and does it when that is confirmed. */
+/** The commands behind the buttons: each says its consequence, and is sent when that is confirmed. */
 
 import { announce, byId, el, grouped, plural, setText } from "/page/dom.js";
 
@@ -16,7 +16,7 @@ export function verbsFor(node, verbs) {
   return Object.keys(apt).filter((verb) => apt[verb] && verbs.includes(verb));
 }
 
-/** What will happen, in words. */
+/** The consequence of a command, in words. */
 export function consequence(verb, target, cluster) {
   if (verb === "roll") return rollConsequence(target, cluster);
   const peers = cluster.nodes.filter(
@@ -38,7 +38,7 @@ function rollConsequence(tier, { nodes }) {
 }
 
 function cordon({ name, tier }) {
-  return `${name} takes no new ${newWork(tier)}. What runs there runs on, and you can take this back.`;
+  return `${name} takes no new ${newWork(tier)}. Its rooms and clients stay, and you can take this back.`;
 }
 
 function uncordon({ name, tier }) {
@@ -52,7 +52,7 @@ function newWork(tier) {
 function drain({ name, tier, rooms, clients, grace }) {
   const limit = grace ? ` after ${grouped(grace)} s` : " at the end of its grace";
   const moves = `Its ${plural(clients, "client")} move to other nodes, one after the other, and lose no message.`;
-  const ends = `Its ${plural(rooms, "room")} play on until they end, or move to another node if they can; what is left${limit} is cut.`;
+  const ends = `Its ${plural(rooms, "room")} play on until they end, or move to another node if they can; those that are left${limit} are cut.`;
   const work = { api: moves, game: ends }[tier] ?? `${moves} ${ends}`;
   return `${name} takes no new work. ${work} The node exits when it is empty. This cannot be taken back.`;
 }

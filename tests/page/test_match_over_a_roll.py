@@ -56,7 +56,7 @@ def press(page: Any, button: str) -> None:
 
 
 def story(page: Any) -> list[str]:
-    """What the page says happened to the connection, oldest first."""
+    """The page's notes on the connection, oldest first."""
     page.locator(".dot").click()
     notes: list[str] = page.locator(".under li").all_inner_texts()
     page.locator(".dot").click()
