@@ -241,11 +241,6 @@ async def _run(
     )
     if node.tier == "serve":
         log.info("node.page", url=f"http://{admin.address.from_here}/")
-    observe = lag_metric(registry).observe
-
-    def on_lag(seconds: float) -> None:
-        observe(seconds)
-        view.lags.add(seconds)
 
     def ready() -> None:
         stops.started()
@@ -257,11 +252,21 @@ async def _run(
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_lag, on_lag, view.pulse)
+        nursery.start_soon(watch_lag, _on_lag(registry, view), view.pulse)
         await nursery.start(serve_in_thread, admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _on_lag(registry: CollectorRegistry, view: NodeAdmin) -> Callable[[float], None]:
+    observe, remember = lag_metric(registry).observe, view.lags.add
+
+    def on_lag(seconds: float) -> None:
+        observe(seconds)
+        remember(seconds)
+
+    return on_lag
 
 
 def _collect_seldom() -> None:

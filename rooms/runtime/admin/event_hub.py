@@ -57,7 +57,8 @@ class EventHub:
         self._linger = trio.CancelScope()
         self._news = trio.Event()
         self._shown: ClusterNow | None = None
-        self._ring = _new_ring()
+        self.ring = _new_ring()
+        """The events that a reader can have."""
         self.closed = False
         """No event will follow."""
 
@@ -72,15 +73,6 @@ class EventHub:
     def gave_way(self) -> int:
         """How many streams had to end for another."""
         return self._slots.gave_way
-
-    @property
-    def last_id(self) -> str:
-        """The id of a reader that has everything."""
-        return self._ring.last_id
-
-    def after(self, last_id: str) -> list[Event]:
-        """The events after that one; see :meth:`EventRing.after`."""
-        return self._ring.after(last_id)
 
     def touch(self) -> None:
         """Somebody watches now, if only for a moment."""
@@ -113,22 +105,22 @@ class EventHub:
         settled = without_figures(now)
         if settled != self._shown:
             self._shown = settled
-            self._ring.set_state("cluster", msgspec.json.encode(now))
+            self.ring.set_state("cluster", msgspec.json.encode(now))
             self.tell()
 
     def show_figures(self, now: FiguresNow) -> None:
         """The event ``figures``."""
-        self._ring.set_state("figures", msgspec.json.encode(now))
+        self.ring.set_state("figures", msgspec.json.encode(now))
         self.tell()
 
     def add_log(self, line: LogLine) -> None:
         """The event ``log``."""
-        self._ring.add_line("log", msgspec.json.encode(line))
+        self.ring.add_line("log", msgspec.json.encode(line))
         self.tell()
 
     def forget(self) -> None:
         """Lines may be missing from now on: who comes back starts afresh."""
-        self._shown, self._ring = None, _new_ring()
+        self._shown, self.ring = None, _new_ring()
 
     def tell(self) -> None:
         """Wakes the streams."""
@@ -193,8 +185,8 @@ class EventStream(Response):
     async def _send_events(self, send: Send) -> None:
         data = RETRY
         while True:
-            events = self._hub.after(self._last_id)
-            self._last_id = self._hub.last_id
+            events = self._hub.ring.after(self._last_id)
+            self._last_id = self._hub.ring.last_id
             data += b"".join(map(_encoded, events))
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})

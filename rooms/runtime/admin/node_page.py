@@ -128,10 +128,10 @@ class NodePage:
         self.hub.touch()
         now = await self._now()
         had = request.headers.get("last-event-id", "")
-        events = self.hub.after(had)
+        events = self.hub.ring.after(had)
         logs = (msgspec.json.decode(one.data, type=LogLine) for one in events if one.name == "log")
         return json_answer(
             msgspec.json.encode(
-                msgspec.structs.replace(now, logs=tuple(logs), last_id=self.hub.last_id)
+                msgspec.structs.replace(now, logs=tuple(logs), last_id=self.hub.ring.last_id)
             )
         )

@@ -196,7 +196,7 @@ async def test_a_name_is_asked_every_two_seconds_and_keeps_what_it_said(autojump
 
 
 def events(hub, name, last_id=""):
-    return [msgspec.json.decode(one.data) for one in hub.after(last_id) if one.name == name]
+    return [msgspec.json.decode(one.data) for one in hub.ring.after(last_id) if one.name == name]
 
 
 async def test_a_dashboard_asks_only_while_somebody_watches_and_merges_all(autojump_clock, nursery):
