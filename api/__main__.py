@@ -10,7 +10,7 @@ import time
 import click
 
 from lastcall.api.auth.chosen import chosen_auth
-from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings, policy_that_fits
+from lastcall.api.node import ApiNode, ApiSettings, policy_that_fits
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
@@ -86,7 +86,6 @@ def command(
             link_port=is_exposed(api.feed),
             cluster_protected=cluster.protected,
         ),
-        static=STATIC_FILES,
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
-from pathlib import Path
 
 import msgspec
 import trio
@@ -42,18 +41,12 @@ from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire import frames
 from lastcall.wire.reports import Counts
+from lastcall.wire.views import KindView
 
 CLOSE_MARGIN_SECONDS = 0.25
 """The last client to be moved must be gone before the cut, or it would count as cut."""
 SILENCE_SPREAD_SECONDS = 1.0
 """Clients whose game node has fallen silent are moved over this time."""
-STATIC_FOLDER = Path(__file__).with_name("static")
-STATIC_FILES: Mapping[str, Path] = {
-    "/lastcall.js": STATIC_FOLDER / "lastcall.js",
-    "/lastcall.d.ts": STATIC_FOLDER / "lastcall.d.ts",
-    "/demo": STATIC_FOLDER / "demo.html",
-}
-"""The files of the JavaScript client, by the path where the admin port serves them."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
 
@@ -203,6 +196,16 @@ class ApiNode:
     def listen(self) -> str:
         """Where clients connect, with the real ports, comma separated."""
         return ",".join(self._addresses)
+
+    @property
+    def client_urls(self) -> list[str]:
+        """Where clients connect. The host ``0.0.0.0`` or ``[::]`` is any of this machine."""
+        scheme = "ws" if self._rules.tls is None else "wss"
+        return [f"{scheme}://{address}/" for address in self._addresses]
+
+    def kinds(self) -> list[KindView]:
+        """None: game nodes know them."""
+        return []
 
     @property
     def ready(self) -> bool:

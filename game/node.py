@@ -19,6 +19,7 @@ from lastcall.game.room_moves import RoomMoves
 from lastcall.game.room_tally import RoomTally
 from lastcall.game.settings import GameSettings
 from lastcall.host.host import Host
+from lastcall.host.kind_views import kind_views
 from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
@@ -26,6 +27,7 @@ from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
+from lastcall.wire.views import KindView
 
 
 class GameNode:
@@ -44,6 +46,7 @@ class GameNode:
     ) -> None:
         self.incarnation = new_incarnation(rng)
         self._settings = settings
+        self._kinds = kinds
         self._bus = bus
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
@@ -74,6 +77,8 @@ class GameNode:
         self._tally = RoomTally(self.host.running)
         self.listen = settings.listen.url
         """The URL that other nodes dial; once started, with the real port."""
+        self.client_urls: list[str] = []
+        """None: clients connect to api nodes."""
         self.ready = False
         """Whether it listens."""
         self.unready = "not listening"
@@ -185,6 +190,10 @@ class GameNode:
     @property
     def _rooms_handed_off(self) -> int:
         return self.moves.handoffs.moved + self.others.handed_over
+
+    def kinds(self) -> list[KindView]:
+        """The kinds of rooms, in the order of their definition."""
+        return kind_views(self._kinds.values())
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""

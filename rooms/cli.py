@@ -14,7 +14,8 @@ from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import UsageError
 from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
-from lastcall.local.node_commands import NODE_COMMANDS, port_option, run_main
+from lastcall.local.dashboard.command import dashboard
+from lastcall.local.node_commands import VERBS, port_option, run_trio, status
 from lastcall.local.plan import Plan
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -170,7 +171,7 @@ def up(
             )
             return await run.run(signals)
 
-    return run_main(run)
+    return run_trio(run)
 
 
 @cli.command(
@@ -203,8 +204,11 @@ def serve(args: tuple[str, ...]) -> ExitCode:
     metavar="V",
     help="The version of the new nodes.  [default: the next one, such as 0.1.0+1]",
 )
+@option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object for each step, and the report."
+)
 @port_option
-def roll(tier: RollTier, version: str | None, port: int | None) -> int:
+def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -> int:
     """Replaces every node of the running local cluster with a new one, while players play.
 
     One new node is started, with the code that is on disk now; once it is ready, one old node is
@@ -225,9 +229,9 @@ def roll(tier: RollTier, version: str | None, port: int | None) -> int:
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(find(port), AskRoll(tier, version), Console())
+        return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
 
-    return run_main(run)
+    return run_trio(run)
 
 
 def _is_default(parameter: str) -> bool:
@@ -235,8 +239,10 @@ def _is_default(parameter: str) -> bool:
     return source is ParameterSource.DEFAULT
 
 
-for _command in NODE_COMMANDS:
-    cli.add_command(_command)
+cli.add_command(dashboard)
+cli.add_command(status)
+for one in VERBS:
+    cli.add_command(one)
 
 
 def main() -> NoReturn:

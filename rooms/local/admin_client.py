@@ -18,6 +18,8 @@ from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
 MESSAGE_MAX = 300
+CONNECTIONS = 128
+"""More than the nodes that are asked at the same time."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,6 +33,7 @@ def open_admin_client(token: bytes | None = None) -> httpx.AsyncClient:
     headers = {} if token is None else {b"Authorization": b"Bearer " + token}
     return httpx.AsyncClient(
         timeout=ANSWER_SECONDS,
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         headers=headers,
         trust_env=False,
         verify=False,  # noqa: S501 - it speaks plain HTTP
@@ -82,20 +85,55 @@ async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
         return None
 
 
-async def command(client: httpx.AsyncClient, admin: str, verb: str) -> Status:
+async def command(
+    client: httpx.AsyncClient, admin: str, verb: str, token: bytes | None = None
+) -> Status:
     """Posts ``/cordon``, ``/uncordon`` or ``/drain``; returns the node's status after it.
 
-    Raises :class:`ClusterFailed` with the node's own message when it refuses.
+    ``token`` is for this command, in place of the client's. Raises :class:`ClusterFailed` with the
+    node's own message when it refuses.
     """
+    answer = await _post(client, admin, verb, token)
+    if answer.status_code != httpx.codes.OK:
+        raise _refusal(answer)
     try:
-        answer = await client.post(admin_url(admin, verb), headers={"X-Lastcall": "1"})
-        if answer.status_code == httpx.codes.OK:
-            return msgspec.json.decode(answer.content, type=Status)
-    except httpx.HTTPError as error:
-        raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
+        return msgspec.json.decode(answer.content, type=Status)
     except msgspec.DecodeError as error:
         raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
-    raise ClusterFailed(answer.text.strip()[:MESSAGE_MAX] or f"HTTP {answer.status_code}")
+
+
+async def command_by_name(
+    client: httpx.AsyncClient, admin: str, verb: str, name: str, token: bytes | None
+) -> None:
+    """Tells the node ``name`` at ``admin`` to cordon, uncordon or drain; another node that has the
+    address by now refuses. Raises as :func:`command` does.
+    """
+    answer = await _post(client, admin, f"cluster/{verb}", token, {"node": name})
+    if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
+        await command(client, admin, verb, token)
+    elif answer.status_code != httpx.codes.OK:
+        raise _refusal(answer)
+
+
+async def _post(
+    client: httpx.AsyncClient,
+    admin: str,
+    path: str,
+    token: bytes | None,
+    body: dict[str, str] | None = None,
+) -> httpx.Response:
+    headers = {b"X-Lastcall": b"1"}
+    if token is not None:
+        headers[b"Authorization"] = b"Bearer " + token
+    try:
+        return await client.post(admin_url(admin, path), headers=headers, json=body)
+    except httpx.HTTPError as error:
+        raise ClusterFailed(f"no answer from {admin} ({str(error) or 'timed out'})") from error
+
+
+def _refusal(answer: httpx.Response) -> ClusterFailed:
+    text = answer.text.strip()[:MESSAGE_MAX]
+    return ClusterFailed(text or f"HTTP {answer.status_code}")
 
 
 async def messages_out(client: httpx.AsyncClient, admin: str) -> float | None:

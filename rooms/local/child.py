@@ -38,7 +38,8 @@ class Child:
 
     It runs in a session of its own, since otherwise a terminal's Ctrl-C would be its second signal.
     It holds a pipe whose other end closes when this process dies (``LASTCALL_LIFELINE``).
-    ``show`` is called with what the operator should see at once: see :class:`NodeOutput`.
+    ``show`` is called with what the operator should see at once: see :class:`NodeOutput`;
+    ``on_event`` with each event of the node's log.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Child:
         *,
         version: str = "",
         show: Callable[[str], None] = lambda _text: None,
+        on_event: Callable[[bytes], None] = lambda _line: None,
     ):
         self.name = name
         self.tier = tier
@@ -63,6 +65,7 @@ class Child:
         self.finished: DrainFinished | None = None
         self.refusals: dict[HandOffRefusal, None] = {}
         """Why other nodes did not take rooms of this one, each kind and reason once."""
+        self._tell = on_event
         self.output = NodeOutput(name, show, self._on_event)
         self.exit_code: int | None = None
         """Negative: the number of the signal that killed the process."""
@@ -129,6 +132,7 @@ class Child:
             await trio.aclose_forcefully(process.stdout)
 
     def _on_event(self, name: str, line: bytes) -> None:
+        self._tell(line)
         match name:
             case "node.ready":
                 self.ready = msgspec.json.decode(line, type=NodeReady)

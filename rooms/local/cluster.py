@@ -6,8 +6,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import trio
@@ -49,6 +49,14 @@ def _free_admin(tier: str, first: HostPort, given: Mapping[Child, HostPort]) -> 
     return HostPort(first.host, 0)
 
 
+class Callbacks(NamedTuple):
+    """Whom a cluster tells what; see :func:`open_cluster`."""
+
+    on_death: Callable[[Child], None]
+    show: Callable[[str], None]
+    on_event: Callable[[bytes], None]
+
+
 class LocalCluster:
     """The nodes of a plan, and those launched later. Made by :func:`open_cluster`."""
 
@@ -57,11 +65,10 @@ class LocalCluster:
         plan: Plan,
         *,
         listener: trio.SocketListener,
-        page: HostPort,
+        page: list[trio.SocketListener],
         folder: Path,
         start: NodeCommand,
-        show: Callable[[str], None],
-        on_death: Callable[[Child], None],
+        tell: Callbacks,
         nursery: trio.Nursery,
     ) -> None:
         self.plan = plan
@@ -69,15 +76,15 @@ class LocalCluster:
         self._games_file = folder / "games"
         self._limits_file = folder / "limits.toml"
         self._start = start
-        self._show = show
-        self._on_death = on_death
+        self._tell = tell
         self._nursery = nursery
         self._stopping = False
         self._admins: dict[Child, HostPort] = {}
         self.url = f"ws://{bound_address(listener)}/"
         """Where clients connect."""
-        self.page = f"http://{page.from_here}/demo?ws={self.url}"
-        """The demo page, as long as the cluster runs."""
+        self.page = f"http://{bound_address(page[0]).from_here}/"
+        """Where its page is."""
+        self.page_listeners = page
         self.port = bound_address(listener).port
         self.children: list[Child] = []
         """All nodes that ever ran, in the order of their start, without discarded ones."""
@@ -120,7 +127,15 @@ class LocalCluster:
         ]
         fds = [listener] if tier == "api" else []
         command = self._start(tier, *arguments)
-        child = Child(name, tier, command, fds, version=version, show=self._show)
+        child = Child(
+            name,
+            tier,
+            command,
+            fds,
+            version=version,
+            show=self._tell.show,
+            on_event=self._tell.on_event,
+        )
         self.children.append(child)
         self._admins[child] = admin
         self._nursery.start_soon(self._run_child, child)
@@ -134,7 +149,7 @@ class LocalCluster:
             await child.ended.wait()
             self._write_games()
         if child.serving:
-            self._on_death(child)
+            self._tell.on_death(child)
 
     def _write_games(self) -> None:
         """Writes the list that all nodes read. It is renamed into place, so no reader sees half."""
@@ -275,13 +290,15 @@ async def open_cluster(
     *,
     start: NodeCommand = node_command,
     show: Callable[[str], None] = lambda _text: None,
+    on_event: Callable[[bytes], None] = lambda _line: None,
 ) -> AsyncIterator[LocalCluster]:
     """Starts all nodes of ``plan`` at once; at the end of the block, those that still run are
     killed.
 
     ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
-    warnings and errors, and with what rooms print. Raises :class:`lastcall.errors.AddressInUse`
-    when the client port or the page's is taken.
+    warnings and errors, and with what rooms print; ``on_event`` with each event of their logs. The
+    caller serves the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when
+    the client port or the page's is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
@@ -292,16 +309,18 @@ async def open_cluster(
             cluster = LocalCluster(
                 plan,
                 listener=listener,
-                page=bound_address(page[0]),
+                page=page,
                 folder=folder,
                 start=start,
-                show=show,
-                on_death=on_death,
+                tell=Callbacks(on_death, show, on_event),
                 nursery=nursery,
             )
             cluster.start_all()
-            nursery.start_soon(_serve_page, page, cluster)
-            yield cluster
+            try:
+                yield cluster
+            finally:
+                for one in page:
+                    one.socket.close()
             nursery.cancel_scope.cancel()
 
 
@@ -310,9 +329,3 @@ async def _open_page_port(plan: Plan) -> list[trio.SocketListener]:
         return await open_listeners(plan.admin)
     except AddressInUse as error:
         raise AddressInUse(f"{error}; {OTHER_PORTS}") from error
-
-
-async def _serve_page(listeners: list[trio.SocketListener], cluster: LocalCluster) -> None:
-    from lastcall.local.page import serve_page  # noqa: PLC0415 - slow; the nodes start meanwhile
-
-    await serve_page(listeners, partial(cluster.living, "api"))

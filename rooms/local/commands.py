@@ -35,7 +35,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 async def find_targets(
-    admins: Sequence[HostPort],
+    admins: Sequence[HostPort | str],
     names: Sequence[str],
     port: int | None,
     *,
@@ -129,6 +129,17 @@ def result_text(verb: str, result: Status | ClusterFailed) -> str:
     if isinstance(result, ClusterFailed):
         return f"Error: {result}"
     return f"{result.name} {DONE[verb]}"
+
+
+def results_json(targets: Sequence[Target], results: Sequence[Status | ClusterFailed]) -> str:
+    """A JSON array: each node's ``/status`` after the command, or its name and the ``error``."""
+    nodes = [
+        {"name": target.name, "error": str(result)}
+        if isinstance(result, ClusterFailed)
+        else msgspec.to_builtins(result)
+        for target, result in zip(targets, results, strict=True)
+    ]
+    return msgspec.json.encode(nodes).decode()
 
 
 def status_json(targets: Sequence[Target], answers: Sequence[Status | None]) -> str:

@@ -1,19 +1,19 @@
-"""The commands about running nodes: ``lastcall status``, ``cordon``, ``uncordon`` and ``drain``.
-
-They talk to the nodes' admin ports, and find those of the local cluster by its control socket.
+"""The commands that ask nodes, or tell them something: ``status``, ``cordon``, ``uncordon`` and
+``drain``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.errors import ClusterFailed, UsageError
+from lastcall.local.dashboard.options import AdminSource, parse_admin
+from lastcall.local.dashboard.sources import Addresses
 from lastcall.reasons import ExitCode
 from lastcall.runtime.command import Decorator, Parsed, config_option, option
 
@@ -25,13 +25,14 @@ port_option = option(
 
 
 def admin_option(into: str, **settings: Any) -> Decorator:
-    """The option ``--admin``: a node by its address."""
+    """The option ``--admin``: nodes by their addresses."""
     return option(
         "--admin",
         into,
-        type=Parsed("HOST:PORT", parse_host_port),
+        type=Parsed("HOST:PORT", parse_admin),
         metavar="HOST:PORT",
-        help="The admin address of a node, in place of a local cluster's nodes.",
+        help="The admin address of a node, in place of a local cluster's nodes; dns://HOST:PORT: "
+        "of a node at each address of that name. It may be given several times.",
         **settings,
     )
 
@@ -51,92 +52,14 @@ def _read_token(file: Path | None) -> bytes | None:
     return None if file is None else read_token(file)
 
 
-@click.command(short_help="Shows the nodes, and why one that drains is still up.")
-@config_option
-@admin_option("admin")
-@token_option
-@option("--json", "as_json", is_flag=True, help="Print a JSON array with one object for each node.")
-@port_option
-def status(admin: HostPort | None, token_file: Path | None, as_json: bool, port: int | None) -> int:
-    """Shows one node, or every node of the local cluster, and why one that drains is still up.
-
-    For a local cluster it also shows the process ids, and the nodes that have died since `lastcall
-    up` began, and how.
-
-    Exit code 0: every node answers. 1: a node does not answer or has died, or there is no local
-    cluster. 2: wrong usage. 130: interrupted.
-    """
-    from lastcall.local import commands
-
-    token = _read_token(token_file)
-
-    async def run() -> int:
-        admins = [] if admin is None else [admin]
-        targets = await commands.find_targets(
-            admins, (), port, all_nodes=admin is None, include_dead=True
-        )
-        answers = await commands.statuses(targets, token)
-        format_status = commands.status_json if as_json else commands.status_text
-        click.echo(format_status(targets, answers))
-        return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
-
-    return run_main(run)
+async def _found(addresses: Addresses, sources: Sequence[AdminSource]) -> list[str]:
+    found = await addresses.read()
+    if sources and not found:
+        raise ClusterFailed(f"there is no address behind {', '.join(map(str, sources))} now")
+    return found
 
 
-def _is_on_command_line(parameter: str) -> bool:
-    """Whether the parameter is on the command line. Nodes that are named there replace those that
-    the environment or a file names: together they could name one node twice.
-    """
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source is ParameterSource.COMMANDLINE
-
-
-def _command(verb: str, text: str) -> click.Command:
-    """The command ``lastcall VERB`` with the help ``text``."""
-
-    @click.argument("names", nargs=-1, metavar="[NAME]...")
-    @config_option
-    @admin_option("admins", multiple=True)
-    @token_option
-    @option("--all", "all_nodes", is_flag=True, help="All nodes of the local cluster.")
-    @port_option
-    def command(
-        names: tuple[str, ...],
-        admins: tuple[HostPort, ...],
-        token_file: Path | None,
-        all_nodes: bool,
-        port: int | None,
-    ) -> int:
-        from lastcall.local import commands
-
-        if names or _is_on_command_line("admins") or _is_on_command_line("all_nodes"):
-            admins = admins if _is_on_command_line("admins") else ()
-            all_nodes = _is_on_command_line("all_nodes")
-        if bool(names) + bool(admins) + all_nodes != 1:
-            raise UsageError(
-                f"{verb}: give node names (such as game-1), or --admin, or --all (exactly one)"
-            )
-        token = _read_token(token_file)
-
-        async def run() -> int:
-            targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
-            failed = False
-            for result in await commands.send_command(verb, targets, token):
-                failed |= isinstance(result, ClusterFailed)
-                click.echo(
-                    commands.result_text(verb, result), err=isinstance(result, ClusterFailed)
-                )
-            return ExitCode.CRASHED if failed else ExitCode.DRAINED
-
-        return run_main(run)
-
-    ends = (
-        "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage. 130: interrupted."
-    )
-    return click.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
-
-
-def run_main(main: Callable[[], Awaitable[int]]) -> int:
+def run_trio(main: Callable[[], Awaitable[int]]) -> int:
     """Runs ``main`` under trio; a failure is one line on stderr and exit code 1."""
     import trio
 
@@ -147,9 +70,121 @@ def run_main(main: Callable[[], Awaitable[int]]) -> int:
         return ExitCode.CRASHED
 
 
-NODE_COMMANDS: tuple[click.Command, ...] = (
-    status,
-    _command("cordon", "Makes nodes refuse new rooms and clients, without draining. See uncordon."),
-    _command("uncordon", "Makes cordoned nodes take new rooms and clients again."),
-    _command("drain", "Tells nodes to drain and then exit, as SIGTERM does."),
+@click.command(short_help="Shows the nodes, and why one that drains is still up.")
+@config_option
+@admin_option("sources", multiple=True)
+@token_option
+@option("--json", "as_json", is_flag=True, help="Print a JSON array with one object for each node.")
+@option(
+    "--watch",
+    "again",
+    is_flag=True,
+    help="Show them again and again, until Ctrl-C: a table; without a terminal, or as JSON, "
+    "whatever has changed.",
+)
+@port_option
+def status(
+    sources: tuple[AdminSource, ...],
+    token_file: Path | None,
+    as_json: bool,
+    again: bool,
+    port: int | None,
+) -> int:
+    """Shows some nodes, or every node of the local cluster, and why one that drains is still up.
+
+    For a local cluster it also shows the process ids, and the nodes that have died since `lastcall
+    up` began, and how.
+
+    Exit code 0: every node answers. 1: a node does not answer or has died, or there is no local
+    cluster. 2: wrong usage. 130: interrupted.
+    """
+    from lastcall.local import commands
+
+    token, addresses = _read_token(token_file), Addresses(sources)
+
+    async def find() -> Sequence[commands.Target]:
+        admins = await _found(addresses, sources)
+        return await commands.find_targets(
+            admins, (), port, all_nodes=not sources, include_dead=True
+        )
+
+    async def run() -> int:
+        if again:
+            from rich.console import Console
+
+            from lastcall.local.status_watch import watch
+
+            await watch(find, token, Console(), as_json=as_json)
+        targets = await find()
+        answers = await commands.statuses(targets, token)
+        format_status = commands.status_json if as_json else commands.status_text
+        click.echo(format_status(targets, answers))
+        return ExitCode.CRASHED if None in answers else ExitCode.DRAINED
+
+    return run_trio(run)
+
+
+def _is_on_command_line(parameter: str) -> bool:
+    """Whether the parameter is on the command line. Nodes that are named there replace those that
+    the environment or a file names: together they could name one node twice.
+    """
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.COMMANDLINE
+
+
+def _verb(verb: str, text: str) -> click.Command:
+    """The command ``lastcall VERB`` with the help ``text``."""
+
+    @click.argument("names", nargs=-1, metavar="[NAME]...")
+    @config_option
+    @admin_option("sources", multiple=True)
+    @token_option
+    @option("--all", "all_nodes", is_flag=True, help="All nodes of the local cluster.")
+    @option("--json", "as_json", is_flag=True, help="Print a JSON array of the nodes' answers.")
+    @port_option
+    def command(
+        *,
+        names: tuple[str, ...],
+        sources: tuple[AdminSource, ...],
+        token_file: Path | None,
+        all_nodes: bool,
+        as_json: bool,
+        port: int | None,
+    ) -> int:
+        from lastcall.local import commands
+
+        if names or _is_on_command_line("sources") or _is_on_command_line("all_nodes"):
+            sources = sources if _is_on_command_line("sources") else ()
+            all_nodes = _is_on_command_line("all_nodes")
+        if bool(names) + bool(sources) + all_nodes != 1:
+            raise UsageError(
+                f"{verb}: give node names (such as game-1), or --admin, or --all (exactly one)"
+            )
+        token = _read_token(token_file)
+
+        async def run() -> int:
+            admins = await _found(Addresses(sources), sources)
+            targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
+            results = await commands.send_command(verb, targets, token)
+            if as_json:
+                click.echo(commands.results_json(targets, results))
+            else:
+                for result in results:
+                    refused = isinstance(result, ClusterFailed)
+                    click.echo(commands.result_text(verb, result), err=refused)
+            failed = any(isinstance(result, ClusterFailed) for result in results)
+            return ExitCode.CRASHED if failed else ExitCode.DRAINED
+
+        return run_trio(run)
+
+    ends = (
+        "Exit code 0: done. 1: a node refused or did not answer. 2: wrong usage. 130: interrupted."
+    )
+    return click.command(verb, help=f"{text}\n\n{ends}", short_help=text)(command)
+
+
+VERBS = (
+    _verb("cordon", "Makes nodes refuse new rooms and clients, without draining. See uncordon."),
+    _verb("uncordon", "Makes cordoned nodes take new rooms and clients again."),
+    _verb("drain", "Tells nodes to drain and then exit, as SIGTERM does."),
 )

@@ -96,15 +96,30 @@ class Up:
         def on_death(child: Child) -> None:
             self._on_death(cluster, child)  # no node serves before the cluster is open
 
+            page.on_death(child)
+
         def show_output(text: str) -> None:
             rolls.show_output(text)  # no node runs before the cluster is open
 
+        def on_event(line: bytes) -> None:
+            page.on_output(line)
+
+        def on_step(node: str, text: str) -> None:
+            page.on_roll(node, text)
+
         start, show = self._start, self._screen.print
-        async with open_cluster(self._plan, on_death, start=start, show=show_output) as cluster:
-            rolls = Rolls(cluster, self._ledger, self._bots, show)
-            async with serve_control(cluster.port, rolls, show):
-                await self._run_cluster(cluster, rolls)
         ledger = self._ledger if self._bots else None
+        async with open_cluster(
+            self._plan, on_death, start=start, show=show_output, on_event=on_event
+        ) as cluster:
+            show(f"See and play: {cluster.page}")
+            # This import takes long; the nodes start meanwhile.
+            from lastcall.local.dashboard.local import LocalPage, serving  # noqa: PLC0415
+
+            rolls = Rolls(cluster, self._ledger, self._bots, show, on_step)
+            page = LocalPage(cluster, rolls, ledger)
+            async with serving(page), serve_control(cluster.port, rolls, show):
+                await self._run_cluster(cluster, rolls)
         show(summary(cluster.children, ledger))
         codes = {exit_code(cluster.children, ledger), self._roll_code}
         if self._dead or ExitCode.CRASHED in codes:
@@ -119,7 +134,6 @@ class Up:
         names = ", ".join(child.name for child in cluster.children)
         self._screen.print(f"{names} are ready after {seconds:.1f} s.")
         self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-        self._screen.print(f"To chat, open this page in two tabs: {cluster.page}")
         await self._serve(cluster, rolls)
 
     def _on_death(self, cluster: LocalCluster, child: Child) -> None:

@@ -25,6 +25,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from lastcall.runtime.error_text import render
+from lastcall.runtime.log_tap import pass_on
 
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["info", "debug"]
@@ -153,6 +154,7 @@ def _processors(log_format: LogFormat, node: str) -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         partial(_stamp, node),
+        pass_on,
     ]
     if log_format == "json":
         return [*chain, structlog.processors.StackInfoRenderer(), _traceback_text, _as_json]

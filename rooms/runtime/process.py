@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -25,15 +24,19 @@ from lastcall.runtime import logs
 from lastcall.runtime.address import is_loopback
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
-from lastcall.runtime.admin.server import NO_FILES, AdminPort, Slots
+from lastcall.runtime.admin.node_page import NodePage
+from lastcall.runtime.admin.page_files import page_files
+from lastcall.runtime.admin.server import AdminPort, Slots
 from lastcall.runtime.admin.thread import serve_in_thread
 from lastcall.runtime.descriptors import Reserve
 from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.exposure import Exposure, warn
 from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
+from lastcall.runtime.node_look import Lags, node_now
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests, ignore_signals
 from lastcall.wire.reports import Status
+from lastcall.wire.views import KindView, NodeNow
 
 log = structlog.get_logger()
 
@@ -60,8 +63,15 @@ class Node(Tier, Protocol):
     def unready(self) -> str:
         """Why it could not."""
 
+    @property
+    def client_urls(self) -> list[str]:
+        """Where clients connect; only once started."""
+
     def figures(self) -> Figures:
         """The figures for ``/metrics`` and ``/status``."""
+
+    def kinds(self) -> list[KindView]:
+        """The kinds of rooms that it runs."""
 
 
 class NodeAdmin:
@@ -82,6 +92,7 @@ class NodeAdmin:
             hosts.add(options.advertise)
         self.auth = AdminAuth(hosts, options.admin_token_file)
         self.pulse = Pulse()
+        self.lags = Lags()
 
     @property
     def unready(self) -> str:
@@ -120,6 +131,14 @@ class NodeAdmin:
             why=tuple(self._node.why()),
         )
 
+    def now(self) -> NodeNow:
+        """The node as its page shows it."""
+        return node_now(self._node, self.status(), self._drain, self.lags)
+
+    def kinds(self) -> list[KindView]:
+        """The kinds of rooms that it runs."""
+        return self._node.kinds()
+
 
 def prepare(options: NodeOptions, policy: DrainPolicy, stops: StopRequests) -> None:
     """Configures the log, and sets the deadlines of ``stops``.
@@ -152,20 +171,16 @@ def run_node(
     stops: StopRequests,
     *,
     exposure: Exposure,
-    static: Mapping[str, Path] = NO_FILES,
 ) -> ExitCode:
     """Runs a node to its end and returns its exit code.
 
-    ``exposure`` tells what the node offers to strangers at its other ports; ``static`` are the
-    files that its admin port serves, by path. Raises :class:`UsageError` for an
-    error that the operator can correct. ``stops`` stays armed, so the process ends with grace even
-    if something blocks its exit.
+    ``exposure`` tells what the node offers to strangers at its other ports. Raises
+    :class:`UsageError` for an error that the operator can correct. ``stops`` stays armed, so the
+    process ends with grace even if something blocks its exit.
     """
     prepare(options, policy, stops)
     try:
-        return trio.run(
-            partial(_run, make, options, policy, stops, exposure=exposure, static=static)
-        )
+        return trio.run(partial(_run, make, options, policy, stops, exposure=exposure))
     except BaseException as error:
         if unwrap_single(error, UsageError) is not None:
             raise
@@ -199,7 +214,6 @@ async def _run(
     stops: StopRequests,
     *,
     exposure: Exposure,
-    static: Mapping[str, Path],
 ) -> ExitCode:
     reserve = Reserve.keep()
     drain = Drain(policy, end_process=os._exit)
@@ -217,8 +231,16 @@ async def _run(
     registry = _registry(options, node, slots)
     view = NodeAdmin(options, drain, node, stops)
     admin = await AdminPort.open(
-        options.admin, view, registry, static, reserve=reserve, slots=slots
+        options.admin,
+        view,
+        registry,
+        page_files(),
+        reserve=reserve,
+        slots=slots,
+        page=partial(NodePage, view),
     )
+    if node.tier == "serve":
+        log.info("node.page", url=f"http://{admin.address.from_here}/")
 
     def ready() -> None:
         stops.started()
@@ -230,11 +252,21 @@ async def _run(
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_lag, lag_metric(registry).observe, view.pulse)
+        nursery.start_soon(watch_lag, _on_lag(registry, view), view.pulse)
         await nursery.start(serve_in_thread, admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _on_lag(registry: CollectorRegistry, view: NodeAdmin) -> Callable[[float], None]:
+    observe, remember = lag_metric(registry).observe, view.lags.add
+
+    def on_lag(seconds: float) -> None:
+        observe(seconds)
+        remember(seconds)
+
+    return on_lag
 
 
 def _collect_seldom() -> None:

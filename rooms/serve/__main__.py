@@ -15,7 +15,7 @@ import click
 
 from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.auth.entry import Auth
-from lastcall.api.node import STATIC_FILES, ApiNode, ApiSettings, policy_that_fits
+from lastcall.api.node import ApiNode, ApiSettings, policy_that_fits
 from lastcall.bus.address import HostPort
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
@@ -95,7 +95,6 @@ def command(
             link_port=any(map(is_exposed, _link_ports(serve))),
             cluster_protected=cluster.protected,
         ),
-        static=STATIC_FILES,
     )
 
 

@@ -14,6 +14,7 @@ from lastcall.policy import DrainPolicy
 from lastcall.runtime.admin.metrics import Figures
 from lastcall.serve.bus import HERE
 from lastcall.wire.reports import Counts
+from lastcall.wire.views import KindView
 
 log = structlog.get_logger()
 
@@ -37,6 +38,15 @@ class ServeNode:
     def listen(self) -> str:
         """Where clients connect, with the real ports, comma separated."""
         return self.api.listen
+
+    @property
+    def client_urls(self) -> list[str]:
+        """Where clients connect."""
+        return self.api.client_urls
+
+    def kinds(self) -> list[KindView]:
+        """The kinds of rooms, in the order of their definition."""
+        return self.game.kinds()
 
     @property
     def ready(self) -> bool:

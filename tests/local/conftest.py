@@ -200,6 +200,9 @@ phase = "serving"
 
 class Admin(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.startswith("/cluster/"):
+            self.answer(200 if self.path == "/cluster/kinds" else 404, kinds=name)
+            return
         ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
         fields = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
         self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **fields)

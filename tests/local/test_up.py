@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from io import StringIO
 
@@ -50,9 +51,9 @@ async def test_after_the_given_seconds_all_nodes_drain_and_a_summary_is_shown(fa
     up_run = UpRun(fake_nodes(), seconds=0.2)
     assert await up_run.finish() == ExitCode.DRAINED
     lines = up_run.output.getvalue().splitlines()
-    assert "are ready after" in lines[0]
-    url = lines[1].removeprefix("Clients connect to ").partition(";")[0]
-    assert lines[2].endswith(f"/demo?ws={url}")
+    assert re.fullmatch(r"See and play: http://127\.0\.0\.1:[0-9]+/", lines[0])
+    assert "are ready after" in lines[1]
+    assert lines[2].startswith("Clients connect to ws://127.0.0.1:")
     assert lines[-1].split() == ["game-2", "0", "0.5", "2/0/0", "4/0/0"]
 
 

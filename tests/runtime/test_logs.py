@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from lastcall.runtime import logs
+from lastcall.runtime.log_tap import tapped
 
 
 class Lines:
@@ -200,3 +201,12 @@ def test_the_watchdogs_last_line_is_the_report(log_format: logs.LogFormat, shown
     assert "drain.finished" in line
     assert shown in line
     assert "\n" not in line
+
+
+def test_whoever_watches_gets_a_line_with_its_node(lines: Lines) -> None:
+    seen: list[dict[str, object]] = []
+    with tapped(lambda event: seen.append(dict(event))):
+        log.info("node.phase", phase="draining")
+    log.info("node.phase", phase="stopped")
+    assert [(event["node"], event["phase"]) for event in seen] == [("game-1", "draining")]
+    assert len(lines.objects) == 2

@@ -186,9 +186,11 @@ class _Player(_Bot):
             if place.regroups != regroups:
                 regroups, referee = place.regroups, Referee(place.you)
             referee.on_message(message.data)
-            await self._move(place, referee)
+            said_at = await self._move(place, referee)
             with trio.fail_after(STALL_SECONDS):
                 message = await anext(place, None)
+            if said_at is not None and message is not None:
+                self._ledger.answered(trio.current_time() - said_at)
         if place.ended is None:
             await place.leave()
         else:
@@ -207,14 +209,18 @@ class _Player(_Bot):
                 crowd.waiting.discard(waiting)
         return None
 
-    async def _move(self, place: Place, referee: Referee) -> None:
+    async def _move(self, place: Place, referee: Referee) -> float | None:
+        """Says the next move, if it is this bot's turn; returns when."""
         cell = referee.choose(self._rng)
         if cell is None:
-            return
+            return None
         regroups = place.regroups
         await trio.sleep(self._rng.uniform(*THINK_SECONDS))
-        if place.regroups == regroups:  # else the cell was chosen for another board
-            await place.say({"cell": cell})
+        if place.regroups != regroups:  # the cell was chosen for another board
+            return None
+        said_at = trio.current_time()
+        await place.say({"cell": cell})
+        return said_at
 
     def _on_end(self, place: Place, referee: Referee) -> None:
         assert place.ended is not None  # noqa: S101 - the caller has checked
@@ -251,9 +257,11 @@ class _Talker(_Bot):
         said = 0
         while not self._crowd.stopping and place.ended is None:
             said += 1
+            said_at = trio.current_time()
             await place.say(said)
             with trio.fail_after(STALL_SECONDS):
                 await self._hear(place, said)
+            self._ledger.answered(trio.current_time() - said_at)
             await trio.sleep(self._rng.uniform(*TALK_SECONDS))
         if place.ended is None:
             await place.leave()

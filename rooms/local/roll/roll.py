@@ -80,6 +80,16 @@ class Roll:
         """Seconds since the roll began."""
         return trio.current_time() - self._started_at
 
+    @property
+    def ended(self) -> int:
+        """How many of the old nodes have ended."""
+        return sum(self._stages[child] is Stage.ENDED for child in self._old)
+
+    @property
+    def of(self) -> int:
+        """How many old nodes there were."""
+        return len(self._old)
+
     async def run(self) -> None:
         """Returns when every old node has ended, or when the roll has failed.
 

@@ -23,9 +23,11 @@ from lastcall.local.control.messages import (
     Players,
     Progress,
     Reply,
+    RollReport,
 )
 from lastcall.local.roll.report import report_text
 from lastcall.local.roll.roll import Roll
+from lastcall.wire.views import RollNow
 
 log = structlog.get_logger()
 
@@ -38,20 +40,34 @@ class Rolls:
     """The rolls of one cluster, and the list of its nodes.
 
     ``bots`` is the number of bots that write the ``ledger``; without bots, a report has no players.
-    ``show`` is called with each step and with the report, for the terminal of ``lastcall up``.
+    ``show`` is called with each step and with the report, for the terminal of ``lastcall up``;
+    ``on_step`` with the node, or an empty text, and what it does, for its page.
     """
 
     def __init__(
-        self, cluster: LocalCluster, ledger: Ledger, bots: int, show: Callable[[str], None]
+        self,
+        cluster: LocalCluster,
+        ledger: Ledger,
+        bots: int,
+        show: Callable[[str], None],
+        on_step: Callable[[str, str], None] = lambda _node, _text: None,
     ) -> None:
         self._cluster = cluster
         self._ledger = ledger
         self._bots = bots
         self._show = show
+        self._on_step = on_step
+        self._step = ""
         self._nursery: trio.Nursery | None = None
         self._refusal = "is still starting"
         self._current: Roll | None = None
         self._viewer: trio.MemorySendChannel[Reply] | None = None
+
+    @property
+    def now(self) -> RollNow | None:
+        """The roll that is under way."""
+        roll = self._current
+        return None if roll is None else RollNow(self._step, roll.ended, roll.of)
 
     def show_output(self, text: str) -> None:
         """Shows a node's output here, and to the viewer of the roll that is under way."""
@@ -84,6 +100,8 @@ class Rolls:
 
         def on_progress(progress: Progress) -> None:
             self._show(f"roll {progress.at:5.1f} s  {progress.text}")
+            self._step = progress.text
+            self._on_step(progress.node, progress.text)
             _offer(send, progress)
 
         self._current = Roll(self._cluster, order, on_progress)
@@ -103,6 +121,7 @@ class Rolls:
             players = self._players(self._ledger.mark().since(before)) if self._bots else None
             report = msgspec.structs.replace(roll.report(), players=players)
             self._show(report_text(report))
+            self._on_step("", _outcome(report))
             _offer(send, report)
             send.close()
 
@@ -139,6 +158,13 @@ class Rolls:
             entries = await ask_all(self._cluster.living(), read)
         dead = tuple(_dead(child) for child in self._cluster.dead())
         return NodeList(self._cluster.url, tuple(entries), dead)
+
+
+def _outcome(report: RollReport) -> str:
+    if report.failure is not None:
+        return f"the roll has failed: {report.failure}"
+    count = len(report.nodes)
+    return f"the roll to {report.version} is over after {report.seconds:.1f} s: {count} nodes"
 
 
 def _dead(child: Child) -> DeadNode:

@@ -21,6 +21,7 @@ from lastcall.local.control.messages import (
     Output,
     Progress,
     RollReport,
+    encode,
 )
 from lastcall.local.control.socket import Call, open_call
 from lastcall.local.roll.plan import Stage
@@ -33,13 +34,14 @@ DETACHED = ExitCode.INTERRUPTED
 """The exit code after Ctrl-C: how the roll will end is not known yet."""
 
 
-async def roll(path: Path, order: AskRoll, console: Console) -> int:
-    """Orders the roll, shows it, prints the report, and returns the exit code.
+async def roll(path: Path, order: AskRoll, console: Console, *, as_json: bool = False) -> int:
+    """Orders the roll, shows it, prints the report, and returns the exit code; ``as_json``: each
+    message of the cluster as it is, one a line.
 
     Ctrl-C only ends the view. Raises :class:`ClusterFailed` when the roll is refused, or the
     cluster goes away. To be called in the main thread: it takes SIGINT.
     """
-    view = RollView(console)
+    view = JsonView(console) if as_json else RollView(console)
     code: int = DETACHED
     with trio.open_signal_receiver(signal.SIGINT) as interrupts, lone_error():
         async with open_call(path, order) as call, trio.open_nursery() as nursery:
@@ -51,7 +53,7 @@ async def roll(path: Path, order: AskRoll, console: Console) -> int:
             nursery.start_soon(detach)
             code = (await view.show(call)).exit_code
             nursery.cancel_scope.cancel()
-    if code == DETACHED:
+    if code == DETACHED and not as_json:
         view.print("The view is closed; the roll goes on. Follow it with: lastcall status")
     return code
 
@@ -126,3 +128,15 @@ class RollView:
             counts = ("", "") if now is None else (str(now.rooms), str(now.clients))
             table.add_row(name, news.version, news.stage, *counts, left)
         return table
+
+
+class JsonView(RollView):
+    """One roll as lines of JSON."""
+
+    async def show(self, call: Call) -> RollReport:
+        """Follows the roll to its report, which is the last line."""
+        while True:
+            news = await call.next()
+            self.print(encode(news).decode().rstrip())
+            if isinstance(news, RollReport):
+                return news

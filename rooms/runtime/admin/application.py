@@ -13,13 +13,20 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from lastcall.bus.address import HostPort
 from lastcall.errors import WrongEvent
-from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
-from lastcall.runtime.admin.http import App, Message, Receive, Send
+from lastcall.runtime.admin.auth import AdminAuth
+from lastcall.runtime.admin.cluster_routes import (
+    FRESH,
+    admin_request,
+    for_known_hosts,
+    json_answer,
+    text,
+)
+from lastcall.runtime.admin.http import App
+from lastcall.runtime.admin.node_page import VERBS, NodePage
 from lastcall.runtime.admin.static_files import static_routes
 from lastcall.runtime.admin.thread import NodeLoop
 from lastcall.runtime.loop_lag import Pulse
@@ -27,14 +34,11 @@ from lastcall.wire.reports import Status
 
 log = structlog.get_logger()
 
-VERBS = ("cordon", "uncordon", "drain")
 UNCHECKED = frozenset({"/livez", "/readyz", *(f"/{verb}" for verb in VERBS)})
 """Probes, since a balancer may send any ``Host`` or none; and commands, which check more."""
 WAKE_SECONDS = 0.5
 DEAD_SECONDS = 10.0
 """``/livez`` is 503 when the node's loop has not run for this long."""
-FRESH = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-"""Answers must not be cached: a proxy that keeps a 200 of ``/readyz`` would undo the drain."""
 
 
 class NodeView(Protocol):
@@ -79,25 +83,25 @@ class _Answers:
             with trio.move_on_after(WAKE_SECONDS):
                 await self._node.call(pulse.beat)
         if (seconds := pulse.age_seconds) > DEAD_SECONDS:
-            return _text(f"the event loop has not run for {seconds:.0f} s", 503)
-        return _text("ok")
+            return text(f"the event loop has not run for {seconds:.0f} s", 503)
+        return text("ok")
 
     async def readyz(self, _request: Request) -> Response:
         reason = await self._node.call(lambda: self._view.unready)
-        return _text(reason, 503) if reason else _text("ok")
+        return text(reason, 503) if reason else text("ok")
 
     async def status(self, _request: Request) -> Response:
         return _json(await self._node.call(self._view.status))
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        text = await self._node.call(lambda: encode(self._registry))
-        return Response(text, headers=FRESH | {"content-type": content_type})
+        samples = await self._node.call(lambda: encode(self._registry))
+        return Response(samples, headers=FRESH | {"content-type": content_type})
 
     async def command(self, request: Request) -> Response:
         verb = request.url.path.removeprefix("/")
-        if (refusal := self._view.auth.command_refusal(_admin_request(request))) is not None:
-            return _text(refusal, 403)
+        if (refusal := self._view.auth.command_refusal(admin_request(request))) is not None:
+            return text(refusal, 403)
 
         def obey() -> Status:
             getattr(self._view, verb)()
@@ -106,15 +110,20 @@ class _Answers:
         try:
             status = await self._node.call(obey)
         except WrongEvent as wrong:
-            return _text(str(wrong), 409)
+            return text(str(wrong), 409)
         log.info("admin.command", verb=verb)
         return _json(status)
 
 
-def application(view: NodeView, registry: CollectorRegistry, static: Mapping[str, Path]) -> App:
+def application(
+    view: NodeView,
+    registry: CollectorRegistry,
+    static: Mapping[str, Path],
+    page: NodePage | None = None,
+) -> App:
     """The ASGI application of a node, made in the node's loop; it may run in another one.
 
-    ``static`` are files to serve, by path; see :func:`static_routes`.
+    ``static`` are files to serve, by path; see :func:`static_routes`. ``page`` shows the node.
     """
     answers = _Answers(view, registry)
     routes = [
@@ -123,36 +132,13 @@ def application(view: NodeView, registry: CollectorRegistry, static: Mapping[str
         Route("/status", answers.status),
         Route("/metrics", answers.metrics),
         *(Route(f"/{verb}", answers.command, methods=["POST"]) for verb in VERBS),
+        *(() if page is None else page.routes()),
         *static_routes(static),
     ]
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
-    return _for_known_hosts(app, view.auth)
-
-
-def _for_known_hosts(app: App, auth: AdminAuth) -> App:
-    """Refuses what a page may have asked that has rebound its name to this node's address."""
-
-    async def checked(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["path"] not in UNCHECKED:
-            refusal = auth.host_refusal(Request(scope).headers.get("host", ""))
-            if refusal is not None:
-                await _text(refusal, 403)(scope, receive, send)
-                return
-        await app(scope, receive, send)
-
-    return checked
-
-
-def _text(text: str, status: int = 200) -> Response:
-    return PlainTextResponse(text, status, headers=FRESH)
+    return for_known_hosts(app, view.auth, UNCHECKED)
 
 
 def _json(status: Status) -> Response:
-    return Response(msgspec.json.encode(status), media_type="application/json", headers=FRESH)
-
-
-def _admin_request(request: Request) -> AdminRequest:
-    host, port = request.scope["server"]
-    client, _ = request.scope["client"]
-    return AdminRequest(dict(request.headers), client, HostPort(host, port))
+    return json_answer(msgspec.json.encode(status))

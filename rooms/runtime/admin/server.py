@@ -7,7 +7,7 @@ strangers do to the node's other ports, ``/livez`` answers.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from lastcall.core.connection_slots import ConnectionSlots
 from lastcall.limits import Limits, address_account
 from lastcall.runtime.address import unmapped
 from lastcall.runtime.admin.application import NodeView, application
+from lastcall.runtime.admin.event_hub import EventHub
 from lastcall.runtime.admin.http import App, HttpConnection
+from lastcall.runtime.admin.node_page import NodePage
 from lastcall.runtime.descriptors import NO_RESERVE, Reserve
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.runtime.rated_log import RatedLog
@@ -38,7 +40,8 @@ class AdminPort:
     """One node's admin port: bound by :meth:`open`, answering inside :meth:`serve`.
 
     ``reserve`` has the descriptors for its connections: strangers on other ports cannot use them.
-    ``slots`` bounds these; by default as :class:`lastcall.limits.Limits` says.
+    ``slots`` bounds these; by default as :class:`lastcall.limits.Limits` says. ``hub`` has the
+    events that the application streams.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class AdminPort:
         app: App,
         reserve: Reserve = NO_RESERVE,
         slots: Slots | None = None,
+        hub: EventHub | None = None,
     ) -> None:
         self.address = bound_address(listeners[0])
         """The address that it listens on, with the real port."""
         self._listeners = [_stdlib_socket(listener) for listener in listeners]
         self._app = app
         self._reserve = reserve
+        self._hub = hub
         self._slots = slots or Slots(Limits().admin_connections)
         self._connections: dict[HttpConnection, trio.CancelScope] = {}
         self._stopping = False
@@ -69,13 +74,17 @@ class AdminPort:
         *,
         reserve: Reserve = NO_RESERVE,
         slots: Slots | None = None,
+        page: Callable[[HostPort], NodePage] | None = None,
     ) -> AdminPort:
         """Listens on ``where``; port 0 is a free port. Raises as ``open_listeners`` does.
 
-        ``static`` are files to serve, by path; see :func:`static_routes`.
+        ``static`` are files to serve, by path; see :func:`static_routes`. ``page`` makes the page
+        of the node, from the real address.
         """
-        app = application(view, registry, static)
-        return cls(await open_listeners(where), app, reserve, slots)
+        listeners = await open_listeners(where)
+        shown = None if page is None else page(bound_address(listeners[0]))
+        app = application(view, registry, static, shown)
+        return cls(listeners, app, reserve, slots, None if shown is None else shown.hub)
 
     async def serve(
         self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED
@@ -86,6 +95,8 @@ class AdminPort:
         async with trio.open_nursery() as nursery:
             for listener in self._listeners:
                 nursery.start_soon(self._accept_all, listener, nursery)
+            if self._hub is not None:
+                nursery.start_soon(self._hub.run)
             task_status.started()
             try:
                 await trio.sleep_forever()
@@ -94,6 +105,8 @@ class AdminPort:
 
     def _stop(self) -> None:
         self._stopping = True
+        if self._hub is not None:
+            self._hub.close()
         for connection, scope in self._connections.items():
             connection.finish()
             scope.deadline = trio.current_time() + LAST_ANSWER_SECONDS

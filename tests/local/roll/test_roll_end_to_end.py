@@ -24,7 +24,7 @@ LIMIT_SECONDS = 55
 
 
 async def printed_page(output):
-    """Fetches the demo page from the printed address, once all nodes are ready."""
+    """Fetches the page from the printed address, once all nodes are ready."""
     while "Ctrl-C drains" not in output.getvalue():
         await trio.sleep(0.05)
     (address,) = re.findall(r"http://\S+", output.getvalue())
@@ -61,7 +61,7 @@ async def test_no_player_notices_a_roll_of_two_api_nodes_and_two_game_nodes():
             assert await printed_page(output) == page, "no node that served it is left"
             await stops.send(2)
     assert page[:2] == (200, "text/html; charset=utf-8")
-    assert "A lounge" in page[2]
+    assert "Lastcall" in page[2]
     players = report.players
     assert report.failure is None
     assert (players.refused, players.cut, players.lost, players.repeated) == (0, 0, 0, 0), output

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from lastcall.api.node import STATIC_FILES
+from lastcall.runtime.admin.page_files import CLIENT_FILES as STATIC_FILES
 from lastcall.runtime.admin.static_files import static_routes
 
 
@@ -21,6 +21,7 @@ async def test_a_script_is_served_to_pages_of_any_origin_and_revalidated_each_ti
     script = tmp_path / "a.js"
     script.write_text("export const ä = 1;\n")
     async with client({"/a.js": script}) as http:
+        http.headers["accept-encoding"] = "identity"
         answer = await http.get("/a.js")
         assert (answer.status_code, answer.text) == (200, "export const ä = 1;\n")
         assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -33,6 +34,32 @@ async def test_a_script_is_served_to_pages_of_any_origin_and_revalidated_each_ti
             assert again.headers["etag"] == tag
         changed = await http.get("/a.js", headers={"if-none-match": '"other"'})
         assert changed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br", "gzip"),
+        ("br;q=1.0, GZIP;q=0.5", "gzip"),
+        ("gzip;q=0, identity", None),
+        ("gzip; q=0.000", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+async def test_a_client_that_takes_gzip_gets_it_with_a_tag_of_its_own(
+    tmp_path: Path, accepted: str, coding: str | None
+) -> None:
+    script = tmp_path / "a.js"
+    script.write_text("export const a = 1;\n" * 1000)
+    async with client({"/a.js": script}) as http:
+        http.headers["accept-encoding"] = accepted
+        answer = await http.get("/a.js")
+        assert answer.headers.get("content-encoding") == coding
+        assert (len(answer.text), answer.headers["vary"]) == (20_000, "accept-encoding")
+        assert answer.headers["etag"].endswith('-gzip"') == (coding == "gzip")
+        again = await http.get("/a.js", headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_a_page_is_not_shared_with_other_origins(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+"""One page for many nodes: of the local cluster, and of ``lastcall dashboard``. See CONTRIBUTING.md
+for terms.
+"""

@@ -1,0 +1,56 @@
+"""Makes the cards of a cluster from the answers of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from lastcall.wire.views import ClusterNow, NodeCard, NodeNow
+
+NO_ANSWER = "no answer"
+
+
+class Generations:
+    """Numbers versions in the order in which they were first seen."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def numbered(self, cards: Sequence[NodeCard]) -> tuple[NodeCard, ...]:
+        """The cards with their generations. Versions that are seen first at the same time are
+        numbered in the order of their text.
+        """
+        unseen = {card.version for card in cards if card.version} - set(self._numbers)
+        for version in sorted(unseen):
+            self._numbers[version] = len(self._numbers)
+        return tuple(replace(card, generation=self._numbers.get(card.version, 0)) for card in cards)
+
+
+class RemoteCards:
+    """The nodes that are known by their admin addresses; it remembers those that fall silent."""
+
+    def __init__(self) -> None:
+        self._cards: dict[str, NodeCard] = {}
+        self._generations = Generations()
+
+    def update(self, answers: dict[str, NodeNow | None]) -> tuple[NodeCard, ...]:
+        """The cards after these answers, by tier and name; an address that is not asked any more is
+        forgotten.
+        """
+        self._cards = {admin: self._card(admin, now) for admin, now in answers.items()}
+        ordered = sorted(self._cards.values(), key=lambda card: (card.tier, card.name, card.admin))
+        return self._generations.numbered(ordered)
+
+    def _card(self, admin: str, now: NodeNow | None) -> NodeCard:
+        if now is not None:
+            return replace(now.card, admin=admin)
+        known = self._cards.get(admin) or NodeCard(admin, "", "", NO_ANSWER, admin=admin)
+        return replace(known, phase=NO_ANSWER, why=(), rooms=0, clients=0, seconds_left=None)
+
+
+def find_serving_game(now: ClusterNow | Sequence[NodeCard]) -> list[NodeCard]:
+    """The nodes that know the kinds of rooms, those that serve first."""
+    cards = now.nodes if isinstance(now, ClusterNow) else now
+    games = [card for card in cards if card.tier in {"game", "serve"} and card.admin]
+    return sorted(games, key=lambda card: card.phase != "serving")

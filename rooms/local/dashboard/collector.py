@@ -1,0 +1,83 @@
+"""Asks many nodes at the same time what they are, each for one second at most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+import msgspec
+import trio
+
+from lastcall.errors import ClusterFailed
+from lastcall.local.admin_client import ANSWER_SECONDS, admin_url, ask_all, status
+from lastcall.wire.reports import Status
+from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
+
+NODES_MAX = 100
+LOOK_SECONDS = 1.0
+LEAST_SECONDS = 0.25
+"""Between two events ``cluster``."""
+
+
+class Collector:
+    """The answers of nodes. Remembers how much of each one's log it has."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._last_ids: dict[str, str] = {}
+
+    async def ask(self, admins: Sequence[str]) -> dict[str, NodeNow | None]:
+        """Each node as it is now; None for one that does not answer within a second."""
+        answers = dict(zip(admins, await ask_all(admins, self._ask), strict=True))
+        self._last_ids = {
+            admin: now.last_id for admin, now in answers.items() if now is not None
+        } | {admin: self._last_ids[admin] for admin in self._silent(answers)}
+        return answers
+
+    def _silent(self, answers: dict[str, NodeNow | None]) -> list[str]:
+        return [admin for admin in self._last_ids if admin in answers and answers[admin] is None]
+
+    async def _ask(self, admin: str) -> NodeNow | None:
+        with trio.move_on_after(ANSWER_SECONDS):
+            return await self._look(admin)
+        return None
+
+    async def _look(self, admin: str) -> NodeNow | None:
+        headers = {"Last-Event-ID": self._last_ids.get(admin, "")}
+        try:
+            answer = await self._client.get(admin_url(admin, "cluster/node"), headers=headers)
+            if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
+                return _of_status(await status(self._client, admin))
+            return msgspec.json.decode(answer.content, type=NodeNow)
+        except (httpx.HTTPError, msgspec.DecodeError):
+            return None
+
+
+def _of_status(now: Status | None) -> NodeNow | None:
+    if now is None:
+        return None
+    card = NodeCard(
+        now.name,
+        now.tier,
+        now.version,
+        now.phase,
+        now.rooms,
+        now.clients,
+        now.seconds_left,
+        why=now.why,
+    )
+    return NodeNow(card, NodeFigures(rooms=now.rooms, clients=now.clients))
+
+
+async def ask_kinds(client: httpx.AsyncClient, cards: Sequence[NodeCard]) -> bytes:
+    """The kinds of rooms, as JSON, from the first of these nodes that answers; raises
+    :class:`ClusterFailed`.
+    """
+    for card in cards:
+        try:
+            answer = await client.get(admin_url(card.admin, "cluster/kinds"))
+        except httpx.HTTPError:
+            continue
+        if answer.status_code == httpx.codes.OK:
+            return answer.content
+    raise ClusterFailed("no game node answers")

@@ -1,0 +1,96 @@
+/** A form from a JSON schema, as msgspec makes it, with a field for JSON where it knows none better. */
+
+import { el } from "/page/dom.js";
+
+/** Returns `{root, read()}`; `read` throws a SyntaxError for JSON that cannot be read. */
+export function schemaForm(schema, required = true) {
+  return field(schema, schema.$defs ?? {}, "", required);
+}
+
+/** Whether the schema says more than that any JSON is right. */
+export function hasForm(schema) {
+  const shown = resolve(schema ?? {}, schema?.$defs ?? {});
+  return Boolean(shown.properties || shown.enum || variantsOf(shown).length || (shown.type && shown.type !== "object"));
+}
+
+function resolve(schema, defs) {
+  const name = schema.$ref?.replace("#/$defs/", "");
+  return name && defs[name] ? { ...resolve(defs[name], defs), ...("default" in schema ? { default: schema.default } : {}) } : schema;
+}
+
+const variantsOf = (schema) => schema.anyOf ?? schema.oneOf ?? [];
+
+function field(given, defs, name, required) {
+  const schema = resolve(given, defs);
+  const variants = variantsOf(schema);
+  if (variants.length) return choiceOf(schema, variants, defs, name, required);
+  if (schema.enum) return oneOf(schema, name, required);
+  if (schema.type === "object" && schema.properties) return objectOf(schema, defs, name);
+  if (schema.type === "boolean") return flag(schema, name);
+  if (schema.type === "integer" || schema.type === "number") return number(schema, name, required);
+  if (schema.type === "string") return text(schema, name, required);
+  if (schema.type === "null") return { root: el("span", { class: "muted" }, name ? `${name}: null` : "null"), read: () => null };
+  return json(schema, name, required);
+}
+
+function objectOf(schema, defs, name) {
+  const needed = new Set(schema.required ?? []);
+  const parts = Object.entries(schema.properties).map(([key, part]) => ({ key, ...field(part, defs, key, needed.has(key)) }));
+  const legend = name || schema.title || "";
+  const root = el("fieldset", {}, legend ? el("legend", {}, legend) : null, schema.description ? el("p", { class: "muted" }, schema.description) : null, ...parts.map((part) => part.root));
+  const read = () => Object.fromEntries(parts.map(({ key, read: readPart }) => [key, readPart()]).filter(([, value]) => value !== undefined));
+  return { root, read };
+}
+
+function choiceOf(schema, variants, defs, name, required) {
+  const shapes = variants.map((variant) => resolve(variant, defs));
+  const labels = shapes.map((shape, index) => shape.title ?? shape.type ?? `variant ${index + 1}`);
+  const parts = variants.map((variant) => field(variant, defs, "", true));
+  const start = schema.default === null ? shapes.findIndex((shape) => shape.type === "null") : 0;
+  const body = el("div", {}, parts[start].root);
+  const select = el("select", {}, ...labels.map((label, index) => el("option", { value: index, selected: index === start }, label)));
+  select.onchange = () => body.replaceChildren(parts[select.value].root);
+  const isUnset = () => !required && "default" in schema && Number(select.value) === start;
+  const root = el("div", { class: "choice-of" }, labelled(name || "which", select), body);
+  return { root, read: () => (isUnset() && shapes[start].type === "null" ? undefined : parts[select.value].read()) };
+}
+
+function oneOf(schema, name, required) {
+  if (schema.enum.length === 1) {
+    return { root: el("p", { class: "muted constant" }, `${name}: `, el("code", {}, JSON.stringify(schema.enum[0]))), read: () => schema.enum[0] };
+  }
+  const options = schema.enum.map((value, index) => el("option", { value: index, selected: value === schema.default }, String(value)));
+  const select = el("select", {}, ...(required ? [] : [el("option", { value: "" }, "–")]), ...options);
+  return { root: labelled(name, select), read: () => (select.value === "" ? undefined : schema.enum[select.value]) };
+}
+
+function flag(schema, name) {
+  const box = el("input", { type: "checkbox", checked: schema.default === true });
+  return { root: el("label", { class: "check" }, box, ` ${name || "yes"}`), read: () => box.checked };
+}
+
+function number(schema, name, required) {
+  const isWhole = schema.type === "integer";
+  const least = schema.minimum ?? (isWhole && schema.exclusiveMinimum !== undefined ? schema.exclusiveMinimum + 1 : undefined);
+  const most = schema.maximum ?? (isWhole && schema.exclusiveMaximum !== undefined ? schema.exclusiveMaximum - 1 : undefined);
+  const step = schema.multipleOf ?? (isWhole ? 1 : "any");
+  const input = el("input", { type: "number", min: least, max: most, step, required, inputmode: isWhole ? "numeric" : "decimal", placeholder: schema.default });
+  const range = least === undefined && most === undefined ? "" : `${least ?? "…"} to ${most ?? "…"}`;
+  return { root: labelled(name, input, range), read: () => (input.value === "" ? undefined : Number(input.value)) };
+}
+
+function text(schema, name, required) {
+  const input = el("input", { type: "text", minlength: schema.minLength, maxlength: schema.maxLength, pattern: schema.pattern, placeholder: schema.default || null, autocomplete: "off" });
+  const hint = [schema.format, schema.contentEncoding].filter(Boolean).join(", ");
+  return { root: labelled(name, input, hint), read: () => (input.value === "" && !required ? undefined : input.value) };
+}
+
+function json(schema, name, required) {
+  const hint = schema.type === "array" ? `a list of ${schema.items?.type ?? "JSON"}` : "JSON";
+  const area = el("textarea", { rows: "2", spellcheck: "false", required, placeholder: "default" in schema ? JSON.stringify(schema.default) : '"hello"' });
+  return { root: labelled(name, area, hint), read: () => (area.value.trim() === "" ? undefined : JSON.parse(area.value)) };
+}
+
+function labelled(name, input, hint) {
+  return el("label", {}, el("span", {}, name || "value", hint ? el("small", { class: "muted" }, ` ${hint}`) : null), input);
+}
