@@ -1,7 +1,7 @@
 """How many rooms leave at once, so that each is silent for a short time.
 
-A hand-off takes a few turns between nodes, and some processor time on each. A room that takes longer
-waits: behind others that leave, or behind the players of all rooms. So few rooms leave at a time:
+A hand-off takes a few turns between nodes, and some processor time on each. A room that takes
+longer waits: behind others that leave, or behind the players of all rooms. So few leave at a time:
 
 * One at first. Rooms that wait little add one whenever as many have left as leave at a time.
 * A room that waited for more than ``wait_seconds`` halves the number; those that had begun by then
