@@ -1,7 +1,7 @@
 """How many rooms leave at once, so that each is silent for a short time.
 
-A hand-off takes a few turns between nodes, and some processor on each. What is more is waiting,
-behind other rooms that leave and behind the players of all rooms. So few rooms leave at a time:
+A hand-off takes a few turns between nodes, and some processor time on each. A room that takes
+longer waits: behind others that leave, or behind the players of all rooms. So few leave at a time:
 
 * One at first. Rooms that wait little add one whenever as many have left as leave at a time.
 * A room that waited for more than ``wait_seconds`` halves the number; those that had begun by then
@@ -64,10 +64,10 @@ class Pace:
             return self._most
         return max(int(self._number), ceil(waiting * self._usual / seconds))
 
-    # What becomes of a room.
+    # The steps of a room.
 
     def begin(self, room: RoomId, now: float) -> None:
-        """The room is to be frozen."""
+        """The room leaves now: it will be frozen."""
         self._leaves[room] = _Leave(now)
 
     def silent(self, room: RoomId, now: float) -> None:

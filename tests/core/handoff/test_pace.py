@@ -11,7 +11,7 @@ from lastcall.policy import HandOffPolicy
 
 POLICY = HandOffPolicy(rooms_at_once=8, wait_seconds=0.005, answer_seconds=2.0)
 TURNS = 0.006
-"""What a hand-off takes where nothing waits."""
+"""The time of a hand-off that waits for nothing."""
 
 
 def names(count: int) -> list[RoomId]:
@@ -19,7 +19,7 @@ def names(count: int) -> list[RoomId]:
 
 
 def leave(pace: Pace, began: float, seconds: float, *rooms: RoomId) -> None:
-    """Rooms that begin together, and are silent for so long."""
+    """Rooms begin together, and each is silent for ``seconds``."""
     for room in rooms:
         pace.begin(room, began)
         pace.silent(room, began)
