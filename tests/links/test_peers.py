@@ -333,6 +333,6 @@ async def test_what_follows_from_a_peers_feed_is_published_in_the_same_turn(
 
         log.answered = answered  # type: ignore[method-assign]
         batch = nodes.FeedBatch(ours.id, ours.ring.head + 1, [nodes.Released(ROOM, 1)], 1)
-        assert one.node._peer_calls is not None
-        one.node._peer_calls._feeds._pass_some(iter([batch]))
+        assert one.node.others._calls is not None
+        one.node.others._calls._feeds._pass_some(iter([batch]))
         assert (theirs.ring.head, theirs.ring.has_fresh) == (before + 1, False)
