@@ -219,7 +219,7 @@ class Walk:
         self.c.bus.heal(one)
 
     async def stall(self) -> None:
-        """A node, often one that runs a surviving room, and for so long that another goes on."""
+        """A node, often one that runs a surviving room; often until its links give it up."""
         name = self.rng.choice(self.names)
         if (rooms := self.lookout.rooms) and (found := self.lookout.runs(self.rng.choice(rooms))):
             name = self.rng.choice((name, found[1].name))
