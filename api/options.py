@@ -80,10 +80,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def api_options(command: Command) -> Command:
     """The options of an api node, gathered into ``api: ApiOptions``."""
-    return gathered("api", _checked_api_options, OPTIONS)(command)
+    return gathered("api", checked_api_options, OPTIONS)(command)
 
 
-def _checked_api_options(**values: Any) -> ApiOptions:
+def checked_api_options(**values: Any) -> ApiOptions:
+    """Raises :class:`UsageError` for options that do not fit together; in a command."""
     options = ApiOptions(**values)
     for place in options.listen:
         if options.listen.count(place) > 1:

@@ -174,6 +174,19 @@ def up(
     return _run(run)
 
 
+@cli.command(
+    short_help="Runs one node with both tiers: the smallest deployment.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def serve(args: tuple[str, ...]) -> ExitCode:
+    """Runs both tiers in one process; the console script does so without this detour."""
+    from lastcall.serve.__main__ import command
+
+    code: ExitCode = command.main(args, prog_name="lastcall serve", standalone_mode=False)
+    return code
+
+
 port_option = option(
     "--port",
     type=click.IntRange(1, 65_535),

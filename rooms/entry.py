@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -18,6 +20,8 @@ def main() -> None:
     Until the imports are done, SIGINT ends the process at once: an exception in the middle of an
     import would be a traceback, or get lost. A SIGINT that is ignored stays ignored.
     """
+    if sys.argv[1:2] == ["serve"]:
+        _serve()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit_interrupted)
@@ -25,6 +29,13 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, before)
     run()
+
+
+def _serve() -> NoReturn:
+    """Runs a node, which handles signals from its first import on."""
+    from lastcall.serve.__main__ import main as serve  # noqa: PLC0415 - as above
+
+    serve(sys.argv[2:])
 
 
 def _exit_interrupted(_number: int, _frame: object) -> None:

@@ -17,11 +17,14 @@ from lastcall.bench.nodes.fleet import MANY, FleetPlan, open_fleet
 from lastcall.bench.nodes.proc import family_cpu_seconds
 from lastcall.bench.peers.install import NODE, PYTHON, CannotInstall
 from lastcall.errors import ClusterFailed
+from lastcall.limits import write_limits
 from lastcall.local.child import Child
 from lastcall.local.private_folder import private_folder
 
 READY_SECONDS = 15.0
 LASTCALL = "lastcall"
+SERVE = "lastcall-serve"
+"""Both tiers in one process."""
 WITHOUT_PUMP = "lastcall-without-pump"
 """Shows the effect of the pump; measured only with ``--only``."""
 NODE_WORKERS = 2
@@ -71,6 +74,20 @@ async def open_service(
 
 def _lastcall(*api_env: str) -> Opener:
     return lambda _mode, _cache: open_service(api_env=api_env)
+
+
+@asynccontextmanager
+async def _serve(_mode: str, _cache: Path) -> AsyncIterator[Service]:
+    with private_folder("lastcall-bench-") as folder:
+        limits = folder / "limits.toml"
+        limits.write_text(write_limits(MANY), encoding="utf-8")
+        command = [
+            *(sys.executable, "-m", "lastcall.serve", "--name", "serve"),
+            *("--rooms", "lastcall.bench.rooms", "--config", str(limits)),
+            *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"),
+        ]
+        async with _open_processes({"serve": command}) as service:
+            yield service
 
 
 def _node(program: str) -> Opener:
@@ -161,6 +178,7 @@ CONTENDERS = {
     one.name: one
     for one in (
         Contender(LASTCALL, "lastcall", "", _lastcall(), ALL_WORKLOADS),
+        Contender(SERVE, "lastcall", "", _serve, ALL_WORKLOADS),
         Contender(WITHOUT_PUMP, "lastcall", "", _lastcall("LASTCALL_PUMP=off"), ALL_WORKLOADS),
         Contender(
             *("kernel", "plain", "", _own_python("kernel_server.py")),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lastcall.bench.peers.contenders import LASTCALL
+from lastcall.bench.peers.contenders import LASTCALL, SERVE
 from lastcall.bench.report.report import Figure
 
 
@@ -30,7 +30,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 class Limit(msgspec.Struct, frozen=True):
     """At ``least`` a multiple of a peer's deliveries per processor second, or at ``most`` a
-    multiple of its cost.
+    multiple of its cost; ``ours`` is the contender that is held to it.
     """
 
     workload: str
@@ -38,6 +38,7 @@ class Limit(msgspec.Struct, frozen=True):
     aim: float
     least: float | None = None
     most: float | None = None
+    ours: str = LASTCALL
 
     def ratio(self, ours: float, theirs: float) -> float:
         """The ratio of the costs of one delivery or input."""
@@ -51,7 +52,8 @@ class Limit(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The compared figure."""
         what = "deliveries per CPU s" if self.least is not None else "CPU"
-        return f"{self.workload}: {what} / {self.peer}'s"
+        whose = "" if self.ours == LASTCALL else f"{self.ours}'s "
+        return f"{self.workload}: {whose}{what} / {self.peer}'s"
 
 
 LIMITS = (
@@ -59,6 +61,7 @@ LIMITS = (
     Limit("paced", "ws", aim=1.8, least=1.2),
     Limit("inbound", "ws", aim=0.6, most=0.8),
     Limit("round", "colyseus", aim=0.75, most=1.1),
+    Limit("round", "colyseus", aim=0.8, most=1.0, ours=SERVE),
     Limit("round", "socket.io+redis", aim=0.3, most=0.5),
 )
 
@@ -81,7 +84,7 @@ def ratios(measured: Sequence[Measured], limits: Sequence[Limit] = LIMITS) -> li
     """The median of the ratios of each run; a limit whose peer was not measured has none."""
     figures = []
     for limit in limits:
-        ours = {one.run: one.micros for one in runs_of(measured, limit.workload, LASTCALL)}
+        ours = {one.run: one.micros for one in runs_of(measured, limit.workload, limit.ours)}
         theirs = {one.run: one.micros for one in runs_of(measured, limit.workload, limit.peer)}
         runs = tuple(limit.ratio(ours[run], theirs[run]) for run in ours if run in theirs)
         if runs:

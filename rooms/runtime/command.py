@@ -32,14 +32,18 @@ TABLES = frozenset({"limits"})
 """The tables that a file may have; a command that has no use for one ignores it."""
 
 
-def run_command(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
+def run_command(
+    command: click.Command, args: Sequence[str] | None = None, *, name: str | None = None
+) -> NoReturn:
     """Runs ``command`` and exits with the code that it returns; ``None`` is 0.
+
+    ``name`` is what its help calls it, by default the program's name.
 
     Every :class:`UsageError`, also one from a nursery, is one line on stderr and exit code 2;
     Ctrl-C is one line and exit code 130.
     """
     try:
-        code = command.main(args, standalone_mode=False)
+        code = command.main(args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         _refuse(error.format_message().rstrip(".") + _source(error))
     except click.Abort:

@@ -82,7 +82,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Those that do not depend on the tier; ``--name`` and ``--admin`` do."""
 
 
-def node_options(tier: Literal["api", "game"]) -> Decorator:
+ADMIN = {"api": "127.0.0.1:9001", "game": "127.0.0.1:9101", "serve": "127.0.0.1:9000"}
+
+
+def node_options(tier: Literal["api", "game", "serve"]) -> Decorator:
     """Adds the options of every node, gathered into ``node: NodeOptions``, and ``--config``."""
     of_tier: dict[str, dict[str, Any]] = {
         "--name": {
@@ -93,7 +96,7 @@ def node_options(tier: Literal["api", "game"]) -> Decorator:
         },
         "--admin": {
             "type": Parsed("HOST:PORT", parse_host_port),
-            "default": "127.0.0.1:9001" if tier == "api" else "127.0.0.1:9101",
+            "default": ADMIN[tier],
             "help": "The address of /livez /readyz /status /metrics. Port 0: a free port.",
         },
     }

@@ -9,6 +9,9 @@ from lastcall.cli import cli
 from lastcall.limits import Limits
 from lastcall.runtime.command import run_command
 
+COMMANDS = sorted(cli.commands.keys() - {"serve"})
+"""Those of this file's subject; ``serve`` is a node, with the options of nodes."""
+
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
@@ -54,13 +57,22 @@ def test_the_list_of_commands_shows_whole_sentences(capsys):
     assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_lists_its_exit_codes(name, capsys):
     with pytest.raises(SystemExit):
         run_command(cli, [name, "--help"])
     printed = capsys.readouterr().out
     for code in ("Exit code 0:", "1:", "2:", "130:"):
         assert code in printed
+
+
+def test_serve_has_the_help_of_a_node(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, ["serve", "--help"])
+    printed = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert printed.startswith("Usage: lastcall serve [OPTIONS]")
+    assert "3: something was" in " ".join(printed.split())
 
 
 def test_the_help_of_up_lists_the_exit_codes(capsys):
@@ -70,7 +82,7 @@ def test_the_help_of_up_lists_the_exit_codes(capsys):
     assert "Exit code 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_an_environment_variable_and_every_command_reads_a_file(name):
     options = [option for option in cli.commands[name].params if isinstance(option, click.Option)]
     for option in options:

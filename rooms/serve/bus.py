@@ -1,0 +1,167 @@
+"""The bus of a process that has both tiers: messages between the two stay in its memory.
+
+Others reach the process by the network bus, if it has one; then each end that listens does so
+twice. A process knows its own ports, and so it finds itself at every address that leads back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+import trio
+
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.bus.base import (
+    MESSAGE_BYTES_MAX,
+    Bus,
+    Caller,
+    Probe,
+    Publisher,
+    Refusals,
+    Responder,
+    Subscriber,
+)
+from lastcall.bus.memory import MemoryBus
+from lastcall.peer import Peer
+
+HERE = HostPort("this-process", 1)
+"""Where the process's own requests are answered."""
+
+
+class LocalFirstBus:
+    """A :class:`lastcall.bus.base.Bus`: in memory where that reaches the other end, and over
+    ``network`` otherwise. ``hosts`` are the names and addresses of this machine.
+    """
+
+    def __init__(self, network: Bus | None = None, hosts: Collection[str] = ()) -> None:
+        self._memory = MemoryBus()
+        self._network = network
+        self._hosts = frozenset(hosts)
+        self._here: dict[int, str] = {}
+        """The address in memory of what listens here, by its port on the network."""
+
+    def respond(self, address: str, bytes_max: int = MESSAGE_BYTES_MAX) -> Responder:
+        """See :meth:`lastcall.bus.base.Bus.respond`; there can be one."""
+        local = self._memory.respond(HERE.url, bytes_max)
+        if self._network is None:
+            return local
+        remote = self._network.respond(address, bytes_max)
+        self._here[parse_url(remote.address).port] = HERE.url
+        return _BothResponders(local, remote)
+
+    def subscribe(self, address: str) -> Subscriber:
+        """See :meth:`lastcall.bus.base.Bus.subscribe`."""
+        if self._network is None:
+            return self._memory.subscribe(address)
+        remote = self._network.subscribe(address)
+        where = HostPort(HERE.host, parse_url(remote.address).port)
+        self._here[where.port] = where.url
+        return _BothSubscribers(self._memory.subscribe(where.url), remote)
+
+    def caller(self, address: str) -> Caller:
+        """See :meth:`lastcall.bus.base.Bus.caller`."""
+        bus, url = self._route(address)
+        return bus.caller(url)
+
+    def publisher(self, address: str, tls_name: str = "") -> Publisher:
+        """See :meth:`lastcall.bus.base.Bus.publisher`."""
+        bus, url = self._route(address)
+        return bus.publisher(url, tls_name)
+
+    async def probe(self, address: str, timeout_seconds: float) -> Probe:
+        """See :meth:`lastcall.bus.base.Bus.probe`."""
+        bus, url = self._route(address)
+        return await bus.probe(url, timeout_seconds)
+
+    def _route(self, address: str) -> tuple[Bus, str]:
+        """The bus that leads to ``address``, and the address there."""
+        if self._network is None:
+            return self._memory, address
+        where = parse_url(address, dialled=True)
+        if where.host == HERE.host:
+            return self._memory, address
+        here = self._here.get(where.port) if where.host in self._hosts else None
+        return (self._network, address) if here is None else (self._memory, here)
+
+
+class _BothResponders:
+    """Answers requests of this process, and of others."""
+
+    def __init__(self, local: Responder, remote: Responder) -> None:
+        self._local = local
+        self._remote = remote
+        self._answering = local
+
+    @property
+    def address(self) -> str:
+        """Where others send to."""
+        return self._remote.address
+
+    @property
+    def peer(self) -> Peer | None:
+        """See :attr:`lastcall.bus.base.Responder.peer`."""
+        return self._answering.peer
+
+    def refusals(self) -> Refusals:
+        """Of the network: see :meth:`lastcall.bus.base.Responder.refusals`."""
+        return self._remote.refusals()
+
+    async def close_silent(self) -> None:
+        """See :meth:`lastcall.bus.base.Responder.close_silent`."""
+        await self._remote.close_silent()
+
+    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+        """See :meth:`lastcall.bus.base.Responder.serve`."""
+
+        def answer_for(responder: Responder, request: bytes) -> bytes:
+            self._answering = responder
+            return answer(request)
+
+        async with trio.open_nursery() as nursery:
+            for responder in (self._local, self._remote):
+                nursery.start_soon(responder.serve, partial(answer_for, responder))
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._local.close()
+        self._remote.close()
+
+
+class _BothSubscribers:
+    """Receives what this process publishes, and what others do."""
+
+    def __init__(self, local: Subscriber, remote: Subscriber) -> None:
+        self._local = local
+        self._remote = remote
+
+    @property
+    def address(self) -> str:
+        """Where others publish to."""
+        return self._remote.address
+
+    def refusals(self) -> Refusals:
+        """Of the network: see :meth:`lastcall.bus.base.Subscriber.refusals`."""
+        return self._remote.refusals()
+
+    async def close_silent(self) -> None:
+        """See :meth:`lastcall.bus.base.Subscriber.close_silent`."""
+        await self._remote.close_silent()
+
+    async def receive(self) -> list[bytes]:
+        """See :meth:`lastcall.bus.base.Subscriber.receive`."""
+        messages: list[bytes] = []
+
+        async def receive_from(subscriber: Subscriber) -> None:
+            messages.extend(await subscriber.receive())
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_from, self._local)
+            nursery.start_soon(receive_from, self._remote)
+        return messages
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._local.close()
+        self._remote.close()

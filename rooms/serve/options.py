@@ -1,0 +1,84 @@
+"""The options of a node with both tiers, besides those of every node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lastcall.api.options import OPTIONS as API_OPTIONS
+from lastcall.api.options import ApiOptions, checked_api_options
+from lastcall.bus.address import HostPort, parse_url
+from lastcall.core.link.feed_address import AllowedApis
+from lastcall.errors import UsageError
+from lastcall.game.options import OPTIONS as GAME_OPTIONS
+from lastcall.links.options import check_feed, feed_option, games_option
+from lastcall.links.sources import GameSource, GameUrl
+from lastcall.runtime.command import Command, Parsed, gathered
+from lastcall.serve.bus import HERE
+
+
+class ServeOptions(msgspec.Struct, frozen=True):
+    """The options of the rooms, and of the links to other nodes; ``api`` has those of clients."""
+
+    rooms: tuple[str, ...]
+    apis: AllowedApis
+    links: HostPort | None
+    game_feed: HostPort
+    games: tuple[GameSource, ...]
+    api: ApiOptions
+
+
+OF_CLIENTS = ("--listen", "--clients", "--origins", "--trusted-proxies", "--tls-cert", "--tls-key")
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--rooms": GAME_OPTIONS["--rooms"],
+    **{flag: API_OPTIONS[flag] for flag in OF_CLIENTS},
+    "--games": games_option(
+        "Other nodes, to which rooms can move and where clients may find theirs; this node may be "
+        "among them. Each is named by its --links, a lastcall-game by its --listen:",
+        default=(),
+        show_default="none",
+    ),
+    "--links": {
+        "type": Parsed("URL", parse_url),
+        "default": None,
+        "show_default": "none",
+        "help": "Where other nodes send to, such as tcp://127.0.0.1:7101. Without it, no port is "
+        "opened for them.",
+    },
+    "--feed": feed_option(
+        "tcp://127.0.0.1:0", "With --games: where other nodes' rooms send to. Port 0: a free one."
+    ),
+    "--game-feed": feed_option(
+        "tcp://127.0.0.1:0",
+        "With --games: where other nodes send to when rooms move. Port 0: a free one.",
+    ),
+    "--apis": GAME_OPTIONS["--apis"],
+}
+
+
+def serve_options(command: Command) -> Command:
+    """The options, gathered into ``serve: ServeOptions``."""
+    return gathered("serve", _checked, OPTIONS)(command)
+
+
+def _checked(
+    *,
+    rooms: tuple[str, ...],
+    apis: AllowedApis,
+    links: HostPort | None,
+    feed: HostPort,
+    game_feed: HostPort,
+    games: tuple[GameSource, ...],
+    **of_clients: Any,
+) -> ServeOptions:
+    if games and links is None:
+        raise UsageError(
+            "--games names other nodes, which cannot reach this one: give --links, too, such as "
+            "--links tcp://127.0.0.1:7101"
+        )
+    if games:
+        check_feed(game_feed)
+    api = checked_api_options(feed=feed, games=(GameUrl(HERE), *games), **of_clients)
+    return ServeOptions(rooms, apis, links, game_feed, games, api)
