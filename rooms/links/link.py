@@ -146,7 +146,7 @@ class GameLink:
         self._state = welcome.state
         try:
             with self._scope:
-                self._come_up()
+                self.on_feed(nodes.FeedBatch(self.id, 0, [], 0), lambda: False)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run)
                     nursery.start_soon(self._watch_feed)
@@ -176,26 +176,29 @@ class GameLink:
     @property
     def more(self) -> bool:
         """Whether :meth:`on_feed` can pass on items that wait."""
-        return self._feed.more
+        return self._welcome is not None and self._feed.more
 
     def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
         """Passes the items that are in order to the listener, and asks for a hole.
 
         It stops after ``enough``: then :attr:`more` is true, and the next batch, which may be
-        empty, passes the rest on.
+        empty, passes the rest on. Items that arrive before the welcome wait for it.
         """
         now = trio.current_time()
         size = batch.item_bytes
         ready = self._feed.receive(
             batch.first, batch.items, now, item_bytes=size, at_once=ITEMS_AT_ONCE
         )
+        if self._welcome is None:
+            self._feed.put_back(ready, item_bytes=size)
+            return
+        if not self._up:
+            self._come_up()
         for count, item in enumerate(ready, 1):
             self._pass_on(item)
             if enough():
                 self._feed.put_back(ready[count:], item_bytes=size)
                 break
-        if not self._up:
-            self._come_up()
         self._confirm_now |= self._feed.unconfirmed_bytes >= self._policy.confirm_bytes
         if self._confirm_now or self._feed.due() <= now:
             self._wake.set()

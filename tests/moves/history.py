@@ -28,13 +28,25 @@ class Visit:
         """The number of the last input."""
         self.over = trio.Event()
         """Set when the place has ended or is lost, or when the last input was heard."""
+        self.slowest = 0.0
+        """The longest time until an input was heard, in seconds."""
+        self._said_at: dict[int, float] = {}
 
     def __repr__(self) -> str:
         end = self.place.lost or (self.place.ended and self.place.ended.reason) or "open"
         return f"{self.you} in {self.room} ({self.place.kind}, {end})"
 
+    def say(self, command: str) -> None:
+        """The next input is said; all hear it but a whisper."""
+        self.said += 1
+        if command != "whisper":
+            self._said_at[self.said] = trio.current_time()
+
     def hear(self, message: Message) -> None:
         self.heard.append((message.seq, message.data))
+        match message.data[3:]:
+            case ["said", self.you, n] if n in self._said_at:
+                self.slowest = max(self.slowest, trio.current_time() - self._said_at.pop(n))
 
     @property
     def last(self) -> list[Any]:
@@ -46,11 +58,11 @@ class Visit:
         return self.place.kind in SURVIVING
 
 
-def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool) -> list[str]:
+def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool, gentle: bool) -> list[str]:
     """Returns all breaches of the law.
 
     ``lossless``: no two nodes of a surviving room were lost at a time. ``uncut``: each node that
-    has drained could give its rooms away.
+    has drained could give its rooms away. ``gentle``: no game node was killed, nor held for gone.
     """
     rooms: dict[str, list[Visit]] = {}
     for visit in visits:
@@ -59,6 +71,8 @@ def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool) -> list[s
     faults += [fault for room in rooms.values() for fault in faults_of_room(room)]
     if lossless:
         faults += [f"{v}: the room is lost" for v in visits if v.survives and is_lost(v.place)]
+    if gentle:
+        faults += [f"{v}: the room is lost, though no node is" for v in visits if is_lost(v.place)]
     if uncut:
         moving = [visit for visit in visits if visit.place.kind != "camp"]
         faults += [f"{v}: the room was cut" for v in moving if ended_as(v.place, EndReason.CUT)]

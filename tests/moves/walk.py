@@ -1,8 +1,9 @@
 """One random walk of a whole cluster: players talk in rooms while nodes die, stop and are replaced.
 
-All is drawn from one seed. In a *careful* walk, a node is killed only while every surviving room
-has two images and a witness: then no such room may be lost. In the others nodes are killed at any
-instant, and what is heard must still be one history.
+All is drawn from one seed. Links are slow, and nodes are killed when that is worst: just after a
+word has left, while a step, a room or a vote is on its way. In a *careful* walk, that happens only
+while every surviving room has two images and a witness: then no such room may be lost. In the
+others nodes are killed at any instant, and what is heard must still be one history.
 """
 
 from __future__ import annotations
@@ -17,27 +18,34 @@ import trio
 from trio.testing import MockClock
 
 from lastcall.api.socket import pump
-from lastcall.client import Message, connect
-from lastcall.core.lifecycle import Phase
 from lastcall.core.survival.actions import Protection
-from lastcall.errors import ConnectFailed, ConnectionLost, JoinRefused
 from lastcall.game import links as game_links
-from lastcall.ids import RoomId
 from lastcall.links import feed_reader
-from lastcall.policy import DrainPolicy
-from tests.harness.cluster import ApiProcess, Cluster, GameNames, GameProcess, Process, cluster
+from lastcall.policy import DrainPolicy, LinkPolicy
+from tests.harness.cluster import ApiProcess, Cluster, GameNames, GameProcess, cluster
+from tests.moves.guests import Guests
 from tests.moves.history import Visit, faults_of
-from tests.moves.survivors import survival
-from tests.moves.tales import COMPATIBLE, FIRST, INCOMPATIBLE
+from tests.moves.lookout import Lookout, is_up
+from tests.moves.tales import COMPATIBLE, FIRST, INCOMPATIBLE, MOVING
 
 PLAYERS = 3
-SECONDS = 4.0
-"""How long faults happen."""
+SECONDS = 2.5
+"""How long faults begin."""
+LINKS = LinkPolicy(silence_seconds=1.5, lost_seconds=4)
+"""A node is soon held for gone: so a walk is short."""
+CALM = 0.08
+CALM_SECONDS = 1.0
+"""Within this time an input is answered, if nothing happens but that game nodes are replaced."""
 PATIENCE_SECONDS = 25.0
 """Afterwards all nodes and links are well: within this time each player says something and hears
 it, or has left a room that has ended."""
-GAME_DRAIN = DrainPolicy(grace_seconds=4, farewell_seconds=2)
-API_DRAIN = DrainPolicy(grace_seconds=4, farewell_seconds=1, spread_seconds=1)
+GAME_DRAIN = DrainPolicy(grace_seconds=3, farewell_seconds=2)
+API_DRAIN = DrainPolicy(grace_seconds=2, farewell_seconds=1, spread_seconds=1)
+PROTECTED_SECONDS = 10.0
+SHORT_SECONDS = 1.0
+"""A node that is silent for less is not given up."""
+CHECKED = 0.2
+"""In this share of the walks, all surviving rooms have to be protected in the end."""
 GAMES = ("game-1", "game-2", "game-3", "game-4")
 LATER = (FIRST, COMPATIBLE, INCOMPATIBLE)
 """The code of a new game node."""
@@ -52,24 +60,30 @@ class Walk:
         self.rng = random.Random(seed)
         self.careful = self.rng.random() < 0.7
         self.kinds = self.rng.choices([*FIRST], [5, 3, 1, 1, 1], k=2)
+        self.calm = self.rng.random() < CALM
+        """Whether nothing happens but that game nodes are replaced."""
         self.menu = self.rng.sample(self.all_faults, self.rng.randint(2, 5))
+        if self.calm:
+            self.menu = [self.roll_game]
         self.games: dict[str, GameProcess] = {}
         self.code: dict[str, Mapping[Any, Any]] = {}
         self.count = 0
         """How many api nodes have been started."""
         self.apis: dict[str, ApiProcess] = {}
-        self.visits: list[Visit] = []
-        self.streams: list[trio.abc.Stream] = []
-        self.done = trio.Event()
-        """Set when all is well again: each player says the last input."""
+        self.lookout = Lookout(self.games, self.apis)
+        self.visits = self.lookout.visits
+        self.guests = Guests(seed, self.kinds, self.apis, self.lookout)
         self.told: list[str] = []
         """The faults so far, for the reader of a failure."""
         c.bus.faults.rng = random.Random(seed)
-
+        self.delay = c.bus.faults.delay_seconds = self.rng.choice((0.0, 0.01, 0.03, 0.05))
+        """How long a message takes at most while the links are well."""
         self.disturbed = 0
         """How many nodes and links are unwell."""
         self.uncut = True
         """Whether each node that has drained could give its rooms away."""
+        self.gentle = True
+        """Whether no game node was killed, nor any node silent for long."""
 
     async def run(self) -> list[str]:
         """Returns what has broken the law."""
@@ -77,21 +91,23 @@ class Walk:
             self.c.address(name)
         for name in GAMES[: self.rng.choice((2, 2, 3))]:
             self.new_game(name, FIRST)
-        for url in ("one", "two"):
-            await self.new_api(url)
+        async with trio.open_nursery() as starting:
+            for url in ("one", "two"):
+                starting.start_soon(self.new_api, url)
         await self.c.ready(*self.games.values())
         await self.wait(lambda: all(len(game.peers) > 0 for game in self.games.values()), 5)
         async with trio.open_nursery() as players:
             for number in range(PLAYERS):
-                players.start_soon(self.visit_rooms, number)
+                players.start_soon(self.guests.visit_rooms, number)
             await trio.sleep(self.rng.uniform(0.1, 1))
             async with trio.open_nursery() as faults:
                 end = trio.current_time() + SECONDS
                 while trio.current_time() < end:
-                    await trio.sleep(self.rng.uniform(0.05, 0.9))
+                    await trio.sleep(self.rng.uniform(0.02, 0.6))
                     faults.start_soon(self.fault)
             self.heal()
-            self.done.set()
+            unprotected = await self.wait_protected() if self.rng.random() < CHECKED else []
+            self.guests.done.set()
             with trio.move_on_after(PATIENCE_SECONDS) as patience:
                 for visit in self.visits:
                     await visit.over.wait()
@@ -102,7 +118,36 @@ class Walk:
             if patience.cancelled_caught
             if not v.over.is_set()
         ]
-        return waiting + faults_of(self.visits, lossless=self.careful, uncut=self.uncut)
+        broken = faults_of(self.visits, lossless=self.careful, uncut=self.uncut, gentle=self.gentle)
+        late = [f"{v} waited {v.slowest:.2f} s" for v in self.visits if self.is_late(v)]
+        return unprotected + waiting + broken + late
+
+    def is_late(self, visit: Visit) -> bool:
+        """Whether a player has noticed that the room has moved."""
+        moves = visit.survives or visit.place.kind in MOVING
+        return self.calm and self.uncut and moves and visit.slowest > CALM_SECONDS
+
+    async def wait_protected(self) -> list[str]:
+        """All is well, and so each surviving room gets a standby; returns those without one."""
+
+        def bare() -> list[str]:
+            rooms = self.lookout.rooms
+            return [f"{room} has no standby" for room in rooms if self.could_be_protected(room)]
+
+        await self.wait(lambda: not bare(), PROTECTED_SECONDS)
+        return bare()
+
+    def could_be_protected(self, room: str) -> bool:
+        """Whether the room has no standby, although another node could be it."""
+        found = self.lookout.runs(room)
+        if found is None:
+            return False
+        _, game, line = found
+        return line.protection is not Protection.PROTECTED and any(
+            (self.code[other.name] is INCOMPATIBLE) is (self.code[game.name] is INCOMPATIBLE)
+            for other in self.lookout.serving
+            if other is not game
+        )
 
     @property
     def all_faults(self) -> list[Callable[[], Awaitable[None]]]:
@@ -131,7 +176,9 @@ class Walk:
 
     def new_game(self, name: str, kinds: Any, version: str = "1") -> GameProcess:
         self.c.bus.heal(name)
-        game = self.c.game(name, kinds=kinds, peers=True, drain=GAME_DRAIN, version=version)
+        game = self.c.game(
+            name, kinds=kinds, peers=True, drain=GAME_DRAIN, version=version, links=LINKS
+        )
         self.games[name], self.code[name] = game, kinds
         return game
 
@@ -139,44 +186,11 @@ class Walk:
         self.count += 1
         clients: Literal["move", "finish"] = self.rng.choice(["move", "finish"])
         name = f"api-{self.count}"
-        api = self.c.api(name, clients=clients, drain=API_DRAIN, games=GameNames.SOURCE)
+        api = self.c.api(
+            name, clients=clients, drain=API_DRAIN, games=GameNames.SOURCE, links=LINKS
+        )
         await self.c.ready(api)
         self.apis[url] = api
-
-    @property
-    def live(self) -> list[GameProcess]:
-        """The game nodes that are up, those that drain included."""
-        return [game for game in self.games.values() if is_up(game)]
-
-    @property
-    def serving(self) -> list[GameProcess]:
-        return [game for game in self.live if game.drain.phase is Phase.SERVING]
-
-    @property
-    def safe(self) -> bool:
-        """Whether each surviving room has two images and a witness, so that one may be lost."""
-        rooms = {v.room for v in self.visits if v.survives and not v.over.is_set()}
-        return len(self.live) == len(self.serving) and all(map(self.is_safe, rooms))
-
-    def is_safe(self, room: str) -> bool:
-        lines = [
-            (line.config.epoch, game.name, line)
-            for game in self.live
-            if (line := survival(game).rooms.primary(RoomId(room))) is not None
-        ]
-        if not lines:
-            return False
-        _, name, line = max(lines)
-        holders = {game.node.incarnation for game in self.live}
-        apis = {api.name for api in self.apis.values() if is_up(api)}
-        witnesses = {
-            api.incarnation for api in survival(self.games[name]).links.apis if api.name in apis
-        }
-        return (
-            line.protection is Protection.PROTECTED
-            and holders.issuperset((line.config.primary, *line.config.standbys))
-            and witnesses.issuperset(line.config.witnesses)
-        )
 
     # Faults
 
@@ -189,23 +203,28 @@ class Walk:
             self.disturbed -= 1
 
     async def cut_sockets(self) -> None:
-        for stream in self.rng.sample(self.streams, len(self.streams) // 2):
-            self.streams.remove(stream)
+        for stream in self.rng.sample(self.guests.streams, len(self.guests.streams) // 2):
+            self.guests.streams.remove(stream)
             await trio.aclose_forcefully(stream)
 
     async def part(self) -> None:
         """Two nodes, or one and all others."""
         one, two = self.rng.sample(self.names, 2)
         other = two if self.rng.random() < 0.7 else None
-        seconds = self.rng.choice((0.2, 1.0, 2.0, 4.0))
+        seconds = self.rng.choice((0.1, 0.5, 1.0, 2.0))
+        self.gentle &= seconds < SHORT_SECONDS
         self.tell(f"{one} and {other or 'all'} are parted for {seconds} s")
         self.c.bus.break_link(one, other)
         await trio.sleep(seconds)
         self.c.bus.heal(one)
 
     async def stall(self) -> None:
+        """A node, often one that runs a surviving room; often until its links give it up."""
         name = self.rng.choice(self.names)
-        seconds = self.rng.choice((0.1, 0.5, 2.0, 4.0, 4.0, 8.0, 20.0))
+        if (rooms := self.lookout.rooms) and (found := self.lookout.runs(self.rng.choice(rooms))):
+            name = self.rng.choice((name, found[1].name))
+        seconds = self.rng.choice((0.1, 0.5, 1.0, 2.5, 4.0))
+        self.gentle &= seconds < SHORT_SECONDS
         self.tell(f"{name} stops for {seconds} s")
         self.c.bus.freeze(name)
         await trio.sleep(seconds)
@@ -215,23 +234,37 @@ class Walk:
         """Every link loses, repeats and delays messages."""
         faults = self.c.bus.faults
         faults.drop = faults.repeat_request = self.rng.choice((0.02, 0.2))
-        faults.delay_seconds = self.rng.choice((0.01, 0.1, 0.3))
+        faults.delay_seconds = self.rng.choice((0.05, 0.1, 0.3))
         self.tell(f"links lose {faults.drop}, up to {faults.delay_seconds} s")
-        await trio.sleep(self.rng.uniform(0.5, 4))
-        faults.drop = faults.delay_seconds = faults.repeat_request = 0.0
+        await trio.sleep(self.rng.uniform(0.5, 2))
+        self.mend_links()
 
     async def kill_game(self) -> None:
-        game = self.rng.choice([*self.games.values()])
-        if is_up(game) and (self.safe or not self.careful):
+        """At any instant, or at the worst."""
+        lookout, rng = self.lookout, self.rng
+        draw = rng.random()
+        if draw < 0.3:
+            game = rng.choice([*self.games.values()])
+        elif draw < 0.6:
+            game = await lookout.word_heard()
+        else:
+            game = await lookout.any_of(rng.choice(lookout.instants))
+            await trio.sleep(rng.uniform(0, self.delay))
+        if game is not None and is_up(game) and self.may_kill:
             self.tell(f"{game.name} is killed")
+            self.gentle = False
             game.kill()
-            await trio.sleep(self.rng.uniform(0.1, 3))
+            await trio.sleep(rng.choice((0.0, rng.uniform(0, 2))))
             if self.games[game.name] is game:
                 self.new_game(game.name, FIRST)
 
+    @property
+    def may_kill(self) -> bool:
+        return self.lookout.safe or not self.careful
+
     async def kill_api(self) -> None:
         url = self.rng.choice([*self.apis])
-        if is_up(self.apis[url]) and (self.safe or not self.careful):
+        if is_up(self.apis[url]) and self.may_kill:
             self.tell(f"{self.apis[url].name} is killed")
             self.apis[url].kill()
             await self.new_api(url)
@@ -239,7 +272,7 @@ class Walk:
     async def roll_game(self) -> None:
         game = self.rng.choice([*self.games.values()])
         others = [name for name in GAMES if name not in self.games or not is_up(self.games[name])]
-        if game not in self.serving or not others or (self.careful and not self.safe):
+        if game not in self.lookout.serving or not others or not self.may_kill:
             return
         kinds = self.rng.choices(LATER, (2, 2, 1))[0]
         self.tell(f"{game.name} drains, {others[0]} is new, {LATER.index(kinds)}")
@@ -252,7 +285,9 @@ class Walk:
 
     def has_taker(self, giver: GameProcess) -> bool:
         riddles = self.code[giver.name] is INCOMPATIBLE
-        return any((self.code[game.name] is INCOMPATIBLE) is riddles for game in self.serving)
+        return any(
+            (self.code[game.name] is INCOMPATIBLE) is riddles for game in self.lookout.serving
+        )
 
     async def roll_api(self) -> None:
         url = self.rng.choice([*self.apis])
@@ -264,69 +299,15 @@ class Walk:
             while is_up(old):
                 await trio.sleep(0.1)
 
-    def heal(self) -> None:
+    def mend_links(self) -> None:
         faults = self.c.bus.faults
-        faults.drop = faults.delay_seconds = faults.repeat_request = 0.0
+        faults.drop = faults.repeat_request = 0.0
+        faults.delay_seconds = self.delay
+
+    def heal(self) -> None:
+        self.mend_links()
         for name in self.names:
             self.c.bus.heal(name)
-
-    # The players
-
-    async def open_stream(self, url: str) -> trio.abc.Stream:
-        name = url.removeprefix("ws://").rstrip("/")
-        stream = await self.apis[name].listener.connect()
-        self.streams.append(stream)
-        return stream
-
-    async def visit_rooms(self, number: int) -> None:
-        """Takes one place after another."""
-        urls = ["ws://one/", "ws://two/"] if number % 2 else ["ws://two/", "ws://one/"]
-        rng = random.Random(f"{self.seed} {number}")
-        while not self.done.is_set():
-            kind = rng.choice(self.kinds)
-            try:
-                async with connect(
-                    urls, kind=kind, open_stream=self.open_stream, dice=rng
-                ) as place:
-                    visit = Visit(place)
-                    self.visits.append(visit)
-                    await self.play(visit, rng)
-            except* (ConnectFailed, ConnectionLost, JoinRefused):
-                pass
-            await trio.sleep(rng.uniform(0, 0.5))
-
-    async def play(self, visit: Visit, rng: random.Random) -> None:
-        """Says inputs and hears messages, until the place is over or the last input was heard."""
-        place = visit.place
-
-        async def say() -> None:
-            while place.open and not self.done.is_set():
-                command = rng.choices(("say", "whisper", "end", "leave"), (80, 16, 1, 1))[0]
-                if command == "leave":
-                    return place.leave_soon()
-                visit.said += 1
-                await place.say([visit.said, command, rng.randrange(4)])
-                with trio.move_on_after(rng.uniform(0, 0.5)):
-                    await self.done.wait()
-            visit.said += 1
-            await place.say([visit.said, "last", 0])
-            return None
-
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(say)
-                async for message in place:
-                    assert isinstance(message, Message)
-                    visit.hear(message)
-                    if self.done.is_set() and visit.heard[-1][1][3:] == visit.last:
-                        break
-                nursery.cancel_scope.cancel()
-        finally:
-            visit.over.set()
-
-
-def is_up(process: Process) -> bool:
-    return not process.scope.cancel_called
 
 
 def run(seed: int) -> list[str]:
