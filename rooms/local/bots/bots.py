@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -39,6 +40,9 @@ STALL_SECONDS = 10.0
 """A match in which nothing happens for this long has lost a message; so has a client that cannot
 reconnect for this long."""
 
+SEATS_PER_BOT = 8
+"""Matches that a bot may have played since the one whose end another bot still has to read."""
+
 
 class Bots:
     """``count`` bots that play on ``urls`` and record what they see in ``ledger``.
@@ -65,6 +69,8 @@ class Bots:
         self.stopping = False
         self.waiting: set[trio.CancelScope] = set()
         """The scopes of bots that wait for an opponent."""
+        self.seats: deque[str] = deque(maxlen=SEATS_PER_BOT * max(count, 1))
+        """The players that bots are or were lately; any other player is a person."""
         self._count = count
         self._talkers = talkers
 
@@ -175,26 +181,50 @@ class _Bot(ABC):
 
 
 class _Player(_Bot):
-    """Plays tic-tac-toe, one match after the other."""
+    """Plays tic-tac-toe, one match after the other.
+
+    The other player may be a person, who may think for as long as they like, and leave. The ledger
+    counts matches of bots.
+    """
 
     kind = "tictactoe"
 
     async def _play(self, place: Place) -> None:
+        self._crowd.seats.append(place.you)
         message = await self._first_message(place)
-        regroups, referee = place.regroups, Referee(place.you)
+        regroups, referee = place.regroups, self._referee(place)
         while message is not None:
             if place.regroups != regroups:
-                regroups, referee = place.regroups, Referee(place.you)
+                regroups, referee = place.regroups, self._referee(place)
             referee.on_message(message.data)
             said_at = await self._move(place, referee)
-            with trio.fail_after(STALL_SECONDS):
-                message = await anext(place, None)
+            message = await self._next(place, referee)
             if said_at is not None and message is not None:
                 self._ledger.answered(trio.current_time() - said_at)
         if place.ended is None:
             await place.leave()
         else:
             self._on_end(place, referee)
+
+    def _referee(self, place: Place) -> Referee:
+        if place.you not in self._crowd.seats:  # it was regrouped
+            self._crowd.seats.append(place.you)
+        return Referee(place.you)
+
+    def _meets_a_person(self, referee: Referee) -> bool:
+        return referee.opponent is not None and referee.opponent not in self._crowd.seats
+
+    async def _next(self, place: Place, referee: Referee) -> Message | Picture | None:
+        """Waits for the next board; None when the room ends, or when a person thinks for long and
+        the bots are stopped. Raises :class:`trio.TooSlowError`.
+        """
+        while True:
+            with trio.move_on_after(STALL_SECONDS):
+                return await anext(place, None)
+            if not (referee.awaits_opponent and self._meets_a_person(referee)):
+                raise trio.TooSlowError
+            if self._crowd.stopping:
+                return None
 
     async def _first_message(self, place: Place) -> Message | Picture | None:
         """Waits for the match to begin; None when the room ends or the bots are stopped before."""
@@ -229,6 +259,8 @@ class _Player(_Bot):
         match place.ended.reason:
             case EndReason.FINISHED:
                 outcome = referee.on_result(place.ended.result)
+                if self._meets_a_person(referee):
+                    return
                 if referee.over:
                     self._ledger.finished(place.room, outcome)
                 else:

@@ -36,6 +36,8 @@ class Referee:
         self._you = you
         self._board: str | None = None
         self._turn = ""
+        self.opponent: str | None = None
+        """The other player, once it was their turn."""
         self._moved_last = ""
         self._our_cell: int | None = None
 
@@ -52,6 +54,8 @@ class Referee:
             self._check_move(self._board, shown)
             self._moved_last = self._turn
         self._board, self._turn = shown.board, shown.turn
+        if shown.turn != self._you:
+            self.opponent = shown.turn
 
     def _check_move(self, before: str, shown: Board) -> None:
         mark = "XO"[9 - before.count("-") & 1]
@@ -66,6 +70,11 @@ class Referee:
             )
         if shown.turn == self._turn and not _over(shown.board):
             raise RemoteProtocolError(f"{shown.turn} has two turns in a row, at {shown.board}")
+
+    @property
+    def awaits_opponent(self) -> bool:
+        """Whether the other player has to move."""
+        return self._turn == self.opponent and not self.over
 
     @property
     def over(self) -> bool:

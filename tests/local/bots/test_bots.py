@@ -7,6 +7,7 @@ import random
 import pytest
 import trio
 
+from lastcall.client import connect
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger, at_quantile
 
@@ -61,6 +62,29 @@ async def test_each_fault_of_the_server_is_detected(
     assert getattr(ledger, count) >= 1
     assert not ledger.clean
     assert word in "".join(ledger.error_texts)
+
+
+async def test_a_person_may_think_for_long_and_leave_a_match_with_a_bot(
+    fake_server, autojump_clock
+):
+    async def think_and_leave():
+        async with connect(
+            ["ws://server/"], kind="tictactoe", open_stream=fake_server.open_stream
+        ) as place:
+            message = await anext(place)
+            while message.data["turn"] != place.you:
+                message = await anext(place)
+            await trio.sleep(35)
+            await place.say({"cell": message.data["board"].index("-")})
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(think_and_leave)
+        ledger, stop_seconds = await play(fake_server, bots=1, seconds=60)
+    assert list(ledger.error_texts) == []
+    assert ledger.clean
+    assert (ledger.matches, ledger.walkovers, ledger.unpaired) == (0, 0, 0)
+    assert stop_seconds <= 10
 
 
 async def test_a_moved_bot_reconnects_at_once_and_that_is_not_an_error(fake_server, autojump_clock):
