@@ -93,8 +93,8 @@ async def test_a_room_moves_to_another_node_and_its_players_follow_at_the_cut(
         await trio.sleep(DRAIN.cut_seconds + 0.5)
         assert (one.rooms, two.rooms) == (0, 1)
         for player in speakers:
-            if player.socket.closed is not None:
-                await player.resume(two)
+            assert await player.socket.close_code() == 1012
+            await player.resume(two)
         assert (await talk(speakers, "b"))["moves"] == 1
         await one.gone.wait()
         assert one.exit_code == CLEAN
