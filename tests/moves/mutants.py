@@ -133,7 +133,7 @@ def without(rule: str) -> Mutant:
 FOUND: dict[Mutant, int] = {
     words_leave_before_the_commit: 0,
     a_standby_confirms_a_step_that_it_does_not_keep: 0,
-    an_api_node_does_not_say_inputs_again: 17,
+    an_api_node_does_not_say_inputs_again: 4,
     an_image_does_not_count_the_inputs_that_were_done: 4,
     an_api_node_believes_an_earlier_owner: 4,
     a_node_takes_a_state_that_it_cannot_read: 5,
