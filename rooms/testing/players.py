@@ -92,14 +92,16 @@ class Players:
         kind, room, options = self._kind, self.room, self._options
         call = self._call(identity)
         join = nodes.Join(call, kind, room, options=options, name=name, key=key, identity=identity)
-        return self._request(join)
+        self._send(join)
+        return self._taken(call)
 
     def resume(self, player: PlayerId) -> None:
         """The player takes their seat on another socket; raises :class:`JoinRefused`."""
         seat = self._by_id[player]
         call = self._call(seat.identity)
         place = (call, self.room, player, seat.secret, seat.seen)
-        self._request(nodes.Resume(*place, identity=seat.identity))
+        self._send(nodes.Resume(*place, identity=seat.identity))
+        self._taken(call)
         self._send_inputs(player)
 
     def lose(self, player: PlayerId) -> None:
@@ -154,10 +156,6 @@ class Players:
         place = (call, self.room, player, seat.secret, seat.seen)
         self._send(nodes.Renew(*place, identity=seat.identity, session=seat.session))
         return call
-
-    def _request(self, request: nodes.Join | nodes.Resume) -> PlayerId:
-        self._send(request)
-        return self._taken(request.call)
 
     def _taken(self, call: int) -> PlayerId:
         """Whose place was asked for; confirms that the answer has arrived."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from lastcall.core.survival.actions import Action, Leave, Send, SendImage, SendStep
 from lastcall.core.survival.links import Links
 from lastcall.ids import Incarnation, RoomId
-from lastcall.wire.survival_items import Config, SurvivalItem
+from lastcall.wire.survival_items import Config, Resign, SurvivalItem
 
 
 class Candidate(msgspec.Struct):
@@ -97,7 +97,11 @@ class Line:
         self.step(config)
 
     def confirmed(self, node: Incarnation, n: int) -> None:
-        """``node`` holds all steps up to ``n``."""
+        """``node`` holds all steps up to ``n``. It is to forget them, if it got the image to become
+        a standby, and is none.
+        """
+        if node not in self.followers:
+            self.send(node, Resign(self.room, self.config.epoch, self.last))
         if self.candidate is not None and self.candidate.node == node:
             self.candidate.kept = max(self.candidate.kept, n)
         if node in self._kept:

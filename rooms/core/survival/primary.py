@@ -84,7 +84,7 @@ class Primary:
             case items.Vote():
                 self._epochs.answered(source, item)
             case items.StepsKept() if item.epoch >= self._born:
-                self._kept(source, item.n)
+                self.line.confirmed(source, item.n)
             case items.Resigned() | items.NotHeld() if item.epoch >= self._born:
                 self.line.former.discard(source)
                 self._succession.refused(source, item.n)
@@ -141,14 +141,6 @@ class Primary:
         """The room has ended with its last step."""
         self._over = True
         return self._done()
-
-    def _kept(self, source: Incarnation, n: int) -> None:
-        """A node may still hold an image that it got to become a standby, and be none now."""
-        line = self.line
-        if source in line.followers:
-            line.confirmed(source, n)
-        else:
-            line.send(source, items.Resign(line.room, line.config.epoch, line.last))
 
     def _drop(self, owner: Incarnation) -> None:
         self.closed = True
