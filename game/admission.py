@@ -76,7 +76,11 @@ class Admission:
         return proven_by(self._secrets(), side, attach.proof, attach, self._me)
 
     def note_refusal(self, attach: nodes.Attach, peer: Peer | None, reply: nodes.Reply) -> None:
-        """Logs a refused attach, unless the caller asks again at once."""
+        """Logs a refused attach, unless the caller asks again at once, or its connection has closed
+        meanwhile: nothing is known of where it came from then, and nobody reads the answer.
+        """
+        if peer is not None and not peer.host:
+            return
         if isinstance(reply, nodes.Unsupported) and not reply.retry:
             host = peer.host if peer is not None else ""
             self._refused.warning(**caller_of(attach), peer=host, why=reply.message)

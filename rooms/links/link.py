@@ -96,7 +96,7 @@ class GameLink:
         self._confirm_now = False
         self._confirmed = 0
         self._request_at = -inf  # the first request goes at once: its reply announces the head
-        self._watch = NodeWatch(address, bus=bus, caller=caller, policy=policy, link=self)
+        self._watch = NodeWatch(address, bus=bus, caller=caller, policy=policy)
         self._scope = trio.CancelScope()
         self.loss: Loss | None = None
         """Why it is over; None while it lasts."""
@@ -148,7 +148,7 @@ class GameLink:
             with self._scope:
                 self.on_feed(nodes.FeedBatch(self.id, 0, [], 0), lambda: False)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch.run)
+                    nursery.start_soon(self._watch.run, self)
                     nursery.start_soon(self._watch_feed)
                     await self._lockstep()
         except Exception:  # our own fault: the rooms there live
@@ -239,6 +239,7 @@ class GameLink:
             self._watch.asked(trio.current_time())
             reply = await self._answer(request)
             self._watch.answered()
+            self.node_silent(silent=False)
             if asks:
                 self._feed.answered(trio.current_time())
             self._take(reply)

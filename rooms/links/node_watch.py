@@ -37,16 +37,13 @@ class Watched(Protocol):
 
 
 class NodeWatch:
-    """Watches the process at ``address`` for ``link``, whose requests ``caller`` sends."""
+    """Watches the process at ``address`` for a link, whose requests ``caller`` sends."""
 
-    def __init__(
-        self, address: str, *, bus: Bus, caller: Caller, policy: LinkPolicy, link: Watched
-    ) -> None:
+    def __init__(self, address: str, *, bus: Bus, caller: Caller, policy: LinkPolicy) -> None:
         self._address = address
         self._bus = bus
         self._caller = caller
         self._policy = policy
-        self._link = link
         self._liveness = Liveness(policy, trio.current_time())
         self.asked_at: float | None = None
         """Since when a request waits for its answer; None while none does."""
@@ -59,16 +56,15 @@ class NodeWatch:
         """It was answered."""
         self.asked_at = None
         self._liveness.heard(trio.current_time())
-        self._link.node_silent(silent=False)
 
-    async def run(self) -> None:
-        """Watches until cancelled."""
+    async def run(self, link: Watched) -> None:
+        """Tells ``link`` what it finds, until cancelled."""
         self._liveness = Liveness(self._policy, trio.current_time())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look)
-            nursery.start_soon(self._follow_connection)
+            nursery.start_soon(self._look, link)
+            nursery.start_soon(self._follow_connection, link)
 
-    async def _look(self) -> None:
+    async def _look(self, link: Watched) -> None:
         seconds = self._policy.probe_seconds
         while True:
             await trio.sleep(seconds)
@@ -76,25 +72,25 @@ class NodeWatch:
             self._liveness.turned(now)
             if self.asked_at is None or now - self.asked_at < seconds:
                 continue
-            await self._probe()
+            await self._probe(link)
             self._liveness.turned(trio.current_time())  # the probe may have waited
             verdict = self._liveness.verdict(trio.current_time())
             if verdict is Verdict.LOST:
-                self._link.node_lost()
+                link.node_lost()
             elif verdict is Verdict.SILENT:
-                self._link.node_silent(silent=True)
+                link.node_silent(silent=True)
 
-    async def _follow_connection(self) -> None:
+    async def _follow_connection(self, link: Watched) -> None:
         while True:
             await self._caller.wait_broken()
-            self._link.ask_now()
+            link.ask_now()
             for pause in BROKEN_SECONDS:
                 await trio.sleep(pause)
-                await self._probe()
+                await self._probe(link)
 
-    async def _probe(self) -> None:
+    async def _probe(self, link: Watched) -> None:
         """Finds out whether the address refuses connections while our request waits."""
         asked_at = self.asked_at
         probe = await self._bus.probe(self._address, self._policy.probe_seconds)
         if probe is Probe.REFUSED and asked_at is not None and asked_at == self.asked_at:
-            self._link.node_gone()
+            link.node_gone()

@@ -15,7 +15,7 @@ from lastcall.wire import nodes
 from tests.bus.test_nng_border import PUB, REQ
 
 STRANGERS, AT_ONCE = 1_000, 50
-SENT_BYTES = 256 * 1024
+PART = bytes(256 * 1024)
 MIB = 1024 * 1024
 
 
@@ -29,9 +29,9 @@ async def half_sent(stack: ExitStack, address: str, protocol: int, size: int) ->
     host, _, port = address.removeprefix("tcp://").partition(":")
     stranger = stack.enter_context(trio.socket.socket())
     await stranger.connect((host, int(port)))
-    head = b"\0SP\0" + struct.pack(">HHQ", protocol, 0, size)
-    data = memoryview(head + bytes(SENT_BYTES))
+    data = memoryview(PART)
     with trio.move_on_after(0.05), suppress(OSError):  # OSError: it was refused
+        await stranger.send(b"\0SP\0" + struct.pack(">HHQ", protocol, 0, size))
         while data:
             data = data[await stranger.send(data) :]
 

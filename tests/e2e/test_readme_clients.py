@@ -12,7 +12,7 @@ import trio
 
 from tests.e2e.javascript import MODULE, node_22
 from tests.e2e.nodes import SHORT_GRACE, Nodes
-from tests.test_readme import ROOT, block
+from tests.test_readme import ROOT, block, blocks
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,8 @@ async def test_the_python_client_says_hello_and_prints_the_message(
 async def test_the_first_program_of_the_python_reference_runs(nodes: Nodes, tmp_path: Path) -> None:
     api, _ = await nodes.start_pair(*SHORT_GRACE)
     page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
-    program = block("python", "connect(", page).replace("127.0.0.1:8080", api.listen)
+    [program] = blocks("python", "connect(", page)
+    program = program.replace("127.0.0.1:8080", api.listen)
     (tmp_path / "hello.py").write_text(program, encoding="utf-8")
     output = await output_of([sys.executable, "hello.py"], tmp_path)
     assert output.startswith("1 {")

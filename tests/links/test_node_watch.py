@@ -58,9 +58,7 @@ class Link:
 
     def __init__(self) -> None:
         self.bus, self.connection = Bus(), Connection()
-        self.watch = NodeWatch(
-            GAME, bus=self.bus, caller=self.connection, policy=LinkPolicy(), link=self
-        )
+        self.watch = NodeWatch(GAME, bus=self.bus, caller=self.connection, policy=LinkPolicy())
         self.can_ask = True
         self.gone_at: list[float] = []
         self.news: list[str] = []
@@ -83,7 +81,7 @@ class Link:
 async def watched() -> AsyncIterator[Link]:
     link = Link()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.watch.run)
+        nursery.start_soon(link.watch.run, link)
         await trio.testing.wait_all_tasks_blocked()
         yield link
         nursery.cancel_scope.cancel()
