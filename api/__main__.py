@@ -5,13 +5,13 @@ from lastcall.runtime.signals import install
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
 import random
-import time
 
 import click
 
 from lastcall.api.auth.chosen import chosen_auth
-from lastcall.api.node import ApiNode, ApiSettings, policy_that_fits
+from lastcall.api.node import ApiNode
 from lastcall.api.options import ApiOptions, api_options
+from lastcall.api.settings import api_settings
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
@@ -58,24 +58,11 @@ def command(
     """
     prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
     rule = chosen_auth(auth)
+    settings = api_settings(node, cluster, api)
+    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
+    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
     return run_node(
-        lambda lifecycle: ApiNode(
-            ApiSettings(
-                name=node.name,
-                version=node.version,
-                advertise=node.advertise,
-                options=api,
-                born=time.time(),
-                socket_policy=policy_that_fits(node.limits),
-                secrets=cluster.secrets,
-            ),
-            bus=NngBus(
-                cluster.tls, ConnectionBounds(node.limits.links, node.limits.links_per_address)
-            ),
-            drain=lifecycle,
-            rng=random.SystemRandom(),
-            auth=rule,
-        ),
+        lambda lifecycle: ApiNode(settings, bus=bus, drain=lifecycle, rng=rng, auth=rule),
         node,
         drain,
         STOPS,

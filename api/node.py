@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import resource
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
 
-import msgspec
 import trio
 import trio.abc
 
@@ -21,22 +19,20 @@ from lastcall.api.gateway.tls import ServerTls
 from lastcall.api.limits import ClientLimits
 from lastcall.api.options import ApiOptions
 from lastcall.api.sessions.relay import Relays
+from lastcall.api.settings import ApiSettings
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.pump import Pump, pump_wanted
 from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
-from lastcall.core.link.secret import Secrets
-from lastcall.ids import NodeName, new_incarnation
-from lastcall.limits import Limit, Limits
+from lastcall.ids import new_incarnation
+from lastcall.limits import Limit
 from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader
-from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.address import InheritedSocket, ListenAddress
 from lastcall.runtime.admin.metrics import Figures
-from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.runtime.drain import Drain
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire import frames
@@ -49,35 +45,6 @@ SILENCE_SPREAD_SECONDS = 1.0
 """Clients whose game node has fallen silent are moved over this time."""
 
 Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
-
-
-def policy_that_fits(limits: Limits) -> SocketPolicy:
-    """The limits, but only as many clients as there are descriptors for, less what links, feeds and
-    the admin port need.
-
-    A node that runs out of descriptors cannot reach any game node: a 503 before that is better.
-    """
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    usual = SocketPolicy(limits=limits)
-    if descriptors == resource.RLIM_INFINITY:
-        return usual
-    free = descriptors - min(256, descriptors // 2)
-    clients = max(1, min(limits.sockets, int(free / (1 + usual.half_open_share))))
-    return msgspec.structs.replace(usual, limits=msgspec.structs.replace(limits, sockets=clients))
-
-
-class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of an api node."""
-
-    name: NodeName
-    version: str
-    advertise: str | None
-    options: ApiOptions
-    born: float
-    """The time of its start in seconds since 1970, to check the clocks of game nodes."""
-    secrets: Callable[[], Secrets] = no_secrets
-    link_policy: LinkPolicy = LinkPolicy()
-    socket_policy: SocketPolicy = msgspec.field(default_factory=SocketPolicy)
 
 
 class TaskStarter:

@@ -6,7 +6,6 @@ STOPS = install()  # before any other import: a signal before the handler is los
 
 import random
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -16,8 +15,8 @@ from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode
 from lastcall.game.options import GameOptions, game_options
-from lastcall.game.settings import GameSettings
-from lastcall.policy import DrainPolicy, RoomPolicy
+from lastcall.game.settings import game_settings
+from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
@@ -52,18 +51,7 @@ def command(
     prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
     sys.path.insert(0, str(Path.cwd()))  # as for `python -m`: authors start it in their folder
     kinds = load(game.rooms)
-    settings = GameSettings(
-        name=node.name,
-        version=node.version,
-        listen=game.listen,
-        born=time.time(),
-        advertise=node.advertise,
-        room_policy=RoomPolicy(limits=node.limits),
-        apis=game.apis,
-        secrets=cluster.secrets,
-        games=game.games,
-        feed=game.feed,
-    )
+    settings = game_settings(node, cluster, game)
     bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
     bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
     return run_node(

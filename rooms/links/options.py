@@ -27,10 +27,10 @@ def feed_option(default: str, text: str) -> dict[str, Any]:
     return {"type": Parsed("URL", parse_url), "default": default, "help": text}
 
 
-def check_feed(feed: HostPort) -> None:
+def check_feed(feed: HostPort, flag: str = "--feed") -> None:
     """Raises :class:`UsageError` for a feed that nobody can dial as it stands; in a command."""
     if feed.is_wildcard and click.get_current_context().params.get("advertise") is None:
         raise UsageError(
-            f"--feed {feed.url} binds every interface, so game nodes cannot dial it as it "
+            f"{flag} {feed.url} binds every interface, so game nodes cannot dial it as it "
             "stands: say with --advertise HOST what they dial"
         )

@@ -6,7 +6,6 @@ STOPS = install()  # before any other import: a signal before the handler is los
 
 import random
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -14,15 +13,15 @@ from typing import NoReturn
 import click
 
 from lastcall.api.auth.chosen import chosen_auth
-from lastcall.api.auth.entry import Auth
-from lastcall.api.node import ApiNode, ApiSettings, policy_that_fits
+from lastcall.api.node import ApiNode
+from lastcall.api.settings import api_settings
 from lastcall.bus.address import HostPort
 from lastcall.bus.connections import ConnectionBounds
 from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode
-from lastcall.game.settings import GameSettings
-from lastcall.policy import DrainPolicy, RoomPolicy
+from lastcall.game.settings import game_settings
+from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
@@ -32,7 +31,7 @@ from lastcall.runtime.exposure import Exposure
 from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
-from lastcall.serve.bus import HERE, LocalFirstBus
+from lastcall.serve.bus import LocalFirstBus
 from lastcall.serve.node import ServeNode
 from lastcall.serve.options import ServeOptions, serve_options
 
@@ -68,19 +67,21 @@ def command(
     """
     prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
     sys.path.insert(0, str(Path.cwd()))  # as for `python -m`: authors start it in their folder
-    kinds = load(serve.rooms)
+    kinds = load(serve.game.rooms)
     rule = chosen_auth(auth)
 
+    bus, rng = _bus(node, cluster, serve), random.SystemRandom()
+
     def make(lifecycle: Drain) -> ServeNode:
-        bus = _bus(node, cluster, serve)
         game = GameNode(
-            _game_settings(node, cluster, serve),
+            game_settings(node, cluster, serve.game),
             kinds=kinds,
             bus=bus,
             drain=lifecycle,
-            rng=random.SystemRandom(),
+            rng=rng,
         )
-        api = _api_node(node, cluster, serve, bus=bus, drain=lifecycle, rule=rule)
+        settings = api_settings(node, cluster, serve.api)
+        api = ApiNode(settings, bus=bus, drain=lifecycle, rng=rng, auth=rule)
         return ServeNode(api, game, drain)
 
     return run_node(
@@ -106,45 +107,9 @@ def _bus(node: NodeOptions, cluster: ClusterOptions, serve: ServeOptions) -> Loc
     return LocalFirstBus(NngBus(cluster.tls, bounds), hosts)
 
 
-def _game_settings(node: NodeOptions, cluster: ClusterOptions, serve: ServeOptions) -> GameSettings:
-    return GameSettings(
-        name=node.name,
-        version=node.version,
-        listen=serve.links or HERE,
-        born=time.time(),
-        advertise=node.advertise,
-        room_policy=RoomPolicy(limits=node.limits),
-        apis=serve.apis,
-        secrets=cluster.secrets,
-        games=serve.games,
-        feed=serve.game_feed,
-    )
-
-
-def _api_node(
-    node: NodeOptions,
-    cluster: ClusterOptions,
-    serve: ServeOptions,
-    *,
-    bus: LocalFirstBus,
-    drain: Drain,
-    rule: Auth | None,
-) -> ApiNode:
-    settings = ApiSettings(
-        name=node.name,
-        version=node.version,
-        advertise=node.advertise,
-        options=serve.api,
-        born=time.time(),
-        socket_policy=policy_that_fits(node.limits),
-        secrets=cluster.secrets,
-    )
-    return ApiNode(settings, bus=bus, drain=drain, rng=random.SystemRandom(), auth=rule)
-
-
 def _link_ports(serve: ServeOptions) -> list[HostPort]:
     """The ports that are open to other nodes."""
-    return [serve.links, serve.api.feed, serve.game_feed] if serve.links is not None else []
+    return [] if serve.links is None else [serve.links, serve.api.feed, serve.game.feed]
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -12,6 +12,7 @@ from lastcall.bus.address import HostPort, parse_url
 from lastcall.core.link.feed_address import AllowedApis
 from lastcall.errors import UsageError
 from lastcall.game.options import OPTIONS as GAME_OPTIONS
+from lastcall.game.options import GameOptions
 from lastcall.links.options import check_feed, feed_option, games_option
 from lastcall.links.sources import GameSource, GameUrl
 from lastcall.runtime.command import Command, Parsed, gathered
@@ -19,14 +20,14 @@ from lastcall.serve.bus import HERE
 
 
 class ServeOptions(msgspec.Struct, frozen=True):
-    """The options of the rooms, and of the links to other nodes; ``api`` has those of clients."""
+    """The options of each tier, which finds the other one in this process.
 
-    rooms: tuple[str, ...]
-    apis: AllowedApis
-    links: HostPort | None
-    game_feed: HostPort
-    games: tuple[GameSource, ...]
+    ``links`` is where other nodes send to; None: there are none, and no port for them.
+    """
+
     api: ApiOptions
+    game: GameOptions
+    links: HostPort | None
 
 
 OF_CLIENTS = ("--listen", "--clients", "--origins", "--trusted-proxies", "--tls-cert", "--tls-key")
@@ -79,6 +80,6 @@ def _checked(
             "--links tcp://127.0.0.1:7101"
         )
     if games:
-        check_feed(game_feed)
+        check_feed(game_feed, "--game-feed")
     api = checked_api_options(feed=feed, games=(GameUrl(HERE), *games), **of_clients)
-    return ServeOptions(rooms, apis, links, game_feed, games, api)
+    return ServeOptions(api, GameOptions(links or HERE, rooms, apis, game_feed, games), links)

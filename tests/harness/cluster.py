@@ -14,8 +14,9 @@ import trio
 import trio.testing
 
 from lastcall.api.auth.entry import Auth
-from lastcall.api.node import ApiNode, ApiSettings
+from lastcall.api.node import ApiNode
 from lastcall.api.options import ApiOptions
+from lastcall.api.settings import ApiSettings
 from lastcall.bus.address import HostPort
 from lastcall.bus.memory import MemoryBus
 from lastcall.client import Connection, Place, open_connection

@@ -5,8 +5,9 @@ from __future__ import annotations
 import trio
 
 from lastcall import Room, Said, room
-from lastcall.api.node import ApiNode, ApiSettings
+from lastcall.api.node import ApiNode
 from lastcall.api.options import ApiOptions
+from lastcall.api.settings import ApiSettings
 from lastcall.bus.address import HostPort
 from lastcall.game.node import GameNode
 from lastcall.game.settings import GameSettings
