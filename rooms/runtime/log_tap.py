@@ -1,7 +1,8 @@
 """Passes lines of the log on to those who watch the node; without a watcher it costs nothing.
 
-Everybody who may read ``/status`` may watch. So only Lastcall's own events pass, without what an
-author's code has put into them: no tracebacks, and no texts of exceptions.
+Everybody who may read ``/status`` may watch. So only events with the names of Lastcall's own pass,
+without tracebacks and texts of exceptions, and without what an author's code has bound to its
+context (:func:`structlog.contextvars.bind_contextvars`). An author's line passes if it is named so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import trio
+from structlog.contextvars import get_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
 from lastcall.wire.views import LogLine
@@ -86,12 +88,13 @@ class LogTap:
 
 
 def short_line(event: EventDict, at: float) -> LogLine | None:
-    """A line as watchers see it; None for what they do not."""
+    """A line as watchers see it; None for what they do not. Call it where the line was logged."""
     name = event.get("event")
     if not isinstance(name, str) or "logger" in event or not OWN.fullmatch(name):
         return None
-    fields = (f"{key}={value}" for key, value in event.items() if key not in HIDDEN)
-    text = " ".join(fields)
+    hidden = HIDDEN | get_contextvars().keys()
+    fields = (f"{key}={value}" for key, value in event.items() if key not in hidden)
+    text = " ".join(fields).encode(errors="backslashreplace").decode()  # a path may be any bytes
     if len(text) > TEXT_CHARS:
         text = f"{text[:TEXT_CHARS]}…"
     return LogLine(at, str(event.get("node", "")), str(event.get("level", "")), name, text)

@@ -40,7 +40,8 @@ from lastcall.serve.options import ServeOptions, serve_options
     "lastcall serve",
     epilog=epilog(
         "lastcall serve --rooms mygame.rooms",
-        "lastcall serve --links tcp://10.0.0.7:7101 --games dns://game:7101",
+        "lastcall serve --links tcp://10.0.0.7:7101 --feed tcp://10.0.0.7:7001 "
+        "--game-feed tcp://10.0.0.7:7002 --games dns://game:7101",
     ),
 )
 @node_options("serve")
@@ -103,8 +104,7 @@ def _bus(node: NodeOptions, cluster: ClusterOptions, serve: ServeOptions) -> Loc
     if serve.links is None:
         return LocalFirstBus()
     bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    hosts = {"127.0.0.1", "::1", "localhost", node.advertise or serve.links.host}
-    return LocalFirstBus(NngBus(cluster.tls, bounds), hosts)
+    return LocalFirstBus(NngBus(cluster.tls, bounds), node.advertise)
 
 
 def _link_ports(serve: ServeOptions) -> list[HostPort]:

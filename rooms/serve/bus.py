@@ -6,7 +6,8 @@ twice. A process knows its own ports, and so it finds itself at every address th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
@@ -27,37 +28,40 @@ from lastcall.peer import Peer
 
 HERE = HostPort("this-process", 1)
 """Where the process's own requests are answered."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class LocalFirstBus:
     """A :class:`lastcall.bus.base.Bus`: in memory where that reaches the other end, and over
-    ``network`` otherwise. ``hosts`` are the names and addresses of this machine.
+    ``network`` otherwise. ``advertise`` is what other nodes dial, if it is no address of an end.
     """
 
-    def __init__(self, network: Bus | None = None, hosts: Collection[str] = ()) -> None:
+    def __init__(self, network: Bus | None = None, advertise: str | None = None) -> None:
         self._memory = MemoryBus()
         self._network = network
-        self._hosts = frozenset(hosts)
+        self._hosts = {*LOOPBACK, *filter(None, [advertise])}
+        """The names and addresses of this process."""
         self._here: dict[int, str] = {}
         """The address in memory of what listens here, by its port on the network."""
+        self._answers_at = HERE.url
+        """The address in memory of the process's own responder."""
 
     def respond(self, address: str, bytes_max: int = MESSAGE_BYTES_MAX) -> Responder:
-        """See :meth:`lastcall.bus.base.Bus.respond`; there can be one."""
-        local = self._memory.respond(HERE.url, bytes_max)
+        """See :meth:`lastcall.bus.base.Bus.respond`; the last one answers at :data:`HERE`."""
         if self._network is None:
-            return local
+            return self._memory.respond(HERE.url, bytes_max)
         remote = self._network.respond(address, bytes_max)
-        self._here[parse_url(remote.address).port] = HERE.url
-        return _BothResponders(local, remote)
+        self._answers_at = self._listen(remote.address)
+        local = self._memory.respond(self._answers_at, bytes_max)
+        return _BothResponders(local, remote, self._forget)
 
     def subscribe(self, address: str) -> Subscriber:
         """See :meth:`lastcall.bus.base.Bus.subscribe`."""
         if self._network is None:
             return self._memory.subscribe(address)
         remote = self._network.subscribe(address)
-        where = HostPort(HERE.host, parse_url(remote.address).port)
-        self._here[where.port] = where.url
-        return _BothSubscribers(self._memory.subscribe(where.url), remote)
+        local = self._memory.subscribe(self._listen(remote.address))
+        return _BothSubscribers(local, remote, self._forget)
 
     def caller(self, address: str) -> Caller:
         """See :meth:`lastcall.bus.base.Bus.caller`."""
@@ -74,23 +78,49 @@ class LocalFirstBus:
         bus, url = self._route(address)
         return await bus.probe(url, timeout_seconds)
 
+    def _listen(self, address: str) -> str:
+        """The address in memory for what listens at ``address`` on the network."""
+        where = parse_url(address)
+        self._hosts.add(where.host)
+        return self._here.setdefault(where.port, HostPort(HERE.host, where.port).url)
+
+    def _forget(self, address: str) -> None:
+        """Nothing listens there any more; another process may do so later."""
+        self._here.pop(parse_url(address).port, None)
+
     def _route(self, address: str) -> tuple[Bus, str]:
         """The bus that leads to ``address``, and the address there."""
         if self._network is None:
             return self._memory, address
         where = parse_url(address, dialled=True)
-        if where.host == HERE.host:
-            return self._memory, address
+        if where == HERE:
+            return self._memory, self._answers_at
         here = self._here.get(where.port) if where.host in self._hosts else None
         return (self._network, address) if here is None else (self._memory, here)
+
+
+@asynccontextmanager
+async def _both() -> AsyncIterator[trio.Nursery]:
+    """A nursery for a task at each end; if both are closed, that is one error."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        closed, rest = group.split(trio.ClosedResourceError)
+        if closed is None or rest is not None:
+            raise
+        raise trio.ClosedResourceError("this end of the bus is closed") from group
 
 
 class _BothResponders:
     """Answers requests of this process, and of others."""
 
-    def __init__(self, local: Responder, remote: Responder) -> None:
+    def __init__(
+        self, local: Responder, remote: Responder, on_close: Callable[[str], None]
+    ) -> None:
         self._local = local
         self._remote = remote
+        self._on_close = on_close
         self._answering = local
 
     @property
@@ -118,7 +148,7 @@ class _BothResponders:
             self._answering = responder
             return answer(request)
 
-        async with trio.open_nursery() as nursery:
+        async with _both() as nursery:
             for responder in (self._local, self._remote):
                 nursery.start_soon(responder.serve, partial(answer_for, responder))
 
@@ -126,14 +156,18 @@ class _BothResponders:
         """Stops listening."""
         self._local.close()
         self._remote.close()
+        self._on_close(self._remote.address)
 
 
 class _BothSubscribers:
     """Receives what this process publishes, and what others do."""
 
-    def __init__(self, local: Subscriber, remote: Subscriber) -> None:
+    def __init__(
+        self, local: Subscriber, remote: Subscriber, on_close: Callable[[str], None]
+    ) -> None:
         self._local = local
         self._remote = remote
+        self._on_close = on_close
 
     @property
     def address(self) -> str:
@@ -156,7 +190,7 @@ class _BothSubscribers:
             messages.extend(await subscriber.receive())
             nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery:
+        async with _both() as nursery:
             nursery.start_soon(receive_from, self._local)
             nursery.start_soon(receive_from, self._remote)
         return messages
@@ -165,3 +199,4 @@ class _BothSubscribers:
         """Stops listening."""
         self._local.close()
         self._remote.close()
+        self._on_close(self._remote.address)

@@ -15,6 +15,7 @@ from lastcall.game.options import OPTIONS as GAME_OPTIONS
 from lastcall.game.options import GameOptions
 from lastcall.links.options import check_feed, feed_option, games_option
 from lastcall.links.sources import GameSource, GameUrl
+from lastcall.runtime.address import is_loopback
 from lastcall.runtime.command import Command, Parsed, gathered
 from lastcall.serve.bus import HERE
 
@@ -79,7 +80,19 @@ def _checked(
             "--games names other nodes, which cannot reach this one: give --links, too, such as "
             "--links tcp://127.0.0.1:7101"
         )
-    if games:
+    if links is not None and games:
         check_feed(game_feed, "--game-feed")
+        _check_reach("--feed", feed, links)
+        _check_reach("--game-feed", game_feed, links)
     api = checked_api_options(feed=feed, games=(GameUrl(HERE), *games), **of_clients)
     return ServeOptions(api, GameOptions(links or HERE, rooms, apis, game_feed, games), links)
+
+
+def _check_reach(flag: str, feed: HostPort, links: HostPort) -> None:
+    """Raises :class:`UsageError` for a feed that the callers of ``links`` cannot reach."""
+    if is_loopback(feed.host) and not is_loopback(links.host):
+        example = HostPort("10.0.0.7" if links.is_wildcard else links.host, feed.port or 7001)
+        raise UsageError(
+            f"{flag} {feed.url} can be reached from this machine only, and --links {links.url} "
+            f"from others: give an address that they reach, such as {flag} {example.url}"
+        )

@@ -1,4 +1,4 @@
-"""Both buses pass one suite: the memory bus in virtual time, nng in real time on free ports."""
+"""All buses pass one suite: those in memory in virtual time, nng in real time on free ports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from trio.testing import MockClock
 
 from lastcall.bus.memory import MemoryBus
 from lastcall.bus.nng import NngBus
+from lastcall.serve.bus import LocalFirstBus
 from lastcall.testing.bus_suite import CHECKS, Check
 
 NAMES = [check.__name__.removeprefix("check_") for check in CHECKS]
@@ -20,3 +21,8 @@ async def test_the_memory_bus_conforms(check: Check, autojump_clock: MockClock) 
 @pytest.mark.parametrize("check", CHECKS, ids=NAMES)
 async def test_the_nng_bus_conforms(check: Check) -> None:
     await check(NngBus())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=NAMES)
+async def test_the_bus_of_both_tiers_conforms(check: Check, autojump_clock: MockClock) -> None:
+    await check(LocalFirstBus(MemoryBus()))

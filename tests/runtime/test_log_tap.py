@@ -41,6 +41,24 @@ def test_what_an_author_s_code_has_said_is_not_shown() -> None:
     assert short(**crash, **secret) == ("", "error", "room.crashed", "room=r1")
 
 
+def test_what_an_author_s_code_has_bound_to_its_context_is_not_shown() -> None:
+    crash = {"event": "room.crashed", "level": "error", "room": "r1"}
+    with structlog.contextvars.bound_contextvars(card="4000"):
+        line = structlog.contextvars.merge_contextvars(None, "error", dict(crash))
+        assert line["card"] == "4000"
+        assert short(**line) == ("", "error", "room.crashed", "room=r1")
+
+
+def test_a_path_of_any_bytes_can_be_shown() -> None:
+    path = b"/keys/\xff".decode(errors="surrogateescape")
+    assert short(event="auth.keys_read", file=path) == (
+        "",
+        "",
+        "auth.keys_read",
+        r"file=/keys/\udcff",
+    )
+
+
 def test_a_long_line_is_cut() -> None:
     line = short_line({"event": "node.phase", "why": "x" * 10_000}, AT)
     assert line is not None

@@ -11,7 +11,6 @@ from lastcall.bus.memory import MemoryBus
 from lastcall.serve.bus import HERE, LocalFirstBus
 
 LINKS, FEED = "tcp://10.0.0.7:7101", "tcp://10.0.0.7:7001"
-HOSTS = {"10.0.0.7", "127.0.0.1"}
 
 
 def reverse(request: bytes) -> bytes:
@@ -28,7 +27,7 @@ def network() -> MemoryBus:
 async def test_a_call_to_an_address_of_this_process_needs_no_network(
     autojump_clock: MockClock, network: MemoryBus, nursery: trio.Nursery, address: str
 ) -> None:
-    bus = LocalFirstBus(network.node("here"), HOSTS)
+    bus = LocalFirstBus(network.node("here"))
     nursery.start_soon(bus.respond(LINKS).serve, reverse)
     network.break_link(LINKS)
     assert await bus.caller(address).call(b"abc") == b"cba"
@@ -38,7 +37,7 @@ async def test_a_call_to_an_address_of_this_process_needs_no_network(
 async def test_others_call_by_the_network_and_a_refused_one_is_not_here(
     autojump_clock: MockClock, network: MemoryBus, nursery: trio.Nursery
 ) -> None:
-    bus = LocalFirstBus(network.node("here"), HOSTS)
+    bus = LocalFirstBus(network.node("here"))
     nursery.start_soon(bus.respond(LINKS).serve, reverse)
     assert await network.node("there").caller(LINKS).call(b"abc") == b"cba"
     assert await bus.probe("tcp://10.0.0.8:7101", 1) is Probe.REFUSED
@@ -49,7 +48,7 @@ async def test_others_call_by_the_network_and_a_refused_one_is_not_here(
 async def test_a_subscriber_hears_its_own_process_and_others(
     autojump_clock: MockClock, network: MemoryBus
 ) -> None:
-    bus = LocalFirstBus(network.node("here"), HOSTS)
+    bus = LocalFirstBus(network.node("here"))
     subscriber = bus.subscribe(FEED)
     ours, theirs = bus.publisher(FEED), network.node("there").publisher(FEED)
     heard: list[bytes] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lastcall.runtime.admin.static_files import MEDIA_TYPES
+from lastcall.runtime.admin.static_files import MEDIA_TYPES, PAGE_PATH
 
 _PACKAGE = Path(__file__).parents[2]
 PAGE_FOLDER = _PACKAGE / "page"
@@ -21,6 +21,6 @@ CLIENT_FILES: Mapping[str, Path] = {
 
 def page_files() -> dict[str, Path]:
     """The page at ``/``, its files below ``/page/``, and those of the JavaScript client."""
-    files = {f"/page/{file.name}": file for file in sorted(PAGE_FOLDER.iterdir())}
+    files = {f"{PAGE_PATH}{file.name}": file for file in sorted(PAGE_FOLDER.iterdir())}
     known = {path: file for path, file in files.items() if file.suffix in MEDIA_TYPES}
     return {"/": PAGE_FOLDER / "index.html"} | known | dict(CLIENT_FILES)

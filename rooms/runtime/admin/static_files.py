@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,9 @@ MEDIA_TYPES = {
     ".ts": "text/plain; charset=utf-8",
 }
 SHARED = frozenset({".js", ".ts"})
-"""Suffixes that pages of other origins may import: a library is public, and a page is not."""
+"""Suffixes of a library, which pages of other origins may import."""
+PAGE_PATH = "/page/"
+"""Where a page's own files are, which only that page needs."""
 
 _INLINE = re.compile(rb"<(script|style)\b(?![^>]*\ssrc=)[^>]*>(.*?)</\1>", re.DOTALL)
 
@@ -62,17 +65,21 @@ def _route(path: str, file: Path) -> Route:
         "vary": "accept-encoding",
         "x-content-type-options": "nosniff",
     }
-    if file.suffix in SHARED:
+    if file.suffix in SHARED and not path.startswith(PAGE_PATH):
         headers["access-control-allow-origin"] = "*"
     if file.suffix == ".html":
         headers["content-security-policy"] = page_policy(body)
     tag = hashlib.sha256(body).hexdigest()[:16]
     plain = _Coded(body, {**headers, "etag": f'"{tag}"'})
     packed_headers = {**headers, "etag": f'"{tag}-gzip"', "content-encoding": "gzip"}
-    packed = _Coded(gzip.compress(body, mtime=0), packed_headers)
+
+    @cache
+    def packed() -> _Coded:
+        """Made for the first who asks: most nodes' pages are never opened."""
+        return _Coded(gzip.compress(body, mtime=0), packed_headers)
 
     async def answer(request: Request) -> Response:
-        coded = packed if _takes_gzip(request.headers.get("accept-encoding", "")) else plain
+        coded = packed() if _takes_gzip(request.headers.get("accept-encoding", "")) else plain
         kept = request.headers.get("if-none-match", "")
         if coded.headers["etag"] in (part.strip().removeprefix("W/") for part in kept.split(",")):
             return Response(status_code=304, headers=coded.headers)

@@ -71,6 +71,15 @@ async def test_a_page_is_not_shared_with_other_origins(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
+async def test_a_script_of_the_page_is_not_shared_with_other_origins(tmp_path: Path) -> None:
+    script = tmp_path / "a.js"
+    script.write_text("export {};")
+    async with client({"/page/a.js": script}) as http:
+        answer = await http.get("/page/a.js")
+        assert answer.status_code == 200
+        assert "access-control-allow-origin" not in answer.headers
+
+
 async def test_only_the_given_files_are_served_and_only_by_get(tmp_path: Path) -> None:
     script = tmp_path / "a.js"
     script.write_text("1")
