@@ -81,7 +81,7 @@ class HandOffs:
         self._offers = Offers(policy)
         self._images: dict[RoomId, Image] = {}
         """Of the rooms that are frozen and not given away yet."""
-        self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](policy.rooms_at_once)
+        self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](inf)
         self._to_tell, self._telling = trio.open_memory_channel[tuple[RoomId, list[LinkId]]](inf)
         self._moves: tuple[str, ...] = ()
         self._until = inf

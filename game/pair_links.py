@@ -188,11 +188,12 @@ class PairLinks:
         self._events.gone(node, certain=certain)
 
     def _replaced(self, link: Link) -> None:
-        """Another process has the address of the feed: the one that had it is dead, also if its
+        """Another api node has the address of the feed: the one that had it is dead, also if its
         link still stands.
         """
         before = self._gone_apis.pop(link.feed, None)
-        dead = {x.incarnation for x in self._callers.values() if x.feed == link.feed}
+        apis = (x for x in self._callers.values() if x.tier == nodes.API)
+        dead = {x.incarnation for x in apis if x.feed == link.feed}
         if before is not None:
             dead.add(before.incarnation)
         for incarnation in dead - {link.incarnation}:

@@ -215,8 +215,9 @@ class Survival:
         """How many images are here that another node could have; their rooms' nodes see to it."""
         kept = [self.rooms.standby(room) for room in self._driver.kinds]
         primaries = [one.config.primary for one in kept if one is not None]
+        games = self.links.games
         serving = {game.node.incarnation for game in self.links.linked_games if game.node.serving}
-        return sum(one in self.links.games and bool(serving - {one}) for one in primaries)
+        return sum(one in games and bool(serving - {one}) for one in primaries)
 
     @property
     def handed_over(self) -> int:

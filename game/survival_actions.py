@@ -109,6 +109,16 @@ class SurvivalActions:
             self._act(action)
         except Exception:
             log.exception("survival.action_failed", room=action.room, action=type(action).__name__)
+            if isinstance(action, actions.Keep):
+                self._not_kept(action.room)
+
+    def _not_kept(self, room: RoomId) -> None:
+        """What was to be kept is not here: nobody may hear that it is."""
+        in_hand = self._in_hand
+        if in_hand is not None and in_hand.item.room == room:
+            self._give_back(room, in_hand, "this node failed to keep it")
+        else:
+            self._todo = deque(action for action in self._todo if action.room != room)
 
     def _act(self, action: actions.Action) -> None:
         """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""

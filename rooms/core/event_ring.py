@@ -61,14 +61,17 @@ class EventRing:
     def after(self, last_id: str) -> list[Event]:
         """The events that a reader has to get whose last one was ``last_id``, in their order.
 
-        In a fresh start each state has an id from before the first line: a reader that is lost in
-        the middle gets the states again, and no line twice.
+        In a fresh start, the last state has an id from before the first line, and those before it
+        the id of none: a reader that is lost in the middle gets all states again, and no line
+        twice.
         """
         position = self._position(last_id)
         states = [kept for kept in self._states.values() if kept is not None]
         if position is None:
-            start = self._id(self._forgotten)
-            fresh = [Event(start, kept.name, kept.data) for kept in states]
+            ids = [*[self._id("")] * (len(states) - 1), self._id(self._forgotten)]
+            fresh = [
+                Event(id_, kept.name, kept.data) for id_, kept in zip(ids, states, strict=False)
+            ]
             return fresh + [self._event(kept) for kept in self._lines]
         news = [kept for kept in states if kept.number > position]
         news += islice(self._lines, self._count_until(position), None)
@@ -92,7 +95,7 @@ class EventRing:
         position = int(number)
         return position if self._forgotten <= position <= self._newest else None
 
-    def _id(self, number: int) -> str:
+    def _id(self, number: int | str) -> str:
         return f"{self._token}-{number}"
 
     def _event(self, kept: _Kept) -> Event:

@@ -153,8 +153,8 @@ class Host:
         (:func:`trio.current_time`). Rooms without players are given up, now and later; rooms that
         have not started are regrouped; seats of players who are away are kept for a shorter time.
 
-        The first few rooms are told at once, the others by :meth:`watch`: each wakes, and 2 000 at
-        once would block the loop for 100 ms.
+        The first few rooms are told at once, if no other such work waits, and the others by
+        :meth:`watch`: each wakes, and 2 000 at once would block the loop for 100 ms.
         """
         self.running.cut_at = cut_at
         rooms = [room for room in list(self._rooms.values()) if not room.give_up()]

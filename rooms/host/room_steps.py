@@ -7,7 +7,7 @@
   and has said or done anything in it, the host's change waits for the rest with it: else a player
   could hear of a message that may still be said in another way.
 * Words wait for the step in which they were said. Without a change they wait for the last one.
-* If the state cannot be encoded there are no steps, and words leave at once, until it can again.
+* While the state cannot be encoded, words wait until no other node has an image, which lacks them.
 """
 
 from __future__ import annotations

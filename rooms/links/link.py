@@ -146,7 +146,7 @@ class GameLink:
         self._state = welcome.state
         try:
             with self._scope:
-                self.on_feed(nodes.FeedBatch(self.id, 0, [], 0), lambda: False)
+                await self._pass_early_items()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run, self)
                     nursery.start_soon(self._watch_feed)
@@ -325,6 +325,14 @@ class GameLink:
                 log.warning("link.no_feed", game=self.node.name, address=self.address, hint=hint)
             if stall.seconds >= policy.lost_seconds:
                 self._over(Loss.RESET)
+
+    async def _pass_early_items(self) -> None:
+        """The feed may have come before the welcome; then nothing else asks for what waits."""
+        nothing = nodes.FeedBatch(self.id, 0, [], 0)
+        self.on_feed(nothing, lambda: False)
+        while self.more:
+            await trio.lowlevel.checkpoint()
+            self.on_feed(nothing, lambda: False)
 
     async def _detach(self) -> None:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""

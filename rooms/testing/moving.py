@@ -36,7 +36,8 @@ async def outlive(room_id: RoomId, before: TableNode, after: TableNode) -> None:
     """The node ``before`` dies, before anything else happens; the room goes on at the new node
     ``after``, from its standby's copy.
 
-    Raises :class:`StateFailed` or :class:`StateUnreadable` if it cannot; then no node has died.
+    Raises :class:`StateFailed` or :class:`StateUnreadable` if it cannot. Without an image no node
+    has died; with one that cannot run, the room is lost.
     """
     room = _running(room_id, before.host)
     if before.standby is None:

@@ -51,11 +51,13 @@ class Standby:
         self.host.protected.leave(room, self._steps)
         return self._steps
 
-    def failing(self, room: RoomId, *, failing: bool) -> None:  # noqa: ARG002 - there is one room
+    def failing(self, room: RoomId, *, failing: bool) -> None:
         """The state cannot be encoded, and the copy is worth nothing; or it can again."""
         self._failing = failing
         if failing:
             self._copy, self._why_not = None, "its state cannot be encoded"
+        else:
+            self._take(room)
 
     def ended(self, room: RoomId) -> None:
         """The room has ended: its players are told."""

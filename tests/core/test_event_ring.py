@@ -86,6 +86,19 @@ def test_a_reader_from_before_the_oldest_line_starts_afresh_with_the_states_firs
         assert names(got)[:2] == ["cluster", "figures"]
 
 
+@given(st.lists(st.sampled_from(["line", "cluster", "figures"]), max_size=12))
+def test_a_reader_that_is_lost_in_the_middle_of_a_fresh_start_misses_no_state(steps):
+    events = ring()
+    for number, step in enumerate(steps):
+        (events.add_line if step == "line" else events.set_state)(step, b"%d" % number)
+    whole = events.after("")
+    for had in range(1, len(whole)):
+        rest = events.after(whole[had - 1].id)
+        seen = [event.name for event in (*whole[:had], *rest)]
+        assert {event.name for event in whole} <= set(seen)
+        assert seen.count("line") == names(whole).count("line")
+
+
 @given(st.text(max_size=40))
 def test_any_other_id_starts_afresh(text):
     events = ring()

@@ -261,9 +261,10 @@ async def test_a_link_carries_items_both_ways_in_order(autojump_clock: MockClock
         assert both.listener.seqs[link.id] == list(range(1, 1001))
 
 
+@pytest.mark.parametrize("items", [3, 1000], ids=["few", "more than at once"])
 @pytest.mark.parametrize("seed", range(10))
 async def test_items_that_arrive_before_a_link_is_up_wait_for_it(
-    seed: int, autojump_clock: MockClock
+    seed: int, items: int, autojump_clock: MockClock
 ) -> None:
     """They come with the feed's first batch, which may overtake the welcome."""
     slow = Faults(rng=random.Random(seed), delay_seconds=0.1)
@@ -272,10 +273,10 @@ async def test_items_that_arrive_before_a_link_is_up_wait_for_it(
         while not game.feeds.links:
             await trio.sleep(0.001)
         (link,) = game.feeds.links
-        for n in range(1, 4):
+        for n in range(1, items + 1):
             game.feeds.push(link, message(n))
         await settle(1)
-        assert both.listener.seqs == {link: [1, 2, 3]}
+        assert both.listener.seqs == {link: list(range(1, items + 1))}
 
 
 def limit_turns(monkeypatch: pytest.MonkeyPatch, items: int) -> None:

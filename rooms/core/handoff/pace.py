@@ -6,7 +6,8 @@ longer waits: behind others that leave, or behind the players of all rooms. So f
 * One at first. Rooms that wait little add one whenever as many have left as leave at a time.
 * A room that waited for more than ``wait_seconds`` halves the number; those that had begun by then
   do not halve it again. It *waited* for as long as it took beyond the least that any took.
-* As many as are needed leave at once, so that all have left in time.
+* As many as are needed leave at once, so that all have left in time: as if each took as long as
+  is usual, or as the slowest that leaves now. A room in a long step of its own holds up no others.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ class Pace:
     def at_once(self, waiting: int, now: float) -> int:
         """How many rooms may leave at a time, if ``waiting`` more are to leave."""
         seconds = HURRY_SHARE * (self._until - now)
-        if waiting * self._usual >= self._most * seconds:
+        usual = max(self._usual, *(now - leave.began_at for leave in self._leaves.values()), 0.0)
+        if waiting * usual >= self._most * seconds:
             return self._most
-        return max(int(self._number), ceil(waiting * self._usual / seconds))
+        return max(int(self._number), ceil(waiting * usual / seconds))
 
     # The steps of a room.
 

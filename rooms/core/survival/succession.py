@@ -22,7 +22,7 @@ class Succession:
         self._refused: set[Incarnation] = set()
         self._reached: dict[Incarnation, tuple[Incarnation, ...]] = {}
         """The api nodes to which standbys and candidate have links."""
-        self._told: set[Incarnation] = set()
+        self._told: dict[Incarnation, type[Resign | TakeOver]] = {}
         """The standbys that were asked to resign or to take over, on the present link."""
 
     def sees(self, view: View) -> None:
@@ -46,6 +46,7 @@ class Succession:
 
     def refused(self, node: Incarnation, n: int) -> None:
         """``node`` keeps no image up to step ``n``; if it is the candidate, another one is next."""
+        self._told.pop(node, None)  # it has done so: it may get an image, and be told, again
         candidate = self._line.candidate
         if candidate is not None and candidate.node == node and n >= candidate.image:
             self._line.candidate = None
@@ -53,7 +54,7 @@ class Succession:
 
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
-        self._told.discard(node)
+        self._told.pop(node, None)
         candidate = self._line.candidate
         if candidate is not None and candidate.node == node:
             self._line.candidate = None
@@ -130,6 +131,6 @@ class Succession:
             self._tell(standbys[0], TakeOver(line.room, line.config.epoch))
 
     def _tell(self, node: Incarnation, item: Resign | TakeOver) -> None:
-        if node not in self._told:
-            self._told.add(node)
+        if self._told.get(node) is not type(item):
+            self._told[node] = type(item)
             self._line.send(node, item)

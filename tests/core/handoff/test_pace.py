@@ -98,6 +98,16 @@ def test_a_room_that_stays_makes_way_at_once_and_changes_nothing() -> None:
     assert (len(pace), pace.at_once(0, 20.0)) == (0, 4)
 
 
+def test_a_room_in_a_long_step_holds_up_no_others_when_time_runs_out() -> None:
+    """Nothing has left yet, so the time that it takes is the only one that is known."""
+    pace = Pace(POLICY)
+    pace.hurry(1.5)
+    pace.begin(RoomId("busy"), 0.0)
+    assert pace.at_once(20, 0.0) == 1
+    assert pace.at_once(20, 0.25) == 6 == -(-20 * 0.25 // (0.75 * 1.25))
+    assert pace.at_once(99, 0.25) == 8
+
+
 def test_a_room_makes_way_after_2_s_and_what_comes_of_it_later_counts_no_more() -> None:
     pace, room = grown(4), RoomId("slow")
     pace.begin(room, 10.0)
