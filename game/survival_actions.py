@@ -113,7 +113,7 @@ class SurvivalActions:
                 self._not_kept(action.room)
 
     def _not_kept(self, room: RoomId) -> None:
-        """What was to be kept is not here: nobody may hear that it is."""
+        """Drops what an action failed to keep for ``room``: no node hears that it is kept."""
         in_hand = self._in_hand
         if in_hand is not None and in_hand.item.room == room:
             self._give_back(room, in_hand, "this node failed to keep it")

@@ -33,7 +33,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 class LocalFirstBus:
     """A :class:`lastcall.bus.base.Bus`: in memory where that reaches the other end, and over
-    ``network`` otherwise. ``advertise`` is what other nodes dial, if it is no address of an end.
+    ``network`` otherwise. ``advertise`` is the host that other nodes dial, if no end listens on it.
     """
 
     def __init__(self, network: Bus | None = None, advertise: str | None = None) -> None:
