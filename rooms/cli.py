@@ -88,7 +88,7 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--admin": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:9000",
-            "help": "The address of the demo page; the nodes' admin ports are the next ones. "
+            "help": "The address of the cluster's page; the nodes' admin ports are the next ones. "
             "Port 0: free ports.",
         },
         "--admin-token-file": {

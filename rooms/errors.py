@@ -20,6 +20,7 @@
     │   ├── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
     │   └── MisplacedItem       an item that a link of this kind does not carry
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
+    │   └── CommandForbidden    a node does not let the caller command it
     └── ClientError             the errors of the Python client
         ├── ConnectFailed       no server could be reached, or none accepted the connection
         ├── ConnectionLost      the socket is closed; carries the close code
@@ -40,6 +41,7 @@ __all__ = [
     "BusExhausted",
     "ClientError",
     "ClusterFailed",
+    "CommandForbidden",
     "ConnectFailed",
     "ConnectionLost",
     "ImageRefused",
@@ -140,6 +142,10 @@ class StateUnreadable(RemoteProtocolError):
 
 class ClusterFailed(LastcallError):
     """A cluster on this machine did not start: a node ended, or was not ready in time."""
+
+
+class CommandForbidden(ClusterFailed):
+    """A node does not let the caller command it: its token is missing or wrong, for example."""
 
 
 class ClientError(LastcallError):

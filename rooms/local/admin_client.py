@@ -12,8 +12,9 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.bus.address import parse_host_port
-from lastcall.errors import ClusterFailed, UsageError
+from lastcall.errors import ClusterFailed, CommandForbidden, UsageError
 from lastcall.runtime.admin.auth import read_token
+from lastcall.wire import UNREADABLE
 from lastcall.wire.reports import Status
 
 ANSWER_SECONDS = 1.0
@@ -81,7 +82,7 @@ async def status(client: httpx.AsyncClient, admin: str) -> Status | None:
     try:
         answer = await client.get(admin_url(admin, "status"))
         return msgspec.json.decode(answer.content, type=Status)
-    except (httpx.HTTPError, msgspec.DecodeError):
+    except (httpx.HTTPError, *UNREADABLE):
         return None
 
 
@@ -91,14 +92,14 @@ async def command(
     """Posts ``/cordon``, ``/uncordon`` or ``/drain``; returns the node's status after it.
 
     ``token`` is for this command, in place of the client's. Raises :class:`ClusterFailed` with the
-    node's own message when it refuses.
+    node's own message when it refuses, and :class:`CommandForbidden` when it does not trust us.
     """
     answer = await _post(client, admin, verb, token)
     if answer.status_code != httpx.codes.OK:
         raise _refusal(answer)
     try:
         return msgspec.json.decode(answer.content, type=Status)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ClusterFailed(f"{admin} is not the admin port of a node: {error}") from error
 
 
@@ -132,8 +133,9 @@ async def _post(
 
 
 def _refusal(answer: httpx.Response) -> ClusterFailed:
-    text = answer.text.strip()[:MESSAGE_MAX]
-    return ClusterFailed(text or f"HTTP {answer.status_code}")
+    forbidden = answer.status_code == httpx.codes.FORBIDDEN
+    text = answer.text.strip()[:MESSAGE_MAX] or f"HTTP {answer.status_code}"
+    return CommandForbidden(text) if forbidden else ClusterFailed(text)
 
 
 async def messages_out(client: httpx.AsyncClient, admin: str) -> float | None:

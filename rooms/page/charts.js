@@ -1,4 +1,4 @@
-/** Live charts: messages, round trips, and what players lost, of the last five minutes. */
+/** Live charts: messages, lags, and what was refused or cut or what bots noticed, of the last five minutes. */
 
 import { byId, colour, el, grouped, inFrame, onColours, setText, timeOf } from "/page/dom.js";
 
@@ -19,12 +19,14 @@ const FAULTS = {
   series: [["refused", "ink-soft"], ["cut", "warm"], ["lost", "hot"], ["repeated", "accent"]],
 };
 
+const REFUSALS = { title: "Refused and cut a second", show: count, series: [["refused", "ink-soft"], ["cut", "warm"]] };
+
 export class Charts {
   #root = byId("charts");
   #charts = new Map(); // by their definition
   #last = null;
 
-  /** Takes a `figures` event; returns the messages per second of each node, by name. */
+  /** Takes a `figures` event; returns the messages per second of each node, by the keys of the event. */
   add({ at, nodes, players }) {
     const rates = this.#last && at > this.#last.at ? ratesSince(this.#last, { at, nodes }) : new Map();
     if (!this.#last || at > this.#last.at) this.#last = { at, nodes };
@@ -35,9 +37,10 @@ export class Charts {
       this.#chart(ROUND_TRIP).add(at, [players.round_trip_p50, players.round_trip_p99]);
       this.#chart(FAULTS).add(at, [players.refused, players.cut, players.lost, players.repeated]);
     } else {
-      const lags = Object.values(nodes).map((node) => node.lag_p99).filter((lag) => lag !== null);
-      this.#chart(LAG).add(at, [lags.length ? Math.max(...lags) : null]);
+      this.#chart(REFUSALS).add(at, isFirst ? [null, null] : [total("limited"), total("cut")]);
     }
+    const lags = Object.values(nodes).map((node) => node.lag_p99).filter((lag) => lag !== null);
+    this.#chart(LAG).add(at, [lags.length ? Math.max(...lags) : null]);
     return new Map([...rates].map(([name, rate]) => [name, rate.in + rate.out]));
   }
 
@@ -58,7 +61,7 @@ function ratesSince(before, { at, nodes }) {
     const then = before.nodes[name];
     if (!then) continue;
     const rate = (part) => Math.max(0, now[part] - then[part]) / (at - before.at);
-    rates.set(name, { in: rate("messages_in"), out: rate("messages_out") });
+    rates.set(name, { in: rate("messages_in"), out: rate("messages_out"), limited: rate("limited"), cut: rate("rooms_cut") });
   }
   return rates;
 }

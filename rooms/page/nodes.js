@@ -10,9 +10,17 @@ const REASONS = 5;
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 const inOrder = (one, other) => one.tier.localeCompare(other.tier) || byName(one.name, other.name);
 
+/** By which each of `nodes` is known here and in `figures`: its name, or its address if another one has that name. */
+export function keysOf(nodes) {
+  const names = nodes.map(({ name }) => name);
+  const isTwin = (name) => names.indexOf(name) !== names.lastIndexOf(name);
+  return new Map(nodes.map((node) => [node, isTwin(node.name) ? node.admin : node.name]));
+}
+
 export class Nodes {
   #root = byId("nodes");
-  #cards = new Map(); // by name
+  #cards = new Map(); // by their keys
+  #keys = new Map(); // by node
   #columns = new Map(); // by generation
   #cluster = null;
 
@@ -24,20 +32,21 @@ export class Nodes {
   show(cluster) {
     this.#cluster = cluster;
     const nodes = [...cluster.nodes].sort(inOrder);
+    this.#keys = keysOf(nodes);
     this.#root.classList.toggle("dense", nodes.length > MANY);
     const generations = [...new Set(nodes.map((node) => node.generation))].sort((a, b) => a - b);
     generations.forEach((generation, index) => this.#showColumn(generation, index, nodes));
-    this.#removeGone(nodes, generations);
+    this.#removeGone(generations);
   }
 
   /** Shows the messages per second of each node. */
   rates(rates) {
-    for (const [name, rate] of rates) this.#cards.get(name)?.rate(rate);
+    for (const [key, rate] of rates) this.#cards.get(key)?.rate(rate);
   }
 
   /** Shows the counts of a `figures` event, which are newer than those of the last `cluster` event. */
   counts(nodes) {
-    for (const [name, { rooms, clients }] of Object.entries(nodes)) this.#cards.get(name)?.counts(rooms, clients);
+    for (const [key, { rooms, clients }] of Object.entries(nodes)) this.#cards.get(key)?.counts(rooms, clients);
   }
 
   #showColumn(generation, index, nodes) {
@@ -47,17 +56,18 @@ export class Nodes {
     placeAt(this.#root, column.root, index);
     column.show(generation, members);
     members.forEach((node, at) => {
-      if (!this.#cards.has(node.name)) this.#cards.set(node.name, new Card());
-      const card = this.#cards.get(node.name);
+      const key = this.#keys.get(node);
+      if (!this.#cards.has(key)) this.#cards.set(key, new Card());
+      const card = this.#cards.get(key);
       placeAt(column.cards, card.root, at);
-      card.show(node, this.#cluster);
+      card.show(node, this.#cluster, key);
     });
   }
 
-  #removeGone(nodes, generations) {
-    const names = new Set(nodes.map((node) => node.name));
+  #removeGone(generations) {
+    const keys = new Set(this.#keys.values());
     const hadFocus = this.#root.contains(document.activeElement);
-    remove(this.#cards, (name) => !names.has(name));
+    remove(this.#cards, (key) => !keys.has(key));
     remove(this.#columns, (generation) => !generations.includes(generation));
     if (hadFocus && !this.#root.contains(document.activeElement)) byId("cluster-title").focus();
   }
@@ -129,14 +139,15 @@ class Card {
     this.#whyBox,
   );
 
-  show(node, cluster) {
+  show(node, cluster, key) {
     this.#node = node;
     this.#cluster = cluster;
     setData(this.root, "phase", node.dead ? "dead" : node.phase);
     setData(this.root, "node", node.name);
     setText(this.#name, node.name);
     setText(this.#tier, node.tier);
-    setText(this.#phase, [node.dead || node.phase, node.version, node.pid && `pid ${node.pid}`].filter(Boolean).join(" · "));
+    const address = key !== node.name && key; // two cards of one name
+    setText(this.#phase, [node.dead || node.phase, node.version, node.pid && `pid ${node.pid}`, address].filter(Boolean).join(" · "));
     this.counts(node.rooms, node.clients);
     this.#endsAt = node.seconds_left === null || node.dead ? null : performance.now() + node.seconds_left * 1000;
     this.tick(performance.now());

@@ -4,7 +4,7 @@ import { Charts } from "/page/charts.js";
 import { followCluster } from "/page/cluster_events.js";
 import { announce, byId, inFrame, plural, setData, setHidden, setText, timeOf } from "/page/dom.js";
 import { EventLog } from "/page/event_log.js";
-import { Nodes } from "/page/nodes.js";
+import { Nodes, keysOf } from "/page/nodes.js";
 import { Playground } from "/page/playground.js";
 import { confirmVerb } from "/page/verbs.js";
 
@@ -17,8 +17,9 @@ const charts = new Charts();
 const log = new EventLog();
 let cluster = null;
 let figures = null;
-let rates = new Map(); // messages per second, by node
+let rates = new Map(); // messages per second, by the keys of figures
 let versions = "";
+let kindsTimer = null;
 let bannerTimer = null;
 
 followCluster({
@@ -76,7 +77,8 @@ function showFigures() {
 
 function showTotals() {
   if (!cluster) return;
-  const counted = cluster.nodes.map((node) => figures?.nodes[node.name] ?? node);
+  const keys = keysOf(cluster.nodes);
+  const counted = cluster.nodes.map((node) => figures?.nodes[keys.get(node)] ?? node);
   const sum = (part) => counted.reduce((total, node) => total + node[part], 0);
   const api = cluster.nodes.some((node) => node.tier === "api");
   const clients = cluster.nodes.reduce((total, node, index) => total + (api && node.tier === "game" ? 0 : counted[index].clients), 0);
@@ -99,15 +101,27 @@ async function askKindsIfChanged() {
   const now = JSON.stringify([...new Set(cluster.nodes.map(({ version, generation }) => `${version} ${generation}`))].sort());
   if (now === versions) return;
   versions = now;
+  clearTimeout(kindsTimer);
+  const kinds = await fetchKinds();
+  if (kinds) playground.offer(kinds);
+  else askKindsLater();
+}
+
+function askKindsLater() {
+  clearTimeout(kindsTimer);
+  kindsTimer = setTimeout(() => {
+    versions = "";
+    askKindsIfChanged();
+  }, KINDS_AGAIN_MS);
+}
+
+/** The kinds, or null if no node tells them now. */
+async function fetchKinds() {
   try {
     const answer = await fetch("/cluster/kinds");
-    if (!answer.ok) throw new Error(answer.statusText);
-    playground.offer(await answer.json());
+    return answer.ok ? await answer.json() : null;
   } catch {
-    setTimeout(() => {
-      versions = "";
-      askKindsIfChanged();
-    }, KINDS_AGAIN_MS);
+    return null;
   }
 }
 

@@ -6,6 +6,7 @@ import { hasForm, schemaForm } from "/page/schema_form.js";
 const VIEWED = ["tictactoe", "arena", "lounge"]; // the kinds with a view of their own
 const MOST = 5; // players in one tab
 const STORED = "lastcall page";
+const SEATS = `${STORED}${location.search}`; // a link with other URLs does not get the tickets of these seats
 const NAMES = ["Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Frances", "Niklaus", "Hedy", "Claude", "Radia", "Ken"];
 const LOOPBACK = /^(localhost|127\.|\[::1\]|0\.0\.0\.0)/;
 
@@ -19,6 +20,7 @@ export class Playground {
   #options = null; // the fields of the chosen kind
   #names = new Map(); // by player
   #begun = false;
+  #isReachable = null; // not known yet
   #coming = 0; // seats whose scripts are being loaded
 
   constructor() {
@@ -44,10 +46,12 @@ export class Playground {
   reach(urls) {
     const asked = new URLSearchParams(location.search).getAll("ws").flatMap((text) => text.split(",")).filter(Boolean);
     this.urls = asked.length ? asked : urls.map(seenFromHere);
-    setHidden(this.#form, this.urls.length === 0);
-    this.#tell(this.urls.length ? "" : "Players connect to other nodes than this one: play from the page of an api node, or of the cluster.");
+    const isReachable = this.urls.length > 0;
+    setHidden(this.#form, !isReachable);
+    if (isReachable !== this.#isReachable) this.#tell(isReachable ? "" : "Players connect to other nodes than this one: play from the page of an api node, or of the cluster.");
+    this.#isReachable = isReachable;
     this.#refresh();
-    if (this.#begun || this.urls.length === 0) return;
+    if (this.#begun || !isReachable) return;
     this.#begun = true;
     this.#comeBack();
   }
@@ -192,7 +196,7 @@ export class Playground {
 
   #store() {
     const kept = this.#seats.filter((seat) => !seat.isOver);
-    sessionStorage.setItem(STORED, JSON.stringify(kept.map(({ asked, room }) => ({ ...asked, at: room }))));
+    sessionStorage.setItem(SEATS, JSON.stringify(kept.map(({ asked, room }) => ({ ...asked, at: room }))));
   }
 
   #refresh() {
@@ -237,7 +241,7 @@ const loadSeats = () =>
 
 function stored() {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED)) ?? [];
+    return JSON.parse(sessionStorage.getItem(SEATS)) ?? [];
   } catch {
     return [];
   }

@@ -13,15 +13,23 @@ export function hasForm(schema) {
   return Boolean(shown.properties || shown.enum || variantsOf(shown).length || (shown.type && shown.type !== "object"));
 }
 
-function resolve(schema, defs) {
-  const name = schema.$ref?.replace("#/$defs/", "");
-  return name && defs[name] ? { ...resolve(defs[name], defs), ...("default" in schema ? { default: schema.default } : {}) } : schema;
+/** The schema that is meant, and the definitions that may be used in it: not its own, so that each form ends. */
+function opened(schema, defs) {
+  const name = refOf(schema);
+  if (!name || !Object.hasOwn(defs, name)) return [schema, defs];
+  const { [name]: found, ...others } = defs;
+  const [meant, left] = opened(found, others);
+  return ["default" in schema ? { ...meant, default: schema.default } : meant, left];
 }
+
+const refOf = (schema) => schema.$ref?.replace("#/$defs/", "");
+
+const resolve = (schema, defs) => opened(schema, defs)[0];
 
 const variantsOf = (schema) => schema.anyOf ?? schema.oneOf ?? [];
 
-function field(given, defs, name, required) {
-  const schema = resolve(given, defs);
+function field(given, all, name, required) {
+  const [schema, defs] = opened(given, all);
   const variants = variantsOf(schema);
   if (variants.length) return choiceOf(schema, variants, defs, name, required);
   if (schema.enum) return oneOf(schema, name, required);
@@ -44,15 +52,16 @@ function objectOf(schema, defs, name) {
 
 function choiceOf(schema, variants, defs, name, required) {
   const shapes = variants.map((variant) => resolve(variant, defs));
-  const labels = shapes.map((shape, index) => shape.title ?? shape.type ?? `variant ${index + 1}`);
-  const parts = variants.map((variant) => field(variant, defs, "", true));
-  const start = schema.default === null ? shapes.findIndex((shape) => shape.type === "null") : 0;
-  const body = el("div", {}, parts[start].root);
+  const labels = shapes.map((shape, index) => shape.title ?? shape.type ?? refOf(shape) ?? `variant ${index + 1}`);
+  const parts = []; // made when they are chosen: types that name each other would make too many
+  const part = (index) => (parts[index] ??= field(variants[index], defs, "", true));
+  const start = schema.default === null ? Math.max(0, shapes.findIndex((shape) => shape.type === "null")) : 0;
+  const body = el("div", {}, part(start).root);
   const select = el("select", {}, ...labels.map((label, index) => el("option", { value: index, selected: index === start }, label)));
-  select.onchange = () => body.replaceChildren(parts[select.value].root);
+  select.onchange = () => body.replaceChildren(part(Number(select.value)).root);
   const isUnset = () => !required && "default" in schema && Number(select.value) === start;
   const root = el("div", { class: "choice-of" }, labelled(name || "which", select), body);
-  return { root, read: () => (isUnset() && shapes[start].type === "null" ? undefined : parts[select.value].read()) };
+  return { root, read: () => (isUnset() && shapes[start].type === "null" ? undefined : part(Number(select.value)).read()) };
 }
 
 function oneOf(schema, name, required) {

@@ -8,7 +8,7 @@ import { GenericTable } from "/page/generic_table.js";
 import { Lounge } from "/page/lounge.js";
 import { TicTacToe } from "/page/tictactoe.js";
 
-const VIEWS = { arena: Arena, lounge: Lounge, tictactoe: TicTacToe };
+const VIEWS = new Map([["arena", Arena], ["lounge", Lounge], ["tictactoe", TicTacToe]]);
 
 const ENDS = {
   cut: "The room was cut: its node had to leave.",
@@ -148,14 +148,21 @@ export class Seat {
     this.root.dataset.kind = place.kind;
     this.status("", true);
     this.#dot.follow(place);
-    const View = VIEWS[place.kind] ?? GenericTable;
-    this.#view = new View(this);
-    this.#body.append(this.#view.root);
-    if (this.#view instanceof GenericTable) this.#generic = this.#view;
-    else this.#body.append(this.#rawBox());
+    const View = VIEWS.get(place.kind);
+    if (View) {
+      this.#view = new View(this);
+      this.#body.append(this.#view.root, this.#rawBox());
+    } else {
+      this.#showAsTable();
+    }
     this.#listen();
     this.#inviteButton.hidden = false;
     this.#owner.seated(this);
+  }
+
+  #showAsTable() {
+    this.#view = this.#generic ??= new GenericTable(this);
+    this.#body.replaceChildren(this.#view.root);
   }
 
   /** For a kind with a view of its own: what is said beneath it. Nothing is kept while it is closed. */
@@ -186,9 +193,21 @@ export class Seat {
     inFrame(this.#dot.update);
   }
 
+  /** Shows something in the table of messages, if that is open, and in the view. */
   #each(act) {
-    act(this.#view);
-    if (this.#generic?.root.isConnected && this.#generic !== this.#view) act(this.#generic);
+    const hasView = this.#view !== this.#generic;
+    const isListed = !hasView || this.#generic?.root.isConnected;
+    if (isListed) act(this.#generic);
+    if (!hasView) return;
+    try {
+      act(this.#view);
+    } catch (error) {
+      console.warn(`this is not the example's ${this.place.kind}:`, error); // an author's kind of that name
+      this.#view.close?.();
+      this.#showAsTable();
+      this.status("", true);
+      if (!isListed) act(this.#generic);
+    }
   }
 
   #fault(text) {
@@ -199,7 +218,7 @@ export class Seat {
 
   #ended({ reason, result }) {
     let text = ENDS[reason];
-    if (!text) this.#each((view) => (text ??= view.ended(result)));
+    if (!text) this.#each((view) => (text = view.ended(result))); // the view comes last
     this.#end(text);
   }
 

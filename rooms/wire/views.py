@@ -100,7 +100,9 @@ class PlayerFigures(msgspec.Struct, frozen=True):
 
 
 class FiguresNow(msgspec.Struct, frozen=True):
-    """The event ``figures``: those of each node, by name."""
+    """The event ``figures``: those of each node, by its name, or by its admin address if another
+    node that is shown has that name.
+    """
 
     at: float
     nodes: Mapping[str, NodeFigures]

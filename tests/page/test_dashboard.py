@@ -59,6 +59,7 @@ def test_nodes_are_cards_and_a_button_says_what_will_happen_before_it_does_it() 
         page = tab(backend.url, color_scheme="dark")
         visible(page, ".legend", "p99 34 ms")
         visible(page, ".legend", "out 80")
+        visible(page, ".chart", "Loop lag, worst node")
         assert page.locator(".generation").count() == 2
         assert page.locator(".generation").first.locator(".card").count() == 2
         assert (fact(page, "game-2", "rooms"), fact(page, "game-2", "clients")) == ("7", "21")
@@ -104,6 +105,15 @@ def test_nodes_are_cards_and_a_button_says_what_will_happen_before_it_does_it() 
         backend.cluster(*SOME, roll={"stage": "game-1 drains", "done": 1, "of": 2})
         visible(page, "#rolling-text", "game-1 drains (1 of 2)")
         assert page.locator("#roll").is_disabled()
+
+        twins = [node("game-1", "game", admin=admin) for admin in ("a:1", "b:1")]
+        backend.cluster(*twins)
+        backend.publish("figures", figures(["a:1"], 4))
+        until(page, "document.querySelectorAll('[data-node=game-1]').length === 2")
+        visible(page, "[data-node=game-1]", "a:1")
+        visible(page, "#totals", "2 nodes · 7 rooms")
+        assert card(page, "game-1").locator("dd").first.inner_text() == "7"
+        assert card(page, "game-1").last.locator("dd").first.inner_text() == "0"
 
 
 def test_the_page_says_that_the_server_is_lost_and_resumes_by_itself() -> None:

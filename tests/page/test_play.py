@@ -173,6 +173,13 @@ def test_a_lost_connection_is_a_dot_and_its_story_unfolds(served: Node) -> None:
         resumes = page.locator(".under dl div", has_text="resumed").locator("dd")
         assert resumes.inner_text() == "1"
         assert page.locator(".talk p").count() == 1
+        page.goto(f"http://{served.admin}/?ws=ws://127.0.0.1:1/")
+        play(page, "lounge", "Eve")
+        visible(page, ".seat h3", "Eve")
+        assert page.locator(".seat").count() == 1, "Ann's ticket is for the page's own nodes"
+        page.goto(f"http://{served.admin}/")
+        visible(page, ".seat h3", "Ann")
+        visible(page, ".dot[data-state=here]")
         page.get_by_role("button", name="Leave").click()
         until(page, "document.querySelectorAll('.seat').length === 0 && !location.hash")
         page.reload()

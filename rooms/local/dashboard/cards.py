@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from lastcall.wire.views import ClusterNow, NodeCard, NodeNow
+from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
 NO_ANSWER = "no answer"
 
@@ -49,8 +50,18 @@ class RemoteCards:
         return replace(known, phase=NO_ANSWER, why=(), rooms=0, clients=0, seconds_left=None)
 
 
-def find_serving_game(now: ClusterNow | Sequence[NodeCard]) -> list[NodeCard]:
+def figures_by_key(
+    cards: Sequence[NodeCard], answers: Mapping[str, NodeNow]
+) -> dict[str, NodeFigures]:
+    """The figures of each node by its name, or by its address if another card has that name."""
+    names = Counter(card.name for card in cards)
+    return {
+        now.card.name if names[now.card.name] == 1 else admin: now.figures
+        for admin, now in answers.items()
+    }
+
+
+def find_serving_game(cards: Sequence[NodeCard]) -> list[NodeCard]:
     """The nodes that know the kinds of rooms, those that serve first."""
-    cards = now.nodes if isinstance(now, ClusterNow) else now
     games = [card for card in cards if card.tier in {"game", "serve"} and card.admin]
     return sorted(games, key=lambda card: card.phase != "serving")

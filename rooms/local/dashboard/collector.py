@@ -10,6 +10,7 @@ import trio
 
 from lastcall.errors import ClusterFailed
 from lastcall.local.admin_client import ANSWER_SECONDS, admin_url, ask_all, status
+from lastcall.wire import UNREADABLE
 from lastcall.wire.reports import Status
 from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
@@ -49,7 +50,7 @@ class Collector:
             if answer.status_code == httpx.codes.NOT_FOUND:  # a node of version 0.1
                 return _of_status(await status(self._client, admin))
             return msgspec.json.decode(answer.content, type=NodeNow)
-        except (httpx.HTTPError, msgspec.DecodeError):
+        except (httpx.HTTPError, *UNREADABLE):
             return None
 
 

@@ -120,15 +120,20 @@ class LocalPage:
 
     async def obey(self, verb: str, order: Order, token: bytes | None) -> None:  # noqa: ARG002
         """Carries out a command, with the token of the plan: this one was authorised with it."""
-        self._add(LogLine(time.time(), order.node, "info", "page.command", f"verb={verb}"))
         if verb == "roll":
             if order.tier not in {"all", "api", "game"}:
                 raise UsageError(f"tier is all, api or game; got {order.tier!r}")
             self._rolls.roll(AskRoll(order.tier)).close()  # type: ignore[arg-type]
-            return
-        child = next((one for one in self.cluster.living() if one.name == order.node), None)
+            node, text = "", f"verb=roll tier={order.tier}"
+        else:
+            await self._command(verb, order.node)
+            node, text = order.node, f"verb={verb}"
+        self._add(LogLine(time.time(), node, "info", "page.command", text))
+
+    async def _command(self, verb: str, name: str) -> None:
+        child = next((one for one in self.cluster.living() if one.name == name), None)
         if child is None:
-            raise UsageError(f"no node {order.node!r} runs here")
+            raise UsageError(f"no node {name!r} runs here")
         if verb == "kill":
             child.kill()
         elif child.ready is None:
@@ -137,7 +142,6 @@ class LocalPage:
             async with open_admin_client() as client:
                 file = self.cluster.plan.admin_token_file
                 await command(client, child.ready.admin, verb, token_in(file))
-        self._news.set()
 
 
 @asynccontextmanager

@@ -104,7 +104,7 @@ class Rolls:
             self._on_step(progress.node, progress.text)
             _offer(send, progress)
 
-        self._current = Roll(self._cluster, order, on_progress)
+        self._current, self._step = Roll(self._cluster, order, on_progress), ""
         self._viewer = send
         self._nursery.start_soon(self._run, self._current, send)
         return receive

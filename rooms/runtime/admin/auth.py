@@ -86,10 +86,8 @@ class AdminAuth:
         return asked.port == server.port and asked.host.lower() in hosts
 
     def _token_refusal(self, authorization: str, file: Path) -> str | None:
-        expected = self._expected(file)
-        scheme, _, token = authorization.partition(" ")
-        given = token.strip().encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
+        expected, given = self._expected(file), bearer_token(authorization)
+        if given is None or not hmac.compare_digest(given, expected):
             return NOT_GIVEN
         return None
 
@@ -104,6 +102,12 @@ class AdminAuth:
         except UsageError as error:
             self._unreadable.warning(reason=str(error))
         return self._token
+
+
+def bearer_token(authorization: str) -> bytes | None:
+    """The token in the header ``Authorization``, or None if it has none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip().encode() if scheme.lower() == "bearer" else None
 
 
 def read_token(file: Path) -> bytes:

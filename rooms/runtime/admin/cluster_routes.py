@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lastcall.bus.address import HostPort
-from lastcall.errors import ClusterFailed, UsageError, WrongEvent
-from lastcall.runtime.admin.auth import AdminAuth, AdminRequest
+from lastcall.errors import ClusterFailed, CommandForbidden, UsageError, WrongEvent
+from lastcall.runtime.admin.auth import AdminAuth, AdminRequest, bearer_token
 from lastcall.runtime.admin.event_hub import EventHub, EventStream
 from lastcall.runtime.admin.http import App, Message, Receive, Send
 from lastcall.wire import UNREADABLE
@@ -43,7 +43,8 @@ class Leader(Protocol):
 
     async def obey(self, verb: str, order: Order, token: bytes | None) -> None:
         """Carries out a command that was authorised; ``token`` came with it. Raises
-        :class:`UsageError`, :class:`WrongEvent` or :class:`ClusterFailed`, which say why not.
+        :class:`UsageError`, :class:`WrongEvent`, :class:`CommandForbidden` or
+        :class:`ClusterFailed`, which say why not.
         """
 
 
@@ -65,15 +66,11 @@ def cluster_routes(leader: Leader, auth: AdminAuth) -> list[Route]:
             return text(refusal, 403)
         try:
             order = msgspec.json.decode(await request.body() or b"{}", type=Order)
-            await leader.obey(verb, order, _token(request))
+            await leader.obey(verb, order, bearer_token(request.headers.get("authorization", "")))
         except UNREADABLE as wrong:
             return text(f'the body is JSON, such as {{"node":"game-1"}}: {wrong}', 400)
-        except UsageError as wrong:
-            return text(str(wrong), 400)
-        except WrongEvent as wrong:
-            return text(str(wrong), 409)
-        except ClusterFailed as failed:
-            return text(str(failed), 502)
+        except (UsageError, WrongEvent, ClusterFailed) as refused:
+            return text(str(refused), _status_of(refused))
         return json_answer(b"{}")
 
     return [
@@ -83,9 +80,16 @@ def cluster_routes(leader: Leader, auth: AdminAuth) -> list[Route]:
     ]
 
 
-def _token(request: Request) -> bytes | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip().encode() if scheme.lower() == "bearer" else None
+def _status_of(refused: UsageError | WrongEvent | ClusterFailed) -> int:
+    match refused:
+        case UsageError():
+            return 400
+        case WrongEvent():
+            return 409
+        case CommandForbidden():
+            return 403
+        case _:
+            return 502
 
 
 def for_known_hosts(app: App, auth: AdminAuth, unchecked: frozenset[str] = frozenset()) -> App:

@@ -2,8 +2,9 @@
 
 A stream keeps no queue of its own: it remembers the id of the last event that it has sent, and
 takes the rest from the ring. So a slow reader costs no memory; it is cut when it does not read for
-:data:`lastcall.runtime.admin.http.SEND_SECONDS`. Events are made only while somebody watches, and
-for :data:`LINGER_SECONDS` after that, so that a reader can resume.
+:data:`lastcall.runtime.admin.http.SEND_SECONDS`. The source of the events looks at its nodes only
+while somebody watches, and for :data:`LINGER_SECONDS` after that, so that a reader can resume; it
+may add lines of the log at any time.
 """
 
 from __future__ import annotations
@@ -69,11 +70,6 @@ class EventHub:
         """How many streams are open."""
         return len(self._slots)
 
-    @property
-    def gave_way(self) -> int:
-        """How many streams had to end for another."""
-        return self._slots.gave_way
-
     def touch(self) -> None:
         """Somebody watches now, if only for a moment."""
         self._watched.set()
@@ -136,6 +132,8 @@ class EventHub:
             with self._linger:
                 await self._watch_all()
             self._watched, self._linger = trio.Event(), trio.CancelScope()
+            if self.streams:  # one has begun while the watch ended
+                self._watched.set()
 
     async def _watch_all(self) -> None:
         while True:

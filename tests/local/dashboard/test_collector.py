@@ -9,6 +9,7 @@ import trio
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import BadAddress, ClusterFailed, UsageError
+from lastcall.local.admin_client import command
 from lastcall.local.dashboard.cards import RemoteCards, find_serving_game
 from lastcall.local.dashboard.collector import Collector, ask_kinds
 from lastcall.local.dashboard.options import AdminDns, parse_admin
@@ -78,8 +79,21 @@ class OldNode(FakeNodes):
 class NotANode(FakeNodes):
     """Some other server."""
 
-    def _answer(self, _request):
-        return httpx.Response(200, content=b"<!doctype html>")
+    def __init__(self, content, *, is_old):
+        super().__init__()
+        self._content, self._is_old = content, is_old
+
+    def _answer(self, request):
+        if self._is_old and request.url.path == "/cluster/node":
+            return httpx.Response(404)
+        return httpx.Response(200, content=self._content)
+
+
+UNREADABLE = {
+    "a page": b"<!doctype html>",
+    "no UTF-8": b'{"last_id":"\xff","name":"\xff"}',
+    "deep": b'{"x":' + b"[" * 100_000,
+}
 
 
 async def test_a_node_of_an_old_version_is_shown_by_its_status(autojump_clock):
@@ -89,9 +103,13 @@ async def test_a_node_of_an_old_version_is_shown_by_its_status(autojump_clock):
     assert (now.card.name, now.card.version, now.card.rooms) == ("game-1", "0.1", 5)
 
 
-async def test_what_is_not_a_node_does_not_answer(autojump_clock):
-    async with NotANode().client() as client:
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_is_not_a_node_does_not_answer(autojump_clock, content, is_old):
+    async with NotANode(content, is_old=is_old).client() as client:
         assert await Collector(client).ask(["10.0.0.1:9101"]) == {"10.0.0.1:9101": None}
+        with pytest.raises(ClusterFailed, match="is not the admin port of a node"):
+            await command(client, "10.0.0.1:9101", "drain")
 
 
 # Cards.
@@ -162,13 +180,15 @@ async def test_a_name_stands_for_all_its_addresses_each_once(autojump_clock):
 
 
 class Names(trio.abc.HostnameResolver):
-    """A name server whose answers a test sets."""
+    """A name server whose answers a test sets; it takes ``seconds`` for each."""
 
     addresses: tuple[str, ...] = ()
     asked = 0
+    seconds = 0.0
 
     async def getaddrinfo(self, _host, port, *_args):
         self.asked += 1
+        await trio.sleep(self.seconds)
         if not self.addresses:
             raise OSError("the name server is away")
         return [(2, 1, 6, "", (address, port)) for address in self.addresses]
@@ -190,6 +210,28 @@ async def test_a_name_is_asked_every_two_seconds_and_keeps_what_it_said(autojump
     names.addresses = ()
     assert await addresses.read() == ["10.0.0.1:9101", "10.0.0.2:9101"]
     assert names.asked == 3
+
+
+async def test_name_servers_that_are_slow_cost_one_second_together(autojump_clock):
+    names = Names()
+    names.addresses = ("10.0.0.1",)
+    trio.socket.set_custom_hostname_resolver(names)
+    sources = [AdminDns(HostPort(name, 9101)) for name in ("game", "api", "serve")]
+    addresses = Addresses(sources)
+    assert await addresses.read() == ["10.0.0.1:9101"]
+    names.seconds = 60.0
+    await trio.sleep(2)
+    asked_at = trio.current_time()
+    assert await addresses.read() == ["10.0.0.1:9101"]
+    assert trio.current_time() - asked_at == 1
+    assert addresses.unresolved == dict.fromkeys(sources, "no answer within 1 s")
+    await trio.sleep(1.9)
+    assert await addresses.read() == ["10.0.0.1:9101"]
+    assert names.asked == 6, "they have two seconds after an answer, or after none"
+    names.seconds = 0.0
+    await trio.sleep(0.1)
+    await addresses.read()
+    assert addresses.unresolved == {}
 
 
 # The whole.
@@ -236,6 +278,51 @@ async def test_a_dashboard_asks_at_most_100_nodes_and_says_so(autojump_clock, nu
         assert nodes.most == 100
         (line,) = events(cluster.hub, "log")
         assert line["text"].startswith("20 more nodes are not shown")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_name_without_addresses_is_told_once_for_each_trouble(autojump_clock, nursery):
+    names = Names()
+    trio.socket.set_custom_hostname_resolver(names)
+    nodes, admins = cluster_of(1)
+    async with nodes.client() as client:
+        sources = [parse_admin("dns://game:9101"), parse_admin(admins[0])]
+        cluster = RemoteCluster(sources, client)
+        nursery.start_soon(cluster.hub.run)
+        cluster.hub.touch()
+        told = []
+        for names.addresses in ((), ("10.0.0.7",), ()):
+            await trio.sleep(7)
+            told.append(len(events(cluster.hub, "log")))
+        assert told == [1, 1, 2]
+        line = events(cluster.hub, "log")[0]
+        assert (line["event"], line["level"]) == ("dashboard.unresolved", "warning")
+        assert line["text"] == "dns://game:9101: the name server is away"
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_two_nodes_of_one_name_neither_is_commanded_and_both_are_shown(
+    autojump_clock, nursery
+):
+    nodes, admins = cluster_of(2)
+    nodes.nodes[admins[1]] = answer_of("game-1")
+    async with nodes.client() as client:
+        cluster = RemoteCluster([parse_admin(admin) for admin in admins], client)
+        nursery.start_soon(cluster.hub.run)
+        cluster.hub.touch()
+        await trio.sleep(0.5)
+        (figures,) = events(cluster.hub, "figures")
+        assert list(figures["nodes"]) == admins
+        with pytest.raises(UsageError, match=r"at 10\.0\.0\.1:9101, 10\.0\.0\.2:9101") as refused:
+            await cluster.obey("drain", Order("game-1"), None)
+        assert "lastcall drain --admin HOST:PORT" in str(refused.value)
+        assert [request for request in nodes.asked if request.method == "POST"] == []
+        del nodes.nodes[admins[0]]
+        await trio.sleep(1)
+        with pytest.raises(ClusterFailed):  # this node takes no commands
+            await cluster.obey("drain", Order("game-1"), None)
+        posted = {request.url.netloc for request in nodes.asked if request.method == "POST"}
+        assert posted == {admins[1].encode()}
         nursery.cancel_scope.cancel()
 
 

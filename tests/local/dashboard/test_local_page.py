@@ -172,13 +172,17 @@ async def test_nothing_is_commanded_without_the_header_the_token_or_by_a_foreign
 
 
 async def test_what_cannot_be_done_is_refused_with_the_reason(fake_nodes):
-    async with running(fake_nodes()) as seen:
+    async with running(fake_nodes()) as seen, event_source(seen.address) as source:
         assert await seen.post("kill", json={"node": "game-9"}) == (
             400,
             "no node 'game-9' runs here",
         )
         assert (await seen.post("roll", json={"tier": "both"}))[0] == 400
         assert (await seen.post("dance"))[0] == 404
+        assert (await seen.post("cordon", json={"node": "game-1"}))[0] == 200
+        while (line := (await source.next("log")).data)["event"] != "page.command":
+            pass
+        assert (line["node"], line["text"]) == ("game-1", "verb=cordon"), "what was refused is not"
         answer = await seen.http.get("/cluster/kinds")
         assert answer.json() == {"kinds": "game-1"}
         foreign = await seen.http.get("/cluster/events", headers={"Host": "evil.example"})

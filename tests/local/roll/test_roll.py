@@ -21,6 +21,7 @@ from lastcall.local.roll.roll import Roll
 from lastcall.local.roll.service import Rolls
 from lastcall.policy import DrainPolicy
 from lastcall.wire.reports import DrainFinished
+from lastcall.wire.views import RollNow
 
 FREE = HostPort("127.0.0.1", 0)
 PLAN = Plan(
@@ -217,7 +218,10 @@ async def test_a_second_roll_is_refused_while_one_is_running(fake_nodes, nursery
         await wait_until(lambda: any("drains" in message for message in service.messages))
         cluster.living("game")[0].send(signal.SIGINT)
         assert (await report_of(replies)).exit_code == 3
-        assert (await report_of(service.rolls.roll(AskRoll("api")))).exit_code == 0
+        assert service.rolls.now is None
+        replies = service.rolls.roll(AskRoll("api"))
+        assert service.rolls.now == RollNow("", 0, 1), "no step of the roll before"
+        assert (await report_of(replies)).exit_code == 0
 
 
 async def wait_until(condition):

@@ -14,7 +14,12 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from lastcall.bus.address import HostPort
 from lastcall.runtime.admin.auth import AdminAuth
 from lastcall.runtime.admin.cluster_routes import Order, cluster_routes
-from lastcall.runtime.admin.event_hub import HEARTBEAT_SECONDS, LINGER_SECONDS, EventHub
+from lastcall.runtime.admin.event_hub import (
+    HEARTBEAT_SECONDS,
+    LINGER_SECONDS,
+    EventHub,
+    EventStream,
+)
 from lastcall.runtime.admin.http import SEND_SECONDS, HttpConnection
 from lastcall.wire.views import ClusterNow, LogLine, NodeCard
 
@@ -238,7 +243,7 @@ async def test_32_streams_are_open_at_once_and_one_more_ends_the_oldest(
         nursery.start_soon(browsers[32].serve)
         await browsers[32].ask()
         assert names(await browsers[32].read(0.01)) == ["cluster"]
-        assert (watch.hub.streams, watch.hub.gave_way) == (32, 1)
+        assert watch.hub.streams == 32
         assert [browser.closed_at is None for browser in browsers] == [False] + 32 * [True]
 
 
@@ -292,3 +297,32 @@ async def test_a_bug_in_a_watch_ends_no_stream(
         assert names(await browser.read(2)) == ["cluster"]
         nursery.cancel_scope.cancel()
     assert watch.begun == 2
+
+
+class LeavingWatch(QuietWatch):
+    """Has a stream that begins while its first watch ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = EventStream(self.hub, "")
+
+    async def watch(self, hub: EventHub) -> None:
+        try:
+            await super().watch(hub)
+        finally:
+            if self.ended == 1:
+                hub.open(self.late, "10.0.0.1")
+
+
+async def test_a_stream_that_begins_while_the_watch_ends_is_watched_for(
+    autojump_clock: MockClock,
+) -> None:
+    watch = LeavingWatch()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.hub.run)
+        watch.hub.touch()
+        await trio.sleep(LINGER_SECONDS + 1)
+        assert (watch.begun, watch.ended) == (2, 1)
+        await trio.sleep(2 * LINGER_SECONDS)
+        assert (watch.begun, watch.ended) == (2, 1)
+        nursery.cancel_scope.cancel()
