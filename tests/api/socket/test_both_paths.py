@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import structlog
 import trio
+from trio.testing import MockClock
 
-from lastcall.api.gateway import blocked, gateway
+from lastcall.api.gateway import gateway
 from lastcall.api.gateway.blocked import LAST_WORDS_SECONDS
 from lastcall.api.socket.batch_sizes import READ_BYTES
 from lastcall.api.socket.pump import pump_wanted
@@ -371,14 +372,23 @@ async def test_a_client_whose_room_stays_behind_is_closed_4101(serve: Serve) -> 
         assert len(server.link.of(nodes.Say)) == 4
 
 
+BLOCKED_SECONDS = 0.05
+
+
+async def passes(clock: MockClock, seconds: float) -> None:
+    """All do what they can before this time passes, and after it; all that was sent is read."""
+    await trio.testing.wait_all_tasks_blocked()
+    clock.jump(seconds)
+    await trio.testing.wait_all_tasks_blocked()
+
+
 @pytest.mark.parametrize("end", ["stays", "sends a close", "sends an end of file", "hangs up"])
 @pytest.mark.parametrize("inputs", [8, 500])
 async def test_a_leave_that_is_kept_back_is_heard_when_the_room_stays_behind(
-    serve: Serve, end: str, inputs: int, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, end: str, inputs: int, mock_clock: MockClock
 ) -> None:
-    """All has been sent by then; this is about what is read, and not how fast the machine is."""
-    monkeypatch.setattr(blocked, "LAST_WORDS_SECONDS", 1.5)
-    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=0.05) as server:
+    """No time passes while the node reads: what was sent is in the kernel by then."""
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=BLOCKED_SECONDS) as server:
         client = await server.seated()
         says = b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, inputs))
         await client.send(says + frame(b'{"t":"leave"}'))
@@ -388,7 +398,10 @@ async def test_a_leave_that_is_kept_back_is_heard_when_the_room_stays_behind(
             client.socket.shutdown(socket.SHUT_WR)
         elif end == "hangs up":
             client.socket.close()
-        await server.gateway.wait_empty()
+        await passes(mock_clock, BLOCKED_SECONDS)
+        assert len(server.link.of(nodes.Leave)) == 1
+        await passes(mock_clock, LAST_WORDS_SECONDS)
+        await passes(mock_clock, server.policy.close_seconds)
         assert len(server.link.of(nodes.Say)) == 4
         assert len(server.link.of(nodes.Leave)) == 1
         assert server.link.of(nodes.Absent) == []
@@ -396,16 +409,20 @@ async def test_a_leave_that_is_kept_back_is_heard_when_the_room_stays_behind(
 
 
 async def test_a_client_that_goes_on_sending_after_4101_is_not_heard_for_long(
-    serve: Serve,
+    serve: Serve, mock_clock: MockClock
 ) -> None:
-    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=0.05) as server:
+    async with serve(kind=Noted, unacked_inputs=4, blocked_seconds=BLOCKED_SECONDS) as server:
         client = await server.seated()
         await client.send(b"".join(frame(b'{"t":"say","n":%d,"d":1}' % n) for n in range(1, 9)))
+        await passes(mock_clock, BLOCKED_SECONDS)
         assert (await client.next()) == closed(4101)
-        with trio.fail_after(LAST_WORDS_SECONDS + 10):
-            while server.gateway.clients:
-                client.fill(frame(b'{"t":"got","seq":0}'))
-                await trio.sleep(0.01)
+        for _ in range(10):
+            client.send_nowait(frame(b'{"t":"got","seq":0}') * 100)
+            await passes(mock_clock, (LAST_WORDS_SECONDS - 0.01) / 10)
+        assert server.gateway.clients == 1
+        assert server.link.of(nodes.Absent) == []
+        await passes(mock_clock, 0.02)
+        assert server.gateway.clients == 0
         assert len(server.link.of(nodes.Say)) == 4
         assert len(server.link.of(nodes.Absent)) == 1
 
