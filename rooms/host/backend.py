@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
-from lastcall.host.changes import Changes
+from lastcall.host.changes import RoomChanges
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
@@ -152,10 +152,10 @@ class SteppedBackend(Backend):
 
     __slots__ = ("_changes",)
 
-    def __init__(self, room: RoomState, changes: Changes) -> None:
+    def __init__(self, room: RoomState, changes: RoomChanges) -> None:
         super().__init__(room)
         self._changes = changes
-        self._outbox = changes.speak
+        self._outbox = changes.words.put
 
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """See :meth:`Backend.set_alarm`."""
@@ -179,7 +179,7 @@ class SteppedBackend(Backend):
 
     def _check(self, body: bytes) -> None:
         super()._check(body)
-        if self._changes.too_many:
+        if self._changes.words.too_many:
             raise TooMuchAtOnce(
                 "16 MiB that this room has said wait until it rests and its standby has that: "
                 "wait for the next event, or for `await table.commit()`, now and then"

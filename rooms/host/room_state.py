@@ -25,12 +25,12 @@ from lastcall.core.room.roster import Roster, Seat
 from lastcall.events import Alarm, Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
-from lastcall.host.changes import Acks, Changes
+from lastcall.host.changes import RoomChanges, Steps
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
 from lastcall.host.limits import RoomLimits
-from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.pending_acks import Acks, PendingAcks
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, PlayerId, RoomId
@@ -56,8 +56,8 @@ class RoomHost(Protocol):
     binding: SeatBinding
     on_crash: Callable[[RoomState, BaseException], None]
 
-    def protect(self, room: RoomState) -> Changes | None:
-        """Follows the changes of ``room`` from now on, if it survives its node."""
+    def protect(self, room: RoomState) -> Steps | None:
+        """Makes the steps of ``room`` from now on, if it survives its node."""
 
     def changed(self, room: RoomState) -> None:
         """The room's players or its free seats have changed."""
@@ -102,6 +102,7 @@ class RoomState:
         "roster",
         "started",
         "state_failing",
+        "steps",
         "table",
     )
 
@@ -131,12 +132,15 @@ class RoomState:
             messages_max=policy.history_messages if messages is None else messages,
             bytes_max=policy.history_bytes if size is None else size,
         )
-        self.changes = changes = host.protect(self)
-        """Of a surviving room, what makes its steps; None for any other."""
+        self.steps = steps = host.protect(self)
+        """The log of a surviving room's changes; None for any other."""
+        self.changes: RoomChanges | None = None if steps is None else steps.changes
+        """The content of its next step."""
+        changes = self.changes
         self.outbox = host.outbox if changes is None else changes.say
         """Where all goes that the players are told."""
         self.acks: Acks = host.acks if changes is None else changes
-        self.inbox = self._open_inbox(policy)
+        self.inbox = self._open_inbox(policy) if changes is None else changes.inbox
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
@@ -155,9 +159,7 @@ class RoomState:
 
     def _open_inbox(self, policy: RoomPolicy) -> Inbox:
         notify = partial(notify_blocked, self.outbox, self.id, self.roster)
-        if self.changes is None:
-            return Inbox(policy.inbox_events, policy.share_events, notify)
-        return self.changes.open_inbox(notify)
+        return Inbox(policy.inbox_events, policy.share_events, notify)
 
     @property
     def kind(self) -> KindName:
@@ -268,7 +270,7 @@ class RoomState:
     @property
     def is_full(self) -> bool:
         """Whether nobody may have a place now, since too many words of the room wait."""
-        return self.changes is not None and self.changes.full
+        return self.changes is not None and self.changes.words.full
 
     @property
     def survives(self) -> bool:
@@ -277,13 +279,14 @@ class RoomState:
 
     def done(self, seat: Seat) -> int:
         """The last input of which the player may know that it counts."""
-        return seat.last_n if self.changes is None else self.changes.done(seat)
+        changes = self.changes
+        return seat.last_n if changes is None else changes.inbox.progress.done(seat)
 
     def renumber(self, seat: Seat) -> None:
         """The player's inputs count from 1 again."""
         seat.last_n = 0
         if self.changes is not None:
-            self.changes.renumber(seat)
+            self.changes.inbox.progress.renumber(seat.player)
 
     def _alarms_changed(self) -> None:
         if self.changes is not None:
