@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import trio
 
+from lastcall.core.room.bans import Bans
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
 from lastcall.host.changes import RoomChanges
 from lastcall.host.room_state import RoomState
@@ -73,11 +74,11 @@ class Backend:
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """The alarm is due in ``seconds``; nothing happens once the room's function is over."""
         if self._room.table is not None:
-            self._room.set_alarm(name, seconds, every)
+            self._room.host.alarms.set(self._room, name, seconds, every)
 
     def silence(self, name: str) -> None:
         """There is no alarm ``name`` any more, nor one that waits unread."""
-        self._room.silence(name)
+        self._room.host.alarms.silence(self._room, name)
 
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""
@@ -128,9 +129,11 @@ class Backend:
         """Ends one player's place; the room still reads their earlier inputs."""
         seat = self._roster.find(player)
         if seat is not None:
+            room = self._room
             if ban_seconds:
-                self._room.ban(seat, ban_seconds)
-            self._room.release(seat, EndReason.KICKED)
+                room.bans = room.bans or Bans()
+                room.bans.add(seat, trio.current_time() + ban_seconds)
+            room.release(seat, EndReason.KICKED)
 
 
 def _no_state(room: RoomState) -> str:

@@ -191,7 +191,7 @@ class LiveRoom:
         state = self.state
         self._task = None
         state.close()
-        state.drop_alarms()
+        state.host.alarms.forget(state)
         if state.table is not None:
             state.table.state_for = None  # mostly a closure around the table itself
             state.table = None

@@ -119,7 +119,7 @@ class RunningRooms:
             self.disconnects.end(state, seat)
             self.acks.remove(seat)
             self.limits.seat_freed(seat)
-        state.drop_alarms()
+        self.alarms.forget(state)
         self.on_change()
         return self.takeovers.ended(state.id)
 
