@@ -268,11 +268,16 @@ class Nodes:
         return api, game
 
     def kill_all(self) -> None:
-        """Kills the processes that still run."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.reap()
+        """Kills the processes that still run, and fails afterwards if one could not be ended."""
+        failures: list[Exception] = []
+        for end in (Process.kill, Process.reap):
+            for process in self.processes:
+                try:
+                    end(process)
+                except Exception as failure:  # noqa: BLE001 - the others end all the same
+                    failures.append(failure)
+        if failures:
+            raise ExceptionGroup("these could not be ended", failures)
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
