@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import trio
+
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     "lastcall.api.auth.chosen",
@@ -205,6 +207,7 @@ def become(order: dict[str, Any], parent: int) -> None:
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     sys.argv = list(order["arguments"])
+    trio._core._run._r.seed()  # or all forks would run their tasks in the same order
 
 
 def main() -> None:
