@@ -11,8 +11,9 @@ from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.admission import Admission
+from lastcall.game.attachments import GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, LinkListeners, Links
+from lastcall.game.links import Links
 from lastcall.game.node_state import NodeStates
 from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves

@@ -1,4 +1,4 @@
-"""What a room's inbox needs to know while it is nearly full: counts, and the events beyond it."""
+"""The counts of an inbox that is nearly full, and the events that do not fit into it."""
 
 from __future__ import annotations
 

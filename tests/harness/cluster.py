@@ -143,7 +143,7 @@ class GameProcess(Process):
 
     def drop_link(self, link: LinkId) -> None:
         """Drops a link, as if its api node had been silent."""
-        self.node._links._drop(link, "the test drops it")
+        self.node._links.attachments.drop(link, "the test drops it")
 
     def drop_links(self) -> None:
         for link in list(self.links):
