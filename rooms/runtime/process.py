@@ -50,6 +50,8 @@ class Node(Tier, Protocol):
     """A tier, with what the admin port shows of it."""
 
     tier: str
+    is_whole_service: bool
+    """Whether clients need no other node, so that people look at its page."""
 
     @property
     def listen(self) -> str:
@@ -239,7 +241,7 @@ async def _run(
         slots=slots,
         page=partial(NodePage, view),
     )
-    if node.tier == "serve":
+    if node.is_whole_service:
         log.info("node.page", url=f"http://{admin.address.from_here}/")
 
     def ready() -> None:
