@@ -21,6 +21,9 @@ class Arrivals:
     def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """``item`` came from node ``source``."""
         if isinstance(item, items.VoteAsked):
+            standby = self._holders.standby(item.room)
+            if standby is not None and standby.is_in_the_way(source, item):
+                return self._holders.carry(standby.resign(source))
             return self._holders.carry([Send(item.room, source, self._vote(source, item))])
         if isinstance(item, items.VoteReturned):
             self._votes.returned(source, item)
