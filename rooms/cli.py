@@ -22,12 +22,13 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     epilog,
     gathered,
     option,
     run_command,
+    warn_of_variables,
 )
 from lastcall.runtime.options import drain_options
 
@@ -45,10 +46,11 @@ def cli() -> None:
     Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
     its --config file (port = 8081). Flags win over environment over file.
     """
+    warn_of_variables()
 
 
 def _plan(port: int, **settings: Any) -> Plan:
-    limits = read_limits(*config_table("limits"))
+    limits = read_limits(*config_limits())
     return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
 
 

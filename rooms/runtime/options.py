@@ -22,8 +22,8 @@ from lastcall.runtime.command import (
     Command,
     Decorator,
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     gathered,
 )
 from lastcall.runtime.logs import LogFormat, LogLevel
@@ -105,7 +105,7 @@ def node_options(tier: Literal["api", "game", "serve"]) -> Decorator:
 
 
 def _with_limits(**values: Any) -> NodeOptions:
-    return NodeOptions(**values, limits=read_limits(*config_table("limits")))
+    return NodeOptions(**values, limits=read_limits(*config_limits()))
 
 
 def drain_options(command: Command) -> Command:
