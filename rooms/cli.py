@@ -30,12 +30,24 @@ from lastcall.runtime.command import (
     run_command,
     warn_of_variables,
 )
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands; a shell that completes gets ``serve`` itself, with the options of a node."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "serve" and ctx.resilient_parsing:
+            from lastcall.serve.__main__ import command
+
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="lastcall", prog_name="lastcall", message="%(prog)s %(version)s")
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
@@ -73,7 +85,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of game nodes."},
         "--rooms": {
             "metavar": "MODULES",
-            "default": "lastcall.game.examples",
+            "default": EXAMPLES,
+            "shell_complete": complete_modules,
             "help": "Modules that define the kinds of rooms to serve, comma separated.",
         },
         "--clients": {

@@ -45,6 +45,17 @@ class NodeOptions(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
 
 
+PROGRAM_VERSION = "?"
+"""The value of ``--version`` without one."""
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value == PROGRAM_VERSION and not ctx.resilient_parsing:
+        click.echo(f"{ctx.command.name} {metadata.version('lastcall')}")
+        ctx.exit()
+    return value
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "--log-format": {
         "type": click.Choice(["console", "json"]),
@@ -74,9 +85,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--version": {
         "metavar": "V",
+        "is_flag": False,
+        "flag_value": PROGRAM_VERSION,
+        "is_eager": True,  # alone it needs no other option
+        "callback": _print_version,
         "default": lambda: metadata.version("lastcall"),
         "show_default": "the package's",
-        "help": "The version that this node reports.",
+        "help": "The version that this node reports. Without V: prints the program's, and ends.",
     },
 }
 """Those that do not depend on the tier; ``--name`` and ``--admin`` do."""

@@ -10,6 +10,7 @@ from io import StringIO
 
 import pytest
 import trio
+from click.shell_completion import ShellComplete
 from rich.console import Console
 
 from lastcall.bus.address import HostPort
@@ -269,3 +270,12 @@ async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
         cluster.children[1].send(signal.SIGINT)
         await cluster.children[0].ended.wait()
         assert [child.version for child in cluster.living()] == ["1.0+1"] * 2
+
+
+async def test_a_shell_is_offered_the_names_of_the_nodes(fake_nodes):
+    def offered():
+        completion = ShellComplete(cli, {}, "lastcall", "_COMPLETE")
+        return [item.value for item in completion.get_completions(["drain", "--json"], "ga")]
+
+    async with running(fake_nodes()):
+        assert await trio.to_thread.run_sync(offered) == ["game-1"]
