@@ -133,6 +133,7 @@ def _plan(port: int, **settings: Any) -> Plan:
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after this time.  [default: at Ctrl-C]",
 )
+@option("--json", "as_json", is_flag=True, help="Print a JSON object for each fact, one a line.")
 @option(
     "--roll-after",
     type=click.FloatRange(min=0),
@@ -147,6 +148,7 @@ def up(
     bots: int,
     talkers: int,
     seconds: float | None,
+    as_json: bool,
     roll_after: float | None,
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
@@ -183,6 +185,7 @@ def up(
                 seconds=seconds,
                 roll_after=roll_after,
                 console=Console(),
+                as_json=as_json,
             )
             return await run.run(signals)
 

@@ -22,14 +22,14 @@ OPTIONS_OF = {
         "api": f"{_NODE} {_API}",
         "game": f"{_NODE} apis listen rooms",
         "serve": _SERVE,
-        "up": f"admin admin-token-file apis bots clients games port roll-after rooms seconds "
+        "up": f"admin admin-token-file apis bots clients games json port roll-after rooms seconds "
         f"talkers {_AUTH} {_DRAIN}",
         "roll": "json port tier version",
         "status": f"{_ASKS} watch",
         "cordon": f"{_ASKS} all",
         "uncordon": f"{_ASKS} all",
         "drain": f"{_ASKS} all",
-        "dashboard": "admin admin-hosts admin-token-file listen",
+        "dashboard": "admin admin-hosts admin-token-file json listen",
     }.items()
 }
 """The names of the options of each program, without ``--config``. The name of a program is that of
