@@ -21,7 +21,7 @@ from lastcall.errors import BadAddress
 from lastcall.game.feeds import Feeds, Link
 from lastcall.game.peers import Answered, Asked, Peers
 from lastcall.ids import Incarnation, LinkId, NodeName
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from lastcall.wire.survival_items import SurvivalItem
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import msgspec
@@ -22,7 +22,8 @@ from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof,
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
-from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
+from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, read_reply
+from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -64,6 +65,7 @@ class ConnectorContext:
     met_twice: Callable[[Incarnation], bool]
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
+    counts: LinkCounts = field(default_factory=LinkCounts)
     secrets: Callable[[], Secrets] = no_secrets
     gone: Callable[[Incarnation], None] = lambda _incarnation: None
     """Called when it is certain that a process that was met has ended; perhaps again and again."""
@@ -146,6 +148,7 @@ class GameConnector:
                 caller=caller,
                 listener=self._context.listener,
                 policy=self._policy,
+                counts=self._context.counts,
             )
             with self._context.feeds.reading_for(
                 link

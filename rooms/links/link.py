@@ -6,7 +6,6 @@ A :class:`GameLink` is one attach, from the welcome to the loss;
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable
 from math import inf
@@ -23,6 +22,7 @@ from lastcall.core.link.liveness import StallDetector
 from lastcall.core.link.uplink import Outgoing
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
+from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.node_watch import NodeWatch
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -36,21 +36,6 @@ ITEMS_AT_ONCE = 256
 """Items passed on at once when a hole is filled: up to 65 536 may have waited for it."""
 ASK_AGAIN_SECONDS = 1.0
 """A request without an answer is sent again, byte for byte: the game node repeats its reply."""
-
-
-class Loss(enum.StrEnum):
-    """Why a link is over."""
-
-    GONE = "gone"
-    """The process has ended: its address refuses connections, or another one answers there."""
-    LOST = "lost"
-    """The process was silent for too long: its rooms count as lost."""
-    RESET = "reset"
-    """The game node and its rooms live, but this link is over: attach again."""
-    FAREWELL = "farewell"
-    """The game node has drained, and everything it said has arrived."""
-    DETACHED = "detached"
-    """This node leaves."""
 
 
 class LinkListener(Protocol):
@@ -81,8 +66,10 @@ class GameLink:
         caller: Caller,
         listener: LinkListener,
         policy: LinkPolicy,
+        counts: LinkCounts,
     ) -> None:
         self.address = address
+        self._counts = counts
         self._caller = caller
         self.id = link_id
         self._listener = listener
@@ -160,6 +147,7 @@ class GameLink:
                 await self._detach()
             self._down = True
             if self._up:
+                self._counts.ends[loss] += 1
                 log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
 
@@ -238,9 +226,10 @@ class GameLink:
             request, asks = self._next_request()
             self._watch.asked(trio.current_time())
             reply = await self._answer(request)
-            self._watch.answered()
+            self._counts.round_trips.observe(self._watch.answered())
             self.node_silent(silent=False)
             if asks:
+                self._counts.repairs += 1
                 self._feed.answered(trio.current_time())
             self._take(reply)
 

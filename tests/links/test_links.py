@@ -32,7 +32,8 @@ from lastcall.links.connector import (
     GameConnector,
 )
 from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
-from lastcall.links.link import ITEMS_AT_ONCE, GameLink, Loss
+from lastcall.links.link import ITEMS_AT_ONCE, GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
