@@ -1,6 +1,6 @@
 """Rolling updates behind HAProxy and under load: no player notices.
 
-HAProxy runs ``deploy/haproxy.cfg``. ``test_stop.py`` tests signals during a start, a second signal,
+HAProxy runs ``deploy/proxies/haproxy.cfg``. ``test_stop.py`` tests signals during a start, a second signal,
 and SIGINT.
 """
 
