@@ -24,7 +24,7 @@ LIMITS = "limits"
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
-    """The values that one program takes from its file: texts by the names of its options, and ``[limits]``.
+    """The values for one program: texts by the names of its options, and ``[limits]``.
 
     ``places`` says where each value stands, as an error names it.
     """
