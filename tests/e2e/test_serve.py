@@ -68,6 +68,9 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
     node = start(nodes)
     await node.wait_ready()
     assert ports(node) == 2
+    page = node.event("node.page")
+    assert page is not None
+    assert page["url"] == f"http://{node.admin}/"
     url = f"ws://{node.listen}"
     async with (
         connect(url, kind="tictactoe") as first,

@@ -110,16 +110,17 @@ class NodePage:
             hub.forget()
 
     async def _look_often(self, hub: EventHub) -> None:
+        """Looks for the streams; a request for one answer does not need it."""
         figures_at = 0.0
         while True:
+            await hub.wait_streaming()
             began = trio.current_time()
             self._news = trio.Event()
-            if hub.streams:
-                now, at = await self._now(), time.time()
-                hub.show_cluster(ClusterNow(at, "node", now.clients, VERBS, (now.card,)))
-                if began >= figures_at:
-                    figures_at = began + self._look_seconds
-                    hub.show_figures(FiguresNow(at, {now.card.name: now.figures}))
+            now, at = await self._now(), time.time()
+            hub.show_cluster(ClusterNow(at, "node", now.clients, VERBS, (now.card,)))
+            if began >= figures_at:
+                figures_at = began + self._look_seconds
+                hub.show_figures(FiguresNow(at, {now.card.name: now.figures}))
             with trio.move_on_at(max(figures_at, began + LEAST_SECONDS)):
                 await self._news.wait()
             await trio.sleep_until(began + LEAST_SECONDS)

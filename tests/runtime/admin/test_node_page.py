@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,18 +14,19 @@ import pytest
 import structlog
 import trio
 from prometheus_client import CollectorRegistry
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall.bus.address import HostPort
 from lastcall.core.lifecycle import Event
 from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime import log_tap
-from lastcall.runtime.admin.event_hub import HEARTBEAT_SECONDS
-from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.admin.event_hub import HEARTBEAT_SECONDS, EventStream
 from lastcall.runtime.admin.node_page import NodePage
 from lastcall.runtime.admin.page_files import page_files
 from lastcall.runtime.admin.server import AdminPort
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.process import NodeAdmin
 from lastcall.runtime.signals import StopRequests
@@ -165,12 +167,27 @@ async def test_who_asks_again_gets_the_lines_of_the_log_since_then() -> None:
         assert (await served.look(last_id)).logs == ()
 
 
-async def test_a_node_of_which_nobody_has_a_stream_is_not_looked_at() -> None:
-    async with serving(look_seconds=0) as served:
-        await served.look()
-        asked = served.node.asked
-        await trio.sleep(0.6)
-        assert served.node.asked == asked
+async def test_a_node_is_looked_at_and_woken_only_while_somebody_has_a_stream(
+    autojump_clock: MockClock,
+) -> None:
+    served = Served(None)
+    served.admin.now()
+    each, served.node.asked = served.node.asked, 0
+    page = NodePage(served.admin, HostPort("127.0.0.1", 1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(page.watch, page.hub)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == inf
+        stream = EventStream(page.hub, "")
+        page.hub.open(stream, "10.0.0.1")
+        await trio.sleep(2.9)
+        assert served.node.asked == 3 * each, "at 0, 1 and 2 s"
+        page.hub.drop(stream)
+        await trio.sleep(2.9)
+        assert served.node.asked == 3 * each
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == inf
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_stream_tells_a_command_s_effect_at_once() -> None:
