@@ -134,7 +134,7 @@ class GameProcess(Process):
     @property
     def peers(self) -> set[str]:
         """The names of the game nodes to which this one has a link."""
-        return {str(peer.name) for peer in self.node.peers.candidates}
+        return {str(peer.name) for peer in self.node.others.peers.candidates}
 
     @property
     def links(self) -> dict[LinkId, Link]:
