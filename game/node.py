@@ -22,6 +22,7 @@ from lastcall.game.settings import GameSettings
 from lastcall.host.host import Host, HostEvents
 from lastcall.host.kind_counts import kind_counts
 from lastcall.host.kind_views import kind_views
+from lastcall.host.occupancy import why_not_empty
 from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
@@ -184,7 +185,7 @@ class GameNode:
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.why() + self.others.why()
+        reasons = why_not_empty(self.host.running) + self.moves.why() + self.others.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
