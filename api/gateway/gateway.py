@@ -30,6 +30,7 @@ from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
@@ -187,6 +188,7 @@ class Gateway:
         nursery: trio.Nursery,
     ) -> None:
         output.overflowed = session.connection.too_slow
+        output.for_library = OddFrames(session.connection.count_odd).count
         self._sessions[session] = socket
         self.counts.opened += 1
         pumped, early = output.pumped, output.opened()

@@ -54,6 +54,7 @@ class ClientStream(trio.abc.Stream):
         "_stream",
         "cork",
         "descriptor",
+        "for_library",
         "overflowed",
         "pumped",
         "queue",
@@ -95,6 +96,8 @@ class ClientStream(trio.abc.Stream):
         self.too_slow = False
         """Whether the stream has overflowed."""
         self.overflowed: Callable[[str, int], None] = _ignore
+        self.for_library: Callable[[bytes | bytearray], None] = _ignore
+        """Is given the frames that the library reads."""
 
     @property
     def heard_at(self) -> float:
@@ -213,7 +216,7 @@ class ClientStream(trio.abc.Stream):
         """Closes the stream at once, and drops what is queued."""
         self._lose()
         self._input = None
-        self.overflowed = _ignore
+        self.overflowed = self.for_library = _ignore
         await trio.aclose_forcefully(self._stream)
 
     # For the library: a stream.
@@ -252,6 +255,7 @@ class ClientStream(trio.abc.Stream):
         data = await self._input.receive_some(max_bytes)
         if data:
             self._heard_at = trio.current_time()
+            self.for_library(data)
         return data
 
     async def aclose(self) -> None:
