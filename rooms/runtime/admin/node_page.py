@@ -54,12 +54,18 @@ class NodeLook(Protocol):
 
 
 class NodePage:
-    """The page of the node that ``look`` shows, at its admin port. Made in the node's loop."""
+    """The page of the node that ``look`` shows, at its admin port. Made in the node's loop.
+
+    The figures are shown every ``look_seconds``.
+    """
 
     verbs = VERBS
 
-    def __init__(self, look: NodeLook, admin: HostPort) -> None:
+    def __init__(
+        self, look: NodeLook, admin: HostPort, *, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._look = look
+        self._look_seconds = look_seconds
         self._admin = str(admin)
         self._node = NodeLoop()
         self._kinds = b""
@@ -113,9 +119,9 @@ class NodePage:
             now, at = await self._now(), time.time()
             hub.show_cluster(ClusterNow(at, "node", now.clients, VERBS, (now.card,)))
             if began >= figures_at:
-                figures_at = began + LOOK_SECONDS
+                figures_at = began + self._look_seconds
                 hub.show_figures(FiguresNow(at, {now.card.name: now.figures}))
-            with trio.move_on_at(figures_at):
+            with trio.move_on_at(max(figures_at, began + LEAST_SECONDS)):
                 await self._news.wait()
             await trio.sleep_until(began + LEAST_SECONDS)
 
