@@ -130,7 +130,7 @@ class ClientConnection:
         return None
 
     def count_odd(self, frames: int) -> None:
-        """Counts ``frames`` that the library alone has read: pings, pongs, and parts of messages."""
+        """Counts frames that the library alone has read: pings, pongs, and parts of messages."""
         if self.close_code is None and not self._frames.take(trio.current_time(), frames):
             self._too_many(Limit.INPUTS, "frames")
 
