@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import msgspec
 import trio
@@ -67,10 +68,13 @@ class Bots:
         self.rng = rng
         self.open_stream = open_stream
         self.stopping = False
-        self.waiting: set[trio.CancelScope] = set()
-        """The scopes of bots that wait for an opponent."""
+        self.waiting: dict[trio.CancelScope, Place] = {}
+        """The bots that wait for an opponent: their scopes and their places, the oldest first."""
+        self._called: set[Place] = set()
+        """Those beside whom another bot is about to sit."""
         self.seats: deque[str] = deque(maxlen=SEATS_PER_BOT * max(count, 1))
         """The players that bots are or were lately; any other player is a person."""
+        self.is_small = count < 3
         self._count = count
         self._talkers = talkers
 
@@ -89,6 +93,21 @@ class Bots:
         self.stopping = True
         for scope in self.waiting:
             scope.cancel()
+
+    @contextmanager
+    def bot_that_waits(self) -> Iterator[Place | None]:
+        """The place of a bot that waits, for one that is about to sit beside it. None if there is
+        none to spare: one always waits for the next person who comes.
+        """
+        free = [place for place in self.waiting.values() if place not in self._called]
+        if len(free) < 2:
+            yield None
+            return
+        self._called.add(free[0])
+        try:
+            yield free[0]
+        finally:
+            self._called.discard(free[0])
 
 
 class _Bot(ABC):
@@ -155,7 +174,7 @@ class _Bot(ABC):
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
-            place = await client.join(kind=self.kind, name=self._name, join_seconds=0)
+            place = await self._take_seat(client)
         except JoinRefused as refused:
             if refused.retry:
                 self._ledger.refused()
@@ -171,6 +190,9 @@ class _Bot(ABC):
         self._ledger.joined(trio.current_time() - self._asked_at)
         self._asked_at = None
         return place
+
+    async def _take_seat(self, client: Client) -> Place:
+        return await client.join(kind=self.kind, name=self._name, join_seconds=0)
 
     @abstractmethod
     async def _play(self, place: Place) -> None:
@@ -188,6 +210,19 @@ class _Player(_Bot):
     """
 
     kind = "tictactoe"
+
+    async def _take_seat(self, client: Client) -> Place:
+        """Sits beside a bot, or waits in a new room. The seat beside a person is for whoever that
+        person has invited; a person who wants to play at once sits beside a bot that waits. One
+        bot, or two, cannot keep one waiting, and sit where there is a seat.
+        """
+        if self._crowd.is_small:
+            return await super()._take_seat(client)
+        with self._crowd.bot_that_waits() as host:
+            if host is not None:
+                with suppress(JoinRefused):  # somebody was faster, or the room has moved
+                    return await client.join(room=host.room, name=self._name, join_seconds=0)
+            return await client.join(kind=self.kind, new=True, name=self._name, join_seconds=0)
 
     async def _play(self, place: Place) -> None:
         self._crowd.seats.append(place.you)
@@ -230,13 +265,13 @@ class _Player(_Bot):
         """Waits for the match to begin; None when the room ends or the bots are stopped before."""
         crowd = self._crowd
         with trio.CancelScope() as waiting:
-            crowd.waiting.add(waiting)
+            crowd.waiting[waiting] = place
             if crowd.stopping:
                 waiting.cancel()
             try:
                 return await anext(place, None)
             finally:
-                crowd.waiting.discard(waiting)
+                del crowd.waiting[waiting]
         return None
 
     async def _move(self, place: Place, referee: Referee) -> float | None:
