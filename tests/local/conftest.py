@@ -45,6 +45,7 @@ class FakeServer:
         self.fault = ""
         self.left = 0
         self.refuse_joins = 0
+        self.join_seconds = 0.0
         self.die_in_joins = 0
         self.move_after_matches = False
         self.move_in_matches = False
@@ -95,6 +96,7 @@ class FakeServer:
                 await _send(socket, t="ended", room=match.room, reason="left")
 
     async def _join(self, socket: WebSocketConnection, frame: dict[str, Any]) -> Match:
+        await trio.sleep(self.join_seconds)
         room = frame.get("room") or next(iter(self._waiting), "")
         if frame.get("new") or not room:
             self.rooms += 1

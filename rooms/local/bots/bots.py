@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 
 import msgspec
 import trio
@@ -69,10 +68,10 @@ class Bots:
         self.rng = rng
         self.open_stream = open_stream
         self.stopping = False
-        self.waiting: dict[trio.CancelScope, Place] = {}
-        """The bots that wait for an opponent: their scopes and their places, the oldest first."""
-        self._called: set[Place] = set()
-        """Those beside whom another bot is about to sit."""
+        self.waiting: set[trio.CancelScope] = set()
+        """The scopes of bots that wait for an opponent."""
+        self.hosts: list[_Host] = []
+        """The bots that wait in a room of their own, or are about to, the first one first."""
         self.seats: deque[str] = deque(maxlen=SEATS_PER_BOT * max(count, 1))
         """The players that bots are or were lately; any other player is a person."""
         self.is_small = count < 3
@@ -95,20 +94,26 @@ class Bots:
         for scope in self.waiting:
             scope.cancel()
 
-    @contextmanager
-    def bot_that_waits(self) -> Iterator[Place | None]:
-        """The place of a bot that waits, for one that is about to sit beside it. None if there is
-        none to spare: one always waits for the next person who comes.
+    def call_host(self) -> _Host | None:
+        """A bot that waits, for one that sits beside it; the caller resets ``is_called``. None if
+        there is none to spare: one always waits for the next person who comes.
         """
-        free = [place for place in self.waiting.values() if place not in self._called]
+        free = [host for host in self.hosts if not host.is_called]
         if len(free) < 2:
-            yield None
-            return
-        self._called.add(free[0])
-        try:
-            yield free[0]
-        finally:
-            self._called.discard(free[0])
+            return None
+        free[0].is_called = True
+        return free[0]
+
+
+class _Host:
+    """A bot that waits for an opponent in a room of its own."""
+
+    def __init__(self) -> None:
+        self.arrived = trio.Event()
+        """Set when it has its seat, or will not get one: then ``place`` stays None."""
+        self.place: Place | None = None
+        self.is_called = False
+        """Another bot is about to sit beside it."""
 
 
 class _Bot(ABC):
@@ -217,6 +222,7 @@ class _Player(_Bot):
     """
 
     kind = "tictactoe"
+    _host: _Host | None = None
 
     async def _take_seat(self, client: Client) -> Place:
         """Sits beside a bot, or waits in a new room. The seat beside a person is for whoever that
@@ -225,11 +231,29 @@ class _Player(_Bot):
         """
         if self._crowd.is_small:
             return await super()._take_seat(client)
-        with self._crowd.bot_that_waits() as host:
-            if host is not None:
-                with suppress(JoinRefused):  # somebody was faster, or the room has moved
-                    return await client.join(room=host.room, name=self._name, join_seconds=0)
-            return await client.join(kind=self.kind, new=True, name=self._name, join_seconds=0)
+        while (host := self._crowd.call_host()) is not None:
+            try:
+                await host.arrived.wait()
+                if host.place is not None:
+                    return await client.join(room=host.place.room, name=self._name, join_seconds=0)
+            except JoinRefused:
+                break  # somebody was faster, or the room has moved
+            finally:
+                host.is_called = False
+        return await self._wait_in_a_new_room(client)
+
+    async def _wait_in_a_new_room(self, client: Client) -> Place:
+        host = self._host = _Host()
+        self._crowd.hosts.append(host)
+        try:
+            host.place = await client.join(
+                kind=self.kind, new=True, name=self._name, join_seconds=0
+            )
+        finally:
+            host.arrived.set()
+            if host.place is None:
+                self._crowd.hosts.remove(host)
+        return host.place
 
     async def _play(self, place: Place) -> None:
         self._crowd.seats.append(place.you)
@@ -272,13 +296,15 @@ class _Player(_Bot):
         """Waits for the match to begin; None when the room ends or the bots are stopped before."""
         crowd = self._crowd
         with trio.CancelScope() as waiting:
-            crowd.waiting[waiting] = place
+            crowd.waiting.add(waiting)
             if crowd.stopping:
                 waiting.cancel()
             try:
                 return await anext(place, None)
             finally:
-                del crowd.waiting[waiting]
+                crowd.waiting.discard(waiting)
+                if self._host in crowd.hosts:
+                    crowd.hosts.remove(self._host)
         return None
 
     async def _move(self, place: Place, referee: Referee) -> float | None:

@@ -108,6 +108,13 @@ async def test_people_who_come_one_after_the_other_find_a_bot_that_waits(
     assert len(began) == 6, list(ledger.error_texts)
 
 
+async def test_bots_that_come_at_the_same_time_do_not_all_wait(fake_server, autojump_clock):
+    fake_server.join_seconds = 0.5
+    ledger, _ = await play(fake_server, bots=6, seconds=5)
+    assert ledger.matches >= 2
+    assert ledger.clean
+
+
 async def test_no_bot_takes_the_seat_that_a_person_keeps_for_a_friend(fake_server, autojump_clock):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(play, fake_server)
