@@ -197,6 +197,11 @@ def _arm(
     )
 
 
+def _warn_of_variables() -> None:
+    for name, near in not_named_yet(os.environ).items():
+        log.warning("node.unknown_variable", variable=name, nearest=near)
+
+
 def run_node(
     make: Callable[[Drain], Node],
     options: NodeOptions,
@@ -212,8 +217,7 @@ def run_node(
     process ends with grace even if something blocks its exit.
     """
     prepare(options, policy, stops)
-    for name, near in not_named_yet(os.environ).items():
-        log.warning("node.unknown_variable", variable=name, nearest=near)
+    _warn_of_variables()
     try:
         return trio.run(partial(_run, make, options, policy, stops, exposure=exposure))
     except BaseException as error:
