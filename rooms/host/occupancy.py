@@ -1,4 +1,4 @@
-"""Why a host is not empty, for whoever waits for its node."""
+"""Why a host is not empty, for operators who wait for its node."""
 
 from __future__ import annotations
 
