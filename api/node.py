@@ -109,6 +109,7 @@ class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
     tier = "api"
+    is_whole_service = False
 
     def __init__(
         self,

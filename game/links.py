@@ -102,11 +102,6 @@ class Links:
         """How many connections to ``--listen`` a limit has refused."""
         return self._refusals.over
 
-    @property
-    def misplaced_items(self) -> int:
-        """How many items were refused, since links of that kind do not carry them."""
-        return self._misplaced.count
-
     async def run(self, responder: Responder) -> None:
         """Answers, publishes and watches until cancelled."""
         try:

@@ -35,6 +35,7 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
+    is_whole_service = False
 
     def __init__(
         self,

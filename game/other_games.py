@@ -12,11 +12,12 @@ from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import Links
-from lastcall.game.pair_links import PairEvents, PairLinks
+from lastcall.game.pair_links import PairLinks
 from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers, PublishAfterTurn
 from lastcall.game.settings import GameSettings
 from lastcall.game.survival import Survival
 from lastcall.game.survival_views import Views
+from lastcall.game.witness_links import PairEvents
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation
 from lastcall.links.connector import CallerIdentity

@@ -22,8 +22,9 @@ from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof,
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
-from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, read_reply
+from lastcall.links.link import GameLink, LinkListener
 from lastcall.links.link_counts import LinkCounts, Loss
+from lastcall.links.uplink import ASK_AGAIN_SECONDS, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -150,32 +151,33 @@ class GameConnector:
                 policy=self._policy,
                 counts=self._context.counts,
             )
-            with self._context.feeds.reading_for(
-                link
-            ):  # items that arrive before the welcome are kept
-                match await self._attach(caller, link_id, replaces):
-                    case nodes.Welcome() as welcome if welcome.link == link_id:
-                        await self._hold(link, welcome)
-                        return ATTACH_EVERY_SECONDS
-                    case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
-                        self.met, self.empty = incarnation, True
-                        return OURSELVES_SECONDS
-                    case nodes.Twice(incarnation):
-                        self.met = incarnation
-                        # if no link stands, it still holds an earlier one
-                        self.empty = self._context.met_twice(incarnation)
-                        raise RemoteProtocolError(
-                            f"{self.address} is a node that is attached already"
-                        )
-                    case nodes.Unsupported(retry=True):
-                        return ATTACH_EVERY_SECONDS
-                    case nodes.Unsupported(message):
-                        raise RemoteProtocolError(f"{self.address} refuses us: {message}")
+            with self._context.feeds.reading_for(link.feed):  # what comes before the welcome waits
+                reply = await self._attach(caller, link_id, replaces)
+                if isinstance(reply, nodes.Welcome) and reply.link == link_id:
+                    await self._hold(link, reply)
+                    return ATTACH_EVERY_SECONDS
             if caller.refused_by_tls:
                 raise RemoteProtocolError(
                     f"{self.address}: TLS fails; only one side has --cluster-tls, or a certificate "
                     "has expired, is of another CA, or does not have the name of the host"
                 )
+        return self._refused(reply, longer)
+
+    def _refused(self, reply: nodes.Reply | None, longer: float) -> float:
+        """No link came of an attach: returns the next pause, or raises what is wrong there."""
+        match reply:
+            case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
+                self.met, self.empty = incarnation, True
+                return OURSELVES_SECONDS
+            case nodes.Twice(incarnation):
+                self.met = incarnation
+                # if no link stands, it still holds an earlier one
+                self.empty = self._context.met_twice(incarnation)
+                raise RemoteProtocolError(f"{self.address} is a node that is attached already")
+            case nodes.Unsupported(retry=True):
+                return ATTACH_EVERY_SECONDS
+            case nodes.Unsupported(message):
+                raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
 
     async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:

@@ -36,6 +36,7 @@ from lastcall.runtime.loop_lag import LAG_SECONDS, Pulse, SlowSteps, watch_lag
 from lastcall.runtime.node_look import Lags, figures_now, node_now
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests, ignore_signals
+from lastcall.runtime.variables import not_named_yet
 from lastcall.wire.reports import Status
 from lastcall.wire.views import KindView, NodeNow
 
@@ -51,6 +52,8 @@ class Node(Tier, Protocol):
     """A tier, with what the admin port shows of it."""
 
     tier: str
+    is_whole_service: bool
+    """Whether clients need no other node, so that people look at its page."""
 
     @property
     def listen(self) -> str:
@@ -209,6 +212,8 @@ def run_node(
     process ends with grace even if something blocks its exit.
     """
     prepare(options, policy, stops)
+    for name, near in not_named_yet(os.environ).items():
+        log.warning("node.unknown_variable", variable=name, nearest=near)
     try:
         return trio.run(partial(_run, make, options, policy, stops, exposure=exposure))
     except BaseException as error:
@@ -254,7 +259,7 @@ async def _run(
         slots=slots,
         page=partial(NodePage, view),
     )
-    if node.tier == "serve":
+    if node.is_whole_service:
         log.info("node.page", url=f"http://{admin.address.from_here}/")
 
     def ready() -> None:

@@ -27,6 +27,7 @@ class ServeNode:
     """
 
     tier = "serve"
+    is_whole_service = True
 
     def __init__(self, api: ApiNode, game: GameNode, policy: DrainPolicy) -> None:
         self.api = api

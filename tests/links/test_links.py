@@ -32,8 +32,9 @@ from lastcall.links.connector import (
     GameConnector,
 )
 from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
-from lastcall.links.link import ITEMS_AT_ONCE, GameLink
+from lastcall.links.link import GameLink
 from lastcall.links.link_counts import Loss
+from lastcall.links.link_feed import ITEMS_AT_ONCE
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -302,7 +303,7 @@ async def test_items_that_do_not_fit_into_a_turn_are_passed_on_in_the_next(
         trio.lowlevel.remove_instrument(steps)
         assert both.listener.seqs[link.id] == list(range(1, 1001))
         assert 1 <= max(steps.sizes) <= items + 1
-        assert not link.more
+        assert not link.feed.more
 
 
 async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
@@ -315,12 +316,12 @@ async def test_items_that_waited_for_a_gap_are_passed_on_in_bounded_batches(
         first = game.feeds.links[link.id].ring.head + 1
         seqs = both.listener.seqs[link.id]
         later = [message(n) for n in range(2, 1001)]
-        link.on_feed(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
+        link.feed.receive(nodes.FeedBatch(link.id, first + 1, later, 50), lambda: False)
         assert not seqs
-        link.on_feed(nodes.FeedBatch(link.id, first, [message(1)], 50), lambda: False)
+        link.feed.receive(nodes.FeedBatch(link.id, first, [message(1)], 50), lambda: False)
         assert len(seqs) == ITEMS_AT_ONCE
-        while link.more:
-            link.on_feed(nodes.FeedBatch(link.id, 0, [], 50), lambda: False)
+        while link.feed.more:
+            link.feed.receive(nodes.FeedBatch(link.id, 0, [], 50), lambda: False)
         assert seqs == list(range(1, 1001))
 
 
