@@ -100,6 +100,8 @@ def test_every_setting_in_a_toml_block_exists(page: str) -> None:
     for text in blocks(page, "toml"):
         table = tomllib.loads(text)
         read_limits(table.pop("limits", {}), page)
+        for name, program in {"api": api, "game": game}.items():
+            assert {*table.pop(name, {})} <= settings_of(program)
         assert {*table} <= settings_of(serve)
 
 
