@@ -23,6 +23,7 @@ from lastcall.ids import Incarnation
 from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link_counts import LinkCounts
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 
@@ -76,6 +77,11 @@ class OtherGames:
     def refused_connections(self) -> int:
         """How many connections the feed of the others has refused."""
         return 0 if self._calls is None else self._calls.refused_connections
+
+    @property
+    def counts(self) -> LinkCounts:
+        """How the links to the others do."""
+        return LinkCounts() if self._calls is None else self._calls.counts
 
     @property
     def handed_over(self) -> int:

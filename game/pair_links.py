@@ -16,7 +16,7 @@ from lastcall.game.feeds import Feeds, Link
 from lastcall.game.peers import Answered, Asked, Peers
 from lastcall.game.witness_links import PairEvents, WitnessLinks
 from lastcall.ids import Incarnation, NodeName
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from lastcall.wire.survival_items import SurvivalItem
 

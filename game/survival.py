@@ -26,7 +26,7 @@ from lastcall.host.host import Host
 from lastcall.host.standby_copy import StandbyCopy
 from lastcall.ids import Incarnation, LinkId, NodeName, RoomId
 from lastcall.policy import SurvivalPolicy
-from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
@@ -87,7 +87,7 @@ class Survival:
         figures.rooms_unprotected = sum(count(one) for one in Protection if one is not protected)
         figures.promotions = self._driver.promotions
         figures.standby_bytes = self.copies.bytes
-        figures.commits = self.standings.figures()
+        figures.commits = self.standings.commits
 
     # lastcall.host.protector.Protector
 

@@ -157,7 +157,7 @@ class SurvivalActions:
         steps, now = self._steps.get(room, {}), trio.current_time()
         while steps and (n := next(iter(steps))) <= upto:
             _, made_at = steps.pop(n)
-            self.standings.committed(now - made_at)
+            self.standings.commits.observe(now - made_at)
         self._host().protected.leave(room, upto)
 
     def _send_image(self, action: actions.SendImage) -> None:

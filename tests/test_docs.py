@@ -10,7 +10,6 @@ from typing import get_args
 
 import msgspec
 import pytest
-from prometheus_client import generate_latest
 
 from lastcall.client import Place, connect
 from lastcall.core.client import reconnect
@@ -20,7 +19,6 @@ from lastcall.limits import Limit, Limits, Rate
 from lastcall.local.told import Told
 from lastcall.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import RETRY, Close, EndReason, ErrorCode
-from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.testing import Table
 from lastcall.wire import frames
 from lastcall.wire.reports import Status
@@ -188,18 +186,6 @@ def test_the_rooms_page_documents_every_event_with_its_fields() -> None:
 
 def fields_of(event: type[msgspec.Struct]) -> tuple[str, ...]:
     return event.__struct_fields__
-
-
-def test_the_nodes_page_documents_every_metric() -> None:
-    registry = node_registry(
-        lambda: Figures(phase="serving"), name="a", tier="api", version="1", phases=("serving",)
-    )
-    lag_metric(registry)
-    scraped = generate_latest(registry).decode()
-    names = set(re.findall(r"^(lastcall_\w+?)(?:_bucket|_count|_sum)?[ {]", scraped, re.MULTILINE))
-    names -= {name for name in names if name.endswith("_created")}
-    page = (DOCS / "nodes.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(lastcall_\w+)`", page, re.MULTILINE)) == names
 
 
 def anchors(page: Path) -> set[str]:

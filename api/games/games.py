@@ -21,7 +21,8 @@ from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes

@@ -6,6 +6,7 @@ then TLS, then HTTP.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 
@@ -66,6 +67,20 @@ def peer_address(stream: trio.abc.Stream) -> str:
     except OSError:
         return ""
     return plain_address(peer[0].partition("%")[0]) or "" if isinstance(peer, tuple) else ""
+
+
+def has_gone(stream: trio.abc.Stream) -> bool:
+    """Whether the peer has already ended its side: it waited to be accepted, and gave up.
+
+    Its request would be read first, and answered for nobody. Where many connect at once, such work
+    would keep those waiting who are still there, until they give up, too. A stream that is no
+    socket of the kernel's is always still there.
+    """
+    if not isinstance(stream, trio.SocketStream):
+        return False
+    poll = select.poll()
+    poll.register(stream.socket, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 async def read_proxy_header(stream: trio.SocketStream) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import msgspec
@@ -22,7 +22,8 @@ from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof,
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
-from lastcall.links.link import GameLink, LinkListener, Loss
+from lastcall.links.link import GameLink, LinkListener
+from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.uplink import ASK_AGAIN_SECONDS, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
@@ -65,6 +66,7 @@ class ConnectorContext:
     met_twice: Callable[[Incarnation], bool]
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
+    counts: LinkCounts = field(default_factory=LinkCounts)
     secrets: Callable[[], Secrets] = no_secrets
     gone: Callable[[Incarnation], None] = lambda _incarnation: None
     """Called when it is certain that a process that was met has ended; perhaps again and again."""
@@ -147,6 +149,7 @@ class GameConnector:
                 caller=caller,
                 listener=self._context.listener,
                 policy=self._policy,
+                counts=self._context.counts,
             )
             with self._context.feeds.reading_for(link.feed):  # what comes before the welcome waits
                 reply = await self._attach(caller, link_id, replaces)

@@ -6,7 +6,6 @@ A :class:`GameLink` is one attach, from the welcome to the loss;
 
 from __future__ import annotations
 
-import enum
 from typing import Protocol
 
 import structlog
@@ -16,6 +15,7 @@ from lastcall.bus.base import Bus, Caller
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.feed import FeedReceiver
 from lastcall.ids import LinkId
+from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.link_feed import LinkFeed
 from lastcall.links.node_watch import NodeWatch
 from lastcall.links.uplink import Uplink
@@ -26,21 +26,6 @@ log = structlog.get_logger()
 
 CONFIRMED_AT_ONCE = (nodes.Ended, nodes.Moved, nodes.Out, nodes.Regroup)
 """A draining game node waits until these are confirmed."""
-
-
-class Loss(enum.StrEnum):
-    """Why a link is over."""
-
-    GONE = "gone"
-    """The process has ended: its address refuses connections, or another one answers there."""
-    LOST = "lost"
-    """The process was silent for too long: its rooms count as lost."""
-    RESET = "reset"
-    """The game node and its rooms live, but this link is over: attach again."""
-    FAREWELL = "farewell"
-    """The game node has drained, and everything it said has arrived."""
-    DETACHED = "detached"
-    """This node leaves."""
 
 
 class LinkListener(Protocol):
@@ -71,14 +56,21 @@ class GameLink:
         caller: Caller,
         listener: LinkListener,
         policy: LinkPolicy,
+        counts: LinkCounts,
     ) -> None:
+        self._counts = counts
         self.id = link_id
         self.address = address
         self._listener = listener
         self._watch = NodeWatch(address, bus=bus, caller=caller, policy=policy)
         self._receiver: FeedReceiver[nodes.Down] = FeedReceiver(policy)
         self._uplink = Uplink(
-            link_id, caller=caller, feed=self._receiver, watch=self._watch, policy=policy
+            link_id,
+            caller=caller,
+            feed=self._receiver,
+            watch=self._watch,
+            policy=policy,
+            counts=counts,
         )
         self.send = self._uplink.send  # no method of its own: one call less for each input
         self.feed = LinkFeed(self, self._receiver, uplink=self._uplink, policy=policy)
@@ -131,6 +123,7 @@ class GameLink:
                 await self._uplink.detach()
             self._uplink.close()
             if self._up:
+                self._counts.ends[loss] += 1
                 log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
 

@@ -16,6 +16,7 @@ from lastcall.core.link.feed import FeedReceiver
 from lastcall.core.link.uplink import Outgoing
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
+from lastcall.links.link_counts import LinkCounts
 from lastcall.links.node_watch import NodeWatch
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -36,8 +37,10 @@ class Uplink:
         feed: FeedReceiver[nodes.Down],
         watch: NodeWatch,
         policy: LinkPolicy,
+        counts: LinkCounts,
     ) -> None:
         self._link_id = link_id
+        self._counts = counts
         self._caller = caller
         self._feed = feed
         self._watch = watch
@@ -91,8 +94,9 @@ class Uplink:
         request, asks = self._next_request()
         self._watch.asked(trio.current_time())
         reply = await self._answer(request)
-        self._watch.answered()
+        self._counts.round_trips.observe(self._watch.answered())
         if asks:
+            self._counts.repairs += 1
             self._feed.answered(trio.current_time())
         return reply
 

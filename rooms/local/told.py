@@ -1,4 +1,4 @@
-"""What ``lastcall up --json`` and ``dashboard --json`` print: JSON objects, one a line.
+"""The JSON objects that ``lastcall up --json`` and ``dashboard --json`` print, one a line.
 
 ``up`` also prints a roll's ``progress``, its ``report`` and the nodes' ``output``, as ``lastcall
 roll --json`` does: see :mod:`lastcall.local.control.messages`.
@@ -55,7 +55,7 @@ class NodeEnd(msgspec.Struct, frozen=True):
 
 
 class BotCounts(msgspec.Struct, frozen=True):
-    """What the bots have seen, from the start to the end. Waits to join are in seconds."""
+    """The bots' counts, from the start to the end. Waits to join are in seconds."""
 
     matches: int
     first_match_seconds: float | None

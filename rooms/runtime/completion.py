@@ -1,4 +1,4 @@
-"""What a shell offers after TAB for values that click does not know."""
+"""The values that a shell offers after TAB, where click does not know them."""
 
 from __future__ import annotations
 

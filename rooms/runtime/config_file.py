@@ -2,8 +2,8 @@
 
 A program takes the keys of its own table, ``[api]`` for ``lastcall-api`` and ``[up]`` for
 ``lastcall up``, and those above the tables, which all programs share; its own win. It does not look
-into the tables of other programs, and leaves a shared key that only others have to them. What no
-program has is refused. ``[limits]`` is for whichever node counts what it limits.
+into the tables of other programs, and leaves a shared key that only others have to them. A key or a
+table that no program has is refused. ``[limits]`` is for whichever node counts what it limits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIMITS = "limits"
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
-    """What one program takes from its file: texts by the names of its options, and ``[limits]``.
+    """The values for one program: texts by the names of its options, and ``[limits]``.
 
     ``places`` says where each value stands, as an error names it.
     """

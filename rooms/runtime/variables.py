@@ -20,7 +20,7 @@ _OF_A_SERVICE = re.compile(
     r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)",
     re.ASCII,
 )
-"""What Kubernetes sets in each pod for a Service whose name begins with ``lastcall-``."""
+"""The names of the variables that Kubernetes sets for a Service named ``lastcall-…``."""
 _SERVICE_URL = re.compile(r"(?:tcp|udp|sctp)://")
 
 _named: set[str] = set()

@@ -32,7 +32,8 @@ from lastcall.links.connector import (
     GameConnector,
 )
 from lastcall.links.feed_reader import TURN_SECONDS, FeedReader
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.links.link_feed import ITEMS_AT_ONCE
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets

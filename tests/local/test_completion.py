@@ -1,4 +1,4 @@
-"""What a shell gets after TAB, and ``--version``."""
+"""The words that a shell gets after TAB, and ``--version``."""
 
 from __future__ import annotations
 

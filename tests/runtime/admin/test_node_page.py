@@ -22,11 +22,11 @@ from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime import log_tap
 from lastcall.runtime.admin.event_hub import HEARTBEAT_SECONDS, EventStream
-from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.admin.node_page import NodePage
 from lastcall.runtime.admin.page_files import page_files
 from lastcall.runtime.admin.server import AdminPort
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.process import NodeAdmin
 from lastcall.runtime.signals import StopRequests
