@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.dev.command import dev
 from lastcall.errors import UsageError
 from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
@@ -240,6 +241,7 @@ def _is_default(parameter: str) -> bool:
 
 
 cli.add_command(dashboard)
+cli.add_command(dev)
 cli.add_command(status)
 for one in VERBS:
     cli.add_command(one)

@@ -33,13 +33,44 @@ class NodeReady(msgspec.Struct, frozen=True):
     admin: str
 
 
+class Words:
+    """The words that a node that is ``led`` is told on its standard input."""
+
+    def __init__(self, *, led: bool) -> None:
+        self.led = led
+        self._said: list[bytes] = []
+        self._descriptor: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the node is led, and has not been told anything yet."""
+        return self.led and not self._said
+
+    def say(self, word: bytes) -> None:
+        """Tells the node what to do, at its start if it has not started yet."""
+        self._said.append(word)
+        if self._descriptor is not None:
+            _write_word(self._descriptor, word)
+
+    def begin(self, descriptor: int) -> None:
+        """The process has started; it reads from the other end of ``descriptor``."""
+        self._descriptor = descriptor
+        for word in self._said:
+            _write_word(descriptor, word)
+
+    def end(self) -> None:
+        """The process has ended."""
+        self._descriptor = None
+
+
 class Child:
     """A node's process, from its start to its end.
 
     It runs in a session of its own, since otherwise a terminal's Ctrl-C would be its second signal.
     It holds a pipe whose other end closes when this process dies (``LASTCALL_LIFELINE``).
     ``show`` is called with what the operator should see at once: see :class:`NodeOutput`;
-    ``on_event`` with each event of the node's log.
+    ``on_event`` with each event of the node's log. A node that is ``led`` waits for words on its
+    standard input.
     """
 
     def __init__(
@@ -50,6 +81,7 @@ class Child:
         fds: Sequence[int] = (),
         *,
         version: str = "",
+        led: bool = False,
         show: Callable[[str], None] = lambda _text: None,
         on_event: Callable[[bytes], None] = lambda _line: None,
     ):
@@ -75,6 +107,7 @@ class Child:
         self._command = command
         self._fds = fds
         self._process: trio.Process | None = None
+        self.words = Words(led=led)
         self._unsent: list[signal.Signals] = []
         self._stop_sent = False
 
@@ -89,9 +122,11 @@ class Child:
         finally:
             os.close(ours)
         try:
-            _set_nice(self.pid, STARTING_NICE)
+            _set_nice(self.pid, STARTING_NICE if self.words.idle or not self.words.led else 0)
             for number in self._unsent:
                 self.send(number)
+            if isinstance(self._process.stdin, trio.lowlevel.FdStream):
+                self.words.begin(self._process.stdin.fileno())
             await self._read_to_the_end(self._process)
         finally:
             try:
@@ -102,7 +137,7 @@ class Child:
     async def _start(self, lifeline: int) -> trio.Process:
         return await trio.lowlevel.open_process(
             list(self._command),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if self.words.led else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[lifeline, *self._fds],
@@ -126,10 +161,11 @@ class Child:
             with trio.move_on_after(KILL_SECONDS, shield=True):
                 await process.wait()
         self.exit_code = process.returncode
+        self.words.end()
         self.became_ready.set()
         self.ended.set()
-        if process.stdout is not None:
-            await trio.aclose_forcefully(process.stdout)
+        for stream in filter(None, (process.stdout, process.stdin)):
+            await trio.aclose_forcefully(stream)
 
     def _on_event(self, name: str, line: bytes) -> None:
         self._tell(line)
@@ -140,8 +176,13 @@ class Child:
                 self.became_ready.set()
             case "drain.finished":
                 self.finished = msgspec.json.decode(line, type=DrainFinished)
-            case "handoff.refused" if len(self.refusals) < REFUSALS_KEPT:
+            case "handoff.refused" | "survival.refused" if len(self.refusals) < REFUSALS_KEPT:
                 self.refusals[msgspec.json.decode(line, type=HandOffRefusal)] = None
+
+    def say(self, word: bytes) -> None:
+        """Tells a node that is led what to do: it must not go slowly any more."""
+        self.words.say(word)
+        _set_nice(self.pid, 0)
 
     @property
     def pid(self) -> int:
@@ -196,6 +237,12 @@ class Child:
             return "\n".join(f"    {readable(line, self.name)}" for line in self.output.lines)
         importing = self.tier == "game" and self.ready is None and not self.ended.is_set()
         return f"    (no output{'; it may still be importing your rooms' if importing else ''})"
+
+
+def _write_word(descriptor: int, word: bytes) -> None:
+    """A pipe takes a short word at once; if it is full or broken, nobody reads it."""
+    with contextlib.suppress(OSError):
+        os.write(descriptor, word + b"\n")
 
 
 def _set_nice(session: int, nice: int) -> None:

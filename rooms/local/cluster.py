@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +68,7 @@ class LocalCluster:
         page: list[trio.SocketListener],
         folder: Path,
         start: NodeCommand,
+        led: Collection[str],
         tell: Callbacks,
         nursery: trio.Nursery,
     ) -> None:
@@ -76,6 +77,7 @@ class LocalCluster:
         self._games_file = folder / "games"
         self._limits_file = folder / "limits.toml"
         self._start = start
+        self._led = led
         self._tell = tell
         self._nursery = nursery
         self._stopping = False
@@ -133,6 +135,7 @@ class LocalCluster:
             command,
             fds,
             version=version,
+            led=tier in self._led,
             show=self._tell.show,
             on_event=self._tell.on_event,
         )
@@ -159,9 +162,14 @@ class LocalCluster:
         new_file.replace(self._games_file)
 
     def living(self, tier: str | None = None) -> list[Child]:
-        """The nodes of one tier, or of both, whose process has not ended."""
-        alive = (child for child in self.children if not child.ended.is_set())
+        """The nodes of one tier, or of both, whose process has not ended and is not idle."""
+        alive = (one for one in self.children if not (one.ended.is_set() or one.words.idle))
         return [child for child in alive if tier in {None, child.tier}]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the nodes were told to drain: none is launched any more."""
+        return self._stopping
 
     def dead(self) -> list[Child]:
         """The nodes that ended while they served, and not by a drain."""
@@ -189,7 +197,7 @@ class LocalCluster:
 
             for child in self.children:
                 nursery.start_soon(wait, child)
-        failures += [_failure(child) for child in self.children if child.ended.is_set()]
+        failures += [failure_of(child) for child in self.children if child.ended.is_set()]
         if failures:
             raise failures[0]
         if waiting:
@@ -202,6 +210,11 @@ class LocalCluster:
         child.replaced = True
         child.stop()
         await self._wait_or_kill([child])
+
+    def forget(self, child: Child) -> None:
+        """Removes a node that has ended from the cluster, with its log."""
+        self.children.remove(child)
+        self._admins.pop(child, None)
 
     async def discard(self, child: Child) -> None:
         """Ends a new node that failed, and removes it from the cluster."""
@@ -253,10 +266,10 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
             return
         await trio.sleep(POLL_SECONDS)
     await child.ended.wait()
-    raise _failure(child)
+    raise failure_of(child)
 
 
-def _failure(child: Child) -> UsageError | ClusterFailed:
+def failure_of(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.output.lines:
         message = child.output.lines[-1].removeprefix(REFUSAL)
@@ -289,6 +302,7 @@ async def open_cluster(
     on_death: Callable[[Child], None],
     *,
     start: NodeCommand = node_command,
+    led: Collection[str] = (),
     show: Callable[[str], None] = lambda _text: None,
     on_event: Callable[[bytes], None] = lambda _line: None,
 ) -> AsyncIterator[LocalCluster]:
@@ -296,7 +310,8 @@ async def open_cluster(
     killed.
 
     ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
-    warnings and errors, and with what rooms print; ``on_event`` with each event of their logs. The
+    warnings and errors, and with what rooms print; ``on_event`` with each event of their logs.
+    Nodes of the tiers in ``led`` wait until they are told what to do: see :class:`Child`. The
     caller serves the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when
     the client port or the page's is taken.
     """
@@ -312,6 +327,7 @@ async def open_cluster(
                 page=page,
                 folder=folder,
                 start=start,
+                led=led,
                 tell=Callbacks(on_death, show, on_event),
                 nursery=nursery,
             )
