@@ -83,9 +83,9 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
     help="Reload also when any file below this folder is saved, such as a table of cards that your "
     "code reads. It may be given several times.",
 )
-@option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
+@option("--no-open", is_flag=True, help="Do not open the page in the browser.")
 def dev(
-    plan: Plan, drain: DrainPolicy, auth: AuthOptions, *, trees: tuple[Path, ...], opens: bool
+    plan: Plan, drain: DrainPolicy, auth: AuthOptions, *, trees: tuple[Path, ...], no_open: bool
 ) -> int:
     """Serves your rooms, opens the page to play them, and reloads at each save.
 
@@ -112,7 +112,7 @@ def dev(
     modules = parse_rooms(plan.rooms)
 
     async def browse(url: str) -> None:
-        if opens and any(os.environ.get(name) for name in DISPLAYS):
+        if not no_open and any(os.environ.get(name) for name in DISPLAYS):
             await trio.to_thread.run_sync(_browse, url, abandon_on_cancel=True)
 
     async def run() -> ExitCode:

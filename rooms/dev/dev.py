@@ -19,6 +19,7 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
+from lastcall.dev.forks import open_forks
 from lastcall.dev.telling import Author
 from lastcall.dev.versions import Versions, dev_command
 from lastcall.dev.watch import Watch
@@ -28,7 +29,6 @@ from lastcall.local.child import Child
 from lastcall.local.cluster import (
     READY_SECONDS,
     LocalCluster,
-    NodeCommand,
     failure_of,
     open_cluster,
 )
@@ -63,14 +63,12 @@ class Dev:
         trees: Iterable[Path],
         console: Console,
         browse: Callable[[str], Awaitable[object]],
-        start: NodeCommand = dev_command,
     ) -> None:
         self._plan = plan
         self._modules = list(modules)
         self._trees = trees
         self._console = console
         self._browse = browse
-        self._start = start
         self._stop = trio.Event()
         self._cut = trio.Event()
 
@@ -106,14 +104,17 @@ class Dev:
             self._warn_of_auth(files)
             versions.saved()
 
-        async with open_cluster(
-            self._plan,
-            on_death,
-            start=self._start,
-            led={"game"},
-            show=self._show_output,
-            on_event=on_event,
-        ) as cluster:
+        async with (
+            open_forks() as forks,
+            open_cluster(
+                self._plan,
+                on_death,
+                start=dev_command,
+                spawns={"game": forks.spawn},
+                show=self._show_output,
+                on_event=on_event,
+            ) as cluster,
+        ):
             self._show(f"See and play: {cluster.page}")
             rolls = Rolls(cluster, Ledger(trio.current_time), 0, self._show, refusal=NO_ROLL)
             page = LocalPage(cluster, rolls, None, VERBS)

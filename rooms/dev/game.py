@@ -1,29 +1,23 @@
-"""``python -m lastcall.dev.game``: the process of one version of the author's code, a game node.
+"""The process of one version of the author's code: a game node, forked by :mod:`lastcall.dev.warm`.
 
-It is started before there is such a version, imports all but the author's code, and waits. It is
-led by words on its standard input, one a line: ``load`` imports the author's code and serves;
-``leave`` gives its rooms to the version that serves now. When the input ends before the first word,
-so does the process.
+At the word ``leave`` on its standard input, it gives its rooms to the version that serves now.
 """
 
-from lastcall.runtime.signals import install
+from __future__ import annotations
 
-STOPS = install()  # before any other import: a signal before the handler is lost, or worse
-
-import encodings.idna  # noqa: F401 - the first look-up of a host would import it
-import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import structlog
 import trio
 
 from lastcall.core.lifecycle import Phase
-from lastcall.dev.reports import LEAVE, LOAD, describe_failure, describe_loaded
+from lastcall.dev.reports import LEAVE, describe_failure, describe_loaded
 from lastcall.errors import BadRooms
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode
@@ -36,11 +30,11 @@ from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import run_command
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare
+from lastcall.runtime.signals import install
 
 log = structlog.get_logger()
 
 STDIN = 0
-WORD_BYTES_MAX = 512
 TAKER_SECONDS, LOOK_SECONDS = 2.0, 0.01
 """For the node that takes the rooms to be known here."""
 AGAIN_SECONDS = 1.0
@@ -100,16 +94,6 @@ class LedGame(GameNode):
         log.info("dev.left", left=left, moved=self._rooms_handed_off, stay=kinds, others=others)
 
 
-def wait_for_word(read: Callable[[int, int], bytes] = os.read) -> bool:
-    """Whether the first word has come, and not the end of the input.
-
-    A node that starts collects its garbage, which takes 0.2 s for all that is imported here.
-    """
-    gc.collect()
-    gc.freeze()
-    return read(STDIN, WORD_BYTES_MAX).strip() == LOAD
-
-
 @click.command("lastcall.dev.game")
 @node_options("game")
 @drain_options
@@ -118,10 +102,9 @@ def wait_for_word(read: Callable[[int, int], bytes] = os.read) -> bool:
 def command(
     node: NodeOptions, drain: DrainPolicy, cluster: ClusterOptions, game: GameOptions
 ) -> ExitCode:
-    """Waits, imports the rooms, and runs a game node."""
-    prepare(node, drain, STOPS)
-    if not wait_for_word():
-        return ExitCode.DRAINED
+    """Imports the rooms, and runs a game node."""
+    stops = install()
+    prepare(node, drain, stops)
     # A .pyc is as old as its source to the second: a second save in the same one would not count.
     sys.dont_write_bytecode = True
     folder = Path.cwd()
@@ -133,8 +116,9 @@ def command(
         log.info("dev.failed", **describe_failure(problem, before, game.rooms))
         raise
     log.info("dev.loaded", **describe_loaded(kinds.values(), before, game.rooms))
-    return run_game(kinds, game, node, drain, cluster, stops=STOPS, make=LedGame)
+    return run_game(kinds, game, node, drain, cluster, stops=stops, make=LedGame)
 
 
-if __name__ == "__main__":
-    run_command(command)
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Runs the node with these arguments, and exits with its code."""
+    run_command(command, arguments, name="lastcall.dev.game")

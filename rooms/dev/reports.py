@@ -16,8 +16,8 @@ from lastcall.kind import Kind
 from lastcall.runtime.author_code import is_authors, place_of
 from lastcall.runtime.error_text import render
 
-LOAD, LEAVE = b"load", b"leave"
-"""The words by which a process is led."""
+LEAVE = b"leave"
+"""The word at which a version gives its rooms away."""
 FILES_MAX = 2_000
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from pathlib import Path
 from typing import Protocol, assert_never
 
 import msgspec
 import trio
 
 from lastcall.core.reloads import Action, Discard, Leave, Reloads, Start, Stop
-from lastcall.dev.reports import LEAVE, LOAD, Failed, Left, Loaded
+from lastcall.dev.reports import LEAVE, Failed, Left, Loaded
 from lastcall.local.child import Child, node_command
 from lastcall.local.cluster import LocalCluster, failure_of
 from lastcall.local.roll.plan import next_version
@@ -68,10 +65,8 @@ class Versions:
         self._nursery = nursery
         self._reloads = Reloads()
         self._children: dict[int, Child] = {}
-        self._spare: Child | None = next(
-            (one for one in cluster.children if one.tier == "game"), None
-        )
-        """It has imported all but the author's code, and waits."""
+        self._first: Child | None = next(iter(cluster.living("game")), None)
+        """The game node that the cluster has begun with."""
         self._failures: dict[str, Failed] = {}
         self._loaded: dict[str, Loaded] = {}
         self._links: defaultdict[str, set[str]] = defaultdict(set)
@@ -120,27 +115,23 @@ class Versions:
         self._do(self._reloads.died(version, trio.current_time()))
 
     def stop(self) -> None:
-        """Nothing is started any more, and what waits is ended."""
+        """Nothing is started any more."""
         self._do(self._reloads.stop())
-        if self._spare is not None and not self._spare.ended.is_set():
-            self._nursery.start_soon(self._cluster.discard, self._spare)
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
                 case Start(version):
-                    child = self._children[version] = self._take_spare()
+                    child = self._children[version] = self._launch()
                     self._saved_at = min(self._pending_at, trio.current_time())
                     self._pending_at = inf
-                    child.say(LOAD)
                     self._nursery.start_soon(self._follow_start, version, child)
                 case Discard(version):
                     self._nursery.start_soon(self._discard, version)
                 case Leave(version):
                     child = self._children[version]
                     child.refusals.clear()
-                    child.say(LEAVE)
-                    self._nursery.start_soon(self._expect_answer, version, child)
+                    self._nursery.start_soon(self._leave, version, child)
                 case Stop(version):
                     self._nursery.start_soon(self._replace, version)
                 case _:
@@ -148,20 +139,13 @@ class Versions:
 
     # One version.
 
-    def _take_spare(self) -> Child:
-        spare, self._spare = self._spare, None
-        if spare is not None and not spare.ended.is_set():
-            return spare
-        return self._launch()
-
     def _launch(self) -> Child:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
         cluster = self._cluster
         games = {one.version for one in cluster.children if one.tier == "game"}
-        return cluster.launch("game", next_version(games) if games else cluster.plan.version)
-
-    def _prepare_spare(self) -> None:
-        if self._spare is None and not self._cluster.stopping:
-            self._spare = self._launch()
+        return cluster.launch("game", next_version(games or {cluster.plan.version}))
 
     async def _follow_start(self, version: int, child: Child) -> None:
         with trio.move_on_after(LOAD_SECONDS):
@@ -187,7 +171,6 @@ class Versions:
                 self._cluster.forget(dead)
             self._telling.loaded(child, loaded, now - self._saved_at)
             self._do(self._reloads.loaded(version, now))
-        self._prepare_spare()
 
     def _why_not(self, child: Child) -> Failed:
         if child.ended.is_set():
@@ -211,8 +194,9 @@ class Versions:
         serving = self._reloads.serving
         return self._reloads.staying | (set() if serving is None else {serving})
 
-    async def _expect_answer(self, version: int, child: Child) -> None:
+    async def _leave(self, version: int, child: Child) -> None:
         with trio.move_on_after(LEAVE_SECONDS):
+            await child.say(LEAVE)
             while version in self._reloads.leaving and not child.ended.is_set():
                 await self._news.wait()
         if version in self._reloads.leaving and not child.ended.is_set():
@@ -252,11 +236,5 @@ class Versions:
 
 
 def dev_command(tier: str, *arguments: str) -> list[str]:
-    """The command of a node of ``lastcall dev``: a game node is led, and imports the author's code
-    when it is told so. No file of the current folder can shadow this package.
-    """
-    if tier != "game":
-        return node_command(tier, *arguments)
-    is_installed = Path(sysconfig.get_path("scripts"), "lastcall-game").exists()
-    safe: Collection[str] = ["-P"] if is_installed else []
-    return [sys.executable, *safe, "-m", "lastcall.dev.game", *arguments]
+    """The command of an api node; a game node is a fork, which needs its arguments alone."""
+    return list(arguments) if tier == "game" else node_command(tier, *arguments)

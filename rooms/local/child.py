@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import trio
@@ -33,34 +34,55 @@ class NodeReady(msgspec.Struct, frozen=True):
     admin: str
 
 
-class Words:
-    """The words that a node that is ``led`` is told on its standard input."""
-
-    def __init__(self, *, led: bool) -> None:
-        self.led = led
-        self._said: list[bytes] = []
-        self._descriptor: int | None = None
+class NodeProcess(Protocol):
+    """A process, as :class:`trio.Process` is one; ``stdin`` is there if the node is led by it."""
 
     @property
-    def idle(self) -> bool:
-        """Whether the node is led, and has not been told anything yet."""
-        return self.led and not self._said
+    def pid(self) -> int:
+        """Its id."""
 
-    def say(self, word: bytes) -> None:
-        """Tells the node what to do, at its start if it has not started yet."""
-        self._said.append(word)
-        if self._descriptor is not None:
-            _write_word(self._descriptor, word)
+    @property
+    def stdin(self) -> trio.abc.SendStream | None:
+        """What it reads."""
 
-    def begin(self, descriptor: int) -> None:
-        """The process has started; it reads from the other end of ``descriptor``."""
-        self._descriptor = descriptor
-        for word in self._said:
-            _write_word(descriptor, word)
+    @property
+    def stdout(self) -> trio.abc.ReceiveStream | None:
+        """What it writes."""
 
-    def end(self) -> None:
-        """The process has ended."""
-        self._descriptor = None
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or None while it runs."""
+
+    def poll(self) -> int | None:
+        """Looks whether it runs, and returns its exit code."""
+
+    async def wait(self) -> int:
+        """Waits for its end."""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+Spawn = Callable[[Sequence[str], Sequence[int], Mapping[str, str]], Awaitable[NodeProcess]]
+"""``(command, pass_fds, env)`` → a process in a session of its own."""
+
+
+async def spawn(
+    command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str]
+) -> NodeProcess:
+    """Starts a node that is not led."""
+    return await trio.lowlevel.open_process(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=pass_fds,
+        start_new_session=True,
+        env=env,
+    )
 
 
 class Child:
@@ -69,8 +91,7 @@ class Child:
     It runs in a session of its own, since otherwise a terminal's Ctrl-C would be its second signal.
     It holds a pipe whose other end closes when this process dies (``LASTCALL_LIFELINE``).
     ``show`` is called with what the operator should see at once: see :class:`NodeOutput`;
-    ``on_event`` with each event of the node's log. A node that is ``led`` waits for words on its
-    standard input.
+    ``on_event`` with each event of the node's log.
     """
 
     def __init__(
@@ -81,7 +102,7 @@ class Child:
         fds: Sequence[int] = (),
         *,
         version: str = "",
-        led: bool = False,
+        spawn: Spawn = spawn,
         show: Callable[[str], None] = lambda _text: None,
         on_event: Callable[[bytes], None] = lambda _line: None,
     ):
@@ -106,8 +127,8 @@ class Child:
         self.ended = trio.Event()
         self._command = command
         self._fds = fds
-        self._process: trio.Process | None = None
-        self.words = Words(led=led)
+        self._process: NodeProcess | None = None
+        self._spawn = spawn
         self._unsent: list[signal.Signals] = []
         self._stop_sent = False
 
@@ -115,18 +136,18 @@ class Child:
         """Runs the process to its end. Cancelled, it kills the process and waits for it."""
         ours, theirs = os.pipe()
         try:
-            self._process = await self._start(ours)
+            env = {**environment(), LIFELINE: str(ours)}
+            self._process = await self._spawn(self._command, [ours, *self._fds], env)
         except BaseException:
             os.close(theirs)
             raise
         finally:
             os.close(ours)
         try:
-            _set_nice(self.pid, STARTING_NICE if self.words.idle or not self.words.led else 0)
+            if self._spawn is spawn:
+                _set_nice(self.pid, STARTING_NICE)
             for number in self._unsent:
                 self.send(number)
-            if isinstance(self._process.stdin, trio.lowlevel.FdStream):
-                self.words.begin(self._process.stdin.fileno())
             await self._read_to_the_end(self._process)
         finally:
             try:
@@ -134,18 +155,7 @@ class Child:
             finally:
                 os.close(theirs)
 
-    async def _start(self, lifeline: int) -> trio.Process:
-        return await trio.lowlevel.open_process(
-            list(self._command),
-            stdin=subprocess.PIPE if self.words.led else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lifeline, *self._fds],
-            start_new_session=True,
-            env=_environment(lifeline),
-        )
-
-    async def _read_to_the_end(self, process: trio.Process) -> None:
+    async def _read_to_the_end(self, process: NodeProcess) -> None:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.output.read, process.stdout)
@@ -155,13 +165,12 @@ class Child:
         if process.returncode != ExitCode.USAGE:
             self.output.show_refusal(trio.current_time())
 
-    async def _reap(self, process: trio.Process) -> None:
+    async def _reap(self, process: NodeProcess) -> None:
         if process.returncode is None:
             process.kill()
             with trio.move_on_after(KILL_SECONDS, shield=True):
                 await process.wait()
         self.exit_code = process.returncode
-        self.words.end()
         self.became_ready.set()
         self.ended.set()
         for stream in filter(None, (process.stdout, process.stdin)):
@@ -179,10 +188,11 @@ class Child:
             case "handoff.refused" | "survival.refused" if len(self.refusals) < REFUSALS_KEPT:
                 self.refusals[msgspec.json.decode(line, type=HandOffRefusal)] = None
 
-    def say(self, word: bytes) -> None:
-        """Tells a node that is led what to do: it must not go slowly any more."""
-        self.words.say(word)
-        _set_nice(self.pid, 0)
+    async def say(self, word: bytes) -> None:
+        """Tells a node that is led what to do; nothing if it has ended."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._process.stdin.send_all(word + b"\n")
 
     @property
     def pid(self) -> int:
@@ -239,12 +249,6 @@ class Child:
         return f"    (no output{'; it may still be importing your rooms' if importing else ''})"
 
 
-def _write_word(descriptor: int, word: bytes) -> None:
-    """A pipe takes a short word at once; if it is full or broken, nobody reads it."""
-    with contextlib.suppress(OSError):
-        os.write(descriptor, word + b"\n")
-
-
 def _set_nice(session: int, nice: int) -> None:
     """Lowers the priority of a node that starts, where we may raise it again when it is ready.
 
@@ -266,7 +270,7 @@ def node_command(tier: str, *arguments: str) -> list[str]:
     return [*program, *arguments]
 
 
-def _environment(lifeline: int) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Our environment without our options: ``LASTCALL_GAMES`` is a number for ``lastcall up`` and
     a list of addresses for a node.
 
@@ -277,4 +281,4 @@ def _environment(lifeline: int) -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith("LASTCALL_") or key == "LASTCALL_PUMP"
     }
-    return {**inherited, LIFELINE: str(lifeline), "PYTHONUNBUFFERED": "1"}
+    return {**inherited, "PYTHONUNBUFFERED": "1"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
@@ -17,7 +18,7 @@ from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
 from lastcall.limits import write_limits
 from lastcall.local.admin_client import is_ready, open_admin_client
-from lastcall.local.child import Child, node_command
+from lastcall.local.child import Child, Spawn, node_command, spawn
 from lastcall.local.output import REFUSAL
 from lastcall.local.plan import PORTS, Plan
 from lastcall.local.private_folder import private_folder
@@ -68,7 +69,7 @@ class LocalCluster:
         page: list[trio.SocketListener],
         folder: Path,
         start: NodeCommand,
-        led: Collection[str],
+        spawns: Mapping[str, Spawn],
         tell: Callbacks,
         nursery: trio.Nursery,
     ) -> None:
@@ -77,7 +78,7 @@ class LocalCluster:
         self._games_file = folder / "games"
         self._limits_file = folder / "limits.toml"
         self._start = start
-        self._led = led
+        self._spawns = spawns
         self._tell = tell
         self._nursery = nursery
         self._stopping = False
@@ -135,7 +136,7 @@ class LocalCluster:
             command,
             fds,
             version=version,
-            led=tier in self._led,
+            spawn=self._spawns.get(tier, spawn),
             show=self._tell.show,
             on_event=self._tell.on_event,
         )
@@ -162,8 +163,8 @@ class LocalCluster:
         new_file.replace(self._games_file)
 
     def living(self, tier: str | None = None) -> list[Child]:
-        """The nodes of one tier, or of both, whose process has not ended and is not idle."""
-        alive = (one for one in self.children if not (one.ended.is_set() or one.words.idle))
+        """The nodes of one tier, or of both, whose process has not ended."""
+        alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
     @property
@@ -302,7 +303,7 @@ async def open_cluster(
     on_death: Callable[[Child], None],
     *,
     start: NodeCommand = node_command,
-    led: Collection[str] = (),
+    spawns: Mapping[str, Spawn] = MappingProxyType({}),
     show: Callable[[str], None] = lambda _text: None,
     on_event: Callable[[bytes], None] = lambda _line: None,
 ) -> AsyncIterator[LocalCluster]:
@@ -311,9 +312,9 @@ async def open_cluster(
 
     ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
     warnings and errors, and with what rooms print; ``on_event`` with each event of their logs.
-    Nodes of the tiers in ``led`` wait until they are told what to do: see :class:`Child`. The
-    caller serves the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when
-    the client port or the page's is taken.
+    ``spawns`` start the nodes of their tiers in another way than :func:`spawn`. The caller serves
+    the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when the client
+    port or the page's is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
@@ -327,7 +328,7 @@ async def open_cluster(
                 page=page,
                 folder=folder,
                 start=start,
-                led=led,
+                spawns=spawns,
                 tell=Callbacks(on_death, show, on_event),
                 nursery=nursery,
             )

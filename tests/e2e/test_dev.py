@@ -18,9 +18,9 @@ import trio
 from lastcall.client import Place, connect
 from tests.e2e.nodes import ANY_PORT, Nodes, Process, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 COMMAND = ("sh", "-c", 'exec "$@" >&2', "sh", sys.executable, "-m", "lastcall", "dev")
 ROOMS = """
 import msgspec

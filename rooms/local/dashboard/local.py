@@ -105,8 +105,8 @@ class LocalPage:
     def _shown(self) -> list[Child]:
         """The nodes that run or have died; not those that have drained."""
         cluster = self.cluster
-        shown = {*cluster.dead(), *cluster.living()}
-        return [child for child in cluster.children if child in shown]
+        dead = set(cluster.dead())
+        return [child for child in cluster.children if child in dead or not child.ended.is_set()]
 
     def _show(
         self, hub: EventHub, children: Sequence[Child], answers: dict[Child, NodeNow | None]
