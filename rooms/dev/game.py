@@ -5,6 +5,7 @@ At the word ``leave`` on its standard input, it gives its rooms to the version t
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections import Counter
@@ -107,6 +108,7 @@ def command(
     prepare(node, drain, stops)
     # A .pyc is as old as its source to the second: a second save in the same one would not count.
     sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
     folder = Path.cwd()
     sys.path.insert(0, str(folder))
     before = set(sys.modules)
@@ -121,4 +123,5 @@ def command(
 
 def main(arguments: Sequence[str]) -> NoReturn:
     """Runs the node with these arguments, and exits with its code."""
+    sys.argv = ["lastcall-game", *arguments]
     run_command(command, arguments, name="lastcall.dev.game")

@@ -47,6 +47,8 @@ class Author:
         self._grace_seconds = grace_seconds
         self._moved: dict[str, int] = {}
         """How many rooms have left each old version."""
+        self._staying: set[str] = set()
+        """The old versions that the page's problem is about."""
 
     def saved(self, files: Sequence[Path]) -> None:
         """These files were saved."""
@@ -60,12 +62,13 @@ class Author:
         """The code does not run."""
         goes_on = "nothing runs until the next save" if first else "the old code goes on"
         title = f"The new code does not run; {goes_on}."
+        self._staying.clear()
         problem = Problem(title, failure.traceback or failure.error, failure.file, failure.line)
         self._tell_problem(child.name, "dev.failed", failure.error, problem)
 
     def loaded(self, child: Child, loaded: Loaded, seconds: float) -> None:  # noqa: ARG002
         """The code runs, and what was wrong before is forgotten."""
-        self._page.on_problem(None)
+        self._clear()
         self._tell(child.name, "info", "dev.loaded", f"the new code runs after {seconds:.2f} s")
 
     def left(self, child: Child, left: Left, loaded: Loaded) -> None:
@@ -84,6 +87,8 @@ class Author:
             )
         if left.stay:
             self._stay(child, left, loaded)
+        else:
+            self._go(child)
 
     def blocked(self, child: Child) -> None:
         """An old version does not answer."""
@@ -95,10 +100,35 @@ class Author:
 
     def ended(self, child: Child) -> None:
         """An old version is gone."""
+        self._go(child)
         self._moved.pop(child.name, None)
         if child.finished is not None and child.finished.rooms_cut:
             cut = counted(child.finished.rooms_cut, "room")
             self._tell(child.name, "warning", "dev.left", f"{cut} of the old code had to be cut")
+
+    def died(self, child: Child, *, again: bool) -> None:
+        """A version has died."""
+        self._go(child)
+        self._moved.pop(child.name, None)
+        text = f"{child.how_it_ended()}. Its last output:\n{child.last_output()}"
+        if again:
+            title = f"{child.name} has ended, with its rooms; new rooms run in another process."
+        else:
+            title = (
+                f"{child.name} has ended soon after its start; nothing runs until the next save."
+            )
+        self._tell_problem(child.name, "dev.failed", child.how_it_ended(), Problem(title, text))
+
+    def _go(self, child: Child) -> None:
+        """It has no more rooms that could not move."""
+        if child.name in self._staying:
+            self._staying.discard(child.name)
+            if not self._staying:
+                self._clear()
+
+    def _clear(self) -> None:
+        self._staying.clear()
+        self._page.on_problem(None)
 
     def _stay(self, child: Child, left: Left, loaded: Loaded) -> None:
         reasons: list[str] = []
@@ -111,6 +141,7 @@ class Author:
                 line = int(number)
             where = f"\n    {place}" if place else ""
             reasons.append(f"{counted(count, f'{kind} room')}: {refusals.get(kind, UNREST)}{where}")
+        self._staying.add(child.name)
         title = f"{_named(left.stay)} cannot move into the new code; the old code goes on with it."
         problem = Problem(title, "\n".join(reasons), file, line)
         self._tell_problem(child.name, "dev.left", reasons[0].partition("\n")[0], problem)

@@ -40,7 +40,10 @@ class Telling(Protocol):
         """An old version does not answer."""
 
     def ended(self, child: Child) -> None:
-        """An old version is gone."""
+        """An old version is gone, as it was told to."""
+
+    def died(self, child: Child, *, again: bool) -> None:
+        """A version is gone, and nobody has told it to; other code runs, or it does ``again``."""
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -108,11 +111,11 @@ class Versions:
         version = self._version_of(child)
         if version is None:
             return
-        if version == self._reloads.serving:
-            failure = Failed(f"{child.how_it_ended()}. Its last output:\n{child.last_output()}")
-            self._telling.failed(child, failure, first=True)
         del self._children[version]
-        self._do(self._reloads.died(version, trio.current_time()))
+        actions = self._reloads.died(version, trio.current_time())
+        again = any(isinstance(action, Start) for action in actions)
+        self._telling.died(child, again=again or self._reloads.serving is not None)
+        self._do(actions)
 
     def stop(self) -> None:
         """Nothing is started any more."""

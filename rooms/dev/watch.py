@@ -12,6 +12,8 @@ from typing import Any
 import trio
 from watchfiles import DefaultFilter, PythonFilter, awatch
 
+from lastcall.exception_groups import lone_error
+
 STEP_MS, DEBOUNCE_MS = 25, 200
 """A save is several events: it is over after a step without one, or at the latest after these."""
 LOOK_SECONDS = 1.0
@@ -84,7 +86,8 @@ class Watch:
     ) -> None:
         while True:
             try:
-                await self._hear_to_the_end(paths, watch_filter, recursive=recursive)
+                with lone_error():
+                    await self._hear_to_the_end(paths, watch_filter, recursive=recursive)
             except FileNotFoundError:  # it has just gone: the next look finds that
                 await trio.sleep(inf)
             except (OSError, RuntimeError) as error:  # of the library: its own is a RuntimeError

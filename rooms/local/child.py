@@ -43,11 +43,11 @@ class NodeProcess(Protocol):
 
     @property
     def stdin(self) -> trio.abc.SendStream | None:
-        """What it reads."""
+        """Its standard input."""
 
     @property
     def stdout(self) -> trio.abc.ReceiveStream | None:
-        """What it writes."""
+        """Its output."""
 
     @property
     def returncode(self) -> int | None:

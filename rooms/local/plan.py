@@ -48,8 +48,9 @@ class Plan(msgspec.Struct, frozen=True):
         if self.admin.port and last >= PORTS:
             raise UsageError(f"--admin {self.admin}: too few ports from there for that many nodes")
         if self.admin.port and self.admin.port <= self.client.port <= last:
+            flag = "--listen" if self.free_ports else "--port"
             raise UsageError(
-                f"--port {self.client.port} is one of the admin ports, {self.admin.port} to "
+                f"{flag} {self.client.port} is one of the admin ports, {self.admin.port} to "
                 f"{last}: choose another, or other admin ports with --admin HOST:PORT"
             )
 
