@@ -44,6 +44,8 @@ class Watch:
         self._folders: set[Path] = set()
         self._changed = trio.Event()
         self._polls = False
+        self._ignores = False
+        """Some folder may not be read. The library then hides that it is at a limit, too."""
 
     def follow(self, files: Iterable[str | Path]) -> None:
         """Watches the folders of these files, too, from now on."""
@@ -90,6 +92,10 @@ class Watch:
                     await self._hear_to_the_end(paths, watch_filter, recursive=recursive)
             except FileNotFoundError:  # it has just gone: the next look finds that
                 await trio.sleep(inf)
+            except PermissionError:
+                if self._ignores:
+                    raise
+                self._ignores = True
             except (OSError, RuntimeError) as error:  # of the library: its own is a RuntimeError
                 if self._polls:
                     raise
@@ -110,7 +116,7 @@ class Watch:
                 stop_event=stop,
                 force_polling=self._polls or None,
                 recursive=recursive,
-                ignore_permission_denied=True,
+                ignore_permission_denied=self._ignores,
             ):
                 self._saved(sorted({Path(path) for _, path in changes}))
 
