@@ -23,7 +23,8 @@ from lastcall.dev.forks import open_forks
 from lastcall.dev.telling import Author
 from lastcall.dev.versions import Versions, dev_command
 from lastcall.dev.watch import Watch
-from lastcall.exception_groups import lone_error
+from lastcall.errors import LastcallError
+from lastcall.exception_groups import unwrap_single
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child
 from lastcall.local.cluster import (
@@ -78,11 +79,16 @@ class Dev:
         Raises :class:`UsageError` and :class:`ClusterFailed` when it cannot serve.
         """
         code = ExitCode.CRASHED
-        with lone_error():
+        try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._count_signals, signals)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failed = unwrap_single(group, LastcallError)
+            if failed is None:
+                raise
+            raise failed from failed.__cause__
         return code
 
     async def _count_signals(self, signals: AsyncIterator[int]) -> None:

@@ -22,7 +22,7 @@ from lastcall.exception_groups import lone_error
 from lastcall.local.child import environment
 from lastcall.runtime.signals import LIFELINE
 
-NO_FORKS = "the process that starts the versions of your code has ended: start `lastcall dev` again"
+NO_FORKS = "the process that starts the versions of your code has ended"
 
 
 class Fork:
@@ -74,11 +74,11 @@ class Fork:
 class Forks:
     """Makes forks. Made by :func:`open_forks`."""
 
-    def __init__(self, orders: socket.socket) -> None:
-        self._orders = orders
+    def __init__(self) -> None:
+        self._orders: socket.socket | None = None
+        self._can_order = trio.Event()
         self._forks: dict[int, Fork] = {}
         self._numbers = count(1)
-        self._ended = False
 
     async def spawn(
         self, command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str]
@@ -86,69 +86,91 @@ class Forks:
         """Runs a game node, whose arguments are ``command``; it inherits its lifeline alone, and
         the environment of the process that forks.
 
-        Raises :class:`ClusterFailed`.
+        Raises :class:`ClusterFailed` if that process dies just now.
         """
         lifeline = int(env[LIFELINE])
         assert list(pass_fds) == [lifeline]  # noqa: S101 - a game node inherits nothing else
+        await self._can_order.wait()
         (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
         fork, number = Fork(ours_in, ours_out), next(self._numbers)
         self._forks[number] = fork
         order = msgspec.json.encode(Order(number, tuple(command)))
-        try:
+        assert self._orders is not None  # noqa: S101 - the event says so
+        with suppress(OSError):  # it has died: then :meth:`run` ends the fork
             socket.send_fds(self._orders, [order], [theirs_in, theirs_out, lifeline])
-            if self._ended:
-                raise ClusterFailed(NO_FORKS)
-        except OSError as error:
-            raise ClusterFailed(NO_FORKS) from error
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
+        os.close(theirs_in)
+        os.close(theirs_out)
         await fork.started.wait()
         if not fork.pid:
+            await fork.stdin.aclose()
+            await fork.stdout.aclose()
             raise ClusterFailed(NO_FORKS)
         return fork
 
     async def run(self) -> None:
-        """Hears of the forks, until cancelled or until no more can be heard."""
+        """Keeps the process that forks, until cancelled. Its forks do not outlive it.
+
+        Raises :class:`ClusterFailed` when one ends that has not made a fork.
+        """
         while True:
-            await trio.lowlevel.wait_readable(self._orders)
-            data, descriptors, _, _ = socket.recv_fds(self._orders, NEWS_BYTES_MAX, 1)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours:
+                with theirs:
+                    process = await _start(theirs)
+                self._orders = ours
+                self._can_order.set()
+                try:
+                    has_forked = await self._hear(ours)
+                finally:
+                    self._can_order = trio.Event()
+                    process.kill()
+                    with trio.CancelScope(shield=True):  # it is killed, so this is a moment
+                        await process.wait()
+            for fork in self._forks.values():
+                fork.kill()
+                fork.end(-signal.SIGKILL)
+            self._forks.clear()
+            if not has_forked:
+                raise ClusterFailed(NO_FORKS)
+
+    async def _hear(self, orders: socket.socket) -> bool:
+        """Hears of the forks, until there is nothing more to hear; returns whether there were."""
+        has_forked = False
+        while True:
+            await trio.lowlevel.wait_readable(orders)
+            try:
+                data, descriptors, _, _ = socket.recv_fds(orders, NEWS_BYTES_MAX, 1)
+            except ConnectionResetError:  # it has died before it had read all orders
+                return has_forked
             if not data:
-                break
+                return has_forked
             news = msgspec.json.decode(data, type=Started | Ended)
             if isinstance(news, Started):
+                has_forked = True
                 self._forks[news.number].begin(news.pid, descriptors[0])
             else:
                 self._forks.pop(news.number).end(news.code)
-        self._ended = True
-        for fork in self._forks.values():
-            fork.kill()
-            fork.end(-signal.SIGKILL)
+
+
+async def _start(orders: socket.socket) -> trio.Process:
+    return await trio.lowlevel.open_process(
+        _command(orders.fileno()),
+        stdin=subprocess.DEVNULL,
+        pass_fds=[orders.fileno()],
+        start_new_session=True,
+        env=environment(),
+    )
 
 
 @asynccontextmanager
 async def open_forks() -> AsyncIterator[Forks]:
-    """Starts the process that forks; it ends with the block, and its forks with their children."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, lone_error():
+    """Starts the process that forks; it ends with the block."""
+    with lone_error():
         async with trio.open_nursery() as nursery:
-            with theirs:
-                process = await trio.lowlevel.open_process(
-                    _command(theirs.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                    env=environment(),
-                )
-            forks = Forks(ours)
+            forks = Forks()
             nursery.start_soon(forks.run)
-            try:
-                yield forks
-            finally:
-                process.kill()
-                with trio.CancelScope(shield=True):  # it has been killed, so this is a moment
-                    await process.wait()
-                nursery.cancel_scope.cancel()
+            yield forks
+            nursery.cancel_scope.cancel()
 
 
 def _command(orders: int) -> list[str]:
