@@ -1,4 +1,4 @@
-"""What a version's process says of the author's code: where it failed, and which files it is."""
+"""The events by which a version's process tells of the author's code."""
 
 from __future__ import annotations
 

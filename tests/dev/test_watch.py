@@ -16,7 +16,7 @@ PATIENCE = 20.0
 
 
 class Heard:
-    """What a watch has said."""
+    """The saves and the words of one watch."""
 
     def __init__(self, trees: tuple[Path, ...] = ()) -> None:
         self.saves: list[list[Path]] = []
