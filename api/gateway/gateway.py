@@ -19,7 +19,7 @@ import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.arrivals import Arrival, peer_address
+from lastcall.api.gateway.arrivals import Arrival, has_gone, peer_address
 from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import Accepted, EntryRules, Handshakes
 from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
@@ -31,6 +31,7 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
@@ -105,6 +106,10 @@ class Gateway:
         if full or not self.handshakes.admits(peer):
             self.counts.refused += 1
             self._note_end(ClientEnd.REFUSED, None, trio.current_time())
+            await trio.aclose_forcefully(stream)
+            return
+        if has_gone(stream):
+            self._note_end(ClientEnd.HANDSHAKE, None, trio.current_time())
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
@@ -190,6 +195,7 @@ class Gateway:
         output.overflowed = session.connection.too_slow
         socket = self._sessions[session] = accepted.socket
         self.counts.opened += 1
+        accepted.stream.odd_frames = OddFrames(session.connection.count_odd)
         pumped, early = output.pumped, accepted.stream.opened()
         try:
             session.connection.send_built(self._hello)
