@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
 import httpx
 import msgspec
 from rich.console import Group
@@ -147,6 +148,22 @@ def result_text(verb: str, result: Status | ClusterFailed) -> str:
     if isinstance(result, ClusterFailed):
         return f"Error: {result}"
     return f"{result.name} {DONE[verb]}"
+
+
+def print_results(
+    verb: str,
+    targets: Sequence[Target],
+    results: Sequence[Status | ClusterFailed],
+    *,
+    as_json: bool,
+) -> bool:
+    """Prints the answers of the nodes; returns whether all have done it."""
+    if as_json:
+        click.echo(results_json(targets, results))
+    else:
+        for result in results:
+            click.echo(result_text(verb, result), err=isinstance(result, ClusterFailed))
+    return not any(isinstance(result, ClusterFailed) for result in results)
 
 
 def results_json(targets: Sequence[Target], results: Sequence[Status | ClusterFailed]) -> str:
