@@ -19,7 +19,7 @@ import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.arrivals import Arrival, peer_address
+from lastcall.api.gateway.arrivals import Arrival, has_gone, peer_address
 from lastcall.api.gateway.blocked import wait_unblocked
 from lastcall.api.gateway.handshake import Accepted, EntryRules, Handshakes
 from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
@@ -106,6 +106,10 @@ class Gateway:
         if full or not self.handshakes.admits(peer):
             self.counts.refused += 1
             self._note_end(ClientEnd.REFUSED, None, trio.current_time())
+            await trio.aclose_forcefully(stream)
+            return
+        if has_gone(stream):
+            self._note_end(ClientEnd.HANDSHAKE, None, trio.current_time())
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
