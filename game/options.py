@@ -13,6 +13,7 @@ from lastcall.errors import BadRooms
 from lastcall.links.options import check_feed, feed_option, games_option
 from lastcall.links.sources import GameSource
 from lastcall.runtime.command import Command, Parsed, gathered
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -27,7 +28,8 @@ class GameOptions(msgspec.Struct, frozen=True):
     games: tuple[GameSource, ...]
 
 
-def _parse_rooms(text: str) -> tuple[str, ...]:
+def parse_rooms(text: str) -> tuple[str, ...]:
+    """The modules of ``--rooms``; raises :class:`BadRooms`."""
     modules = tuple(part.strip() for part in text.split(","))
     for module in modules:
         if not _MODULE.fullmatch(module):
@@ -44,8 +46,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Where other nodes send to. Port 0: a free one.",
     },
     "--rooms": {
-        "type": Parsed("MODULES", _parse_rooms),
-        "default": "lastcall.game.examples",
+        "type": Parsed("MODULES", parse_rooms),
+        "default": EXAMPLES,
+        "shell_complete": complete_modules,
         "help": "The modules with the kinds of rooms to serve, comma separated.",
     },
     "--apis": {

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 
 import trio
 from rich.console import Console
@@ -33,8 +32,10 @@ from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.socket import serve_control
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
-from lastcall.local.status_table import Screen
-from lastcall.local.summary import exit_code, summary
+from lastcall.local.status_table import JsonScreen, Screen
+from lastcall.local.stopping import drain, run_unless
+from lastcall.local.summary import exit_code, summarize, summary_text
+from lastcall.local.told import Page, Ready
 from lastcall.reasons import ExitCode
 
 
@@ -54,6 +55,7 @@ class Up:
         seconds: float | None,
         roll_after: float | None = None,
         console: Console,
+        as_json: bool = False,
         start: NodeCommand = node_command,
     ) -> None:
         self._plan = plan
@@ -69,7 +71,8 @@ class Up:
         self._players, self._talkers = bots, talkers
         self._bots = bots + talkers
         self._ledger = Ledger(trio.current_time)
-        self._screen = Screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
+        screen = JsonScreen if as_json else Screen
+        self._screen = screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
 
     async def run(self, signals: AsyncIterator[int]) -> ExitCode:
         """Starts, serves and drains; returns the exit code. Each signal is a request to stop.
@@ -107,33 +110,40 @@ class Up:
         def on_step(node: str, text: str) -> None:
             page.on_roll(node, text)
 
-        start, show = self._start, self._screen.print
+        start, screen = self._start, self._screen
         ledger = self._ledger if self._bots else None
         async with open_cluster(
             self._plan, on_death, start=start, show=show_output, on_event=on_event
         ) as cluster:
-            show(f"See and play: {cluster.page}")
+            screen.tell(Page(cluster.page), f"See and play: {cluster.page}")
             # This import takes long; the nodes start meanwhile.
             from lastcall.local.dashboard.local import LocalPage, serving  # noqa: PLC0415
 
-            rolls = Rolls(cluster, self._ledger, self._bots, show, on_step)
+            rolls = Rolls(cluster, self._ledger, self._bots, screen.tell, on_step)
             page = LocalPage(cluster, rolls, ledger)
-            async with serving(page), serve_control(cluster.port, rolls, show):
+            async with serving(page), serve_control(cluster.port, rolls, screen.print):
                 await self._run_cluster(cluster, rolls)
-        show(summary(cluster.children, ledger))
+        done = summarize(cluster.children, ledger, self._exit_code(cluster, ledger))
+        screen.tell(done, summary_text(done))
+        return ExitCode(done.exit_code)
+
+    def _exit_code(self, cluster: LocalCluster, ledger: Ledger | None) -> ExitCode:
         codes = {exit_code(cluster.children, ledger), self._roll_code}
         if self._dead or ExitCode.CRASHED in codes:
             return ExitCode.CRASHED
         return max(codes)
 
     async def _run_cluster(self, cluster: LocalCluster, rolls: Rolls) -> None:
-        if not await _run_unless(self._stop, cluster.wait_ready):
-            await self._drain(cluster)
+        if not await run_unless(self._stop, cluster.wait_ready):
+            await drain(cluster, self._cut, self._screen.print)
             return
         seconds = trio.current_time() - self._started_at
-        names = ", ".join(child.name for child in cluster.children)
-        self._screen.print(f"{names} are ready after {seconds:.1f} s.")
-        self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        names = tuple(child.name for child in cluster.children)
+        self._screen.tell(
+            Ready(cluster.url, names, round(seconds, 3)),
+            f"{', '.join(names)} are ready after {seconds:.1f} s.\n"
+            f"Clients connect to {cluster.url}; Ctrl-C drains.",
+        )
         await self._serve(cluster, rolls)
 
     def _on_death(self, cluster: LocalCluster, child: Child) -> None:
@@ -166,7 +176,7 @@ class Up:
             bots.stop()
             await self._let_bots_finish()
             self._ledger.close()
-            await self._drain(cluster)
+            await drain(cluster, self._cut, self._screen.print)
             nursery.cancel_scope.cancel()
 
     async def _roll_once(self, rolls: Rolls) -> None:
@@ -194,40 +204,4 @@ class Up:
             return
         self._screen.print("Stopping: the bots finish their matches, then all nodes drain.")
         with trio.move_on_after(self._plan.drain.grace_seconds):
-            await _run_unless(self._cut, self._bots_done.wait)
-
-    async def _drain(self, cluster: LocalCluster) -> None:
-        """Drains both tiers within one grace; at its end, the remaining clients are moved."""
-        grace_at = trio.current_time() + self._plan.drain.grace_seconds
-        self._screen.print(
-            "All nodes drain: first the game nodes, while their players stay connected; then the "
-            "api nodes."
-        )
-        cluster.stop("game")
-        if not await _run_unless(self._cut, partial(cluster.wait_ended, "game")):
-            self._screen.print("Second request: what still runs is cut.")
-            cluster.cut("game")
-            await cluster.wait_ended("game")
-        cluster.stop("api")
-        with trio.move_on_at(grace_at):
-            if await _run_unless(self._cut, partial(cluster.wait_ended, "api")):
-                return
-        cluster.cut("api")
-        await cluster.wait_ended("api")
-
-
-async def _run_unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
-    """Runs ``work`` until ``event`` is set; returns whether it ran to its end."""
-    ended = False
-    with lone_error():
-        async with trio.open_nursery() as nursery:
-
-            async def cancel() -> None:
-                await event.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(cancel)
-            await work()
-            ended = True
-            nursery.cancel_scope.cancel()
-    return ended
+            await run_unless(self._cut, self._bots_done.wait)

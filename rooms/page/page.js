@@ -57,6 +57,7 @@ function showCluster() {
   const { about, nodes: all, verbs, roll } = cluster;
   setText(byId("cluster-title"), about === "node" ? "Node" : "Cluster");
   byId("cluster").classList.toggle("lone", about === "node");
+  showProblem(cluster.problem);
   nodes.show(cluster);
   showTotals();
   setHidden(byId("roll"), !verbs.includes("roll"));
@@ -69,6 +70,17 @@ function showCluster() {
   document.title = all.length > 1 ? `Lastcall · ${plural(all.length, "node")}` : `Lastcall · ${all[0]?.name ?? ""}`;
 }
 
+/** Shows the problem of an author's code, under `lastcall dev`, until a save mends it. */
+function showProblem(problem) {
+  const isNew = problem && problem.text !== byId("problem-text").textContent;
+  if (isNew) announce(problem.title);
+  else if (!problem && !byId("problem").hidden) announce("The new code runs");
+  setHidden(byId("problem"), !problem);
+  setText(byId("problem-title"), problem?.title ?? "");
+  setText(byId("problem-place"), [problem?.file, problem?.line].filter(Boolean).join(":"));
+  setText(byId("problem-text"), problem?.text ?? "");
+}
+
 function showFigures() {
   nodes.counts(figures.nodes);
   nodes.rates(rates);
@@ -79,10 +91,12 @@ function showTotals() {
   if (!cluster) return;
   const keys = keysOf(cluster.nodes);
   const counted = cluster.nodes.map((node) => figures?.nodes[keys.get(node)] ?? node);
-  const sum = (part) => counted.reduce((total, node) => total + node[part], 0);
-  const api = cluster.nodes.some((node) => node.tier === "api");
-  const clients = cluster.nodes.reduce((total, node, index) => total + (api && node.tier === "game" ? 0 : counted[index].clients), 0);
-  setText(byId("totals"), `${plural(cluster.nodes.length, "node")} · ${plural(sum("rooms"), "room")} · ${plural(clients, "client")}`);
+  // Both tiers count a room and a client, each on its side: they are counted once, unless only one tier is seen.
+  const sum = (part, twice) => {
+    const once = counted.filter((_, index) => cluster.nodes[index].tier !== twice);
+    return (once.length ? once : counted).reduce((total, node) => total + node[part], 0);
+  };
+  setText(byId("totals"), `${plural(cluster.nodes.length, "node")} · ${plural(sum("rooms", "api"), "room")} · ${plural(sum("clients", "game"), "client")}`);
 }
 
 function showServer(state, text) {
@@ -98,7 +112,8 @@ function showLost() {
 
 /** The kinds change with the code, so with the versions that run. */
 async function askKindsIfChanged() {
-  const now = JSON.stringify([...new Set(cluster.nodes.map(({ version, generation }) => `${version} ${generation}`))].sort());
+  const running = cluster.nodes.filter(({ phase }) => phase !== "starting");
+  const now = JSON.stringify([...new Set(running.map(({ version, generation }) => `${version} ${generation}`))].sort());
   if (now === versions) return;
   versions = now;
   clearTimeout(kindsTimer);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -116,6 +117,31 @@ def test_nodes_are_cards_and_a_button_says_what_will_happen_before_it_does_it() 
         assert card(page, "game-1").last.locator("dd").first.inner_text() == "0"
 
 
+PROBLEM = {
+    "title": "The new code does not run; the old code goes on.",
+    "text": "Traceback (most recent call last):\n" + "  File <b>, line 7\n" * 60 + "NameError: x",
+    "file": "/home/ann/mygame/rooms.py",
+    "line": 7,
+}
+
+
+def test_what_is_wrong_with_an_authors_code_stands_above_all_until_a_save_mends_it() -> None:
+    with serving([], []) as backend, browsing() as tab:
+        backend.cluster(*SOME, verbs=["cordon", "uncordon", "kill"], problem=PROBLEM)
+        page = tab(backend.url, viewport=SMALL)
+        visible(page, "#problem-title", PROBLEM["title"])
+        visible(page, "#problem-place", "/home/ann/mygame/rooms.py:7")
+        assert page.locator("#problem-text").inner_text() == PROBLEM["text"]
+        until(page, "document.querySelector('#said').textContent.includes('does not run')")
+        assert page.locator("#problem").bounding_box()["height"] < SMALL["height"] / 2 + 100
+        assert not page.locator("#roll").is_visible()
+        check_width(page)
+        check_accessibility(page)
+        backend.cluster(*SOME, problem=None)
+        page.locator("#problem").wait_for(state="hidden")
+        until(page, "document.querySelector('#said').textContent.includes('The new code runs')")
+
+
 def test_the_page_says_that_the_server_is_lost_and_resumes_by_itself() -> None:
     with browsing() as tab:
         with serving([], []) as backend:
@@ -144,7 +170,7 @@ def test_of_a_hundred_nodes_only_those_that_changed_are_written_anew() -> None:
         backend.cluster(*nodes)
         page = tab(backend.url)
         until(page, "document.querySelectorAll('.card').length === 100")
-        visible(page, "#totals", "100 nodes · 14,300 rooms · 2,970 clients")
+        visible(page, "#totals", "100 nodes · 10,010 rooms · 2,970 clients")
         page.evaluate(WATCH)
         for _ in range(20):
             backend.cluster(*nodes)
@@ -154,6 +180,45 @@ def test_of_a_hundred_nodes_only_those_that_changed_are_written_anew() -> None:
         changes = page.evaluate("written")
         assert set(changes) == {"game-50"}
         assert len(changes) <= 8
+
+
+def test_a_hundred_nodes_with_ten_thousand_rooms_do_not_make_the_page_stutter() -> None:
+    """By the processor time of its thread: elapsed time depends on what else the machine does."""
+    names = [f"{tier}-{n}" for n in range(50) for tier in ("api", "game")]
+    with serving([], []) as backend, browsing() as tab:
+        page = tab(backend.url)
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        busy = []
+        for second in range(SECONDS + 1):
+            backend.cluster(*(busy_node(name, second) for name in names))
+            backend.publish("figures", figures(names, second))
+            backend.log("game-1", "room.moved", f"the last of second {second}")
+            visible(page, "#log p", f"the last of second {second}")
+            page.evaluate(TWO_FRAMES)
+            busy.append(seconds_busy(session))
+        of_a_second = sorted(after - before for before, after in pairwise(busy))
+        assert of_a_second[SECONDS // 2] < FRAME_SECONDS, of_a_second
+
+
+SECONDS, FRAME_SECONDS = 8, 0.05
+WORK = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def busy_node(name: str, second: int) -> dict[str, Any]:
+    """Every fifth node drains, for reasons that change each second."""
+    tier, _, number = name.partition("-")
+    if int(number) % 5:
+        return node(name, tier, rooms=200, clients=400, admin=f"{name}:9000")
+    why = [f"arena {name}.{room:012}, {second + room} s old, 4 players" for room in range(20)]
+    return node(name, tier, **{**DRAINING, "rooms": 200, "why": why, "generation": 0})
+
+
+def seconds_busy(session: Any) -> float:
+    """The seconds that the page has taken for its scripts, styles and layout."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return sum(float(one["value"]) for one in metrics if one["name"] in WORK)
 
 
 WATCH = """

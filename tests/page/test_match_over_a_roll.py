@@ -18,29 +18,48 @@ from tests.page.test_play import link, mark, play
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-UP = ("up", "--bots", "0", "--port", "0", "--admin", "127.0.0.1:0", "--grace", "5")
+UP = ("up", "--port", "0", "--admin", "127.0.0.1:0", "--grace", "5")
 CHANGED = (
     "[...document.querySelectorAll('.board button')].map((one) => one.textContent || '-').join('')"
 )
 
 
+SAID = "See and play: "
+
+
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
+def cluster(folder: Path, *options: str) -> Iterator[str]:
     """Runs ``lastcall up`` and yields the address of its page."""
-    command = [sys.executable, "-m", "lastcall", *UP, "--spread", "1", "--farewell", "2"]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=child_environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as up:
+    command = [sys.executable, "-m", "lastcall", *UP, "--spread", "1", "--farewell", "2", *options]
+    log = folder / "up.stderr"
+    with log.open("wb") as stderr:
+        up = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=child_environment({}),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    try:
         assert up.stdout is not None
-        yield up.stdout.readline().removeprefix("See and play: ").strip()
-        up.send_signal(SIGINT)
-        up.send_signal(SIGINT)
-        up.stdout.read()
+        said = up.stdout.readline()
+        assert said.startswith(SAID), log.read_text()
+        yield said.removeprefix(SAID).strip()
+    finally:
+        end(up)
+
+
+def end(up: subprocess.Popen[str]) -> None:
+    """Two signals end it at once; if they do not, it is killed, and the test fails."""
+    with up:
+        try:
+            up.send_signal(SIGINT)
+            up.send_signal(SIGINT)
+            up.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            up.kill()
+            raise
 
 
 def serving(page: Any, tier: str) -> list[str]:
@@ -83,7 +102,7 @@ def take(player: Any, other: Any, cell: int) -> None:
 
 
 def test_a_match_goes_on_while_every_node_is_rolled_and_two_are_killed(tmp_path: Path) -> None:
-    with cluster(tmp_path) as url, browsing() as tab:
+    with cluster(tmp_path, "--bots", "0") as url, browsing() as tab:
         ann = tab(url)
         until(ann, "document.querySelectorAll('.card[data-phase=serving]').length === 4")
         play(ann, "tictactoe", "Ann")
