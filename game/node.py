@@ -11,20 +11,22 @@ from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.admission import Admission
+from lastcall.game.attachments import GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, LinkListeners, Links
+from lastcall.game.links import Links
 from lastcall.game.node_state import NodeStates
 from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves
 from lastcall.game.room_tally import RoomTally
 from lastcall.game.settings import GameSettings
-from lastcall.host.host import Host
+from lastcall.host.host import Host, HostEvents
+from lastcall.host.kind_counts import kind_counts
 from lastcall.host.kind_views import kind_views
 from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
-from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
 from lastcall.wire.views import KindView
@@ -34,6 +36,8 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
+    unready = "not listening"
+    is_whole_service = False
 
     def __init__(
         self,
@@ -51,7 +55,6 @@ class GameNode:
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
         self.others = self._open_others(rng)
-        self.peers = self.others.peers
         self.survival = self.others.survival
         self.host = Host(
             kinds=kinds,
@@ -59,13 +62,13 @@ class GameNode:
             rng=rng,
             outbox=self._feeds.push,
             policy=settings.room_policy,
-            on_change=self._feeds.mark_all,
+            events=HostEvents(on_change=self._feeds.mark_all),
             protector=self.survival,
         )
         self.moves = RoomMoves(
             self.host,
             drain,
-            peers=self.peers,
+            peers=self.others.peers,
             requests=self.others.requests,
             feeds=self._feeds,
             policy=settings.handoff_policy,
@@ -81,7 +84,6 @@ class GameNode:
         """None: clients connect to api nodes."""
         self.ready = False
         """Whether it listens."""
-        self.unready = "not listening"
 
     def _open_others(self, rng: random.Random) -> OtherGames:
         return OtherGames(
@@ -197,22 +199,35 @@ class GameNode:
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
-        ends = self.host.running.ends
+        ends, handoffs = self.host.running.ends, self.moves.handoffs
+        links, matchmaker = self.others.counts, self.host.matchmaker
+        kinds = kind_counts(self.host.running, self._kinds)
         refused = self._links.refused_connections + self.others.refused_connections
         figures = Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
-            clients=self.host.players,
+            clients=sum(kind.players for kind in kinds.values()),
+            kinds=kinds,
             links=len(self._feeds.of_tier(nodes.API)),
-            peers=len(self.peers),
+            peers=len(self.others.peers),
+            link_ends=links.ends,
+            round_trips=links.round_trips,
+            feed_repairs=links.repairs,
+            feed_repeats=self._feeds.items_repeated,
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
+            bytes_in=self._links.bytes_received,
+            bytes_out=self._feeds.bytes_sent,
+            joins=matchmaker.seated,
+            refusals=matchmaker.refusals,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
             limited=dict(self.host.running.limits.refused) | {Limit.LINKS: refused},
             rooms_ended={str(reason): count for reason, count in ends.items()},
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
+            handoffs_refused=handoffs.refused,
+            handoffs_lost=handoffs.lost,
         )
         if self.survival is not None:
             self.survival.add_figures(figures)

@@ -19,7 +19,7 @@ from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
 from lastcall.game.survival import Survival
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation, RoomId
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes

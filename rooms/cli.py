@@ -7,7 +7,6 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
@@ -22,19 +21,32 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     epilog,
     gathered,
     option,
     run_command,
+    warn_of_variables,
 )
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands; a shell that completes gets ``serve`` itself, with the options of a node."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "serve" and ctx.resilient_parsing:
+            from lastcall.serve.__main__ import command
+
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="lastcall", prog_name="lastcall", message="%(prog)s %(version)s")
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
@@ -45,10 +57,15 @@ def cli() -> None:
     Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
     its --config file (port = 8081). Flags win over environment over file.
     """
+    warn_of_variables()
+
+
+BOTS = 50
+"""Those of ``lastcall up``, where their game is."""
 
 
 def _plan(port: int, **settings: Any) -> Plan:
-    limits = read_limits(*config_table("limits"))
+    limits = read_limits(*config_limits())
     return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
 
 
@@ -56,7 +73,7 @@ def _plan(port: int, **settings: Any) -> Plan:
     short_help="Starts a whole cluster on this machine, with bots.",
     epilog=epilog(
         "lastcall up",
-        "lastcall up --bots 0 --rooms mine.rooms --seconds 60",
+        "lastcall up --rooms mine.rooms --seconds 60",
         "lastcall up --rooms mine.rooms --auth jwt --jwt-key-file public.pem",
     ),
 )
@@ -71,7 +88,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of game nodes."},
         "--rooms": {
             "metavar": "MODULES",
-            "default": "lastcall.game.examples",
+            "default": EXAMPLES,
+            "shell_complete": complete_modules,
             "help": "Modules that define the kinds of rooms to serve, comma separated.",
         },
         "--clients": {
@@ -102,9 +120,9 @@ def _plan(port: int, **settings: Any) -> Plan:
 @option(
     "--bots",
     type=click.IntRange(0),
-    default=50,
-    help="Number of bots that play tictactoe and check every message. They have no tokens: with "
-    "--auth there are none.",
+    show_default="50; none with --rooms of your own, or --auth",
+    help="Number of bots that play the example tictactoe and check every message. Of three or "
+    "more, one waits for you. They have no tokens.",
 )
 @option(
     "--talkers",
@@ -118,6 +136,7 @@ def _plan(port: int, **settings: Any) -> Plan:
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after this time.  [default: at Ctrl-C]",
 )
+@option("--json", "as_json", is_flag=True, help="Print a JSON object for each fact, one a line.")
 @option(
     "--roll-after",
     type=click.FloatRange(min=0),
@@ -129,9 +148,10 @@ def up(
     drain: DrainPolicy,
     auth: AuthOptions,
     *,
-    bots: int,
+    bots: int | None,
     talkers: int,
     seconds: float | None,
+    as_json: bool,
     roll_after: float | None,
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
@@ -154,20 +174,22 @@ def up(
     from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain, auth=auth)
-    if auth.auth is not None and bots + talkers:
-        if talkers or not _is_default("bots"):
-            raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
-        bots = 0
+    if auth.auth is not None and (bots or talkers):
+        raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
+    if bots is None:
+        has_their_game = EXAMPLES in {module.strip() for module in plan.rooms.split(",")}
+        bots = BOTS if has_their_game and auth.auth is None else 0
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
             run = Up(
                 plan,
-                bots=bots,
+                bots=bots or 0,
                 talkers=talkers,
                 seconds=seconds,
                 roll_after=roll_after,
                 console=Console(),
+                as_json=as_json,
             )
             return await run.run(signals)
 
@@ -232,11 +254,6 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
         return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
 
     return run_trio(run)
-
-
-def _is_default(parameter: str) -> bool:
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source is ParameterSource.DEFAULT
 
 
 cli.add_command(dashboard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
@@ -13,6 +14,7 @@ import trio
 from lastcall.client import Place, connect
 from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, wait_until
 from tests.e2e.test_survival import ROOMS, figures
+from tests.promtool import promtool
 
 pytestmark = pytest.mark.e2e
 
@@ -40,9 +42,9 @@ async def start_two(nodes: Nodes, *options: str) -> list[Node]:
 
 
 def knows_others(node: Node) -> bool:
-    """Whether it has a link to each half of another node, and to its own game half."""
-    ups = [event["game"] for event in node.events if event["event"] == "link.up"]
-    return len(set(ups)) == 2
+    """Whether its api half has a link to its own game half, and each half one to the other node."""
+    ups = Counter(event["game"] for event in node.events if event["event"] == "link.up")
+    return ups[node.name] >= 1 and ups.total() - ups[node.name] >= 2
 
 
 def ports(node: Node) -> int:
@@ -67,12 +69,16 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
     node = start(nodes)
     await node.wait_ready()
     assert ports(node) == 2
+    page = node.event("node.page")
+    assert page is not None
+    assert page["url"] == f"http://{node.admin}/"
     url = f"ws://{node.listen}"
     async with (
         connect(url, kind="tictactoe") as first,
         connect(url, kind="tictactoe") as second,
     ):
         (board,) = await hear(first, 1)
+        exported = (await node.get("/metrics")).body
         node.signal()
         await wait_until(lambda: node.event("drain.started"), within=5)
         turn = {first.you: first, second.you: second}
@@ -90,6 +96,8 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
     report = node.event("drain.finished")
     assert report is not None
     assert (report["rooms_finished"], report["rooms_cut"], report["clients_cut"]) == (1, 0, 0)
+    assert 'lastcall_kind_players{kind="tictactoe"} 2.0' in exported
+    promtool("check", "metrics", stdin=exported)
 
 
 async def test_a_roll_of_both_halves_takes_a_lounge_and_its_talkers_to_the_other_node(

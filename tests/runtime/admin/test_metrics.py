@@ -1,9 +1,13 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.core.lifecycle import Phase
-from lastcall.reasons import ClientEnd
-from lastcall.runtime.admin.metrics import Figures, node_registry
+from lastcall.reasons import ClientEnd, ErrorCode
+from lastcall.runtime.admin.metrics import FAMILIES, node_registry
+from lastcall.runtime.figures import Figures
 
 
 class Node:
@@ -23,9 +27,7 @@ def node() -> Node:
 
 @pytest.fixture
 def registry(node: Node) -> CollectorRegistry:
-    return node_registry(
-        node.read, name="api-1", tier="api", version="7", phases=tuple(map(str, Phase))
-    )
+    return node_registry(node.read, name="api-1", tier="api", version="7")
 
 
 def scrape(registry: CollectorRegistry) -> list[str]:
@@ -85,7 +87,7 @@ def test_ended_rooms_start_at_0_and_are_counted_by_reason(
     node.figures = Figures(phase=Phase.SERVING, rooms_ended={"finished": 5, "elsewhere": 1})
     lines = scrape(registry)
     assert 'lastcall_rooms_ended_total{reason="finished"} 5.0' in lines
-    assert 'lastcall_rooms_ended_total{reason="elsewhere"} 1.0' in lines
+    assert 'lastcall_rooms_ended_total{reason="other"} 1.0' in lines
     assert 'lastcall_rooms_ended_total{reason="cut"} 0.0' in lines
 
 
@@ -106,7 +108,39 @@ def test_a_registry_reads_the_node_only_when_scraped(
 
 def test_two_nodes_in_one_process_have_separate_registries(registry: CollectorRegistry) -> None:
     other = node_registry(
-        lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7", phases=()
+        lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7"
     )
     assert "lastcall_rooms 9.0" in scrape(other)
     assert "lastcall_rooms 0.0" in scrape(registry)
+
+
+def test_openmetrics_has_the_same_samples_and_counters_without_total_in_their_families(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    node.figures = Figures(phase=Phase.SERVING, messages_in=7)
+    node.figures.round_trips.observe(0.0003)
+    families = {one.name: one for one in openmetrics(generate_openmetrics(registry).decode())}
+    plain = {one.name: one for one in text_string_to_metric_families("\n".join(scrape(registry)))}
+    for family in FAMILIES:
+        assert families[family.name].type == plain[family.name].type == family.type
+        assert families[family.name].samples == plain[family.name].samples
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in families["lastcall_link_round_trip_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (buckets["0.0002"], buckets["0.0005"], buckets["+Inf"]) == (0, 1, 1)
+
+
+def test_what_has_no_label_of_its_own_counts_as_other(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    refusals = {"full": 2, "draining": 3, "wrong_key": 1, "of a later version": 4}
+    node.figures = Figures(phase=Phase.SERVING, refusals=refusals)
+    lines = [line for line in scrape(registry) if line.startswith("lastcall_refusals_total{")]
+    assert len(lines) == len(ErrorCode) + 2
+    assert [line.partition("{")[2] for line in lines if not line.endswith(" 0.0")] == [
+        'code="full"} 2.0',
+        'code="draining"} 3.0',
+        'code="other"} 5.0',
+    ]
