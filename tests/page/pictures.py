@@ -17,7 +17,6 @@ from PIL import Image
 from tests.page.browser import browsing, until, visible
 from tests.page.screencast import Screencast
 from tests.page.test_match_over_a_roll import cluster, press
-from tests.page.test_play import play
 
 BOTS = ("--bots", "6")
 DESK = {"width": 1180, "height": 860}
@@ -107,7 +106,8 @@ def stills(tab: Any, url: str, folder: Path, scheme: str) -> None:
     )
     until(desk, FOUR_SERVE)
     for page, name in ((desk, "Ada"), (phone, "Grace")):
-        play(page, "tictactoe", name)
+        page.fill("#name", name)
+        page.click("#join-open")
         take_cell(page)
         take_cell(page)
         visible(page, ".status", "Your turn")
@@ -123,7 +123,8 @@ def stills(tab: Any, url: str, folder: Path, scheme: str) -> None:
 
 def arena(page: Any, path: Path) -> None:
     page.get_by_role("button", name="Leave").click()
-    play(page, "arena", "Ada")
+    page.locator(".kind input[value=arena]").check()
+    page.click("#join-open")
     for count in (2, 3):
         page.get_by_role("button", name="Add a player").first.click()
         until(page, "n => document.querySelectorAll('.arena canvas').length === n", count)

@@ -191,7 +191,7 @@ def busy_node(name: str, second: int) -> dict[str, Any]:
 
 
 def seconds_busy(session: Any) -> float:
-    """What the page has taken for its scripts, styles and layout."""
+    """The processor time of the page's scripts, styles and layout until now."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return sum(float(one["value"]) for one in metrics if one["name"] in WORK)
 
