@@ -26,7 +26,7 @@ LINES_MS = 25_000
 """After this time the charts show lines."""
 READ_MS = 1_000
 PATIENCE_MS = 240_000
-JOIN_SECONDS, ROLL_SECONDS, RESUME_SECONDS = 2.5, 6.0, 2.0
+JOIN_SECONDS, ROLL_SECONDS, RESUME_SECONDS = 2.5, 5.5, 2.0
 """The most that these parts of the film take."""
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 FONTS = """<?xml version="1.0"?><fontconfig>

@@ -18,7 +18,7 @@ TICK_SECONDS = 0.1
 REACH_SECONDS = 0.4
 """How long the pointer takes to its next place."""
 PRESS_SECONDS = 0.25
-LAST_SECONDS = 1.5
+LAST_SECONDS = 0.8
 """How long the last picture stays."""
 COLOURS = 200
 SWATCH_PIXELS = 20
@@ -41,7 +41,7 @@ class _Pointed(NamedTuple):
 
 
 class Screencast:
-    """The frames of a page from :meth:`recording` on, and the places of its pointer."""
+    """The pictures of a page from :meth:`recording` on, and where its pointer is."""
 
     def __init__(self, page: Any) -> None:
         self._page = page
