@@ -24,6 +24,7 @@ from lastcall.api.__main__ import command as api
 from lastcall.cli import cli
 from lastcall.game.__main__ import command as game
 from lastcall.limits import read_limits
+from lastcall.runtime.programs import OPTIONS_OF
 from lastcall.serve.__main__ import command as serve
 
 ROOT = Path(__file__).parent.parent
@@ -132,9 +133,11 @@ def settings_of(command: click.Command) -> set[str]:
 def test_every_setting_in_a_toml_block_exists(page: str) -> None:
     for text in blocks(page, "toml"):
         table = tomllib.loads(text)
+        if "project" in table:
+            continue  # a pyproject.toml
         read_limits(table.pop("limits", {}), page)
-        for name, program in {"api": api, "game": game}.items():
-            assert {*table.pop(name, {})} <= settings_of(program)
+        for program in OPTIONS_OF.keys() & table:
+            assert table.pop(program).keys() <= OPTIONS_OF[program]
         assert {*table} <= settings_of(serve)
 
 

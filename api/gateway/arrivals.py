@@ -72,9 +72,8 @@ def peer_address(stream: trio.abc.Stream) -> str:
 def has_gone(stream: trio.abc.Stream) -> bool:
     """Whether the peer has already ended its side: it waited to be accepted, and gave up.
 
-    Its request would be read first, and answered for nobody. Where many connect at once, such work
-    would keep those waiting who are still there, until they give up, too. A stream that is no
-    socket of the kernel's is always still there.
+    Nobody would read the answer to its request. When many connect at once, such answers would take
+    so long that the next peers give up, too. False for a stream that is not a socket.
     """
     if not isinstance(stream, trio.SocketStream):
         return False

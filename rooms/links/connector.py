@@ -24,6 +24,7 @@ from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
 from lastcall.links.link import GameLink, LinkListener
 from lastcall.links.link_counts import LinkCounts, Loss
+from lastcall.links.link_feed import LinkFeed
 from lastcall.links.uplink import ASK_AGAIN_SECONDS, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
@@ -151,10 +152,11 @@ class GameConnector:
                 policy=self._policy,
                 counts=self._context.counts,
             )
-            with self._context.feeds.reading_for(link.feed):  # what comes before the welcome waits
+            feed = LinkFeed(link)  # what comes before the welcome waits there
+            with self._context.feeds.reading_for(feed):
                 reply = await self._attach(caller, link_id, replaces)
                 if isinstance(reply, nodes.Welcome) and reply.link == link_id:
-                    await self._hold(link, reply)
+                    await self._hold(link, feed, reply)
                     return ATTACH_EVERY_SECONDS
             if caller.refused_by_tls:
                 raise RemoteProtocolError(
@@ -180,12 +182,12 @@ class GameConnector:
                 raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
 
-    async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
+    async def _hold(self, link: GameLink, feed: LinkFeed, welcome: nodes.Welcome) -> None:
         """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
         if self.met not in {0, welcome.incarnation}:
             self._context.gone(self.met)
         try:
-            await link.run(self._by_our_clock(welcome))
+            await link.run(self._by_our_clock(welcome), feed)
         finally:
             if link.loss in {Loss.GONE, Loss.FAREWELL}:
                 self._context.gone(welcome.incarnation)

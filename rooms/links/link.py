@@ -62,18 +62,18 @@ class GameLink:
         self.id = link_id
         self.address = address
         self._listener = listener
+        self.policy = policy
         self._watch = NodeWatch(address, bus=bus, caller=caller, policy=policy)
-        self._receiver: FeedReceiver[nodes.Down] = FeedReceiver(policy)
-        self._uplink = Uplink(
+        self.receiver: FeedReceiver[nodes.Down] = FeedReceiver(policy)
+        self.uplink = Uplink(
             link_id,
             caller=caller,
-            feed=self._receiver,
+            feed=self.receiver,
             watch=self._watch,
             policy=policy,
             counts=counts,
         )
-        self.send = self._uplink.send  # no method of its own: one call less for each input
-        self.feed = LinkFeed(self, self._receiver, uplink=self._uplink, policy=policy)
+        self.send = self.uplink.send  # no method of its own: one call less for each input
         self._scope = trio.CancelScope()
         self.loss: Loss | None = None
         """Why it is over; None while it lasts."""
@@ -101,18 +101,21 @@ class GameLink:
     @property
     def unsent(self) -> list[nodes.Up]:
         """The items that the game node has not answered; read it once, when the link is over."""
-        return self._uplink.unsent
+        return self.uplink.unsent
 
-    async def run(self, welcome: nodes.Welcome) -> None:
-        """Sends until the link is over, and tells the listener; when cancelled, detaches."""
+    async def run(self, welcome: nodes.Welcome, feed: LinkFeed) -> None:
+        """Sends until the link is over, and tells the listener; when cancelled, detaches.
+
+        ``feed`` is the one of this link.
+        """
         self._welcome = welcome
         self._state = welcome.state
         try:
             with self._scope:
-                await self.feed.open()
+                await feed.open()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run, self)
-                    nursery.start_soon(self.feed.watch, welcome.name)
+                    nursery.start_soon(feed.watch, welcome.name)
                     await self._lockstep()
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
@@ -120,8 +123,8 @@ class GameLink:
         finally:
             loss = self.loss = self.loss or Loss.DETACHED
             if loss is Loss.DETACHED:
-                await self._uplink.detach()
-            self._uplink.close()
+                await self.uplink.detach()
+            self.uplink.close()
             if self._up:
                 self._counts.ends[loss] += 1
                 log.info("link.down", game=welcome.name, address=self.address, loss=loss)
@@ -137,17 +140,17 @@ class GameLink:
 
     async def _lockstep(self) -> None:
         while True:
-            reply = await self._uplink.exchange()
+            reply = await self.uplink.exchange()
             self.node_silent(silent=False)
             self._take(reply)
 
     def _take(self, reply: nodes.Reply) -> None:
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
-                self._uplink.arrived()
-                self._receiver.announce(head, trio.current_time())
+                self.uplink.arrived()
+                self.receiver.announce(head, trio.current_time())
                 self._learn(state)
-                if self.state.phase == Phase.STOPPED and head == self._uplink.confirmed:
+                if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:
                     self._over(Loss.FAREWELL)
             case nodes.UnknownLink(incarnation=incarnation):
                 self._over(Loss.RESET if incarnation == self.node.incarnation else Loss.GONE)
@@ -173,11 +176,11 @@ class GameLink:
     def pass_on(self, item: nodes.Down) -> None:
         """Gives the listener an item of the feed; does not raise."""
         if isinstance(item, nodes.NodeState):
-            self._uplink.confirm_now |= item.phase == Phase.STOPPED
+            self.uplink.confirm_now |= item.phase == Phase.STOPPED
             self._learn(item)
             return
         if isinstance(item, CONFIRMED_AT_ONCE):
-            self._uplink.confirm_now = True
+            self.uplink.confirm_now = True
         try:
             self._listener.link_item(self, item)
         except Exception:  # our fault in one item does not cost the others
@@ -187,7 +190,7 @@ class GameLink:
 
     def ask_now(self) -> None:
         """Sends a request, also without items."""
-        self._uplink.ask_now()
+        self.uplink.ask_now()
 
     def node_lost(self, *, certain: bool) -> None:
         """It is ``certain`` that the process has ended, or it has been silent for too long."""

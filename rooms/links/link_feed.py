@@ -22,10 +22,13 @@ ITEMS_AT_ONCE = 256
 
 
 class FedLink(Protocol):
-    """A :class:`lastcall.links.link.GameLink`, which has the feed."""
+    """A :class:`lastcall.links.link.GameLink`, which does not keep its feed."""
 
     id: LinkId
     address: str
+    policy: LinkPolicy
+    receiver: FeedReceiver[nodes.Down]
+    uplink: Uplink
 
     def come_up(self) -> None:
         """The first item after the welcome has arrived."""
@@ -38,21 +41,14 @@ class FedLink(Protocol):
 
 
 class LinkFeed:
-    """Gives ``link`` what arrives; ``uplink`` confirms it, and asks for what does not."""
+    """Gives ``link`` what arrives; its ``uplink`` confirms it, and asks for what does not."""
 
-    def __init__(
-        self,
-        link: FedLink,
-        receiver: FeedReceiver[nodes.Down],
-        *,
-        uplink: Uplink,
-        policy: LinkPolicy,
-    ) -> None:
+    def __init__(self, link: FedLink) -> None:
         self.link = link
         self._pass_on = link.pass_on
-        self._receiver = receiver
-        self._uplink = uplink
-        self._policy = policy
+        self._receiver = link.receiver
+        self._uplink = link.uplink
+        self._policy = link.policy
         self._open = False
         """Whether the welcome has come: until then items wait for it."""
         self._begun = False
