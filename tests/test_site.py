@@ -69,7 +69,8 @@ def test_the_sites_copies_of_the_pages_link_to_each_other_and_to_what_they_show(
     assert {*PAGES, *ADDED} < {*copies}
     for name, copy in copies.items():
         is_code = name.startswith("files/") and not (ROOT / name[6:-3]).is_dir()
-        links = [] if is_code else re.findall(r"\]\(([^)\s#]+)", copy.read_text(encoding="utf-8"))
+        link = r"(?:\]\(|src=\"|srcset=\")([^)\s#\"]+)"
+        links = [] if is_code else re.findall(link, copy.read_text(encoding="utf-8"))
         for link in links:
             assert "://" in link or (copy.parent / link).is_file(), f"{name}: {link}"
     folder = copies["files/deploy/kubernetes.md"].read_text(encoding="utf-8")
