@@ -4,26 +4,20 @@ from lastcall.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
-import random
 import sys
 from pathlib import Path
 
 import click
 
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
-from lastcall.game.node import GameNode
 from lastcall.game.options import GameOptions, game_options
-from lastcall.game.settings import game_settings
+from lastcall.game.running import run_game
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog, run_command
-from lastcall.runtime.exposure import Exposure
-from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
-from lastcall.runtime.process import prepare, run_node
+from lastcall.runtime.process import prepare
 
 
 @click.command(
@@ -50,20 +44,7 @@ def command(
     """
     prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
     sys.path.insert(0, str(Path.cwd()))  # as for `python -m`: authors start it in their folder
-    kinds = load(game.rooms)
-    settings = game_settings(node, cluster, game)
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
-    return run_node(
-        lambda lifecycle: GameNode(settings, kinds=kinds, bus=bus, drain=lifecycle, rng=rng),
-        node,
-        drain,
-        STOPS,
-        exposure=Exposure(
-            link_port=is_exposed(game.listen) or (bool(game.games) and is_exposed(game.feed)),
-            cluster_protected=cluster.protected,
-        ),
-    )
+    return run_game(load(game.rooms), game, node, drain, cluster, stops=STOPS)
 
 
 def main() -> None:

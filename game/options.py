@@ -28,7 +28,8 @@ class GameOptions(msgspec.Struct, frozen=True):
     games: tuple[GameSource, ...]
 
 
-def _parse_rooms(text: str) -> tuple[str, ...]:
+def parse_rooms(text: str) -> tuple[str, ...]:
+    """The modules of ``--rooms``; raises :class:`BadRooms`."""
     modules = tuple(part.strip() for part in text.split(","))
     for module in modules:
         if not _MODULE.fullmatch(module):
@@ -45,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Where other nodes send to. Port 0: a free one.",
     },
     "--rooms": {
-        "type": Parsed("MODULES", _parse_rooms),
+        "type": Parsed("MODULES", parse_rooms),
         "default": EXAMPLES,
         "shell_complete": complete_modules,
         "help": "The modules with the kinds of rooms to serve, comma separated.",

@@ -18,6 +18,7 @@ from lastcall.game.handoffs import HandOffs
 from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
 from lastcall.game.survival import Survival
 from lastcall.host.host import Host
+from lastcall.host.room_state import RoomState
 from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link_counts import Loss
 from lastcall.policy import HandOffPolicy
@@ -27,6 +28,7 @@ from lastcall.wire import nodes
 SWEEP_SECONDS = 0.25
 LEAVE_SHARE, CONFIRM_SHARE = 0.5, 0.75
 """Of the farewell: for rooms to leave, and for their new nodes to confirm them."""
+LEAVE_SECONDS = 3.0
 
 
 class RoomMoves:
@@ -61,6 +63,21 @@ class RoomMoves:
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
         self._offer("at_once", until=self._drain.cut_at)
+
+    async def leave(self) -> None:
+        """Gives away all rooms that can move, while the node goes on: returns when each has gone or
+        was refused, after :data:`LEAVE_SECONDS` at most. Nodes that have refused are asked again.
+        """
+        with trio.move_on_after(LEAVE_SECONDS):
+            self._offer("at_once", "deadline", until=trio.current_time())
+            await self.handoffs.wait_done()
+            if self._survival is not None:
+                await self._survival.wait_handed_over()
+
+    def movable(self) -> list[RoomState]:
+        """The rooms that run here and could run on another node, with those that survive."""
+        rooms = (room.state for room in self._host.running.by_id.values())
+        return [room for room in rooms if room.codec.kind.moves != "never" and not room.closed]
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""

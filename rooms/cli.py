@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.dev.command import dev
 from lastcall.errors import UsageError
 from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
@@ -257,6 +258,7 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
 
 
 cli.add_command(dashboard)
+cli.add_command(dev)
 cli.add_command(status)
 for one in VERBS:
     cli.add_command(one)

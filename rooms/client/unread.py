@@ -1,4 +1,4 @@
-"""What a place has received and its player has not read yet."""
+"""The messages that a place has received, and its player has not read yet."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import trio
@@ -33,6 +34,57 @@ class NodeReady(msgspec.Struct, frozen=True):
     admin: str
 
 
+class NodeProcess(Protocol):
+    """A process, as :class:`trio.Process` is one; ``stdin`` is there if the node is led by it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    @property
+    def stdin(self) -> trio.abc.SendStream | None:
+        """Its standard input."""
+
+    @property
+    def stdout(self) -> trio.abc.ReceiveStream | None:
+        """Its output."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or None while it runs."""
+
+    def poll(self) -> int | None:
+        """Looks whether it runs, and returns its exit code."""
+
+    async def wait(self) -> int:
+        """Waits for its end."""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+Spawn = Callable[[Sequence[str], Sequence[int], Mapping[str, str]], Awaitable[NodeProcess]]
+"""``(command, pass_fds, env)`` → a process in a session of its own."""
+
+
+async def spawn(
+    command: Sequence[str], pass_fds: Sequence[int], env: Mapping[str, str]
+) -> NodeProcess:
+    """Starts a node that is not led."""
+    return await trio.lowlevel.open_process(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=pass_fds,
+        start_new_session=True,
+        env=env,
+    )
+
+
 class Child:
     """A node's process, from its start to its end.
 
@@ -50,6 +102,7 @@ class Child:
         fds: Sequence[int] = (),
         *,
         version: str = "",
+        spawn: Spawn = spawn,
         show: Callable[[str], None] = lambda _text: None,
         on_event: Callable[[bytes], None] = lambda _line: None,
     ):
@@ -74,7 +127,8 @@ class Child:
         self.ended = trio.Event()
         self._command = command
         self._fds = fds
-        self._process: trio.Process | None = None
+        self._process: NodeProcess | None = None
+        self._spawn = spawn
         self._unsent: list[signal.Signals] = []
         self._stop_sent = False
 
@@ -82,14 +136,16 @@ class Child:
         """Runs the process to its end. Cancelled, it kills the process and waits for it."""
         ours, theirs = os.pipe()
         try:
-            self._process = await self._start(ours)
+            env = {**environment(), LIFELINE: str(ours)}
+            self._process = await self._spawn(self._command, [ours, *self._fds], env)
         except BaseException:
             os.close(theirs)
             raise
         finally:
             os.close(ours)
         try:
-            _set_nice(self.pid, STARTING_NICE)
+            if self._spawn is spawn:
+                _set_nice(self.pid, STARTING_NICE)
             for number in self._unsent:
                 self.send(number)
             await self._read_to_the_end(self._process)
@@ -99,18 +155,7 @@ class Child:
             finally:
                 os.close(theirs)
 
-    async def _start(self, lifeline: int) -> trio.Process:
-        return await trio.lowlevel.open_process(
-            list(self._command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lifeline, *self._fds],
-            start_new_session=True,
-            env=_environment(lifeline),
-        )
-
-    async def _read_to_the_end(self, process: trio.Process) -> None:
+    async def _read_to_the_end(self, process: NodeProcess) -> None:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.output.read, process.stdout)
@@ -120,7 +165,7 @@ class Child:
         if process.returncode != ExitCode.USAGE:
             self.output.show_refusal(trio.current_time())
 
-    async def _reap(self, process: trio.Process) -> None:
+    async def _reap(self, process: NodeProcess) -> None:
         if process.returncode is None:
             process.kill()
             with trio.move_on_after(KILL_SECONDS, shield=True):
@@ -128,8 +173,8 @@ class Child:
         self.exit_code = process.returncode
         self.became_ready.set()
         self.ended.set()
-        if process.stdout is not None:
-            await trio.aclose_forcefully(process.stdout)
+        for stream in filter(None, (process.stdout, process.stdin)):
+            await trio.aclose_forcefully(stream)
 
     def _on_event(self, name: str, line: bytes) -> None:
         self._tell(line)
@@ -140,8 +185,14 @@ class Child:
                 self.became_ready.set()
             case "drain.finished":
                 self.finished = msgspec.json.decode(line, type=DrainFinished)
-            case "handoff.refused" if len(self.refusals) < REFUSALS_KEPT:
+            case "handoff.refused" | "survival.refused" if len(self.refusals) < REFUSALS_KEPT:
                 self.refusals[msgspec.json.decode(line, type=HandOffRefusal)] = None
+
+    async def say(self, word: bytes) -> None:
+        """Tells a node that is led what to do; nothing if it has ended."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._process.stdin.send_all(word + b"\n")
 
     @property
     def pid(self) -> int:
@@ -219,7 +270,7 @@ def node_command(tier: str, *arguments: str) -> list[str]:
     return [*program, *arguments]
 
 
-def _environment(lifeline: int) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Our environment without our options: ``LASTCALL_GAMES`` is a number for ``lastcall up`` and
     a list of addresses for a node.
 
@@ -230,4 +281,4 @@ def _environment(lifeline: int) -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith("LASTCALL_") or key == "LASTCALL_PUMP"
     }
-    return {**inherited, LIFELINE: str(lifeline), "PYTHONUNBUFFERED": "1"}
+    return {**inherited, "PYTHONUNBUFFERED": "1"}

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
@@ -17,7 +18,7 @@ from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
 from lastcall.limits import write_limits
 from lastcall.local.admin_client import is_ready, open_admin_client
-from lastcall.local.child import Child, node_command
+from lastcall.local.child import Child, Spawn, node_command, spawn
 from lastcall.local.output import REFUSAL
 from lastcall.local.plan import PORTS, Plan
 from lastcall.local.private_folder import private_folder
@@ -68,6 +69,7 @@ class LocalCluster:
         page: list[trio.SocketListener],
         folder: Path,
         start: NodeCommand,
+        spawns: Mapping[str, Spawn],
         tell: Callbacks,
         nursery: trio.Nursery,
     ) -> None:
@@ -76,6 +78,7 @@ class LocalCluster:
         self._games_file = folder / "games"
         self._limits_file = folder / "limits.toml"
         self._start = start
+        self._spawns = spawns
         self._tell = tell
         self._nursery = nursery
         self._stopping = False
@@ -133,6 +136,7 @@ class LocalCluster:
             command,
             fds,
             version=version,
+            spawn=self._spawns.get(tier, spawn),
             show=self._tell.show,
             on_event=self._tell.on_event,
         )
@@ -163,6 +167,11 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the nodes were told to drain: none is launched any more."""
+        return self._stopping
+
     def dead(self) -> list[Child]:
         """The nodes that ended while they served, and not by a drain."""
         ended = (child for child in self.children if child.serving and child.ended.is_set())
@@ -189,7 +198,7 @@ class LocalCluster:
 
             for child in self.children:
                 nursery.start_soon(wait, child)
-        failures += [_failure(child) for child in self.children if child.ended.is_set()]
+        failures += [failure_of(child) for child in self.children if child.ended.is_set()]
         if failures:
             raise failures[0]
         if waiting:
@@ -202,6 +211,11 @@ class LocalCluster:
         child.replaced = True
         child.stop()
         await self._wait_or_kill([child])
+
+    def forget(self, child: Child) -> None:
+        """Removes a node that has ended from the cluster, with its log."""
+        self.children.remove(child)
+        self._admins.pop(child, None)
 
     async def discard(self, child: Child) -> None:
         """Ends a new node that failed, and removes it from the cluster."""
@@ -253,10 +267,10 @@ async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
             return
         await trio.sleep(POLL_SECONDS)
     await child.ended.wait()
-    raise _failure(child)
+    raise failure_of(child)
 
 
-def _failure(child: Child) -> UsageError | ClusterFailed:
+def failure_of(child: Child) -> UsageError | ClusterFailed:
     """Why a node that has ended never served."""
     if child.exit_code == ExitCode.USAGE and child.output.lines:
         message = child.output.lines[-1].removeprefix(REFUSAL)
@@ -289,6 +303,7 @@ async def open_cluster(
     on_death: Callable[[Child], None],
     *,
     start: NodeCommand = node_command,
+    spawns: Mapping[str, Spawn] = MappingProxyType({}),
     show: Callable[[str], None] = lambda _text: None,
     on_event: Callable[[bytes], None] = lambda _line: None,
 ) -> AsyncIterator[LocalCluster]:
@@ -296,9 +311,10 @@ async def open_cluster(
     killed.
 
     ``on_death`` is called with each node that ends while it serves, ``show`` with the nodes'
-    warnings and errors, and with what rooms print; ``on_event`` with each event of their logs. The
-    caller serves the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when
-    the client port or the page's is taken.
+    warnings and errors, and with what rooms print; ``on_event`` with each event of their logs.
+    ``spawns`` start the nodes of their tiers in another way than :func:`spawn`. The caller serves
+    the page, at ``page_listeners``. Raises :class:`lastcall.errors.AddressInUse` when the client
+    port or the page's is taken.
     """
     (listener, *others) = await open_listeners(plan.client)
     for other in others:
@@ -312,6 +328,7 @@ async def open_cluster(
                 page=page,
                 folder=folder,
                 start=start,
+                spawns=spawns,
                 tell=Callbacks(on_death, show, on_event),
                 nursery=nursery,
             )

@@ -37,22 +37,27 @@ class Plan(msgspec.Struct, frozen=True):
     drain: DrainPolicy = DrainPolicy()
     auth: AuthOptions = AuthOptions()
     limits: Limits = Limits()
+    free_ports: bool = False
+    """The nodes' admin ports are free ones, on loopback."""
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))
 
     def __post_init__(self) -> None:
         if self.apis < 1 or self.games < 1:
             raise UsageError("a cluster needs at least one api node and one game node")
-        last = self.admin.port + self.apis + self.games
+        last = self.admin.port + (0 if self.free_ports else self.apis + self.games)
         if self.admin.port and last >= PORTS:
             raise UsageError(f"--admin {self.admin}: too few ports from there for that many nodes")
         if self.admin.port and self.admin.port <= self.client.port <= last:
+            flag = "--listen" if self.free_ports else "--port"
             raise UsageError(
-                f"--port {self.client.port} is one of the admin ports, {self.admin.port} to "
+                f"{flag} {self.client.port} is one of the admin ports, {self.admin.port} to "
                 f"{last}: choose another, or other admin ports with --admin HOST:PORT"
             )
 
     def admin_of(self, number: int) -> HostPort:
         """The admin address of node ``number``, counted from 0."""
+        if self.free_ports:
+            return HostPort("127.0.0.1", 0)
         return HostPort(self.admin.host, self.admin.port and self.admin.port + 1 + number)
 
     def node_arguments(self) -> list[str]:

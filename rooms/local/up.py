@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 
 import trio
 from rich.console import Console
@@ -34,6 +33,7 @@ from lastcall.local.control.socket import serve_control
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.status_table import JsonScreen, Screen
+from lastcall.local.stopping import drain, run_unless
 from lastcall.local.summary import exit_code, summarize, summary_text
 from lastcall.local.told import Page, Ready
 from lastcall.reasons import ExitCode
@@ -134,8 +134,8 @@ class Up:
         return max(codes)
 
     async def _run_cluster(self, cluster: LocalCluster, rolls: Rolls) -> None:
-        if not await _run_unless(self._stop, cluster.wait_ready):
-            await self._drain(cluster)
+        if not await run_unless(self._stop, cluster.wait_ready):
+            await drain(cluster, self._cut, self._screen.print)
             return
         seconds = trio.current_time() - self._started_at
         names = tuple(child.name for child in cluster.children)
@@ -176,7 +176,7 @@ class Up:
             bots.stop()
             await self._let_bots_finish()
             self._ledger.close()
-            await self._drain(cluster)
+            await drain(cluster, self._cut, self._screen.print)
             nursery.cancel_scope.cancel()
 
     async def _roll_once(self, rolls: Rolls) -> None:
@@ -204,40 +204,4 @@ class Up:
             return
         self._screen.print("Stopping: the bots finish their matches, then all nodes drain.")
         with trio.move_on_after(self._plan.drain.grace_seconds):
-            await _run_unless(self._cut, self._bots_done.wait)
-
-    async def _drain(self, cluster: LocalCluster) -> None:
-        """Drains both tiers within one grace; at its end, the remaining clients are moved."""
-        grace_at = trio.current_time() + self._plan.drain.grace_seconds
-        self._screen.print(
-            "All nodes drain: first the game nodes, while their players stay connected; then the "
-            "api nodes."
-        )
-        cluster.stop("game")
-        if not await _run_unless(self._cut, partial(cluster.wait_ended, "game")):
-            self._screen.print("Second request: what still runs is cut.")
-            cluster.cut("game")
-            await cluster.wait_ended("game")
-        cluster.stop("api")
-        with trio.move_on_at(grace_at):
-            if await _run_unless(self._cut, partial(cluster.wait_ended, "api")):
-                return
-        cluster.cut("api")
-        await cluster.wait_ended("api")
-
-
-async def _run_unless(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
-    """Runs ``work`` until ``event`` is set; returns whether it ran to its end."""
-    ended = False
-    with lone_error():
-        async with trio.open_nursery() as nursery:
-
-            async def cancel() -> None:
-                await event.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(cancel)
-            await work()
-            ended = True
-            nursery.cancel_scope.cancel()
-    return ended
+            await run_unless(self._cut, self._bots_done.wait)

@@ -57,6 +57,7 @@ function showCluster() {
   const { about, nodes: all, verbs, roll } = cluster;
   setText(byId("cluster-title"), about === "node" ? "Node" : "Cluster");
   byId("cluster").classList.toggle("lone", about === "node");
+  showProblem(cluster.problem);
   nodes.show(cluster);
   showTotals();
   setHidden(byId("roll"), !verbs.includes("roll"));
@@ -67,6 +68,17 @@ function showCluster() {
     byId("rolling-bar").style.transform = `scaleX(${roll.of ? roll.done / roll.of : 0})`;
   }
   document.title = all.length > 1 ? `Lastcall · ${plural(all.length, "node")}` : `Lastcall · ${all[0]?.name ?? ""}`;
+}
+
+/** Shows the problem of an author's code, under `lastcall dev`, until a save mends it. */
+function showProblem(problem) {
+  const isNew = problem && problem.text !== byId("problem-text").textContent;
+  if (isNew) announce(problem.title);
+  else if (!problem && !byId("problem").hidden) announce("The new code runs");
+  setHidden(byId("problem"), !problem);
+  setText(byId("problem-title"), problem?.title ?? "");
+  setText(byId("problem-place"), [problem?.file, problem?.line].filter(Boolean).join(":"));
+  setText(byId("problem-text"), problem?.text ?? "");
 }
 
 function showFigures() {
@@ -100,7 +112,8 @@ function showLost() {
 
 /** The kinds change with the code, so with the versions that run. */
 async function askKindsIfChanged() {
-  const now = JSON.stringify([...new Set(cluster.nodes.map(({ version, generation }) => `${version} ${generation}`))].sort());
+  const running = cluster.nodes.filter(({ phase }) => phase !== "starting");
+  const now = JSON.stringify([...new Set(running.map(({ version, generation }) => `${version} ${generation}`))].sort());
   if (now === versions) return;
   versions = now;
   clearTimeout(kindsTimer);

@@ -159,7 +159,7 @@ export class Playground {
     this.#seat({ kind: this.#chosen, name, isNew, options: hasOptions ? options : undefined });
   }
 
-  /** What is over makes room for what begins. */
+  /** Removes ended places when new ones begin. */
   #clearOver() {
     for (const { root, isOver } of this.#seats) if (isOver) root.remove();
     this.#seats = this.#seats.filter(({ isOver }) => !isOver);

@@ -47,12 +47,23 @@ def _has_a_place(error: BaseException) -> TypeGuard[SyntaxError]:
 
 def _place(error: BaseException) -> str:
     """Where in the author's code it happened, or nothing if it was not there."""
+    found = place_of(error)
+    return "" if found is None else f" ({found[0]}:{found[1]})"
+
+
+def place_of(error: BaseException) -> tuple[str, int] | None:
+    """The file and the line of the author's code where an error of its import happened."""
     if _has_a_place(error):
-        return f" ({error.filename}:{error.lineno})"
-    ours = {__file__, lastcall.decorator.__file__, lastcall.kind.__file__}
+        return str(error.filename), error.lineno or 1
     places = [
-        f" ({frame.filename}:{frame.lineno})"
+        (frame.filename, frame.lineno or 1)
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in ours and "importlib" not in frame.filename
+        if is_authors(frame.filename)
     ]
-    return places[-1] if places else ""
+    return places[-1] if places else None
+
+
+def is_authors(file: str) -> bool:
+    """Whether a frame with that file, in an error of an import, may be the author's."""
+    ours = {__file__, lastcall.decorator.__file__, lastcall.kind.__file__}
+    return file not in ours and "importlib" not in file

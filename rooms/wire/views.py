@@ -77,6 +77,17 @@ class RollNow(msgspec.Struct, frozen=True):
     of: int
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """Why the newest code of ``lastcall dev`` does not run, or not for all rooms. ``text`` has
+    lines, such as a traceback; without a ``file``, the place is not known.
+    """
+
+    title: str
+    text: str
+    file: str = ""
+    line: int = 0
+
+
 class ClusterNow(msgspec.Struct, frozen=True):
     """The event ``cluster``: all but the figures. ``verbs`` are those that this server obeys."""
 
@@ -86,6 +97,7 @@ class ClusterNow(msgspec.Struct, frozen=True):
     verbs: tuple[str, ...]
     nodes: tuple[NodeCard, ...]
     roll: RollNow | None = None
+    problem: Problem | None = None
 
 
 class PlayerFigures(msgspec.Struct, frozen=True):

@@ -31,7 +31,7 @@ class Selector(NamedTuple):
 
 
 def families(tier: str, phase: Phase = Phase.SERVING) -> list[Metric]:
-    """What a node exports that has seen everything once."""
+    """The metrics of a node that has seen everything once."""
     figures = Figures(phase, kinds={"lounge": KindFigures(1, 2)})
     figures.link_ends = LinkCounts().ends
     figures.loop_lag = figures.commits = Histogram((0.1,))

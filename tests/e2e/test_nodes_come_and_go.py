@@ -61,7 +61,7 @@ async def test_a_waiting_join_gets_the_game_node_that_appears_meanwhile(
     await game.wait_started()
     ann = await clients.connect(api)
     await ann.send({"t": "join", "kind": "lounge"})
-    nodes.games_file(game)  # read within 0.5 s
+    nodes.games_file(game)  # read within 0.2 s
     assert (await ann.next())["t"] == "joined"
 
 

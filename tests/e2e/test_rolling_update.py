@@ -100,7 +100,7 @@ class Roll:
         node = self._nodes.game(*addresses, "--version", version, *GRACE_OPTIONS)
         await node.wait_ready()
         self._games.append(node)
-        self._nodes.games_file(*self._games)  # api nodes read it every 0.5 s
+        self._nodes.games_file(*self._games)  # api nodes read it every 0.2 s
 
     async def _add_api(self, slot: ServerSlot, version: str) -> None:
         addresses = ("--listen", slot.listen, "--admin", slot.admin)

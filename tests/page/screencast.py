@@ -41,7 +41,7 @@ class _Pointed(NamedTuple):
 
 
 class Screencast:
-    """What a page shows from :meth:`recording` on, and where its pointer is."""
+    """The pictures of a page from :meth:`recording` on, and where its pointer is."""
 
     def __init__(self, page: Any) -> None:
         self._page = page

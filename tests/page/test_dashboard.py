@@ -117,6 +117,31 @@ def test_nodes_are_cards_and_a_button_says_what_will_happen_before_it_does_it() 
         assert card(page, "game-1").last.locator("dd").first.inner_text() == "0"
 
 
+PROBLEM = {
+    "title": "The new code does not run; the old code goes on.",
+    "text": "Traceback (most recent call last):\n" + "  File <b>, line 7\n" * 60 + "NameError: x",
+    "file": "/home/ann/mygame/rooms.py",
+    "line": 7,
+}
+
+
+def test_what_is_wrong_with_an_authors_code_stands_above_all_until_a_save_mends_it() -> None:
+    with serving([], []) as backend, browsing() as tab:
+        backend.cluster(*SOME, verbs=["cordon", "uncordon", "kill"], problem=PROBLEM)
+        page = tab(backend.url, viewport=SMALL)
+        visible(page, "#problem-title", PROBLEM["title"])
+        visible(page, "#problem-place", "/home/ann/mygame/rooms.py:7")
+        assert page.locator("#problem-text").inner_text() == PROBLEM["text"]
+        until(page, "document.querySelector('#said').textContent.includes('does not run')")
+        assert page.locator("#problem").bounding_box()["height"] < SMALL["height"] / 2 + 100
+        assert not page.locator("#roll").is_visible()
+        check_width(page)
+        check_accessibility(page)
+        backend.cluster(*SOME, problem=None)
+        page.locator("#problem").wait_for(state="hidden")
+        until(page, "document.querySelector('#said').textContent.includes('The new code runs')")
+
+
 def test_the_page_says_that_the_server_is_lost_and_resumes_by_itself() -> None:
     with browsing() as tab:
         with serving([], []) as backend:
@@ -191,7 +216,7 @@ def busy_node(name: str, second: int) -> dict[str, Any]:
 
 
 def seconds_busy(session: Any) -> float:
-    """What the page has taken for its scripts, styles and layout."""
+    """The seconds that the page has taken for its scripts, styles and layout."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return sum(float(one["value"]) for one in metrics if one["name"] in WORK)
 

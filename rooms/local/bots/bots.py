@@ -225,9 +225,11 @@ class _Player(_Bot):
     _host: _Host | None = None
 
     async def _take_seat(self, client: Client) -> Place:
-        """Sits beside a bot, or waits in a new room. The seat beside a person is for whoever that
-        person has invited; a person who wants to play at once sits beside a bot that waits. One
-        bot, or two, cannot keep one waiting, and sit where there is a seat.
+        """Sits beside a bot, or waits in a new room.
+
+        The seat beside a person is for the friend that they have invited; a person who wants to
+        play at once sits beside a bot that waits. One bot, or two, cannot keep one waiting, and
+        sit where there is a seat.
         """
         if self._crowd.is_small:
             return await super()._take_seat(client)

@@ -27,7 +27,7 @@ from lastcall.runtime.admin.cluster_routes import Order
 from lastcall.runtime.admin.event_hub import EventHub
 from lastcall.runtime.log_tap import short_line
 from lastcall.wire import UNREADABLE
-from lastcall.wire.views import ClusterNow, FiguresNow, LogLine, NodeCard, NodeNow
+from lastcall.wire.views import ClusterNow, FiguresNow, LogLine, NodeCard, NodeNow, Problem
 
 VERBS = ("roll", "cordon", "uncordon", "drain", "kill")
 
@@ -38,12 +38,18 @@ class LocalPage:
     The nodes' log is read from their output, whether somebody watches or not.
     """
 
-    verbs = VERBS
-
-    def __init__(self, cluster: LocalCluster, rolls: Rolls, ledger: Ledger | None) -> None:
+    def __init__(
+        self,
+        cluster: LocalCluster,
+        rolls: Rolls,
+        ledger: Ledger | None,
+        verbs: tuple[str, ...] = VERBS,
+    ) -> None:
+        self.verbs = verbs
         self.cluster = cluster
         self._rolls = rolls
         self._ledger = ledger
+        self._problem: Problem | None = None
         self._news = trio.Event()
         self._generations = Generations()
         self.hub = EventHub(self)
@@ -56,19 +62,25 @@ class LocalPage:
             return
         short = short_line(event, time.time())
         if short is not None:
-            self._add(short)
+            self.on_log(short)
 
     def on_death(self, child: Child) -> None:
         """A node has ended that served."""
         how = child.how_it_ended().removeprefix(f"{child.name} ")
         level = "info" if child.drained else "error"
-        self._add(LogLine(time.time(), child.name, level, "node.ended", how))
+        self.on_log(LogLine(time.time(), child.name, level, "node.ended", how))
 
     def on_roll(self, node: str, text: str) -> None:
         """A roll is one step further."""
-        self._add(LogLine(time.time(), node, "info", "roll.progress", text))
+        self.on_log(LogLine(time.time(), node, "info", "roll.progress", text))
 
-    def _add(self, line: LogLine) -> None:
+    def on_problem(self, problem: Problem | None) -> None:
+        """The author's code has a problem, or none any more."""
+        self._problem = problem
+        self._news.set()
+
+    def on_log(self, line: LogLine) -> None:
+        """One more line of the log."""
         self.hub.add_log(line)
         self._news.set()
 
@@ -101,7 +113,8 @@ class LocalPage:
     ) -> None:
         cards = self._generations.numbered([_card(child, answers[child]) for child in children])
         urls = (self.cluster.url,)
-        hub.show_cluster(ClusterNow(time.time(), "cluster", urls, VERBS, cards, self._rolls.now))
+        now = ClusterNow(time.time(), "cluster", urls, self.verbs, cards)
+        hub.show_cluster(replace(now, roll=self._rolls.now, problem=self._problem))
 
     def _figures(self, answers: dict[Child, NodeNow | None]) -> FiguresNow:
         figures = {now.card.name: now.figures for now in answers.values() if now is not None}
@@ -109,10 +122,10 @@ class LocalPage:
         return FiguresNow(time.time(), figures, players)
 
     async def kinds(self) -> bytes:
-        """The kinds of rooms, as a game node tells them."""
+        """The kinds of rooms, as the newest game node tells them."""
         games = [
             NodeCard(child.name, child.tier, child.version, "serving", admin=child.ready.admin)
-            for child in self.cluster.living("game")
+            for child in reversed(self.cluster.living("game"))
             if child.ready is not None
         ]
         async with open_admin_client() as client:
@@ -128,7 +141,7 @@ class LocalPage:
         else:
             await self._command(verb, order.node)
             node, text = order.node, f"verb={verb}"
-        self._add(LogLine(time.time(), node, "info", "page.command", text))
+        self.on_log(LogLine(time.time(), node, "info", "page.command", text))
 
     async def _command(self, verb: str, name: str) -> None:
         child = next((one for one in self.cluster.living() if one.name == name), None)

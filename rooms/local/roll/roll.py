@@ -29,7 +29,7 @@ from lastcall.local.roll.plan import (
 from lastcall.local.text_table import counted
 
 ATTACHED_SECONDS = 2.0
-"""For every api node to attach to a new game node. They read the list of game nodes every half
+"""For every api node to attach to a new game node. They read the list of game nodes five times a
 second, and a join must not have to wait for that."""
 POLL_SECONDS = 0.05
 HANDSHAKE_SECONDS = 0.25

@@ -44,7 +44,7 @@ class Rolls:
     ``bots`` is the number of bots that write the ``ledger``; without bots, a report has no players.
     ``tell`` is called with each step, the report and the nodes' output, and the text of each, for
     the terminal of ``lastcall up``; ``on_step`` with the node, or an empty text, and what it does,
-    for its page.
+    for its page. Before :meth:`run` there are no rolls, for the reason ``refusal``.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Rolls:
         bots: int,
         tell: Callable[[Shown, str], None],
         on_step: Callable[[str, str], None] = lambda _node, _text: None,
+        *,
+        refusal: str = "is still starting",
     ) -> None:
         self._cluster = cluster
         self._ledger = ledger
@@ -62,7 +64,7 @@ class Rolls:
         self._on_step = on_step
         self._step = ""
         self._nursery: trio.Nursery | None = None
-        self._refusal = "is still starting"
+        self._refusal = refusal
         self._current: Roll | None = None
         self._viewer: trio.MemorySendChannel[Reply] | None = None
 

@@ -1,0 +1,201 @@
+"""``lastcall dev``: one api node, which keeps the clients, and a game node for each version.
+
+::
+
+    start the api node and the page → load the code → serve → stop asked → both tiers drain
+                                      └─ at each save: the next version, into which rooms move
+
+The api node has all sockets, and imports none of the rooms: that is why no client notices a reload.
+An author's ``--auth`` is imported there, once. The first Ctrl-C or SIGTERM drains, as
+``lastcall up`` does; the second cuts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+
+import trio
+from rich.console import Console
+
+from lastcall.dev.forks import open_forks
+from lastcall.dev.telling import Author
+from lastcall.dev.versions import Versions, dev_command
+from lastcall.dev.watch import Watch
+from lastcall.errors import LastcallError
+from lastcall.exception_groups import unwrap_single
+from lastcall.local.bots.ledger import Ledger
+from lastcall.local.child import Child
+from lastcall.local.cluster import (
+    READY_SECONDS,
+    LocalCluster,
+    failure_of,
+    open_cluster,
+)
+from lastcall.local.control.socket import serve_control
+from lastcall.local.dashboard.local import LocalPage, serving
+from lastcall.local.plan import Plan
+from lastcall.local.roll.service import Rolls
+from lastcall.local.stopping import drain
+from lastcall.local.summary import exit_code, summarize, summary_text
+from lastcall.reasons import ExitCode
+
+VERBS = ("cordon", "uncordon", "kill")
+"""Of the page: a drained node would not come back before the next save."""
+STEADY_SECONDS = 5.0
+"""An api node that dies sooner would do so again."""
+REFUSED = re.compile(r"\S+: warning: (?:handoff|survival)\.refused ")
+NO_ROLL = "is run by `lastcall dev`, which loads new code at each save"
+
+
+class Dev:
+    """One run, from its start to its end.
+
+    ``modules`` are the author's, and the files below ``trees`` count as their code, too. ``browse``
+    is called with the URL of the page when it serves.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        modules: Iterable[str],
+        trees: Iterable[Path],
+        console: Console,
+        browse: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._plan = plan
+        self._modules = list(modules)
+        self._trees = trees
+        self._console = console
+        self._browse = browse
+        self._stop = trio.Event()
+        self._cut = trio.Event()
+
+    async def run(self, signals: AsyncIterator[int]) -> ExitCode:
+        """Serves until a signal asks for the stop, and drains; returns the exit code.
+
+        Raises :class:`UsageError` and :class:`ClusterFailed` when it cannot serve.
+        """
+        code = ExitCode.CRASHED
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._count_signals, signals)
+                code = await self._run()
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            failed = unwrap_single(group, LastcallError)
+            if failed is None:
+                raise
+            raise failed from failed.__cause__
+        return code
+
+    async def _count_signals(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            (self._cut if self._stop.is_set() else self._stop).set()
+
+    async def _run(self) -> ExitCode:
+        def on_death(child: Child) -> None:
+            page.on_death(child)
+            if child.tier == "game":
+                versions.on_death(child)
+
+        def on_event(line: bytes) -> None:
+            page.on_output(line)  # no node runs before the cluster is open
+            versions.on_output(line)
+
+        def saved(files: list[Path]) -> None:
+            author.saved(files)
+            self._warn_of_auth(files)
+            versions.saved()
+
+        async with (
+            open_forks() as forks,
+            open_cluster(
+                self._plan,
+                on_death,
+                start=dev_command,
+                spawns={"game": forks.spawn},
+                show=self._show_output,
+                on_event=on_event,
+            ) as cluster,
+        ):
+            self._show(f"See and play: {cluster.page}")
+            ledger = Ledger(trio.current_time)
+            rolls = Rolls(cluster, ledger, 0, lambda _, text: self._show(text), refusal=NO_ROLL)
+            page = LocalPage(cluster, rolls, None, VERBS)
+            author = Author(self._show, self._console, page, self._plan.drain.grace_seconds)
+            watch = Watch(saved, self._show, self._trees)
+            watch.follow([Path.cwd() / "any", *_places(self._modules)])
+            async with (
+                serving(page),
+                serve_control(cluster.port, rolls, self._show),
+                trio.open_nursery() as nursery,
+            ):
+                versions = Versions(cluster, author, watch.follow, nursery)
+                nursery.start_soon(watch.run)
+                return await self._serve(cluster, versions, nursery)
+
+    async def _serve(
+        self, cluster: LocalCluster, versions: Versions, nursery: trio.Nursery
+    ) -> ExitCode:
+        nursery.start_soon(self._keep_api, cluster)
+        nursery.start_soon(self._browse, cluster.page)
+        versions.saved()  # the first version
+        await self._stop.wait()
+        versions.stop()
+        left = cluster.living()
+        await drain(cluster, self._cut, self._show)
+        nursery.cancel_scope.cancel()
+        code = exit_code(left, None)
+        if code is not ExitCode.DRAINED:
+            self._show(summary_text(summarize(left, None, code)))
+        return code
+
+    async def _keep_api(self, cluster: LocalCluster) -> None:
+        """Starts the api node again whenever it ends; clients that come meanwhile wait."""
+        child, first = cluster.living("api")[0], True
+        while True:
+            with trio.move_on_after(READY_SECONDS):
+                await child.became_ready.wait()
+            if self._stop.is_set():
+                return
+            if child.ready is None:
+                child.kill()
+                await child.ended.wait()
+                raise failure_of(child)
+            child.serving = True
+            if first:
+                self._show(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+            first, began_at = False, trio.current_time()
+            await child.ended.wait()
+            if cluster.stopping:
+                return
+            if trio.current_time() - began_at < STEADY_SECONDS:
+                raise failure_of(child)
+            cluster.forget(child)
+            self._show(f"{child.how_it_ended()}: another one takes its place.")
+            child = cluster.launch("api", child.version)
+
+    def _warn_of_auth(self, files: Iterable[Path]) -> None:
+        name = (self._plan.auth.auth or "").partition(":")[0]
+        if name and any(file.with_suffix("").match(name.replace(".", "/")) for file in files):
+            self._show(
+                f"--auth {name} is imported by the api node, which keeps the clients and does not "
+                "reload: start `lastcall dev` again for its new code."
+            )
+
+    def _show_output(self, text: str) -> None:
+        """Nodes' warnings, and what rooms print; refused rooms are told in other words."""
+        if not REFUSED.match(text):
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _places(modules: Iterable[str]) -> list[Path]:
+    """Where the files of these modules would be below the current folder."""
+    paths = [Path.cwd().joinpath(*module.split(".")) for module in modules]
+    return [path / "__init__.py" if path.is_dir() else path for path in paths]

@@ -1,0 +1,130 @@
+"""The events by which the process of a version tells how it fares, as values."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import sysconfig
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lastcall.kind import Kind
+from lastcall.runtime.author_code import is_authors, place_of
+from lastcall.runtime.error_text import render
+
+LEAVE = b"leave"
+"""The word at which a version gives its rooms away."""
+FILES_MAX = 2_000
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The event ``dev.failed``: the author's code did not load. Without ``file`` and ``line``, the
+    place is not known; without ``traceback``, the error is not one of Python's. No save can mend
+    what ``needs_restart``, such as a module of another name.
+    """
+
+    error: str
+    traceback: str = ""
+    file: str = ""
+    line: int = 0
+    files: tuple[str, ...] = ()
+    needs_restart: bool = False
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The event ``dev.loaded``: ``files`` are those of the author, and ``states`` the places where
+    the types of the kinds' states are defined, as ``FILE:LINE``.
+    """
+
+    files: tuple[str, ...] = ()
+    states: Mapping[str, str] = {}
+
+
+class Left(msgspec.Struct, frozen=True):
+    """The event ``dev.left``: how many rooms have ``moved`` to newer code so far; which ones
+    ``stay`` that could move, and which ``others`` that cannot, by their kinds.
+    """
+
+    left: int
+    moved: int
+    stay: Mapping[str, int] = {}
+    others: Mapping[str, int] = {}
+
+
+def describe_failure(
+    problem: BaseException, before: Collection[str], rooms: Collection[str]
+) -> dict[str, Any]:
+    """The fields of ``dev.failed``. ``before`` are the modules from before the author's; ``rooms``
+    those that were asked for.
+    """
+    error = problem.__cause__
+    if error is None:
+        return {"error": str(problem), "files": _files(before)}
+    error.__traceback__ = _from_author(error)
+    place = place_of(error)
+    frames = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    files = [*_files(before), *sorted(frames), *([place[0]] if place else [])]
+    fields: dict[str, Any] = {"file": place[0], "line": place[1]} if place else {}
+    fields["needs_restart"] = isinstance(error, ModuleNotFoundError) and any(
+        f"{name}.".startswith(f"{error.name}.") for name in rooms
+    )
+    return {"error": str(problem), "traceback": render(error), "files": _existing(files)} | fields
+
+
+def describe_loaded(
+    kinds: Iterable[Kind], before: Collection[str], rooms: Collection[str]
+) -> dict[str, Any]:
+    """The fields of ``dev.loaded``; ``rooms`` are the modules that were asked for."""
+    named = [str(getattr(sys.modules.get(name), "__file__", None) or "") for name in rooms]
+    states = {kind.name: _place_of_type(kind.state) for kind in kinds if kind.state is not None}
+    return {"files": _existing([*_files(before), *named]), "states": states}
+
+
+def _from_author(error: BaseException) -> Any:
+    """The traceback from the first frame on that may be the author's."""
+    step = error.__traceback__
+    while step is not None and not is_authors(step.tb_frame.f_code.co_filename):
+        step = step.tb_next
+    return step
+
+
+def _files(before: Collection[str]) -> list[str]:
+    """The files of the modules that were imported since ``before`` and may be the author's: not
+    the standard library's, not an installed package's.
+    """
+    paths = sysconfig.get_paths()
+    installed = {Path(paths[name]).resolve() for name in ("stdlib", "platstdlib")}
+    installed |= {Path(paths[name]).resolve() for name in ("purelib", "platlib")}
+    return [file for file in _imported(before) if not _is_below(file, installed)]
+
+
+def _imported(before: Collection[str]) -> Iterator[str]:
+    for name, module in list(sys.modules.items()):
+        file = None if name in before else getattr(module, "__file__", None)
+        if isinstance(file, str):
+            yield file
+
+
+def _is_below(file: str, folders: Collection[Path]) -> bool:
+    parents = Path(file).resolve().parents
+    return any(parent in folders or parent.name in _INSTALLED for parent in parents)
+
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def _existing(files: Iterable[str]) -> list[str]:
+    resolved = dict.fromkeys(str(Path(file).resolve()) for file in files if file)
+    return [file for file in resolved if Path(file).is_file()][:FILES_MAX]
+
+
+def _place_of_type(state: Any) -> str:
+    try:
+        file, (_, line) = inspect.getsourcefile(state), inspect.getsourcelines(state)
+    except (OSError, TypeError):  # not a class or a function, or without a source
+        return ""
+    return f"{file}:{line}"
