@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run demo test check fuzz clean help
+.PHONY: run demo test check docs fuzz clean help
 help:            ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -25,12 +25,16 @@ check: $(READY)  ## checks format, lint, types, the layers' imports, and the Eng
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tests/check_english.py
 
+docs: $(READY)   ## builds the documentation as a site, .site/html, and checks its links (ARGS=serve: at localhost:8000)
+	@$(BIN)/python -m pip install --quiet --group docs
+	@$(BIN)/python docs/site/build.py $(ARGS)
+
 fuzz: $(READY)   ## feeds what strangers and nodes can send to the code that reads it (SECONDS=60 for each target)
 	@$(BIN)/python -m pip install --quiet --group fuzz
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
 clean:           ## removes the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .site
 
 # Reinstalls when pyproject.toml has changed; otherwise it does nothing.
 $(READY): pyproject.toml

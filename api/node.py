@@ -32,8 +32,8 @@ from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader
 from lastcall.runtime.address import InheritedSocket, ListenAddress
-from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.listeners import bound_address, open_listeners
 from lastcall.wire import frames
 from lastcall.wire.reports import Counts
@@ -109,6 +109,7 @@ class ApiNode:
     """Clients are its work, and the accept loop is its door."""
 
     tier = "api"
+    is_whole_service = False
 
     def __init__(
         self,
@@ -274,17 +275,26 @@ class ApiNode:
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
+        counts, links = self.gateway.counts, self._games.connectors.counts
         return Figures(
             phase=self._drain.phase,
             rooms=self._relays.rooms,
             clients=self.gateway.clients,
             links=len(self._games.known),
-            messages_in=self.gateway.counts.frames_in,
-            messages_out=self.gateway.counts.frames_out,
-            resumes=self.gateway.counts.resumed,
+            link_ends=links.ends,
+            round_trips=links.round_trips,
+            feed_repairs=links.repairs,
+            messages_in=counts.frames_in,
+            messages_out=counts.frames_out,
+            bytes_in=counts.bytes_in,
+            bytes_out=counts.bytes_out,
+            joins=counts.joined,
+            refusals=counts.refusals,
+            resumes=counts.resumed,
             unsent_excess_bytes=self.gateway.backlog.excess.bytes,
             votes=len(self._games.witness),
-            client_ends=self.gateway.counts.ends,
-            limited=dict(self.gateway.counts.limited)
-            | {Limit.LINKS: self._feeds.refused_connections},
+            client_ends=counts.ends,
+            places_ended=counts.places_ended,
+            room_moves=counts.rooms_moved,
+            limited=dict(counts.limited) | {Limit.LINKS: self._feeds.refused_connections},
         )

@@ -72,6 +72,7 @@ class Link:
         "_revision",
         "attached_at",
         "attempt",
+        "bytes_sent",
         "confirmed_until",
         "dialled",
         "feed",
@@ -118,6 +119,7 @@ class Link:
         self.confirmed_until = now
         """When the node had last confirmed the whole feed."""
         self.handler = handler
+        self.bytes_sent = 0
         self._publisher = publisher
         self._batch_bytes = policy.batch_bytes
         self._revision = -1
@@ -141,18 +143,19 @@ class Link:
             return None
         return "an item over the transport's limit, which can never arrive"
 
-    def publish_again(self, missing: list[tuple[int, int]]) -> None:
-        """Repeats items that did not arrive."""
-        for first, items in self.ring.again(missing, self._batch_bytes):
-            self._published(first, items)
+    def publish_again(self, missing: list[tuple[int, int]]) -> int:
+        """Repeats items that did not arrive; returns how many."""
+        runs = self.ring.again(missing, self._batch_bytes)
+        return sum(len(items) for first, items in runs if self._published(first, items))
 
     def _published(self, first: int, items: list[bytes]) -> bool:
         """Hands items to the transport; False if it can never send them."""
-        run = nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items)))
+        run = nodes.encode(nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items))))
         try:
-            self._publisher.publish(nodes.encode(run))
+            self._publisher.publish(run)
         except MessageTooBig:
             return False
+        self.bytes_sent += len(run)
         return True
 
     def close(self) -> None:
@@ -171,6 +174,9 @@ class Feeds:
         self._last: nodes.Down | None = None
         self._last_encoded = b""
         self.items_sent = 0
+        self.items_repeated = 0
+        self._bytes_before = 0
+        """Sent on links that are over."""
         self._dirty: dict[LinkId, None] = {}
         """In order, so that runs are repeatable."""
         self.waking = False
@@ -179,6 +185,11 @@ class Feeds:
         """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
         self._confirmed = trio.Event()
+
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes were published, with those that were repeated."""
+        return self._bytes_before + sum(link.bytes_sent for link in self.links.values())
 
     def push(self, link_id: LinkId, item: nodes.Down) -> None:
         """Adds an item to a link's feed; nothing happens if the link is gone."""
@@ -233,6 +244,7 @@ class Feeds:
         link = self.links.pop(link_id, None)
         if link is not None:
             self._dirty.pop(link_id, None)
+            self._bytes_before += link.bytes_sent
             link.close()
             self._wake_waiters()
         return link

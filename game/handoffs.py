@@ -50,6 +50,11 @@ class Refusals:
         self._log = RatedLog("handoff.refused")
         self._counts: Counter[tuple[KindName, str]] = Counter()
 
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._log.count
+
     def clear(self) -> None:
         """The rooms are offered anew."""
         self._counts.clear()
@@ -91,6 +96,11 @@ class HandOffs:
         """How many rooms run at other nodes now."""
         self.lost = 0
         """How many rooms were given to nodes that have not said that they run there."""
+
+    @property
+    def refused(self) -> int:
+        """How often a node, or all together, have not taken a room."""
+        return self._refusals.count
 
     @property
     def possible(self) -> bool:

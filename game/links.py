@@ -92,6 +92,7 @@ class Links:
             Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), self._started_at
         )
         self.items_received = 0
+        self.bytes_received = 0
         self._unreadable = RatedLog("link.unreadable_request")
         self._misplaced = RatedLog("link.misplaced_item")
         self._refusals = RefusedConnections("--listen")
@@ -100,11 +101,6 @@ class Links:
     def refused_connections(self) -> int:
         """How many connections to ``--listen`` a limit has refused."""
         return self._refusals.over
-
-    @property
-    def misplaced_items(self) -> int:
-        """How many items were refused, since links of that kind do not carry them."""
-        return self._misplaced.count
 
     async def run(self, responder: Responder) -> None:
         """Answers, publishes and watches until cancelled."""
@@ -120,6 +116,7 @@ class Links:
                 link.close()
 
     def _answer(self, responder: Responder, request: bytes) -> bytes:
+        self.bytes_received += len(request)
         try:
             reply = self._reply(nodes.decode_request(request), responder)
         except RemoteProtocolError as error:
@@ -159,7 +156,8 @@ class Links:
         self._feeds.waking = False
         if not wakes:
             self.publish_now()  # before the answer: words of rooms may wait for what is said
-        link.publish_again(batch.missing)
+        if batch.missing:
+            self._feeds.items_repeated += link.publish_again(batch.missing)
         answer = nodes.Answer(
             link=link.id, number=batch.number, head=link.ring.head, state=self._state()
         )

@@ -19,12 +19,13 @@ from lastcall.game.room_moves import RoomMoves
 from lastcall.game.room_tally import RoomTally
 from lastcall.game.settings import GameSettings
 from lastcall.host.host import Host
+from lastcall.host.kind_counts import kind_counts
 from lastcall.host.kind_views import kind_views
 from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
-from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
 from lastcall.wire.views import KindView
@@ -34,6 +35,7 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
+    is_whole_service = False
 
     def __init__(
         self,
@@ -197,22 +199,35 @@ class GameNode:
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
-        ends = self.host.running.ends
+        ends, handoffs = self.host.running.ends, self.moves.handoffs
+        links, matchmaker = self.others.counts, self.host.matchmaker
+        kinds = kind_counts(self.host.running, self._kinds)
         refused = self._links.refused_connections + self.others.refused_connections
         figures = Figures(
             phase=self._drain.phase,
             rooms=self.host.rooms,
-            clients=self.host.players,
+            clients=sum(kind.players for kind in kinds.values()),
+            kinds=kinds,
             links=len(self._feeds.of_tier(nodes.API)),
             peers=len(self.peers),
+            link_ends=links.ends,
+            round_trips=links.round_trips,
+            feed_repairs=links.repairs,
+            feed_repeats=self._feeds.items_repeated,
             messages_in=self._links.items_received,
             messages_out=self._feeds.items_sent,
+            bytes_in=self._links.bytes_received,
+            bytes_out=self._feeds.bytes_sent,
+            joins=matchmaker.seated,
+            refusals=matchmaker.refusals,
             resumes=self.host.places.resumes,
             unsent_excess_bytes=self._feeds.excess.bytes,
             limited=dict(self.host.running.limits.refused) | {Limit.LINKS: refused},
             rooms_ended={str(reason): count for reason, count in ends.items()},
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
+            handoffs_refused=handoffs.refused,
+            handoffs_lost=handoffs.lost,
         )
         if self.survival is not None:
             self.survival.add_figures(figures)

@@ -13,6 +13,7 @@ from lastcall.errors import BadRooms
 from lastcall.links.options import check_feed, feed_option, games_option
 from lastcall.links.sources import GameSource
 from lastcall.runtime.command import Command, Parsed, gathered
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -46,7 +47,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--rooms": {
         "type": Parsed("MODULES", parse_rooms),
-        "default": "lastcall.game.examples",
+        "default": EXAMPLES,
+        "shell_complete": complete_modules,
         "help": "The modules with the kinds of rooms to serve, comma separated.",
     },
     "--apis": {

@@ -12,16 +12,18 @@ from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import Links
-from lastcall.game.pair_links import PairEvents, PairLinks
+from lastcall.game.pair_links import PairLinks
 from lastcall.game.peers import PeerCalls, PeerHandler, PeerRequests, Peers, PublishAfterTurn
 from lastcall.game.settings import GameSettings
 from lastcall.game.survival import Survival
 from lastcall.game.survival_views import Views
+from lastcall.game.witness_links import PairEvents
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation
 from lastcall.links.connector import CallerIdentity
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader
+from lastcall.links.link_counts import LinkCounts
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes
 
@@ -75,6 +77,11 @@ class OtherGames:
     def refused_connections(self) -> int:
         """How many connections the feed of the others has refused."""
         return 0 if self._calls is None else self._calls.refused_connections
+
+    @property
+    def counts(self) -> LinkCounts:
+        """How the links to the others do."""
+        return LinkCounts() if self._calls is None else self._calls.counts
 
     @property
     def handed_over(self) -> int:

@@ -20,7 +20,8 @@ from lastcall.ids import Incarnation, LinkId
 from lastcall.links.candidates import as_candidate
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader, NoCork
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 
@@ -200,6 +201,11 @@ class PeerCalls:
     def refused_connections(self) -> int:
         """How many connections to ``--feed`` a limit has refused."""
         return self._feeds.refused_connections
+
+    @property
+    def counts(self) -> LinkCounts:
+        """How the links do."""
+        return self._connectors.counts
 
     @property
     def none_unmet(self) -> bool:

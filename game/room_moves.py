@@ -20,7 +20,7 @@ from lastcall.game.survival import Survival
 from lastcall.host.host import Host
 from lastcall.host.room_state import RoomState
 from lastcall.ids import Incarnation, RoomId
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire import nodes

@@ -16,16 +16,17 @@ from lastcall.core.survival import actions
 from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.parts import Assembly
 from lastcall.core.survival.rooms import SurvivingRooms
-from lastcall.game.pair_links import PairEvents, PairLinks
+from lastcall.game.pair_links import PairLinks
 from lastcall.game.standby_copies import StandbyCopies
 from lastcall.game.survival_actions import InHand, SurvivalActions
 from lastcall.game.survival_rounds import SurvivalRounds
 from lastcall.game.survival_views import Views
+from lastcall.game.witness_links import PairEvents
 from lastcall.host.host import Host
 from lastcall.host.standby_copy import StandbyCopy
 from lastcall.ids import Incarnation, LinkId, NodeName, RoomId
 from lastcall.policy import SurvivalPolicy
-from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
@@ -76,7 +77,7 @@ class Survival:
     async def run(self) -> None:
         """Follows the nodes, and asks again, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.links.run)
+            nursery.start_soon(self.links.witnesses.run)
             nursery.start_soon(self.rounds.run)
 
     def add_figures(self, figures: Figures) -> None:
@@ -86,7 +87,7 @@ class Survival:
         figures.rooms_unprotected = sum(count(one) for one in Protection if one is not protected)
         figures.promotions = self._driver.promotions
         figures.standby_bytes = self.copies.bytes
-        figures.commits = self.standings.figures()
+        figures.commits = self.standings.commits
 
     # lastcall.host.protector.Protector
 
@@ -129,7 +130,7 @@ class Survival:
 
     def voted(self, link: LinkId, vote: nodes.Vote) -> None:
         """The api node of ``link`` has answered."""
-        self.links.voted(link, vote)
+        self.links.witnesses.voted(link, vote)
 
     def _answer(self, call: int, todo: Collection[actions.Action]) -> nodes.Refused:
         for action in todo:

@@ -157,7 +157,7 @@ class SurvivalActions:
         steps, now = self._steps.get(room, {}), trio.current_time()
         while steps and (n := next(iter(steps))) <= upto:
             _, made_at = steps.pop(n)
-            self.standings.committed(now - made_at)
+            self.standings.commits.observe(now - made_at)
         self._host().protected.leave(room, upto)
 
     def _send_image(self, action: actions.SendImage) -> None:
@@ -202,7 +202,7 @@ class SurvivalActions:
         self.promotions += 1
         self.opened(room, image.kind)
         log.info("survival.promoted", room=room, kind=image.kind, epoch=epoch)
-        self._links.tell_apis(nodes.Moved(room, epoch, self._rooms.me, self._name))
+        self._links.witnesses.send_all(nodes.Moved(room, epoch, self._rooms.me, self._name))
 
     def _drop(self, room: RoomId, owner: Incarnation) -> None:
         """Another node has the room: one that runs here is muted, and an image is forgotten."""

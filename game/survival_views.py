@@ -36,7 +36,7 @@ class Views:
             games=games,
             takers=standbys(links.linked_games, kind, host=host, kept=self.given),
             leaving=links.leaving,
-            witnesses=witnesses(links.apis, host=host),
+            witnesses=witnesses(links.witnesses.apis, host=host),
         )
         self._told.setdefault(kind, view)
         return view

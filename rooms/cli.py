@@ -23,19 +23,32 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     epilog,
     gathered,
     option,
     run_command,
+    warn_of_variables,
 )
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands; a shell that completes gets ``serve`` itself, with the options of a node."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "serve" and ctx.resilient_parsing:
+            from lastcall.serve.__main__ import command
+
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="lastcall", prog_name="lastcall", message="%(prog)s %(version)s")
 def cli() -> None:
     """Rooms for real-time services whose rolling updates no player notices.
@@ -46,10 +59,11 @@ def cli() -> None:
     Each option of a command is also an environment variable (--port: LASTCALL_PORT) and a key of
     its --config file (port = 8081). Flags win over environment over file.
     """
+    warn_of_variables()
 
 
 def _plan(port: int, **settings: Any) -> Plan:
-    limits = read_limits(*config_table("limits"))
+    limits = read_limits(*config_limits())
     return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
 
 
@@ -72,7 +86,8 @@ def _plan(port: int, **settings: Any) -> Plan:
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of game nodes."},
         "--rooms": {
             "metavar": "MODULES",
-            "default": "lastcall.game.examples",
+            "default": EXAMPLES,
+            "shell_complete": complete_modules,
             "help": "Modules that define the kinds of rooms to serve, comma separated.",
         },
         "--clients": {
@@ -119,6 +134,7 @@ def _plan(port: int, **settings: Any) -> Plan:
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after this time.  [default: at Ctrl-C]",
 )
+@option("--json", "as_json", is_flag=True, help="Print a JSON object for each fact, one a line.")
 @option(
     "--roll-after",
     type=click.FloatRange(min=0),
@@ -133,6 +149,7 @@ def up(
     bots: int,
     talkers: int,
     seconds: float | None,
+    as_json: bool,
     roll_after: float | None,
 ) -> int:
     """Starts api and game nodes on this machine, and bots that play on them.
@@ -169,6 +186,7 @@ def up(
                 seconds=seconds,
                 roll_after=roll_after,
                 console=Console(),
+                as_json=as_json,
             )
             return await run.run(signals)
 

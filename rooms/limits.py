@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from lastcall.errors import UsageError
+from lastcall.nearest import did_you_mean
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -104,11 +105,14 @@ def read_limits(table: Mapping[str, Any], source: str) -> Limits:
 
     Raises :class:`UsageError` with the key that is wrong; ``source`` is named in it.
     """
+    keys = Limits.__struct_encode_fields__
+    for key in table.keys() - keys:
+        hint = did_you_mean(key, keys) or f"; its keys: {', '.join(keys)}"
+        raise UsageError(f"{source} [limits]: there is no limit {key!r}{hint}")
     try:
         return msgspec.convert(table, Limits)
     except msgspec.ValidationError as error:
-        keys = ", ".join(Limits.__struct_encode_fields__)
-        raise UsageError(f"{source}: [limits]: {error}; its keys: {keys}") from error
+        raise UsageError(f"{source} [limits]: {error}") from error
 
 
 def write_limits(limits: Limits) -> str:

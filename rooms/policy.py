@@ -91,7 +91,8 @@ class HandOffPolicy(msgspec.Struct, frozen=True):
     """The pace and the bounds of rooms that move from one game node to another.
 
     Of the rooms that a node gives away, up to ``rooms_at_once`` leave at a time: as few as it takes
-    so that each waits for about ``wait_seconds`` behind others. Those that are frozen or asked for
+    so that each waits for about ``wait_seconds`` behind others. A room that does not rest, or is
+    not confirmed, makes way for others after ``answer_seconds``. Those that are frozen or asked for
     have images of ``bytes_at_once`` together, or one that is larger. Up to ``takers_max`` nodes are
     asked for a room, each for ``answer_seconds``. A node that took one must confirm within
     ``release_seconds`` that it runs there.

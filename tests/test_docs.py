@@ -10,24 +10,24 @@ from typing import get_args
 
 import msgspec
 import pytest
-from prometheus_client import generate_latest
 
 from lastcall.client import Place, connect
 from lastcall.core.client import reconnect
 from lastcall.decorator import room
 from lastcall.events import Event
 from lastcall.limits import Limit, Limits, Rate
+from lastcall.local.told import Told
 from lastcall.policy import LinkPolicy, RoomPolicy, SocketPolicy
 from lastcall.reasons import RETRY, Close, EndReason, ErrorCode
-from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
 from lastcall.testing import Table
 from lastcall.wire import frames
+from lastcall.wire.reports import Status
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [
     *ROOT.glob("*.md"),
-    *DOCS.glob("*.md"),
+    *DOCS.rglob("*.md"),
     ROOT / "api" / "static" / "README.md",
 ]
 Row = tuple[str, ...]
@@ -173,8 +173,8 @@ def test_every_attribute_in_a_table_of_the_docs_exists(page: str, head: str, kin
 def test_the_rooms_page_documents_every_public_name_of_the_testing_table() -> None:
     page = text_of("rooms.md")
     for name, value in vars(Table).items():
-        called = "" if isinstance(value, property) else r"\("
-        assert name.startswith("_") or re.search(rf"\b{name}\b{called}", page), name
+        code = rf"`(table\.)?{name}\b" if isinstance(value, property) else rf"\b{name}\("
+        assert name.startswith("_") or re.search(code, page), name
 
 
 def test_the_rooms_page_documents_every_event_with_its_fields() -> None:
@@ -186,18 +186,6 @@ def test_the_rooms_page_documents_every_event_with_its_fields() -> None:
 
 def fields_of(event: type[msgspec.Struct]) -> tuple[str, ...]:
     return event.__struct_fields__
-
-
-def test_the_nodes_page_documents_every_metric() -> None:
-    registry = node_registry(
-        lambda: Figures(phase="serving"), name="a", tier="api", version="1", phases=("serving",)
-    )
-    lag_metric(registry)
-    scraped = generate_latest(registry).decode()
-    names = set(re.findall(r"^(lastcall_\w+?)(?:_bucket|_count|_sum)?[ {]", scraped, re.MULTILINE))
-    names -= {name for name in names if name.endswith("_created")}
-    page = (DOCS / "nodes.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(lastcall_\w+)`", page, re.MULTILINE)) == names
 
 
 def anchors(page: Path) -> set[str]:
@@ -224,3 +212,18 @@ def test_the_table_of_limits_has_every_key_with_its_default_and_its_label() -> N
         text = f"{value.burst}, {value.per_second}/s" if isinstance(value, Rate) else str(value)
         assert row[1] == text
     assert {code(row[4]) for row in rows if row[4]} == set(Limit)
+
+
+def test_the_objects_of_the_commands_as_json_have_the_documented_keys() -> None:
+    documented = {
+        code(row[0]): set(re.findall(r"`([a-z_]+)`", row[2]))
+        for row in table("nodes.md", "| `is` |")
+    }
+    shown = {struct.__struct_config__.tag: struct for struct in get_args(Told)}
+    assert documented.keys() == shown.keys()
+    for tag, struct in shown.items():
+        assert set(struct.__struct_fields__) <= documented[tag], tag
+    node = table("nodes.md", "| object of a node |")[0][1]
+    assert {*Status.__struct_fields__, "admin", "pid", "dead"} <= set(
+        re.findall(r"`([a-z_]+)`", node)
+    )

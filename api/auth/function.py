@@ -27,8 +27,10 @@ from lastcall.api.auth.entry import (
     entry,
     one_line,
 )
+from lastcall.core.accounts import Tally
 from lastcall.errors import UsageError
 from lastcall.identity import Handshake, Identity, Refuse
+from lastcall.limits import address_account
 from lastcall.runtime.author_code import import_module
 from lastcall.runtime.cancellation import is_own_cancellation
 from lastcall.runtime.error_text import render
@@ -37,6 +39,8 @@ from lastcall.runtime.rated_log import RatedLog
 ANSWER_SECONDS = 5.0
 AT_ONCE = 1_000
 """How many calls may be under way, those included that do not end."""
+SHARE = 250
+"""Of those, for one address: a stranger whose token keeps the function busy keeps nobody out."""
 BUSY = Denial(503, "too many clients ask at once")
 SECRET_CHARS_MIN = 8
 """Shorter texts of a request are not looked for in an error's text: they are everywhere."""
@@ -80,8 +84,9 @@ def _is_async(function: Callable[..., object]) -> bool:
 
 @dataclass(eq=False)
 class _Call:
-    """One call of the function, and what came of it."""
+    """One call of the function for a client of that account, and what came of it."""
 
+    account: str
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     done: trio.Event = field(default_factory=trio.Event)
     answer: object = None
@@ -97,6 +102,7 @@ class FunctionAuth:
         self._wall = wall
         self._tasks: trio.Nursery | None = None
         self._under_way = 0
+        self._of_addresses = Tally(SHARE)
         self._failures = RatedLog("auth.failed")
 
     async def run(self) -> None:
@@ -110,11 +116,14 @@ class FunctionAuth:
 
     async def ask(self, handshake: Handshake) -> Entry | Denial:
         """The function's answer; 503 if it has none."""
-        if self._tasks is None or self._under_way >= AT_ONCE:
+        account = address_account(handshake.address)
+        free = self._under_way < AT_ONCE and self._of_addresses.admits(account)
+        if self._tasks is None or not free:
             await trio.lowlevel.checkpoint()
             return BUSY
-        call = _Call()
+        call = _Call(account)
         self._under_way += 1
+        self._of_addresses.add(account)
         self._tasks.start_soon(self._run, handshake, call)
         try:
             with trio.move_on_after(ANSWER_SECONDS) as patience:
@@ -137,6 +146,7 @@ class FunctionAuth:
             call.error = error
         finally:
             self._under_way -= 1
+            self._of_addresses.remove(call.account)
             call.done.set()
 
     async def _ask(self, handshake: Handshake, call: _Call) -> None:

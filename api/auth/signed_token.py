@@ -18,7 +18,7 @@ class Header(msgspec.Struct, frozen=True):
     nobody knows the extensions that it needs (RFC 7515 §4.1.11, RFC 7797).
     """
 
-    alg: Any = None
+    alg: str | None = None
     kid: str | msgspec.UnsetType = msgspec.UNSET
     crit: msgspec.UnsetType = msgspec.UNSET
     b64: msgspec.UnsetType = msgspec.UNSET
@@ -54,7 +54,9 @@ def read_claims(payload: bytes) -> dict[str, Any]:
 
 @lru_cache(64)
 def _header(head: bytes) -> Header:
-    """An issuer's tokens have one header, or a few."""
+    """An issuer's tokens have one header, or a few. Strangers can fill the cache with theirs, which
+    have 8 KiB at most, as a token has, and two texts.
+    """
     return _decode_header(_decoded(head))
 
 

@@ -13,6 +13,7 @@ from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.games.resumes import Resumes
 from lastcall.api.games.witness import Witness
 from lastcall.api.limits import ClientLimits
+from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.api.socket.frame_builder import text_frame
@@ -20,7 +21,8 @@ from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import Ticket
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.batches import Steps
 from lastcall.wire import frames, nodes
@@ -176,7 +178,8 @@ class Games:
     def _resumed(self, link: GameLink, item: nodes.Resumed) -> None:
         if self.reattacher.resumed(link, item):
             return
-        self._seat(link, item, self._resumes.resumed(link, item))
+        found = self._resumes.seated(link, item)
+        self._seat(link, item, found or goodbye(item, left=False))
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
         """Its places are suspended or lost; joins and resumes that it was asked go elsewhere."""

@@ -30,7 +30,8 @@ from lastcall.api.sessions.place import Place, PlaceStatus, goodbye
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.runtime.rated_log import RatedLog

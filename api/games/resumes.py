@@ -20,92 +20,34 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 
 import structlog
 import trio
 
-from lastcall.api.games.calls import Pending, PendingCalls, give_up
+from lastcall.api.games.calls import PendingCalls, give_up
 from lastcall.api.games.candidates import LEAVING, PlaceLookup
+from lastcall.api.games.pending_resume import PendingResume
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.met_nodes import MetNodes
-from lastcall.core.edge.missing_nodes import NOTHING_KNOWN, MissingNodes
-from lastcall.core.edge.next_steps import Ask, NotThere, Wait, next_resume_step
+from lastcall.core.edge.missing_nodes import MissingNodes
+from lastcall.core.edge.next_steps import Ask, NotThere, Wait
 from lastcall.core.edge.placement import hint
 from lastcall.core.lifecycle import Phase
-from lastcall.identity import Identity
 from lastcall.ids import Incarnation, Ticket
 from lastcall.links.link import GameLink
 from lastcall.reasons import Close, ErrorCode
 from lastcall.runtime.batches import each
 from lastcall.wire import nodes
 
-TOO_MANY_FAILED = "too many resumes have failed from here"
-
 log = structlog.get_logger()
 
 ASK_AGAIN_SECONDS = 0.5
 """Between two rounds of one resume to the nodes that may have got its place meanwhile."""
-
-
-@dataclass(eq=False)
-class PendingResume(Pending):
-    """One resume: in a ``queue``, or asked of a node; and what the limits say of it."""
-
-    identity: Identity | None
-    ticket: Ticket
-    seen: int
-    failures: ClientCharges
-    admitted: bool = field(default=False, init=False)
-    """Whether the limits have let it go."""
-    charged: bool = field(default=False, init=False)
-    """Whether it counts as a failure already."""
-    ended: bool = field(default=False, init=False)
-    """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
-    again_at: float = field(default=inf, init=False)
-    """When all nodes are asked again, since one that has refused may get the place."""
-
-    def item(self, number: int) -> nodes.Resume:
-        """The call ``number`` to a game node."""
-        ticket = self.ticket
-        place = ticket.room, ticket.player, ticket.secret
-        return nodes.Resume(number, *place, self.seen, identity=self.identity)
-
-    def admit(self, limits: ClientLimits) -> bool:
-        """Whether it may be asked for; the limits decide once. If not, it is over.
-
-        Asked as late as possible: of a thousand guesses in one instant, those that queue are
-        judged by how the first have failed.
-        """
-        if not self.admitted:
-            self.admitted = limits.may_fail(self.failures)
-            if not self.admitted:
-                self.lose(Close.TRY_AGAIN_LATER, TOO_MANY_FAILED)
-        return self.admitted
-
-    def charge(self) -> None:
-        """It has failed, or looks as if it will."""
-        if not (self.charged or self.ended):
-            self.charged = True
-            self.failures.charge(trio.current_time())
-
-    def give_back(self) -> Session | None:
-        """Ends it as one that has not failed, as far as is known."""
-        if self.charged:
-            self.charged = False
-            self.failures.give_back(trio.current_time())
-        return self.end()
-
-    def lose(self, close: Close, why: str = "") -> None:
-        """Ends it without a place."""
-        if (session := self.end()) is not None:
-            session.lose(close, why)
 
 
 ResumeCall = Call[PendingResume, GameLink, str]
@@ -131,13 +73,12 @@ class Resumes(PendingCalls[PendingResume, str]):
         at_once: int,
     ) -> None:
         super().__init__(numbers)
-        self._missing_nodes = missing
         self._resume_seconds = resume_seconds
         self._at_once = at_once
         self._limits = limits
         self._queues: dict[GameLink, WaitQueue] = {}
         self._met = MetNodes(regroup_seconds)
-        self._lookup = PlaceLookup(self._met)
+        self._lookup = PlaceLookup(self._met, missing)
 
     def __len__(self) -> int:
         """How many resumes and calls are not answered."""
@@ -148,7 +89,7 @@ class Resumes(PendingCalls[PendingResume, str]):
     def begin(self, session: Session, ticket: Ticket, seen: int) -> None:
         """Finds the place; a ``ticket`` without a room is invalid, and fails as a guess does.
 
-        Either :meth:`resumed` returns the session, or its ``lose`` or ``refused`` is called.
+        Either :meth:`seated` returns the session, or its ``lose`` or ``refused`` is called.
         """
         expires_at = trio.current_time() + self._resume_seconds
         failures = ClientCharges(self._limits.failed_resumes, session.guest.accounts)
@@ -167,19 +108,17 @@ class Resumes(PendingCalls[PendingResume, str]):
 
     def _due(self, now: float) -> Iterator[Callable[[], None]]:
         """The steps that are due by the clock, or because a node is certainly gone."""
-        missing = self._missing()
+        missing = self._lookup.missing()
         for pending in list(self._waiting):
             if pending.queue is not self._waiting:
                 continue  # a link has changed after an earlier step
             refused = self._lookup.all_in(pending.refused_by)
-            if refused and isinstance(self._next_step(pending, missing, now), NotThere):
+            if refused and isinstance(self._lookup.next_step(pending, missing, now), NotThere):
                 yield partial(self._advance, pending)
             elif pending.expires_at <= now:
                 yield partial(pending.lose, Close.TRY_AGAIN_LATER)
-            elif pending.again_at <= now:
-                yield partial(self._ask_all_again, pending)
-            elif pending.retry_at <= now:
-                yield partial(self._retry, pending)
+            elif pending.ask_again_if_due(now):
+                yield partial(self._advance, pending)
 
     # From the links.
 
@@ -209,15 +148,12 @@ class Resumes(PendingCalls[PendingResume, str]):
             self._met.leave(link.node.name, trio.current_time())
         self._ask_elsewhere(self._calls.link_lost(link), queued)
 
-    def resumed(self, link: GameLink, item: nodes.Resumed) -> Session | nodes.Leave | nodes.Absent:
-        """Whose place it is; if they are gone, the item to send to the game node."""
-        found = self.seated(link, item)
-        return found or nodes.Absent(item.room, item.player, item.session)
-
     def seated(
         self, link: GameLink, item: nodes.Seated | nodes.Resumed
     ) -> Session | nodes.Leave | nodes.Absent | None:
-        """As :meth:`resumed`, of a room that was regrouped, too; None if no resume has asked."""
+        """Whose place it is; if they are gone, the item to send to the game node; None if no resume
+        has asked. The place of a room that was regrouped is a new seat.
+        """
         call = self._calls.answered(link, item.call)
         if call is None:
             return None
@@ -235,9 +171,10 @@ class Resumes(PendingCalls[PendingResume, str]):
         """Queues for the next node to ask; without one it waits, or has failed."""
         if pending.session is None:
             return
-        match self._next_step(pending, self._missing(), trio.current_time()):
+        lookup = self._lookup
+        match lookup.next_step(pending, lookup.missing(), trio.current_time()):
             case Ask(node):
-                link = self._lookup.link(node)
+                link = lookup.link(node)
                 pending.move(self._queues[link])
                 self._ask_queued(link)
             case Wait(suspect):
@@ -248,35 +185,6 @@ class Resumes(PendingCalls[PendingResume, str]):
                 if pending.admit(self._limits):
                     pending.charge()
                     pending.lose(Close.NO_SUCH_PLACE)
-
-    def _ask_all_again(self, pending: PendingResume) -> None:
-        pending.again_at = inf
-        pending.refused_by.clear()
-        self._advance(pending)
-
-    def _retry(self, pending: PendingResume) -> None:
-        pending.ask_again()
-        self._advance(pending)
-
-    def _missing(self) -> MissingNodes:
-        return self._missing_nodes() if self._queues else NOTHING_KNOWN
-
-    def _next_step(
-        self, pending: PendingResume, missing: MissingNodes, now: float
-    ) -> Ask | Wait | NotThere:
-        room = pending.ticket.room
-        if not room:
-            return NotThere()
-        may_regroup = pending.again_at < inf or self._met.may_regroup(hint(room), now)
-        return next_resume_step(
-            self._lookup.of(room, pending.refused_by, pending.trail.to),
-            hint(room),
-            missing,
-            hint_answers=self._lookup.answers(hint(room)),
-            may_appear=now < pending.expires_at and self._lookup.may_appear(room),
-            may_regroup=may_regroup,
-            expected=pending.expected,
-        )
 
     def _ask_queued(self, link: GameLink) -> None:
         """Asks for the first in the link's queue, as many as may be under way."""
@@ -294,7 +202,10 @@ class Resumes(PendingCalls[PendingResume, str]):
         elif refusal.code == nodes.CANCELLED:
             pending.give_back()
         elif pending.follow(node.incarnation, refusal, trio.current_time()):
-            self._follow(pending)
+            if pending.trail.endless:
+                log.warning("room.moves_without_end", room=pending.ticket.room)
+                pending.lose(Close.TRY_AGAIN_LATER)
+            self._advance(pending)
         elif refusal.code == nodes.NO_SUCH_PLACE:
             self._not_there(pending, node.incarnation, refusal)
         elif refusal.code == ErrorCode.BAD_FRAME:
@@ -305,12 +216,6 @@ class Resumes(PendingCalls[PendingResume, str]):
                 log.warning("resume.unexpected_refusal", game=node.name, code=refusal.code)
             pending.lose(Close.TRY_AGAIN_LATER)
         self._ask_queued(call.link)
-
-    def _follow(self, pending: PendingResume) -> None:
-        if pending.trail.endless:
-            log.warning("room.moves_without_end", room=pending.ticket.room)
-            pending.lose(Close.TRY_AGAIN_LATER)
-        self._advance(pending)
 
     def _not_there(self, pending: PendingResume, node: Incarnation, refusal: nodes.Refused) -> None:
         pending.refused(node)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from lastcall.core.survival.links import Links
 from lastcall.core.survival.votes import Votes
 from lastcall.ids import Incarnation
-from lastcall.links.link import GameLink, Loss
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire.survival_items import VoteAsked, VoteReturned

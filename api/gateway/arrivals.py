@@ -6,6 +6,7 @@ then TLS, then HTTP.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 
@@ -66,6 +67,19 @@ def peer_address(stream: trio.abc.Stream) -> str:
     except OSError:
         return ""
     return plain_address(peer[0].partition("%")[0]) or "" if isinstance(peer, tuple) else ""
+
+
+def has_gone(stream: trio.abc.Stream) -> bool:
+    """Whether the peer has already ended its side: it waited to be accepted, and gave up.
+
+    Nobody would read the answer to its request. When many connect at once, such answers would cost
+    the time of those who still wait, until they give up, too. False for a stream that is no socket.
+    """
+    if not isinstance(stream, trio.SocketStream):
+        return False
+    poll = select.poll()
+    poll.register(stream.socket, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 async def read_proxy_header(stream: trio.SocketStream) -> str | None:

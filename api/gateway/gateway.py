@@ -19,15 +19,16 @@ import trio
 import trio.abc
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from lastcall.api.gateway.arrivals import Arrival, peer_address
+from lastcall.api.gateway.arrivals import Arrival, has_gone, peer_address
 from lastcall.api.gateway.blocked import wait_unblocked
-from lastcall.api.gateway.handshake import EntryRules, Handshakes
+from lastcall.api.gateway.handshake import Accepted, EntryRules, Handshakes
 from lastcall.api.gateway.moving import ClientMoves, each_connected, what_is_left
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import LOST, ClientCounts
 from lastcall.api.sessions.session import GameTier, Session
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.pump import Pump, PumpedStream
@@ -106,6 +107,10 @@ class Gateway:
             self._note_end(ClientEnd.REFUSED, None, trio.current_time())
             await trio.aclose_forcefully(stream)
             return
+        if has_gone(stream):
+            self._note_end(ClientEnd.HANDSHAKE, None, trio.current_time())
+            await trio.aclose_forcefully(stream)
+            return
         self._connections += 1
         try:
             began = trio.current_time()
@@ -130,9 +135,9 @@ class Gateway:
             )
             try:
                 if await self._converse(output, arrival.peer):
-                    await output.close_gracefully(self._policy.close_seconds)
+                    await close_gracefully(output, self._policy)
             finally:
-                await output.abort()
+                await abort(output)
             nursery.cancel_scope.cancel()
 
     def _pumped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
@@ -160,7 +165,7 @@ class Gateway:
                         limits=self._limits,
                         guest=accepted.guest,
                     )
-                    await self._talk(accepted.socket, output, session, library)
+                    await self._talk(accepted, output, session, library)
                 library.cancel_scope.cancel()
         except* ConnectionClosed:  # the library's reader task could not send its answer
             cause = ClientEnd.HANDSHAKE
@@ -181,15 +186,15 @@ class Gateway:
 
     async def _talk(
         self,
-        socket: WebSocketConnection,
+        accepted: Accepted,
         output: ClientStream,
         session: Session,
         nursery: trio.Nursery,
     ) -> None:
         output.overflowed = session.connection.too_slow
-        self._sessions[session] = socket
+        socket = self._sessions[session] = accepted.socket
         self.counts.opened += 1
-        pumped, early = output.pumped, output.opened()
+        pumped, early = output.pumped, accepted.stream.opened()
         try:
             session.connection.send_built(self._hello)
             if self.moves.leaving:  # it connected while the drain began

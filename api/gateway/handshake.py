@@ -19,6 +19,7 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.client_connection import ClientCounts
 from lastcall.api.sessions.guest import Guest
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
@@ -52,6 +53,7 @@ class Accepted(msgspec.Struct, frozen=True):
     """A WebSocket, and whose it is."""
 
     socket: WebSocketConnection
+    stream: LibraryStream
     guest: Guest
 
 
@@ -177,7 +179,7 @@ class Handshakes:
         if isinstance(answer, Guest):
             self._limits.connected(answer)
             try:
-                return Accepted(await opening.accept(request), answer)
+                return Accepted(await opening.accept(request), opening.stream, answer)
             except BaseException:
                 self._limits.disconnected(answer)
                 raise

@@ -13,6 +13,7 @@ import trio
 from trio_websocket import WebSocketConnection, wrap_server_stream
 
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.core.edge.opening_request import (
     OpeningReader,
     OpeningRequest,
@@ -37,6 +38,7 @@ class Opening:
 
     def __init__(self, output: ClientStream, library: trio.Nursery, frame_bytes: int) -> None:
         self._output = output
+        self.stream = LibraryStream(output)
         self._library = library
         self._frame_bytes = frame_bytes
         self._reader = OpeningReader()
@@ -45,7 +47,7 @@ class Opening:
         """The request, or what is wrong with it; raises :class:`trio.BrokenResourceError` if the
         peer ends before its request does.
         """
-        while data := await self._output.receive_some(READ_BYTES):
+        while data := await self.stream.receive_some(READ_BYTES):
             if (request := self._reader.read(bytes(data))) is not None:
                 return request
         raise trio.BrokenResourceError("the peer has gone within its request")
@@ -53,9 +55,9 @@ class Opening:
     async def accept(self, request: OpeningRequest) -> WebSocketConnection:
         """Answers 101. The only subprotocol that is ever echoed is ours: others hold tokens."""
         ours = frames.SUBPROTOCOL if frames.SUBPROTOCOL in request.subprotocols else None
-        self._output.begin_handshake(plain_request(request, ours), self._reader.early)
+        self.stream.begin_handshake(plain_request(request, ours), self._reader.early)
         library = await wrap_server_stream(
-            self._library, self._output, max_message_size=self._frame_bytes
+            self._library, self.stream, max_message_size=self._frame_bytes
         )
         socket = await library.accept(subprotocol=ours)
         # Else each client keeps 2 KiB of it.
@@ -72,7 +74,7 @@ class Opening:
 
     async def answer(self, refusal: Refusal) -> None:
         """Answers with an HTTP status, in any case."""
-        await self._output.send_all(self._reader.answer(refusal))
+        await self.stream.send_all(self._reader.answer(refusal))
 
 
 class _Handshaken:

@@ -21,7 +21,7 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.errors import BadFrame
 from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
-from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, ErrorCode
+from lastcall.reasons import END_OF_CODE, RETRY, ClientEnd, Close, EndReason, ErrorCode
 from lastcall.wire import frames
 
 log = structlog.get_logger("lastcall.api.sessions.client_connection")
@@ -38,17 +38,24 @@ class ClientCounts(msgspec.Struct):
     """The counters of an api node, for its metrics.
 
     ``closed`` counts clients by close code; ``ends`` counts connections by cause, also those that
-    never became clients; ``limited`` counts what a limit has refused.
+    never became clients; ``limited`` counts what a limit has refused. ``bytes_in`` are those of
+    messages, and ``bytes_out`` those of WebSocket frames, which are up to 10 bytes longer.
     """
 
     frames_in: int = 0
     frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    joined: int = 0
+    rooms_moved: int = 0
     opened: int = 0
     refused: int = 0
     resumed: int = 0
     closed: Counter[int] = msgspec.field(default_factory=Counter)
     ends: Counter[ClientEnd] = msgspec.field(default_factory=Counter)
     limited: Counter[Limit] = msgspec.field(default_factory=Counter)
+    refusals: Counter[str] = msgspec.field(default_factory=Counter)
+    places_ended: Counter[EndReason] = msgspec.field(default_factory=Counter)
 
 
 class ClientConnection:
@@ -101,10 +108,12 @@ class ClientConnection:
         """
         if self.close_code is not None:
             return self._last_word(message) if self.last_words else None
-        self.counts.frames_in += 1
         size = len(message)
         if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
             size = len(message.encode())
+        counts = self.counts
+        counts.frames_in += 1
+        counts.bytes_in += size
         if not self._frames.take(now):
             self._too_many(Limit.INPUTS, "frames")
         elif not self._bytes.take(now, size):
@@ -148,11 +157,14 @@ class ClientConnection:
 
     def send_built(self, frame: bytes) -> None:
         """Sends a WebSocket frame that was built once for many."""
-        self.counts.frames_out += 1
+        counts = self.counts
+        counts.frames_out += 1
+        counts.bytes_out += len(frame)
         self.output.send_nowait(frame)
 
     def error(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Tells the client what is wrong; ``n`` is the number of the input that did it."""
+        self.counts.refusals[code] += 1
         number = msgspec.UNSET if n is None else n
         self.send(frames.Error(code, message, retry=code in RETRY, n=number))
 

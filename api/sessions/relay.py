@@ -108,6 +108,8 @@ class Relay:
         """
         if epoch <= self.epoch:
             return []
+        if owner != self.owner:
+            self._relays.counts.rooms_moved += 1
         self.epoch, self.owner = epoch, owner
         for place in [place for place in self.places.values() if place.link is not link]:
             self.suspend(place)
@@ -128,7 +130,9 @@ class Relay:
         frame = text_frame(frames.message(item.seq, item.body))
         if item.to is None:
             places = self.places.values()
-            self._relays.counts.frames_out += len(places)
+            counts = self._relays.counts
+            counts.frames_out += len(places)
+            counts.bytes_out += len(places) * len(frame)
             for place in places:
                 if place.ack_due:
                     place.send_ack()

@@ -241,6 +241,8 @@ class Session:
         if self.place is not None:
             self.place.socket_closed(moved=False)
         again = self.state is State.REGROUPING
+        if self.state is State.JOINING:
+            self.connection.counts.joined += 1
         self._on(Event.PLACED, place)
         self._stale.joined(news.room, news.seq, trio.current_time(), again=again)
         if isinstance(news, nodes.Seated):
@@ -280,6 +282,7 @@ class Session:
         """The place is over. Inputs that cross this are dropped, until the next join."""
         self._on(Event.NO_PLACE)
         self._stale.place_over()
+        self.connection.counts.places_ended[reason] += 1
         ended = frames.Ended(room, reason)
         if result:
             ended = frames.Ended(room, reason, msgspec.Raw(result))

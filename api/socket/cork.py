@@ -98,6 +98,11 @@ class Cork:
         else:
             await self._settled.wait()
 
+    def flush(self, output: Corked) -> None:
+        """Writes what is pending for ``output`` of a step that :meth:`run` has prolonged."""
+        if frames := self.pending.pop(output, None):
+            self._write_all([(output, frames)])
+
     def _release(self) -> None:
         """Ends the step that :meth:`run` has prolonged."""
         self._overfull = trio.Event()

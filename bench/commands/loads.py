@@ -147,7 +147,7 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> i
     "token_runs",
     type=click.IntRange(1, 99),
     metavar="RUNS",
-    help="Compare with clients that have a token (ES256): this many runs of each, by turns.",
+    help="Compare with clients that have tokens (RS256, ES256): this many runs, each of all.",
 )
 @processes_option
 @json_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from lastcall.bench.load.drive import Driven, ReadCpu, drive
 from lastcall.bench.load.messages import MICROS, Job
 from lastcall.bench.nodes.fleet import WIDE_LIMITS
 from lastcall.bench.nodes.proc import allow_descriptors
-from lastcall.bench.peers.contenders import open_service
+from lastcall.bench.peers.contenders import Service, open_service
 from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import RELAY
 from lastcall.bench.scenarios.loaded import NOT_KNOWN
@@ -50,6 +51,13 @@ class ConnectSettings(msgspec.Struct, frozen=True):
         return self.rooms * self.seats
 
 
+class Signed(msgspec.Struct, frozen=True):
+    """A token for each client, and the environment of nodes that ask for it."""
+
+    tokens: list[str]
+    api_env: tuple[str, ...]
+
+
 async def measure_connect(
     settings: ConnectSettings, urls: Sequence[str], progress: Progress
 ) -> Report:
@@ -74,46 +82,69 @@ async def measure_connect(
 
 
 async def measure_tokens(settings: ConnectSettings, runs: int, progress: Progress) -> Report:
-    """Runs ``connect`` with anonymous clients, and with the tokens of each algorithm, by turns.
+    """Runs ``connect`` in one service for anonymous clients, and in one for each algorithm, with a
+    token of its own for each client. All run at the same time, and get room after room by turns: so
+    whatever disturbs one disturbs all, and a run compares them.
 
     Raises ``UsageError``, ``ClusterFailed`` and ``LoadFailed``.
     """
     allow_descriptors(settings.clients)
     costs: dict[str, list[float]] = {way: [] for way in (ANONYMOUS, *KEYS)}
     with private_folder("lastcall-bench-") as folder:
-        tokens = {way: _token(way, folder / f"{way}.pem") for way in KEYS}
+        signed = {way: _sign(way, folder / f"{way}.pem", settings.clients) for way in KEYS}
         for _ in range(runs):
-            for way, found in costs.items():
-                token, api_env = tokens.get(way, (tokens["RS256"][0], ()))
-                async with open_service(api_env=api_env) as service:
-                    urls = tuple(f"{url}?token={token}" for url in service.urls)
-                    driven = await _connect(settings, urls, service.read_cpu, progress)
-                used = sum(driven.seating_cpu.values())
-                found.append(MICROS * used / settings.clients)
+            used = await _connect_by_turns(settings, signed, progress)
+            for way, micros in used.items():
+                costs[way].append(micros)
     figures = [
         Figure(f"CPU per join, all nodes, {way}", statistics.median(found), "µs", runs=tuple(found))
         for way, found in costs.items()
     ]
-    anonymous = figures[0].value
-    figures += [
-        Figure(f"a token costs, {way}", known.value - anonymous, "µs", limit=TOKEN_MICROS)
-        for way, known in zip(KEYS, figures[1:], strict=True)
-    ]
+    for way in KEYS:
+        more = [
+            known - anonymous for known, anonymous in zip(costs[way], costs[ANONYMOUS], strict=True)
+        ]
+        name = f"a token costs, {way}"
+        value = statistics.median(more)
+        figures.append(Figure(name, value, "µs", limit=TOKEN_MICROS, runs=tuple(more)))
     shown = {"runs": runs, "rooms": settings.rooms, "seats": settings.seats}
     return Report("connect", shown | WIDE_LIMITS, figures)
 
 
-def _token(algorithm: str, file: Path) -> tuple[str, tuple[str, ...]]:
-    """A token for an hour, and the environment of nodes that ask for it; ``file`` gets the key."""
+async def _connect_by_turns(
+    settings: ConnectSettings, signed: Mapping[str, Signed], progress: Progress
+) -> dict[str, float]:
+    """The processor time of all nodes of a service for each join, in µs, by the way in."""
+    ways = (ANONYMOUS, *KEYS)
+    async with AsyncExitStack() as stack:
+        services: dict[str, Service] = {}
+        for way in ways:
+            api_env = signed[way].api_env if way in signed else ()
+            services[way] = await stack.enter_async_context(open_service(api_env=api_env))
+        turns = [ways[client // settings.seats % len(ways)] for client in range(settings.clients)]
+        urls = tuple(
+            f"{services[way].urls[0]}?token={signed.get(way, signed['RS256']).tokens[client]}"
+            for client, way in enumerate(turns)
+        )
+
+        def read_cpu() -> dict[str, float]:
+            return {way: sum(service.read_cpu().values()) for way, service in services.items()}
+
+        driven = await _connect(settings, urls, read_cpu, progress)
+    return {way: MICROS * driven.seating_cpu[way] / turns.count(way) for way in ways}
+
+
+def _sign(algorithm: str, file: Path, clients: int) -> Signed:
+    """Tokens for an hour; ``file`` gets the key."""
     key = KEYS[algorithm]()
     file.write_bytes(
         key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    claims = {"sub": "bench", "name": "Bench", "exp": int(time.time()) + 3600}
-    environment = ("LASTCALL_AUTH=jwt", f"LASTCALL_JWT_KEY_FILE={file}")
-    return jwt.encode(claims, key, algorithm), environment
+    claims = {"name": "Bench", "exp": int(time.time()) + 3600}
+    tokens = [jwt.encode(claims | {"sub": f"player-{n}"}, key, algorithm) for n in range(clients)]
+    return Signed(tokens, ("LASTCALL_AUTH=jwt", f"LASTCALL_JWT_KEY_FILE={file}"))
 
 
 async def _connect(

@@ -54,7 +54,7 @@ async def _play_and_roll(
     cluster: LocalCluster, ledger: Ledger, count: int
 ) -> tuple[Mark, RollReport]:
     """Returns the bots' waits before the roll, and the report of the roll."""
-    rolls = Rolls(cluster, ledger, count, lambda _text: None)
+    rolls = Rolls(cluster, ledger, count, lambda _told, _text: None)
     bots = Bots([cluster.url], count, ledger, random.Random())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rolls.run, stop := trio.Event())

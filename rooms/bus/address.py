@@ -53,6 +53,14 @@ class HostPort(msgspec.Struct, frozen=True):
         return HostPort(advertise or self.host, self.port if port is None else port)
 
 
+def host_of(url: str) -> str:
+    """The host of a node's address; empty for one that has none."""
+    try:
+        return parse_url(url).host
+    except BadAddress:
+        return ""
+
+
 def is_host(text: str) -> bool:
     """Whether ``text`` is a name or an IP address without brackets."""
     return _HOST_NAME.fullmatch(text) is not None or _ipv6(text) is not None

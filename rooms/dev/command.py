@@ -21,12 +21,13 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     epilog,
     gathered,
     option,
 )
+from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -34,7 +35,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
 def _plan(listen: HostPort, **settings: Any) -> Plan:
-    limits = read_limits(*config_table("limits"))
+    limits = read_limits(*config_limits())
     return Plan(1, 1, client=listen, limits=limits, free_ports=True, **settings)
 
 
@@ -53,7 +54,8 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
     {
         "--rooms": {
             "metavar": "MODULES",
-            "default": "lastcall.game.examples",
+            "default": EXAMPLES,
+            "shell_complete": complete_modules,
             "help": "Your modules that define the kinds of rooms, comma separated. The folders of "
             "all Python files that they import are watched.",
         },

@@ -38,7 +38,7 @@ from lastcall.local.dashboard.local import LocalPage, serving
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.stopping import drain
-from lastcall.local.summary import exit_code, summary
+from lastcall.local.summary import exit_code, summarize, summary_text
 from lastcall.reasons import ExitCode
 
 VERBS = ("cordon", "uncordon", "kill")
@@ -122,7 +122,7 @@ class Dev:
             ) as cluster,
         ):
             self._show(f"See and play: {cluster.page}")
-            rolls = Rolls(cluster, Ledger(trio.current_time), 0, self._show, refusal=NO_ROLL)
+            rolls = Rolls(cluster, Ledger(trio.current_time), 0, self._tell, refusal=NO_ROLL)
             page = LocalPage(cluster, rolls, None, VERBS)
             author = Author(self._show, self._console, page, self._plan.drain.grace_seconds)
             watch = Watch(saved, self._show, self._trees)
@@ -149,7 +149,7 @@ class Dev:
         nursery.cancel_scope.cancel()
         code = exit_code(left, None)
         if code is not ExitCode.DRAINED:
-            self._show(summary(left, None))
+            self._show(summary_text(summarize(left, None, code)))
         return code
 
     async def _keep_api(self, cluster: LocalCluster) -> None:
@@ -189,6 +189,9 @@ class Dev:
         """Nodes' warnings, and what rooms print; refused rooms are told in other words."""
         if not REFUSED.match(text):
             self._show(text)
+
+    def _tell(self, _message: object, text: str) -> None:
+        self._show(text)
 
     def _show(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

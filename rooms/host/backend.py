@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import trio
 
+from lastcall.core.room.bans import Bans
 from lastcall.errors import MessageTooBig, StateFailed, TooMuchAtOnce
-from lastcall.host.changes import Changes
+from lastcall.host.changes import RoomChanges
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_tasks import ROOM_TASKS
 from lastcall.identity import Identity
@@ -73,11 +74,11 @@ class Backend:
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """The alarm is due in ``seconds``; nothing happens once the room's function is over."""
         if self._room.table is not None:
-            self._room.set_alarm(name, seconds, every)
+            self._room.host.alarms.set(self._room, name, seconds, every)
 
     def silence(self, name: str) -> None:
         """There is no alarm ``name`` any more, nor one that waits unread."""
-        self._room.silence(name)
+        self._room.host.alarms.silence(self._room, name)
 
     def name_of(self, player: PlayerId) -> str:
         """The name the player gave, or an empty text."""
@@ -128,9 +129,11 @@ class Backend:
         """Ends one player's place; the room still reads their earlier inputs."""
         seat = self._roster.find(player)
         if seat is not None:
+            room = self._room
             if ban_seconds:
-                self._room.ban(seat, ban_seconds)
-            self._room.release(seat, EndReason.KICKED)
+                room.bans = room.bans or Bans()
+                room.bans.add(seat, trio.current_time() + ban_seconds)
+            room.release(seat, EndReason.KICKED)
 
 
 def _no_state(room: RoomState) -> str:
@@ -152,10 +155,10 @@ class SteppedBackend(Backend):
 
     __slots__ = ("_changes",)
 
-    def __init__(self, room: RoomState, changes: Changes) -> None:
+    def __init__(self, room: RoomState, changes: RoomChanges) -> None:
         super().__init__(room)
         self._changes = changes
-        self._outbox = changes.speak
+        self._outbox = changes.words.put
 
     def set_alarm(self, name: str, seconds: float, every: float) -> None:
         """See :meth:`Backend.set_alarm`."""
@@ -179,7 +182,7 @@ class SteppedBackend(Backend):
 
     def _check(self, body: bytes) -> None:
         super()._check(body)
-        if self._changes.too_many:
+        if self._changes.words.too_many:
             raise TooMuchAtOnce(
                 "16 MiB that this room has said wait until it rests and its standby has that: "
                 "wait for the next event, or for `await table.commit()`, now and then"

@@ -18,7 +18,7 @@ from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.roster import Seat
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
-from lastcall.host.changes import Changes
+from lastcall.host.changes import Steps
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.limits import RoomLimits
 from lastcall.host.live_room import LiveRoom
@@ -90,7 +90,7 @@ class MutedHost:
         self.former_places = FormerPlaces()
         self.binding = SeatBinding()
 
-    def protect(self, room: RoomState) -> Changes | None:  # noqa: ARG002
+    def protect(self, room: RoomState) -> Steps | None:  # noqa: ARG002
         """The room makes no steps here."""
         return None
 

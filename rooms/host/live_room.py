@@ -129,9 +129,9 @@ class LiveRoom:
             except BaseException as error:  # noqa: BLE001 - no room may end the node
                 self._ended_by(error)
         end = self._close()
-        if self.state.changes is not None and self._departed is None:
+        if self.state.steps is not None and self._departed is None:
             await trio.lowlevel.checkpoint_if_cancelled()  # the node ends, and the room need not
-            await self.state.changes.end(end)
+            await self.state.steps.end(end)
         self._end(EndReason(end.reason), end.result)
         await trio.lowlevel.checkpoint_if_cancelled()
 
@@ -191,7 +191,7 @@ class LiveRoom:
         state = self.state
         self._task = None
         state.close()
-        state.drop_alarms()
+        state.host.alarms.forget(state)
         if state.table is not None:
             state.table.state_for = None  # mostly a closure around the table itself
             state.table = None

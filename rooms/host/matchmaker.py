@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,10 @@ class Matchmaker:
         self._opened = 0
         self.sizes = {name: kind.seats for name, kind in kinds.items()}
         """The seats of a room, for every kind that is served."""
+        self.seated = 0
+        """How many joins have a seat; a repeated one counts again."""
+        self.refusals: Counter[str] = Counter()
+        """Those that have none, by code; without those that ask for a seat taken before."""
         self.work: trio.Nursery | None = None
         """Where rooms run; none is opened before there is one."""
         self.doors_open = True
@@ -142,6 +147,7 @@ class Matchmaker:
 
     def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
         refusal = room.players.join(link, join, self._rng)
+        self.seated += refusal is None
         if room.state.roster.find_key(join.key) is not None and refusal is None:
             self._rooms.by_key[room.state.kind, join.key] = room.state.id
         return refusal
@@ -161,6 +167,7 @@ class Matchmaker:
         return room
 
     def _refuse(self, link: LinkId, join: nodes.Join, code: str, message: str) -> None:
+        self.refusals[code] += not join.seated_only
         self._rooms.outbox(link, nodes.Refused(join.call, code, message))
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from lastcall.core.room.roster import Seat
 from lastcall.ids import LinkId, PlayerId, RoomId
+
+
+class Acks(Protocol):
+    """Where the acks of a room's inputs go."""
+
+    def add(self, room: RoomId, seat: Seat) -> None:
+        """The room has accepted all inputs up to ``seat.last_n``."""
 
 
 class PendingAcks:

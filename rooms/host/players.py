@@ -185,7 +185,9 @@ class Players:
         if isinstance(request, nodes.Join) and request.key not in {"", seat.key}:
             self._host.forget_key(room, seat)
             room.roster.rekey(seat, request.key)
-        room.renumber(seat)
+        seat.last_n = 0
+        if room.changes is not None:
+            room.changes.inbox.progress.renumber(seat.player)
         room.seat_changed(seat)
         seat.former = former
         self._host.former_places.add(room.id, seat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from lastcall.host.author_states import waiting_place
 from lastcall.host.protector import Protector
 from lastcall.host.room_state import RoomState
 from lastcall.host.room_steps import RoomSteps
@@ -50,7 +51,7 @@ class ProtectedRooms:
     def leave(self, room: RoomId, upto: int) -> None:
         """The words of the room's steps up to ``upto`` leave: its standby has them."""
         if (steps := self._by_id.get(room)) is not None:
-            steps.words.leave(upto)
+            steps.changes.words.leave(upto)
 
     def image(self, room: RoomId) -> bytes | None:
         """The room's encoded image, with all steps that it has made; None if it has none."""
@@ -103,6 +104,7 @@ class ProtectedRooms:
             now = [(each, each.rests) for each in self._by_id.values() if each.acts]
             acting = {each: acting.get(each, 0) + 1 for each in now}
             for steps in [steps for (steps, _), looks in acting.items() if looks == SLOW_LOOKS]:
-                file, line = steps.waiting_place()
                 room = steps.room
+                task = None if room.table is None else room.table.nursery.parent_task
+                file, line = waiting_place(task)
                 self._slow.warning(kind=room.kind, room=room.id, file=file, line=line)

@@ -22,18 +22,19 @@ from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
 from lastcall.core.room.roster import Roster, Seat
-from lastcall.events import Alarm, Away, Left
+from lastcall.events import Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
-from lastcall.host.changes import Acks, Changes
+from lastcall.host.changes import Steps
 from lastcall.host.codec import KindCodec
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.inbox import Inbox
 from lastcall.host.limits import RoomLimits
-from lastcall.host.pending_acks import PendingAcks
+from lastcall.host.pending_acks import Acks, PendingAcks
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.takeover_timer import TakeoverTimer
 from lastcall.ids import KindName, LinkId, PlayerId, RoomId
+from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
@@ -56,8 +57,8 @@ class RoomHost(Protocol):
     binding: SeatBinding
     on_crash: Callable[[RoomState, BaseException], None]
 
-    def protect(self, room: RoomState) -> Changes | None:
-        """Follows the changes of ``room`` from now on, if it survives its node."""
+    def protect(self, room: RoomState) -> Steps | None:
+        """Makes the steps of ``room`` from now on, if it survives its node."""
 
     def changed(self, room: RoomState) -> None:
         """The room's players or its free seats have changed."""
@@ -102,14 +103,13 @@ class RoomState:
         "roster",
         "started",
         "state_failing",
+        "steps",
         "table",
     )
 
     def __init__(
         self, host: RoomHost, codec: KindCodec, *, room_id: RoomId, raw_options: bytes, age: int
     ) -> None:
-        kind, policy = codec.kind, host.policy
-        messages, size = kind.history_messages, kind.history_bytes
         self.host = host
         self.codec = codec
         self.id = room_id
@@ -122,21 +122,20 @@ class RoomState:
         self.state_failing = False
         """Whether the state could not be encoded when it was last tried."""
         self.alarms: Alarms | None = None
-        """None while there were none, as in most rooms. :meth:`AlarmTimer.update` follows them."""
+        """None while there were none, as in most rooms. ``host.alarms`` sets and rings them."""
         self.age = age
         """How many rooms were opened before this one."""
         self.opened_at = trio.current_time()
-        self.roster = Roster(kind.seats, one_seat_each=kind.one_seat_each)
-        self.history = History(
-            messages_max=policy.history_messages if messages is None else messages,
-            bytes_max=policy.history_bytes if size is None else size,
-        )
-        self.changes = changes = host.protect(self)
-        """Of a surviving room, what makes its steps; None for any other."""
+        self.roster = Roster(codec.kind.seats, one_seat_each=codec.kind.one_seat_each)
+        self.history = _new_history(codec.kind, host.policy)
+        self.steps = steps = host.protect(self)
+        """The log of a surviving room's changes; None for any other."""
+        self.changes = changes = None if steps is None else steps.changes
+        """The content of its next step."""
         self.outbox = host.outbox if changes is None else changes.say
         """Where all goes that the players are told."""
         self.acks: Acks = host.acks if changes is None else changes
-        self.inbox = self._open_inbox(policy)
+        self.inbox = self._new_inbox() if changes is None else changes.inbox
         self.bans: Bans | None = None
         """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
@@ -153,11 +152,10 @@ class RoomState:
         self.regrouped = False
         """Whether the players were told to join another room; then its end is not told to them."""
 
-    def _open_inbox(self, policy: RoomPolicy) -> Inbox:
+    def _new_inbox(self) -> Inbox:
+        policy = self.host.policy
         notify = partial(notify_blocked, self.outbox, self.id, self.roster)
-        if self.changes is None:
-            return Inbox(policy.inbox_events, policy.share_events, notify)
-        return self.changes.open_inbox(notify)
+        return Inbox(policy.inbox_events, policy.share_events, notify)
 
     @property
     def kind(self) -> KindName:
@@ -176,11 +174,6 @@ class RoomState:
         """How long the seat of a player who is away is kept."""
         seconds = self.codec.kind.resume_seconds
         return self.host.policy.resume_seconds if seconds is None else seconds
-
-    def ban(self, seat: Seat, seconds: float) -> None:
-        """The seat's player, who is kicked next, may not join for ``seconds`` from now on."""
-        self.bans = self.bans or Bans()
-        self.bans.add(seat, trio.current_time() + seconds)
 
     def bars(self, join: nodes.Join) -> bool:
         """Whether the player who joins was banned."""
@@ -223,35 +216,6 @@ class RoomState:
         self.seat_changed(seat)
         self.host.released(self, seat)
 
-    def set_alarm(self, name: str, seconds: float, every: float) -> None:
-        """The alarm is due in ``seconds``, and not when it was; see :class:`Alarms`."""
-        if self.alarms is None:
-            self.alarms = Alarms()
-        now = trio.current_time()
-        if self.alarms.set(name, now=now, seconds=seconds, every=every):
-            self.inbox.remove(Alarm(name))
-            self._alarms_changed()
-
-    def silence(self, name: str) -> None:
-        """There is no alarm of that name any more, and none waits unread."""
-        self.inbox.remove(Alarm(name))  # it may have come with the room's image, as its last alarm
-        if self.alarms is not None:
-            self.alarms.silence(name)
-            self._alarms_changed()
-
-    def ring(self) -> None:
-        """The room gets the alarms that are due, but none that it has not read yet again."""
-        if self.alarms is not None:
-            for name in self.alarms.due(trio.current_time()):
-                if not self.inbox.holds(alarm := Alarm(name)):
-                    self.inbox.put_control(alarm)
-        self._alarms_changed()
-
-    def drop_alarms(self) -> None:
-        """The room's function is over: nobody reads them any more."""
-        self.alarms = None
-        self.host.alarms.update(self)
-
     def disconnect_step(self, seat: Seat, step: Step) -> None:
         """A player has been away for long enough: the room is told, or the seat becomes free."""
         if step is Step.NOTICED:
@@ -268,7 +232,7 @@ class RoomState:
     @property
     def is_full(self) -> bool:
         """Whether nobody may have a place now, since too many words of the room wait."""
-        return self.changes is not None and self.changes.full
+        return self.changes is not None and self.changes.words.full
 
     @property
     def survives(self) -> bool:
@@ -277,18 +241,17 @@ class RoomState:
 
     def done(self, seat: Seat) -> int:
         """The last input of which the player may know that it counts."""
-        return seat.last_n if self.changes is None else self.changes.done(seat)
+        changes = self.changes
+        return seat.last_n if changes is None else changes.inbox.progress.done(seat)
 
-    def renumber(self, seat: Seat) -> None:
-        """The player's inputs count from 1 again."""
-        seat.last_n = 0
-        if self.changes is not None:
-            self.changes.renumber(seat)
 
-    def _alarms_changed(self) -> None:
-        if self.changes is not None:
-            self.changes.change_alarms()
-        self.host.alarms.update(self)
+def _new_history(kind: Kind, policy: RoomPolicy) -> History:
+    """Its bounds are the kind's, or else the node's."""
+    messages, size = kind.history_messages, kind.history_bytes
+    return History(
+        messages_max=policy.history_messages if messages is None else messages,
+        bytes_max=policy.history_bytes if size is None else size,
+    )
 
 
 def keep_seconds(room: RoomState, seat: Seat) -> float:

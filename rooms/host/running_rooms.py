@@ -15,7 +15,7 @@ from lastcall.core.room.roster import Seat
 from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
-from lastcall.host.changes import Changes
+from lastcall.host.changes import Steps
 from lastcall.host.disconnect_timer import DisconnectTimer
 from lastcall.host.ended_rooms import EndedRooms
 from lastcall.host.held_rooms import HeldRooms
@@ -119,7 +119,7 @@ class RunningRooms:
             self.disconnects.end(state, seat)
             self.acks.remove(seat)
             self.limits.seat_freed(seat)
-        state.drop_alarms()
+        self.alarms.forget(state)
         self.on_change()
         return self.takeovers.ended(state.id)
 
@@ -129,8 +129,8 @@ class RunningRooms:
         for room_id, _ in list(empty):
             self.by_id[room_id].cancel(EndReason.ABANDONED)
 
-    def protect(self, room: RoomState) -> Changes | None:
-        """Follows the changes of ``room`` from now on, if it survives its node."""
+    def protect(self, room: RoomState) -> Steps | None:
+        """Makes the steps of ``room`` from now on, if it survives its node."""
         return self.protected.protect(room)
 
     def changed(self, room: RoomState) -> None:

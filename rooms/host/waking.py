@@ -31,8 +31,8 @@ class Waking:
         rooms.put_in(room)
         self._rooms.held.wake(held)
         _seat_players(held)
-        if room.state.changes is not None:
-            room.state.changes.begin()
+        if room.state.steps is not None:
+            room.state.steps.begin()
         if rooms.cut_at is not None:
             room.warn(max(0.0, rooms.cut_at - trio.current_time()))
         if rooms.cutting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import msgspec
@@ -22,7 +22,10 @@ from lastcall.core.link.secret import NONCE_BYTES, Secrets, calling_side, proof,
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import Incarnation, LinkId, NodeName, new_link
 from lastcall.links.feed_reader import FeedReader
-from lastcall.links.link import ASK_AGAIN_SECONDS, GameLink, LinkListener, Loss, read_reply
+from lastcall.links.link import GameLink, LinkListener
+from lastcall.links.link_counts import LinkCounts, Loss
+from lastcall.links.link_feed import LinkFeed
+from lastcall.links.uplink import ASK_AGAIN_SECONDS, read_reply
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
 from lastcall.wire import nodes
@@ -64,6 +67,7 @@ class ConnectorContext:
     met_twice: Callable[[Incarnation], bool]
     """Called when an address leads to a game process that says that it is attached already;
     returns whether a link to it stands, by whatever address."""
+    counts: LinkCounts = field(default_factory=LinkCounts)
     secrets: Callable[[], Secrets] = no_secrets
     gone: Callable[[Incarnation], None] = lambda _incarnation: None
     """Called when it is certain that a process that was met has ended; perhaps again and again."""
@@ -146,41 +150,44 @@ class GameConnector:
                 caller=caller,
                 listener=self._context.listener,
                 policy=self._policy,
+                counts=self._context.counts,
             )
-            with self._context.feeds.reading_for(
-                link
-            ):  # items that arrive before the welcome are kept
-                match await self._attach(caller, link_id, replaces):
-                    case nodes.Welcome() as welcome if welcome.link == link_id:
-                        await self._hold(link, welcome)
-                        return ATTACH_EVERY_SECONDS
-                    case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
-                        self.met, self.empty = incarnation, True
-                        return OURSELVES_SECONDS
-                    case nodes.Twice(incarnation):
-                        self.met = incarnation
-                        # if no link stands, it still holds an earlier one
-                        self.empty = self._context.met_twice(incarnation)
-                        raise RemoteProtocolError(
-                            f"{self.address} is a node that is attached already"
-                        )
-                    case nodes.Unsupported(retry=True):
-                        return ATTACH_EVERY_SECONDS
-                    case nodes.Unsupported(message):
-                        raise RemoteProtocolError(f"{self.address} refuses us: {message}")
+            feed = LinkFeed(link)  # what comes before the welcome waits there
+            with self._context.feeds.reading_for(feed):
+                reply = await self._attach(caller, link_id, replaces)
+                if isinstance(reply, nodes.Welcome) and reply.link == link_id:
+                    await self._hold(link, feed, reply)
+                    return ATTACH_EVERY_SECONDS
             if caller.refused_by_tls:
                 raise RemoteProtocolError(
                     f"{self.address}: TLS fails; only one side has --cluster-tls, or a certificate "
                     "has expired, is of another CA, or does not have the name of the host"
                 )
+        return self._refused(reply, longer)
+
+    def _refused(self, reply: nodes.Reply | None, longer: float) -> float:
+        """No link came of an attach: returns the next pause, or raises what is wrong there."""
+        match reply:
+            case nodes.Twice(incarnation) if incarnation == self._context.me.incarnation:
+                self.met, self.empty = incarnation, True
+                return OURSELVES_SECONDS
+            case nodes.Twice(incarnation):
+                self.met = incarnation
+                # if no link stands, it still holds an earlier one
+                self.empty = self._context.met_twice(incarnation)
+                raise RemoteProtocolError(f"{self.address} is a node that is attached already")
+            case nodes.Unsupported(retry=True):
+                return ATTACH_EVERY_SECONDS
+            case nodes.Unsupported(message):
+                raise RemoteProtocolError(f"{self.address} refuses us: {message}")
         return longer
 
-    async def _hold(self, link: GameLink, welcome: nodes.Welcome) -> None:
+    async def _hold(self, link: GameLink, feed: LinkFeed, welcome: nodes.Welcome) -> None:
         """Runs the link to its end. Rooms survive a reset, so a reset is worth another link."""
         if self.met not in {0, welcome.incarnation}:
             self._context.gone(self.met)
         try:
-            await link.run(self._by_our_clock(welcome))
+            await link.run(self._by_our_clock(welcome), feed)
         finally:
             if link.loss in {Loss.GONE, Loss.FAREWELL}:
                 self._context.gone(welcome.incarnation)

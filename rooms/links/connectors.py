@@ -31,6 +31,7 @@ from lastcall.links.connector import (
 from lastcall.links.discovery import Discovery
 from lastcall.links.feed_reader import FeedReader
 from lastcall.links.link import GameLink, LinkListener
+from lastcall.links.link_counts import LinkCounts
 from lastcall.links.sources import GameSource
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
@@ -67,6 +68,7 @@ class GameConnectors:
         self._policy = policy
         self._rng = rng
         self._secrets = secrets
+        self.counts = LinkCounts()
         self._connectors: dict[str, GameConnector] = {}
         self._links: dict[str, GameLink] = {}
         self._started_at = now = trio.current_time()
@@ -90,6 +92,7 @@ class GameConnectors:
             clocks=self._clocks,
             attempts=itertools.count(1),
             met_twice=partial(self._met_twice, listener),
+            counts=self.counts,
             secrets=self._secrets,
             gone=gone,
         )

@@ -13,7 +13,7 @@ import trio
 from lastcall.bus.base import Subscriber
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
-from lastcall.links.link import GameLink
+from lastcall.links.link_feed import LinkFeed
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
@@ -68,7 +68,7 @@ class FeedReader:
     def __init__(self, subscriber: Subscriber, cork: TurnCork) -> None:
         self._subscriber = subscriber
         self._cork = cork
-        self._links: dict[LinkId, GameLink] = {}
+        self._feeds: dict[LinkId, LinkFeed] = {}
         self._unreadable = RatedLog("feed.unreadable")
         self._refusals = RefusedConnections("--feed")
 
@@ -78,13 +78,13 @@ class FeedReader:
         return self._refusals.over
 
     @contextmanager
-    def reading_for(self, link: GameLink) -> Iterator[None]:
-        """Inside the block, batches with the link's id go to ``link``."""
-        self._links[link.id] = link
+    def reading_for(self, feed: LinkFeed) -> Iterator[None]:
+        """Inside the block, batches with the id of the feed's link go to ``feed``."""
+        self._feeds[feed.link.id] = feed
         try:
             yield
         finally:
-            del self._links[link.id]
+            del self._feeds[feed.link.id]
 
     async def run(self) -> None:
         """Passes batches on until cancelled."""
@@ -110,9 +110,9 @@ class FeedReader:
 
         with self._cork:
             for batch in batches:
-                link = self._links.get(batch.link)  # the link may have ended since the last turn
-                if link is not None:
-                    _pass_on(link, batch, enough)
+                feed = self._feeds.get(batch.link)  # the link may have ended since the last turn
+                if feed is not None:
+                    _pass_on(feed, batch, enough)
                 if enough():
                     return True
         return False
@@ -126,14 +126,14 @@ class FeedReader:
                 self._unreadable.warning(error=str(error)[:200])
                 continue
             yield batch
-            while (link := self._links.get(batch.link)) is not None and link.more:
+            while (feed := self._feeds.get(batch.link)) is not None and feed.more:
                 yield nodes.FeedBatch(batch.link, 0, [], batch.item_bytes)
 
 
-def _pass_on(link: GameLink, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+def _pass_on(feed: LinkFeed, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
     """Our fault in one link's batch costs that link and no other."""
     try:
-        link.on_feed(batch, enough)
+        feed.receive(batch, enough)
     except Exception:
-        log.exception("feed.failed", address=link.address)
-        link.reset()
+        log.exception("feed.failed", address=feed.link.address)
+        feed.link.reset()

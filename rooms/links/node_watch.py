@@ -26,11 +26,8 @@ class Watched(Protocol):
     def ask_now(self) -> None:
         """Sends a request, also without items."""
 
-    def node_gone(self) -> None:
-        """It is certain that the process has ended."""
-
-    def node_lost(self) -> None:
-        """The process has been silent for too long."""
+    def node_lost(self, *, certain: bool) -> None:
+        """It is ``certain`` that the process has ended, or it has been silent for too long."""
 
     def node_silent(self, *, silent: bool) -> None:
         """Whether nothing new may be sent to it; also if nothing has changed."""
@@ -52,10 +49,12 @@ class NodeWatch:
         """A request was sent."""
         self.asked_at = now
 
-    def answered(self) -> None:
-        """It was answered."""
-        self.asked_at = None
-        self._liveness.heard(trio.current_time())
+    def answered(self) -> float:
+        """It was answered; returns the seconds that this took."""
+        now = trio.current_time()
+        asked_at, self.asked_at = self.asked_at, None
+        self._liveness.heard(now)
+        return 0.0 if asked_at is None else now - asked_at
 
     async def run(self, link: Watched) -> None:
         """Tells ``link`` what it finds, until cancelled."""
@@ -76,7 +75,7 @@ class NodeWatch:
             self._liveness.turned(trio.current_time())  # the probe may have waited
             verdict = self._liveness.verdict(trio.current_time())
             if verdict is Verdict.LOST:
-                link.node_lost()
+                link.node_lost(certain=False)
             elif verdict is Verdict.SILENT:
                 link.node_silent(silent=True)
 
@@ -93,4 +92,4 @@ class NodeWatch:
         asked_at = self.asked_at
         probe = await self._bus.probe(self._address, self._policy.probe_seconds)
         if probe is Probe.REFUSED and asked_at is not None and asked_at == self.asked_at:
-            link.node_gone()
+            link.node_lost(certain=True)

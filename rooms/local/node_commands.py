@@ -13,9 +13,11 @@ from click.core import ParameterSource
 
 from lastcall.errors import ClusterFailed, UsageError
 from lastcall.local.dashboard.options import AdminSource, parse_admin
-from lastcall.local.dashboard.sources import Addresses
 from lastcall.reasons import ExitCode
 from lastcall.runtime.command import Decorator, Parsed, config_option, option
+
+COMPLETION_SECONDS = 1.0
+"""How long a shell waits for the local cluster after TAB."""
 
 port_option = option(
     "--port",
@@ -52,11 +54,37 @@ def _read_token(file: Path | None) -> bytes | None:
     return None if file is None else read_token(file)
 
 
-async def _found(addresses: Addresses, sources: Sequence[AdminSource]) -> list[str]:
-    found = await addresses.read()
-    if sources and not found:
-        raise ClusterFailed(f"there is no address behind {', '.join(map(str, sources))} now")
-    return found
+def _reader(sources: Sequence[AdminSource]) -> Callable[[], Awaitable[list[str]]]:
+    """Reads the addresses behind ``sources`` each time that it is called."""
+    from lastcall.local.dashboard.sources import Addresses
+
+    addresses = Addresses(sources)
+
+    async def read() -> list[str]:
+        found = await addresses.read()
+        if sources and not found:
+            raise ClusterFailed(f"there is no address behind {', '.join(map(str, sources))} now")
+        return found
+
+    return read
+
+
+def complete_nodes(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the local cluster's nodes, for a shell; none if no cluster answers."""
+    import trio
+
+    from lastcall.local.commands import find_targets
+
+    async def names() -> list[str]:
+        with trio.move_on_after(COMPLETION_SECONDS):
+            nodes = await find_targets((), (), ctx.params.get("port"), all_nodes=True)
+            return [node.name for node in nodes]
+        return []
+
+    try:
+        return [name for name in trio.run(names) if name.startswith(incomplete)]
+    except (ClusterFailed, UsageError):
+        return []
 
 
 def run_trio(main: Callable[[], Awaitable[int]]) -> int:
@@ -100,12 +128,11 @@ def status(
     """
     from lastcall.local import commands
 
-    token, addresses = _read_token(token_file), Addresses(sources)
+    token, read = _read_token(token_file), _reader(sources)
 
     async def find() -> Sequence[commands.Target]:
-        admins = await _found(addresses, sources)
         return await commands.find_targets(
-            admins, (), port, all_nodes=not sources, include_dead=True
+            await read(), (), port, all_nodes=not sources, include_dead=True
         )
 
     async def run() -> int:
@@ -135,7 +162,7 @@ def _is_on_command_line(parameter: str) -> bool:
 def _verb(verb: str, text: str) -> click.Command:
     """The command ``lastcall VERB`` with the help ``text``."""
 
-    @click.argument("names", nargs=-1, metavar="[NAME]...")
+    @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_nodes)
     @config_option
     @admin_option("sources", multiple=True)
     @token_option
@@ -163,7 +190,7 @@ def _verb(verb: str, text: str) -> click.Command:
         token = _read_token(token_file)
 
         async def run() -> int:
-            admins = await _found(Addresses(sources), sources)
+            admins = await _reader(sources)()
             targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
             results = await commands.send_command(verb, targets, token)
             if as_json:

@@ -1,4 +1,6 @@
-"""Shows a running cluster: a live table on a terminal, else a line every few seconds."""
+"""Shows a running cluster: a live table on a terminal, else a line every few seconds, as long as
+something changes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import httpx
-import msgspec
 import trio
+from msgspec.structs import replace
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -15,20 +17,11 @@ from rich.table import Table
 from lastcall.local.admin_client import ask_all, messages_out, open_admin_client, status
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child
+from lastcall.local.control.messages import Output
+from lastcall.local.told import Look, NodeLine, Told, line
 
 LIVE_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
-
-
-class NodeLine(msgspec.Struct, frozen=True):
-    """One node's row."""
-
-    name: str
-    version: str = ""
-    phase: str = "starting"
-    rooms: int = 0
-    clients: int = 0
-    messages_per_second: float = 0.0
 
 
 class Screen:
@@ -47,25 +40,40 @@ class Screen:
         """Prints one or more lines, above the table if there is one."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def tell(self, _message: Told, text: str) -> None:
+        """Prints a fact: its ``text``."""
+        self.print(text)
+
     async def show(self, children: Sequence[Child]) -> None:
         """Reads the nodes and shows them until cancelled.
 
         ``children`` may change meanwhile; a node that a roll has replaced is shown until its end.
         """
         async with open_admin_client() as client:
-            if self._console.is_terminal:
+            if self._live:
                 await self._show_live(children, client)
+            before: Look | None = None
             while True:
                 await trio.sleep(PLAIN_SECONDS)
-                lines = await self._read(children, client)
-                self.print(plain_line(lines, self._ledger, self._clock()))
+                look = self._look(await self._read(children, client))
+                if before is None or replace(look, at=before.at) != before:
+                    self.tell(look, plain_line(look))
+                before = look
+
+    @property
+    def _live(self) -> bool:
+        return self._console.is_terminal
+
+    def _look(self, lines: Sequence[NodeLine]) -> Look:
+        at = round(self._clock(), 3)
+        return Look(at, self._ledger.matches, self._ledger.errors, tuple(lines))
 
     async def _show_live(self, children: Sequence[Child], client: httpx.AsyncClient) -> None:
         # Without rich's own thread, since this thread prints above the table, too.
         with Live(console=self._console, auto_refresh=False) as live:
             while True:
-                lines = await self._read(children, client)
-                live.update(_table(lines, self._ledger, self._clock()), refresh=True)
+                look = self._look(await self._read(children, client))
+                live.update(_table(look), refresh=True)
                 await trio.sleep(LIVE_SECONDS)
 
     async def _read(
@@ -95,22 +103,38 @@ class Screen:
         return (delivered - before) / (now - then) if now > then else 0.0
 
 
-def plain_line(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> str:
+class JsonScreen(Screen):
+    """Prints each fact, and each text, as one line of JSON."""
+
+    def print(self, text: str) -> None:
+        """Prints the text as an ``output``."""
+        self.tell(Output(text), text)
+
+    def tell(self, message: Told, _text: str = "") -> None:
+        """Prints the message."""
+        super().print(line(message))
+
+    @property
+    def _live(self) -> bool:
+        return False
+
+
+def plain_line(look: Look) -> str:
     """All nodes on one line, for a log file."""
     nodes = "  ".join(
-        f"{line.name} {line.version} {line.phase} rooms={line.rooms} clients={line.clients} "
-        f"msg/s={line.messages_per_second:.0f}"
-        for line in lines
+        f"{node.name} {node.version} {node.phase} rooms={node.rooms} clients={node.clients} "
+        f"msg/s={node.messages_per_second:.0f}"
+        for node in look.nodes
     )
-    return f"{seconds:6.1f} s  matches={ledger.matches} errors={ledger.errors}  {nodes}"
+    return f"{look.at:6.1f} s  matches={look.matches} errors={look.errors}  {nodes}"
 
 
-def _table(lines: Sequence[NodeLine], ledger: Ledger, seconds: float) -> Table:
-    caption = f"{seconds:.0f} s · matches finished {ledger.matches} · errors {ledger.errors}"
+def _table(look: Look) -> Table:
+    caption = f"{look.at:.0f} s · matches finished {look.matches} · errors {look.errors}"
     table = Table("node", "version", "phase", caption=caption, caption_justify="left")
     for column in ("rooms", "clients", "messages/s"):
         table.add_column(column, justify="right")
-    for line in lines:
-        counts = (line.rooms, line.clients, round(line.messages_per_second))
-        table.add_row(line.name, line.version, line.phase, *map(str, counts))
+    for node in look.nodes:
+        counts = (node.rooms, node.clients, round(node.messages_per_second))
+        table.add_row(node.name, node.version, node.phase, *map(str, counts))
     return table

@@ -32,9 +32,10 @@ from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.socket import serve_control
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
-from lastcall.local.status_table import Screen
+from lastcall.local.status_table import JsonScreen, Screen
 from lastcall.local.stopping import drain, run_unless
-from lastcall.local.summary import exit_code, summary
+from lastcall.local.summary import exit_code, summarize, summary_text
+from lastcall.local.told import Page, Ready
 from lastcall.reasons import ExitCode
 
 
@@ -54,6 +55,7 @@ class Up:
         seconds: float | None,
         roll_after: float | None = None,
         console: Console,
+        as_json: bool = False,
         start: NodeCommand = node_command,
     ) -> None:
         self._plan = plan
@@ -69,7 +71,8 @@ class Up:
         self._players, self._talkers = bots, talkers
         self._bots = bots + talkers
         self._ledger = Ledger(trio.current_time)
-        self._screen = Screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
+        screen = JsonScreen if as_json else Screen
+        self._screen = screen(self._ledger, lambda: trio.current_time() - self._started_at, console)
 
     async def run(self, signals: AsyncIterator[int]) -> ExitCode:
         """Starts, serves and drains; returns the exit code. Each signal is a request to stop.
@@ -107,20 +110,24 @@ class Up:
         def on_step(node: str, text: str) -> None:
             page.on_roll(node, text)
 
-        start, show = self._start, self._screen.print
+        start, screen = self._start, self._screen
         ledger = self._ledger if self._bots else None
         async with open_cluster(
             self._plan, on_death, start=start, show=show_output, on_event=on_event
         ) as cluster:
-            show(f"See and play: {cluster.page}")
+            screen.tell(Page(cluster.page), f"See and play: {cluster.page}")
             # This import takes long; the nodes start meanwhile.
             from lastcall.local.dashboard.local import LocalPage, serving  # noqa: PLC0415
 
-            rolls = Rolls(cluster, self._ledger, self._bots, show, on_step)
+            rolls = Rolls(cluster, self._ledger, self._bots, screen.tell, on_step)
             page = LocalPage(cluster, rolls, ledger)
-            async with serving(page), serve_control(cluster.port, rolls, show):
+            async with serving(page), serve_control(cluster.port, rolls, screen.print):
                 await self._run_cluster(cluster, rolls)
-        show(summary(cluster.children, ledger))
+        done = summarize(cluster.children, ledger, self._exit_code(cluster, ledger))
+        screen.tell(done, summary_text(done))
+        return ExitCode(done.exit_code)
+
+    def _exit_code(self, cluster: LocalCluster, ledger: Ledger | None) -> ExitCode:
         codes = {exit_code(cluster.children, ledger), self._roll_code}
         if self._dead or ExitCode.CRASHED in codes:
             return ExitCode.CRASHED
@@ -131,9 +138,12 @@ class Up:
             await drain(cluster, self._cut, self._screen.print)
             return
         seconds = trio.current_time() - self._started_at
-        names = ", ".join(child.name for child in cluster.children)
-        self._screen.print(f"{names} are ready after {seconds:.1f} s.")
-        self._screen.print(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        names = tuple(child.name for child in cluster.children)
+        self._screen.tell(
+            Ready(cluster.url, names, round(seconds, 3)),
+            f"{', '.join(names)} are ready after {seconds:.1f} s.\n"
+            f"Clients connect to {cluster.url}; Ctrl-C drains.",
+        )
         await self._serve(cluster, rolls)
 
     def _on_death(self, cluster: LocalCluster, child: Child) -> None:

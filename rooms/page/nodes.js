@@ -95,7 +95,7 @@ class Column {
   show(generation, nodes) {
     const versions = [...new Set(nodes.map((node) => node.version))].filter(Boolean).join(", ");
     setText(this.#title, `Generation ${generation + 1}`);
-    setText(this.#summary, `${plural(nodes.length, "node")}${versions && ` · version ${versions}`}`);
+    setText(this.#summary, `${plural(nodes.length, "node")}${versions && ` · ${versions}`}`);
   }
 }
 

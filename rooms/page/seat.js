@@ -20,6 +20,7 @@ const ENDS = {
 };
 
 const MOVES = /^(handoff|survival|room)\./;
+const IN_WORDS = { "survival.promoted": "goes on with the room, from its copy" };
 
 let count = 0;
 
@@ -106,7 +107,7 @@ export class Seat {
 
   /** A line of the cluster's log: what it says of the moves of this room is noted under the dot. */
   hear({ node, event, text }) {
-    if (this.place && MOVES.test(event) && text.includes(this.place.room)) this.#dot.note(`${node}: ${event} ${text}`);
+    if (this.place && MOVES.test(event) && text.includes(this.place.room)) this.#dot.note(event in IN_WORDS ? `${node} ${IN_WORDS[event]}` : `${node}: ${event} ${text}`);
   }
 
   /** The cluster as it is now: a room whose first node is gone has been handed off, or has survived it. */

@@ -8,10 +8,9 @@ command, is one line on stderr, ``Error: …``, and exit code 2.
 from __future__ import annotations
 
 import functools
+import os
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 import click
@@ -20,16 +19,14 @@ from click.core import ParameterSource
 from lastcall.errors import UsageError
 from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
+from lastcall.runtime.config_file import read_config
+from lastcall.runtime.variables import not_named_yet
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
 CONFIG_FILE = "lastcall.config_file"
-"""The key in a click context for the file that its defaults are from."""
-CONFIG_TABLES = "lastcall.config_tables"
-"""The key in a click context for the tables of that file."""
-TABLES = frozenset({"limits"})
-"""The tables that a file may have; a command that has no use for one ignores it."""
+"""The key in a click context for the file that its defaults are from, and what is in it."""
 
 
 def run_command(
@@ -60,7 +57,15 @@ def run_command(
     sys.exit(0 if code is None else int(code))
 
 
+def warn_of_variables() -> None:
+    """Names on stderr each variable ``LASTCALL_…`` that no program reads."""
+    for name, near in not_named_yet(os.environ).items():
+        hint = f"; did you mean {near}?" if near else ""
+        click.echo(f"Warning: no program reads {name}{hint}", err=True)
+
+
 def _refuse(message: str) -> NoReturn:
+    warn_of_variables()  # the option that is missing may be the one that is misspelt
     click.echo(f"Error: {' '.join(message.split())}", err=True)
     sys.exit(ExitCode.USAGE)
 
@@ -78,7 +83,7 @@ def _source(error: click.ClickException) -> str:
         case ParameterSource.ENVIRONMENT:
             return f" (from the environment: {error.param.envvar})"
         case ParameterSource.DEFAULT_MAP:
-            return f" (from {error.ctx.meta.get(CONFIG_FILE)})"
+            return f" (from {error.ctx.meta[CONFIG_FILE][1].places[_flag(error.param)]})"
     return ""
 
 
@@ -149,64 +154,45 @@ def gathered(into: str, build: Command, options: dict[str, dict[str, Any]]) -> D
 
 
 def config_option(command: Command) -> Command:
-    """The option ``--config FILE``: a TOML file whose keys are the command's options."""
+    """The option ``--config FILE``: see :mod:`lastcall.runtime.config_file`."""
     return option(
         "--config",
         metavar="FILE",
+        type=click.Path(),
         is_eager=True,  # read before the options, whose defaults it sets
         expose_value=False,
         callback=_use_config,
-        help="A TOML file with these options as keys.",
+        help="A TOML file with these options as keys; it may be one for all programs, with a table "
+        "for each, such as [api].",
     )(command)
 
 
 def _use_config(ctx: click.Context, _param: click.Parameter, file: str | None) -> None:
-    if file is None:
+    if file is None or ctx.resilient_parsing:
         return
-    known = {_key(param.opts[0]): param for param in ctx.command.params if _is_setting(param)}
-    table = _read_config(Path(file))
-    ctx.meta[CONFIG_TABLES] = {key: table.pop(key) for key in TABLES & set(table)}
-    values = _settings(table, file, set(known))
+    known = {_flag(param): param for param in ctx.command.params if _is_setting(param)}
+    config = read_config(file, _program(ctx), known.keys())
     ctx.default_map = {
-        str(known[key].name): _parts(value) if known[key].multiple else value
-        for key, value in values.items()
+        str(known[name].name): _parts(value) if known[name].multiple else value
+        for name, value in config.values.items()
     }
-    ctx.meta[CONFIG_FILE] = file
+    ctx.meta[CONFIG_FILE] = (file, config)
 
 
-def config_table(name: str) -> tuple[Mapping[str, Any], str]:
-    """The table ``name`` of the command's ``--config`` file, perhaps empty, and the file."""
-    meta = click.get_current_context().meta
-    table = meta.get(CONFIG_TABLES, {}).get(name, {})
-    file = meta.get(CONFIG_FILE, "")
-    if not isinstance(table, dict):
-        raise UsageError(f"{file}: {name!r} is a table: write [{name}], and its keys below")
-    return table, file
+def config_limits() -> tuple[Mapping[str, Any], str]:
+    """The table ``[limits]`` of the command's ``--config`` file, perhaps empty, and the file."""
+    found = click.get_current_context().meta.get(CONFIG_FILE)
+    return ({}, "") if found is None else (found[1].limits, found[0])
+
+
+def _program(ctx: click.Context) -> str:
+    """The program's name: ``api`` of ``lastcall-api``, and ``serve`` of ``lastcall serve``."""
+    return str(ctx.command.name).removeprefix("lastcall").lstrip("- ")
+
+
+def _flag(param: click.Parameter) -> str:
+    return param.opts[0].removeprefix("--")
 
 
 def _is_setting(param: click.Parameter) -> TypeGuard[click.Option]:
     return isinstance(param, click.Option) and param.name != "config"
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"--config {file} is not valid TOML: {error}") from error
-
-
-def _settings(table: Mapping[str, Any], file: str, known: set[str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            options = ", ".join(sorted(option.replace("_", "-") for option in known))
-            raise UsageError(f"{file}: this command has no option {key!r}; its options: {options}")
-        if name in values:
-            raise UsageError(f"{file}: {key!r} is set twice, with a dash and with an underscore")
-        if isinstance(value, dict):
-            raise UsageError(f"{file}: {key!r} is a table; give one value")
-        values[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return values

@@ -103,6 +103,11 @@ class Drain:
         return self._stopped_at + self.policy.cut_seconds
 
     @property
+    def seconds(self) -> float:
+        """Seconds since the stop; 0 before it."""
+        return max(0.0, trio.current_time() - self._stopped_at)
+
+    @property
     def seconds_left(self) -> float | None:
         """Seconds to the cut, or None while no drain is under way."""
         if self._stopped_at == inf:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from collections.abc import Sequence
 
 from lastcall.core.lifecycle import Phase
-from lastcall.runtime.admin.metrics import Figures
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.wire.reports import Status
 from lastcall.wire.views import NodeCard, NodeFigures, NodeNow
 
@@ -31,20 +31,10 @@ class Lags:
         return round(ordered[99 * (len(ordered) - 1) // 100], 6) if ordered else None
 
 
-class Shown(Protocol):
-    """The part of a node that is shown besides its status."""
-
-    @property
-    def client_urls(self) -> list[str]:
-        """Where clients connect."""
-
-    def figures(self) -> Figures:
-        """The figures for ``/metrics``."""
-
-
-def node_now(node: Shown, status: Status, drain: Drain, lags: Lags) -> NodeNow:
+def node_now(
+    status: Status, figures: NodeFigures, drain: Drain, client_urls: Sequence[str]
+) -> NodeNow:
     """The node at this moment. While it serves, nobody asks why it is still up."""
-    figures = node.figures()
     card = NodeCard(
         name=status.name,
         tier=status.tier,
@@ -56,7 +46,7 @@ def node_now(node: Shown, status: Status, drain: Drain, lags: Lags) -> NodeNow:
         grace=None if status.seconds_left is None else drain.policy.cut_seconds,
         why=() if status.phase == Phase.SERVING else _short(status.why),
     )
-    return NodeNow(card, figures_now(figures, lags), tuple(node.client_urls))
+    return NodeNow(card, figures, tuple(client_urls))
 
 
 def _short(why: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from lastcall.runtime.command import (
     Command,
     Decorator,
     Parsed,
+    config_limits,
     config_option,
-    config_table,
     gathered,
 )
 from lastcall.runtime.logs import LogFormat, LogLevel
@@ -43,6 +43,17 @@ class NodeOptions(msgspec.Struct, frozen=True):
     admin_hosts: tuple[str, ...] = ()
     log_level: LogLevel = "info"
     limits: Limits = Limits()
+
+
+PROGRAM_VERSION = "?"
+"""The value of ``--version`` without one."""
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value == PROGRAM_VERSION and not ctx.resilient_parsing:
+        click.echo(f"{ctx.command.name} {metadata.version('lastcall')}")
+        ctx.exit()
+    return value
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -74,9 +85,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--version": {
         "metavar": "V",
+        "is_flag": False,
+        "flag_value": PROGRAM_VERSION,
+        "is_eager": True,  # alone it needs no other option
+        "callback": _print_version,
         "default": lambda: metadata.version("lastcall"),
         "show_default": "the package's",
-        "help": "The version that this node reports.",
+        "help": "The version that this node reports. Without V: prints the program's, and ends.",
     },
 }
 """Those that do not depend on the tier; ``--name`` and ``--admin`` do."""
@@ -105,7 +120,7 @@ def node_options(tier: Literal["api", "game", "serve"]) -> Decorator:
 
 
 def _with_limits(**values: Any) -> NodeOptions:
-    return NodeOptions(**values, limits=read_limits(*config_table("limits")))
+    return NodeOptions(**values, limits=read_limits(*config_limits()))
 
 
 def drain_options(command: Command) -> Command:

@@ -12,8 +12,8 @@ from typing import Protocol
 import msgspec
 import structlog
 import trio
-from prometheus_client import CollectorRegistry
 
+from lastcall.core.histogram import Histogram
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import UsageError
 from lastcall.exception_groups import unwrap_single
@@ -23,7 +23,7 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime import logs
 from lastcall.runtime.address import is_loopback
 from lastcall.runtime.admin.auth import AdminAuth
-from lastcall.runtime.admin.metrics import Figures, lag_metric, node_registry
+from lastcall.runtime.admin.metrics import node_registry
 from lastcall.runtime.admin.node_page import NodePage
 from lastcall.runtime.admin.page_files import page_files
 from lastcall.runtime.admin.server import AdminPort, Slots
@@ -31,10 +31,12 @@ from lastcall.runtime.admin.thread import serve_in_thread
 from lastcall.runtime.descriptors import Reserve
 from lastcall.runtime.drain import Drain, Tier, nothing_drained
 from lastcall.runtime.exposure import Exposure, warn
-from lastcall.runtime.loop_lag import Pulse, SlowSteps, watch_lag
-from lastcall.runtime.node_look import Lags, node_now
+from lastcall.runtime.figures import Figures
+from lastcall.runtime.loop_lag import LAG_SECONDS, Pulse, SlowSteps, watch_lag
+from lastcall.runtime.node_look import Lags, figures_now, node_now
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.signals import StopRequests, ignore_signals
+from lastcall.runtime.variables import not_named_yet
 from lastcall.wire.reports import Status
 from lastcall.wire.views import KindView, NodeNow
 
@@ -50,6 +52,8 @@ class Node(Tier, Protocol):
     """A tier, with what the admin port shows of it."""
 
     tier: str
+    is_whole_service: bool
+    """Whether clients need no other node, so that people look at its page."""
 
     @property
     def listen(self) -> str:
@@ -82,17 +86,42 @@ class NodeAdmin:
     may repeat an HTTP request.
     """
 
-    def __init__(self, options: NodeOptions, drain: Drain, node: Node, stops: StopRequests) -> None:
+    def __init__(
+        self,
+        options: NodeOptions,
+        drain: Drain,
+        node: Node,
+        stops: StopRequests,
+        slots: Slots | None = None,
+    ) -> None:
         self._options = options
         self._drain = drain
         self._node = node
         self._stops = stops
+        self._slots = slots or Slots(options.limits.admin_connections)
         hosts = {options.name, options.admin.host, *options.admin_hosts}
         if options.advertise:
             hosts.add(options.advertise)
         self.auth = AdminAuth(hosts, options.admin_token_file)
         self.pulse = Pulse()
         self.lags = Lags()
+        self._lag = Histogram(LAG_SECONDS)
+
+    def late(self, seconds: float) -> None:
+        """The loop was late by these seconds."""
+        self._lag.observe(seconds)
+        self.lags.add(seconds)
+
+    def figures(self) -> Figures:
+        """The node's figures at this moment: the one source of all that its admin port shows."""
+        figures = self._node.figures()
+        figures.ready = not self.unready
+        figures.drain_seconds = self._drain.seconds
+        figures.drain_limit_seconds = self._drain.policy.cut_seconds
+        figures.loop_lag = self._lag
+        gave_way = {Limit.ADMIN_CONNECTIONS: self._slots.gave_way}
+        figures.limited = dict(figures.limited) | gave_way
+        return figures
 
     @property
     def unready(self) -> str:
@@ -118,7 +147,9 @@ class NodeAdmin:
 
     def status(self) -> Status:
         """The node's status at this moment."""
-        figures = self._node.figures()
+        return self._status(self.figures())
+
+    def _status(self, figures: Figures) -> Status:
         left = self._drain.seconds_left
         return Status(
             name=self._options.name,
@@ -133,7 +164,9 @@ class NodeAdmin:
 
     def now(self) -> NodeNow:
         """The node as its page shows it."""
-        return node_now(self._node, self.status(), self._drain, self.lags)
+        figures = self.figures()
+        shown = figures_now(figures, self.lags)
+        return node_now(self._status(figures), shown, self._drain, self._node.client_urls)
 
     def kinds(self) -> list[KindView]:
         """The kinds of rooms that it runs."""
@@ -179,6 +212,8 @@ def run_node(
     process ends with grace even if something blocks its exit.
     """
     prepare(options, policy, stops)
+    for name, near in not_named_yet(os.environ).items():
+        log.warning("node.unknown_variable", variable=name, nearest=near)
     try:
         return trio.run(partial(_run, make, options, policy, stops, exposure=exposure))
     except BaseException as error:
@@ -188,23 +223,6 @@ def run_node(
         return ExitCode.CRASHED
     finally:
         ignore_signals()
-
-
-def _registry(options: NodeOptions, node: Node, slots: Slots) -> CollectorRegistry:
-    """The metrics of the node and of its admin port."""
-
-    def figures() -> Figures:
-        now = node.figures()
-        limited = dict(now.limited) | {Limit.ADMIN_CONNECTIONS: slots.gave_way}
-        return msgspec.structs.replace(now, limited=limited)
-
-    return node_registry(
-        figures,
-        name=options.name,
-        tier=node.tier,
-        version=options.version,
-        phases=tuple(Phase),
-    )
 
 
 async def _run(
@@ -228,8 +246,10 @@ async def _run(
     node = make(drain)
     _arm(options, policy, stops, partial(drain.overrun, node))
     slots = Slots(options.limits.admin_connections)
-    registry = _registry(options, node, slots)
-    view = NodeAdmin(options, drain, node, stops)
+    view = NodeAdmin(options, drain, node, stops, slots)
+    registry = node_registry(
+        view.figures, name=options.name, tier=node.tier, version=options.version
+    )
     admin = await AdminPort.open(
         options.admin,
         view,
@@ -239,7 +259,7 @@ async def _run(
         slots=slots,
         page=partial(NodePage, view),
     )
-    if node.tier == "serve":
+    if node.is_whole_service:
         log.info("node.page", url=f"http://{admin.address.from_here}/")
 
     def ready() -> None:
@@ -252,21 +272,11 @@ async def _run(
 
     trio.lowlevel.add_instrument(SlowSteps())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_lag, _on_lag(registry, view), view.pulse)
+        nursery.start_soon(watch_lag, view.late, view.pulse)
         await nursery.start(serve_in_thread, admin.serve)
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
-
-
-def _on_lag(registry: CollectorRegistry, view: NodeAdmin) -> Callable[[float], None]:
-    observe, remember = lag_metric(registry).observe, view.lags.add
-
-    def on_lag(seconds: float) -> None:
-        observe(seconds)
-        remember(seconds)
-
-    return on_lag
 
 
 def _collect_seldom() -> None:

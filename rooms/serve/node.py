@@ -11,7 +11,7 @@ import trio
 from lastcall.api.node import ApiNode
 from lastcall.game.node import GameNode
 from lastcall.policy import DrainPolicy
-from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.figures import Figures
 from lastcall.serve.bus import HERE
 from lastcall.wire.reports import Counts
 from lastcall.wire.views import KindView
@@ -27,6 +27,7 @@ class ServeNode:
     """
 
     tier = "serve"
+    is_whole_service = True
 
     def __init__(self, api: ApiNode, game: GameNode, policy: DrainPolicy) -> None:
         self.api = api
@@ -130,9 +131,18 @@ class ServeNode:
             game,
             clients=api.clients,
             links=game.links + api.links,
+            link_ends={loss: n + api.link_ends[loss] for loss, n in game.link_ends.items()},
+            round_trips=game.round_trips + api.round_trips,
+            feed_repairs=game.feed_repairs + api.feed_repairs,
             messages_in=api.messages_in,
             messages_out=api.messages_out,
+            bytes_in=api.bytes_in,
+            bytes_out=api.bytes_out,
+            joins=api.joins,
+            refusals=api.refusals,
             resumes=api.resumes,
+            places_ended=api.places_ended,
+            room_moves=api.room_moves,
             unsent_excess_bytes=game.unsent_excess_bytes + api.unsent_excess_bytes,
             votes=api.votes,
             client_ends=api.client_ends,

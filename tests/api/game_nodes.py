@@ -15,7 +15,7 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.limits import Limits
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import Client, FakeLink, House

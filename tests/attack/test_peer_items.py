@@ -110,7 +110,7 @@ async def test_an_api_node_cannot_ask_for_what_game_nodes_ask_of_each_other(
             answer = await caller.say(*OF_PEERS, nodes.Unknown(), join)
         assert isinstance(answer, nodes.Answer)
         assert (recorder.events, game.rooms) == ([], 1)
-        assert game.node._links.misplaced_items == len(OF_PEERS)
+        assert game.node._links._misplaced.count == len(OF_PEERS)
         refused = [line for line in logs if line["event"] == "link.misplaced_item"]
         assert [line["item"] for line in refused] == ["adopt", "release", "withdraw"]
         assert {(line["api"], line["log_level"]) for line in refused} == {("caller", "warning")}
@@ -132,7 +132,7 @@ async def test_an_api_node_says_nothing_about_surviving_rooms_but_its_vote(
         ]
         votes = [items.Vote(RoomId(speaker.room), 0, Answer.GRANTED) for [speaker] in rooms]
         assert isinstance(await caller.say(*said, *votes), nodes.Answer)
-        assert one.node._links.misplaced_items == len(said)
+        assert one.node._links._misplaced.count == len(said)
         assert await talk(rooms[0], "a") == {"said": "a", "count": 1, "moves": 0}
         assert await talk(rooms[1], "b") == {"said": "b", "count": 1, "moves": 0}
         assert [standing(game, Protection.PROTECTED) for game in (one, two)] == [1, 1]
@@ -146,7 +146,7 @@ async def test_a_game_node_cannot_ask_for_what_api_nodes_ask(autojump_clock: Moc
         assert isinstance(answer, nodes.Answer)
         assert (game.rooms, game.node.host.players) == (0, 0)
         assert recorder.events == [("asked", Incarnation(7), OF_PEERS[1])]
-        assert game.node._links.misplaced_items == len(OF_API_NODES)
+        assert game.node._links._misplaced.count == len(OF_API_NODES)
         assert {line["log_level"] for line in logs} == {"warning"}
         assert {line["game"] for line in logs} == {"caller"}
 
@@ -159,7 +159,7 @@ async def test_however_much_a_node_says_the_log_gets_a_few_lines(
         with capture_logs() as logs:
             await caller.say(*OF_PEERS * 1_000)
         assert len(logs) == 5
-        assert game.node._links.misplaced_items == 3_000
+        assert game.node._links._misplaced.count == 3_000
 
 
 @pytest.mark.parametrize("tier", ["", "client", "API"])

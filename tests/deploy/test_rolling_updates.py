@@ -11,6 +11,7 @@ from lastcall.core import lifecycle
 from lastcall.core.handoff import adoption, offer
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
+from lastcall.wire import survival_items
 from lastcall.wire.reports import Counts
 
 
@@ -27,10 +28,13 @@ def first_cells(page: Path) -> list[str]:
     ("name", "diagrams"),
     [
         ("rolling-updates.md", [lifecycle.diagram()]),
-        ("moving-rooms.md", [offer.diagram(), adoption.diagram()]),
+        (
+            "explanation/moving.md",
+            [offer.diagram(), adoption.diagram(), survival_items.diagram()],
+        ),
     ],
 )
-def test_the_diagrams_show_the_tables_of_the_life_cycle_and_of_a_hand_off(
+def test_the_diagrams_show_the_tables_that_the_code_runs(
     page: Path, name: str, diagrams: list[str]
 ) -> None:
     text = (page.parent / name).read_text()

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from lastcall import Draining, Room, room
 from lastcall.errors import ConnectFailed, JoinRefused
 from lastcall.ids import KindName
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import DrainPolicy
 from lastcall.runtime.drain import Drain
 from lastcall.wire.reports import Counts

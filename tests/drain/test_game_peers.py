@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import DrainPolicy
 from tests.harness.cluster import CLEAN, CUT, cluster
 from tests.harness.player import Player

@@ -1,4 +1,4 @@
-"""Runs HAProxy with ``deploy/haproxy.cfg`` and the addresses of the test."""
+"""Runs HAProxy with ``deploy/proxies/haproxy.cfg`` and the addresses of the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trio
 from tests.e2e.nodes import POLL_SECONDS, ROOT, START_SECONDS, Nodes, http_get
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-CONFIG = ROOT / "deploy" / "haproxy.cfg"
+CONFIG = ROOT / "deploy" / "proxies" / "haproxy.cfg"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 HTTP, TCP = "api", "api-tcp"
 """The names of the two proxies in that file, which lead to the same nodes."""

@@ -27,9 +27,11 @@ def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 def _nodes_in(folders: pytest.TempPathFactory) -> Iterator[Nodes]:
     nodes = Nodes(folders.mktemp("nodes"))
     _running.append(nodes)
-    yield nodes
-    _running.remove(nodes)
-    nodes.kill_all()
+    try:
+        yield nodes
+    finally:
+        _running.remove(nodes)
+        nodes.kill_all()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import functools
 import importlib
@@ -22,6 +23,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import trio
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
@@ -42,6 +45,12 @@ ORDER_BYTES_MAX, DESCRIPTORS_MAX = 1 << 17, 16
 FIRST_KEPT = 500
 """A fork keeps the descriptors of its order at this number or above until the others are closed."""
 SECONDS_TO_END = 5.0
+PR_SET_PDEATHSIG = 1
+"""Of Linux's ``prctl``: the signal that a process gets when its parent ends."""
+
+
+class ForksEnded(Exception):
+    """The process that forks the nodes has ended, and with it all that it has forked."""
 
 
 class Fork:
@@ -66,7 +75,8 @@ class Fork:
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended after that look
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -101,7 +111,8 @@ class Forks:
         """Runs ``python -m ARGUMENTS``; ``pass_fds`` have the same numbers there."""
         order = {"arguments": arguments, "cwd": str(cwd), "env": env, "pass_fds": pass_fds}
         data = json.dumps(order | {"env": dict(env)}).encode()
-        socket.send_fds(self._socket, [data], [stderr, *pass_fds])
+        with contextlib.suppress(ConnectionError):  # then there is no news, either
+            socket.send_fds(self._socket, [data], [stderr, *pass_fds])
         while (news := self._news())[0] != "started":
             pass
         return Fork(self, news[1])
@@ -115,8 +126,11 @@ class Forks:
         return self._exit_codes.pop(pid)
 
     def _news(self) -> list[Any]:
-        data = self._socket.recv(ORDER_BYTES_MAX)
-        assert data, "the process that forks the nodes has ended"
+        data = b""
+        with contextlib.suppress(ConnectionError):
+            data = self._socket.recv(ORDER_BYTES_MAX)
+        if not data:
+            raise ForksEnded("the process that forks the nodes has ended; its stderr says why")
         news: list[Any] = json.loads(data)
         if news[0] == "ended":
             self._exit_codes[news[1]] = news[2]
@@ -170,8 +184,17 @@ def tell(orders: socket.socket, *news: object) -> None:
         orders.send(json.dumps(news).encode())
 
 
-def become(order: dict[str, Any]) -> None:
+def end_with(parent: int) -> None:
+    """Has the kernel kill this process when ``parent`` ends, or at once if it has ended."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL):
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def become(order: dict[str, Any], parent: int) -> None:
     """Gives this fork what a fresh process would have: descriptors, environment, folder, path."""
+    end_with(parent)
     os.setsid()
     kept = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, FIRST_KEPT) for one in order["descriptors"]]
     os.closerange(3, FIRST_KEPT)
@@ -184,16 +207,18 @@ def become(order: dict[str, Any]) -> None:
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     sys.argv = list(order["arguments"])
+    trio._core._run._r.seed()  # or all forks would run their tasks in the same order
 
 
 def main() -> None:
     orders = socket.socket(fileno=int(sys.argv[1]))
     for name in IMPORTED:
         importlib.import_module(name)
+    parent = os.getpid()
     order = next_fork(orders)
     orders.close()
     if order is not None:
-        become(order)
+        become(order, parent)
         runpy.run_module(order["arguments"][0], run_name="__main__", alter_sys=True)
 
 

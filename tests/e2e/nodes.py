@@ -221,11 +221,13 @@ class Nodes:
         **more: Any,
     ) -> Node:
         """Runs ``python -m TIER OPTIONS``, with a name and an admin port: as a fork, or in a fresh
-        interpreter if the test is about its start, behind ``prefix`` or with another path.
+        interpreter if the test is about its start, behind ``prefix`` or with another ``PYTHON…``.
 
         ``more`` goes to :class:`Process`: ``env``, ``pass_fds``, ``stderr``.
         """
-        fresh = fresh or bool(prefix) or "PYTHONPATH" in more.get("env", ())
+        fresh = (
+            fresh or bool(prefix) or any(key.startswith("PYTHON") for key in more.get("env", ()))
+        )
         name = name or f"{tier}-{sum(p.name.startswith(tier) for p in self.processes) + 1}"
         defaults = {"--name": name, "--admin": ANY_PORT, "--log-format": "json"}
         added = [part for option in defaults.items() if option[0] not in options for part in option]
@@ -268,11 +270,16 @@ class Nodes:
         return api, game
 
     def kill_all(self) -> None:
-        """Kills the processes that still run."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.reap()
+        """Kills the processes that still run, and fails afterwards if one could not be ended."""
+        failures: list[Exception] = []
+        for end in (Process.kill, Process.reap):
+            for process in self.processes:
+                try:
+                    end(process)
+                except Exception as failure:  # noqa: BLE001 - the others end all the same
+                    failures.append(failure)
+        if failures:
+            raise ExceptionGroup("these could not be ended", failures)
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:

@@ -82,6 +82,7 @@ async def test_players_with_good_tokens_play_and_no_token_is_written_anywhere(
         assert [await status(api, path) for path in ("/", f"/?token={bad}")] == [401, 401]
     written = api.stderr_text + game.stderr_text
     assert "client.closed" in written
+    assert "node.page" not in written, "that is for people who start one node"
     written += "".join([(await api.get(path)).body for path in ("/status", "/metrics")])
     for secret in (good, bad):
         assert secret not in written

@@ -1,7 +1,7 @@
 """Rolling updates behind HAProxy and under load: no player notices.
 
-HAProxy runs ``deploy/haproxy.cfg``. ``test_stop.py`` tests signals during a start, a second signal,
-and SIGINT.
+HAProxy runs ``deploy/proxies/haproxy.cfg``. ``test_stop.py`` tests signals during a start, a second
+signal, and SIGINT.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
@@ -40,9 +41,9 @@ async def start_two(nodes: Nodes, *options: str) -> list[Node]:
 
 
 def knows_others(node: Node) -> bool:
-    """Whether it has a link to each half of another node, and to its own game half."""
-    ups = [event["game"] for event in node.events if event["event"] == "link.up"]
-    return len(set(ups)) == 2
+    """Whether its api half has a link to its own game half, and each half one to the other node."""
+    ups = Counter(event["game"] for event in node.events if event["event"] == "link.up")
+    return ups[node.name] >= 1 and ups.total() - ups[node.name] >= 2
 
 
 def ports(node: Node) -> int:
@@ -67,6 +68,9 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
     node = start(nodes)
     await node.wait_ready()
     assert ports(node) == 2
+    page = node.event("node.page")
+    assert page is not None
+    assert page["url"] == f"http://{node.admin}/"
     url = f"ws://{node.listen}"
     async with (
         connect(url, kind="tictactoe") as first,

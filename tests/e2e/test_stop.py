@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.e2e.clients import Client, Clients
-from tests.e2e.nodes import Node, Nodes, wait_until
+from tests.e2e.nodes import ANY_PORT, Node, Nodes, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -202,12 +202,19 @@ async def stop_blocked_node(nodes: Nodes, clients: Clients, kind: str, game: Nod
 
 def start_node(nodes: Nodes, tier: str) -> Node:
     """In a fresh interpreter: its imports are a part of the start."""
-    if tier == "game":
-        return nodes.game(fresh=True)
-    return nodes.api("tcp://127.0.0.1:9", fresh=True)
+    match tier:
+        case "game":
+            return nodes.game(fresh=True)
+        case "api":
+            return nodes.api("tcp://127.0.0.1:9", fresh=True)
+        case _:
+            return nodes.start("lastcall.serve", "--listen", ANY_PORT, fresh=True)
 
 
-@pytest.mark.parametrize("tier", ["game", "api"])
+TIERS = ("game", "api", "serve")
+
+
+@pytest.mark.parametrize("tier", TIERS)
 async def test_a_signal_at_any_moment_of_the_start_stops_the_node(nodes: Nodes, tier: str) -> None:
     async def stop_after(seconds: float) -> None:
         node = start_node(nodes, tier)
@@ -226,7 +233,7 @@ async def test_a_signal_at_any_moment_of_the_start_stops_the_node(nodes: Nodes, 
 
 
 async def test_a_signal_before_the_handler_is_installed_ends_the_process(nodes: Nodes) -> None:
-    for tier in ("game", "api"):
+    for tier in TIERS:
         node = start_node(nodes, tier)
         node.signal()
         assert await node.exit_code(within=10) in {0, -SIGTERM}

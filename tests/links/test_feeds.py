@@ -41,32 +41,33 @@ class OneBurst:
 
 
 class SlowLink:
-    """A link that needs ``seconds_each`` of processor time for each item."""
+    """A link and its feed, which needs ``seconds_each`` of processor time for each item."""
 
     def __init__(self, number: int, seconds_each: float = 0.0) -> None:
+        self.link = self
         self.id = LinkId(number)
         self.address = f"tcp://game-{number}:1"
         self.numbers: list[int] = []
         self.seconds_each = seconds_each
         self.resets = 0
-        self.feed: FeedReceiver[nodes.Down] = FeedReceiver(
+        self.receiver: FeedReceiver[nodes.Down] = FeedReceiver(
             LinkPolicy(repair_seconds=1.0, ring_items=100_000, ring_bytes=100_000_000)
         )
 
     @property
     def more(self) -> bool:
-        return self.feed.more
+        return self.receiver.more
 
-    def on_feed(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
-        ready = self.feed.receive(batch.first, batch.items, 0.0, item_bytes=100, at_once=256)
-        first = self.feed.arrived - len(ready) + 1
-        for number in range(first, self.feed.arrived + 1):
+    def receive(self, batch: nodes.FeedBatch, enough: Callable[[], bool]) -> None:
+        ready = self.receiver.receive(batch.first, batch.items, 0.0, item_bytes=100, at_once=256)
+        first = self.receiver.arrived - len(ready) + 1
+        for number in range(first, self.receiver.arrived + 1):
             self.numbers.append(number)
             until = time.thread_time() + self.seconds_each
             while time.thread_time() < until:
                 pass
             if enough():
-                self.feed.put_back(ready[number - first + 1 :], item_bytes=100)
+                self.receiver.put_back(ready[number - first + 1 :], item_bytes=100)
                 break
 
     def reset(self) -> None:

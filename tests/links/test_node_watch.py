@@ -67,11 +67,11 @@ class Link:
         if self.can_ask:
             self.watch.asked(trio.current_time())
 
-    def node_gone(self) -> None:
-        self.gone_at.append(trio.current_time())
-
-    def node_lost(self) -> None:
-        self.news.append("lost")
+    def node_lost(self, *, certain: bool) -> None:
+        if certain:
+            self.gone_at.append(trio.current_time())
+        else:
+            self.news.append("lost")
 
     def node_silent(self, *, silent: bool) -> None:
         self.news.append("silent" if silent else "heard")

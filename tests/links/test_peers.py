@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from lastcall.game.peers import Answered, Asked, Peers
 from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.kind import Kind
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import DrainPolicy
 from lastcall.wire import nodes
 from tests.api.fake_links import FakeGameLink

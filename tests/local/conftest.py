@@ -45,6 +45,7 @@ class FakeServer:
         self.fault = ""
         self.left = 0
         self.refuse_joins = 0
+        self.die_in_joins = 0
         self.move_after_matches = False
         self.move_in_matches = False
         self.regroup_first = False
@@ -72,6 +73,9 @@ class FakeServer:
             if frame["t"] == "join" and self.refuse_joins:
                 self.refuse_joins -= 1
                 await _send(socket, t="error", code="no_game_node", message="-", retry=True)
+            elif frame["t"] == "join" and self.die_in_joins:
+                self.die_in_joins -= 1
+                return
             elif frame["t"] == "join":
                 match = await self._join(socket)
                 seat = match.sockets.index(socket)

@@ -10,6 +10,7 @@ from io import StringIO
 
 import pytest
 import trio
+from click.shell_completion import ShellComplete
 from rich.console import Console
 
 from lastcall.bus.address import HostPort
@@ -36,7 +37,10 @@ async def running(start):
     with trio.fail_after(20):
         async with open_cluster(PLAN, print, start=start) as cluster:
             await cluster.wait_ready()
-            rolls, stop = Rolls(cluster, Ledger(trio.current_time), 0, lambda _: None), trio.Event()
+            rolls, stop = (
+                Rolls(cluster, Ledger(trio.current_time), 0, lambda *_: None),
+                trio.Event(),
+            )
             async with serve_control(cluster.port, rolls, print), trio.open_nursery() as nursery:
                 nursery.start_soon(rolls.run, stop)
                 await trio.testing.wait_all_tasks_blocked()
@@ -119,6 +123,33 @@ def refusing_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         yield sock.getsockname()[1]
+
+
+NODE_KEYS = {"name", "tier", "version", "phase", "rooms", "clients", "seconds_left", "why"}
+
+
+async def test_as_json_each_command_prints_an_object_for_each_node(fake_nodes, capsys):
+    async with running(fake_nodes()):
+        for command, more in (
+            (("status",), {"admin", "pid"}),
+            (("cordon", "--all"), set()),
+            (("uncordon", "--all"), set()),
+            (("drain", "--all"), set()),
+        ):
+            assert await lastcall(*command, "--json") == 0
+            (line,) = capsys.readouterr().out.splitlines()
+            nodes = json.loads(line)
+            assert [node["name"] for node in nodes] == ["api-1", "game-1"]
+            assert [node.keys() for node in nodes] == [NODE_KEYS | more] * 2
+
+
+async def test_as_json_a_roll_prints_its_steps_and_last_its_report(fake_nodes):
+    output = StringIO()
+    async with running(fake_nodes()):
+        assert await roll(find(None), AskRoll("game"), Console(file=output), as_json=True) == 0
+    *steps, report = map(json.loads, output.getvalue().splitlines())
+    assert {step["is"] for step in steps} == {"progress"}
+    assert (report["is"], report["started"], report["players"]) == ("report", ["game-2"], None)
 
 
 async def test_commands_go_to_nodes_by_name_or_by_address_or_to_all(fake_nodes, capsys):
@@ -269,3 +300,12 @@ async def test_ctrl_c_closes_the_view_and_the_roll_goes_on(fake_nodes):
         cluster.children[1].send(signal.SIGINT)
         await cluster.children[0].ended.wait()
         assert [child.version for child in cluster.living()] == ["1.0+1"] * 2
+
+
+async def test_a_shell_is_offered_the_names_of_the_nodes(fake_nodes):
+    def offered():
+        completion = ShellComplete(cli, {}, "lastcall", "_COMPLETE")
+        return [item.value for item in completion.get_completions(["drain", "--json"], "ga")]
+
+    async with running(fake_nodes()):
+        assert await trio.to_thread.run_sync(offered) == ["game-1"]

@@ -7,8 +7,9 @@ import pytest
 from lastcall.local.admin_client import counter
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child, NodeReady
-from lastcall.local.status_table import NodeLine, plain_line
-from lastcall.local.summary import exit_code, summary
+from lastcall.local.status_table import plain_line
+from lastcall.local.summary import exit_code, summarize, summary_text
+from lastcall.local.told import Look, NodeLine
 from lastcall.wire.reports import DrainFinished
 
 
@@ -58,7 +59,7 @@ def test_the_summary_has_a_line_for_each_node_and_one_for_the_bots():
     dead = Child("game-2", "game", [])
     dead.exit_code = -9
     node = ended(0, rooms_finished=3, clients_moved=2, clients_finished=1)
-    lines = summary([node, dead], ledger).splitlines()
+    lines = summary_text(summarize([node, dead], ledger, 1)).splitlines()
     assert lines[1].split() == ["game-1", "0", "1.2", "3/0/0", "2/1/0"]
     assert lines[2].split() == ["game-2", "-9", "-", "-", "-"]
     assert lines[3].startswith("matches finished 0 · first match after - · errors 1 · gaps 0")
@@ -76,6 +77,6 @@ def test_counters_are_summed_over_the_other_labels():
 
 
 def test_the_plain_line_has_the_same_figures_as_the_table():
-    line = plain_line([NodeLine("api-1", "0.1.0", "serving", 2, 4, 31.6)], Ledger(lambda: 0), 12.34)
+    line = plain_line(Look(12.34, 0, 0, (NodeLine("api-1", "0.1.0", "serving", 2, 4, 31.6),)))
     assert line.split()[:2] == ["12.3", "s"]
     assert "api-1 0.1.0 serving rooms=2 clients=4 msg/s=32" in line

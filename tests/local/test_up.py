@@ -14,10 +14,14 @@ from rich.console import Console
 
 from lastcall.bus.address import HostPort
 from lastcall.errors import UsageError
+from lastcall.local import status_table
+from lastcall.local.bots.ledger import Ledger
 from lastcall.local.control.messages import AskRoll
 from lastcall.local.control.paths import find
 from lastcall.local.plan import Plan
 from lastcall.local.roll.view import roll
+from lastcall.local.status_table import Screen
+from lastcall.local.told import NodeLine
 from lastcall.local.up import Up
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
@@ -55,6 +59,37 @@ async def test_after_the_given_seconds_all_nodes_drain_and_a_summary_is_shown(fa
     assert "are ready after" in lines[1]
     assert lines[2].startswith("Clients connect to ws://127.0.0.1:")
     assert lines[-1].split() == ["game-2", "0", "0.5", "2/0/0", "4/0/0"]
+
+
+async def test_as_json_each_fact_is_an_object_on_one_line(fake_nodes):
+    up_run = UpRun(fake_nodes(new="warns"), roll_after=0.1, bots=0, as_json=True, terminal=True)
+    assert await up_run.finish() == ExitCode.DRAINED
+    told = [json.loads(line) for line in up_run.output.getvalue().splitlines()]
+    kinds = [one["is"] for one in told]
+    assert (kinds[:2], kinds[-1]) == (["page", "ready"], "summary")
+    assert {"progress", "output", "report"} <= set(kinds)
+    page, ready, summary = told[0], told[1], told[-1]
+    assert page["url"].startswith("http://127.0.0.1:")
+    assert ready["nodes"] == [*APIS, *GAMES]
+    assert summary["exit_code"] == 0
+    assert summary["bots"] is None
+    assert [node["name"] for node in summary["nodes"]][:4] == [*APIS, *GAMES]
+    assert any("room.slow_step" in one["text"] for one in told if one["is"] == "output")
+
+
+async def test_without_a_terminal_a_line_is_shown_when_something_has_changed(monkeypatch):
+    output = StringIO()
+    looks = iter([0, 0, 4, 4])
+
+    class Scripted(Screen):
+        async def _read(self, _children, _client):
+            return [NodeLine("game-1", "1", "serving", next(looks))]
+
+    monkeypatch.setattr(status_table, "PLAIN_SECONDS", 0)
+    screen = Scripted(Ledger(lambda: 0), lambda: 0, Console(file=output, width=200))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await screen.show([])
+    assert [line.split()[7] for line in output.getvalue().splitlines()] == ["rooms=0", "rooms=4"]
 
 
 async def test_a_terminal_shows_a_table_of_the_nodes(fake_nodes):

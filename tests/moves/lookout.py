@@ -78,7 +78,9 @@ class Lookout:
         _, game, line = found
         holders = {one.node.incarnation for one in self.live}
         apis = {api.name for api in self.apis.values() if is_up(api)}
-        witnesses = {api.incarnation for api in survival(game).links.apis if api.name in apis}
+        witnesses = {
+            api.incarnation for api in survival(game).links.witnesses.apis if api.name in apis
+        }
         return (
             line.protection is Protection.PROTECTED
             and holders.issuperset((line.config.primary, *line.config.standbys))

@@ -20,7 +20,7 @@ from tests.moves.talks import players, talk, undisturbed
 
 DELAY = 0.01
 CALM_SECONDS = 0.2
-"""Less than the heartbeat: no other request is under way."""
+"""Long enough that all is over which the words before have caused, but for a heartbeat."""
 
 pytestmark = pytest.mark.parametrize("schedule", range(3), indirect=True)
 
@@ -90,7 +90,7 @@ async def test_a_room_whose_node_is_killed_speaks_again_after_8_messages_between
         began = trio.current_time()
         assert (await talk(speakers, "b"))["moves"] == 1
         seconds = trio.current_time() - began - BROKEN_SECONDS[0]
-        assert seconds == pytest.approx(8 * DELAY) or 8 * DELAY < seconds < 10 * DELAY
+        assert 8 * DELAY <= round(seconds, 9) < 10 * DELAY
         assert undisturbed(speakers)
 
 

@@ -310,5 +310,5 @@ def witness_of(game: GameProcess, room: str) -> list[str]:
     """The names of the room's witnesses; ``game`` runs it."""
     primary = survival(game).rooms.primary(RoomId(room))
     assert primary is not None
-    names = {api.incarnation: str(api.name) for api in survival(game).links.apis}
+    names = {api.incarnation: str(api.name) for api in survival(game).links.witnesses.apis}
     return [names[witness] for witness in primary.config.witnesses]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import pytest
+import trio
 
-from tests.e2e.nodes import ANY_PORT, POLL_SECONDS, SHORT_GRACE, START_SECONDS, Node, Nodes
+from tests.e2e.conftest import pytest_runtest_makereport, shared_nodes
+from tests.e2e.nodes import ANY_PORT, SHORT_GRACE, Node, Nodes
+
+__all__ = ["pytest_runtest_makereport", "served", "shared_nodes"]
 
 ROOMS = "game.examples,tests.page.author_rooms"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def served(shared_nodes: Nodes) -> Node:
     """Starts ``lastcall serve`` with the example rooms and an author's kind."""
-    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
-    node = nodes.start("lastcall.serve", "--listen", ANY_PORT, "--rooms", ROOMS, *SHORT_GRACE)
-    deadline = time.monotonic() + START_SECONDS
-    while node.event("node.ready") is None and time.monotonic() < deadline:
-        assert node.running, node.stderr_text
-        time.sleep(POLL_SECONDS)
-    yield node
-    nodes.kill_all()
+    options = ("--listen", ANY_PORT, "--rooms", ROOMS, *SHORT_GRACE)
+    node = shared_nodes.start("lastcall.serve", *options)
+    trio.run(node.wait_started)
+    return node

@@ -24,23 +24,42 @@ CHANGED = (
 )
 
 
+SAID = "See and play: "
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
     """Runs ``lastcall up`` and yields the address of its page."""
     command = [sys.executable, "-m", "lastcall", *UP, "--spread", "1", "--farewell", "2"]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=child_environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as up:
+    log = folder / "up.stderr"
+    with log.open("wb") as stderr:
+        up = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=child_environment({}),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    try:
         assert up.stdout is not None
-        yield up.stdout.readline().removeprefix("See and play: ").strip()
-        up.send_signal(SIGINT)
-        up.send_signal(SIGINT)
-        up.stdout.read()
+        said = up.stdout.readline()
+        assert said.startswith(SAID), log.read_text()
+        yield said.removeprefix(SAID).strip()
+    finally:
+        end(up)
+
+
+def end(up: subprocess.Popen[str]) -> None:
+    """Two signals end it at once; if they do not, it is killed, and the test fails."""
+    with up:
+        try:
+            up.send_signal(SIGINT)
+            up.send_signal(SIGINT)
+            up.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            up.kill()
+            raise
 
 
 def serving(page: Any, tier: str) -> list[str]:

@@ -164,8 +164,16 @@ def test_keys_of_the_file_may_have_underscores(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("graze = 1", "this command has no option 'graze'"),
-        ("config = 'x'", "this command has no option 'config'"),
+        ("graze = 1", "no program has an option 'graze'; did you mean 'grace'?"),
+        ("romms = 'mine'", "no program has an option 'romms'; did you mean 'rooms'?"),
+        ("config = 'x'", "no program has an option 'config'; the options here: admin, "),
+        ("[api]\ngraze = 1", "[api]: api has no option 'graze'; did you mean 'grace'?"),
+        ("[api]\nrooms = 'mine'", "api has no option 'rooms'; it is one of [game], [serve], [up]"),
+        ("[api]\ngrace = 'soon'", "Invalid value for '--grace': 'soon'"),
+        ("[api]\ngrace = {}", "[api]: 'grace' is a table"),
+        ("[gmae]\nrooms = 'mine'", "no program reads the table [gmae]; did you mean 'game'?"),
+        ("[shop]\nopen = true", "no program reads the table [shop]; the tables: api, game, "),
+        ("game = 'mine'", "'game' is a table: write [game]"),
         ("lame-duck = 1\nlame_duck = 2", "'lame_duck' is set twice"),
         ("[grace]\nseconds = 1", "'grace' is a table"),
         ("grace = \n", "is not valid TOML"),
@@ -181,6 +189,35 @@ def test_an_invalid_file_is_refused_and_the_error_names_it(
     line = refused(api, *GAMES, "--config", str(file))
     assert complaint in line
     assert str(file) in line
+
+
+def test_one_file_is_for_both_tiers_and_the_table_of_a_tier_wins(
+    api: click.Command, game: click.Command, received: Received, tmp_path: Path
+) -> None:
+    file = tmp_path / "lastcall.toml"
+    file.write_text(
+        "grace = 40\nlame-duck = 2\ngames = 'tcp://a:1'\nrooms = 'mine'\norigins = 'https://a.example'\n"
+        "[api]\ngrace = 20\nlisten = ['[::1]:8080', 'fd:3']\n"
+        "[game]\nlisten = 'tcp://10.0.0.2:7101'\nlame_duck = 5\n"
+        "[up]\nbots = 3\n[limits]\nsockets = 9\n"
+    )
+    assert run(api, "--config", str(file)) == 0
+    assert (received.drain, received.node.limits) == (DrainPolicy(20, 2), Limits(sockets=9))
+    assert received.api.listen == TWO
+    assert received.api.origins == {"https://a.example"}
+    assert run(game, "--config", str(file)) == 3
+    assert (received.drain, received.node.limits) == (DrainPolicy(40, 5), Limits(sockets=9))
+    assert received.game.listen == HostPort("10.0.0.2", 7101)
+    assert received.game.rooms == ("mine",)
+
+
+def test_the_tables_of_other_programs_are_not_looked_into(
+    game: click.Command, received: Received, tmp_path: Path
+) -> None:
+    file = tmp_path / "lastcall.toml"
+    file.write_text("[api]\ngraze = 1\ngrace = 'soon'\n[game]\nrooms = 'mine'\n")
+    assert run(game, "--config", str(file)) == 3
+    assert received.game.rooms == ("mine",)
 
 
 def test_a_missing_file_is_refused(api: click.Command, refused: Refused) -> None:
@@ -337,7 +374,8 @@ def test_the_table_limits_of_the_file_sets_limits_and_the_others_keep_their_defa
     ("text", "message"),
     [
         ("limits = 3", "'limits' is a table"),
-        ("[limits]\nsocket = 9", "unknown field `socket`; its keys: sockets, "),
+        ("[limits]\nsocket = 9", "[limits]: there is no limit 'socket'; did you mean 'sockets'?"),
+        ("[limits]\nxyz = 9", "[limits]: there is no limit 'xyz'; its keys: sockets, "),
         ("[limits]\nsockets = 0", "sockets is 0; it is at least 1"),
         ("[limits]\njoins = 5", "Expected `object`, got `int` - at `$.joins`"),
         ("[limits]\njoins = {burst = 5, per-second = 0}", "per-second above 0"),

@@ -18,6 +18,7 @@ from lastcall.serve.bus import HERE, LocalFirstBus
 from lastcall.serve.node import ServeNode
 from tests.harness.cluster import Cluster, GameNames, MemoryListener, Process
 from tests.moves.rooms import KINDS, kinds
+from tests.moves.talks import FOUND_SECONDS
 
 DRAIN = DrainPolicy(grace_seconds=10, farewell_seconds=4)
 """The cut is 6 s after the signal."""
@@ -82,6 +83,21 @@ def start(c: Cluster, name: str, *, alone: bool = False) -> ServeProcess:
     )
     c.nursery.start_soon(process.run, process.node)
     return process
+
+
+async def alone(c: Cluster) -> ServeProcess:
+    """A node that knows no other one, and serves."""
+    node = start(c, "one", alone=True)
+    await ready(node)
+    return node
+
+
+async def two_nodes(c: Cluster) -> tuple[ServeProcess, ServeProcess]:
+    """Two nodes that serve, and have found each other."""
+    one, two = start(c, "one"), start(c, "two")
+    await ready(one, two)
+    await trio.sleep(FOUND_SECONDS)
+    return one, two
 
 
 async def ready(*processes: ServeProcess) -> None:

@@ -8,8 +8,8 @@ from trio.testing import MockClock
 
 from tests.harness.cluster import CLEAN, CUT, cluster
 from tests.harness.player import Player
-from tests.moves.talks import FOUND_SECONDS, players, talk
-from tests.serve.nodes import DRAIN, ready, start
+from tests.moves.talks import players, talk
+from tests.serve.nodes import DRAIN, alone, two_nodes
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
@@ -19,8 +19,7 @@ async def test_a_node_alone_opens_no_port_for_others_and_its_players_talk(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        node = start(c, "one", alone=True)
-        await ready(node)
+        node = await alone(c)
         speakers = await players(c, node, "cell", 2)
         assert await talk(speakers, "a") == {"said": "a", "count": 1, "moves": 0}
         assert c.bus._net._bound == {}
@@ -31,8 +30,7 @@ async def test_a_drain_waits_for_the_last_room_and_then_for_its_players(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        node = start(c, "one", alone=True)
-        await ready(node)
+        node = await alone(c)
         (player,) = await players(c, node, "short", 1)
         began = trio.current_time()
         node.signal()
@@ -54,8 +52,7 @@ async def test_a_room_that_is_alone_with_its_node_is_cut_at_the_deadline(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        node = start(c, "one", alone=True)
-        await ready(node)
+        node = await alone(c)
         (player,) = await players(c, node, "den", 1)
         began = trio.current_time()
         node.signal()
@@ -68,9 +65,7 @@ async def test_a_room_that_is_alone_with_its_node_is_cut_at_the_deadline(
 @in_any_order
 async def test_a_client_finds_a_room_of_another_node(autojump_clock: MockClock) -> None:
     async with cluster() as c:
-        one, two = start(c, "one"), start(c, "two")
-        await ready(one, two)
-        await trio.sleep(FOUND_SECONDS)
+        one, two = await two_nodes(c)
         (ann,) = await players(c, one, "den", 1)
         bob = Player(c.nursery)
         await bob.join(two, room=ann.room)
@@ -83,9 +78,7 @@ async def test_a_room_moves_to_another_node_and_its_players_follow_at_the_cut(
     autojump_clock: MockClock,
 ) -> None:
     async with cluster() as c:
-        one, two = start(c, "one"), start(c, "two")
-        await ready(one, two)
-        await trio.sleep(FOUND_SECONDS)
+        one, two = await two_nodes(c)
         speakers = await players(c, one, "den", 2)
         if two.rooms:
             one, two = two, one

@@ -11,74 +11,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from lastcall import Alarm, Away, Back, Joined, Kind, Left, PlayerId, Room, Said, room
+from lastcall import Kind, PlayerId, Room, Said, room
 from lastcall.errors import JoinRefused, StateFailed, StateUnreadable
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.testing import Table, play
-
-
-class Sum(msgspec.Struct):
-    total: Any = 0
-    seen: list[str] = []
-
-
-@room("adding", seats=2, state=Sum, survives=True, resume_seconds=20)
-async def adding(table: Room[Sum]) -> Any:  # noqa: C901 - a table
-    """Adds up numbers; its locals count the events since the last loss."""
-    since = 0
-    try:
-        async for event in table:
-            since += 1
-            match event:
-                case Said(_, "end"):
-                    return [table.state.total, table.state.seen, since, table.moves]
-                case Said(_, "speak"):
-                    table.broadcast("before")
-                    await trio.sleep(5)
-                    table.broadcast("after")
-                case Said(_, "commit"):
-                    table.broadcast("before")
-                    await table.commit()
-                    await trio.sleep(5)
-                    table.broadcast("after")
-                case Said(_, "count twice"):
-                    table.state.total += 1
-                    await trio.sleep(5)
-                    table.state.total += 1
-                case Said(_, "crash"):
-                    raise RuntimeError("the input was crash")
-                case Said(_, "bell"):
-                    table.alarm("bell", after=10)
-                case Said(_, "break"):
-                    table.state.total = 2**70
-                case Said(_, "mend"):
-                    table.state.total = 0
-                case Said(_, int(number)):
-                    table.state.total += number
-                    table.broadcast(table.state.total)
-                case Joined() | Away() | Back() | Left() | Alarm():
-                    table.state.seen.append(type(event).__name__)
-    finally:
-        table.broadcast("bye")
-    raise AssertionError
-
-
-async def test_the_state_outlasts_the_node_and_the_locals_begin_anew() -> None:
-    async with play(adding) as table:
-        ann = table.join()
-        for number in (1, 2, 3):
-            table.say(ann, number)
-            await table.messages()
-            await table.lose_node()
-            assert await table.messages() == []
-        table.say(ann, "end")
-        assert await table.ended() == [6, ["Joined"], 1, 3]
-        assert table.heard_by(ann) == [1, 3, 6, "bye"]
+from tests.testing.adding import Sum, surviving
 
 
 async def test_inputs_that_the_room_has_not_read_are_said_again_in_order() -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann, bob = table.join(), table.join()
         await table.messages()
         for number in range(1, 51):
@@ -94,7 +36,7 @@ async def test_inputs_that_the_room_has_not_read_are_said_again_in_order() -> No
 
 
 async def test_inputs_for_which_the_inbox_had_no_space_are_said_again_too() -> None:
-    async with play(adding, policy=RoomPolicy(inbox_events=4)) as table:
+    async with play(surviving, policy=RoomPolicy(inbox_events=4)) as table:
         ann = table.join()
         await table.messages()
         for number in range(1, 51):
@@ -109,7 +51,7 @@ async def test_inputs_for_which_the_inbox_had_no_space_are_said_again_too() -> N
 async def test_what_was_said_since_the_last_rest_is_heard_once_when_the_step_is_done_again(
     autojump_clock: MockClock,
 ) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         await table.messages()
         table.say(ann, "speak")
@@ -128,7 +70,7 @@ async def test_what_was_said_since_the_last_rest_is_heard_once_when_the_step_is_
 async def test_what_was_said_before_a_commit_has_left_and_its_input_is_done(
     autojump_clock: MockClock,
 ) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         await table.messages()
         table.say(ann, "commit")
@@ -142,7 +84,7 @@ async def test_what_was_said_before_a_commit_has_left_and_its_input_is_done(
 async def test_a_change_of_the_state_before_the_next_rest_is_lost_and_made_again(
     autojump_clock: MockClock,
 ) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         await table.messages()
         table.say(ann, "count twice")
@@ -153,46 +95,8 @@ async def test_a_change_of_the_state_before_the_next_rest_is_lost_and_made_again
         assert (await table.ended())[0] == 2
 
 
-async def test_an_alarm_comes_at_its_time(autojump_clock: MockClock) -> None:
-    async with play(adding) as table:
-        ann = table.join()
-        table.say(ann, "bell")
-        await trio.sleep(6)
-        await table.lose_node()
-        await trio.sleep(3.9)
-        assert table.host.find(table.room).state.author_state.seen == ["Joined"]  # type: ignore[union-attr]
-        await trio.sleep(0.2)
-        table.say(ann, "end")
-        assert (await table.ended())[1] == ["Joined", "Alarm"]
-
-
-async def test_players_who_are_away_may_come_back_and_else_leave_in_time(
-    autojump_clock: MockClock,
-) -> None:
-    async with play(adding) as table:
-        ann, bob = table.join(), table.join()
-        table.say(ann, 5)
-        await table.messages()
-        table.away(ann)
-        table.away(bob)
-        await table.lose_node()
-        await trio.sleep(10)
-        table.back(bob)
-        await trio.sleep(9.9)
-        await table.lose_node()
-        await trio.sleep(0.2)
-        with pytest.raises(JoinRefused):  # 20 s are over
-            table.back(ann)
-        table.say(bob, "end")
-        assert (await table.ended())[:2] == [
-            5,
-            ["Joined", "Joined", "Away", "Away", "Back", "Left"],
-        ]
-        assert table.heard_by(bob) == [5, "bye"]
-
-
 async def test_a_player_who_has_left_has_no_place_after_it() -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann, bob = table.join(), table.join()
         await table.messages()
         table.leave(ann)
@@ -203,22 +107,10 @@ async def test_a_player_who_has_left_has_no_place_after_it() -> None:
         assert (table.heard_by(ann), table.heard_by(bob)) == ([], [1])
 
 
-async def test_a_new_player_joins_the_room_where_it_is_now() -> None:
-    async with play(adding) as table:
-        ann = table.join()
-        await table.messages()
-        await table.lose_node()
-        bob = table.join()
-        assert ann != bob
-        table.say(bob, 4)
-        await table.messages()
-        assert table.heard_by(ann) == table.heard_by(bob) == [4]
-
-
 async def test_a_room_that_survives_moves_to_the_node_with_its_copy(
     autojump_clock: MockClock,
 ) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         await table.messages()
         table.say(ann, "speak")
@@ -249,7 +141,7 @@ async def test_a_kind_that_does_not_survive_says_what_to_do() -> None:
 
 
 async def test_a_room_that_has_not_rested_yet_says_so_and_plays_on() -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         with pytest.raises(StateFailed, match="does not run"):
             await table.lose_node()
         ann = table.join()
@@ -264,7 +156,7 @@ async def test_a_room_that_has_not_rested_yet_says_so_and_plays_on() -> None:
 
 @pytest.mark.parametrize("protected", [True, False])
 async def test_a_state_that_cannot_be_encoded_is_an_error_until_it_can(*, protected: bool) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         if protected:
             await table.messages()
@@ -305,17 +197,8 @@ async def test_a_state_of_another_type_is_an_error_and_the_room_plays_on() -> No
         assert await table.ended() == 0
 
 
-async def test_a_crash_before_the_loss_is_raised_by_it() -> None:
-    async with play(adding) as table:
-        table.say(table.join(), "crash")
-        await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(RuntimeError, match="the input was crash"):
-            await table.lose_node()
-        assert table.reason is EndReason.CRASHED
-
-
 async def test_nobody_gets_a_seat_in_the_middle_of_a_step(autojump_clock: MockClock) -> None:
-    async with play(adding) as table:
+    async with play(surviving) as table:
         ann = table.join()
         await table.messages()
         table.say(ann, "speak")

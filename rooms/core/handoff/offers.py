@@ -93,12 +93,16 @@ class Offers:
         return actions
 
     def _fits(self, size: int, now: float) -> bool:
-        """Whether a room of ``size`` bytes may begin beside those that are under way."""
+        """Whether a room of ``size`` bytes may begin beside those that are under way.
+
+        A room that waits for its taker's answer keeps its place, however long it takes.
+        """
         if len(self._pace) >= self._pace.at_once(len(self._waiting), now):
             return False
-        offers = self._offers.values()
-        held = [offer.size for offer in offers if offer.state is not State.COMMITTED]
-        return not held or sum(held) + size <= self._policy.bytes_at_once
+        held = [offer for offer in self._offers.values() if offer.state is not State.COMMITTED]
+        if sum(offer.state is State.ASKED for offer in held) >= self._policy.rooms_at_once:
+            return False
+        return not held or sum(offer.size for offer in held) + size <= self._policy.bytes_at_once
 
     def frozen(
         self, room: RoomId, image: bytes | None, epoch: int, now: float, nodes: Nodes

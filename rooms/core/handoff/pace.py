@@ -8,6 +8,8 @@ longer waits: behind others that leave, or behind the players of all rooms. So f
   do not halve it again. It *waited* for as long as it took beyond the least that any took.
 * As many as are needed leave at once, so that all have left in time: as if each took as long as
   is usual, or as the slowest that leaves now. A room in a long step of its own holds up no others.
+
+Rooms that take long are bounded by :mod:`lastcall.core.handoff.offers`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ class Arrivals:
     def receive(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         """``item`` came from node ``source``."""
         if isinstance(item, items.VoteAsked):
+            standby = self._holders.standby(item.room)
+            if standby is not None and standby.is_in_the_way(source, item):
+                return self._holders.carry(standby.resign(source))
             return self._holders.carry([Send(item.room, source, self._vote(source, item))])
         if isinstance(item, items.VoteReturned):
             self._votes.returned(source, item)
@@ -36,7 +39,7 @@ class Arrivals:
             return self.receive(source, image)
         if holder is not None:
             return self._holders.carry(holder.refuse(source, image, reason))
-        return [*dropped, _resigned(source, image, reason)]
+        return [*dropped, self._not_kept(source, image, reason)]
 
     def _received(self, source: Incarnation, item: SurvivalItem) -> list[Action]:
         holder = self._holders.get(item.room)
@@ -59,10 +62,19 @@ class Arrivals:
         return self._holders.carry(primary.outdated(source))
 
     def _new_image(self, source: Incarnation, image: items.StandbyImage) -> list[Action]:
+        if self._holders.me in image.config.standbys:
+            return [self._not_kept(source, image)]
         if self._votes.forbid(image.room, image.config):
             reason = "this node has voted for another primary of the room"
-            return [_resigned(source, image, reason)]
+            return [self._not_kept(source, image, reason)]
         return self._holders.keep(source, image)
+
+    def _not_kept(self, to: Incarnation, image: items.StandbyImage, reason: str = "") -> Send:
+        """A node that is a standby already has held an image, and may have been promoted by it."""
+        room, epoch, n = image.room, image.epoch, image.n
+        if self._holders.me in image.config.standbys:
+            return Send(room, to, items.NotHeld(room, epoch, n))
+        return Send(room, to, items.Resigned(room, epoch, n, reason))
 
     def _vote(self, asker: Incarnation, asked: items.VoteAsked) -> Vote:
         """The answer of a game node, which is asked in place of a dead witness."""
@@ -74,10 +86,6 @@ class Arrivals:
             if config.epoch == asked.epoch and me in (config.primary, *config.standbys):
                 return answer(asked, Answer.LATER)
         return self._votes.ask(asker, asked)
-
-
-def _resigned(to: Incarnation, image: items.StandbyImage, reason: str) -> Send:
-    return Send(image.room, to, items.Resigned(image.room, image.epoch, image.n, reason))
 
 
 def _answer_of_a_stranger(source: Incarnation, item: SurvivalItem) -> list[Action]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from lastcall.core.survival.ballot import Ballot
@@ -47,8 +49,11 @@ class Epochs:
         """
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
-        epoch = config.epoch if others else config.epoch + 1
-        self._go_on(epoch, others, config.agreed)
+        if others:
+            self._go_on(config.epoch, others, config.agreed)
+        else:  # votes that were given all the same are free: their nodes may get images again
+            self._return(self._ballot.voters)
+            self._go_on(config.epoch + 1, (), config.agreed)
 
     def linked(self, node: Incarnation) -> None:
         """There is a new link to ``node``."""
@@ -66,10 +71,12 @@ class Epochs:
 
     def give_back(self) -> None:
         """This node asks for no more votes of the room."""
+        self._return({*self._ballot.voters, *self._line.config.witnesses})
+
+    def _return(self, voters: Iterable[Incarnation]) -> None:
         line = self._line
-        returned = VoteReturned(line.room, line.config.epoch)
-        for voter in sorted({*self._ballot.voters, *line.config.witnesses}):
-            line.send(voter, returned)
+        for voter in sorted(voters):
+            line.send(voter, VoteReturned(line.room, line.config.epoch))
 
     def _go_on_by_vote(self) -> None:
         line, config = self._line, self._line.config

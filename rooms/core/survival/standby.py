@@ -86,6 +86,21 @@ class Standby:
             self.image.send(source, items.Resigned(self.room, image.epoch, image.n, reason))
         return self._done()
 
+    def is_in_the_way(self, source: Incarnation, asked: items.VoteAsked) -> bool:
+        """Whether the primary, which needs this node's vote in place of a dead witness, would wait
+        for ever: both hold the image, and nobody else can have decided between them.
+        """
+        config, me = self.config, self.image.me
+        deciders = {*config.witnesses, *self.claim.ballot.voters} - {me, source}
+        is_ours = (source, asked.epoch) == (config.primary, config.epoch)
+        return is_ours and all(map(self._links.is_dead, deciders))
+
+    def resign(self, primary: Incarnation) -> list[Action]:
+        """The node forgets the image, so that the ``primary`` goes on without it."""
+        self._drop(Incarnation(0))
+        self.image.send(primary, items.Resigned(self.room, self.config.epoch, self.last))
+        return self._done()
+
     def wanted(self) -> list[Action]:
         """An api node asks for the room."""
         self.claim.wanted = not self.claim.is_answered

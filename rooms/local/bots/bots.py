@@ -20,6 +20,7 @@ from lastcall.client import (
     open_client,
     open_tcp,
 )
+from lastcall.client.connection import NO_CLOSE_FRAME
 from lastcall.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -151,7 +152,9 @@ class _Bot(ABC):
             self._ledger.add_numbering_errors(gaps=place.holes, repeats=place.repeats)
 
     async def _join(self, client: Client) -> Place | None:
-        """Sends one join; None when it is refused, or when the client is moved instead."""
+        """Sends one join; None when it is refused or its node dies, or when the client is moved
+        instead.
+        """
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
@@ -167,7 +170,11 @@ class _Bot(ABC):
             moved = client.connection is not None and client.connection.move is not None
             if moved or lost.code == Close.SERVICE_RESTART:
                 return None
-            raise
+            if lost.code != NO_CLOSE_FRAME:
+                raise
+            self._ledger.refused()  # the node is gone, perhaps killed: any client would try again
+            await self._pause()
+            return None
         self._ledger.joined(trio.current_time() - self._asked_at)
         self._asked_at = None
         return place

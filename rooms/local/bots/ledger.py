@@ -118,7 +118,7 @@ class Ledger:
         self.cut += not self._closed
 
     def refused(self) -> None:
-        """A join was refused, and may be tried again later."""
+        """A join was refused, or its node died; it may be tried again later."""
         self.refused_joins += not self._closed
 
     def reconnected(self, name: str) -> None:

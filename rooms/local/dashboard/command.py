@@ -56,11 +56,14 @@ from lastcall.runtime.command import Parsed, config_option, epilog, option
     show_default="none",
     help="Further names by which the page may be asked, besides IP addresses and localhost.",
 )
+@option("--json", "as_json", is_flag=True, help="Print a JSON object with the page's URL.")
 def dashboard(
     sources: tuple[AdminSource, ...],
     listen: HostPort,
     token_file: Path | None,
     hosts: tuple[str, ...],
+    *,
+    as_json: bool,
 ) -> int:
     """Shows nodes on one page, and passes on what it is told: cordon, uncordon, drain.
 
@@ -73,14 +76,18 @@ def dashboard(
     import trio
 
     from lastcall.local.dashboard.remote import run_dashboard
+    from lastcall.local.told import Page, line
     from lastcall.runtime.admin.auth import AdminAuth
 
     auth = AdminAuth([listen.host, *hosts], token_file)
 
+    def show(url: str) -> None:
+        click.echo(line(Page(url)) if as_json else url)
+
     async def run() -> int:
         with trio.open_signal_receiver(SIGINT, SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(run_dashboard, sources, listen, auth, click.echo)
+                nursery.start_soon(run_dashboard, sources, listen, auth, show)
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
                     break

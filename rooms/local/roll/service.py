@@ -31,6 +31,8 @@ from lastcall.wire.views import RollNow
 
 log = structlog.get_logger()
 
+Shown = Output | Progress | RollReport
+
 REPLIES_MAX = 1_000
 """Unread messages of a viewer; further ones are dropped."""
 ERRORS_REPORTED = 5
@@ -40,9 +42,9 @@ class Rolls:
     """The rolls of one cluster, and the list of its nodes.
 
     ``bots`` is the number of bots that write the ``ledger``; without bots, a report has no players.
-    ``show`` is called with each step and with the report, for the terminal of ``lastcall up``;
-    ``on_step`` with the node, or an empty text, and what it does, for its page. Before :meth:`run`
-    there are no rolls, for the reason ``refusal``.
+    ``tell`` is called with each step, the report and the nodes' output, and the text of each, for
+    the terminal of ``lastcall up``; ``on_step`` with the node, or an empty text, and what it does,
+    for its page. Before :meth:`run` there are no rolls, for the reason ``refusal``.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Rolls:
         cluster: LocalCluster,
         ledger: Ledger,
         bots: int,
-        show: Callable[[str], None],
+        tell: Callable[[Shown, str], None],
         on_step: Callable[[str, str], None] = lambda _node, _text: None,
         *,
         refusal: str = "is still starting",
@@ -58,7 +60,7 @@ class Rolls:
         self._cluster = cluster
         self._ledger = ledger
         self._bots = bots
-        self._show = show
+        self._tell = tell
         self._on_step = on_step
         self._step = ""
         self._nursery: trio.Nursery | None = None
@@ -74,9 +76,10 @@ class Rolls:
 
     def show_output(self, text: str) -> None:
         """Shows a node's output here, and to the viewer of the roll that is under way."""
-        self._show(text)
+        output = Output(text)
+        self._tell(output, text)
         if self._viewer is not None:
-            _offer(self._viewer, Output(text))
+            _offer(self._viewer, output)
 
     async def run(self, stop: trio.Event) -> None:
         """Takes orders until ``stop``; a roll that is under way then is left as it is."""
@@ -102,7 +105,7 @@ class Rolls:
         send, receive = trio.open_memory_channel[Reply](REPLIES_MAX)
 
         def on_progress(progress: Progress) -> None:
-            self._show(f"roll {progress.at:5.1f} s  {progress.text}")
+            self._tell(progress, f"roll {progress.at:5.1f} s  {progress.text}")
             self._step = progress.text
             self._on_step(progress.node, progress.text)
             _offer(send, progress)
@@ -123,7 +126,7 @@ class Rolls:
             self._current = self._viewer = None
             players = self._players(self._ledger.mark().since(before)) if self._bots else None
             report = msgspec.structs.replace(roll.report(), players=players)
-            self._show(report_text(report))
+            self._tell(report, report_text(report))
             self._on_step("", _outcome(report))
             _offer(send, report)
             send.close()

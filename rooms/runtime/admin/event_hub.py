@@ -55,6 +55,7 @@ class EventHub:
         self._watch = watch
         self._slots: ConnectionSlots[EventStream] = ConnectionSlots(streams)
         self._watched = trio.Event()
+        self._streaming = trio.Event()
         self._linger = trio.CancelScope()
         self._news = trio.Event()
         self._shown: ClusterNow | None = None
@@ -82,12 +83,14 @@ class EventHub:
         if oldest is not None:
             oldest.end()
         self._watched.set()
+        self._streaming.set()
         self._linger.deadline = inf
 
     def drop(self, stream: EventStream) -> None:
         """A stream is over."""
         self._slots.remove(stream)
         if not self.streams:
+            self._streaming = trio.Event()
             self.touch()
 
     async def wait_news(self) -> None:
@@ -95,6 +98,10 @@ class EventHub:
         await self._news.wait()
 
     # For the watch.
+
+    async def wait_streaming(self) -> None:
+        """Returns while a stream is open, at once or when one begins."""
+        await self._streaming.wait()
 
     def show_cluster(self, now: ClusterNow) -> None:
         """The event ``cluster``, if there is news in it."""

@@ -54,12 +54,18 @@ class NodeLook(Protocol):
 
 
 class NodePage:
-    """The page of the node that ``look`` shows, at its admin port. Made in the node's loop."""
+    """The page of the node that ``look`` shows, at its admin port. Made in the node's loop.
+
+    The figures are shown every ``look_seconds``.
+    """
 
     verbs = VERBS
 
-    def __init__(self, look: NodeLook, admin: HostPort) -> None:
+    def __init__(
+        self, look: NodeLook, admin: HostPort, *, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._look = look
+        self._look_seconds = look_seconds
         self._admin = str(admin)
         self._node = NodeLoop()
         self._kinds = b""
@@ -104,16 +110,17 @@ class NodePage:
             hub.forget()
 
     async def _look_often(self, hub: EventHub) -> None:
+        """Looks for the streams; a request for one answer does not need it."""
         figures_at = 0.0
         while True:
+            await hub.wait_streaming()
             began = trio.current_time()
             self._news = trio.Event()
-            if hub.streams:
-                now, at = await self._now(), time.time()
-                hub.show_cluster(ClusterNow(at, "node", now.clients, VERBS, (now.card,)))
-                if began >= figures_at:
-                    figures_at = began + LOOK_SECONDS
-                    hub.show_figures(FiguresNow(at, {now.card.name: now.figures}))
+            now, at = await self._now(), time.time()
+            hub.show_cluster(ClusterNow(at, "node", now.clients, VERBS, (now.card,)))
+            if began >= figures_at:
+                figures_at = began + self._look_seconds
+                hub.show_figures(FiguresNow(at, {now.card.name: now.figures}))
             with trio.move_on_at(max(figures_at, began + LEAST_SECONDS)):
                 await self._news.wait()
             await trio.sleep_until(began + LEAST_SECONDS)

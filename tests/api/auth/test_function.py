@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import trio
 import trio.testing
 
 from lastcall.api.auth.entry import UNAVAILABLE, Denial, Entry
-from lastcall.api.auth.function import AT_ONCE, BUSY, FunctionAuth
+from lastcall.api.auth.function import AT_ONCE, BUSY, SHARE, FunctionAuth
 from lastcall.identity import Handshake, Identity, Refuse
 from tests.api.auth.conftest import handshake
 
@@ -290,8 +291,8 @@ async def test_a_function_that_holds_a_thousand_calls_is_not_called_again(
 
     auth = start(nursery, function)
     await trio.testing.wait_all_tasks_blocked()
-    for _ in range(AT_ONCE):
-        nursery.start_soon(auth.ask, handshake())
+    for number in range(AT_ONCE):
+        nursery.start_soon(auth.ask, replace(handshake(), address=f"10.0.0.{number // SHARE}"))
     await trio.testing.wait_all_tasks_blocked()
     assert await auth.ask(handshake()) == BUSY
     assert called == AT_ONCE
@@ -299,6 +300,27 @@ async def test_a_function_that_holds_a_thousand_calls_is_not_called_again(
     nursery.start_soon(auth.ask, handshake())
     await trio.testing.wait_all_tasks_blocked()
     assert called == AT_ONCE + 1
+
+
+async def test_an_address_whose_calls_do_not_end_keeps_no_other_one_out(
+    autojump_clock, nursery: trio.Nursery
+) -> None:
+    async def function(shown: Handshake) -> Identity:
+        if shown.address.startswith("2001:db8:0:7:"):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(60)
+        return Identity("ann")
+
+    auth = start(nursery, function)
+    await trio.testing.wait_all_tasks_blocked()
+    for number in range(AT_ONCE):
+        shown = replace(handshake(), address=f"2001:db8:0:7::{number:x}")
+        nursery.start_soon(auth.ask, shown)
+    await trio.sleep(1)
+    assert await auth.ask(shown) == BUSY
+    assert isinstance(await auth.ask(handshake()), Entry)
+    await trio.sleep(60)
+    assert auth._under_way == len(auth._of_addresses) == 0
 
 
 async def test_a_client_that_is_gone_ends_its_call(autojump_clock, nursery: trio.Nursery) -> None:

@@ -6,7 +6,7 @@ import pytest
 import structlog.testing
 import trio
 
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import House

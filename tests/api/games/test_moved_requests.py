@@ -68,7 +68,7 @@ def refuse(asker: Joins | Resumes, link: FakeGameLink, code: str, **more: Any) -
 
 def resumed(tier: Requests, link: FakeGameLink) -> object:
     place = nodes.Resumed(link.calls[-1], *TICKET_PLACE, 2, 1, 0, 0, "0ther", complete=True)
-    return tier.resumes.resumed(link, place)
+    return tier.resumes.seated(link, place)
 
 
 TICKET_PLACE = TICKET.room, TICKET.player

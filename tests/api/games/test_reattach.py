@@ -13,7 +13,7 @@ import trio.testing
 from lastcall.api.games.calls import sweep_often
 from lastcall.api.games.reattach import PlaceReattacher
 from lastcall.api.sessions.session import Session
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 from tests.api.conftest import Client, FakeLink, House

@@ -76,7 +76,7 @@ class ResumesHarness:
         """``link`` grants a call, by default the last one; returns who gets the place."""
         call = link.calls[at]
         item = nodes.Resumed(call, "game-2.den", "p1", 2, 1, 0, 0, "0ther", complete=True)
-        answer = self.resumes.resumed(link, item)
+        answer = self.resumes.seated(link, item)
         return answer if isinstance(answer, Caller) else None
 
     def silence(self, link: FakeGameLink) -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from lastcall.api.games.place_queues import RENEWAL_SECONDS
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from tests.api.conftest import Client, House
 from tests.api.game_nodes import DEN, PLACE, SECRET, GameNodes, NodeLink, say_numbers, settle

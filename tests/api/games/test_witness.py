@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from lastcall.api.games.witness import Witness
 from lastcall.ids import Incarnation, RoomId
-from lastcall.links.link import Loss
+from lastcall.links.link_counts import Loss
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Answer, Vote, VoteAsked, VoteReturned
 from tests.api.fake_links import FakeGameLink

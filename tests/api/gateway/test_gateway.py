@@ -9,8 +9,8 @@ import trio.testing
 from trio_websocket import ConnectionClosed, wrap_client_stream
 
 from lastcall.api.socket.frame_builder import PING_FRAME
-from lastcall.limits import Limits
-from lastcall.reasons import ErrorCode
+from lastcall.limits import Limits, Rate
+from lastcall.reasons import ClientEnd, ErrorCode
 from lastcall.wire import nodes
 
 
@@ -52,6 +52,29 @@ async def test_the_subprotocol_is_echoed_when_it_is_offered(autojump_clock, hous
     silent = await house.socket()
     assert offering.socket.subprotocol == "lastcall.v1"
     assert silent.socket.subprotocol is None
+
+
+async def test_a_peer_that_gave_up_before_it_was_accepted_costs_no_handshake(
+    autojump_clock, make_house, upgrade
+) -> None:
+    house = make_house(limits=Limits(handshakes=Rate(burst=1, per_second=0.1)))
+
+    def pair(gives_up: bool) -> tuple[trio.SocketStream, ...]:
+        ours, theirs = socket.socketpair()
+        if gives_up:
+            ours.sendall(upgrade)
+            ours.shutdown(socket.SHUT_WR)
+        return tuple(trio.SocketStream(trio.socket.from_stdlib_socket(s)) for s in (ours, theirs))
+
+    for _ in range(5):
+        gone = house.dial(lambda: pair(gives_up=True))
+        await settle()
+        await gone.aclose()
+    there = house.dial(lambda: pair(gives_up=False))
+    await there.send_all(upgrade)
+    assert (await there.receive_some()).startswith(b"HTTP/1.1 101 ")
+    await there.aclose()
+    assert house.gateway.counts.ends[ClientEnd.HANDSHAKE] == 5
 
 
 async def test_a_peer_that_never_finishes_its_handshake_is_closed_after_5_s(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from lastcall.api.sessions.client_connection import LOST, ClientConnection, ClientCounts
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CHUNK_BYTES
-from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.client_stream import ClientStream, wait_sent
+from lastcall.api.socket.closing import abort
 from lastcall.api.socket.frame_builder import close_frame, text_frame
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.core.excess import ITEM_BYTES, REFERENCE_BYTES
@@ -88,8 +89,8 @@ class Play:
                     stream.send_nowait(next(rest))
                     self._measure()
             with trio.move_on_after(200):
-                await stream.wait_send_all_might_not_block()
-            await stream.abort()
+                await wait_sent(stream)
+            await abort(stream)
             nursery.cancel_scope.cancel()
 
     async def _check_each_second(self) -> None:

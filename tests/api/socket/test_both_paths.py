@@ -526,7 +526,7 @@ async def test_frames_of_a_turn_leave_before_its_close(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("sockets", "frames", "text"),
-    [(512, 40, b'{"t":"got","seq":0}'), (48, 430, b'{"t":"leave"}')],
+    [(512, 20, b'{"t":"got","seq":0}'), (48, 215, b'{"t":"leave"}')],
     ids=["many", "long"],
 )
 async def test_a_flood_of_many_sockets_does_not_hold_the_loop(
@@ -541,7 +541,7 @@ async def test_a_flood_of_many_sockets_does_not_hold_the_loop(
             await _until(lambda: server.noted.count == sockets * frames)
         assert (
             watch.counted < sockets * frames / 2
-        )  # 5 to 10 % in 5 ms; without a limit, nearly all
+        )  # 10 to 20 % in 5 ms; without a limit, nearly all
 
 
 async def test_a_flood_of_odd_frames_does_not_hold_the_loop(serve: Serve) -> None:

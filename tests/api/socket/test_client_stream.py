@@ -8,8 +8,10 @@ import trio.testing
 
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import close_frame, ends_in_close, text_frame
+from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.policy import SocketPolicy
 
 LIMIT = 1_000_000
@@ -125,7 +127,7 @@ async def test_frames_of_a_step_leave_at_its_end_and_earlier_if_it_is_long(nurse
             stream.send_nowait(b"c")
             stream.send_nowait(b"d")
         assert far.recv(LIMIT) == b"cd"
-        await stream.abort()
+        await abort(stream)
 
 
 async def test_frames_of_a_step_to_a_slow_reader_are_bounded_by_bytes(make_pair, nursery) -> None:
@@ -138,7 +140,7 @@ async def test_frames_of_a_step_to_a_slow_reader_are_bounded_by_bytes(make_pair,
             stream.send_nowait(b"y" * 600)
     assert len(told) == 1
     assert stream.queue.size <= 100_000
-    await stream.abort()
+    await abort(stream)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -152,7 +154,7 @@ async def test_frames_of_two_writers_arrive_whole_and_in_order(pair, make_pair, 
         for number in range(50):
             frame = b"L%04d" % number * rng.randrange(1, 400)
             sent.append(frame)
-            await stream.send_all(frame)
+            await LibraryStream(stream).send_all(frame)
 
     async def room() -> None:
         for number in range(200):
@@ -178,10 +180,10 @@ async def test_cancelling_the_library_leaves_its_bytes_whole(pair, make_pair, nu
     peer, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     with trio.CancelScope() as impatient:
-        nursery.start_soon(stream.send_all, b"a" * 50_000)
+        nursery.start_soon(LibraryStream(stream).send_all, b"a" * 50_000)
         await trio.testing.wait_all_tasks_blocked()
         impatient.cancel()
-        await stream.send_all(b"b" * 50_000)
+        await LibraryStream(stream).send_all(b"b" * 50_000)
     assert impatient.cancelled_caught
     stream.send_nowait(b"c")
     assert await read_exactly(peer, 100_001) == b"a" * 50_000 + b"b" * 50_000 + b"c"
@@ -194,7 +196,7 @@ async def test_the_librarys_send_waits_until_its_bytes_have_left(pair, make_pair
     done = trio.Event()
 
     async def send() -> None:
-        await stream.send_all(b"x" * 100_000)
+        await LibraryStream(stream).send_all(b"x" * 100_000)
         done.set()
 
     nursery.start_soon(send)
@@ -224,7 +226,7 @@ async def test_over_the_backlog_whole_frames_are_dropped_and_a_close_follows(
         stream.send_nowait(frame)
     assert len(calls) == 1
     assert calls[0] <= 64 * 1024 + 10_000
-    nursery.start_soon(stream.close_gracefully, 5)
+    nursery.start_soon(close_gracefully, stream, SocketPolicy(close_seconds=5))
     seen = await read_to_end(peer)
     assert seen.endswith(close_frame(4100))
     whole, torn = divmod(len(seen) - 4, len(frame))
@@ -252,8 +254,8 @@ async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
     stream.send_close(4100)
     stream.send_nowait(b"late")
     stream.ping()
-    nursery.start_soon(stream.send_all, b"\x8a\x00")
-    nursery.start_soon(stream.close_gracefully, 5)
+    nursery.start_soon(LibraryStream(stream).send_all, b"\x8a\x00")
+    nursery.start_soon(close_gracefully, stream, SocketPolicy(close_seconds=5))
     assert await read_to_end(peer) == close_frame(1012)
 
 
@@ -261,10 +263,10 @@ async def test_nothing_follows_a_close_frame(pair, make_pair, nursery) -> None:
 async def test_after_the_librarys_close_frame_ours_is_not_sent(pair, make_pair, nursery) -> None:
     peer, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
-    nursery.start_soon(stream.send_all, close_frame(1009))
+    nursery.start_soon(LibraryStream(stream).send_all, close_frame(1009))
     await trio.testing.wait_all_tasks_blocked()
     stream.send_close(4100)
-    nursery.start_soon(stream.close_gracefully, 5)
+    nursery.start_soon(close_gracefully, stream, SocketPolicy(close_seconds=5))
     assert await read_to_end(peer) == close_frame(1009)
 
 
@@ -272,11 +274,12 @@ async def test_the_librarys_close_does_not_drop_queued_frames(nursery) -> None:
     peer, ours = trio.testing.lockstep_stream_pair()
     stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_nowait(b"still to come")
-    await stream.aclose()
+    library = LibraryStream(stream)
+    await library.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await stream.receive_some(10)
+        await library.receive_some(10)
     with pytest.raises(trio.ClosedResourceError):
-        await stream.send_all(b"no more")
+        await library.send_all(b"no more")
     assert await peer.receive_some() == b"still to come"
 
 
@@ -289,14 +292,14 @@ async def test_a_broken_peer_is_reported_to_the_library_only(pair, make_pair, nu
     await trio.testing.wait_all_tasks_blocked()
     stream.send_nowait(b"into the void")
     with pytest.raises(trio.BrokenResourceError):
-        await stream.send_all(b"library")
+        await LibraryStream(stream).send_all(b"library")
 
 
 @pytest.mark.parametrize("pair", [sockets, MEMORY])
 async def test_after_the_end_a_frame_is_dropped(pair, make_pair, nursery) -> None:
     _, ours = make_pair(pair)
     stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
-    await stream.abort()
+    await abort(stream)
     stream.send_nowait(b"late")
     stream.send_close(1012)
     assert stream.queue.size == 0
@@ -310,7 +313,7 @@ async def test_it_notes_the_times_of_the_last_read_and_the_last_write(
     begin = trio.current_time()
     await trio.sleep(3)
     await peer.send_all(b"x")
-    await stream.receive_some()
+    await LibraryStream(stream).receive_some()
     await trio.sleep(4)
     stream.ping()
     assert (stream.heard_at - begin, stream.sent_at - begin) == (3, 0)
@@ -323,7 +326,7 @@ async def test_a_graceful_close_waits_no_longer_than_allowed(nursery, autojump_c
     stream = ClientStream(ours, nursery, backlog=backlog(LIMIT))
     stream.send_close(4100)
     begin = trio.current_time()
-    await stream.close_gracefully(0.5)
+    await close_gracefully(stream, SocketPolicy(close_seconds=0.5))
     assert trio.current_time() - begin == 0.5
 
 
@@ -334,5 +337,5 @@ async def test_a_graceful_close_ends_with_the_peers_own_close(nursery, autojump_
     begin = trio.current_time()
     await peer.send_all(b"\x81\x82\x00\x00\x00\x00{}\x88\x82")
     nursery.start_soon(peer.send_all, b"\x00\x00\x00\x00\x03\xf4")
-    await stream.close_gracefully(0.5)
+    await close_gracefully(stream, SocketPolicy(close_seconds=0.5))
     assert trio.current_time() == begin

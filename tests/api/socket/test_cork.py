@@ -15,7 +15,9 @@ import trio.testing
 from lastcall.api.socket.backlog import Backlog
 from lastcall.api.socket.batch_sizes import CLIENTS_PER_STEP
 from lastcall.api.socket.client_stream import ClientStream
+from lastcall.api.socket.closing import abort
 from lastcall.api.socket.cork import Cork
+from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.policy import SocketPolicy
 
 MANY = 3 * CLIENTS_PER_STEP + 10
@@ -201,12 +203,12 @@ async def test_a_graceful_close_sends_the_clients_pending_frames_first(
             say(cork, output, "a")
         stream.send_nowait(b"last words, ")
         stream.send_close(1012, "bye")
-    await stream.send_all(b"too late")
+    await LibraryStream(stream).send_all(b"too late")
     assert far.recv(100) == b"last words, \x88\x05\x03\xf4bye"
     assert len(pipe.read()) < MANY
     await cork.settled()
     assert len(pipe.read()) > 0
-    await stream.abort()
+    await abort(stream)
     far.close()
 
 
@@ -220,7 +222,7 @@ async def test_a_client_that_is_lost_with_frames_pending_does_not_affect_the_oth
         stream.send_nowait(b"never")
     descriptor = stream.descriptor
     far.close()
-    await stream.abort()
+    await abort(stream)
     pair = socket.socketpair()  # the new owner of the number must not get the frame
     assert descriptor in {end.fileno() for end in pair}
     await cork.settled()

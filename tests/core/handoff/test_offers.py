@@ -136,6 +136,21 @@ def test_a_node_that_does_not_answer_within_2_s_is_told_to_forget_the_room() -> 
     assert offers.link_up(NORTH) == []
 
 
+def test_rooms_that_wait_for_an_answer_make_way_for_no_others_but_long_steps_do() -> None:
+    names = [RoomId(str(number)) for number in range(6)]
+    offers = Offers(HandOffPolicy(rooms_at_once=2))
+    offers.add([Movable(room, K, 100) for room in names], until=10.0)
+    assert offers.begin(10.0, BOTH) == [Freeze(names[0]), Freeze(names[1])]
+    for room in names[:2]:
+        offers.frozen(room, b"image", 1, 10.0, BOTH)
+    offers.due(12.0, BOTH)
+    assert offers.begin(12.0, BOTH) == [], "both are asked of the other node now"
+    offers.answered(SOUTH, Adopted(names[0], 1), 12.1, BOTH)
+    assert offers.begin(12.1, BOTH) == [Freeze(names[2]), Freeze(names[3])]
+    offers.due(14.1, BOTH)
+    assert offers.begin(14.1, BOTH) == [Freeze(names[4]), Freeze(names[5])], "two do not rest"
+
+
 def test_a_node_that_owes_its_word_about_a_room_is_not_asked_for_it() -> None:
     alone = BOTH[:1]
     offers = offered(alone, DEN)

@@ -102,6 +102,14 @@ async def test_a_join_refused_with_retry_is_sent_again(fake_server, autojump_clo
     assert ledger.clean
 
 
+async def test_a_join_at_a_node_that_dies_is_sent_again(fake_server, autojump_clock):
+    fake_server.die_in_joins = 3
+    ledger, _ = await play(fake_server, bots=2, seconds=10)
+    assert ledger.refused_joins == 3
+    assert ledger.matches > 0
+    assert ledger.clean
+
+
 async def test_each_failed_connection_is_counted_as_an_error(autojump_clock):
     async def refuse(url):
         raise ConnectionRefusedError("refused")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import asynccontextmanager
 
 import httpx
@@ -9,8 +10,11 @@ import pytest
 import trio
 
 from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.cli import cli
+from lastcall.local.dashboard import remote
 from lastcall.local.dashboard.remote import run_dashboard
 from lastcall.runtime.admin.auth import AdminAuth
+from lastcall.runtime.command import run_command
 from tests.harness.event_source import event_source
 from tests.runtime.admin.test_node_page import TOKEN, serving
 
@@ -101,3 +105,18 @@ async def test_a_foreign_page_commands_nothing(headers):
         refused = await http.post("/cluster/drain", json=DRAIN, headers=COMMAND | headers)
         assert refused.status_code == 403
         assert not node.stops.count
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"), [((), "{url}\n"), (("--json",), '{{"is":"page","url":"{url}"}}\n')]
+)
+def test_the_command_prints_where_its_page_is(more, shown, monkeypatch, capsys):
+    async def stopped(_sources, listen, _auth, show):
+        show(f"http://{listen}/")
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(remote, "run_dashboard", stopped)
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, ["dashboard", "--admin", "127.0.0.1:1", *more])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == shown.format(url="http://127.0.0.1:9900/")

@@ -54,7 +54,7 @@ async def running(start, **settings):
             page.on_roll(node, text)
 
         async with open_cluster(plan, on_death, start=start, on_event=on_event) as cluster:
-            rolls = Rolls(cluster, ledger, 2, print, on_step)
+            rolls = Rolls(cluster, ledger, 2, lambda *_: None, on_step)
             page = LocalPage(cluster, rolls, ledger)
             async with serving(page), trio.open_nursery() as nursery:
                 nursery.start_soon(rolls.run, trio.Event())

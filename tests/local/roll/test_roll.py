@@ -197,7 +197,9 @@ class RollService:
         self.ledger = Ledger(trio.current_time)
         self.messages = []
         self.stop = trio.Event()
-        self.rolls = Rolls(cluster, self.ledger, bots, self.messages.append)
+        self.rolls = Rolls(
+            cluster, self.ledger, bots, lambda _told, text: self.messages.append(text)
+        )
         nursery.start_soon(self.rolls.run, self.stop)
 
 

@@ -107,94 +107,97 @@ def texts(events: list[tuple[str, str, object]]) -> list[str]:
     return [data["text"] for _, name, data in events if name == "log"]  # type: ignore[index]
 
 
+class Port:
+    """The streams of a port, whose events come from ``watch``."""
+
+    def __init__(self, watch: QuietWatch, nursery: trio.Nursery) -> None:
+        self.watch, self.hub = watch, watch.hub
+        self._nursery = nursery
+
+    async def browser(
+        self, last_id: str = "", *, method: str = "GET", slow: bool = False
+    ) -> Browser:
+        """One that has asked for a stream."""
+        browser = Browser(self.watch, slow=slow)
+        self._nursery.start_soon(browser.serve)
+        await browser.ask(last_id, method)
+        return browser
+
+
 @asynccontextmanager
-async def watching() -> AsyncIterator[tuple[QuietWatch, trio.Nursery]]:
-    watch = QuietWatch()
+async def watching(watch_type: type[QuietWatch] = QuietWatch) -> AsyncIterator[Port]:
+    watch = watch_type()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.hub.run)
-        yield watch, nursery
+        yield Port(watch, nursery)
         nursery.cancel_scope.cancel()
 
 
 async def test_a_stream_begins_with_the_state_and_goes_on_with_each_line(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+    async with watching() as port:
+        browser = await port.browser()
         first = await browser.read()
         assert names(first) == ["cluster"]
-        watch.hub.add_log(line(1))
-        watch.hub.add_log(line(2))
+        port.hub.add_log(line(1))
+        port.hub.add_log(line(2))
         more = await browser.read()
         assert texts(more) == ["1", "2"]
         assert len({event[0] for event in more}) == 2
 
 
 async def test_what_changes_all_the_time_is_no_new_state(autojump_clock: MockClock) -> None:
-    async with watching() as (watch, nursery):
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+    async with watching() as port:
+        browser = await port.browser()
         await browser.read()
-        watch.hub.show_cluster(now("serving", rooms=7))
+        port.hub.show_cluster(now("serving", rooms=7))
         assert await browser.read() == []
-        watch.hub.show_cluster(now("draining", rooms=7))
+        port.hub.show_cluster(now("draining", rooms=7))
         assert names(await browser.read()) == ["cluster"]
 
 
 async def test_a_reader_that_comes_back_gets_what_it_missed_and_nothing_twice(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        first = Browser(watch)
-        nursery.start_soon(first.serve)
-        await first.ask()
+    async with watching() as port:
+        first = await port.browser()
         await first.read()
-        watch.hub.add_log(line(1))
+        port.hub.add_log(line(1))
         last_id = (await first.read())[-1][0]
         await first.stream.aclose()
-        watch.hub.add_log(line(2))
+        port.hub.add_log(line(2))
         await trio.sleep(LINGER_SECONDS - 1)
-        watch.hub.add_log(line(3))
-        again = Browser(watch)
-        nursery.start_soon(again.serve)
-        await again.ask(last_id)
+        port.hub.add_log(line(3))
+        again = await port.browser(last_id)
         assert texts(await again.read()) == ["2", "3"]
-        assert (watch.begun, watch.ended) == (1, 0)
+        assert (port.watch.begun, port.watch.ended) == (1, 0)
 
 
 async def test_nothing_is_watched_before_the_first_stream_nor_long_after_the_last_one(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
+    async with watching() as port:
         await trio.sleep(100)
-        assert watch.begun == 0
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+        assert port.watch.begun == 0
+        browser = await port.browser()
         (last_id, _, _), *_ = await browser.read()
         await trio.sleep(100)
-        assert (watch.begun, watch.ended) == (1, 0)
+        assert (port.watch.begun, port.watch.ended) == (1, 0)
         await browser.stream.aclose()
         await trio.sleep(HEARTBEAT_SECONDS + LINGER_SECONDS + 1)
-        assert (watch.begun, watch.ended) == (1, 1)
-        watch.hub.add_log(line(1))
-        late = Browser(watch)
-        nursery.start_soon(late.serve)
-        await late.ask(last_id)
+        assert (port.watch.begun, port.watch.ended) == (1, 1)
+        port.hub.add_log(line(1))
+        late = await port.browser(last_id)
         assert names(await late.read()) == ["log", "cluster"]
-        assert watch.begun == 2
+        assert port.watch.begun == 2
 
 
 async def test_a_comment_goes_out_every_five_seconds_in_which_nothing_else_does(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+    async with watching() as port:
+        browser = await port.browser()
         await browser.read()
         beats = b""
         with trio.move_on_after(3 * HEARTBEAT_SECONDS):
@@ -206,24 +209,19 @@ async def test_a_comment_goes_out_every_five_seconds_in_which_nothing_else_does(
 async def test_a_reader_that_reads_nothing_is_cut_after_five_seconds(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        browser = Browser(watch, slow=True)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+    async with watching() as port:
+        browser = await port.browser(slow=True)
         await trio.sleep(3 * SEND_SECONDS)
         assert browser.closed_at == SEND_SECONDS
-        assert watch.hub.streams == 0
+        assert port.hub.streams == 0
 
 
 async def test_a_slow_reader_holds_up_no_other_one(autojump_clock: MockClock) -> None:
-    async with watching() as (watch, nursery):
-        slow, quick = Browser(watch, slow=True), Browser(watch)
-        for browser in (slow, quick):
-            nursery.start_soon(browser.serve)
-            await browser.ask()
+    async with watching() as port:
+        slow, quick = await port.browser(slow=True), await port.browser()
         await quick.read()
         for number in range(1_000):
-            watch.hub.add_log(line(number))
+            port.hub.add_log(line(number))
             if number % 100 == 99:
                 got = texts(await quick.read(0.01))
                 assert got == [str(one) for one in range(number - 99, number + 1)]
@@ -233,31 +231,24 @@ async def test_a_slow_reader_holds_up_no_other_one(autojump_clock: MockClock) ->
 async def test_32_streams_are_open_at_once_and_one_more_ends_the_oldest(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        browsers = [Browser(watch) for _ in range(33)]
-        for browser in browsers[:32]:
-            nursery.start_soon(browser.serve)
-            await browser.ask()
-            assert names(await browser.read(0.01)) == ["cluster"]
-        assert watch.hub.streams == 32
-        nursery.start_soon(browsers[32].serve)
-        await browsers[32].ask()
-        assert names(await browsers[32].read(0.01)) == ["cluster"]
-        assert watch.hub.streams == 32
+    async with watching() as port:
+        browsers = []
+        for count in range(1, 34):
+            browsers.append(await port.browser())
+            assert names(await browsers[-1].read(0.01)) == ["cluster"]
+            assert port.hub.streams == min(count, 32)
         assert [browser.closed_at is None for browser in browsers] == [False] + 32 * [True]
 
 
 async def test_when_the_hub_closes_each_stream_sends_what_is_left_and_ends_at_once(
     autojump_clock: MockClock,
 ) -> None:
-    async with watching() as (watch, nursery):
-        browsers = [Browser(watch) for _ in range(3)]
+    async with watching() as port:
+        browsers = [await port.browser() for _ in range(3)]
         for browser in browsers:
-            nursery.start_soon(browser.serve)
-            await browser.ask()
             await browser.read()
-        watch.hub.add_log(line(1))
-        watch.hub.close()
+        port.hub.add_log(line(1))
+        port.hub.close()
         closing_at = trio.current_time()
         for browser in browsers:
             assert texts(await browser.read()) == ["1"]
@@ -265,12 +256,10 @@ async def test_when_the_hub_closes_each_stream_sends_what_is_left_and_ends_at_on
 
 
 async def test_a_head_request_is_answered_without_a_stream(autojump_clock: MockClock) -> None:
-    async with watching() as (watch, nursery):
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask(method="HEAD")
+    async with watching() as port:
+        browser = await port.browser(method="HEAD")
         assert await browser.read() == []
-        assert watch.hub.streams == 0
+        assert port.hub.streams == 0
         assert browser.closed_at == 0
 
 
@@ -288,15 +277,10 @@ class BrokenWatch(QuietWatch):
 async def test_a_bug_in_a_watch_ends_no_stream(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watch = BrokenWatch()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch.hub.run)
-        browser = Browser(watch)
-        nursery.start_soon(browser.serve)
-        await browser.ask()
+    async with watching(BrokenWatch) as port:
+        browser = await port.browser()
         assert names(await browser.read(2)) == ["cluster"]
-        nursery.cancel_scope.cancel()
-    assert watch.begun == 2
+        assert port.watch.begun == 2
 
 
 class LeavingWatch(QuietWatch):

@@ -3,7 +3,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from lastcall.core.lifecycle import Phase
 from lastcall.reasons import ClientEnd
-from lastcall.runtime.admin.metrics import Figures, node_registry
+from lastcall.runtime.admin.metrics import node_registry
+from lastcall.runtime.figures import Figures
 
 
 class Node:
@@ -23,9 +24,7 @@ def node() -> Node:
 
 @pytest.fixture
 def registry(node: Node) -> CollectorRegistry:
-    return node_registry(
-        node.read, name="api-1", tier="api", version="7", phases=tuple(map(str, Phase))
-    )
+    return node_registry(node.read, name="api-1", tier="api", version="7")
 
 
 def scrape(registry: CollectorRegistry) -> list[str]:
@@ -85,7 +84,7 @@ def test_ended_rooms_start_at_0_and_are_counted_by_reason(
     node.figures = Figures(phase=Phase.SERVING, rooms_ended={"finished": 5, "elsewhere": 1})
     lines = scrape(registry)
     assert 'lastcall_rooms_ended_total{reason="finished"} 5.0' in lines
-    assert 'lastcall_rooms_ended_total{reason="elsewhere"} 1.0' in lines
+    assert 'lastcall_rooms_ended_total{reason="other"} 1.0' in lines
     assert 'lastcall_rooms_ended_total{reason="cut"} 0.0' in lines
 
 
@@ -106,7 +105,7 @@ def test_a_registry_reads_the_node_only_when_scraped(
 
 def test_two_nodes_in_one_process_have_separate_registries(registry: CollectorRegistry) -> None:
     other = node_registry(
-        lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7", phases=()
+        lambda: Figures(phase=Phase.SERVING, rooms=9), name="b", tier="game", version="7"
     )
     assert "lastcall_rooms 9.0" in scrape(other)
     assert "lastcall_rooms 0.0" in scrape(registry)

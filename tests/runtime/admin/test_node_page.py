@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,24 +14,26 @@ import pytest
 import structlog
 import trio
 from prometheus_client import CollectorRegistry
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from lastcall.bus.address import HostPort
 from lastcall.core.lifecycle import Event
 from lastcall.ids import NodeName
 from lastcall.policy import DrainPolicy
 from lastcall.runtime import log_tap
-from lastcall.runtime.admin.metrics import Figures
+from lastcall.runtime.admin.event_hub import HEARTBEAT_SECONDS, EventStream
 from lastcall.runtime.admin.node_page import NodePage
 from lastcall.runtime.admin.page_files import page_files
 from lastcall.runtime.admin.server import AdminPort
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.figures import Figures
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.process import NodeAdmin
 from lastcall.runtime.signals import StopRequests
 from lastcall.wire.views import KindView, NodeNow
 from tests.harness.event_source import event_source
 
-LIMIT_SECONDS = 20
+LIMIT_SECONDS, NEVER_SECONDS = 20, 60
 COMMAND = {"X-Lastcall": "1"}
 TOKEN = "0123456789abcdef"  # noqa: S105 - a test's
 
@@ -95,11 +98,14 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(token_file: Path | None = None) -> AsyncIterator[Served]:
+async def serving(
+    token_file: Path | None = None, *, look_seconds: float = NEVER_SECONDS
+) -> AsyncIterator[Served]:
+    """By itself its page looks at the node so seldom that a test would not live to see it."""
     served = Served(token_file)
 
     def make_page(admin: HostPort) -> NodePage:
-        served.page = NodePage(served.admin, admin)
+        served.page = NodePage(served.admin, admin, look_seconds=look_seconds)
         return served.page
 
     port = await AdminPort.open(
@@ -161,12 +167,27 @@ async def test_who_asks_again_gets_the_lines_of_the_log_since_then() -> None:
         assert (await served.look(last_id)).logs == ()
 
 
-async def test_a_node_of_which_nobody_has_a_stream_is_not_looked_at() -> None:
-    async with serving() as served:
-        await served.look()
-        asked = served.node.asked
-        await trio.sleep(0.6)
-        assert served.node.asked == asked
+async def test_a_node_is_looked_at_and_woken_only_while_somebody_has_a_stream(
+    autojump_clock: MockClock,
+) -> None:
+    served = Served(None)
+    served.admin.now()
+    each, served.node.asked = served.node.asked, 0
+    page = NodePage(served.admin, HostPort("127.0.0.1", 1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(page.watch, page.hub)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == inf
+        stream = EventStream(page.hub, "")
+        page.hub.open(stream, "10.0.0.1")
+        await trio.sleep(2.9)
+        assert served.node.asked == 3 * each, "at 0, 1 and 2 s"
+        page.hub.drop(stream)
+        await trio.sleep(2.9)
+        assert served.node.asked == 3 * each
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == inf
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_stream_tells_a_command_s_effect_at_once() -> None:
@@ -175,6 +196,15 @@ async def test_a_stream_tells_a_command_s_effect_at_once() -> None:
         assert first.data["nodes"][0]["phase"] == "serving"
         assert (await source.next("figures")).data["nodes"]["game-1"]["rooms"] == 3
         assert await served.post("cordon") == 200
+        assert (await source.next("cluster")).data["nodes"][0]["phase"] == "cordoned"
+
+
+async def test_a_stream_tells_what_has_changed_at_once_when_the_log_says_something() -> None:
+    structlog.configure(processors=[log_tap.pass_on, drop])
+    async with serving() as served, event_source(served.address) as source:
+        assert (await source.next("cluster")).data["nodes"][0]["phase"] == "serving"
+        served.drain.cordon()
+        assert (await source.next("log")).data["text"] == "phase=cordoned"
         assert (await source.next("cluster")).data["nodes"][0]["phase"] == "cordoned"
 
 
@@ -253,11 +283,12 @@ async def test_kinds_and_the_page_are_served() -> None:
 
 async def test_a_port_that_stops_ends_its_streams_at_once_and_in_good_order() -> None:
     async with serving() as served, event_source(served.address) as source:
-        await source.next("cluster")
+        await source.next("figures")
         served.stop()
+        began = trio.current_time()
         with pytest.raises(EOFError):
-            await source.next("there is none of this name")
-        assert source.ended
+            await source.next()
+        assert trio.current_time() - began < HEARTBEAT_SECONDS / 2
 
 
 async def test_32_streams_that_nobody_reads_do_not_disturb_a_probe() -> None:

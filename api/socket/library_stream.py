@@ -1,0 +1,96 @@
+"""A client's byte stream as the protocol library sees it.
+
+A client is to wait for our answer to its request (RFC 6455 §4.1), but some send frames with it, and
+the network may put both in one segment. The library takes what it reads before its answer for more
+of HTTP, and loses it. So it is given the request alone; frames wait here until the answer has left.
+"""
+
+from __future__ import annotations
+
+import trio
+import trio.abc
+
+from lastcall.api.socket.client_stream import ClientStream, wait_sent
+from lastcall.api.socket.write_state import WriteEvent, WriteState
+
+CLOSE_OPCODE = b"\x88"
+
+
+class LibraryStream(trio.abc.Stream):
+    """Reads from the client, and sends by ``output``, which this node shares."""
+
+    __slots__ = ("_accepted", "_closed", "_early", "_output", "_request")
+
+    def __init__(self, output: ClientStream) -> None:
+        self._output = output
+        self._request = b""
+        self._early = b""
+        self._accepted: trio.Event | None = None
+        """Set when the answer to the request has left; None until the request was read."""
+        self._closed = False
+
+    def begin_handshake(self, request: bytes, early: bytes) -> None:
+        """Lets the library read ``request``, and nothing behind it until :meth:`opened`.
+
+        ``early`` are the frames that the client has sent with it.
+        """
+        self._request, self._early = request, early
+        self._accepted = trio.Event()
+
+    def opened(self) -> bytes:
+        """Ends the handshake: the library's reader goes on.
+
+        Returns the frames that came with the request if a pump reads; else the library reads them.
+        """
+        if self._accepted is None:
+            raise RuntimeError("the handshake has not begun")
+        self._accepted.set()
+        return b"" if self._output.pumped is None else self._take_early()
+
+    def _take_early(self) -> bytes:
+        early, self._early = self._early, b""
+        return early
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Returns the client's next bytes, or none at the end; notes when they came."""
+        if self._closed:
+            raise trio.ClosedResourceError("the library has closed its side")
+        data = await self._next(max_bytes)
+        if data:
+            self._output.read_at = trio.current_time()
+        return data
+
+    async def _next(self, max_bytes: int | None) -> bytes | bytearray:
+        if self._request:
+            request, self._request = self._request, b""
+            return request
+        if self._accepted is not None:
+            await self._accepted.wait()
+        return self._take_early() or await self._output.stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Sends the library's bytes, and waits until they have left.
+
+        They are queued whole before the first wait: a cancellation does not tear them. After a
+        close frame they are dropped (the library answers a ping whenever one comes).
+        """
+        output = self._output
+        if self._closed:
+            raise trio.ClosedResourceError("the library has closed its side")
+        if output.state is WriteState.LOST:
+            raise trio.BrokenResourceError("the connection is lost")
+        if output.state is not WriteState.CLOSED:
+            whole = bytes(data)
+            if whole[:1] == CLOSE_OPCODE:  # its handshake begins with an H
+                output.step(WriteEvent.CLOSE)
+            output.send_whole(whole)
+        await wait_sent(output)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Waits until nothing is queued."""
+        await wait_sent(self._output)
+
+    async def aclose(self) -> None:
+        """Closes the library's side. Queued frames are still sent."""
+        self._closed = True
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,156 @@
+"""The caller's requests of one link: in lockstep, each with all items that wait.
+
+The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.batching`.
+"""
+
+from __future__ import annotations
+
+import sys
+from math import inf
+
+import trio
+
+from lastcall.bus.base import Caller
+from lastcall.core.link.batching import AdaptiveBatcher
+from lastcall.core.link.feed import FeedReceiver
+from lastcall.core.link.uplink import Outgoing
+from lastcall.errors import RemoteProtocolError
+from lastcall.ids import LinkId
+from lastcall.links.link_counts import LinkCounts
+from lastcall.links.node_watch import NodeWatch
+from lastcall.policy import LinkPolicy
+from lastcall.wire import nodes
+
+DETACH_SECONDS = 0.5
+ASK_AGAIN_SECONDS = 1.0
+"""A request without an answer is sent again, byte for byte: the game node repeats its reply."""
+
+
+class Uplink:
+    """Sends requests by ``caller``, which also confirm the ``feed`` and ask for what it lacks."""
+
+    def __init__(
+        self,
+        link_id: LinkId,
+        *,
+        caller: Caller,
+        feed: FeedReceiver[nodes.Down],
+        watch: NodeWatch,
+        policy: LinkPolicy,
+        counts: LinkCounts,
+    ) -> None:
+        self._link_id = link_id
+        self._counts = counts
+        self._caller = caller
+        self._feed = feed
+        self._watch = watch
+        self._policy = policy
+        self._waiting: Outgoing[nodes.Up] = Outgoing()
+        self._batcher = AdaptiveBatcher()
+        self._in_flight: list[nodes.Up] = []
+        """The items of the request that is not answered yet."""
+        self._closed = False
+        self._wake = trio.Event()
+        self.confirm_now = False
+        """Whether the feed should be confirmed at once; followed by :meth:`wake`."""
+        self._request_at = -inf  # the first request goes at once: its reply announces the head
+        self.confirmed = 0
+        """The last item of the feed that a request has confirmed."""
+
+    @property
+    def unsent(self) -> list[nodes.Up]:
+        """The items that the game node has not answered; read it once, when the link is over."""
+        _, waiting = self._waiting.take(sys.maxsize, sys.maxsize)
+        return [*self._in_flight, *waiting]
+
+    def send(self, item: nodes.Up, *, pressing: bool = True) -> None:
+        """Queues an item for the next request; drops it once the listener knows of the loss.
+
+        Until then the sender cannot know: the item is among :attr:`unsent`. An item that is not
+        ``pressing`` goes with another, or with the heartbeat: a request costs both nodes more
+        than all that it carries.
+        """
+        if not self._closed:
+            if pressing and not self._waiting.pressing:
+                self._wake.set()
+            self._waiting.push(item, nodes.size_of(item), pressing=pressing)
+
+    def close(self) -> None:
+        """Drops what is sent from now on."""
+        self._closed = True
+
+    def wake(self) -> None:
+        """The feed has something to confirm or to ask for."""
+        self._wake.set()
+
+    def ask_now(self) -> None:
+        """Sends a request, also without items."""
+        self.confirm_now = True
+        self._wake.set()
+
+    async def exchange(self) -> nodes.Reply:
+        """Waits until a request is due, sends it until it is answered, and returns the answer."""
+        await self._wait_until_due()
+        request, asks = self._next_request()
+        self._watch.asked(trio.current_time())
+        reply = await self._answer(request)
+        self._counts.round_trips.observe(self._watch.answered())
+        if asks:
+            self._counts.repairs += 1
+            self._feed.answered(trio.current_time())
+        return reply
+
+    def arrived(self) -> None:
+        """The game node has the items of the last request."""
+        self._in_flight = []
+
+    async def detach(self) -> None:
+        """Sends what still waits, and the detach; bounded, since the node may not listen."""
+        with trio.move_on_after(DETACH_SECONDS, shield=True):
+            if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
+                request, _ = self._next_request()
+                await self._caller.call(request)
+            await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
+
+    async def _wait_until_due(self) -> None:
+        while not (self._waiting.pressing or self.confirm_now):
+            at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
+            if at <= trio.current_time():
+                break
+            self._wake = trio.Event()
+            with trio.move_on_at(at):
+                await self._wake.wait()
+        if self._batcher.due() > trio.current_time():
+            await trio.sleep_until(self._batcher.due())
+
+    def _next_request(self) -> tuple[bytes, bool]:
+        """The encoded request, and whether it asks for a hole in the feed."""
+        now = self._request_at = trio.current_time()
+        missing = self._feed.ask(now)
+        pressing = self._waiting.pressing
+        number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
+        self._in_flight = items
+        self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
+        self.confirm_now = False
+        self.confirmed = self._feed.confirm()
+        batch = nodes.Batch(
+            link=self._link_id,
+            number=number,
+            confirmed=self.confirmed,
+            missing=missing,
+            items=items,
+        )
+        return nodes.encode(batch), bool(missing)
+
+    async def _answer(self, request: bytes) -> nodes.Reply:
+        while True:
+            with trio.move_on_after(ASK_AGAIN_SECONDS):
+                return read_reply(await self._caller.call(request))
+
+
+def read_reply(reply: bytes) -> nodes.Reply:
+    """Decodes a reply; an unreadable one is ``Unsupported``, with the reason."""
+    try:
+        return nodes.decode_reply(reply)
+    except RemoteProtocolError as error:
+        return nodes.Unsupported(message=str(error))

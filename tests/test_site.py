@@ -1,0 +1,115 @@
+"""The site has every page, and the code, settings and commands on its pages are right.
+
+``make docs`` builds it, and checks its links as zensical resolves them; this needs neither.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
+from typing import Any
+
+import click
+import pytest
+
+import lastcall
+from lastcall.api.__main__ import command as api
+from lastcall.cli import cli
+from lastcall.game.__main__ import command as game
+from lastcall.limits import read_limits
+from lastcall.serve.__main__ import command as serve
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SITE = tomllib.loads((DOCS / "site" / "zensical.toml").read_text(encoding="utf-8"))["project"]
+PAGES = [page.relative_to(DOCS).as_posix() for page in sorted(DOCS.rglob("*.md"))]
+ADDED = {"javascript-client.md", "changelog.md"}
+COMMANDS = {f"lastcall {name}": one for name, one in cli.commands.items()}
+COMMANDS |= {"lastcall serve": serve, "lastcall-api": api, "lastcall-game": game}
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", read(page), re.DOTALL | re.MULTILINE)
+
+
+def in_nav(nav: Any) -> Iterator[str]:
+    for entry in nav:
+        for there in entry.values():
+            yield from [there] if isinstance(there, str) else in_nav(there)
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    assert sorted(in_nav(SITE["nav"])) == sorted({*PAGES, *ADDED})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_list_and_a_table_begin_after_an_empty_line(page: str) -> None:
+    """Else the site has one paragraph, although the repository shows a list."""
+    text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^(?![ *|>#-]|\d+\. ).+\n(?:[*-] |1\. |\|).*", text, re.MULTILINE)
+    assert found == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_block_can_be_compiled(page: str) -> None:
+    for text in blocks(page, "python"):
+        if text.startswith("# in "):
+            continue  # lines from the middle of a file
+        flags = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        compile(text, page, "exec", flags=flags)
+
+
+def commands_of(page: str) -> Iterator[list[str]]:
+    """The words of each command of Lastcall in the shell blocks of a page."""
+    for text in blocks(page, "sh"):
+        for line in text.replace("\\\n", " ").splitlines():
+            found = re.search(r"(?:^|[ /])(lastcall(?:-api|-game)? .*)", line)
+            if found and not line.startswith(("pip", "podman build", "    ")):
+                yield shlex.split(found[1], comments=True)
+
+
+def test_every_command_on_a_page_has_the_options_that_it_is_given() -> None:
+    seen = 0
+    for page in PAGES:
+        for words in commands_of(page):
+            name = " ".join(words[:2]) if words[0] == "lastcall" else words[0]
+            if words[1:] == ["--help"]:
+                continue
+            options = {name for one in COMMANDS[name].params for name in one.opts}
+            given = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert given <= options, f"{page}: {' '.join(words)}"
+            seen += 1
+    assert seen >= 15
+
+
+def settings_of(command: click.Command) -> set[str]:
+    return {one.opts[0].removeprefix("--") for one in command.params}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")])
+def test_every_setting_in_a_toml_block_exists(page: str) -> None:
+    for text in blocks(page, "toml"):
+        table = tomllib.loads(text)
+        read_limits(table.pop("limits", {}), page)
+        assert {*table} <= settings_of(serve)
+
+
+def test_the_reference_has_each_public_name_with_its_docstring() -> None:
+    named = [name for page in PAGES for name in re.findall(r"(?m)^::: (\S+)", read(page))]
+    shown: set[object] = set()
+    for name in named:
+        value = resolve_name(name)
+        assert value.__doc__, name
+        parts = vars(value).values() if isinstance(value, ModuleType) else []
+        shown |= {value, *(one for one in parts if isinstance(one, Hashable))}
+    for name in lastcall.__all__:
+        assert getattr(lastcall, name) in shown, name
