@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run demo test check docs fuzz clean help
+.PHONY: run demo test check docs pictures fuzz clean help
 help:            ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
@@ -28,6 +28,10 @@ check: $(READY)  ## checks format, lint, types, the layers' imports, and the Eng
 docs: $(READY)   ## builds the documentation as a site, .site/html, and checks its links (ARGS=serve: at localhost:8000)
 	@$(BIN)/python -m pip install --quiet --group docs
 	@$(BIN)/python docs/site/build.py $(ARGS)
+
+pictures: $(READY) ## takes the documentation's pictures and its film from the real page, in Chromium (docs/pictures)
+	@tests/e2e/install-packages
+	@$(BIN)/python -m tests.page.pictures docs/pictures
 
 fuzz: $(READY)   ## feeds what strangers and nodes can send to the code that reads it (SECONDS=60 for each target)
 	@$(BIN)/python -m pip install --quiet --group fuzz

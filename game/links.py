@@ -1,17 +1,15 @@
 """The game node's half of its links: answers requests, publishes the feeds, drops silent links.
 
-An answer is synchronous: items go into inboxes, the reply goes out.
+Links are opened and dropped by :mod:`lastcall.game.attachments`. An answer is synchronous: items go
+into inboxes, the reply goes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import inf
 from time import perf_counter
-from typing import NamedTuple
 
-import msgspec
 import structlog
 import trio
 
@@ -20,12 +18,11 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
-from lastcall.errors import LastcallError, MisplacedItem, RemoteProtocolError
+from lastcall.errors import MisplacedItem, RemoteProtocolError
 from lastcall.game.admission import Admission
-from lastcall.game.feeds import Feeds, Link, LinkWatcher, RequestHandler
-from lastcall.ids import Incarnation, LinkId, NodeName
+from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
+from lastcall.game.feeds import Feeds, Link
 from lastcall.limits import Rate
-from lastcall.peer import Peer
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
@@ -37,27 +34,6 @@ NAME_WARNINGS, NAME_WARNING_SECONDS = 5, 60.0
 """Nodes of the same name are logged this many times at once, and then once in these seconds."""
 PUBLISH_SECONDS = 0.005
 """After this time the remaining feeds are published in the next turn."""
-LINKS_MAX = 512
-"""More nodes than this are refused: each costs a publisher and a ring."""
-
-
-class GameIdentity(msgspec.Struct, frozen=True):
-    """This node, for a caller. ``born`` is in seconds since 1970."""
-
-    name: NodeName
-    incarnation: Incarnation
-    version: str
-    born: float
-
-
-class LinkListeners(NamedTuple):
-    """``api`` gets the items of api nodes, and ``peers`` those of other game nodes; ``watcher``
-    learns which links there are.
-    """
-
-    api: RequestHandler
-    peers: RequestHandler
-    watcher: LinkWatcher | None = None
 
 
 class Links:
@@ -78,18 +54,17 @@ class Links:
         state: Callable[[], nodes.NodeState],
         admission: Admission,
     ) -> None:
-        self._bus = bus
         self._admission = admission
         self._me = me
         self._policy = policy
         self._feeds = feeds
         self._links = feeds.links
-        self._handlers = {nodes.API: listeners.api, nodes.GAME: listeners.peers}
-        self._watcher = listeners.watcher
         self._state = state
-        self._started_at = trio.current_time()
+        self.attachments = Attachments(
+            bus, me, policy, feeds=feeds, listeners=listeners, state=state, admission=admission
+        )
         self._name_warnings = TokenBucket(
-            Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), self._started_at
+            Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), trio.current_time()
         )
         self.items_received = 0
         self.bytes_received = 0
@@ -131,11 +106,9 @@ class Links:
             case nodes.Batch():
                 return self._apply_batch(request)
             case nodes.Attach():
-                reply = self._attach(request, responder.peer)
-                self._admission.note_refusal(request, responder.peer, reply)
-                return reply
+                return self.attachments.attach(request, responder.peer)
             case nodes.Detach():
-                self._detach(request.link)
+                self.attachments.detach(request.link)
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
 
     def _apply_batch(self, batch: nodes.Batch) -> bytes | nodes.UnknownLink:
@@ -146,7 +119,7 @@ class Links:
             case SequenceCheck.REPEAT:
                 return link.requests.reply
             case SequenceCheck.GAP:
-                self._drop(link.id, "requests out of step")
+                self.attachments.drop(link.id, "requests out of step")
                 return nodes.UnknownLink(incarnation=self._me.incarnation)
         self._feeds.confirm(link, batch.confirmed)
         self.items_received += len(batch.items)
@@ -177,84 +150,6 @@ class Links:
             except Exception:
                 log.exception("verbs.failed", item=type(item).__name__)
 
-    def _attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
-        if attach.incarnation == self._me.incarnation:
-            return nodes.Twice(incarnation=self._me.incarnation)
-        state, known = self._state(), attach.link in self._links
-        refusal = self._admission.check(attach, known=known)
-        if refusal is None and not known:
-            feed = self._admission.feeds.find(attach.feed, peer)
-            if isinstance(feed, nodes.Unsupported):
-                return feed
-            refusal = self._replace(attach) or self._open(attach, feed, state)
-        if refusal is not None:
-            return refusal
-        return nodes.Welcome(
-            wire=nodes.WIRE,
-            link=attach.link,
-            name=self._me.name,
-            incarnation=self._me.incarnation,
-            version=self._me.version,
-            born=self._me.born,
-            state=state,
-            age_seconds=trio.current_time() - self._started_at,
-            proof=self._admission.proof(attach),
-        )
-
-    def _replace(self, attach: nodes.Attach) -> nodes.Reply | None:
-        """Drops the link that the new one replaces; or returns the refusal."""
-        for old in [x for x in self._links.values() if x.incarnation == attach.incarnation]:
-            if old.attempt > attach.attempt:
-                return nodes.UnknownLink(incarnation=self._me.incarnation)
-            same_address = old.dialled and old.dialled == attach.dialled
-            if old.id != attach.replaces and not same_address:
-                return nodes.Twice(incarnation=self._me.incarnation)
-            self._drop(old.id, "attached anew")
-        return None
-
-    def _open(
-        self, attach: nodes.Attach, feed: tuple[str, str], state: nodes.NodeState
-    ) -> nodes.Reply | None:
-        """Opens the new link with a feed to that URL and name; or returns the refusal."""
-        if len(self._links) >= LINKS_MAX:
-            return nodes.Unsupported(message=f"{LINKS_MAX} nodes are attached already")
-        try:
-            publisher = self._bus.publisher(*feed)
-        except LastcallError as error:
-            return nodes.Unsupported(message=f"cannot dial the feed: {error}")
-        link = self._links[attach.link] = Link(
-            attach,
-            publisher,
-            self._handlers[attach.tier],
-            policy=self._policy,
-            now=trio.current_time(),
-            excess=self._feeds.excess,
-        )
-        link.add_state(state)
-        self._feeds.mark(link.id)
-        log.info("link.attached", **link.who, feed=attach.feed)
-        if self._watcher is not None:
-            self._watcher.attached(link)
-        return None
-
-    def _detach(self, link_id: LinkId) -> None:
-        """A node that leaves has reported each client who may not have received all."""
-        if (link := self._links.get(link_id)) is not None:
-            link.confirmed_until = inf
-            self._drop(link_id, "detached")
-
-    def _drop(self, link_id: LinkId, why: str) -> None:
-        if (link := self._feeds.remove(link_id)) is not None:
-            log.info("link.dropped", **link.who, why=why)
-            link.handler.drop_link(link_id, link.confirmed_until)
-            if self._watcher is not None:
-                self._watcher.dropped(link)
-
-    def drop_dead(self, caller: Incarnation) -> None:
-        """The process has ended: drops the link by which it has called."""
-        for link in [x for x in self._links.values() if x.incarnation == caller]:
-            self._drop(link.id, "the process has ended")
-
     def _warn_of_namesakes(self, link: Link) -> None:
         """Two nodes of one name work: their incarnations differ. But nobody can tell them apart.
         One that was killed is dropped before the one that takes its name is not young.
@@ -284,7 +179,7 @@ class Links:
                 continue
             if (why := link.publish(self._state())) is not None:
                 log.warning("link.behind", **link.who, why=why)
-                self._drop(link.id, why)
+                self.attachments.drop(link.id, why)
             elif link.ring.has_fresh:
                 rest.append(link)
         for link in rest:
@@ -304,7 +199,7 @@ class Links:
             for link in list(self._links.values()):
                 link.liveness.turned(now)
                 if link.liveness.verdict(now) is not Verdict.ALIVE:
-                    self._drop(link.id, "silent")
+                    self.attachments.drop(link.id, "silent")
                     continue
                 if link.young and now - link.attached_at > self._policy.silence_seconds:
                     link.young = False
@@ -316,4 +211,6 @@ class Links:
                 if link.stalls.seconds >= (
                     policy.lost_seconds if patient else policy.silence_seconds
                 ):
-                    self._drop(link.id, "its feed does not arrive; is --advertise right there?")
+                    self.attachments.drop(
+                        link.id, "its feed does not arrive; is --advertise right there?"
+                    )

@@ -11,14 +11,15 @@ from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.admission import Admission
+from lastcall.game.attachments import GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, LinkListeners, Links
+from lastcall.game.links import Links
 from lastcall.game.node_state import NodeStates
 from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves
 from lastcall.game.room_tally import RoomTally
 from lastcall.game.settings import GameSettings
-from lastcall.host.host import Host
+from lastcall.host.host import Host, HostEvents
 from lastcall.host.kind_counts import kind_counts
 from lastcall.host.kind_views import kind_views
 from lastcall.ids import KindName, new_incarnation
@@ -35,6 +36,7 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
+    unready = "not listening"
     is_whole_service = False
 
     def __init__(
@@ -53,7 +55,6 @@ class GameNode:
         self._drain = drain
         self._feeds = Feeds(settings.link_policy)
         self.others = self._open_others(rng)
-        self.peers = self.others.peers
         self.survival = self.others.survival
         self.host = Host(
             kinds=kinds,
@@ -61,13 +62,13 @@ class GameNode:
             rng=rng,
             outbox=self._feeds.push,
             policy=settings.room_policy,
-            on_change=self._feeds.mark_all,
+            events=HostEvents(on_change=self._feeds.mark_all),
             protector=self.survival,
         )
         self.moves = RoomMoves(
             self.host,
             drain,
-            peers=self.peers,
+            peers=self.others.peers,
             requests=self.others.requests,
             feeds=self._feeds,
             policy=settings.handoff_policy,
@@ -83,7 +84,6 @@ class GameNode:
         """None: clients connect to api nodes."""
         self.ready = False
         """Whether it listens."""
-        self.unready = "not listening"
 
     def _open_others(self, rng: random.Random) -> OtherGames:
         return OtherGames(
@@ -209,7 +209,7 @@ class GameNode:
             clients=sum(kind.players for kind in kinds.values()),
             kinds=kinds,
             links=len(self._feeds.of_tier(nodes.API)),
-            peers=len(self.peers),
+            peers=len(self.others.peers),
             link_ends=links.ends,
             round_trips=links.round_trips,
             feed_repairs=links.repairs,

@@ -56,7 +56,11 @@ class OtherGames:
         """Of those that call this node."""
         self.handlers: list[PeerHandler] = []
         """They get what other game nodes say; to be filled before the start."""
-        self.peers = Peers(me, self.handlers, lambda dead: links().drop_dead(dead))
+
+        def drop_links(dead: Incarnation) -> None:
+            links().attachments.drop_dead(dead)
+
+        self.peers = Peers(me, self.handlers, drop_links)
         self.requests = PeerRequests(feeds, self.handlers)
         self._calls = self._open_calls(rng) if settings.games else None
         self.survival = None if self._calls is None else self._open_survival(self._calls)

@@ -7,7 +7,6 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
@@ -62,6 +61,10 @@ def cli() -> None:
     warn_of_variables()
 
 
+BOTS = 50
+"""Those of ``lastcall up``, where their game is."""
+
+
 def _plan(port: int, **settings: Any) -> Plan:
     limits = read_limits(*config_limits())
     return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
@@ -71,7 +74,7 @@ def _plan(port: int, **settings: Any) -> Plan:
     short_help="Starts a whole cluster on this machine, with bots.",
     epilog=epilog(
         "lastcall up",
-        "lastcall up --bots 0 --rooms mine.rooms --seconds 60",
+        "lastcall up --rooms mine.rooms --seconds 60",
         "lastcall up --rooms mine.rooms --auth jwt --jwt-key-file public.pem",
     ),
 )
@@ -118,9 +121,9 @@ def _plan(port: int, **settings: Any) -> Plan:
 @option(
     "--bots",
     type=click.IntRange(0),
-    default=50,
-    help="Number of bots that play tictactoe and check every message. They have no tokens: with "
-    "--auth there are none.",
+    show_default="50; none with --rooms of your own, or --auth",
+    help="Number of bots that play the example tictactoe and check every message. Of three or "
+    "more, one waits for you. They have no tokens.",
 )
 @option(
     "--talkers",
@@ -146,7 +149,7 @@ def up(
     drain: DrainPolicy,
     auth: AuthOptions,
     *,
-    bots: int,
+    bots: int | None,
     talkers: int,
     seconds: float | None,
     as_json: bool,
@@ -172,16 +175,17 @@ def up(
     from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain, auth=auth)
-    if auth.auth is not None and bots + talkers:
-        if talkers or not _is_default("bots"):
-            raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
-        bots = 0
+    if auth.auth is not None and (bots or talkers):
+        raise UsageError("--bots have no tokens, and --auth lets nobody in without: --bots 0")
+    if bots is None:
+        has_their_game = EXAMPLES in {module.strip() for module in plan.rooms.split(",")}
+        bots = BOTS if has_their_game and auth.auth is None else 0
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
             run = Up(
                 plan,
-                bots=bots,
+                bots=bots or 0,
                 talkers=talkers,
                 seconds=seconds,
                 roll_after=roll_after,
@@ -251,11 +255,6 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
         return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
 
     return run_trio(run)
-
-
-def _is_default(parameter: str) -> bool:
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source is ParameterSource.DEFAULT
 
 
 cli.add_command(dashboard)

@@ -9,14 +9,13 @@ from lastcall.author import Room, S
 from lastcall.errors import BadRooms
 from lastcall.ids import KindName
 from lastcall.kind import (
-    HISTORY_BYTES_MAX,
-    HISTORY_MESSAGES_MAX,
-    RESUME_SECONDS_MAX,
     SEATS_MAX,
     Kind,
     Moves,
     check_arguments,
     check_function,
+    check_kept,
+    check_name,
     check_number,
     check_state,
 )
@@ -63,22 +62,12 @@ def room(
     None means the node's policy (1 024, 256 KiB, 30 s). Raises :class:`lastcall.errors.BadRooms`
     for numbers out of range, and for arguments that are missing or unknown.
     """
-    if not name or len(name) > 128 or not name.isprintable():
-        raise BadRooms(
-            f"a kind's name has 1 to 128 printable characters; {name[:140]!r} has {len(name)}"
-        )
+    check_name(name)
     check_number(name, "seats", seats, 1, SEATS_MAX)
     check_number(name, "starts", starts, 1, seats)
-    for field, number, most in (
-        ("history_messages", history_messages, HISTORY_MESSAGES_MAX),
-        ("history_bytes", history_bytes, HISTORY_BYTES_MAX),
-        ("resume_seconds", resume_seconds, RESUME_SECONDS_MAX),
-    ):
-        if number is not None:
-            check_number(name, field, number, 0, most)
+    check_kept(name, history_messages, history_bytes, resume_seconds)
     if type(one_seat_each) is not bool:
         raise BadRooms(f"kind {name!r}: one_seat_each is True or False; got {one_seat_each!r}")
-
     check_state(name, state, survives=survives, moves=moves)
 
     def kind(function: Callable[[Room[S]], Awaitable[Any]]) -> Kind:

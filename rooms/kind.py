@@ -84,6 +84,27 @@ def check_number(name: str, field: str, number: object, least: int, most: int) -
         raise BadRooms(f"kind {name!r}: {field} is {what} from {least} to {most}; got {number!r}")
 
 
+def check_name(name: str) -> None:
+    """Raises :class:`BadRooms` for a name that a kind cannot have."""
+    if not name or len(name) > 128 or not name.isprintable():
+        raise BadRooms(
+            f"a kind's name has 1 to 128 printable characters; {name[:140]!r} has {len(name)}"
+        )
+
+
+def check_kept(
+    name: str, messages: int | None, size: int | None, resume_seconds: float | None
+) -> None:
+    """Raises :class:`BadRooms` for a bound of what is kept for players who come back."""
+    for field, number, most in (
+        ("history_messages", messages, HISTORY_MESSAGES_MAX),
+        ("history_bytes", size, HISTORY_BYTES_MAX),
+        ("resume_seconds", resume_seconds, RESUME_SECONDS_MAX),
+    ):
+        if number is not None:
+            check_number(name, field, number, 0, most)
+
+
 def check_function(name: str, function: RoomFunction) -> None:
     """Raises :class:`BadRooms` unless ``function`` is async and can be called with the room."""
     called = getattr(function, "__name__", type(function).__name__)

@@ -204,6 +204,13 @@ def test_every_link_has_a_target(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_picture_is_there_and_light(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r'\b(?:src|srcset)="([^"]+)"', text):
+        assert 0 < (page.parent / name).stat().st_size <= 1.5 * 1024 * 1024, name
+
+
 def test_the_table_of_limits_has_every_key_with_its_default_and_its_label() -> None:
     rows = table("nodes.md", "| key | default | counts |")
     assert [code(row[0]) for row in rows] == list(Limits.__struct_encode_fields__)

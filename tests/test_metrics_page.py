@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from lastcall.reasons import ClientEnd
 from lastcall.runtime.admin.metrics import BUILD_INFO, BUILD_LABELS, FAMILIES
-from tests.test_docs import code, table
+from tests.test_docs import ROOT, code, table
 
 
 def test_the_table_has_every_metric_with_its_type_and_its_labels() -> None:
@@ -21,6 +23,14 @@ def test_the_table_has_every_metric_with_its_type_and_its_labels() -> None:
     labels = ", ".join(f"`{label}`" for label in BUILD_LABELS)
     assert documented == [*exported, (BUILD_INFO, "gauge", labels)]
     assert all(row[3] for row in rows)
+
+
+def test_every_metric_that_a_page_names_is_exported() -> None:
+    suffixes = {"gauge": [""], "counter": ["_total"], "histogram": ["", "_bucket", "_count"]}
+    known = {BUILD_INFO} | {one.name + end for one in FAMILIES for end in suffixes[one.type]}
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        named = set(re.findall(r"\blastcall_[a-z_]*[a-z]\b", page.read_text(encoding="utf-8")))
+        assert named <= known, page
 
 
 def test_the_table_of_ends_has_every_cause() -> None:

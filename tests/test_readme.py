@@ -1,4 +1,4 @@
-"""The README's code runs unchanged, and the frames that it shows are valid."""
+"""The README's code runs unchanged, and its figures are those of the measurements."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def test_the_example_room_and_its_test_run_unchanged(tmp_path: Path) -> None:
 
 
 def test_the_example_conversation_consists_of_valid_frames() -> None:
-    sent = re.findall(r"^> (.*)", README, re.MULTILINE)
-    received = re.findall(r"^< (.*)", README, re.MULTILINE)
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    sent = re.findall(r"^> (.*)", page, re.MULTILINE)
+    received = re.findall(r"^< (.*)", page, re.MULTILINE)
     assert [type(frames.decode(line)) for line in sent] == [
         *(frames.Join, frames.Say),
         *(frames.Resume, frames.Say),
@@ -63,6 +64,13 @@ def test_the_example_conversation_consists_of_valid_frames() -> None:
         *(frames.Hello, frames.Joined, frames.Ack, frames.Message),
         *(frames.Hello, frames.Resumed, frames.Message),
     ]
+
+
+def test_each_figure_of_the_readme_is_on_the_page_of_measurements() -> None:
+    measured = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\*\*(\d.*?)\*\*", README.partition("## Figures")[2])
+    assert len(figures) >= 8
+    assert [figure for figure in figures if figure not in measured.replace("**", "")] == []
 
 
 @pytest.mark.parametrize("module", [author, identity])

@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Hashable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
@@ -22,6 +23,7 @@ from lastcall.api.__main__ import command as api
 from lastcall.cli import cli
 from lastcall.game.__main__ import command as game
 from lastcall.limits import read_limits
+from lastcall.runtime.programs import OPTIONS_OF
 from lastcall.serve.__main__ import command as serve
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +51,28 @@ def in_nav(nav: Any) -> Iterator[str]:
 
 def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(in_nav(SITE["nav"])) == sorted({*PAGES, *ADDED})
+
+
+def test_the_sites_copies_of_the_pages_link_to_each_other_and_to_what_they_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_from_file_location("build", DOCS / "site" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = module_from_spec(spec)
+    spec.loader.exec_module(build)
+    monkeypatch.setattr(build, "PAGES", tmp_path)
+    monkeypatch.setattr(build, "helps", lambda: "the help")  # of a dozen processes
+    build.stage_all()
+    copies = {page.relative_to(tmp_path).as_posix(): page for page in tmp_path.rglob("*.md")}
+    assert {*PAGES, *ADDED} < {*copies}
+    for name, copy in copies.items():
+        is_code = name.startswith("files/") and not (ROOT / name[6:-3]).is_dir()
+        links = [] if is_code else re.findall(r"\]\(([^)\s#]+)", copy.read_text(encoding="utf-8"))
+        for link in links:
+            assert "://" in link or (copy.parent / link).is_file(), f"{name}: {link}"
+    folder = copies["files/deploy/kubernetes.md"].read_text(encoding="utf-8")
+    assert "(kubernetes/game.yaml.md)" in folder
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -99,7 +123,11 @@ def settings_of(command: click.Command) -> set[str]:
 def test_every_setting_in_a_toml_block_exists(page: str) -> None:
     for text in blocks(page, "toml"):
         table = tomllib.loads(text)
+        if "project" in table:
+            continue  # a pyproject.toml
         read_limits(table.pop("limits", {}), page)
+        for program in OPTIONS_OF.keys() & table:
+            assert table.pop(program).keys() <= OPTIONS_OF[program]
         assert {*table} <= settings_of(serve)
 
 

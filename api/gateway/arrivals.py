@@ -72,8 +72,8 @@ def peer_address(stream: trio.abc.Stream) -> str:
 def has_gone(stream: trio.abc.Stream) -> bool:
     """Whether the peer has already ended its side: it waited to be accepted, and gave up.
 
-    Nobody would read the answer to its request. When many connect at once, such answers would cost
-    the time of those who still wait, until they give up, too. False for a stream that is no socket.
+    Nobody would read the answer to its request. When many connect at once, such answers would take
+    so long that the next peers give up, too. False for a stream that is not a socket.
     """
     if not isinstance(stream, trio.SocketStream):
         return False

@@ -31,6 +31,7 @@ from lastcall.api.socket.client_stream import ClientStream
 from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
+from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.pump import Pump, PumpedStream
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
@@ -194,6 +195,7 @@ class Gateway:
         output.overflowed = session.connection.too_slow
         socket = self._sessions[session] = accepted.socket
         self.counts.opened += 1
+        accepted.stream.odd_frames = OddFrames(session.connection.count_odd)
         pumped, early = output.pumped, accepted.stream.opened()
         try:
             session.connection.send_built(self._hello)

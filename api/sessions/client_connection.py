@@ -129,6 +129,11 @@ class ClientConnection:
                 self.strike(ErrorCode(bad.code), str(bad))
         return None
 
+    def count_odd(self, frames: int) -> None:
+        """Counts frames that the library alone has read: pings, pongs, and parts of messages."""
+        if self.close_code is None and not self._frames.take(trio.current_time(), frames):
+            self._too_many(Limit.INPUTS, "frames")
+
     def _too_many(self, limit: Limit, what: str) -> None:
         self.counts.limited[limit] += 1
         self.error(ErrorCode.TOO_MANY, f"too many {what}; slow down and reconnect")

@@ -11,6 +11,7 @@ import trio
 import trio.abc
 
 from lastcall.api.socket.client_stream import ClientStream, wait_sent
+from lastcall.api.socket.odd_frames import OddFrames
 from lastcall.api.socket.write_state import WriteEvent, WriteState
 
 CLOSE_OPCODE = b"\x88"
@@ -19,7 +20,7 @@ CLOSE_OPCODE = b"\x88"
 class LibraryStream(trio.abc.Stream):
     """Reads from the client, and sends by ``output``, which this node shares."""
 
-    __slots__ = ("_accepted", "_closed", "_early", "_output", "_request")
+    __slots__ = ("_accepted", "_closed", "_early", "_output", "_request", "odd_frames")
 
     def __init__(self, output: ClientStream) -> None:
         self._output = output
@@ -28,6 +29,8 @@ class LibraryStream(trio.abc.Stream):
         self._accepted: trio.Event | None = None
         """Set when the answer to the request has left; None until the request was read."""
         self._closed = False
+        self.odd_frames: OddFrames | None = None
+        """Counts what the library reads after the handshake; to be set before :meth:`opened`."""
 
     def begin_handshake(self, request: bytes, early: bytes) -> None:
         """Lets the library read ``request``, and nothing behind it until :meth:`opened`.
@@ -66,7 +69,10 @@ class LibraryStream(trio.abc.Stream):
             return request
         if self._accepted is not None:
             await self._accepted.wait()
-        return self._take_early() or await self._output.stream.receive_some(max_bytes)
+        data = self._take_early() or await self._output.stream.receive_some(max_bytes)
+        if self.odd_frames is not None:
+            self.odd_frames.count(data)
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Sends the library's bytes, and waits until they have left.

@@ -34,26 +34,35 @@ LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 HELP = "<!-- the help of every command -->"
 LEXERS = {".cfg": "ini", ".service": "ini", ".socket": "ini", ".js": "js", ".ts": "ts"}
 LEXERS |= {".yaml": "yaml", ".toml": "toml", ".py": "python", ".html": "html"}
+PICTURES = ("*.png", "*.gif", "*.svg", "*.webp", "*.webm", "*.mp4")
 MERMAID = "11.17.2"
 
 
 def main(arguments: list[str]) -> int:
     """Stages the pages and runs zensical; returns its exit code."""
     shutil.rmtree(PAGES, ignore_errors=True)
-    pages = {page: PAGES / page.relative_to(DOCS) for page in sorted(DOCS.rglob("*.md"))}
-    pages |= {ROOT / page: PAGES / name for page, name in ADDED.items()}
-    shown = set(chain.from_iterable(stage(page, copy, pages) for page, copy in pages.items()))
-    for path in list(shown):
-        shown.update(path.iterdir() if path.is_dir() else ())
-    for path in sorted(shown):
-        show(path)
-    shutil.copy(DOCS / "performance.png", PAGES)
+    stage_all()
     shutil.copytree(DOCS / "site" / "assets", PAGES / "assets")
     shutil.copy(mermaid(), PAGES / "assets" / "mermaid.js")
     shutil.copy(DOCS / "site" / "zensical.toml", SITE)
     command = ["serve"] if arguments == ["serve"] else ["build", "--clean", "--strict"]
     zensical = [sys.executable, "-m", "zensical", *command]
     return subprocess.run(zensical, cwd=SITE, check=False).returncode
+
+
+def stage_all() -> None:
+    """Writes the copies of all pages, of their pictures, and of what they link to."""
+    pages = {page: PAGES / page.relative_to(DOCS) for page in sorted(DOCS.rglob("*.md"))}
+    pages |= {ROOT / page: PAGES / name for page, name in ADDED.items()}
+    shown = set(chain.from_iterable(stage(page, copy, pages) for page, copy in pages.items()))
+    for path in list(shown):
+        shown.update(one for one in path.rglob("*") if "__pycache__" not in one.parts)
+    for path in shown:
+        show(path, shown)
+    for path in chain.from_iterable(map(DOCS.rglob, PICTURES)):
+        copy = PAGES / path.relative_to(DOCS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
 
 
 def stage(page: Path, copy: Path, pages: dict[Path, Path]) -> Iterator[Path]:
@@ -100,16 +109,17 @@ def copy_of(path: Path) -> Path:
     return PAGES / "files" / f"{path.relative_to(ROOT)}.md"
 
 
-def show(path: Path) -> None:
-    """Writes the page that shows a file, or lists a folder."""
+def show(path: Path, shown: set[Path]) -> None:
+    """Writes the page that shows a file, or lists what is ``shown`` of a folder."""
     page = copy_of(path)
     page.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
-        files = [one for one in sorted(path.iterdir()) if copy_of(one).exists()]
+        files = sorted(shown.intersection(path.iterdir()))
         text = "\n".join(f"* [`{one.name}`]({path.name}/{one.name}.md)" for one in files)
     else:
         lexer = LEXERS.get(path.suffix, "text")
-        text = f"`````{lexer}\n{path.read_text(encoding='utf-8')}\n`````"
+        content = path.read_text(encoding="utf-8", errors="backslashreplace")
+        text = f"`````{lexer}\n{content}\n`````"
     head = f"---\nsearch:\n  exclude: true\n---\n# `{path.relative_to(ROOT)}`"
     page.write_text(f"{head}\n\n{text}\n", encoding="utf-8")
 

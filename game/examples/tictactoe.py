@@ -48,7 +48,7 @@ class Board(msgspec.Struct):
 
 @room("tictactoe", seats=2, starts=2, inputs=Place, state=Board, survives=True)
 async def tictactoe(table: Room[Board]) -> dict[str, Any]:
-    """Two players; ends with the winner, or with None when it is drawn."""
+    """Two players take turns, and three in a line win."""
     board = table.state
     table.state_for = lambda _player: board.picture()
     async for event in table:

@@ -196,7 +196,7 @@ class Connection:
                 if frame is not None:
                     self._receive(frame)
                     if self.place is not None:
-                        await self.place.wait_for_space()
+                        await self.place.unread.wait_for_space()
         except ConnectionClosed as closed:
             return _loss(closed)
         except trio.TooSlowError:
@@ -236,6 +236,7 @@ class Connection:
         on_state = None if pending.given_up else self._on_state
         place = pending.place = Place(frame, self.node, self.writer, on_state)
         self._receiver = PlaceReceiver(place, self.node, self.writer)
+        self._receiver.begin(frame)
         if pending.given_up:
             place.leave_soon()
         self._answer()

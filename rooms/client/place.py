@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-import msgspec
 import trio
 
+from lastcall.client.unread import Unread
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.client.writer import FrameWriter
 from lastcall.core.client.resume_state import ResumeState
@@ -24,7 +24,6 @@ from lastcall.wire.frames import Player
 from lastcall.wire.values import encode_value
 
 INPUT_BYTES_MAX = SocketPolicy().frame_bytes
-UNREAD_MAX = 1024
 ERRORS_KEPT = 64
 
 
@@ -59,16 +58,15 @@ class Place:
         writer: FrameWriter,
         on_state: OnState | None = None,
     ) -> None:
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._space = trio.lowlevel.ParkingLot()
         self._window = trio.lowlevel.ParkingLot()
         self._changed = trio.lowlevel.ParkingLot()
-        self._messages: deque[Message | Picture] = deque()
         self._leaving = False
         self.on_state = on_state
         """Set for a place that outlives its socket; None: the place is lost with it."""
         self.writer: FrameWriter | None = writer
         """The way to the server; None while the place is away."""
+        self.unread: Unread[Message | Picture] = Unread()
+        """The messages that wait to be read."""
         self.progress = ResumeState(joined)
         self.state = PlaceState.HERE
         self.node = node
@@ -93,7 +91,7 @@ class Place:
         """When the socket was lost, by trio's clock; None while there is one."""
         self.away_seconds = 0.0
         """How long the last absence lasted, from the loss to ``resumed``."""
-        self.take_seat(joined)
+        self.enter_room(joined)
 
     def __repr__(self) -> str:
         return f"<Place {self.you} in {self.room} ({self.kind}), seq {self.seq}, {self.state}>"
@@ -135,13 +133,12 @@ class Place:
 
     async def __anext__(self) -> Message | Picture:
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._messages:
+        while not self.unread:
             if self.ended is not None:
                 raise StopAsyncIteration
             self._check_lost()
-            await self._arrived.park()
-        self._space.unpark_all()
-        return self._messages.popleft()
+            await self.unread.wait()
+        return self.unread.take()
 
     async def say(self, value: object) -> None:
         """Says ``value``, which JSON can hold, to the room; the room receives it exactly once.
@@ -179,7 +176,7 @@ class Place:
         if self.open:
             self._leaving = True
             self._post(frames.Leave())
-            self._space.unpark_all()
+            self.unread.close()
             self._window.unpark_all()
 
     @property
@@ -215,46 +212,26 @@ class Place:
 
     # For the connection and the client
 
-    def take_seat(self, joined: frames.Joined) -> None:
-        """Begins in a room, the first or (regrouped) another, and acknowledges ``joined``."""
+    def enter_room(self, joined: frames.Joined) -> None:
+        """The place is in a room, the first or (regrouped) another."""
         self.kind: KindName = joined.kind
         self.you: PlayerId = joined.you
         self.players: tuple[Player, ...] = tuple(joined.players)
         """The players who had a seat when this place was taken."""
-        self._messages.clear()
         self._window.unpark_all()
-        self._post(self.progress.got())
-        if joined.complete is False:
-            self.skip_to(joined.seq, joined.state)
-
-    def skip_to(self, seq: int, state: msgspec.Raw | msgspec.UnsetType) -> None:
-        """The room has forgotten messages up to ``seq``: its picture comes in place of them."""
-        self.incomplete += 1
-        drawn = msgspec.json.decode(state) if isinstance(state, msgspec.Raw) else None
-        self.picture = Picture(seq, drawn)
-        self.deliver(self.picture)
-
-    def deliver(self, item: Message | Picture) -> None:
-        """Adds what the player reads next; drops it when they are leaving."""
-        if not self._leaving:
-            self._messages.append(item)
-            self._arrived.unpark()
 
     def ack(self, n: int) -> None:
         """The room has accepted all inputs up to ``n``."""
         self.progress.inputs.ack(n)
         self._window.unpark_all()
 
-    async def wait_for_space(self) -> None:
-        """Returns when one more message may wait to be read."""
-        while len(self._messages) >= UNREAD_MAX and self.open:
-            await self._space.park()
-
     def enter(self, state: PlaceState) -> None:
         """Changes the state, wakes all who wait, and reports the change."""
         self.state = state
-        for lot in (self._arrived, self._space, self._window, self._changed):
-            lot.unpark_all()
+        if state is PlaceState.OVER:
+            self.unread.close()
+        self._window.unpark_all()
+        self._changed.unpark_all()
         if self.on_state is not None:
             self.on_state(self, state)
 

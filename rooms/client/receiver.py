@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from lastcall.client.place import Place
-from lastcall.client.values import Ended, InputRefused, Message, PlaceState
+from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.client.writer import FrameWriter
 from lastcall.errors import ConnectionLost
 from lastcall.wire import frames
@@ -28,6 +28,12 @@ class PlaceReceiver:
         self.place = place
         self._node = node
         self._writer = writer
+
+    def begin(self, joined: frames.Joined) -> None:
+        """The place is in a room: acknowledges ``joined``."""
+        self._writer.post(self.place.progress.got())
+        if joined.complete is False:
+            self._skip_to(joined.seq, joined.state)
 
     def receive(self, frame: frames.FromServer) -> None:
         """Applies one frame; ``resumed`` moves the place to this socket."""
@@ -85,24 +91,33 @@ class PlaceReceiver:
         place.enter(PlaceState.HERE)
 
     def _on_resumed(self, frame: frames.Resumed) -> None:
-        place, progress = self.place, self.place.progress
+        progress = self.place.progress
         unacked = progress.resumed(frame)
         self._writer.post(progress.got())  # before the inputs: it confirms the new ticket
         for say in unacked:
             self._writer.post(say)
         if not frame.complete:
-            place.skip_to(frame.seq, frame.state)
+            self._skip_to(frame.seq, frame.state)
 
     def _on_regrouped(self, frame: frames.Joined) -> None:
         self.place.regroups += 1
         self.place.progress.joined(frame)
-        self.place.take_seat(frame)
+        self.place.unread.clear()
+        self.place.enter_room(frame)
+        self.begin(frame)
+
+    def _skip_to(self, seq: int, state: msgspec.Raw | msgspec.UnsetType) -> None:
+        """The room has forgotten messages up to ``seq``: its picture comes in place of them."""
+        place = self.place
+        place.incomplete += 1
+        place.picture = Picture(seq, _decoded(state))
+        place.unread.put(place.picture)
 
     def _on_message(self, frame: frames.Message) -> None:
         progress = self.place.progress
         if not progress.receive(frame.seq):
             return
-        self.place.deliver(Message(frame.seq, msgspec.json.decode(frame.d)))
+        self.place.unread.put(Message(frame.seq, msgspec.json.decode(frame.d)))
         if progress.got_due and self._writer.backlog < BACKLOG_MAX:
             self._writer.post(progress.got())
 

@@ -122,7 +122,8 @@ class Dev:
             ) as cluster,
         ):
             self._show(f"See and play: {cluster.page}")
-            rolls = Rolls(cluster, Ledger(trio.current_time), 0, self._tell, refusal=NO_ROLL)
+            ledger = Ledger(trio.current_time)
+            rolls = Rolls(cluster, ledger, 0, lambda _, text: self._show(text), refusal=NO_ROLL)
             page = LocalPage(cluster, rolls, None, VERBS)
             author = Author(self._show, self._console, page, self._plan.drain.grace_seconds)
             watch = Watch(saved, self._show, self._trees)
@@ -189,9 +190,6 @@ class Dev:
         """Nodes' warnings, and what rooms print; refused rooms are told in other words."""
         if not REFUSED.match(text):
             self._show(text)
-
-    def _tell(self, _message: object, text: str) -> None:
-        self._show(text)
 
     def _show(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import trio
 
 from lastcall.core.room.ended_rooms import EndedRoom, EndedRoomStore
-from lastcall.core.room.roster import Seat
+from lastcall.core.room.roster import Seat, listed
 from lastcall.host.replies import no_such_place, over, place_again, regroup
 from lastcall.host.seat_binding import SeatBinding
 from lastcall.host.tickets import check_ticket, rebind_seat
@@ -69,8 +69,8 @@ class EndedRooms:
             return None if told else seat
         rebind_seat(room.roster, seat, link, request, rng)
         unseen = room.history.unseen(seat.player, max(request.seen, seat.joined_seq))
-        listed = room.roster.listed(seat, self._listed_players)
-        for item in place_again(room, seat, request, unseen=unseen, listed=listed):
+        seats = listed(room.roster, seat, self._listed_players)
+        for item in place_again(room, seat, request, unseen=unseen, listed=seats):
             self._outbox(link, item)
         self._outbox(link, _final_item(room, seat))
         self._store.collected(room, seat)

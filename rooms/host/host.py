@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from math import inf
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -35,18 +36,30 @@ ROOMS_LISTED = 50
 
 
 def log_crash(room: RoomState, error: BaseException) -> None:
-    """The default of ``on_crash``: the event ``room.crashed``, with the traceback."""
+    """The default of ``HostEvents.on_crash``: the event ``room.crashed``, with the traceback."""
     structlog.get_logger().error("room.crashed", room=room.id, kind=room.kind, exc_info=error)
+
+
+class HostEvents(NamedTuple):
+    """The owner of a host hears these of its rooms."""
+
+    on_change: Callable[[], None] = lambda: None
+    """Rooms or free seats have changed; called often several times in a row."""
+    on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None
+    """A room is over: why, and the JSON of its result (empty unless it finished)."""
+    on_crash: Callable[[RoomState, BaseException], None] = log_crash
+    """Called before that with what the author's code raised."""
+
+
+NOBODY_HEARS = HostEvents()
 
 
 class Host:
     """All rooms of a node.
 
     ``outbox`` sends an item to an api node; it must not raise, and ignores links that are gone.
-    ``on_change`` is called when rooms or free seats have changed, often several times in a row;
-    ``on_end`` with each room that is over, why, and the JSON of its result (empty unless it
-    finished); ``on_crash`` before that with what the author's code raised. With a ``protector``,
-    the rooms of kinds that survive have images elsewhere; else they are like others.
+    With a ``protector``, the rooms of kinds that survive have images elsewhere; else they are like
+    others.
     """
 
     def __init__(
@@ -57,20 +70,18 @@ class Host:
         rng: random.Random,
         outbox: Callable[[LinkId, nodes.Down], None],
         policy: RoomPolicy | None = None,
-        on_change: Callable[[], None] = lambda: None,
-        on_end: Callable[[RoomState, EndReason, bytes], None] = lambda *_: None,
-        on_crash: Callable[[RoomState, BaseException], None] = log_crash,
+        events: HostEvents = NOBODY_HEARS,
         protector: Protector | None = None,
     ) -> None:
         self._outbox = outbox
-        self._on_end = on_end
+        self._on_end = events.on_end
         self.running = RunningRooms(
             kinds=kinds,
             outbox=outbox,
             policy=policy or RoomPolicy(),
-            on_change=on_change,
+            on_change=events.on_change,
             on_end=self._room_ended,
-            on_crash=on_crash,
+            on_crash=events.on_crash,
             protector=protector,
         )
         self.protected = self.running.protected

@@ -9,13 +9,13 @@ each other are removed while the queue is full: ``Joined`` and ``Left``, ``Away`
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from collections import deque
+from collections.abc import Callable
 
 import trio
 
-from lastcall.events import Away, Back, Event, Joined, Left, Said
+from lastcall.events import Back, Event, Left, Said
+from lastcall.host.crowd import Crowd
 from lastcall.ids import PlayerId
 
 EVENTS_PER_TURN = 64
@@ -51,7 +51,7 @@ class Inbox:
         self._on_room = on_room
         self._queue: deque[Event] = deque()
         """At most ``limit`` events; later joins and leaves are in ``late``."""
-        self._crowd: _Crowd | None = None
+        self._crowd: Crowd | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._taken = 0
         self.on_rest: Callable[[], None] | None = None
@@ -108,10 +108,14 @@ class Inbox:
         """Takes any other event; it always fits."""
         if len(self._queue) < self._limit:
             self.put(event)
-        elif isinstance(event, Back | Left):
-            self._put_shortened(event)
+            return
+        crowd = self._crowded()
+        if isinstance(event, Back | Left) and crowd.cancel(event):
+            return
+        if len(self._queue) < self._limit:
+            self.put(event)
         else:
-            self._crowded().late.add(event)
+            crowd.late.add(event)
 
     def holds(self, event: Event) -> bool:
         """Whether ``event``, which is of no player, waits unread."""
@@ -156,16 +160,16 @@ class Inbox:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _crowded(self) -> _Crowd:
+    def _crowded(self) -> Crowd:
         if self._crowd is None:
-            self._crowd = _Crowd(self._queue)
+            self._crowd = Crowd(self._queue)
         return self._crowd
 
-    def _relieve(self, crowd: _Crowd, event: Event) -> None:
+    def _relieve(self, crowd: Crowd, event: Event) -> None:
         """``event`` is out of the queue: the first late one is late no more, and who was refused is
         called.
         """
-        self._catch_up(crowd.late)
+        crowd.catch_up()
         if type(event) is Said and crowd.went(event.player) == self._share // 2:
             self._on_room(event.player)
         if crowd.refused and len(self._queue) <= self._limit // 2:
@@ -173,131 +177,3 @@ class Inbox:
             self._on_room(None)
         if not self._queue:
             self._crowd = None
-
-    def _catch_up(self, late: _Late) -> None:
-        if late:
-            Inbox.put(self, late.pop())  # it has come before: no heir counts it again
-
-    def _put_shortened(self, event: Back | Left) -> None:
-        """``event`` and what of its player it makes void: the room has not read that yet."""
-        late = self._crowded().late
-        mine = [n for n, e in enumerate(self._queue) if getattr(e, "player", None) == event.player]
-        if self._last(late, mine, event.player) == Away(event.player):
-            self._void(late, mine, event.player)
-            if isinstance(event, Back):
-                return
-        last = self._last(late, mine, event.player)
-        joined_alone = len(mine) + late.count(event.player) == 1 and last == Joined(event.player)
-        if isinstance(event, Left) and joined_alone:
-            self._void(late, mine, event.player)
-        elif len(self._queue) < self._limit:
-            self.put(event)
-        else:
-            late.add(event)
-
-    def _last(self, late: _Late, mine: list[int], player: PlayerId) -> Event | None:
-        """The player's last event; ``mine`` are the positions of theirs in the queue."""
-        if late.count(player):
-            return late.last(player)
-        return self._queue[mine[-1]] if mine else None
-
-    def _void(self, late: _Late, mine: list[int], player: PlayerId) -> None:
-        if late.count(player):
-            late.remove_last(player)
-        else:
-            del self._queue[mine.pop()]
-            self._catch_up(late)
-
-
-class _Crowd:
-    """Counts for a queue that is nearly full: kept from then until all events are read.
-
-    Most rooms never have that many events, so they need not count each input.
-    """
-
-    __slots__ = ("late", "of_player", "refused")
-
-    def __init__(self, waiting: Iterable[Event]) -> None:
-        self.late = _Late()
-        self.of_player: dict[PlayerId, int] = {}
-        """How many inputs of each player wait; no zeros."""
-        self.refused = False
-        """Whether an input was refused for want of room for anyone."""
-        for event in waiting:
-            self.came(event)
-
-    def came(self, event: Event) -> None:
-        """Counts an event that is put into the queue."""
-        if type(event) is Said:
-            self.of_player[event.player] = self.of_player.get(event.player, 0) + 1
-
-    def went(self, player: PlayerId) -> int:
-        """An input of ``player`` is read; returns how many more of theirs wait."""
-        left = self.of_player[player] - 1
-        if left:
-            self.of_player[player] = left
-        else:
-            del self.of_player[player]
-        return left
-
-
-class _Late:
-    """Events of players who join and leave beyond a full queue, in order. A player's events are
-    found by a dict: in a room of 10 000 that reads nothing, a search for each player would block
-    the loop for minutes.
-    """
-
-    __slots__ = ("_events", "_numbers", "_of")
-
-    def __init__(self) -> None:
-        self._events: OrderedDict[int, Event] = OrderedDict()
-        self._numbers = count()
-        self._of: dict[PlayerId | None, list[int]] = {}
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events.values())
-
-    def add(self, event: Event) -> None:
-        number = next(self._numbers)
-        self._events[number] = event
-        self._of.setdefault(getattr(event, "player", None), []).append(number)
-
-    def pop(self) -> Event:
-        """The first; there is one."""
-        _, event = self._events.popitem(last=False)
-        player = getattr(event, "player", None)
-        numbers = self._of[player]
-        del numbers[0]
-        if not numbers:
-            del self._of[player]
-        return event
-
-    def count(self, player: PlayerId) -> int:
-        """How many are of ``player``."""
-        return len(self._of.get(player, ()))
-
-    def last(self, player: PlayerId) -> Event:
-        """The last of ``player``; there is one."""
-        return self._events[self._of[player][-1]]
-
-    def holds(self, event: Event) -> bool:
-        """Whether ``event``, which is of no player, is here."""
-        return any(self._events[number] == event for number in self._of.get(None, ()))
-
-    def remove(self, event: Event) -> None:
-        """Takes ``event``, which is of no player, out if it is here."""
-        numbers = self._of.get(None, [])
-        for number in [number for number in numbers if self._events[number] == event]:
-            del self._events[number]
-            numbers.remove(number)
-        if not numbers:
-            self._of.pop(None, None)
-
-    def remove_last(self, player: PlayerId) -> None:
-        """Takes :meth:`last` out."""
-        del self._events[self._of[player].pop()]
-        if not self._of[player]:
-            del self._of[player]

@@ -148,7 +148,7 @@ class Matchmaker:
     def _seat(self, room: LiveRoom, link: LinkId, join: nodes.Join) -> str | None:
         refusal = room.players.join(link, join, self._rng)
         self.seated += refusal is None
-        if room.state.roster.find_key(join.key) is not None and refusal is None:
+        if room.state.roster.find_own(join.key) is not None and refusal is None:
             self._rooms.by_key[room.state.kind, join.key] = room.state.id
         return refusal
 

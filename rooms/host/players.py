@@ -13,7 +13,7 @@ import trio
 
 from lastcall.core.room.former_places import FormerResume, read_tickets
 from lastcall.core.room.history import Unseen
-from lastcall.core.room.roster import Seat
+from lastcall.core.room.roster import Seat, listed
 from lastcall.events import Back, Joined
 from lastcall.host.backend import check_size
 from lastcall.host.replies import no_such_place, over, place_again
@@ -238,8 +238,8 @@ class Players:
         state: bytes = b"",
     ) -> None:
         room = self._room
-        listed = room.roster.listed(seat, self._host.policy.listed_players)
-        answer = place_again(room, seat, request, unseen=unseen, state=state, listed=listed)
+        seats = listed(room.roster, seat, self._host.policy.listed_players)
+        answer = place_again(room, seat, request, unseen=unseen, state=state, listed=seats)
         for item in answer:
             room.outbox(seat.link, item)
 

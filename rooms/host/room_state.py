@@ -21,7 +21,7 @@ from lastcall.core.room.ended_rooms import EndedRoom
 from lastcall.core.room.former_places import FormerPlaces
 from lastcall.core.room.gone_seats import GoneSeat, GoneSeats
 from lastcall.core.room.history import History
-from lastcall.core.room.roster import Roster, Seat
+from lastcall.core.room.roster import Roster, Seat, to_notify
 from lastcall.events import Away, Left
 from lastcall.host.alarm_timer import AlarmTimer
 from lastcall.host.author_states import AuthorStates
@@ -270,5 +270,5 @@ def notify_blocked(
     player: PlayerId | None = None,
 ) -> None:
     """Tells the blocked players, or ``player`` alone, what to send again."""
-    for seat, n in roster.to_notify(player):
+    for seat, n in to_notify(roster, player):
         outbox(seat.link, nodes.Wanted(room, seat.player, n))

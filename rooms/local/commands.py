@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
 import httpx
 import msgspec
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from lastcall.bus.address import HostPort
 from lastcall.core.lifecycle import Phase
@@ -74,15 +78,30 @@ async def statuses(targets: Sequence[Target], token: bytes | None = None) -> lis
         return await ask_all(targets, ask)
 
 
+HEAD = ("node", "version", "phase", "rooms", "clients", "seconds to the cut", "admin", "pid")
+COUNTS = HEAD[3:6]
+
+
 def status_text(targets: Sequence[Target], answers: Sequence[Status | None]) -> str:
     """A line for each node, and below a node that does not serve, why it is still up."""
-    head = ("node", "version", "phase", "rooms", "clients", "seconds to the cut", "admin", "pid")
     rows = [_row(target, now) for target, now in zip(targets, answers, strict=True)]
-    first, *rest = columns([head, *rows])
+    first, *rest = columns([HEAD, *rows])
     lines = [first]
     for line, now in zip(rest, answers, strict=True):
         lines += [line, *(f"    {sentence}" for sentence in _why(now))]
     return "\n".join(lines)
+
+
+def status_table(targets: Sequence[Target], answers: Sequence[Status | None]) -> Group:
+    """The same for a terminal, however narrow: the reasons are below the table."""
+    table = Table(box=None, pad_edge=False)
+    for head in HEAD:
+        table.add_column(head, justify="right" if head in COUNTS else "left", overflow="fold")
+    reasons = []
+    for target, now in zip(targets, answers, strict=True):
+        table.add_row(*map(Text, _row(target, now)))
+        reasons += [Text(f"{target.name}: {sentence}") for sentence in _why(now)]
+    return Group(table, *reasons)
 
 
 def _why(now: Status | None) -> list[str]:
@@ -129,6 +148,22 @@ def result_text(verb: str, result: Status | ClusterFailed) -> str:
     if isinstance(result, ClusterFailed):
         return f"Error: {result}"
     return f"{result.name} {DONE[verb]}"
+
+
+def print_results(
+    verb: str,
+    targets: Sequence[Target],
+    results: Sequence[Status | ClusterFailed],
+    *,
+    as_json: bool,
+) -> bool:
+    """Prints the answers of the nodes; returns whether all have done it."""
+    if as_json:
+        click.echo(results_json(targets, results))
+    else:
+        for result in results:
+            click.echo(result_text(verb, result), err=isinstance(result, ClusterFailed))
+    return not any(isinstance(result, ClusterFailed) for result in results)
 
 
 def results_json(targets: Sequence[Target], results: Sequence[Status | ClusterFailed]) -> str:

@@ -193,14 +193,8 @@ def _verb(verb: str, text: str) -> click.Command:
             admins = await _reader(sources)()
             targets = await commands.find_targets(admins, names, port, all_nodes=all_nodes)
             results = await commands.send_command(verb, targets, token)
-            if as_json:
-                click.echo(commands.results_json(targets, results))
-            else:
-                for result in results:
-                    refused = isinstance(result, ClusterFailed)
-                    click.echo(commands.result_text(verb, result), err=refused)
-            failed = any(isinstance(result, ClusterFailed) for result in results)
-            return ExitCode.CRASHED if failed else ExitCode.DRAINED
+            done = commands.print_results(verb, targets, results, as_json=as_json)
+            return ExitCode.DRAINED if done else ExitCode.CRASHED
 
         return run_trio(run)
 

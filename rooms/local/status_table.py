@@ -100,7 +100,7 @@ class Screen:
         now = self._clock()
         then, before = self._delivered.get(name, (0.0, 0.0))
         self._delivered[name] = (now, delivered)
-        return (delivered - before) / (now - then) if now > then else 0.0
+        return round((delivered - before) / (now - then), 1) if now > then else 0.0
 
 
 class JsonScreen(Screen):

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
-from lastcall.local.commands import Target, status_json, status_text, statuses
+from lastcall.local.commands import Target, status_json, status_table, statuses
 from lastcall.wire.reports import Status
 
 EVERY_SECONDS = 1.0
@@ -30,7 +29,7 @@ async def watch(find: FindTargets, token: bytes | None, console: Console, *, as_
         with Live(console=console, auto_refresh=False) as live:
 
             def show(targets: Sequence[Target], answers: Sequence[Status | None]) -> None:
-                live.update(Text(status_text(targets, answers)), refresh=True)
+                live.update(status_table(targets, answers), refresh=True)
 
             await _repeat(find, token, show)
 

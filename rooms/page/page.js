@@ -91,10 +91,12 @@ function showTotals() {
   if (!cluster) return;
   const keys = keysOf(cluster.nodes);
   const counted = cluster.nodes.map((node) => figures?.nodes[keys.get(node)] ?? node);
-  const sum = (part) => counted.reduce((total, node) => total + node[part], 0);
-  const api = cluster.nodes.some((node) => node.tier === "api");
-  const clients = cluster.nodes.reduce((total, node, index) => total + (api && node.tier === "game" ? 0 : counted[index].clients), 0);
-  setText(byId("totals"), `${plural(cluster.nodes.length, "node")} · ${plural(sum("rooms"), "room")} · ${plural(clients, "client")}`);
+  // Both tiers count a room and a client, each on its side: they are counted once, unless only one tier is seen.
+  const sum = (part, twice) => {
+    const once = counted.filter((_, index) => cluster.nodes[index].tier !== twice);
+    return (once.length ? once : counted).reduce((total, node) => total + node[part], 0);
+  };
+  setText(byId("totals"), `${plural(cluster.nodes.length, "node")} · ${plural(sum("rooms", "api"), "room")} · ${plural(sum("clients", "game"), "client")}`);
 }
 
 function showServer(state, text) {

@@ -154,8 +154,15 @@ export class Playground {
       return;
     }
     this.#tell("");
+    this.#clearOver();
     const hasOptions = options && Object.keys(options).length > 0;
     this.#seat({ kind: this.#chosen, name, isNew, options: hasOptions ? options : undefined });
+  }
+
+  /** Removes ended places when new ones begin. */
+  #clearOver() {
+    for (const { root, isOver } of this.#seats) if (isOver) root.remove();
+    this.#seats = this.#seats.filter(({ isOver }) => !isOver);
   }
 
   async #seat(asked, isAskedNow = true) {

@@ -35,6 +35,7 @@ export class Seat {
   #owner;
   #view = null;
   #homeIsUp = false;
+  #isOffered = false; // the link is shown without having been asked for
   #generic = null;
   #dot = new ConnectionDot();
   #id = `seat-${++count}`;
@@ -158,6 +159,8 @@ export class Seat {
     }
     this.#listen();
     this.#inviteButton.hidden = false;
+    this.#isOffered = Boolean(this.asked.isNew) && this.kind?.seats !== 1;
+    if (this.#isOffered) this.#showInvite(); // who asks for a new room wants others in it
     this.#owner.seated(this);
   }
 
@@ -190,6 +193,7 @@ export class Seat {
   }
 
   #message(data, seq) {
+    if (this.#isOffered && this.kind?.starts > 1) this.#hideInvite(); // they are all here
     this.#each((view) => view.message(data, seq));
     inFrame(this.#dot.update);
   }
@@ -245,20 +249,32 @@ export class Seat {
   }
 
   #toggleInvite() {
-    this.#invite.hidden = !this.#invite.hidden;
-    if (this.#invite.hidden) return;
+    if (!this.#invite.hidden && !this.#isOffered) {
+      this.#hideInvite();
+      return;
+    }
+    this.#isOffered = false;
+    this.#showInvite().select();
+  }
+
+  #hideInvite() {
+    this.#isOffered = false;
+    this.#invite.hidden = true;
+  }
+
+  #showInvite() {
     const link = this.#owner.link(this.place.room);
     const shown = el("input", { readonly: true, "aria-label": "Link to this room", value: link });
     const copy = button("Copy", async () => {
       shown.select();
-      await navigator.clipboard?.writeText(link).catch(() => {});
-      setText(copy, "Copied");
-      announce("The link is copied");
+      const isCopied = (await navigator.clipboard?.writeText(link).then(() => true, () => false)) || document.execCommand("copy");
+      setText(copy, isCopied ? "Copied" : "Press Ctrl-C");
+      announce(isCopied ? "The link is copied" : "The link is selected");
     });
     const tab = el("a", { href: link, target: "_blank", rel: "noopener" }, "Open in a new tab");
-    this.#invite.replaceChildren(shown, copy, tab);
-    shown.focus();
-    shown.select();
+    this.#invite.replaceChildren("Send this link:", shown, copy, tab);
+    this.#invite.hidden = false;
+    return shown;
   }
 }
 

@@ -197,6 +197,11 @@ def _arm(
     )
 
 
+def _warn_of_variables() -> None:
+    for name, near in not_named_yet(os.environ).items():
+        log.warning("node.unknown_variable", variable=name, nearest=near)
+
+
 def run_node(
     make: Callable[[Drain], Node],
     options: NodeOptions,
@@ -212,8 +217,7 @@ def run_node(
     process ends with grace even if something blocks its exit.
     """
     prepare(options, policy, stops)
-    for name, near in not_named_yet(os.environ).items():
-        log.warning("node.unknown_variable", variable=name, nearest=near)
+    _warn_of_variables()
     try:
         return trio.run(partial(_run, make, options, policy, stops, exposure=exposure))
     except BaseException as error:
@@ -247,18 +251,7 @@ async def _run(
     _arm(options, policy, stops, partial(drain.overrun, node))
     slots = Slots(options.limits.admin_connections)
     view = NodeAdmin(options, drain, node, stops, slots)
-    registry = node_registry(
-        view.figures, name=options.name, tier=node.tier, version=options.version
-    )
-    admin = await AdminPort.open(
-        options.admin,
-        view,
-        registry,
-        page_files(),
-        reserve=reserve,
-        slots=slots,
-        page=partial(NodePage, view),
-    )
+    admin = await _open_admin(view, options, node.tier, slots, reserve)
     if node.is_whole_service:
         log.info("node.page", url=f"http://{admin.address.from_here}/")
 
@@ -277,6 +270,21 @@ async def _run(
         code = await drain.run(node, ready)
         nursery.cancel_scope.cancel()
     return code
+
+
+async def _open_admin(
+    view: NodeAdmin, options: NodeOptions, tier: str, slots: Slots, reserve: Reserve
+) -> AdminPort:
+    registry = node_registry(view.figures, name=options.name, tier=tier, version=options.version)
+    return await AdminPort.open(
+        options.admin,
+        view,
+        registry,
+        page_files(),
+        reserve=reserve,
+        slots=slots,
+        page=partial(NodePage, view),
+    )
 
 
 def _collect_seldom() -> None:

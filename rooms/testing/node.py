@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from lastcall.host.host import Host
+from lastcall.host.host import Host, HostEvents
 from lastcall.host.room_state import RoomState
 from lastcall.ids import LinkId, NodeName
 from lastcall.kind import Kind
@@ -48,8 +48,7 @@ class TableNode:
             rng=rng,
             outbox=self._send,
             policy=policy,
-            on_end=on_end,
-            on_crash=self._crashed,
+            events=HostEvents(on_end=on_end, on_crash=self._crashed),
             protector=self.standby,
         )
         if self.standby is not None:

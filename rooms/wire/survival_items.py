@@ -157,7 +157,7 @@ class Answer(enum.StrEnum):
     DENIED = "denied"
     """Another node has the vote."""
     LATER = "later"
-    """Its memory is full, or it holds an image of this epoch itself: ask again."""
+    """Its memory is full, or it may go on with the room itself: ask again."""
 
 
 class Vote(OfRoom, frozen=True, tag="vote"):

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from lastcall.limits import Limit, Rate
-from tests.api.paths import frame
+from tests.api.paths import PING, PONG, frame
 from tests.api.world import close_code, hear, say
 from tests.attack.limited_world import (
     ANN,
@@ -122,6 +122,22 @@ async def test_a_frame_beyond_the_rate_ends_its_socket_with_4101_and_no_other(
             assert await close_code(peer) == 4101
             assert await ask(other, JOIN) == "joined"
         assert refused(world) == {Limit.INPUTS: 2}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [frame(b"", PING), frame(b"x" * 125, PONG), frame(b"", 0x01) + frame(b"", 0x00) * 9],
+    ids=["pings", "pongs", "parts"],
+)
+async def test_frames_that_no_session_sees_count_against_the_rate_too(
+    autojump_clock, odd: bytes
+) -> None:
+    async with limited(inputs=Rate(50, NEVER)) as world:
+        peer, other = await client(world, MALLORY), await client(world, MALLORY)
+        await peer.send(frame(b'{"t":"got","seq":0}'), odd * 60)
+        assert await close_code(peer) == 4101
+        assert await ask(other, JOIN) == "joined"
+        assert refused(world) == {Limit.INPUTS: 1}
 
 
 async def test_bytes_beyond_the_rate_end_their_socket_with_4101_and_no_other(

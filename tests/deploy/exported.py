@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from prometheus_client import generate_latest
+from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.core.histogram import Histogram
@@ -30,21 +30,34 @@ class Selector(NamedTuple):
     matchers: Labels
 
 
+def families(tier: str, phase: Phase = Phase.SERVING) -> list[Metric]:
+    """The metrics of a node that has seen everything once."""
+    figures = Figures(phase, kinds={"lounge": KindFigures(1, 2)})
+    figures.link_ends = LinkCounts().ends
+    figures.loop_lag = figures.commits = Histogram((0.1,))
+    registry = node_registry(lambda: figures, name=f"{tier}-1", tier=tier, version="1")
+    return list(text_string_to_metric_families(generate_latest(registry).decode()))
+
+
 def exported() -> dict[str, Labels]:
     """The samples of nodes, with the values of their labels."""
     found: dict[str, Labels] = {"up": dict(TARGET)}
     for tier in ("api", "game", "serve"):
-        figures = Figures(Phase.SERVING, kinds={"lounge": KindFigures(1, 2)})
-        figures.link_ends = LinkCounts().ends
-        figures.loop_lag = figures.commits = Histogram((0.1,))
-        registry = node_registry(lambda now=figures: now, name="a", tier=tier, version="1")  # type: ignore[misc]
-        text = generate_latest(registry).decode()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = found.setdefault(sample.name, {key: set(at) for key, at in TARGET.items()})
-                for label, value in sample.labels.items():
-                    labels.setdefault(label, set()).add(value)
+        for sample in (one for family in families(tier) for one in family.samples):
+            labels = found.setdefault(sample.name, {key: set(at) for key, at in TARGET.items()})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
     return found
+
+
+def series_of(tier: str, phase: Phase) -> Iterator[dict[str, str]]:
+    """Ten minutes of the series of such a node, for ``promtool test rules``: counters rise."""
+    for family in families(tier, phase):
+        values = "1+1x10" if family.type in {"counter", "histogram"} else "{value}x10"
+        for name, labels, value, *_ in family.samples:
+            of_target = {"namespace": "games", "job": "lastcall", "instance": f"{tier}:9001"}
+            inside = ", ".join(f'{label}="{text}"' for label, text in (of_target | labels).items())
+            yield {"series": f"{name}{{{inside}}}", "values": values.format(value=value)}
 
 
 def selectors(expression: str) -> Iterator[Selector]:

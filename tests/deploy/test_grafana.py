@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lastcall.core.lifecycle import Phase
 from lastcall.runtime.admin.metrics import FAMILIES
-from tests.deploy.exported import exported, faults, selectors
+from tests.deploy.exported import exported, faults, selectors, series_of
 from tests.promtool import promtool
 
 VARIABLES = {"$namespace": ".*", "$job": ".*", "$__rate_interval": "5m"}
@@ -35,7 +36,9 @@ def test_the_file_is_what_the_script_makes(deploy: Path) -> None:
     assert script["text"]() == text, "run python deploy/grafana/dashboard.py"
 
 
-def test_promtool_can_parse_every_expression(expressions: list[str], tmp_path: Path) -> None:
+@pytest.fixture
+def rules(expressions: list[str], tmp_path: Path) -> Path:
+    """A file of rules, of which each records an expression as ``panel:NUMBER``."""
     rules = []
     for number, expression in enumerate(expressions):
         for variable, value in VARIABLES.items():
@@ -44,7 +47,32 @@ def test_promtool_can_parse_every_expression(expressions: list[str], tmp_path: P
         rules.append({"record": f"panel:{number}", "expr": expression})
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
-    assert f"{len(rules)} rules found" in promtool("check", "rules", str(file))
+    return file
+
+
+def test_promtool_can_parse_every_expression(rules: Path, expressions: list[str]) -> None:
+    assert f"{len(expressions)} rules found" in promtool("check", "rules", str(rules))
+
+
+def test_every_expression_finds_something_of_nodes_of_both_tiers_that_drain(
+    rules: Path, expressions: list[str], tmp_path: Path
+) -> None:
+    """Joins that fit the wrong number of series fail only when they are evaluated."""
+    found = [
+        {"labels": f'{{__name__="panel:{number}"}}', "value": 1}
+        for number in range(len(expressions))
+    ]
+    case = {
+        "expr": 'group by (__name__) ({__name__=~"panel:.+"})',
+        "eval_time": "9m",
+        "exp_samples": found,
+    }
+    nodes = [one for tier in ("api", "game") for one in series_of(tier, Phase.DRAINING)]
+    test = {"interval": "1m", "input_series": nodes, "promql_expr_test": [case]}
+    tests = {"rule_files": [rules.name], "evaluation_interval": "1m", "tests": [test]}
+    file = tmp_path / "rules_test.yml"
+    file.write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", str(file))
 
 
 def test_every_expression_asks_only_for_what_nodes_export(expressions: list[str]) -> None:

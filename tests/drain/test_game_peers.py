@@ -31,7 +31,7 @@ async def test_the_links_to_peers_stand_until_the_last_room_of_a_drain_is_cut(
         one.signal()
         await trio.sleep(6.9)
         assert (one.peers, one.rooms) == ({"game-2"}, 1)
-        assert [peer.state.phase for peer in two.node.peers.candidates] == ["draining"]
+        assert [peer.state.phase for peer in two.node.others.peers.candidates] == ["draining"]
         await one.gone.wait()
         assert 7 <= trio.current_time() - start <= 8.5
         assert one.exit_code == CUT

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.clients import Clients
 from tests.e2e.nodes import Node, Nodes, wait_until
+from tests.promtool import promtool
 
 pytestmark = pytest.mark.e2e
 
@@ -117,6 +118,20 @@ async def test_metrics_can_be_scraped_and_count_the_messages(
     await client.send({"t": "leave"})
     await game.wait_for_status(within=2, rooms=0)
     assert (await samples(game))["lastcall_rooms_ended_total", "finished"] >= 1
+
+
+async def test_promtool_finds_no_fault_in_what_both_tiers_export(
+    pair: tuple[Node, Node], clients: Clients
+) -> None:
+    client = await clients.connect(pair[0])
+    await client.join(kind="lounge", new=True)
+    for node in pair:
+        answer = await node.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        promtool("check", "metrics", stdin=answer.body)
+    assert (await samples(pair[1]))["lastcall_kind_players", "lounge"] == 1
+    await client.send({"t": "leave"})
+    await client.hear("ended")
 
 
 async def test_the_end_of_a_connection_is_counted_and_logged_with_its_cause(

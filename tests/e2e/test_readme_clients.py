@@ -1,4 +1,4 @@
-"""The two clients of the README run unchanged against a real node."""
+"""The first programs with both clients run unchanged against a real node."""
 
 from __future__ import annotations
 
@@ -25,17 +25,6 @@ async def output_of(command: Sequence[str], folder: Path) -> str:
     return done.stdout.decode()
 
 
-async def test_the_python_client_says_hello_and_prints_the_message(
-    nodes: Nodes, tmp_path: Path
-) -> None:
-    api, _ = await nodes.start_pair(*SHORT_GRACE)
-    program = block("python", "connect(").replace("127.0.0.1:8080", api.listen)
-    (tmp_path / "hello.py").write_text(program, encoding="utf-8")
-    output = await output_of([sys.executable, "hello.py"], tmp_path)
-    assert output.startswith("1 {")
-    assert "hello" in output
-
-
 async def test_the_first_program_of_the_python_reference_runs(nodes: Nodes, tmp_path: Path) -> None:
     api, _ = await nodes.start_pair(*SHORT_GRACE)
     page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
@@ -44,6 +33,7 @@ async def test_the_first_program_of_the_python_reference_runs(nodes: Nodes, tmp_
     (tmp_path / "hello.py").write_text(program, encoding="utf-8")
     output = await output_of([sys.executable, "hello.py"], tmp_path)
     assert output.startswith("1 {")
+    assert "hello" in output
 
 
 async def test_the_javascript_client_says_hello_and_prints_the_message(

@@ -14,6 +14,7 @@ import trio
 from lastcall.client import Place, connect
 from tests.e2e.nodes import ANY_PORT, ANY_URL, Node, Nodes, wait_until
 from tests.e2e.test_survival import ROOMS, figures
+from tests.promtool import promtool
 
 pytestmark = pytest.mark.e2e
 
@@ -77,6 +78,7 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
         connect(url, kind="tictactoe") as second,
     ):
         (board,) = await hear(first, 1)
+        exported = (await node.get("/metrics")).body
         node.signal()
         await wait_until(lambda: node.event("drain.started"), within=5)
         turn = {first.you: first, second.you: second}
@@ -94,6 +96,8 @@ async def test_a_node_alone_opens_two_ports_and_a_stop_waits_for_the_match(nodes
     report = node.event("drain.finished")
     assert report is not None
     assert (report["rooms_finished"], report["rooms_cut"], report["clients_cut"]) == (1, 0, 0)
+    assert 'lastcall_kind_players{kind="tictactoe"} 2.0' in exported
+    promtool("check", "metrics", stdin=exported)
 
 
 async def test_a_roll_of_both_halves_takes_a_lounge_and_its_talkers_to_the_other_node(

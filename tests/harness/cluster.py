@@ -134,7 +134,7 @@ class GameProcess(Process):
     @property
     def peers(self) -> set[str]:
         """The names of the game nodes to which this one has a link."""
-        return {str(peer.name) for peer in self.node.peers.candidates}
+        return {str(peer.name) for peer in self.node.others.peers.candidates}
 
     @property
     def links(self) -> dict[LinkId, Link]:
@@ -143,7 +143,7 @@ class GameProcess(Process):
 
     def drop_link(self, link: LinkId) -> None:
         """Drops a link, as if its api node had been silent."""
-        self.node._links._drop(link, "the test drops it")
+        self.node._links.attachments.drop(link, "the test drops it")
 
     def drop_links(self) -> None:
         for link in list(self.links):

@@ -13,7 +13,7 @@ import trio.lowlevel
 
 from lastcall import Kind, Left, Room, Said, room
 from lastcall.events import Event
-from lastcall.host.host import Host
+from lastcall.host.host import Host, HostEvents
 from lastcall.ids import KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.wire import nodes
@@ -125,7 +125,7 @@ class HostHarness:
             policy=msgspec.structs.replace(
                 policy or RoomPolicy(), takeover_seconds=takeover_seconds
             ),
-            on_change=self._changed,
+            events=HostEvents(on_change=self._changed),
         )
         self.host.serve(work)
 

@@ -56,6 +56,14 @@ async def test_events_are_read_in_the_order_in_which_they_were_put() -> None:
     assert [await inbox.next() for _ in events] == events
 
 
+async def test_inputs_that_came_with_a_room_beyond_the_limit_are_read_in_order() -> None:
+    inbox = inbox_of(2)
+    inbox.restore(events := [said(n) for n in range(1, 7)])
+    assert not offer(inbox, said(7))
+    assert await read_all(inbox) == events
+    assert offer(inbox, said(7))
+
+
 async def test_a_waiting_reader_gets_the_next_event() -> None:
     inbox = inbox_of(8)
     got: list[Event] = []

@@ -21,8 +21,9 @@ from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
+from lastcall.game.attachments import GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
-from lastcall.game.links import GameIdentity, LinkListeners, Links
+from lastcall.game.links import Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.links import feed_reader
 from lastcall.links.connector import (

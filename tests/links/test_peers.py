@@ -99,8 +99,8 @@ async def test_two_nodes_find_each_other_and_each_answers_what_the_other_asks(
             assert [one.peers, two.peers] == [{"game-2"}, {"game-1"}]
             assert [log.take() for log in heard] == [[("up", ids[1])], [("up", ids[0])]]
             for epoch in (1, 2):
-                assert one.node.peers.send(ids[1], nodes.Release(ROOM, epoch))
-                assert two.node.peers.send(ids[0], nodes.Release(ROOM, 10 + epoch))
+                assert one.node.others.peers.send(ids[1], nodes.Release(ROOM, epoch))
+                assert two.node.others.peers.send(ids[0], nodes.Release(ROOM, 10 + epoch))
             await trio.sleep(1)
         for log, other, own, theirs in zip(heard, reversed(ids), (0, 10), (10, 0), strict=True):
             events = log.take()
@@ -144,13 +144,14 @@ async def test_a_killed_node_is_known_to_be_gone_and_the_one_that_follows_it_is_
         two.kill()
         await trio.sleep(1.5)
         assert log.take() == [("down", old, Loss.GONE), ("gone", old)]
-        assert one.node.peers.is_gone(old)
-        assert not one.node.peers.send(old, nodes.Release(ROOM, 1))
+        assert one.node.others.peers.is_gone(old)
+        assert not one.node.others.peers.send(old, nodes.Release(ROOM, 1))
         again = c.game("game-2", peers=True)
         await trio.sleep(FOUND_SECONDS)
         new = again.node.incarnation
         assert (log.take(), one.peers, again.peers) == ([("up", new)], {"game-2"}, {"game-1"})
-        assert (one.node.peers.is_gone(old), one.node.peers.is_gone(new)) == (True, False)
+        gone = one.node.others.peers.is_gone
+        assert (gone(old), gone(new)) == (True, False)
 
 
 @in_any_order
@@ -197,10 +198,10 @@ async def test_a_node_that_is_not_heard_for_3_s_is_left_but_not_known_to_be_gone
         log, peer = Recorder(one), two.node.incarnation
         c.bus.break_link("game-1", "game-2")
         await trio.sleep(4)
-        assert one.node.peers.candidates == []
+        assert one.node.others.peers.candidates == []
         await trio.sleep(4)
         assert log.take() == [("down", peer, Loss.RESET)]
-        assert not one.node.peers.is_gone(peer)
+        assert not one.node.others.peers.is_gone(peer)
         await ann.socket.send(t="say", n=1, d="still here")
         assert (await ann.socket.hear("msg"))["d"]["said"] == "still here"
         c.bus.heal("game-1")
@@ -217,7 +218,7 @@ async def test_what_is_asked_while_a_link_is_parted_arrives_once_when_it_heals(
         log, peer = Recorder(two, answers=False), two.node.incarnation
         c.bus.break_link("game-1", "game-2")
         await trio.sleep(0.5)
-        one.node.peers.send(peer, nodes.Release(ROOM, 1))
+        one.node.others.peers.send(peer, nodes.Release(ROOM, 1))
         await trio.sleep(1.5)
         assert log.take() == []
         c.bus.heal("game-1")
@@ -233,7 +234,7 @@ async def test_an_answer_by_a_link_that_is_over_is_not_sent(autojump_clock: Mock
         asker, requests = one.node.incarnation, two.node.others.requests
         released = nodes.Released(ROOM, 1)
         assert not requests.answer(asker, released)
-        one.node.peers.send(two.node.incarnation, nodes.Release(ROOM, 1))
+        one.node.others.peers.send(two.node.incarnation, nodes.Release(ROOM, 1))
         await trio.sleep(0.5)
         assert requests.answer(asker, released)
         two.drop_links()
@@ -299,7 +300,7 @@ async def test_the_link_by_which_a_dead_node_has_called_is_dropped_once_it_is_kn
         assert [link.incarnation for link in one.links.values()] == [old]
         two.kill()
         await trio.sleep(0.01)
-        assert one.node.peers.is_gone(old)
+        assert one.node.others.peers.is_gone(old)
         assert one.links == {}
 
 

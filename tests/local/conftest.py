@@ -39,12 +39,13 @@ class FakeServer:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._waiting: Match | None = None
+        self._waiting: dict[str, Match] = {}
         self._tickets: dict[str, tuple[Match, int]] = {}
         self.rooms = 0
         self.fault = ""
         self.left = 0
         self.refuse_joins = 0
+        self.join_seconds = 0.0
         self.die_in_joins = 0
         self.move_after_matches = False
         self.move_in_matches = False
@@ -76,8 +77,10 @@ class FakeServer:
             elif frame["t"] == "join" and self.die_in_joins:
                 self.die_in_joins -= 1
                 return
+            elif frame.get("room") and frame["room"] not in self._waiting:
+                await _send(socket, t="error", code="full", message="-", retry=False)
             elif frame["t"] == "join":
-                match = await self._join(socket)
+                match = await self._join(socket, frame)
                 seat = match.sockets.index(socket)
             elif frame["t"] == "resume":
                 if self.fault == "forgets":
@@ -89,23 +92,25 @@ class FakeServer:
                 await self._on_input(match, seat, frame["n"], frame["d"]["cell"])
             elif frame["t"] == "leave" and match is not None:
                 self.left += 1
-                if match is self._waiting:
-                    self._waiting = None
+                self._waiting.pop(match.room, None)
                 await _send(socket, t="ended", room=match.room, reason="left")
 
-    async def _join(self, socket: WebSocketConnection) -> Match:
-        if self._waiting is None:
+    async def _join(self, socket: WebSocketConnection, frame: dict[str, Any]) -> Match:
+        await trio.sleep(self.join_seconds)
+        room = frame.get("room") or next(iter(self._waiting), "")
+        if frame.get("new") or not room:
             self.rooms += 1
-            self._waiting = Match(f"game-1.r{self.rooms}")
+            room = f"game-1.r{self.rooms}"
+            self._waiting[room] = Match(room)
             if self.regroup_first:
                 first = {"room": f"game-1.b{self.rooms}", "kind": "tictactoe", "you": "p9"}
                 await _send(socket, t="joined", ticket="t", players=[], seq=7, **first)
-        match = self._waiting
+        match = self._waiting[room]
         match.sockets.append(socket)
         you = match.players[-1]
         complete = len(match.sockets) == 2
         if complete:
-            self._waiting = None
+            del self._waiting[room]
         ticket = f"{match.room}/{you}"
         self._tickets[ticket] = match, len(match.sockets) - 1
         seat = {"room": match.room, "kind": "tictactoe", "you": you, "seq": match.seq}

@@ -148,23 +148,48 @@ def test_several_values_are_a_list_in_a_file_and_separated_by_commas_in_the_envi
     assert "'here' is not an address" in usage_error(capsys, "cordon")
 
 
-def test_the_table_limits_of_the_file_of_up_reaches_its_plan(tmp_path, monkeypatch):
-    plans = []
+@pytest.fixture
+def ups(monkeypatch):
+    """The plan and the settings of each ``lastcall up``; nothing is started."""
+    started = []
 
     class NeverStarted:
-        def __init__(self, plan, **_more):
-            plans.append(plan)
+        def __init__(self, plan, **settings):
+            started.append((plan, settings))
 
         async def run(self, _signals):
             return 0
 
     monkeypatch.setattr("lastcall.local.up.Up", NeverStarted)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bots"),
+    [
+        ([], 50),
+        (["--rooms", "mine.rooms"], 0),
+        (["--rooms", "mine.rooms,lastcall.game.examples"], 50),
+        (["--rooms", "mine.rooms", "--bots", "3"], 3),
+        (["--auth", "mine:who"], 0),
+        (["--bots", "0"], 0),
+    ],
+)
+def test_up_starts_bots_where_their_game_is(arguments, bots, ups):
+    with pytest.raises(SystemExit) as exit_:
+        run_command(cli, ["up", *arguments])
+    assert exit_.value.code == 0
+    assert ups[0][1]["bots"] == bots
+
+
+def test_the_table_limits_of_the_file_of_up_reaches_its_plan(tmp_path, ups):
     file = tmp_path / "lastcall.toml"
     file.write_text("apis = 3\n[limits]\nsockets = 9\n")
     with pytest.raises(SystemExit) as exit_:
         run_command(cli, ["up", "--config", str(file)])
     assert exit_.value.code == 0
-    assert (plans[0].limits, plans[0].apis) == (Limits(sockets=9), 3)
+    plan, _ = ups[0]
+    assert (plan.limits, plan.apis) == (Limits(sockets=9), 3)
 
 
 def test_a_wrong_limit_in_the_file_of_up_is_refused_before_anything_starts(tmp_path, capsys):

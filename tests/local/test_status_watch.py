@@ -7,10 +7,11 @@ from io import StringIO
 
 import pytest
 import trio
+from msgspec.structs import replace
 from rich.console import Console
 
 from lastcall.errors import ClusterFailed
-from lastcall.local.commands import Target, results_json
+from lastcall.local.commands import Target, results_json, status_table
 from lastcall.local.status_watch import JsonLines, PlainLines, watch
 from lastcall.wire.reports import Status
 from tests.runtime.admin.test_node_page import serving
@@ -84,6 +85,20 @@ async def test_a_node_is_watched_until_its_phase_changes(terminal):
             node.drain.stop()
         nursery.cancel_scope.cancel()
     assert ("seconds to the cut" in out.getvalue()) is terminal
+
+
+def test_on_a_narrow_terminal_each_node_has_its_row_and_the_reasons_are_below():
+    out = console()
+    out.width = 80
+    draining = replace(now("game-1", "draining", 3, 20.0), why=("a [b]",))
+    out.print(status_table([ONE, TWO], [draining, None]))
+    lines = [line.rstrip() for line in out.file.getvalue().splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.split()[:3] for line in lines[-3:-1]] == [
+        ["game-1", "1", "draining"],
+        ["game-2", "-", "no"],
+    ]
+    assert lines[-1] == "game-1: a [b]"
 
 
 def test_the_answers_of_a_command_as_json_have_an_error_for_each_refusal():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ Open = Callable[..., Any]
 
 
 @contextmanager
-def browsing() -> Iterator[Open]:
+def browsing(**environment: str) -> Iterator[Open]:
     """Yields a function that opens a URL in a tab of its own, like a tab of another person.
 
     Errors of the tabs' scripts, and violations of their policy, fail the test.
@@ -41,7 +42,8 @@ def browsing() -> Iterator[Open]:
             errors.append(message.text)
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        env = {**os.environ, **environment}
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS, env=env)
 
         def tab(url: str, **options: Any) -> Any:
             page = browser.new_context(**options).new_page()

@@ -18,7 +18,7 @@ from tests.page.test_play import link, mark, play
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-UP = ("up", "--bots", "0", "--port", "0", "--admin", "127.0.0.1:0", "--grace", "5")
+UP = ("up", "--port", "0", "--admin", "127.0.0.1:0", "--grace", "5")
 CHANGED = (
     "[...document.querySelectorAll('.board button')].map((one) => one.textContent || '-').join('')"
 )
@@ -28,9 +28,9 @@ SAID = "See and play: "
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
+def cluster(folder: Path, *options: str) -> Iterator[str]:
     """Runs ``lastcall up`` and yields the address of its page."""
-    command = [sys.executable, "-m", "lastcall", *UP, "--spread", "1", "--farewell", "2"]
+    command = [sys.executable, "-m", "lastcall", *UP, "--spread", "1", "--farewell", "2", *options]
     log = folder / "up.stderr"
     with log.open("wb") as stderr:
         up = subprocess.Popen(
@@ -102,7 +102,7 @@ def take(player: Any, other: Any, cell: int) -> None:
 
 
 def test_a_match_goes_on_while_every_node_is_rolled_and_two_are_killed(tmp_path: Path) -> None:
-    with cluster(tmp_path) as url, browsing() as tab:
+    with cluster(tmp_path, "--bots", "0") as url, browsing() as tab:
         ann = tab(url)
         until(ann, "document.querySelectorAll('.card[data-phase=serving]').length === 4")
         play(ann, "tictactoe", "Ann")

@@ -50,6 +50,7 @@ def test_two_people_play_a_match_by_a_link_and_one_of_them_reloads_in_the_middle
         ann = tab(f"http://{served.admin}/")
         play(ann, "tictactoe", "Ann")
         visible(ann, ".status", "Waiting for a second player.")
+        visible(ann, ".invite", "Send this link")
         bob = tab(link(ann), viewport=SMALL)
         visible(bob, ".status", "Ann to move, with X.")
         visible(ann, ".status", "Your turn: you are X.")
@@ -105,6 +106,8 @@ def test_a_kind_of_an_author_is_played_by_a_form_and_by_json(served: Node) -> No
         raw.locator("textarea").first.fill('{"type": "rest", "hours": 8}')
         raw.get_by_role("button", name="Say").first.click()
         until(page, "document.querySelectorAll('.seat[data-over=yes]').length === 5")
+        page.click("#join-new")
+        until(page, "document.querySelectorAll('.seat').length === 1")
 
 
 def test_a_match_is_played_and_a_runner_runs_by_the_keyboard_alone(served: Node) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 import pytest
+from structlog.testing import capture_logs
 
 from lastcall.api.__main__ import command as api
 from lastcall.cli import cli
 from lastcall.game.__main__ import command as game
-from lastcall.runtime import variables
+from lastcall.runtime import process, variables
 from lastcall.runtime.command import run_command
 from lastcall.runtime.programs import ALL_OPTIONS, OPTIONS_OF
 from lastcall.runtime.variables import not_named_yet, unknown_variables
@@ -63,6 +64,14 @@ def test_what_kubernetes_sets_for_services_is_not_named():
 def test_each_is_named_once():
     assert not_named_yet({"LASTCALL_GRCAE": "60"}) == {"LASTCALL_GRCAE": "LASTCALL_GRACE"}
     assert not_named_yet({"LASTCALL_GRCAE": "60"}) == {}
+
+
+def test_a_node_names_it_in_its_log(monkeypatch):
+    monkeypatch.setenv("LASTCALL_GRCAE", "60")
+    with capture_logs() as events:
+        process._warn_of_variables()
+    (event,) = [one for one in events if one["variable"] == "LASTCALL_GRCAE"]
+    assert (event["event"], event["nearest"]) == ("node.unknown_variable", "LASTCALL_GRACE")
 
 
 @pytest.mark.parametrize("command", [cli, api], ids=["lastcall", "lastcall-api"])

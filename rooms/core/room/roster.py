@@ -184,14 +184,10 @@ class Roster:
         """The seat of ``player``, or None."""
         return self._seats.get(player)
 
-    def find_key(self, key: str) -> Seat | None:
-        """The seat that was taken with the client's ``key``; None for an empty key."""
-        return self._by_key.get(key)
-
-    def find_own(self, key: str, identity: Identity | None) -> Seat | None:
+    def find_own(self, key: str, identity: Identity | None = None) -> Seat | None:
         """The seat that a join with ``key`` by ``identity`` has already; it may be another's.
 
-        That is the key's, or else with ``one_seat_each`` the identity's.
+        That is the key's, or else with ``one_seat_each`` the identity's. An empty key has no seat.
         """
         seat = self._by_key.get(key)
         if seat is None and identity is not None:
@@ -202,11 +198,6 @@ class Roster:
         """The seats of the players who are present by ``link``."""
         return [seat for seat in self if seat.link == link] if link in self.links else []
 
-    def listed(self, seat: Seat, limit: int) -> list[Seat]:
-        """At most ``limit`` seats, the first to join, but always with ``seat``."""
-        first = list(islice(self, limit))
-        return first if seat in first else [*first[:-1], seat]
-
     def add(self, seat: Seat) -> ErrorCode | None:
         """Gives ``seat`` to a new player; or changes nothing and returns :attr:`refusal`."""
         if (refusal := self.refusal) is None:
@@ -215,7 +206,7 @@ class Roster:
                 self._by_key[seat.key] = seat
             if self.one_seat_each and seat.identity is not None:
                 self._by_identity[seat.identity.id] = seat
-            self._count(seat.link, +1)
+            _count(self.links, seat.link, +1)
         return refusal
 
     def rekey(self, seat: Seat, key: str) -> None:
@@ -230,15 +221,15 @@ class Roster:
         From the same socket the session stays, since the answer may be lost with the link and the
         renewal repeated.
         """
-        self._count(seat.link, -1)
-        self._count(link, +1)
+        _count(self.links, seat.link, -1)
+        _count(self.links, link, +1)
         seat.link = link
         seat.session += not same_socket
         seat.blocked = seat.notified = seat.expected = False
 
     def lose(self, seat: Seat, now: float) -> None:
         """The player's socket is lost: the seat stays taken, and nothing goes to its link."""
-        self._count(seat.link, -1)
+        _count(self.links, seat.link, -1)
         seat.link = NOWHERE
         seat.away_at = now
         seat.blocked = seat.notified = False
@@ -250,7 +241,7 @@ class Roster:
             self._by_key.pop(seat.key, None)
             if seat.identity is not None:
                 self._by_identity.pop(seat.identity.id, None)
-            self._count(seat.link, -1)
+            _count(self.links, seat.link, -1)
         return seat
 
     def move_out(self) -> Roster:
@@ -259,22 +250,31 @@ class Roster:
         self._seats, self._by_key, self._by_identity, self.links = {}, {}, {}, {}
         return moved
 
-    def to_notify(self, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
-        """The blocked players to notify now, and the input that each has to send; each only once.
 
-        Given a ``player``, there is room for that one alone.
-        """
-        seats = list(self) if player is None else filter(None, [self.find(player)])
-        waiting = [seat for seat in seats if seat.blocked and not seat.notified]
-        for seat in waiting:
-            seat.notified = True
-        return [(seat, seat.last_n + 1) for seat in waiting]
+def listed(roster: Roster, seat: Seat, limit: int) -> list[Seat]:
+    """At most ``limit`` seats, the first to join, but always with ``seat``."""
+    first = list(islice(roster, limit))
+    return first if seat in first else [*first[:-1], seat]
 
-    def _count(self, link: LinkId, change: int) -> None:
-        if link == NOWHERE:
-            return
-        count = self.links.get(link, 0) + change
-        if count:
-            self.links[link] = count
-        else:
-            del self.links[link]
+
+def to_notify(roster: Roster, player: PlayerId | None = None) -> list[tuple[Seat, int]]:
+    """The blocked players to notify now, and the input that each has to send; each only once.
+
+    Given a ``player``, there is room for that one alone.
+    """
+    seats = list(roster) if player is None else filter(None, [roster.find(player)])
+    waiting = [seat for seat in seats if seat.blocked and not seat.notified]
+    for seat in waiting:
+        seat.notified = True
+    return [(seat, seat.last_n + 1) for seat in waiting]
+
+
+def _count(links: dict[LinkId, int], link: LinkId, change: int) -> None:
+    """One player more or less is present by ``link``."""
+    if link == NOWHERE:
+        return
+    count = links.get(link, 0) + change
+    if count:
+        links[link] = count
+    else:
+        del links[link]

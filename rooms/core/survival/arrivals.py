@@ -5,6 +5,7 @@ from __future__ import annotations
 from lastcall.core.survival.actions import Action, Send
 from lastcall.core.survival.holders import Holders
 from lastcall.core.survival.primary import Primary
+from lastcall.core.survival.standby import Standby
 from lastcall.core.survival.votes import Votes, answer
 from lastcall.ids import Incarnation
 from lastcall.wire import survival_items as items
@@ -83,7 +84,9 @@ class Arrivals:
             config = holder.config
             if config.epoch > asked.epoch:
                 return answer(asked, Answer.DENIED, config.primary)
-            if config.epoch == asked.epoch and me in (config.primary, *config.standbys):
+            is_rival = config.epoch == asked.epoch and me in (config.primary, *config.standbys)
+            concedes = isinstance(holder, Standby) and not holder.voting
+            if is_rival and not (concedes and asker == config.primary):
                 return answer(asked, Answer.LATER)
         return self._votes.ask(asker, asked)
 

@@ -8,7 +8,7 @@ The votes of all game nodes that are not dead, in the order of their numbers, ta
 dead witness: if the room went on when this holder did not hear of it, one of them has it, and
 denies; and those that gave their vote will not take a later image from anybody else. These votes
 count once the holder, with the last of them, has looked again at which nodes there are, and finds
-no other one.
+no other one. A standby that has asked for no vote gives its own to the primary.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Standby:
         config, me = self.config, self.image.me
         deciders = {*config.witnesses, *self.claim.ballot.voters} - {me, source}
         is_ours = (source, asked.epoch) == (config.primary, config.epoch)
-        return is_ours and all(map(self._links.is_dead, deciders))
+        return self.voting and is_ours and all(map(self._links.is_dead, deciders))
 
     def resign(self, primary: Incarnation) -> list[Action]:
         """The node forgets the image, so that the ``primary`` goes on without it."""

@@ -70,8 +70,11 @@ class Bots:
         self.stopping = False
         self.waiting: set[trio.CancelScope] = set()
         """The scopes of bots that wait for an opponent."""
+        self.hosts: list[_Host] = []
+        """The bots that wait in a room of their own, or are about to, the first one first."""
         self.seats: deque[str] = deque(maxlen=SEATS_PER_BOT * max(count, 1))
         """The players that bots are or were lately; any other player is a person."""
+        self.is_small = count < 3
         self._count = count
         self._talkers = talkers
 
@@ -90,6 +93,27 @@ class Bots:
         self.stopping = True
         for scope in self.waiting:
             scope.cancel()
+
+    def call_host(self) -> _Host | None:
+        """A bot that waits, for one that sits beside it; the caller resets ``is_called``. None if
+        there is none to spare: one always waits for the next person who comes.
+        """
+        free = [host for host in self.hosts if not host.is_called]
+        if len(free) < 2:
+            return None
+        free[0].is_called = True
+        return free[0]
+
+
+class _Host:
+    """A bot that waits for an opponent in a room of its own."""
+
+    def __init__(self) -> None:
+        self.arrived = trio.Event()
+        """Set when it has its seat, or will not get one: then ``place`` stays None."""
+        self.place: Place | None = None
+        self.is_called = False
+        """Another bot is about to sit beside it."""
 
 
 class _Bot(ABC):
@@ -158,7 +182,7 @@ class _Bot(ABC):
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
-            place = await client.join(kind=self.kind, name=self._name, join_seconds=0)
+            place = await self._take_seat(client)
         except JoinRefused as refused:
             if refused.retry:
                 self._ledger.refused()
@@ -179,6 +203,9 @@ class _Bot(ABC):
         self._asked_at = None
         return place
 
+    async def _take_seat(self, client: Client) -> Place:
+        return await client.join(kind=self.kind, name=self._name, join_seconds=0)
+
     @abstractmethod
     async def _play(self, place: Place) -> None:
         """Plays until the room ends or the bots are stopped. Raises what is wrong."""
@@ -195,6 +222,40 @@ class _Player(_Bot):
     """
 
     kind = "tictactoe"
+    _host: _Host | None = None
+
+    async def _take_seat(self, client: Client) -> Place:
+        """Sits beside a bot, or waits in a new room.
+
+        The seat beside a person is for the friend that they have invited; a person who wants to
+        play at once sits beside a bot that waits. One bot, or two, cannot keep one waiting, and
+        sit where there is a seat.
+        """
+        if self._crowd.is_small:
+            return await super()._take_seat(client)
+        while (host := self._crowd.call_host()) is not None:
+            try:
+                await host.arrived.wait()
+                if host.place is not None:
+                    return await client.join(room=host.place.room, name=self._name, join_seconds=0)
+            except JoinRefused:
+                break  # somebody was faster, or the room has moved
+            finally:
+                host.is_called = False
+        return await self._wait_in_a_new_room(client)
+
+    async def _wait_in_a_new_room(self, client: Client) -> Place:
+        host = self._host = _Host()
+        self._crowd.hosts.append(host)
+        try:
+            host.place = await client.join(
+                kind=self.kind, new=True, name=self._name, join_seconds=0
+            )
+        finally:
+            host.arrived.set()
+            if host.place is None:
+                self._crowd.hosts.remove(host)
+        return host.place
 
     async def _play(self, place: Place) -> None:
         self._crowd.seats.append(place.you)
@@ -244,6 +305,8 @@ class _Player(_Bot):
                 return await anext(place, None)
             finally:
                 crowd.waiting.discard(waiting)
+                if self._host in crowd.hosts:
+                    crowd.hosts.remove(self._host)
         return None
 
     async def _move(self, place: Place, referee: Referee) -> float | None:

@@ -378,7 +378,7 @@ async def test_players_of_a_reset_link_are_told_that_their_game_node_drains(
         await bob.join(api, kind="lounge")
         c.bus.break_link("api-1")
         for link in list(game.node._links._links.values()):
-            game.node._links._drop(link.id, "the test drops it")
+            game.node._links.attachments.drop(link.id, "the test drops it")
         game.signal()
         await trio.sleep(1)
         c.bus.heal("api-1")

@@ -57,7 +57,7 @@ def _harm_a_link(c: Cluster, rng: random.Random, game: GameProcess, apis: list[A
     match rng.randrange(12):
         case 0:
             for link in list(game.node._links._links.values()):
-                game.node._links._drop(link.id, "as the test wants it")
+                game.node._links.attachments.drop(link.id, "as the test wants it")
         case 1:
             for link in list(rng.choice(apis).node._games.connectors._links.values()):
                 link.reset()

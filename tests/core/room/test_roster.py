@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastcall.core.room.roster import Roster, Seat
+from lastcall.core.room.roster import Roster, Seat, listed, to_notify
 from lastcall.core.sequence import SequenceCheck
 from lastcall.ids import LinkId, PlayerId
 from lastcall.reasons import ErrorCode
@@ -49,8 +49,8 @@ def test_a_key_finds_its_seat_and_an_empty_key_finds_none() -> None:
     roster = Roster(2)
     roster.add(seat(ANN))
     roster.add(seat(BOB, key="k"))
-    assert roster.find_key("k") is roster.find(BOB)
-    assert roster.find_key("") is None
+    assert roster.find_own("k") is roster.find(BOB)
+    assert roster.find_own("") is None
 
 
 def test_a_key_is_kept_when_its_seat_moves_to_a_new_socket_and_forgotten_with_the_seat() -> None:
@@ -60,9 +60,9 @@ def test_a_key_is_kept_when_its_seat_moves_to_a_new_socket_and_forgotten_with_th
     roster.add(bob)
     roster.rebind(bob, SOUTH)
     roster.release(ANN)
-    assert roster.find_key("k") is bob
+    assert roster.find_own("k") is bob
     roster.release(BOB)
-    assert roster.find_key("k") is None
+    assert roster.find_own("k") is None
 
 
 def test_a_player_list_has_the_first_players_to_join_and_the_player_it_is_for() -> None:
@@ -70,10 +70,10 @@ def test_a_player_list_has_the_first_players_to_join_and_the_player_it_is_for() 
     seats = [seat(PlayerId(f"p{n}")) for n in range(5)]
     for each in seats:
         roster.add(each)
-    assert roster.listed(seats[4], 9) == seats
-    assert roster.listed(seats[4], 3) == [seats[0], seats[1], seats[4]]
-    assert roster.listed(seats[1], 3) == seats[:3]
-    assert roster.listed(seats[4], 1) == [seats[4]]
+    assert listed(roster, seats[4], 9) == seats
+    assert listed(roster, seats[4], 3) == [seats[0], seats[1], seats[4]]
+    assert listed(roster, seats[1], 3) == seats[:3]
+    assert listed(roster, seats[4], 1) == [seats[4]]
 
 
 def test_a_seat_that_moves_to_a_new_socket_gets_the_next_session_and_keeps_its_count() -> None:
@@ -110,8 +110,8 @@ def test_a_blocked_player_is_notified_once_and_later_inputs_are_not_a_gap_meanwh
     roster.add(ann)
     ann.block()
     assert ann.judge(NORTH, 1, 2) is SequenceCheck.BLOCKED
-    assert roster.to_notify() == [(ann, 1)]
-    assert roster.to_notify() == []
+    assert to_notify(roster) == [(ann, 1)]
+    assert to_notify(roster) == []
     assert ann.judge(NORTH, 1, 2) is SequenceCheck.BLOCKED  # in flight when the player was notified
     assert ann.judge(NORTH, 1, 1) is SequenceCheck.NEXT
     ann.advance()
@@ -123,9 +123,9 @@ def test_a_player_who_is_blocked_again_is_notified_again() -> None:
     ann = seat(ANN)
     roster.add(ann)
     ann.block()
-    roster.to_notify()
+    to_notify(roster)
     ann.block()
-    assert roster.to_notify() == [(ann, 1)]
+    assert to_notify(roster) == [(ann, 1)]
 
 
 def test_one_player_can_be_notified_alone() -> None:
@@ -134,10 +134,10 @@ def test_one_player_can_be_notified_alone() -> None:
     for each in (ann, bob):
         roster.add(each)
         each.block()
-    assert roster.to_notify(BOB) == [(bob, 1)]
-    assert roster.to_notify(BOB) == []
-    assert roster.to_notify(PlayerId("nobody")) == []
-    assert roster.to_notify() == [(ann, 1)]
+    assert to_notify(roster, BOB) == [(bob, 1)]
+    assert to_notify(roster, BOB) == []
+    assert to_notify(roster, PlayerId("nobody")) == []
+    assert to_notify(roster) == [(ann, 1)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans())))
@@ -187,7 +187,7 @@ def test_inputs_of_a_session_that_is_away_are_stale_and_its_player_is_not_notifi
     roster.lose(ann, 0)
     assert ann.judge(NORTH, 1, 1) is SequenceCheck.STALE
     assert not ann.expects(NORTH, 1, 1)
-    assert roster.to_notify() == []
+    assert to_notify(roster) == []
 
 
 def test_a_seat_without_a_previous_secret_does_not_accept_an_empty_one() -> None:
@@ -220,5 +220,5 @@ def test_after_the_seats_are_moved_out_the_roster_is_empty() -> None:
     ann = seat(ANN, key="k")
     roster.add(ann)
     moved = roster.move_out()
-    assert (moved.find(ANN), moved.find_key("k"), moved.links) == (ann, ann, {NORTH: 1})
-    assert (len(roster), roster.find_key("k"), roster.links) == (0, None, {})
+    assert (moved.find(ANN), moved.find_own("k"), moved.links) == (ann, ann, {NORTH: 1})
+    assert (len(roster), roster.find_own("k"), roster.links) == (0, None, {})

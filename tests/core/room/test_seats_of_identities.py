@@ -57,7 +57,7 @@ def test_with_one_seat_each_no_identity_ever_has_two(
         owners = [one.identity.id for one in roster if one.identity is not None]
         assert len(owners) == len(set(owners))
         for one in roster:
-            assert roster.find_key(one.key) is (one if one.key else None)
+            assert roster.find_own(one.key) is (one if one.key else None)
 
 
 @given(st.lists(st.tuples(identities, keys), max_size=10))
@@ -66,6 +66,6 @@ def test_without_one_seat_each_a_seat_is_found_by_its_key_alone(
 ) -> None:
     roster = Roster(99)
     for number, (identity, key) in enumerate(joins):
-        assert roster.find_own(key, identity) is roster.find_key(key)
-        if roster.find_key(key) is None:
+        assert roster.find_own(key, identity) is roster.find_own(key)
+        if roster.find_own(key) is None:
             roster.add(seat(number, identity, key))

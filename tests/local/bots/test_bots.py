@@ -87,6 +87,47 @@ async def test_a_person_may_think_for_long_and_leave_a_match_with_a_bot(
     assert stop_seconds <= 10
 
 
+async def test_people_who_come_one_after_the_other_find_a_bot_that_waits(
+    fake_server, autojump_clock
+):
+    began = []
+
+    async def come(at):
+        await trio.sleep(at)
+        async with connect(
+            ["ws://server/"], kind="tictactoe", open_stream=fake_server.open_stream
+        ) as place:
+            with trio.move_on_after(0.1):
+                await anext(place)
+                began.append(at)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(6):
+            nursery.start_soon(come, 3 + 1.7 * number)
+        ledger, _ = await play(fake_server, bots=9, seconds=13)
+    assert len(began) == 6, list(ledger.error_texts)
+
+
+async def test_bots_that_come_at_the_same_time_do_not_all_wait(fake_server, autojump_clock):
+    fake_server.join_seconds = 0.5
+    ledger, _ = await play(fake_server, bots=6, seconds=5)
+    assert ledger.matches >= 2
+    assert ledger.clean
+
+
+async def test_no_bot_takes_the_seat_that_a_person_keeps_for_a_friend(fake_server, autojump_clock):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(play, fake_server)
+        request = {"urls": ["ws://server/"], "open_stream": fake_server.open_stream}
+        async with connect(kind="tictactoe", new=True, **request) as mine:
+            with trio.move_on_after(20) as waiting:
+                await anext(mine)
+            assert waiting.cancelled_caught
+            async with connect(room=mine.room, **request) as theirs:
+                assert (await anext(mine)).data == (await anext(theirs)).data
+    assert fake_server.rooms > 20, "the bots have played meanwhile"
+
+
 async def test_a_moved_bot_reconnects_at_once_and_that_is_not_an_error(fake_server, autojump_clock):
     fake_server.move_after_matches = True
     ledger, _ = await play(fake_server, bots=2, seconds=20)

@@ -1,9 +1,12 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from lastcall.core.lifecycle import Phase
-from lastcall.reasons import ClientEnd
-from lastcall.runtime.admin.metrics import node_registry
+from lastcall.reasons import ClientEnd, ErrorCode
+from lastcall.runtime.admin.metrics import FAMILIES, node_registry
 from lastcall.runtime.figures import Figures
 
 
@@ -109,3 +112,35 @@ def test_two_nodes_in_one_process_have_separate_registries(registry: CollectorRe
     )
     assert "lastcall_rooms 9.0" in scrape(other)
     assert "lastcall_rooms 0.0" in scrape(registry)
+
+
+def test_openmetrics_has_the_same_samples_and_counters_without_total_in_their_families(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    node.figures = Figures(phase=Phase.SERVING, messages_in=7)
+    node.figures.round_trips.observe(0.0003)
+    families = {one.name: one for one in openmetrics(generate_openmetrics(registry).decode())}
+    plain = {one.name: one for one in text_string_to_metric_families("\n".join(scrape(registry)))}
+    for family in FAMILIES:
+        assert families[family.name].type == plain[family.name].type == family.type
+        assert families[family.name].samples == plain[family.name].samples
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in families["lastcall_link_round_trip_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (buckets["0.0002"], buckets["0.0005"], buckets["+Inf"]) == (0, 1, 1)
+
+
+def test_what_has_no_label_of_its_own_counts_as_other(
+    node: Node, registry: CollectorRegistry
+) -> None:
+    refusals = {"full": 2, "draining": 3, "wrong_key": 1, "of a later version": 4}
+    node.figures = Figures(phase=Phase.SERVING, refusals=refusals)
+    lines = [line for line in scrape(registry) if line.startswith("lastcall_refusals_total{")]
+    assert len(lines) == len(ErrorCode) + 2
+    assert [line.partition("{")[2] for line in lines if not line.endswith(" 0.0")] == [
+        'code="full"} 2.0',
+        'code="draining"} 3.0',
+        'code="other"} 5.0',
+    ]

@@ -1,0 +1,48 @@
+"""Odd frames: pings, pongs, and parts of messages; all but whole messages.
+
+The protocol library reads them, and the session never sees them: it cannot limit what it does not
+see, and each takes as long as a message. So they are counted on their way to the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+TEXT, BINARY = 0x81, 0x82
+"""The first byte of a whole message (RFC 6455 §5.2), which the session counts itself."""
+SIZE_BYTES = {126: 2, 127: 8}
+"""How many bytes hold the length, behind a short one that means this."""
+
+
+class OddFrames:
+    """One client's frames, cut at any byte; ``on_odd`` is called with how many odd ones began.
+
+    It must be given all bytes from the first frame on. Bytes that the library refuses end the
+    connection, so it does not matter what they count as.
+    """
+
+    __slots__ = ("_begun", "_on_odd", "_skipped")
+
+    def __init__(self, on_odd: Callable[[int], None]) -> None:
+        self._on_odd = on_odd
+        self._begun = b""
+        """The beginning of a frame's head."""
+        self._skipped = 0
+        """How many bytes are left of the frame before."""
+
+    def count(self, data: bytes | bytearray) -> None:
+        """Counts the frames whose heads end in ``data``."""
+        data = self._begun + data
+        at, end, found = self._skipped, len(data), 0
+        while end - at >= 2:
+            size = data[at + 1] & 0x7F
+            head = 2 + SIZE_BYTES.get(size, 0)
+            if end - at < head:
+                break
+            if size in SIZE_BYTES:
+                size = int.from_bytes(data[at + 2 : at + head])
+            found += data[at] not in {TEXT, BINARY}
+            at += head + 4 + size  # with the mask
+        self._begun, self._skipped = bytes(data[at:]), max(0, at - end)
+        if found:
+            self._on_odd(found)
