@@ -7,7 +7,11 @@ const GAP = 4; // seconds
 const LEAST = 60; // seconds that a chart shows when it is new
 const HEIGHT = 110;
 
-const ms = (seconds) => (seconds === null ? "–" : seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${Math.round(seconds * 1000)} ms`);
+const ms = (seconds) => {
+  if (seconds === null) return "–";
+  if (seconds >= 0.9995) return `${seconds.toFixed(1)} s`;
+  return seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${Math.round(seconds * 1000)} ms`;
+};
 const count = (value) => (value === null ? "–" : grouped(value));
 
 const TRAFFIC = { title: "Messages a second", show: count, series: [["in", "ink-soft"], ["out", "accent"]] };
