@@ -125,6 +125,8 @@ class Versions:
         for action in actions:
             match action:
                 case Start(version):
+                    for old in self._children.values():
+                        old.refusals.clear()  # those of the next version begin when it is met
                     child = self._children[version] = self._launch()
                     self._saved_at = min(self._pending_at, trio.current_time())
                     self._pending_at = inf
@@ -133,7 +135,6 @@ class Versions:
                     self._nursery.start_soon(self._discard, version)
                 case Leave(version):
                     child = self._children[version]
-                    child.refusals.clear()
                     self._nursery.start_soon(self._leave, version, child)
                 case Stop(version):
                     self._nursery.start_soon(self._replace, version)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
+from itertools import chain
 
 from lastcall.host.running_rooms import RunningRooms
 from lastcall.ids import KindName
@@ -14,9 +14,12 @@ def kind_counts(rooms: RunningRooms, kinds: Collection[KindName]) -> dict[str, K
     """The rooms and the taken seats of each of ``kinds``, and of all others together. Looks at
     every room.
     """
-    counts, players = Counter[str](dict.fromkeys(kinds, 0)), Counter[str]()
-    for room in (*rooms.by_id.values(), *rooms.held.frozen):
-        kind = room.state.kind if room.state.kind in kinds else OTHER
+    counts: dict[str, int] = dict.fromkeys((*kinds, OTHER), 0)
+    players = dict(counts)
+    for room in chain(rooms.by_id.values(), rooms.held.frozen):
+        state = room.state
+        kind = state.kind if state.kind in counts else OTHER
         counts[kind] += 1
-        players[kind] += len(room.state.roster)
-    return {kind: KindFigures(count, players[kind]) for kind, count in counts.items()}
+        players[kind] += len(state.roster)
+    shown = (kind for kind, count in counts.items() if count or kind in kinds)
+    return {kind: KindFigures(counts[kind], players[kind]) for kind in shown}

@@ -1,4 +1,6 @@
-"""Each module of ``rooms/runtime`` has at least two users: the two tiers and ``lastcall up``."""
+"""Each module of ``rooms/runtime`` has at least two users: the two tiers, ``lastcall up`` and
+``lastcall dev``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import functools
 import grimp
 import pytest
 
-USERS = ("lastcall.api", "lastcall.game", "lastcall.local")
+USERS = ("lastcall.api", "lastcall.game", "lastcall.local", "lastcall.dev")
 
 
 @functools.cache
