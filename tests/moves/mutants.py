@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from lastcall.api.sessions.place import Place
 from lastcall.api.sessions.relay import Relays
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.core.room.roster import NOWHERE
 from lastcall.core.survival.succession import Succession
 from lastcall.core.survival.votes import Votes, answer
 from lastcall.errors import StateUnreadable
@@ -23,7 +22,6 @@ from lastcall.game.standby_copies import StandbyCopies
 from lastcall.host import moves
 from lastcall.host.codec import KindCodec
 from lastcall.host.held_rooms import HeldRooms
-from lastcall.host.room_steps import RoomSteps
 from lastcall.host.words import Words
 from lastcall.ids import Incarnation, LinkId, RoomId
 from lastcall.wire import nodes
@@ -83,15 +81,15 @@ def a_room_takes_no_other_standby(patch: pytest.MonkeyPatch) -> None:
 
 
 def acks_leave_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    def ack(steps: RoomSteps) -> None:
-        room = steps.room
-        for player in steps._to_ack:
-            seat = room.roster.find(player)
-            if seat is not None and seat.link != NOWHERE and (n := steps.done(seat)):
-                room.host.outbox(seat.link, nodes.Acks([(room.id, player, n)]))
-        steps._to_ack.clear()
+    put = Words.put
 
-    patch.setattr(RoomSteps, "_ack", ack)
+    def ack_at_once(words: Words, link: LinkId, item: nodes.Down) -> None:
+        if isinstance(item, nodes.Acks):
+            words._outbox(link, item)
+        else:
+            put(words, link, item)
+
+    patch.setattr(Words, "put", ack_at_once)
 
 
 def witnesses_give_their_vote_to_whoever_asks(patch: pytest.MonkeyPatch) -> None:
