@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from lastcall.api.sessions.place import Place
+from lastcall.api.sessions.relay import Relays
 from lastcall.core.edge.input_window import InputWindow
 from lastcall.core.survival.succession import Succession
+from lastcall.core.survival.votes import Votes, answer
 from lastcall.errors import StateUnreadable
 from lastcall.game.standby_copies import StandbyCopies
 from lastcall.host import moves
 from lastcall.host.codec import KindCodec
+from lastcall.host.held_rooms import HeldRooms
 from lastcall.host.words import Words
+from lastcall.ids import Incarnation, LinkId, RoomId
+from lastcall.wire import nodes
+from lastcall.wire.survival_items import Answer, Vote, VoteAsked
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -73,12 +80,68 @@ def a_room_takes_no_other_standby(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Succession, "_choose", wait)
 
 
+def acks_leave_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    put = Words.put
+
+    def ack_at_once(words: Words, link: LinkId, item: nodes.Down) -> None:
+        if isinstance(item, nodes.Acks):
+            words._outbox(link, item)
+        else:
+            put(words, link, item)
+
+    patch.setattr(Words, "put", ack_at_once)
+
+
+def witnesses_give_their_vote_to_whoever_asks(patch: pytest.MonkeyPatch) -> None:
+    def grant(_votes: Votes, asker: Incarnation, asked: VoteAsked) -> Vote:
+        return answer(asked, Answer.GRANTED, asker)
+
+    patch.setattr(Votes, "ask", grant)
+
+
+def a_node_does_not_say_where_a_room_is_that_has_moved(patch: pytest.MonkeyPatch) -> None:
+    receive = HeldRooms.receive
+
+    def forget(rooms: HeldRooms, link: LinkId, item: nodes.Up, room: RoomId | None) -> bool:
+        is_held = room in rooms.by_id or room in rooms.waking
+        return is_held and receive(rooms, link, item, room)
+
+    patch.setattr(HeldRooms, "receive", forget)
+
+
+def an_api_node_does_not_follow_a_room_that_moves(patch: pytest.MonkeyPatch) -> None:
+    take = Relays.take
+
+    def stay(relays: Relays, link: Any, item: nodes.Down) -> Sequence[Place]:
+        return () if isinstance(item, nodes.Moved) else take(relays, link, item)
+
+    patch.setattr(Relays, "take", stay)
+
+
+def an_api_node_passes_on_what_a_former_owner_says(patch: pytest.MonkeyPatch) -> None:
+    take = Relays.take
+
+    def pass_on(relays: Relays, link: Any, item: nodes.Down) -> Sequence[Place]:
+        if isinstance(item, nodes.Message):
+            relay = relays._relays.get(item.room)
+            if relay is not None and item.epoch < relay.epoch:
+                relay.message(item)
+        return take(relays, link, item)
+
+    patch.setattr(Relays, "take", pass_on)
+
+
 FOUND: dict[Mutant, int] = {
-    words_leave_before_the_commit: 0,
-    a_standby_confirms_a_step_that_it_does_not_keep: 0,
-    an_api_node_does_not_say_inputs_again: 4,
-    an_image_does_not_count_the_inputs_that_were_done: 4,
-    a_node_takes_a_state_that_it_cannot_read: 5,
-    a_room_takes_no_other_standby: 10,
+    words_leave_before_the_commit: 32,
+    a_standby_confirms_a_step_that_it_does_not_keep: 1,
+    an_api_node_does_not_say_inputs_again: 7,
+    an_image_does_not_count_the_inputs_that_were_done: 1,
+    a_node_takes_a_state_that_it_cannot_read: 6,
+    a_room_takes_no_other_standby: 15,
+    acks_leave_before_the_commit: 0,
+    witnesses_give_their_vote_to_whoever_asks: 127,
+    a_node_does_not_say_where_a_room_is_that_has_moved: 89,
+    an_api_node_does_not_follow_a_room_that_moves: 16,
+    an_api_node_passes_on_what_a_former_owner_says: 42,
 }
 """Each with the seed of a walk that finds it, to try first: that only saves time."""
