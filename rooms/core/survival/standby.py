@@ -16,6 +16,7 @@ from lastcall.core.survival.actions import Action, Drop, Elsewhere
 from lastcall.core.survival.claim import Claim
 from lastcall.core.survival.follower import Follower
 from lastcall.core.survival.links import Links, View
+from lastcall.core.survival.votes import NOBODY
 from lastcall.ids import Incarnation, RoomId
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Config, SurvivalItem
@@ -72,7 +73,7 @@ class Standby:
                 self.claim.handed_over = True
             case items.TakeOver() | items.RoomOver() if source == self.config.primary:
                 self.over = isinstance(item, items.RoomOver)
-                self._drop(Incarnation(0))
+                self._drop(NOBODY)
         if self.config.epoch > epoch:
             self.claim.restart()
         return self._done()
@@ -82,7 +83,7 @@ class Standby:
         if self.voting:
             self.image.send(source, items.NotHeld(self.room, image.epoch, image.n))
         else:
-            self._drop(Incarnation(0))
+            self._drop(NOBODY)
             self.image.send(source, items.Resigned(self.room, image.epoch, image.n, reason))
         return self._done()
 
@@ -91,13 +92,13 @@ class Standby:
         for ever: both hold the image, and nobody else can have decided between them.
         """
         config, me = self.config, self.image.me
-        deciders = {*config.witnesses, *self.claim.ballot.voters} - {me, source}
+        deciders = {*config.witnesses, *self.claim.ballot.voters} - {me, source, NOBODY}
         is_ours = (source, asked.epoch) == (config.primary, config.epoch)
         return self.voting and is_ours and all(map(self._links.is_dead, deciders))
 
     def resign(self, primary: Incarnation) -> list[Action]:
         """The node forgets the image, so that the ``primary`` goes on without it."""
-        self._drop(Incarnation(0))
+        self._drop(NOBODY)
         self.image.send(primary, items.Resigned(self.room, self.config.epoch, self.last))
         return self._done()
 
@@ -112,14 +113,14 @@ class Standby:
         """``node`` is gone, as the links say."""
         keeps = self.image.appointed or (self.image.named and not self._links.is_dead(node))
         if node == self.config.primary and not keeps:
-            self._drop(Incarnation(0))
+            self._drop(NOBODY)
         return self._done()
 
     def linked(self, node: Incarnation) -> list[Action]:
         """There is a new link to ``node``: everything under way on an earlier one is lost."""
         self.claim.ballot.again(node)
         if node == self.config.primary and not self.image.named:
-            self._drop(Incarnation(0))
+            self._drop(NOBODY)
         elif node == self.config.primary:
             self.claim.wanted = False
             self.image.confirm(node)
@@ -140,7 +141,7 @@ class Standby:
         if self.voting and self.config.epoch == item.epoch:
             return  # the answer may promote it; the primary asks again
         if self.last <= item.n or self.config.epoch < item.epoch:
-            self._drop(Incarnation(0))
+            self._drop(NOBODY)
             self.image.send(source, items.Resigned(self.room, item.epoch, item.n))
 
     def _drop(self, owner: Incarnation) -> None:

@@ -23,6 +23,11 @@ FOUND_LATE = {
 """Mutants that take long to find, and the schedule to try first: that only saves time."""
 
 
+@pytest.mark.parametrize("seed", [54300, 104164, 107581])
+def test_the_law_holds_in_a_schedule_that_has_broken_it_once(seed: int) -> None:
+    run_seed(seed)
+
+
 @pytest.mark.parametrize("first", range(0, SCHEDULES, 100))
 def test_everything_heard_belongs_to_one_history_and_the_room_goes_on(first: int) -> None:
     worlds = [run_seed(seed) for seed in range(first, first + 100)]
