@@ -228,7 +228,7 @@ class GameNode:
             rooms_ended={str(reason): count for reason, count in ends.items()},
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
-            handoffs_refused=handoffs.refused,
+            handoffs_refused=handoffs.refusals.count,
             handoffs_lost=handoffs.lost,
         )
         if self.survival is not None:
