@@ -3,9 +3,9 @@
 A token is checked in the event loop, as one step. That takes 0.05 ms (RS256) or 0.1 ms (ES256),
 most of it for the signature: to hand it to a thread would take as long again.
 
-Good tokens are not remembered. That would save 2 to 4 % of a client that comes back to the same
-process, and nothing for those whom a rolling update moves: they never meet a process that knows
-their token, since a process that they have left has ended.
+Good tokens are not remembered. That would save a few percent of a client that comes back to the
+same process, and nothing for those whom a rolling update moves: they never meet a process that
+knows their token, since a process that they have left has ended.
 """
 
 from __future__ import annotations
