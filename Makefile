@@ -2,16 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
 
 .PHONY: run demo test check docs pictures fuzz clean help
 help:            ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
 
-run: $(READY)    ## starts a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
+run: $(RUNS)     ## starts a cluster on this machine, with bots that play; Ctrl-C drains it (ARGS="--bots 0 --port 8080")
 	@$(BIN)/lastcall up $(ARGS)
 
-demo: $(READY)   ## shows a rolling update in half a minute: a cluster, 60 bots, every node replaced, a report
+demo: $(RUNS)    ## shows a rolling update in half a minute: a cluster, 60 bots, every node replaced, a report
 	@$(BIN)/lastcall up --port 0 --admin 127.0.0.1:0 --bots 50 --talkers 10 --grace 9 --roll-after 5 $(ARGS)
 
 test: $(READY)   ## runs every test: pure, virtual time, conformance, end to end (ARGS="-k drain")
@@ -40,11 +41,15 @@ fuzz: $(READY)   ## feeds what strangers and nodes can send to the code that rea
 clean:           ## removes the virtual environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .site
 
-# Reinstalls when pyproject.toml has changed; otherwise it does nothing.
-$(READY): pyproject.toml
+# Both reinstall when pyproject.toml has changed; otherwise they do nothing. To run, nothing of the dev group is needed.
+$(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Lastcall needs Python 3.11 or newer; $(PYTHON) is older. Use: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(READY): $(RUNS)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@

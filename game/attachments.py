@@ -59,8 +59,8 @@ class Attachments:
         admission: Admission,
     ) -> None:
         self._bus = bus
-        self._admission = admission
-        self._me = me
+        self.admission = admission
+        self.me = me
         self._policy = policy
         self._feeds = feeds
         self._links = feeds.links
@@ -72,16 +72,16 @@ class Attachments:
     def attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
         """Answers a node that wants to attach, or repeats the answer to one that has."""
         reply = self._attach(attach, peer)
-        self._admission.note_refusal(attach, peer, reply)
+        self.admission.note_refusal(attach, peer, reply)
         return reply
 
     def _attach(self, attach: nodes.Attach, peer: Peer | None) -> nodes.Reply:
-        if attach.incarnation == self._me.incarnation:
-            return nodes.Twice(incarnation=self._me.incarnation)
+        if attach.incarnation == self.me.incarnation:
+            return nodes.Twice(incarnation=self.me.incarnation)
         state, known = self._state(), attach.link in self._links
-        refusal = self._admission.check(attach, known=known)
+        refusal = self.admission.check(attach, known=known)
         if refusal is None and not known:
-            feed = self._admission.feeds.find(attach.feed, peer)
+            feed = self.admission.feeds.find(attach.feed, peer)
             if isinstance(feed, nodes.Unsupported):
                 return feed
             refusal = self._replace(attach) or self._open(attach, feed, state)
@@ -90,23 +90,23 @@ class Attachments:
         return nodes.Welcome(
             wire=nodes.WIRE,
             link=attach.link,
-            name=self._me.name,
-            incarnation=self._me.incarnation,
-            version=self._me.version,
-            born=self._me.born,
+            name=self.me.name,
+            incarnation=self.me.incarnation,
+            version=self.me.version,
+            born=self.me.born,
             state=state,
             age_seconds=trio.current_time() - self._started_at,
-            proof=self._admission.proof(attach),
+            proof=self.admission.proof(attach),
         )
 
     def _replace(self, attach: nodes.Attach) -> nodes.Reply | None:
         """Drops the link that the new one replaces; or returns the refusal."""
         for old in [x for x in self._links.values() if x.incarnation == attach.incarnation]:
             if old.attempt > attach.attempt:
-                return nodes.UnknownLink(incarnation=self._me.incarnation)
+                return nodes.UnknownLink(incarnation=self.me.incarnation)
             same_address = old.dialled and old.dialled == attach.dialled
             if old.id != attach.replaces and not same_address:
-                return nodes.Twice(incarnation=self._me.incarnation)
+                return nodes.Twice(incarnation=self.me.incarnation)
             self.drop(old.id, "attached anew")
         return None
 

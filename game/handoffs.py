@@ -91,16 +91,11 @@ class HandOffs:
         self._moves: tuple[str, ...] = ()
         self._until = inf
         self._changed = trio.Event()
-        self._refusals = Refusals()
+        self.refusals = Refusals()
         self.moved = 0
         """How many rooms run at other nodes now."""
         self.lost = 0
         """How many rooms were given to nodes that have not said that they run there."""
-
-    @property
-    def refused(self) -> int:
-        """How often a node, or all together, have not taken a room."""
-        return self._refusals.count
 
     @property
     def possible(self) -> bool:
@@ -142,7 +137,7 @@ class HandOffs:
 
         A room that is frozen is the host's to name.
         """
-        reasons = self._refusals.why()
+        reasons = self.refusals.why()
         if committed := self._offers.committed():
             reasons.append(f"{committed} room(s) whose new nodes have not said that they run there")
         return reasons
@@ -172,7 +167,7 @@ class HandOffs:
             return set()
         rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
         if anew:
-            self._refusals.clear()
+            self.refusals.clear()
         self._offers.add(rooms, until=self._until, anew=anew)
         self._carry_out([])
         return {room.room for room in rooms}
@@ -196,15 +191,17 @@ class HandOffs:
                 self._rooms.thaw(self._images.pop(room))
             case Commit(room, epoch, to):
                 del self._images[room]
-                where = nodes.Whereabouts(to, self._name(to), epoch)
+                where = nodes.Whereabouts(to, self._peers.name(to), epoch)
                 self._to_tell.send_nowait((room, self._rooms.moved(room, where)))
             case Moved():
                 self.moved += 1
             case Lost(room, kind, to, reason):
                 self.lost += 1
-                log.error("handoff.lost", room=room, kind=kind, game=self._name(to), why=reason)
+                log.error(
+                    "handoff.lost", room=room, kind=kind, game=self._peers.name(to), why=reason
+                )
             case Refused(node=node):
-                self._refusals.note(action, NodeName("") if node is None else self._name(node))
+                self.refusals.note(action, NodeName("") if node is None else self._peers.name(node))
 
     async def _freeze(self, room: RoomId) -> None:
         image = await self._rooms.freeze(room)
@@ -221,10 +218,6 @@ class HandOffs:
         await self._feeds.wait_read(links)
         self._offers.told(room, trio.current_time())
         self._carry_out([])
-
-    def _name(self, peer: Incarnation) -> NodeName:
-        names = (node.name for node in self._peers.candidates if node.incarnation == peer)
-        return next(names, NodeName(""))
 
 
 async def _each(

@@ -13,14 +13,13 @@ from time import perf_counter
 import structlog
 import trio
 
-from lastcall.bus.base import Bus, Responder
+from lastcall.bus.base import Responder
 from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.lifecycle import Phase
 from lastcall.core.link.liveness import Verdict
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import MisplacedItem, RemoteProtocolError
-from lastcall.game.admission import Admission
-from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
+from lastcall.game.attachments import Attachments
 from lastcall.game.feeds import Feeds, Link
 from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
@@ -45,24 +44,18 @@ class Links:
 
     def __init__(
         self,
-        bus: Bus,
-        me: GameIdentity,
+        attachments: Attachments,
         policy: LinkPolicy,
         *,
         feeds: Feeds,
-        listeners: LinkListeners,
         state: Callable[[], nodes.NodeState],
-        admission: Admission,
     ) -> None:
-        self._admission = admission
-        self._me = me
+        self.attachments = attachments
+        self._unknown = nodes.UnknownLink(incarnation=attachments.me.incarnation)
         self._policy = policy
         self._feeds = feeds
         self._links = feeds.links
         self._state = state
-        self.attachments = Attachments(
-            bus, me, policy, feeds=feeds, listeners=listeners, state=state, admission=admission
-        )
         self._name_warnings = TokenBucket(
             Rate(NAME_WARNINGS, 1 / NAME_WARNING_SECONDS), trio.current_time()
         )
@@ -82,7 +75,7 @@ class Links:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(responder.serve, partial(self._answer, responder))
-                nursery.start_soon(self._admission.feeds.run)
+                nursery.start_soon(self.attachments.admission.feeds.run)
                 nursery.start_soon(self._refusals.watch, responder)
                 nursery.start_soon(self._publish)
                 nursery.start_soon(self._watch)
@@ -109,18 +102,18 @@ class Links:
                 return self.attachments.attach(request, responder.peer)
             case nodes.Detach():
                 self.attachments.detach(request.link)
-                return nodes.UnknownLink(incarnation=self._me.incarnation)
+                return self._unknown
 
     def _apply_batch(self, batch: nodes.Batch) -> bytes | nodes.UnknownLink:
         if (link := self._links.get(batch.link)) is None:
-            return nodes.UnknownLink(incarnation=self._me.incarnation)
+            return self._unknown
         link.liveness.heard(trio.current_time())
         match link.requests.judge(batch.number):
             case SequenceCheck.REPEAT:
                 return link.requests.reply
             case SequenceCheck.GAP:
                 self.attachments.drop(link.id, "requests out of step")
-                return nodes.UnknownLink(incarnation=self._me.incarnation)
+                return self._unknown
         self._feeds.confirm(link, batch.confirmed)
         self.items_received += len(batch.items)
         self._feeds.waking = wakes = link.tier == nodes.API

@@ -11,7 +11,7 @@ from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.admission import Admission
-from lastcall.game.attachments import GameIdentity, LinkListeners
+from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import Links
 from lastcall.game.node_state import NodeStates
@@ -22,6 +22,7 @@ from lastcall.game.settings import GameSettings
 from lastcall.host.host import Host, HostEvents
 from lastcall.host.kind_counts import kind_counts
 from lastcall.host.kind_views import kind_views
+from lastcall.host.occupancy import why_not_empty
 from lastcall.ids import KindName, new_incarnation
 from lastcall.kind import Kind
 from lastcall.limits import Limit
@@ -101,7 +102,7 @@ class GameNode:
         settings = self._settings
         secrets, apis = settings.secrets, settings.apis
         watcher = None if self.survival is None else self.survival.links
-        return Links(
+        attachments = Attachments(
             self._bus,
             GameIdentity(settings.name, self.incarnation, settings.version, settings.born),
             settings.link_policy,
@@ -110,6 +111,7 @@ class GameNode:
             state=self._states.now,
             admission=Admission(self.incarnation, rng=rng, secrets=secrets, apis=apis),
         )
+        return Links(attachments, settings.link_policy, feeds=self._feeds, state=self._states.now)
 
     async def start(self, services: trio.Nursery) -> None:
         """Listens for other nodes, and begins to call the game nodes among them.
@@ -184,7 +186,7 @@ class GameNode:
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = self.host.why() + self.moves.why() + self.others.why()
+        reasons = why_not_empty(self.host.running) + self.moves.why() + self.others.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
@@ -226,7 +228,7 @@ class GameNode:
             rooms_ended={str(reason): count for reason, count in ends.items()},
             rooms_handed_off=self._rooms_handed_off,
             rooms_adopted=self.moves.adoptions.adopted,
-            handoffs_refused=handoffs.refused,
+            handoffs_refused=handoffs.refusals.count,
             handoffs_lost=handoffs.lost,
         )
         if self.survival is not None:

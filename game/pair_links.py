@@ -15,7 +15,7 @@ from lastcall.core.survival.choice import Game
 from lastcall.game.feeds import Feeds, Link
 from lastcall.game.peers import Answered, Asked, Peers
 from lastcall.game.witness_links import PairEvents, WitnessLinks
-from lastcall.ids import Incarnation, NodeName
+from lastcall.ids import Incarnation
 from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from lastcall.wire.survival_items import SurvivalItem
@@ -28,7 +28,7 @@ class PairLinks:
         self, me: Incarnation, *, bus: Bus, peers: Peers, feeds: Feeds, events: PairEvents
     ) -> None:
         self._me = me
-        self._peers = peers
+        self.peers = peers
         self._feeds = feeds
         self._events = events
         self._called: set[Incarnation] = set()
@@ -47,25 +47,20 @@ class PairLinks:
     def linked_games(self) -> list[Game]:
         """The game nodes with a link, as placement sees them."""
         linked = {*self._called, *self._callers}
-        nodes_ = [node for node in self._peers.candidates if node.incarnation in linked]
+        nodes_ = [node for node in self.peers.candidates if node.incarnation in linked]
         return [Game(node, host_of(node.address)) for node in nodes_]
 
     @property
     def leaving(self) -> frozenset[Incarnation]:
         """The game nodes that drain."""
         stay = (Phase.SERVING, Phase.CORDONED)
-        nodes_ = self._peers.candidates
+        nodes_ = self.peers.candidates
         return frozenset(node.incarnation for node in nodes_ if node.state.phase not in stay)
-
-    def name(self, node: Incarnation) -> NodeName:
-        """The name of a game node; empty if it has left."""
-        names = (peer.name for peer in self._peers.candidates if peer.incarnation == node)
-        return next(names, NodeName(""))
 
     def send(self, node: Incarnation, item: SurvivalItem) -> None:
         """Sends ``item``; drops it without a link."""
         if node in self._called:
-            self._peers.send(node, item)
+            self.peers.send(node, item)
         elif (link := self._callers.get(node)) is not None:
             self._feeds.push(link.id, item)
         else:
@@ -118,7 +113,7 @@ class PairLinks:
             self.witnesses.dropped(link)
         elif self._callers.get(link.incarnation) is link:
             del self._callers[link.incarnation]
-            self._gone(link.incarnation, certain=self._peers.is_gone(link.incarnation))
+            self._gone(link.incarnation, certain=self.peers.is_gone(link.incarnation))
 
     def _gone(self, node: Incarnation, *, certain: bool) -> None:
         if certain:

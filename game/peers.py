@@ -16,7 +16,7 @@ from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.errors import MisplacedItem
 from lastcall.game.feeds import Feeds
-from lastcall.ids import Incarnation, LinkId
+from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.links.candidates import as_candidate
 from lastcall.links.connectors import GameConnectors
 from lastcall.links.feed_reader import FeedReader, NoCork
@@ -119,6 +119,11 @@ class Peers:
 
     def __len__(self) -> int:
         return len(self._links)
+
+    def name(self, peer: Incarnation) -> NodeName:
+        """The name of ``peer``; empty without a link to it."""
+        link = self._links.get(peer)
+        return NodeName("") if link is None else link.node.name
 
     def is_gone(self, peer: Incarnation) -> bool:
         """Whether it is certain that the process has ended; False if it is not known."""

@@ -18,7 +18,6 @@ from lastcall.game.handoffs import HandOffs
 from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
 from lastcall.game.survival import Survival
 from lastcall.host.host import Host
-from lastcall.host.room_state import RoomState
 from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link_counts import Loss
 from lastcall.policy import HandOffPolicy
@@ -73,11 +72,6 @@ class RoomMoves:
             await self.handoffs.wait_done()
             if self._survival is not None:
                 await self._survival.wait_handed_over()
-
-    def movable(self) -> list[RoomState]:
-        """The rooms that run here and could run on another node, with those that survive."""
-        rooms = (room.state for room in self._host.running.by_id.values())
-        return [room for room in rooms if room.codec.kind.moves != "never" and not room.closed]
 
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""

@@ -135,7 +135,7 @@ class Survival:
     def _answer(self, call: int, todo: Collection[actions.Action]) -> nodes.Refused:
         for action in todo:
             if isinstance(action, actions.Elsewhere):
-                owner, name = action.owner, self.links.name(action.owner)
+                owner, name = action.owner, self.links.peers.name(action.owner)
                 why = f"the room is at {name}"
                 return nodes.Refused(call, nodes.MOVED, why, to=owner, name=name, retry=True)
         return nodes.Refused(call, nodes.NO_SUCH_PLACE, SOON, retry=True)
@@ -161,7 +161,7 @@ class Survival:
             self._driver.take(self.rooms.receive(node, item), InHand(node, item))
         else:
             if isinstance(item, items.Resigned) and item.reason:
-                kind, game = self._driver.kinds.get(item.room, ""), self.links.name(node)
+                kind, game = self._driver.kinds.get(item.room, ""), self.links.peers.name(node)
                 reason = item.reason[:200]
                 self._refusals.warning(room=item.room, kind=kind, game=game, reason=reason)
             self._do(self.rooms.receive(node, item))

@@ -209,7 +209,7 @@ class SurvivalActions:
         self._copies.drop(room)
         running = self._host().find(room)
         if running is not None and running.state.changes is not None:
-            epoch, name = running.state.epoch + 1, self._links.name(owner)
+            epoch, name = running.state.epoch + 1, self._links.peers.name(owner)
             if room in self.leaving:
                 self.handed_over += 1
             else:

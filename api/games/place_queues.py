@@ -16,7 +16,7 @@ import trio
 
 from lastcall.api.games.calls import GameCalls
 from lastcall.api.games.candidates import LEAVING
-from lastcall.api.sessions.place import Place, PlaceStatus
+from lastcall.api.sessions.place import Place, PlaceStatus, leave_of
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.moved_rooms import Trail
@@ -184,7 +184,7 @@ class PlaceQueues:
             self.calls.send(one, link, partial(_renewal, place), one.behind)
             return
         if place.status is PlaceStatus.LEFT:
-            group.leaves.append(place.leave_item())
+            group.leaves.append(leave_of(place))
         self.forget(one)
 
     def _may_ask(self, link: GameLink, *, behind: bool) -> bool:

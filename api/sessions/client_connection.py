@@ -107,7 +107,7 @@ class ClientConnection:
         our close frame every message is dropped, but for the last words.
         """
         if self.close_code is not None:
-            return self._last_word(message) if self.last_words else None
+            return _last_word(message) if self.last_words else None
         size = len(message)
         if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
             size = len(message.encode())
@@ -138,14 +138,6 @@ class ClientConnection:
         self.counts.limited[limit] += 1
         self.error(ErrorCode.TOO_MANY, f"too many {what}; slow down and reconnect")
         self.close(Close.TOO_MANY_MESSAGES, f"too many {what}")
-
-    def _last_word(self, message: str | bytes) -> frames.Leave | None:
-        """The client's ``leave``. It may be gone by now; anything else it would send again."""
-        frame = None
-        if isinstance(message, str):
-            with suppress(BadFrame):
-                frame = frames.decode(message)
-        return frame if isinstance(frame, frames.Leave) else None
 
     def strike(self, code: ErrorCode, message: str, n: int | None = None) -> None:
         """Tells the client what is wrong with a frame; the third time the connection ends."""
@@ -238,3 +230,12 @@ class ClientConnection:
         answerable_at = max(self._pinged_at, output.reading.at)  # the ping is behind what it reads
         if now - answerable_at >= policy.pong_seconds and self.end(LOST, ClientEnd.PING):
             self._hang_up()
+
+
+def _last_word(message: str | bytes) -> frames.Leave | None:
+    """The client's ``leave``. It may be gone by now; anything else it would send again."""
+    frame = None
+    if isinstance(message, str):
+        with suppress(BadFrame):
+            frame = frames.decode(message)
+    return frame if isinstance(frame, frames.Leave) else None

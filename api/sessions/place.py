@@ -174,7 +174,7 @@ class Place:
         """
         if at_once or self.window.empty:
             self.send_ack()
-            self.remove(PlaceStatus.LEFT, self.leave_item())
+            self.remove(PlaceStatus.LEFT, tell=True)
             self.session.ended(self.relay.room, EndReason.LEFT)
         else:
             self.leave_pending = True
@@ -201,9 +201,9 @@ class Place:
         ``moved`` comes back, and sends again the inputs that the room lacks, and the leave.
         """
         if self.leave_pending and not moved:
-            self.remove(PlaceStatus.LEFT, self.leave_item())
+            self.remove(PlaceStatus.LEFT, tell=True)
         else:
-            self.remove(PlaceStatus.OVER, self._absent_item())
+            self.remove(PlaceStatus.OVER, tell=True)
 
     # From the room.
 
@@ -281,21 +281,21 @@ class Place:
         self.session.wake()
         return self.status is PlaceStatus.LIVE
 
-    def leave_item(self) -> nodes.Leave:
-        """The item that gives the seat up, by whatever link."""
-        return nodes.Leave(self.relay.room, self.player, self.session_number, self.secret)
-
-    def _absent_item(self) -> nodes.Absent:
-        return nodes.Absent(self.relay.room, self.player, self.session_number)
-
-    def remove(
-        self, status: PlaceStatus, goodbye: nodes.Leave | nodes.Absent | None = None
-    ) -> None:
-        """Takes the place out of its room here; the room gets ``goodbye`` if the link stands."""
+    def remove(self, status: PlaceStatus, *, tell: bool = False) -> None:
+        """Takes the place out of its room here; may ``tell`` the room so, if the link stands."""
         live = self.status is PlaceStatus.LIVE
         self.status = status
         self.relay.remove(self)
-        if live and goodbye is not None:
-            self.link.send(goodbye)
-            if isinstance(goodbye, nodes.Leave):
-                self.relay.remember_leave(self.link, goodbye)
+        if not (live and tell):
+            return
+        if status is PlaceStatus.LEFT:
+            leave = leave_of(self)
+            self.link.send(leave)
+            self.relay.remember_leave(self.link, leave)
+        else:
+            self.link.send(nodes.Absent(self.relay.room, self.player, self.session_number))
+
+
+def leave_of(place: Place) -> nodes.Leave:
+    """The item that gives the seat up, by whatever link."""
+    return nodes.Leave(place.relay.room, place.player, place.session_number, place.secret)

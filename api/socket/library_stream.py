@@ -20,14 +20,14 @@ CLOSE_OPCODE = b"\x88"
 class LibraryStream(trio.abc.Stream):
     """Reads from the client, and sends by ``output``, which this node shares."""
 
-    __slots__ = ("_accepted", "_closed", "_early", "_output", "_request", "odd_frames")
+    __slots__ = ("_closed", "_early", "_handshake", "_output", "_request", "odd_frames")
 
     def __init__(self, output: ClientStream) -> None:
         self._output = output
         self._request = b""
         self._early = b""
-        self._accepted: trio.Event | None = None
-        """Set when the answer to the request has left; None until the request was read."""
+        self._handshake: trio.Event | None = None
+        """Set at its end; None before and after."""
         self._closed = False
         self.odd_frames: OddFrames | None = None
         """Counts what the library reads after the handshake; to be set before :meth:`opened`."""
@@ -38,16 +38,17 @@ class LibraryStream(trio.abc.Stream):
         ``early`` are the frames that the client has sent with it.
         """
         self._request, self._early = request, early
-        self._accepted = trio.Event()
+        self._handshake = trio.Event()
 
     def opened(self) -> bytes:
         """Ends the handshake: the library's reader goes on.
 
         Returns the frames that came with the request if a pump reads; else the library reads them.
         """
-        if self._accepted is None:
-            raise RuntimeError("the handshake has not begun")
-        self._accepted.set()
+        if self._handshake is None:
+            raise RuntimeError("no handshake is under way")
+        self._handshake.set()
+        self._handshake = None
         return b"" if self._output.pumped is None else self._take_early()
 
     def _take_early(self) -> bytes:
@@ -58,18 +59,17 @@ class LibraryStream(trio.abc.Stream):
         """Returns the client's next bytes, or none at the end; notes when they came."""
         if self._closed:
             raise trio.ClosedResourceError("the library has closed its side")
-        data = await self._next(max_bytes)
-        if data:
-            self._output.read_at = trio.current_time()
-        return data
-
-    async def _next(self, max_bytes: int | None) -> bytes | bytearray:
         if self._request:
             request, self._request = self._request, b""
             return request
-        if self._accepted is not None:
-            await self._accepted.wait()
-        data = self._take_early() or await self._output.stream.receive_some(max_bytes)
+        if self._handshake is not None:
+            await self._handshake.wait()
+        if self._early:
+            data: bytes | bytearray = self._take_early()
+        else:
+            data = await self._output.stream.receive_some(max_bytes)
+        if data:
+            self._output.read_at = trio.current_time()
         if self.odd_frames is not None:
             self.odd_frames.count(data)
         return data

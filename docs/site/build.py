@@ -4,7 +4,7 @@ The pages of docs/ are read in the repository, too. So a copy of them, in .site/
 
 * Two pages from elsewhere in the repository are added: see ``ADDED``.
 * A link to any other file or folder of the repository leads to a page that shows it.
-* The line ``HELP`` becomes what each command prints with ``--help``.
+* The line ``HELP`` becomes what each command prints with ``--help``, and a ``NOTE`` is left out.
 * Mermaid, which draws the state diagrams, is fetched once; the site loads nothing from other hosts.
 """
 
@@ -31,6 +31,7 @@ PAGES = SITE / "docs"
 ADDED = {"api/static/README.md": "javascript-client.md", "CHANGELOG.md": "changelog.md"}
 """Files of the repository that are pages of the site, and their names there."""
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+NOTE = re.compile(r"^> In the repository, .*\n(?:>.*\n)*", re.MULTILINE)
 HELP = "<!-- the help of every command -->"
 LEXERS = {".cfg": "ini", ".service": "ini", ".socket": "ini", ".js": "js", ".ts": "ts"}
 LEXERS |= {".yaml": "yaml", ".toml": "toml", ".py": "python", ".html": "html"}
@@ -81,7 +82,7 @@ def stage(page: Path, copy: Path, pages: dict[Path, Path]) -> Iterator[Path]:
         there = there or PAGES / target.relative_to(DOCS)
         return f"]({os.path.relpath(there, copy.parent)}{link[2] or ''})"
 
-    text = LINK.sub(moved, text)
+    text = NOTE.sub("", LINK.sub(moved, text))
     if HELP in text:
         text = text.replace(HELP, helps())
     copy.parent.mkdir(parents=True, exist_ok=True)

@@ -128,14 +128,13 @@ class Dev:
             author = Author(self._show, self._console, page, self._plan.drain.grace_seconds)
             watch = Watch(saved, self._show, self._trees)
             watch.follow([Path.cwd() / "any", *_places(self._modules)])
-            async with (
-                serving(page),
-                serve_control(cluster.port, rolls, self._show),
-                trio.open_nursery() as nursery,
-            ):
+            async with trio.open_nursery() as nursery:
                 versions = Versions(cluster, author, watch.follow, nursery)
                 nursery.start_soon(watch.run)
-                return await self._serve(cluster, versions, nursery)
+                async with serving(page), serve_control(cluster.port, rolls, self._show):
+                    code = await self._serve(cluster, versions, nursery)
+                nursery.cancel_scope.cancel()
+        return code
 
     async def _serve(
         self, cluster: LocalCluster, versions: Versions, nursery: trio.Nursery
@@ -147,7 +146,6 @@ class Dev:
         versions.stop()
         left = cluster.living()
         await drain(cluster, self._cut, self._show)
-        nursery.cancel_scope.cancel()
         code = exit_code(left, None)
         if code is not ExitCode.DRAINED:
             self._show(summary_text(summarize(left, None, code)))
@@ -170,7 +168,7 @@ class Dev:
                 self._show(f"Clients connect to {cluster.url}; Ctrl-C drains.")
             first, began_at = False, trio.current_time()
             await child.ended.wait()
-            if cluster.stopping:
+            if self._stop.is_set():
                 return
             if trio.current_time() - began_at < STEADY_SECONDS:
                 raise failure_of(child)

@@ -76,7 +76,7 @@ class LedGame(GameNode):
                     await self.moves.leave()
                     refused = bool(self.moves.why())
                 self._give_up(lambda room: not room.state.started)
-                if (left := len(self.moves.movable())) != told:
+                if (left := self._count(movable=True).total()) != told:
                     self._tell(told := left)
                 await trio.sleep(AGAIN_SECONDS)
 
@@ -87,12 +87,15 @@ class LedGame(GameNode):
         for room in filter(which, list(self.host.running.by_id.values())):
             room.give_up()
 
+    def _count(self, *, movable: bool) -> Counter[str]:
+        """How many rooms run here that could run elsewhere, or not, of each kind."""
+        rooms = (room.state for room in self.host.running.by_id.values())
+        kinds = (room.codec.kind for room in rooms if not room.closed)
+        return Counter(kind.name for kind in kinds if (kind.moves != "never") is movable)
+
     def _tell(self, left: int) -> None:
-        open_rooms = (room.state for room in self.host.running.by_id.values())
-        rooms = [room.codec.kind for room in open_rooms if not room.closed]
-        kinds = Counter(kind.name for kind in rooms if kind.moves != "never")
-        others = Counter(kind.name for kind in rooms if kind.moves == "never")
-        log.info("dev.left", left=left, moved=self._rooms_handed_off, stay=kinds, others=others)
+        stay, others = self._count(movable=True), self._count(movable=False)
+        log.info("dev.left", left=left, moved=self._rooms_handed_off, stay=stay, others=others)
 
 
 @click.command("lastcall.dev.game")

@@ -77,6 +77,7 @@ class Versions:
         self._news = trio.Event()
         self._saved_at = self._pending_at = inf
         """When the save was that is being tried, and the first one after it."""
+        self._stopping = False
         self.has_served = False
         """Whether any code has loaded yet."""
 
@@ -119,12 +120,15 @@ class Versions:
 
     def stop(self) -> None:
         """Nothing is started any more."""
+        self._stopping = True
         self._do(self._reloads.stop())
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
                 case Start(version):
+                    for old in self._children.values():
+                        old.refusals.clear()  # those of the next version begin when it is met
                     child = self._children[version] = self._launch()
                     self._saved_at = min(self._pending_at, trio.current_time())
                     self._pending_at = inf
@@ -133,7 +137,6 @@ class Versions:
                     self._nursery.start_soon(self._discard, version)
                 case Leave(version):
                     child = self._children[version]
-                    child.refusals.clear()
                     self._nursery.start_soon(self._leave, version, child)
                 case Stop(version):
                     self._nursery.start_soon(self._replace, version)
@@ -161,7 +164,7 @@ class Versions:
         now = trio.current_time()
         loaded = self._loaded.get(child.name, Loaded())
         if child.ready is None or child.ended.is_set():
-            failure = self._failures.pop(child.name, None) or self._why_not(child)
+            failure = self._failures.pop(child.name, None) or _why_not(child)
             if not self.has_served and failure.needs_restart:
                 raise failure_of(child)
             self._follow(failure.files)
@@ -175,27 +178,13 @@ class Versions:
             self._telling.loaded(child, loaded, now - self._saved_at)
             self._do(self._reloads.loaded(version, now))
 
-    def _why_not(self, child: Child) -> Failed:
-        if child.ended.is_set():
-            refused = child.exit_code == ExitCode.USAGE
-            text = f"{child.how_it_ended()}. Its last output:\n{child.last_output()}"
-            return Failed(text, needs_restart=refused)
-        return Failed(
-            f"the code is still being imported after {LOAD_SECONDS:g} s: does it wait for "
-            f"something when it is imported? Its last output:\n{child.last_output()}"
-        )
-
     async def _wait_linked(self, child: Child) -> None:
         """Until all who must know the node know it: otherwise a player would have to wait."""
         known = {one.name for one in self._cluster.living("api") if one.ready is not None}
-        known |= {self._children[one].name for one in self._old if one in self._children}
+        givers = self._reloads.staying | {self._reloads.serving}
+        known |= {one.name for version, one in self._children.items() if version in givers}
         while not known <= self._links[child.name] and not child.ended.is_set():
             await self._news.wait()
-
-    @property
-    def _old(self) -> set[int]:
-        serving = self._reloads.serving
-        return self._reloads.staying | (set() if serving is None else {serving})
 
     async def _leave(self, version: int, child: Child) -> None:
         with trio.move_on_after(LEAVE_SECONDS):
@@ -227,7 +216,7 @@ class Versions:
         self._telling.ended(child)
         del self._children[version]
         self._forget(child.name)
-        if not self._cluster.stopping:
+        if not self._stopping:
             self._cluster.forget(child)
 
     def _forget(self, name: str) -> None:
@@ -236,6 +225,17 @@ class Versions:
 
     def _version_of(self, child: Child) -> int | None:
         return next((one for one, other in self._children.items() if other is child), None)
+
+
+def _why_not(child: Child) -> Failed:
+    if child.ended.is_set():
+        refused = child.exit_code == ExitCode.USAGE
+        text = f"{child.how_it_ended()}. Its last output:\n{child.last_output()}"
+        return Failed(text, needs_restart=refused)
+    return Failed(
+        f"the code is still being imported after {LOAD_SECONDS:g} s: does it wait for "
+        f"something when it is imported? Its last output:\n{child.last_output()}"
+    )
 
 
 def dev_command(tier: str, *arguments: str) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import islice
 from math import inf
 from typing import NamedTuple
 
@@ -31,8 +30,6 @@ from lastcall.runtime.batches import Steps
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 1.0
-ROOMS_LISTED = 50
-"""In :meth:`Host.why`: enough to act on, where thousands would only block the loop."""
 
 
 def log_crash(room: RoomState, error: BaseException) -> None:
@@ -146,19 +143,6 @@ class Host:
         """The running room of that id, or None."""
         return self._rooms.get(room)
 
-    def why(self) -> list[str]:
-        """Why the node is still up: a sentence for each of the oldest rooms, the number of
-        the others, and how many players have yet to learn how their rooms ended.
-        """
-        sentences = [_describe(room.state) for room in islice(self._rooms.values(), ROOMS_LISTED)]
-        if more := len(self._rooms) - len(sentences):
-            sentences.append(f"and {more} younger rooms")
-        if frozen := len(self.running.held.frozen):
-            sentences.append(f"{frozen} room(s) on the way to other nodes")
-        if awaiting := self.running.ended_rooms.awaiting_result:
-            sentences.append(f"{awaiting} player(s) between two sockets, whose rooms have ended")
-        return sentences
-
     def drain(self, cut_at: float) -> None:
         """Tells every room, also those still to come, that :meth:`cut` comes at ``cut_at``
         (:func:`trio.current_time`). Rooms without players are given up, now and later; rooms that
@@ -226,12 +210,3 @@ class Host:
         for takeover in self.running.takeovers.ended(room.id):
             self.places.carry_out(takeover)
         self._on_end(room, reason, result)
-
-
-def _describe(room: RoomState) -> str:
-    seats, age = len(room.roster), trio.current_time() - room.opened_at
-    away = seats - room.roster.present
-    return (
-        f"{room.kind} {room.id}, {age:.0f} s old, "
-        f"{seats} player{'' if seats == 1 else 's'}{f', {away} of them away' if away else ''}"
-    )

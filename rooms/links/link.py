@@ -116,7 +116,7 @@ class GameLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run, self)
                     nursery.start_soon(feed.watch, welcome.name)
-                    await self._lockstep()
+                    await self.uplink.run(self._take)
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
             raise
@@ -138,13 +138,8 @@ class GameLink:
         self.loss = self.loss or loss
         self._scope.cancel()
 
-    async def _lockstep(self) -> None:
-        while True:
-            reply = await self.uplink.exchange()
-            self.node_silent(silent=False)
-            self._take(reply)
-
     def _take(self, reply: nodes.Reply) -> None:
+        self.node_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self.uplink.arrived()

@@ -6,6 +6,7 @@ The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.b
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from math import inf
 
 import trio
@@ -88,17 +89,20 @@ class Uplink:
         self.confirm_now = True
         self._wake.set()
 
-    async def exchange(self) -> nodes.Reply:
-        """Waits until a request is due, sends it until it is answered, and returns the answer."""
-        await self._wait_until_due()
-        request, asks = self._next_request()
-        self._watch.asked(trio.current_time())
-        reply = await self._answer(request)
-        self._counts.round_trips.observe(self._watch.answered())
-        if asks:
-            self._counts.repairs += 1
-            self._feed.answered(trio.current_time())
-        return reply
+    async def run(self, take: Callable[[nodes.Reply], None]) -> None:
+        """Sends each request when it is due, and again until it is answered; ``take`` gets the
+        answers. Until cancelled.
+        """
+        while True:
+            await self._wait_until_due()
+            request, asks = self._next_request()
+            self._watch.asked(trio.current_time())
+            reply = await self._answer(request)
+            self._counts.round_trips.observe(self._watch.answered())
+            if asks:
+                self._counts.repairs += 1
+                self._feed.answered(trio.current_time())
+            take(reply)
 
     def arrived(self) -> None:
         """The game node has the items of the last request."""

@@ -167,11 +167,6 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the nodes were told to drain: none is launched any more."""
-        return self._stopping
-
     def dead(self) -> list[Child]:
         """The nodes that ended while they served, and not by a drain."""
         ended = (child for child in self.children if child.serving and child.ended.is_set())

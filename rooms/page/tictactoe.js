@@ -17,7 +17,7 @@ export class TicTacToe {
     this.#cells = Array.from({ length: 9 }, (_, cell) => el("button", { type: "button", onclick: () => this.#take(cell) }));
     this.root = el("div", { class: "board", role: "group", "aria-label": "Board", onkeydown: (event) => this.#walk(event) }, ...this.#cells);
     this.#draw();
-    table.status("Waiting for a second player.", true);
+    table.status("Waiting for a second player. Invite one, or add one here.", true);
   }
 
   message({ board, turn }) {

@@ -30,8 +30,7 @@ from ours.words import WORD
 class Count(msgspec.Struct):
     ticks: int = 0
 
-@room("ticker", seats=4, state=Count)
-async def ticker(table: Room[Count]) -> None:
+async def count(table: Room[Count]) -> None:
     table.every("tick", 0.05)
     async for event in table:
         match event:
@@ -40,6 +39,9 @@ async def ticker(table: Room[Count]) -> None:
                 table.broadcast([table.state.ticks, WORD, len(table.players)])
             case Said(player, said):
                 table.broadcast({"said": said, "word": WORD})
+
+ticker = room("ticker", seats=4, state=Count)(count)
+keeper = room("keeper", seats=4, state=Count, survives=True)(count)
 
 @room("den", seats=2)
 async def den(table: Room) -> None:
@@ -167,13 +169,19 @@ async def test_a_save_takes_a_match_into_the_new_code_and_its_player_notices_not
     author: Author,
 ) -> None:
     await author.reads("Clients connect", "the new code runs")
-    async with connect(author.url, kind="ticker") as place, connect(author.url, kind="den") as den:
-        before = await hear(place, "one")
+    async with (
+        connect(author.url, kind="ticker") as place,
+        connect(author.url, kind="keeper") as kept,
+        connect(author.url, kind="den") as den,
+    ):
+        before = [await hear(one, "one") for one in (place, kept)]
         author.say_word("two")
-        after = await hear(place, "two")
-        check_one_match(before, after)
-        assert [word for _, word, _ in after[:-1]] == ["one"] * (len(after) - 1)
-        await author.reads("saved ours/words.py", "1 room moved into it", "1 den room cannot move")
+        after = [await hear(one, "two") for one in (place, kept)]
+        for heard in zip(before, after, strict=True):
+            check_one_match(*heard)
+            words = [word for _, word, _ in heard[1]]
+            assert words == ["one"] * (len(words) - 1) + ["two"]
+        await author.reads("saved ours/words.py", "2 rooms moved into it", "1 den room cannot move")
         await den.say("here?")
         assert (await anext(den)).data == {"said": "here?", "word": "one"}
         await place.say("here, too")
@@ -207,24 +215,31 @@ async def test_a_room_whose_state_the_new_code_cannot_read_stays_until_a_save_th
 ) -> None:
     await author.reads("Clients connect", "the new code runs")
     author.say_word("old")
-    async with connect(author.url, kind="ticker") as place, author.events() as events:
-        first = await hear(place, "old")
+    async with (
+        connect(author.url, kind="ticker") as place,
+        connect(author.url, kind="keeper") as kept,
+        author.events() as events,
+    ):
+        first = [await hear(one, "old") for one in (place, kept)]
         other_type = ROOMS.replace("ticks: int = 0", "ticks: list[int] = []")
         other_type = other_type.replace("ticks += 1", "ticks.append(0)")
         other_type = other_type.replace("[table.state.ticks, ", "[len(table.state.ticks), ")
         author.save("ours/rooms.py", other_type)
-        await author.reads("1 ticker room cannot move into the new code")
+        await author.reads("cannot move into the new code")
         problem = await events.problem(there=True)
         file, line = problem["file"], problem["line"]
         assert (file, line) == (str(author.folder / "ours/rooms.py"), 6)
-        assert "Expected `array`, got `int` - at `$.ticks`" in problem["text"]
+        why = "the state does not fit its kind: ValidationError: Expected `array`, got `int`"
+        assert f"1 ticker room: {why}" in problem["text"]
+        assert f"1 keeper room: {why}" in problem["text"]
         author.say_word("young")
-        await author.reads("1 ticker room cannot move into the new code", count=2)
+        await author.reads("cannot move into the new code", count=2)
         async with connect(author.url, kind="ticker") as other:
             assert other.room != place.room
             assert (await hear(other, "young"))[0][0] < 20
         author.save("ours/rooms.py", ROOMS)
-        check_one_match(first, await hear(place, "young"))
+        for one, before in zip((place, kept), first, strict=True):
+            check_one_match(before, await hear(one, "young"))
         await events.problem(there=False)
 
 

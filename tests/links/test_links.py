@@ -21,7 +21,7 @@ from lastcall.core.edge.node_clocks import NodeClocks
 from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
-from lastcall.game.attachments import GameIdentity, LinkListeners
+from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
@@ -141,7 +141,7 @@ class Game:
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
         self.feeds = Feeds(policy)
-        self.links = Links(
+        attachments = Attachments(
             self.bus,
             me,
             policy,
@@ -150,6 +150,7 @@ class Game:
             state=self.handler.state,
             admission=admission or Admission(me.incarnation, rng=random.Random(2)),
         )
+        self.links = Links(attachments, policy, feeds=self.feeds, state=self.handler.state)
         self.responder = self.bus.respond(GAME)
         self.scope = trio.CancelScope()
 

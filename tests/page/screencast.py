@@ -18,7 +18,7 @@ TICK_SECONDS = 0.1
 REACH_SECONDS = 0.4
 """How long the pointer takes to its next place."""
 PRESS_SECONDS = 0.25
-LAST_SECONDS = 1.5
+LAST_SECONDS = 0.8
 """How long the last picture stays."""
 COLOURS = 200
 SWATCH_PIXELS = 20

@@ -333,6 +333,21 @@ async def test_too_many_frames_close_4101(serve: Serve) -> None:
         assert len(server.heard) == 11
 
 
+async def test_too_many_pings_pongs_or_parts_close_4101(serve: Serve) -> None:
+    async with serve(kind=Noted, limits=Limits(inputs=Rate(10, 0.001))) as server:
+        for odd in (
+            frame(b"", PING) * 11,
+            frame(b"", PONG) * 11,
+            frame(b"", 1) + frame(b"", 0) * 10,
+        ):
+            client = await server.client()
+            await client.send(odd)
+            *_, error, end = await client.rest()
+            assert b"too_many" in error[1]
+            assert end == closed(4101)
+        assert server.heard == []
+
+
 async def test_a_client_whose_room_is_behind_is_not_read_until_it_has_caught_up(
     serve: Serve,
 ) -> None:
