@@ -160,13 +160,22 @@ class GameNode:
     async def wait_empty(self) -> None:
         """Waits until the last room has ended or moved, and every api node has confirmed its feed.
 
+        Until then a room may come whose image is here; from then on none can.
+
         The players of an api node that is dropped instead may not have received their room's end:
         the node waits for them, as for all players between two sockets.
         """
-        for _ in range(2):
-            await self.host.wait_empty()
-            await self.moves.wait_done()
-            await self._feeds.wait_confirmed([nodes.API])
+        await self._wait_quiet()
+        await self.moves.give_images_back()
+        while self.host.rooms:
+            await self._wait_quiet()
+            await self.moves.give_images_back()
+        await self._wait_quiet()
+
+    async def _wait_quiet(self) -> None:
+        await self.host.wait_empty()
+        await self.moves.wait_done()
+        await self._feeds.wait_confirmed([nodes.API])
 
     def cut(self) -> None:
         """Cancels every room that does not move; ``finally`` blocks run inside the farewell."""

@@ -92,7 +92,12 @@ class RoomMoves:
             await self.handoffs.wait_done(confirmed=False)
             if self._survival is not None:
                 await self._survival.wait_handed_over()
+                await self._survival.wait_replaced()
+                await self._survival.give_images_back()
+                await self._survival.wait_handed_over()  # those whose images were here
         self.handoffs.stop()
+        if self._survival is not None:
+            self._survival.stop()
         self._host.cut()
         with trio.move_on_at(began + CONFIRM_SHARE * farewell):
             await self.wait_done()
@@ -124,6 +129,14 @@ class RoomMoves:
         await self.adoptions.wait_decided()
         if self._survival is not None:
             await self._survival.wait_replaced()
+
+    async def give_images_back(self) -> None:
+        """Gives the images of other nodes' rooms back; one that may have to run here does so first.
+        Always a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._survival is not None:
+            await self._survival.give_images_back()
 
     def _refusal(self) -> str:
         phase = self._drain.phase

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import structlog
 import trio
 
 from lastcall.core.survival import actions
@@ -31,7 +32,11 @@ from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
 
+log = structlog.get_logger()
+
 REPLACED_SECONDS = 2.0
+LEAVE_SECONDS = 0.25
+"""Between two looks of a node that ends whether it has images still."""
 SOON = "the room's node is gone, and it may go on at this one soon"
 
 
@@ -73,6 +78,7 @@ class Survival:
         self._assembly = Assembly(policy.image_bytes)
         self.rounds = SurvivalRounds(self.rooms, self._driver, self._views, policy)
         self._refusals = RatedLog("survival.refused")
+        self._stopped = False
 
     async def run(self) -> None:
         """Follows the nodes, and asks again, until cancelled."""
@@ -188,11 +194,20 @@ class Survival:
     # A drain: lastcall.game.room_moves.
 
     def hand_over(self, *moves: str) -> set[RoomId]:
-        """Hands the rooms over that run here and move so; returns those that have not gone yet."""
+        """Hands the rooms over that run here and move so, also those that come later; returns those
+        that have not gone yet.
+        """
+        self._driver.moves = moves
         running = [self._host().find(room) for room in self._driver.kinds]
         states = [one.state for one in running if one is not None]
         self.rounds.hand_over(one.id for one in states if one.codec.kind.moves in moves)
         return self.rounds.leaving
+
+    def stop(self) -> None:
+        """It is too late: hands over no room that comes now, and waits for no image."""
+        self._driver.moves, self._stopped = (), True
+        if images := len(self.copies):
+            log.warning("survival.given_up", images=images)
 
     async def wait_handed_over(self) -> None:
         """Waits until no room is to go that runs here; always a checkpoint."""
@@ -210,6 +225,17 @@ class Survival:
                 await self.copies.dropped.wait()
             if patience.cancelled_caught:
                 return
+
+    async def give_images_back(self) -> None:
+        """This node ends: returns when it has no image any more. One that may have to run here is
+        kept until it does, or until :meth:`stop`. Always a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        await self.rounds.give_back()
+        while len(self.copies) and not self._stopped:
+            with trio.move_on_after(LEAVE_SECONDS):
+                await self.copies.dropped.wait()
+            await self.rounds.give_back()
 
     @property
     def replaceable(self) -> int:

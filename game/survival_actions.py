@@ -65,8 +65,10 @@ class SurvivalActions:
         self._todo: deque[actions.Action] = deque()
         self._busy = False
         self._in_hand: InHand | None = None
+        self.moves: tuple[str, ...] = ()
+        """How the kinds move whose rooms go to their standbys, since this node drains."""
         self.leaving: set[RoomId] = set()
-        """The rooms that are to go to their standbys, since this node drains."""
+        """The rooms that are to go to their standbys."""
         self.left = trio.Event()
         """Set, and replaced, when one of them has gone or has ended."""
         self.handed_over = 0
@@ -193,8 +195,8 @@ class SurvivalActions:
 
     def _promote(self, action: actions.Promote) -> None:
         room, epoch = action.room, action.config.epoch
-        image = for_another_node(self._copies.take(room), epoch)
-        why = self._host().moves.promote(image)
+        image, host = for_another_node(self._copies.take(room), epoch), self._host()
+        why = host.moves.promote(image, moves=self.moves)
         if why is not None:
             log.error("survival.not_promoted", room=room, kind=image.kind, why=why)
             self._todo.extend(self._rooms.ended(room))
@@ -203,6 +205,10 @@ class SurvivalActions:
         self.opened(room, image.kind)
         log.info("survival.promoted", room=room, kind=image.kind, epoch=epoch)
         self._links.witnesses.send_all(nodes.Moved(room, epoch, self._rooms.me, self._name))
+        running = host.find(room)
+        if running is not None and running.state.codec.kind.moves in self.moves:
+            self.leaving.add(room)
+            self._todo.extend(self._rooms.hand_over(room))
 
     def _drop(self, room: RoomId, owner: Incarnation) -> None:
         """Another node has the room: one that runs here is muted, and an image is forgotten."""

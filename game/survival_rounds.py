@@ -86,6 +86,13 @@ class SurvivalRounds:
         for room in new - before:
             self._driver.do(self._rooms.hand_over(room))
 
+    async def give_back(self) -> None:
+        """Other nodes' rooms go on without the images here, but for those that may run here now."""
+        for count, room in enumerate(list(self._driver.kinds), 1):
+            self._driver.do(self._rooms.leave(room))
+            if count % ROOMS_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+
     @property
     def leaving(self) -> set[RoomId]:
         """The rooms that are handed over and run here still."""

@@ -7,7 +7,7 @@ Both go one way: a room is made from its image, held for a while, and run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import trio
@@ -131,10 +131,11 @@ class Moves:
         self._rooms.on_change()
         return None
 
-    def promote(self, image: Image) -> str | None:
+    def promote(self, image: Image, moves: Collection[str] = ()) -> str | None:
         """Runs the room of a standby's image here, at once; returns why not, if so.
 
         Its epoch is the one of the image. No limit of this node refuses it: it has no other place.
+        While this node is cut, it runs if rooms of kinds that move so still leave.
         """
         work, codec = self._matchmaker.work, self._matchmaker.codecs.get(image.kind)
         if work is None or work.cancel_scope.cancel_called or codec is None:
@@ -147,7 +148,8 @@ class Moves:
             return str(refusal)
         _add_places(self._rooms, room.state)
         self._held.moved.remove(image.room)
-        self.waking.run(HeldRoom(room, image.seats, frozen=False, size=0), work)
+        held = HeldRoom(room, image.seats, frozen=False, size=0)
+        self.waking.run(held, work, spared=codec.kind.moves in moves)
         return None
 
     def keep(self, data: bytes) -> StandbyCopy:

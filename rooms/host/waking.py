@@ -25,8 +25,11 @@ class Waking:
         while (waking := self._rooms.held.waking.get(room_id)) is not None:
             await waking.awake.wait()
 
-    def run(self, held: HeldRoom, work: trio.Nursery) -> None:
-        """Calls the room's function; the requests that wait are applied when it rests."""
+    def run(self, held: HeldRoom, work: trio.Nursery, *, spared: bool = False) -> None:
+        """Calls the room's function; the requests that wait are applied when it rests.
+
+        While the host is cut, a room runs only if it is ``spared``.
+        """
         rooms, room = self._rooms, held.room
         rooms.put_in(room)
         self._rooms.held.wake(held)
@@ -35,7 +38,7 @@ class Waking:
             room.state.steps.begin()
         if rooms.cut_at is not None:
             room.warn(max(0.0, rooms.cut_at - trio.current_time()))
-        if rooms.cutting:
+        if rooms.cutting and not spared:
             room.cancel(EndReason.CUT)
 
         async def run() -> None:

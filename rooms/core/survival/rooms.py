@@ -64,6 +64,13 @@ class SurvivingRooms:
         """This node drains: the standby of a room that runs here takes over."""
         return self._holders.on(self.primary(room), methodcaller("hand_over"))
 
+    def leave(self, room: RoomId) -> list[Action]:
+        """This node ends, and takes no image any more: it gives the room's image back.
+
+        It may have to run the room first: the node may end once it neither holds nor runs any.
+        """
+        return self._holders.on(self.standby(room), methodcaller("leave"))
+
     def wanted(self, room: RoomId) -> list[Action]:
         """An api node asks for a room whose image is held here."""
         return self._holders.on(self.standby(room), methodcaller("wanted"))

@@ -102,6 +102,15 @@ class Standby:
         self.image.send(primary, items.Resigned(self.room, self.config.epoch, self.last))
         return self._done()
 
+    def leave(self) -> list[Action]:
+        """This node ends: it forgets the image, unless the room may go on here already.
+
+        If the primary is gone, the room has to: nobody else has it.
+        """
+        if self._links.is_gone(self.config.primary):
+            self.claim.wanted = not self.claim.is_answered
+        return self._done() if self.claim.waits else self.resign(self.config.primary)
+
     def wanted(self) -> list[Action]:
         """An api node asks for the room."""
         self.claim.wanted = not self.claim.is_answered

@@ -297,6 +297,20 @@ class ResignsWhileVoting(Standby):
         return False
 
 
+class LeavesAlways(Standby):
+    """A node that ends gives back an image that it may have to run."""
+
+    def leave(self) -> list[Any]:
+        return self.resign(self.config.primary)
+
+
+class LeavesTheLastImage(Standby):
+    """A node that ends gives back an image although nobody else has the room."""
+
+    def leave(self) -> list[Any]:
+        return self._done() if self.claim.waits else self.resign(self.config.primary)
+
+
 class KeepsOldConfig(Follower):
     def take_step(self, source: Incarnation, step: items.Step) -> None:
         new = step.config

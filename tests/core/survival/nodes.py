@@ -83,6 +83,12 @@ class GameNode:
         return self.history is not None or self.image is not None
 
     @property
+    def lacks_primary(self) -> bool:
+        """Whether an image is here whose primary is gone, as far as this node knows."""
+        standby = self.rooms.standby(ROOM)
+        return standby is not None and self.rooms.links.is_gone(standby.config.primary)
+
+    @property
     def inputs(self) -> dict[int, int]:
         """The last input of each client that the room has."""
         return {entry[1]: entry[2] for entry in self.history or () if entry[0] == "in"}
@@ -108,8 +114,7 @@ class GameNode:
 
     def sweep(self) -> None:
         """An image whose primary is gone is not kept for ever, although nobody asks for it."""
-        standby = self.rooms.standby(ROOM)
-        if standby is not None and self.rooms.links.is_gone(standby.config.primary):
+        if self.lacks_primary:
             self.do(self.rooms.wanted(ROOM))
 
     def receive(self, source: int, message: Any) -> None:

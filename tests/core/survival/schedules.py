@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import combinations
 
 from tests.core.survival.nodes import ROOM
-from tests.core.survival.world import FIRST_API, World
+from tests.core.survival.world import FIRST_API, Op, World
 
 STEPS = 120
 
@@ -177,6 +178,20 @@ def leave(world: World) -> None:
             world.replace(node)
 
 
+def give_back(world: World) -> None:
+    """A node that drains gives its image back, and exits once it neither holds nor runs the room.
+
+    It may do so at any time but one: when the room has lost its primary, and the node does not know
+    that yet. Then two are lost.
+    """
+    for node in sorted(world.draining & world.awake & world.games.keys()):
+        game, standby = world.games[node], world.games[node].rooms.standby(ROOM)
+        if world.is_whole or standby is None or standby.claim.waits or game.lacks_primary:
+            game.do(game.rooms.leave(ROOM))
+            if not game.holds:
+                world.replace(node)
+
+
 def refuse(world: World) -> None:
     game = world.rng.choice(list(world.games.values()))
     game.refuses = not game.refuses
@@ -215,17 +230,21 @@ OPS = {
 }
 
 
-def run(world: World, steps: int = STEPS) -> None:
+EXITS = {**OPS, drain: 8, give_back: 8}
+"""Nodes often drain, and do not wait until the room has another standby."""
+
+
+def run(world: World, steps: int = STEPS, ops: Mapping[Op, int] = OPS) -> None:
     """Raises :class:`Broken` if the law does not hold."""
     settle(world)
     rng = world.rng
-    for op in rng.choices(list(OPS), weights=list(OPS.values()), k=steps):
+    for op in rng.choices(list(ops), weights=list(ops.values()), k=steps):
         op(world)
     world.heal()
     world.check_goes_on()
 
 
-def run_seed(seed: int, **parts: type) -> World:
+def run_seed(seed: int, ops: Mapping[Op, int] = OPS, **parts: type) -> World:
     world = World(random.Random(seed), **parts)
-    run(world)
+    run(world, ops=ops)
     return world

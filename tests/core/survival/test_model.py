@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.survival.mutants import Mutant, mutants
-from tests.core.survival.schedules import run, run_seed
+from lastcall.core.survival.standby import Standby
+from tests.core.survival.mutants import (
+    LeavesAlways,
+    LeavesTheLastImage,
+    Mutant,
+    mutants,
+    of_holders,
+)
+from tests.core.survival.schedules import EXITS, run, run_seed
 from tests.core.survival.world import Broken, World
 
 SCHEDULES = 300
+EXITS_SCHEDULES = 100
 FOUND_LATE = {
     "a candidate has the image first": 59,
     "a standby without image is gone": 89,
@@ -32,6 +40,22 @@ def test_the_law_holds_in_a_schedule_that_has_broken_it_once(seed: int) -> None:
 def test_everything_heard_belongs_to_one_history_and_the_room_goes_on(first: int) -> None:
     worlds = [run_seed(seed) for seed in range(first, first + 100)]
     assert sum(world.promotions for world in worlds) > 20
+
+
+def run_exits(**parts: type) -> None:
+    for seed in range(EXITS_SCHEDULES):
+        run_seed(seed, ops=EXITS, **parts)
+
+
+def test_a_node_that_drains_may_give_its_image_back_and_the_room_goes_on() -> None:
+    run_exits()
+
+
+@pytest.mark.parametrize("standby", [LeavesAlways, LeavesTheLastImage])
+def test_a_node_that_may_have_to_run_a_room_does_not_leave(standby: type[Standby]) -> None:
+    mutant = of_holders("a node leaves with no room that it may have to run", standby_type=standby)
+    with pytest.raises(Broken, match="0 nodes run the room"):
+        run_exits(rooms=mutant.rooms)
 
 
 def run_all(mutant: Mutant) -> None:
