@@ -4,81 +4,13 @@ from lastcall.runtime.signals import install
 
 STOPS = install()  # before any other import: a signal before the handler is lost, or worse
 
-import random
-
-import click
-
-from lastcall.api.auth.chosen import chosen_auth
-from lastcall.api.node import ApiNode
-from lastcall.api.options import ApiOptions, api_options
-from lastcall.api.settings import api_settings
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
-from lastcall.policy import DrainPolicy
-from lastcall.reasons import ExitCode
-from lastcall.runtime.auth_options import AuthOptions, auth_options
-from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
-from lastcall.runtime.command import epilog, run_command
-from lastcall.runtime.exposure import Exposure
-from lastcall.runtime.listeners import is_exposed
-from lastcall.runtime.options import NodeOptions, drain_options, node_options
-from lastcall.runtime.process import prepare, run_node
-
-
-@click.command(
-    "lastcall-api",
-    epilog=epilog(
-        "lastcall-api --games tcp://127.0.0.1:7101",
-        "lastcall-api --listen 0.0.0.0:8080 --feed tcp://0.0.0.0:7001 --advertise 10.0.0.5 "
-        "--games dns://game:7101",
-    ),
-)
-@node_options("api")
-@drain_options
-@cluster_options
-@api_options
-@auth_options
-def command(
-    node: NodeOptions,
-    drain: DrainPolicy,
-    cluster: ClusterOptions,
-    api: ApiOptions,
-    auth: AuthOptions,
-) -> ExitCode:
-    """Runs an api node: clients' WebSockets in front of the game nodes.
-
-    SIGTERM or SIGINT drains it: no new clients; those without a room are moved, the others as their
-    rooms end, or at once too (--clients move); the process ends with the last one, or at the end of
-    grace. Clients that are left at the cut, or at a second signal, are moved then. A moved client
-    keeps its place, and resumes on another api node. Exit code 0: nothing was cut; 3: something
-    was.
-
-    Plain sockets are read by the pump where the system has epoll. LASTCALL_PUMP=off in the
-    environment has the protocol library read them all: slower, otherwise the same.
-    """
-    prepare(node, drain, STOPS)  # grace also bounds the import of an author's module
-    rule = chosen_auth(auth)
-    settings = api_settings(node, cluster, api)
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
-    return run_node(
-        lambda lifecycle: ApiNode(settings, bus=bus, drain=lifecycle, rng=rng, auth=rule),
-        node,
-        drain,
-        STOPS,
-        exposure=Exposure(
-            client_port=any(map(is_exposed, api.listen)),
-            auth=rule is not None,
-            origins=api.origins is not None,
-            link_port=is_exposed(api.feed),
-            cluster_protected=cluster.protected,
-        ),
-    )
+from lastcall.api.command import command
+from lastcall.runtime.command import run_command
 
 
 def main() -> None:
     """The entry point of ``lastcall-api``."""
-    run_command(command)
+    run_command(command, stops=STOPS)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "serve" and ctx.resilient_parsing:
-            from lastcall.serve.__main__ import command
+            from lastcall.serve.command import command
 
             return command
         return super().get_command(ctx, cmd_name)
@@ -202,12 +202,11 @@ def up(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
 )
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def serve(args: tuple[str, ...]) -> ExitCode:
+def serve(args: tuple[str, ...]) -> NoReturn:
     """Runs both tiers in one process; the console script does so without this detour."""
-    from lastcall.serve.__main__ import command
+    from lastcall.serve.__main__ import main
 
-    code: ExitCode = command.main(args, prog_name="lastcall serve", standalone_mode=False)
-    return code
+    main(args)
 
 
 @cli.command(

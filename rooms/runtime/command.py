@@ -20,6 +20,7 @@ from lastcall.errors import UsageError
 from lastcall.exception_groups import unwrap_single
 from lastcall.reasons import ExitCode
 from lastcall.runtime.config_file import read_config
+from lastcall.runtime.signals import StopRequests
 from lastcall.runtime.variables import not_named_yet
 
 Command = Callable[..., Any]
@@ -30,17 +31,22 @@ CONFIG_FILE = "lastcall.config_file"
 
 
 def run_command(
-    command: click.Command, args: Sequence[str] | None = None, *, name: str | None = None
+    command: click.Command,
+    args: Sequence[str] | None = None,
+    *,
+    name: str | None = None,
+    stops: StopRequests | None = None,
 ) -> NoReturn:
     """Runs ``command`` and exits with the code that it returns; ``None`` is 0.
 
-    ``name`` is what its help calls it, by default the program's name.
+    ``name`` is what its help calls it, by default the program's name. A command of a node gets the
+    ``stops`` that its ``__main__`` has installed (``click.pass_obj``).
 
     Every :class:`UsageError`, also one from a nursery, is one line on stderr and exit code 2;
     Ctrl-C is one line and exit code 130.
     """
     try:
-        code = command.main(args, prog_name=name, standalone_mode=False)
+        code = command.main(args, prog_name=name, standalone_mode=False, obj=stops)
     except click.ClickException as error:
         _refuse(error.format_message().rstrip(".") + _source(error))
     except click.Abort:

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from lastcall.serve.__main__ import command as serve
+from lastcall.serve.command import command as serve
 
 
 def stages(deploy: Path) -> list[list[str]]:

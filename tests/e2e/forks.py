@@ -27,20 +27,8 @@ from typing import Any
 import trio
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORTED = (
-    "lastcall.api.auth.chosen",
-    "lastcall.api.node",
-    "lastcall.api.options",
-    "lastcall.bus.nng",
-    "lastcall.game.loader",
-    "lastcall.game.node",
-    "lastcall.game.options",
-    "lastcall.runtime.auth_options",
-    "lastcall.runtime.cluster_options",
-    "lastcall.runtime.command",
-    "lastcall.runtime.process",
-)
-"""Not the two ``__main__`` files: these install signal handlers, so each fork runs its own."""
+IMPORTED = ("lastcall.api.command", "lastcall.game.command", "lastcall.serve.command")
+"""Not the ``__main__`` files: these install signal handlers, so each fork runs its own."""
 ORDER_BYTES_MAX, DESCRIPTORS_MAX = 1 << 17, 16
 FIRST_KEPT = 500
 """A fork keeps the descriptors of its order at this number or above until the others are closed."""

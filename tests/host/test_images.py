@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from lastcall import Identity, Room, room
+from lastcall.core.room.bans import Bans
 from lastcall.errors import ImageRefused, StateFailed
 from lastcall.events import Draining, Said
 from lastcall.host.codec import KindCodec
@@ -144,7 +145,8 @@ def test_a_seat_that_was_kicked_is_told_so_where_the_room_is_restored() -> None:
         first = restore(running_rooms(), CODEC, replace(EMPTY, seats=(seat,)))
         found = first.state.roster.find(ANN)
         assert found is not None
-        first.state.ban(found, 60)
+        first.state.bans = Bans()
+        first.state.bans.add(found, trio.current_time() + 60)
         first.state.release(found, EndReason.KICKED)
         second = restore(running_rooms(), CODEC, capture(first.state))
         assert second.state.gone is not None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from lastcall.api.command import command as api
 from lastcall.cli import cli
+from lastcall.game.command import command as game
 from lastcall.limits import Limits
 from lastcall.runtime.command import run_command
+from lastcall.serve.command import command as node
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVE = "lastcall serve"
 COMMANDS = sorted(cli.commands.keys() - {"serve"})
 """Those without ``serve``, which only passes its arguments on to the command of a node."""
 
@@ -96,30 +93,17 @@ def environment_of(command: click.Command) -> dict[str, Any]:
     return {option.opts[0]: option.envvar for option in options}
 
 
-@pytest.fixture(scope="module")
-def programs() -> dict[str, dict[str, Any]]:
-    """The options of each program. Those of nodes handle signals from their import on, so another
-    process imports them."""
-    source = """
-import json
-from lastcall.api.__main__ import command as api
-from lastcall.game.__main__ import command as game
-from lastcall.serve.__main__ import command as serve
-from tests.local.test_cli import environment_of
-print(json.dumps({command.name: environment_of(command) for command in (api, game, serve)}))
-"""
-    printed = subprocess.check_output([sys.executable, "-c", source], cwd=ROOT)
-    ours = {f"lastcall {name}": environment_of(cli.commands[name]) for name in COMMANDS}
-    return ours | json.loads(printed)
+PROGRAMS = {command.name: command for command in (api, game, node)} | {
+    f"lastcall {name}": cli.commands[name] for name in COMMANDS
+}
 
 
-@pytest.mark.parametrize(
-    "name", [*(f"lastcall {name}" for name in COMMANDS), "lastcall-api", "lastcall-game", SERVE]
-)
-def test_every_option_has_an_environment_variable_and_every_command_reads_a_file(name, programs):
-    for option, variable in programs[name].items():
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_option_has_an_environment_variable_and_every_command_reads_a_file(name):
+    variables = environment_of(PROGRAMS[name])
+    for option, variable in variables.items():
         assert variable == "LASTCALL_" + option[2:].replace("-", "_").upper()
-    assert "--config" in programs[name]
+    assert "--config" in variables
 
 
 def usage_error(capsys, *arguments):

@@ -8,11 +8,11 @@ import click
 import pytest
 from click.shell_completion import ShellComplete, get_completion_class
 
-from lastcall.api.__main__ import command as api
+from lastcall.api.command import command as api
 from lastcall.cli import cli
-from lastcall.game.__main__ import command as game
+from lastcall.game.command import command as game
 from lastcall.runtime.command import run_command
-from lastcall.serve.__main__ import command as serve
+from lastcall.serve.command import command as serve
 
 PROGRAMS = {"lastcall": cli, "lastcall-api": api, "lastcall-game": game}
 

@@ -6,14 +6,14 @@ import click
 import pytest
 from structlog.testing import capture_logs
 
-from lastcall.api.__main__ import command as api
+from lastcall.api.command import command as api
 from lastcall.cli import cli
-from lastcall.game.__main__ import command as game
+from lastcall.game.command import command as game
 from lastcall.runtime import process, variables
 from lastcall.runtime.command import run_command
 from lastcall.runtime.programs import ALL_OPTIONS, OPTIONS_OF
 from lastcall.runtime.variables import not_named_yet, unknown_variables
-from lastcall.serve.__main__ import command as serve
+from lastcall.serve.command import command as serve
 
 COMMANDS = {**cli.commands, "api": api, "game": game, "serve": serve}
 
