@@ -174,8 +174,12 @@ class Node(Process):
 
     @property
     def warnings(self) -> list[dict[str, Any]]:
-        """The log events at level warning or above."""
-        return [event for event in self.events if event["level"] not in {"info", "debug"}]
+        """The log events at level warning or above, but for slow steps: they tell how busy the
+        machine is, too.
+        """
+        quiet = {"info", "debug"}
+        events = [event for event in self.events if event["level"] not in quiet]
+        return [event for event in events if event["event"] != "room.slow_step"]
 
     async def wait_started(self) -> None:
         """Waits for the ``node.ready`` event."""
