@@ -115,7 +115,6 @@ def stills(tab: Any, url: str, folder: Path, scheme: str) -> None:
     still(phone, folder / f"phone-{scheme}.png")
     desk.wait_for_timeout(LINES_MS)
     press(desk, "Roll the cluster")
-    visible(desk, "#rolling-text", "(1 of 4)")
     visible(desk, ".card[data-phase=draining]:has-text('s left')")
     still(desk, folder / f"page-{scheme}.png")
     arena(desk, folder / f"arena-{scheme}.png")
