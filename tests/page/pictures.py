@@ -18,10 +18,12 @@ from tests.page.browser import browsing, until, visible
 from tests.page.screencast import Screencast
 from tests.page.test_match_over_a_roll import cluster, press
 
-BOTS = ("--bots", "6")
+BOTS = ("--bots", "9")
+"""So many that one always waits for the next player."""
 DESK = {"width": 1180, "height": 860}
 PHONE = {"width": 390, "height": 780}
-FOUR_SERVE = "document.querySelectorAll('.card[data-phase=serving]').length === 4"
+BOTS_PLAY = "/ [3-9] rooms/.test(document.getElementById('totals').textContent)"
+"""One room or two may be of bots that have just come, and look for each other."""
 LINES_MS = 25_000
 """After this time the charts show lines."""
 READ_MS = 1_000
@@ -104,7 +106,7 @@ def stills(tab: Any, url: str, folder: Path, scheme: str) -> None:
         tab(url, viewport=size, color_scheme=scheme, device_scale_factor=2)
         for size in (DESK, PHONE)
     )
-    until(desk, FOUR_SERVE)
+    until(desk, BOTS_PLAY)
     for page, name in ((desk, "Ada"), (phone, "Grace")):
         page.fill("#name", name)
         page.click("#join-open")
@@ -150,7 +152,7 @@ def main() -> None:
                     stills(tab, url, folder, scheme)
                 with cluster(temporary, *BOTS) as url:
                     page = tab(url, viewport=DESK, color_scheme=scheme)
-                    until(page, FOUR_SERVE)
+                    until(page, BOTS_PLAY)
                     page.fill("#name", "Ada")
                     page.wait_for_timeout(LINES_MS)
                     film(page, folder / f"roll-{scheme}.gif")
