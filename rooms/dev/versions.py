@@ -139,7 +139,8 @@ class Versions:
                     child = self._children[version]
                     self._nursery.start_soon(self._leave, version, child)
                 case Stop(version):
-                    self._nursery.start_soon(self._replace, version)
+                    child = self._children[version]
+                    self._nursery.start_soon(self._replace, version, child)
                 case _:
                     assert_never(action)
 
@@ -173,7 +174,7 @@ class Versions:
         else:
             self._follow(loaded.files)
             child.serving = self.has_served = True
-            for dead in self._cluster.dead():
+            for dead in self._cluster.dead("game"):
                 self._cluster.forget(dead)
             self._telling.loaded(child, loaded, now - self._saved_at)
             self._do(self._reloads.loaded(version, now))
@@ -210,11 +211,11 @@ class Versions:
         await self._cluster.discard(child)
         self._forget(child.name)
 
-    async def _replace(self, version: int) -> None:
-        child = self._children[version]
+    async def _replace(self, version: int, child: Child) -> None:
         await self._cluster.replace(child)
+        if self._children.pop(version, None) is None:  # it had died before it was told
+            return
         self._telling.ended(child)
-        del self._children[version]
         self._forget(child.name)
         if not self._stopping:
             self._cluster.forget(child)

@@ -167,10 +167,10 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
-    def dead(self) -> list[Child]:
-        """The nodes that ended while they served, and not by a drain."""
+    def dead(self, tier: str | None = None) -> list[Child]:
+        """The nodes of one tier, or of both, that ended while they served, and not by a drain."""
         ended = (child for child in self.children if child.serving and child.ended.is_set())
-        return [child for child in ended if not child.drained]
+        return [child for child in ended if tier in {None, child.tier} and not child.drained]
 
     async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
         """Returns when every node is ready; from then on, a node that ends has died.

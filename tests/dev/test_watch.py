@@ -79,9 +79,12 @@ async def test_a_folder_that_is_made_anew_is_watched_again_and_counts_as_saved(
     folder = tmp_path / "ours"
     folder.mkdir()
     async with watching(folder / "rooms.py") as heard:
-        folder.rmdir()
-        (tmp_path / "other").mkdir()  # so that it has another number
-        folder.mkdir()
+        numbers = {folder.stat().st_ino}
+        for _ in range(3):  # the system would soon give the same number again
+            folder.rmdir()
+            folder.mkdir()
+            numbers.add(folder.stat().st_ino)
+        assert len(numbers) > 1
         await heard.waits_for("ours")
         (folder / "rooms.py").write_text("1")
         await heard.waits_for("rooms.py")
@@ -98,9 +101,12 @@ async def test_when_the_system_watches_no_more_files_they_are_looked_at(
         return library(*paths, force_polling=True, **options)
 
     monkeypatch.setattr(module, "awatch", awatch_at_the_limit)
-    async with watching(tmp_path / "rooms.py") as heard:
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    async with watching(tmp_path / "rooms.py", trees=(cards,)) as heard:
         (tmp_path / "rooms.py").write_text("1")
-        await heard.waits_for("rooms.py")
+        (cards / "deck.txt").write_text("hearts")
+        await heard.waits_for("rooms.py", "deck.txt")
     (shown,) = heard.shown
     assert "No space left on device" in shown
     assert "sysctl fs.inotify.max_user_watches" in shown
