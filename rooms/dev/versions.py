@@ -53,7 +53,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class Versions:
-    """The game nodes of ``cluster``. ``follow`` is called with the author's files."""
+    """The game nodes of ``cluster``. ``follow`` gets the folders of the author's files."""
 
     def __init__(
         self,
@@ -168,11 +168,11 @@ class Versions:
             failure = self._failures.pop(child.name, None) or _why_not(child)
             if not self.has_served and failure.needs_restart:
                 raise failure_of(child)
-            self._follow(failure.files)
+            self._follow(failure.folders)
             self._telling.failed(child, failure, first=self._reloads.serving is None)
             self._do(self._reloads.failed(version, now))
         else:
-            self._follow(loaded.files)
+            self._follow(loaded.folders)
             child.serving = self.has_served = True
             for dead in self._cluster.dead("game"):
                 self._cluster.forget(dead)

@@ -48,11 +48,11 @@ class Watch:
         self._ignores = False
         """Some folder may not be read. The library then hides that it is at a limit, too."""
 
-    def follow(self, files: Iterable[str | Path]) -> None:
-        """Watches the folders of these files, too, from now on."""
-        folders = {Path(file).resolve().parent for file in files}
-        if not folders <= self._folders:
-            self._folders |= folders
+    def follow(self, folders: Iterable[str | Path]) -> None:
+        """Watches these folders, too, from now on."""
+        resolved = {Path(folder).resolve() for folder in folders}
+        if not resolved <= self._folders:
+            self._folders |= resolved
             self._changed.set()
 
     async def run(self) -> None:

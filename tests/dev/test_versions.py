@@ -8,52 +8,16 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import trio
-from trio.testing import memory_stream_one_way_pair, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from lastcall.bus.address import HostPort
 from lastcall.dev.versions import Versions
 from lastcall.local.child import Child
 from lastcall.local.cluster import LocalCluster, open_cluster
 from lastcall.local.plan import Plan
+from tests.dev.fake_processes import FakeProcess
 
 FREE = HostPort("127.0.0.1", 0)
-
-
-class FakeProcess:
-    """A node's process, which says what the test lets it say, and ends at any signal."""
-
-    pid = 0
-    stdin = None
-
-    def __init__(self) -> None:
-        self._says, self.stdout = memory_stream_one_way_pair()
-        self.returncode: int | None = None
-        self._ended = trio.Event()
-
-    async def say(self, event: str, **fields: object) -> None:
-        head = {"at": "now", "level": "info", "event": event}
-        await self._says.send_all(msgspec.json.encode(head | fields) + b"\n")
-        await wait_all_tasks_blocked()
-
-    async def end(self, code: int) -> None:
-        self.send_signal(signal.Signals(-code))
-        await wait_all_tasks_blocked()
-
-    def poll(self) -> int | None:
-        return self.returncode
-
-    async def wait(self) -> int:
-        await self._ended.wait()
-        return self.returncode or 0
-
-    def send_signal(self, number: signal.Signals) -> None:
-        if self.returncode is None:
-            self.returncode = 0 if number is signal.SIGTERM else -number
-            self._says.close()
-            self._ended.set()
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
 
 class Desk:
@@ -120,7 +84,7 @@ async def running() -> AsyncIterator[Run]:
     async with open_cluster(plan, on_death, spawns=spawns) as cluster:
         run = Run(cluster, processes)
         async with trio.open_nursery() as nursery:
-            run.versions = Versions(cluster, run.desk, lambda _files: None, nursery)
+            run.versions = Versions(cluster, run.desk, lambda _folders: None, nursery)
             await wait_all_tasks_blocked()
             await run.is_ready("api-1")
             run.child("api-1").serving = True
