@@ -186,7 +186,7 @@ async def keep_api(cluster: LocalCluster, stop: trio.Event, show: Callable[[str]
 
 
 def auth_warning(auth: str | None, files: Iterable[Path]) -> str:
-    """What to say when the module of ``--auth`` is one of these saved files; else nothing."""
+    """The words for a save of the module of ``--auth``; none if it is not among these files."""
     module, colon, _ = (auth or "").partition(":")
     if not colon or _place(module) not in {file.with_suffix("") for file in files}:
         return ""
