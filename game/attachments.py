@@ -21,9 +21,6 @@ from lastcall.wire import nodes
 
 log = structlog.get_logger()
 
-LINKS_MAX = 512
-"""More nodes than this are refused: each costs a publisher and a ring."""
-
 
 class GameIdentity(msgspec.Struct, frozen=True):
     """This node, for a caller. ``born`` is in seconds since 1970."""
@@ -57,8 +54,11 @@ class Attachments:
         listeners: LinkListeners,
         state: Callable[[], nodes.NodeState],
         admission: Admission,
+        links_max: int,
     ) -> None:
         self._bus = bus
+        self._links_max = links_max
+        """More nodes than this are refused: each costs a publisher and a ring."""
         self.admission = admission
         self.me = me
         self._policy = policy
@@ -114,8 +114,9 @@ class Attachments:
         self, attach: nodes.Attach, feed: tuple[str, str], state: nodes.NodeState
     ) -> nodes.Reply | None:
         """Opens the new link with a feed to that URL and name; or returns the refusal."""
-        if len(self._links) >= LINKS_MAX:
-            return nodes.Unsupported(message=f"{LINKS_MAX} nodes are attached already")
+        if len(self._links) >= (most := self._links_max):
+            why = f"it has as many links as its [limits] links allows: {most}"
+            return nodes.Unsupported(message=why)
         try:
             publisher = self._bus.publisher(*feed)
         except LastcallError as error:

@@ -110,6 +110,7 @@ class GameNode:
             listeners=LinkListeners(self.host, self.others.requests, watcher),
             state=self._states.now,
             admission=Admission(self.incarnation, rng=rng, secrets=secrets, apis=apis),
+            links_max=settings.room_policy.limits.links,
         )
         return Links(attachments, settings.link_policy, feeds=self._feeds, state=self._states.now)
 

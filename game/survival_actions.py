@@ -66,7 +66,7 @@ class SurvivalActions:
         self._busy = False
         self._in_hand: InHand | None = None
         self.moves: tuple[str, ...] = ()
-        """How the kinds move whose rooms go to their standbys, since this node drains."""
+        """How the kinds move whose rooms go to their standbys, from ``Survival.hand_over`` on."""
         self.leaving: set[RoomId] = set()
         """The rooms that are to go to their standbys."""
         self.left = trio.Event()
@@ -207,8 +207,13 @@ class SurvivalActions:
         self._links.witnesses.send_all(nodes.Moved(room, epoch, self._rooms.me, self._name))
         running = host.find(room)
         if running is not None and running.state.codec.kind.moves in self.moves:
+            self.hand_over(room)
+
+    def hand_over(self, room: RoomId) -> None:
+        """The room, which runs here, goes to its standby as soon as it has one."""
+        if room not in self.leaving:
             self.leaving.add(room)
-            self._todo.extend(self._rooms.hand_over(room))
+            self.do(self._rooms.hand_over(room))
 
     def _drop(self, room: RoomId, owner: Incarnation) -> None:
         """Another node has the room: one that runs here is muted, and an image is forgotten."""

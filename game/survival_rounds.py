@@ -80,11 +80,9 @@ class SurvivalRounds:
 
     def hand_over(self, rooms: Iterable[RoomId]) -> None:
         """These rooms, which run here, go to their standbys, each when it has one."""
-        new = {room for room in rooms if self._rooms.primary(room) is not None}
-        before = set(self._driver.leaving)
-        self._driver.leaving |= new
-        for room in new - before:
-            self._driver.do(self._rooms.hand_over(room))
+        for room in rooms:
+            if self._rooms.primary(room) is not None:
+                self._driver.hand_over(room)
 
     async def give_back(self) -> None:
         """Other nodes' rooms go on without the images here, but for those that may run here now."""

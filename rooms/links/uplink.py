@@ -96,12 +96,15 @@ class Uplink:
         while True:
             await self._wait_until_due()
             request, asks = self._next_request()
-            self._watch.asked(trio.current_time())
+            asked_at = trio.current_time()
+            self._watch.asked(asked_at)
             reply = await self._answer(request)
-            self._counts.round_trips.observe(self._watch.answered())
+            now = trio.current_time()
+            self._watch.answered(now)
+            self._counts.round_trips.observe(now - asked_at)
             if asks:
                 self._counts.repairs += 1
-                self._feed.answered(trio.current_time())
+                self._feed.answered(now)
             take(reply)
 
     def arrived(self) -> None:

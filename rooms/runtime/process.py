@@ -92,13 +92,13 @@ class NodeAdmin:
         drain: Drain,
         node: Node,
         stops: StopRequests,
-        slots: Slots | None = None,
     ) -> None:
         self._options = options
         self._drain = drain
         self._node = node
         self._stops = stops
-        self._slots = slots or Slots(options.limits.admin_connections)
+        self.slots = Slots(options.limits.admin_connections)
+        """The connections of the admin port."""
         hosts = {options.name, options.admin.host, *options.admin_hosts}
         if options.advertise:
             hosts.add(options.advertise)
@@ -119,7 +119,7 @@ class NodeAdmin:
         figures.drain_seconds = self._drain.seconds
         figures.drain_limit_seconds = self._drain.policy.cut_seconds
         figures.loop_lag = self._lag
-        gave_way = {Limit.ADMIN_CONNECTIONS: self._slots.gave_way}
+        gave_way = {Limit.ADMIN_CONNECTIONS: self.slots.gave_way}
         figures.limited = dict(figures.limited) | gave_way
         return figures
 
@@ -249,9 +249,8 @@ async def _run(
     stops.subscribe(lambda: token.run_sync_soon(stop))
     node = make(drain)
     _arm(options, policy, stops, partial(drain.overrun, node))
-    slots = Slots(options.limits.admin_connections)
-    view = NodeAdmin(options, drain, node, stops, slots)
-    admin = await _open_admin(view, options, node.tier, slots, reserve)
+    view = NodeAdmin(options, drain, node, stops)
+    admin = await _open_admin(view, options, node.tier, reserve)
     if node.is_whole_service:
         log.info("node.page", url=f"http://{admin.address.from_here}/")
 
@@ -273,7 +272,7 @@ async def _run(
 
 
 async def _open_admin(
-    view: NodeAdmin, options: NodeOptions, tier: str, slots: Slots, reserve: Reserve
+    view: NodeAdmin, options: NodeOptions, tier: str, reserve: Reserve
 ) -> AdminPort:
     registry = node_registry(view.figures, name=options.name, tier=tier, version=options.version)
     return await AdminPort.open(
@@ -282,7 +281,7 @@ async def _open_admin(
         registry,
         page_files(),
         reserve=reserve,
-        slots=slots,
+        slots=view.slots,
         page=partial(NodePage, view),
     )
 

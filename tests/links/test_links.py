@@ -135,6 +135,7 @@ class Game:
         policy: LinkPolicy = POLICY,
         *,
         admission: Admission | None = None,
+        links_max: int = 512,
     ) -> None:
         self.handler = HandlerRecorder()
         self.peers = PeerRecorder()
@@ -149,6 +150,7 @@ class Game:
             listeners=LinkListeners(self.handler, self.peers),
             state=self.handler.state,
             admission=admission or Admission(me.incarnation, rng=random.Random(2)),
+            links_max=links_max,
         )
         self.links = Links(attachments, policy, feeds=self.feeds, state=self.handler.state)
         self.responder = self.bus.respond(GAME)
@@ -590,6 +592,27 @@ async def test_a_delayed_attach_cannot_displace_a_later_one(autojump_clock: Mock
         link.send(input_item(1))
         await settle()
         assert game.handler.received[link.id] == [1]
+
+
+async def test_a_node_beyond_the_limit_of_links_is_refused_and_told_which_limit_it_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with pair() as both:
+        game = Game(both.bus, 1, links_max=1)
+        both.nursery.start_soon(game.run)
+        link = await both.link()
+        second = nodes.Attach(
+            wire=1,
+            link=LinkId(5),
+            attempt=1,
+            api=NodeName("api-2"),
+            incarnation=Incarnation(78),
+            feed="tcp://api-2:7001",
+        )
+        reply = nodes.decode_reply(await both.bus.caller(GAME).call(nodes.encode(second)))
+        assert isinstance(reply, nodes.Unsupported)
+        assert "as its [limits] links allows: 1" in reply.message
+        assert list(game.feeds.links) == [link.id]
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", b"\x81\xa1t\xa1z"])

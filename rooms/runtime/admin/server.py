@@ -58,7 +58,7 @@ class AdminPort:
         self._app = app
         self._reserve = reserve
         self._hub = hub
-        self._slots = slots or Slots(Limits().admin_connections)
+        self._slots = Slots(Limits().admin_connections) if slots is None else slots
         self._connections: dict[HttpConnection, trio.CancelScope] = {}
         self._stopping = False
         self._descriptors: set[int] = set()
