@@ -1,4 +1,4 @@
-"""What ``lastcall dev`` does for the api node, and says about it."""
+"""The api node under ``lastcall dev``: how it starts, and what the author is told of it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def failure(module: str) -> dict[str, object]:
     return describe_failure(raised.value, before, [module])
 
 
-def test_code_that_loads_tells_its_files_and_where_its_states_are_defined(folder: Path) -> None:
+def test_code_that_loads_tells_its_folders_and_where_its_states_are_defined(folder: Path) -> None:
     file = folder / "reports_good.py"
     file.write_text(GOOD)
     before = set(sys.modules)
