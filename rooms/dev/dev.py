@@ -19,6 +19,7 @@ from pathlib import Path
 import trio
 from rich.console import Console
 
+from lastcall.core.reloads import STEADY_SECONDS
 from lastcall.dev.forks import open_forks
 from lastcall.dev.telling import Author
 from lastcall.dev.versions import Versions, dev_command
@@ -31,20 +32,19 @@ from lastcall.local.cluster import (
     READY_SECONDS,
     LocalCluster,
     failure_of,
+    not_ready,
     open_cluster,
 )
 from lastcall.local.control.socket import serve_control
 from lastcall.local.dashboard.local import LocalPage, serving
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
-from lastcall.local.stopping import drain
+from lastcall.local.stopping import count_signals, drain
 from lastcall.local.summary import exit_code, summarize, summary_text
 from lastcall.reasons import ExitCode
 
 VERBS = ("cordon", "uncordon", "kill")
 """Of the page: a drained node would not come back before the next save."""
-STEADY_SECONDS = 5.0
-"""An api node that dies sooner would do so again."""
 REFUSED = re.compile(r"\S+: warning: (?:handoff|survival)\.refused ")
 NO_ROLL = "is run by `lastcall dev`, which loads new code at each save"
 
@@ -81,7 +81,7 @@ class Dev:
         code = ExitCode.CRASHED
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._count_signals, signals)
+                nursery.start_soon(count_signals, signals, self._stop, self._cut)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -90,10 +90,6 @@ class Dev:
                 raise
             raise failed from failed.__cause__
         return code
-
-    async def _count_signals(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            (self._cut if self._stop.is_set() else self._stop).set()
 
     async def _run(self) -> ExitCode:
         def on_death(child: Child) -> None:
@@ -107,7 +103,8 @@ class Dev:
 
         def saved(files: list[Path]) -> None:
             author.saved(files)
-            self._warn_of_auth(files)
+            if warning := auth_warning(self._plan.auth.auth, files):
+                self._show(warning)
             versions.saved()
 
         async with (
@@ -127,7 +124,7 @@ class Dev:
             page = LocalPage(cluster, rolls, None, VERBS)
             author = Author(self._show, self._console, page, self._plan.drain.grace_seconds)
             watch = Watch(saved, self._show, self._trees)
-            watch.follow([Path.cwd() / "any", *_places(self._modules)])
+            watch.follow([Path.cwd(), *(_place(name).parent for name in self._modules)])
             async with trio.open_nursery() as nursery:
                 versions = Versions(cluster, author, watch.follow, nursery)
                 nursery.start_soon(watch.run)
@@ -139,7 +136,7 @@ class Dev:
     async def _serve(
         self, cluster: LocalCluster, versions: Versions, nursery: trio.Nursery
     ) -> ExitCode:
-        nursery.start_soon(self._keep_api, cluster)
+        nursery.start_soon(keep_api, cluster, self._stop, self._show)
         nursery.start_soon(self._browse, cluster.page)
         versions.saved()  # the first version
         await self._stop.wait()
@@ -151,39 +148,6 @@ class Dev:
             self._show(summary_text(summarize(left, None, code)))
         return code
 
-    async def _keep_api(self, cluster: LocalCluster) -> None:
-        """Starts the api node again whenever it ends; clients that come meanwhile wait."""
-        child, first = cluster.living("api")[0], True
-        while True:
-            with trio.move_on_after(READY_SECONDS):
-                await child.became_ready.wait()
-            if self._stop.is_set():
-                return
-            if child.ready is None:
-                child.kill()
-                await child.ended.wait()
-                raise failure_of(child)
-            child.serving = True
-            if first:
-                self._show(f"Clients connect to {cluster.url}; Ctrl-C drains.")
-            first, began_at = False, trio.current_time()
-            await child.ended.wait()
-            if self._stop.is_set():
-                return
-            if trio.current_time() - began_at < STEADY_SECONDS:
-                raise failure_of(child)
-            cluster.forget(child)
-            self._show(f"{child.how_it_ended()}: another one takes its place.")
-            child = cluster.launch("api", child.version)
-
-    def _warn_of_auth(self, files: Iterable[Path]) -> None:
-        name = (self._plan.auth.auth or "").partition(":")[0]
-        if name and any(file.with_suffix("").match(name.replace(".", "/")) for file in files):
-            self._show(
-                f"--auth {name} is imported by the api node, which keeps the clients and does not "
-                "reload: start `lastcall dev` again for its new code."
-            )
-
     def _show_output(self, text: str) -> None:
         """Nodes' warnings, and what rooms print; refused rooms are told in other words."""
         if not REFUSED.match(text):
@@ -193,7 +157,46 @@ class Dev:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _places(modules: Iterable[str]) -> list[Path]:
-    """Where the files of these modules would be below the current folder."""
-    paths = [Path.cwd().joinpath(*module.split(".")) for module in modules]
-    return [path / "__init__.py" if path.is_dir() else path for path in paths]
+async def keep_api(cluster: LocalCluster, stop: trio.Event, show: Callable[[str], None]) -> None:
+    """Starts the api node again whenever it ends, until ``stop``; clients that come meanwhile wait.
+
+    Raises :class:`UsageError` or :class:`ClusterFailed` when it does not start, or ends soon.
+    """
+    child, first = cluster.living("api")[0], True
+    while True:
+        with trio.move_on_after(READY_SECONDS):
+            await child.became_ready.wait()
+        if stop.is_set():
+            return
+        if child.ready is None:
+            ended = child.ended.is_set()
+            raise failure_of(child) if ended else not_ready([child], {child.name}, READY_SECONDS)
+        child.serving = True
+        if first:
+            show(f"Clients connect to {cluster.url}; Ctrl-C drains.")
+        first, began_at = False, trio.current_time()
+        await child.ended.wait()
+        if stop.is_set():
+            return
+        if trio.current_time() - began_at < STEADY_SECONDS:
+            raise failure_of(child)
+        cluster.forget(child)
+        show(f"{child.how_it_ended()}: another one takes its place.")
+        child = cluster.launch("api", child.version)
+
+
+def auth_warning(auth: str | None, files: Iterable[Path]) -> str:
+    """The words for a save of the module of ``--auth``; none if it is not among these files."""
+    module, colon, _ = (auth or "").partition(":")
+    if not colon or _place(module) not in {file.with_suffix("") for file in files}:
+        return ""
+    return (
+        f"--auth {module} is imported by the api node, which keeps the clients and does not "
+        "reload: start `lastcall dev` again for its new code."
+    )
+
+
+def _place(module: str) -> Path:
+    """Where the file of this module would be below the current folder, without its ``.py``."""
+    path = Path.cwd().joinpath(*module.split(".")).resolve()
+    return path / "__init__" if path.is_dir() else path

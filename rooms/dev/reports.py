@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from lastcall.runtime.error_text import render
 
 LEAVE = b"leave"
 """The word at which a version gives its rooms away."""
-FILES_MAX = 2_000
+PLACES_MAX, PLACES_BYTES_MAX = 200, 12 * 1024
+"""Of the folders, and of the states: an event is a line, and of a line 64 KiB are read."""
+ERROR_CHARS_MAX = 1_000
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -31,16 +35,16 @@ class Failed(msgspec.Struct, frozen=True):
     traceback: str = ""
     file: str = ""
     line: int = 0
-    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     needs_restart: bool = False
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """The event ``dev.loaded``: ``files`` are those of the author, and ``states`` the places where
-    the types of the kinds' states are defined, as ``FILE:LINE``.
+    """The event ``dev.loaded``: ``folders`` are those of the author's files, and ``states`` the
+    places where the types of the kinds' states are defined, as ``FILE:LINE``.
     """
 
-    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     states: Mapping[str, str] = {}
 
 
@@ -61,18 +65,19 @@ def describe_failure(
     """The fields of ``dev.failed``. ``before`` are the modules from before the author's; ``rooms``
     those that were asked for.
     """
-    error = problem.__cause__
+    error, text = problem.__cause__, str(problem)[:ERROR_CHARS_MAX]
     if error is None:
-        return {"error": str(problem), "files": _files(before)}
+        return {"error": text, "folders": _folders(_files(before))}
     error.__traceback__ = _from_author(error)
     place = place_of(error)
-    frames = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    files = [*_files(before), *sorted(frames), *([place[0]] if place else [])]
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = _not_installed([*([place[0]] if place else []), *reversed(frames)])
     fields: dict[str, Any] = {"file": place[0], "line": place[1]} if place else {}
     fields["needs_restart"] = isinstance(error, ModuleNotFoundError) and any(
         f"{name}.".startswith(f"{error.name}.") for name in rooms
     )
-    return {"error": str(problem), "traceback": render(error), "files": _existing(files)} | fields
+    folders = _folders([*files, *_files(before)])
+    return {"error": text, "traceback": render(error), "folders": folders} | fields
 
 
 def describe_loaded(
@@ -80,8 +85,9 @@ def describe_loaded(
 ) -> dict[str, Any]:
     """The fields of ``dev.loaded``; ``rooms`` are the modules that were asked for."""
     named = [str(getattr(sys.modules.get(name), "__file__", None) or "") for name in rooms]
-    states = {kind.name: _place_of_type(kind.state) for kind in kinds if kind.state is not None}
-    return {"files": _existing([*_files(before), *named]), "states": states}
+    places = {kind.name: _place_of_type(kind.state) for kind in kinds if kind.state is not None}
+    states = dict(zip(places, _fitting(places.values()), strict=False))
+    return {"folders": _folders([*named, *_files(before)]), "states": states}
 
 
 def _from_author(error: BaseException) -> Any:
@@ -93,13 +99,16 @@ def _from_author(error: BaseException) -> Any:
 
 
 def _files(before: Collection[str]) -> list[str]:
-    """The files of the modules that were imported since ``before`` and may be the author's: not
-    the standard library's, not an installed package's.
-    """
+    """The files of the modules that were imported since ``before`` and may be the author's."""
+    return _not_installed(_imported(before))
+
+
+def _not_installed(files: Iterable[str]) -> list[str]:
+    """Those that are neither the standard library's nor an installed package's."""
     paths = sysconfig.get_paths()
     installed = {Path(paths[name]).resolve() for name in ("stdlib", "platstdlib")}
     installed |= {Path(paths[name]).resolve() for name in ("purelib", "platlib")}
-    return [file for file in _imported(before) if not _is_below(file, installed)]
+    return [file for file in files if not _is_below(file, installed)]
 
 
 def _imported(before: Collection[str]) -> Iterator[str]:
@@ -117,9 +126,16 @@ def _is_below(file: str, folders: Collection[Path]) -> bool:
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-def _existing(files: Iterable[str]) -> list[str]:
-    resolved = dict.fromkeys(str(Path(file).resolve()) for file in files if file)
-    return [file for file in resolved if Path(file).is_file()][:FILES_MAX]
+def _folders(files: Iterable[str]) -> list[str]:
+    """The folders of those that exist, as many as fit into the event."""
+    existing = (Path(file).resolve() for file in dict.fromkeys(files) if Path(file).is_file())
+    return _fitting(dict.fromkeys(str(file.parent) for file in existing))
+
+
+def _fitting(places: Iterable[str]) -> list[str]:
+    some = list(places)[:PLACES_MAX]
+    sizes = accumulate(len(os.fsencode(place)) for place in some)
+    return [place for place, size in zip(some, sizes, strict=True) if size <= PLACES_BYTES_MAX]
 
 
 def _place_of_type(state: Any) -> str:

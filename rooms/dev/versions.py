@@ -53,7 +53,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class Versions:
-    """The game nodes of ``cluster``. ``follow`` is called with the author's files."""
+    """The game nodes of ``cluster``. ``follow`` gets the folders of the author's files."""
 
     def __init__(
         self,
@@ -139,7 +139,8 @@ class Versions:
                     child = self._children[version]
                     self._nursery.start_soon(self._leave, version, child)
                 case Stop(version):
-                    self._nursery.start_soon(self._replace, version)
+                    child = self._children[version]
+                    self._nursery.start_soon(self._replace, version, child)
                 case _:
                     assert_never(action)
 
@@ -167,13 +168,13 @@ class Versions:
             failure = self._failures.pop(child.name, None) or _why_not(child)
             if not self.has_served and failure.needs_restart:
                 raise failure_of(child)
-            self._follow(failure.files)
+            self._follow(failure.folders)
             self._telling.failed(child, failure, first=self._reloads.serving is None)
             self._do(self._reloads.failed(version, now))
         else:
-            self._follow(loaded.files)
+            self._follow(loaded.folders)
             child.serving = self.has_served = True
-            for dead in self._cluster.dead():
+            for dead in self._cluster.dead("game"):
                 self._cluster.forget(dead)
             self._telling.loaded(child, loaded, now - self._saved_at)
             self._do(self._reloads.loaded(version, now))
@@ -210,11 +211,11 @@ class Versions:
         await self._cluster.discard(child)
         self._forget(child.name)
 
-    async def _replace(self, version: int) -> None:
-        child = self._children[version]
+    async def _replace(self, version: int, child: Child) -> None:
         await self._cluster.replace(child)
+        if self._children.pop(version, None) is None:  # it had died before it was told
+            return
         self._telling.ended(child)
-        del self._children[version]
         self._forget(child.name)
         if not self._stopping:
             self._cluster.forget(child)

@@ -53,7 +53,10 @@ def _next_fork(orders: socket.socket) -> tuple[Order, list[int]] | None:
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 _tell(orders, Ended(number, code))
                 continue
-            data, descriptors, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, DESCRIPTORS)
+            try:
+                data, descriptors, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, DESCRIPTORS)
+            except ConnectionResetError:  # it was killed before it had heard all news
+                return None
             if not data:
                 return None
             order = msgspec.json.decode(data, type=Order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -47,22 +48,24 @@ class Watch:
         self._ignores = False
         """Some folder may not be read. The library then hides that it is at a limit, too."""
 
-    def follow(self, files: Iterable[str | Path]) -> None:
-        """Watches the folders of these files, too, from now on."""
-        folders = {Path(file).resolve().parent for file in files}
-        if not folders <= self._folders:
-            self._folders |= folders
+    def follow(self, folders: Iterable[str | Path]) -> None:
+        """Watches these folders, too, from now on."""
+        resolved = {Path(folder).resolve() for folder in folders}
+        if not resolved <= self._folders:
+            self._folders |= resolved
             self._changed.set()
 
     async def run(self) -> None:
         """Watches until cancelled."""
         watched: dict[Path, tuple[int, int]] = {}
         scope = trio.CancelScope()
-        async with trio.open_nursery() as nursery:
+        async with AsyncExitStack() as pins, trio.open_nursery() as nursery:
             while True:
                 self._changed = trio.Event()
                 found = _identities(self._folders | self._trees)
                 if found != watched:
+                    await pins.aclose()
+                    _pin(found, pins)
                     again = [one for one in found if watched.get(one, found[one]) != found[one]]
                     old, scope, watched = scope, trio.CancelScope(), found
                     nursery.start_soon(self._watch, frozenset(found), scope)
@@ -87,20 +90,22 @@ class Watch:
         self, paths: Iterable[Path], watch_filter: DefaultFilter, *, recursive: bool
     ) -> None:
         while True:
+            polls, ignores = self._polls, self._ignores  # two tasks may find the same at once
             try:
                 with lone_error():
                     await self._hear_to_the_end(paths, watch_filter, recursive=recursive)
             except FileNotFoundError:  # it has just gone: the next look finds that
                 await trio.sleep(inf)
             except PermissionError:
-                if self._ignores:
+                if ignores:
                     raise
                 self._ignores = True
             except (OSError, RuntimeError) as error:  # of the library: its own is a RuntimeError
-                if self._polls:
+                if polls:
                     raise
+                if not self._polls:
+                    self._show(LIMIT.format(error=error))
                 self._polls = True
-                self._show(LIMIT.format(error=error))
 
     async def _hear_to_the_end(
         self, paths: Iterable[Path], watch_filter: DefaultFilter, *, recursive: bool
@@ -139,3 +144,10 @@ def _identities(folders: Iterable[Path]) -> dict[Path, tuple[int, int]]:
             continue
         found[folder] = (now.st_dev, now.st_ino)
     return found
+
+
+def _pin(folders: Iterable[Path], pins: AsyncExitStack) -> None:
+    """Keeps their numbers: the system would give that of a deleted one to the next folder."""
+    for folder in folders:
+        with suppress(OSError):  # it has just gone, or there are no more descriptors
+            pins.callback(os.close, os.open(folder, os.O_PATH | os.O_CLOEXEC))

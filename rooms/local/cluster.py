@@ -36,8 +36,8 @@ NodeCommand = Callable[..., list[str]]
 
 
 def _free_admin(tier: str, first: HostPort, given: Mapping[Child, HostPort]) -> HostPort:
-    """The first admin port that can be bound, that no living node has, and that no node of the
-    other tier ever had: behind a noted address, there is never a node of another kind.
+    """The first admin port that can be bound, that no living node has, and that no ``given`` one of
+    the other tier ever had: behind a noted address, there is no node of another kind.
     """
     used = {
         admin.port
@@ -167,10 +167,10 @@ class LocalCluster:
         alive = (child for child in self.children if not child.ended.is_set())
         return [child for child in alive if tier in {None, child.tier}]
 
-    def dead(self) -> list[Child]:
-        """The nodes that ended while they served, and not by a drain."""
+    def dead(self, tier: str | None = None) -> list[Child]:
+        """The nodes of one tier, or of both, that ended while they served, and not by a drain."""
         ended = (child for child in self.children if child.serving and child.ended.is_set())
-        return [child for child in ended if not child.drained]
+        return [child for child in ended if tier in {None, child.tier} and not child.drained]
 
     async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
         """Returns when every node is ready; from then on, a node that ends has died.
@@ -197,7 +197,7 @@ class LocalCluster:
         if failures:
             raise failures[0]
         if waiting:
-            raise _not_ready(self.children, waiting, limit_seconds)
+            raise not_ready(self.children, waiting, limit_seconds)
         for child in self.children:
             child.serving = True
 
@@ -219,6 +219,7 @@ class LocalCluster:
         if child.ready is None:  # it serves nobody, so there is nothing to wait for
             child.kill()
         await self._wait_or_kill([child])
+        self._admins.pop(child, None)
 
     def stop(self, tier: str | None = None) -> None:
         """Tells all nodes, or those of one tier, to drain, each once. No more can be launched."""
@@ -276,7 +277,7 @@ def failure_of(child: Child) -> UsageError | ClusterFailed:
     )
 
 
-def _not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> ClusterFailed:
+def not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> ClusterFailed:
     """Names the nodes that never started: those that did may only be waiting for them."""
     stuck = [child for child in children if child.ready is None]
     names = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))

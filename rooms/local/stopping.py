@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import trio
 
 from lastcall.exception_groups import lone_error
 from lastcall.local.cluster import LocalCluster
+
+
+async def count_signals(signals: AsyncIterator[int], stop: trio.Event, cut: trio.Event) -> None:
+    """Sets ``stop`` at the first signal, or ``cut`` if something else has set it; and then ``cut``.
+    Runs until cancelled.
+    """
+    async for _ in signals:
+        (cut if stop.is_set() else stop).set()
 
 
 async def drain(cluster: LocalCluster, cut: trio.Event, show: Callable[[str], None]) -> None:

@@ -33,7 +33,7 @@ from lastcall.local.control.socket import serve_control
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.status_table import JsonScreen, Screen
-from lastcall.local.stopping import drain, run_unless
+from lastcall.local.stopping import count_signals, drain, run_unless
 from lastcall.local.summary import exit_code, summarize, summary_text
 from lastcall.local.told import Page, Ready
 from lastcall.reasons import ExitCode
@@ -83,17 +83,10 @@ class Up:
         code = ExitCode.CRASHED
         with lone_error():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._count_signals, signals)
+                nursery.start_soon(count_signals, signals, self._stop, self._cut)
                 code = await self._run()
                 nursery.cancel_scope.cancel()
         return code
-
-    async def _count_signals(self, signals: AsyncIterator[int]) -> None:
-        async for _ in signals:
-            if self._stop.is_set():
-                self._cut.set()
-            else:
-                self._stop.set()
 
     async def _run(self) -> ExitCode:
         def on_death(child: Child) -> None:

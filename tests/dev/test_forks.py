@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from signal import SIGKILL
 
 import trio
 
+from lastcall.dev import warm
 from lastcall.dev.forks import Fork, Forks, open_forks
 from lastcall.local.child import environment
 from lastcall.runtime.signals import LIFELINE
@@ -67,3 +69,11 @@ async def test_a_fork_writes_and_ends_as_a_process_and_they_are_forked_again_aft
             assert await again.wait() == 0
             while runs(stays.pid):
                 await trio.sleep(0.01)
+
+
+def test_the_process_that_forks_ends_when_lastcall_dev_was_killed_before_it_heard_all() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        theirs.send(b"news")
+        ours.close()
+        assert warm._next_fork(theirs) is None

@@ -33,9 +33,9 @@ class Heard:
 
 
 @asynccontextmanager
-async def watching(*files: Path, trees: tuple[Path, ...] = ()) -> AsyncIterator[Heard]:
+async def watching(*folders: Path, trees: tuple[Path, ...] = ()) -> AsyncIterator[Heard]:
     heard = Heard(trees)
-    heard.watch.follow(files)
+    heard.watch.follow(folders)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(heard.watch.run)
         await trio.sleep(2 * module.OVERLAP_SECONDS)
@@ -48,7 +48,7 @@ async def test_python_files_of_the_folder_count_and_others_and_droppings_do_not(
 ) -> None:
     below = tmp_path / "below"
     below.mkdir()
-    async with watching(tmp_path / "rooms.py") as heard:
+    async with watching(tmp_path) as heard:
         for name in (".rooms.py.swp", "rooms.py~", ".#rooms.py", "notes.txt", "below/deep.py"):
             (tmp_path / name).touch()
         (tmp_path / "rooms.py").write_text("1")
@@ -57,7 +57,7 @@ async def test_python_files_of_the_folder_count_and_others_and_droppings_do_not(
         await heard.waits_for("new.py")
         (tmp_path / ".new").write_text("2")
         (tmp_path / ".new").replace(tmp_path / "rooms.py")
-        heard.watch.follow([below / "deep.py"])
+        heard.watch.follow([below])
         await trio.sleep(3 * module.OVERLAP_SECONDS)
         (below / "deep.py").write_text("3")
         await heard.waits_for("deep.py")
@@ -78,10 +78,13 @@ async def test_a_folder_that_is_made_anew_is_watched_again_and_counts_as_saved(
 ) -> None:
     folder = tmp_path / "ours"
     folder.mkdir()
-    async with watching(folder / "rooms.py") as heard:
-        folder.rmdir()
-        (tmp_path / "other").mkdir()  # so that it has another number
-        folder.mkdir()
+    async with watching(folder) as heard:
+        numbers = {folder.stat().st_ino}
+        for _ in range(3):  # the system would soon give the same number again
+            folder.rmdir()
+            folder.mkdir()
+            numbers.add(folder.stat().st_ino)
+        assert len(numbers) > 1
         await heard.waits_for("ours")
         (folder / "rooms.py").write_text("1")
         await heard.waits_for("rooms.py")
@@ -98,9 +101,12 @@ async def test_when_the_system_watches_no_more_files_they_are_looked_at(
         return library(*paths, force_polling=True, **options)
 
     monkeypatch.setattr(module, "awatch", awatch_at_the_limit)
-    async with watching(tmp_path / "rooms.py") as heard:
+    cards = tmp_path / "cards"
+    cards.mkdir()
+    async with watching(tmp_path, trees=(cards,)) as heard:
         (tmp_path / "rooms.py").write_text("1")
-        await heard.waits_for("rooms.py")
+        (cards / "deck.txt").write_text("hearts")
+        await heard.waits_for("rooms.py", "deck.txt")
     (shown,) = heard.shown
     assert "No space left on device" in shown
     assert "sysctl fs.inotify.max_user_watches" in shown

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import socket
 import tomllib
+import weakref
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -212,3 +214,12 @@ async def test_every_node_has_the_limits_of_the_plan_one_that_starts_later_too(f
                 assert read_limits(table["limits"], str(file)) == LIMITS
                 assert table.keys() == {"limits"}
             assert len(cluster.children) == 6
+
+
+async def test_a_cluster_keeps_nothing_of_a_discarded_node(fake_nodes):
+    async with running(fake_nodes()) as cluster:
+        discarded = weakref.ref(cluster.launch("game", "2"))
+        await cluster.discard(discarded())
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert discarded() is None
