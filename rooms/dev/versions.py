@@ -113,6 +113,7 @@ class Versions:
         if version is None:
             return
         del self._children[version]
+        self._forget(child.name)
         actions = self._reloads.died(version, trio.current_time())
         again = any(isinstance(action, Start) for action in actions)
         self._telling.died(child, again=again or self._reloads.serving is not None)
