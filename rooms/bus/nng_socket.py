@@ -22,6 +22,10 @@ HEADER_BYTES = 64
 bounds. Over that, it closes the connection silently, and the request comes again for ever."""
 RECONNECT_MS = (50, 500)
 """The first and the longest wait between two attempts to connect."""
+TASK_THREADS = 2
+"""nng's least. By default there are two for each processor, and a message that arrives wakes one
+after the other: a request and its reply take 10 % longer, and more processor time."""
+lib.nng_init_set_parameter(lib.NNG_INIT_NUM_TASK_THREADS, TASK_THREADS)
 
 
 class NngSocket:

@@ -86,6 +86,10 @@ class FeedReader:
         finally:
             del self._feeds[feed.link.id]
 
+    async def hear(self, message: bytes) -> None:
+        """Passes on a message that has come with an answer."""
+        await self._pass_on([message])
+
     async def run(self) -> None:
         """Passes batches on until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -94,12 +98,14 @@ class FeedReader:
 
     async def _read(self) -> None:
         while True:
-            batches = self._batches(await self._subscriber.receive())
-            more = True
-            while more:
-                more = self._pass_some(batches)
-                if more or self._cork.full:
-                    await self._cork.settled()
+            await self._pass_on(await self._subscriber.receive())
+
+    async def _pass_on(self, messages: list[bytes]) -> None:
+        batches, more = self._batches(messages), True
+        while more:
+            more = self._pass_some(batches)
+            if more or self._cork.full:
+                await self._cork.settled()
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """Passes on for one turn; returns whether there may be more."""

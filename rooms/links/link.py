@@ -6,6 +6,8 @@ A :class:`GameLink` is one attach, from the welcome to the loss;
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -103,10 +105,12 @@ class GameLink:
         """The items that the game node has not answered; read it once, when the link is over."""
         return self.uplink.unsent
 
-    async def run(self, welcome: nodes.Welcome, feed: LinkFeed) -> None:
+    async def run(
+        self, welcome: nodes.Welcome, feed: LinkFeed, hear: Callable[[bytes], Awaitable[None]]
+    ) -> None:
         """Sends until the link is over, and tells the listener; when cancelled, detaches.
 
-        ``feed`` is the one of this link.
+        ``feed`` is the one of this link; ``hear`` gets what comes of it with answers.
         """
         self._welcome = welcome
         self._state = welcome.state
@@ -116,7 +120,7 @@ class GameLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run, self)
                     nursery.start_soon(feed.watch, welcome.name)
-                    await self.uplink.run(self._take)
+                    await self.uplink.run(partial(self._take, hear))
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
             raise
@@ -138,11 +142,13 @@ class GameLink:
         self.loss = self.loss or loss
         self._scope.cancel()
 
-    def _take(self, reply: nodes.Reply) -> None:
+    async def _take(self, hear: Callable[[bytes], Awaitable[None]], reply: nodes.Reply) -> None:
         self.node_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self.uplink.arrived()
+                if reply.feed:
+                    await hear(reply.feed)
                 self.receiver.announce(head, trio.current_time())
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:

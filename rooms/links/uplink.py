@@ -6,7 +6,7 @@ The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.b
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 import trio
@@ -89,7 +89,7 @@ class Uplink:
         self.confirm_now = True
         self._wake.set()
 
-    async def run(self, take: Callable[[nodes.Reply], None]) -> None:
+    async def run(self, take: Callable[[nodes.Reply], Awaitable[None]]) -> None:
         """Sends each request when it is due, and again until it is answered; ``take`` gets the
         answers. Until cancelled.
         """
@@ -105,7 +105,7 @@ class Uplink:
             if asks:
                 self._counts.repairs += 1
                 self._feed.answered(now)
-            take(reply)
+            await take(reply)
 
     def arrived(self) -> None:
         """The game node has the items of the last request."""
