@@ -75,6 +75,7 @@ REPLIES = {
         age_seconds=2.5,
     ),
     "answer": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE),
+    "answer_feed": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE, feed=b"run"),
     "unknown_link": nodes.UnknownLink(incarnation=Incarnation(4)),
     "twice": nodes.Twice(incarnation=Incarnation(4)),
     "unsupported": nodes.Unsupported(message="what?"),
