@@ -173,7 +173,9 @@ class _Bot(ABC):
             self._ledger.error(f"{self._name} in {place.room}: {text}")
             await place.leave()
         finally:
-            self._ledger.add_numbering_errors(gaps=place.holes, repeats=place.repeats)
+            self._ledger.add_numbering_errors(
+                gaps=place.progress.holes, repeats=place.progress.repeats
+            )
 
     async def _join(self, client: Client) -> Place | None:
         """Sends one join; None when it is refused or its node dies, or when the client is moved
