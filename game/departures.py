@@ -12,9 +12,8 @@ from math import inf
 import trio
 
 from lastcall.game.feeds import Feeds
-from lastcall.game.peers import Peers
+from lastcall.game.other_games import OtherGames
 from lastcall.game.room_moves import RoomMoves
-from lastcall.game.survival import Survival
 from lastcall.host.host import Host
 from lastcall.ids import RoomId
 from lastcall.runtime.drain import Drain
@@ -32,18 +31,17 @@ class Departures:
         self,
         host: Host,
         drain: Drain,
+        others: OtherGames,
         *,
         moves: RoomMoves,
-        peers: Peers,
         feeds: Feeds,
-        survival: Survival | None,
     ) -> None:
         self._host = host
         self._drain = drain
         self._moves = moves
-        self._peers = peers
+        self._peers = others.peers
         self._feeds = feeds
-        self._survival = survival
+        self._survival = others.survival
         self._cutting = trio.Event()
 
     @property

@@ -38,7 +38,6 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
-    unready = "not listening"
     is_whole_service = False
 
     def __init__(
@@ -68,20 +67,10 @@ class GameNode:
             protector=self.survival,
         )
         self.moves = RoomMoves(
-            self.host,
-            drain,
-            peers=self.others.peers,
-            requests=self.others.requests,
-            feeds=self._feeds,
-            policy=settings.handoff_policy,
+            self.host, drain, self.others, feeds=self._feeds, policy=settings.handoff_policy
         )
         self.departures = Departures(
-            self.host,
-            drain,
-            moves=self.moves,
-            peers=self.others.peers,
-            feeds=self._feeds,
-            survival=self.survival,
+            self.host, drain, self.others, moves=self.moves, feeds=self._feeds
         )
         self.others.handlers.append(self.moves)
         self._states = NodeStates(self.host, drain)
@@ -91,8 +80,8 @@ class GameNode:
         """The URL that other nodes dial; once started, with the real port."""
         self.client_urls: list[str] = []
         """None: clients connect to api nodes."""
-        self.ready = False
-        """Whether it listens."""
+        self.unready = "not listening"
+        """Why it could not serve; empty once it listens."""
 
     def _open_others(self, rng: random.Random) -> OtherGames:
         return OtherGames(
@@ -136,7 +125,7 @@ class GameNode:
         services.start_soon(self.moves.run)
         services.start_soon(self.departures.run)
         self.others.run(services)
-        self.ready = True
+        self.unready = ""
         await trio.lowlevel.checkpoint()
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:

@@ -11,7 +11,8 @@ from lastcall.core.lifecycle import Phase
 from lastcall.game.adoptions import RoomAdoptions
 from lastcall.game.feeds import Feeds
 from lastcall.game.handoffs import HandOffs
-from lastcall.game.peers import Answered, Asked, PeerRequests, Peers
+from lastcall.game.other_games import OtherGames
+from lastcall.game.peers import Answered, Asked
 from lastcall.host.host import Host
 from lastcall.ids import Incarnation
 from lastcall.links.link_counts import Loss
@@ -29,15 +30,14 @@ class RoomMoves:
         self,
         host: Host,
         drain: Drain,
+        others: OtherGames,
         *,
-        peers: Peers,
-        requests: PeerRequests,
         feeds: Feeds,
         policy: HandOffPolicy,
     ) -> None:
         self._drain = drain
-        self.handoffs = HandOffs(host.moves, peers, feeds, policy)
-        self.adoptions = RoomAdoptions(host.moves, requests, policy, refusal=self._refusal)
+        self.handoffs = HandOffs(host.moves, others.peers, feeds, policy)
+        self.adoptions = RoomAdoptions(host.moves, others.requests, policy, refusal=self._refusal)
 
     async def run(self) -> None:
         """Carries out what is decided, until cancelled."""
