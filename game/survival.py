@@ -227,14 +227,15 @@ class Survival:
                 return
 
     async def give_images_back(self) -> None:
-        """This node ends: returns when it has no image any more. One that may have to run here is
-        kept until it does, or until :meth:`stop`. Always a checkpoint.
+        """This node ends: returns when it has no image any more. One is kept until its room's
+        node has let it go, or until the room runs here; or until :meth:`stop`. Always a checkpoint.
         """
         await trio.lowlevel.checkpoint()
         await self.rounds.give_back()
         while len(self.copies) and not self._stopped:
             with trio.move_on_after(LEAVE_SECONDS):
-                await self.copies.dropped.wait()
+                while len(self.copies):
+                    await self.copies.dropped.wait()
             await self.rounds.give_back()
 
     @property
