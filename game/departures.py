@@ -41,7 +41,7 @@ class Departures:
         self._moves = moves
         self._peers = others.peers
         self._feeds = feeds
-        self._survival = others.survival
+        self._survival = None if others.survival is None else others.survival.drain
         self._cutting = trio.Event()
 
     @property

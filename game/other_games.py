@@ -92,7 +92,7 @@ class OtherGames:
         if self.survival is None:
             return []
         reasons = self.survival.standings.why()
-        if self._drain.seconds_left is not None and (count := self.survival.replaceable):
+        if self._drain.seconds_left is not None and (count := self.survival.drain.replaceable):
             reasons.append(f"{count} image(s) of other nodes' rooms, which get another standby")
         return reasons
 
