@@ -32,6 +32,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "AddressInUse",
     "AuthRefused",
@@ -172,6 +174,10 @@ class ConnectionLost(ClientError):
         super().__init__(f"{self._said} ({code}{': ' + reason if reason else ''})")
         self.code = code
         self.reason = reason
+
+    def again(self) -> Self:
+        """A new exception for each that waits: a raised one carries its own traceback."""
+        return type(self)(self.code, self.reason)
 
 
 class PlaceLost(ConnectionLost):

@@ -178,16 +178,12 @@ class ClientConnection:
         number = msgspec.UNSET if n is None else n
         self.send(frames.Error(code, message, retry=code in RETRY, n=number))
 
-    def announce_move(self, after_seconds: float) -> None:
-        """Announces the move; the caller is to :meth:`close` with 1012 in time."""
-        self.send(frames.Move(round(after_seconds, 3)))
-
     def move_now(self, reason: str = LEAVING) -> None:
         """Moves the client to another node, or to another socket, at once; ``reason`` is what its
         close frame says.
         """
         if self.close_code is None:
-            self.announce_move(0)
+            self.send(frames.Move(0))
             self.close(Close.SERVICE_RESTART, reason)
 
     def close(self, code: Close, reason: str = "") -> None:

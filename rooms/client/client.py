@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from lastcall.client.connection import NO_CLOSE_FRAME, Connection, again
+from lastcall.client.connection import NO_CLOSE_FRAME, Connection
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import Opener, socket_nursery
 from lastcall.client.place import OnState, Place
@@ -263,7 +263,7 @@ class Client:
             case AuthRefused() if tokens.may_differ(error):
                 return 0.0
             case AuthRefused():
-                place.lose(again(error))
+                place.lose(error.again())
                 return None
             case ConnectionLost():
                 return policy.turned_away(error.code)

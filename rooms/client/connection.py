@@ -56,7 +56,7 @@ class _PendingRequest:
 
     def failure(self, lost: ConnectionLost | None) -> ConnectionLost | JoinRefused:
         """The error to raise: the refusal, or the loss of the socket."""
-        return self.refusal or again(lost or ConnectionLost(NO_CLOSE_FRAME))
+        return self.refusal or (lost or ConnectionLost(NO_CLOSE_FRAME)).again()
 
 
 class Connection:
@@ -123,7 +123,7 @@ class Connection:
         """
         await self._wait_for_earlier_answers()
         if self.lost is not None:
-            raise again(self.lost)
+            raise self.lost.again()
         if self.place is not None and self.place.state is not PlaceState.OVER:
             raise LocalProtocolError(
                 f"this socket has a place in {self.place.room}: leave it first"
@@ -155,7 +155,7 @@ class Connection:
         cut, so that it cannot have the place while another one is tried.
         """
         if self.lost is not None:
-            raise again(self.lost)
+            raise self.lost.again()
         pending = self._pending = _PendingRequest(place)
         self._receiver = PlaceReceiver(place, self.node, self.writer)
         self.writer.post(place.progress.resume())
@@ -274,8 +274,3 @@ def _loss(closed: ConnectionClosed) -> ConnectionLost:
         return ConnectionLost(NO_CLOSE_FRAME)
     code, reason = closed.reason.code, closed.reason.reason or ""
     return (AuthRefused if code == Close.NOT_ALLOWED else ConnectionLost)(code, reason)
-
-
-def again(lost: ConnectionLost) -> ConnectionLost:
-    """A new exception for each that waits: a raised one carries its own traceback."""
-    return type(lost)(lost.code, lost.reason)

@@ -36,6 +36,7 @@ OF_SURVIVAL = [
     items.RoomOver(ROOM, 0),
     items.StepsKept(ROOM, 0, 2),
     items.Reaches(ROOM, 0, (Incarnation(7),)),
+    items.Leaving(ROOM, 0),
     items.Resigned(ROOM, 0, 2),
     items.NotHeld(ROOM, 0, 2),
     items.Fenced(ROOM, 1, Incarnation(7)),

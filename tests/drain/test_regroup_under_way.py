@@ -86,7 +86,7 @@ async def test_a_node_that_comes_too_late_has_no_seat_for_a_player_who_got_4004(
         c.nursery.start_soon(start_later, c, seconds - schedule * 0.2)
         answer = await answer_to(ann, other)
         await trio.sleep(10)
-        second = next(node for node in other.node.known if node.name == "game-2")
+        second = next(node for node in other.node.games.known if node.name == "game-2")
         assert (answer == 4004) == (second.state.rooms == 0)
 
 

@@ -134,10 +134,11 @@ class NeverLost(Line):
 
 
 class ImageNamesStandby(Succession):
-    def _choose(self) -> None:
-        super()._choose()
+    def _choose(self) -> bool:
+        chosen = super()._choose()
         if (candidate := self._line.candidate) is not None:
             candidate.kept = candidate.image
+        return chosen
 
 
 class OneStep(Succession):
@@ -305,10 +306,21 @@ class LeavesAlways(Standby):
 
 
 class LeavesTheLastImage(Standby):
-    """A node that ends gives back an image although nobody else has the room."""
+    """A node that ends gives back an image although the primary is gone, and nobody else has it."""
 
     def leave(self) -> list[Any]:
-        return self._done() if self.claim.waits else self.resign(self.config.primary)
+        if self._links.is_gone(self.config.primary) and not self.claim.waits:
+            return self.resign(self.config.primary)
+        return super().leave()
+
+
+class LeavesUnasked(Standby):
+    """A node that ends does not wait until the primary, which may be dead, has let it go."""
+
+    def leave(self) -> list[Any]:
+        if self._links.is_gone(self.config.primary) or self.claim.waits:
+            return super().leave()
+        return self.resign(self.config.primary)
 
 
 class KeepsOldConfig(Follower):

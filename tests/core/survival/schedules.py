@@ -179,17 +179,16 @@ def leave(world: World) -> None:
 
 
 def give_back(world: World) -> None:
-    """A node that drains gives its image back, and exits once it neither holds nor runs the room.
-
-    It may do so at any time but one: when the room has lost its primary, and the node does not know
-    that yet. Then two are lost.
+    """A node that drains gives its image back, and exits once it neither holds nor runs the room:
+    at any time, also when the room has lost its primary and nobody knows that yet. A node that
+    remembers how the room has ended or moved on stays, as the witness does: images of earlier
+    epochs, on nodes that nobody hears, have lost the others that they name.
     """
     for node in sorted(world.draining & world.awake & world.games.keys()):
-        game, standby = world.games[node], world.games[node].rooms.standby(ROOM)
-        if world.is_whole or standby is None or standby.claim.waits or game.lacks_primary:
-            game.do(game.rooms.leave(ROOM))
-            if not game.holds:
-                world.replace(node)
+        game = world.games[node]
+        game.do(game.rooms.leave(ROOM))
+        if not game.holds and game.rooms.votes.last(ROOM) is None:
+            world.replace(node)
 
 
 def refuse(world: World) -> None:

@@ -12,6 +12,7 @@ from lastcall.core.survival.standby import Standby
 from tests.core.survival.mutants import (
     LeavesAlways,
     LeavesTheLastImage,
+    LeavesUnasked,
     Mutant,
     mutants,
     of_holders,
@@ -42,6 +43,11 @@ def test_everything_heard_belongs_to_one_history_and_the_room_goes_on(first: int
     assert sum(world.promotions for world in worlds) > 20
 
 
+@pytest.mark.parametrize("seed", [923])
+def test_the_law_holds_in_a_schedule_with_exits_that_has_broken_it_once(seed: int) -> None:
+    run_seed(seed, ops=EXITS)
+
+
 def run_exits(**parts: type) -> None:
     for seed in range(EXITS_SCHEDULES):
         run_seed(seed, ops=EXITS, **parts)
@@ -51,7 +57,7 @@ def test_a_node_that_drains_may_give_its_image_back_and_the_room_goes_on() -> No
     run_exits()
 
 
-@pytest.mark.parametrize("standby", [LeavesAlways, LeavesTheLastImage])
+@pytest.mark.parametrize("standby", [LeavesAlways, LeavesTheLastImage, LeavesUnasked])
 def test_a_node_that_may_have_to_run_a_room_does_not_leave(standby: type[Standby]) -> None:
     mutant = of_holders("a node leaves with no room that it may have to run", standby_type=standby)
     with pytest.raises(Broken, match="0 nodes run the room"):
