@@ -18,6 +18,7 @@ from lastcall.ids import LinkId
 from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.link_feed import LinkFeed
 from lastcall.links.node_watch import NodeWatch
+from lastcall.links.turn_cork import TurnCork
 from lastcall.links.uplink import Uplink
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -57,6 +58,7 @@ class GameLink:
         listener: LinkListener,
         policy: LinkPolicy,
         counts: LinkCounts,
+        cork: TurnCork,
     ) -> None:
         self._counts = counts
         self.id = link_id
@@ -72,6 +74,7 @@ class GameLink:
             watch=self._watch,
             policy=policy,
             counts=counts,
+            cork=cork,
         )
         self.send = self.uplink.send  # no method of its own: one call less for each input
         self._scope = trio.CancelScope()
