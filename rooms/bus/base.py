@@ -111,6 +111,14 @@ class Caller(Protocol):
     def refused_by_tls(self) -> bool:
         """Whether a side has refused the other's certificate, or only one of them has TLS."""
 
+    @property
+    def answers_here(self) -> Callable[[bytes], bytes] | None:
+        """Answers a request at once, as :meth:`call` would; None if only :meth:`call` can.
+
+        It is there while a responder of this process can answer: to be called before the next
+        ``await``.
+        """
+
     async def call(self, request: bytes) -> bytes:
         """Sends ``request`` and returns the reply; waits while the peer is not there.
 
@@ -146,6 +154,12 @@ class Publisher(Protocol):
 
 class Subscriber(Protocol):
     """Listens at one address for any number of publishers."""
+
+    take: Callable[[bytes], bool] | None
+    """May be set, and gets what this process publishes, within the call of its publisher.
+
+    It returns whether it has taken the message; if not, :meth:`receive` returns the same one.
+    """
 
     @property
     def address(self) -> str:

@@ -3,7 +3,8 @@
 It behaves as nng does where the links can see it. A request is sent again, also to another
 process, when its responder is gone. A late reply to an abandoned call is dropped. Published
 messages are lost while nobody listens, and a full buffer keeps the newest. A message never arrives
-within the sender's call: the receiver's task has to run first.
+within the sender's call: the receiver's task has to run first. On a ``direct`` bus it may, where
+the receiver has asked for that; but nothing arrives within the call that another message makes.
 
 To cut off or crash a whole node, give it a view of its own: ``bus.node("game-1")``.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import trio
@@ -64,14 +66,35 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
 
     peer: Peer | None = None
     """See :attr:`lastcall.bus.base.Responder.peer`; may be set."""
+    _here: Callable[[bytes], bytes] | None = None
 
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
-        while True:
-            for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
-                reply = check_message(answer(call.request))
-                self.check_open()  # answer() may have crashed this node
-                caller.on_reply(call, reply)
+        if self.net.direct:
+            self._here = partial(self._call, answer)
+        try:
+            while True:
+                for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
+                    reply = check_message(answer(call.request))
+                    self.check_open()  # answer() may have crashed this node
+                    caller.on_reply(call, reply)
+        finally:
+            self._here = None
+
+    @property
+    def answers_here(self) -> Callable[[bytes], bytes] | None:
+        """See :attr:`lastcall.bus.base.Caller.answers_here`."""
+        net = self.net
+        if net.calling or len(self.mail):
+            return None
+        return self._here
+
+    def _call(self, answer: Callable[[bytes], bytes], request: bytes) -> bytes:
+        self.net.calling = True
+        try:
+            return check_message(answer(check_message(request)))
+        finally:
+            self.net.calling = False
 
 
 class _Call:
@@ -99,6 +122,14 @@ class MemoryCaller(End):
         self._broken = trio.Event()
         self._broken_at = -math.inf
         self._last_due = -math.inf
+
+    @property
+    def answers_here(self) -> Callable[[bytes], bytes] | None:
+        """See :attr:`lastcall.bus.base.Caller.answers_here`."""
+        responder = self._connected_to
+        if responder is None or self._call is not None or self.closed or responder.closed:
+            return None
+        return responder.answers_here
 
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""
@@ -193,6 +224,8 @@ class MemoryPublisher(End):
         check_message(message)
         self.check_open()
         subscriber = self._subscriber()
+        if self.net.direct and subscriber is not None and subscriber.takes(message):
+            return
         faults = self.net.faults
         if subscriber is None or faults.happens(faults.drop):
             return
@@ -219,6 +252,20 @@ class MemoryPublisher(End):
 class MemorySubscriber(_Listener[bytes]):
     """Listens at one address for any number of publishers."""
 
+    take: Callable[[bytes], bool] | None = None
+    """See :attr:`lastcall.bus.base.Subscriber.take`."""
+
+    def takes(self, message: bytes) -> bool:
+        """Whether :attr:`take` has taken it: not while others wait, or one end calls another."""
+        net = self.net
+        if self.take is None or net.calling or len(self.mail):
+            return False
+        net.calling = True
+        try:
+            return self.take(message)
+        finally:
+            net.calling = False
+
     @property
     def dropped(self) -> int:
         """How many messages were lost because the buffer was full."""
@@ -236,9 +283,14 @@ class MemoryBus:
     """
 
     def __init__(
-        self, faults: Faults | None = None, *, net: Net | None = None, owner: str = ""
+        self,
+        faults: Faults | None = None,
+        *,
+        net: Net | None = None,
+        owner: str = "",
+        direct: bool = False,
     ) -> None:
-        self._net = net or Net(faults or Faults())
+        self._net = net or Net(faults or Faults(), direct=direct)
         self._owner = owner
 
     @property

@@ -45,8 +45,12 @@ class Faults:
 class Net:
     """The state that all views of one bus share. A *place* is an address or the name of a node."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, *, direct: bool = False) -> None:
         self.faults = faults
+        self.direct = direct
+        """Whether the ends may call each other: without faults, cuts and frozen nodes."""
+        self.calling = False
+        """Whether one end calls another now; what is sent meanwhile waits for a task."""
         self._bound: dict[str, End] = {}
         self._ends: dict[End, None] = {}  # ordered, so that runs are repeatable
         self._cuts: set[frozenset[str]] = set()

@@ -140,6 +140,8 @@ class NngResponder(_Listening):
 class NngCaller(_End):
     """Sends requests to one address, over a ``Req0``."""
 
+    answers_here = None
+
     def __init__(self, nng: pynng.Socket, bus: NngBus, address: str) -> None:
         self._broken = trio.Event()
         self._loop = trio.lowlevel.current_trio_token()
@@ -214,6 +216,9 @@ class NngPublisher(_End):
 
 class NngSubscriber(_Listening):
     """Listens at one address, over a ``Sub0`` that subscribes to every topic."""
+
+    take: Callable[[bytes], bool] | None = None
+    """Never called: a process does not publish to itself over the network."""
 
     async def receive(self) -> list[bytes]:
         """See :meth:`lastcall.bus.base.Subscriber.receive`."""

@@ -151,6 +151,7 @@ class GameConnector:
                 listener=self._context.listener,
                 policy=self._policy,
                 counts=self._context.counts,
+                cork=self._context.feeds.cork,
             )
             feed = LinkFeed(link)  # what comes before the welcome waits there
             with self._context.feeds.reading_for(feed):

@@ -6,7 +6,7 @@ A :class:`GameLink` is one attach, from the welcome to the loss;
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from lastcall.ids import LinkId
 from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.link_feed import LinkFeed
 from lastcall.links.node_watch import NodeWatch
+from lastcall.links.turn_cork import TurnCork
 from lastcall.links.uplink import Uplink
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
@@ -59,6 +60,7 @@ class GameLink:
         listener: LinkListener,
         policy: LinkPolicy,
         counts: LinkCounts,
+        cork: TurnCork,
     ) -> None:
         self._counts = counts
         self.id = link_id
@@ -74,6 +76,7 @@ class GameLink:
             watch=self._watch,
             policy=policy,
             counts=counts,
+            cork=cork,
         )
         self.send = self.uplink.send  # no method of its own: one call less for each input
         self._scope = trio.CancelScope()
@@ -106,7 +109,7 @@ class GameLink:
         return self.uplink.unsent
 
     async def run(
-        self, welcome: nodes.Welcome, feed: LinkFeed, hear: Callable[[bytes], Awaitable[None]]
+        self, welcome: nodes.Welcome, feed: LinkFeed, hear: Callable[[bytes], None]
     ) -> None:
         """Sends until the link is over, and tells the listener; when cancelled, detaches.
 
@@ -142,13 +145,13 @@ class GameLink:
         self.loss = self.loss or loss
         self._scope.cancel()
 
-    async def _take(self, hear: Callable[[bytes], Awaitable[None]], reply: nodes.Reply) -> None:
+    def _take(self, hear: Callable[[bytes], None], reply: nodes.Reply) -> None:
         self.node_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self.uplink.arrived()
                 if reply.feed:
-                    await hear(reply.feed)
+                    hear(reply.feed)
                 self.receiver.announce(head, trio.current_time())
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:

@@ -6,7 +6,7 @@ The rules are in :mod:`lastcall.core.link.uplink` and :mod:`lastcall.core.link.b
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from math import inf
 
 import trio
@@ -19,6 +19,7 @@ from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
 from lastcall.links.link_counts import LinkCounts
 from lastcall.links.node_watch import NodeWatch
+from lastcall.links.turn_cork import TurnCork
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
@@ -39,6 +40,7 @@ class Uplink:
         watch: NodeWatch,
         policy: LinkPolicy,
         counts: LinkCounts,
+        cork: TurnCork,
     ) -> None:
         self._link_id = link_id
         self._counts = counts
@@ -46,11 +48,17 @@ class Uplink:
         self._feed = feed
         self._watch = watch
         self._policy = policy
+        self._cork = cork
         self._waiting: Outgoing[nodes.Up] = Outgoing()
         self._batcher = AdaptiveBatcher()
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
         self._closed = False
+        self._may_ask = False
+        """Whether it runs, and the last request is answered."""
+        self._take: Callable[[nodes.Reply], None] = _drop
+        self._failed: list[Exception] = []
+        """At most one error of a request that another task has sent: :meth:`run` raises it."""
         self._wake = trio.Event()
         self.confirm_now = False
         """Whether the feed should be confirmed at once; followed by :meth:`wake`."""
@@ -73,7 +81,7 @@ class Uplink:
         """
         if not self._closed:
             if pressing and not self._waiting.pressing:
-                self._wake.set()
+                self._send_soon()
             self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
     def close(self) -> None:
@@ -89,27 +97,68 @@ class Uplink:
         self.confirm_now = True
         self._wake.set()
 
-    async def run(self, take: Callable[[nodes.Reply], Awaitable[None]]) -> None:
+    async def run(self, take: Callable[[nodes.Reply], None]) -> None:
         """Sends each request when it is due, and again until it is answered; ``take`` gets the
         answers. Until cancelled.
         """
-        while True:
-            await self._wait_until_due()
-            request, asks = self._next_request()
-            asked_at = trio.current_time()
-            self._watch.asked(asked_at)
-            reply = await self._answer(request)
-            now = trio.current_time()
-            self._watch.answered(now)
-            self._counts.round_trips.observe(now - asked_at)
-            if asks:
-                self._counts.repairs += 1
-                self._feed.answered(now)
-            await take(reply)
+        self._take, self._may_ask = take, True
+        try:
+            while True:
+                await self._wait_until_due()
+                if self._failed:
+                    raise self._failed.pop()
+                if (answer := self._caller.answers_here) is not None:
+                    self._ask_here(answer)
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await self._ask()
+        finally:
+            self._may_ask, self._take = False, _drop
+
+    async def _ask(self) -> None:
+        request, asks = self._next_request()
+        asked_at = trio.current_time()
+        self._watch.asked(asked_at)
+        self._answered(await self._answer(request), asked_at, asks)
+
+    def _ask_here(self, answer: Callable[[bytes], bytes]) -> None:
+        """Sends the next request to a node of this process, and takes the answer."""
+        request, asks = self._next_request()
+        asked_at = trio.current_time()
+        self._answered(read_reply(answer(request)), asked_at, asks)
+
+    def _answered(self, reply: nodes.Reply, asked_at: float, asks: bool) -> None:
+        now = trio.current_time()
+        self._watch.answered(now)
+        self._counts.round_trips.observe(now - asked_at)
+        if asks:
+            self._counts.repairs += 1
+            self._feed.answered(now)
+        self._take(reply)
+
+    def _send_soon(self) -> None:
+        """There is something to send: if the node is in this process, at the end of the turn that
+        is under way, since a task switch costs more than the request.
+        """
+        if self._caller.answers_here is None or not self._cork.at_end(self._send_now):
+            self._wake.set()
+
+    def _send_now(self) -> None:
+        """Sends what waits, within another task's step; if that may not be, wakes this one's."""
+        answer = self._caller.answers_here if self._may_ask and self._waiting.pressing else None
+        if answer is not None and self._batcher.due() <= trio.current_time():
+            try:
+                self._ask_here(answer)
+            except Exception as error:  # noqa: BLE001 - our own fault, which run() raises
+                self._may_ask = False
+                self._failed.append(error)
+        if self._waiting.pressing or self._failed:
+            self._wake.set()
 
     def arrived(self) -> None:
         """The game node has the items of the last request."""
         self._in_flight = []
+        self._may_ask = True
 
     async def detach(self) -> None:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
@@ -120,7 +169,7 @@ class Uplink:
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
     async def _wait_until_due(self) -> None:
-        while not (self._waiting.pressing or self.confirm_now):
+        while not (self._waiting.pressing or self.confirm_now or self._failed):
             at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
             if at <= trio.current_time():
                 break
@@ -136,6 +185,7 @@ class Uplink:
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
         number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
+        self._may_ask = False
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self.confirm_now = False
@@ -153,6 +203,10 @@ class Uplink:
         while True:
             with trio.move_on_after(ASK_AGAIN_SECONDS):
                 return read_reply(await self._caller.call(request))
+
+
+def _drop(reply: nodes.Reply) -> None:
+    """The default of a callback that is not set."""
 
 
 def read_reply(reply: bytes) -> nodes.Reply:

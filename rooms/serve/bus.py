@@ -37,7 +37,7 @@ class LocalFirstBus:
     """
 
     def __init__(self, network: Bus | None = None, advertise: str | None = None) -> None:
-        self._memory = MemoryBus()
+        self._memory = MemoryBus(direct=True)
         self._network = network
         self._hosts = {*LOOPBACK, *filter(None, [advertise])}
         """The names and addresses of this process."""
@@ -168,6 +168,15 @@ class _BothSubscribers:
         self._local = local
         self._remote = remote
         self._on_close = on_close
+
+    @property
+    def take(self) -> Callable[[bytes], bool] | None:
+        """See :attr:`lastcall.bus.base.Subscriber.take`."""
+        return self._local.take
+
+    @take.setter
+    def take(self, take: Callable[[bytes], bool] | None) -> None:
+        self._local.take = take
 
     @property
     def address(self) -> str:
