@@ -184,7 +184,8 @@ class Feeds:
         self._rooms_first = False
         """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
-        self._confirmed = trio.Event()
+        self._confirmed: trio.Event | None = None
+        """While somebody waits for a confirmation: set by the next one."""
 
     @property
     def bytes_sent(self) -> int:
@@ -232,11 +233,11 @@ class Feeds:
         dirty, self._dirty = self._dirty, {}
         return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
 
-    def confirm(self, link: Link, number: int) -> None:
+    def confirm(self, link: Link, number: int, now: float) -> None:
         """The feed has arrived up to item ``number``."""
         link.ring.confirm(number)
         if link.ring.confirmed == link.ring.head:
-            link.confirmed_until = trio.current_time()
+            link.confirmed_until = now
         self._wake_waiters()
 
     def remove(self, link_id: LinkId) -> Link | None:
@@ -276,8 +277,11 @@ class Feeds:
             for one, mark in marks.items()
             if (link := self.links.get(one)) is not None
         ):
+            if self._confirmed is None:
+                self._confirmed = trio.Event()
             await self._confirmed.wait()
 
     def _wake_waiters(self) -> None:
-        self._confirmed.set()
-        self._confirmed = trio.Event()
+        if self._confirmed is not None:
+            self._confirmed.set()
+            self._confirmed = None

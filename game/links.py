@@ -107,14 +107,15 @@ class Links:
     def _apply_batch(self, batch: nodes.Batch) -> bytes | nodes.UnknownLink:
         if (link := self._links.get(batch.link)) is None:
             return self._unknown
-        link.liveness.heard(trio.current_time())
+        now = trio.current_time()
+        link.liveness.heard(now)
         match link.requests.judge(batch.number):
             case SequenceCheck.REPEAT:
                 return link.requests.reply
             case SequenceCheck.GAP:
                 self.attachments.drop(link.id, "requests out of step")
                 return self._unknown
-        self._feeds.confirm(link, batch.confirmed)
+        self._feeds.confirm(link, batch.confirmed, now)
         self.items_received += len(batch.items)
         self._feeds.waking = wakes = link.tier == nodes.API
         self._apply(link, batch.items)

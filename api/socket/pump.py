@@ -132,7 +132,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         """Parses and delivers ``data``, which came at ``heard_at``."""
         if (
             self._between_frames
-            and (text := parse_single_text_frame(data)) is not None
+            and (text := parse_single_text_frame(data, self._parser.bytes_max)) is not None
             and self._deliver is not None
         ):
             if not self._deliver(text, self.heard_at):

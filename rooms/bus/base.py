@@ -113,10 +113,9 @@ class Caller(Protocol):
 
     @property
     def answers_here(self) -> Callable[[bytes], bytes] | None:
-        """Answers a request at once, as :meth:`call` would; None if only :meth:`call` can.
+        """Answers a request of any size at once; None if :meth:`call` is needed.
 
-        It is there while a responder of this process can answer: to be called before the next
-        ``await``.
+        It is there while a responder of this process can answer: call it before the next ``await``.
         """
 
     async def call(self, request: bytes) -> bytes:

@@ -71,7 +71,7 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
     async def serve(self, answer: Callable[[bytes], bytes]) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
         if self.net.direct:
-            self._here = partial(self._call, answer)
+            self._here = partial(self.net.call, answer)
         try:
             while True:
                 for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
@@ -85,16 +85,7 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
     def answers_here(self) -> Callable[[bytes], bytes] | None:
         """See :attr:`lastcall.bus.base.Caller.answers_here`."""
         net = self.net
-        if net.calling or len(self.mail):
-            return None
-        return self._here
-
-    def _call(self, answer: Callable[[bytes], bytes], request: bytes) -> bytes:
-        self.net.calling = True
-        try:
-            return check_message(answer(check_message(request)))
-        finally:
-            self.net.calling = False
+        return None if net.calling or len(self.mail) else self._here
 
 
 class _Call:
@@ -236,8 +227,11 @@ class MemoryPublisher(End):
             subscriber.mail.put(message, due, self)
 
     def _subscriber(self) -> MemorySubscriber | None:
-        end = self.net.listener(self.address)
-        if self.net.is_frozen(self) or not self.net.passes(self.owner, self.address):
+        net = self.net
+        end = net.listener(self.address)
+        if net.direct:  # nothing is frozen or cut there
+            return end if isinstance(end, MemorySubscriber) else None
+        if net.is_frozen(self) or not net.passes(self.owner, self.address):
             return None
         return end if isinstance(end, MemorySubscriber) else None
 
@@ -260,11 +254,7 @@ class MemorySubscriber(_Listener[bytes]):
         net = self.net
         if self.take is None or net.calling or len(self.mail):
             return False
-        net.calling = True
-        try:
-            return self.take(message)
-        finally:
-            net.calling = False
+        return net.call(self.take, message)
 
     @property
     def dropped(self) -> int:
