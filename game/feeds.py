@@ -113,7 +113,7 @@ class Link:
         self.young = True
         """A link that it follows, of a node that was killed, may not have been dropped yet."""
         self.ring = FeedRing(policy, excess)
-        self.requests = ReplyCache()
+        self.requests: ReplyCache[nodes.Answer] = ReplyCache()
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
         self.confirmed_until = now
@@ -139,9 +139,10 @@ class Link:
             self.add_state(state)
         if self.ring.overflowed:
             return f"too far behind: {self.ring.overflowed}"
-        if all(self._published(*run) for run in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES)):
-            return None
-        return "an item over the transport's limit, which can never arrive"
+        for first, items in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES):
+            if not self._published(first, items):
+                return "an item over the transport's limit, which can never arrive"
+        return None
 
     def publish_again(self, missing: list[tuple[int, int]]) -> int:
         """Repeats items that did not arrive; returns how many."""

@@ -275,7 +275,7 @@ class Pump:
         time for.
         """
         streams = self._streams
-        now, until = trio.current_time(), perf_counter() + TURN_SECONDS
+        now, until = self._cork.now, perf_counter() + TURN_SECONDS
         self.turns += 1
         while ready or received:
             if not received:
@@ -287,7 +287,7 @@ class Pump:
                 if data and len(data) > LARGE_BYTES and self._out_of_time(until):
                     return ready, received[index:]
             received = []
-            if self._out_of_time(until):
+            if ready and self._out_of_time(until):
                 break
         return ready, received
 

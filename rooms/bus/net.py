@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -60,7 +60,7 @@ class Net:
         self._frozen: set[str] = set()
         self._next_port = FIRST_FREE_PORT
 
-    def call(self, function: Callable[[bytes], T], message: bytes) -> T:
+    def call(self, function: Callable[[Any], T], message: Any) -> T:
         """Calls a function of another end; until it returns, no end calls another."""
         self.calling = True
         try:

@@ -119,16 +119,16 @@ class Uplink:
 
     async def _ask(self) -> None:
         now = trio.current_time()
-        request, asks = self._next_request(now)
+        request = self._next_request(now)
         self._watch.asked(now)
-        self._answered(await self._answer(request), now, asks)
+        self._answered(await self._answer(nodes.encode(request)), now, asks=bool(request.missing))
 
-    def _ask_here(self, answer: Callable[[bytes], bytes], now: float) -> None:
+    def _ask_here(self, answer: Callable[[nodes.Batch], nodes.Reply], now: float) -> None:
         """Sends the next request to a node of this process, and takes the answer."""
-        request, asks = self._next_request(now)
-        self._answered(read_reply(answer(request)), now, asks)
+        request = self._next_request(now)
+        self._answered(answer(request), now, asks=bool(request.missing))
 
-    def _answered(self, reply: nodes.Reply, asked_at: float, asks: bool) -> None:
+    def _answered(self, reply: nodes.Reply, asked_at: float, *, asks: bool) -> None:
         now = trio.current_time()
         self._watch.answered(now)
         self._counts.round_trips.observe(now - asked_at)
@@ -160,8 +160,8 @@ class Uplink:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
             if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
-                request, _ = self._next_request(trio.current_time())
-                await self._caller.call(request)
+                request = self._next_request(trio.current_time())
+                await self._caller.call(nodes.encode(request))
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
     async def _wait_until_due(self) -> None:
@@ -175,8 +175,8 @@ class Uplink:
         if self._batcher.due() > trio.current_time():
             await trio.sleep_until(self._batcher.due())
 
-    def _next_request(self, now: float) -> tuple[bytes, bool]:
-        """The encoded request, and whether it asks for a hole in the feed."""
+    def _next_request(self, now: float) -> nodes.Batch:
+        """The request with what waits; it may also ask for a hole in the feed."""
         self._request_at = now
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
@@ -186,14 +186,13 @@ class Uplink:
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self.confirm_now = False
         self.confirmed = self._feed.confirm()
-        batch = nodes.Batch(
+        return nodes.Batch(
             link=self._link_id,
             number=number,
             confirmed=self.confirmed,
             missing=missing,
             items=items,
         )
-        return nodes.encode(batch), bool(missing)
 
     async def _answer(self, request: bytes) -> nodes.Reply:
         while True:
