@@ -115,7 +115,7 @@ class Link:
         self.young = True
         """A link that it follows, of a node that was killed, may not have been dropped yet."""
         self.ring = FeedRing(policy, excess)
-        self.requests = ReplyCache()
+        self.requests: ReplyCache[nodes.Answer] = ReplyCache()
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
         self.confirmed_until = now
@@ -141,9 +141,10 @@ class Link:
             self.add_state(state)
         if self.ring.overflowed:
             return f"too far behind: {self.ring.overflowed}"
-        if all(self._published(*run) for run in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES)):
-            return None
-        return "an item over the transport's limit, which can never arrive"
+        for first, items in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES):
+            if not self._published(first, items):
+                return "an item over the transport's limit, which can never arrive"
+        return None
 
     def take_small(self) -> bytes:
         """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing
@@ -198,7 +199,8 @@ class Feeds:
         self._rooms_first = False
         """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
-        self._confirmed = trio.Event()
+        self._confirmed: trio.Event | None = None
+        """While somebody waits for a confirmation: set by the next one."""
 
     @property
     def bytes_sent(self) -> int:
@@ -246,11 +248,11 @@ class Feeds:
         dirty, self._dirty = self._dirty, {}
         return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
 
-    def confirm(self, link: Link, number: int) -> None:
+    def confirm(self, link: Link, number: int, now: float) -> None:
         """The feed has arrived up to item ``number``."""
         link.ring.confirm(number)
         if link.ring.confirmed == link.ring.head:
-            link.confirmed_until = trio.current_time()
+            link.confirmed_until = now
         self._wake_waiters()
 
     def remove(self, link_id: LinkId) -> Link | None:
@@ -290,8 +292,11 @@ class Feeds:
             for one, mark in marks.items()
             if (link := self.links.get(one)) is not None
         ):
+            if self._confirmed is None:
+                self._confirmed = trio.Event()
             await self._confirmed.wait()
 
     def _wake_waiters(self) -> None:
-        self._confirmed.set()
-        self._confirmed = trio.Event()
+        if self._confirmed is not None:
+            self._confirmed.set()
+            self._confirmed = None

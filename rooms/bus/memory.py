@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -66,12 +66,14 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
 
     peer: Peer | None = None
     """See :attr:`lastcall.bus.base.Responder.peer`; may be set."""
-    _here: Callable[[bytes], bytes] | None = None
+    _here: Callable[[Any], Any] | None = None
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self, answer: Callable[[bytes], bytes], here: Callable[[Any], Any] | None = None
+    ) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
-        if self.net.direct:
-            self._here = partial(self._call, answer)
+        if self.net.direct and here is not None:
+            self._here = partial(self.net.call, here)
         try:
             while True:
                 for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
@@ -82,19 +84,10 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
             self._here = None
 
     @property
-    def answers_here(self) -> Callable[[bytes], bytes] | None:
+    def answers_here(self) -> Callable[[Any], Any] | None:
         """See :attr:`lastcall.bus.base.Caller.answers_here`."""
         net = self.net
-        if net.calling or len(self.mail):
-            return None
-        return self._here
-
-    def _call(self, answer: Callable[[bytes], bytes], request: bytes) -> bytes:
-        self.net.calling = True
-        try:
-            return check_message(answer(check_message(request)))
-        finally:
-            self.net.calling = False
+        return None if net.calling or len(self.mail) else self._here
 
 
 class _Call:
@@ -124,7 +117,7 @@ class MemoryCaller(End):
         self._last_due = -math.inf
 
     @property
-    def answers_here(self) -> Callable[[bytes], bytes] | None:
+    def answers_here(self) -> Callable[[Any], Any] | None:
         """See :attr:`lastcall.bus.base.Caller.answers_here`."""
         responder = self._connected_to
         if responder is None or self._call is not None or self.closed or responder.closed:
@@ -222,12 +215,13 @@ class MemoryPublisher(End):
     def publish(self, message: bytes) -> None:
         """See :meth:`lastcall.bus.base.Publisher.publish`."""
         check_message(message)
-        self.check_open()
+        if self.closed:
+            self.check_open()
         subscriber = self._subscriber()
-        if self.net.direct and subscriber is not None and subscriber.takes(message):
+        if subscriber is None or subscriber.takes(message):
             return
         faults = self.net.faults
-        if subscriber is None or faults.happens(faults.drop):
+        if faults.happens(faults.drop):
             return
         for _ in range(2 if faults.happens(faults.repeat_publish) else 1):
             due = faults.arrival_time()
@@ -236,8 +230,11 @@ class MemoryPublisher(End):
             subscriber.mail.put(message, due, self)
 
     def _subscriber(self) -> MemorySubscriber | None:
-        end = self.net.listener(self.address)
-        if self.net.is_frozen(self) or not self.net.passes(self.owner, self.address):
+        net = self.net
+        end = net.listener(self.address)
+        if net.direct:  # nothing is frozen or cut there
+            return end if isinstance(end, MemorySubscriber) else None
+        if net.is_frozen(self) or not net.passes(self.owner, self.address):
             return None
         return end if isinstance(end, MemorySubscriber) else None
 
@@ -258,13 +255,9 @@ class MemorySubscriber(_Listener[bytes]):
     def takes(self, message: bytes) -> bool:
         """Whether :attr:`take` has taken it: not while others wait, or one end calls another."""
         net = self.net
-        if self.take is None or net.calling or len(self.mail):
+        if self.take is None or net.calling or not net.direct or len(self.mail):
             return False
-        net.calling = True
-        try:
-            return self.take(message)
-        finally:
-            net.calling = False
+        return net.call(self.take, message)
 
     @property
     def dropped(self) -> int:

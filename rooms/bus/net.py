@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import trio
 
@@ -11,6 +13,7 @@ from lastcall.bus.address import HostPort, parse_url
 from lastcall.errors import AddressInUse
 
 FIRST_FREE_PORT = 40_001
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -56,6 +59,14 @@ class Net:
         self._cuts: set[frozenset[str]] = set()
         self._frozen: set[str] = set()
         self._next_port = FIRST_FREE_PORT
+
+    def call(self, function: Callable[[Any], T], message: Any) -> T:
+        """Calls a function of another end; until it returns, no end calls another."""
+        self.calling = True
+        try:
+            return function(message)
+        finally:
+            self.calling = False
 
     def add(self, end: End) -> None:
         """Adds an end."""

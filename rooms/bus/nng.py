@@ -109,7 +109,11 @@ class NngResponder(_Listening):
         """See :attr:`lastcall.bus.base.Responder.peer`."""
         return None if self.address.startswith("ipc:") else remote_peer(self._pipe)
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self,
+        answer: Callable[[bytes], bytes],
+        here: Callable[[Any], Any] | None = None,  # noqa: ARG002 - no caller of this process
+    ) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
         socket = self._socket
         sendable = select.poll()

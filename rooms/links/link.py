@@ -145,14 +145,14 @@ class GameLink:
         self.loss = self.loss or loss
         self._scope.cancel()
 
-    def _take(self, hear: Callable[[bytes], None], reply: nodes.Reply) -> None:
+    def _take(self, hear: Callable[[bytes], None], reply: nodes.Reply, now: float) -> None:
         self.node_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self.uplink.arrived()
                 if reply.feed:
                     hear(reply.feed)
-                self.receiver.announce(head, trio.current_time())
+                self.receiver.announce(head, now)
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:
                     self._over(Loss.FAREWELL)

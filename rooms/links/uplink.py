@@ -56,7 +56,7 @@ class Uplink:
         self._closed = False
         self._may_ask = False
         """Whether it runs, and the last request is answered."""
-        self._take: Callable[[nodes.Reply], None] = _drop
+        self._take: Callable[[nodes.Reply, float], None] = _drop
         self._failed: list[Exception] = []
         """At most one error of a request that another task has sent: :meth:`run` raises it."""
         self._wake = trio.Event()
@@ -80,8 +80,9 @@ class Uplink:
         than all that it carries.
         """
         if not self._closed:
-            if pressing and not self._waiting.pressing:
-                self._send_soon()
+            first = pressing and not self._waiting.pressing
+            if first and not self._cork.at_end(self._send_now):
+                self._wake.set()
             self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
     def close(self) -> None:
@@ -97,18 +98,19 @@ class Uplink:
         self.confirm_now = True
         self._wake.set()
 
-    async def run(self, take: Callable[[nodes.Reply], None]) -> None:
+    async def run(self, take: Callable[[nodes.Reply, float], None]) -> None:
         """Sends each request when it is due, and again until it is answered; ``take`` gets the
-        answers. Until cancelled.
+        answers, and the time now. Until cancelled.
         """
         self._take, self._may_ask = take, True
         try:
             while True:
                 await self._wait_until_due()
+                await trio.lowlevel.checkpoint_if_cancelled()  # another task's request may end it
                 if self._failed:
                     raise self._failed.pop()
                 if (answer := self._caller.answers_here) is not None:
-                    self._ask_here(answer)
+                    self._ask_here(answer, trio.current_time())
                     await trio.lowlevel.checkpoint()
                 else:
                     await self._ask()
@@ -116,39 +118,33 @@ class Uplink:
             self._may_ask, self._take = False, _drop
 
     async def _ask(self) -> None:
-        request, asks = self._next_request()
-        asked_at = trio.current_time()
-        self._watch.asked(asked_at)
-        self._answered(await self._answer(request), asked_at, asks)
+        now = trio.current_time()
+        request = self._next_request(now)
+        self._watch.asked(now)
+        self._answered(await self._answer(nodes.encode(request)), now, asks=bool(request.missing))
 
-    def _ask_here(self, answer: Callable[[bytes], bytes]) -> None:
+    def _ask_here(self, answer: Callable[[nodes.Batch], nodes.Reply], now: float) -> None:
         """Sends the next request to a node of this process, and takes the answer."""
-        request, asks = self._next_request()
-        asked_at = trio.current_time()
-        self._answered(read_reply(answer(request)), asked_at, asks)
+        request = self._next_request(now)
+        self._answered(answer(request), now, asks=bool(request.missing))
 
-    def _answered(self, reply: nodes.Reply, asked_at: float, asks: bool) -> None:
+    def _answered(self, reply: nodes.Reply, asked_at: float, *, asks: bool) -> None:
         now = trio.current_time()
         self._watch.answered(now)
         self._counts.round_trips.observe(now - asked_at)
         if asks:
             self._counts.repairs += 1
             self._feed.answered(now)
-        self._take(reply)
-
-    def _send_soon(self) -> None:
-        """There is something to send: if the node is in this process, at the end of the turn that
-        is under way, since a task switch costs more than the request.
-        """
-        if self._caller.answers_here is None or not self._cork.at_end(self._send_now):
-            self._wake.set()
+        self._take(reply, now)
 
     def _send_now(self) -> None:
-        """Sends what waits, within another task's step; if that may not be, wakes this one's."""
+        """The turn of another task ends that has sent something: if the node is in this process, it
+        gets that now, since a task switch costs more than the request; else the task is woken.
+        """
         answer = self._caller.answers_here if self._may_ask and self._waiting.pressing else None
-        if answer is not None and self._batcher.due() <= trio.current_time():
+        if answer is not None and self._batcher.due() <= (now := trio.current_time()):
             try:
-                self._ask_here(answer)
+                self._ask_here(answer, now)
             except Exception as error:  # noqa: BLE001 - our own fault, which run() raises
                 self._may_ask = False
                 self._failed.append(error)
@@ -164,8 +160,8 @@ class Uplink:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
             if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
-                request, _ = self._next_request()
-                await self._caller.call(request)
+                request = self._next_request(trio.current_time())
+                await self._caller.call(nodes.encode(request))
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
     async def _wait_until_due(self) -> None:
@@ -179,9 +175,9 @@ class Uplink:
         if self._batcher.due() > trio.current_time():
             await trio.sleep_until(self._batcher.due())
 
-    def _next_request(self) -> tuple[bytes, bool]:
-        """The encoded request, and whether it asks for a hole in the feed."""
-        now = self._request_at = trio.current_time()
+    def _next_request(self, now: float) -> nodes.Batch:
+        """The request with what waits; it may also ask for a hole in the feed."""
+        self._request_at = now
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
         number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
@@ -190,14 +186,13 @@ class Uplink:
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self.confirm_now = False
         self.confirmed = self._feed.confirm()
-        batch = nodes.Batch(
+        return nodes.Batch(
             link=self._link_id,
             number=number,
             confirmed=self.confirmed,
             missing=missing,
             items=items,
         )
-        return nodes.encode(batch), bool(missing)
 
     async def _answer(self, request: bytes) -> nodes.Reply:
         while True:
@@ -205,7 +200,7 @@ class Uplink:
                 return read_reply(await self._caller.call(request))
 
 
-def _drop(reply: nodes.Reply) -> None:
+def _drop(reply: nodes.Reply, now: float) -> None:
     """The default of a callback that is not set."""
 
 
