@@ -116,7 +116,7 @@ class Lookout:
         return None
 
     def sender(self) -> GameProcess | None:
-        """A step of one of its rooms is to be sent: it waits for the answer to another request."""
+        """A step of one of its rooms waits for the answer to another request."""
         for game in self.live:
             if any(link.uplink._waiting for link in game.node.others.peers._links.values()):
                 return game

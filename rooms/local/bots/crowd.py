@@ -1,4 +1,4 @@
-"""What all bots share: the ledger, and who of them waits for whom."""
+"""All bots share this: the ledger, and who of them waits for whom."""
 
 from __future__ import annotations
 
