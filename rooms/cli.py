@@ -122,8 +122,8 @@ def _plan(port: int, **settings: Any) -> Plan:
     "--bots",
     type=click.IntRange(0),
     show_default="50; none with --rooms of your own, or --auth",
-    help="Number of bots that play the example tictactoe and check every message. Of three or "
-    "more, one waits for you. They have no tokens.",
+    help="Number of bots that play the example tictactoe, with you too, and check every message. "
+    "They have no tokens.",
 )
 @option(
     "--talkers",

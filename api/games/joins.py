@@ -73,6 +73,7 @@ class PendingJoin(Pending):
             address=self.guest.address,
             identity=self.guest.identity,
             former=self.former,
+            private=request.private,
         )
 
     @property

@@ -37,6 +37,8 @@ PAUSE_SECONDS = (0.2, 0.6)
 """Between a failed join and the bot's next one. The client itself does not try again, so that each
 refusal is counted."""
 ARRIVE_SECONDS = 0.2
+WAIT_SECONDS = (4.0, 8.0)
+"""For an opponent; then a bot looks for a seat anew: somebody may wait in another node's room."""
 STALL_SECONDS = 10.0
 """A match in which nothing happens for this long has lost a message; so has a client that cannot
 reconnect for this long."""
@@ -70,11 +72,8 @@ class Bots:
         self.stopping = False
         self.waiting: set[trio.CancelScope] = set()
         """The scopes of bots that wait for an opponent."""
-        self.hosts: list[_Host] = []
-        """The bots that wait in a room of their own, or are about to, the first one first."""
         self.seats: deque[str] = deque(maxlen=SEATS_PER_BOT * max(count, 1))
         """The players that bots are or were lately; any other player is a person."""
-        self.is_small = count < 3
         self._count = count
         self._talkers = talkers
 
@@ -93,27 +92,6 @@ class Bots:
         self.stopping = True
         for scope in self.waiting:
             scope.cancel()
-
-    def call_host(self) -> _Host | None:
-        """A bot that waits, for one that sits beside it; the caller resets ``is_called``. None if
-        there is none to spare: one always waits for the next person who comes.
-        """
-        free = [host for host in self.hosts if not host.is_called]
-        if len(free) < 2:
-            return None
-        free[0].is_called = True
-        return free[0]
-
-
-class _Host:
-    """A bot that waits for an opponent in a room of its own."""
-
-    def __init__(self) -> None:
-        self.arrived = trio.Event()
-        """Set when it has its seat, or will not get one: then ``place`` stays None."""
-        self.place: Place | None = None
-        self.is_called = False
-        """Another bot is about to sit beside it."""
 
 
 class _Bot(ABC):
@@ -182,7 +160,7 @@ class _Bot(ABC):
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
-            place = await self._take_seat(client)
+            place = await client.join(kind=self.kind, name=self._name, join_seconds=0)
         except JoinRefused as refused:
             if refused.retry:
                 self._ledger.refused()
@@ -203,9 +181,6 @@ class _Bot(ABC):
         self._asked_at = None
         return place
 
-    async def _take_seat(self, client: Client) -> Place:
-        return await client.join(kind=self.kind, name=self._name, join_seconds=0)
-
     @abstractmethod
     async def _play(self, place: Place) -> None:
         """Plays until the room ends or the bots are stopped. Raises what is wrong."""
@@ -218,44 +193,11 @@ class _Player(_Bot):
     """Plays tic-tac-toe, one match after the other.
 
     The other player may be a person, who may think for as long as they like, and leave. The ledger
-    counts matches of bots.
+    counts matches of bots. A bot takes any seat that is free, so a person who waits has an
+    opponent when the next bot has finished its match; friends meet in a private room.
     """
 
     kind = "tictactoe"
-    _host: _Host | None = None
-
-    async def _take_seat(self, client: Client) -> Place:
-        """Sits beside a bot, or waits in a new room.
-
-        The seat beside a person is for the friend that they have invited; a person who wants to
-        play at once sits beside a bot that waits. One bot, or two, cannot keep one waiting, and
-        sit where there is a seat.
-        """
-        if self._crowd.is_small:
-            return await super()._take_seat(client)
-        while (host := self._crowd.call_host()) is not None:
-            try:
-                await host.arrived.wait()
-                if host.place is not None:
-                    return await client.join(room=host.place.room, name=self._name, join_seconds=0)
-            except JoinRefused:
-                break  # somebody was faster, or the room has moved
-            finally:
-                host.is_called = False
-        return await self._wait_in_a_new_room(client)
-
-    async def _wait_in_a_new_room(self, client: Client) -> Place:
-        host = self._host = _Host()
-        self._crowd.hosts.append(host)
-        try:
-            host.place = await client.join(
-                kind=self.kind, new=True, name=self._name, join_seconds=0
-            )
-        finally:
-            host.arrived.set()
-            if host.place is None:
-                self._crowd.hosts.remove(host)
-        return host.place
 
     async def _play(self, place: Place) -> None:
         self._crowd.seats.append(place.you)
@@ -295,9 +237,11 @@ class _Player(_Bot):
                 return None
 
     async def _first_message(self, place: Place) -> Message | Picture | None:
-        """Waits for the match to begin; None when the room ends or the bots are stopped before."""
+        """Waits for the match to begin; None when the room ends or the bots are stopped before, or
+        when nobody comes.
+        """
         crowd = self._crowd
-        with trio.CancelScope() as waiting:
+        with trio.move_on_after(self._rng.uniform(*WAIT_SECONDS)) as waiting:
             crowd.waiting.add(waiting)
             if crowd.stopping:
                 waiting.cancel()
@@ -305,8 +249,6 @@ class _Player(_Bot):
                 return await anext(place, None)
             finally:
                 crowd.waiting.discard(waiting)
-                if self._host in crowd.hosts:
-                    crowd.hosts.remove(self._host)
         return None
 
     async def _move(self, place: Place, referee: Referee) -> float | None:
