@@ -170,8 +170,8 @@ def up(
     players with different results. 2: wrong usage. 130: Ctrl-C before the start.
     """
     import trio
-    from rich.console import Console
 
+    from lastcall.local.console import CommandConsole, hang_up
     from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain, auth=auth)
@@ -189,7 +189,7 @@ def up(
                 talkers=talkers,
                 seconds=seconds,
                 roll_after=roll_after,
-                console=Console(),
+                console=CommandConsole(hang_up),
                 as_json=as_json,
             )
             return await run.run(signals)
@@ -245,13 +245,12 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
     half-way or was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; the roll
     goes on.
     """
-    from rich.console import Console
-
+    from lastcall.local.console import CommandConsole
     from lastcall.local.control.paths import find
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
+        return await run_roll(find(port), AskRoll(tier, version), CommandConsole(), as_json=as_json)
 
     return run_trio(run)
 

@@ -19,6 +19,7 @@
     │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
     │   ├── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
     │   └── MisplacedItem       an item that a link of this kind does not carry
+    ├── OutputClosed            nobody reads what a command prints; it ends with exit code 141
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
     │   └── CommandForbidden    a node does not let the caller command it
     └── ClientError             the errors of the Python client
@@ -51,6 +52,7 @@ __all__ = [
     "MessageTooBig",
     "MisplacedItem",
     "NodeGone",
+    "OutputClosed",
     "PlaceLost",
     "RemoteProtocolError",
     "RoomCodeError",
@@ -138,6 +140,10 @@ class ImageRefused(RemoteProtocolError):
 
 class StateUnreadable(RemoteProtocolError):
     """The state in a room's image does not fit the type that the kind has here."""
+
+
+class OutputClosed(LastcallError):
+    """Nobody reads what a command prints any more."""
 
 
 class ClusterFailed(LastcallError):

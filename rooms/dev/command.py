@@ -105,10 +105,10 @@ def dev(
     before the start.
     """
     import trio
-    from rich.console import Console
 
     from lastcall.dev.dev import Dev
     from lastcall.game.options import parse_rooms
+    from lastcall.local.console import CommandConsole, hang_up
 
     plan = replace(plan, drain=drain, auth=auth)
     modules = parse_rooms(plan.rooms)
@@ -119,7 +119,9 @@ def dev(
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
-            run = Dev(plan, modules=modules, trees=trees, console=Console(), browse=browse)
+            run = Dev(
+                plan, modules=modules, trees=trees, console=CommandConsole(hang_up), browse=browse
+            )
             return await run.run(signals)
 
     return run_trio(run)

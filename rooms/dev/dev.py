@@ -35,6 +35,7 @@ from lastcall.local.cluster import (
     not_ready,
     open_cluster,
 )
+from lastcall.local.console import print_text
 from lastcall.local.control.socket import serve_control
 from lastcall.local.dashboard.local import LocalPage, serving
 from lastcall.local.plan import Plan
@@ -154,7 +155,7 @@ class Dev:
             self._show(text)
 
     def _show(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(self._console, text)
 
 
 async def keep_api(cluster: LocalCluster, stop: trio.Event, show: Callable[[str], None]) -> None:
