@@ -12,6 +12,7 @@
     │   ├── MessageTooBig       an attempt to send a message over its limit
     │   ├── TooMuchAtOnce       a room sent or started too much without letting others run
     │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
+    │   ├── RoomWaits           a test waits for the end of a room that waits for the test
     │   ├── StateFailed         a room's state cannot be encoded as its kind says
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
@@ -56,6 +57,7 @@ __all__ = [
     "PlaceLost",
     "RemoteProtocolError",
     "RoomCodeError",
+    "RoomWaits",
     "StateFailed",
     "StateUnreadable",
     "TooMuchAtOnce",
@@ -106,6 +108,10 @@ class RoomCodeError(LocalProtocolError):
     """An author's code raised an error that cannot be raised or shown as it is; this stands for it:
     a ``Cancelled`` where nothing is cancelled, a text over 10 KiB, or a ``__repr__`` that raises.
     """
+
+
+class RoomWaits(LocalProtocolError):
+    """A test waits for the end of a room that waits for the test; the message says what to do."""
 
 
 class StateFailed(LocalProtocolError):
