@@ -42,7 +42,7 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
 @click.command(
     short_help="Serves your rooms while you write them: each save moves them into the new code.",
     epilog=epilog(
-        "lastcall dev --rooms mygame.rooms", "lastcall dev --rooms mygame.rooms --watch data"
+        "lastcall dev --rooms mygame.rooms", "lastcall dev --rooms mygame.rooms --reload-dir data"
     ),
 )
 @config_option
@@ -77,7 +77,7 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
     },
 )
 @option(
-    "--watch",
+    "--reload-dir",
     "trees",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",

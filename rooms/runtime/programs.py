@@ -24,7 +24,7 @@ OPTIONS_OF = {
         "serve": _SERVE,
         "up": f"admin admin-token-file apis bots clients games json port roll-after rooms seconds "
         f"talkers {_AUTH} {_DRAIN}",
-        "dev": f"admin admin-token-file listen no-open rooms watch {_AUTH} {_DRAIN}",
+        "dev": f"admin admin-token-file listen no-open reload-dir rooms {_AUTH} {_DRAIN}",
         "roll": "json port tier version",
         "status": f"{_ASKS} watch",
         "cordon": f"{_ASKS} all",
