@@ -13,21 +13,19 @@ import click
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
-from lastcall.limits import read_limits
 from lastcall.local.node_commands import run_trio
 from lastcall.local.plan import Plan
+from lastcall.local.plan_options import new_plan, plan_options
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
-    config_limits,
     config_option,
     epilog,
     gathered,
     option,
 )
-from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -35,8 +33,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
 def _plan(listen: HostPort, **settings: Any) -> Plan:
-    limits = read_limits(*config_limits())
-    return Plan(1, 1, client=listen, limits=limits, free_ports=True, **settings)
+    return new_plan(listen, apis=1, games=1, free_ports=True, **settings)
 
 
 @click.command(
@@ -52,28 +49,17 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
     "plan",
     _plan,
     {
-        "--rooms": {
-            "metavar": "MODULES",
-            "default": EXAMPLES,
-            "shell_complete": complete_modules,
-            "help": "Your modules that define the kinds of rooms, comma separated. The folders of "
-            "all Python files that they import are watched.",
-        },
         "--listen": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:8080",
             "help": "Where clients connect. Port 0: a free port.",
         },
-        "--admin": {
-            "type": Parsed("HOST:PORT", parse_host_port),
-            "default": "127.0.0.1:9000",
-            "help": "The address of the page. Port 0: a free port.",
-        },
-        "--admin-token-file": {
-            "type": click.Path(dir_okay=False, path_type=Path),
-            "metavar": "FILE",
-            "help": "A file with a token that the page's commands require.",
-        },
+        **plan_options(
+            rooms="Your modules that define the kinds of rooms, comma separated. The folders of "
+            "all Python files that they import are watched.",
+            admin="The address of the page. Port 0: a free port.",
+            file="A file with a token that the page's commands require.",
+        ),
     },
 )
 @option(

@@ -218,6 +218,9 @@ class Admin(http.server.BaseHTTPRequestHandler):
             return
         ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
         fields = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
+        if self.path == "/readyz" and not ready:
+            self.answer(503, text="503 for ever")
+            return
         self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **fields)
     def do_POST(self):
         global phase
@@ -230,8 +233,8 @@ class Admin(http.server.BaseHTTPRequestHandler):
             return
         phase = phases[verb]
         self.answer(200, name=name, tier=tier, version=options["--version"], phase=phase)
-    def answer(self, code, **fields):
-        body = json.dumps(fields).encode()
+    def answer(self, code, text="", **fields):
+        body = text.encode() or json.dumps(fields).encode()
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
