@@ -10,8 +10,6 @@ from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import ApiNode
 from lastcall.api.options import ApiOptions, api_options
 from lastcall.api.settings import api_settings
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
@@ -19,6 +17,7 @@ from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog
 from lastcall.runtime.exposure import Exposure
 from lastcall.runtime.listeners import is_exposed
+from lastcall.runtime.node_bus import nng_bus
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
 from lastcall.runtime.signals import StopRequests
@@ -61,8 +60,7 @@ def command(
     prepare(node, drain, stops)  # grace also bounds the import of an author's module
     rule = chosen_auth(auth)
     settings = api_settings(node, cluster, api)
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
+    bus, rng = nng_bus(node, cluster), random.SystemRandom()
     return run_node(
         lambda lifecycle: ApiNode(settings, bus=bus, drain=lifecycle, rng=rng, auth=rule),
         node,
