@@ -10,7 +10,7 @@ import click
 
 from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import ApiNode
-from lastcall.api.settings import api_settings
+from lastcall.api.settings import api_exposure, api_settings
 from lastcall.bus.address import HostPort
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode
@@ -21,8 +21,6 @@ from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog
 from lastcall.runtime.drain import Drain
-from lastcall.runtime.exposure import Exposure
-from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.node_bus import nng_bus
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
@@ -89,13 +87,7 @@ def command(
         node,
         drain,
         stops,
-        exposure=Exposure(
-            client_port=any(map(is_exposed, serve.api.listen)),
-            auth=rule is not None,
-            origins=serve.api.origins is not None,
-            link_port=any(map(is_exposed, _link_ports(serve))),
-            cluster_protected=cluster.protected,
-        ),
+        exposure=api_exposure(serve.api, rule, cluster, links=_link_ports(serve)),
     )
 
 
