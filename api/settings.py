@@ -52,7 +52,7 @@ def api_settings(node: NodeOptions, cluster: ClusterOptions, api: ApiOptions) ->
 def api_exposure(
     api: ApiOptions, auth: Auth | None, cluster: ClusterOptions, *, links: Iterable[HostPort]
 ) -> Exposure:
-    """Who may come in, by these options; ``links`` are the ports for other nodes."""
+    """The ports that these options open to strangers; ``links`` are those for other nodes."""
     return Exposure(
         client_port=any(map(is_exposed, api.listen)),
         auth=auth is not None,
