@@ -83,7 +83,8 @@ class GameLink:
         self.loss: Loss | None = None
         """Why it is over; None while it lasts."""
         self._welcome: nodes.Welcome | None = None
-        self._up = False
+        self.up = False
+        """Whether the attach was complete: the welcome and the feed's first item have arrived."""
         self.silent = False
         self.wanted = True
         """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
@@ -132,7 +133,7 @@ class GameLink:
             if loss is Loss.DETACHED:
                 await self.uplink.detach()
             self.uplink.close()
-            if self._up:
+            if self.up:
                 self._counts.ends[loss] += 1
                 log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
@@ -165,14 +166,14 @@ class GameLink:
     def _learn(self, state: nodes.NodeState) -> None:
         if self._state is None or state.revision > self._state.revision:
             self._state = state
-            if self._up:
+            if self.up:
                 self._listener.link_state(self)
 
     # From the feed.
 
     def come_up(self) -> None:
-        """The attach is complete: the welcome and the feed's first item have arrived."""
-        self._up = True
+        """The attach is complete."""
+        self.up = True
         wire = min(nodes.WIRE, self.node.wire)
         log.info("link.up", game=self.node.name, address=self.address, wire=wire)
         self._listener.link_up(self)
@@ -204,5 +205,5 @@ class GameLink:
         """Whether nothing new may be sent there; also if nothing has changed."""
         if self.silent is not silent:
             self.silent = silent
-            if self._up:
+            if self.up:
                 self._listener.link_state(self)
