@@ -77,7 +77,9 @@ class RoomHost(Protocol):
 
 
 class RoomState:
-    """The state of one running room."""
+    """The state of one running room: the ``age``-th of its host, and ``private`` if no join by kind
+    finds it.
+    """
 
     __slots__ = (
         "acks",
@@ -129,12 +131,8 @@ class RoomState:
         """The value of ``table.state``; unset before the first call, and for a kind without."""
         self.state_failing = False
         """Whether the state could not be encoded when it was last tried."""
-        self.alarms: Alarms | None = None
-        """None while there were none, as in most rooms. ``host.alarms`` sets and rings them."""
         self.age = age
-        """How many rooms were opened before this one."""
         self.private = private
-        """No join by kind finds it."""
         self.opened_at = trio.current_time()
         self.roster = Roster(codec.kind.seats, one_seat_each=codec.kind.one_seat_each)
         self.history = _new_history(codec.kind, host.policy)
@@ -146,10 +144,10 @@ class RoomState:
         """Where all goes that the players are told."""
         self.acks: Acks = host.acks if changes is None else changes
         self.inbox = self._new_inbox() if changes is None else changes.inbox
+        self.alarms: Alarms | None = None
         self.bans: Bans | None = None
-        """The players who may not join again; None while nobody was banned, as in most rooms."""
         self.gone: GoneSeats | None = None
-        """Seats that were taken away; None while there are none, as in most rooms."""
+        """Seats that were taken away. Most rooms have none, nor bans, nor alarms: these are None."""
         self.table: Room | None = None
         """The argument of the author's function, while that runs."""
         self.started = False
