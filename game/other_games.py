@@ -92,8 +92,8 @@ class OtherGames:
         if self.survival is None:
             return []
         reasons = self.survival.standings.why()
-        if self._drain.seconds_left is not None and (count := self.survival.drain.replaceable):
-            reasons.append(f"{count} image(s) of other nodes' rooms, which get another standby")
+        if self._drain.seconds_left is not None and (count := len(self.survival.copies)):
+            reasons.append(f"{count} image(s) of other nodes' rooms, which those have to let go")
         return reasons
 
     def _open_calls(self, rng: random.Random) -> PeerCalls:

@@ -60,7 +60,7 @@ class Lookout:
     @property
     def safe(self) -> bool:
         """Whether each surviving room has two images and a witness, so that one may be lost."""
-        return len(self.live) == len(self.serving) and all(map(self._is_safe, self.rooms))
+        return all(map(self._is_safe, self.rooms))
 
     def runs(self, room: str) -> Runs | None:
         """The node that runs the room, and the room there: that of the latest epoch."""
@@ -76,7 +76,8 @@ class Lookout:
         if found is None:
             return False
         _, game, line = found
-        holders = {one.node.incarnation for one in self.live}
+        images = [survival(one).rooms.standby(line.line.room) for one in self.live]
+        holders = {one.image.me for one in images if one is not None} | {line.config.primary}
         apis = {api.name for api in self.apis.values() if is_up(api)}
         witnesses = {
             api.incarnation for api in survival(game).links.witnesses.apis if api.name in apis

@@ -47,8 +47,11 @@ class Succession:
         return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
     def asked_to_leave(self, node: Incarnation) -> None:
-        """The node of standby ``node`` ends."""
-        self._ending = {node, *self._ending.intersection(self._line.config.standbys)}
+        """The node of standby ``node`` ends; if it is none any more, it may go at once."""
+        line = self._line
+        self._ending = {node, *self._ending}.intersection(line.config.standbys)
+        if node not in self._ending:
+            line.send(node, Resign(line.room, line.config.epoch, line.last))
 
     def refused(self, node: Incarnation, n: int) -> None:
         """``node`` keeps no image up to step ``n``; if it is the candidate, another one is next."""

@@ -202,7 +202,7 @@ def ask_again(world: World) -> None:
             game.do(game.rooms.again(ROOM))
 
 
-OPS = {
+OPS: dict[Op, float] = {
     deliver: 50,
     settle: 8,
     look: 4,
@@ -233,7 +233,7 @@ EXITS = {**OPS, drain: 8, give_back: 8}
 """Nodes often drain, and do not wait until the room has another standby."""
 
 
-def run(world: World, steps: int = STEPS, ops: Mapping[Op, int] = OPS) -> None:
+def run(world: World, steps: int = STEPS, ops: Mapping[Op, float] = OPS) -> None:
     """Raises :class:`Broken` if the law does not hold."""
     settle(world)
     rng = world.rng
@@ -243,7 +243,28 @@ def run(world: World, steps: int = STEPS, ops: Mapping[Op, int] = OPS) -> None:
     world.check_goes_on()
 
 
-def run_seed(seed: int, ops: Mapping[Op, int] = OPS, **parts: type) -> World:
+SHARES = (0, 0.3, 1, 1, 3, 10)
+DELIVERIES = (20, 50, 100)
+LENGTHS = (60, 120, 200)
+SIZES = (3, 4, 4, 5)
+
+
+def run_swarm(seed: int, **parts: type) -> World:
+    """A schedule with a length, a cluster and weights of its own: some things happen often, others
+    never. So orders come that no fixed weights make likely (Groce et al., Swarm Testing, 2012).
+    """
+    rng = random.Random(f"weights {seed}")
+    ops = {op: weight * rng.choice(SHARES) for op, weight in EXITS.items()}
+    ops[deliver] = rng.choice(DELIVERIES)
+    for needed, least in ((connect, 2), (mend, 1), (wake, 1)):
+        ops[needed] = max(ops[needed], least)
+    steps, games = rng.choice(LENGTHS), rng.choice(SIZES)
+    world = World(random.Random(seed), games=games, **parts)
+    run(world, steps=steps, ops=ops)
+    return world
+
+
+def run_seed(seed: int, ops: Mapping[Op, float] = OPS, **parts: type) -> World:
     world = World(random.Random(seed), **parts)
     run(world, ops=ops)
     return world

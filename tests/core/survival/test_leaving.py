@@ -6,7 +6,11 @@ import random
 
 import pytest
 
-from lastcall.core.survival.actions import Protection
+from lastcall.core.survival.actions import Protection, Send
+from lastcall.core.survival.links import Links
+from lastcall.core.survival.primary import Primary
+from lastcall.ids import Incarnation
+from lastcall.wire import survival_items as items
 from tests.core.survival.nodes import ROOM, GameNode
 from tests.core.survival.schedules import room_says, settle
 from tests.core.survival.world import World
@@ -45,6 +49,13 @@ def test_a_standby_whose_node_ends_is_let_go_if_no_other_node_can_have_the_image
     world.deliver_all()
     assert not standby.holds
     assert world.primaries[0][1].protection is Protection.UNPROTECTED
+
+
+def test_a_node_that_is_no_standby_any_more_is_let_go_at_once() -> None:
+    me, other = Incarnation(1), Incarnation(2)
+    primary = Primary(ROOM, items.Config(1, me), Links(), last=7)
+    told, _ = primary.receive(other, items.Leaving(ROOM, 1))
+    assert told == Send(ROOM, other, items.Resign(ROOM, 1, 7))
 
 
 def test_a_standby_whose_node_ends_asks_again_on_a_new_link() -> None:
