@@ -25,6 +25,8 @@ from lastcall.wire import nodes
 PUBLISH_BYTES = 1 << 20
 """How much of one link is published before others run. 128 MiB at once hold the loop for 50 to
 150 ms of CPU, and on a busy machine for a second."""
+WITH_ANSWER_BYTES = 16 << 10
+"""More of a feed does not go with an answer, which is kept until the next one."""
 
 
 class RequestHandler(Protocol):
@@ -113,7 +115,7 @@ class Link:
         self.young = True
         """A link that it follows, of a node that was killed, may not have been dropped yet."""
         self.ring = FeedRing(policy, excess)
-        self.requests = ReplyCache()
+        self.requests: ReplyCache[nodes.Answer] = ReplyCache()
         self.liveness = Liveness(policy, now)
         self.stalls = StallDetector()
         self.confirmed_until = now
@@ -139,9 +141,19 @@ class Link:
             self.add_state(state)
         if self.ring.overflowed:
             return f"too far behind: {self.ring.overflowed}"
-        if all(self._published(*run) for run in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES)):
-            return None
-        return "an item over the transport's limit, which can never arrive"
+        for first, items in self.ring.fresh(self._batch_bytes, PUBLISH_BYTES):
+            if not self._published(first, items):
+                return "an item over the transport's limit, which can never arrive"
+        return None
+
+    def take_small(self) -> bytes:
+        """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing
+        is new, if that is too much, or if the node has not shown yet that the feed arrives.
+        """
+        if not 0 < self.ring.fresh_bytes <= WITH_ANSWER_BYTES or not self.ring.confirmed:
+            return b""
+        ((first, items),) = self.ring.fresh(self._batch_bytes)
+        return self._encoded(first, items)
 
     def publish_again(self, missing: list[tuple[int, int]]) -> int:
         """Repeats items that did not arrive; returns how many."""
@@ -150,13 +162,16 @@ class Link:
 
     def _published(self, first: int, items: list[bytes]) -> bool:
         """Hands items to the transport; False if it can never send them."""
-        run = nodes.encode(nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items))))
         try:
-            self._publisher.publish(run)
+            self._publisher.publish(self._encoded(first, items))
         except MessageTooBig:
             return False
-        self.bytes_sent += len(run)
         return True
+
+    def _encoded(self, first: int, items: list[bytes]) -> bytes:
+        run = nodes.encode(nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items))))
+        self.bytes_sent += len(run)
+        return run
 
     def close(self) -> None:
         """Frees the transport's publisher, and what waits."""
@@ -184,7 +199,8 @@ class Feeds:
         self._rooms_first = False
         """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
-        self._confirmed = trio.Event()
+        self._confirmed: trio.Event | None = None
+        """While somebody waits for a confirmation: set by the next one."""
 
     @property
     def bytes_sent(self) -> int:
@@ -232,11 +248,11 @@ class Feeds:
         dirty, self._dirty = self._dirty, {}
         return [link for link_id in dirty if (link := self.links.get(link_id)) is not None]
 
-    def confirm(self, link: Link, number: int) -> None:
+    def confirm(self, link: Link, number: int, now: float) -> None:
         """The feed has arrived up to item ``number``."""
         link.ring.confirm(number)
         if link.ring.confirmed == link.ring.head:
-            link.confirmed_until = trio.current_time()
+            link.confirmed_until = now
         self._wake_waiters()
 
     def remove(self, link_id: LinkId) -> Link | None:
@@ -276,8 +292,11 @@ class Feeds:
             for one, mark in marks.items()
             if (link := self.links.get(one)) is not None
         ):
+            if self._confirmed is None:
+                self._confirmed = trio.Event()
             await self._confirmed.wait()
 
     def _wake_waiters(self) -> None:
-        self._confirmed.set()
-        self._confirmed = trio.Event()
+        if self._confirmed is not None:
+            self._confirmed.set()
+            self._confirmed = None

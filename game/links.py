@@ -74,7 +74,8 @@ class Links:
         """Answers, publishes and watches until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(responder.serve, partial(self._answer, responder))
+                answer = partial(self._answer, responder)
+                nursery.start_soon(responder.serve, answer, self._apply_batch)
                 nursery.start_soon(self.attachments.admission.feeds.run)
                 nursery.start_soon(self._refusals.watch, responder)
                 nursery.start_soon(self._publish)
@@ -92,9 +93,9 @@ class Links:
             host = "" if peer is None else peer.host
             self._unreadable.warning(peer=host, error=str(error)[:200])
             return nodes.encode(nodes.Unsupported(message=str(error)))
-        return reply if isinstance(reply, bytes) else nodes.encode(reply)
+        return nodes.encode(reply)
 
-    def _reply(self, request: nodes.Request, responder: Responder) -> nodes.Reply | bytes:
+    def _reply(self, request: nodes.Request, responder: Responder) -> nodes.Reply:
         match request:
             case nodes.Batch():
                 return self._apply_batch(request)
@@ -104,32 +105,34 @@ class Links:
                 self.attachments.detach(request.link)
                 return self._unknown
 
-    def _apply_batch(self, batch: nodes.Batch) -> bytes | nodes.UnknownLink:
+    def _apply_batch(self, batch: nodes.Batch) -> nodes.Reply:
         if (link := self._links.get(batch.link)) is None:
             return self._unknown
-        link.liveness.heard(trio.current_time())
+        now = trio.current_time()
+        link.liveness.heard(now)
         match link.requests.judge(batch.number):
-            case SequenceCheck.REPEAT:
+            case SequenceCheck.REPEAT if link.requests.reply is not None:
                 return link.requests.reply
             case SequenceCheck.GAP:
                 self.attachments.drop(link.id, "requests out of step")
                 return self._unknown
-        self._feeds.confirm(link, batch.confirmed)
+        self._feeds.confirm(link, batch.confirmed, now)
         self.items_received += len(batch.items)
         self._feeds.waking = wakes = link.tier == nodes.API
         self._apply(link, batch.items)
         link.handler.flush_acks()
         self._feeds.waking = False
-        if not wakes:
-            self.publish_now()  # before the answer: words of rooms may wait for what is said
+        feed = b""
+        if not wakes:  # words of rooms, there or here, may wait for what is said
+            feed = link.take_small()
+            self.publish_now()
         if batch.missing:
             self._feeds.items_repeated += link.publish_again(batch.missing)
         answer = nodes.Answer(
-            link=link.id, number=batch.number, head=link.ring.head, state=self._state()
+            link=link.id, number=batch.number, head=link.ring.head, state=self._state(), feed=feed
         )
-        reply = nodes.encode(answer)
-        link.requests.applied(batch.number, reply)
-        return reply
+        link.requests.applied(batch.number, answer)
+        return answer
 
     def _apply(self, link: Link, items: list[nodes.Up]) -> None:
         """Applies each item, even if one before it fails by an error in this program."""

@@ -18,8 +18,9 @@ class NodeStates:
 
     def now(self) -> nodes.NodeState:
         """The state as of now."""
-        last, phase, rooms = self._last, self._drain.phase, self._host.rooms
-        seats = self._host.running.open_rooms.seats()
+        running = self._host.running
+        last, phase, rooms = self._last, self._drain.phase, running.count
+        seats = running.open_rooms.seats()
         if (last.phase, last.rooms, last.seats) != (phase, rooms, seats):
             self._last = nodes.NodeState(
                 revision=last.revision + 1,

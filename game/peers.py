@@ -19,9 +19,10 @@ from lastcall.game.feeds import Feeds
 from lastcall.ids import Incarnation, LinkId, NodeName
 from lastcall.links.candidates import as_candidate
 from lastcall.links.connectors import GameConnectors
-from lastcall.links.feed_reader import FeedReader, NoCork
+from lastcall.links.feed_reader import FeedReader
 from lastcall.links.link import GameLink
 from lastcall.links.link_counts import LinkCounts, Loss
+from lastcall.links.turn_cork import NoCork
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 

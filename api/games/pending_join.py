@@ -47,6 +47,7 @@ class PendingJoin(Pending):
             address=self.guest.address,
             identity=self.guest.identity,
             former=self.former,
+            private=request.private,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
@@ -35,7 +36,7 @@ class Cork:
     with :meth:`settled`. Without :meth:`run` everything leaves at once.
     """
 
-    __slots__ = ("_overfull", "_runs", "_settled", "held", "now", "pending")
+    __slots__ = ("_acts", "_overfull", "_runs", "_settled", "held", "now", "pending")
 
     def __init__(self) -> None:
         self.held = 0
@@ -44,6 +45,8 @@ class Cork:
         """When the outermost step began (trio time): within a step the clock is not read again."""
         self.pending: dict[Corked, list[bytes]] = {}
         """The frames that leave at the end of this step, by output."""
+        self._acts: list[Callable[[], None]] = []
+        """Called at the end of this step, before its frames leave."""
         self._runs = False
         self._overfull = trio.Event()
         self._settled = trio.Event()
@@ -60,6 +63,10 @@ class Cork:
         self.held += 1
 
     def __exit__(self, *_: object) -> None:
+        while self._acts and self.held == 1:
+            acts, self._acts = self._acts, []
+            for act in acts:
+                act()
         self.held -= 1
         if self.held or not self.pending:
             return
@@ -70,6 +77,16 @@ class Cork:
         else:
             pending, self.pending = self.pending, {}
             self._write_all(list(pending.items()))
+
+    def at_end(self, act: Callable[[], None]) -> bool:
+        """Calls ``act``, which must not raise, at the end of this step, before its frames leave.
+
+        Returns False if there is no step, or its end is put off until many frames are written.
+        """
+        if not self.held or self._overfull.is_set():
+            return False
+        self._acts.append(act)
+        return True
 
     async def run(self) -> None:
         """Writes in portions what is too much for one step; when cancelled, all of it."""

@@ -26,15 +26,20 @@ TWO_BYTES, EIGHT_BYTES = 126, 127
 """In place of the length, which follows in 2 or in 8 bytes."""
 
 
-def parse_single_text_frame(data: bytes) -> str | None:
-    """The text, if ``data`` is one short, whole text frame and nothing else; else None.
+def parse_single_text_frame(data: bytes, bytes_max: int) -> str | None:
+    """The text, if ``data`` is one whole text frame and nothing else; else None.
 
     Nearly every input has this form. :class:`FrameParser` reads the same bytes in the same way.
     """
     end = len(data)
-    if end < 6 or data[0] != TEXT or data[1] - MASKED != end - 6 or end >= 6 + TWO_BYTES:
+    if end < 6 or data[0] != TEXT:
         return None
-    return _text(data[2:6], data[6:])
+    size = data[1] - MASKED
+    if size == end - 6 and size < TWO_BYTES:
+        return _text(data[2:6], data[6:])
+    if size == TWO_BYTES <= end - 8 <= bytes_max and data[2] << 8 | data[3] == end - 8:
+        return _text(data[4:8], data[8:])
+    return None
 
 
 class FrameParser:
@@ -43,10 +48,10 @@ class FrameParser:
     Holds at most one frame that is not complete: ``bytes_max`` and its head.
     """
 
-    __slots__ = ("_bytes_max", "_rest", "library_only")
+    __slots__ = ("_rest", "bytes_max", "library_only")
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._rest = b""
         self.library_only = False
         """From here on everything is the library's."""
@@ -101,7 +106,7 @@ class FrameParser:
             if end - at < 4:
                 return 0
             size = data[at + 2] << 8 | data[at + 3]
-            if size < TWO_BYTES or size > self._bytes_max:
+            if size < TWO_BYTES or size > self.bytes_max:
                 return ODD
             stop = at + 8 + size
         return stop if stop <= end else 0

@@ -123,7 +123,7 @@ class PumpedClient:
         """Parses and delivers ``data``, which came at ``heard_at``."""
         if (
             self._between_frames
-            and (text := parse_single_text_frame(data)) is not None
+            and (text := parse_single_text_frame(data, self._parser.bytes_max)) is not None
             and self._deliver is not None
         ):
             if not self._deliver(text, self.heard_at):
@@ -255,7 +255,7 @@ class Pump:
         time for.
         """
         clients = self._clients
-        now, until = trio.current_time(), perf_counter() + TURN_SECONDS
+        now, until = self._cork.now, perf_counter() + TURN_SECONDS
         self.turns += 1
         while ready or received:
             if not received:
@@ -267,7 +267,7 @@ class Pump:
                 if data and len(data) > LARGE_BYTES and self._out_of_time(until):
                     return ready, received[index:]
             received = []
-            if self._out_of_time(until):
+            if ready and self._out_of_time(until):
                 break
         return ready, received
 

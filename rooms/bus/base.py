@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -93,8 +93,12 @@ class Responder(Protocol):
     async def close_silent(self) -> None:
         """Closes connections that never begin to speak; call it every few seconds."""
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self, answer: Callable[[bytes], bytes], here: Callable[[Any], Any] | None = None
+    ) -> None:
         """Answers each request with ``answer(request)`` until cancelled.
+
+        ``here`` is what a caller of this process may call: see :attr:`Caller.answers_here`.
 
         ``answer`` is synchronous, must return at least one byte, and must not raise.
         Checkpoints at least once every :data:`RECEIVE_AT_ONCE` requests.
@@ -110,6 +114,13 @@ class Caller(Protocol):
     @property
     def refused_by_tls(self) -> bool:
         """Whether a side has refused the other's certificate, or only one of them has TLS."""
+
+    @property
+    def answers_here(self) -> Callable[[Any], Any] | None:
+        """Answers at once, and without bytes; None if :meth:`call` is needed.
+
+        It is there while a responder of this process can answer: call it before the next ``await``.
+        """
 
     async def call(self, request: bytes) -> bytes:
         """Sends ``request`` and returns the reply; waits while the peer is not there.
@@ -146,6 +157,12 @@ class Publisher(Protocol):
 
 class Subscriber(Protocol):
     """Listens at one address for any number of publishers."""
+
+    take: Callable[[bytes], bool] | None
+    """May be set, and gets what this process publishes, within the call of its publisher.
+
+    It returns whether it has taken the message; if not, :meth:`receive` returns the same one.
+    """
 
     @property
     def address(self) -> str:

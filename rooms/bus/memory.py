@@ -3,7 +3,8 @@
 It behaves as nng does where the links can see it. A request is sent again, also to another
 process, when its responder is gone. A late reply to an abandoned call is dropped. Published
 messages are lost while nobody listens, and a full buffer keeps the newest. A message never arrives
-within the sender's call: the receiver's task has to run first.
+within the sender's call: the receiver's task has to run first. On a ``direct`` bus it may, where
+the receiver has asked for that; but nothing arrives within the call that another message makes.
 
 To cut off or crash a whole node, give it a view of its own: ``bus.node("game-1")``.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -64,14 +66,28 @@ class MemoryResponder(_Listener["tuple[MemoryCaller, _Call]"]):
 
     peer: Peer | None = None
     """See :attr:`lastcall.bus.base.Responder.peer`; may be set."""
+    _here: Callable[[Any], Any] | None = None
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self, answer: Callable[[bytes], bytes], here: Callable[[Any], Any] | None = None
+    ) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
-        while True:
-            for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
-                reply = check_message(answer(call.request))
-                self.check_open()  # answer() may have crashed this node
-                caller.on_reply(call, reply)
+        if self.net.direct and here is not None:
+            self._here = partial(self.net.call, here)
+        try:
+            while True:
+                for caller, call in await self.mail.receive(RECEIVE_AT_ONCE):
+                    reply = check_message(answer(call.request))
+                    self.check_open()  # answer() may have crashed this node
+                    caller.on_reply(call, reply)
+        finally:
+            self._here = None
+
+    @property
+    def answers_here(self) -> Callable[[Any], Any] | None:
+        """See :attr:`lastcall.bus.base.Caller.answers_here`."""
+        net = self.net
+        return None if net.calling or len(self.mail) else self._here
 
 
 class _Call:
@@ -99,6 +115,14 @@ class MemoryCaller(End):
         self._broken = trio.Event()
         self._broken_at = -math.inf
         self._last_due = -math.inf
+
+    @property
+    def answers_here(self) -> Callable[[Any], Any] | None:
+        """See :attr:`lastcall.bus.base.Caller.answers_here`."""
+        responder = self._connected_to
+        if responder is None or self._call is not None or self.closed or responder.closed:
+            return None
+        return responder.answers_here
 
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""
@@ -191,10 +215,13 @@ class MemoryPublisher(End):
     def publish(self, message: bytes) -> None:
         """See :meth:`lastcall.bus.base.Publisher.publish`."""
         check_message(message)
-        self.check_open()
+        if self.closed:
+            self.check_open()
         subscriber = self._subscriber()
+        if subscriber is None or subscriber.takes(message):
+            return
         faults = self.net.faults
-        if subscriber is None or faults.happens(faults.drop):
+        if faults.happens(faults.drop):
             return
         for _ in range(2 if faults.happens(faults.repeat_publish) else 1):
             due = faults.arrival_time()
@@ -203,8 +230,11 @@ class MemoryPublisher(End):
             subscriber.mail.put(message, due, self)
 
     def _subscriber(self) -> MemorySubscriber | None:
-        end = self.net.listener(self.address)
-        if self.net.is_frozen(self) or not self.net.passes(self.owner, self.address):
+        net = self.net
+        end = net.listener(self.address)
+        if net.direct:  # nothing is frozen or cut there
+            return end if isinstance(end, MemorySubscriber) else None
+        if net.is_frozen(self) or not net.passes(self.owner, self.address):
             return None
         return end if isinstance(end, MemorySubscriber) else None
 
@@ -218,6 +248,16 @@ class MemoryPublisher(End):
 
 class MemorySubscriber(_Listener[bytes]):
     """Listens at one address for any number of publishers."""
+
+    take: Callable[[bytes], bool] | None = None
+    """See :attr:`lastcall.bus.base.Subscriber.take`."""
+
+    def takes(self, message: bytes) -> bool:
+        """Whether :attr:`take` has taken it: not while others wait, or one end calls another."""
+        net = self.net
+        if self.take is None or net.calling or not net.direct or len(self.mail):
+            return False
+        return net.call(self.take, message)
 
     @property
     def dropped(self) -> int:
@@ -236,9 +276,14 @@ class MemoryBus:
     """
 
     def __init__(
-        self, faults: Faults | None = None, *, net: Net | None = None, owner: str = ""
+        self,
+        faults: Faults | None = None,
+        *,
+        net: Net | None = None,
+        owner: str = "",
+        direct: bool = False,
     ) -> None:
-        self._net = net or Net(faults or Faults())
+        self._net = net or Net(faults or Faults(), direct=direct)
         self._owner = owner
 
     @property

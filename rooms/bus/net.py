@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import trio
 
@@ -11,6 +13,7 @@ from lastcall.bus.address import HostPort, parse_url
 from lastcall.errors import AddressInUse
 
 FIRST_FREE_PORT = 40_001
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -45,13 +48,25 @@ class Faults:
 class Net:
     """The state that all views of one bus share. A *place* is an address or the name of a node."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, *, direct: bool = False) -> None:
         self.faults = faults
+        self.direct = direct
+        """Whether the ends may call each other: without faults, cuts and frozen nodes."""
+        self.calling = False
+        """Whether one end calls another now; messages that are sent meanwhile wait for a task."""
         self._bound: dict[str, End] = {}
         self._ends: dict[End, None] = {}  # ordered, so that runs are repeatable
         self._cuts: set[frozenset[str]] = set()
         self._frozen: set[str] = set()
         self._next_port = FIRST_FREE_PORT
+
+    def call(self, function: Callable[[Any], T], message: Any) -> T:
+        """Calls a function of another end; until it returns, no end calls another."""
+        self.calling = True
+        try:
+            return function(message)
+        finally:
+            self.calling = False
 
     def add(self, end: End) -> None:
         """Adds an end."""

@@ -80,7 +80,7 @@ class _Listening(_End):
         listener, where = listen(nng, address, bus.tls)
         self._listener = listener
         path = where.startswith("ipc:")
-        self._silent = None if path else SilentConnections(parse_url(where).port)
+        self._silent = None if path else SilentConnections(parse_url(where))
         super().__init__(nng, where)
 
     def refusals(self) -> Refusals:
@@ -109,7 +109,11 @@ class NngResponder(_Listening):
         """See :attr:`lastcall.bus.base.Responder.peer`."""
         return None if self.address.startswith("ipc:") else remote_peer(self._pipe)
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self,
+        answer: Callable[[bytes], bytes],
+        here: Callable[[Any], Any] | None = None,  # noqa: ARG002 - no caller of this process
+    ) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
         socket = self._socket
         sendable = select.poll()
@@ -139,6 +143,8 @@ class NngResponder(_Listening):
 
 class NngCaller(_End):
     """Sends requests to one address, over a ``Req0``."""
+
+    answers_here = None
 
     def __init__(self, nng: pynng.Socket, bus: NngBus, address: str) -> None:
         self._broken = trio.Event()
@@ -214,6 +220,9 @@ class NngPublisher(_End):
 
 class NngSubscriber(_Listening):
     """Listens at one address, over a ``Sub0`` that subscribes to every topic."""
+
+    take: Callable[[bytes], bool] | None = None
+    """Never called: a process does not publish to itself over the network."""
 
     async def receive(self) -> list[bytes]:
         """See :meth:`lastcall.bus.base.Subscriber.receive`."""

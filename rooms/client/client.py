@@ -120,6 +120,7 @@ class Client:
         kind: str = "",
         room: str = "",
         new: bool = False,
+        private: bool = False,
         options: Mapping[str, Any] | None = None,
         name: str = "",
         key: str = "",
@@ -138,6 +139,7 @@ class Client:
         policy = ReconnectPolicy(self._dice)
         give_up_at = trio.current_time() + join_seconds
         request = {"kind": kind, "room": room, "new": new, "options": options, "name": name}
+        request["private"] = private
         request["key"] = key or secrets.token_urlsafe(16)
         wait = self._wait_before_joining(policy)
         while True:

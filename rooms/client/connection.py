@@ -109,17 +109,19 @@ class Connection:
         kind: str = "",
         room: str = "",
         new: bool = False,
+        private: bool = False,
         options: Mapping[str, Any] | None = None,
         name: str = "",
         key: str = "",
     ) -> Place:
         """Takes a seat: in a room of ``kind``, or in the one that ``room`` names.
 
-        ``new`` opens a room for this join, ``options`` go to a room that is opened for it, ``name``
-        is shown to others, and the same ``key`` again gives the same place. Raises
-        :class:`JoinRefused`, :class:`ConnectionLost`, and :class:`LocalProtocolError` while there
-        is a place already. Has no time limit of its own; if it is cancelled and the seat is
-        granted all the same, that seat is given up.
+        ``new`` opens a room for this join, and ``private`` one in which nobody gets a seat without
+        its id. ``options`` go to a room that is opened for it, ``name`` is shown to others, and the
+        same ``key`` again gives the same place. Raises :class:`JoinRefused`,
+        :class:`ConnectionLost`, and :class:`LocalProtocolError` while there is a place already.
+        Has no time limit of its own; if it is cancelled and the seat is granted all the same, that
+        seat is given up.
         """
         await self._wait_for_earlier_answers()
         if self.lost is not None:
@@ -134,6 +136,7 @@ class Connection:
                 kind=KindName(kind),
                 room=RoomId(room),
                 new=new,
+                private=private,
                 options=msgspec.Raw(encode_value(dict(options or {}))),
                 name=name,
                 key=key,

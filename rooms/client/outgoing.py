@@ -1,4 +1,4 @@
-"""What a place sends to its room. The other direction is in ``unread.py``."""
+"""The inputs that a place sends to its room. The other direction is in ``unread.py``."""
 
 from __future__ import annotations
 

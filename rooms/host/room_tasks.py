@@ -99,8 +99,8 @@ class RoomTasks(trio.abc.Instrument):
             crash(TooMuchAtOnce(f"more than {TASKS_PER_TURN_MAX} tasks without letting others run"))
         return self._started[crash] <= TASKS_PER_TURN_MAX
 
-    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's name
-        """Called by trio at the beginning of each turn."""
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's name
+        """Called by trio at the end of each turn."""
         self.turn += 1
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:

@@ -85,7 +85,7 @@ class RunningRooms:
     @property
     def count(self) -> int:
         """How many rooms run, or were frozen here and may run again."""
-        return len(self.by_id) + len(self.held.frozen)
+        return len(self.by_id) + (len(self.held.frozen) if self.held.by_id else 0)
 
     async def wait_all_ended(self) -> None:
         """Waits until no room runs, nor may run again."""

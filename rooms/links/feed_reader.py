@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Protocol
 
 import structlog
 import trio
@@ -14,6 +13,7 @@ from lastcall.bus.base import Subscriber
 from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
 from lastcall.links.link_feed import LinkFeed
+from lastcall.links.turn_cork import TurnCork
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
 from lastcall.wire import nodes
@@ -24,50 +24,18 @@ TURN_SECONDS = 0.004
 """How long batches are passed on before others run."""
 
 
-class TurnCork(Protocol):
-    """Brackets a turn: holds back what it makes this node send, until the turn ends."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the reader has to wait before it passes on more."""
-
-    def __enter__(self) -> None:
-        """Begins a turn, which has no ``await``."""
-
-    def __exit__(self, *_: object) -> None:
-        """Ends the turn."""
-
-    async def settled(self) -> None:
-        """Waits until what was held back has left; always a checkpoint."""
-
-
-class NoCork:
-    """For a node whose turns send nothing that must be held back."""
-
-    full = False
-
-    def __enter__(self) -> None:
-        """Begins a turn."""
-
-    def __exit__(self, *_: object) -> None:
-        """Ends the turn."""
-
-    async def settled(self) -> None:
-        """Lets others run."""
-        await trio.lowlevel.checkpoint()
-
-
 class FeedReader:
     """The one subscriber of this node: gives each batch to its link, and drops unknown ones.
 
     Batches that were received together are passed on inside ``with cork:``, so that what they make
     an api node send to one client leaves in one write. Other tasks run after 4 ms at the latest:
-    one receive may bring 256 messages, each with thousands of items.
+    one receive may bring 256 messages, each with thousands of items. A batch of this process is
+    passed on at once, within the step that publishes it.
     """
 
     def __init__(self, subscriber: Subscriber, cork: TurnCork) -> None:
         self._subscriber = subscriber
-        self._cork = cork
+        self.cork = cork
         self._feeds: dict[LinkId, LinkFeed] = {}
         self._unreadable = RatedLog("feed.unreadable")
         self._refusals = RefusedConnections("--feed")
@@ -86,20 +54,36 @@ class FeedReader:
         finally:
             del self._feeds[feed.link.id]
 
+    def hear(self, message: bytes) -> None:
+        """Passes on a message that has come with an answer: it is small."""
+        batches = self._batches([message])
+        while self._pass_some(batches):
+            pass
+
     async def run(self) -> None:
         """Passes batches on until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._refusals.watch, self._subscriber)
-            await self._read()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._refusals.watch, self._subscriber)
+                await self._read()
+        finally:
+            self._subscriber.take = None
 
     async def _read(self) -> None:
         while True:
-            batches = self._batches(await self._subscriber.receive())
+            self._subscriber.take = self._take
+            messages = await self._subscriber.receive()
+            self._subscriber.take = None
+            batches = self._batches(messages)
             more = True
             while more:
                 more = self._pass_some(batches)
-                if more or self._cork.full:
-                    await self._cork.settled()
+                if more or self.cork.full:
+                    await self.cork.settled()
+
+    def _take(self, message: bytes) -> bool:
+        """Passes a batch on; the part that it had no time for comes again by :meth:`_read`."""
+        return not (self.cork.full or self._pass_some(self._batches([message])))
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
         """Passes on for one turn; returns whether there may be more."""
@@ -108,7 +92,7 @@ class FeedReader:
         def enough() -> bool:
             return perf_counter() > until
 
-        with self._cork:
+        with self.cork:
             for batch in batches:
                 feed = self._feeds.get(batch.link)  # the link may have ended since the last turn
                 if feed is not None:

@@ -19,6 +19,7 @@ from lastcall.errors import RemoteProtocolError
 from lastcall.ids import LinkId
 from lastcall.links.link_counts import LinkCounts
 from lastcall.links.node_watch import NodeWatch
+from lastcall.links.turn_cork import TurnCork
 from lastcall.policy import LinkPolicy
 from lastcall.wire import nodes
 
@@ -39,6 +40,7 @@ class Uplink:
         watch: NodeWatch,
         policy: LinkPolicy,
         counts: LinkCounts,
+        cork: TurnCork,
     ) -> None:
         self._link_id = link_id
         self._counts = counts
@@ -46,11 +48,17 @@ class Uplink:
         self._feed = feed
         self._watch = watch
         self._policy = policy
+        self._cork = cork
         self._waiting: Outgoing[nodes.Up] = Outgoing()
         self._batcher = AdaptiveBatcher()
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
         self._closed = False
+        self._may_ask = False
+        """Whether it runs, and the last request is answered."""
+        self._take: Callable[[nodes.Reply, float], None] = _drop
+        self._failed: list[Exception] = []
+        """At most one error of a request that another task has sent: :meth:`run` raises it."""
         self._wake = trio.Event()
         self.confirm_now = False
         """Whether the feed should be confirmed at once; followed by :meth:`wake`."""
@@ -72,7 +80,8 @@ class Uplink:
         than all that it carries.
         """
         if not self._closed:
-            if pressing and not self._waiting.pressing:
+            first = pressing and not self._waiting.pressing
+            if first and not self._cork.at_end(self._send_now):
                 self._wake.set()
             self._waiting.push(item, nodes.size_of(item), pressing=pressing)
 
@@ -89,38 +98,74 @@ class Uplink:
         self.confirm_now = True
         self._wake.set()
 
-    async def run(self, take: Callable[[nodes.Reply], None]) -> None:
+    async def run(self, take: Callable[[nodes.Reply, float], None]) -> None:
         """Sends each request when it is due, and again until it is answered; ``take`` gets the
-        answers. Until cancelled.
+        answers, and the time now. Until cancelled.
         """
-        while True:
-            await self._wait_until_due()
-            request, asks = self._next_request()
-            asked_at = trio.current_time()
-            self._watch.asked(asked_at)
-            reply = await self._answer(request)
-            now = trio.current_time()
-            self._watch.answered(now)
-            self._counts.round_trips.observe(now - asked_at)
-            if asks:
-                self._counts.repairs += 1
-                self._feed.answered(now)
-            take(reply)
+        self._take, self._may_ask = take, True
+        try:
+            while True:
+                await self._wait_until_due()
+                await trio.lowlevel.checkpoint_if_cancelled()  # another task's request may end it
+                if self._failed:
+                    raise self._failed.pop()
+                if (answer := self._caller.answers_here) is not None:
+                    self._ask_here(answer, trio.current_time())
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await self._ask()
+        finally:
+            self._may_ask, self._take = False, _drop
+
+    async def _ask(self) -> None:
+        now = trio.current_time()
+        request = self._next_request(now)
+        self._watch.asked(now)
+        self._answered(await self._answer(nodes.encode(request)), now, asks=bool(request.missing))
+
+    def _ask_here(self, answer: Callable[[nodes.Batch], nodes.Reply], now: float) -> None:
+        """Sends the next request to a node of this process, and takes the answer."""
+        request = self._next_request(now)
+        self._answered(answer(request), now, asks=bool(request.missing))
+
+    def _answered(self, reply: nodes.Reply, asked_at: float, *, asks: bool) -> None:
+        now = trio.current_time()
+        self._watch.answered(now)
+        self._counts.round_trips.observe(now - asked_at)
+        if asks:
+            self._counts.repairs += 1
+            self._feed.answered(now)
+        self._take(reply, now)
+
+    def _send_now(self) -> None:
+        """The turn of another task ends that has sent something: if the node is in this process, it
+        gets that now, since a task switch costs more than the request; else the task is woken.
+        """
+        answer = self._caller.answers_here if self._may_ask and self._waiting.pressing else None
+        if answer is not None and self._batcher.due() <= (now := trio.current_time()):
+            try:
+                self._ask_here(answer, now)
+            except Exception as error:  # noqa: BLE001 - our own fault, which run() raises
+                self._may_ask = False
+                self._failed.append(error)
+        if self._waiting.pressing or self._failed:
+            self._wake.set()
 
     def arrived(self) -> None:
         """The game node has the items of the last request."""
         self._in_flight = []
+        self._may_ask = True
 
     async def detach(self) -> None:
         """Sends what still waits, and the detach; bounded, since the node may not listen."""
         with trio.move_on_after(DETACH_SECONDS, shield=True):
             if self._waiting and self._watch.asked_at is None:  # else a number may be out of step
-                request, _ = self._next_request()
-                await self._caller.call(request)
+                request = self._next_request(trio.current_time())
+                await self._caller.call(nodes.encode(request))
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
     async def _wait_until_due(self) -> None:
-        while not (self._waiting.pressing or self.confirm_now):
+        while not (self._waiting.pressing or self.confirm_now or self._failed):
             at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
             if at <= trio.current_time():
                 break
@@ -130,29 +175,33 @@ class Uplink:
         if self._batcher.due() > trio.current_time():
             await trio.sleep_until(self._batcher.due())
 
-    def _next_request(self) -> tuple[bytes, bool]:
-        """The encoded request, and whether it asks for a hole in the feed."""
-        now = self._request_at = trio.current_time()
+    def _next_request(self, now: float) -> nodes.Batch:
+        """The request with what waits; it may also ask for a hole in the feed."""
+        self._request_at = now
         missing = self._feed.ask(now)
         pressing = self._waiting.pressing
         number, items = self._waiting.take(self._policy.batch_bytes, nodes.ITEMS_MAX)
+        self._may_ask = False
         self._in_flight = items
         self._batcher.sent(now, min(pressing, len(items)))  # the others only came along
         self.confirm_now = False
         self.confirmed = self._feed.confirm()
-        batch = nodes.Batch(
+        return nodes.Batch(
             link=self._link_id,
             number=number,
             confirmed=self.confirmed,
             missing=missing,
             items=items,
         )
-        return nodes.encode(batch), bool(missing)
 
     async def _answer(self, request: bytes) -> nodes.Reply:
         while True:
             with trio.move_on_after(ASK_AGAIN_SECONDS):
                 return read_reply(await self._caller.call(request))
+
+
+def _drop(reply: nodes.Reply, now: float) -> None:
+    """The default of a callback that is not set."""
 
 
 def read_reply(reply: bytes) -> nodes.Reply:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
-import httpx
 import trio
 
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
-from lastcall.local.admin_client import is_ready, open_admin_client
+from lastcall.local.admin_client import open_admin_client
 from lastcall.local.child import Child, Spawn, node_command
 from lastcall.local.launcher import Launcher, NodeCommand
-from lastcall.local.output import REFUSAL
 from lastcall.local.plan import Plan
 from lastcall.local.private_folder import private_folder
-from lastcall.reasons import ExitCode
+from lastcall.local.starting import OTHER_PORTS, failure_of, not_ready, wait_serving
 from lastcall.runtime.listeners import bound_address, open_listeners
 
-READY_SECONDS = 20.0
-POLL_SECONDS = 0.05
-OTHER_PORTS = "choose other admin ports with --admin HOST:PORT (port 0: free ones)"
 AFTER_GRACE_SECONDS = 2.0
 """A node ends itself when grace is over; one that still runs this much later is killed."""
 
@@ -96,21 +91,21 @@ class LocalCluster:
         ended = (child for child in self.children if child.serving and child.ended.is_set())
         return [child for child in ended if tier in {None, child.tier} and not child.drained]
 
-    async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
+    async def wait_ready(self) -> None:
         """Returns when every node is ready; from then on, a node that ends has died.
 
         Raises :class:`UsageError` when a node refuses its options, and :class:`ClusterFailed` when
-        one ends, or is not ready within ``limit_seconds``. May be cancelled.
+        one ends, or is not ready within the plan's ``start_seconds``. May be cancelled.
         """
         failures: list[UsageError | ClusterFailed] = []
         async with open_admin_client() as client, trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + limit_seconds
-            waiting = {child.name for child in self.children}
+            nursery.cancel_scope.deadline = trio.current_time() + self.plan.start_seconds
+            waiting = set(self.children)
 
             async def wait(child: Child) -> None:
                 try:
                     await wait_serving(child, client)
-                    waiting.discard(child.name)
+                    waiting.discard(child)
                 except (UsageError, ClusterFailed) as error:
                     failures.append(error)
                     nursery.cancel_scope.cancel()
@@ -121,7 +116,7 @@ class LocalCluster:
         if failures:
             raise failures[0]
         if waiting:
-            raise not_ready(self.children, waiting, limit_seconds)
+            raise not_ready(waiting, self.plan.start_seconds)
         for child in self.children:
             child.serving = True
 
@@ -175,38 +170,6 @@ class LocalCluster:
                 child.kill()
             for child in children:
                 await child.ended.wait()
-
-
-async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
-    """Returns when ``/readyz`` is 200. Raises :class:`UsageError` or :class:`ClusterFailed` when
-    the node ends before.
-    """
-    await child.became_ready.wait()
-    while not child.ended.is_set() and child.ready is not None:
-        if await is_ready(client, child.ready.admin):
-            return
-        await trio.sleep(POLL_SECONDS)
-    await child.ended.wait()
-    raise failure_of(child)
-
-
-def failure_of(child: Child) -> UsageError | ClusterFailed:
-    """Why a node that has ended never served."""
-    if child.exit_code == ExitCode.USAGE and child.output.lines:
-        message = child.output.lines[-1].removeprefix(REFUSAL)
-        hint = f"; {OTHER_PORTS}" if "is in use" in message else ""
-        return UsageError(f"{child.name}: {message}{hint}")
-    return ClusterFailed(
-        f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"
-    )
-
-
-def not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> ClusterFailed:
-    """Names the nodes that never started: those that did may only be waiting for them."""
-    stuck = [child for child in children if child.ready is None]
-    names = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
-    output = "".join(f"\noutput of {child.name}:\n{child.last_output()}" for child in stuck)
-    return ClusterFailed(f"not ready within {seconds:g} s: {names}{output}")
 
 
 @asynccontextmanager

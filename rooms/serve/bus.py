@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -37,7 +38,7 @@ class LocalFirstBus:
     """
 
     def __init__(self, network: Bus | None = None, advertise: str | None = None) -> None:
-        self._memory = MemoryBus()
+        self._memory = MemoryBus(direct=True)
         self._network = network
         self._hosts = {*LOOPBACK, *filter(None, [advertise])}
         """The names and addresses of this process."""
@@ -141,7 +142,9 @@ class _BothResponders:
         """See :meth:`lastcall.bus.base.Responder.close_silent`."""
         await self._remote.close_silent()
 
-    async def serve(self, answer: Callable[[bytes], bytes]) -> None:
+    async def serve(
+        self, answer: Callable[[bytes], bytes], here: Callable[[Any], Any] | None = None
+    ) -> None:
         """See :meth:`lastcall.bus.base.Responder.serve`."""
 
         def answer_for(responder: Responder, request: bytes) -> bytes:
@@ -150,7 +153,7 @@ class _BothResponders:
 
         async with _both() as nursery:
             for responder in (self._local, self._remote):
-                nursery.start_soon(responder.serve, partial(answer_for, responder))
+                nursery.start_soon(responder.serve, partial(answer_for, responder), here)
 
     def close(self) -> None:
         """Stops listening."""
@@ -168,6 +171,15 @@ class _BothSubscribers:
         self._local = local
         self._remote = remote
         self._on_close = on_close
+
+    @property
+    def take(self) -> Callable[[bytes], bool] | None:
+        """See :attr:`lastcall.bus.base.Subscriber.take`."""
+        return self._local.take
+
+    @take.setter
+    def take(self, take: Callable[[bytes], bool] | None) -> None:
+        self._local.take = take
 
     @property
     def address(self) -> str:

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
+from tests.harness.counts import players_in
 from tests.harness.player import Frame, Player
 
 
@@ -147,4 +148,4 @@ async def test_a_chain_of_two_rooms_that_were_given_up_is_followed_from_the_firs
         answer = await answer_to(ann, other)
         assert isinstance(answer, dict), f"closed with {answer}"
         assert answer["room"].startswith("game-1")
-        assert last.node.host.players == 1
+        assert players_in(last.node.host) == 1

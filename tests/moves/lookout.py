@@ -33,6 +33,7 @@ class Lookout:
         self._heard_in = ""
         self.instants: list[Callable[[], GameProcess | None]] = [
             self.speaker,
+            self.sender,
             self.giver,
             self.voter,
         ]
@@ -112,6 +113,13 @@ class Lookout:
         for found in map(self.runs, self.rooms):
             if found is not None and found[2].line.left < found[2].line.last:
                 return found[1]
+        return None
+
+    def sender(self) -> GameProcess | None:
+        """A step of one of its rooms waits for the answer to another request."""
+        for game in self.live:
+            if any(link.uplink._waiting for link in game.node.others.peers._links.values()):
+                return game
         return None
 
     def giver(self) -> GameProcess | None:

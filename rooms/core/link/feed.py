@@ -98,6 +98,11 @@ class FeedRing:
         """Whether it holds items that were never published."""
         return bool(self._fresh)
 
+    @property
+    def fresh_bytes(self) -> int:
+        """How many bytes were never published."""
+        return sum(map(len, self._fresh))
+
     def fresh(
         self, batch_bytes: int, at_once_bytes: float = inf
     ) -> Iterator[tuple[int, list[bytes]]]:
@@ -155,6 +160,9 @@ class FeedRing:
 
 def _runs(first: int, items: list[bytes], batch_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
     """Cuts a run into runs of at most ``batch_bytes``; an item that alone is larger has its own."""
+    if len(items) == 1:
+        yield first, items
+        return
     ends = list(accumulate(map(len, items)))  # no loop in Python: most runs are not cut
     start = begun = 0
     while start < len(items):

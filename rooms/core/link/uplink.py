@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from lastcall.core.sequence import SequenceCheck
 
 Item = TypeVar("Item")
+Reply = TypeVar("Reply")
 
 
 class Outgoing(Generic[Item]):
@@ -55,22 +56,23 @@ class Outgoing(Generic[Item]):
         return self.number, taken
 
 
-class ReplyCache:
+class ReplyCache(Generic[Reply]):
     """The game node's half: the number that was applied last, and its reply."""
 
     __slots__ = ("last", "reply")
 
     def __init__(self) -> None:
         self.last = 0
-        self.reply = b""
+        self.reply: Reply | None = None
 
     def judge(self, number: int) -> SequenceCheck:
         """Whether to apply the request, repeat the last reply, or (a gap) drop the link."""
         if number == self.last + 1:
             return SequenceCheck.NEXT
-        return SequenceCheck.REPEAT if number == self.last and self.reply else SequenceCheck.GAP
+        repeats = number == self.last and self.reply is not None
+        return SequenceCheck.REPEAT if repeats else SequenceCheck.GAP
 
-    def applied(self, number: int, reply: bytes) -> None:
+    def applied(self, number: int, reply: Reply) -> None:
         """Request ``number`` was applied and answered with ``reply``."""
         self.last = number
         self.reply = reply

@@ -95,7 +95,7 @@ class Bot(ABC):
         if self._asked_at is None:
             self._asked_at = trio.current_time()
         try:
-            place = await self._take_seat(client)
+            place = await client.join(kind=self.kind, name=self._name, join_seconds=0)
         except JoinRefused as refused:
             if refused.retry:
                 self._ledger.refused()
@@ -115,9 +115,6 @@ class Bot(ABC):
         self._ledger.joined(trio.current_time() - self._asked_at)
         self._asked_at = None
         return place
-
-    async def _take_seat(self, client: Client) -> Place:
-        return await client.join(kind=self.kind, name=self._name, join_seconds=0)
 
     @abstractmethod
     async def _play(self, place: Place) -> None:

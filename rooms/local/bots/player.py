@@ -4,58 +4,26 @@ from __future__ import annotations
 
 import trio
 
-from lastcall.client import Client, Message, Picture, Place
-from lastcall.errors import JoinRefused, RemoteProtocolError
+from lastcall.client import Message, Picture, Place
+from lastcall.errors import RemoteProtocolError
 from lastcall.local.bots.bot import STALL_SECONDS, Bot
-from lastcall.local.bots.crowd import Host
 from lastcall.local.bots.referee import Referee
 from lastcall.reasons import EndReason
 
 THINK_SECONDS = (0.05, 0.25)
+WAIT_SECONDS = (4.0, 8.0)
+"""For an opponent; then a bot looks for a seat anew: somebody may wait in another node's room."""
 
 
 class Player(Bot):
     """Plays tic-tac-toe, one match after the other.
 
     The other player may be a person, who may think for as long as they like, and leave. The ledger
-    counts matches of bots.
+    counts matches of bots. A bot takes any seat that is free, so a person who waits has an
+    opponent when the next bot has finished its match; friends meet in a private room.
     """
 
     kind = "tictactoe"
-    _host: Host | None = None
-
-    async def _take_seat(self, client: Client) -> Place:
-        """Sits beside a bot, or waits in a new room.
-
-        The seat beside a person is for the friend that they have invited; a person who wants to
-        play at once sits beside a bot that waits. One bot, or two, cannot keep one waiting, and
-        sit where there is a seat.
-        """
-        if self._crowd.is_small:
-            return await super()._take_seat(client)
-        while (host := self._crowd.call_host()) is not None:
-            try:
-                await host.arrived.wait()
-                if host.place is not None:
-                    return await client.join(room=host.place.room, name=self._name, join_seconds=0)
-            except JoinRefused:
-                break  # somebody was faster, or the room has moved
-            finally:
-                host.is_called = False
-        return await self._wait_in_a_new_room(client)
-
-    async def _wait_in_a_new_room(self, client: Client) -> Place:
-        host = self._host = Host()
-        self._crowd.hosts.append(host)
-        try:
-            host.place = await client.join(
-                kind=self.kind, new=True, name=self._name, join_seconds=0
-            )
-        finally:
-            host.arrived.set()
-            if host.place is None:
-                self._crowd.hosts.remove(host)
-        return host.place
 
     async def _play(self, place: Place) -> None:
         self._crowd.seats.append(place.you)
@@ -95,9 +63,11 @@ class Player(Bot):
                 return None
 
     async def _first_message(self, place: Place) -> Message | Picture | None:
-        """Waits for the match to begin; None when the room ends or the bots are stopped before."""
+        """Waits for the match to begin; None when the room ends or the bots are stopped before, or
+        when nobody comes.
+        """
         crowd = self._crowd
-        with trio.CancelScope() as waiting:
+        with trio.move_on_after(self._rng.uniform(*WAIT_SECONDS)) as waiting:
             crowd.waiting.add(waiting)
             if crowd.stopping:
                 waiting.cancel()
@@ -105,8 +75,6 @@ class Player(Bot):
                 return await anext(place, None)
             finally:
                 crowd.waiting.discard(waiting)
-                if self._host in crowd.hosts:
-                    crowd.hosts.remove(self._host)
         return None
 
     async def _move(self, place: Place, referee: Referee) -> float | None:

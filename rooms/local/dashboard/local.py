@@ -100,9 +100,8 @@ class LocalPage:
             while True:
                 began = trio.current_time()
                 self._news = trio.Event()
-                children = self._shown()
-                answers = await _ask(collector, children)
-                self._show(hub, children, answers)
+                answers = await _ask(collector, self._shown())
+                self._show(hub, answers)
                 if began >= figures_at:
                     figures_at = began + LOOK_SECONDS
                     hub.show_figures(self._figures(answers))
@@ -116,10 +115,9 @@ class LocalPage:
         dead = set(cluster.dead())
         return [child for child in cluster.children if child in dead or not child.ended.is_set()]
 
-    def _show(
-        self, hub: EventHub, children: Sequence[Child], answers: dict[Child, NodeNow | None]
-    ) -> None:
-        cards = self._generations.numbered([_card(child, answers[child]) for child in children])
+    def _show(self, hub: EventHub, answers: dict[Child, NodeNow | None]) -> None:
+        asked = [child for child in self._shown() if child in answers]  # some may have drained
+        cards = self._generations.numbered([_card(child, answers[child]) for child in asked])
         urls = (self.cluster.url,)
         now = ClusterNow(time.time(), "cluster", urls, self.verbs, cards)
         hub.show_cluster(replace(now, roll=self._rolls.now, problem=self._problem))
