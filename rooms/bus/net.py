@@ -53,7 +53,7 @@ class Net:
         self.direct = direct
         """Whether the ends may call each other: without faults, cuts and frozen nodes."""
         self.calling = False
-        """Whether one end calls another now; what is sent meanwhile waits for a task."""
+        """Whether one end calls another now; messages that are sent meanwhile wait for a task."""
         self._bound: dict[str, End] = {}
         self._ends: dict[End, None] = {}  # ordered, so that runs are repeatable
         self._cuts: set[frozenset[str]] = set()

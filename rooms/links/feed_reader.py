@@ -76,7 +76,7 @@ class FeedReader:
                     await self.cork.settled()
 
     def _take(self, message: bytes) -> bool:
-        """Passes a batch on; what it had no time for comes again by :meth:`_read`."""
+        """Passes a batch on; if there is no time for all of it, it comes again by :meth:`_read`."""
         return not (self.cork.full or self._pass_some(self._batches([message])))
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:
