@@ -9,16 +9,13 @@ import click
 from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import ApiNode
 from lastcall.api.options import ApiOptions, api_options
-from lastcall.api.settings import api_settings
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
+from lastcall.api.settings import api_exposure, api_settings
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog
-from lastcall.runtime.exposure import Exposure
-from lastcall.runtime.listeners import is_exposed
+from lastcall.runtime.node_bus import nng_bus
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
 from lastcall.runtime.signals import StopRequests
@@ -61,18 +58,11 @@ def command(
     prepare(node, drain, stops)  # grace also bounds the import of an author's module
     rule = chosen_auth(auth)
     settings = api_settings(node, cluster, api)
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
+    bus, rng = nng_bus(node, cluster), random.SystemRandom()
     return run_node(
         lambda lifecycle: ApiNode(settings, bus=bus, drain=lifecycle, rng=rng, auth=rule),
         node,
         drain,
         stops,
-        exposure=Exposure(
-            client_port=any(map(is_exposed, api.listen)),
-            auth=rule is not None,
-            origins=api.origins is not None,
-            link_port=is_exposed(api.feed),
-            cluster_protected=cluster.protected,
-        ),
+        exposure=api_exposure(api, rule, cluster, links=[api.feed]),
     )

@@ -8,6 +8,7 @@ import trio
 
 from lastcall.api.sessions.guest import Guest
 from lastcall.core.accounts import ClientCharges, RateLimiter, Tally
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.limits import Limit, Limits
 
 
@@ -19,10 +20,10 @@ class ClientLimits:
 
     def __init__(self, limits: Limits, refused: Counter[Limit]) -> None:
         self.refused = refused
-        self.joins = RateLimiter(limits.joins, limits.accounts)
         self.failed_resumes = RateLimiter(limits.failed_resumes, limits.accounts)
         self.refused_keys = RateLimiter(limits.failed_resumes, limits.accounts)
         self.half_open = Tally(limits.handshakes_per_address)
+        self._joins = RateLimiter(limits.joins, limits.accounts)
         self._handshakes = RateLimiter(limits.handshakes, limits.accounts)
         self._of_addresses = Tally(limits.sockets_per_address)
         self._of_identities = Tally(limits.sockets_per_identity)
@@ -52,6 +53,14 @@ class ClientLimits:
         """The socket is gone."""
         self._of_addresses.remove(guest.address)
         self._of_identities.remove(guest.identity_id)
+
+    def may_ask(self, guest: Guest, asked: TokenBucket, *, join: bool) -> bool:
+        """Whether the client may ask for a place: ``asked`` is what its socket has left, and for a
+        ``join`` its address and identity count, too.
+        """
+        now = trio.current_time()
+        admitted = asked.take(now) and (not join or self._joins.take(guest.accounts, now))
+        return admitted or self._refuse(Limit.JOINS)
 
     def may_fail(self, charges: ClientCharges) -> bool:
         """Whether the client may try what may fail: a resume, or a join with a key."""

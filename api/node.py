@@ -24,7 +24,6 @@ from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.pump import Pump, pump_wanted
 from lastcall.bus.address import parse_url
 from lastcall.bus.base import Bus
-from lastcall.core.edge.placement import Candidate
 from lastcall.core.lifecycle import Phase
 from lastcall.ids import new_incarnation
 from lastcall.limits import Limit
@@ -125,21 +124,22 @@ class ApiNode:
 
         ``auth`` says who clients are; without it, everybody is anonymous.
         """
-        options = settings.options
-        self._options = options
+        self._settings = settings
         self._drain = drain
         self._rng = rng
-        self._close_seconds = settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
-        self._addresses = [str(where) for where in options.listen]
         self._doors = [Door(listener) for listener in listeners]
-        self._rules = _entry_rules(options, auth)
+        self._rules = _entry_rules(settings.options, auth)
+        self.listen = ",".join(map(str, settings.options.listen))
+        """Where clients connect, comma separated; once started, with the real ports."""
+        self.client_urls: list[str] = []
+        """The same as URLs. The host ``0.0.0.0`` or ``[::]`` is any of this machine."""
         self._tasks = tasks = TaskStarter()
         self._relays = Relays(settings.socket_policy, tasks.start_soon)
         self._cork = Cork()
         self._pump = Pump(self._cork) if pump_wanted() else None
         self._feeds, connectors = _feeds_and_connectors(settings, bus, rng, self._cork)
         limits = ClientLimits(settings.socket_policy.limits, self._relays.counts.limited)
-        self._games = Games(
+        self.games = Games(
             connectors,
             relays=self._relays,
             link_policy=settings.link_policy,
@@ -150,7 +150,7 @@ class ApiNode:
             ),
         )
         self.gateway = Gateway(
-            self._games,
+            self.games,
             settings.socket_policy,
             hello=frames.Hello(1, settings.name, settings.version),
             limits=limits,
@@ -160,43 +160,25 @@ class ApiNode:
             rules=self._rules,
         )
 
-    @property
-    def listen(self) -> str:
-        """Where clients connect, with the real ports, comma separated."""
-        return ",".join(self._addresses)
-
-    @property
-    def client_urls(self) -> list[str]:
-        """Where clients connect. The host ``0.0.0.0`` or ``[::]`` is any of this machine."""
-        scheme = "ws" if self._rules.tls is None else "wss"
-        return [f"{scheme}://{address}/" for address in self._addresses]
-
     def kinds(self) -> list[KindView]:
         """None: game nodes know them."""
         return []
 
     @property
-    def ready(self) -> bool:
-        """Whether a client that comes now would find a game node, or its room."""
-        return self._games.ready
-
-    @property
     def unready(self) -> str:
-        """Why no client would find a game node now."""
-        return f"no game node{self._games.connectors.trouble}"
-
-    @property
-    def known(self) -> list[Candidate]:
-        """The game nodes that are attached, as placement sees them."""
-        return self._games.known
+        """Why a client that comes now would find no game node, nor its room; empty if it would."""
+        return "" if self.games.ready else f"no game node{self.games.connectors.trouble}"
 
     async def start(self, services: trio.Nursery) -> None:
         """Opens the client ports, and begins to follow the game nodes."""
         if not self._doors:
-            self._doors, self._addresses = await _open_doors(self._options.listen)
+            self._doors, addresses = await _open_doors(self._settings.options.listen)
+            scheme = "ws" if self._rules.tls is None else "wss"
+            self.client_urls = [f"{scheme}://{address}/" for address in addresses]
+            self.listen = ",".join(addresses)
         services.start_soon(self._cork.run)
         services.start_soon(self._feeds.run)
-        services.start_soon(self._games.run)
+        services.start_soon(self.games.run)
         services.start_soon(self._tasks.run)
         services.start_soon(self.gateway.sweep)
         if self._pump is not None:
@@ -230,11 +212,10 @@ class ApiNode:
 
     def begin_drain(self, seconds_left: float) -> None:
         """Tells clients the seconds left, and moves those outside rooms, or all, over time."""
-        spread = max(
-            0.0, min(self._drain.policy.spread_seconds, seconds_left - self._close_seconds)
-        )
+        close_seconds = self._settings.socket_policy.close_seconds + CLOSE_MARGIN_SECONDS
+        spread = max(0.0, min(self._drain.policy.spread_seconds, seconds_left - close_seconds))
         moves = self.gateway.moves
-        move = moves.move_all if self._options.clients == "move" else moves.move_idle
+        move = moves.move_all if self._settings.options.clients == "move" else moves.move_idle
 
         async def let_go() -> None:
             await moves.notify("api", seconds_left)
@@ -275,12 +256,12 @@ class ApiNode:
 
     def figures(self) -> Figures:
         """For ``/metrics`` and ``/status``."""
-        counts, links = self.gateway.counts, self._games.connectors.counts
+        counts, links = self.gateway.counts, self.games.connectors.counts
         return Figures(
             phase=self._drain.phase,
             rooms=self._relays.rooms,
             clients=self.gateway.clients,
-            links=len(self._games.known),
+            links=len(self.games.known),
             link_ends=links.ends,
             round_trips=links.round_trips,
             feed_repairs=links.repairs,
@@ -292,7 +273,7 @@ class ApiNode:
             refusals=counts.refusals,
             resumes=counts.resumed,
             unsent_excess_bytes=self.gateway.backlog.excess.bytes,
-            votes=len(self._games.witness),
+            votes=len(self.games.witness),
             client_ends=counts.ends,
             places_ended=counts.places_ended,
             room_moves=counts.rooms_moved,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from lastcall.api.auth.entry import Auth
 from lastcall.api.options import ApiOptions
+from lastcall.bus.address import HostPort
 from lastcall.core.link.secret import Secrets
 from lastcall.ids import NodeName
 from lastcall.limits import Limits
 from lastcall.policy import LinkPolicy, SocketPolicy
 from lastcall.runtime.cluster_options import ClusterOptions
 from lastcall.runtime.cluster_secret import no_secrets
+from lastcall.runtime.exposure import Exposure
+from lastcall.runtime.listeners import is_exposed
 from lastcall.runtime.options import NodeOptions
 
 
@@ -42,6 +46,19 @@ def api_settings(node: NodeOptions, cluster: ClusterOptions, api: ApiOptions) ->
         born=time.time(),
         socket_policy=policy_that_fits(node.limits),
         secrets=cluster.secrets,
+    )
+
+
+def api_exposure(
+    api: ApiOptions, auth: Auth | None, cluster: ClusterOptions, *, links: Iterable[HostPort]
+) -> Exposure:
+    """The ports that these options open to strangers; ``links`` are those for other nodes."""
+    return Exposure(
+        client_port=any(map(is_exposed, api.listen)),
+        auth=auth is not None,
+        origins=api.origins is not None,
+        link_port=any(map(is_exposed, links)),
+        cluster_protected=cluster.protected,
     )
 
 

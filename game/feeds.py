@@ -25,6 +25,8 @@ from lastcall.wire import nodes
 PUBLISH_BYTES = 1 << 20
 """How much of one link is published before others run. 128 MiB at once hold the loop for 50 to
 150 ms of CPU, and on a busy machine for a second."""
+WITH_ANSWER_BYTES = 16 << 10
+"""More of a feed does not go with an answer, which is kept until the next one."""
 
 
 class RequestHandler(Protocol):
@@ -144,6 +146,15 @@ class Link:
                 return "an item over the transport's limit, which can never arrive"
         return None
 
+    def take_small(self) -> bytes:
+        """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing
+        is new, if that is too much, or if the node has not shown yet that the feed arrives.
+        """
+        if not 0 < self.ring.fresh_bytes <= WITH_ANSWER_BYTES or not self.ring.confirmed:
+            return b""
+        ((first, items),) = self.ring.fresh(self._batch_bytes)
+        return self._encoded(first, items)
+
     def publish_again(self, missing: list[tuple[int, int]]) -> int:
         """Repeats items that did not arrive; returns how many."""
         runs = self.ring.again(missing, self._batch_bytes)
@@ -151,13 +162,16 @@ class Link:
 
     def _published(self, first: int, items: list[bytes]) -> bool:
         """Hands items to the transport; False if it can never send them."""
-        run = nodes.encode(nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items))))
         try:
-            self._publisher.publish(run)
+            self._publisher.publish(self._encoded(first, items))
         except MessageTooBig:
             return False
-        self.bytes_sent += len(run)
         return True
+
+    def _encoded(self, first: int, items: list[bytes]) -> bytes:
+        run = nodes.encode(nodes.FeedRun(self.id, first, list(map(msgspec.Raw, items))))
+        self.bytes_sent += len(run)
+        return run
 
     def close(self) -> None:
         """Frees the transport's publisher, and what waits."""

@@ -97,11 +97,6 @@ class HandOffs:
         self.lost = 0
         """How many rooms were given to nodes that have not said that they run there."""
 
-    @property
-    def possible(self) -> bool:
-        """Whether another node serves."""
-        return any(node.serving for node in self._peers.candidates)
-
     def offer(self, *moves: str, until: float) -> set[RoomId]:
         """Gives away the rooms of kinds that move so, also to nodes that come later.
 
@@ -163,7 +158,7 @@ class HandOffs:
     # The steps.
 
     def _offer(self, *, anew: bool) -> set[RoomId]:
-        if not self.possible:
+        if not self._peers.any_serves:
             return set()
         rooms = [_movable(room) for room in self._rooms.movable(*self._moves)]
         if anew:

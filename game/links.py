@@ -122,12 +122,14 @@ class Links:
         self._apply(link, batch.items)
         link.handler.flush_acks()
         self._feeds.waking = False
-        if not wakes:
-            self.publish_now()  # before the answer: words of rooms may wait for what is said
+        feed = b""
+        if not wakes:  # words of rooms, there or here, may wait for what is said
+            feed = link.take_small()
+            self.publish_now()
         if batch.missing:
             self._feeds.items_repeated += link.publish_again(batch.missing)
         answer = nodes.Answer(
-            link=link.id, number=batch.number, head=link.ring.head, state=self._state()
+            link=link.id, number=batch.number, head=link.ring.head, state=self._state(), feed=feed
         )
         link.requests.applied(batch.number, answer)
         return answer

@@ -12,6 +12,7 @@ from lastcall.bus.base import Bus
 from lastcall.core.lifecycle import Phase
 from lastcall.game.admission import Admission
 from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
+from lastcall.game.departures import Departures
 from lastcall.game.feeds import Feeds
 from lastcall.game.links import Links
 from lastcall.game.node_state import NodeStates
@@ -37,7 +38,6 @@ class GameNode:
     """A node whose work is its rooms, and whose doors are the joins that open rooms."""
 
     tier = "game"
-    unready = "not listening"
     is_whole_service = False
 
     def __init__(
@@ -67,13 +67,10 @@ class GameNode:
             protector=self.survival,
         )
         self.moves = RoomMoves(
-            self.host,
-            drain,
-            peers=self.others.peers,
-            requests=self.others.requests,
-            feeds=self._feeds,
-            policy=settings.handoff_policy,
-            survival=self.survival,
+            self.host, drain, self.others, feeds=self._feeds, policy=settings.handoff_policy
+        )
+        self.departures = Departures(
+            self.host, drain, self.others, moves=self.moves, feeds=self._feeds
         )
         self.others.handlers.append(self.moves)
         self._states = NodeStates(self.host, drain)
@@ -83,8 +80,8 @@ class GameNode:
         """The URL that other nodes dial; once started, with the real port."""
         self.client_urls: list[str] = []
         """None: clients connect to api nodes."""
-        self.ready = False
-        """Whether it listens."""
+        self.unready = "not listening"
+        """Why it could not serve; empty once it listens."""
 
     def _open_others(self, rng: random.Random) -> OtherGames:
         return OtherGames(
@@ -126,8 +123,9 @@ class GameNode:
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
         services.start_soon(self.moves.run)
+        services.start_soon(self.departures.run)
         self.others.run(services)
-        self.ready = True
+        self.unready = ""
         await trio.lowlevel.checkpoint()
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
@@ -151,7 +149,7 @@ class GameNode:
         """Every room gets the seconds left, and those leave that move at once."""
         self._tally.begin()
         self.host.drain(trio.current_time() + seconds_left)
-        self.moves.begin_drain()
+        self.departures.begin_drain()
 
     @property
     def left(self) -> int:
@@ -159,28 +157,12 @@ class GameNode:
         return self.host.rooms
 
     async def wait_empty(self) -> None:
-        """Waits until the last room has ended or moved, and every api node has confirmed its feed.
-
-        Until then a room may come whose image is here; from then on none can.
-
-        The players of an api node that is dropped instead may not have received their room's end:
-        the node waits for them, as for all players between two sockets.
-        """
-        await self._wait_quiet()
-        await self.moves.give_images_back()
-        while self.host.rooms:
-            await self._wait_quiet()
-            await self.moves.give_images_back()
-        await self._wait_quiet()
-
-    async def _wait_quiet(self) -> None:
-        await self.host.wait_empty()
-        await self.moves.wait_done()
-        await self._feeds.wait_confirmed([nodes.API])
+        """Waits until the last room has ended or moved, and the api nodes have confirmed that."""
+        await self.departures.wait_empty()
 
     def cut(self) -> None:
         """Cancels every room that does not move; ``finally`` blocks run inside the farewell."""
-        self.moves.cut()
+        self.departures.cut()
 
     async def farewell(self) -> None:
         """Every attached node confirms that this one has stopped, which leaves its peers."""
@@ -192,18 +174,14 @@ class GameNode:
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
         lost = self.moves.handoffs.lost + (self.host.rooms if self._drain.overdue else 0)
-        return self._tally.counts(handed_off=self._rooms_handed_off, lost=lost)
+        return self._tally.counts(handed_off=self.departures.count, lost=lost)
 
     def why(self) -> list[str]:
         """Why the node is still up: the oldest rooms first, then api nodes that are behind."""
-        reasons = why_not_empty(self.host.running) + self.moves.why() + self.others.why()
+        reasons = why_not_empty(self.host.running) + self.departures.why() + self.others.why()
         if behind := self._feeds.unconfirmed:
             reasons.append(f"{behind} api node(s) have not confirmed what was said last")
         return reasons
-
-    @property
-    def _rooms_handed_off(self) -> int:
-        return self.moves.handoffs.moved + self.others.handed_over
 
     def kinds(self) -> list[KindView]:
         """The kinds of rooms, in the order of their definition."""
@@ -236,7 +214,7 @@ class GameNode:
             unsent_excess_bytes=self._feeds.excess.bytes,
             limited=dict(self.host.running.limits.refused) | {Limit.LINKS: refused},
             rooms_ended={str(reason): count for reason, count in ends.items()},
-            rooms_handed_off=self._rooms_handed_off,
+            rooms_handed_off=self.departures.count,
             rooms_adopted=self.moves.adoptions.adopted,
             handoffs_refused=handoffs.refusals.count,
             handoffs_lost=handoffs.lost,

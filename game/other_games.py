@@ -87,18 +87,13 @@ class OtherGames:
         """How the links to the others do."""
         return LinkCounts() if self._calls is None else self._calls.counts
 
-    @property
-    def handed_over(self) -> int:
-        """How many rooms have gone to their standbys in a drain."""
-        return 0 if self.survival is None else self.survival.handed_over
-
     def why(self) -> list[str]:
         """Sentences about surviving rooms that wait, and about images of others that have to go."""
         if self.survival is None:
             return []
         reasons = self.survival.standings.why()
-        if self._drain.seconds_left is not None and (count := self.survival.replaceable):
-            reasons.append(f"{count} image(s) of other nodes' rooms, which get another standby")
+        if self._drain.seconds_left is not None and (count := len(self.survival.copies)):
+            reasons.append(f"{count} image(s) of other nodes' rooms, which those have to let go")
         return reasons
 
     def _open_calls(self, rng: random.Random) -> PeerCalls:

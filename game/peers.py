@@ -118,6 +118,11 @@ class Peers:
         """The nodes to which a link stands, as placement sees them."""
         return [as_candidate(link) for link in self._links.values()]
 
+    @property
+    def any_serves(self) -> bool:
+        """Whether one of them takes rooms."""
+        return any(node.serving for node in self.candidates)
+
     def __len__(self) -> int:
         return len(self._links)
 

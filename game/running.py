@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
 from lastcall.game.node import GameNode
 from lastcall.game.options import GameOptions
 from lastcall.game.settings import game_settings
@@ -17,6 +15,7 @@ from lastcall.reasons import ExitCode
 from lastcall.runtime.cluster_options import ClusterOptions
 from lastcall.runtime.exposure import Exposure
 from lastcall.runtime.listeners import is_exposed
+from lastcall.runtime.node_bus import nng_bus
 from lastcall.runtime.options import NodeOptions
 from lastcall.runtime.process import run_node
 from lastcall.runtime.signals import StopRequests
@@ -36,8 +35,7 @@ def run_game(
     :func:`lastcall.runtime.process.run_node`.
     """
     settings = game_settings(node, cluster, game)
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    bus, rng = NngBus(cluster.tls, bounds), random.SystemRandom()
+    bus, rng = nng_bus(node, cluster), random.SystemRandom()
     return run_node(
         lambda lifecycle: make(settings, kinds=kinds, bus=bus, drain=lifecycle, rng=rng),
         node,

@@ -22,9 +22,13 @@ class Standings:
         self.commits = Histogram(COMMIT_SECONDS)
         """How long after a room had made a step it was committed, in seconds."""
 
-    def put(self, room: RoomId, protection: Protection, why: str) -> None:
-        """The room stands so from now on."""
+    def put(self, room: RoomId, protection: Protection, why: str, *, runs: bool = True) -> None:
+        """The room stands so from now on. One that does not run here, since this node has its image
+        alone, counts only while it waits.
+        """
         self.drop(room)
+        if not runs and protection is Protection.PROTECTED:
+            return
         self._rooms[room] = (protection, why)
         self._counts[protection, why] += 1
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import structlog
 import trio
 
 from lastcall.core.survival import actions
@@ -20,6 +19,7 @@ from lastcall.core.survival.rooms import SurvivingRooms
 from lastcall.game.pair_links import PairLinks
 from lastcall.game.standby_copies import StandbyCopies
 from lastcall.game.survival_actions import InHand, SurvivalActions
+from lastcall.game.survival_drain import SurvivalDrain
 from lastcall.game.survival_rounds import SurvivalRounds
 from lastcall.game.survival_views import Views
 from lastcall.game.witness_links import PairEvents
@@ -32,11 +32,6 @@ from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
 
-log = structlog.get_logger()
-
-REPLACED_SECONDS = 2.0
-LEAVE_SECONDS = 0.25
-"""Between two looks of a node that ends whether it has images still."""
 SOON = "the room's node is gone, and it may go on at this one soon"
 
 
@@ -77,8 +72,8 @@ class Survival:
         self.standings = self._driver.standings
         self._assembly = Assembly(policy.image_bytes)
         self.rounds = SurvivalRounds(self.rooms, self._driver, self._views, policy)
+        self.drain = SurvivalDrain(self.rooms, self._driver, self.copies, self.links, host)
         self._refusals = RatedLog("survival.refused")
-        self._stopped = False
 
     async def run(self) -> None:
         """Follows the nodes, and asks again, until cancelled."""
@@ -111,7 +106,7 @@ class Survival:
         if primary is None:
             raise RuntimeError(f"the room {room} is not known here")
         n = primary.last + 1
-        self._driver.add_step(room, n, data)
+        self._driver.steps.add(room, n, data)
         self._do(self.rooms.step_made(room))
         return n
 
@@ -190,63 +185,3 @@ class Survival:
         else:
             self._driver.take(self.rooms.receive(node, last), InHand(node, last, read))
             self.rounds.see(item.room)
-
-    # A drain: lastcall.game.room_moves.
-
-    def hand_over(self, *moves: str) -> set[RoomId]:
-        """Hands the rooms over that run here and move so, also those that come later; returns those
-        that have not gone yet.
-        """
-        self._driver.moves = moves
-        running = [self._host().find(room) for room in self._driver.kinds]
-        states = [one.state for one in running if one is not None]
-        self.rounds.hand_over(one.id for one in states if one.codec.kind.moves in moves)
-        return self.rounds.leaving
-
-    def stop(self) -> None:
-        """It is too late: hands over no room that comes now, and waits for no image."""
-        self._driver.moves, self._stopped = (), True
-        if images := len(self.copies):
-            log.warning("survival.given_up", images=images)
-
-    async def wait_handed_over(self) -> None:
-        """Waits until no room is to go that runs here; always a checkpoint."""
-        await trio.lowlevel.checkpoint()
-        while self.rounds.leaving:
-            await self._driver.left.wait()
-
-    async def wait_replaced(self) -> None:
-        """Waits until other nodes have the images that are here, where one could; gives up when
-        none has gone for :data:`REPLACED_SECONDS`. Always a checkpoint.
-        """
-        await trio.lowlevel.checkpoint()
-        while self.replaceable:
-            with trio.move_on_after(REPLACED_SECONDS) as patience:
-                await self.copies.dropped.wait()
-            if patience.cancelled_caught:
-                return
-
-    async def give_images_back(self) -> None:
-        """This node ends: returns when it has no image any more. One that may have to run here is
-        kept until it does, or until :meth:`stop`. Always a checkpoint.
-        """
-        await trio.lowlevel.checkpoint()
-        await self.rounds.give_back()
-        while len(self.copies) and not self._stopped:
-            with trio.move_on_after(LEAVE_SECONDS):
-                await self.copies.dropped.wait()
-            await self.rounds.give_back()
-
-    @property
-    def replaceable(self) -> int:
-        """How many images are here that another node could have; their rooms' nodes see to it."""
-        kept = [self.rooms.standby(room) for room in self._driver.kinds]
-        primaries = [one.config.primary for one in kept if one is not None]
-        games = self.links.games
-        serving = {game.node.incarnation for game in self.links.linked_games if game.node.serving}
-        return sum(one in games and bool(serving - {one}) for one in primaries)
-
-    @property
-    def handed_over(self) -> int:
-        """How many rooms have gone to their standbys in a drain."""
-        return self._driver.handed_over

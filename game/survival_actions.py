@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
-import trio
 
 from lastcall.core.survival import actions
 from lastcall.core.survival.parts import split
 from lastcall.core.survival.rooms import SurvivingRooms
+from lastcall.game.given_images import GivenImages
+from lastcall.game.leaving_rooms import LeavingRooms
 from lastcall.game.pair_links import PairLinks
 from lastcall.game.standby_copies import StandbyCopies
 from lastcall.game.standings import Standings
+from lastcall.game.uncommitted_steps import UncommittedSteps
 from lastcall.host.host import Host
 from lastcall.host.standby_copy import StandbyCopy
 from lastcall.ids import Incarnation, KindName, NodeName, RoomId
@@ -34,10 +36,7 @@ class InHand(msgspec.Struct):
 
 
 class SurvivalActions:
-    """The actions of one node for its surviving rooms, and for the images of others' rooms.
-
-    ``given`` counts the images that other nodes have from here.
-    """
+    """The actions of one node for its surviving rooms, and for the images of others' rooms."""
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class SurvivalActions:
         host: Callable[[], Host],
         links: PairLinks,
         copies: StandbyCopies,
-        given: Counter[Incarnation],
+        given: GivenImages,
     ) -> None:
         self._rooms = rooms
         self._name = name
@@ -55,24 +54,15 @@ class SurvivalActions:
         self._links = links
         self._copies = copies
         self._given = given
-        self._given_to: dict[RoomId, Incarnation] = {}
-        """The node that got each room's image last."""
         self.kinds: dict[RoomId, KindName] = {}
         """Of the rooms that run here, and of those whose images are here."""
         self.standings = Standings()
-        self._steps: dict[RoomId, dict[int, tuple[bytes, float]]] = {}
-        """The steps that are not committed, and when they were made."""
+        self.steps = UncommittedSteps()
         self._todo: deque[actions.Action] = deque()
         self._busy = False
         self._in_hand: InHand | None = None
-        self.moves: tuple[str, ...] = ()
-        """How the kinds move whose rooms go to their standbys, from ``Survival.hand_over`` on."""
-        self.leaving: set[RoomId] = set()
+        self.leaving = LeavingRooms()
         """The rooms that are to go to their standbys."""
-        self.left = trio.Event()
-        """Set, and replaced, when one of them has gone or has ended."""
-        self.handed_over = 0
-        """How many have gone."""
         self.promotions = 0
         """How many rooms went on here from an image of this node."""
 
@@ -80,10 +70,6 @@ class SurvivalActions:
         """A room runs here."""
         self.kinds[room] = kind
         self.standings.put(room, actions.Protection.UNPROTECTED, "")
-
-    def add_step(self, room: RoomId, n: int, data: bytes) -> None:
-        """A room that runs here has made step ``n``."""
-        self._steps.setdefault(room, {})[n] = data, trio.current_time()
 
     def take(self, todo: Iterable[actions.Action], in_hand: InHand) -> None:
         """Carries out what follows from an image or a step."""
@@ -126,7 +112,7 @@ class SurvivalActions:
         """Does all but ``Elsewhere``, which answers a request: :meth:`Survival.asked`."""
         match action:
             case actions.SendStep():
-                data, _ = self._steps.get(action.room, {}).get(action.n, (b"", 0.0))
+                data = self.steps.data(action.room, action.n)
                 step = items.Step(action.room, action.epoch, action.n, data, action.config)
                 self._links.send(action.to, step)
             case actions.Leave():
@@ -138,7 +124,8 @@ class SurvivalActions:
             case actions.SendImage():
                 self._send_image(action)
             case actions.Standing():
-                self._stand(action)
+                runs = self._rooms.primary(action.room) is not None
+                self.standings.put(action.room, action.protection, action.why, runs=runs)
             case actions.Promote():
                 self._promote(action)
             case actions.Drop():
@@ -147,19 +134,9 @@ class SurvivalActions:
                 self._forget(action.room)
                 self._host().protected.finished(action.room)
 
-    def _stand(self, action: actions.Standing) -> None:
-        """An image of another node's room counts only while it waits."""
-        protected = action.protection is actions.Protection.PROTECTED
-        if protected and self._rooms.primary(action.room) is None:
-            self.standings.drop(action.room)
-        else:
-            self.standings.put(action.room, action.protection, action.why)
-
     def _leave(self, room: RoomId, upto: int) -> None:
-        steps, now = self._steps.get(room, {}), trio.current_time()
-        while steps and (n := next(iter(steps))) <= upto:
-            _, made_at = steps.pop(n)
-            self.standings.commits.observe(now - made_at)
+        for seconds in self.steps.commit(room, upto):
+            self.standings.commits.observe(seconds)
         self._host().protected.leave(room, upto)
 
     def _send_image(self, action: actions.SendImage) -> None:
@@ -167,9 +144,7 @@ class SurvivalActions:
         primary, image = self._rooms.primary(action.room), self._host().protected.image(action.room)
         if primary is None or image is None:
             return  # it is over: the next action says so
-        self._ungive(action.room)
-        self._given_to[action.room] = action.to
-        self._given[action.to] += 1
+        self._given.give(action.room, action.to)
         for part in split(action.room, primary.last, primary.config, image):
             self._links.send(action.to, part)
 
@@ -196,7 +171,7 @@ class SurvivalActions:
     def _promote(self, action: actions.Promote) -> None:
         room, epoch = action.room, action.config.epoch
         image, host = for_another_node(self._copies.take(room), epoch), self._host()
-        why = host.moves.promote(image, moves=self.moves)
+        why = host.moves.promote(image, moves=self.leaving.moves)
         if why is not None:
             log.error("survival.not_promoted", room=room, kind=image.kind, why=why)
             self._todo.extend(self._rooms.ended(room))
@@ -206,13 +181,12 @@ class SurvivalActions:
         log.info("survival.promoted", room=room, kind=image.kind, epoch=epoch)
         self._links.witnesses.send_all(nodes.Moved(room, epoch, self._rooms.me, self._name))
         running = host.find(room)
-        if running is not None and running.state.codec.kind.moves in self.moves:
+        if running is not None and running.state.codec.kind.moves in self.leaving.moves:
             self.hand_over(room)
 
     def hand_over(self, room: RoomId) -> None:
         """The room, which runs here, goes to its standby as soon as it has one."""
-        if room not in self.leaving:
-            self.leaving.add(room)
+        if self.leaving.add(room):
             self.do(self._rooms.hand_over(room))
 
     def _drop(self, room: RoomId, owner: Incarnation) -> None:
@@ -221,26 +195,14 @@ class SurvivalActions:
         running = self._host().find(room)
         if running is not None and running.state.changes is not None:
             epoch, name = running.state.epoch + 1, self._links.peers.name(owner)
-            if room in self.leaving:
-                self.handed_over += 1
-            else:
+            if not self.leaving.arrived(room):
                 log.warning("survival.fenced", room=room, kind=running.state.kind, game=name)
             self._host().moves.drop(room, nodes.Whereabouts(owner, name, epoch))
         self._forget(room)
 
     def _forget(self, room: RoomId) -> None:
-        self._steps.pop(room, None)
+        self.steps.forget(room)
         self.kinds.pop(room, None)
-        self._ungive(room)
+        self._given.forget(room)
         self.standings.drop(room)
-        if room in self.leaving:
-            self.leaving.discard(room)
-            self.left.set()
-            self.left = trio.Event()
-
-    def _ungive(self, room: RoomId) -> None:
-        node = self._given_to.pop(room, None)
-        if node is not None:
-            self._given[node] -= 1
-            if not self._given[node]:
-                del self._given[node]
+        self.leaving.gone(room)

@@ -1,12 +1,11 @@
 """Rounds through surviving rooms: each learns which nodes there are, and repeats its requests.
 
-Images that nobody wants find an end. In a drain, rooms are handed over.
+Images that nobody wants find an end.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
 import trio
 from msgspec.structs import replace
@@ -77,25 +76,6 @@ class SurvivalRounds:
         self._silent_since.pop(node, None)
         self._wanted.extend(self._images_of({node}))
         self._wake.set()
-
-    def hand_over(self, rooms: Iterable[RoomId]) -> None:
-        """These rooms, which run here, go to their standbys, each when it has one."""
-        for room in rooms:
-            if self._rooms.primary(room) is not None:
-                self._driver.hand_over(room)
-
-    async def give_back(self) -> None:
-        """Other nodes' rooms go on without the images here, but for those that may run here now."""
-        for count, room in enumerate(list(self._driver.kinds), 1):
-            self._driver.do(self._rooms.leave(room))
-            if count % ROOMS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-
-    @property
-    def leaving(self) -> set[RoomId]:
-        """The rooms that are handed over and run here still."""
-        leaving = self._driver.leaving
-        return {room for room in leaving if self._rooms.primary(room) is not None}
 
     async def run(self) -> None:
         """Makes the rounds until cancelled."""

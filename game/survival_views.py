@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from lastcall.core.survival.choice import standbys, witnesses
 from lastcall.core.survival.links import View
+from lastcall.game.given_images import GivenImages
 from lastcall.game.pair_links import PairLinks
 from lastcall.ids import Incarnation, KindName
 
@@ -25,8 +25,8 @@ class Views:
         self._all_met = all_met
         self._told: dict[KindName, View] = {}
         """The nodes that the rooms of each kind have been told of."""
-        self.given: Counter[Incarnation] = Counter()
-        """How many of this node's images each node has."""
+        self.given = GivenImages()
+        """The images of this node's rooms: nodes with few of them are chosen first."""
 
     def look(self, kind: KindName) -> View:
         """The nodes for one room of ``kind``; the others hear of them by :meth:`changed`."""
@@ -34,7 +34,7 @@ class Views:
         games = links.games if self._all_met() else links.games | {UNMET}
         view = View(
             games=games,
-            takers=standbys(links.linked_games, kind, host=host, kept=self.given),
+            takers=standbys(links.linked_games, kind, host=host, kept=self.given.counts),
             leaving=links.leaving,
             witnesses=witnesses(links.witnesses.apis, host=host),
         )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, NoReturn
 
 import click
 from msgspec.structs import replace
 
-from lastcall.bus.address import HostPort, parse_host_port
+from lastcall.bus.address import HostPort
 from lastcall.dev.command import dev
 from lastcall.errors import UsageError
-from lastcall.limits import read_limits
 from lastcall.local.control.messages import AskRoll, RollTier, parse_version
 from lastcall.local.dashboard.command import dashboard
 from lastcall.local.node_commands import VERBS, port_option, run_trio, status
 from lastcall.local.plan import Plan
+from lastcall.local.plan_options import new_plan, plan_options
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
-    config_limits,
     config_option,
     epilog,
     gathered,
@@ -30,7 +28,7 @@ from lastcall.runtime.command import (
     run_command,
     warn_of_variables,
 )
-from lastcall.runtime.completion import EXAMPLES, complete_modules
+from lastcall.runtime.completion import EXAMPLES
 from lastcall.runtime.options import drain_options
 
 __all__ = ["cli", "main"]
@@ -66,8 +64,7 @@ BOTS = 50
 
 
 def _plan(port: int, **settings: Any) -> Plan:
-    limits = read_limits(*config_limits())
-    return Plan(client=HostPort("127.0.0.1", port), limits=limits, **settings)
+    return new_plan(HostPort("127.0.0.1", port), **settings)
 
 
 @cli.command(
@@ -87,12 +84,6 @@ def _plan(port: int, **settings: Any) -> Plan:
     {
         "--apis": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of api nodes."},
         "--games": {"type": click.IntRange(1, 64), "default": 2, "help": "Number of game nodes."},
-        "--rooms": {
-            "metavar": "MODULES",
-            "default": EXAMPLES,
-            "shell_complete": complete_modules,
-            "help": "Modules that define the kinds of rooms to serve, comma separated.",
-        },
         "--clients": {
             "type": click.Choice(["move", "finish"]),
             "default": "move",
@@ -104,26 +95,21 @@ def _plan(port: int, **settings: Any) -> Plan:
             "default": 8080,
             "help": "The port for clients, on loopback; all api nodes share it. 0: a free port.",
         },
-        "--admin": {
-            "type": Parsed("HOST:PORT", parse_host_port),
-            "default": "127.0.0.1:9000",
-            "help": "The address of the cluster's page; the nodes' admin ports are the next ones. "
+        **plan_options(
+            rooms="Modules that define the kinds of rooms to serve, comma separated.",
+            admin="The address of the cluster's page; the nodes' admin ports are the next ones. "
             "Port 0: free ports.",
-        },
-        "--admin-token-file": {
-            "type": click.Path(dir_okay=False, path_type=Path),
-            "metavar": "FILE",
-            "help": "A file with a token that all nodes require for commands; give it to `lastcall "
+            file="A file with a token that all nodes require for commands; give it to `lastcall "
             "cordon`, `uncordon` and `drain`, too.",
-        },
+        ),
     },
 )
 @option(
     "--bots",
     type=click.IntRange(0),
     show_default="50; none with --rooms of your own, or --auth",
-    help="Number of bots that play the example tictactoe and check every message. Of three or "
-    "more, one waits for you. They have no tokens.",
+    help="Number of bots that play the example tictactoe, with you too, and check every message. "
+    "They have no tokens.",
 )
 @option(
     "--talkers",
@@ -170,8 +156,8 @@ def up(
     players with different results. 2: wrong usage. 130: Ctrl-C before the start.
     """
     import trio
-    from rich.console import Console
 
+    from lastcall.local.console import CommandConsole, hang_up
     from lastcall.local.up import Up
 
     plan = replace(plan, drain=drain, auth=auth)
@@ -189,7 +175,7 @@ def up(
                 talkers=talkers,
                 seconds=seconds,
                 roll_after=roll_after,
-                console=Console(),
+                console=CommandConsole(hang_up),
                 as_json=as_json,
             )
             return await run.run(signals)
@@ -234,8 +220,8 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
     """Replaces every node of the running local cluster with a new one, while players play.
 
     One new node is started, with the code that is on disk now; once it is ready, one old node is
-    told to drain; and so on, until no old node is left. If a new node is not ready within 20
-    seconds, the roll stops and the old nodes go on. Ctrl-C only closes the view.
+    told to drain; and so on, until no old node is left. If a new node is not ready in time (up
+    --start-timeout), the roll stops and the old nodes go on. Ctrl-C only closes the view.
 
     An old game node lets its rooms finish, within its grace, and then hands off those that can
     move. An old api node does not wait for rooms: its clients resume through a new one (except with
@@ -245,13 +231,12 @@ def roll(tier: RollTier, version: str | None, as_json: bool, port: int | None) -
     half-way or was refused, or there is no local cluster. 2: wrong usage. 130: Ctrl-C; the roll
     goes on.
     """
-    from rich.console import Console
-
+    from lastcall.local.console import CommandConsole
     from lastcall.local.control.paths import find
     from lastcall.local.roll.view import roll as run_roll
 
     async def run() -> int:
-        return await run_roll(find(port), AskRoll(tier, version), Console(), as_json=as_json)
+        return await run_roll(find(port), AskRoll(tier, version), CommandConsole(), as_json=as_json)
 
     return run_trio(run)
 

@@ -12,6 +12,7 @@
     │   ├── MessageTooBig       an attempt to send a message over its limit
     │   ├── TooMuchAtOnce       a room sent or started too much without letting others run
     │   ├── RoomCodeError       a room's code raised what cannot be raised or shown as it is
+    │   ├── RoomWaits           a test waits for the end of a room that waits for the test
     │   ├── StateFailed         a room's state cannot be encoded as its kind says
     │   └── WrongEvent          the lifecycle table has no step for the event in this phase
     ├── RemoteProtocolError     the other side broke a rule
@@ -19,6 +20,7 @@
     │   ├── BadFrame            a frame that cannot be read or is not valid; carries its error code
     │   ├── StateUnreadable     a room's state, encoded by other code, does not fit this code's kind
     │   └── MisplacedItem       an item that a link of this kind does not carry
+    ├── OutputClosed            nobody reads what a command prints; it ends with exit code 141
     ├── ClusterFailed           a cluster on this machine did not start; the message says why
     │   └── CommandForbidden    a node does not let the caller command it
     └── ClientError             the errors of the Python client
@@ -31,6 +33,8 @@
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 __all__ = [
     "AddressInUse",
@@ -51,9 +55,11 @@ __all__ = [
     "MessageTooBig",
     "MisplacedItem",
     "NodeGone",
+    "OutputClosed",
     "PlaceLost",
     "RemoteProtocolError",
     "RoomCodeError",
+    "RoomWaits",
     "StateFailed",
     "StateUnreadable",
     "TooMuchAtOnce",
@@ -106,6 +112,10 @@ class RoomCodeError(LocalProtocolError):
     """
 
 
+class RoomWaits(LocalProtocolError):
+    """A test waits for the end of a room that waits for the test; the message says what to do."""
+
+
 class StateFailed(LocalProtocolError):
     """A room's state cannot be encoded: it has another type than its kind says, holds what msgpack
     cannot, or is over the policy's ``state_bytes``. Or its kind has no state at all.
@@ -140,6 +150,10 @@ class StateUnreadable(RemoteProtocolError):
     """The state in a room's image does not fit the type that the kind has here."""
 
 
+class OutputClosed(LastcallError):
+    """Nobody reads what a command prints any more."""
+
+
 class ClusterFailed(LastcallError):
     """A cluster on this machine did not start: a node ended, or was not ready in time."""
 
@@ -172,6 +186,10 @@ class ConnectionLost(ClientError):
         super().__init__(f"{self._said} ({code}{': ' + reason if reason else ''})")
         self.code = code
         self.reason = reason
+
+    def again(self) -> Self:
+        """A new exception for each that waits: a raised one carries its own traceback."""
+        return type(self)(self.code, self.reason)
 
 
 class PlaceLost(ConnectionLost):

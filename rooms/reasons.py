@@ -118,3 +118,5 @@ class ExitCode(enum.IntEnum):
     """The deadline or a second signal cut rooms or clients."""
     INTERRUPTED = 130
     """Ctrl-C ended a command, as is usual in shells; a node drains instead."""
+    OUTPUT_CLOSED = 141
+    """Nobody reads what a command shows: as is usual in shells, 128 and the number of SIGPIPE."""

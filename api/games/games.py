@@ -67,6 +67,7 @@ class Games:
             at_once=link_policy.resumes_at_once,
         )
         self.reattacher = PlaceReattacher(relays, numbers=numbers, policy=link_policy, move=move)
+        self._renewals = self.reattacher.renewals
         self.witness = Witness()
         self._notices = Steps(NOTICE_REST_SECONDS)
         self._notified: set[GameLink] = set()
@@ -142,13 +143,13 @@ class Games:
         match item:
             case nodes.Message() | nodes.Acks():  # nearly all items are of these two
                 if moved := self._relays.take(link, item):
-                    self.reattacher.renew(moved)
+                    self._renewals.renew(moved)
             case nodes.Seated():
                 self._seated(link, item)
             case nodes.Resumed():
                 self._resumed(link, item)
             case nodes.Refused():
-                askers = self._joins, self._resumes, self.reattacher
+                askers = self._joins, self._resumes, self._renewals
                 any(asker.refused(link, item) for asker in askers)
             case nodes.Regroup():
                 for session, request, former in self._relays.regroup(link, item):
@@ -158,7 +159,7 @@ class Games:
             case item if isinstance(item, nodes.SurvivalItem):
                 self.witness.take(link, item)
             case _:
-                self.reattacher.renew(self._relays.take(link, item))
+                self._renewals.renew(self._relays.take(link, item))
 
     def _seated(self, link: GameLink, seat: nodes.Seated) -> None:
         found = self._resumes.seated(link, seat) or self._joins.seated(link, seat)
@@ -171,12 +172,12 @@ class Games:
         found: Session | nodes.Leave | nodes.Absent,
     ) -> None:
         if isinstance(found, Session):
-            self.reattacher.renew(self._relays.seat(link, news, found))
+            self._renewals.renew(self._relays.seat(link, news, found))
         else:
             link.send(found)
 
     def _resumed(self, link: GameLink, item: nodes.Resumed) -> None:
-        if self.reattacher.resumed(link, item):
+        if self._renewals.resumed(link, item):
             return
         found = self._resumes.seated(link, item)
         self._seat(link, item, found or goodbye(item, left=False))

@@ -13,18 +13,16 @@ node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 import trio
 
-from lastcall.api.games.calls import Pending, PendingCalls, give_up
+from lastcall.api.games.calls import PendingCalls, give_up
+from lastcall.api.games.pending_join import PendingJoin
 from lastcall.api.limits import ClientLimits
-from lastcall.api.sessions.guest import Guest
 from lastcall.api.sessions.place import goodbye
 from lastcall.api.sessions.session import Session
-from lastcall.core.accounts import ClientCharges
 from lastcall.core.edge.calls import Call
 from lastcall.core.edge.next_steps import Ask, Refuse, Wait, next_join_step, node_for_join
 from lastcall.core.edge.placement import Candidate
@@ -32,7 +30,7 @@ from lastcall.core.lifecycle import Phase
 from lastcall.ids import Incarnation, KindName
 from lastcall.links.candidates import as_candidate
 from lastcall.links.link import GameLink
-from lastcall.reasons import Close, ErrorCode
+from lastcall.reasons import ErrorCode
 from lastcall.wire import frames, nodes
 
 log = structlog.get_logger()
@@ -41,56 +39,6 @@ ASK_ANOTHER = {nodes.DRAINING, nodes.MOVED}
 KNOWN_CODES = frozenset(ErrorCode) | ASK_ANOTHER
 NO_NODE = Refuse(ErrorCode.NO_GAME_NODE, "no game node takes rooms now; try again in a moment")
 NO_ANSWER = Refuse(ErrorCode.NO_GAME_NODE, "the game node does not answer")
-TOO_MANY_KEYS = Refuse(ErrorCode.TOO_MANY, "too many joins with keys that have no seat; wait")
-
-
-@dataclass(eq=False)
-class PendingJoin(Pending):
-    """One join, and what it has been asked and told so far."""
-
-    request: frames.Join
-    guest: Guest
-    former: tuple[str, ...] = ()
-    """The tickets that a regrouped client may still have."""
-    asked_for_key: set[Incarnation] = field(default_factory=set, init=False)
-    questions: set[int] = field(default_factory=set, init=False)
-    """The calls that ask for the key's seat and are not answered yet."""
-    refusal: Refuse | None = field(default=None, init=False)
-    """The last one that was not about draining."""
-
-    def item(self, number: int, *, seated_only: bool = False) -> nodes.Join:
-        """The call ``number`` to a game node."""
-        request = self.request
-        return nodes.Join(
-            call=number,
-            kind=request.kind,
-            room=request.room,
-            new=request.new,
-            options=bytes(request.options),
-            name=request.name,
-            key=request.key,
-            seated_only=seated_only,
-            address=self.guest.address,
-            identity=self.guest.identity,
-            former=self.former,
-        )
-
-    @property
-    def may_guess(self) -> bool:
-        """Whether it could be a guess of a key that costs nothing if it is wrong: in a room that
-        takes nobody, a join takes no seat.
-        """
-        return bool(self.request.room and self.request.key)
-
-    @property
-    def returns(self) -> bool:
-        """Whether the client can come back to a seat of which it does not know."""
-        return self.request.key != "" or self.former != ()
-
-    def refuse(self, refusal: Refuse) -> None:
-        """Tells the client no, and ends the join."""
-        if (session := self.end()) is not None:
-            session.refused(refusal.code, refusal.message)
 
 
 JoinCall = Call[PendingJoin, GameLink, tuple[KindName, bool]]
@@ -134,10 +82,7 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         expires_at = trio.current_time() + patience_seconds
         pending = PendingJoin(session, self._pending, expires_at, request, session.guest, former)
         self._pending[session] = pending
-        failures = ClientCharges(self._limits.refused_keys, pending.guest.accounts)
-        if pending.may_guess and not self._limits.may_fail(failures):
-            pending.refuse(TOO_MANY_KEYS)
-        else:
+        if pending.admit(self._limits):
             self._advance(pending)
 
     def forget(self, session: Session) -> None:
@@ -254,7 +199,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
 
     def _refused(self, call: JoinCall, refusal: nodes.Refused) -> None:
         if refusal.code == nodes.WRONG_KEY:
-            self._wrong_key(call.request)
+            give_up(self._calls.cancel(call.request))
+            call.request.wrong_key(self._limits)
             return
         pending, node = call.request, call.link.node
         if not call.abandoned and self._may_be_elsewhere(call, refusal):
@@ -269,9 +215,8 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
         if code in ASK_ANOTHER:
             self._advance(pending)
             return
-        if pending.may_guess and code in {ErrorCode.FULL, ErrorCode.LOCKED}:
-            failures = ClientCharges(self._limits.refused_keys, pending.guest.accounts)
-            failures.charge(trio.current_time())
+        if code in {ErrorCode.FULL, ErrorCode.LOCKED}:
+            pending.charge_guess(self._limits)
         pending.refusal = Refuse(ErrorCode(code), refusal.message)
         if code == (ErrorCode.NO_SUCH_ROOM if pending.request.room else ErrorCode.FULL):
             self._advance(pending)
@@ -293,14 +238,3 @@ class Joins(PendingCalls[PendingJoin, tuple[KindName, bool]]):
             pending.refuse(NO_ANSWER)
         self._advance(pending)
         return True
-
-    def _wrong_key(self, pending: PendingJoin) -> None:
-        """Another identity has the key's seat: to this one, there is no such place."""
-        failures = ClientCharges(self._limits.failed_resumes, pending.guest.accounts)
-        close = Close.TRY_AGAIN_LATER
-        if self._limits.may_fail(failures):
-            failures.charge(trio.current_time())
-            close = Close.NO_SUCH_PLACE
-        give_up(self._calls.cancel(pending))
-        if (session := pending.end()) is not None:
-            session.lose(close)

@@ -1,4 +1,4 @@
-"""Suspended places, by the game process that is asked for them, and the renewals under way.
+"""The queues of suspended places, by the game process that is asked for them.
 
 A few places at a time are asked for on a link that was reset, since each answer may bring a whole
 history. Places whose rooms are at another process have missed little, and more of them are asked
@@ -8,47 +8,18 @@ for: if they were as few, the last of thousands would wait longer than its seat 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import trio
 
-from lastcall.api.games.calls import GameCalls
 from lastcall.api.games.candidates import LEAVING
+from lastcall.api.games.suspended_places import RenewalCall, Suspended, SuspendedPlaces
 from lastcall.api.sessions.place import Place, PlaceStatus, leave_of
-from lastcall.api.sessions.session import Session
-from lastcall.core.edge.calls import Call
-from lastcall.core.edge.moved_rooms import Trail
-from lastcall.core.edge.place_search import PlaceSearch
 from lastcall.ids import Incarnation
 from lastcall.links.link import GameLink
 from lastcall.policy import LinkPolicy
-from lastcall.reasons import EndReason
-from lastcall.runtime.rated_log import RatedLog
 from lastcall.wire import nodes
-
-RENEWAL_SECONDS = 90.0
-"""For the answer to a renewal while its link stands: longer than a node may hold a room that comes
-to it (``HandOffPolicy.hold_seconds``)."""
-
-
-@dataclass(eq=False)
-class Suspended:
-    """One suspended place, from the loss of its link until it is live again, or over."""
-
-    place: Place
-    trail: Trail = field(default_factory=Trail)
-    search: PlaceSearch | None = None
-    """Of a room that survives its node: which process is asked next."""
-    behind: bool = False
-    """Whether its client may have missed a whole history, since the link was reset."""
-    waits_for: Incarnation | None = None
-    """The process in whose queue it is; None while one is asked, or none is known."""
-
-
-RenewalCall = Call[Suspended, GameLink, bool]
-"""Counted by whether the place is behind."""
 
 
 @dataclass
@@ -77,21 +48,14 @@ class Group:
 
 
 class PlaceQueues:
-    """All suspended places, and how many of them are asked for at once on a link."""
+    """Which of ``places`` wait for which process, and how many are asked for at once on a link."""
 
-    def __init__(self, numbers: Iterator[int], policy: LinkPolicy) -> None:
+    def __init__(self, places: SuspendedPlaces, policy: LinkPolicy) -> None:
+        self._places = places
         self._at_once = {True: policy.resumes_at_once, False: policy.renewals_at_once}
         """By whether the places are behind."""
-        self.calls: GameCalls[Suspended, bool] = GameCalls(numbers, RENEWAL_SECONDS)
-        """The renewals that are not answered yet."""
-        self.suspended: dict[Place, Suspended] = {}
         self.links: dict[Incarnation, GameLink] = {}
         self.groups: dict[Incarnation, Group] = {}
-        self._lost = RatedLog("place.lost")
-
-    def __len__(self) -> int:
-        """How many processes have suspended places, how many calls are open, and the places."""
-        return len(self.groups) + len(self.calls) + len(self.suspended)
 
     @property
     def answering(self) -> list[Incarnation]:
@@ -106,28 +70,6 @@ class PlaceQueues:
         """Whether the clients of the process's places have been moved to other api nodes."""
         link, group = self.links.get(incarnation), self.groups.get(incarnation)
         return link.silent if link is not None else group is not None and group.moved
-
-    def of(self, place: Place) -> Suspended:
-        """The record of a suspended place."""
-        return self.suspended.get(place) or self.suspended.setdefault(place, Suspended(place))
-
-    def forget(self, one: Suspended) -> None:
-        """The place is live again, or over."""
-        one.waits_for = one.search = None
-        self.calls.abandon_request(one)
-        self.suspended.pop(one.place, None)
-
-    def end(self, one: Suspended, end: Callable[[], object] | None = None) -> None:
-        """Ends the place, by default as one whose room is lost."""
-        self.forget(one)
-        if one.place.status is not PlaceStatus.SUSPENDED:
-            return
-        if end is None:
-            self._lost.warning(room=one.place.relay.room)
-            end = partial(one.place.end, EndReason.NODE_LOST)
-        end()
-
-    # The queues.
 
     def group(self, incarnation: Incarnation) -> Group:
         """The group of a process; without one, a new group."""
@@ -144,7 +86,7 @@ class PlaceQueues:
 
     def renew_at(self, one: Suspended, incarnation: Incarnation) -> None:
         """The process has the room: nothing changes if it is being asked for the place already."""
-        calls = self.calls.cancel(one)
+        calls = self._places.calls.cancel(one)
         for call in calls:
             call.abandoned = call.link.node.incarnation != incarnation
         if one.waits_for != incarnation and all(call.abandoned for call in calls):
@@ -172,7 +114,7 @@ class PlaceQueues:
             for leave in group.leaves:
                 link.send(leave)
             group.leaves.clear()
-        asked = link and any(self.calls.open(link).values())
+        asked = link and any(self._places.calls.open(link).values())
         if not (group.behind or group.level or group.leaves or asked):
             del self.groups[incarnation]
 
@@ -181,20 +123,20 @@ class PlaceQueues:
         place = one.place
         searched = one.search is not None and place.status is PlaceStatus.LEFT
         if place.status is PlaceStatus.SUSPENDED or searched:
-            self.calls.send(one, link, partial(_renewal, place), one.behind)
+            self._places.calls.send(one, link, partial(_renewal, place), one.behind)
             return
         if place.status is PlaceStatus.LEFT:
             group.leaves.append(leave_of(place))
-        self.forget(one)
+        self._places.forget(one)
 
     def _may_ask(self, link: GameLink, *, behind: bool) -> bool:
-        return self.calls.open(link).get(behind, 0) < self._at_once[behind]
+        return self._places.calls.open(link).get(behind, 0) < self._at_once[behind]
 
     # The answers.
 
     def answered(self, link: GameLink, number: int) -> RenewalCall | None:
         """The renewal that is answered, and the next ones are asked for; None: no renewal."""
-        call = self.calls.answered(link, number)
+        call = self._places.calls.answered(link, number)
         if call is not None:
             self.ask_next(link.node.incarnation)
         return call
@@ -204,7 +146,7 @@ class PlaceQueues:
         incarnation = link.node.incarnation
         if self.links.get(incarnation) is link:
             del self.links[incarnation]
-        return [call.request for call in self.calls.link_lost(link)]
+        return [call.request for call in self._places.calls.link_lost(link)]
 
     def link_reset(self, link: GameLink, asked: list[Suspended], more: list[Place]) -> None:
         """The places that were ``asked`` for wait again before the others, and ``more`` after.
@@ -221,7 +163,7 @@ class PlaceQueues:
         for one in reversed(asked):
             one.waits_for = incarnation
             group.queue(behind=one.behind).appendleft(one)
-        for one in map(self.of, more):
+        for one in map(self._places.of, more):
             one.behind = True
             self.put(one, incarnation)
         group.leaves += [item for item in link.unsent if isinstance(item, nodes.Leave)]
@@ -238,8 +180,3 @@ def _renewal(place: Place, number: int) -> nodes.Renew:
         session=place.session_number,
         identity=place.session.guest.identity,
     )
-
-
-def sessions_of(suspended: Iterable[Suspended]) -> list[Session]:
-    """The sessions of the places that are still suspended."""
-    return [one.place.session for one in suspended if one.place.status is PlaceStatus.SUSPENDED]

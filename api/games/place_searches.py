@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from lastcall.api.games.place_queues import PlaceQueues, Suspended, sessions_of
+from lastcall.api.games.place_queues import PlaceQueues
+from lastcall.api.games.suspended_places import Suspended, SuspendedPlaces, sessions_of
 from lastcall.api.sessions.place import PlaceStatus
 from lastcall.api.sessions.session import Session
 from lastcall.core.edge.place_search import PlaceSearch
@@ -25,11 +26,13 @@ class PlaceSearches:
 
     def __init__(
         self,
+        places: SuspendedPlaces,
         queues: PlaceQueues,
         *,
         policy: LinkPolicy,
         move: Callable[[Sequence[Session]], None],
     ) -> None:
+        self._places = places
         self._queues = queues
         self._policy = policy
         self._move = move
@@ -47,7 +50,7 @@ class PlaceSearches:
 
     async def go_on(self, now: float) -> None:
         """Moves the clients that have waited for long enough, and takes each search a step on."""
-        searching = [one for one in self._queues.suspended.values() if one.search is not None]
+        searching = self._places.searched
         answering = self._queues.answering
         for one in searching:
             if one.search is not None:
@@ -87,9 +90,9 @@ class PlaceSearches:
         if search is None:
             return  # it was found meanwhile
         if one.place.status is PlaceStatus.OVER:
-            self._queues.forget(one)
+            self._places.forget(one)
         elif search.over(now):
-            self._queues.end(one)
+            self._places.end(one)
         else:
             if one.waits_for is not None and one.waits_for not in answering:
                 search.gone(one.waits_for)

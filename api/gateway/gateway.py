@@ -32,7 +32,8 @@ from lastcall.api.socket.closing import abort, close_gracefully
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.frame_builder import text_frame
 from lastcall.api.socket.odd_frames import OddFrames
-from lastcall.api.socket.pump import Pump, PumpedStream
+from lastcall.api.socket.pump import Pump
+from lastcall.api.socket.pumped_stream import PumpedStream
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
 from lastcall.wire import frames

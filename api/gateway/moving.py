@@ -110,7 +110,7 @@ def _tell_some(untold: deque[tuple[Session, float]]) -> None:
     for _ in range(min(CLIENTS_PER_BATCH, len(untold))):
         session, at = untold.popleft()
         if session.state is not State.GONE:
-            session.connection.announce_move(max(0.0, at - now))
+            session.connection.send(frames.Move(round(max(0.0, at - now), 3)))
 
 
 def what_is_left(sessions: Collection[Session], connections: int, now: float) -> list[str]:

@@ -29,7 +29,6 @@ from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.core.sequence import SequenceCheck
 from lastcall.errors import WrongEvent
 from lastcall.ids import Incarnation, PlayerId, RoomId, Ticket
-from lastcall.limits import Limit
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import Close, EndReason, ErrorCode
 from lastcall.wire import frames, nodes
@@ -200,8 +199,7 @@ class Session:
             connection.move_now()
         elif join and len(bytes(join.options)) > limit:
             connection.error(ErrorCode.TOO_BIG, f"options hold {limit} bytes at the most")
-        elif not self._may_ask(event):
-            self._limits.refused[Limit.JOINS] += 1
+        elif not self._limits.may_ask(self.guest, self._joins, join=join is not None):
             message = f"too many {event.value}s; wait a second before the next"
             connection.error(ErrorCode.TOO_MANY, message)
         else:
@@ -211,13 +209,6 @@ class Session:
                 self._games.join(self, request)
             else:
                 self._games.resume(self, Ticket.read(request.ticket) or NO_TICKET, request.seen)
-
-    def _may_ask(self, event: Event) -> bool:
-        """Whether the client, and for a join its address and identity, have not asked too often."""
-        now = trio.current_time()
-        if not self._joins.take(now):
-            return False
-        return event is not Event.JOIN or self._limits.joins.take(self.guest.accounts, now)
 
     def _leave(self) -> None:
         if self.place is not None:

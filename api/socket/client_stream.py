@@ -22,7 +22,8 @@ from lastcall.api.socket.batch_sizes import FRAMES_PER_WRITE, LARGE_BYTES
 from lastcall.api.socket.cork import Cork, write
 from lastcall.api.socket.frame_builder import PING_FRAME, close_frame
 from lastcall.api.socket.kernel_buffer import keep_room, tcp_socket, use_room
-from lastcall.api.socket.pump import PumpedStream
+from lastcall.api.socket.pump import PumpedClient
+from lastcall.api.socket.pumped_stream import PumpedStream
 from lastcall.api.socket.reading import Reading
 from lastcall.api.socket.send_queue import SendQueue
 from lastcall.api.socket.write_state import TABLE, WriteEvent, WriteState
@@ -70,10 +71,11 @@ class ClientStream:
         self.cork = cork or Cork()
         self.descriptor = -1
         """The socket to write to at once; -1 if frames must be queued."""
-        self.pumped = stream if isinstance(stream, PumpedStream) else None
-        """The stream, if a pump reads it."""
+        self.pumped: PumpedClient | None = None
+        """The client, as a pump reads it; None if none does."""
         if isinstance(stream, PumpedStream):
-            self.descriptor = stream.fd
+            self.pumped = stream.client
+            self.descriptor = stream.client.fd
         elif isinstance(stream, trio.SocketStream):
             self.descriptor = stream.socket.fileno()
         self.queue = SendQueue(backlog)

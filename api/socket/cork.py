@@ -46,7 +46,7 @@ class Cork:
         self.pending: dict[Corked, list[bytes]] = {}
         """The frames that leave at the end of this step, by output."""
         self._acts: list[Callable[[], None]] = []
-        """Functions to call at the end of this step, before its frames leave."""
+        """Called at the end of this step, before its frames leave."""
         self._runs = False
         self._overfull = trio.Event()
         self._settled = trio.Event()

@@ -15,7 +15,7 @@ import socket
 import trio
 import trio.abc
 
-from lastcall.api.socket.pump import PumpedStream
+from lastcall.api.socket.pumped_stream import PumpedStream
 
 UNSENT_BYTES = 128 * 1024
 """At least one chunk of the flusher; a healthy client has hardly anything unsent."""

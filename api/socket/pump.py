@@ -4,7 +4,7 @@ A task that waits for each socket costs 65 µs a message, most of it in waking t
 task reads every socket that has data, and hands complete text frames to their sessions
 synchronously (:mod:`lastcall.api.socket.frame_parser`): 20 µs (``bench peers``, inbound, both in
 one run). The handshake, pings, closes, fragments and everything invalid pass as bytes to the
-protocol library, which sits on a :class:`PumpedStream`.
+protocol library, which sits on a ``PumpedStream`` (``pumped_stream.py``).
 
 Reading is fair: 8 KiB of a client at a time, and at most 512 clients between two polls; after 5 ms,
 or when many clients have frames to be written, the others wait for the next turn of the loop.
@@ -21,7 +21,6 @@ from time import perf_counter
 
 import structlog
 import trio
-import trio.abc
 
 from lastcall.api.socket.batch_sizes import (
     CLIENTS_PER_POLL,
@@ -38,7 +37,7 @@ log = structlog.get_logger("lastcall.api.socket.pump")
 
 DeliverText = Callable[[str, float], bool]
 """Delivers a message and its time (trio's) synchronously; returns whether another may follow."""
-Received = tuple["PumpedStream", bytes | None]
+Received = tuple["PumpedClient", bytes | None]
 """The bytes that a client has sent; None if its connection is lost."""
 
 
@@ -47,12 +46,11 @@ def pump_wanted() -> bool:
     return hasattr(select, "epoll") and os.environ.get("LASTCALL_PUMP", "on") != "off"
 
 
-class PumpedStream(trio.abc.HalfCloseableStream):
-    """A client's TCP stream, as the library sees it.
+class PumpedClient:
+    """One client's socket, as the pump reads it.
 
-    Between :meth:`start_reading` and :meth:`stop_reading` the pump reads the socket: it delivers
-    the texts, and :meth:`receive_some` returns the bytes for the library. Before and afterwards
-    the stream is a plain one, which one task may read.
+    It does so from :meth:`start_reading` to :meth:`stop_reading`. The texts are delivered, and
+    :meth:`for_library` returns all else that has come.
     """
 
     __slots__ = (
@@ -64,7 +62,6 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         "_on_blocked",
         "_parser",
         "_pump",
-        "_stream",
         "_undelivered",
         "_wake",
         "fd",
@@ -72,8 +69,7 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         "heard_at",
     )
 
-    def __init__(self, stream: trio.SocketStream, pump: Pump, *, frame_bytes: int) -> None:
-        self._stream = stream
+    def __init__(self, fd: int, pump: Pump, *, frame_bytes: int) -> None:
         self._pump = pump
         self._parser = FrameParser(frame_bytes)
         self._between_frames = False
@@ -86,23 +82,18 @@ class PumpedStream(trio.abc.HalfCloseableStream):
         self._failed: type[trio.BrokenResourceError | trio.ClosedResourceError] | None = None
         self._deliver: DeliverText | None = None
         self._on_blocked: Callable[[], None] = _ignore
-        self.fd = stream.socket.fileno()
+        self.fd = fd
         self.gave_up = False
         """This client has met a bug of this node."""
         self.heard_at = trio.current_time()
         """When the last byte came (trio time)."""
-
-    @property
-    def socket(self) -> trio.socket.SocketType:
-        """The TCP stream's socket."""
-        return self._stream.socket
 
     # For the gateway.
 
     def start_reading(
         self, deliver: DeliverText, on_blocked: Callable[[], None], early: bytes = b""
     ) -> None:
-        """Lets the pump read from now on; no task may be waiting in :meth:`receive_some`.
+        """Lets the pump read from now on; no task may be waiting in :meth:`for_library`.
 
         ``early`` has been read before. When ``deliver`` returns False, the pump reads nothing
         more and calls ``on_blocked``; :meth:`unblock` ends that.
@@ -195,14 +186,16 @@ class PumpedStream(trio.abc.HalfCloseableStream):
 
     # For the library.
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Returns the next bytes for the library, or none at the end."""
-        await trio.lowlevel.checkpoint()
+    async def for_library(self, max_bytes: int | None) -> bytes | None:
+        """Waits for the next bytes; None if the pump does not read, so that the library may.
+
+        Raises what the end was, if it was not the end of file.
+        """
         while self._blocked or not self._for_library:
             if self._deliver is None:
                 if self._failed is not None:
                     raise self._failed("the connection is lost")
-                return await self._stream.receive_some(max_bytes)
+                return None
             self._wake = trio.Event()
             await self._wake.wait()
         size = min(max_bytes or LIBRARY_BYTES, LIBRARY_BYTES)
@@ -211,24 +204,11 @@ class PumpedStream(trio.abc.HalfCloseableStream):
             self._pump.watch(self)
         return data
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the TCP stream does."""
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the TCP stream does."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """As the TCP stream does."""
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        """Closes the connection, and ends the library's reader if it still waits."""
+    def close(self) -> None:
+        """The stream is closed: ends the library's reader if it still waits."""
         self.stop_reading()
         self._failed = trio.ClosedResourceError
         self._wake_library()
-        await self._stream.aclose()
 
 
 def _ignore() -> None:
@@ -244,7 +224,7 @@ class Pump:
     def __init__(self, cork: Cork) -> None:
         self._cork = cork
         self._epoll = select.epoll()
-        self._streams: dict[int, PumpedStream] = {}
+        self._clients: dict[int, PumpedClient] = {}
         self.turns = 0
         """How many turns the pump has taken; none while no client sends."""
 
@@ -262,7 +242,7 @@ class Pump:
                         break
                     await trio.lowlevel.checkpoint()
         finally:
-            self._streams.clear()
+            self._clients.clear()
             self._epoll.close()
 
     def _take_turn(
@@ -274,16 +254,16 @@ class Pump:
         evicts ours from the processor's caches (1 µs of each frame). Returns what the turn had no
         time for.
         """
-        streams = self._streams
+        clients = self._clients
         now, until = self._cork.now, perf_counter() + TURN_SECONDS
         self.turns += 1
         while ready or received:
             if not received:
-                received, ready = _read(streams, ready[:READS_PER_BATCH]), ready[READS_PER_BATCH:]
-            for index, (stream, data) in enumerate(received, 1):
-                if streams.get(stream.fd) is stream:  # the streams before may have ended it
-                    stream.heard_at = now
-                    _feed(stream, data)
+                received, ready = _read(clients, ready[:READS_PER_BATCH]), ready[READS_PER_BATCH:]
+            for index, (client, data) in enumerate(received, 1):
+                if clients.get(client.fd) is client:  # the clients before may have ended it
+                    client.heard_at = now
+                    _feed(client, data)
                 if data and len(data) > LARGE_BYTES and self._out_of_time(until):
                     return ready, received[index:]
             received = []
@@ -294,44 +274,44 @@ class Pump:
     def _out_of_time(self, until: float) -> bool:
         return perf_counter() > until or self._cork.full
 
-    def watch(self, stream: PumpedStream) -> None:
-        """Reads ``stream`` from now on, unless it is read already."""
-        if stream.fd not in self._streams and not self._epoll.closed:
-            self._streams[stream.fd] = stream
-            self._epoll.register(stream.fd, select.EPOLLIN)
+    def watch(self, client: PumpedClient) -> None:
+        """Reads ``client`` from now on, unless it is read already."""
+        if client.fd not in self._clients and not self._epoll.closed:
+            self._clients[client.fd] = client
+            self._epoll.register(client.fd, select.EPOLLIN)
 
-    def unwatch(self, stream: PumpedStream) -> None:
-        """Stops reading ``stream`` if it is read: what its peer sends waits in the kernel.
+    def unwatch(self, client: PumpedClient) -> None:
+        """Stops reading ``client`` if it is read: what its peer sends waits in the kernel.
 
         To be called before its descriptor is closed.
         """
-        if self._streams.get(stream.fd) is stream:
-            del self._streams[stream.fd]
-            self._epoll.unregister(stream.fd)
+        if self._clients.get(client.fd) is client:
+            del self._clients[client.fd]
+            self._epoll.unregister(client.fd)
 
 
-def _read(streams: Mapping[int, PumpedStream], ready: list[int]) -> list[Received]:
+def _read(clients: Mapping[int, PumpedClient], ready: list[int]) -> list[Received]:
     received: list[Received] = []
     for fd in ready:
-        stream = streams.get(fd)  # it may have ended since the poll
-        if stream is None:
+        client = clients.get(fd)  # it may have ended since the poll
+        if client is None:
             continue
         try:
-            received.append((stream, os.read(fd, READ_BYTES)))
+            received.append((client, os.read(fd, READ_BYTES)))
         except BlockingIOError:
             continue
         except OSError:
-            received.append((stream, None))
+            received.append((client, None))
     return received
 
 
-def _feed(stream: PumpedStream, data: bytes | None) -> None:
+def _feed(client: PumpedClient, data: bytes | None) -> None:
     """Stands between clients: a bug that one client meets costs no other."""
     try:
         if data:
-            stream.feed(data)
+            client.feed(data)
         else:
-            stream.finish(trio.BrokenResourceError if data is None else None)
+            client.finish(trio.BrokenResourceError if data is None else None)
     except Exception:
         log.exception("client.internal_error")
-        stream.fail()
+        client.fail()

@@ -176,6 +176,9 @@ export interface ConnectOptions {
   /** A new room for this seat. */
   new?: boolean;
   isNew?: boolean;
+  /** A new room that no join by kind finds: for those who have its id. */
+  private?: boolean;
+  isPrivate?: boolean;
   /** The options of a room that is opened for this seat. */
   options?: Record<string, unknown> | null;
   /** The name that other players see. */

@@ -1120,9 +1120,9 @@ export class Place extends EventTarget {
 /**
  * Takes a seat and resolves to a Place. The URLs are tried in turn.
  *
- * Options: `kind` or `room`; `new` (or `isNew`), `options`, `name`, `key`; `token`, a text, or a
- * function that is asked anew for each socket and may return a promise; `connectTimeout` (one
- * attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up;
+ * Options: `kind` or `room`; `new` (or `isNew`); `private` (or `isPrivate`), a new room for those who
+ * have its id; `options`, `name`, `key`; `token`, a text, or a function that is asked anew for each
+ * socket and may return a promise; `connectTimeout` (one attempt) and `joinTimeout` (all of them) in milliseconds; `signal`, which gives the seat up;
  * `storage` (`sessionStorage`), with which the place survives a reload of the page: `connect` with the
  * same `kind`, `room` and `key` resumes it. Rejects with JoinRefused, ConnectFailed, AuthRefused,
  * PlaceLost, a TypeError, what the token function throws, or the signal's reason. `WebSocket`, `setTimeout`, `clearTimeout`, `random`, `now`
@@ -1186,9 +1186,10 @@ function shown(url) {
 function joinFrame(options) {
   const { kind, room, name, options: settings } = options;
   if (!kind && !room) throw new TypeError("give a kind of room, or a room");
-  const isNew = options.new ?? options.isNew;
+  const isPrivate = options.private ?? options.isPrivate;
+  const isNew = isPrivate || (options.new ?? options.isNew); // a node of 0.1 knows only `new`
   const key = options.key ?? randomKey(); // so that an unanswered join can be sent again
-  const asked = { kind, room, new: isNew || null, options: settings, name, key };
+  const asked = { kind, room, new: isNew || null, private: isPrivate || null, options: settings, name, key };
   const given = Object.entries(asked).filter(([, value]) => value != null);
   return encode(Object.fromEntries([["t", "join"], ...given]));
 }

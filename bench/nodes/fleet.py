@@ -23,8 +23,8 @@ from lastcall.errors import ClusterFailed
 from lastcall.limits import Limits, Rate, write_limits
 from lastcall.local.admin_client import open_admin_client
 from lastcall.local.child import Child, node_command
-from lastcall.local.cluster import wait_serving
 from lastcall.local.private_folder import private_folder
+from lastcall.local.starting import wait_serving
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 

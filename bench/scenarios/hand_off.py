@@ -11,22 +11,22 @@ import msgspec
 import trio
 from rich.progress import Progress
 
-from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
+from lastcall.bench.bots.crowd import Crowd, open_crowd
 from lastcall.bench.bots.settle import settle
 from lastcall.bench.load.messages import MICROS
 from lastcall.bench.nodes.fleet import (
     MANY,
-    WIDE_LIMITS,
     CpuReading,
     Fleet,
     FleetPlan,
     open_fleet,
 )
 from lastcall.bench.nodes.node_metrics import EVERY_SECONDS, read_metrics, wait_for_metrics
-from lastcall.bench.nodes.proc import allow_descriptors, no_collections
-from lastcall.bench.report.report import Figure, Report, exactly, medians
+from lastcall.bench.nodes.proc import no_collections
+from lastcall.bench.report.report import Figure, Report, exactly
 from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios import figures
+from lastcall.bench.scenarios.repeated import RepeatedSettings, repeated
 from lastcall.bench.scenarios.silences import loop_held, silences
 from lastcall.local.admin_client import open_admin_client
 from lastcall.policy import DrainPolicy
@@ -37,7 +37,7 @@ SILENCE_LIMITS = {"p50": 50.0, "p99": 250.0}
 HELD_LIMIT_MS = 50.0
 
 
-class HandOffSettings(BotSettings, frozen=True):
+class HandOffSettings(RepeatedSettings, frozen=True):
     """The size of a run. The signal comes after ``warm_seconds`` and ``calm_seconds``."""
 
     rooms: int = 2_000
@@ -46,7 +46,6 @@ class HandOffSettings(BotSettings, frozen=True):
     warm_seconds: float = 3.0
     calm_seconds: float = 5.0
     after_seconds: float = 2.0
-    runs: int = 1
 
 
 async def measure_hand_off(settings: HandOffSettings, progress: Progress) -> Report:
@@ -54,16 +53,7 @@ async def measure_hand_off(settings: HandOffSettings, progress: Progress) -> Rep
 
     Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``.
     """
-    allow_descriptors(settings.bots)
-    runs, failures = [], []
-    for _ in range(settings.runs):
-        found, verdict = await _run(settings, progress)
-        runs.append(found)
-        failures.append(figures.failure_of(verdict))
-    shown = msgspec.to_builtins(settings) | WIDE_LIMITS
-    failure = next(filter(None, failures), "")
-    found = medians(runs) if settings.runs > 1 else runs[0]
-    return Report("hand-off", shown, found, failure=failure)
+    return await repeated("hand-off", settings, _run, progress)
 
 
 async def _run(settings: HandOffSettings, progress: Progress) -> tuple[list[Figure], Verdict]:

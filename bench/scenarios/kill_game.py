@@ -6,20 +6,20 @@ compared.
 
 from __future__ import annotations
 
-import msgspec
 import trio
 from rich.progress import Progress
 
 from lastcall.bench.bots.bot import Bot
-from lastcall.bench.bots.crowd import BotSettings, Crowd, open_crowd
+from lastcall.bench.bots.crowd import Crowd, open_crowd
 from lastcall.bench.bots.settle import settle
-from lastcall.bench.nodes.fleet import MANY, WIDE_LIMITS, Fleet, FleetPlan, open_fleet
+from lastcall.bench.nodes.fleet import MANY, Fleet, FleetPlan, open_fleet
 from lastcall.bench.nodes.node_metrics import wait_for_metrics
-from lastcall.bench.nodes.proc import allow_descriptors, no_collections
-from lastcall.bench.report.report import Figure, Report, medians
+from lastcall.bench.nodes.proc import no_collections
+from lastcall.bench.report.report import Figure, Report
 from lastcall.bench.rooms.kinds import SURVIVOR
 from lastcall.bench.rooms.ledger import Verdict
 from lastcall.bench.scenarios import figures
+from lastcall.bench.scenarios.repeated import RepeatedSettings, repeated
 from lastcall.bench.scenarios.silences import silences
 from lastcall.ids import KindName
 from lastcall.local.admin_client import open_admin_client
@@ -29,14 +29,13 @@ VICTIM, GAMES, APIS = "game-1", 3, 2
 SILENCE_LIMITS = {"p50": 0.4, "p99": 1.5}
 
 
-class KillGameSettings(BotSettings, frozen=True):
+class KillGameSettings(RepeatedSettings, frozen=True):
     """The size of a run. The kill comes after ``warm_seconds`` and ``calm_seconds``."""
 
     every_ms: float = 200.0
     warm_seconds: float = 3.0
     calm_seconds: float = 7.0
     after_seconds: float = 10.0
-    runs: int = 1
 
 
 async def measure_kill_game(settings: KillGameSettings, progress: Progress) -> Report:
@@ -44,15 +43,7 @@ async def measure_kill_game(settings: KillGameSettings, progress: Progress) -> R
 
     Raises :class:`UsageError`, ``ClusterFailed`` and ``LoadFailed``.
     """
-    allow_descriptors(settings.bots)
-    runs, failures = [], []
-    for _ in range(settings.runs):
-        found, verdict = await _run(settings, progress)
-        runs.append(found)
-        failures.append(figures.failure_of(verdict))
-    shown = msgspec.to_builtins(settings) | WIDE_LIMITS
-    found = medians(runs) if settings.runs > 1 else runs[0]
-    return Report("kill-game", shown, found, failure=next(filter(None, failures), ""))
+    return await repeated("kill-game", settings, _run, progress)
 
 
 async def _run(settings: KillGameSettings, progress: Progress) -> tuple[list[Figure], Verdict]:

@@ -15,7 +15,7 @@ SAME = "on (namespace, job, instance)"
 CLIENTS_OF, ROOMS_OF = 'tier!="game"', 'tier!="api"'
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 LEGEND = {
-    "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom"},
+    "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
     "tooltip": {"mode": "multi", "sort": "desc"},
 }
 ROW_WIDTH, HEIGHT = 24, 8
@@ -235,7 +235,7 @@ def dashboard() -> dict[str, Any]:
 def _variables() -> list[dict[str, Any]]:
     source = {"name": "datasource", "label": "Data source", "type": "datasource"}
     return [
-        source | {"query": "prometheus", "current": {}},
+        source | {"query": "prometheus"},
         _labels("namespace", "lastcall_build_info"),
         _labels("job", 'lastcall_build_info{namespace=~"$namespace"}'),
     ]

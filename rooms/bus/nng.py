@@ -80,7 +80,7 @@ class _Listening(_End):
         listener, where = listen(nng, address, bus.tls)
         self._listener = listener
         path = where.startswith("ipc:")
-        self._silent = None if path else SilentConnections(parse_url(where).port)
+        self._silent = None if path else SilentConnections(parse_url(where))
         super().__init__(nng, where)
 
     def refusals(self) -> Refusals:

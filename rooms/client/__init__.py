@@ -14,9 +14,10 @@ other. ``open_connection`` is one socket, whose loss (:class:`lastcall.errors.Co
 user must handle.
 
 ``dial.py`` makes a WebSocket from a URL, ``tokens.py`` has the client's token, ``opening.py`` opens
-a connection, ``connection.py`` and ``writer.py`` are one socket, ``place.py`` is a seat in a room,
-``receiver.py`` connects a place to a socket, and ``client.py`` moves the place from one socket to
-the next. ``suspends.py`` notices that the computer slept.
+a connection, ``connection.py`` and ``writer.py`` are one socket, ``place.py`` is a seat in a room
+(``outgoing.py`` sends its inputs, ``unread.py`` keeps its messages), ``receiver.py`` connects a
+place to a socket, and ``client.py`` moves the place from one socket to the next. ``suspends.py``
+notices that the computer slept.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ async def connect(
     kind: str = "",
     room: str = "",
     new: bool = False,
+    private: bool = False,
     options: Mapping[str, Any] | None = None,
     name: str = "",
     key: str = "",
@@ -96,6 +98,7 @@ async def connect(
             kind=kind,
             room=room,
             new=new,
+            private=private,
             options=options,
             name=name,
             key=key,

@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from lastcall.client.connection import NO_CLOSE_FRAME, Connection, again
+from lastcall.client.connection import NO_CLOSE_FRAME, Connection
 from lastcall.client.dial import OpenStream, open_tcp
 from lastcall.client.opening import Opener, socket_nursery
 from lastcall.client.place import OnState, Place
@@ -120,6 +120,7 @@ class Client:
         kind: str = "",
         room: str = "",
         new: bool = False,
+        private: bool = False,
         options: Mapping[str, Any] | None = None,
         name: str = "",
         key: str = "",
@@ -138,6 +139,7 @@ class Client:
         policy = ReconnectPolicy(self._dice)
         give_up_at = trio.current_time() + join_seconds
         request = {"kind": kind, "room": room, "new": new, "options": options, "name": name}
+        request["private"] = private
         request["key"] = key or secrets.token_urlsafe(16)
         wait = self._wait_before_joining(policy)
         while True:
@@ -263,7 +265,7 @@ class Client:
             case AuthRefused() if tokens.may_differ(error):
                 return 0.0
             case AuthRefused():
-                place.lose(again(error))
+                place.lose(error.again())
                 return None
             case ConnectionLost():
                 return policy.turned_away(error.code)

@@ -56,7 +56,7 @@ class _PendingRequest:
 
     def failure(self, lost: ConnectionLost | None) -> ConnectionLost | JoinRefused:
         """The error to raise: the refusal, or the loss of the socket."""
-        return self.refusal or again(lost or ConnectionLost(NO_CLOSE_FRAME))
+        return self.refusal or (lost or ConnectionLost(NO_CLOSE_FRAME)).again()
 
 
 class Connection:
@@ -109,21 +109,23 @@ class Connection:
         kind: str = "",
         room: str = "",
         new: bool = False,
+        private: bool = False,
         options: Mapping[str, Any] | None = None,
         name: str = "",
         key: str = "",
     ) -> Place:
         """Takes a seat: in a room of ``kind``, or in the one that ``room`` names.
 
-        ``new`` opens a room for this join, ``options`` go to a room that is opened for it, ``name``
-        is shown to others, and the same ``key`` again gives the same place. Raises
-        :class:`JoinRefused`, :class:`ConnectionLost`, and :class:`LocalProtocolError` while there
-        is a place already. Has no time limit of its own; if it is cancelled and the seat is
-        granted all the same, that seat is given up.
+        ``new`` opens a room for this join, and ``private`` one in which nobody gets a seat without
+        its id. ``options`` go to a room that is opened for it, ``name`` is shown to others, and the
+        same ``key`` again gives the same place. Raises :class:`JoinRefused`,
+        :class:`ConnectionLost`, and :class:`LocalProtocolError` while there is a place already.
+        Has no time limit of its own; if it is cancelled and the seat is granted all the same, that
+        seat is given up.
         """
         await self._wait_for_earlier_answers()
         if self.lost is not None:
-            raise again(self.lost)
+            raise self.lost.again()
         if self.place is not None and self.place.state is not PlaceState.OVER:
             raise LocalProtocolError(
                 f"this socket has a place in {self.place.room}: leave it first"
@@ -134,6 +136,7 @@ class Connection:
                 kind=KindName(kind),
                 room=RoomId(room),
                 new=new,
+                private=private,
                 options=msgspec.Raw(encode_value(dict(options or {}))),
                 name=name,
                 key=key,
@@ -155,7 +158,7 @@ class Connection:
         cut, so that it cannot have the place while another one is tried.
         """
         if self.lost is not None:
-            raise again(self.lost)
+            raise self.lost.again()
         pending = self._pending = _PendingRequest(place)
         self._receiver = PlaceReceiver(place, self.node, self.writer)
         self.writer.post(place.progress.resume())
@@ -274,8 +277,3 @@ def _loss(closed: ConnectionClosed) -> ConnectionLost:
         return ConnectionLost(NO_CLOSE_FRAME)
     code, reason = closed.reason.code, closed.reason.reason or ""
     return (AuthRefused if code == Close.NOT_ALLOWED else ConnectionLost)(code, reason)
-
-
-def again(lost: ConnectionLost) -> ConnectionLost:
-    """A new exception for each that waits: a raised one carries its own traceback."""
-    return type(lost)(lost.code, lost.reason)

@@ -1,7 +1,8 @@
 """A player's place in a room: what they say there, what they receive, and how it ends.
 
-A place does not know sockets: it has a writer or, between two sockets, none. The frames of a
-socket are applied to it in ``receiver.py``; ``client.py`` moves it from one socket to the next.
+A place does not know sockets. It sends by ``outgoing.py``, which has a writer or, between two
+sockets, none; its messages wait in ``unread.py``. The frames of a socket are applied to it in
+``receiver.py``; ``client.py`` moves it from one socket to the next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
+from lastcall.client.outgoing import Outgoing
 from lastcall.client.unread import Unread
 from lastcall.client.values import Ended, InputRefused, Message, Picture, PlaceState
 from lastcall.client.writer import FrameWriter
@@ -58,16 +60,17 @@ class Place:
         writer: FrameWriter,
         on_state: OnState | None = None,
     ) -> None:
-        self._window = trio.lowlevel.ParkingLot()
         self._changed = trio.lowlevel.ParkingLot()
-        self._leaving = False
         self.on_state = on_state
         """Set for a place that outlives its socket; None: the place is lost with it."""
-        self.writer: FrameWriter | None = writer
-        """The way to the server; None while the place is away."""
+        self.progress = ResumeState(joined)
+        """The numbers of its messages and inputs, and its ``ticket``: keep that to yourself."""
+        self.outgoing = Outgoing(self.progress, writer)
+        """The way to the room."""
         self.unread: Unread[Message | Picture] = Unread()
         """The messages that wait to be read."""
-        self.progress = ResumeState(joined)
+        self.leaving = False
+        """The player gives the seat up, or has done so."""
         self.state = PlaceState.HERE
         self.node = node
         """The api node that the place is, or was last, reached through."""
@@ -102,24 +105,9 @@ class Place:
         return self.progress.room
 
     @property
-    def ticket(self) -> str:
-        """The newest capability to resume this place: keep it to yourself."""
-        return self.progress.ticket
-
-    @property
     def seq(self) -> int:
         """The number of the last message received, read or not."""
         return self.progress.seq
-
-    @property
-    def holes(self) -> int:
-        """How many numbers were skipped: other players' private messages."""
-        return self.progress.holes
-
-    @property
-    def repeats(self) -> int:
-        """Messages whose ``seq`` did not rise: the server's fault; they are dropped."""
-        return self.progress.repeats
 
     @property
     def unacked(self) -> int:
@@ -136,7 +124,8 @@ class Place:
         while not self.unread:
             if self.ended is not None:
                 raise StopAsyncIteration
-            self._check_lost()
+            if self.lost is not None:
+                raise self.lost.again()
             await self.unread.wait()
         return self.unread.take()
 
@@ -156,11 +145,12 @@ class Place:
                 f"an input of {len(body)} bytes; a frame holds {INPUT_BYTES_MAX} with its envelope"
             )
         await trio.lowlevel.checkpoint_if_cancelled()
-        while self.open and (self.progress.inputs.full or self.state is PlaceState.AWAY):
-            await self._window.park()
-        if self.ended is None and not self._leaving:
-            self._check_lost()
-            self._post(self.progress.say(body))
+        await self.outgoing.wait_for_space()
+        if self.ended is not None or self.leaving:
+            return
+        if self.lost is not None:
+            raise self.lost.again()
+        self.outgoing.post(self.progress.say(body))
 
     async def leave(self) -> None:
         """Gives the seat up and waits until the room confirms it; when away, after the return.
@@ -173,21 +163,11 @@ class Place:
 
     def leave_soon(self) -> None:
         """Gives the seat up, without waiting."""
-        if self.open:
-            self._leaving = True
-            self._post(frames.Leave())
+        if not self.outgoing.closed:
+            self.leaving = True
+            self.outgoing.post(frames.Leave())
+            self.outgoing.close()
             self.unread.close()
-            self._window.unpark_all()
-
-    @property
-    def open(self) -> bool:
-        """Whether the player has the seat, here or away: not ended, not lost, not leaving."""
-        return self.state is not PlaceState.OVER and not self._leaving
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the seat is given up and the answer is still to come."""
-        return self._leaving and self.state is not PlaceState.OVER
 
     async def wait_state(self, *states: PlaceState) -> PlaceState:
         """Returns when the place is in one of ``states``, or over, with the state it is in.
@@ -202,14 +182,6 @@ class Place:
         """Returns when the place has ended or is lost."""
         await self.wait_state(PlaceState.OVER)
 
-    def _check_lost(self) -> None:
-        if self.lost is not None:
-            raise type(self.lost)(self.lost.code, self.lost.reason)
-
-    def _post(self, frame: frames.FromClient) -> None:
-        if self.writer is not None:
-            self.writer.post(frame)
-
     # For the connection and the client
 
     def enter_room(self, joined: frames.Joined) -> None:
@@ -218,19 +190,15 @@ class Place:
         self.you: PlayerId = joined.you
         self.players: tuple[Player, ...] = tuple(joined.players)
         """The players who had a seat when this place was taken."""
-        self._window.unpark_all()
-
-    def ack(self, n: int) -> None:
-        """The room has accepted all inputs up to ``n``."""
-        self.progress.inputs.ack(n)
-        self._window.unpark_all()
+        self.outgoing.wake()
 
     def enter(self, state: PlaceState) -> None:
         """Changes the state, wakes all who wait, and reports the change."""
         self.state = state
         if state is PlaceState.OVER:
             self.unread.close()
-        self._window.unpark_all()
+            self.outgoing.close()
+        self.outgoing.wake()
         self._changed.unpark_all()
         if self.on_state is not None:
             self.on_state(self, state)
@@ -239,7 +207,7 @@ class Place:
         """Ends the place for good: it is lost, or it was left and only the answer is missing."""
         if self.state is PlaceState.OVER:
             return
-        if self._leaving and lost.code == Close.NO_SUCH_PLACE:
+        if self.leaving and lost.code == Close.NO_SUCH_PLACE:
             self.ended = Ended(EndReason.LEFT)
         else:
             self.lost = lost

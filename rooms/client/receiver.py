@@ -40,14 +40,14 @@ class PlaceReceiver:
         place = self.place
         if place.state is PlaceState.OVER:
             return
-        if place.writer is not self._writer:
+        if place.outgoing.writer is not self._writer:
             self._on_resume_answered(frame)
             return
         match frame:
             case frames.Message():
                 self._on_message(frame)
             case frames.Ack(n):
-                place.ack(n)
+                place.outgoing.ack(n)
             case frames.Error(code, message, retry, int(n)):
                 place.refused += 1
                 place.errors.append(InputRefused(n, code, message, retry))
@@ -61,9 +61,9 @@ class PlaceReceiver:
     def lose_socket(self, lost: ConnectionLost) -> None:
         """The socket is gone: the place is away if a client carries it on, and lost if not."""
         place = self.place
-        if place.writer is not self._writer:
+        if place.outgoing.writer is not self._writer:
             return
-        place.writer = None
+        place.outgoing.writer = None
         if place.on_state is None:
             place.lose(lost)
         elif place.state is not PlaceState.OVER:
@@ -77,7 +77,7 @@ class PlaceReceiver:
         if not isinstance(frame, frames.Resumed | frames.Joined):
             return
         place = self.place
-        place.writer, place.node = self._writer, self._node
+        place.outgoing.writer, place.node = self._writer, self._node
         place.resumes += 1
         if place.away_since is not None:
             place.away_seconds = trio.current_time() - place.away_since

@@ -13,21 +13,19 @@ import click
 from msgspec.structs import replace
 
 from lastcall.bus.address import HostPort, parse_host_port
-from lastcall.limits import read_limits
 from lastcall.local.node_commands import run_trio
 from lastcall.local.plan import Plan
+from lastcall.local.plan_options import new_plan, plan_options
 from lastcall.policy import DrainPolicy
 from lastcall.reasons import ExitCode
 from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.command import (
     Parsed,
-    config_limits,
     config_option,
     epilog,
     gathered,
     option,
 )
-from lastcall.runtime.completion import EXAMPLES, complete_modules
 from lastcall.runtime.options import drain_options
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -35,14 +33,13 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
 def _plan(listen: HostPort, **settings: Any) -> Plan:
-    limits = read_limits(*config_limits())
-    return Plan(1, 1, client=listen, limits=limits, free_ports=True, **settings)
+    return new_plan(listen, apis=1, games=1, free_ports=True, **settings)
 
 
 @click.command(
     short_help="Serves your rooms while you write them: each save moves them into the new code.",
     epilog=epilog(
-        "lastcall dev --rooms mygame.rooms", "lastcall dev --rooms mygame.rooms --watch data"
+        "lastcall dev --rooms mygame.rooms", "lastcall dev --rooms mygame.rooms --reload-dir data"
     ),
 )
 @config_option
@@ -52,32 +49,21 @@ def _plan(listen: HostPort, **settings: Any) -> Plan:
     "plan",
     _plan,
     {
-        "--rooms": {
-            "metavar": "MODULES",
-            "default": EXAMPLES,
-            "shell_complete": complete_modules,
-            "help": "Your modules that define the kinds of rooms, comma separated. The folders of "
-            "all Python files that they import are watched.",
-        },
         "--listen": {
             "type": Parsed("HOST:PORT", parse_host_port),
             "default": "127.0.0.1:8080",
             "help": "Where clients connect. Port 0: a free port.",
         },
-        "--admin": {
-            "type": Parsed("HOST:PORT", parse_host_port),
-            "default": "127.0.0.1:9000",
-            "help": "The address of the page. Port 0: a free port.",
-        },
-        "--admin-token-file": {
-            "type": click.Path(dir_okay=False, path_type=Path),
-            "metavar": "FILE",
-            "help": "A file with a token that the page's commands require.",
-        },
+        **plan_options(
+            rooms="Your modules that define the kinds of rooms, comma separated. The folders of "
+            "all Python files that they import are watched.",
+            admin="The address of the page. Port 0: a free port.",
+            file="A file with a token that the page's commands require.",
+        ),
     },
 )
 @option(
-    "--watch",
+    "--reload-dir",
     "trees",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
@@ -105,10 +91,10 @@ def dev(
     before the start.
     """
     import trio
-    from rich.console import Console
 
     from lastcall.dev.dev import Dev
     from lastcall.game.options import parse_rooms
+    from lastcall.local.console import CommandConsole, hang_up
 
     plan = replace(plan, drain=drain, auth=auth)
     modules = parse_rooms(plan.rooms)
@@ -119,7 +105,9 @@ def dev(
 
     async def run() -> ExitCode:
         with trio.open_signal_receiver(SIGINT, SIGTERM, SIGHUP) as signals:
-            run = Dev(plan, modules=modules, trees=trees, console=Console(), browse=browse)
+            run = Dev(
+                plan, modules=modules, trees=trees, console=CommandConsole(hang_up), browse=browse
+            )
             return await run.run(signals)
 
     return run_trio(run)

@@ -28,17 +28,13 @@ from lastcall.errors import LastcallError
 from lastcall.exception_groups import unwrap_single
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child
-from lastcall.local.cluster import (
-    READY_SECONDS,
-    LocalCluster,
-    failure_of,
-    not_ready,
-    open_cluster,
-)
+from lastcall.local.cluster import LocalCluster, open_cluster
+from lastcall.local.console import print_text
 from lastcall.local.control.socket import serve_control
 from lastcall.local.dashboard.local import LocalPage, serving
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
+from lastcall.local.starting import failure_of, not_ready
 from lastcall.local.stopping import count_signals, drain
 from lastcall.local.summary import exit_code, summarize, summary_text
 from lastcall.reasons import ExitCode
@@ -154,7 +150,7 @@ class Dev:
             self._show(text)
 
     def _show(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(self._console, text)
 
 
 async def keep_api(cluster: LocalCluster, stop: trio.Event, show: Callable[[str], None]) -> None:
@@ -163,14 +159,14 @@ async def keep_api(cluster: LocalCluster, stop: trio.Event, show: Callable[[str]
     Raises :class:`UsageError` or :class:`ClusterFailed` when it does not start, or ends soon.
     """
     child, first = cluster.living("api")[0], True
+    seconds = cluster.plan.start_seconds
     while True:
-        with trio.move_on_after(READY_SECONDS):
+        with trio.move_on_after(seconds):
             await child.became_ready.wait()
         if stop.is_set():
             return
         if child.ready is None:
-            ended = child.ended.is_set()
-            raise failure_of(child) if ended else not_ready([child], {child.name}, READY_SECONDS)
+            raise failure_of(child) if child.ended.is_set() else not_ready([child], seconds)
         child.serving = True
         if first:
             show(f"Clients connect to {cluster.url}; Ctrl-C drains.")

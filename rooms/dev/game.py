@@ -67,14 +67,14 @@ class LedGame(GameNode):
             if self._drain.phase is Phase.SERVING:
                 self._drain.cordon()
             with trio.move_on_after(TAKER_SECONDS):
-                while not self.moves.handoffs.possible:  # noqa: ASYNC110 - it is a moment
+                while not self.others.peers.any_serves:  # noqa: ASYNC110 - it is a moment
                     await trio.sleep(LOOK_SECONDS)
             refused, told = False, -1
             while told:
                 self._give_up(lambda room: not room.state.roster)
                 if not refused:
-                    await self.moves.leave()
-                    refused = bool(self.moves.why())
+                    await self.departures.leave()
+                    refused = bool(self.departures.why())
                 self._give_up(lambda room: not room.state.started)
                 if (left := self._count(movable=True).total()) != told:
                     self._tell(told := left)
@@ -95,7 +95,7 @@ class LedGame(GameNode):
 
     def _tell(self, left: int) -> None:
         stay, others = self._count(movable=True), self._count(movable=False)
-        log.info("dev.left", left=left, moved=self._rooms_handed_off, stay=stay, others=others)
+        log.info("dev.left", left=left, moved=self.departures.count, stay=stay, others=others)
 
 
 @click.command("lastcall.dev.game")

@@ -13,12 +13,12 @@ import trio
 from lastcall.core.reloads import Action, Discard, Leave, Reloads, Start, Stop
 from lastcall.dev.reports import LEAVE, Failed, Left, Loaded
 from lastcall.local.child import Child, node_command
-from lastcall.local.cluster import LocalCluster, failure_of
+from lastcall.local.cluster import LocalCluster
 from lastcall.local.roll.plan import next_version
+from lastcall.local.starting import failure_of
 from lastcall.reasons import ExitCode
 from lastcall.wire import UNREADABLE
 
-LOAD_SECONDS = 20.0
 LINKED_SECONDS = 2.0
 LEAVE_SECONDS = 8.0
 """A version that has not answered by then is blocked, by a room that never waits."""
@@ -156,7 +156,8 @@ class Versions:
         return cluster.launch("game", next_version(games or {cluster.plan.version}))
 
     async def _follow_start(self, version: int, child: Child) -> None:
-        with trio.move_on_after(LOAD_SECONDS):
+        seconds = self._cluster.plan.start_seconds
+        with trio.move_on_after(seconds):
             await child.became_ready.wait()
         if child.ready is not None:
             with trio.move_on_after(LINKED_SECONDS):
@@ -166,7 +167,7 @@ class Versions:
         now = trio.current_time()
         loaded = self._loaded.get(child.name, Loaded())
         if child.ready is None or child.ended.is_set():
-            failure = self._failures.pop(child.name, None) or _why_not(child)
+            failure = self._failures.pop(child.name, None) or _why_not(child, seconds)
             if not self.has_served and failure.needs_restart:
                 raise failure_of(child)
             self._follow(failure.folders)
@@ -229,13 +230,13 @@ class Versions:
         return next((one for one, other in self._children.items() if other is child), None)
 
 
-def _why_not(child: Child) -> Failed:
+def _why_not(child: Child, seconds: float) -> Failed:
     if child.ended.is_set():
         refused = child.exit_code == ExitCode.USAGE
         text = f"{child.how_it_ended()}. Its last output:\n{child.last_output()}"
         return Failed(text, needs_restart=refused)
     return Failed(
-        f"the code is still being imported after {LOAD_SECONDS:g} s: does it wait for "
+        f"the code is still being imported after {seconds:g} s (--start-timeout): does it wait for "
         f"something when it is imported? Its last output:\n{child.last_output()}"
     )
 

@@ -133,12 +133,6 @@ class Host:
         """How many rooms are running, or were frozen here and have not moved yet."""
         return self.running.count
 
-    @property
-    def players(self) -> int:
-        """How many seats are taken. Looks at every room."""
-        rooms = (*self._rooms.values(), *self.running.held.frozen)
-        return sum(len(room.state.roster) for room in rooms)
-
     def find(self, room: RoomId) -> LiveRoom | None:
         """The running room of that id, or None."""
         return self._rooms.get(room)

@@ -55,6 +55,7 @@ def capture(room: RoomState) -> Image:
         open_seconds=now - room.opened_at,
         started=room.started,
         locked=room.roster.locked,
+        private=room.private,
     )
 
 
@@ -73,6 +74,7 @@ def restore(host: RoomHost, codec: KindCodec, image: Image) -> LiveRoom:
             options=codec.read_options(image.options),
             raw_options=image.options,
             age=image.age,
+            private=image.private,
         )
         room.state.author_state = codec.read_state(image.state)
         _restore_seats(room.state, image)

@@ -53,8 +53,11 @@ class LiveRoom:
         options: Any,
         raw_options: bytes,
         age: int,
+        private: bool,
     ) -> None:
-        self.state = RoomState(host, codec, room_id=room_id, raw_options=raw_options, age=age)
+        self.state = RoomState(
+            host, codec, room_id=room_id, raw_options=raw_options, age=age, private=private
+        )
         self.players = Players(self.state)
         self.inputs = Inputs(self.state)
         self._options = options
@@ -101,12 +104,13 @@ class LiveRoom:
 
         A room without players is given up. So is one that never started: its players are told to
         join another room, because no opponent can join them here. One that survives moves with
-        them to the node that has its copy.
+        them to the node that has its copy, and in a private one they wait for somebody who has its
+        id, and may still join.
         """
         state = self.state
         if not state.roster:
             self.cancel(EndReason.ABANDONED)
-        elif not (state.started or state.closed or state.changes is not None):
+        elif not (state.started or state.closed or state.private or state.changes is not None):
             state.regrouped = True
             for link, seats in batches_by_link(state.roster):
                 state.outbox(link, regroup(state, seats, state.raw_options))

@@ -139,7 +139,7 @@ class Matchmaker:
             message = "too many new rooms from your address; wait a second before the next"
             self._refuse(link, join, ErrorCode.TOO_MANY, message)
         else:
-            room = self._open(codec, options, join.options)
+            room = self._open(codec, options, join)
             self._seat(room, link, join)
             if self._rooms.cut_at is not None:
                 room.warn(max(0.0, self._rooms.cut_at - trio.current_time()))
@@ -152,15 +152,16 @@ class Matchmaker:
             self._rooms.by_key[room.state.kind, join.key] = room.state.id
         return refusal
 
-    def _open(self, codec: KindCodec, options: Any, raw_options: bytes) -> LiveRoom:
+    def _open(self, codec: KindCodec, options: Any, join: nodes.Join) -> LiveRoom:
         room_id = new_room(self._rng, self._node)
         room = LiveRoom(
             self._rooms,
             codec,
             room_id=room_id,
             options=options,
-            raw_options=raw_options,
+            raw_options=join.options,
             age=self._opened,
+            private=join.private,
         )
         self._opened += 1
         self._rooms.by_id[room_id] = room

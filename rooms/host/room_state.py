@@ -98,6 +98,7 @@ class RoomState:
         "opened_at",
         "outbox",
         "over",
+        "private",
         "raw_options",
         "regrouped",
         "roster",
@@ -108,7 +109,14 @@ class RoomState:
     )
 
     def __init__(
-        self, host: RoomHost, codec: KindCodec, *, room_id: RoomId, raw_options: bytes, age: int
+        self,
+        host: RoomHost,
+        codec: KindCodec,
+        *,
+        room_id: RoomId,
+        raw_options: bytes,
+        age: int,
+        private: bool,
     ) -> None:
         self.host = host
         self.codec = codec
@@ -125,6 +133,8 @@ class RoomState:
         """None while there were none, as in most rooms. ``host.alarms`` sets and rings them."""
         self.age = age
         """How many rooms were opened before this one."""
+        self.private = private
+        """No join by kind finds it."""
         self.opened_at = trio.current_time()
         self.roster = Roster(codec.kind.seats, one_seat_each=codec.kind.one_seat_each)
         self.history = _new_history(codec.kind, host.policy)
@@ -165,7 +175,7 @@ class RoomState:
     @property
     def free(self) -> int:
         """How many players could join by kind now."""
-        if self.closed or self.roster.refusal is not None:
+        if self.private or self.closed or self.roster.refusal is not None:
             return 0
         return self.roster.seats_max - len(self.roster)
 

@@ -188,7 +188,7 @@ class GameConnector:
         if self.met not in {0, welcome.incarnation}:
             self._context.gone(self.met)
         try:
-            await link.run(self._by_our_clock(welcome), feed)
+            await link.run(self._by_our_clock(welcome), feed, self._context.feeds.hear)
         finally:
             if link.loss in {Loss.GONE, Loss.FAREWELL}:
                 self._context.gone(welcome.incarnation)

@@ -54,6 +54,12 @@ class FeedReader:
         finally:
             del self._feeds[feed.link.id]
 
+    def hear(self, message: bytes) -> None:
+        """Passes on a message that has come with an answer: it is small."""
+        batches = self._batches([message])
+        while self._pass_some(batches):
+            pass
+
     async def run(self) -> None:
         """Passes batches on until cancelled."""
         try:
@@ -76,7 +82,7 @@ class FeedReader:
                     await self.cork.settled()
 
     def _take(self, message: bytes) -> bool:
-        """Passes a batch on; if there is no time for all of it, it comes again by :meth:`_read`."""
+        """Passes a batch on; the part that it had no time for comes again by :meth:`_read`."""
         return not (self.cork.full or self._pass_some(self._batches([message])))
 
     def _pass_some(self, batches: Iterator[nodes.FeedBatch]) -> bool:

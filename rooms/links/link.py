@@ -6,6 +6,8 @@ A :class:`GameLink` is one attach, from the welcome to the loss;
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -81,7 +83,8 @@ class GameLink:
         self.loss: Loss | None = None
         """Why it is over; None while it lasts."""
         self._welcome: nodes.Welcome | None = None
-        self._up = False
+        self.up = False
+        """Whether the attach was complete: the welcome and the feed's first item have arrived."""
         self.silent = False
         self.wanted = True
         """Whether ``--games`` still names the game node; if not, it gets no new rooms from here."""
@@ -106,10 +109,12 @@ class GameLink:
         """The items that the game node has not answered; read it once, when the link is over."""
         return self.uplink.unsent
 
-    async def run(self, welcome: nodes.Welcome, feed: LinkFeed) -> None:
+    async def run(
+        self, welcome: nodes.Welcome, feed: LinkFeed, hear: Callable[[bytes], None]
+    ) -> None:
         """Sends until the link is over, and tells the listener; when cancelled, detaches.
 
-        ``feed`` is the one of this link.
+        ``feed`` is the one of this link; ``hear`` gets what comes of it with answers.
         """
         self._welcome = welcome
         self._state = welcome.state
@@ -119,7 +124,7 @@ class GameLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch.run, self)
                     nursery.start_soon(feed.watch, welcome.name)
-                    await self.uplink.run(self._take)
+                    await self.uplink.run(partial(self._take, hear))
         except Exception:  # our own fault: the rooms there live
             self.loss = self.loss or Loss.RESET
             raise
@@ -128,7 +133,7 @@ class GameLink:
             if loss is Loss.DETACHED:
                 await self.uplink.detach()
             self.uplink.close()
-            if self._up:
+            if self.up:
                 self._counts.ends[loss] += 1
                 log.info("link.down", game=welcome.name, address=self.address, loss=loss)
                 self._listener.link_down(self, loss)
@@ -141,11 +146,13 @@ class GameLink:
         self.loss = self.loss or loss
         self._scope.cancel()
 
-    def _take(self, reply: nodes.Reply, now: float) -> None:
+    def _take(self, hear: Callable[[bytes], None], reply: nodes.Reply, now: float) -> None:
         self.node_silent(silent=False)
         match reply:
             case nodes.Answer(link=link, head=head, state=state) if link == self.id:
                 self.uplink.arrived()
+                if reply.feed:
+                    hear(reply.feed)
                 self.receiver.announce(head, now)
                 self._learn(state)
                 if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:
@@ -159,14 +166,14 @@ class GameLink:
     def _learn(self, state: nodes.NodeState) -> None:
         if self._state is None or state.revision > self._state.revision:
             self._state = state
-            if self._up:
+            if self.up:
                 self._listener.link_state(self)
 
     # From the feed.
 
     def come_up(self) -> None:
-        """The attach is complete: the welcome and the feed's first item have arrived."""
-        self._up = True
+        """The attach is complete."""
+        self.up = True
         wire = min(nodes.WIRE, self.node.wire)
         log.info("link.up", game=self.node.name, address=self.address, wire=wire)
         self._listener.link_up(self)
@@ -198,5 +205,5 @@ class GameLink:
         """Whether nothing new may be sent there; also if nothing has changed."""
         if self.silent is not silent:
             self.silent = silent
-            if self._up:
+            if self.up:
                 self._listener.link_state(self)

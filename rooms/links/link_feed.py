@@ -29,6 +29,8 @@ class FedLink(Protocol):
     policy: LinkPolicy
     receiver: FeedReceiver[nodes.Down]
     uplink: Uplink
+    up: bool
+    """Whether :meth:`come_up` was called."""
 
     def come_up(self) -> None:
         """The first item after the welcome has arrived."""
@@ -51,7 +53,6 @@ class LinkFeed:
         self._policy = link.policy
         self._open = False
         """Whether the welcome has come: until then items wait for it."""
-        self._begun = False
 
     @property
     def more(self) -> bool:
@@ -72,8 +73,7 @@ class LinkFeed:
         if not self._open:
             receiver.put_back(ready, item_bytes=size)
             return
-        if not self._begun and receiver.arrived:
-            self._begun = True
+        if not self.link.up and receiver.arrived:
             self.link.come_up()
         for count, item in enumerate(ready, 1):
             self._pass_on(item)

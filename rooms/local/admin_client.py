@@ -69,12 +69,14 @@ async def ask_all(items: Sequence[T], ask: Callable[[T], Awaitable[R]]) -> list[
     return [answers[index] for index in sorted(answers)]
 
 
-async def is_ready(client: httpx.AsyncClient, admin: str) -> bool:
-    """Whether ``/readyz`` is 200; a node that does not answer is not ready."""
+async def why_not_ready(client: httpx.AsyncClient, admin: str) -> str:
+    """The reason that ``/readyz`` gives; empty if the node is ready."""
     try:
-        return (await client.get(admin_url(admin, "readyz"))).status_code == httpx.codes.OK
+        answer = await client.get(admin_url(admin, "readyz"))
     except httpx.HTTPError:
-        return False
+        return "no answer"
+    is_ready = answer.status_code == httpx.codes.OK
+    return "" if is_ready else answer.text.strip() or f"status {answer.status_code}"
 
 
 async def status(client: httpx.AsyncClient, admin: str) -> Status | None:

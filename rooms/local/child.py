@@ -115,6 +115,8 @@ class Child:
         self.replaced = False
         """A roll has replaced the node."""
         self.ready: NodeReady | None = None
+        self.lacks = ""
+        """Why the node was not ready when it was asked last."""
         self.finished: DrainFinished | None = None
         self.refusals: dict[HandOffRefusal, None] = {}
         """Why other nodes did not take rooms of this one, each kind and reason once."""

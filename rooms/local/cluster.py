@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
-import httpx
 import trio
 
-from lastcall.bus.address import HostPort
 from lastcall.errors import AddressInUse, ClusterFailed, UsageError
 from lastcall.exception_groups import lone_error
-from lastcall.limits import write_limits
-from lastcall.local.admin_client import is_ready, open_admin_client
-from lastcall.local.child import Child, Spawn, node_command, spawn
-from lastcall.local.output import REFUSAL
-from lastcall.local.plan import PORTS, Plan
+from lastcall.local.admin_client import open_admin_client
+from lastcall.local.child import Child, Spawn, node_command
+from lastcall.local.launcher import Launcher, NodeCommand
+from lastcall.local.plan import Plan
 from lastcall.local.private_folder import private_folder
-from lastcall.reasons import ExitCode
+from lastcall.local.starting import OTHER_PORTS, failure_of, not_ready, wait_serving
 from lastcall.runtime.listeners import bound_address, open_listeners
 
-READY_SECONDS = 20.0
-POLL_SECONDS = 0.05
-OTHER_PORTS = "choose other admin ports with --admin HOST:PORT (port 0: free ones)"
 AFTER_GRACE_SECONDS = 2.0
 """A node ends itself when grace is over; one that still runs this much later is killed."""
-
-NodeCommand = Callable[..., list[str]]
-"""``(tier, *arguments)`` → the command that starts such a node; tests start fakes."""
-
-
-def _free_admin(tier: str, first: HostPort, given: Mapping[Child, HostPort]) -> HostPort:
-    """The first admin port that can be bound, that no living node has, and that no ``given`` one of
-    the other tier ever had: behind a noted address, there is no node of another kind.
-    """
-    used = {
-        admin.port
-        for child, admin in given.items()
-        if child.tier != tier or not child.ended.is_set()
-    }
-    for port in range(first.port, PORTS) if first.port else ():
-        if port not in used and _can_bind(first.host, port):
-            return HostPort(first.host, port)
-    return HostPort(first.host, 0)
-
-
-class Callbacks(NamedTuple):
-    """Whom a cluster tells what; see :func:`open_cluster`."""
-
-    on_death: Callable[[Child], None]
-    show: Callable[[str], None]
-    on_event: Callable[[bytes], None]
 
 
 class LocalCluster:
@@ -64,25 +29,18 @@ class LocalCluster:
     def __init__(
         self,
         plan: Plan,
+        launcher: Launcher,
         *,
         listener: trio.SocketListener,
         page: list[trio.SocketListener],
-        folder: Path,
-        start: NodeCommand,
-        spawns: Mapping[str, Spawn],
-        tell: Callbacks,
+        on_death: Callable[[Child], None],
         nursery: trio.Nursery,
     ) -> None:
         self.plan = plan
-        self._listener = listener
-        self._games_file = folder / "games"
-        self._limits_file = folder / "limits.toml"
-        self._start = start
-        self._spawns = spawns
-        self._tell = tell
+        self._launcher = launcher
+        self._on_death = on_death
         self._nursery = nursery
         self._stopping = False
-        self._admins: dict[Child, HostPort] = {}
         self.url = f"ws://{bound_address(listener)}/"
         """Where clients connect."""
         self.page = f"http://{bound_address(page[0]).from_here}/"
@@ -95,10 +53,8 @@ class LocalCluster:
     def start_all(self) -> None:
         """Starts the nodes of the plan."""
         plan = self.plan
-        self._limits_file.write_text(write_limits(plan.limits), encoding="utf-8")
-        self._write_games()
         for number, tier in enumerate(["api"] * plan.apis + ["game"] * plan.games):
-            self._launch(tier, plan.version, plan.admin_of(number))
+            self._run(self._launcher.launch(tier, plan.version, plan.admin_of(number)))
 
     def launch(self, tier: str, version: str) -> Child:
         """Starts one more node, under the next free name.
@@ -108,40 +64,10 @@ class LocalCluster:
         """
         if self._stopping:
             raise ClusterFailed("the cluster is stopping")
-        return self._launch(tier, version, _free_admin(tier, self.plan.admin_of(0), self._admins))
+        return self._run(self._launcher.launch(tier, version))
 
-    def _launch(self, tier: str, version: str, admin: HostPort) -> Child:
-        names = (child.name for child in self.children if child.tier == tier)
-        number = max((int(name.removeprefix(f"{tier}-")) for name in names), default=0) + 1
-        name = f"{tier}-{number}"
-        listener = self._listener.socket.fileno()
-        of_tier = {
-            "api": [
-                *("--listen", f"fd:{listener}", "--clients", self.plan.clients),
-                *self.plan.auth.arguments(),
-            ],
-            "game": ["--listen", "tcp://127.0.0.1:0", "--rooms", self.plan.rooms],
-        }
-        arguments = [
-            *("--name", name, "--version", version, "--admin", str(admin)),
-            *("--games", f"file://{self._games_file}", "--feed", "tcp://127.0.0.1:0"),
-            *(*of_tier[tier], *self.plan.node_arguments(), "--log-format", "json"),
-            *("--config", str(self._limits_file)),
-        ]
-        fds = [listener] if tier == "api" else []
-        command = self._start(tier, *arguments)
-        child = Child(
-            name,
-            tier,
-            command,
-            fds,
-            version=version,
-            spawn=self._spawns.get(tier, spawn),
-            show=self._tell.show,
-            on_event=self._tell.on_event,
-        )
+    def _run(self, child: Child) -> Child:
         self.children.append(child)
-        self._admins[child] = admin
         self._nursery.start_soon(self._run_child, child)
         return child
 
@@ -149,18 +75,11 @@ class LocalCluster:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.run)
             await child.became_ready.wait()
-            self._write_games()
+            self._launcher.write_games(self.children)
             await child.ended.wait()
-            self._write_games()
+            self._launcher.write_games(self.children)
         if child.serving:
-            self._tell.on_death(child)
-
-    def _write_games(self) -> None:
-        """Writes the list that all nodes read. It is renamed into place, so no reader sees half."""
-        urls = [child.ready.listen for child in self.living("game") if child.ready is not None]
-        new_file = self._games_file.with_suffix(".new")
-        new_file.write_text("".join(f"{url}\n" for url in urls), encoding="utf-8")
-        new_file.replace(self._games_file)
+            self._on_death(child)
 
     def living(self, tier: str | None = None) -> list[Child]:
         """The nodes of one tier, or of both, whose process has not ended."""
@@ -172,21 +91,21 @@ class LocalCluster:
         ended = (child for child in self.children if child.serving and child.ended.is_set())
         return [child for child in ended if tier in {None, child.tier} and not child.drained]
 
-    async def wait_ready(self, *, limit_seconds: float = READY_SECONDS) -> None:
+    async def wait_ready(self) -> None:
         """Returns when every node is ready; from then on, a node that ends has died.
 
         Raises :class:`UsageError` when a node refuses its options, and :class:`ClusterFailed` when
-        one ends, or is not ready within ``limit_seconds``. May be cancelled.
+        one ends, or is not ready within the plan's ``start_seconds``. May be cancelled.
         """
         failures: list[UsageError | ClusterFailed] = []
         async with open_admin_client() as client, trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + limit_seconds
-            waiting = {child.name for child in self.children}
+            nursery.cancel_scope.deadline = trio.current_time() + self.plan.start_seconds
+            waiting = set(self.children)
 
             async def wait(child: Child) -> None:
                 try:
                     await wait_serving(child, client)
-                    waiting.discard(child.name)
+                    waiting.discard(child)
                 except (UsageError, ClusterFailed) as error:
                     failures.append(error)
                     nursery.cancel_scope.cancel()
@@ -197,7 +116,7 @@ class LocalCluster:
         if failures:
             raise failures[0]
         if waiting:
-            raise not_ready(self.children, waiting, limit_seconds)
+            raise not_ready(waiting, self.plan.start_seconds)
         for child in self.children:
             child.serving = True
 
@@ -210,7 +129,7 @@ class LocalCluster:
     def forget(self, child: Child) -> None:
         """Removes a node that has ended from the cluster, with its log."""
         self.children.remove(child)
-        self._admins.pop(child, None)
+        self._launcher.forget(child)
 
     async def discard(self, child: Child) -> None:
         """Ends a new node that failed, and removes it from the cluster."""
@@ -219,7 +138,7 @@ class LocalCluster:
         if child.ready is None:  # it serves nobody, so there is nothing to wait for
             child.kill()
         await self._wait_or_kill([child])
-        self._admins.pop(child, None)
+        self._launcher.forget(child)
 
     def stop(self, tier: str | None = None) -> None:
         """Tells all nodes, or those of one tier, to drain, each once. No more can be launched."""
@@ -253,46 +172,6 @@ class LocalCluster:
                 await child.ended.wait()
 
 
-async def wait_serving(child: Child, client: httpx.AsyncClient) -> None:
-    """Returns when ``/readyz`` is 200. Raises :class:`UsageError` or :class:`ClusterFailed` when
-    the node ends before.
-    """
-    await child.became_ready.wait()
-    while not child.ended.is_set() and child.ready is not None:
-        if await is_ready(client, child.ready.admin):
-            return
-        await trio.sleep(POLL_SECONDS)
-    await child.ended.wait()
-    raise failure_of(child)
-
-
-def failure_of(child: Child) -> UsageError | ClusterFailed:
-    """Why a node that has ended never served."""
-    if child.exit_code == ExitCode.USAGE and child.output.lines:
-        message = child.output.lines[-1].removeprefix(REFUSAL)
-        hint = f"; {OTHER_PORTS}" if "is in use" in message else ""
-        return UsageError(f"{child.name}: {message}{hint}")
-    return ClusterFailed(
-        f"{child.how_it_ended()} while it started; its last output:\n{child.last_output()}"
-    )
-
-
-def not_ready(children: Iterable[Child], waiting: set[str], seconds: float) -> ClusterFailed:
-    """Names the nodes that never started: those that did may only be waiting for them."""
-    stuck = [child for child in children if child.ready is None]
-    names = ", ".join(child.name for child in stuck) or ", ".join(sorted(waiting))
-    output = "".join(f"\noutput of {child.name}:\n{child.last_output()}" for child in stuck)
-    return ClusterFailed(f"not ready within {seconds:g} s: {names}{output}")
-
-
-def _can_bind(host: str, port: int) -> bool:
-    try:
-        socket.create_server((host, port)).close()
-    except OSError:
-        return False
-    return True
-
-
 @asynccontextmanager
 async def open_cluster(
     plan: Plan,
@@ -318,14 +197,21 @@ async def open_cluster(
     with private_folder("lastcall-up-") as folder, lone_error():
         async with listener, trio.open_nursery() as nursery:
             page = await _open_page_port(plan)
-            cluster = LocalCluster(
+            launcher = Launcher(
                 plan,
                 listener=listener,
-                page=page,
                 folder=folder,
                 start=start,
                 spawns=spawns,
-                tell=Callbacks(on_death, show, on_event),
+                show=show,
+                on_event=on_event,
+            )
+            cluster = LocalCluster(
+                plan,
+                launcher,
+                listener=listener,
+                page=page,
+                on_death=on_death,
                 nursery=nursery,
             )
             cluster.start_all()

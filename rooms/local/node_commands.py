@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lastcall.errors import ClusterFailed, UsageError
+from lastcall.errors import ClusterFailed, OutputClosed, UsageError
 from lastcall.local.dashboard.options import AdminSource, parse_admin
 from lastcall.reasons import ExitCode
 from lastcall.runtime.command import Decorator, Parsed, config_option, option
@@ -88,11 +88,15 @@ def complete_nodes(ctx: click.Context, _param: click.Parameter, incomplete: str)
 
 
 def run_trio(main: Callable[[], Awaitable[int]]) -> int:
-    """Runs ``main`` under trio; a failure is one line on stderr and exit code 1."""
+    """Runs ``main`` under trio; a failure is one line on stderr and exit code 1. Without anybody
+    who reads what it prints, it ends in silence.
+    """
     import trio
 
     try:
         return trio.run(main)
+    except OutputClosed:
+        return ExitCode.OUTPUT_CLOSED
     except ClusterFailed as failed:
         click.echo(f"Error: {failed}", err=True)
         return ExitCode.CRASHED
@@ -137,11 +141,10 @@ def status(
 
     async def run() -> int:
         if again:
-            from rich.console import Console
-
+            from lastcall.local.console import CommandConsole
             from lastcall.local.status_watch import watch
 
-            await watch(find, token, Console(), as_json=as_json)
+            await watch(find, token, CommandConsole(), as_json=as_json)
         targets = await find()
         answers = await commands.statuses(targets, token)
         format_status = commands.status_json if as_json else commands.status_text

@@ -15,6 +15,7 @@ from lastcall.runtime.auth_options import AuthOptions
 
 PORTS = 65_536
 """The number of TCP ports."""
+START_SECONDS = 20.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -37,6 +38,8 @@ class Plan(msgspec.Struct, frozen=True):
     drain: DrainPolicy = DrainPolicy()
     auth: AuthOptions = AuthOptions()
     limits: Limits = Limits()
+    start_seconds: float = START_SECONDS
+    """Within which a node that is started has to be ready."""
     free_ports: bool = False
     """The nodes' admin ports are free ones, on loopback."""
     version: str = msgspec.field(default_factory=lambda: metadata.version("lastcall"))

@@ -17,6 +17,7 @@ from rich.table import Table
 from lastcall.local.admin_client import ask_all, messages_out, open_admin_client, status
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child
+from lastcall.local.console import print_text
 from lastcall.local.control.messages import Output
 from lastcall.local.told import Look, NodeLine, Told, line
 
@@ -38,7 +39,7 @@ class Screen:
 
     def print(self, text: str) -> None:
         """Prints one or more lines, above the table if there is one."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(self._console, text)
 
     def tell(self, _message: Told, text: str) -> None:
         """Prints a fact: its ``text``."""

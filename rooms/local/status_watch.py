@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from lastcall.local.commands import Target, status_json, status_table, statuses
+from lastcall.local.console import print_text
 from lastcall.wire.reports import Status
 
 EVERY_SECONDS = 1.0
@@ -54,13 +55,10 @@ class PlainLines:
         lines = dict(_line(target, now) for target, now in zip(targets, answers, strict=True))
         for key, line in lines.items():
             if self._shown.get(key) != line:
-                self._print(line)
+                print_text(self._console, line)
         for key in self._shown.keys() - lines.keys():
-            self._print(f"{key.partition(' ')[0]} is gone")
+            print_text(self._console, f"{key.partition(' ')[0]} is gone")
         self._shown = lines
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class JsonLines:
@@ -75,9 +73,7 @@ class JsonLines:
         state = dict(_line(target, now) for target, now in zip(targets, answers, strict=True))
         if state != self._shown:
             self._shown = state
-            self._console.print(
-                status_json(targets, answers), markup=False, highlight=False, soft_wrap=True
-            )
+            print_text(self._console, status_json(targets, answers))
 
 
 def _line(target: Target, now: Status | None) -> tuple[str, str]:

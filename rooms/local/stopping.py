@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from signal import SIGHUP
 
 import trio
 
@@ -13,10 +14,10 @@ from lastcall.local.cluster import LocalCluster
 
 async def count_signals(signals: AsyncIterator[int], stop: trio.Event, cut: trio.Event) -> None:
     """Sets ``stop`` at the first signal, or ``cut`` if something else has set it; and then ``cut``.
-    Runs until cancelled.
+    SIGHUP says that nobody looks on any more, and never cuts. Runs until cancelled.
     """
-    async for _ in signals:
-        (cut if stop.is_set() else stop).set()
+    async for number in signals:
+        (cut if stop.is_set() and number != SIGHUP else stop).set()
 
 
 async def drain(cluster: LocalCluster, cut: trio.Event, show: Callable[[str], None]) -> None:

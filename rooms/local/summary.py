@@ -32,7 +32,7 @@ def _count(ledger: Ledger) -> BotCounts:
         walkovers=ledger.walkovers,
         cut=ledger.cut,
         refused_joins=ledger.refused_joins,
-        reconnects=ledger.reconnects,
+        reconnects=ledger.hops.total(),
         unpaired=ledger.unpaired,
         error_texts=tuple(ledger.error_texts),
     )

@@ -27,9 +27,10 @@ from lastcall.exception_groups import lone_error
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger
 from lastcall.local.child import Child, node_command
-from lastcall.local.cluster import LocalCluster, NodeCommand, open_cluster
+from lastcall.local.cluster import LocalCluster, open_cluster
 from lastcall.local.control.messages import AskRoll, RollReport
 from lastcall.local.control.socket import serve_control
+from lastcall.local.launcher import NodeCommand
 from lastcall.local.plan import Plan
 from lastcall.local.roll.service import Rolls
 from lastcall.local.status_table import JsonScreen, Screen

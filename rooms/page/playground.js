@@ -57,7 +57,7 @@ export class Playground {
   }
 
   async #comeBack() {
-    for (const asked of stored()) await this.#seat({ ...asked, isNew: false }, false);
+    for (const asked of stored()) await this.#seat({ ...asked, isPrivate: false }, false);
     this.#followLink();
   }
 
@@ -143,7 +143,7 @@ export class Playground {
     setHidden(byId("no-play"), !text);
   }
 
-  #join(isNew) {
+  #join(isPrivate) {
     const name = byId("name").value.trim();
     sessionStorage.setItem(`${STORED} name`, name);
     let options;
@@ -156,7 +156,7 @@ export class Playground {
     this.#tell("");
     this.#clearOver();
     const hasOptions = options && Object.keys(options).length > 0;
-    this.#seat({ kind: this.#chosen, name, isNew, options: hasOptions ? options : undefined });
+    this.#seat({ kind: this.#chosen, name, isPrivate, options: hasOptions ? options : undefined });
   }
 
   /** Removes ended places when new ones begin. */

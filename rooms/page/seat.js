@@ -25,7 +25,7 @@ const IN_WORDS = { "survival.promoted": "goes on with the room, from its copy" }
 let count = 0;
 
 /**
- * Connects as `asked` says (kind or room, name, key, options, isNew) and shows the place.
+ * Connects as `asked` says (kind or room, name, key, options, isPrivate) and shows the place.
  *
  * `owner` has `urls`, `token`, `kindOf(name)`, `nameOf(player)`, `link(room)`, and is told by
  * `seated(seat)`, `over(seat)`, `again(seat)`, `another(seat)` and `closed(seat)`.
@@ -130,9 +130,9 @@ export class Seat {
 
   async #connect() {
     const { urls, token } = this.#owner;
-    const { kind, room, name, key, options, isNew } = this.asked;
+    const { kind, room, name, key, options, isPrivate } = this.asked;
     try {
-      this.place = await connect(urls, { kind, room, name, key, options, isNew, token, storage: sessionStorage });
+      this.place = await connect(urls, { kind, room, name, key, options, isPrivate, token, storage: sessionStorage });
     } catch (error) {
       this.#end(error.message);
       return;
@@ -159,8 +159,8 @@ export class Seat {
     }
     this.#listen();
     this.#inviteButton.hidden = false;
-    this.#isOffered = Boolean(this.asked.isNew) && this.kind?.seats !== 1;
-    if (this.#isOffered) this.#showInvite(); // who asks for a new room wants others in it
+    this.#isOffered = Boolean(this.asked.isPrivate) && this.kind?.seats !== 1;
+    if (this.#isOffered) this.#showInvite(); // who asks for a private room wants others in it
     this.#owner.seated(this);
   }
 

@@ -162,7 +162,7 @@ class Drain:
                     await self._finish(tier)
                     work.cancel_scope.cancel()
             services.cancel_scope.cancel()
-        self._report(tier)
+        log.info("drain.finished", **_finished(tier.counts(), self.seconds))
         return ExitCode.CUT if tier.counts().cut else ExitCode.DRAINED
 
     async def _serve(self, tier: Tier, work: trio.Nursery) -> None:
@@ -189,7 +189,7 @@ class Drain:
             emptied = await self._cut(tier, grace_at - REPORT_SECONDS)
         if not emptied:
             self.overdue = True
-            self._report(tier)
+            log.info("drain.finished", **_finished(tier.counts(), self.seconds))
             self._end_process(ExitCode.CUT)
         self._step(Event.EMPTIED)
         with trio.CancelScope(deadline=grace_at - REPORT_SECONDS, shield=True):
@@ -219,11 +219,6 @@ class Drain:
         """
         self.overdue = True
         return _finished(tier.counts(), seconds)
-
-    def _report(self, tier: Tier) -> None:
-        log.info(
-            "drain.finished", **_finished(tier.counts(), trio.current_time() - self._stopped_at)
-        )
 
 
 async def _log_progress(drain: Drain, tier: Tier) -> None:

@@ -54,22 +54,14 @@ class Node(Tier, Protocol):
     tier: str
     is_whole_service: bool
     """Whether clients need no other node, so that people look at its page."""
-
-    @property
-    def listen(self) -> str:
-        """The address that it listens on, with the real port; only once started."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether it could serve now, apart from its phase."""
+    listen: str
+    """The address that it listens on; once started, with the real port."""
+    client_urls: list[str]
+    """Where clients connect; only once started."""
 
     @property
     def unready(self) -> str:
-        """Why it could not."""
-
-    @property
-    def client_urls(self) -> list[str]:
-        """Where clients connect; only once started."""
+        """Why it could not serve now, apart from its phase; empty if it could."""
 
     def figures(self) -> Figures:
         """The figures for ``/metrics`` and ``/status``."""
@@ -128,7 +120,7 @@ class NodeAdmin:
         """Why balancers may not send clients here; empty if they may."""
         if self._drain.phase is not Phase.SERVING:
             return self._drain.phase
-        return "" if self._node.ready else self._node.unready
+        return self._node.unready
 
     def cordon(self) -> None:
         """Refuses new work, if the node is not cordoned yet."""

@@ -13,6 +13,7 @@ _NODE = (
     f"cluster-secret-file cluster-tls cluster-tls-name {_DRAIN}"
 )
 _API = f"clients listen origins tls-cert tls-key trusted-proxies {_AUTH}"
+_PLAN = f"admin admin-token-file rooms start-timeout {_AUTH} {_DRAIN}"
 _ASKS = "admin admin-token-file json port"
 _SERVE = f"{_NODE} {_API} apis game-feed links rooms"
 
@@ -22,9 +23,8 @@ OPTIONS_OF = {
         "api": f"{_NODE} {_API}",
         "game": f"{_NODE} apis listen rooms",
         "serve": _SERVE,
-        "up": f"admin admin-token-file apis bots clients games json port roll-after rooms seconds "
-        f"talkers {_AUTH} {_DRAIN}",
-        "dev": f"admin admin-token-file listen no-open rooms watch {_AUTH} {_DRAIN}",
+        "up": f"{_PLAN} apis bots clients games json port roll-after seconds talkers",
+        "dev": f"{_PLAN} listen no-open reload-dir",
         "roll": "json port tier version",
         "status": f"{_ASKS} watch",
         "cordon": f"{_ASKS} all",

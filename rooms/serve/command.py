@@ -10,10 +10,8 @@ import click
 
 from lastcall.api.auth.chosen import chosen_auth
 from lastcall.api.node import ApiNode
-from lastcall.api.settings import api_settings
+from lastcall.api.settings import api_exposure, api_settings
 from lastcall.bus.address import HostPort
-from lastcall.bus.connections import ConnectionBounds
-from lastcall.bus.nng import NngBus
 from lastcall.game.loader import load
 from lastcall.game.node import GameNode
 from lastcall.game.settings import game_settings
@@ -23,8 +21,7 @@ from lastcall.runtime.auth_options import AuthOptions, auth_options
 from lastcall.runtime.cluster_options import ClusterOptions, cluster_options
 from lastcall.runtime.command import epilog
 from lastcall.runtime.drain import Drain
-from lastcall.runtime.exposure import Exposure
-from lastcall.runtime.listeners import is_exposed
+from lastcall.runtime.node_bus import nng_bus
 from lastcall.runtime.options import NodeOptions, drain_options, node_options
 from lastcall.runtime.process import prepare, run_node
 from lastcall.runtime.signals import StopRequests
@@ -90,21 +87,14 @@ def command(
         node,
         drain,
         stops,
-        exposure=Exposure(
-            client_port=any(map(is_exposed, serve.api.listen)),
-            auth=rule is not None,
-            origins=serve.api.origins is not None,
-            link_port=any(map(is_exposed, _link_ports(serve))),
-            cluster_protected=cluster.protected,
-        ),
+        exposure=api_exposure(serve.api, rule, cluster, links=_link_ports(serve)),
     )
 
 
 def _bus(node: NodeOptions, cluster: ClusterOptions, serve: ServeOptions) -> LocalFirstBus:
     if serve.links is None:
         return LocalFirstBus()
-    bounds = ConnectionBounds(node.limits.links, node.limits.links_per_address)
-    return LocalFirstBus(NngBus(cluster.tls, bounds), node.advertise)
+    return LocalFirstBus(nng_bus(node, cluster), node.advertise)
 
 
 def _link_ports(serve: ServeOptions) -> list[HostPort]:

@@ -34,29 +34,18 @@ class ServeNode:
         self.game = game
         self._last_words_seconds = policy.farewell_seconds / 3
         self._cut = False
-
-    @property
-    def listen(self) -> str:
-        """Where clients connect, with the real ports, comma separated."""
-        return self.api.listen
-
-    @property
-    def client_urls(self) -> list[str]:
-        """Where clients connect."""
-        return self.api.client_urls
+        self.listen = api.listen
+        """Where clients connect, comma separated; once started, with the real ports."""
+        self.client_urls = api.client_urls
+        """The same as URLs; none before the start."""
 
     def kinds(self) -> list[KindView]:
         """The kinds of rooms, in the order of their definition."""
         return self.game.kinds()
 
     @property
-    def ready(self) -> bool:
-        """Whether a client that comes now would find a game node, or its room."""
-        return self.api.ready
-
-    @property
     def unready(self) -> str:
-        """Why no client would."""
+        """Why a client that comes now would find no room; empty if it would."""
         return self.api.unready
 
     async def start(self, services: trio.Nursery) -> None:
@@ -68,6 +57,7 @@ class ServeNode:
         if self.game.listen != HERE.url:
             log.info("node.links", url=self.game.listen)
         await self.api.start(services)
+        self.listen, self.client_urls = self.api.listen, self.api.client_urls
 
     async def keep_doors_open(self, work: trio.Nursery) -> None:
         """Accepts clients and opens rooms, each a task in ``work``, until cancelled."""

@@ -25,6 +25,8 @@ import msgspec
 import trio
 import trio.testing
 
+from lastcall.errors import RoomWaits
+from lastcall.exception_groups import lone_error
 from lastcall.host.host import Host
 from lastcall.host.room_state import RoomState
 from lastcall.identity import Identity
@@ -36,10 +38,13 @@ from lastcall.testing.moving import move_room, outlive
 from lastcall.testing.node import TableNode
 from lastcall.testing.outside import Outside
 from lastcall.testing.players import Players
+from lastcall.testing.standstill import standstill
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
 __all__ = ["Table", "play"]
+
+LOOK_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -202,10 +207,25 @@ class Table:
         """Waits for the room's end and returns its result; None unless the room finished.
 
         Raises the error that the room crashed with. :attr:`reason` tells how the room ended.
+        Raises :class:`RoomWaits` if the room waits, and nothing is due that could end it. A room
+        whose alarms ring for ever is not found out: bound it with :func:`trio.fail_after`.
         """
-        await self._ending.over.wait()
+        with lone_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_for_standstill)
+                await self._ending.over.wait()
+                nursery.cancel_scope.cancel()
         self.check()
         return self._ending.result
+
+    async def _watch_for_standstill(self) -> None:
+        while True:
+            await trio.testing.wait_all_tasks_blocked()
+            room = self.host.find(self.room)
+            is_moving = room is None and self.room
+            if not is_moving and (why := standstill(room, self._services)):
+                raise RoomWaits(why)
+            await trio.sleep(LOOK_SECONDS)
 
     async def move(self) -> None:
         """Moves the room to another node: through its image, encoded and decoded.

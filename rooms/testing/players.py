@@ -9,22 +9,15 @@ import msgspec
 import trio
 
 from lastcall.core.edge.input_window import InputWindow
-from lastcall.errors import BadFrame, JoinRefused, StateFailed
+from lastcall.errors import BadFrame
 from lastcall.identity import Identity
 from lastcall.ids import KindName, PlayerId, RoomId
-from lastcall.reasons import EndReason, ErrorCode
+from lastcall.reasons import EndReason
+from lastcall.testing.requests import Answer, Requests
 from lastcall.wire import nodes
 from lastcall.wire.values import encode_value
 
 NO_BOUND = 2**53
-REST_SECONDS = 10.0
-"""After a move, for the room's function to come to rest; else nobody would get their place."""
-WORKS = (
-    "the room has spoken in the middle of a step, so its answer waits for its end: until "
-    "it waits for an event or says table.commit()"
-)
-
-Answer = nodes.Seated | nodes.Resumed | nodes.Refused
 
 
 class Player:
@@ -59,11 +52,7 @@ class Players:
         self.outs: dict[PlayerId, EndReason] = {}
         """The players whose place has ended while the room goes on, and those who learned late."""
         self._by_id: dict[PlayerId, Player] = {}
-        self._asked: dict[int, Identity | None] = {}
-        """The requests that have no answer yet, and who makes them."""
-        self._calls = 0
-        self._answers: dict[int, Answer] = {}
-        self._answered = trio.Event()
+        self._requests = Requests()
         self._refused: list[nodes.BadInput] = []
         self._numbers: set[int] = set()
         self._wanted: dict[PlayerId, int] = {}
@@ -90,7 +79,7 @@ class Players:
     def join(self, name: str, key: str, identity: Identity | None) -> PlayerId:
         """Takes a seat; raises :class:`JoinRefused`."""
         kind, room, options = self._kind, self.room, self._options
-        call = self._call(identity)
+        call = self._requests.begin(identity)
         join = nodes.Join(call, kind, room, options=options, name=name, key=key, identity=identity)
         self._send(join)
         return self._taken(call)
@@ -98,7 +87,7 @@ class Players:
     def resume(self, player: PlayerId) -> None:
         """The player takes their seat on another socket; raises :class:`JoinRefused`."""
         seat = self._by_id[player]
-        call = self._call(seat.identity)
+        call = self._requests.begin(seat.identity)
         place = (call, self.room, player, seat.secret, seat.seen)
         self._send(nodes.Resume(*place, identity=seat.identity))
         self._taken(call)
@@ -135,36 +124,22 @@ class Players:
             for player, seat in self._by_id.items()
             if not (seat.away or player in self.outs)
         }
-        with trio.move_on_after(REST_SECONDS):
-            while not calls.keys() <= self._answers.keys():
-                await self._answered.wait()
-        if not calls.keys() <= self._answers.keys():
-            raise StateFailed(f"the room does not come to rest at another node: {WORKS}")
+        await self._requests.wait(calls.keys())
         for call, player in calls.items():
             self._taken(call)
             self._send_inputs(player)
 
     # requests
 
-    def _call(self, identity: Identity | None) -> int:
-        self._calls += 1
-        self._asked[self._calls] = identity
-        return self._calls
-
     def _renew(self, player: PlayerId, seat: Player) -> int:
-        call = self._call(seat.identity)
+        call = self._requests.begin(seat.identity)
         place = (call, self.room, player, seat.secret, seat.seen)
         self._send(nodes.Renew(*place, identity=seat.identity, session=seat.session))
         return call
 
     def _taken(self, call: int) -> PlayerId:
         """Whose place was asked for; confirms that the answer has arrived."""
-        self._asked.pop(call)
-        answer = self._answers.pop(call, None)
-        if answer is None:
-            raise JoinRefused(ErrorCode.NO_GAME_NODE, WORKS, retry=True)
-        if isinstance(answer, nodes.Refused):
-            raise JoinRefused(answer.code, answer.message, retry=False)
+        answer = self._requests.end(call)
         self.room = answer.room
         self._send(nodes.Confirm(answer.room, answer.player, answer.session))
         return answer.player
@@ -202,16 +177,13 @@ class Players:
                 self.outs[item.player] = EndReason(reason)
 
     def _take_answer(self, answer: Answer) -> None:
-        if answer.call not in self._asked:
+        if not self._requests.answer(answer):
             return  # it came too late
-        self._answers[answer.call] = answer
         if isinstance(answer, nodes.Seated):
-            self._by_id[answer.player] = Player(answer, self._asked[answer.call])
+            self._by_id[answer.player] = Player(answer, self._requests.asker(answer.call))
         elif isinstance(answer, nodes.Resumed):
             self._by_id[answer.player].arrive(answer)
             self._by_id[answer.player].window.ack(answer.n)
-        self._answered.set()
-        self._answered = trio.Event()
 
     def _deliver(self, seq: int, body: bytes, to: Iterable[PlayerId]) -> None:
         decoded = msgspec.json.decode(body)

@@ -41,10 +41,14 @@ class Join(Frame, frozen=True, tag="join"):
     options: msgspec.Raw = NO_OPTIONS
     name: Name = ""
     key: ShortText = ""
+    private: bool = False
+    """No join by kind finds the new room."""
 
     def __post_init__(self) -> None:
         if bytes(self.options)[:1] != b"{":
             raise ValueError("options is an object")
+        if self.private:
+            msgspec.structs.force_setattr(self, "new", True)
 
 
 class Say(Frame, frozen=True, tag="say"):

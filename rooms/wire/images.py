@@ -148,6 +148,8 @@ class Image(Part, frozen=True):
     """How often the room was run from its image by another node."""
     over: EndImage | None = None
     """Of a surviving room that has ended, while its players may not know yet."""
+    private: bool = False
+    """No join by kind finds it."""
 
 
 def in_parts(image: bytes) -> list[bytes]:

@@ -44,6 +44,8 @@ class Join(Request, frozen=True, tag="join"):
     """The client's IPv4 address or IPv6 /64 network, by which the game node's limits count."""
     former: tuple[str, ...] = ()
     """The tickets that a regrouped player may still have; see :class:`Regroup`."""
+    private: bool = False
+    """No join by kind finds the ``new`` room. A node of version 0.1 ignores it."""
 
 
 class Resume(Request, frozen=True, tag="resume", forbid_unknown_fields=True):

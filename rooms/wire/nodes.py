@@ -197,12 +197,16 @@ class _RawBatch(Envelope, frozen=True, tag="batch"):
 
 
 class Answer(Envelope, frozen=True, tag="answer"):
-    """Batch ``number`` was applied; ``head`` is the number of the feed's newest item."""
+    """Batch ``number`` was applied; ``head`` is the number of the feed's newest item.
+
+    ``feed`` is a :class:`FeedRun` that was not published, encoded; empty if there is none.
+    """
 
     link: LinkId
     number: int
     head: int
     state: NodeState
+    feed: bytes = b""
 
 
 Request = Attach | Batch | Detach

@@ -6,7 +6,7 @@ Only :class:`Vote` may come from an api node.
 | from | to | items |
 |---|---|---|
 | primary | standby, candidate | StandbyImage, Step, Resign, TakeOver, RoomOver |
-| standby, candidate | primary | StepsKept, Reaches, Resigned, NotHeld, Fenced |
+| standby, candidate | primary | StepsKept, Reaches, Leaving, Resigned, NotHeld, Fenced |
 | promoted standby | old primary, other standby | Fenced |
 | primary, standby | witness; if it is dead, every game node | VoteAsked, VoteReturned |
 | witness, game node | primary, standby | Vote |
@@ -107,6 +107,12 @@ class Reaches(OfRoom, frozen=True, tag="reaches"):
     witnesses: tuple[Incarnation, ...] = ()
 
 
+class Leaving(OfRoom, frozen=True, tag="leaving"):
+    """The standby's node ends, and keeps the image until the primary says :class:`Resign`: when
+    another node has the image, or if none can have it.
+    """
+
+
 class Resigned(OfRoom, frozen=True, tag="resigned"):
     """The node holds no image of the room up to step ``n``, and will not be promoted by one.
 
@@ -169,7 +175,7 @@ class Vote(OfRoom, frozen=True, tag="vote"):
 
 
 ToStandby = StandbyImage | Step | Resign | TakeOver | RoomOver
-ToPrimary = StepsKept | Reaches | Resigned | NotHeld | Fenced
+ToPrimary = StepsKept | Reaches | Leaving | Resigned | NotHeld | Fenced
 ToWitness = VoteAsked | VoteReturned
 SurvivalItem = ToStandby | ToPrimary | ToWitness | Vote
 ITEM_BYTES = 64
@@ -178,7 +184,7 @@ ITEM_BYTES = 64
 ROUTES = MappingProxyType(
     {
         ("primary", "standby"): (StandbyImage, Step, Resign, TakeOver, RoomOver),
-        ("standby", "primary"): (StepsKept, Reaches, Resigned, NotHeld, Fenced),
+        ("standby", "primary"): (StepsKept, Reaches, Leaving, Resigned, NotHeld, Fenced),
         ("holder", "witness"): (VoteAsked, VoteReturned),
         ("witness", "holder"): (Vote,),
     }

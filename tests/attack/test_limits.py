@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from lastcall.api.sessions.client_connection import LOTS
 from lastcall.limits import Limit, Rate
 from tests.api.paths import PING, PONG, frame
 from tests.api.world import close_code, hear, say
@@ -140,12 +141,17 @@ async def test_frames_that_no_session_sees_count_against_the_rate_too(
         assert refused(world) == {Limit.INPUTS: 1}
 
 
+@pytest.mark.parametrize(("burst", "size"), [(1_100, 500), (64_000, 99), (64_000, 1_001)])
 async def test_bytes_beyond_the_rate_end_their_socket_with_4101_and_no_other(
-    autojump_clock,
+    autojump_clock, burst: int, size: int
 ) -> None:
-    async with limited(input_bytes=Rate(1_000, NEVER)) as world:
+    frames = burst // size
+    async with limited(input_bytes=Rate(burst, NEVER)) as world:
         peer, other = await client(world, MALLORY), await client(world, MALLORY)
-        await peer.send(frame(b'{"t":"got","seq":0}' + b" " * 481) * 3)
+        whole = frame(b'{"t":"got","seq":0}'.ljust(size))
+        await peer.send(whole * frames)
+        assert await ask(peer, JOIN) == "joined"
+        await peer.send(whole * (burst // LOTS // size + 2))
         assert await close_code(peer) == 4101
         assert await ask(other, JOIN) == "joined"
         assert refused(world) == {Limit.INPUT_BYTES: 1}

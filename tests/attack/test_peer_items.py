@@ -17,6 +17,7 @@ from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Answer, Config
 from tests.api.fake_links import FakeGameLink
 from tests.harness.cluster import Cluster, GameProcess, cluster
+from tests.harness.counts import players_in
 from tests.links.test_peers import Recorder
 from tests.moves.survivors import SURVIVORS, standing
 from tests.moves.talks import players, talk
@@ -36,6 +37,7 @@ OF_SURVIVAL = [
     items.RoomOver(ROOM, 0),
     items.StepsKept(ROOM, 0, 2),
     items.Reaches(ROOM, 0, (Incarnation(7),)),
+    items.Leaving(ROOM, 0),
     items.Resigned(ROOM, 0, 2),
     items.NotHeld(ROOM, 0, 2),
     items.Fenced(ROOM, 1, Incarnation(7)),
@@ -144,7 +146,7 @@ async def test_a_game_node_cannot_ask_for_what_api_nodes_ask(autojump_clock: Moc
         with capture_logs() as logs:
             answer = await caller.say(*OF_API_NODES, nodes.Unknown(), OF_PEERS[1])
         assert isinstance(answer, nodes.Answer)
-        assert (game.rooms, game.node.host.players) == (0, 0)
+        assert (game.rooms, players_in(game.node.host)) == (0, 0)
         assert recorder.events == [("asked", Incarnation(7), OF_PEERS[1])]
         assert game.node._links._misplaced.count == len(OF_API_NODES)
         assert {line["log_level"] for line in logs} == {"warning"}

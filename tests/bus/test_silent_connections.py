@@ -10,8 +10,15 @@ import trio
 import trustme
 
 from lastcall.bus import silent_connections
+from lastcall.bus.address import HostPort
 from lastcall.bus.nng import NngBus
-from lastcall.bus.silent_connections import SILENT_MAX, Entry, SilentConnections, parse_table
+from lastcall.bus.silent_connections import (
+    PATIENCE_SECONDS,
+    SILENT_MAX,
+    Entry,
+    SilentConnections,
+    parse_table,
+)
 from tests.bus.test_cluster_tls import tls
 
 TABLE = b"""\
@@ -28,12 +35,23 @@ def test_only_established_connections_to_the_port_are_read() -> None:
 
 
 def test_too_many_silent_ones_are_closed_before_their_time_the_oldest_first() -> None:
-    silent = SilentConnections(1)
+    silent = SilentConnections(HostPort("127.0.0.1", 1))
     entries = [Entry(1, port, port) for port in range(SILENT_MAX + 3)]
     silent._since = {entry: float(entry.inode) / 1000 for entry in entries}
     assert silent.overdue(1) == entries[:3]
     assert silent.overdue(10.001) == entries[:3]
     assert silent.overdue(10.01) == entries[:11]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::1", "localhost"])
+def test_the_tables_that_are_read_have_the_connections_of_the_port(listen: str) -> None:
+    family, *_, where = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)[0]
+    with socket.create_server(where[:2], family=family) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection((listen, port)), server.accept()[0]:
+            silent = SilentConnections(HostPort(listen, port))
+            silent.look(0, ())
+            assert len(silent.overdue(PATIENCE_SECONDS)) == 1
 
 
 def _to_the_end(stranger: socket.socket) -> bool:

@@ -189,11 +189,16 @@ async def test_the_join_frame_has_only_the_given_arguments(server, autojump_cloc
 
     server.script = script
     async with open_connection(URL, open_stream=server.open_stream) as connection:
-        place = await connection.join(kind="k", options={"seconds": 3}, name="Ada", new=True)
-        assert (place.room, place.kind, place.you, place.ticket) == ("game-1.r1", "k", "p1", "tk")
+        place = await connection.join(kind="k", options={"seconds": 3}, name="Ada", private=True)
+        assert (place.room, place.kind, place.you, place.progress.ticket) == (
+            "game-1.r1",
+            "k",
+            "p1",
+            "tk",
+        )
         assert [player.id for player in place.players] == ["p1"]
     expected = {"t": "join", "kind": "k", "options": {"seconds": 3}, "name": "Ada", "new": True}
-    assert joins == [expected]
+    assert joins == [{**expected, "private": True}]
 
 
 async def test_a_second_join_on_a_socket_is_refused(server, autojump_clock):

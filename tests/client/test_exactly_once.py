@@ -105,6 +105,6 @@ async def test_over_many_losses_each_message_and_each_input_arrives_exactly_once
         assert place.state is not PlaceState.OVER
     assert room.accepted == said
     assert [(item.seq, item.data) for item in heard] == list(enumerate(said, 1))
-    assert (place.repeats, place.holes, place.incomplete) == (0, 0, 0)
+    assert (place.progress.repeats, place.progress.holes, place.incomplete) == (0, 0, 0)
     assert len(room.keys) == 1
     assert place.resumes >= 5

@@ -92,7 +92,7 @@ async def test_repeats_are_dropped_and_counted_and_holes_are_counted(server, aut
 
     async with seated(server, script) as place:
         assert [message.data async for message in place] == [1, 2, 5]
-    assert (place.repeats, place.holes, place.seq) == (2, 2, 5)
+    assert (place.progress.repeats, place.progress.holes, place.seq) == (2, 2, 5)
 
 
 async def test_a_refused_input_is_recorded_on_the_place(server, autojump_clock):
@@ -192,7 +192,7 @@ async def test_a_regrouped_place_starts_again_in_the_new_room(server, autojump_c
         await place.say("to the new room")
         assert [message.data async for message in place] == ["of the new room"]
     assert [frame["n"] for frame in said] == [1, 1]
-    assert place.holes == 0
+    assert place.progress.holes == 0
 
 
 async def test_received_messages_are_read_before_a_lost_socket_raises(server, autojump_clock):
@@ -233,7 +233,7 @@ async def test_a_client_that_does_not_read_holds_the_server_back(server, autojum
             if count == 4999:
                 break
     assert sent == 4999
-    assert place.repeats == place.holes == 0
+    assert place.progress.repeats == place.progress.holes == 0
 
 
 async def test_an_input_over_the_limit_is_refused_by_the_client(server, autojump_clock):
@@ -262,4 +262,4 @@ async def test_a_seat_taken_again_shows_that_messages_are_forgotten(server, auto
     async with connect(URL, kind="k", open_stream=server.open_stream) as place:
         read = [item async for item in place]
     assert read == [Picture(7, state), Message(8, "live")]
-    assert (place.incomplete, place.holes) == (1, 0)
+    assert (place.incomplete, place.progress.holes) == (1, 0)

@@ -258,7 +258,7 @@ async def test_after_a_resume_messages_go_on_without_loss_or_repeat(setup, autoj
         heard = [item.data async for item in place]
     assert heard == ["one", "two", "three", "four"]
     assert resumes == [{"t": "resume", "ticket": "tk", "seen": 2}]
-    assert (place.repeats, place.holes) == (1, 0)
+    assert (place.progress.repeats, place.progress.holes) == (1, 0)
 
 
 async def test_inputs_that_the_room_does_not_have_are_sent_again_once_and_in_order(
@@ -351,7 +351,7 @@ async def test_a_resume_whose_answer_is_lost_is_sent_again_with_the_same_ticket(
     async with setup.place(*scripts) as place:
         await place.wait_over()
     assert [resume["ticket"] for resume in resumes] == ["tk", "tk", "tk2"]
-    assert (place.ticket, place.resumes) == ("tk3", 2)
+    assert (place.progress.ticket, place.resumes) == ("tk3", 2)
 
 
 async def test_a_resume_that_fails_with_an_error_is_tried_on_another_socket(setup, autojump_clock):
@@ -410,7 +410,7 @@ async def test_after_an_absence_longer_than_the_history_a_picture_replaces_the_m
         Message(901, "next"),
         Picture(990, None),
     ]
-    assert (place.incomplete, place.picture, place.holes) == (2, heard[-1], 0)
+    assert (place.incomplete, place.picture, place.progress.holes) == (2, heard[-1], 0)
 
 
 async def test_a_place_that_is_regrouped_while_away_goes_on_in_the_new_room(setup, autojump_clock):

@@ -512,7 +512,7 @@ async def test_nothing_that_a_program_holds_shows_a_token_a_key_or_a_ticket(
         await place.wait_over()
         held = [client, client.connection, place, place.lost, *place.errors, TokenSource(issuer)]
         seen = "".join(map(repr, held)) + shown(place.lost) + caplog.text
-    assert (place.ticket, place.lost.code) == ("SECRET-ticket", 4004)
+    assert (place.progress.ticket, place.lost.code) == ("SECRET-ticket", 4004)
     for secret in SECRETS:
         assert secret not in seen
 

@@ -45,10 +45,10 @@ async def test_an_uncordoned_game_node_gets_rooms_again(autojump_clock: MockCloc
         api, game = await c.one_of_each()
         game.drain.cordon()
         await trio.sleep(0.1)
-        assert not api.node.ready
+        assert api.node.unready
         game.drain.uncordon()
         await trio.sleep(0.1)
-        assert api.node.ready
+        assert not api.node.unready
         assert (await (await c.client(api)).join(kind="lounge")).room
 
 

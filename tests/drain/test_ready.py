@@ -34,14 +34,14 @@ async def test_players_of_the_only_game_node_find_their_way_back_while_it_drains
         game.signal()
         ann.socket.drop()
         await trio.sleep(1)
-        assert (one.node.ready, two.node.ready) == (True, True)
+        assert (one.node.unready, two.node.unready) == ("", "")
         await ann.resume(two)
         assert await join_refused(c, Player(c.nursery), two) == ("no_game_node", True)
         for player in (ann, bob):
             await player.socket.send(t="leave")
         await game.gone.wait()
         await trio.sleep(1)
-        assert (one.node.ready, two.node.ready) == (False, False)
+        assert all(api.node.unready for api in (one, two))
         assert game.exit_code == CLEAN
 
 
@@ -57,11 +57,11 @@ async def test_cordoned_game_nodes_keep_an_api_node_ready_while_they_have_rooms(
         for game in games:
             game.drain.cordon()
         await trio.sleep(0.2)
-        assert api.node.ready
+        assert not api.node.unready
         await ann.socket.send(t="leave")
         await ann.socket.hear("ended")
         await trio.sleep(0.2)
-        assert not api.node.ready
+        assert api.node.unready
         games[1].drain.uncordon()
         await trio.sleep(0.2)
-        assert api.node.ready
+        assert not api.node.unready

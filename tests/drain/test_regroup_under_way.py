@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
+from tests.harness.counts import players_in
 from tests.harness.player import Frame, Player
 
 
@@ -86,7 +87,7 @@ async def test_a_node_that_comes_too_late_has_no_seat_for_a_player_who_got_4004(
         c.nursery.start_soon(start_later, c, seconds - schedule * 0.2)
         answer = await answer_to(ann, other)
         await trio.sleep(10)
-        second = next(node for node in other.node.known if node.name == "game-2")
+        second = next(node for node in other.node.games.known if node.name == "game-2")
         assert (answer == 4004) == (second.state.rooms == 0)
 
 
@@ -147,4 +148,4 @@ async def test_a_chain_of_two_rooms_that_were_given_up_is_followed_from_the_firs
         answer = await answer_to(ann, other)
         assert isinstance(answer, dict), f"closed with {answer}"
         assert answer["room"].startswith("game-1")
-        assert last.node.host.players == 1
+        assert players_in(last.node.host) == 1

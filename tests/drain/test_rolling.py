@@ -82,7 +82,7 @@ async def test_three_generations_drain_at_once_and_each_room_finishes(
             game = c.game(f"game-{number}", version=str(number))
             await c.ready(game, api)
             with trio.fail_after(5):
-                while f"game-{number}" not in {node.name for node in api.node.known}:
+                while f"game-{number}" not in {node.name for node in api.node.games.known}:
                     await trio.sleep(0.01)
             client = await c.client(api)
             place = await client.join(kind="countdown", options={"seconds": 10}, new=True)

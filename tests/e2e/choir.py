@@ -118,7 +118,7 @@ def check_room(room: Sequence[Singer]) -> None:
             number for player, number, _ in (m.data for m in history) if player == singer.place.you
         ]
         assert own == list(range(1, singer.said + 1))
-        assert (singer.place.holes, singer.place.repeats) == (0, 0)
+        assert (singer.place.progress.holes, singer.place.progress.repeats) == (0, 0)
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -40,6 +42,13 @@ def clients() -> Iterator[Clients]:
     clients = Clients()
     yield clients
     clients.close()
+
+
+@pytest.fixture
+def run_folder() -> Iterator[Path]:
+    """The folder for temporary files and control sockets; its path is short, as sockets require."""
+    with TemporaryDirectory(prefix="lc-") as folder:
+        yield Path(folder)
 
 
 @pytest.hookimpl(wrapper=True)

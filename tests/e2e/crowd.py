@@ -57,7 +57,7 @@ async def run_bots(url: str, count: int) -> dict[str, Any]:
         "walkovers": walkovers,
         "error_texts": list(ledger.error_texts),
         "matches": ledger.matches,
-        "hops": ledger.reconnects,
+        "hops": ledger.hops.total(),
         "hops_of_one": max(ledger.hops.values(), default=0),
         "join_wait_max": at_quantile(ledger.join_waits, 1),
     }

@@ -260,7 +260,7 @@ async def test_code_that_never_ran_waits_for_a_save_and_ctrl_c_leaves_no_process
     nodes: Nodes,
 ) -> None:
     (nodes.folder / "cards").mkdir()
-    author = dev(nodes, "--watch", "cards", words="WORD = 'one\n")
+    author = dev(nodes, "--reload-dir", "cards", words="WORD = 'one\n")
     await author.reads("nothing runs until the next save", "SyntaxError")
     author.say_word("two")
     await author.reads("Clients connect", "the new code runs")

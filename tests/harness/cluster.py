@@ -279,7 +279,7 @@ class Cluster:
         with trio.fail_after(30):
             for process in processes:
                 await process.up.wait()
-                while isinstance(process, ApiProcess) and not process.node.ready:
+                while isinstance(process, ApiProcess) and process.node.unready:
                     await trio.sleep(0.01)
 
     async def client(self, api: ApiProcess) -> Connection:

@@ -14,6 +14,7 @@ from lastcall.host.occupancy import why_not_empty
 from lastcall.ids import RoomId
 from lastcall.reasons import EndReason
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, open_host, recording_kind
 from tests.host.moving import Log, logging_kind, on_the_wire, two_hosts
 
@@ -443,7 +444,7 @@ async def test_a_frozen_room_keeps_its_node_up_and_is_counted_until_it_has_moved
         nursery.start_soon(wait)
         await wait_all_tasks_blocked()
         image = on_the_wire(await first.host.moves.freeze(ann.room))
-        assert (first.host.rooms, first.host.players) == (1, 1)
+        assert (first.host.rooms, players_in(first.host)) == (1, 1)
         assert why_not_empty(first.host.running) == ["1 room(s) on the way to other nodes"]
         await trio.sleep(3)
         assert emptied == []
@@ -453,7 +454,7 @@ async def test_a_frozen_room_keeps_its_node_up_and_is_counted_until_it_has_moved
         first.host.moves.moved(ann.room, nodes.Whereabouts(5, "game-2", 1))  # type: ignore[arg-type]
         await wait_all_tasks_blocked()
         assert emptied == [3]
-        assert (first.host.rooms, first.host.players) == (0, 0)
+        assert (first.host.rooms, players_in(first.host)) == (0, 0)
 
 
 async def test_an_input_that_is_accepted_in_the_same_request_is_not_lost() -> None:

@@ -23,6 +23,7 @@ from lastcall.limits import Limits
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import NORTH, SOUTH, echo, huge, open_host, spinning, typed
 
 # Joins
@@ -38,7 +39,7 @@ async def test_two_players_who_join_a_kind_share_a_room_and_the_third_opens_anot
         cid = harness.join(pair)
         assert ann.room == bob.room != cid.room
         assert bob.players == [nodes.Player(ann.player, "ann"), nodes.Player(bob.player, "bob")]
-        assert (harness.host.rooms, harness.host.players) == (2, 3)
+        assert (harness.host.rooms, players_in(harness.host)) == (2, 3)
         assert harness.host.running.open_rooms.seats() == {"pair": 1}
 
 
@@ -114,7 +115,7 @@ async def test_a_repeated_key_gives_the_same_place_with_the_next_session() -> No
         harness.host.handle(NORTH, nodes.Absent(ann.room, ann.player, ann.session))
         harness.say(again, 1, "hi")
         await wait_all_tasks_blocked()
-        assert harness.host.players == 1
+        assert players_in(harness.host) == 1
         assert (harness.messages(NORTH), harness.messages(SOUTH)) == ([], ["hi"])
 
 
@@ -247,7 +248,7 @@ def test_no_item_from_the_wire_makes_the_host_raise(up: list[dict[str, Any]]) ->
             harness.host.flush_acks()
             for _, down in harness.sent:
                 nodes.encode(down)
-            assert len(harness.host.running.by_key) <= harness.host.players
+            assert len(harness.host.running.by_key) <= players_in(harness.host)
 
     with capture_logs():
         trio.run(play)

@@ -14,6 +14,7 @@ from lastcall.errors import BadRooms, JoinRefused
 from lastcall.reasons import EndReason
 from lastcall.testing import play
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import NORTH, SOUTH, open_host, recording_kind
 
 ANN = Identity("ann", name="Ann", claims={"rank": 3}, until=1e12)
@@ -177,7 +178,7 @@ async def test_a_key_is_good_for_its_identity_alone(
             kind, key="k", identity=other, seated_only=seated_only, link=SOUTH, **where
         )
         assert refused.code == nodes.WRONG_KEY
-        assert harness.host.players == 1
+        assert players_in(harness.host) == 1
         harness.lose(seat)
         again = harness.join(kind, key="k", identity=ANN, link=SOUTH, **where)
         assert again.player == seat.player
@@ -194,7 +195,7 @@ async def test_a_second_join_of_an_identity_takes_the_seat_over(autojump_clock, 
         harness.say(first, 1, "hello")
         await wait_all_tasks_blocked()
         second = harness.join(room=first.room, key=key, identity=ANN, link=SOUTH)
-        assert (second.player, second.session, harness.host.players) == (first.player, 2, 1)
+        assert (second.player, second.session, players_in(harness.host)) == (first.player, 2, 1)
         assert (NORTH, nodes.Out(first.room, first.player, nodes.TAKEN_OVER, 1)) in harness.sent
         missed = [item for link, item in harness.sent if isinstance(item, nodes.Replay)]
         assert [item.messages for item in missed] == [[(1, b'"hello"')]]

@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from lastcall import Kind, Room, Said, room
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import SOUTH, HostHarness, open_host
 
 Draw = Callable[[Room, str], Any]
@@ -82,4 +83,4 @@ async def test_a_player_whose_picture_kicks_them_joins_anew() -> None:
         await wait_all_tasks_blocked()
         again = harness.join(kind, key="k", link=SOUTH)
         assert again.player != ann.player
-        assert (again.seq, again.complete, harness.host.players) == (5, True, 2)
+        assert (again.seq, again.complete, players_in(harness.host)) == (5, True, 2)

@@ -17,6 +17,7 @@ from lastcall.ids import PlayerId, RoomId
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason, ErrorCode
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import NORTH, SOUTH, HostHarness, echo, open_host, spinning
 
 # Messages and inputs
@@ -125,7 +126,7 @@ async def test_a_late_input_of_an_old_session_is_dropped_silently() -> None:
         harness.say(again, 1, "new", session=ann.session)
         harness.host.handle(NORTH, nodes.Leave(ann.room, ann.player, ann.session))
         await wait_all_tasks_blocked()
-        assert (harness.messages(), harness.acked(), harness.host.players) == ([], [], 1)
+        assert (harness.messages(), harness.acked(), players_in(harness.host)) == ([], [], 1)
         assert harness.all_of(nodes.BadInput) == []
 
 
@@ -246,7 +247,7 @@ async def test_a_lost_link_gets_no_more_items_and_its_players_are_away() -> None
         harness.host.drop_link(SOUTH)
         harness.say(ann, 1, "alone?")
         await wait_all_tasks_blocked()
-        assert harness.host.players == 3
+        assert players_in(harness.host) == 3
         assert why_not_empty(harness.host.running) == [
             f"echo {ann.room}, 0 s old, 2 players, 1 of them away",
             f"echo {alone.room}, 0 s old, 1 player, 1 of them away",

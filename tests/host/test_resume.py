@@ -14,6 +14,7 @@ from lastcall import Joined, Kind, Room, Said, room
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
+from tests.harness.counts import players_in
 from tests.host.host_harness import EAST, NORTH, SOUTH, HostHarness, open_host, recording_kind
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -155,7 +156,7 @@ async def test_the_newer_socket_gets_the_place_after_the_older_one_gets_out(link
         harness.leave(ann)
         await wait_all_tasks_blocked()
         assert seen == [Joined(ann.player)]
-        assert harness.host.players == 1
+        assert players_in(harness.host) == 1
 
 
 async def test_a_lost_socket_gets_no_out_when_its_place_is_resumed() -> None:
@@ -420,7 +421,7 @@ async def test_a_player_kicked_by_state_for_cannot_resume() -> None:
         ann = harness.join(kind)
         await talk(harness, ann, *"abc")
         assert harness.resume(ann, link=SOUTH).code == nodes.NO_SUCH_PLACE
-        assert harness.host.players == 0
+        assert players_in(harness.host) == 0
 
 
 # Repeated joins
@@ -473,7 +474,7 @@ async def test_a_seated_only_join_opens_no_room_and_takes_no_other_seat() -> Non
         assert by_room.code == nodes.NO_SUCH_PLACE
         assert harness.join(kind, key="k", seated_only=True).session == 2
         assert harness.join(room=ann.room, key="k", seated_only=True).session == 3
-        assert harness.host.players == 1
+        assert players_in(harness.host) == 1
 
 
 async def test_a_seated_only_join_finds_its_seat_even_in_a_drain() -> None:

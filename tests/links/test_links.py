@@ -22,7 +22,7 @@ from lastcall.core.link.secret import Secrets
 from lastcall.errors import BusExhausted
 from lastcall.game.admission import Admission
 from lastcall.game.attachments import Attachments, GameIdentity, LinkListeners
-from lastcall.game.feeds import Feeds
+from lastcall.game.feeds import WITH_ANSWER_BYTES, Feeds
 from lastcall.game.links import Links
 from lastcall.ids import Incarnation, KindName, LinkId, NodeName, PlayerId, RoomId
 from lastcall.links import feed_reader
@@ -117,6 +117,10 @@ class PeerRecorder:
 
     def handle(self, link: LinkId, item: nodes.Up) -> None:
         self.received.append((link, item))
+        self.answer(link)
+
+    def answer(self, link: LinkId) -> None:
+        """A test may set it."""
 
     def flush_acks(self) -> None:
         pass
@@ -163,6 +167,14 @@ class Game:
         except* trio.ClosedResourceError:
             if not self.scope.cancel_called:  # a killed process reports nothing
                 raise
+
+    def inputs(self) -> dict[LinkId, list[int]]:
+        """The numbers of the inputs that came by each link, of both tiers."""
+        inputs = dict(self.handler.received)
+        for link, item in self.peers.received:
+            assert isinstance(item, nodes.Say)
+            inputs.setdefault(link, []).append(item.n)
+        return inputs
 
     def crash(self) -> None:
         self.scope.cancel()
@@ -244,10 +256,13 @@ class Pair:
 
 @asynccontextmanager
 async def pair(
-    faults: Faults | None = None, seed: int = 0, listener: ListenerRecorder | None = None
+    faults: Faults | None = None,
+    seed: int = 0,
+    listener: ListenerRecorder | None = None,
+    tier: str = nodes.API,
 ) -> AsyncIterator[Pair]:
     async with trio.open_nursery() as nursery:
-        yield Pair(nursery, MemoryBus(faults), random.Random(seed), listener)
+        yield Pair(nursery, MemoryBus(faults), random.Random(seed), listener, tier=tier)
         nursery.cancel_scope.cancel()
 
 
@@ -692,7 +707,8 @@ async def test_with_any_bus_faults_items_arrive_once_and_in_order_or_the_link_is
         delay_seconds=rng.choice([0, 0.01, 0.1]),
         reorder_publish=rng.random() < 0.5,
     )
-    async with pair(faults, seed) as both:
+    tier = rng.choice([nodes.API, nodes.GAME])
+    async with pair(faults, seed, tier=tier) as both:
         traffic = FaultyTraffic(both, rng)
         for _ in range(150):
             await trio.sleep(rng.uniform(0, 0.1))
@@ -703,17 +719,63 @@ async def test_with_any_bus_faults_items_arrive_once_and_in_order_or_the_link_is
         await trio.sleep(20)
 
         for game in traffic.games:
-            for numbers in game.handler.received.values():
+            for numbers in game.inputs().values():
                 assert numbers == up_to(len(numbers))
         for seqs in both.listener.seqs.values():
             assert seqs == up_to(len(seqs))
         [link] = both.listener.up
         alive = traffic.games[-1]
-        assert alive.handler.received.get(link.id, []) == up_to(traffic.sent[link.id])
+        assert alive.inputs().get(link.id, []) == up_to(traffic.sent[link.id])
         assert both.listener.seqs[link.id] == up_to(traffic.pushed[alive, link.id])
         assert len(alive.feeds.links) == 1
         with trio.fail_after(1):
             await alive.feeds.wait_confirmed()
+
+
+@pytest.mark.parametrize(
+    ("tier", "size", "with_answer"),
+    [
+        (nodes.GAME, WITH_ANSWER_BYTES // 2, True),
+        (nodes.GAME, WITH_ANSWER_BYTES, False),  # the item has a head, too
+        (nodes.API, 10, False),  # its rooms are to speak first
+    ],
+)
+async def test_what_a_game_node_asks_is_answered_by_one_message(
+    tier: str, size: int, with_answer: bool, autojump_clock: MockClock
+) -> None:
+    async with pair(tier=tier) as both:
+        game = both.start_game(1)
+        link = await both.link()
+        await settle(2)  # the feed has arrived, and that is confirmed
+        both.bus.faults = Faults(rng=random.Random(1), drop=1)
+
+        def answer(link: LinkId) -> None:
+            game.feeds.push(link, nodes.Message(room=ROOM, epoch=0, seq=1, body=b"1" * size))
+
+        game.peers.answer = answer  # type: ignore[method-assign]
+        if tier == nodes.API:
+            answer(link.id)
+        link.send(input_item(1))
+        await settle()
+        assert game.inputs()[link.id] == [1]
+        assert both.listener.seqs[link.id] == ([1] if with_answer else [])
+        both.bus.faults = Faults()
+        await settle(2)
+        assert both.listener.seqs[link.id] == [1]
+
+
+async def test_a_feed_that_has_not_arrived_yet_does_not_go_with_an_answer(
+    autojump_clock: MockClock,
+) -> None:
+    """Else nobody would see that it cannot arrive."""
+    async with pair(Faults(rng=random.Random(1), drop=1), tier=nodes.GAME) as both:
+        game = both.start_game(1)
+        await settle(2)
+        [link] = game.feeds.links.values()
+        game.feeds.push(link.id, message(1))
+        await settle(2)
+        assert link.requests.last > 0
+        assert both.listener.up == []
 
 
 async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_delay_a_drain(

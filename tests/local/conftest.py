@@ -40,6 +40,7 @@ class FakeServer:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._waiting: dict[str, Match] = {}
+        self._private: set[str] = set()
         self._tickets: dict[str, tuple[Match, int]] = {}
         self.rooms = 0
         self.fault = ""
@@ -97,11 +98,14 @@ class FakeServer:
 
     async def _join(self, socket: WebSocketConnection, frame: dict[str, Any]) -> Match:
         await trio.sleep(self.join_seconds)
-        room = frame.get("room") or next(iter(self._waiting), "")
+        found = (room for room in self._waiting if room not in self._private)
+        room = frame.get("room") or next(found, "")
         if frame.get("new") or not room:
             self.rooms += 1
             room = f"game-1.r{self.rooms}"
             self._waiting[room] = Match(room)
+            if frame.get("private"):
+                self._private.add(room)
             if self.regroup_first:
                 first = {"room": f"game-1.b{self.rooms}", "kind": "tictactoe", "you": "p9"}
                 await _send(socket, t="joined", ticket="t", players=[], seq=7, **first)
@@ -214,6 +218,9 @@ class Admin(http.server.BaseHTTPRequestHandler):
             return
         ready = behaviour != "never-ready" and (phase == "serving" or self.path != "/readyz")
         fields = {"version": options["--version"], "rooms": 1, "why": ["a lounge, 3 s old"]}
+        if self.path == "/readyz" and not ready:
+            self.answer(503, text="503 for ever")
+            return
         self.answer(200 if ready else 503, name=name, tier=tier, phase=phase, **fields)
     def do_POST(self):
         global phase
@@ -226,8 +233,8 @@ class Admin(http.server.BaseHTTPRequestHandler):
             return
         phase = phases[verb]
         self.answer(200, name=name, tier=tier, version=options["--version"], phase=phase)
-    def answer(self, code, **fields):
-        body = json.dumps(fields).encode()
+    def answer(self, code, text="", **fields):
+        body = text.encode() or json.dumps(fields).encode()
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

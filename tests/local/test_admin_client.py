@@ -12,11 +12,11 @@ from lastcall.bus.address import HostPort
 from lastcall.local.admin_client import (
     ask_all,
     command,
-    is_ready,
     links,
     messages_out,
     open_admin_client,
     status,
+    why_not_ready,
 )
 from lastcall.runtime.admin.server import AdminPort
 from tests.runtime.admin.test_server import NodeView
@@ -42,7 +42,7 @@ async def test_a_node_on_this_machine_takes_commands_wherever_it_listens(host):
         async with trio.open_nursery() as nursery, open_admin_client() as client:
             await nursery.start(lambda *, task_status: port.serve(task_status=task_status))
             address = str(HostPort(host, port.address.port))
-            assert await is_ready(client, address)
+            assert await why_not_ready(client, address) == ""
             assert (await status(client, address)).name == "api-1"
             for verb, phase in (("cordon", "cordoned"), ("uncordon", "serving")):
                 assert (await command(client, address, verb)).phase == phase

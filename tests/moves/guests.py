@@ -64,7 +64,7 @@ class Guests:
         place = visit.place
 
         async def say() -> None:
-            while place.open and not self.done.is_set():
+            while not place.outgoing.closed and not self.done.is_set():
                 command = rng.choices(("say", "whisper", "end", "leave"), (80, 16, 1, 1))[0]
                 if command == "leave":
                     return place.leave_soon()

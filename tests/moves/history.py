@@ -89,7 +89,7 @@ def is_lost(place: Place) -> bool:
 
 def faults_of_visit(visit: Visit) -> Iterable[str]:
     """A hole, a repeat or another order in what one player has heard."""
-    if visit.place.repeats:
+    if visit.place.progress.repeats:
         yield "a message came twice"
     last, counts = 0, dict[str, int]()
     for seq, (said, to, count, *_) in visit.heard:

@@ -33,6 +33,7 @@ class Lookout:
         self._heard_in = ""
         self.instants: list[Callable[[], GameProcess | None]] = [
             self.speaker,
+            self.sender,
             self.giver,
             self.voter,
         ]
@@ -60,7 +61,7 @@ class Lookout:
     @property
     def safe(self) -> bool:
         """Whether each surviving room has two images and a witness, so that one may be lost."""
-        return len(self.live) == len(self.serving) and all(map(self._is_safe, self.rooms))
+        return all(map(self._is_safe, self.rooms))
 
     def runs(self, room: str) -> Runs | None:
         """The node that runs the room, and the room there: that of the latest epoch."""
@@ -76,7 +77,8 @@ class Lookout:
         if found is None:
             return False
         _, game, line = found
-        holders = {one.node.incarnation for one in self.live}
+        images = [survival(one).rooms.standby(line.line.room) for one in self.live]
+        holders = {one.image.me for one in images if one is not None} | {line.config.primary}
         apis = {api.name for api in self.apis.values() if is_up(api)}
         witnesses = {
             api.incarnation for api in survival(game).links.witnesses.apis if api.name in apis
@@ -111,6 +113,13 @@ class Lookout:
         for found in map(self.runs, self.rooms):
             if found is not None and found[2].line.left < found[2].line.last:
                 return found[1]
+        return None
+
+    def sender(self) -> GameProcess | None:
+        """A step of one of its rooms waits for the answer to another request."""
+        for game in self.live:
+            if any(link.uplink._waiting for link in game.node.others.peers._links.values()):
+                return game
         return None
 
     def giver(self) -> GameProcess | None:

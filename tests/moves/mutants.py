@@ -138,7 +138,7 @@ FOUND: dict[Mutant, int] = {
     an_image_does_not_count_the_inputs_that_were_done: 1,
     a_node_takes_a_state_that_it_cannot_read: 6,
     a_room_takes_no_other_standby: 15,
-    acks_leave_before_the_commit: 189,
+    acks_leave_before_the_commit: 21,
     witnesses_give_their_vote_to_whoever_asks: 127,
     a_node_does_not_say_where_a_room_is_that_has_moved: 89,
     an_api_node_does_not_follow_a_room_that_moves: 16,

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from tests.harness.cluster import CLEAN, CUT, cluster, soon
+from tests.harness.counts import players_in
 from tests.moves.rooms import BUSY, KINDS, LATER
 from tests.moves.talks import DRAIN, players, start, talk, two_nodes, undisturbed
 
@@ -35,7 +36,7 @@ async def test_a_room_without_an_end_is_handed_off_at_the_deadline_and_its_node_
         assert one.exit_code == CLEAN
         assert one.counts is not None
         assert (one.counts.rooms_handed_off, one.counts.cut) == (1, 0)
-        assert (two.rooms, two.node.host.players) == (1, 3)
+        assert (two.rooms, players_in(two.node.host)) == (1, 3)
         assert await talk(speakers, "c") == {"said": "c", "count": 3, "moves": 1}
         assert undisturbed(speakers)
 
@@ -235,7 +236,7 @@ async def test_a_player_who_leaves_while_the_room_moves_leaves_it_where_it_is_th
         await speakers[2].socket.send(t="leave")
         await one.gone.wait()
         await trio.sleep(1)
-        assert (two.rooms, two.node.host.players) == (1, 2)
+        assert (two.rooms, players_in(two.node.host)) == (1, 2)
         assert (await talk(speakers[:2], "a"))["moves"] == 1
         assert undisturbed(speakers[:2])
 

@@ -12,6 +12,7 @@ from lastcall.core.survival.actions import Protection
 from lastcall.game.survival_rounds import UNFIT
 from lastcall.ids import RoomId
 from tests.harness.cluster import CLEAN, GameProcess, cluster, soon
+from tests.harness.counts import players_in
 from tests.moves.rooms import kinds
 from tests.moves.survivors import (
     SURVIVORS,
@@ -47,7 +48,7 @@ async def test_a_room_whose_node_is_killed_goes_on_at_its_standby(
         began = trio.current_time()
         assert await talk(speakers, "b") == {"said": "b", "count": 2, "moves": 1}
         assert trio.current_time() - began < 1.5
-        assert (two.rooms, two.node.host.players) == (1, 3)
+        assert (two.rooms, players_in(two.node.host)) == (1, 3)
         assert undisturbed(speakers)
 
 

@@ -19,7 +19,7 @@ from tests.page.screencast import Screencast
 from tests.page.test_match_over_a_roll import cluster, press
 
 BOTS = ("--bots", "9")
-"""So many that one always waits for the next player."""
+"""An odd number: while eight play, one waits for the next player."""
 DESK = {"width": 1180, "height": 860}
 PHONE = {"width": 390, "height": 780}
 BOTS_PLAY = "/ [3-9] rooms/.test(document.getElementById('totals').textContent)"

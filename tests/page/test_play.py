@@ -51,6 +51,10 @@ def test_two_people_play_a_match_by_a_link_and_one_of_them_reloads_in_the_middle
         play(ann, "tictactoe", "Ann")
         visible(ann, ".status", "Waiting for a second player.")
         visible(ann, ".invite", "Send this link")
+        eve = tab(f"http://{served.admin}/")
+        visible(eve, ".kind input[value=tictactoe]").check()
+        eve.click("#join-open")
+        visible(eve, ".status", "Waiting for a second player.")  # the seat is not for strangers
         bob = tab(link(ann), viewport=SMALL)
         visible(bob, ".status", "Ann to move, with X.")
         visible(ann, ".status", "Your turn: you are X.")
@@ -69,7 +73,8 @@ def test_two_people_play_a_match_by_a_link_and_one_of_them_reloads_in_the_middle
         visible(bob, ".status", "Ann wins.")
         assert bob.locator("[data-won=yes]").count() == 3
         bob.get_by_role("button", name="Play again").click()
-        visible(bob, ".status", "Waiting for a second player.")
+        visible(eve, ".status", "Your turn: you are X.")
+        visible(bob, ".status", "to move, with X.")
 
 
 def test_a_kind_of_an_author_is_played_by_a_form_and_by_json(served: Node) -> None:

@@ -143,7 +143,7 @@ async def test_every_player_gets_each_input_once_and_in_order_despite_faults(
             assert [number for _, sender, number in ledger if sender == player] == list(
                 range(INPUTS)
             )
-        assert place.repeats == 0
+        assert place.progress.repeats == 0
     assert all(ledger == ledgers[0] for ledger in ledgers)
     assert sum(place.resumes for place in places) > 0
 

@@ -145,7 +145,7 @@ async def test_odd_items_of_a_game_node_do_not_disturb_an_api_node_or_its_client
         await ann.join(api, kind="lounge", new=True)
         await bob.join(api, kind="lounge", new=True)
         odd_items = OddItems(rng, [bob.room, bob.you], JSON)  # a room has encoded every body
-        games = api.node._games
+        games = api.node.games
         [link] = games.connectors._links.values()
         for number in range(ITEMS):
             games.link_item(link, odd_items.item(DOWN))

@@ -195,7 +195,7 @@ async def play(nodes: ChangingCluster, visit: Visit, rng: random.Random) -> None
     place = visit.place
 
     async def say_inputs() -> None:
-        while place.open and trio.current_time() < nodes.end:
+        while not place.outgoing.closed and trio.current_time() < nodes.end:
             chance = rng.random()
             command = "say" if chance < 0.7 else "whisper"
             command = "kick" if chance > 0.97 else "end" if chance > 0.96 else command
@@ -269,7 +269,7 @@ def faults_of(visit: Visit, log: RoomLog) -> list[str]:
     must_have_all = reason == "finished" and not visit.left
     rules = {
         "messages in order, each once": visit.received == addressed_to[: len(visit.received)],
-        "no message came twice": place.repeats == 0,
+        "no message came twice": place.progress.repeats == 0,
         "all messages to the end": not must_have_all or visit.received == addressed_to,
         "all messages from the join": not (must_have_all and join_was_announced)
         or joined in [m for _, m in visit.received],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import click
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +19,9 @@ from lastcall.serve.command import command as serve
 
 COMMANDS = {**cli.commands, "api": api, "game": game, "serve": serve}
 
+READ_ALIKE = {"MODULES": "text", "V": "text"}
+"""Types of values that are read by other words, and mean the same."""
+
 
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch):
@@ -31,6 +36,18 @@ def test_the_list_of_all_programs_has_the_options_of_the_commands():
     assert {name: sorted(had - {"config"}) for name, had in options.items()} == {
         name: sorted(listed) for name, listed in OPTIONS_OF.items()
     }
+
+
+def test_a_name_means_the_same_to_all_programs_but_for_those_that_the_documentation_names():
+    """The programs share one environment, and the keys above the tables of one file."""
+    meanings = defaultdict(set)
+    for command in COMMANDS.values():
+        for param in command.params:
+            if isinstance(param, click.Option):
+                named = READ_ALIKE.get(param.type.name, param.type.name)
+                meanings[param.opts[0][2:]].add((named, param.multiple))
+    differing = {name for name, all_of_it in meanings.items() if len(all_of_it) > 1}
+    assert differing == {"admin", "apis", "games", "listen"}
 
 
 def test_a_variable_of_any_program_is_known_and_a_misspelt_one_is_named_with_the_nearest():

@@ -105,5 +105,5 @@ async def ready(*processes: ServeProcess) -> None:
     with trio.fail_after(30):
         for process in processes:
             await process.up.wait()
-            while not process.node.ready:
+            while process.node.unready:
                 await trio.sleep(0.01)

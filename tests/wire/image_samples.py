@@ -150,5 +150,6 @@ def images(draw: Any, **fixed: Any) -> Image:
         "open_seconds": draw(seconds),
         "started": draw(st.booleans()),
         "locked": draw(st.booleans()),
+        "private": draw(st.booleans()),
     }
     return Image(**fields | fixed)

@@ -75,6 +75,7 @@ REPLIES = {
         age_seconds=2.5,
     ),
     "answer": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE),
+    "answer_feed": nodes.Answer(link=LinkId(7), number=5, head=14, state=STATE, feed=b"run"),
     "unknown_link": nodes.UnknownLink(incarnation=Incarnation(4)),
     "twice": nodes.Twice(incarnation=Incarnation(4)),
     "unsupported": nodes.Unsupported(message="what?"),
@@ -95,6 +96,7 @@ UP = {
     "join": nodes.Join(call=1, kind=CHESS, options=b"{}", name="ann", key="k"),
     "say": nodes.Say(room=ROOM, player=ANN, session=1, n=3, body=b'{"cell":4}'),
     "join_seated_only": nodes.Join(call=1, kind=CHESS, key="k", seated_only=True),
+    "join_private": nodes.Join(call=1, kind=CHESS, new=True, private=True),
     "resume": nodes.Resume(call=2, room=ROOM, player=ANN, secret="00", seen=17),  # noqa: S106
     "renew": nodes.Renew(call=3, room=ROOM, player=ANN, secret="00", seen=17, session=2),  # noqa: S106
     "confirm": nodes.Confirm(room=ROOM, player=ANN, session=2),

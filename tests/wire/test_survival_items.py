@@ -30,6 +30,7 @@ ITEMS: dict[str, items.SurvivalItem] = {
     "room_over": items.RoomOver(ROOM, 3),
     "kept": items.StepsKept(ROOM, 3, 8),
     "reaches": items.Reaches(ROOM, 3, (API, NEW)),
+    "leaving": items.Leaving(ROOM, 3),
     "resigned": items.Resigned(ROOM, 3, 7, "no memory"),
     "not_held": items.NotHeld(ROOM, 3, 8),
     "fenced": items.Fenced(ROOM, 4, TWO),

@@ -1,7 +1,6 @@
 """All rooms that a node gives away: which are under way, and which node is asked for each.
 
-* A bounded number of bytes is under way, and as many rooms as :mod:`lastcall.core.handoff.pace`
-  allows: small rooms go first, so that a large one delays nobody. A room is not frozen while no
+* :mod:`lastcall.core.handoff.room_queue` says which room begins next. It is not frozen while no
   node could take it.
 * Everything that has no answer is asked again on the next link to the same node.
 * :mod:`lastcall.core.handoff.takers` says which node is asked next, and which ones have to forget
@@ -10,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from math import inf
 
@@ -18,6 +16,7 @@ from lastcall.core.handoff.actions import Commit, Freeze, Giving, Lost, Moved, R
 from lastcall.core.handoff.offer import OWED, Event, Movable, Nodes, Offer, State
 from lastcall.core.handoff.pace import Pace
 from lastcall.core.handoff.parts import split
+from lastcall.core.handoff.room_queue import RoomQueue
 from lastcall.core.handoff.takers import Takers
 from lastcall.ids import Incarnation, RoomId
 from lastcall.policy import HandOffPolicy
@@ -49,15 +48,15 @@ class Offers:
 
     def __init__(self, policy: HandOffPolicy) -> None:
         self._policy = policy
-        self._waiting: deque[Movable] = deque()
         self._offers: dict[RoomId, Offer] = {}
         self._takers = Takers(policy.takers_max)
         self._pace = Pace(policy)
+        self._queue = RoomQueue(policy, self._pace)
         self._stopped = False
 
     def __len__(self) -> int:
         """How many rooms wait or are under way."""
-        return len(self._waiting) + len(self._offers)
+        return len(self._queue) + len(self._offers)
 
     def committed(self) -> int:
         """How many rooms are a taker's that has not said that it runs them."""
@@ -74,15 +73,12 @@ class Offers:
         self._pace.hurry(until)
         if anew:
             self._takers.forgive()
-        known = {room.room for room in self._waiting} | self._offers.keys()
-        fresh = [room for room in rooms if room.room not in known]
-        self._waiting = deque(sorted([*self._waiting, *fresh], key=lambda room: room.size))
+        self._queue.add(room for room in rooms if room.room not in self._offers)
 
     def begin(self, now: float, nodes: Nodes) -> list[Giving]:
         """Begins with as many rooms as may be under way."""
         actions: list[Giving] = []
-        while self._waiting and self._fits(self._waiting[0].size, now):
-            room = self._waiting.popleft()
+        while (room := self._queue.take(self._offers.values(), now)) is not None:
             offer = Offer(room.room, room.kind, room.size)
             if self._takers.choose(offer, nodes) is None:
                 actions += self._untaken(offer, Event.NO_TAKER)
@@ -91,18 +87,6 @@ class Offers:
                 self._pace.begin(room.room, now)
                 actions.append(Freeze(room.room))
         return actions
-
-    def _fits(self, size: int, now: float) -> bool:
-        """Whether a room of ``size`` bytes may begin beside those that are under way.
-
-        A room that waits for its taker's answer keeps its place, however long it takes.
-        """
-        if len(self._pace) >= self._pace.at_once(len(self._waiting), now):
-            return False
-        held = [offer for offer in self._offers.values() if offer.state is not State.COMMITTED]
-        if sum(offer.state is State.ASKED for offer in held) >= self._policy.rooms_at_once:
-            return False
-        return not held or sum(offer.size for offer in held) + size <= self._policy.bytes_at_once
 
     def frozen(
         self, room: RoomId, image: bytes | None, epoch: int, now: float, nodes: Nodes
@@ -171,7 +155,7 @@ class Offers:
     def stop(self, now: float) -> list[Giving]:
         """No room is given away from now on, but for those that are a taker's already."""
         self._stopped = True
-        self._waiting.clear()
+        self._queue.clear()
         actions: list[Giving] = []
         for offer in [offer for offer in self._offers.values() if offer.knows(Event.STOP)]:
             actions += self._on(offer, Event.STOP, now, ())
@@ -200,7 +184,9 @@ class Offers:
             self._pace.released(offer.room, now)
         else:
             self._pace.stays(offer.room)
-        return actions + self._end(offer, event, taker)
+        if state is State.THAWED:
+            return [*actions, Thaw(offer.room), *self._untaken(offer, event)]
+        return actions if taker is None else [*actions, *_end(offer, event, taker)]
 
     def _seek(self, offer: Offer, now: float, nodes: Nodes) -> list[Giving]:
         """Asks the next node; without one, the room thaws."""
@@ -212,15 +198,6 @@ class Offers:
         offer.on(Event.TAKER)
         offer.taker, offer.expires_at = taker, now + self._policy.answer_seconds
         return list(_question(offer))
-
-    def _end(self, offer: Offer, event: Event, taker: Incarnation | None) -> list[Giving]:
-        if offer.state is State.THAWED:
-            return [Thaw(offer.room), *self._untaken(offer, event)]
-        if offer.state is State.MOVED and taker is not None:
-            return [Moved(offer.room, taker)]
-        if offer.state is State.LOST and taker is not None:
-            return [Lost(offer.room, offer.kind, taker, REASONS[event])]
-        return []
 
     def _untaken(self, offer: Offer, event: Event) -> list[Giving]:
         """Why nobody has the room, unless a node has said why."""
@@ -237,6 +214,14 @@ REASONS = {
     Event.LATE: "the node that took it has not confirmed it",
 }
 """Why a room is lost."""
+
+
+def _end(offer: Offer, event: Event, taker: Incarnation) -> Iterator[Giving]:
+    """How the room of a taker has left."""
+    if offer.state is State.MOVED:
+        yield Moved(offer.room, taker)
+    elif offer.state is State.LOST:
+        yield Lost(offer.room, offer.kind, taker, REASONS[event])
 
 
 def _question(offer: Offer) -> Iterator[Giving]:

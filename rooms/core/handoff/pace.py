@@ -9,7 +9,7 @@ longer waits: behind others that leave, or behind the players of all rooms. So f
 * As many as are needed leave at once, so that all have left in time: as if each took as long as
   is usual, or as the slowest that leaves now. A room in a long step of its own holds up no others.
 
-Rooms that take long are bounded by :mod:`lastcall.core.handoff.offers`.
+Rooms that take long are bounded by :mod:`lastcall.core.handoff.room_queue`.
 """
 
 from __future__ import annotations

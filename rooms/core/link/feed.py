@@ -98,6 +98,11 @@ class FeedRing:
         """Whether it holds items that were never published."""
         return bool(self._fresh)
 
+    @property
+    def fresh_bytes(self) -> int:
+        """How many bytes were never published."""
+        return sum(map(len, self._fresh))
+
     def fresh(
         self, batch_bytes: int, at_once_bytes: float = inf
     ) -> Iterator[tuple[int, list[bytes]]]:

@@ -48,9 +48,6 @@ class Arrivals:
             return self._new_image(source, item)
         if holder is None:
             return _answer_of_a_stranger(source, item)
-        if isinstance(holder, Primary) and isinstance(item, items.ToStandby):
-            fenced = items.Fenced(item.room, holder.config.epoch, self._holders.me)
-            return [Send(item.room, source, fenced)]
         return holder.receive(source, item)
 
     def _make_way(self, source: Incarnation, item: SurvivalItem) -> list[Action]:

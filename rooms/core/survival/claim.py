@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lastcall.core.survival.actions import Promote, Protection, Standing
 from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.follower import Follower
 from lastcall.core.survival.links import Links, View
+from lastcall.core.survival.votes import NOBODY
 from lastcall.ids import Incarnation
 from lastcall.wire import survival_items as items
 from lastcall.wire.survival_items import Config
@@ -38,6 +41,12 @@ class Claim:
     def waits(self) -> bool:
         """Whether the image would be promoted if it had all votes."""
         return self.wanted or self.handed_over or self.voting
+
+    @property
+    def needs(self) -> list[Incarnation] | None:
+        """Whose votes the image needs next, but for nodes that were never met."""
+        met = replace(self.view, games=self.view.games - {NOBODY})
+        return self.ballot.missing(self._image.config, self._links, met)
 
     @property
     def is_answered(self) -> bool:

@@ -11,7 +11,8 @@
   rises, and nobody can be promoted from the earlier one. Until then, the words wait. A vote that
   was asked for is awaited even if the standby is back: the witness may have given it already.
 * A standby that is about to leave gets a second one beside it, and then resigns: that needs no
-  vote.
+  vote. When its node ends, it asks to resign, and does so without a second one if there can be
+  none. So it still has the image if the primary is dead and nobody knows that yet.
 * Someone who knows a later epoch fences the primary: it drops the room.
 """
 
@@ -93,6 +94,8 @@ class Primary:
                     (self._epochs.resigned if is_certain else self.line.lost)(source)
             case items.Reaches() if item.epoch >= self._born:
                 self._succession.reaches(source, item.witnesses)
+            case items.Leaving() if item.epoch >= self._born:
+                self._succession.asked_to_leave(source)
             case items.StepsKept():  # by an image of an earlier line
                 fenced = items.Fenced(self.line.room, self.config.epoch, self.config.primary)
                 self.line.send(source, fenced)

@@ -65,7 +65,7 @@ class SurvivingRooms:
         return self._holders.on(self.primary(room), methodcaller("hand_over"))
 
     def leave(self, room: RoomId) -> list[Action]:
-        """This node ends, and takes no image any more: it gives the room's image back.
+        """This node ends, and takes no image any more: it asks to give the room's image back.
 
         It may have to run the room first: the node may end once it neither holds nor runs any.
         """

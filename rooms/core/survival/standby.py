@@ -35,6 +35,8 @@ class Standby:
         self.image = self.follower_type(image, me)
         self.claim = self.claim_type(self.image, links)
         self._links = links
+        self._leaves = -1
+        """The epoch in which the primary was asked, on the present link, to let this node end."""
 
     @property
     def config(self) -> Config:
@@ -89,12 +91,10 @@ class Standby:
 
     def is_in_the_way(self, source: Incarnation, asked: items.VoteAsked) -> bool:
         """Whether the primary, which needs this node's vote in place of a dead witness, would wait
-        for ever: both hold the image, and nobody else can have decided between them.
+        for ever: this node needs the primary's in the same way, and has all before that.
         """
-        config, me = self.config, self.image.me
-        deciders = {*config.witnesses, *self.claim.ballot.voters} - {me, source, NOBODY}
-        is_ours = (source, asked.epoch) == (config.primary, config.epoch)
-        return self.voting and is_ours and all(map(self._links.is_dead, deciders))
+        is_ours = (source, asked.epoch) == (self.config.primary, self.config.epoch)
+        return self.voting and is_ours and self.claim.needs == [source]
 
     def resign(self, primary: Incarnation) -> list[Action]:
         """The node forgets the image, so that the ``primary`` goes on without it."""
@@ -103,13 +103,18 @@ class Standby:
         return self._done()
 
     def leave(self) -> list[Action]:
-        """This node ends: it forgets the image, unless the room may go on here already.
-
-        If the primary is gone, the room has to: nobody else has it.
+        """This node ends. It keeps the image until the primary has told it to resign: that may be
+        dead, although nobody knows it yet. If it is gone, the room goes on here.
         """
-        if self._links.is_gone(self.config.primary):
+        primary, epoch = self.config.primary, self.config.epoch
+        if not self.image.appointed:
+            return self._done() if self.voting else self.resign(primary)
+        if self._links.is_gone(primary):
             self.claim.wanted = not self.claim.is_answered
-        return self._done() if self.claim.waits else self.resign(self.config.primary)
+        elif not self.claim.waits and self._leaves != epoch:
+            self._leaves = epoch
+            self.image.send(primary, items.Leaving(self.room, epoch))
+        return self._done()
 
     def wanted(self) -> list[Action]:
         """An api node asks for the room."""
@@ -128,6 +133,7 @@ class Standby:
     def linked(self, node: Incarnation) -> list[Action]:
         """There is a new link to ``node``: everything under way on an earlier one is lost."""
         self.claim.ballot.again(node)
+        self._leaves = -1
         if node == self.config.primary and not self.image.named:
             self._drop(NOBODY)
         elif node == self.config.primary:

@@ -22,6 +22,8 @@ class Succession:
         self._refused: set[Incarnation] = set()
         self._reached: dict[Incarnation, tuple[Incarnation, ...]] = {}
         """The api nodes to which standbys and candidate have links."""
+        self._ending: set[Incarnation] = set()
+        """The standbys whose nodes end as soon as they may give the image back."""
         self._told: dict[Incarnation, type[Resign | TakeOver]] = {}
         """The standbys that were asked to resign or to take over, on the present link."""
 
@@ -44,9 +46,19 @@ class Succession:
         reached = [self._reached.get(node, ()) for node in nodes]
         return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
+    def asked_to_leave(self, node: Incarnation) -> None:
+        """The node of standby ``node`` ends; if it is none any more, it may go at once."""
+        line = self._line
+        self._ending = {node, *self._ending}.intersection(line.config.standbys)
+        if node not in self._ending:
+            line.send(node, Resign(line.room, line.config.epoch, line.last))
+
     def refused(self, node: Incarnation, n: int) -> None:
         """``node`` keeps no image up to step ``n``; if it is the candidate, another one is next."""
         self._told.pop(node, None)  # it has done so: it may get an image, and be told, again
+        if node in self._ending:
+            self._ending.discard(node)
+            self._refused.add(node)
         candidate = self._line.candidate
         if candidate is not None and candidate.node == node and n >= candidate.image:
             self._line.candidate = None
@@ -100,19 +112,27 @@ class Succession:
         line, standbys = self._line, self._line.config.standbys
         if len(standbys) == 2:
             self._tell(standbys[0], Resign(line.room, line.config.epoch, line.last))
-        elif not standbys or standbys[0] in self.view.leaving:
-            if line.candidate is None:
-                self._choose()
-            elif line.candidate.ready:
+        elif not standbys or standbys[0] in self.view.leaving | self._ending:
+            if line.candidate is not None and line.candidate.ready:
                 self._appoint(line.candidate)
+            elif line.candidate is None and not self._choose():
+                self._let_go()
 
-    def _choose(self) -> None:
+    def _let_go(self) -> None:
+        """Nobody can take the image: a standby that waits for it to end does so without."""
+        line = self._line
+        for node in self._ending.intersection(line.config.standbys):
+            if not self.handing_over:
+                self._tell(node, Resign(line.room, line.config.epoch, line.last))
+
+    def _choose(self) -> bool:
         line, config = self._line, self._line.config
         unfit = {config.primary, *config.standbys, *self._refused}
         for node in self.view.takers:
             if self.view.witnesses and node not in unfit and not self._links.is_gone(node):
                 line.candidate = Candidate(node, line.send_image(node))
-                return
+                return True
+        return False
 
     def _appoint(self, candidate: Candidate) -> None:
         config, coming = self._line.config, (candidate.node,)

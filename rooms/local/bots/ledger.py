@@ -9,7 +9,6 @@ from collections.abc import Callable
 import msgspec
 
 from lastcall.local.bots.referee import Outcome
-from lastcall.wire.views import PlayerFigures
 
 ERRORS_KEPT = 20
 ROUND_TRIPS_KEPT = 1_000
@@ -81,7 +80,7 @@ class Ledger:
         self.join_waits: Counter[int] = Counter()
         """Joins by their milliseconds from the first request to ``joined``, further tries and moves
         included."""
-        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
+        self.round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         """The seconds from an input to its answer, of the last ones."""
         self.errors = 0
         self.error_texts: deque[str] = deque(maxlen=ERRORS_KEPT)
@@ -133,7 +132,7 @@ class Ledger:
 
     def answered(self, waited_seconds: float) -> None:
         """An input was answered, this many seconds after it was said."""
-        self._round_trips.append(waited_seconds)
+        self.round_trips.append(waited_seconds)
 
     def rejected(self, text: str) -> None:
         """A join was refused for good, or a connection failed."""
@@ -163,20 +162,6 @@ class Ledger:
             waits=self.join_waits.copy(),
             hops=self.hops.copy(),
         )
-
-    def figures(self) -> PlayerFigures:
-        """The round trips of the last inputs, and the counts of everything that should not be."""
-        seen, ordered = self.mark(), sorted(self._round_trips)
-        half, most = (
-            (round(ordered[share * (len(ordered) - 1) // 100], 6) if ordered else 0.0)
-            for share in (50, 99)
-        )
-        return PlayerFigures(half, most, seen.refused, seen.cut, seen.lost, seen.repeated)
-
-    @property
-    def reconnects(self) -> int:
-        """The reconnects of all bots."""
-        return self.hops.total()
 
     @property
     def unpaired(self) -> int:

@@ -9,6 +9,7 @@ import click
 
 from lastcall.bus.address import HostPort, parse_host_port
 from lastcall.local.dashboard.options import AdminSource, parse_admin
+from lastcall.local.node_commands import run_trio
 from lastcall.reasons import ExitCode
 from lastcall.runtime.admin.hosts import parse_hosts
 from lastcall.runtime.command import Parsed, config_option, epilog, option
@@ -75,17 +76,21 @@ def dashboard(
     """
     import trio
 
+    from lastcall.exception_groups import lone_error
+    from lastcall.local.console import CommandConsole, print_text
     from lastcall.local.dashboard.remote import run_dashboard
     from lastcall.local.told import Page, line
     from lastcall.runtime.admin.auth import AdminAuth
 
     auth = AdminAuth([listen.host, *hosts], token_file)
 
+    console = CommandConsole()
+
     def show(url: str) -> None:
-        click.echo(line(Page(url)) if as_json else url)
+        print_text(console, line(Page(url)) if as_json else url)
 
     async def run() -> int:
-        with trio.open_signal_receiver(SIGINT, SIGTERM) as signals:
+        with trio.open_signal_receiver(SIGINT, SIGTERM) as signals, lone_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(run_dashboard, sources, listen, auth, show)
                 async for _ in signals:
@@ -93,4 +98,4 @@ def dashboard(
                     break
         return ExitCode.DRAINED
 
-    return trio.run(run)
+    return run_trio(run)

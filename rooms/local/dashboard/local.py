@@ -27,7 +27,15 @@ from lastcall.runtime.admin.cluster_routes import Order
 from lastcall.runtime.admin.event_hub import EventHub
 from lastcall.runtime.log_tap import short_line
 from lastcall.wire import UNREADABLE
-from lastcall.wire.views import ClusterNow, FiguresNow, LogLine, NodeCard, NodeNow, Problem
+from lastcall.wire.views import (
+    ClusterNow,
+    FiguresNow,
+    LogLine,
+    NodeCard,
+    NodeNow,
+    PlayerFigures,
+    Problem,
+)
 
 VERBS = ("roll", "cordon", "uncordon", "drain", "kill")
 
@@ -92,9 +100,8 @@ class LocalPage:
             while True:
                 began = trio.current_time()
                 self._news = trio.Event()
-                children = self._shown()
-                answers = await _ask(collector, children)
-                self._show(hub, children, answers)
+                answers = await _ask(collector, self._shown())
+                self._show(hub, answers)
                 if began >= figures_at:
                     figures_at = began + LOOK_SECONDS
                     hub.show_figures(self._figures(answers))
@@ -108,17 +115,16 @@ class LocalPage:
         dead = set(cluster.dead())
         return [child for child in cluster.children if child in dead or not child.ended.is_set()]
 
-    def _show(
-        self, hub: EventHub, children: Sequence[Child], answers: dict[Child, NodeNow | None]
-    ) -> None:
-        cards = self._generations.numbered([_card(child, answers[child]) for child in children])
+    def _show(self, hub: EventHub, answers: dict[Child, NodeNow | None]) -> None:
+        asked = [child for child in self._shown() if child in answers]  # some may have drained
+        cards = self._generations.numbered([_card(child, answers[child]) for child in asked])
         urls = (self.cluster.url,)
         now = ClusterNow(time.time(), "cluster", urls, self.verbs, cards)
         hub.show_cluster(replace(now, roll=self._rolls.now, problem=self._problem))
 
     def _figures(self, answers: dict[Child, NodeNow | None]) -> FiguresNow:
         figures = {now.card.name: now.figures for now in answers.values() if now is not None}
-        players = None if self._ledger is None else self._ledger.figures()
+        players = None if self._ledger is None else _player_figures(self._ledger)
         return FiguresNow(time.time(), figures, players)
 
     async def kinds(self) -> bytes:
@@ -188,3 +194,13 @@ def _card(child: Child, now: NodeNow | None) -> NodeCard:
         how = child.how_it_ended().removeprefix(f"{child.name} ").removeprefix("was ")
         return replace(card, phase="dead", dead=how)
     return card if child.ready is not None else replace(card, phase="starting")
+
+
+def _player_figures(ledger: Ledger) -> PlayerFigures:
+    """The round trips of the last inputs, and the counts of everything that should not be."""
+    seen, ordered = ledger.mark(), sorted(ledger.round_trips)
+    half, most = (
+        (round(ordered[share * (len(ordered) - 1) // 100], 6) if ordered else 0.0)
+        for share in (50, 99)
+    )
+    return PlayerFigures(half, most, seen.refused, seen.cut, seen.lost, seen.repeated)

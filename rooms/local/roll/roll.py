@@ -11,7 +11,7 @@ import trio
 from lastcall.errors import ClusterFailed, UsageError
 from lastcall.local.admin_client import ask_all, command, links, open_admin_client, status, token_in
 from lastcall.local.child import Child
-from lastcall.local.cluster import READY_SECONDS, LocalCluster, wait_serving
+from lastcall.local.cluster import LocalCluster
 from lastcall.local.control.messages import AskRoll, NodeReport, Progress, RollReport
 from lastcall.local.roll.plan import (
     Cordon,
@@ -26,6 +26,7 @@ from lastcall.local.roll.plan import (
     next_step,
     next_version,
 )
+from lastcall.local.starting import not_ready, wait_serving
 from lastcall.local.text_table import counted
 
 ATTACHED_SECONDS = 2.0
@@ -47,20 +48,14 @@ TIERS = {"game": ("game",), "api": ("api",), "all": ("game", "api")}
 class Roll:
     """One roll, from its order to its report. The old nodes are those that run at its creation.
 
-    ``on_progress`` is called at each step; ``ready_seconds`` limits the start of a new node.
+    ``on_progress`` is called at each step.
     """
 
     def __init__(
-        self,
-        cluster: LocalCluster,
-        order: AskRoll,
-        on_progress: Callable[[Progress], None],
-        *,
-        ready_seconds: float = READY_SECONDS,
+        self, cluster: LocalCluster, order: AskRoll, on_progress: Callable[[Progress], None]
     ) -> None:
         self._cluster = cluster
         self._on_progress = on_progress
-        self._ready_seconds = ready_seconds
         self._started_at = trio.current_time()
         self._tiers = TIERS[order.tier]
         self._old = [child for tier in self._tiers for child in cluster.living(tier)]
@@ -163,7 +158,7 @@ class Roll:
 
     async def _watch_new(self, child: Child, client: httpx.AsyncClient) -> None:
         try:
-            with trio.fail_after(self._ready_seconds):
+            with trio.fail_after(self._cluster.plan.start_seconds):
                 await wait_serving(child, client)
             if child.tier == "game":
                 apis = sum(api.ready is not None for api in self._cluster.living("api"))
@@ -173,10 +168,7 @@ class Roll:
             await child.ended.wait()
             self.failure = f"{child.how_it_ended()} in the middle of the roll"
         except trio.TooSlowError:
-            self.failure = (
-                f"{child.name} is not ready after {self._ready_seconds:g} s; its last output:\n"
-                f"{child.last_output()}"
-            )
+            self.failure = str(not_ready([child], self._cluster.plan.start_seconds))
         except (ClusterFailed, UsageError) as error:
             self.failure = str(error)
         self._enter(child, Stage.FAILED, "has failed")

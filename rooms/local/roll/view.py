@@ -15,6 +15,7 @@ from rich.table import Table
 from lastcall.errors import ClusterFailed
 from lastcall.exception_groups import lone_error
 from lastcall.local.admin_client import ask_all, open_admin_client, status
+from lastcall.local.console import print_text
 from lastcall.local.control.messages import (
     AskRoll,
     NodeList,
@@ -68,7 +69,7 @@ class RollView:
 
     def print(self, text: str) -> None:
         """Prints one or more lines, above the table if there is one."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(self._console, text)
 
     async def show(self, call: Call) -> RollReport:
         """Follows the roll to its report, and prints the report."""

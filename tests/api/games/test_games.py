@@ -12,6 +12,7 @@ from lastcall.errors import JoinRefused
 from lastcall.policy import DrainPolicy
 from tests.harness import orders
 from tests.harness.cluster import ApiProcess, Cluster, GameProcess, cluster
+from tests.harness.counts import players_in
 from tests.harness.player import Player
 
 pytestmark = pytest.mark.usefixtures("schedule")
@@ -152,7 +153,7 @@ async def test_a_client_that_closes_during_its_join_leaves_no_seat_behind(
             await client.join(kind="lounge")
         await client.aclose()
         await trio.sleep(2)
-        assert game.node.host.players == 0
+        assert players_in(game.node.host) == 0
         assert game.rooms == 0
 
 
@@ -258,7 +259,7 @@ async def test_a_game_node_that_stays_silent_moves_its_clients_once(
     async with cluster() as c:
         api, _ = await c.one_of_each()
         moved: list[int] = []
-        api.node._games._move = lambda sessions: moved.append(len(sessions))
+        api.node.games._move = lambda sessions: moved.append(len(sessions))
         ann, bob = Player(c.nursery), Player(c.nursery)
         await ann.join(api, kind="lounge")
         await bob.join(api, kind="lounge")
@@ -278,7 +279,7 @@ async def test_each_silence_of_a_link_moves_its_clients_once(
     async with cluster() as c:
         api, _ = await c.one_of_each()
         moved: list[int] = []
-        games = api.node._games
+        games = api.node.games
         games._move = lambda sessions: moved.append(len(sessions))
         for _ in range(2):
             await Player(c.nursery).join(api, kind="lounge")
@@ -302,7 +303,7 @@ async def test_no_node_is_missing_when_each_answers_or_its_address_refuses(
         first, second = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(first, second, api)
-        missing = api.node._games.connectors.missing
+        missing = api.node.games.connectors.missing
         assert missing() == NOTHING_MISSING
         c.bus.freeze("game-2")
         await trio.sleep(4)
@@ -328,7 +329,7 @@ async def test_a_node_that_is_lost_is_missing_by_its_name_after_6_s_and_forgotte
         first, second = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(first, second, api)
-        missing = api.node._games.connectors.missing
+        missing = api.node.games.connectors.missing
         c.bus.freeze("game-2")
         await trio.sleep(6 + 6 + 1)
         assert missing() == MissingNodes(any_place=False, names=frozenset({"game-2"}))
@@ -343,8 +344,8 @@ async def test_a_source_that_never_answers_is_like_an_address_that_never_does(
         game = c.game()
         started_at = trio.current_time()
         api = c.api()
-        api.node._games.connectors._discovery._known.append(None)
-        missing = api.node._games.connectors.missing
+        api.node.games.connectors._discovery._known.append(None)
+        missing = api.node.games.connectors.missing
         await trio.sleep_until(started_at + 5.9)
         assert missing().any_place
         await trio.sleep_until(started_at + 6.1)
@@ -361,7 +362,7 @@ async def test_a_node_with_two_addresses_does_not_make_the_others_uncertain(
         game, other = c.game("game-1"), c.game("game-2")
         api = c.api()
         await c.ready(game, other, api)
-        connectors = api.node._games.connectors
+        connectors = api.node.games.connectors
         first = next(iter(connectors._connectors.values()))
         first.empty = True  # as after the reply that this node is attached twice
         del connectors._links[first.address]
@@ -412,7 +413,7 @@ async def test_an_api_node_becomes_ready_when_its_first_game_node_starts(
         api = c.api()
         await api.up.wait()
         await trio.sleep(5)
-        assert not api.node.ready
+        assert api.node.unready
         client = await c.client(api)
         start = trio.current_time()
         assert await refusal(client, kind="lounge") == "no_game_node"
@@ -463,7 +464,7 @@ async def test_a_killed_api_node_leaves_no_player_behind(
         await trio.sleep(0.1)
         apis[0].kill()
         await trio.sleep(40)  # the seat of its player was kept for 30 s
-        assert [game.node.host.players for game in games] == [0, 0]
+        assert [players_in(game.node.host) for game in games] == [0, 0]
         assert [game.rooms for game in games] == [0, 0]
 
 
@@ -488,7 +489,7 @@ async def test_a_room_is_not_declared_dead_before_its_node_is_met(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(join)
             await trio.sleep(0.3)
-            assert not new.node.ready
+            assert new.node.unready
             assert joined == []
             c.bus.heal("game-1")
         assert joined[0].room == place.room

@@ -41,6 +41,23 @@ async def test_one_client_cannot_open_unlimited_rooms(autojump_clock: MockClock)
         assert (await client.join(kind="lounge")).room
 
 
+@pytest.mark.usefixtures("schedule")
+@orders(2)
+async def test_a_stranger_at_any_node_gets_no_seat_in_a_private_room_and_a_friend_does(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, game = await c.one_of_each()
+        other = c.api("api-2")
+        await c.ready(other)
+        ann, stranger, friend = [await c.client(node) for node in (api, other, other)]
+        kept = await ann.join(kind="tictactoe", private=True)
+        waiting = await stranger.join(kind="tictactoe")
+        assert waiting.room != kept.room
+        assert game.node.host.running.open_rooms.seats()["tictactoe"] == 1
+        assert (await friend.join(room=kept.room)).room == kept.room
+
+
 # The seat of a key.
 
 

@@ -261,7 +261,7 @@ async def test_a_place_at_the_old_node_misses_nothing_if_another_is_resumed_at_t
     await first.resume("game-1.den/p9/5ec7e7", seen=0)
     session, ticket, _ = house.games.resumes.pop()
     place = nodes.Resumed(7, DEN, ticket.player, 2, 2, 1, 0, "0ther", complete=True)
-    tier.games.reattacher.renew(house.relays.seat(two, place, session))
+    tier.games.reattacher.renewals.renew(house.relays.seat(two, place, session))
     tier.says(tier.one, 2, "too late", epoch=1)
     tier.says(two, 3, "from two", epoch=2)
     assert two.renewed == ["p1"]
@@ -300,7 +300,7 @@ async def test_a_seat_that_the_old_node_gave_before_the_move_is_renewed_at_the_n
     await settle()
     [(session, _)] = house.games.kept
     seat = nodes.Seated(9, DEN, "den", "p9", 1, 1, 0, SECRET, [])
-    tier.games.reattacher.renew(house.relays.seat(tier.one, seat, session))
+    tier.games.reattacher.renewals.renew(house.relays.seat(tier.one, seat, session))
     assert two.renewed == ["p1", "p9"]
     tier.says(two, 2, "live", epoch=2)
     tier.grant(two, seq=0)

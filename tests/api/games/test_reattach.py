@@ -79,10 +79,10 @@ class ReattachHarness:
             secret=resume.secret,
             complete=more.pop("complete", True),
         )
-        assert self.reattacher.resumed(self.link, item)
+        assert self.reattacher.renewals.resumed(self.link, item)
 
     def refuse(self, resume: nodes.Renew, code: str) -> None:
-        assert self.reattacher.refused(self.link, nodes.Refused(resume.call, code, "no"))
+        assert self.reattacher.renewals.refused(self.link, nodes.Refused(resume.call, code, "no"))
 
     def take(self, item: nodes.Down) -> None:
         self.house.relays.take(self.link, item)
@@ -300,7 +300,7 @@ async def test_after_a_second_reset_the_renewals_that_were_under_way_come_first(
         ("p3", 1),
     ]
     late = nodes.Resumed(first.of(nodes.Renew)[1].call, DEN, "p2", 2, 1, 0, 0, "x", True)
-    assert not harness.reattacher.resumed(harness.link, late)
+    assert not harness.reattacher.renewals.resumed(harness.link, late)
     for index in range(4):
         harness.grant(harness.renewals[index])
     assert [resume.player for resume in harness.renewals] == ["p2", "p3", "p4", "p1"]
@@ -511,7 +511,7 @@ async def test_a_pending_leave_of_a_place_that_no_longer_exists_counts_as_left(
     await settle()
     harness.up()
     refused = nodes.Refused(harness.renewals[0].call, nodes.NO_SUCH_PLACE, "no such place")
-    assert harness.reattacher.refused(harness.link, refused)
+    assert harness.reattacher.renewals.refused(harness.link, refused)
     assert (await client.until("ended"))["reason"] == "left"
     assert (await client.join("bar"))["room"] == "game-1.bar"
 
@@ -613,7 +613,7 @@ async def test_without_an_answer_to_its_renewal_the_client_is_moved_after_90_s(
     assert await client.end() == ([{"t": "move", "after": 0}], 1012)
     assert trio.current_time() - start == pytest.approx(90, abs=0.2)
     late = nodes.Resumed(harness.renewals[0].call, DEN, "p1", 2, 1, 0, 0, "x", True)
-    assert not harness.reattacher.resumed(harness.link, late)
+    assert not harness.reattacher.renewals.resumed(harness.link, late)
 
 
 async def test_places_of_a_process_with_two_addresses_are_renewed_on_the_remaining_link(

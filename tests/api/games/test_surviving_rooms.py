@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from lastcall.api.games.place_queues import RENEWAL_SECONDS
+from lastcall.api.games.suspended_places import RENEWAL_SECONDS
 from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from tests.api.conftest import Client, House

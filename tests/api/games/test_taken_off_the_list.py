@@ -76,13 +76,13 @@ async def test_without_rooms_it_does_not_make_an_api_node_ready(autojump_clock: 
         await ann.join(api, kind="lounge")
         resolver.addresses = ["game-3"]  # where nothing listens
         await trio.sleep(NOTICED_SECONDS)
-        assert api.node.ready
+        assert not api.node.unready
         assert await join_refused(c, Player(c.nursery), api) == ("no_game_node", True)
         await ann.socket.send(t="leave")
         await ann.socket.hear("ended")
         await trio.sleep(1)
         assert games["game-1"].rooms == 0
-        assert not api.node.ready
+        assert api.node.unready
 
 
 async def test_a_join_that_waits_gets_a_seat_as_soon_as_it_is_named_again(
@@ -118,6 +118,6 @@ async def test_a_node_whose_address_is_written_in_another_way_gets_rooms_still(
             await trio.sleep(NOTICED_SECONDS)
         resolver.addresses = [second]
         await trio.sleep(2 * NOTICED_SECONDS)
-        assert api.node.ready
+        assert not api.node.unready
         await Player(c.nursery).join(api, kind="lounge")
         assert game.rooms == 1

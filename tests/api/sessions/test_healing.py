@@ -50,7 +50,7 @@ async def test_each_input_and_each_message_arrives_once_whatever_happens_to_the_
         everything = players[0].messages
         for player in players[1:]:
             assert player.messages == [m for m in everything if m[0] > player.base]
-        assert [len(api.node._games.reattacher) for api in apis] == [0, 0]
+        assert [len(api.node.games.reattacher) for api in apis] == [0, 0]
 
 
 def _harm_a_link(c: Cluster, rng: random.Random, game: GameProcess, apis: list[ApiProcess]) -> None:
@@ -59,7 +59,7 @@ def _harm_a_link(c: Cluster, rng: random.Random, game: GameProcess, apis: list[A
             for link in list(game.node._links._links.values()):
                 game.node._links.attachments.drop(link.id, "as the test wants it")
         case 1:
-            for link in list(rng.choice(apis).node._games.connectors._links.values()):
+            for link in list(rng.choice(apis).node.games.connectors._links.values()):
                 link.reset()
         case 2:
             c.bus.break_link(rng.choice(["api-1", "api-2"]))

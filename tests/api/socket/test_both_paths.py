@@ -300,7 +300,7 @@ async def test_a_descriptor_that_is_used_again_belongs_to_the_new_client(serve: 
             client.socket.close()
             await server.gateway.wait_empty()
             if server.pump is not None:
-                assert server.pump._streams == {}
+                assert server.pump._clients == {}
         assert len(server.heard) == 45
 
 

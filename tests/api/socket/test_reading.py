@@ -13,7 +13,8 @@ import trio.testing
 
 from lastcall.api.socket.cork import Cork
 from lastcall.api.socket.kernel_buffer import tcp_socket
-from lastcall.api.socket.pump import Pump, PumpedStream
+from lastcall.api.socket.pump import Pump
+from lastcall.api.socket.pumped_stream import PumpedStream
 from lastcall.api.socket.reading import Reading
 
 

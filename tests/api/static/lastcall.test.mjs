@@ -65,6 +65,8 @@ test("a join asks for a new room, or for a room by its id", async () => {
   for (const [options, asked] of [
     [{ kind: "x", new: true }, { kind: "x", new: true }],
     [{ kind: "x", isNew: true }, { kind: "x", new: true }],
+    [{ kind: "x", private: true }, { kind: "x", new: true, private: true }],
+    [{ kind: "x", isPrivate: true }, { kind: "x", new: true, private: true }],
     [{ room: "game-1.r" }, { room: "game-1.r" }],
   ]) {
     const server = new FakeServer();

@@ -64,9 +64,8 @@ def histories_of_one_room(draw: Any) -> tuple[Image, Image]:
     came = [seat for seat in after.seats if seat.player not in known]
     came = [replace(seat, joined_seq=min(seat.joined_seq, last)) for seat in came]
     grown = before.events + after.events if draw(st.booleans()) else after.events
-    fixed = {
-        name: getattr(before, name) for name in ("room", "kind", "epoch", "moves", "options", "age")
-    }
+    names = ("room", "kind", "epoch", "moves", "options", "age", "private")
+    fixed = {name: getattr(before, name) for name in names}
     fields = {**fixed, "open_seconds": before.open_seconds, "history": history, "events": grown}
     return before, replace(after, seats=(*stayed, *came), **fields)
 

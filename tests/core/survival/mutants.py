@@ -134,10 +134,11 @@ class NeverLost(Line):
 
 
 class ImageNamesStandby(Succession):
-    def _choose(self) -> None:
-        super()._choose()
+    def _choose(self) -> bool:
+        chosen = super()._choose()
         if (candidate := self._line.candidate) is not None:
             candidate.kept = candidate.image
+        return chosen
 
 
 class OneStep(Succession):
@@ -248,6 +249,8 @@ class KeepsEpoch(Epochs):
     def resigned(self, node: Incarnation) -> None:
         config = self._line.config
         others = tuple(other for other in config.standbys if other != node)
+        if not others:
+            self._return(self._ballot.voters)
         self._go_on(config.epoch, others, config.agreed)
 
 
@@ -305,10 +308,21 @@ class LeavesAlways(Standby):
 
 
 class LeavesTheLastImage(Standby):
-    """A node that ends gives back an image although nobody else has the room."""
+    """A node that ends gives back an image although the primary is gone, and nobody else has it."""
 
     def leave(self) -> list[Any]:
-        return self._done() if self.claim.waits else self.resign(self.config.primary)
+        if self._links.is_gone(self.config.primary) and not self.claim.waits:
+            return self.resign(self.config.primary)
+        return super().leave()
+
+
+class LeavesUnasked(Standby):
+    """A node that ends does not wait until the primary, which may be dead, has let it go."""
+
+    def leave(self) -> list[Any]:
+        if self._links.is_gone(self.config.primary) or self.claim.waits:
+            return super().leave()
+        return self.resign(self.config.primary)
 
 
 class KeepsOldConfig(Follower):
@@ -317,15 +331,6 @@ class KeepsOldConfig(Follower):
         if new is not None and self.appointed and new.epoch == self.config.epoch:
             step = replace(step, config=None)
         super().take_step(source, step)
-
-
-class GoesOnConfirming(Arrivals):
-    def _received(self, source: Incarnation, item: items.SurvivalItem) -> list[Any]:
-        out = super()._received(source, item)
-        if self._holders.primary(item.room) is None or not isinstance(item, items.Step):
-            return out
-        kept = items.StepsKept(item.room, item.epoch, item.n)
-        return [replace(one, item=kept) for one in out]
 
 
 class KeepsRunning(Arrivals):
@@ -378,7 +383,7 @@ class FreesTooEarly(Votes):
 
 
 def mutants() -> Iterator[Mutant]:
-    """Those that the schedules of the tests find."""
+    """Those that schedules find whose things happen with fixed weights."""
     yield of_primary("words wait for the standby", line_type=HastyLine)
     yield of_primary("words wait for a new standby, too", line_type=TrustsNewStandbys)
     yield of_primary("steps are sent again on a new link", line_type=LosesSteps)
@@ -401,41 +406,40 @@ def mutants() -> Iterator[Mutant]:
     yield of_votes("the same answer again", ChangesItsMind)
     yield of_votes("votes are kept while anybody may ask", FreesTooEarly)
     yield of_votes("the end is remembered", ForgetsTheEnd)
+    yield of_rooms("a primary makes way", arrivals_type=KeepsRunning)
+
+
+def swarm_mutants() -> Iterator[Mutant]:
+    """Those that no such schedule of the tests finds, but one with weights of its own."""
+    yield of_primary("a config waits for the last one", line_type=NeverUnsettled)
+    yield of_ballots("both witnesses have to vote (new)", OneVote)
+    yield of_ballots("both witnesses have to vote (old)", OldVote)
+    yield of_ballots("both ask in the same order", OtherOrder, of="standby")
+    yield of_primary("only needed votes can be lost", epochs_type=EveryDenialCounts)
+    yield of_primary("a vote is for one epoch", epochs_type=OldGrantsCount)
+    yield of_rooms("a holder of the image does not vote", arrivals_type=VotesThoughConcerned)
 
 
 def scenario_mutants() -> Iterator[Mutant]:
-    """Those that no schedule of the tests finds, but a scenario of ``test_scenarios`` each."""
+    """Those that no schedule of the tests finds, but a scenario each, of ``test_scenarios`` or of
+    ``test_rare_orders``.
+    """
     yield of_primary("words wait for both standbys", line_type=OneOfTwo)
     yield of_primary("the standby knows of a second one first", succession_type=Unannounced)
     yield of_primary("two deaths are not enough", epochs_type=TwoDeathsAreEnough)
     yield of_ballots("others vote for a dead witness", DeadWitnessWaits)
     yield of_ballots("the others' votes need another look", LooksOnce)
-
-
-def unfound_mutants() -> Iterator[Mutant]:
-    """Those that no test finds: nothing here proves that these rules are necessary.
-
-    Each needs a rarer order of events, of which nobody has written a scenario yet.
-    """
-    yield of_primary("a config waits for the last one", line_type=NeverUnsettled)
-    yield of_ballots("both witnesses have to vote (new)", OneVote)
-    yield of_ballots("both ask in the same order", OtherOrder, of="standby")
     yield of_ballots("all others vote for a dead witness", SilentNodesAgree)
-    yield of_primary("only needed votes can be lost", epochs_type=EveryDenialCounts)
-    yield of_primary("a vote is for one epoch", epochs_type=OldGrantsCount)
     yield of_primary("the epoch does not rise beside a standby", epochs_type=RisesWithoutVote)
     yield of_primary("the epoch rises without standbys", epochs_type=KeepsEpoch)
     yield of_holders("answers to an earlier line do not count", primary_type=CountsOldAnswers)
-    yield of_ballots("both witnesses have to vote (old)", OldVote)
     yield of_ballots("the answer is awaited", GivesUpAsking, of="primary")
     yield of_standby("no step is skipped", follower_type=SkipsSteps)
     yield of_holders("a standby that votes does not resign", standby_type=ResignsWhileVoting)
     yield of_votes("a voter takes no later image", TakesLaterImages)
-    yield of_rooms("a holder of the image does not vote", arrivals_type=VotesThoughConcerned)
-    # Another rule comes first in each order that was tried: the new primary has sent Fenced, or
-    # Resign on a new link, before it could confirm anything; the old one, if it keeps running, is
-    # fenced by the answer to its next step; a candidate that lacks a forgotten step has dropped its
-    # image with the link.
-    yield of_rooms("a promoted standby confirms nothing", arrivals_type=GoesOnConfirming)
-    yield of_rooms("a primary makes way", arrivals_type=KeepsRunning)
     yield of_primary("a standby far behind gets the image", line_type=RepeatsForgottenSteps)
+
+
+def without(rule: str) -> Mutant:
+    """The mutant of a scenario."""
+    return next(mutant for mutant in scenario_mutants() if mutant.rule == rule)

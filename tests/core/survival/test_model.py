@@ -12,23 +12,15 @@ from lastcall.core.survival.standby import Standby
 from tests.core.survival.mutants import (
     LeavesAlways,
     LeavesTheLastImage,
-    Mutant,
-    mutants,
+    LeavesUnasked,
     of_holders,
 )
-from tests.core.survival.schedules import EXITS, run, run_seed
+from tests.core.survival.schedules import EXITS, run, run_seed, run_swarm
 from tests.core.survival.world import Broken, World
 
 SCHEDULES = 300
 EXITS_SCHEDULES = 100
-FOUND_LATE = {
-    "a candidate has the image first": 59,
-    "a standby without image is gone": 89,
-    "a stranger has not resigned": 103,
-    "witnesses change by a joint config": 155,
-    "the same answer again": 245,
-}
-"""Mutants that take long to find, and the schedule to try first: that only saves time."""
+SWARM_SCHEDULES = 200
 
 
 @pytest.mark.parametrize("seed", [54300, 104164, 107581])
@@ -42,6 +34,11 @@ def test_everything_heard_belongs_to_one_history_and_the_room_goes_on(first: int
     assert sum(world.promotions for world in worlds) > 20
 
 
+@pytest.mark.parametrize("seed", [923])
+def test_the_law_holds_in_a_schedule_with_exits_that_has_broken_it_once(seed: int) -> None:
+    run_seed(seed, ops=EXITS)
+
+
 def run_exits(**parts: type) -> None:
     for seed in range(EXITS_SCHEDULES):
         run_seed(seed, ops=EXITS, **parts)
@@ -51,28 +48,20 @@ def test_a_node_that_drains_may_give_its_image_back_and_the_room_goes_on() -> No
     run_exits()
 
 
-@pytest.mark.parametrize("standby", [LeavesAlways, LeavesTheLastImage])
+@pytest.mark.parametrize("standby", [LeavesAlways, LeavesTheLastImage, LeavesUnasked])
 def test_a_node_that_may_have_to_run_a_room_does_not_leave(standby: type[Standby]) -> None:
     mutant = of_holders("a node leaves with no room that it may have to run", standby_type=standby)
     with pytest.raises(Broken, match="0 nodes run the room"):
         run_exits(rooms=mutant.rooms)
 
 
-def run_all(mutant: Mutant) -> None:
-    first = FOUND_LATE.get(mutant.rule, 0)
-    for seed in (first, *range(SCHEDULES)):
-        run_seed(seed, rooms=mutant.rooms, api=mutant.api)
+@pytest.mark.parametrize("first", range(0, SWARM_SCHEDULES, 100))
+def test_the_law_holds_whatever_happens_often(first: int) -> None:
+    worlds = [run_swarm(seed) for seed in range(first, first + 100)]
+    assert sum(world.promotions for world in worlds) > 20
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_law_holds_for_schedules_that_hypothesis_shrinks(rng: random.Random) -> None:
     run(World(rng), steps=60)
-
-
-@pytest.mark.parametrize(
-    "mutant", list(mutants()), ids=lambda mutant: mutant.rule.replace(" ", "_")
-)
-def test_without_this_rule_the_law_breaks(mutant: Mutant) -> None:
-    with pytest.raises(Broken):
-        run_all(mutant)

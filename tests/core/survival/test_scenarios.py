@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
 from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.claim import WAITS
 from lastcall.core.survival.standing import NO_WITNESS
-from tests.core.survival.mutants import Mutant, mutants, scenario_mutants, unfound_mutants
+from tests.core.survival.mutants import Mutant, without
 from tests.core.survival.network import pair
 from tests.core.survival.nodes import ROOM
 from tests.core.survival.schedules import room_says, settle, suspect_all
 from tests.core.survival.world import Broken, World
-
-
-def without(rule: str) -> Mutant:
-    return next(mutant for mutant in scenario_mutants() if mutant.rule == rule)
-
-
-def test_each_mutant_of_the_scenarios_is_in_one_and_no_mutant_is_in_two_lists() -> None:
-    source = Path(__file__).read_text(encoding="utf-8")
-    rules = [mutant.rule for mutant in scenario_mutants()]
-    assert sorted(re.findall(r'without\(\s*"([^"]+)"', source)) == sorted(rules)
-    rules += [mutant.rule for mutant in (*mutants(), *unfound_mutants())]
-    assert len(set(rules)) == len(rules)
 
 
 def world_of(mutant: Mutant | None = None) -> World:

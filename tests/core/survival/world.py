@@ -292,6 +292,8 @@ class World:
         game, primary = self.primaries[0]
         if primary.protection is not Protection.PROTECTED or len(holding) != 2:
             raise Broken(f"the room is not protected: {self._situation()}")
+        if not self.is_whole:
+            raise Broken(f"the room is less protected than it says: {self._situation()}")
         assert game.history is not None
         self._check_history(game.history)
 

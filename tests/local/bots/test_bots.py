@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from lastcall.client import connect
-from lastcall.local.bots.bots import Bots
+from lastcall.local.bots.bots import ARRIVE_SECONDS, THINK_SECONDS, WAIT_SECONDS, Bots
 from lastcall.local.bots.ledger import Ledger, at_quantile
 
 
@@ -38,7 +38,7 @@ async def test_bots_play_clean_matches_and_finish_them_when_stopped(fake_server,
 
 
 async def test_a_bot_that_waits_alone_leaves_when_stopped(fake_server, autojump_clock):
-    ledger, stop_seconds = await play(fake_server, bots=1, seconds=5)
+    ledger, stop_seconds = await play(fake_server, bots=1, seconds=3)
     assert (fake_server.left, stop_seconds) == (1, 0)
     assert (ledger.matches, ledger.errors) == (0, 0)
 
@@ -87,25 +87,46 @@ async def test_a_person_may_think_for_long_and_leave_a_match_with_a_bot(
     assert stop_seconds <= 10
 
 
-async def test_people_who_come_one_after_the_other_find_a_bot_that_waits(
-    fake_server, autojump_clock
+@pytest.mark.parametrize("first", [0.0, 3.0])
+async def test_people_who_come_one_after_the_other_wait_for_one_match_of_bots_at_most(
+    fake_server, autojump_clock, first
 ):
-    began = []
+    waits = []
 
     async def come(at):
         await trio.sleep(at)
         async with connect(
             ["ws://server/"], kind="tictactoe", open_stream=fake_server.open_stream
         ) as place:
-            with trio.move_on_after(0.1):
-                await anext(place)
-                began.append(at)
+            await anext(place)
+            waits.append(trio.current_time() - at)
 
     async with trio.open_nursery() as nursery:
         for number in range(6):
-            nursery.start_soon(come, 3 + 1.7 * number)
-        ledger, _ = await play(fake_server, bots=9, seconds=13)
-    assert len(began) == 6, list(ledger.error_texts)
+            nursery.start_soon(come, first + 1.7 * number)
+        ledger, _ = await play(fake_server, bots=8, seconds=13)
+    assert len(waits) == 6, list(ledger.error_texts)
+    assert max(waits) < 9 * THINK_SECONDS[1]
+
+
+async def test_a_bot_that_waits_in_vain_finds_the_person_who_waits_in_another_room(
+    fake_server, autojump_clock
+):
+    async def wait_in_a_room_that_the_bot_did_not_find():
+        await trio.sleep(1)
+        async with connect(
+            ["ws://server/"], kind="tictactoe", new=True, open_stream=fake_server.open_stream
+        ) as place:
+            await anext(place)
+            assert fake_server.left == 1
+            assert trio.current_time() - began <= ARRIVE_SECONDS + WAIT_SECONDS[1]
+            nursery.cancel_scope.cancel()
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_in_a_room_that_the_bot_did_not_find)
+        await play(fake_server, bots=1)
+        raise AssertionError("nobody came")
 
 
 async def test_bots_that_come_at_the_same_time_do_not_all_wait(fake_server, autojump_clock):
@@ -119,7 +140,7 @@ async def test_no_bot_takes_the_seat_that_a_person_keeps_for_a_friend(fake_serve
     async with trio.open_nursery() as nursery:
         nursery.start_soon(play, fake_server)
         request = {"urls": ["ws://server/"], "open_stream": fake_server.open_stream}
-        async with connect(kind="tictactoe", new=True, **request) as mine:
+        async with connect(kind="tictactoe", private=True, **request) as mine:
             with trio.move_on_after(20) as waiting:
                 await anext(mine)
             assert waiting.cancelled_caught
@@ -131,7 +152,7 @@ async def test_no_bot_takes_the_seat_that_a_person_keeps_for_a_friend(fake_serve
 async def test_a_moved_bot_reconnects_at_once_and_that_is_not_an_error(fake_server, autojump_clock):
     fake_server.move_after_matches = True
     ledger, _ = await play(fake_server, bots=2, seconds=20)
-    assert ledger.reconnects >= 2 * ledger.matches - 2 > 0
+    assert ledger.hops.total() >= 2 * ledger.matches - 2 > 0
     assert ledger.clean
 
 
@@ -171,7 +192,7 @@ async def test_a_match_continues_through_another_socket_when_its_socket_is_close
     assert list(ledger.error_texts) == []
     assert ledger.clean
     assert ledger.matches >= 3
-    assert ledger.reconnects >= 2 * ledger.matches
+    assert ledger.hops.total() >= 2 * ledger.matches
     assert ledger.cut == ledger.unpaired == ledger.walkovers == 0
 
 

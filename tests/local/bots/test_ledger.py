@@ -49,7 +49,7 @@ def test_a_closed_ledger_counts_nothing():
     ledger.rejected("no")
     ledger.walkover()
     assert ledger.clean
-    totals = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.reconnects)
+    totals = (ledger.unpaired, ledger.cut, ledger.refused_joins, ledger.hops.total())
     assert (*totals, ledger.walkovers) == (0, 0, 0, 0, 0)
     assert (ledger.turned_away, at_quantile(ledger.join_waits, 1)) == (0, 0)
 

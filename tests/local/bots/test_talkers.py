@@ -12,6 +12,7 @@ from lastcall.game.examples import lounge
 from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger
 from tests.harness.cluster import cluster
+from tests.harness.counts import players_in
 
 
 def deaf():
@@ -57,7 +58,7 @@ async def talk(kind, seconds):
             await trio.sleep(seconds)
             bots.stop()
         await trio.sleep(1)
-        assert game.node.host.players == 0
+        assert players_in(game.node.host) == 0
     return ledger
 
 

@@ -134,7 +134,7 @@ async def test_callers_that_send_or_read_nothing_are_disconnected():
         def roll(self, order):  # noqa: ARG002
             return receive
 
-    async with serving(backend=ManySteps(), timeout_seconds=0.1) as path:
+    async with serving(backend=ManySteps(), timeout_seconds=0.3) as path:
         silent = await trio.open_unix_socket(path)
         not_reading = await trio.open_unix_socket(path)
         await not_reading.send_all(encode(AskRoll()))

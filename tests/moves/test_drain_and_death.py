@@ -1,0 +1,68 @@
+"""A surviving room whose node goes silent while the node of its standby drains.
+
+The silence is noticed after 3 s. A node that has nothing to do could be gone by then, and the room
+with it; so it stays until the room's node has let it go, or until the room goes on there.
+"""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from lastcall.core.survival.actions import Protection
+from lastcall.policy import LinkPolicy
+from tests.harness.cluster import CLEAN, cluster
+from tests.moves.survivors import holder, protected, standing, three_nodes, two_nodes
+from tests.moves.talks import players, talk, undisturbed
+
+SILENCE_SECONDS = LinkPolicy().silence_seconds
+DELAY_SECONDS = 0.02
+NOTICED_SECONDS = 1.0
+"""Afterwards: until the vote is given, the room has gone on to the third node, and the api node has
+confirmed with a heartbeat what it has heard."""
+
+
+@pytest.mark.parametrize("milliseconds", [-400, *range(-150, 150, 15), 500, 1500, 2500])
+async def test_a_room_goes_on_although_its_node_falls_silent_while_its_standby_is_about_to_end(
+    autojump_clock: MockClock, milliseconds: int
+) -> None:
+    """The drain begins ``milliseconds`` after the silence, or before it."""
+    async with cluster(milliseconds) as c:
+        api, one, two, three = await three_nodes(c)
+        c.bus.faults.delay_seconds = DELAY_SECONDS
+        speakers = await players(c, api, "raft", 2)
+        await talk(speakers, "a")
+        await protected(one, 1)
+        standby = holder([two, three])
+        other = three if standby is two else two
+        if milliseconds < 0:
+            standby.signal()
+            await trio.sleep(-milliseconds / 1000)
+        c.bus.freeze("game-1")
+        began = trio.current_time()
+        if milliseconds >= 0:
+            await trio.sleep(milliseconds / 1000)
+            standby.signal()
+        await standby.gone.wait()
+        assert standby.exit_code == CLEAN
+        assert trio.current_time() - began < SILENCE_SECONDS + NOTICED_SECONDS
+        assert (await talk(speakers, "b"))["count"] == 2
+        assert undisturbed(speakers)
+        assert other.rooms == 1
+
+
+async def test_a_node_ends_at_once_although_nobody_else_can_have_its_images(
+    autojump_clock: MockClock,
+) -> None:
+    async with cluster() as c:
+        api, one, two = await two_nodes(c)
+        speakers = await players(c, api, "ark", 2)
+        await protected(one, 1)
+        began = trio.current_time()
+        two.signal()
+        await two.gone.wait()
+        assert two.exit_code == CLEAN
+        assert trio.current_time() - began < NOTICED_SECONDS
+        assert standing(one, Protection.UNPROTECTED) == 1
+        assert (await talk(speakers, "a"))["count"] == 1
