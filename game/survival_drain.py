@@ -71,7 +71,7 @@ class SurvivalDrain:
         none has gone for :data:`REPLACED_SECONDS`. Always a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        while self.replaceable:
+        while self._replaceable():
             with trio.move_on_after(REPLACED_SECONDS) as patience:
                 await self._copies.dropped.wait()
             if patience.cancelled_caught:
@@ -90,15 +90,6 @@ class SurvivalDrain:
             await self._give_back()
 
     @property
-    def replaceable(self) -> int:
-        """How many images are here that another node could have; their rooms' nodes see to it."""
-        kept = [self._rooms.standby(room) for room in self._driver.kinds]
-        primaries = [one.config.primary for one in kept if one is not None]
-        games = self._links.games
-        serving = {game.node.incarnation for game in self._links.linked_games if game.node.serving}
-        return sum(one in games and bool(serving - {one}) for one in primaries)
-
-    @property
     def handed_over(self) -> int:
         """How many rooms have gone to their standbys."""
         return self._driver.leaving.handed_over
@@ -109,6 +100,14 @@ class SurvivalDrain:
             self._driver.do(self._rooms.leave(room))
             if count % ROOMS_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
+
+    def _replaceable(self) -> bool:
+        """Whether an image is here that another node could have; its room's node sees to it."""
+        kept = [self._rooms.standby(room) for room in self._driver.kinds]
+        primaries = [one.config.primary for one in kept if one is not None]
+        games = self._links.games
+        serving = {game.node.incarnation for game in self._links.linked_games if game.node.serving}
+        return any(one in games and serving - {one} for one in primaries)
 
     def _leaving(self) -> set[RoomId]:
         """The rooms that are handed over and run here still."""

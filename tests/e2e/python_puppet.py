@@ -20,7 +20,6 @@ REPORTED = (
     "resumes",
     "regroups",
     "incomplete",
-    "repeats",
     "refused",
     "unacked",
 )
@@ -73,6 +72,7 @@ class Player:
     def report(self) -> dict[str, Any]:
         place = self.place
         fields = {field: getattr(place, field) for field in REPORTED}
+        fields["repeats"] = place.progress.repeats
         state = (
             "here" if place.state is PlaceState.OVER and not self.read_to_the_end else place.state
         )

@@ -77,3 +77,56 @@ async def test_a_process_alone_has_no_network_at_all(
     bus.publisher(subscriber.address).publish(b"kept")
     assert await subscriber.receive() == [b"kept"]
     assert await bus.probe("tcp://10.0.0.8:7101", 1) is Probe.REFUSED
+
+
+async def test_a_caller_of_this_process_may_call_what_answers_and_nobody_within_that_call(
+    autojump_clock: MockClock, network: MemoryBus
+) -> None:
+    bus, within = LocalFirstBus(network.node("here")), list[object]()
+    responder, caller = bus.respond(LINKS), bus.caller(LINKS)
+    assert caller.answers_here is None, "nothing answers yet"
+
+    def here(value: int) -> int:
+        within.append(caller.answers_here)
+        return value + 1
+
+    theirs = network.node("there").caller(LINKS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(responder.serve, reverse, here)
+        for one in (caller, theirs):
+            assert await one.call(b"abc") == b"cba"
+        assert caller.answers_here is not None
+        assert (caller.answers_here(1), within) == (2, [None])
+        assert theirs.answers_here is None
+        nursery.cancel_scope.cancel()
+    assert caller.answers_here is None, "nothing answers any more"
+
+
+async def test_a_subscriber_may_take_messages_of_this_process_at_once_and_in_order(
+    autojump_clock: MockClock, network: MemoryBus
+) -> None:
+    bus = LocalFirstBus(network.node("here"))
+    subscriber = bus.subscribe(FEED)
+    publisher, theirs = bus.publisher(FEED), network.node("there").publisher(FEED)
+    taken: list[bytes] = []
+
+    def take(message: bytes) -> bool:
+        if message != b"2":
+            taken.append(message)
+        if message == b"1":
+            publisher.publish(b"1.1")
+        return message != b"2"
+
+    subscriber.take = take
+    publisher.publish(b"0")
+    assert taken == [b"0"]
+    publisher.publish(b"1")
+    assert taken == [b"0", b"1"], "nothing arrives within the call of another message"
+    assert await subscriber.receive() == [b"1.1"]
+    for message in (b"2", b"3"):
+        publisher.publish(message)
+    assert taken == [b"0", b"1"], "a message waits behind one that was not taken"
+    assert await subscriber.receive() == [b"2", b"3"]
+    theirs.publish(b"theirs")
+    assert await subscriber.receive() == [b"theirs"]
+    assert taken == [b"0", b"1"]

@@ -93,7 +93,7 @@ class Primary:
                     is_certain = isinstance(item, items.Resigned)
                     (self._epochs.resigned if is_certain else self.line.lost)(source)
             case items.Reaches() if item.epoch >= self._born:
-                self._succession.reaches(source, item.witnesses)
+                self._succession.reach.note(source, item.witnesses)
             case items.Leaving() if item.epoch >= self._born:
                 self._succession.asked_to_leave(source)
             case items.StepsKept():  # by an image of an earlier line
@@ -160,7 +160,7 @@ class Primary:
                 self.finish(line, self._epochs)
             elif not self._over:
                 self._succession.advance()
-            now = standing(line, view, self._succession.usable)
+            now = standing(line, view, self._succession.reach.usable(view))
             if now != self._standing and not self.closed:
                 self._standing = now
                 line.out.append(Standing(line.room, *now))

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from lastcall.core.survival.line import Candidate, Line
 from lastcall.core.survival.links import Links, View
-from lastcall.core.survival.witnesses import next_witnesses
+from lastcall.core.survival.witnesses import Reach, next_witnesses
 from lastcall.ids import Incarnation
 from lastcall.wire.survival_items import Resign, TakeOver
 
@@ -17,11 +17,10 @@ class Succession:
     def __init__(self, line: Line, links: Links) -> None:
         self.view = View()
         self.handing_over = False
+        self.reach = Reach(line)
         self._line = line
         self._links = links
         self._refused: set[Incarnation] = set()
-        self._reached: dict[Incarnation, tuple[Incarnation, ...]] = {}
-        """The api nodes to which standbys and candidate have links."""
         self._ending: set[Incarnation] = set()
         """The standbys whose nodes end as soon as they may give the image back."""
         self._told: dict[Incarnation, type[Resign | TakeOver]] = {}
@@ -32,19 +31,6 @@ class Succession:
         if view.takers != self.view.takers:
             self._refused.clear()
         self.view = view
-
-    def reaches(self, node: Incarnation, witnesses: tuple[Incarnation, ...]) -> None:
-        """``node`` has links to ``witnesses``."""
-        if node in self._line.followers:
-            reached = {other: self._reached.get(other, ()) for other in self._line.followers}
-            self._reached = {**reached, node: witnesses}
-
-    @property
-    def usable(self) -> tuple[Incarnation, ...]:
-        """The api nodes that can be asked from here and from the standbys, the best first."""
-        nodes = self._line.config.standbys or self._line.followers
-        reached = [self._reached.get(node, ()) for node in nodes]
-        return tuple(one for one in self.view.witnesses if all(one in they for they in reached))
 
     def asked_to_leave(self, node: Incarnation) -> None:
         """The node of standby ``node`` ends; if it is none any more, it may go at once."""
@@ -104,7 +90,7 @@ class Succession:
         config = self._line.config
         if not config.standbys:
             return  # the next standby is appointed together with a witness
-        witnesses = next_witnesses(config.witnesses, self.usable)
+        witnesses = next_witnesses(config.witnesses, self.reach.usable(self.view))
         if witnesses != config.witnesses:
             self._line.step(replace(config, witnesses=witnesses))
 
@@ -139,7 +125,7 @@ class Succession:
         if config.standbys and config.coming != coming:
             self._line.step(replace(config, coming=coming))
             return
-        witnesses = config.witnesses if config.standbys else self.usable[:1]
+        witnesses = config.witnesses if config.standbys else self.reach.usable(self.view)[:1]
         if witnesses:
             standbys = (*config.standbys, candidate.node)
             config = replace(config, standbys=standbys, witnesses=witnesses, coming=())

@@ -234,3 +234,37 @@ async def test_a_client_that_is_lost_with_frames_pending_does_not_affect_the_oth
             end.recv(100)
     for end in pair:
         end.close()
+
+
+async def test_what_waits_for_the_end_of_a_step_is_called_before_its_frames_leave() -> None:
+    cork, pipe, calls = Cork(), Pipe(), list[str]()
+    assert not cork.at_end(lambda: calls.append("never")), "there is no step"
+
+    def first() -> None:
+        calls.append("first")
+        assert cork.at_end(lambda: calls.append("then"))
+        cork.pending[pipe.outputs[1]] = [b"1 "]
+
+    with cork:
+        with cork:
+            assert cork.at_end(first)
+            cork.pending[pipe.outputs[0]] = [b"0 "]
+        assert (calls, pipe.read()) == ([], [])
+    assert (calls, pipe.read()) == (["first", "then"], ["0", "1"])
+    pipe.close()
+
+
+async def test_a_step_that_many_frames_prolong_has_no_end_to_wait_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    cork, pipe = Cork(), Pipe()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cork.run)
+        await trio.testing.wait_all_tasks_blocked()
+        with cork:
+            cork.pending.update({output: [b"x "] for output in pipe.outputs})
+        assert cork.held
+        assert not cork.at_end(lambda: None)
+        await cork.settled()
+        nursery.cancel_scope.cancel()
+    pipe.close()

@@ -144,7 +144,7 @@ class ImageNamesStandby(Succession):
 class OneStep(Succession):
     def _replace_witness(self) -> None:
         config = self._line.config
-        usable = self.usable
+        usable = self.reach.usable(self.view)
         if config.standbys and usable and config.witnesses[0] not in usable:
             self._line.step(replace(config, witnesses=(usable[0],)))
 

@@ -1,0 +1,144 @@
+"""A link within one process: its halves call each other, and nothing is lost, doubled or early."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from lastcall.bus.memory import MemoryBus
+from lastcall.links.link import GameLink
+from lastcall.links.link_counts import Loss
+from lastcall.wire import nodes
+from tests.links.test_links import Game, ListenerRecorder, Pair, input_item, message, settle
+
+
+class Answering(ListenerRecorder):
+    """Says an input for each message, within the step that brings it."""
+
+    def link_item(self, link: GameLink, item: nodes.Down) -> None:
+        super().link_item(link, item)
+        if isinstance(item, nodes.Message):
+            link.send(input_item(item.seq))
+
+
+class Keeping(ListenerRecorder):
+    """Keeps what a link that is over had not sent."""
+
+    unsent: list[nodes.Up]
+
+    def link_down(self, link: GameLink, loss: Loss) -> None:
+        super().link_down(link, loss)
+        self.unsent = link.unsent
+
+
+async def join_up(
+    nursery: trio.Nursery, listener: ListenerRecorder | None = None
+) -> tuple[Pair, Game, GameLink]:
+    both = Pair(nursery, MemoryBus(direct=True), random.Random(1), listener)
+    game = both.start_game(1)
+    link = await both.link()
+    await settle()
+    return both, game, link
+
+
+async def test_what_a_turn_sends_is_there_at_its_end(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    both, game, link = await join_up(nursery)
+    with both.feeds.cork:
+        link.send(input_item(1))
+        link.send(input_item(2))
+        assert link.id not in game.handler.received, "a turn is one request"
+    assert game.handler.received[link.id] == [1, 2]
+    link.send(input_item(3))  # outside a turn: the link's task sends it
+    assert game.handler.received[link.id] == [1, 2]
+    await settle()
+    assert game.handler.received[link.id] == [1, 2, 3]
+
+
+async def test_a_feed_arrives_within_the_step_that_publishes_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    both, game, link = await join_up(nursery)
+    for n in (1, 2, 3):
+        game.feeds.push(link.id, message(n))
+    assert both.listener.seqs[link.id] == []
+    game.links.publish_now()
+    assert both.listener.seqs[link.id] == [1, 2, 3]
+
+
+async def test_nothing_arrives_within_the_call_that_another_message_makes(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    both, game, link = await join_up(nursery, Answering())
+    game.feeds.push(link.id, message(1))
+    game.links.publish_now()
+    assert both.listener.seqs[link.id] == [1]
+    assert link.id not in game.handler.received
+    await settle()
+    assert game.handler.received[link.id] == [1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_items_pass_in_order_and_once_whatever_sends_them(
+    seed: int, schedule: int, autojump_clock: MockClock
+) -> None:
+    rng, ways = random.Random(seed), 3
+    async with trio.open_nursery() as nursery:
+        both, game, link = await join_up(nursery)
+        for n in range(1, 101):
+            match rng.randrange(ways):
+                case 0:
+                    with both.feeds.cork:
+                        link.send(input_item(n))
+                case 1:
+                    link.send(input_item(n))
+                case _:
+                    link.send(input_item(n), pressing=False)
+            game.feeds.push(link.id, message(n))
+            if rng.randrange(ways) == 0:
+                game.links.publish_now()
+            if rng.randrange(ways) == 0:
+                await trio.lowlevel.checkpoint()
+        await settle(1)
+        assert game.handler.received[link.id] == list(range(1, 101))
+        assert both.listener.seqs[link.id] == list(range(1, 101))
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_dropped_link_does_not_take_is_unsent(
+    schedule: int, autojump_clock: MockClock
+) -> None:
+    listener = Keeping()
+    async with trio.open_nursery() as nursery:
+        both, game, link = await join_up(nursery, listener)
+        with both.feeds.cork:
+            link.send(input_item(1))
+        game.links.attachments.drop(link.id, "a test")
+        for n in (2, 3):
+            link.uplink.ask_now()
+            with both.feeds.cork:
+                link.send(input_item(n))
+        await settle()
+        assert game.handler.received == {link.id: [1]}
+        assert [loss for _, loss in listener.losses] == [Loss.RESET]
+        assert listener.unsent == [input_item(2), input_item(3)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_fault_in_an_answer_ends_its_link_and_not_the_turn(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    both, game, link = await join_up(nursery)
+
+    def fail(link: object, number: int, now: float) -> None:
+        raise RuntimeError("a fault of this program")
+
+    game.feeds.confirm = fail  # type: ignore[assignment] # the first thing that an answer does
+    with both.feeds.cork:
+        link.send(input_item(1))
+    await settle()
+    assert [loss for _, loss in both.listener.losses] == [Loss.RESET]
