@@ -147,7 +147,7 @@ class RoomState:
         self.alarms: Alarms | None = None
         self.bans: Bans | None = None
         self.gone: GoneSeats | None = None
-        """Seats that were taken away. Most rooms have none, nor bans, nor alarms: these are None."""
+        """Seats that were taken away. Most rooms have none of these three, which are None then."""
         self.table: Room | None = None
         """The argument of the author's function, while that runs."""
         self.started = False
