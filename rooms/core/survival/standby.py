@@ -117,9 +117,11 @@ class Standby:
         return self._done()
 
     def wanted(self) -> list[Action]:
-        """An api node asks for the room."""
+        """An api node asks for the room: it is at the primary, unless that has given it up, or may
+        have by now. Then the api node asks again.
+        """
         self.claim.wanted = not self.claim.is_answered
-        if not self.claim.wanted:
+        if not self.claim.waits:
             self.image.out.append(Elsewhere(self.room, self.config.primary))
         return self._done()
 

@@ -9,7 +9,9 @@ import random
 
 import pytest
 
+from lastcall.core.survival import actions
 from lastcall.core.survival.primary import Primary
+from lastcall.wire import survival_items as items
 from tests.core.survival.nodes import ROOM, GameNode
 from tests.core.survival.schedules import room_says, settle
 from tests.core.survival.world import World
@@ -81,6 +83,21 @@ def hand_over(world: World, game: GameNode) -> None:
     game.do(game.rooms.hand_over(ROOM))
     settle(world)
     world.draining.clear()
+
+
+def test_a_standby_that_takes_a_room_over_sends_nobody_back_to_the_node_that_gives_it_up() -> None:
+    """That one sends them here: an api node that follows both would give the room up."""
+    world = World(random.Random(1))
+    settle(world)
+    first, primary = world.primaries[0]
+    standby = world.games[primary.config.standbys[0]]
+    for witness in primary.config.witnesses:  # the primary has to vote in their place
+        world.crash(witness)
+        world.find_dead(standby.me, witness)
+    assert standby.rooms.wanted(ROOM) == [actions.Elsewhere(ROOM, first.me)]
+    standby.rooms.receive(first.me, items.TakeOver(ROOM, primary.config.epoch))
+    assert standby.rooms.standby(ROOM) is not None
+    assert standby.rooms.wanted(ROOM) == []
 
 
 def test_a_standby_waits_for_the_answer_as_long_as_its_witness_may_have_voted() -> None:
