@@ -155,7 +155,8 @@ class GameLink:
                     hear(reply.feed)
                 self.receiver.announce(head, now)
                 self._learn(state)
-                if self.state.phase == Phase.STOPPED and head == self.uplink.confirmed:
+                confirmed = self.uplink.confirmed  # a late reply does not count the last items
+                if self.state.phase == Phase.STOPPED and head == confirmed == self.receiver.arrived:
                     self._over(Loss.FAREWELL)
             case nodes.UnknownLink(incarnation=incarnation):
                 self._over(Loss.RESET if incarnation == self.node.incarnation else Loss.GONE)

@@ -9,6 +9,7 @@ import trio
 
 from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.guest import Guest
+from lastcall.core.edge.token_bucket import TokenBucket
 from lastcall.host.limits import RoomLimits
 from lastcall.ids import KindName
 from lastcall.limits import MIB, Limits, address_account
@@ -26,7 +27,7 @@ def a_little_of_everything(number: int, clients: ClientLimits, rooms: RoomLimits
     assert clients.take_handshake(account)
     assert clients.may_connect(guest)
     clients.connected(guest)
-    assert clients.joins.take(guest.accounts, now)
+    assert clients.may_ask(guest, TokenBucket(Limits().joins_per_client, now), join=True)
     clients.failed_resumes.charge(account, now)
     clients.refused_keys.charge(account, now)
     join = Join(call=1, kind=KindName("den"), options=b"", address=account)
@@ -46,7 +47,7 @@ async def test_10_000_addresses_that_use_every_limit_a_little_are_counted_in_8_m
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    for limiter in (clients.joins, clients.failed_resumes, clients.refused_keys, rooms._opened):
+    for limiter in (clients._joins, clients.failed_resumes, clients.refused_keys, rooms._opened):
         assert len(limiter) == STRANGERS
     assert len(clients._handshakes) == len(clients.half_open) == STRANGERS
     assert used <= 8 * MIB, used / MIB

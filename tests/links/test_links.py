@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 import trio.abc
@@ -775,8 +776,25 @@ async def test_a_feed_that_has_not_arrived_yet_does_not_go_with_an_answer(
         assert link.requests.last > 0
         game.feeds.push(link.id, message(1))
         assert link.take_small() == b""
-        game.feeds.confirm(link, 1)
+        game.feeds.confirm(link, 1, trio.current_time())
         assert link.take_small() != b""
+
+
+async def test_a_reply_that_is_later_than_the_farewell_does_not_end_the_link(
+    autojump_clock: MockClock,
+) -> None:
+    """Else the game node would wait in vain until its farewell is confirmed."""
+    async with pair() as both:
+        both.start_game(1)
+        link = await both.link()
+        await settle(2)
+        late = nodes.Answer(link.id, 1, head=link.uplink.confirmed, state=link.state)
+        stopped = nodes.NodeState(link.state.revision + 1, "stopped", rooms=0, seats={})
+        item = msgspec.Raw(nodes.encode(stopped))
+        both.feeds.hear(nodes.encode(nodes.FeedRun(link.id, link.receiver.arrived + 1, [item])))
+        assert link.state.phase == "stopped"
+        link._take(both.feeds.hear, late, trio.current_time())
+        assert link.loss is None
 
 
 async def test_a_feed_that_cannot_be_dialled_is_dropped_and_does_not_delay_a_drain(

@@ -8,8 +8,10 @@ import pytest
 import trio
 
 from lastcall.client import connect
-from lastcall.local.bots.bots import ARRIVE_SECONDS, THINK_SECONDS, WAIT_SECONDS, Bots
+from lastcall.local.bots.bot import ARRIVE_SECONDS
+from lastcall.local.bots.bots import Bots
 from lastcall.local.bots.ledger import Ledger, at_quantile
+from lastcall.local.bots.player import THINK_SECONDS, WAIT_SECONDS
 
 
 async def play(fake_server, *, bots=4, seconds=30.0):
