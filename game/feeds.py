@@ -150,7 +150,8 @@ class Link:
         """Takes what is new as one encoded run, which goes with an answer instead; empty if nothing
         is new, if that is too much, or if the node has not shown yet that the feed arrives.
         """
-        if not 0 < self.ring.fresh_bytes <= WITH_ANSWER_BYTES or not self.ring.confirmed:
+        limit = min(WITH_ANSWER_BYTES, self._batch_bytes)
+        if not 0 < self.ring.fresh_bytes <= limit or not self.ring.confirmed:
             return b""
         ((first, items),) = self.ring.fresh(self._batch_bytes)
         return self._encoded(first, items)

@@ -123,23 +123,20 @@ class RoomState:
         self.host = host
         self.codec = codec
         self.id = room_id
-        self.epoch = 0
-        """The number of the line of history that began when it came to this node."""
-        self.moves = 0
-        """How often the room has moved to another node."""
+        self.epoch = self.moves = 0
+        """``epoch`` numbers the line of history that began when it came to this node; ``moves``
+        counts its moves to another node."""
         self.author_state: Any = msgspec.UNSET
         """The value of ``table.state``; unset before the first call, and for a kind without."""
         self.state_failing = False
         """Whether the state could not be encoded when it was last tried."""
-        self.age = age
-        self.private = private
+        self.age, self.private = age, private
         self.opened_at = trio.current_time()
         self.roster = Roster(codec.kind.seats, one_seat_each=codec.kind.one_seat_each)
         self.history = _new_history(codec.kind, host.policy)
         self.steps = steps = host.protect(self)
-        """The log of a surviving room's changes; None for any other."""
         self.changes = changes = None if steps is None else steps.changes
-        """The content of its next step."""
+        """The log of a surviving room, and what its next step has; None for any other."""
         self.outbox = host.outbox if changes is None else changes.say
         """Where all goes that the players are told."""
         self.acks: Acks = host.acks if changes is None else changes
@@ -150,9 +147,8 @@ class RoomState:
         """Seats that were taken away. Most rooms have none of these three, which are None then."""
         self.table: Room | None = None
         """The argument of the author's function, while that runs."""
-        self.started = False
-        """Whether ``starts`` players have ever had seats at the same time."""
-        self.closed = False
+        self.started = self.closed = False
+        """``started``: whether ``starts`` players have ever had seats at the same time."""
         self.over: EndImage | None = None
         """Of a room from an image, how its function has ended there."""
         self.raw_options = raw_options

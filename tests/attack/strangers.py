@@ -6,24 +6,19 @@ node is: in one that has run other tests, the allocator has pages to give that c
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import trio
 
+from lastcall.bench.nodes.proc import resident_bytes
 from lastcall.bus.nng import NngBus
+from tests.bus.test_nng_border import REQ
 
-REQ, PUB = 48, 32
-"""How nng numbers the protocols of callers and publishers."""
 STRANGERS, AT_ONCE = 1_000, 50
 PART = bytes(256 * 1024)
-
-
-def resident_bytes() -> int:
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * 4096
 
 
 async def half_sent(stack: ExitStack, address: str, protocol: int, size: int) -> None:
@@ -41,13 +36,13 @@ async def half_sent(stack: ExitStack, address: str, protocol: int, size: int) ->
 async def main(protocol: int, size: int) -> None:
     bus, any_port = NngBus(), "tcp://127.0.0.1:0"
     end = bus.respond(any_port, size) if protocol == REQ else bus.subscribe(any_port)
-    before = resident_bytes()
+    before = resident_bytes(os.getpid())
     with ExitStack() as stack:
         for _ in range(0, STRANGERS, AT_ONCE):
             async with trio.open_nursery() as nursery:
                 for _ in range(AT_ONCE):
                     nursery.start_soon(half_sent, stack, end.address, protocol, size)
-        cost, refused = resident_bytes() - before, end.refusals().connections
+        cost, refused = resident_bytes(os.getpid()) - before, end.refusals().connections
         sys.stdout.write(f"{cost} {refused}\n")
     end.close()
 

@@ -9,7 +9,8 @@ import trio
 
 from lastcall.bus.base import MESSAGE_BYTES_MAX
 from lastcall.wire import nodes
-from tests.attack.strangers import PUB, REQ, STRANGERS
+from tests.attack.strangers import STRANGERS
+from tests.bus.test_nng_border import PUB, REQ
 
 MIB = 1024 * 1024
 

@@ -780,6 +780,19 @@ async def test_a_feed_that_has_not_arrived_yet_does_not_go_with_an_answer(
         assert link.take_small() != b""
 
 
+async def test_more_than_a_batch_does_not_go_with_an_answer(autojump_clock: MockClock) -> None:
+    async with pair(tier=nodes.GAME) as both:
+        game = both.start_game(1, LinkPolicy(batch_bytes=200))
+        await both.link()
+        await settle(2)
+        [link] = game.feeds.links.values()
+        for seq in range(1, 11):
+            game.feeds.push(link.id, message(seq))
+        assert link.take_small() == b""
+        await settle()
+        assert both.listener.seqs[link.id] == up_to(10)
+
+
 async def test_a_reply_that_is_later_than_the_farewell_does_not_end_the_link(
     autojump_clock: MockClock,
 ) -> None:
