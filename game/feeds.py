@@ -6,7 +6,7 @@ follow from what another game node says, in the same turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -281,16 +281,21 @@ class Feeds:
         Later items do not count: a client that sends one request after the other must not keep a
         node up that has nothing left.
         """
-        await self.wait_read(link.id for tier in tiers for link in self.of_tier(tier))
+        await self.wait_read(self.heads(link.id for tier in tiers for link in self.of_tier(tier)))
 
-    async def wait_read(self, links: Iterable[LinkId]) -> None:
-        """Waits until those of ``links`` that still stand have confirmed what is in their feeds by
-        now, when the coroutine begins.
+    def heads(self, links: Iterable[LinkId]) -> dict[LinkId, int]:
+        """The newest item in the feed of each of ``links`` that still stands: see
+        :meth:`wait_read`.
         """
-        marks = {one: link.ring.head for one in links if (link := self.links.get(one)) is not None}
+        return {one: link.ring.head for one in links if (link := self.links.get(one)) is not None}
+
+    async def wait_read(self, heads: Mapping[LinkId, int]) -> None:
+        """Waits until the links of ``heads`` that still stand have confirmed their items up to
+        there.
+        """
         while any(
-            link.ring.confirmed < mark
-            for one, mark in marks.items()
+            link.ring.confirmed < head
+            for one, head in heads.items()
             if (link := self.links.get(one)) is not None
         ):
             if self._confirmed is None:

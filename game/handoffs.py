@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 import trio
@@ -41,6 +41,13 @@ log = structlog.get_logger()
 REASONS_MAX = 16
 
 T = TypeVar("T")
+
+
+class _Told(NamedTuple):
+    """A room that has moved, and the item of each feed that says so."""
+
+    room: RoomId
+    heads: dict[LinkId, int]
 
 
 class Refusals:
@@ -87,7 +94,7 @@ class HandOffs:
         self._images: dict[RoomId, Image] = {}
         """Of the rooms that are frozen and not given away yet."""
         self._to_freeze, self._frozen = trio.open_memory_channel[RoomId](inf)
-        self._to_tell, self._telling = trio.open_memory_channel[tuple[RoomId, list[LinkId]]](inf)
+        self._to_tell, self._telling = trio.open_memory_channel[_Told](inf)
         self._moves: tuple[str, ...] = ()
         self._until = inf
         self._changed = trio.Event()
@@ -187,7 +194,8 @@ class HandOffs:
             case Commit(room, epoch, to):
                 del self._images[room]
                 where = nodes.Whereabouts(to, self._peers.name(to), epoch)
-                self._to_tell.send_nowait((room, self._rooms.moved(room, where)))
+                links = self._rooms.moved(room, where)
+                self._to_tell.send_nowait(_Told(room, self._feeds.heads(links)))
             case Moved():
                 self.moved += 1
             case Lost(room, kind, to, reason):
@@ -208,10 +216,9 @@ class HandOffs:
         now = trio.current_time()
         self._carry_out(self._offers.frozen(room, data, epoch, now, self._peers.candidates))
 
-    async def _wait_told(self, told: tuple[RoomId, list[LinkId]]) -> None:
-        room, links = told
-        await self._feeds.wait_read(links)
-        self._offers.told(room, trio.current_time())
+    async def _wait_told(self, told: _Told) -> None:
+        await self._feeds.wait_read(told.heads)  # not for what other rooms have said since
+        self._offers.told(told.room, trio.current_time())
         self._carry_out([])
 
 

@@ -53,6 +53,8 @@ class LinkFeed:
         self._policy = link.policy
         self._open = False
         """Whether the welcome has come: until then items wait for it."""
+        self._cut = False
+        """Whether a turn has ended before all items that are in order were passed on."""
 
     @property
     def more(self) -> bool:
@@ -79,8 +81,11 @@ class LinkFeed:
             self._pass_on(item)
             if enough():
                 receiver.put_back(ready[count:], item_bytes=size)
+                self._cut = True
                 break
         uplink = self._uplink
+        if self._cut and not receiver.more:  # its first part may be confirmed already
+            self._cut, uplink.confirm_now = False, True
         uplink.confirm_now |= receiver.unconfirmed_bytes >= self._policy.confirm_bytes
         if uplink.confirm_now or receiver.due() <= now:
             uplink.wake()

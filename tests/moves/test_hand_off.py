@@ -9,6 +9,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from lastcall.links import feed_reader
 from tests.harness.cluster import CLEAN, CUT, cluster, soon
 from tests.harness.counts import players_in
 from tests.moves.rooms import BUSY, KINDS, LATER
@@ -115,9 +116,11 @@ async def test_one_room_is_silent_while_the_first_waits_for_its_taker_and_the_ot
             assert undisturbed(speakers)
 
 
+@pytest.mark.parametrize("turn_seconds", [feed_reader.TURN_SECONDS, -1.0], ids=["", "starved"])
 async def test_players_whose_room_has_moved_before_their_turn_are_not_told_that_its_node_drains(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, turn_seconds: float
 ) -> None:
+    monkeypatch.setattr(feed_reader, "TURN_SECONDS", turn_seconds)  # starved: one item each turn
     async with cluster() as c:
         api, one, two = await two_nodes(c)
         two.drain.cordon()
@@ -125,8 +128,10 @@ async def test_players_whose_room_has_moved_before_their_turn_are_not_told_that_
         rooms = [await players(c, api, "hall", 8) for _ in range(10)]
         two.drain.uncordon()
         await trio.sleep(0.1)
+        began = trio.current_time()
         one.signal()
         await one.gone.wait()
+        assert one.exited_at == began  # nothing waits for a heartbeat
         await trio.sleep(1)
         told = [
             player
@@ -134,7 +139,7 @@ async def test_players_whose_room_has_moved_before_their_turn_are_not_told_that_
             for player in speakers
             if any(frame["t"] == "draining" for frame in player.socket.heard)
         ]
-        assert 64 <= len(told) < 80
+        assert len(told) == 64
         assert all(undisturbed(speakers) for speakers in rooms)
 
 
