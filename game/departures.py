@@ -1,8 +1,8 @@
 """When the rooms of a draining game node leave it, and when none is left.
 
 Rooms of ``moves="at_once"`` leave when the drain begins, and those of ``"deadline"`` at the cut. A
-room that has not left when half of the farewell is over is cut; one that was given away has until
-three quarters of it to be confirmed.
+room that has not left when half of the farewell is over is cut, or left to its standby; one that
+was given away has until three quarters of it to be confirmed.
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ class Departures:
         handed_over = 0 if self._survival is None else self._survival.handed_over
         return self._moves.handoffs.moved + handed_over
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many rooms were given to nodes that have not said that they run there."""
+        left = 0 if self._survival is None else self._survival.left
+        return self._moves.handoffs.lost + left
+
     def begin_drain(self) -> None:
         """Gives away the rooms that move at once."""
         self._offer("at_once", until=self._drain.cut_at)
@@ -71,8 +77,8 @@ class Departures:
         self._cutting.set()
 
     async def run(self) -> None:
-        """After the cut: cuts the rooms that have not left in time, and gives up those that are not
-        confirmed. Until cancelled, or done.
+        """After the cut: rooms that have not gone in time are left to their standbys, or cut, and
+        those that are not confirmed given up. Until cancelled, or done.
         """
         await self._cutting.wait()
         began, farewell = trio.current_time(), self._drain.policy.farewell_seconds

@@ -18,6 +18,8 @@ class LeavingRooms:
         """Set, and replaced, when one of them has gone or has ended."""
         self.handed_over = 0
         """How many have gone."""
+        self.left: set[RoomId] = set()
+        """Those that were left to standbys which have not said that they run them."""
 
     def add(self, room: RoomId) -> bool:
         """The room is to go; returns whether that is new."""
@@ -27,8 +29,9 @@ class LeavingRooms:
 
     def arrived(self, room: RoomId) -> bool:
         """Another node has the room; returns whether it was to go."""
-        was_leaving = room in self.rooms
+        was_leaving = room in self.rooms or room in self.left
         self.handed_over += was_leaving
+        self.left.discard(room)
         return was_leaving
 
     def gone(self, room: RoomId) -> None:

@@ -173,7 +173,7 @@ class GameNode:
 
     def counts(self) -> Counts:
         """How rooms have ended since the drain began."""
-        lost = self.moves.handoffs.lost + (self.host.rooms if self._drain.overdue else 0)
+        lost = self.departures.unconfirmed + (self.host.rooms if self._drain.overdue else 0)
         return self._tally.counts(handed_off=self.departures.count, lost=lost)
 
     def why(self) -> list[str]:

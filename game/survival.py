@@ -120,8 +120,10 @@ class Survival:
         self._do(self.rooms.ended(room))
 
     def asked(self, link: LinkId, item: nodes.Up, room: RoomId) -> bool:
-        """Answers a request for a room whose image is here: it is made again, here or elsewhere."""
-        if self.rooms.standby(room) is None:
+        """Answers a request for a room whose image is here, or that was left to its standby: it is
+        made again, here or elsewhere.
+        """
+        if self.rooms.standby(room) is None and room not in self._driver.leaving.left:
             return False
         todo = self.rooms.wanted(room)
         self._do(todo)
@@ -161,6 +163,8 @@ class Survival:
         elif isinstance(item, items.Step):
             self._driver.take(self.rooms.receive(node, item), InHand(node, item))
         else:
+            if isinstance(item, items.Fenced) and item.room in self._driver.leaving.left:
+                self._driver.leaving.arrived(item.room)
             if isinstance(item, items.Resigned) and item.reason:
                 kind, game = self._driver.kinds.get(item.room, ""), self.links.peers.name(node)
                 reason = item.reason[:200]

@@ -128,11 +128,8 @@ class SurvivalActions:
                 self.standings.put(action.room, action.protection, action.why, runs=runs)
             case actions.Promote():
                 self._promote(action)
-            case actions.Drop():
-                self._drop(action.room, action.owner)
-            case actions.Finished():
-                self._forget(action.room)
-                self._host().protected.finished(action.room)
+            case actions.Drop() | actions.LeftToStandby() | actions.Finished():
+                self._end(action)
 
     def _leave(self, room: RoomId, upto: int) -> None:
         for seconds in self.steps.commit(room, upto):
@@ -188,6 +185,19 @@ class SurvivalActions:
         """The room, which runs here, goes to its standby as soon as it has one."""
         if self.leaving.add(room):
             self.do(self._rooms.hand_over(room))
+
+    def _end(self, end: actions.Drop | actions.LeftToStandby | actions.Finished) -> None:
+        """The room, or its image, is here no more."""
+        match end:
+            case actions.Drop():
+                self._drop(end.room, end.owner)
+            case actions.LeftToStandby():
+                self.leaving.left.add(end.room)
+                self._host().moves.leave(end.room)
+                self._forget(end.room)
+            case actions.Finished():
+                self._forget(end.room)
+                self._host().protected.finished(end.room)
 
     def _drop(self, room: RoomId, owner: Incarnation) -> None:
         """Another node has the room: one that runs here is muted, and an image is forgotten."""

@@ -55,10 +55,16 @@ class SurvivalDrain:
         return self._leaving()
 
     def stop(self) -> None:
-        """It is too late: hands over no room that comes now, and waits for no image."""
+        """It is too late: hands over no room that comes now, and waits for no image. Rooms that run
+        here are left to their standbys, which go on with them when their witnesses have voted.
+        """
         self._driver.leaving.moves, self._stopped = (), True
         if images := len(self._copies):
             log.warning("survival.given_up", images=images)
+        for room in list(self._driver.kinds):
+            self._driver.do(self._rooms.leave_to_standby(room))
+        if rooms := len(self._driver.leaving.left):
+            log.warning("survival.left", rooms=rooms)
 
     async def wait_handed_over(self) -> None:
         """Waits until no room is to go that runs here; always a checkpoint."""
@@ -93,6 +99,11 @@ class SurvivalDrain:
     def handed_over(self) -> int:
         """How many rooms have gone to their standbys."""
         return self._driver.leaving.handed_over
+
+    @property
+    def left(self) -> int:
+        """How many rooms were left to standbys that have not said that they run them."""
+        return len(self._driver.leaving.left)
 
     async def _give_back(self) -> None:
         """Other nodes' rooms go on without the images here, but for those that may run here now."""

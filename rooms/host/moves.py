@@ -13,6 +13,7 @@ from functools import partial
 import trio
 
 from lastcall.core.room.moved_rooms import MovedRoom
+from lastcall.core.room.takeovers import PendingTakeover
 from lastcall.errors import ImageRefused, StateFailed
 from lastcall.host.freezing import MutedHost, at_rest
 from lastcall.host.held_rooms import HeldRoom
@@ -99,17 +100,24 @@ class Moves:
         it as :meth:`moved` does. Its words that wait are dropped.
         """
         room = self._rooms.by_id.get(room_id)
-        steps = self._rooms.protected.remove(room_id)
-        if room is None or steps is None:
+        if room is None or room.state.changes is None:
             return
         links = list(room.state.roster.links)
-        takeovers = self._rooms.take_out(room)
+        takeovers = self._mute(room)
         moved = self._tell(room.state, where, links)
-        steps.drop()
-        room.depart(self._muted)
         for each in takeovers:
             self._held.answer(each.link, each.request, moved)
         self._rooms.check_all_ended()
+
+    def leave(self, room_id: RoomId) -> None:
+        """A protected room, which runs here, goes on at a node that is not known yet: mutes it, and
+        tells nobody. Its words that wait are dropped.
+        """
+        room = self._rooms.by_id.get(room_id)
+        if room is not None and room.state.changes is not None:
+            for each in self._mute(room):
+                self._places.handle(each.link, each.request)  # the protector answers
+            self._rooms.check_all_ended()
 
     def adopt(self, image: Image) -> str | None:
         """Holds the room of an image that came from another node; returns why not, if so.
@@ -213,6 +221,15 @@ class Moves:
         takeovers = self._rooms.take_out(room)
         self._held.add(held, [(each.link, each.request) for each in takeovers])
         return image, room.depart(self._muted)
+
+    def _mute(self, room: LiveRoom) -> list[PendingTakeover]:
+        """Takes a protected room out in silence; returns who waits for one of its seats."""
+        takeovers = self._rooms.take_out(room)
+        steps = self._rooms.protected.remove(room.state.id)
+        if steps is not None:
+            steps.drop()
+        room.depart(self._muted)
+        return takeovers
 
     def _tell(
         self, state: RoomState, where: nodes.Whereabouts, links: Iterable[LinkId]

@@ -1,20 +1,23 @@
-"""A surviving room whose node goes silent while the node of its standby drains.
+"""A surviving room whose node drains, or that of its standby, while something else fails.
 
-The silence is noticed after 3 s. A node that has nothing to do could be gone by then, and the room
-with it; so it stays until the room's node has let it go, or until the room goes on there.
+If the room's node goes silent while the node of its standby drains, that is noticed after 3 s. A
+node that has nothing to do could be gone by then, and the room with it; so it stays until the
+room's node has let it go, or until the room goes on there.
 """
 
 from __future__ import annotations
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from lastcall.core.survival.actions import Protection
+from lastcall.game.departures import LEAVE_SHARE
 from lastcall.policy import LinkPolicy
-from tests.harness.cluster import CLEAN, cluster
+from tests.harness.cluster import CLEAN, CUT, cluster
 from tests.moves.survivors import holder, protected, standing, three_nodes, two_nodes
-from tests.moves.talks import players, talk, undisturbed
+from tests.moves.talks import DRAIN, players, talk, undisturbed
 
 SILENCE_SECONDS = LinkPolicy().silence_seconds
 DELAY_SECONDS = 0.02
@@ -50,6 +53,33 @@ async def test_a_room_goes_on_although_its_node_falls_silent_while_its_standby_i
         assert (await talk(speakers, "b"))["count"] == 2
         assert undisturbed(speakers)
         assert other.rooms == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_room_whose_standby_gets_no_vote_in_time_is_left_to_it_and_goes_on_later(
+    autojump_clock: MockClock, seed: int
+) -> None:
+    async with cluster(seed) as c:
+        api, one, two = await two_nodes(c)
+        c.bus.faults.delay_seconds = DELAY_SECONDS
+        speakers = await players(c, api, "ark", 2)
+        await talk(speakers, "a")
+        await protected(one, 1)
+        c.bus.break_link("game-2", "api-1")  # which is the witness
+        began = trio.current_time()
+        one.signal()
+        with capture_logs() as logs:
+            await one.gone.wait()
+        leave_at = DRAIN.cut_seconds + LEAVE_SHARE * DRAIN.farewell_seconds
+        assert 0 <= trio.current_time() - began - leave_at < NOTICED_SECONDS
+        assert [log["rooms"] for log in logs if log["event"] == "survival.left"] == [1]
+        assert one.exit_code == CUT  # nobody has said that the room goes on
+        assert one.counts is not None
+        assert (one.counts.rooms_handed_off, one.counts.rooms_cut) == (0, 1)
+        c.bus.heal("game-2")
+        assert (await talk(speakers, "b"))["count"] == 2
+        assert undisturbed(speakers)
+        assert two.rooms == 1
 
 
 async def test_a_node_ends_at_once_although_nobody_else_can_have_its_images(

@@ -77,6 +77,12 @@ class Finished(ToDo, frozen=True):
     """The room has ended, everything it said may leave, and survival knows it no more."""
 
 
+class LeftToStandby(ToDo, frozen=True):
+    """Mute the room, and forget it: its node ends, and the room goes on at a standby once that has
+    its votes. Words that have not left are dropped.
+    """
+
+
 class Protection(enum.StrEnum):
     """How a surviving room stands."""
 
@@ -94,5 +100,15 @@ class Standing(ToDo, frozen=True):
 
 
 Action = (
-    Send | SendImage | SendStep | Leave | Keep | Promote | Drop | Elsewhere | Finished | Standing
+    Send
+    | SendImage
+    | SendStep
+    | Leave
+    | Keep
+    | Promote
+    | Drop
+    | Elsewhere
+    | Finished
+    | LeftToStandby
+    | Standing
 )

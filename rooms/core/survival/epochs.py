@@ -23,10 +23,15 @@ class Epochs:
         self._links = links
         self._ballot = self.ballot_type()
 
+    @property
+    def voting(self) -> bool:
+        """Whether a vote was asked for that this node may have by now."""
+        return self._ballot.concerns(self._line.config)
+
     def seek_votes(self, view: View) -> Incarnation | None:
         """Asks for the votes that are needed, and goes on with all; the owner of a lost one."""
         line, config = self._line, self._line.config
-        if not config.standbys or (line.whole and not self._ballot.concerns(config)):
+        if not config.standbys or (line.whole and not self.voting):
             return None
         missing = self._ballot.missing(config, self._links, view)
         if missing is None:

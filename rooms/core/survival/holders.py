@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lastcall.core.survival.actions import Action, Drop, Finished, Promote, Send
+from lastcall.core.survival.actions import Action, Drop, Finished, LeftToStandby, Promote, Send
 from lastcall.core.survival.links import Links
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.standby import Standby
@@ -81,11 +81,11 @@ class Holders:
             out.append(action)
             if isinstance(action, Promote):
                 out += self._promoted(action)
-            elif isinstance(action, Drop | Finished):
+            elif isinstance(action, Drop | Finished | LeftToStandby):
                 self._forget(action)
         return out
 
-    def _forget(self, action: Drop | Finished) -> None:
+    def _forget(self, action: Drop | Finished | LeftToStandby) -> None:
         holder = self._rooms.pop(action.room)
         if isinstance(action, Finished) or (isinstance(holder, Standby) and holder.over):
             self._votes.close(action.room, holder.config)

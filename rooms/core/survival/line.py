@@ -57,10 +57,12 @@ class Line:
         return self.left >= self._config_at
 
     @property
-    def has_heir(self) -> bool:
-        """Whether a standby knows that it is one in this epoch, and so may be promoted."""
+    def heirs(self) -> list[Incarnation]:
+        """The standbys that know that they are some in this epoch, and so may be promoted."""
         known, now = self._settled, self.config
-        return known.epoch == now.epoch and any(one in now.standbys for one in known.standbys)
+        if known.epoch != now.epoch:
+            return []
+        return [one for one in known.standbys if one in now.standbys]
 
     def in_touch(self, node: Incarnation) -> bool:
         """Whether ``node`` is heard and has not said that it lost the image."""

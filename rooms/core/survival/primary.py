@@ -140,6 +140,16 @@ class Primary:
         self._succession.handing_over = True
         return self._done()
 
+    def leave_to_standby(self) -> list[Action]:
+        """The node ends before a standby has the room: one that may be promoted gets it, as if the
+        node had crashed. Without such a standby, or if the vote that it needs may be given to this
+        node already, nothing happens.
+        """
+        if self.line.heirs and not self._epochs.voting:
+            self.closed = True
+            farewell.leave_to_standby(self.line, self._epochs)
+        return self._done()
+
     def ended(self) -> list[Action]:
         """The room has ended with its last step."""
         self._over = True

@@ -64,6 +64,12 @@ class SurvivingRooms:
         """This node drains: the standby of a room that runs here takes over."""
         return self._holders.on(self.primary(room), methodcaller("hand_over"))
 
+    def leave_to_standby(self, room: RoomId) -> list[Action]:
+        """This node ends now: a room that runs here goes on at a standby, if it has one, once that
+        has its votes. ``LeftToStandby`` follows, or nothing.
+        """
+        return self._holders.on(self.primary(room), methodcaller("leave_to_standby"))
+
     def leave(self, room: RoomId) -> list[Action]:
         """This node ends, and takes no image any more: it asks to give the room's image back.
 

@@ -19,7 +19,7 @@ def standing(line: Line, view: View, usable: tuple[Incarnation, ...]) -> tuple[P
         return Protection.UNPROTECTED, _no_standby(line, view)
     if not line.whole:
         return Protection.WAITING, "the standby is gone, and the witness has not voted yet"
-    if not line.has_heir:
+    if not line.heirs:
         return Protection.UNPROTECTED, GETS_IMAGE
     if not usable:
         return Protection.UNPROTECTED, NO_WITNESS

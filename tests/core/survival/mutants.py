@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lastcall.core.survival.actions import Finished
+from lastcall.core.survival import farewell
+from lastcall.core.survival.actions import Finished, Send
 from lastcall.core.survival.arrivals import Arrivals
 from lastcall.core.survival.ballot import Ballot
 from lastcall.core.survival.claim import Claim
@@ -323,6 +324,34 @@ class LeavesUnasked(Standby):
         if self._links.is_gone(self.config.primary) or self.claim.waits:
             return super().leave()
         return self.resign(self.config.primary)
+
+
+class LeavesWithAVote(Primary):
+    """A node that ends leaves its room to a standby, whose vote it may have."""
+
+    def leave_to_standby(self) -> list[Any]:
+        return self.leave(self.line.heirs)
+
+    def leave(self, heirs: list[Incarnation]) -> list[Any]:
+        if heirs:
+            self.closed = True
+            farewell.leave_to_standby(self.line, self._epochs)
+        return self._done()
+
+
+class LeavesToACandidate(LeavesWithAVote):
+    """A node that ends leaves its room also to a node that cannot be promoted."""
+
+    def leave_to_standby(self) -> list[Any]:
+        return self.leave([] if self._epochs.voting else self.line.followers)
+
+
+class LeavesInSilence(Primary):
+    """A node that ends leaves its room, and does not tell the standby, which still hears it."""
+
+    def leave_to_standby(self) -> list[Any]:
+        told = super().leave_to_standby()
+        return [one for one in told if not isinstance(one, Send)]
 
 
 class KeepsOldConfig(Follower):

@@ -179,7 +179,7 @@ class GameNode:
                 self._keep()
             case actions.Promote():
                 self._promote(action.config.epoch)
-            case actions.Drop() | actions.Finished():
+            case actions.Drop() | actions.Finished() | actions.LeftToStandby():
                 if isinstance(action, actions.Finished):
                     assert self.history is not None
                     self.finals.append(self.history)

@@ -191,6 +191,18 @@ def give_back(world: World) -> None:
             world.replace(node)
 
 
+def leave_to_standby(world: World) -> None:
+    """The deadline of a node that drains and runs the room, which has lost nothing else that it
+    needs. The process ends then, or a little later.
+    """
+    for node in sorted(world.draining & world.awake & world.games.keys()):
+        game = world.games[node]
+        if world.is_whole and game.rooms.primary(ROOM) is not None:
+            game.do(game.rooms.leave_to_standby(ROOM))
+            if not game.holds and world.rng.random() < 0.5:
+                world.replace(node)
+
+
 def refuse(world: World) -> None:
     game = world.rng.choice(list(world.games.values()))
     game.refuses = not game.refuses
@@ -231,6 +243,8 @@ OPS: dict[Op, float] = {
 
 EXITS = {**OPS, drain: 8, give_back: 8}
 """Nodes often drain, and do not wait until the room has another standby."""
+DEADLINES = {**EXITS, leave_to_standby: 8}
+"""They do not wait either until the standby has taken the room over."""
 
 
 def run(world: World, steps: int = STEPS, ops: Mapping[Op, float] = OPS) -> None:

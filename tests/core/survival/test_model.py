@@ -8,14 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.standby import Standby
 from tests.core.survival.mutants import (
     LeavesAlways,
+    LeavesInSilence,
     LeavesTheLastImage,
+    LeavesToACandidate,
     LeavesUnasked,
+    LeavesWithAVote,
     of_holders,
 )
-from tests.core.survival.schedules import EXITS, run, run_seed, run_swarm
+from tests.core.survival.schedules import DEADLINES, EXITS, run, run_seed, run_swarm
 from tests.core.survival.world import Broken, World
 
 SCHEDULES = 300
@@ -53,6 +57,28 @@ def test_a_node_that_may_have_to_run_a_room_does_not_leave(standby: type[Standby
     mutant = of_holders("a node leaves with no room that it may have to run", standby_type=standby)
     with pytest.raises(Broken, match="0 nodes run the room"):
         run_exits(rooms=mutant.rooms)
+
+
+def run_deadlines(**parts: type) -> None:
+    for seed in range(EXITS_SCHEDULES):
+        run_seed(seed, ops=DEADLINES, **parts)
+
+
+def test_a_node_may_leave_its_room_to_the_standby_before_the_witness_has_voted() -> None:
+    run_deadlines()
+
+
+@pytest.mark.parametrize(
+    ("primary", "seed"),
+    [(LeavesWithAVote, 2698), (LeavesToACandidate, 567), (LeavesInSilence, 74)],
+)
+def test_a_room_is_left_to_a_standby_that_may_be_promoted_and_knows_it(
+    primary: type[Primary], seed: int
+) -> None:
+    mutant = of_holders("a room is left to a standby that may be promoted", primary_type=primary)
+    run_seed(seed, ops=DEADLINES)
+    with pytest.raises(Broken, match="0 nodes run the room"):
+        run_seed(seed, ops=DEADLINES, rooms=mutant.rooms)
 
 
 @pytest.mark.parametrize("first", range(0, SWARM_SCHEDULES, 100))
