@@ -183,7 +183,9 @@ class Faults:
         else:
             game = await lookout.any_of(rng.choice(lookout.instants))
             await trio.sleep(rng.uniform(0, self.stage.delay))
-        if game is not None and is_up(game) and self.may_kill:
+        if game is None or (self.careful and lookout.takes_over(game)):
+            return
+        if is_up(game) and self.may_kill:
             self.tell(f"{game.name} is killed")
             self.gentle = False
             game.kill()

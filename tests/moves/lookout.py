@@ -63,6 +63,12 @@ class Lookout:
         """Whether each surviving room has two images and a witness, so that one may be lost."""
         return all(map(self._is_safe, self.rooms))
 
+    def takes_over(self, game: GameProcess) -> bool:
+        """Whether a room of a node that drains is about to go on at ``game``: for an instant, that
+        one may have the only image, since the other node gives its own up.
+        """
+        return any(image.claim.handed_over and image.voting for image in self._images(game))
+
     def runs(self, room: str) -> Runs | None:
         """The node that runs the room, and the room there: that of the latest epoch."""
         lines = [
