@@ -11,6 +11,7 @@ from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.standby import Standby
 from lastcall.ids import RoomId
+from lastcall.wire.survival_items import Resign
 from tests.harness.cluster import ApiProcess, GameProcess, Process
 from tests.moves.history import Visit
 from tests.moves.survivors import survival
@@ -91,6 +92,7 @@ class Lookout:
         }
         return (
             line.protection is Protection.PROTECTED
+            and not _is_let_go(line)
             and holders.issuperset((line.config.primary, *line.config.standbys))
             and witnesses.issuperset(line.config.witnesses)
         )
@@ -143,6 +145,14 @@ class Lookout:
     def _images(self, game: GameProcess) -> list[Standby]:
         images = [survival(game).rooms.standby(RoomId(room)) for room in self.rooms]
         return [image for image in images if image is not None]
+
+
+def _is_let_go(line: Primary) -> bool:
+    """Whether the only standby was told to forget the image, since its node leaves, and no other
+    node can have it.
+    """
+    told = line._succession._told
+    return len(line.config.standbys) == 1 and told.get(line.config.standbys[0]) is Resign
 
 
 def is_up(process: Process) -> bool:
