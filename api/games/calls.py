@@ -20,7 +20,7 @@ from lastcall.api.sessions.session import Session
 from lastcall.core.edge.calls import Call, Calls
 from lastcall.core.edge.moved_rooms import Trail
 from lastcall.core.edge.place_search import RETRY_SECONDS
-from lastcall.ids import Incarnation
+from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link import GameLink
 from lastcall.wire import nodes
 
@@ -70,7 +70,7 @@ async def sweep_often(*sweepers: Sweeper) -> None:
 
 
 @dataclass(eq=False)
-class Pending:
+class Pending(ABC):
     """A join or resume; ``session`` is None once it is answered, or the client is gone."""
 
     session: Session | None
@@ -86,6 +86,11 @@ class Pending:
     retry_at: float = field(default=inf, init=False)
     queue: OrderedDict[Self, None] | None = field(default=None, init=False)
     """An OrderedDict: a plain dict finds its first entry slowly after many have left."""
+
+    @property
+    @abstractmethod
+    def room(self) -> RoomId | str:
+        """The room that it names; empty if it names none."""
 
     def move(self, queue: OrderedDict[Self, None] | None) -> None:
         """Leaves its queue and goes to the end of ``queue``."""
@@ -174,6 +179,17 @@ class PendingCalls(ABC, Generic[P, Tag]):
         if call is not None:
             self._refused(call, refusal)
         return call is not None
+
+    def moved(self, item: nodes.Moved) -> None:
+        """The room runs at another node now: that one is asked for it, even if it has refused."""
+        for pending in [one for one in self._pending.values() if one.room == item.room]:
+            pending.refused_by.discard(item.to)
+            if pending.queue is self._waiting:
+                self._advance(pending)
+
+    @abstractmethod
+    def _advance(self, pending: P) -> None:
+        """Takes the next step of a join or a resume that is not asked for."""
 
     @abstractmethod
     def _refused(self, call: Call[P, GameLink, Tag], refusal: nodes.Refused) -> None:

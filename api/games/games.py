@@ -156,6 +156,8 @@ class Games:
                     self._joins.begin(session, request, REGROUP_SECONDS, former)
             case nodes.Moved():
                 self.reattacher.moved(link, item)
+                self._joins.moved(item)
+                self._resumes.moved(item)
             case item if isinstance(item, nodes.SurvivalItem):
                 self.witness.take(link, item)
             case _:

@@ -32,6 +32,11 @@ class PendingJoin(Pending):
     refusal: Refuse | None = field(default=None, init=False)
     """The last one that was not about draining."""
 
+    @property
+    def room(self) -> str:
+        """The room that the request names, if any."""
+        return self.request.room
+
     def item(self, number: int, *, seated_only: bool = False) -> nodes.Join:
         """The call ``number`` to a game node."""
         request = self.request

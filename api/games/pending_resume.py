@@ -12,7 +12,7 @@ from lastcall.api.limits import ClientLimits
 from lastcall.api.sessions.session import Session
 from lastcall.core.accounts import ClientCharges
 from lastcall.identity import Identity
-from lastcall.ids import Ticket
+from lastcall.ids import RoomId, Ticket
 from lastcall.reasons import Close
 from lastcall.wire import nodes
 
@@ -35,6 +35,11 @@ class PendingResume(Pending):
     """Whether a game node has said that it had the place, which is over. Nobody guesses those."""
     again_at: float = field(default=inf, init=False)
     """When all nodes are asked again, since one that has refused may get the place."""
+
+    @property
+    def room(self) -> RoomId:
+        """The room of the ticket."""
+        return self.ticket.room
 
     def item(self, number: int) -> nodes.Resume:
         """The call ``number`` to a game node."""

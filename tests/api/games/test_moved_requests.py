@@ -18,6 +18,7 @@ from lastcall.api.limits import ClientLimits
 from lastcall.core.edge.missing_nodes import MissingNodes
 from lastcall.ids import Ticket
 from lastcall.limits import Limits
+from lastcall.reasons import ErrorCode
 from lastcall.wire import nodes
 from tests.api.fake_links import Caller, FakeGameLink, join
 
@@ -112,6 +113,47 @@ async def test_a_resume_asks_a_node_that_has_refused_again_if_the_room_has_moved
     refuse(tier.resumes, tier.links[3], nodes.MOVED, to=2, name="game-2")
     assert len(two.sent) == 2
     assert resumed(tier, two) is caller
+
+
+async def test_a_resume_asks_a_node_that_has_refused_again_if_the_room_goes_on_there(
+    autojump_clock, tier
+) -> None:
+    """It refused before its image was promoted: game-2 ran the room then, and is killed now."""
+    one, two, three = tier.links.values()
+    tier.down(three)
+    caller = tier.resume()
+    refuse(tier.resumes, one, nodes.NO_SUCH_PLACE)
+    assert len(two.sent) == 1
+    tier.resumes.moved(nodes.Moved(TICKET.room, 2, 1, "game-1"))
+    tier.down(two)
+    assert len(one.sent) == 2
+    assert resumed(tier, one) is caller
+    assert caller.told == []
+
+
+async def test_a_resume_that_waits_asks_the_node_at_which_the_room_goes_on(
+    autojump_clock, tier
+) -> None:
+    one, two, three = tier.links.values()
+    for link in (two, three):
+        tier.down(link)
+    caller = tier.resume()
+    refuse(tier.resumes, one, nodes.MOVED, to=4, name="game-4")
+    tier.resumes.moved(nodes.Moved(TICKET.room, 2, 1, "game-1"))
+    assert resumed(tier, one) is caller
+
+
+async def test_a_join_of_a_room_asks_a_node_that_has_refused_again_if_the_room_goes_on_there(
+    autojump_clock, tier
+) -> None:
+    one, two, _ = tier.links.values()
+    caller = tier.join(room="game-1.den")
+    refuse(tier.joins, one, ErrorCode.NO_SUCH_ROOM)
+    assert len(two.sent) == 1
+    tier.joins.moved(nodes.Moved(TICKET.room, 2, 1, "game-1"))
+    tier.down(two)
+    assert len(one.sent) == 2
+    assert seated(tier, one) is caller
 
 
 async def test_a_resume_waits_3_s_for_a_node_that_is_not_attached_and_is_then_told_to_try_again(
