@@ -73,7 +73,7 @@ class Departures:
     def cut(self) -> None:
         """Gives away the rooms that can move, and cuts the others; in time, those too."""
         leave_by = trio.current_time() + LEAVE_SHARE * self._drain.policy.farewell_seconds
-        self._host.cut(self._offer("at_once", "deadline", until=leave_by))
+        self._host.cut(self._offer("at_once", "deadline", until=leave_by, ends=True))
         self._cutting.set()
 
     async def run(self) -> None:
@@ -121,9 +121,11 @@ class Departures:
             reasons.append(f"{count} room(s) that will be handed off in {left:.0f} s")
         return reasons
 
-    def _offer(self, *moves: str, until: float) -> set[RoomId]:
+    def _offer(self, *moves: str, until: float, ends: bool = False) -> set[RoomId]:
         """The rooms that are to leave: those that survive go to their standbys."""
-        handed_over = set() if self._survival is None else self._survival.hand_over(*moves)
+        handed_over: set[RoomId] = set()
+        if self._survival is not None:
+            handed_over = self._survival.hand_over(*moves, ends=ends)
         return self._moves.handoffs.offer(*moves, until=until) | handed_over
 
     async def _wait_quiet(self) -> None:

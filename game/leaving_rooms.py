@@ -13,6 +13,8 @@ class LeavingRooms:
     def __init__(self) -> None:
         self.moves: tuple[str, ...] = ()
         """How the kinds move whose rooms go, also those that come later."""
+        self.ends = False
+        """Whether this node ends soon."""
         self.rooms: set[RoomId] = set()
         self.changed = trio.Event()
         """Set, and replaced, when one of them has gone or has ended."""

@@ -183,8 +183,8 @@ class SurvivalActions:
 
     def hand_over(self, room: RoomId) -> None:
         """The room, which runs here, goes to its standby as soon as it has one."""
-        if self.leaving.add(room):
-            self.do(self._rooms.hand_over(room))
+        if self.leaving.add(room) or self.leaving.ends:
+            self.do(self._rooms.hand_over(room, ends=self.leaving.ends))
 
     def _end(self, end: actions.Drop | actions.LeftToStandby | actions.Finished) -> None:
         """The room, or its image, is here no more."""

@@ -43,11 +43,11 @@ class SurvivalDrain:
         self._host = host
         self._stopped = False
 
-    def hand_over(self, *moves: str) -> set[RoomId]:
+    def hand_over(self, *moves: str, ends: bool) -> set[RoomId]:
         """Hands the rooms over that run here and move so, also those that come later; returns those
-        that have not gone yet.
+        that have not gone yet. This node ``ends`` soon, or lets other rooms play on.
         """
-        self._driver.leaving.moves = moves
+        self._driver.leaving.moves, self._driver.leaving.ends = moves, ends
         running = [self._host().find(room) for room in self._driver.kinds]
         for state in [one.state for one in running if one is not None]:
             if state.codec.kind.moves in moves and self._rooms.primary(state.id) is not None:

@@ -82,6 +82,26 @@ async def test_a_room_whose_standby_gets_no_vote_in_time_is_left_to_it_and_goes_
         assert two.rooms == 1
 
 
+@pytest.mark.parametrize("seconds", [-1.9, -1.5, -1.1, -0.9, -0.1, 0.1, 1.5])
+async def test_a_room_whose_node_hears_only_the_witness_at_its_deadline_goes_on_at_the_standby(
+    autojump_clock: MockClock, seconds: float
+) -> None:
+    """The two are parted ``seconds`` after the deadline, or before it: noticed 3 s later."""
+    async with cluster(int(10 * seconds)) as c:
+        api, one, two = await two_nodes(c)
+        c.bus.faults.delay_seconds = DELAY_SECONDS
+        speakers = await players(c, api, "ark", 2)
+        await talk(speakers, "a")
+        await protected(one, 1)
+        one.signal()
+        await trio.sleep(DRAIN.cut_seconds + seconds)
+        c.bus.break_link("game-1", "game-2")
+        await one.gone.wait()
+        assert (await talk(speakers, "b"))["count"] == 2
+        assert undisturbed(speakers)
+        assert two.rooms == 1
+
+
 async def test_a_node_ends_at_once_although_nobody_else_can_have_its_images(
     autojump_clock: MockClock,
 ) -> None:

@@ -22,6 +22,10 @@ class Epochs:
         self._line = line
         self._links = links
         self._ballot = self.ballot_type()
+        self.yields = False
+        """Whether the room goes to its standby, also to one that is silent: then no vote is asked
+        for that would take the room from it.
+        """
 
     @property
     def voting(self) -> bool:
@@ -32,6 +36,8 @@ class Epochs:
         """Asks for the votes that are needed, and goes on with all; the owner of a lost one."""
         line, config = self._line, self._line.config
         if not config.standbys or (line.whole and not self.voting):
+            return None
+        if self.yields and not self.voting and all(map(line.may_have_image, config.standbys)):
             return None
         missing = self._ballot.missing(config, self._links, view)
         if missing is None:

@@ -68,6 +68,10 @@ class Line:
         """Whether ``node`` is heard and has not said that it lost the image."""
         return node not in self._lost and not self._links.is_gone(node)
 
+    def may_have_image(self, node: Incarnation) -> bool:
+        """Whether ``node`` is not certain to be dead, and has not said that it lost the image."""
+        return node not in self._lost and not self._links.is_dead(node)
+
     def step(self, config: Config | None = None) -> None:
         """The next step, with ``config`` or with a change of the room."""
         self.last += 1

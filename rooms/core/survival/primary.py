@@ -132,12 +132,14 @@ class Primary:
         self._succession.again()
         return self._done()
 
-    def hand_over(self) -> list[Action]:
+    def hand_over(self, *, ends: bool = False) -> list[Action]:
         """The node drains: the standby takes over as soon as there is one, by its witness's vote.
 
-        The room runs on until then, and is dropped when the standby says that it has it.
+        The room runs on until then, and is dropped when the standby says that it has it. If the
+        node ``ends`` soon, the room stays with a standby that is silent.
         """
         self._succession.handing_over = True
+        self._epochs.yields |= ends
         return self._done()
 
     def leave_to_standby(self) -> list[Action]:

@@ -60,9 +60,9 @@ class SurvivingRooms:
         """A room that runs here has ended with its last step; ``Finished`` follows."""
         return self._holders.on(self.primary(room), methodcaller("ended"))
 
-    def hand_over(self, room: RoomId) -> list[Action]:
-        """This node drains: the standby of a room that runs here takes over."""
-        return self._holders.on(self.primary(room), methodcaller("hand_over"))
+    def hand_over(self, room: RoomId, *, ends: bool = False) -> list[Action]:
+        """This node drains, or ``ends`` soon: the standby of a room that runs here takes over."""
+        return self._holders.on(self.primary(room), methodcaller("hand_over", ends=ends))
 
     def leave_to_standby(self, room: RoomId) -> list[Action]:
         """This node ends now: a room that runs here goes on at a standby, if it has one, once that

@@ -198,6 +198,9 @@ def leave_to_standby(world: World) -> None:
     for node in sorted(world.draining & world.awake & world.games.keys()):
         game = world.games[node]
         if world.is_whole and game.rooms.primary(ROOM) is not None:
+            if world.rng.random() < 0.5:
+                game.do(game.rooms.hand_over(ROOM, ends=True))
+                continue
             game.do(game.rooms.leave_to_standby(ROOM))
             if not game.holds and world.rng.random() < 0.5:
                 world.replace(node)

@@ -103,3 +103,19 @@ def test_a_room_that_is_handed_over_goes_to_a_standby_whose_node_is_about_to_end
     world.deliver_all()
     assert world.primaries[0][0] is standby
     assert not first.holds
+
+
+@pytest.mark.parametrize(("ends", "asked"), [(False, True), (True, False)])
+def test_a_node_that_ends_does_not_take_the_room_from_a_standby_that_is_silent(
+    *, ends: bool, asked: bool
+) -> None:
+    links, other, api = Links(), Incarnation(2), Incarnation(1000)
+    config = items.Config(0, Incarnation(1), standbys=(other,), witnesses=(api,))
+    primary = Primary(ROOM, config, links)
+    primary.hand_over(ends=ends)
+    links.gone(other, certain=False)
+    silent = primary.gone(other)
+    links.gone(other, certain=True)
+    dead = primary.gone(other)
+    vote = Send(ROOM, api, items.VoteAsked(ROOM, 0, (other,), 0))
+    assert (vote in silent, vote in [*silent, *dead]) == (asked, True)

@@ -70,7 +70,7 @@ def test_a_node_may_leave_its_room_to_the_standby_before_the_witness_has_voted()
 
 @pytest.mark.parametrize(
     ("primary", "seed"),
-    [(LeavesWithAVote, 2698), (LeavesToACandidate, 567), (LeavesInSilence, 74)],
+    [(LeavesWithAVote, 3390), (LeavesToACandidate, 2549), (LeavesInSilence, 189)],
 )
 def test_a_room_is_left_to_a_standby_that_may_be_promoted_and_knows_it(
     primary: type[Primary], seed: int
