@@ -6,7 +6,7 @@ follow from what another game node says, in the same turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from lastcall.core.link.uplink import ReplyCache
 from lastcall.errors import MessageTooBig
 from lastcall.ids import LinkId
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.turn_end import TurnEnd
 from lastcall.wire import nodes
 
 PUBLISH_BYTES = 1 << 20
@@ -183,7 +184,8 @@ class Link:
 class Feeds:
     """The feeds of all links of a game node."""
 
-    def __init__(self, policy: LinkPolicy) -> None:
+    def __init__(self, policy: LinkPolicy, turn_end: TurnEnd) -> None:
+        self.turn_end = turn_end
         self.excess = Excess(policy.rings_excess_bytes)
         """The items that wait beyond the shares of their links."""
         self.links: dict[LinkId, Link] = {}
@@ -200,6 +202,8 @@ class Feeds:
         self._rooms_first = False
         """Whether a feed was marked by such a request."""
         self._wake = trio.Event()
+        self.on_mark: Callable[[], None] = _nothing
+        """Called when a feed is marked."""
         self._confirmed: trio.Event | None = None
         """While somebody waits for a confirmation: set by the next one."""
 
@@ -224,6 +228,7 @@ class Feeds:
         self._dirty[link_id] = None
         self._rooms_first |= self.waking
         self._wake.set()
+        self.on_mark()
 
     def add_state(self, state: nodes.NodeState) -> None:
         """Every feed gets ``state`` as its next item: a mark that is taken now counts it."""
@@ -240,8 +245,12 @@ class Feeds:
         """Waits for something to publish; always a checkpoint."""
         await self._wake.wait()
         self._wake = trio.Event()
-        if self._rooms_first:
-            await trio.lowlevel.checkpoint()  # rooms that were just woken add their messages
+        await trio.lowlevel.checkpoint()  # mostly, the turn's end publishes
+
+    def wait_for_rooms(self) -> bool:
+        """Whether rooms were just woken, which add their messages in the next turn; once."""
+        wait, self._rooms_first = self._rooms_first, False
+        return wait
 
     def take_marked(self) -> list[Link]:
         """The links that have something to publish."""
@@ -306,3 +315,7 @@ class Feeds:
         if self._confirmed is not None:
             self._confirmed.set()
             self._confirmed = None
+
+
+def _nothing() -> None:
+    """The default of a callback that is not set."""

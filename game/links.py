@@ -50,6 +50,7 @@ class Links:
         feeds: Feeds,
         state: Callable[[], nodes.NodeState],
     ) -> None:
+        feeds.on_mark = partial(feeds.turn_end.at_end, self._publish_early)
         self.attachments = attachments
         self._unknown = nodes.UnknownLink(incarnation=attachments.me.incarnation)
         self._policy = policy
@@ -161,6 +162,13 @@ class Links:
     async def _publish(self) -> None:
         while True:
             await self._feeds.wait_marked()
+            self.publish_now()
+
+    def _publish_early(self) -> None:
+        """A turn of the loop ends in which a feed was marked."""
+        if self._feeds.wait_for_rooms():
+            self._feeds.on_mark()
+        else:
             self.publish_now()
 
     def publish_now(self) -> None:

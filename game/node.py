@@ -29,6 +29,7 @@ from lastcall.kind import Kind
 from lastcall.limits import Limit
 from lastcall.runtime.drain import Drain
 from lastcall.runtime.figures import Figures
+from lastcall.runtime.turn_end import TurnEnd
 from lastcall.wire import nodes
 from lastcall.wire.reports import Counts
 from lastcall.wire.views import KindView
@@ -54,7 +55,8 @@ class GameNode:
         self._kinds = kinds
         self._bus = bus
         self._drain = drain
-        self._feeds = Feeds(settings.link_policy)
+        self._turn_end = TurnEnd()
+        self._feeds = Feeds(settings.link_policy, self._turn_end)
         self.others = self._open_others(rng)
         self.survival = self.others.survival
         self.host = Host(
@@ -120,6 +122,7 @@ class GameNode:
         responder = self._bus.respond(listen.url, nodes.REQUEST_BYTES_MAX)
         port = parse_url(responder.address).port
         self.listen = listen.dialled(self._settings.advertise, port).url
+        services.start_soon(self._turn_end.run)
         services.start_soon(self._links.run, responder)
         services.start_soon(self.host.watch)
         services.start_soon(self.moves.run)

@@ -102,7 +102,9 @@ class OtherGames:
         port = parse_url(subscriber.address).port
         feed = settings.feed.dialled(settings.advertise, port).url
         me = settings.name, self._me, settings.version, feed, nodes.GAME
-        feeds = FeedReader(subscriber, PublishAfterTurn(lambda: self._links().publish_now()))
+        feeds = FeedReader(
+            subscriber, PublishAfterTurn(lambda: self._links().publish_now(), self._feeds.turn_end)
+        )
         connectors = GameConnectors(
             settings.games,
             bus=self._bus,

@@ -24,6 +24,7 @@ from lastcall.links.link import GameLink
 from lastcall.links.link_counts import LinkCounts, Loss
 from lastcall.links.turn_cork import NoCork
 from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.turn_end import TurnEnd
 from lastcall.wire import nodes
 
 GONE_MAX = 1_024
@@ -190,12 +191,18 @@ class Peers:
 class PublishAfterTurn(NoCork):
     """Publishes this node's own feeds at the end of each turn of the :class:`FeedReader`."""
 
-    def __init__(self, publish: Callable[[], None]) -> None:
+    def __init__(self, publish: Callable[[], None], turn_end: TurnEnd) -> None:
         self._publish = publish
+        self._turn_end = turn_end
 
     def __exit__(self, *_: object) -> None:
         """Ends the turn."""
         self._publish()
+
+    def at_end(self, act: Callable[[], None]) -> bool:
+        """Calls ``act`` at the end of the loop's turn, if the caller wakes its task as well."""
+        self._turn_end.at_end(act)
+        return False
 
 
 class PeerCalls:

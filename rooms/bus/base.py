@@ -122,6 +122,9 @@ class Caller(Protocol):
         It is there while a responder of this process can answer: call it before the next ``await``.
         """
 
+    def begin(self, request: bytes) -> None:
+        """Sends ``request`` now, if that needs no wait. Then :meth:`call` it: the same bytes."""
+
     async def call(self, request: bytes) -> bytes:
         """Sends ``request`` and returns the reply; waits while the peer is not there.
 

@@ -110,6 +110,8 @@ class MemoryCaller(End):
     def __init__(self, net: Net, owner: str, address: str) -> None:
         super().__init__(net, owner, parse_url(address, dialled=True).url)
         self._call: _Call | None = None
+        self._begun: _Call | None = None
+        """The call that was sent before it is called."""
         self._connected_to: MemoryResponder | None = None
         self._wake = trio.Event()
         self._broken = trio.Event()
@@ -124,13 +126,22 @@ class MemoryCaller(End):
             return None
         return responder.answers_here
 
+    def begin(self, request: bytes) -> None:
+        """See :meth:`lastcall.bus.base.Caller.begin`."""
+        if self._call is None:
+            self._begun = _Call(check_message(request))
+            self._advance(self._begun)
+
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""
         check_message(request)
         self.check_open()
         if self._call is not None:
             raise trio.BusyResourceError("this caller waits for a reply already")
-        call = self._call = _Call(request)
+        begun, self._begun = self._begun, None
+        if begun is None or begun.request is not request:
+            begun = _Call(request)
+        call = self._call = begun
         try:
             await trio.lowlevel.checkpoint()
             while (reply := self._advance(call)) is None:
@@ -188,9 +199,10 @@ class MemoryCaller(End):
 
     def on_net_changed(self) -> None:
         """Wakes the call; if the link is cut, its reply is lost and it is sent again later."""
-        if self._call is not None and not self.net.passes(self.owner, self.address):
-            self._call.sent_to = self._call.reply = None
-            self._call.due = math.inf
+        call = self._call or self._begun
+        if call is not None and not self.net.passes(self.owner, self.address):
+            call.sent_to = call.reply = None
+            call.due = math.inf
         self._wake.set()
         peer, reached = self._connected_to, self.net.passes(self.owner, self.address)
         if peer is not None and peer.closed and reached and not self.net.is_frozen(self):

@@ -153,6 +153,8 @@ class NngCaller(_End):
         self._dialer, where = dial(nng, address, bus.tls)
         super().__init__(nng, where)
         self._busy = False
+        self._begun: bytes | None = None
+        """The request that was sent before its call."""
 
     @property
     def refused_by_tls(self) -> bool:
@@ -160,14 +162,21 @@ class NngCaller(_End):
         causes = (b"auth", b"other")  # "other": TLS there, and none here
         return failed_handshakes(lib.nng_stat_find_dialer, self._dialer.dialer, causes) > 1
 
+    def begin(self, request: bytes) -> None:
+        """See :meth:`lastcall.bus.base.Caller.begin`."""
+        if not self._busy and self._sent(check_message(request)):
+            self._begun = request
+
     async def call(self, request: bytes) -> bytes:
         """See :meth:`lastcall.bus.base.Caller.call`."""
         check_message(request)
         if self._busy:
             raise trio.BusyResourceError("this caller waits for a reply already")
         self._busy = True
+        begun, self._begun = self._begun, None
         try:
-            await self._send(request)
+            while begun is not request and not self._sent(request):
+                await self._socket.wait("send_fd")
             return await self._reply()
         finally:
             self._busy = False
@@ -189,15 +198,14 @@ class NngCaller(_End):
         with suppress(trio.RunFinishedError):
             self._loop.run_sync_soon(lambda: self._broken.set())  # noqa: PLW0108 - it is replaced
 
-    async def _send(self, request: bytes) -> None:
-        """Waits for a connection. A new request makes nng drop late replies to older ones."""
-        while True:
-            # A late reply to an abandoned call must be received first: nng drops it at the next
-            # send, but leaves the descriptor readable with nothing to receive.
-            self._socket.receive_nowait()
-            if self._socket.send_nowait(request):
-                return
-            await self._socket.wait("send_fd")
+    def _sent(self, request: bytes) -> bool:
+        """Whether there is a connection. A new request makes nng drop late replies to older ones.
+
+        A late reply to an abandoned call must be received first: nng drops it at the next send, but
+        leaves the descriptor readable with nothing to receive.
+        """
+        self._socket.receive_nowait()
+        return self._socket.send_nowait(request)
 
     async def _reply(self) -> bytes:
         while True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from math import inf
+from typing import NamedTuple
 
 import trio
 
@@ -54,6 +55,8 @@ class Uplink:
         self._in_flight: list[nodes.Up] = []
         """The items of the request that is not answered yet."""
         self._closed = False
+        self._begun: _Begun | None = None
+        """The request that was sent at the end of a turn; :meth:`run` waits for the answer."""
         self._may_ask = False
         """Whether it runs, and the last request is answered."""
         self._take: Callable[[nodes.Reply, float], None] = _drop
@@ -109,7 +112,8 @@ class Uplink:
                 await trio.lowlevel.checkpoint_if_cancelled()  # another task's request may end it
                 if self._failed:
                     raise self._failed.pop()
-                if (answer := self._caller.answers_here) is not None:
+                answer = None if self._begun else self._caller.answers_here
+                if answer is not None:
                     self._ask_here(answer, trio.current_time())
                     await trio.lowlevel.checkpoint()
                 else:
@@ -118,10 +122,14 @@ class Uplink:
             self._may_ask, self._take = False, _drop
 
     async def _ask(self) -> None:
+        begun, self._begun = self._begun or self._begin(), None
+        self._answered(await self._answer(begun.request), begun.at, asks=begun.asks)
+
+    def _begin(self) -> _Begun:
         now = trio.current_time()
         request = self._next_request(now)
         self._watch.asked(now)
-        self._answered(await self._answer(nodes.encode(request)), now, asks=bool(request.missing))
+        return _Begun(nodes.encode(request), now, bool(request.missing))
 
     def _ask_here(self, answer: Callable[[nodes.Batch], nodes.Reply], now: float) -> None:
         """Sends the next request to a node of this process, and takes the answer."""
@@ -138,17 +146,22 @@ class Uplink:
         self._take(reply, now)
 
     def _send_now(self) -> None:
-        """The turn of another task ends that has sent something: if the node is in this process, it
-        gets that now, since a task switch costs more than the request; else the task is woken.
+        """The turn of another task ends that has sent something: the node gets that now, and not in
+        a turn of :meth:`run`, which costs more than the request if the node is in this process.
         """
-        answer = self._caller.answers_here if self._may_ask and self._waiting.pressing else None
-        if answer is not None and self._batcher.due() <= (now := trio.current_time()):
+        now = trio.current_time()
+        if self._may_ask and self._waiting.pressing and self._batcher.due() <= now:
+            answer = self._caller.answers_here
             try:
-                self._ask_here(answer, now)
+                if answer is not None:
+                    self._ask_here(answer, now)
+                else:
+                    self._begun = self._begin()
+                    self._caller.begin(self._begun.request)
             except Exception as error:  # noqa: BLE001 - our own fault, which run() raises
                 self._may_ask = False
                 self._failed.append(error)
-        if self._waiting.pressing or self._failed:
+        if self._waiting.pressing or self._begun or self._failed:
             self._wake.set()
 
     def arrived(self) -> None:
@@ -165,14 +178,14 @@ class Uplink:
             await self._caller.call(nodes.encode(nodes.Detach(link=self._link_id)))
 
     async def _wait_until_due(self) -> None:
-        while not (self._waiting.pressing or self.confirm_now or self._failed):
+        while not (self._waiting.pressing or self.confirm_now or self._failed or self._begun):
             at = min(self._request_at + self._policy.heartbeat_seconds, self._feed.due())
             if at <= trio.current_time():
                 break
             self._wake = trio.Event()
             with trio.move_on_at(at):
                 await self._wake.wait()
-        if self._batcher.due() > trio.current_time():
+        if self._begun is None and self._batcher.due() > trio.current_time():
             await trio.sleep_until(self._batcher.due())
 
     def _next_request(self, now: float) -> nodes.Batch:
@@ -198,6 +211,15 @@ class Uplink:
         while True:
             with trio.move_on_after(ASK_AGAIN_SECONDS):
                 return read_reply(await self._caller.call(request))
+
+
+class _Begun(NamedTuple):
+    """A request that is not answered."""
+
+    request: bytes
+    at: float
+    asks: bool
+    """Whether it asks for a hole in the feed."""
 
 
 def _drop(reply: nodes.Reply, now: float) -> None:

@@ -13,6 +13,7 @@ from lastcall.testing.bus_checks import ANYWHERE, POLL_SECONDS, echo, expect, fr
 __all__ = ["CALL_CHECKS"]
 
 REQUESTS = 2_000
+BEGUN = 200
 
 
 async def check_requests_in_lockstep_are_answered_in_order(bus: Bus) -> None:
@@ -32,6 +33,31 @@ async def check_requests_in_lockstep_are_answered_in_order(bus: Bus) -> None:
             for request in sent:
                 expect(await caller.call(request) == echo(request), "the reply of another call")
     expect(seen == sent, "requests were lost, repeated or out of order")
+
+
+async def check_a_request_that_is_begun_before_its_call_is_sent_once(bus: Bus) -> None:
+    """Also if another one is called, or it is begun while no responder is up."""
+    seen: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        seen.append(request)
+        return echo(request)
+
+    address = free_address(bus)
+    with closing(bus.caller(address)) as caller:
+        early, requests = b"early", [b"%d" % number for number in range(BEGUN)]
+        caller.begin(early)
+        with closing(bus.respond(address)) as responder:
+            async with serving(responder, answer):
+                expect(await caller.call(early) == echo(early), "the reply of another call")
+                for request in requests:
+                    caller.begin(request)
+                    await trio.lowlevel.checkpoint()
+                    expect(await caller.call(request) == echo(request), "another call's reply")
+                expect(seen == [early, *requests], f"{BEGUN} requests came as {len(seen) - 1}")
+                caller.begin(b"given up")
+                expect(await caller.call(b"last") == echo(b"last"), "the reply of a former call")
+    expect(seen[-1] == b"last", "a request that was given up came after the next one")
 
 
 async def check_a_call_waits_for_a_responder_that_is_not_up_yet(bus: Bus) -> None:
@@ -142,6 +168,7 @@ async def check_a_caller_learns_that_its_connection_has_broken(bus: Bus) -> None
 
 CALL_CHECKS = (
     check_requests_in_lockstep_are_answered_in_order,
+    check_a_request_that_is_begun_before_its_call_is_sent_once,
     check_a_call_waits_for_a_responder_that_is_not_up_yet,
     check_a_call_is_answered_by_the_next_process_at_the_address,
     check_a_cancelled_call_leaves_the_caller_usable,

@@ -39,6 +39,7 @@ from lastcall.links.link_counts import Loss
 from lastcall.links.link_feed import ITEMS_AT_ONCE
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.cluster_secret import no_secrets
+from lastcall.runtime.turn_end import TurnEnd
 from lastcall.wire import nodes
 
 GAME, FEED = "tcp://game:1", "tcp://api:1"
@@ -146,7 +147,7 @@ class Game:
         self.peers = PeerRecorder()
         me = GameIdentity(NodeName("game-1"), Incarnation(incarnation), "1", 0.0)
         self.bus = bus.node(f"game-{incarnation}")
-        self.feeds = Feeds(policy)
+        self.feeds = Feeds(policy, TurnEnd())
         attachments = Attachments(
             self.bus,
             me,
