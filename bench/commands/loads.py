@@ -115,6 +115,7 @@ rounds = _loaded(
 
 @click.command()
 @url_option
+@click.option("--serve", is_flag=True, help="Measure `lastcall serve`, both tiers in one process.")
 @kind_option
 @count("--rooms", 250, "Number of rooms under load.")
 @count("--seats", 4, "Clients in each room.")
@@ -131,6 +132,8 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> i
     A message goes through the socket, the api node, the game node and the room, and back to all in
     the room. Full load is the rate that would fill the busier node's core, by its cost of an input.
     """
+    if urls and settings["serve"]:
+        raise UsageError("--serve starts a node of its own, and takes no --url")
     return run_scenario(
         lambda progress: measure_latency(LatencySettings(**_given(settings, urls)), urls, progress),
         json_file,

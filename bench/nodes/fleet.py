@@ -39,11 +39,12 @@ MANY = Limits(
     handshakes=Rate(100_000, 10_000),
     joins=Rate(100_000, 10_000),
     rooms_opened=Rate(100_000, 10_000),
+    inputs=Rate(100_000, 20_000),
     sockets_per_identity=100_000,
     seats_per_identity=100_000,
 )
-"""For scenarios whose clients are more than one address may be: all come from 127.0.0.1. The node
-counts them as ever, so the figures include that."""
+"""For scenarios whose clients are more than one address may be, since all come from 127.0.0.1, or
+speak more than one may. The node counts them as ever, so the figures include that."""
 WIDE_LIMITS = {"limits_of_one_address": MANY.rooms_opened.burst}
 """For the settings in a report of such a scenario."""
 

@@ -77,7 +77,11 @@ def _lastcall(*api_env: str) -> Opener:
 
 
 @asynccontextmanager
-async def _serve(_mode: str, _cache: Path) -> AsyncIterator[Service]:
+async def open_serve() -> AsyncIterator[Service]:
+    """``lastcall serve``, both tiers in one process, inside the block.
+
+    Raises ``ClusterFailed``.
+    """
     with private_folder("lastcall-bench-") as folder:
         limits = folder / "limits.toml"
         limits.write_text(write_limits(MANY), encoding="utf-8")
@@ -178,7 +182,7 @@ CONTENDERS = {
     one.name: one
     for one in (
         Contender(LASTCALL, "lastcall", "", _lastcall(), ALL_WORKLOADS),
-        Contender(SERVE, "lastcall", "", _serve, ALL_WORKLOADS),
+        Contender(SERVE, "lastcall", "", lambda _mode, _cache: open_serve(), ALL_WORKLOADS),
         Contender(WITHOUT_PUMP, "lastcall", "", _lastcall("LASTCALL_PUMP=off"), ALL_WORKLOADS),
         Contender(
             *("kernel", "plain", "", _own_python("kernel_server.py")),

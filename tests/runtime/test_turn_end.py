@@ -1,4 +1,4 @@
-"""What tasks ask for in a turn of the loop is done at its end, before the loop waits."""
+"""The end of a turn of the loop: acts that tasks have asked for, before the loop waits."""
 
 from __future__ import annotations
 
