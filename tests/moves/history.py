@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import trio
@@ -58,9 +58,17 @@ class Visit:
         return self.place.kind in SURVIVING
 
 
-def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool, gentle: bool) -> list[str]:
+def faults_of(
+    visits: Sequence[Visit],
+    *,
+    lossless: bool,
+    uncut: bool,
+    gentle: bool,
+    cut: Collection[str] = (),
+) -> list[str]:
     """Returns all breaches of the law.
 
+    The rooms ``cut`` have ended with their nodes, which perhaps not all players have heard.
     ``lossless``: no two nodes of a surviving room were lost at a time. ``uncut``: each node that
     has drained could give its rooms away. ``gentle``: no game node was killed, nor held for gone.
     """
@@ -69,8 +77,9 @@ def faults_of(visits: Sequence[Visit], *, lossless: bool, uncut: bool, gentle: b
         rooms.setdefault(visit.room, []).append(visit)
     faults = [f"{visit}: {what}" for visit in visits for what in faults_of_visit(visit)]
     faults += [fault for room in rooms.values() for fault in faults_of_room(room)]
+    surviving = [visit for visit in visits if visit.survives and visit.room not in cut]
     if lossless:
-        faults += [f"{v}: the room is lost" for v in visits if v.survives and is_lost(v.place)]
+        faults += [f"{v}: the room is lost" for v in surviving if is_lost(v.place)]
     if gentle:
         faults += [f"{v}: the room is lost, though no node is" for v in visits if is_lost(v.place)]
     if uncut:

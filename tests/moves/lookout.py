@@ -79,6 +79,12 @@ class Lookout:
         ]
         return max(lines, key=lambda one: one[0], default=None)
 
+    def heirs(self, game: GameProcess) -> set[RoomId]:
+        """The rooms that run at ``game`` and that another node could run, if it had the vote."""
+        rooms = survival(game).rooms
+        primaries = [rooms.primary(room) for room in game.node.host.running.by_id]
+        return {one.line.room for one in primaries if one is not None and one.line.heirs}
+
     def _is_safe(self, room: str) -> bool:
         found = self.runs(room)
         if found is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import trio
 
 from lastcall.core.survival.actions import Protection
+from lastcall.ids import RoomId
 from lastcall.policy import DrainPolicy, LinkPolicy
 from tests.harness.cluster import ApiProcess, Cluster, GameNames, GameProcess
 from tests.moves.guests import Guests
@@ -31,6 +32,8 @@ class Stage:
         self.games: dict[str, GameProcess] = {}
         self.code: dict[str, Mapping[Any, Any]] = {}
         self.apis: dict[str, ApiProcess] = {}
+        self.cut: set[str] = set()
+        """The rooms that their nodes have cut while no other node could run them."""
         self.count = 0
         """How many api nodes have been started."""
         kinds = self.rng.choices([*FIRST], [5, 3, 1, 1, 1], k=2)
@@ -60,6 +63,13 @@ class Stage:
             name, kinds=kinds, peers=True, drain=GAME_DRAIN, version=version, links=LINKS
         )
         self.games[name], self.code[name] = game, kinds
+        cut = game.node.host.cut
+
+        def note_and_cut(spared: Collection[RoomId] = ()) -> None:
+            self.cut |= {*game.node.host.running.by_id} - {*spared} - self.lookout.heirs(game)
+            cut(spared)
+
+        game.node.host.cut = note_and_cut
         return game
 
     async def new_api(self, url: str) -> None:

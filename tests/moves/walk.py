@@ -71,7 +71,11 @@ class Walk:
         ]
         faults = self.faults
         broken = faults_of(
-            self.visits, lossless=faults.careful, uncut=faults.uncut, gentle=faults.gentle
+            self.visits,
+            lossless=faults.careful,
+            uncut=faults.uncut,
+            gentle=faults.gentle,
+            cut=self.stage.cut,
         )
         late = [f"{v} waited {v.slowest:.2f} s" for v in self.visits if self.is_late(v)]
         return unprotected + waiting + broken + late
