@@ -134,7 +134,7 @@ class Faults:
         if (name := self.stage.runner()) is None:
             return
         api = self.rng.choice([*self.stage.apis.values()]).name
-        seconds = self.rng.choice((1.0, 2.5, 4.0))
+        seconds = self.rng.choice((1.0, 2.5, 3.5))
         self.tell(f"{name} hears {api} alone for {seconds} s")
         for other in self.stage.names:
             if other not in (name, api):
@@ -155,7 +155,7 @@ class Faults:
         name = self.rng.choice(self.stage.names)
         if (other := self.stage.runner()) is not None:
             name = self.rng.choice((name, other))
-        seconds = self.rng.choice((0.1, 0.5, 1.0, 2.5, 4.0))
+        seconds = self.rng.choice((0.1, 0.5, 1.0, 2.5, 3.5))
         self.tell(f"{name} stops for {seconds} s")
         self.bus.freeze(name)
         await self.last(seconds, name)
@@ -214,6 +214,7 @@ class Faults:
         while is_up(game):
             self.uncut &= self.disturbed == 1 and stage.has_taker(game)
             await trio.sleep(0.1)
+        stage.over |= stage.lookout.ended(game)
         self.tell(f"{game.name} is gone")
 
     async def roll_api(self) -> None:

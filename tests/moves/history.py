@@ -64,11 +64,11 @@ def faults_of(
     lossless: bool,
     uncut: bool,
     gentle: bool,
-    cut: Collection[str] = (),
+    over: Collection[str] = (),
 ) -> list[str]:
     """Returns all breaches of the law.
 
-    The rooms ``cut`` have ended with their nodes, which perhaps not all players have heard.
+    The rooms ``over`` have ended before their nodes, which perhaps not all players have heard.
     ``lossless``: no two nodes of a surviving room were lost at a time. ``uncut``: each node that
     has drained could give its rooms away. ``gentle``: no game node was killed, nor held for gone.
     """
@@ -77,7 +77,7 @@ def faults_of(
         rooms.setdefault(visit.room, []).append(visit)
     faults = [f"{visit}: {what}" for visit in visits for what in faults_of_visit(visit)]
     faults += [fault for room in rooms.values() for fault in faults_of_room(room)]
-    surviving = [visit for visit in visits if visit.survives and visit.room not in cut]
+    surviving = [visit for visit in visits if visit.survives and visit.room not in over]
     if lossless:
         faults += [f"{v}: the room is lost" for v in surviving if is_lost(v.place)]
     if gentle:

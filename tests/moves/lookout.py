@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 import trio
 
@@ -11,6 +12,7 @@ from lastcall.core.survival.actions import Protection
 from lastcall.core.survival.primary import Primary
 from lastcall.core.survival.standby import Standby
 from lastcall.ids import RoomId
+from lastcall.reasons import EndReason
 from lastcall.wire.survival_items import Resign
 from tests.harness.cluster import ApiProcess, GameProcess, Process
 from tests.moves.history import Visit
@@ -84,6 +86,11 @@ class Lookout:
         rooms = survival(game).rooms
         primaries = [rooms.primary(room) for room in game.node.host.running.by_id]
         return {one.line.room for one in primaries if one is not None and one.line.heirs}
+
+    def ended(self, game: GameProcess) -> set[RoomId]:
+        """The rooms that have ended at ``game`` by themselves."""
+        rooms = game.node.host.running.ended_rooms._store.since(-inf)
+        return {room.id for room in rooms if room.reason != EndReason.CUT}
 
     def _is_safe(self, room: str) -> bool:
         found = self.runs(room)

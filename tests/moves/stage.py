@@ -32,8 +32,10 @@ class Stage:
         self.games: dict[str, GameProcess] = {}
         self.code: dict[str, Mapping[Any, Any]] = {}
         self.apis: dict[str, ApiProcess] = {}
-        self.cut: set[str] = set()
-        """The rooms that their nodes have cut while no other node could run them."""
+        self.over: set[str] = set()
+        """The rooms that ended with or before their nodes: players whose api node was cut off then
+        may not have heard it. Those that were cut are here if no other node could run them.
+        """
         self.count = 0
         """How many api nodes have been started."""
         kinds = self.rng.choices([*FIRST], [5, 3, 1, 1, 1], k=2)
@@ -66,7 +68,7 @@ class Stage:
         cut = game.node.host.cut
 
         def note_and_cut(spared: Collection[RoomId] = ()) -> None:
-            self.cut |= {*game.node.host.running.by_id} - {*spared} - self.lookout.heirs(game)
+            self.over |= {*game.node.host.running.by_id} - {*spared} - self.lookout.heirs(game)
             cut(spared)
 
         game.node.host.cut = note_and_cut

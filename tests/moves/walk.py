@@ -75,7 +75,7 @@ class Walk:
             lossless=faults.careful,
             uncut=faults.uncut,
             gentle=faults.gentle,
-            cut=self.stage.cut,
+            over=self.stage.over,
         )
         late = [f"{v} waited {v.slowest:.2f} s" for v in self.visits if self.is_late(v)]
         return unprotected + waiting + broken + late
