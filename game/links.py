@@ -25,6 +25,7 @@ from lastcall.limits import Rate
 from lastcall.policy import LinkPolicy
 from lastcall.runtime.rated_log import RatedLog
 from lastcall.runtime.refused_connections import RefusedConnections
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -197,7 +198,7 @@ class Links:
         """
         policy = self._policy
         while True:
-            await trio.sleep(policy.probe_seconds)
+            await next_tick(policy.probe_seconds)
             now = trio.current_time()
             serving = self._state().phase == Phase.SERVING
             for link in list(self._links.values()):

@@ -18,6 +18,7 @@ from lastcall.ids import Incarnation
 from lastcall.links.link_counts import Loss
 from lastcall.policy import HandOffPolicy
 from lastcall.runtime.drain import Drain
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.25
@@ -45,7 +46,7 @@ class RoomMoves:
             nursery.start_soon(self.handoffs.run)
             nursery.start_soon(self.adoptions.run)
             while True:
-                await trio.sleep(SWEEP_SECONDS)
+                await next_tick(SWEEP_SECONDS)
                 self.expire(trio.current_time())
 
     def expire(self, now: float) -> None:

@@ -18,6 +18,7 @@ from lastcall.game.survival_views import Views
 from lastcall.ids import Incarnation, KindName, RoomId
 from lastcall.policy import SurvivalPolicy
 from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.ticks import next_tick
 
 LOOK_SECONDS = 0.1
 """Between two looks at the nodes that there are."""
@@ -86,7 +87,7 @@ class SurvivalRounds:
 
     async def _look(self) -> None:
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
             views = self._views.changed()
             if views:
                 await self._tell(views)

@@ -15,6 +15,7 @@ from lastcall.bus.base import Bus, Probe
 from lastcall.core.survival.choice import Api
 from lastcall.game.feeds import Feeds, Link
 from lastcall.ids import Incarnation, LinkId
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 from lastcall.wire.survival_items import SurvivalItem
 
@@ -74,7 +75,7 @@ class WitnessLinks:
     async def run(self) -> None:
         """Finds out which api nodes have died, until cancelled."""
         while True:
-            await trio.sleep(PROBE_SECONDS)
+            await next_tick(PROBE_SECONDS)
             async with trio.open_nursery() as nursery:
                 for one in self._gone.values():
                     nursery.start_soon(self._probe, one)

@@ -22,6 +22,7 @@ from lastcall.core.edge.moved_rooms import Trail
 from lastcall.core.edge.place_search import RETRY_SECONDS
 from lastcall.ids import Incarnation, RoomId
 from lastcall.links.link import GameLink
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 0.1
@@ -64,7 +65,7 @@ async def sweep_often(*sweepers: Sweeper) -> None:
     The time is taken for each: the sweep before may have been long.
     """
     while True:
-        await trio.sleep(SWEEP_SECONDS)
+        await next_tick(SWEEP_SECONDS)
         for sweeper in sweepers:
             await sweeper.sweep(trio.current_time())
 

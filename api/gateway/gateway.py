@@ -36,6 +36,7 @@ from lastcall.api.socket.pump import Pump
 from lastcall.api.socket.pumped_stream import PumpedStream
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd, Close
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import frames
 
 SWEEP_SECONDS = 1.0
@@ -236,7 +237,7 @@ class Gateway:
     async def sweep(self) -> None:
         """Checks and pings all clients, until cancelled: one task in place of a timer for each."""
         while True:
-            await trio.sleep(SWEEP_SECONDS)
+            await next_tick(SWEEP_SECONDS)
             await each_connected(self._sessions, self._look_after)
 
     def _look_after(self, session: Session) -> None:

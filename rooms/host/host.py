@@ -27,6 +27,7 @@ from lastcall.kind import Kind
 from lastcall.policy import RoomPolicy
 from lastcall.reasons import EndReason
 from lastcall.runtime.batches import Steps
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 SWEEP_SECONDS = 1.0
@@ -195,7 +196,7 @@ class Host:
 
     async def _sweep(self) -> None:
         while True:
-            await trio.sleep(SWEEP_SECONDS)
+            await next_tick(SWEEP_SECONDS)
             self.running.abandon_empty(trio.current_time() - self.running.policy.empty_seconds)
             while self.running.ended_rooms.expire():
                 await trio.lowlevel.checkpoint()

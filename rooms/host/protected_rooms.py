@@ -10,6 +10,7 @@ from lastcall.host.room_state import RoomState
 from lastcall.host.room_steps import RoomSteps
 from lastcall.ids import LinkId, RoomId
 from lastcall.runtime.rated_log import RatedLog
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 LOOK_SECONDS = 0.5
@@ -100,7 +101,7 @@ class ProtectedRooms:
         acting: dict[tuple[RoomSteps, int], int] = {}
         """How often each step was seen that goes on."""
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await next_tick(LOOK_SECONDS)
             now = [(each, each.rests) for each in self._by_id.values() if each.acts]
             acting = {each: acting.get(each, 0) + 1 for each in now}
             for steps in [steps for (steps, _), looks in acting.items() if looks == SLOW_LOOKS]:

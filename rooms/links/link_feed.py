@@ -13,6 +13,7 @@ from lastcall.core.link.liveness import StallDetector
 from lastcall.ids import LinkId, NodeName
 from lastcall.links.uplink import Uplink
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.ticks import next_tick
 from lastcall.wire import nodes
 
 log = structlog.get_logger()
@@ -103,7 +104,7 @@ class LinkFeed:
         """Resets the link if requests are answered and the feed does not arrive; never returns."""
         policy, receiver, stall = self._policy, self._receiver, StallDetector()
         while True:
-            await trio.sleep(policy.probe_seconds)
+            await next_tick(policy.probe_seconds)
             stall.look(receiver.arrived, behind=receiver.behind, seconds=policy.probe_seconds)
             if stall.crossed(policy.silence_seconds, policy.probe_seconds):
                 hint = "its feed does not arrive here; are our --advertise and --feed right?"

@@ -14,6 +14,7 @@ import trio
 from lastcall.bus.base import Bus, Caller, Probe
 from lastcall.core.link.liveness import Liveness, Verdict
 from lastcall.policy import LinkPolicy
+from lastcall.runtime.ticks import next_tick
 
 BROKEN_SECONDS = (0.001, 0.004, 0.01, 0.02, 0.04, 0.08)
 """The pauses before the probes that follow a broken connection: a process that dies may close the
@@ -64,7 +65,7 @@ class NodeWatch:
     async def _look(self, link: Watched) -> None:
         seconds = self._policy.probe_seconds
         while True:
-            await trio.sleep(seconds)
+            await next_tick(seconds)
             now = trio.current_time()
             self._liveness.turned(now)
             if self.asked_at is None or now - self.asked_at < seconds:

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 import structlog
 import trio
 
+from lastcall.runtime.ticks import next_tick
+
 log = structlog.get_logger()
 
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -46,8 +48,7 @@ async def watch_lag(observe: Callable[[float], None], pulse: Pulse) -> None:
     was late.
     """
     while True:
-        due = trio.current_time() + INTERVAL_SECONDS
-        await trio.sleep_until(due)
+        due = await next_tick(INTERVAL_SECONDS)
         pulse.beat()
         observe(max(0.0, trio.current_time() - due))
 
