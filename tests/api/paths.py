@@ -104,6 +104,8 @@ class Peer:
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
+        if end.family == socket.AF_INET:  # else a part may wait until the other end has closed
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = trio.socket.from_stdlib_socket(end)
         self._seen = b""
 
