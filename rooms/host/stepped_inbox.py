@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from lastcall.core.room.roster import Roster
 from lastcall.events import Event, Said
@@ -39,6 +38,7 @@ class SteppedInbox(Inbox):
         self._on_step = on_step
         self._is_own = is_own
         self._resting = 0
+        """1 while the room's function rests; another of its tasks may wait while that works."""
         self.progress = Progress()
         self.hand: list[Event] = []
         """The events that the room has read since its last rest: they are not done."""
@@ -90,26 +90,26 @@ class SteppedInbox(Inbox):
             event = await super().next()
             self.hand.append(event)
             return event
-        with self._rest():
+        own = self._is_own()  # no context manager: that would cost each input 2 µs
+        self._resting += own
+        try:
+            if own:
+                self._on_step()
             await self._words.wait_calm()
             event = await super().next()
+        finally:
+            self._resting -= own
         self.hand.append(event)
         return event
 
     async def rest(self) -> None:
         """See :meth:`Inbox.rest`; waits while the words are full."""
-        with self._rest():
-            await self._words.wait_calm()
-            await super().rest()
-
-    @contextmanager
-    def _rest(self) -> Iterator[None]:
-        """The room rests meanwhile; not if another of its tasks waits, while its function works."""
         own = self._is_own()
         self._resting += own
         try:
             if own:
                 self._on_step()
-            yield
+            await self._words.wait_calm()
+            await super().rest()
         finally:
             self._resting -= own

@@ -42,7 +42,7 @@ class Ballot:
 
     def concerns(self, config: Config) -> bool:
         """Whether a witness of ``config`` was asked: the answer must be awaited, it may be ours."""
-        return not self._asked.isdisjoint(config.witnesses)
+        return bool(self._asked) and not self._asked.isdisjoint(config.witnesses)
 
     def answered(self, voter: Incarnation, vote: Vote) -> None:
         """``voter`` has given its vote, or another one has it."""
