@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import trio
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from lastcall.runtime import signals
 from tests import harness, surroundings
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,13 @@ gc.disable()
 # A busy machine may take long for one example: that is not a fault of the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def no_handler_of_a_node_stays() -> Iterator[None]:
+    """The watchdog of a node would interrupt the tests that follow in the same process."""
+    yield
+    assert signal.getsignal(signals.NUDGE) is signal.SIG_DFL
 
 
 class RealProcessesTakeTurns(LoadScopeScheduling):
