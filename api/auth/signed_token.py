@@ -57,7 +57,8 @@ def _header(head: bytes) -> Header:
     """An issuer's tokens have one header, or a few. Strangers can fill the cache with theirs, which
     have 8 KiB at most, as a token has, and two texts.
     """
-    return _decode_header(_decoded(head))
+    text = _decoded(head).decode()  # the names of unknown parameters are text, too
+    return _decode_header(text)
 
 
 def _decoded(part: bytes) -> bytes:
