@@ -33,6 +33,7 @@ from lastcall.wire import nodes
 from lastcall.wire import survival_items as items
 
 SOON = "the room's node is gone, and it may go on at this one soon"
+LEFT = "this node ends, and the room goes on at another one soon"
 
 
 class Survival:
@@ -123,25 +124,26 @@ class Survival:
         """Answers a request for a room whose image is here, or that was left to its standby: it is
         made again, here or elsewhere.
         """
-        if self.rooms.standby(room) is None and room not in self._driver.leaving.left:
+        left = room in self._driver.leaving.left
+        if self.rooms.standby(room) is None and not left:
             return False
         todo = self.rooms.wanted(room)
         self._do(todo)
         if isinstance(item, nodes.Join | nodes.Resume):
-            self._host().running.outbox(link, self._answer(item.call, todo))
+            self._host().running.outbox(link, self._answer(item.call, todo, LEFT if left else SOON))
         return True
 
     def voted(self, link: LinkId, vote: nodes.Vote) -> None:
         """The api node of ``link`` has answered."""
         self.links.witnesses.voted(link, vote)
 
-    def _answer(self, call: int, todo: Collection[actions.Action]) -> nodes.Refused:
+    def _answer(self, call: int, todo: Collection[actions.Action], soon: str) -> nodes.Refused:
         for action in todo:
             if isinstance(action, actions.Elsewhere):
                 owner, name = action.owner, self.links.peers.name(action.owner)
                 why = f"the room is at {name}"
                 return nodes.Refused(call, nodes.MOVED, why, to=owner, name=name, retry=True)
-        return nodes.Refused(call, nodes.NO_SUCH_PLACE, SOON, retry=True)
+        return nodes.Refused(call, nodes.NO_SUCH_PLACE, soon, retry=True)
 
     # lastcall.game.pair_links.PairEvents
 

@@ -56,7 +56,8 @@ class SurvivalDrain:
 
     def stop(self) -> None:
         """It is too late: hands over no room that comes now, and waits for no image. Rooms that run
-        here are left to their standbys, which go on with them when their witnesses have voted.
+        here are left to their standbys, if these may go on with them when their witnesses have
+        voted.
         """
         self._driver.leaving.moves, self._stopped = (), True
         if images := len(self._copies):
