@@ -146,7 +146,10 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._lookup.update(self._queues)
         if link.state.phase in LEAVING:
             self._met.leave(link.node.name, trio.current_time())
-        self._ask_elsewhere(self._calls.link_lost(link), queued)
+        asked = self._calls.link_lost(link)
+        for call in asked:  # its rooms may be at one by now that has refused
+            call.request.refused_by.clear()
+        self._ask_elsewhere(asked, queued)
 
     def seated(
         self, link: GameLink, item: nodes.Seated | nodes.Resumed

@@ -341,6 +341,19 @@ async def test_a_resume_is_asked_elsewhere_when_its_link_goes_down(autojump_cloc
     assert harness.resume(again) is caller
 
 
+async def test_a_node_that_has_refused_is_asked_again_when_the_next_is_lost_before_it_answers(
+    autojump_clock, harness
+) -> None:
+    """The room of the lost node may go on there by now."""
+    one, two = harness.links(2)
+    caller = harness.begin()
+    harness.refuse(two)
+    assert (len(one.sent), len(two.sent)) == (1, 1)
+    harness.resumes.link_down(one)
+    assert (len(one.sent), len(two.sent)) == (1, 2)
+    assert harness.resume(two) is caller
+
+
 async def test_a_refusal_counts_for_the_process_and_not_for_the_link(
     autojump_clock, harness
 ) -> None:
