@@ -146,10 +146,7 @@ class Resumes(PendingCalls[PendingResume, str]):
         self._lookup.update(self._queues)
         if link.state.phase in LEAVING:
             self._met.leave(link.node.name, trio.current_time())
-        asked = self._calls.link_lost(link)
-        for call in asked:  # its rooms may be at one by now that has refused
-            call.request.refused_by.clear()
-        self._ask_elsewhere(asked, queued)
+        self._ask_elsewhere(self._calls.link_lost(link), queued)
 
     def seated(
         self, link: GameLink, item: nodes.Seated | nodes.Resumed
@@ -167,6 +164,11 @@ class Resumes(PendingCalls[PendingResume, str]):
     # The steps.
 
     def _ask_elsewhere(self, calls: list[ResumeCall], queued: WaitQueue) -> None:
+        """The node that was asked is silent or gone: a node that has refused may have its rooms by
+        now, and is asked again.
+        """
+        for call in calls:
+            call.request.refused_by.clear()
         for pending in [*(call.request for call in calls), *queued]:
             self._advance(pending)
 

@@ -116,20 +116,20 @@ class ClientConnection:
         """
         if self.close_code is not None:
             return _last_word(message) if self.last_words else None
-        ascii_only, size = message.isascii(), len(message)  # the first reads a flag of the text
-        if not ascii_only and isinstance(message, str):
+        size = len(message)
+        if isinstance(message, str) and not message.isascii():  # this reads one flag of the text
             size = len(message.encode())
         counts = self.counts
         counts.frames_in += 1
         counts.bytes_in += size
-        self._uncounted = uncounted = self._uncounted + size
+        self._uncounted += size
         if not self._frames.take(now):
             self._too_many(Limit.INPUTS, "frames")
-        elif uncounted > self._lot and not self._take_lot(now):
+        elif self._uncounted > self._lot and not self._take_lot(now):
             self._too_many(Limit.INPUT_BYTES, "bytes")
         elif isinstance(message, bytes):
             self.close(Close.UNSUPPORTED, "text frames only")
-        elif not ascii_only and size > self._policy.frame_bytes:  # the library counts characters
+        elif size > self._policy.frame_bytes:  # the library counts characters
             self.close(Close.TOO_BIG, f"a frame holds {self._policy.frame_bytes} bytes")
         else:
             try:

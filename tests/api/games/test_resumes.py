@@ -341,15 +341,19 @@ async def test_a_resume_is_asked_elsewhere_when_its_link_goes_down(autojump_cloc
     assert harness.resume(again) is caller
 
 
-async def test_a_node_that_has_refused_is_asked_again_when_the_next_is_lost_before_it_answers(
-    autojump_clock, harness
+@pytest.mark.parametrize("how", ["silent", "down"])
+async def test_a_node_that_has_refused_is_asked_again_if_the_next_falls_silent_or_goes_down(
+    autojump_clock, harness, how: str
 ) -> None:
-    """The room of the lost node may go on there by now."""
+    """The rooms of the one may go on at the other by now."""
     one, two = harness.links(2)
     caller = harness.begin()
     harness.refuse(two)
     assert (len(one.sent), len(two.sent)) == (1, 1)
-    harness.resumes.link_down(one)
+    if how == "silent":
+        harness.silence(one)
+    else:
+        harness.resumes.link_down(one)
     assert (len(one.sent), len(two.sent)) == (1, 2)
     assert harness.resume(two) is caller
 
@@ -541,7 +545,7 @@ async def test_of_1_000_guesses_in_a_second_25_are_answered_and_975_refused_at_o
 
 
 async def test_guesses_while_a_node_is_missing_are_limited_too(autojump_clock, harness) -> None:
-    """Nobody can say that there is no such place, but the node that the ticket names did."""
+    """The node here says that there is no such place; the one that is missing may have it."""
     harness.missing = NOTHING_KNOWN
     (one,) = harness.links(1)
     callers = [guess(harness, one, "evil") for _ in range(1_000)]
