@@ -1,4 +1,5 @@
-"""A rolling update behind each proxy of ``deploy/proxies``, with TLS: nobody notices.
+"""A rolling update and a node that is missing, behind each proxy of ``deploy/proxies``, with TLS:
+nobody notices.
 
 The proxies run the files as they are, with the addresses of the test in place of those in them.
 Everybody comes from an address of their own, and claims another one: an address may connect only a
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 FILES = ROOT / "deploy" / "proxies"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 SOURCES = [f"127.0.1.{number}" for number in range(1, 200)]
-PLAYERS = 6
+PLAYERS, GUESTS = 6, 20
 VISIT_SECONDS, TALK_SECONDS = 0.04, 0.05
 PATIENCE_SECONDS = 10.0
 CONNECTS = 6
@@ -198,8 +199,17 @@ class Guests:
                 await trio.sleep(POLL_SECONDS)
         self.failed.clear()
 
-    async def visit(self) -> None:
-        """One visit: connects, reads hello, and goes."""
+    async def wait_open(self) -> None:
+        """Waits until the proxy's port is open."""
+        with trio.fail_after(PATIENCE_SECONDS):
+            while True:
+                with suppress(OSError):
+                    await (await trio.open_tcp_stream("127.0.0.1", self._site.proxy)).aclose()
+                    return
+                await trio.sleep(POLL_SECONDS)
+
+    async def visit(self, stay: trio.Event | None = None) -> None:
+        """One visit: connects, reads hello, and goes, or stays until the event."""
         stream, answer = await self.open_stream(), b""
         try:
             with trio.fail_after(PATIENCE_SECONDS):
@@ -209,6 +219,8 @@ class Guests:
                     if not news:
                         raise trio.BrokenResourceError("closed")  # noqa: TRY301
             self.visits[answer.partition(b'"node":"')[2].partition(b'"')[0].decode()] += 1
+            if stay is not None:
+                await stay.wait()
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
             self.failed.append(f"{error!r} after {answer[:80]!r}")
         finally:
@@ -254,6 +266,41 @@ class Guests:
         return self._talking == 0 and len(self.heard[number]) >= len(self.said)
 
 
+async def start_api(nodes: Nodes, site: Site, host: str, game: Node, *options: str) -> Node:
+    """Starts an api node behind the proxy, and waits until it is ready."""
+    node = nodes.api(
+        *(game.listen, "--listen", f"{host}:{site.listen}", "--admin", f"{host}:{site.admin}"),
+        *("--trusted-proxies", "127.0.0.0/24", *options),
+    )
+    await node.wait_ready()
+    return node
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_nobody_notices_that_a_node_is_missing_when_the_proxy_starts(
+    name: str, nodes: Nodes, site: Site
+) -> None:
+    proxy = PROXIES[name]
+    if proxy.program is None:
+        pytest.skip(f"{name} is not installed")
+    game = nodes.game()
+    await game.wait_started()
+    node = await start_api(nodes, site, HOSTS[1], game)
+    proxy.start(nodes, site)
+    guests = Guests(site)
+    await guests.wait_open()
+    go = trio.Event()
+    async with trio.open_nursery() as nursery:
+        for _ in range(GUESTS):
+            nursery.start_soon(guests.visit, go)
+            await trio.sleep(VISIT_SECONDS)
+        await wait_until(
+            lambda: guests.visits.total() + len(guests.failed) == GUESTS, within=PATIENCE_SECONDS
+        )
+        go.set()
+    assert (guests.visits, guests.failed) == ({node.name: GUESTS}, [])
+
+
 @pytest.mark.parametrize("name", PROXIES)
 async def test_nobody_notices_that_both_api_nodes_are_replaced_behind(
     name: str, nodes: Nodes, site: Site
@@ -266,14 +313,10 @@ async def test_nobody_notices_that_both_api_nodes_are_replaced_behind(
     game = nodes.game()
     await game.wait_started()
 
+    options = ("--config", str(limits), "--clients", "move", "--spread", "0.5", "--grace", "20")
+
     async def start(host: str) -> Node:
-        node = nodes.api(
-            *(game.listen, "--listen", f"{host}:{site.listen}", "--admin", f"{host}:{site.admin}"),
-            *("--config", str(limits), "--trusted-proxies", "127.0.0.0/24"),
-            *("--clients", "move", "--spread", "0.5", "--grace", "20", *proxy.options),
-        )
-        await node.wait_ready()
-        return node
+        return await start_api(nodes, site, host, game, *options, *proxy.options)
 
     running = [await start(host) for host in HOSTS]
     proxy.start(nodes, site)
