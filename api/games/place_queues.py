@@ -13,7 +13,6 @@ from functools import partial
 
 import trio
 
-from lastcall.api.games.candidates import LEAVING
 from lastcall.api.games.suspended_places import RenewalCall, Suspended, SuspendedPlaces
 from lastcall.api.sessions.place import Place, PlaceStatus, leave_of
 from lastcall.ids import Incarnation
@@ -31,8 +30,6 @@ class Group:
     down_since: float
     moved: bool = False
     """Whether its clients have been moved to other api nodes."""
-    leaving: bool = False
-    """Whether it was about to leave when it was heard last: its rooms may have moved."""
     level: deque[Suspended] = field(default_factory=deque)
     behind: deque[Suspended] = field(default_factory=deque)
     """Those that wait, by :attr:`Suspended.behind`; with some that have gone to another group, and
@@ -159,7 +156,6 @@ class PlaceQueues:
         group.address = link.address
         group.moved = False
         group.down_since = trio.current_time()
-        group.leaving = link.state.phase in LEAVING
         for one in reversed(asked):
             one.waits_for = incarnation
             group.queue(behind=one.behind).appendleft(one)

@@ -9,21 +9,23 @@ clients' sockets stay, and their clients see nothing.
 * If no link stands for ``silence_seconds``, the clients are moved: another api node may reach the
   game node. After ``lost_seconds``, or when another process is there, their rooms are lost.
 * :mod:`lastcall.api.games.renewals` takes the answers of the processes.
-* A room may survive its game process, and one of a process that was about to leave may have moved
-  in its last moment. If such a process is gone, or silent, all game nodes that answer are asked for
-  the places in turn, for ``lost_seconds`` (:mod:`lastcall.core.edge.place_search`).
+* A room may survive its game process. And a room that can move may have moved before its process
+  was gone, if that was about to leave, or was not heard until its end. All game nodes that answer
+  are asked for the places of such rooms in turn, for ``lost_seconds``
+  (:mod:`lastcall.core.edge.place_search`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from lastcall.api.games.candidates import LEAVING
 from lastcall.api.games.place_queues import Group, PlaceQueues
 from lastcall.api.games.place_searches import PlaceSearches
 from lastcall.api.games.renewals import Renewals
 from lastcall.api.games.suspended_places import Suspended, SuspendedPlaces, sessions_of
-from lastcall.api.sessions.place import PlaceStatus
+from lastcall.api.sessions.place import Place, PlaceStatus
 from lastcall.api.sessions.relay import Relays
 from lastcall.api.sessions.session import Session
 from lastcall.ids import Incarnation
@@ -75,14 +77,14 @@ class PlaceReattacher:
                 group.address = link.address
                 self._queues.ask_next(own)
             elif group.address == link.address:
-                self._lose_group(incarnation)
+                self._lose_group(incarnation, moved=True)
 
     def link_silent(self, link: GameLink) -> None:
         """Rooms that survive may go on elsewhere by now, or soon: their places are searched for.
 
         The silent process may still have them, and is asked, too, if it answers again.
         """
-        for place in self._relays.suspend(link, surviving=True):
+        for place in self._relays.suspend(link, lambda place: place.survives):
             self._searches.begin(self._places.of(place))
 
     def link_down(self, link: GameLink, loss: Loss) -> None:
@@ -100,12 +102,11 @@ class PlaceReattacher:
             self._queues.ask_next(incarnation)
             return
         leaving = link.state.phase in LEAVING
-        searched = self._relays.suspend(link, surviving=not leaving)
+        searched = self._relays.suspend(link, partial(_may_go_on, moved=leaving))
         self._relays.lost(link, EndReason.NODE_LOST)
-        for one in [*asked, *map(self._places.of, searched)]:
-            self._lose(one, leaving=leaving)
+        self._lose([*asked, *map(self._places.of, searched)], moved=leaving)
         if incarnation not in self._queues.links:
-            self._lose_group(incarnation)
+            self._lose_group(incarnation, moved=leaving)
 
     def moved(self, link: GameLink, item: nodes.Moved) -> None:
         """A room has moved: its places here are renewed where it is, and leaves said again there.
@@ -132,23 +133,25 @@ class PlaceReattacher:
 
     def _move_or_lose(self, incarnation: Incarnation, group: Group, seconds: float) -> None:
         if seconds >= self._policy.lost_seconds:
-            self._lose_group(incarnation)
+            self._lose_group(incarnation, moved=True)
         elif seconds >= self._policy.silence_seconds and not group.moved:
             group.moved = True
             self._move(sessions_of(self._queues.waiting(incarnation)))
 
-    def _lose_group(self, incarnation: Incarnation) -> None:
+    def _lose_group(self, incarnation: Incarnation, *, moved: bool) -> None:
         lost = self._queues.waiting(incarnation)
-        group = self._queues.groups.pop(incarnation, None)
-        for one in lost:
-            self._lose(one, leaving=group is not None and group.leaving)
+        self._queues.groups.pop(incarnation, None)
+        self._lose(lost, moved=moved)
 
-    def _lose(self, one: Suspended, *, leaving: bool) -> None:
-        """The process that had the place is gone; it may have given the room away if it was
-        ``leaving``.
-        """
-        may_live = leaving or one.place.survives
-        if may_live and one.place.status is not PlaceStatus.OVER:
-            self._searches.begin(one)
-        else:
-            self._places.end(one)
+    def _lose(self, lost: Sequence[Suspended], *, moved: bool) -> None:
+        """The process that had the places is gone, and may have ``moved`` their rooms unheard."""
+        for one in lost:
+            if one.place.status is not PlaceStatus.OVER and _may_go_on(one.place, moved=moved):
+                self._searches.begin(one)
+            else:
+                self._places.end(one)
+
+
+def _may_go_on(place: Place, *, moved: bool) -> bool:
+    """Whether its room may go on without its process, which may have ``moved`` it unheard."""
+    return place.survives or (moved and place.can_move)

@@ -88,6 +88,7 @@ class Place:
         "_caught_up_at",
         "_sent_ack",
         "ack_due",
+        "can_move",
         "confirmed",
         "leave_pending",
         "link",
@@ -122,6 +123,8 @@ class Place:
         self.status = PlaceStatus.LIVE
         self.survives = news.survives
         """Whether the room goes on at another game node if its own is gone."""
+        self.can_move = news.can_move
+        """Whether its game node may give the room to another one."""
         self.window = window
         self.confirmed = False
         """Whether the client has shown that it has its ticket."""
@@ -270,6 +273,7 @@ class Place:
         self.link = link
         self.session_number = item.session
         self.survives = item.survives
+        self.can_move = item.can_move
         self.status = PlaceStatus.LIVE
         self.replayed_seq = item.seq
         self._caught_up_at = self.relay.seq

@@ -8,7 +8,7 @@ no task switch between the feed and the sockets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import trio
@@ -247,9 +247,11 @@ class Relays:
         """The link's rooms have ended for ``reason``: tells all clients in them."""
         self.ends.send(self._places(link), lambda place: place.end(reason))
 
-    def suspend(self, link: Link, *, surviving: bool = False) -> list[Place]:
-        """The link is over: suspends its places, or those ``surviving`` ones; returns them."""
-        places = [place for place in self._places(link) if place.survives or not surviving]
+    def suspend(
+        self, link: Link, which: Callable[[Place], bool] = lambda _place: True
+    ) -> list[Place]:
+        """The link is over: suspends its places, of all or ``which``; returns them."""
+        places = list(filter(which, self._places(link)))
         for place in places:
             self._relays[place.relay.room].suspend(place)
         return places

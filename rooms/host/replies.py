@@ -38,6 +38,8 @@ class _Room(Protocol):
     def gone(self) -> GoneSeats | None: ...
     @property
     def survives(self) -> bool: ...
+    @property
+    def can_move(self) -> bool: ...
     def done(self, seat: Seat) -> int: ...
 
 
@@ -69,6 +71,7 @@ def seated(
         complete=unseen.complete,
         state=state,
         survives=room.survives,
+        can_move=room.can_move,
     )
 
 
@@ -104,6 +107,7 @@ def _resumed(room: _Room, seat: Seat, call: int, unseen: Unseen, state: bytes) -
         complete=unseen.complete,
         state=state,
         survives=room.survives,
+        can_move=room.can_move,
     )
 
 

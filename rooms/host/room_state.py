@@ -243,6 +243,11 @@ class RoomState:
         """Whether the room goes on elsewhere if this node is lost."""
         return self.changes is not None
 
+    @property
+    def can_move(self) -> bool:
+        """Whether this node may give the room to another one."""
+        return self.codec.kind.can_move
+
     def done(self, seat: Seat) -> int:
         """The last input of which the player may know that it counts."""
         changes = self.changes

@@ -168,6 +168,8 @@ class Seated(Item, frozen=True, tag="seated"):
     state: bytes = b""
     survives: bool = False
     """Whether the room goes on at another game node if this one is gone."""
+    can_move: bool = False
+    """Whether this node may give the room to another one."""
 
 
 class Resumed(Item, frozen=True, tag="resumed"):
@@ -188,7 +190,8 @@ class Resumed(Item, frozen=True, tag="resumed"):
     complete: bool
     state: bytes = b""
     survives: bool = False
-    """As in :class:`Seated`."""
+    can_move: bool = False
+    """Both as in :class:`Seated`."""
 
 
 class Replay(Item, frozen=True, tag="replay"):

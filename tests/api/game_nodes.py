@@ -92,6 +92,19 @@ class GameNodes:
         self.one = self.up(NodeLink(1))
         house.link = house.games.link = self.one
 
+    async def seat(self, player: str = "p1", **more: Any) -> Client:
+        """A client with a place at ``one``, and ``more`` in the answer to its join."""
+        client, games = await self.house.client(), self.house.games
+        games.hold = True
+        await client.say({"t": "join", "kind": "den"})
+        await settle()
+        session, _ = games.kept.pop()
+        games.hold = False
+        seat = nodes.Seated(1, DEN, "den", player, 1, FIRST_EPOCH, 0, SECRET, [], **more)
+        self.house.relays.seat(self.one, seat, session)
+        await client.until("joined")
+        return client
+
     def up(self, link: NodeLink) -> NodeLink:
         self.games.link_up(link)
         return link

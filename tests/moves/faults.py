@@ -6,6 +6,7 @@ moves while an api node cannot hear that, or goes on at another node while its o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -45,6 +46,10 @@ class Faults:
         """How many nodes and links are unwell."""
         self.uncut = True
         """Whether each node that has drained could give its rooms away."""
+        self.lossless = careful
+        """Whether no two nodes of a surviving room were lost at a time."""
+        self.alone: Counter[str] = Counter()
+        """Nodes that hear no other game node now."""
         self.gentle = True
         """Whether no game node was killed, nor any node silent for long."""
         self.calm = self.rng.random() < CALM
@@ -127,7 +132,11 @@ class Faults:
         seconds = self.rng.choice((0.1, 0.5, 1.0, 2.0))
         self.tell(f"{one} and {other or 'all'} are parted for {seconds} s")
         self.bus.break_link(one, other)
+        if other is None:
+            self.alone[one] += 1
         await self.last(seconds, one)
+        if other is None:
+            self.alone[one] -= 1
 
     async def split(self) -> None:
         """A node that runs a surviving room hears one api node alone, which hears all."""
@@ -139,7 +148,9 @@ class Faults:
         for other in self.stage.names:
             if other not in (name, api):
                 self.bus.break_link(name, other)
+        self.alone[name] += 1
         await self.last(seconds, name)
+        self.alone[name] -= 1
 
     async def disturb(self) -> None:
         """Every link loses, repeats and delays messages."""
@@ -214,6 +225,7 @@ class Faults:
         while is_up(game):
             self.uncut &= self.disturbed == 1 and stage.has_taker(game)
             await trio.sleep(0.1)
+        self.lossless &= not self.alone[game.name]  # it is lost like one that is killed
         stage.over |= stage.lookout.ended(game)
         self.tell(f"{game.name} is gone")
 

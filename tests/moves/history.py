@@ -81,7 +81,7 @@ def faults_of(
     if lossless:
         faults += [f"{v}: the room is lost" for v in surviving if is_lost(v.place)]
     if gentle:
-        faults += [f"{v}: the room is lost, though no node is" for v in visits if is_lost(v.place)]
+        faults += [f"{v}: the room is lost, though no node is" for v in visits if is_missing(v)]
     if uncut:
         moving = [visit for visit in visits if visit.place.kind != "camp"]
         faults += [f"{v}: the room was cut" for v in moving if ended_as(v.place, EndReason.CUT)]
@@ -90,6 +90,13 @@ def faults_of(
 
 def ended_as(place: Place, *reasons: EndReason) -> bool:
     return place.ended is not None and place.ended.reason in reasons
+
+
+def is_missing(visit: Visit) -> bool:
+    """Whether the room is lost; but a plain one may be cut while its player is away, and then
+    nobody knows it when they come back.
+    """
+    return is_lost(visit.place) and (visit.place.kind != "camp" or visit.place.ended is not None)
 
 
 def is_lost(place: Place) -> bool:

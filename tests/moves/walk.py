@@ -72,7 +72,7 @@ class Walk:
         faults = self.faults
         broken = faults_of(
             self.visits,
-            lossless=faults.careful,
+            lossless=faults.lossless,
             uncut=faults.uncut,
             gentle=faults.gentle,
             over=self.stage.over,

@@ -137,6 +137,9 @@ DOWN = {
     "seated_survives": nodes.Seated(
         1, ROOM, CHESS, ANN, 1, 1, 0, "00", [nodes.Player(ANN, "ann")], survives=True
     ),
+    "seated_can_move": nodes.Seated(
+        1, ROOM, CHESS, ANN, 1, 1, 0, "00", [nodes.Player(ANN, "ann")], can_move=True
+    ),
     "resumed_survives": nodes.Resumed(
         2, ROOM, ANN, 2, 1, 17, 7, "11", complete=True, survives=True
     ),

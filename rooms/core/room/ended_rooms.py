@@ -47,6 +47,11 @@ class EndedRoom(msgspec.Struct, eq=False):
         """An ended room does not outlive its node."""
         return False
 
+    @property
+    def can_move(self) -> bool:
+        """An ended room stays at its node."""
+        return False
+
     def done(self, seat: Seat) -> int:
         """The last input of the seat's player that counts."""
         return seat.last_n

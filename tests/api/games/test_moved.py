@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import structlog.testing
 import trio
@@ -116,6 +117,66 @@ async def test_clients_whose_room_is_at_a_silent_node_are_moved_at_once(
     await house.client("den")
     tier.move(tier.one, to=2)
     assert [sessions for _, sessions in tier.moved] == [house.sessions]
+
+
+# A move that is not heard, since the link was over.
+
+
+@in_any_order
+async def test_a_room_that_moved_within_a_reset_is_found_when_another_process_is_at_the_address(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await tier.seat(can_move=True)
+    tier.down(tier.one, Loss.RESET)
+    await say_numbers(client, 1)
+    again = NodeLink(3)
+    again.address = tier.one.address
+    tier.up(again)
+    await trio.sleep(0.15)
+    assert (two.renewed, again.renewed) == (["p1"], [])
+    tier.grant(two)
+    assert [say.n for say in two.of(nodes.Say)] == [1]
+    assert (tier.moved, tier.kept) == ([], 0)
+
+
+async def test_a_room_that_moved_within_a_reset_is_found_when_the_process_is_not_attached_again(
+    autojump_clock, house, tier
+) -> None:
+    two = tier.up(NodeLink(2))
+    await tier.seat(can_move=True)
+    tier.down(tier.one, Loss.RESET)
+    await trio.sleep(5.8)
+    assert two.renewed == []
+    await trio.sleep(0.5)
+    assert two.renewed == ["p1"]
+    tier.grant(two)
+    assert tier.kept == 0
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("phase", ["draining", "serving"])
+@pytest.mark.parametrize("can_move", [True, False])
+@in_any_order
+async def test_a_process_that_is_heard_until_its_end_has_moved_only_rooms_that_can_and_in_its_drain(
+    autojump_clock, tier, can_move, phase, again
+) -> None:
+    two = tier.up(NodeLink(2))
+    client = await tier.seat(can_move=can_move)
+    if again:  # its renewal is not answered
+        tier.down(tier.one, Loss.RESET)
+        tier.up(tier.one)
+    tier.one.state = msgspec.structs.replace(tier.one.state, phase=phase)
+    start = trio.current_time()
+    tier.down(tier.one, Loss.GONE)
+    if can_move and phase == "draining":
+        await trio.sleep(0.15)
+        assert two.renewed == ["p1"]
+        tier.grant(two)
+    else:
+        assert (await client.next())["reason"] == "node_lost"
+        assert (trio.current_time(), two.renewed) == (start, [])
+    assert tier.kept == 0
 
 
 # A move before, between and after the ends of links.

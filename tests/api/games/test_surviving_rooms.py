@@ -11,7 +11,7 @@ from lastcall.api.games.suspended_places import RENEWAL_SECONDS
 from lastcall.links.link_counts import Loss
 from lastcall.wire import nodes
 from tests.api.conftest import Client, House
-from tests.api.game_nodes import DEN, PLACE, SECRET, GameNodes, NodeLink, say_numbers, settle
+from tests.api.game_nodes import PLACE, SECRET, GameNodes, NodeLink, say_numbers
 
 in_any_order = pytest.mark.usefixtures("schedule")
 
@@ -24,18 +24,9 @@ async def tier(house: House) -> AsyncIterator[GameNodes]:
     assert tier.kept == 0
 
 
-async def survivor(house: House, tier: GameNodes, player: str = "p1") -> Client:
+async def survivor(tier: GameNodes, player: str = "p1") -> Client:
     """A client with a place in a room that survives."""
-    client = await house.client()
-    house.games.hold = True
-    await client.say({"t": "join", "kind": "den"})
-    await settle()
-    session, _ = house.games.kept.pop()
-    seat = nodes.Seated(1, DEN, "den", player, 1, 1, 0, SECRET, [], survives=True)
-    house.relays.seat(tier.one, seat, session)
-    await client.until("joined")
-    house.games.hold = False
-    return client
+    return await tier.seat(player, survives=True)
 
 
 @in_any_order
@@ -43,7 +34,7 @@ async def test_the_client_does_not_notice_that_its_room_goes_on_at_another_node(
     autojump_clock, house, tier
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     await say_numbers(client, 1)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
@@ -62,7 +53,7 @@ async def test_a_plain_room_is_lost_at_once_while_another_survives(
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    await survivor(house, tier, "s1")
+    await survivor(tier, "s1")
     plain = await house.client("bar")
     start = trio.current_time()
     tier.down(tier.one, Loss.GONE)
@@ -77,7 +68,7 @@ async def test_a_node_that_may_not_go_on_yet_is_asked_7_to_11_times_in_2_s(
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     answered = 0
     for _ in range(200):
@@ -96,7 +87,7 @@ async def test_without_a_node_that_has_the_room_the_client_is_moved_at_3_s_and_l
     autojump_clock, house, tier
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     start = trio.current_time()
     tier.down(tier.one, Loss.GONE)
     for link in (two, three):
@@ -113,7 +104,7 @@ async def test_a_node_that_answers_everything_but_the_question_costs_the_client_
 ) -> None:
     """Its link stands: it may be busy, and no time passes for the search until then."""
     tier.up(NodeLink(2))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     start = trio.current_time()
     tier.down(tier.one, Loss.GONE)
     assert await client.end() == ([{"t": "move", "after": 0}], 1012)
@@ -122,7 +113,7 @@ async def test_a_node_that_answers_everything_but_the_question_costs_the_client_
 
 
 async def test_without_any_other_node_it_is_lost_at_6_s(autojump_clock, house, tier) -> None:
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     start = trio.current_time()
     tier.down(tier.one, Loss.GONE)
     assert (await client.next())["reason"] == "node_lost"
@@ -130,7 +121,7 @@ async def test_without_any_other_node_it_is_lost_at_6_s(autojump_clock, house, t
 
 
 async def test_a_node_that_attaches_during_the_search_is_asked(autojump_clock, house, tier) -> None:
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(2)
     two = tier.up(NodeLink(2))
@@ -146,7 +137,7 @@ async def test_after_one_place_is_found_the_rooms_others_are_renewed_there_at_on
     """Also one that another node is being asked for."""
     links = [tier.up(NodeLink(number)) for number in (2, 3)]
     for player in ("p1", "p2"):
-        await survivor(house, tier, player)
+        await survivor(tier, player)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     two, three = links
@@ -168,7 +159,7 @@ async def test_a_silent_node_is_left_for_the_next_and_may_still_answer(
     autojump_clock, house, tier
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     two.silent = True
@@ -185,7 +176,7 @@ async def test_a_reset_of_the_link_that_was_asked_does_not_end_the_search(
     autojump_clock, house, tier
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     assert two.renewed == ["p1"]
@@ -204,7 +195,7 @@ async def test_the_loss_of_a_node_that_was_asked_does_not_end_the_search(
     autojump_clock, house, tier, loss
 ) -> None:
     two, three = tier.up(NodeLink(2)), tier.up(NodeLink(3))
-    await survivor(house, tier)
+    await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     tier.down(two, loss)
@@ -217,7 +208,7 @@ async def test_a_node_that_says_that_the_room_moved_to_the_lost_one_does_not_hol
     autojump_clock, house, tier
 ) -> None:
     two, three, four = [tier.up(NodeLink(number)) for number in (2, 3, 4)]
-    await survivor(house, tier)
+    await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     tier.refuse(two, nodes.MOVED, to=1)
@@ -231,7 +222,7 @@ async def test_a_room_whose_node_no_link_reaches_for_6_s_is_looked_for_elsewhere
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    await survivor(house, tier)
+    await survivor(tier)
     tier.down(tier.one, Loss.RESET)
     await trio.sleep(5.9)
     assert two.renewed == []
@@ -244,7 +235,7 @@ async def test_a_node_that_has_lost_its_vote_is_asked_again_and_so_are_the_other
 ) -> None:
     """The old node lives, but may not go on: its link was reset meanwhile."""
     two = tier.up(NodeLink(2))
-    await survivor(house, tier)
+    await survivor(tier)
     tier.down(tier.one, Loss.RESET)
     again = tier.up(NodeLink(1))
     tier.refuse(again, retry=True)
@@ -262,7 +253,7 @@ async def test_a_client_that_leaves_during_the_search_leaves_where_the_room_is(
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await client.say({"t": "leave"})
     assert (await client.until("ended"))["reason"] == "left"
@@ -275,7 +266,7 @@ async def test_a_socket_that_dies_during_the_search_is_absent_where_the_room_is(
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.down(tier.one, Loss.GONE)
     await trio.sleep(0.15)
     await client.socket.aclose()
@@ -289,7 +280,7 @@ async def test_a_place_at_a_node_that_falls_silent_is_searched_for_and_its_clien
     autojump_clock, house, tier
 ) -> None:
     two = tier.up(NodeLink(2))
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.one.silent = True
     tier.games.link_state(tier.one)
     await trio.sleep(0.15)
@@ -306,7 +297,7 @@ async def test_a_place_at_a_node_that_falls_silent_is_searched_for_and_its_clien
 async def test_a_silent_node_that_answers_again_and_has_the_room_is_asked_too(
     autojump_clock, house, tier
 ) -> None:
-    client = await survivor(house, tier)
+    client = await survivor(tier)
     tier.one.silent = True
     tier.games.link_state(tier.one)
     await trio.sleep(1)
