@@ -13,7 +13,7 @@ An id is not a secret: rooms may show it. A token is, and no ``repr`` here shows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -114,7 +114,14 @@ class Handshake:
     @property
     def tokens(self) -> list[str]:
         """Every token in the request, all of which are secrets."""
-        scheme, _, given = self.headers.get("authorization", "").partition(" ")
-        found = [given.strip()] if scheme.lower() == "bearer" else []
-        found += [one.removeprefix(BEARER) for one in self.subprotocols if one.startswith(BEARER)]
-        return [token for token in [*found, self.query.get("token", "")] if token]
+        found = bearer_tokens(self.headers.get("authorization", ""), self.subprotocols)
+        in_query = self.query.get("token")
+        return [*found, in_query] if in_query else found
+
+
+def bearer_tokens(authorization: str, subprotocols: Iterable[str]) -> list[str]:
+    """The tokens in the header ``Authorization``, and in the subprotocols that a client offers."""
+    scheme, _, given = authorization.partition(" ")
+    found = [given.strip()] if scheme.lower() == "bearer" else []
+    found += [one.removeprefix(BEARER) for one in subprotocols if one.startswith(BEARER)]
+    return [token for token in found if token]

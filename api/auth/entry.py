@@ -10,7 +10,8 @@ from typing import Protocol
 import msgspec
 import trio
 
-from lastcall.identity import Handshake, Identity
+from lastcall.core.edge.opening_request import OpeningRequest
+from lastcall.identity import Identity
 
 IDENTITY_BYTES_MAX = 4 * 1024
 """As it goes to game nodes: the id, the name and the claims of a client."""
@@ -46,8 +47,10 @@ Question = Callable[[], Awaitable[Entry | Denial]]
 class Auth(Protocol):
     """The rule of a node, by which its clients come in."""
 
-    def admit(self, handshake: Handshake) -> Entry | Denial | Question:
-        """The answer, or the question that has to be asked; raises nothing."""
+    def admit(self, request: OpeningRequest, address: str) -> Entry | Denial | Question:
+        """The answer to the client at ``address``, or the question that has to be asked; raises
+        nothing.
+        """
 
     async def run(self) -> None:
         """Does whatever else the rule needs, until cancelled; before that, nobody comes in."""

@@ -27,7 +27,9 @@ from lastcall.api.auth.entry import (
     entry,
     one_line,
 )
+from lastcall.api.auth.request import handshake_of
 from lastcall.core.accounts import Tally
+from lastcall.core.edge.opening_request import OpeningRequest
 from lastcall.errors import UsageError
 from lastcall.identity import Handshake, Identity, Refuse
 from lastcall.limits import address_account
@@ -110,9 +112,9 @@ class FunctionAuth:
         async with trio.open_nursery() as self._tasks:
             await trio.sleep_forever()
 
-    def admit(self, handshake: Handshake) -> Question:
+    def admit(self, request: OpeningRequest, address: str) -> Question:
         """The question is :meth:`ask`."""
-        return partial(self.ask, handshake)
+        return partial(self.ask, handshake_of(request, address))
 
     async def ask(self, handshake: Handshake) -> Entry | Denial:
         """The function's answer; 503 if it has none."""

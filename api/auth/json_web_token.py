@@ -16,9 +16,11 @@ from typing import Any
 from lastcall.api.auth.claims import BadToken, ClaimRules
 from lastcall.api.auth.entry import Clock, Denial, Entry, encoded, entry
 from lastcall.api.auth.key_file import KeyFile
+from lastcall.api.auth.request import token_of
 from lastcall.api.auth.signed_token import read_claims, read_token
+from lastcall.core.edge.opening_request import OpeningRequest
 from lastcall.errors import UsageError
-from lastcall.identity import Handshake, Identity
+from lastcall.identity import Identity
 from lastcall.runtime.auth_options import AuthOptions
 
 TOKEN_CHARS_MAX = 8 * 1024
@@ -42,9 +44,9 @@ class JwtAuth:
         """Watches the file, until cancelled."""
         await self._file.watch()
 
-    def admit(self, handshake: Handshake) -> Entry | Denial:
+    def admit(self, request: OpeningRequest, address: str) -> Entry | Denial:  # noqa: ARG002
         """The identity in the client's token, if it is good."""
-        token = handshake.token
+        token = token_of(request)
         if token is None:
             return Denial(401, "a token is needed")
         if len(token) > TOKEN_CHARS_MAX:

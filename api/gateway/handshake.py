@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import parse_qsl
 
 import msgspec
 import trio
@@ -23,7 +22,6 @@ from lastcall.api.socket.library_stream import LibraryStream
 from lastcall.core.edge.addresses import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from lastcall.core.edge.opening_request import OpeningRequest, Refusal
 from lastcall.core.edge.origins import admits
-from lastcall.identity import Handshake
 from lastcall.limits import Limit, address_account
 from lastcall.policy import SocketPolicy
 from lastcall.reasons import ClientEnd
@@ -146,7 +144,7 @@ class Handshakes:
             return TOO_MANY
         guest: Guest | Denial = Guest(account)
         if rules.auth is not None:
-            answer = rules.auth.admit(handshake_of(request, address))
+            answer = rules.auth.admit(request, address)
             if not isinstance(answer, Entry | Denial):
                 answer = await self._ask(answer, account if account != self._account(peer) else "")
             guest = _guest(account, answer)
@@ -215,14 +213,3 @@ def _guest(account: str, answer: Entry | Denial) -> Guest | Denial:
     if isinstance(answer, Denial):
         return answer
     return Guest(account, answer.identity, answer.until)
-
-
-def handshake_of(request: OpeningRequest, address: str) -> Handshake:
-    """The request as an ``--auth`` function sees it."""
-    headers = dict(request.headers)
-    if len(headers) < len(request.headers):
-        headers = {name: ", ".join(request.values(name)) for name in headers}
-    query: dict[str, str] = {}
-    for name, value in parse_qsl(request.query, keep_blank_values=True):
-        query.setdefault(name, value)
-    return Handshake(headers, request.path, query, address, request.subprotocols)

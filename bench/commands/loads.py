@@ -12,7 +12,7 @@ import click
 from lastcall.bench.commands.options import F, amount, count, json_option, measured
 from lastcall.bench.commands.runner import run_scenario
 from lastcall.bench.rooms.kinds import RELAY
-from lastcall.bench.scenarios.connecting import ConnectSettings, measure_connect, measure_tokens
+from lastcall.bench.scenarios.connecting import ConnectSettings, measure_connect
 from lastcall.bench.scenarios.latency import LatencySettings, measure_latency
 from lastcall.bench.scenarios.loaded import (
     LoadedSettings,
@@ -20,6 +20,7 @@ from lastcall.bench.scenarios.loaded import (
     measure_tls,
 )
 from lastcall.bench.scenarios.scale import ScaleSettings, measure_scale
+from lastcall.bench.scenarios.tokens import TokenSettings, measure_tokens
 from lastcall.errors import UsageError
 
 
@@ -150,7 +151,7 @@ def latency(json_file: Path | None, urls: tuple[str, ...], **settings: Any) -> i
     "token_runs",
     type=click.IntRange(1, 99),
     metavar="RUNS",
-    help="Compare with clients that have tokens (RS256, ES256): this many runs, each of all.",
+    help="Clients that only connect, anonymous ones and some with tokens (RS256, ES256).",
 )
 @processes_option
 @json_option
@@ -163,7 +164,8 @@ def connect(
         return run_scenario(lambda progress: measure_connect(chosen, urls, progress), json_file)
     if urls:
         raise UsageError("--jwt starts nodes of its own, and takes no --url")
-    return run_scenario(lambda progress: measure_tokens(chosen, token_runs, progress), json_file)
+    tokens = TokenSettings(chosen.clients, token_runs)
+    return run_scenario(lambda progress: measure_tokens(tokens, progress), json_file)
 
 
 def _numbers(_context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:

@@ -24,7 +24,8 @@ class Dialer:
     def __init__(self, url: str, request: bytes = b"") -> None:
         where = urlsplit(url)
         self._address = (where.hostname or "127.0.0.1", where.port or 80)
-        self._request = request or upgrade_request(where.netloc, frames.SUBPROTOCOL)
+        path = f"{where.path or '/'}?{where.query}" if where.query else where.path or "/"
+        self._request = request or upgrade_request(where.netloc, frames.SUBPROTOCOL, path)
 
     async def dial(self, limit_seconds: float) -> tuple[socket.socket, bytes]:
         """A non-blocking socket after its handshake, and the bytes that followed the answer.

@@ -16,7 +16,8 @@ import trio
 
 from lastcall.api.auth.entry import Denial, Entry, Question
 from lastcall.core.edge.addresses import TrustedProxies, parse_networks
-from lastcall.identity import Handshake, Identity
+from lastcall.core.edge.opening_request import OpeningRequest
+from lastcall.identity import Identity
 from lastcall.limits import Limit, Limits
 from lastcall.policy import RoomPolicy, SocketPolicy
 from tests.api.conftest import UPGRADE
@@ -34,8 +35,8 @@ NO_PLACE = {"t": "resume", "ticket": "game-1.none.p1.5ec7e7", "seen": 0}
 class PathAuth:
     """A client's name is its path: ``/alice``. The name ``slow`` takes 3 s to find."""
 
-    def admit(self, handshake: Handshake) -> Question:
-        return partial(self._find, handshake.path.removeprefix("/"))
+    def admit(self, request: OpeningRequest, _address: str) -> Question:
+        return partial(self._find, request.path.removeprefix("/"))
 
     async def _find(self, name: str) -> Entry | Denial:
         if name.startswith("slow"):

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lastcall.api.auth.json_web_token import JwtAuth
+from lastcall.api.auth.request import handshake_of
+from lastcall.core.edge.opening_request import OpeningRequest
 from lastcall.identity import Handshake
 from lastcall.runtime.auth_options import AuthOptions
 
@@ -52,16 +54,26 @@ def token(key: Any = EC, algorithm: str = "ES256", kid: str | None = None, **cla
     return jwt.encode(kept, key, algorithm, headers=None if kid is None else {"kid": kid})
 
 
-def handshake(
+ADDRESS = "192.0.2.1"
+
+
+def asked(
     bearer: str | None = None, *, query: str | None = None, offered: str | None = None
-) -> Handshake:
-    return Handshake(
-        headers={} if bearer is None else {"authorization": f"Bearer {bearer}"},
+) -> tuple[OpeningRequest, str]:
+    """A client's request and address, with a token somewhere."""
+    request = OpeningRequest(
         path="/",
-        query={} if query is None else {"token": query},
-        address="192.0.2.1",
+        query="" if query is None else f"token={query}",
+        headers=() if bearer is None else (("authorization", f"Bearer {bearer}"),),
         subprotocols=("lastcall.v1",) if offered is None else ("lastcall.v1", f"bearer.{offered}"),
+        key="",
     )
+    return request, ADDRESS
+
+
+def handshake(bearer: str | None = None) -> Handshake:
+    """The same, as an ``--auth`` function sees it."""
+    return handshake_of(*asked(bearer))
 
 
 @pytest.fixture

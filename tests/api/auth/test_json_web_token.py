@@ -12,13 +12,13 @@ import trio
 from lastcall.api.auth.entry import SPREAD_SECONDS, Denial, Entry
 from lastcall.api.auth.json_web_token import JwtAuth
 from lastcall.identity import Identity
-from tests.api.auth.conftest import EC, ED, RSA, SECRET, handshake, jwk, jwks, pem, token
+from tests.api.auth.conftest import EC, ED, RSA, SECRET, asked, jwk, jwks, pem, token
 
 MakeAuth = Callable[..., JwtAuth]
 
 
 async def entered(auth: JwtAuth, shown: str) -> Entry:
-    entry = auth.admit(handshake(shown))
+    entry = auth.admit(*asked(shown))
     assert isinstance(entry, Entry), entry
     return entry
 
@@ -43,7 +43,7 @@ async def test_a_good_token_says_who_its_bearer_is(
 
 @pytest.mark.parametrize("where", ["bearer", "query", "offered"])
 async def test_a_token_may_come_in_three_ways(make_auth: MakeAuth, where: str) -> None:
-    entry = make_auth().admit(handshake(**{where: token()}))
+    entry = make_auth().admit(*asked(**{where: token()}))
     assert isinstance(entry, Entry)
 
 
@@ -103,19 +103,19 @@ async def test_a_set_may_hold_keys_of_several_kinds(make_auth: MakeAuth) -> None
 async def test_a_signed_token_that_no_room_could_use_is_refused(
     make_auth: MakeAuth, claims: dict[str, Any], says: str
 ) -> None:
-    denial = make_auth().admit(handshake(token(**claims)))
+    denial = make_auth().admit(*asked(token(**claims)))
     assert isinstance(denial, Denial)
     assert denial.status == 401
     assert says in denial.reason
 
 
 async def test_a_token_of_more_than_8_kib_is_not_read(make_auth: MakeAuth) -> None:
-    denial = make_auth().admit(handshake("x" * 8_193))
+    denial = make_auth().admit(*asked("x" * 8_193))
     assert denial == Denial(401, "a token has 8192 characters at most")
 
 
 async def test_a_client_without_a_token_is_told_that_it_needs_one(make_auth: MakeAuth) -> None:
-    assert make_auth().admit(handshake()) == Denial(401, "a token is needed")
+    assert make_auth().admit(*asked()) == Denial(401, "a token is needed")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,6 @@ async def test_what_is_not_a_token_is_refused_by_a_set_of_keys_too(
     make_auth: MakeAuth, shown: str
 ) -> None:
     for keys in (jwks(jwk(EC, "a"), jwk(RSA, "b")), jwks(jwk(EC, "a"))):
-        denial = make_auth(keys).admit(handshake(shown))
+        denial = make_auth(keys).admit(*asked(shown))
         assert isinstance(denial, Denial)
         assert denial.status == 401
