@@ -1,4 +1,4 @@
-"""What a client's opening request says of who they are."""
+"""The parts of an opening request that tell who a client is."""
 
 from __future__ import annotations
 

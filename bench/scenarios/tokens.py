@@ -37,8 +37,8 @@ AT_ONCE = 64
 
 
 class TokenSettings(msgspec.Struct, frozen=True):
-    """The size: so many ``clients`` connect in each way and each of the ``runs``, after as many as
-    a tenth of them that are not counted.
+    """The size: in each of the ``runs``, this number of ``clients`` connects in each way, after a
+    tenth of them that does not count.
     """
 
     clients: int = 2_000

@@ -1,4 +1,4 @@
-"""What an opening request says of who its client is."""
+"""The token in an opening request, and the handshake that an author's function is given."""
 
 from __future__ import annotations
 
