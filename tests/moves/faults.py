@@ -132,11 +132,7 @@ class Faults:
         seconds = self.rng.choice((0.1, 0.5, 1.0, 2.0))
         self.tell(f"{one} and {other or 'all'} are parted for {seconds} s")
         self.bus.break_link(one, other)
-        if other is None:
-            self.alone[one] += 1
-        await self.last(seconds, one)
-        if other is None:
-            self.alone[one] -= 1
+        await self.last(seconds, one, alone=other is None)
 
     async def split(self) -> None:
         """A node that runs a surviving room hears one api node alone, which hears all."""
@@ -148,9 +144,7 @@ class Faults:
         for other in self.stage.names:
             if other not in (name, api):
                 self.bus.break_link(name, other)
-        self.alone[name] += 1
-        await self.last(seconds, name)
-        self.alone[name] -= 1
+        await self.last(seconds, name, alone=True)
 
     async def disturb(self) -> None:
         """Every link loses, repeats and delays messages."""
@@ -169,12 +163,14 @@ class Faults:
         seconds = self.rng.choice((0.1, 0.5, 1.0, 2.5, 3.5))
         self.tell(f"{name} stops for {seconds} s")
         self.bus.freeze(name)
-        await self.last(seconds, name)
+        await self.last(seconds, name, alone=True)
 
-    async def last(self, seconds: float, name: str) -> None:
-        """The node is well again after ``seconds``."""
+    async def last(self, seconds: float, name: str, *, alone: bool) -> None:
+        """The node is well again after ``seconds``; until then it may hear no other game node."""
         self.gentle &= seconds < SHORT_SECONDS
+        self.alone[name] += alone
         await trio.sleep(seconds)
+        self.alone[name] -= alone
         self.bus.heal(name)
 
     # Nodes
